@@ -1,0 +1,33 @@
+"""The device runtime: predictions from a pack, the on-device model, or the cloud.
+
+Names load lazily: ``import edge_sdk`` costs next to nothing until a device is opened.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_sdk.device import EdgeDevice
+    from edge_sdk.errors import EdgeError
+    from edge_sdk.prediction import BatchPrediction, Prediction
+
+__all__ = ["BatchPrediction", "EdgeDevice", "EdgeError", "Prediction"]
+
+_HOMES = {
+    "BatchPrediction": "edge_sdk.prediction",
+    "EdgeDevice": "edge_sdk.device",
+    "EdgeError": "edge_sdk.errors",
+    "Prediction": "edge_sdk.prediction",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

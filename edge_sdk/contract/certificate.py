@@ -1,0 +1,58 @@
+"""The certificate: what was measured when the release was made, and how to measure it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edge_sdk.contract.codec import decode, encode
+from edge_sdk.contract.limits import CERTIFICATE_BYTES
+from edge_sdk.contract.version import CERTIFICATE_FORMAT
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """One candidate file against the original model on the check rows.
+
+    ``label_flips`` is a share of the rows; differences are absolute, of probabilities or values;
+    ``score`` is accuracy (classification) or R² (regression); latencies are medians in
+    microseconds on the machine that made the release.
+    """
+
+    name: str
+    bytes: int
+    gzip_bytes: int
+    label_flips: float
+    max_difference: float
+    mean_difference: float
+    score: float | None
+    row_us: float
+    batch_row_us: float
+    load_ms: float
+    accepted: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """``certificate.json`` of a release; ``original_score`` is the trained model's own."""
+
+    chosen: str
+    variants: tuple[VariantResult, ...]
+    rows: int
+    original_score: float | None = None
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    tools: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, str] = field(default_factory=dict)
+    repeat: str = ""
+    format: Literal[1] = CERTIFICATE_FORMAT
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Certificate:
+        """Parse; raises :class:`ContractError`."""
+        return decode(cls, raw, limit=CERTIFICATE_BYTES)
+
+    def to_json(self) -> bytes:
+        """Canonical bytes."""
+        return encode(self)

@@ -1,0 +1,178 @@
+"""JSON to frozen dataclasses and back: strict about types, tolerant of unknown fields.
+
+Invariants:
+
+* ``decode`` returns a value whose every field has its annotated type, or raises
+  :class:`ContractError` naming the path (``plan.experiment.arms[0].name``), what was expected
+  and what came. Nothing is coerced, but an integer is accepted where a float is declared.
+* Fields that the dataclass does not know are ignored: a newer peer may send more.
+* ``encode`` is deterministic: sorted keys, no white space, no NaN or infinity.
+* Meaning (ranges, sums, cross-field rules) is checked by each class in ``__post_init__`` with
+  :func:`require`; the path is added here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from edge_sdk.contract.errors import ContractError
+
+T = TypeVar("T")
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise :class:`ContractError` with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise ContractError(message)
+
+
+def encode(value: Any) -> bytes:
+    """Canonical UTF-8 JSON of a contract dataclass.
+
+    Raises:
+        ContractError: a number is NaN or infinite.
+    """
+    try:
+        return json.dumps(
+            to_plain(value),
+            sort_keys=True,
+            separators=(",", ":"),
+            ensure_ascii=False,
+            allow_nan=False,
+        ).encode()
+    except ValueError as error:
+        raise ContractError(f"{type(value).__name__}: expected finite numbers; {error}") from error
+
+
+def to_plain(value: Any) -> Any:
+    """Dicts, lists and scalars ready for JSON; fields that are ``None`` are left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+        return {name: to_plain(item) for name, item in fields if item is not None}
+    if isinstance(value, Mapping):
+        return {key: to_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    return value
+
+
+def decode(cls: type[T], raw: bytes, *, limit: int) -> T:
+    """Parse ``raw`` (UTF-8 JSON, at most ``limit`` bytes) into the dataclass ``cls``.
+
+    Raises:
+        ContractError: too large, not JSON, or not what ``cls`` declares.
+    """
+    what = cls.__name__
+    if len(raw) > limit:
+        raise ContractError(f"{what}: expected at most {limit} bytes, got {len(raw)}")
+    try:
+        plain = json.loads(raw, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ContractError(f"{what}: expected UTF-8 JSON; {error}") from error
+    return from_plain(cls, plain, what)
+
+
+def from_plain(cls: type[T], plain: Any, path: str | None = None) -> T:
+    """Like :func:`decode`, for JSON that is already parsed."""
+    value = _parse(cls, plain, path or cls.__name__)
+    return typing.cast(T, value)
+
+
+def _refuse_constant(text: str) -> float:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _parse(annotation: Any, plain: Any, path: str) -> Any:
+    origin = typing.get_origin(annotation)
+    if dataclasses.is_dataclass(annotation):
+        return _parse_dataclass(annotation, plain, path)
+    if origin in (types.UnionType, typing.Union):
+        return _parse_optional(annotation, plain, path)
+    if origin is typing.Literal:
+        allowed = typing.get_args(annotation)
+        known = any(plain == each and type(plain) is type(each) for each in allowed)
+        return plain if known else _fail(path, f"one of {list(allowed)}", plain)
+    if origin is tuple:
+        return _parse_tuple(typing.get_args(annotation), plain, path)
+    if origin in (dict, Mapping):
+        return _parse_mapping(typing.get_args(annotation)[1], plain, path)
+    if annotation is Any:
+        return plain
+    return _parse_scalar(annotation, plain, path)
+
+
+def _parse_dataclass(cls: Any, plain: Any, path: str) -> Any:
+    if not isinstance(plain, dict):
+        _fail(path, "an object", plain)
+    arguments = {}
+    for name, annotation, needed in _fields(cls):
+        if name in plain:
+            arguments[name] = _parse(annotation, plain[name], f"{path}.{name}")
+        elif needed:
+            raise ContractError(f"{path}.{name}: expected a value, but the field is missing")
+    try:
+        return cls(**arguments)
+    except ContractError as error:
+        raise ContractError(f"{path}: {error}") from error
+
+
+@functools.cache
+def _fields(cls: Any) -> tuple[tuple[str, Any, bool], ...]:
+    hints = typing.get_type_hints(cls)
+    missing = dataclasses.MISSING
+    return tuple(
+        (f.name, hints[f.name], f.default is missing and f.default_factory is missing)
+        for f in dataclasses.fields(cls)
+    )
+
+
+def _parse_optional(annotation: Any, plain: Any, path: str) -> Any:
+    members = [each for each in typing.get_args(annotation) if each is not types.NoneType]
+    if plain is None and len(members) < len(typing.get_args(annotation)):
+        return None
+    for member in members[:-1]:
+        try:
+            return _parse(member, plain, path)
+        except ContractError:
+            continue
+    return _parse(members[-1], plain, path)
+
+
+def _parse_tuple(arguments: tuple[Any, ...], plain: Any, path: str) -> tuple[Any, ...]:
+    if not isinstance(plain, list):
+        _fail(path, "an array", plain)
+    if arguments[-1] is Ellipsis:
+        return tuple(_parse(arguments[0], x, f"{path}[{i}]") for i, x in enumerate(plain))
+    if len(plain) != len(arguments):
+        _fail(path, f"an array of {len(arguments)}", plain)
+    pairs = zip(arguments, plain, strict=True)
+    return tuple(_parse(a, x, f"{path}[{i}]") for i, (a, x) in enumerate(pairs))
+
+
+def _parse_mapping(annotation: Any, plain: Any, path: str) -> dict[str, Any]:
+    if not isinstance(plain, dict):
+        _fail(path, "an object", plain)
+    return {key: _parse(annotation, item, f"{path}.{key}") for key, item in plain.items()}
+
+
+def _parse_scalar(annotation: Any, plain: Any, path: str) -> Any:
+    if annotation is float and type(plain) in (int, float):
+        finite = abs(plain) <= sys.float_info.max
+        return float(plain) if finite else _fail(path, "a finite number", plain)
+    if type(plain) is annotation:
+        return plain
+    names = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
+    return _fail(path, names.get(annotation, str(annotation)), plain)
+
+
+def _fail(path: str, expected: str, came: Any) -> typing.NoReturn:
+    text = json.dumps(came, default=str)
+    shown = text if len(text) <= 60 else text[:57] + "..."
+    raise ContractError(f"{path}: expected {expected}, got {shown}")

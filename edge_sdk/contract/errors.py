@@ -1,0 +1,15 @@
+"""The root of the device's error tree, and the one error of the wire.
+
+They live below everything else because both sides of the wire raise and catch them;
+``edge_sdk.errors`` draws the whole tree.
+"""
+
+from __future__ import annotations
+
+
+class EdgeError(Exception):
+    """Root of every error that ``edge_sdk`` raises on purpose."""
+
+
+class ContractError(EdgeError):
+    """A message or file is not what the contract says: where, what was expected, what came."""

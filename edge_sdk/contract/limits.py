@@ -1,0 +1,26 @@
+"""How large a message or file may be before a reader refuses it unread. Units in the names."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MANIFEST_BYTES: Final = 1 << 20
+PROFILE_BYTES: Final = 16 << 20
+CERTIFICATE_BYTES: Final = 4 << 20
+PLAN_BYTES: Final = 256 << 10
+MESSAGE_BYTES: Final = 4 << 20
+"""One outbox message: a window report, a batch of shared samples, ..."""
+
+UPLOAD_BYTES: Final = 16 << 20
+"""One upload of several outbox messages."""
+
+UPLOAD_MESSAGES: Final = 256
+MODEL_BYTES: Final = 2 << 30
+PACK_BYTES: Final = 64 << 30
+NAME_CHARACTERS: Final = 64
+"""Model names, arm names, experiment ids."""
+
+ATTRIBUTES: Final = 32
+FEATURES: Final = 20_000
+VOTES_PER_MESSAGE: Final = 1_000
+SAMPLES_PER_MESSAGE: Final = 1_000

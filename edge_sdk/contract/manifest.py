@@ -1,0 +1,180 @@
+"""The manifest of a release: what the model takes and gives, where it comes from, its files.
+
+A release is named by the SHA-256 of its ``manifest.json``; the manifest holds length and
+SHA-256 of every other file, so one digest fixes the whole release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from edge_sdk.contract.codec import decode, encode, require
+from edge_sdk.contract.limits import FEATURES, MANIFEST_BYTES, MODEL_BYTES
+from edge_sdk.contract.names import Version, check_digest, check_name
+from edge_sdk.contract.version import MANIFEST_FORMAT
+
+Dtype = Literal[
+    "float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool", "string"
+]
+Task = Literal["classification", "regression", "generic"]
+Role = Literal["label", "probabilities", "value", "other"]
+Label = int | str
+
+MANIFEST: Final = "manifest.json"
+MODEL: Final = "model.onnx"
+PROFILE: Final = "profile.json"
+GOLDEN: Final = "golden.npz"
+CERTIFICATE: Final = "certificate.json"
+
+
+@dataclass(frozen=True)
+class FileRef:
+    """Length in bytes and SHA-256 of a file."""
+
+    length: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        check_digest("sha256", self.sha256)
+        require(0 <= self.length <= MODEL_BYTES, f"length: expected 0 to {MODEL_BYTES}")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input tensor. ``None`` in ``shape`` is a dimension of any size; axis 0 is the batch."""
+
+    name: str
+    dtype: Dtype
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """An output tensor and what it means to the application."""
+
+    name: str
+    dtype: Dtype
+    shape: tuple[int | None, ...]
+    role: Role = "other"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A named feature: column ``index`` of axis 1 of the input tensor ``tensor``."""
+
+    name: str
+    dtype: Dtype
+    tensor: str
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Inputs, outputs and the names of features and classes.
+
+    ``columns`` is empty for models whose inputs are not rows of features (``predict`` then takes
+    a feed by input name). ``classes`` are the labels in the order of the probabilities.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[OutputSpec, ...]
+    columns: tuple[Column, ...] = ()
+    classes: tuple[Label, ...] = ()
+
+    def __post_init__(self) -> None:
+        tensors = [spec.name for spec in self.inputs]
+        require(bool(self.inputs) and bool(self.outputs), "expected an input and an output")
+        require(len(set(tensors)) == len(tensors), "inputs: expected different names")
+        require(len(self.columns) <= FEATURES, f"columns: expected at most {FEATURES}")
+        names = [column.name for column in self.columns]
+        require(len(set(names)) == len(names), "columns: expected different names")
+        for column in self.columns:
+            require(column.tensor in tensors, f"columns: {column.name} is in no input tensor")
+
+    def output(self, role: Role) -> OutputSpec | None:
+        """The output that has ``role``, if there is one."""
+        return next((spec for spec in self.outputs if spec.role == role), None)
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Which version this one was trained from, how, and on what.
+
+    ``fingerprint`` is the SHA-256 of the training data (see ``converters``), ``rows`` how many.
+    """
+
+    mode: Literal["stateless", "stateful"] = "stateless"
+    parent: str | None = None
+    fingerprint: str = ""
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """When an answer of the on-device model is sure enough to stand.
+
+    The cloud is asked when ``metric`` of the probabilities is below ``threshold``. ``bound`` is
+    the certified upper bound, at confidence ``1 - alpha``, of disagreement with the cloud model
+    among answers that stand; ``coverage`` their share on the calibration rows.
+    """
+
+    threshold: float
+    metric: Literal["max_probability", "margin", "entropy"] = "max_probability"
+    bound: float | None = None
+    alpha: float = 0.05
+    coverage: float | None = None
+
+
+@dataclass(frozen=True)
+class RuntimeNeeds:
+    """What the model file asks of onnxruntime: IR version and opset of each domain."""
+
+    ir_version: int
+    opsets: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a device must be able to keep for the release to be activated on it."""
+
+    p99_ms: float | None = None
+    rss_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """``manifest.json`` of a release."""
+
+    model: str
+    version: str
+    task: Task
+    signature: Signature
+    files: Mapping[str, FileRef]
+    runtime: RuntimeNeeds
+    lineage: Lineage = Lineage()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    variant: str = "float32"
+    cascade: Cascade | None = None
+    budget: Budget = Budget()
+    licence: str | None = None
+    training: Mapping[str, str] = field(default_factory=dict)
+    format: Literal[1] = MANIFEST_FORMAT
+
+    def __post_init__(self) -> None:
+        check_name("model", self.model)
+        Version.parse(self.version)
+        for name in (MODEL, PROFILE, GOLDEN, CERTIFICATE):
+            require(name in self.files, f"files: expected {name}")
+        for name in self.files:
+            check_name("files", name)
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Manifest:
+        """Parse; raises :class:`ContractError`."""
+        return decode(cls, raw, limit=MANIFEST_BYTES)
+
+    def to_json(self) -> bytes:
+        """Canonical bytes; their SHA-256 names the release."""
+        return encode(self)

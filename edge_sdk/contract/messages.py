@@ -1,0 +1,248 @@
+"""What a device tells the hub: messages that wait in its outbox until the hub has them.
+
+Delivery is at-least-once, effect exactly-once: a message is named by (device, boot, sequence)
+and the hub counts each name once. Aggregates only; the one message with raw values,
+:class:`SampleBatch`, is sent only by a device that opted in.
+
+Times are whole Unix seconds. ``arm`` is the plan's arm name; ``experiment`` its id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from edge_sdk.contract.codec import decode, encode, from_plain, require
+from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.limits import (
+    MESSAGE_BYTES,
+    SAMPLES_PER_MESSAGE,
+    UPLOAD_BYTES,
+    UPLOAD_MESSAGES,
+    VOTES_PER_MESSAGE,
+)
+from edge_sdk.contract.manifest import Label
+from edge_sdk.contract.names import Version, check_digest, check_name
+from edge_sdk.contract.plan import CONTROL
+from edge_sdk.contract.version import REPORT_FORMAT
+
+Source = Literal["pack", "model", "cloud"]
+SOURCES: Final[tuple[Source, ...]] = ("pack", "model", "cloud")
+
+LATENCY_BINS: Final = 64
+"""Latency histograms: bin ``i`` holds ``[2**(i/4), 2**((i+1)/4))`` microseconds; the first also
+holds less than 1 µs, the last everything from 2**(63/4) µs (55 ms) up."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which predictions a message speaks of: one version, one arm, ``start <= t < end``."""
+
+    model: str
+    version: str
+    start: int
+    end: int
+    experiment: str | None = None
+    arm: str = CONTROL
+
+    def __post_init__(self) -> None:
+        check_name("model", self.model)
+        Version.parse(self.version)
+        check_name("arm", self.arm)
+        require(self.start < self.end, f"end: expected after {self.start}, got {self.end}")
+
+
+@dataclass(frozen=True)
+class WindowReport:
+    """Aggregates of one window.
+
+    ``features`` and ``outputs`` are histograms in the layout of the reference profile whose
+    SHA-256 is ``profile``; empty while the window has too few observations to be uploaded (its
+    counts then go into the next). ``predictions`` and ``latency`` are by source. ``errors`` counts
+    refused inputs and failed calls by kind. ``lost`` counts what monitoring dropped, by reason.
+    """
+
+    window: Window
+    profile: str
+    predictions: Mapping[str, int]
+    features: tuple[tuple[int, ...], ...] = ()
+    outputs: tuple[tuple[int, ...], ...] = ()
+    observations: int = 0
+    degraded: int = 0
+    errors: Mapping[str, int] = field(default_factory=dict)
+    latency: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)
+    resources: Mapping[str, float] = field(default_factory=dict)
+    format: Literal[1] = REPORT_FORMAT
+
+    def __post_init__(self) -> None:
+        check_digest("profile", self.profile)
+        for what in (self.predictions, self.latency):
+            require(set(what) <= set(SOURCES), f"expected sources of {SOURCES}, got {sorted(what)}")
+        counts = [*self.predictions.values(), *self.errors.values(), *self.lost.values()]
+        counts += [c for row in (*self.features, *self.outputs) for c in row]
+        counts += [c for row in self.latency.values() for c in row]
+        require(min(counts, default=0) >= 0, "counts: expected at least 0")
+        shaped = all(len(row) == LATENCY_BINS for row in self.latency.values())
+        require(shaped, f"latency: expected {LATENCY_BINS} bins")
+        whole = all(sum(row) == self.observations for row in (*self.features, *self.outputs))
+        require(whole, f"histograms: expected each to add up to {self.observations} observations")
+
+
+@dataclass(frozen=True)
+class FeedbackReport:
+    """Outcomes of predictions of one window whose labels (or rewards) have come since.
+
+    Sufficient statistics: ``labelled`` and ``correct`` count labels; ``rewards``, ``reward_sum``
+    and ``reward_squares`` numeric outcomes. ``by_source`` maps a source to (labelled, correct).
+    """
+
+    window: Window
+    labelled: int = 0
+    correct: int = 0
+    by_source: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    rewards: int = 0
+    reward_sum: float = 0.0
+    reward_squares: float = 0.0
+    unmatched: int = 0
+    format: Literal[1] = REPORT_FORMAT
+
+    def __post_init__(self) -> None:
+        require(0 <= self.correct <= self.labelled, "correct: expected 0 to labelled")
+        require(min(self.rewards, self.unmatched) >= 0, "counts: expected at least 0")
+
+
+@dataclass(frozen=True)
+class SampleBatch:
+    """Opt-in: labelled rows for retraining; each row holds the manifest's columns in order."""
+
+    model: str
+    version: str
+    rows: tuple[tuple[float | int | str | None, ...], ...]
+    labels: tuple[Label | float, ...]
+    taken: tuple[int, ...]
+    """When each row was predicted, Unix seconds."""
+    format: Literal[1] = REPORT_FORMAT
+
+    def __post_init__(self) -> None:
+        check_name("model", self.model)
+        Version.parse(self.version)
+        count = len(self.rows)
+        require(count <= SAMPLES_PER_MESSAGE, f"rows: expected at most {SAMPLES_PER_MESSAGE}")
+        require(count == len(self.labels) == len(self.taken), "expected a label and time per row")
+
+
+@dataclass(frozen=True)
+class KeyVotes:
+    """The pack keys (32 hexadecimal digits) a device looked up most; one vote each a period."""
+
+    model: str
+    version: str
+    period: int
+    keys: tuple[str, ...]
+    format: Literal[1] = REPORT_FORMAT
+
+    def __post_init__(self) -> None:
+        check_name("model", self.model)
+        require(len(self.keys) <= VOTES_PER_MESSAGE, f"keys: at most {VOTES_PER_MESSAGE}")
+        require(len(set(self.keys)) == len(self.keys), "keys: expected each once")
+        for key in self.keys:
+            fits = len(key) == 32 and all(c in "0123456789abcdef" for c in key)
+            require(fits, "keys: expected 32 hexadecimal digits")
+
+
+@dataclass(frozen=True)
+class UpdateEvent:
+    """A step in a device's life that the fleet view and the canary gate need to know."""
+
+    model: str
+    outcome: Literal["activated", "failed", "rolled_back"]
+    version: str
+    at: int
+    previous: str | None = None
+    step: str | None = None
+    reason: str | None = None
+    experiment: str | None = None
+    format: Literal[1] = REPORT_FORMAT
+
+
+Body = WindowReport | FeedbackReport | SampleBatch | KeyVotes | UpdateEvent
+KINDS: Final[Mapping[str, type]] = {
+    "window": WindowReport,
+    "feedback": FeedbackReport,
+    "samples": SampleBatch,
+    "votes": KeyVotes,
+    "event": UpdateEvent,
+}
+
+
+def kind_of(body: Body) -> str:
+    """The name under which a body travels."""
+    return next(kind for kind, cls in KINDS.items() if isinstance(body, cls))
+
+
+@dataclass(frozen=True)
+class Message:
+    """A body in its envelope. ``boot`` is random per start of the device, ``sequence`` from 1."""
+
+    boot: str
+    sequence: int
+    kind: Literal["window", "feedback", "samples", "votes", "event"]
+    body: Mapping[str, object]
+
+    def __post_init__(self) -> None:
+        check_name("boot", self.boot)
+        require(self.sequence >= 1, "sequence: expected at least 1")
+
+    def open(self) -> Body:
+        """The parsed body; raises :class:`ContractError`."""
+        body: Body = from_plain(KINDS[self.kind], self.body, self.kind)
+        return body
+
+
+@dataclass(frozen=True)
+class Upload:
+    """``POST /v1/messages``: messages in the order in which the device made them."""
+
+    messages: tuple[Message, ...]
+
+    def __post_init__(self) -> None:
+        require(len(self.messages) <= UPLOAD_MESSAGES, f"expected at most {UPLOAD_MESSAGES}")
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Upload:
+        """Parse; raises :class:`ContractError`."""
+        return decode(cls, raw, limit=UPLOAD_BYTES)
+
+    def to_json(self) -> bytes:
+        """Canonical bytes."""
+        return encode(self)
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A message that the hub will never take, and why; the device drops and counts it."""
+
+    boot: str
+    sequence: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class UploadReply:
+    """What became of an upload: every message was accepted, known already, or rejected."""
+
+    accepted: int
+    duplicates: int
+    rejected: tuple[Rejection, ...] = ()
+
+
+def check_message_size(raw: bytes) -> None:
+    """Refuse a message that no hub would take.
+
+    Raises:
+        ContractError: more than :data:`MESSAGE_BYTES`.
+    """
+    if len(raw) > MESSAGE_BYTES:
+        raise ContractError(f"message: expected at most {MESSAGE_BYTES} bytes, got {len(raw)}")

@@ -1,0 +1,54 @@
+"""What may be a name, a version, a digest: one rule each, used by every message."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from edge_sdk.contract.codec import require
+from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.limits import NAME_CHARACTERS
+
+_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_VERSION: Final = re.compile(r"(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")
+
+
+class Version(NamedTuple):
+    """``MAJOR.MINOR``: a new major is trained from scratch, a new minor from its parent."""
+
+    major: int
+    minor: int
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+    @classmethod
+    def parse(cls, text: str) -> Version:
+        """Read ``"MAJOR.MINOR"``.
+
+        Raises:
+            ContractError: ``text`` is not two decimal numbers with a dot between them.
+        """
+        match = _VERSION.fullmatch(text)
+        if match is None:
+            raise ContractError(f"expected a version such as 1.0, got {text!r}")
+        return cls(int(match[1]), int(match[2]))
+
+
+def check_name(what: str, text: str) -> None:
+    """Refuse a name that is not safe in a path, a URL and a shell."""
+    fits = len(text) <= NAME_CHARACTERS and _NAME.fullmatch(text) and ".." not in text
+    require(
+        bool(fits),
+        f"{what}: expected 1 to {NAME_CHARACTERS} of a-z 0-9 . _ - beginning and ending with a "
+        f"letter or digit, got {text[:80]!r}",
+    )
+
+
+def check_digest(what: str, text: str) -> None:
+    """Refuse what is not a lower-case hexadecimal SHA-256."""
+    require(
+        _DIGEST.fullmatch(text) is not None,
+        f"{what}: expected a SHA-256 of 64 hexadecimal digits, got {text[:80]!r}",
+    )

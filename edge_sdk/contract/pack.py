@@ -1,0 +1,136 @@
+"""The pack file: precomputed answers of one release, in one immutable memory-mapped file.
+
+Layout, all integers little-endian, every section aligned to :data:`ALIGNMENT` bytes::
+
+    prefix     8 bytes magic, u32 format, u32 length of the header
+    header     UTF-8 JSON of PackHeader
+    directory  u32[2**directory_bits + 1]: first entry of each bucket, then the count
+    keys       count x 16 bytes, sorted as big-endian 128-bit integers
+    values     count x value_bytes, entry i belongs to key i
+
+A key is the first 16 bytes of SHA-256 over (canonicaliser name, NUL, canonical bytes of the
+input). Bucket ``b`` holds the keys whose top ``directory_bits`` bits are ``b``. A value is the
+concatenation of its outputs, each row-major in its declared dtype.
+
+To change any of this: a new PACK_FORMAT, see ``version.py``.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from math import prod
+from typing import Final, Literal
+
+from edge_sdk.contract.codec import decode, encode, require
+from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.manifest import Role
+from edge_sdk.contract.names import Version, check_digest, check_name
+from edge_sdk.contract.version import PACK_FORMAT
+
+MAGIC: Final = b"EDGEPACK"
+PREFIX: Final = struct.Struct("<8sII")
+ALIGNMENT: Final = 64
+KEY_BYTES: Final = 16
+HEADER_BYTES: Final = 1 << 20
+Encoding = Literal["float16", "float32", "float64", "int8", "uint8", "int32", "int64"]
+ITEM_BYTES: Final = {
+    "float16": 2, "float32": 4, "float64": 8, "int8": 1, "uint8": 1, "int32": 4, "int64": 8,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ValueField:
+    """One output inside a value: ``shape`` without the batch axis."""
+
+    name: str
+    role: Role
+    dtype: Encoding
+    shape: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes it takes."""
+        return ITEM_BYTES[self.dtype] * prod(self.shape)
+
+
+@dataclass(frozen=True)
+class PackHeader:
+    """What the pack answers for, and how it is laid out.
+
+    ``manifest`` is the release (SHA-256 of its manifest) whose inputs the keys canonicalise;
+    ``answered_by`` says which version gave the answers (the cloud model's, often). ``expires`` is
+    Unix seconds. ``body`` is the SHA-256 of everything after the header, padding included.
+    """
+
+    model: str
+    version: str
+    manifest: str
+    canonicaliser: str
+    count: int
+    directory_bits: int
+    fields: tuple[ValueField, ...]
+    answered_by: str
+    body: str
+    expires: int | None = None
+
+    def __post_init__(self) -> None:
+        check_name("model", self.model)
+        Version.parse(self.version)
+        check_digest("manifest", self.manifest)
+        check_digest("body", self.body)
+        require(self.count >= 0, "count: expected at least 0")
+        require(0 <= self.directory_bits <= 24, "directory_bits: expected 0 to 24")
+        require(bool(self.fields), "fields: expected at least one")
+        require(all(n > 0 for f in self.fields for n in f.shape), "shape: expected at least 1")
+
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of one value."""
+        return sum(field.size for field in self.fields)
+
+    def to_bytes(self) -> bytes:
+        """Prefix and header, padded to the directory."""
+        text = encode(self)
+        raw = PREFIX.pack(MAGIC, PACK_FORMAT, len(text)) + text
+        return raw + bytes(-len(raw) % ALIGNMENT)
+
+
+@dataclass(frozen=True)
+class Sections:
+    """Byte offsets of the sections, and the length of the whole file."""
+
+    directory: int
+    keys: int
+    values: int
+    end: int
+
+
+def sections(header: PackHeader, directory: int) -> Sections:
+    """Offsets for ``header`` when its directory begins at byte ``directory``."""
+    keys = _align(directory + 4 * ((1 << header.directory_bits) + 1))
+    values = _align(keys + KEY_BYTES * header.count)
+    return Sections(directory, keys, values, _align(values + header.value_bytes * header.count))
+
+
+def parse_header(raw: bytes) -> tuple[PackHeader, int]:
+    """The header at the beginning of ``raw``, and the offset of the directory.
+
+    Raises:
+        ContractError: not a pack, an unknown format, or a torn or invalid header.
+    """
+    if len(raw) < PREFIX.size:
+        raise ContractError(f"pack: expected at least {PREFIX.size} bytes, got {len(raw)}")
+    magic, number, length = PREFIX.unpack_from(raw)
+    if magic != MAGIC:
+        raise ContractError("pack: this is not a pack file (wrong magic)")
+    if number != PACK_FORMAT:
+        raise ContractError(f"pack: expected format {PACK_FORMAT}, got {number}; update edge_sdk")
+    if length > HEADER_BYTES or PREFIX.size + length > len(raw):
+        raise ContractError("pack: the header is torn or too large")
+    text = raw[PREFIX.size : PREFIX.size + length]
+    return decode(PackHeader, text, limit=HEADER_BYTES), _align(PREFIX.size + length)
+
+
+def _align(offset: int) -> int:
+    return offset + -offset % ALIGNMENT

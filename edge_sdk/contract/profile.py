@@ -1,0 +1,87 @@
+"""The reference profile: distributions at training time, and the layout of every histogram.
+
+A histogram of feature ``f`` is a tuple of ``f.bins + 2`` counts: its bins in order, then
+*missing* (NaN, None), then *outside* (out of range, or a category that training never saw).
+Devices fold values into this layout, so their reports add up bin by bin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from edge_sdk.contract.codec import decode, encode, require
+from edge_sdk.contract.limits import FEATURES, PROFILE_BYTES
+from edge_sdk.contract.version import PROFILE_FORMAT
+
+MISSING = -2
+"""Index of the *missing* count in a histogram."""
+
+OUTSIDE = -1
+"""Index of the *outside* count in a histogram."""
+
+
+@dataclass(frozen=True)
+class FeatureProfile:
+    """One distribution: ``edges`` for a number, ``categories`` for everything else.
+
+    ``edges`` ascend strictly and hold the training minimum and maximum; bin ``i`` is
+    ``edges[i] <= x < edges[i + 1]``, the last bin includes its upper edge. A feature that was
+    constant in training has one edge and one bin, that value. ``counts`` are those of training.
+    """
+
+    name: str
+    counts: tuple[int, ...]
+    edges: tuple[float, ...] | None = None
+    categories: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        require(
+            (self.edges is None) != (self.categories is None),
+            f"{self.name}: expected either edges or categories",
+        )
+        if self.edges is not None:
+            require(bool(self.edges), f"{self.name}: expected at least one edge")
+            ascending = all(low < high for low, high in pairwise(self.edges))
+            require(ascending, f"{self.name}: expected edges that ascend")
+        require(
+            len(self.counts) == self.bins + 2,
+            f"{self.name}: expected {self.bins + 2} counts, got {len(self.counts)}",
+        )
+        require(min(self.counts) >= 0, f"{self.name}: expected counts of at least 0")
+
+    @property
+    def bins(self) -> int:
+        """How many bins there are besides *missing* and *outside*."""
+        if self.categories is not None:
+            return len(self.categories)
+        assert self.edges is not None
+        return max(1, len(self.edges) - 1)
+
+
+@dataclass(frozen=True)
+class ReferenceProfile:
+    """``profile.json`` of a release.
+
+    ``features`` follow the order of the manifest's columns. ``outputs`` are distributions of what
+    the model answered on held-out rows: ``label`` (categories) and ``confidence`` for a
+    classifier, ``value`` for a regressor.
+    """
+
+    rows: int
+    features: tuple[FeatureProfile, ...]
+    outputs: tuple[FeatureProfile, ...] = ()
+    format: Literal[1] = PROFILE_FORMAT
+
+    def __post_init__(self) -> None:
+        require(len(self.features) <= FEATURES, f"features: expected at most {FEATURES}")
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> ReferenceProfile:
+        """Parse; raises :class:`ContractError`."""
+        return decode(cls, raw, limit=PROFILE_BYTES)
+
+    def to_json(self) -> bytes:
+        """Canonical bytes."""
+        return encode(self)

@@ -1,0 +1,25 @@
+"""The version of everything that crosses the wire or is kept on disk, and how to raise it.
+
+A reader accepts unknown *fields* of a known format (a newer peer may send more) and refuses
+an unknown *format number* (it may mean something else). To raise a number:
+
+1. Is it needed? A new optional field with a default is not a new format.
+2. Raise the number here, teach the parser to read the old one or to refuse it by name.
+3. Keep the frozen examples of the old number under ``tests/contract/golden/`` and add new ones;
+   the tests read every one that is there.
+4. Say in CHANGELOG.md what a user with old devices or an old hub observes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+PROTOCOL: Final = 1
+"""Version of the HTTP conversation between device and hub (``/v1/...``)."""
+
+MANIFEST_FORMAT: Final = 1
+PROFILE_FORMAT: Final = 1
+CERTIFICATE_FORMAT: Final = 1
+PLAN_FORMAT: Final = 1
+REPORT_FORMAT: Final = 1
+PACK_FORMAT: Final = 1

@@ -1,0 +1,82 @@
+"""Every error that the device raises on purpose.
+
+::
+
+    EdgeError
+    ├── ContractError       a message or file is not what the contract says
+    ├── InputError          the application gave predict or feedback something it cannot take
+    ├── ReleaseError        a release is missing, corrupt, or does not run on this machine
+    ├── PackError           a pack is torn, expired, or was made for another release
+    ├── StateError          the state folder is locked, unwritable, or another model's
+    ├── HubError            the hub refused, or answered what it should not
+    │   └── HubUnreachable  no answer: offline, timeout, connection refused
+    └── UpdateError         an update stopped at a step; the previous release serves
+        └── TrustError      signatures, expiry or version floors say no
+
+Foreign exceptions do not leave the package: they are wrapped at the boundary.
+"""
+
+from __future__ import annotations
+
+from edge_sdk.contract.errors import ContractError, EdgeError
+
+__all__ = [
+    "ContractError",
+    "EdgeError",
+    "HubError",
+    "HubUnreachable",
+    "InputError",
+    "PackError",
+    "ReleaseError",
+    "StateError",
+    "TrustError",
+    "UpdateError",
+]
+
+
+class InputError(EdgeError):
+    """The application gave something that the model cannot take; ``kind`` is counted in reports.
+
+    ``kind`` is one of ``shape``, ``dtype``, ``missing``, ``not_finite``, ``unknown_feature``,
+    ``empty``, ``unknown_prediction``, ``label``.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class ReleaseError(EdgeError):
+    """A release is missing, corrupt, or does not run on this machine."""
+
+
+class PackError(EdgeError):
+    """A pack is torn, expired, or was made for another release."""
+
+
+class StateError(EdgeError):
+    """The state folder is locked by another process, unwritable, or belongs to another model."""
+
+
+class HubError(EdgeError):
+    """The hub refused a request or answered what it should not; ``status`` is the HTTP status."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class HubUnreachable(HubError):
+    """No answer from the hub: offline, timeout, connection refused."""
+
+
+class UpdateError(EdgeError):
+    """An update stopped at ``step``; the previous release goes on serving."""
+
+    def __init__(self, step: str, message: str) -> None:
+        super().__init__(f"{step}: {message}")
+        self.step = step
+
+
+class TrustError(UpdateError):
+    """Signatures, expiry or version floors say no."""
