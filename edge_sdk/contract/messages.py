@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from edge_sdk.contract.codec import decode, encode, from_plain, require
 from edge_sdk.contract.errors import ContractError
@@ -189,7 +189,7 @@ class Message:
     boot: str
     sequence: int
     kind: Literal["window", "feedback", "samples", "votes", "event"]
-    body: Mapping[str, object]
+    body: Mapping[str, Any]
 
     def __post_init__(self) -> None:
         check_name("boot", self.boot)

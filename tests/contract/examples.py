@@ -1,0 +1,168 @@
+"""One full example of every message and file, the source of the frozen golden bytes."""
+
+from __future__ import annotations
+
+from edge_sdk.contract.certificate import Certificate, VariantResult
+from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolReply, EnrolRequest
+from edge_sdk.contract.manifest import (
+    Budget,
+    Cascade,
+    Column,
+    FileRef,
+    Lineage,
+    Manifest,
+    OutputSpec,
+    RuntimeNeeds,
+    Signature,
+    TensorSpec,
+)
+from edge_sdk.contract.messages import (
+    LATENCY_BINS,
+    FeedbackReport,
+    KeyVotes,
+    Message,
+    Rejection,
+    SampleBatch,
+    UpdateEvent,
+    Upload,
+    UploadReply,
+    Window,
+    WindowReport,
+)
+from edge_sdk.contract.pack import PackHeader, ValueField
+from edge_sdk.contract.plan import (
+    Arm,
+    CascadePolicy,
+    Cohort,
+    Experiment,
+    PackRef,
+    Plan,
+    ReleaseRef,
+    Reporting,
+    Sharing,
+)
+from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
+
+DIGEST = "0123456789abcdef" * 4
+OTHER = "f" * 64
+
+SIGNATURE = Signature(
+    inputs=(TensorSpec("age", "float32", (None, 1)), TensorSpec("city", "string", (None, 1))),
+    outputs=(
+        OutputSpec("label", "string", (None,), "label"),
+        OutputSpec("probabilities", "float32", (None, 2), "probabilities"),
+    ),
+    columns=(Column("age", "float32", "age"), Column("city", "string", "city")),
+    classes=("no", "yes"),
+)
+
+MANIFEST = Manifest(
+    model="churn",
+    version="1.1",
+    task="classification",
+    signature=SIGNATURE,
+    files={
+        name: FileRef(1234, DIGEST)
+        for name in ("model.onnx", "profile.json", "golden.npz", "certificate.json")
+    },
+    runtime=RuntimeNeeds(10, {"": 18, "ai.onnx.ml": 3}),
+    lineage=Lineage("stateful", "1.0", DIGEST, 5000),
+    metrics={"accuracy": 0.93},
+    variant="int8-storage",
+    cascade=Cascade(0.8, "max_probability", 0.02, 0.05, 0.9),
+    budget=Budget(p99_ms=2.0, rss_mb=80.0),
+    licence="Apache-2.0",
+    training={"estimator": "LogisticRegression"},
+)
+
+PROFILE = ReferenceProfile(
+    rows=6,
+    features=(
+        FeatureProfile("age", (2, 3, 1, 0), edges=(18.0, 40.0, 90.0)),
+        FeatureProfile("city", (4, 2, 0, 0), categories=("Oslo", "Łódź")),
+    ),
+    outputs=(FeatureProfile("label", (3, 3, 0, 0), categories=("no", "yes")),),
+)
+
+CERTIFICATE = Certificate(
+    chosen="float32",
+    variants=(
+        VariantResult("float32", 900, 500, 0.0, 1e-6, 1e-7, 0.93, 5.0, 0.4, 1.5, accepted=True),
+    ),
+    rows=500,
+    original_score=0.93,
+    tolerances={"probability": 1e-4},
+    tools={"onnx": "1.23.2"},
+    machine={"cpu": "example"},
+    repeat="edge-convert verify churn-1.1",
+)
+
+PLAN = Plan(
+    model="churn",
+    serial=7,
+    serving=ReleaseRef("1.0", DIGEST, PackRef(FileRef(4096, OTHER))),
+    experiment=Experiment(
+        id="canary-3",
+        strategy="canary",
+        salt="pepper",
+        arms=(Arm("candidate", ReleaseRef("1.1", OTHER), ((0, 500), (9_000, 9_100))),),
+        cohort=Cohort("region", ("eu", "us")),
+    ),
+    reporting=Reporting(60, 100, 50),
+    sharing=Sharing(samples=True, per_window=20),
+    cascade=CascadePolicy("cascade", 0.75, 200),
+)
+
+WINDOW = Window("churn", "1.0", 1_700_000_000, 1_700_000_060, "canary-3", "candidate")
+LATENCIES = tuple(range(LATENCY_BINS))
+REPORT = WindowReport(
+    window=WINDOW,
+    profile=DIGEST,
+    predictions={"pack": 40, "model": 50, "cloud": 10},
+    features=((60, 38, 1, 1), (50, 49, 0, 1)),
+    outputs=((70, 30, 0, 0),),
+    observations=100,
+    degraded=2,
+    errors={"shape": 1},
+    latency={"model": LATENCIES},
+    lost={"ring": 3},
+    resources={"rss_mb": 61.5},
+)
+FEEDBACK = FeedbackReport(WINDOW, 20, 18, {"model": (15, 14), "pack": (5, 4)}, 2, 1.5, 1.25, 1)
+SAMPLES = SampleBatch("churn", "1.0", ((41.0, "Oslo"), (None, "Łódź")), ("yes", "no"), (5, 6))
+VOTES = KeyVotes("churn", "1.0", 28_333_333, ("00" * 16, "ff" * 16))
+EVENT = UpdateEvent("churn", "activated", "1.1", 1_700_000_001, "1.0", "commit", None, "canary-3")
+UPLOAD = Upload((Message("boot-1", 1, "feedback", {"labelled": 1}),))
+
+PACK_HEADER = PackHeader(
+    model="churn",
+    version="1.0",
+    manifest=DIGEST,
+    canonicaliser="columns-v1",
+    count=3,
+    directory_bits=2,
+    fields=(ValueField("probabilities", "probabilities", "float32", (2,)),),
+    answered_by="churn-cloud 1.0",
+    body=OTHER,
+    expires=1_800_000_000,
+)
+
+EXAMPLES = {
+    "manifest": MANIFEST,
+    "profile": PROFILE,
+    "certificate": CERTIFICATE,
+    "plan": PLAN,
+    "window_report": REPORT,
+    "feedback_report": FEEDBACK,
+    "sample_batch": SAMPLES,
+    "key_votes": VOTES,
+    "update_event": EVENT,
+    "upload": UPLOAD,
+    "upload_reply": UploadReply(1, 1, (Rejection("boot-1", 3, "unknown version 9.9"),)),
+    "enrol_request": EnrolRequest("churn", {"region": "eu"}),
+    "enrol_reply": EnrolReply("device-1", "secret", "{}"),
+    "check_in": CheckIn("churn", "1.0", 7, {"region": "eu"}, OTHER, "idle", (OTHER,), 3, True),
+    "cloud_request": CloudRequest("churn", "1.0", (41.0, "Oslo")),
+    "cloud_reply": CloudReply("1.0", "yes", (0.1, 0.9)),
+    "pack_header": PACK_HEADER,
+}

@@ -1,0 +1,38 @@
+"""Frozen bytes of format 1 of every message: yesterday's peers still understand today's.
+
+``python -m tests.contract.freeze NAME`` writes a new one; an existing one is never rewritten.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_sdk.contract.codec import decode, encode
+from edge_sdk.contract.limits import UPLOAD_BYTES
+from tests.contract.examples import EXAMPLES
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def test_every_example_has_a_frozen_file_and_every_file_an_example() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.json")} == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_frozen_message_still_means_what_it_meant(name: str) -> None:
+    raw = (GOLDEN / f"{name}.json").read_bytes()
+    assert decode(type(EXAMPLES[name]), raw, limit=UPLOAD_BYTES) == EXAMPLES[name]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_still_encodes_to_the_frozen_bytes(name: str) -> None:
+    assert encode(EXAMPLES[name]) == (GOLDEN / f"{name}.json").read_bytes()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_message_from_a_newer_peer_with_unknown_fields_is_read(name: str) -> None:
+    raw = encode(EXAMPLES[name])
+    newer = b'{"from_the_future":{"x":[1,null]},' + raw[1:]
+    assert decode(type(EXAMPLES[name]), newer, limit=UPLOAD_BYTES) == EXAMPLES[name]

@@ -1,0 +1,117 @@
+"""What each message refuses because of its meaning, beyond the types of its fields."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from edge_sdk.contract.codec import encode, from_plain
+from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.names import Version, check_name
+from tests.contract.examples import EXAMPLES
+
+# sentence: (message, path, damage, what the error says)
+RULES: dict[str, tuple[str, list[Any], Any, str]] = {
+    "a model name with a slash": ("plan", ["model"], "a/b", "expected 1 to 64 of a-z"),
+    "a model name that climbs": ("plan", ["model"], "a..b", "expected 1 to 64 of a-z"),
+    "a model name that is too long": ("plan", ["model"], "a" * 65, "expected 1 to 64 of a-z"),
+    "a plan without a serial": ("plan", ["serial"], 0, "serial: expected at least 1"),
+    "an unknown plan format": ("plan", ["format"], 2, "format: expected one of [1], got 2"),
+    "a format given as a boolean": ("plan", ["format"], True, "expected one of [1], got true"),
+    "a version of one number": ("plan", ["serving", "version"], "1", "expected a version such as"),
+    "a version with a leading zero": ("plan", ["serving", "version"], "01.0", "expected a version"),
+    "a digest that is short": ("plan", ["serving", "manifest"], "ab", "expected a SHA-256"),
+    "slots beyond the circle": (
+        "plan", ["experiment", "arms", 0, "slots"], [[0, 10_001]], "expected ranges within",
+    ),
+    "slots of nothing": (
+        "plan", ["experiment", "arms", 0, "slots"], [[5, 5]], "expected ranges within",
+    ),
+    "slots that overlap": (
+        "plan", ["experiment", "arms", 0, "slots"], [[0, 9], [8, 10]], "do not overlap",
+    ),
+    "an arm that is named as what serves": (
+        "plan", ["experiment", "arms", 0, "name"], "control", "is what serves",
+    ),
+    "an experiment without arms": ("plan", ["experiment", "arms"], [], "expected at least one"),
+    "an unknown strategy": ("plan", ["experiment", "strategy"], "luck", "expected one of"),
+    "a manifest without a model file": ("manifest", ["files"], {}, "expected model.onnx"),
+    "a column of no tensor": (
+        "manifest", ["signature", "columns", 0, "tensor"], "x", "is in no input tensor",
+    ),
+    "two inputs of one name": (
+        "manifest", ["signature", "inputs", 1, "name"], "age", "expected different names",
+    ),
+    "a file that leaves the folder": (
+        "manifest", ["files", "../evil"], {"length": 1, "sha256": "0" * 64}, "expected 1 to 64",
+    ),
+    "a file of negative length": (
+        "manifest", ["files", "model.onnx", "length"], -1, "length: expected 0 to",
+    ),
+    "edges that do not ascend": (
+        "profile", ["features", 0, "edges"], [1.0, 1.0, 2.0], "expected edges that ascend",
+    ),
+    "a profile with a count too few": (
+        "profile", ["features", 0, "counts"], [1, 2, 3], "expected 4 counts, got 3",
+    ),
+    "a profile with both edges and categories": (
+        "profile", ["features", 0, "categories"], ["a"], "either edges or categories",
+    ),
+    "a window that ends before it starts": (
+        "window_report", ["window", "end"], 5, "expected after 1700000000",
+    ),
+    "an unknown source": (
+        "window_report", ["predictions", "oracle"], 1, "expected sources of",
+    ),
+    "a negative count": ("window_report", ["errors", "shape"], -1, "expected at least 0"),
+    "histograms that do not add up": (
+        "window_report", ["features", 0, 0], 61, "expected each to add up to 100",
+    ),
+    "a latency histogram that is short": (
+        "window_report", ["latency", "model"], [1], "latency: expected 64 bins",
+    ),
+    "more correct than labelled": ("feedback_report", ["correct"], 21, "expected 0 to labelled"),
+    "rows without labels": ("sample_batch", ["labels"], ["yes"], "expected a label and time"),
+    "a vote given twice": ("key_votes", ["keys"], ["00" * 16] * 2, "expected each once"),
+    "a vote that is no key": ("key_votes", ["keys"], ["xyz"], "expected 32 hexadecimal"),
+    "a sequence from zero": ("upload", ["messages", 0, "sequence"], 0, "expected at least 1"),
+    "a directory of too many bits": ("pack_header", ["directory_bits"], 25, "expected 0 to 24"),
+    "a pack value of no fields": ("pack_header", ["fields"], [], "expected at least one"),
+    "too many attributes": (
+        "enrol_request", ["attributes"], {f"a{i}": "x" for i in range(33)}, "expected at most 32",
+    ),
+    "an attribute that is a book": (
+        "enrol_request", ["attributes", "region"], "x" * 65, "expected at most 64 characters",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RULES)
+def test_a_message_that_means_nothing_is_refused_with_the_reason(case: str) -> None:
+    name, path, damage, message = RULES[case]
+    plain = json.loads(encode(EXAMPLES[name]))
+    place = plain
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = damage
+    with pytest.raises(ContractError) as caught:
+        from_plain(type(EXAMPLES[name]), plain)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a", "digits", "digits-cloud", "a.b_c-1", "0", "a" * 64])
+def test_a_plain_name_is_taken(name: str) -> None:
+    check_name("model", name)
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a-", "A", "a b", "ä", ".", "..", "a\n", "a/../b"])
+def test_a_name_that_is_unsafe_somewhere_is_refused(name: str) -> None:
+    with pytest.raises(ContractError):
+        check_name("model", name)
+
+
+def test_versions_order_by_number_and_not_by_text() -> None:
+    assert Version.parse("1.10") > Version.parse("1.9")
+    assert str(Version.parse("2.0")) == "2.0"
