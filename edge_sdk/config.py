@@ -1,0 +1,36 @@
+"""Every number of the device that an application may want to change, with its unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DeviceConfig:
+    """How often the device talks, how much it keeps, how long it waits."""
+
+    sync_seconds: float = 60.0
+    """Between two background syncs; each wait is jittered by up to a fifth."""
+
+    retry_seconds: float = 5.0
+    """First upper bound of the wait after a failed sync; it doubles up to ``retry_max_seconds``."""
+
+    retry_max_seconds: float = 900.0
+
+    heartbeat_seconds: float = 3_600.0
+    """A check-in is sent at least this often, and whenever something changed."""
+
+    fold_seconds: float = 0.25
+    """Between two folds of the monitoring ring into histograms, in a background thread."""
+
+    threads: int = 1
+    """Threads that onnxruntime may use for one prediction."""
+
+    outbox_bytes: int = 64 << 20
+    """Messages that wait for the hub; beyond it the oldest are dropped, and counted."""
+
+    request_seconds: float = 10.0
+    """Connect and read timeout of a request that is not a prediction."""
+
+    trial_errors: int = 3
+    """Failed model calls after which a release on trial is rolled back on this device."""
