@@ -1,0 +1,153 @@
+"""The model: the only module that knows onnxruntime.
+
+Invariants:
+
+* One session per release, shared by all threads; what a call writes to (buffers, binding) belongs
+  to one thread.
+* A row runner's buffers are bound once; a call copies the row in, runs, and copies the answer out,
+  so what it returns stays the caller's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from edge_sdk.contract.manifest import Manifest, OutputSpec, TensorSpec
+from edge_sdk.errors import ReleaseError
+from edge_sdk.release import Feed, Release
+
+Outputs = dict[str, NDArray[Any]]
+_QUIET: Final = 4
+"""onnxruntime's log severity "fatal": what went wrong reaches the caller as an exception."""
+
+_PROVIDERS: Final = ("CPUExecutionProvider",)
+
+
+def session_options(threads: int) -> Any:
+    """Options for answering single rows: few threads, none of them spinning between calls."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _QUIET
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+@dataclass(frozen=True)
+class RowRunner:
+    """Buffers and binding of one thread: write ``row`` in place, ``run()``, read ``outputs``."""
+
+    row: NDArray[Any]
+    outputs: Outputs
+    run: Callable[[], None]
+
+
+class Model:
+    """An ONNX model in memory."""
+
+    def __init__(self, release: Release, session: Any) -> None:
+        self.manifest: Manifest = release.manifest
+        self._session = session
+        self._names = [spec.name for spec in release.manifest.signature.outputs]
+        self._local = threading.local()
+
+    @classmethod
+    def load(cls, release: Release, threads: int = 1) -> Model:
+        """Load ``release`` with ``threads`` threads per call.
+
+        Raises:
+            ReleaseError: onnxruntime refuses the file, or it has other inputs than the manifest.
+        """
+        path = str(release.model_path)
+        try:
+            session = onnxruntime.InferenceSession(
+                path, session_options(threads), providers=list(_PROVIDERS)
+            )
+        except Exception as error:
+            raise ReleaseError(f"{path}: onnxruntime cannot load it; {error}") from error
+        signature = release.manifest.signature
+        _check_names(path, "inputs", [x.name for x in session.get_inputs()], signature.inputs)
+        _check_names(path, "outputs", [x.name for x in session.get_outputs()], signature.outputs)
+        return cls(release, session)
+
+    def run(self, feed: Feed) -> Outputs:
+        """Every output by name, batch axis included; inputs as :class:`InputSchema` makes them.
+
+        Raises:
+            ReleaseError: the model fails on this input.
+        """
+        try:
+            return dict(zip(self._names, self._session.run(self._names, feed), strict=True))
+        except Exception as error:
+            raise ReleaseError(f"the model failed; {error}") from error
+
+    def row_runner(self) -> RowRunner | None:
+        """This thread's prebound runner; ``None`` unless rows and outputs have one fixed shape."""
+        try:
+            runner: RowRunner | None = self._local.runner
+        except AttributeError:
+            runner = self._local.runner = self._bind()
+        return runner
+
+    def _bind(self) -> RowRunner | None:
+        signature = self.manifest.signature
+        outputs = bound_outputs(self.manifest)
+        if len(signature.inputs) != 1 or not all(map(_fixed, (*signature.inputs, *outputs))):
+            return None
+        binding = self._session.io_binding()
+        spec = signature.inputs[0]
+        row = _buffer(spec)
+        binding.bind_input(spec.name, "cpu", 0, row.dtype, row.shape, row.ctypes.data)
+        buffers = {spec.name: _buffer(spec) for spec in outputs}
+        for name, buffer in buffers.items():
+            binding.bind_output(name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
+        return RowRunner(row[0], buffers, self._runner(binding))
+
+    def _runner(self, binding: Any) -> Callable[[], None]:
+        run = self._session.run_with_iobinding
+
+        def call() -> None:
+            try:
+                run(binding)
+            except Exception as error:
+                raise ReleaseError(f"the model failed; {error}") from error
+
+        return call
+
+
+def bound_outputs(manifest: Manifest) -> tuple[OutputSpec, ...]:
+    """The outputs that a single row needs: the label follows from the probabilities where the
+    certificate says that it is their largest."""
+    outputs = manifest.signature.outputs
+    if manifest.training.get("label") == "argmax":
+        return tuple(spec for spec in outputs if spec.role != "label")
+    return outputs
+
+
+def _fixed(spec: TensorSpec | OutputSpec) -> bool:
+    return bool(spec.shape) and spec.dtype != "string" and None not in spec.shape[1:]
+
+
+def _buffer(spec: TensorSpec | OutputSpec) -> NDArray[Any]:
+    shape = (1, *(size or 0 for size in spec.shape[1:]))
+    return np.zeros(shape, dtype=spec.dtype)
+
+
+def _check_names(
+    path: str, what: str, found: list[str], specs: tuple[TensorSpec | OutputSpec, ...]
+) -> None:
+    expected = [spec.name for spec in specs]
+    if sorted(found) != sorted(expected):
+        raise ReleaseError(f"{path}: expected the {what} {expected}, found {found}")
+
+
+def runtime_version() -> str:
+    """The version of onnxruntime on this machine."""
+    return str(onnxruntime.__version__)

@@ -1,0 +1,76 @@
+"""Exact keys of inputs: equal where the model sees the same input, different otherwise.
+
+Canonical bytes of a dense row are its little-endian values in the declared dtype, -0.0 folded to
+0.0. A row of mixed columns is the concatenation of its columns in manifest order: numbers as above,
+strings as their UTF-8 with a 4-byte length before. NaN and infinities have no key: such a row is
+never looked up. The key is the first 16 bytes of SHA-256 over the canonicaliser's name, a NUL and
+the canonical bytes, so that two canonicalisers never share a key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.contract.manifest import Signature
+from edge_sdk.contract.pack import KEY_BYTES
+from edge_sdk.release import Feed
+from edge_sdk.schema import STRING, InputSchema
+
+_LENGTH: Final = struct.Struct("<I")
+
+
+class Canonicaliser:
+    """Keys for the rows of one signature.
+
+    Attributes:
+        name: of the rule, kept in every pack: ``dense-DTYPE-v1`` or ``columns-v1``.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        schema = InputSchema(signature)
+        self._signature = signature
+        self._dense = schema.dense
+        self.name = f"dense-{self._dense.dtype}-v1" if self._dense else "columns-v1"
+        self._seed = hashlib.sha256(self.name.encode() + b"\0")
+        dtype = np.dtype(self._dense.dtype if self._dense else "float32").newbyteorder("<")
+        self._dtype: np.dtype[Any] = dtype
+        self._is_float = dtype.kind == "f"
+
+    def key(self, row: NDArray[Any]) -> bytes:
+        """The key of one dense row (1-D, already in the declared dtype, finite)."""
+        canonical = row + 0 if self._is_float else row  # x + 0 turns -0.0 into 0.0
+        digest = self._seed.copy()
+        digest.update(np.ascontiguousarray(canonical, dtype=self._dtype).tobytes())
+        return digest.digest()[:KEY_BYTES]
+
+    def feed_key(self, feed: Feed, index: int = 0) -> bytes | None:
+        """The key of row ``index`` of checked tensors; ``None`` if a value is not finite."""
+        if self._dense:
+            row = feed[self._dense.name][index]
+            return self.key(row) if not self._is_float or np.isfinite(row).all() else None
+        digest = self._seed.copy()
+        for column in self._signature.columns:
+            value = feed[column.tensor][index, column.index]
+            if column.dtype == STRING:
+                digest.update(_text(value))
+            elif np.isfinite(value):
+                dtype = np.dtype(column.dtype).newbyteorder("<")
+                digest.update(np.asarray(value + 0, dtype=dtype).tobytes())
+            else:
+                return None
+        return digest.digest()[:KEY_BYTES]
+
+    def dense_key(self) -> Callable[[NDArray[Any]], bytes] | None:
+        """:meth:`key` where rows are dense, else ``None``."""
+        return self.key if self._dense else None
+
+
+def _text(value: str) -> bytes:
+    raw = value.encode("utf-8", "surrogatepass")
+    return _LENGTH.pack(len(raw)) + raw
