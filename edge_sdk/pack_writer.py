@@ -47,7 +47,7 @@ def write_pack(
     order = _sorted_order(keys)
     ordered = keys[order]
     fields = tuple(_field(release.manifest, name, array) for name, array in outputs.items())
-    bits = max(0, (len(keys) // ENTRIES_PER_BUCKET).bit_length() - 1)
+    bits = min(24, max(0, (len(keys) // ENTRIES_PER_BUCKET).bit_length() - 1))
     values = _value_rows([array[order] for array in outputs.values()], len(keys))
     ordered, values = _without_repeats(ordered, values)
     body = b"".join(map(_padded, (_directory(ordered, bits), ordered.tobytes(), values.tobytes())))

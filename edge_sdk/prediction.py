@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ class Prediction:
         label: the class, for classifiers; else ``None``.
         probabilities: float array [classes] in the order of the release's classes, or ``None``.
         value: the number a regressor gave; an array for several targets; else ``None``.
-        outputs: every output tensor by name, without the batch axis, where ``model`` answered.
+        outputs: every output tensor by name, without the batch axis, of models that are neither
+            classifiers nor regressors; else empty.
         confidence: largest probability, in [0, 1]; ``None`` where there are no probabilities.
         source: ``pack``, ``model`` or ``cloud``.
         version: of the release that was asked (the cloud's own when ``source`` is ``cloud``).
@@ -43,7 +44,7 @@ class Prediction:
     def __init__(
         self,
         tag: str,
-        number: int,
+        number: int | str,
         version: str,
         source: Source,
         label: Label | None,
@@ -75,52 +76,88 @@ class Prediction:
         return f"<Prediction {answer!r}{sure} from {self.source} {self.version} id={self.id}>"
 
 
-@dataclass(frozen=True)
 class BatchPrediction:
     """Answers to N rows, by column; index or iterate for single :class:`Prediction` objects.
 
-    ``probabilities`` is [N, classes]; ``outputs`` holds every output tensor with its batch axis.
-    The ids of the batch are ``TAG-FIRST`` to ``TAG-(FIRST+N-1)``.
+    Attributes:
+        version: of the release that answered.
+        outputs: every output tensor by name, [N, ...].
+        probabilities: [N, classes], or ``None``.
+        values: [N] or [N, targets] of a regressor, or ``None``.
     """
 
-    tag: str
-    first: int
-    version: str
-    count: int
-    labels: tuple[Label, ...] | None
-    probabilities: NDArray[Any] | None
-    values: NDArray[Any] | None
-    confidences: NDArray[np.float32] | None
-    outputs: dict[str, NDArray[Any]]
     source: Source = "model"
+
+    def __init__(
+        self,
+        tag: str,
+        number: int,
+        version: str,
+        classes: tuple[Label, ...],
+        outputs: dict[str, NDArray[Any]],
+        roles: dict[str, str],
+    ) -> None:
+        self._tag = tag
+        self._number = number
+        self._classes = classes
+        self.version = version
+        self.outputs = outputs
+        self._given = _by_role(outputs, roles, "label")
+        self.probabilities = _by_role(outputs, roles, "probabilities")
+        self.values = _by_role(outputs, roles, "value")
+        self._count = len(next(iter(outputs.values())))
+
+    @functools.cached_property
+    def labels(self) -> NDArray[Any] | None:
+        """The class of each row, [N]; ``None`` for what is no classifier."""
+        if self._given is not None or self.probabilities is None:
+            return self._given
+        return np.asarray(self._classes)[self.probabilities.argmax(axis=1)]
+
+    @functools.cached_property
+    def confidences(self) -> NDArray[Any] | None:
+        """The largest probability of each row, [N]; ``None`` where there are none."""
+        return None if self.probabilities is None else self.probabilities.max(axis=1)
 
     @property
     def ids(self) -> list[str]:
-        """Names for ``feedback``."""
-        return [f"{self.tag}-{n}" for n in range(self.first, self.first + self.count)]
+        """Names for ``feedback``, in order."""
+        return [f"{self._tag}-{self._number}.{i}" for i in range(self._count)]
 
     def __len__(self) -> int:
-        return self.count
+        return self._count
 
     def __getitem__(self, index: int) -> Prediction:
-        if not -self.count <= index < self.count:
-            raise IndexError(f"expected an index below {self.count}, got {index}")
-        i = index % self.count
+        if not -self._count <= index < self._count:
+            raise IndexError(f"expected an index below {self._count}, got {index}")
+        i = index % self._count
+        labels, confidences = self.labels, self.confidences
         return Prediction(
-            self.tag,
-            self.first + i,
+            self._tag,
+            f"{self._number}.{i}",
             self.version,
             self.source,
-            None if self.labels is None else self.labels[i],
+            None if labels is None else _scalar(labels[i]),
             None if self.probabilities is None else self.probabilities[i],
             None if self.values is None else as_value(self.values[i]),
             {name: array[i] for name, array in self.outputs.items()},
-            None if self.confidences is None else float(self.confidences[i]),
+            None if confidences is None else float(confidences[i]),
             degraded=False,
         )
 
     def __iter__(self) -> Iterator[Prediction]:
-        return (self[i] for i in range(self.count))
+        return (self[i] for i in range(self._count))
+
+
+def _by_role(
+    outputs: dict[str, NDArray[Any]], roles: dict[str, str], role: str
+) -> NDArray[Any] | None:
+    return next((outputs[name] for name in outputs if roles.get(name) == role), None)
+
+
+def _scalar(label: Any) -> Label:
+    plain: Label = label.item() if isinstance(label, np.generic) else label
+    return plain
 
 
 def as_value(value: NDArray[Any]) -> float | NDArray[Any]:

@@ -1,0 +1,101 @@
+"""Counts of one monitoring window, added to in batches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.contract.messages import LATENCY_BINS, SOURCES
+from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
+from edge_sdk.folding import histogram
+from edge_sdk.latency import latency_bins
+from edge_sdk.prediction import Prediction
+
+KEYS_PER_WINDOW: Final = 20_000
+"""Different keys that a window counts at most; later new ones are not counted."""
+
+
+@dataclass
+class Histograms:
+    """Features and outputs in the layout of the profile, over ``observations`` predictions."""
+
+    features: list[NDArray[np.int64]]
+    outputs: list[NDArray[np.int64]]
+    observations: int = 0
+
+    @classmethod
+    def empty(cls, profile: ReferenceProfile) -> Histograms:
+        """All zero."""
+        return cls(_zeros(profile.features), _zeros(profile.outputs))
+
+    def add(self, other: Histograms) -> None:
+        """Add counts bin by bin."""
+        for mine, theirs in zip(self.features, other.features, strict=True):
+            mine += theirs
+        for mine, theirs in zip(self.outputs, other.outputs, strict=True):
+            mine += theirs
+        self.observations += other.observations
+
+
+def _zeros(features: Sequence[FeatureProfile]) -> list[NDArray[np.int64]]:
+    return [np.zeros(feature.bins + 2, dtype=np.int64) for feature in features]
+
+
+@dataclass
+class WindowCounts:
+    """What one window report is made of."""
+
+    histograms: Histograms
+    predictions: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
+    keys: Counter[bytes] = field(default_factory=Counter)
+    latency: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    degraded: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to report."""
+        return not (self.predictions or self.errors or self.lost)
+
+    def add(
+        self,
+        profile: ReferenceProfile,
+        columns: Sequence[Any],
+        outputs: Mapping[str, Sequence[Any]],
+    ) -> None:
+        """Add observations: one sequence of values per feature of the profile, and per output."""
+        counts = self.histograms
+        for place, feature, values in zip(counts.features, profile.features, columns, strict=True):
+            place += histogram(feature, values)
+        for place, output in zip(counts.outputs, profile.outputs, strict=True):
+            place += histogram(output, outputs[output.name])
+        counts.observations += len(next(iter(outputs.values())))
+
+    def add_latencies(self, predictions: Sequence[Prediction], latencies: Sequence[int]) -> None:
+        """Add single predictions by source, with the nanoseconds that each took."""
+        bins = latency_bins(np.asarray(latencies))
+        sources = np.array([SOURCES.index(p.source) for p in predictions])
+        self.degraded += sum(p.degraded for p in predictions)
+        for i in np.unique(sources):
+            chosen = bins[sources == i]
+            name = SOURCES[i]
+            self.predictions[name] += len(chosen)
+            place = self.latency.setdefault(name, np.zeros(LATENCY_BINS, dtype=np.int64))
+            place += np.bincount(chosen, minlength=LATENCY_BINS)
+
+    def add_keys(self, keys: Sequence[bytes | None]) -> None:
+        """Count looked-up keys, for the votes."""
+        for key in keys:
+            if key is not None and (key in self.keys or len(self.keys) < KEYS_PER_WINDOW):
+                self.keys[key] += 1
+
+    def votes(self, count: int) -> tuple[str, ...]:
+        """The ``count`` most frequent keys that were seen at least twice."""
+        frequent = self.keys.most_common(count)
+        return tuple(key.hex() for key, times in frequent if times >= 2)

@@ -1,0 +1,135 @@
+"""Small real releases, made in milliseconds: a linear softmax classifier as ONNX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from edge_sdk.contract.certificate import Certificate
+from edge_sdk.contract.manifest import (
+    CERTIFICATE,
+    GOLDEN,
+    MODEL,
+    PROFILE,
+    Budget,
+    Cascade,
+    Column,
+    FileRef,
+    Manifest,
+    OutputSpec,
+    RuntimeNeeds,
+    Signature,
+    TensorSpec,
+)
+from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
+from edge_sdk.folding import histogram
+from edge_sdk.release import Golden, Release, write_release
+
+FEATURES, CLASSES = 4, 3
+NOTHING = {n: FileRef(0, "0" * 64) for n in (MODEL, PROFILE, GOLDEN, CERTIFICATE)}
+
+
+def weights(seed: int) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(size=(FEATURES, CLASSES)).astype(np.float32)
+
+
+def rows(count: int, seed: int = 1) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(size=(count, FEATURES)).astype(np.float32)
+
+
+def softmax(x: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
+    scores = x.astype(np.float64) @ weights(seed)
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def onnx_bytes(seed: int, *, defect: str | None = None) -> bytes:
+    """``defect="nan"`` makes every probability NaN; ``"crash"`` makes every call fail."""
+    initializers = [numpy_helper.from_array(weights(seed), "W")]
+    nodes = [helper.make_node("MatMul", ["X", "W"], ["scores"])]
+    if defect == "crash":
+        initializers.append(numpy_helper.from_array(np.array([1, 99], np.int64), "shape"))
+        nodes.append(helper.make_node("Reshape", ["scores", "shape"], ["probabilities"]))
+    elif defect == "nan":
+        nodes.append(helper.make_node("Sqrt", ["negative"], ["nan"]))
+        nodes.append(helper.make_node("Add", ["scores", "nan"], ["probabilities"]))
+        initializers.append(numpy_helper.from_array(np.array([-1.0], np.float32), "negative"))
+    else:
+        nodes.append(helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1))
+    nodes.append(helper.make_node("ArgMax", ["probabilities"], ["label"], axis=1, keepdims=0))
+    graph = helper.make_graph(
+        nodes,
+        "demo",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, FEATURES])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.INT64, [None]),
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, CLASSES]),
+        ],
+        initializers,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def profile() -> ReferenceProfile:
+    x = rows(2_000, seed=7).astype(np.float64)
+    features = []
+    for i in range(FEATURES):
+        edges = tuple(float(e) for e in np.quantile(x[:, i], np.linspace(0, 1, 33)))
+        empty = FeatureProfile(f"f{i}", (0,) * 34, edges=edges)
+        counts = tuple(int(c) for c in histogram(empty, x[:, i]))
+        features.append(FeatureProfile(f"f{i}", counts, edges=edges))
+    labels = FeatureProfile("label", (0,) * (CLASSES + 2), categories=("0", "1", "2"))
+    confidence = FeatureProfile("confidence", (0,) * 4, edges=(0.0, 0.5, 1.0))
+    return ReferenceProfile(2_000, tuple(features), (labels, confidence))
+
+
+def make_release(
+    folder: Path,
+    model: str = "demo",
+    version: str = "1.0",
+    seed: int = 0,
+    *,
+    defect: str | None = None,
+    cascade: Cascade | None = None,
+    budget: Budget = Budget(),
+    argmax: bool = True,
+    golden_seed: int | None = None,
+) -> Release:
+    """Write a release; its answers depend on ``seed`` alone."""
+    x = rows(16, seed=3)
+    p = softmax(x, seed if golden_seed is None else golden_seed)
+    golden = Golden(
+        {"X": x}, {"label": p.argmax(axis=1), "probabilities": p.astype(np.float32)}, 1e-5
+    )
+    manifest = Manifest(
+        model=model,
+        version=version,
+        task="classification",
+        signature=Signature(
+            inputs=(TensorSpec("X", "float32", (None, FEATURES)),),
+            outputs=(
+                OutputSpec("label", "int64", (None,), "label"),
+                OutputSpec("probabilities", "float32", (None, CLASSES), "probabilities"),
+            ),
+            columns=tuple(Column(f"f{i}", "float32", "X", i) for i in range(FEATURES)),
+            classes=tuple(range(CLASSES)),
+        ),
+        files=NOTHING,
+        runtime=RuntimeNeeds(10, {"": 18}),
+        cascade=cascade,
+        budget=budget,
+        training={"label": "argmax"} if argmax else {},
+    )
+    files = {
+        MODEL: onnx_bytes(seed, defect=defect),
+        PROFILE: profile().to_json(),
+        GOLDEN: golden.to_bytes(),
+        CERTIFICATE: Certificate("float32", (), 16).to_json(),
+    }
+    return write_release(folder / f"{model}-{version}-{seed}", manifest, files)
