@@ -99,7 +99,8 @@ class Model:
     def _bind(self) -> RowRunner | None:
         signature = self.manifest.signature
         outputs = bound_outputs(self.manifest)
-        if len(signature.inputs) != 1 or not all(map(_fixed, (*signature.inputs, *outputs))):
+        specs: tuple[TensorSpec | OutputSpec, ...] = (*signature.inputs, *outputs)
+        if len(signature.inputs) != 1 or not all(_fixed(spec) for spec in specs):
             return None
         binding = self._session.io_binding()
         spec = signature.inputs[0]

@@ -33,7 +33,7 @@ class Inputs(Protocol):
     def values(self, given: Any) -> tuple[Any, ...]:
         """Its feature values as Python scalars, in column order."""
 
-    def columns(self, given: Sequence[Any]) -> Sequence[Any]:
+    def columns(self, given: Sequence[Any]) -> Any:
         """One sequence of values per feature, over several inputs."""
 
 
@@ -52,12 +52,13 @@ class DenseInputs:
 
     def check(self, x: Any) -> NDArray[Any]:
         if type(x) is np.ndarray and x.dtype == self._dtype and x.shape == self._shape:
-            row = x.copy()
+            row: NDArray[Any] = x.copy()
             # NaN and infinities survive a sum of squares, so one product checks them all.
             if not self._is_float or row.dot(row) < np.inf:
                 return row
-        given = self._schema.row(x)[self._tensor][0]
-        return given.copy() if np.may_share_memory(given, x) else given
+        given: NDArray[Any] = self._schema.row(x)[self._tensor][0]
+        shared = isinstance(x, np.ndarray) and np.may_share_memory(given, x)
+        return given.copy() if shared else given
 
     def key(self, given: NDArray[Any]) -> bytes | None:
         if self._is_float and not np.isfinite(given).all():
@@ -75,7 +76,7 @@ class DenseInputs:
     def values(self, given: NDArray[Any]) -> tuple[Any, ...]:
         return tuple(given.tolist())
 
-    def columns(self, given: Sequence[NDArray[Any]]) -> Sequence[Any]:
+    def columns(self, given: Sequence[NDArray[Any]]) -> NDArray[Any]:
         return np.stack(given).T
 
 

@@ -112,7 +112,8 @@ class BatchPrediction:
         """The class of each row, [N]; ``None`` for what is no classifier."""
         if self._given is not None or self.probabilities is None:
             return self._given
-        return np.asarray(self._classes)[self.probabilities.argmax(axis=1)]
+        labels: NDArray[Any] = np.asarray(self._classes)[self.probabilities.argmax(axis=1)]
+        return labels
 
     @functools.cached_property
     def confidences(self) -> NDArray[Any] | None:

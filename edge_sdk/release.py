@@ -53,7 +53,7 @@ class Golden:
         """The content of ``golden.npz``; the same arrays give the same bytes."""
         arrays = {_INPUT + name: array for name, array in self.inputs.items()}
         arrays |= {_OUTPUT + name: array for name, array in self.outputs.items()}
-        arrays[_TOLERANCE] = np.float64(self.tolerance)
+        arrays[_TOLERANCE] = np.asarray(self.tolerance)
         return save_arrays(arrays)
 
     @classmethod

@@ -20,7 +20,7 @@ import numpy as np
 from edge_sdk.answers import Answers
 from edge_sdk.cascade import CircuitBreaker, confidence, threshold
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
-from edge_sdk.contract.plan import Assignment, CascadePolicy, Reporting, Sharing
+from edge_sdk.contract.plan import CascadePolicy, Reporting, Sharing
 from edge_sdk.errors import EdgeError, HubError, InputError, ReleaseError
 from edge_sdk.inference import Model
 from edge_sdk.inputs import inputs_for
@@ -43,13 +43,6 @@ class Terms:
     reporting: Reporting = Reporting()
     sharing: Sharing = Sharing()
     cascade: CascadePolicy = CascadePolicy()
-
-    @classmethod
-    def of(
-        cls, assignment: Assignment, reporting: Reporting, sharing: Sharing, cascade: CascadePolicy
-    ) -> Terms:
-        """The terms of an assignment under a plan."""
-        return cls(assignment.experiment, assignment.arm, reporting, sharing, cascade)
 
 
 class Serving:
@@ -98,6 +91,11 @@ class Serving:
             share=share,
             clock=clock,
         )
+
+    @property
+    def pack_digest(self) -> str | None:
+        """SHA-256 of the pack's body, if a pack is in use."""
+        return self._pack.header.body if self._pack is not None else None
 
     def predict(self, x: Any) -> Prediction:
         """Answer one input.

@@ -66,8 +66,8 @@ class WindowCounts:
     def add(
         self,
         profile: ReferenceProfile,
-        columns: Sequence[Any],
-        outputs: Mapping[str, Sequence[Any]],
+        columns: Any,
+        outputs: Mapping[str, Any],
     ) -> None:
         """Add observations: one sequence of values per feature of the profile, and per output."""
         counts = self.histograms

@@ -1,0 +1,162 @@
+"""A device's link with its hub: state on disk, trust, updates and syncs, wired together."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from edge_sdk.config import DeviceConfig
+from edge_sdk.contract.fleet import CheckIn
+from edge_sdk.contract.plan import Assignment, Plan, assign
+from edge_sdk.enrol import Identity, enrol
+from edge_sdk.errors import ContractError
+from edge_sdk.outbox import Outbox
+from edge_sdk.probe import probe
+from edge_sdk.release import Release
+from edge_sdk.store import Store
+from edge_sdk.sync import Syncer
+from edge_sdk.transport import HubClient
+from edge_sdk.update.slots import Slot, Slots
+from edge_sdk.update.trust import Trust
+from edge_sdk.update.updater import Updater
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """How a device reaches and joins its hub; see :class:`edge_sdk.EdgeDevice`."""
+
+    state: Path
+    hub: str
+    model: str | None = None
+    token: str | None = None
+    attributes: Mapping[str, str] | None = None
+    root: bytes | None = None
+    share: bool = False
+    verify: bool | str = True
+
+
+class FleetLink:
+    """Everything of a device that needs its state folder or its hub.
+
+    Args:
+        how: to reach and join the hub.
+        config: limits and intervals.
+        activate: makes a slot serve; raises :class:`EdgeError`.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        how: Enrolment,
+        config: DeviceConfig,
+        activate: Callable[[Slot], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.boot = secrets.token_hex(4)
+        self.share = how.share
+        self.attributes = dict(how.attributes or {})
+        self.store = Store(how.state)
+        try:
+            self._wire(how, config, activate, clock)
+        except BaseException:
+            self.store.close()
+            raise
+
+    def _wire(
+        self,
+        how: Enrolment,
+        config: DeviceConfig,
+        activate: Callable[[Slot], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.client = HubClient(how.hub, timeout=config.request_seconds, verify=how.verify)
+        self.identity: Identity = enrol(
+            self.store,
+            self.client,
+            model=how.model,
+            token=how.token,
+            attributes=self.attributes,
+            root=how.root,
+        )
+        self.outbox = Outbox(self.store, self.boot, config.outbox_bytes)
+        trust = Trust(self.store, self.client, self.identity.model, self.identity.root, clock)
+        self.updater = Updater(
+            self.identity.model,
+            self.store,
+            self.outbox,
+            Slots(self.store.folder),
+            trust,
+            self.client,
+            probe=lambda slot: _probe(slot, config.threads),
+            activate=activate,
+            clock=clock,
+        )
+        self.syncer = Syncer(
+            self.store,
+            self.outbox,
+            self.client,
+            trust,
+            describe=self.describe,
+            follow=self.follow,
+            heartbeat=config.heartbeat_seconds,
+            clock=clock,
+        )
+        self.plan = self._kept_plan()
+        self.on_plan: Callable[[], None] = lambda: None
+
+    @property
+    def assignment(self) -> Assignment | None:
+        """What the plan in force gives this device."""
+        if self.plan is None:
+            return None
+        return assign(self.plan, self.identity.device, self.attributes)
+
+    def follow(self, plan: Plan) -> str:
+        """Make a verified plan take effect; raises :class:`EdgeError`."""
+        self.plan = plan
+        self.store.put("plan", plan.to_json().decode())
+        wanted = assign(plan, self.identity.device, self.attributes)
+        outcome = self.updater.apply(
+            wanted.release, serial=plan.serial, experiment=wanted.experiment
+        )
+        if outcome == "unchanged":
+            self.on_plan()
+        return outcome
+
+    def describe(self) -> CheckIn:
+        """How the device is."""
+        state = self.updater.state
+        return CheckIn(
+            model=self.identity.model,
+            version=state.current.version if state.current else None,
+            plan=self.plan.serial if self.plan else 0,
+            attributes=self.attributes,
+            pack=state.current.pack if state.current else None,
+            phase=state.phase,
+            failed=tuple(release for release, _ in self.updater.failures())[-20:],
+            waiting=self.outbox.waiting(),
+            sharing=self.share,
+            software={"edge_sdk": _version(), "python": platform.python_version()},
+        )
+
+    def _kept_plan(self) -> Plan | None:
+        kept = self.store.get("plan")
+        try:
+            return Plan.from_json(kept.encode()) if kept else None
+        except ContractError:
+            return None  # of another format version; the next refresh brings one that fits
+
+
+def _probe(slot: Slot, threads: int) -> None:
+    probe(Release.open(slot.release), slot.pack, threads=threads)
+
+
+def _version() -> str:
+    try:
+        return version("edge-deployment-sdk")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,129 @@
+"""The device's own database: identity, floors, update state, and the messages that wait.
+
+Invariants:
+
+* One process owns a state folder: it holds a lock on it for as long as it is open.
+* Every write is one transaction that is on the disk when the call returns (``synchronous=FULL``),
+  so a power cut loses nothing that was acknowledged and shows nothing half-done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Final
+
+from edge_sdk.errors import StateError
+
+SCHEMA_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE value (name TEXT PRIMARY KEY, content TEXT NOT NULL);
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    boot TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,
+    bytes INTEGER NOT NULL
+);
+CREATE TABLE failure (
+    release TEXT PRIMARY KEY,
+    serial INTEGER NOT NULL,
+    reason TEXT NOT NULL
+);
+"""
+
+
+class Store:
+    """The database ``device.db`` in the state folder, and the lock on that folder."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Open or create it.
+
+        Raises:
+            StateError: another process has it open, it is not writable, or a newer edge_sdk made it.
+        """
+        self.folder = Path(folder)
+        self._guard = threading.RLock()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock_file = _lock(self.folder)
+            self._db = _open(self.folder / "device.db")
+        except (OSError, sqlite3.Error) as error:
+            raise StateError(f"{self.folder}: cannot use it as a state folder; {error}") from error
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction: committed when the block ends, undone if it raises.
+
+        Raises:
+            StateError: the disk is full or the database is damaged.
+        """
+        with self._guard:
+            try:
+                if self._db.in_transaction:  # joins the one that is open in this thread
+                    yield self._db
+                    return
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                except BaseException:
+                    self._db.execute("ROLLBACK")
+                    raise
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise StateError(f"{self.folder}: cannot write device.db; {error}") from error
+
+    def get(self, name: str) -> Any:
+        """The JSON value kept under ``name``, or ``None``."""
+        rows = self.query("SELECT content FROM value WHERE name = ?", name)
+        return json.loads(rows[0][0]) if rows else None
+
+    def put(self, name: str, value: Any) -> None:
+        """Keep a JSON value under ``name``."""
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO value VALUES (?, ?)", (name, json.dumps(value)))
+
+    def query(self, sql: str, *arguments: Any) -> list[Any]:
+        """Rows of a SELECT."""
+        with self._guard:
+            try:
+                return self._db.execute(sql, arguments).fetchall()
+            except sqlite3.Error as error:
+                raise StateError(f"{self.folder}: cannot read device.db; {error}") from error
+
+    def close(self) -> None:
+        """Close the database and give up the lock."""
+        with self._guard:
+            self._db.close()
+            self._lock_file.close()
+
+
+def _lock(folder: Path) -> IO[bytes]:
+    file = (folder / "lock").open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise StateError(
+            f"{folder}: another process uses this state folder; give each device its own"
+        ) from error
+    return file
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    elif version != SCHEMA_VERSION:
+        db.close()
+        raise StateError(f"{path}: expected schema {SCHEMA_VERSION}, found {version}")
+    return db

@@ -1,0 +1,202 @@
+"""The conversation with the hub over HTTP: the only module that knows requests.
+
+Every failure is a :class:`HubError`; no answer at all is :class:`HubUnreachable`. Bodies are read
+with a limit, redirects are not followed, and a download resumes where it stopped.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import requests
+
+from edge_sdk.contract.codec import decode, encode
+from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolReply, EnrolRequest
+from edge_sdk.contract.limits import MANIFEST_BYTES
+from edge_sdk.contract.manifest import FileRef
+from edge_sdk.contract.messages import Upload, UploadReply
+from edge_sdk.errors import ContractError, HubError, HubUnreachable
+from edge_sdk.files import fsync_directory, fsync_file, sha256_file
+
+T = TypeVar("T")
+_CHUNK: Final = 1 << 16
+_OK: Final = (200, 204, 206, 304)
+
+
+class HubClient:
+    """One hub, as one device sees it. Safe from several threads.
+
+    Args:
+        url: of the hub, without a path (``https://hub:8000``).
+        token: of the device; ``None`` before enrolment.
+        timeout: seconds to connect, and between two reads.
+        verify: TLS certificates are checked; a path names a private CA bundle.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        timeout: float = 10.0,
+        verify: bool | str = True,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._timeout = timeout
+        self._verify = verify
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._local = threading.local()
+
+    def authorise(self, token: str) -> None:
+        """Use ``token`` from now on."""
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def enrol(self, token: str, request: EnrolRequest) -> EnrolReply:
+        """Join the fleet with an enrolment token."""
+        headers = {"Authorization": f"Bearer {token}"}
+        return self._post("/v1/enrol", request, EnrolReply, headers=headers)
+
+    def checkin(self, checkin: CheckIn) -> None:
+        """Say how the device is."""
+        self._send("POST", "/v1/checkin", data=encode(checkin))
+
+    def upload(self, upload: Upload) -> UploadReply:
+        """Hand over messages."""
+        return self._post("/v1/messages", upload, UploadReply)
+
+    def predict(self, request: CloudRequest, deadline: float) -> CloudReply:
+        """Ask the cloud model; ``deadline`` in seconds bounds connecting and waiting."""
+        return self._post("/v1/predict", request, CloudReply, timeout=deadline)
+
+    def changed(self, etag: str | None) -> str | None:
+        """The one cheap question: the ETag of the newest metadata, or ``None`` if unchanged."""
+        headers = {"If-None-Match": etag} if etag else {}
+        response = self._send("GET", "/v1/metadata/timestamp.json", headers=headers)
+        return None if response.status_code == 304 else response.headers.get("ETag", "")
+
+    def stream(self, url: str) -> Iterator[bytes]:
+        """The body of an absolute ``url`` of this hub, in chunks."""
+        if not url.startswith(self.url + "/"):
+            raise HubError(f"expected a URL of {self.url}, got {url}")
+        response = self._send("GET", url.removeprefix(self.url), stream=True)
+        return _chunks(response)
+
+    def download(self, target: str, ref: FileRef, destination: Path) -> None:
+        """Put the signed target at ``destination``: whole and verified, or not at all.
+
+        A partial download waits in ``destination.part`` and is resumed.
+
+        Raises:
+            HubError: the hub refused, or sent something else than ``ref``.
+        """
+        part = destination.with_name(destination.name + ".part")
+        try:
+            have = part.stat().st_size if part.exists() else 0
+            if have > ref.length:
+                part.unlink()
+                have = 0
+            if have < ref.length or ref.length == 0:
+                self._append(target, ref, part, have)
+            self._finish(target, ref, part, destination)
+        except OSError as error:
+            raise HubError(f"{destination}: cannot store the download; {error}") from error
+
+    def _append(self, target: str, ref: FileRef, part: Path, have: int) -> None:
+        folder, _, name = target.rpartition("/")
+        headers = {"Range": f"bytes={have}-"} if have else {}
+        path = f"/v1/targets/{folder}/{ref.sha256}.{name}"
+        response = self._send("GET", path, headers=headers, stream=True)
+        resumed = have > 0 and response.status_code == 206
+        with part.open("ab" if resumed else "wb") as file:
+            room = ref.length - (have if resumed else 0)
+            for chunk in _chunks(response):
+                room -= len(chunk)
+                if room < 0:
+                    file.truncate(0)
+                    raise HubError(f"{target}: expected {ref.length} bytes, the hub sends more")
+                file.write(chunk)
+        fsync_file(part)
+
+    def _finish(self, target: str, ref: FileRef, part: Path, destination: Path) -> None:
+        length = part.stat().st_size
+        if length < ref.length:
+            raise HubUnreachable(
+                f"{target}: the transfer stopped at {length} of {ref.length} bytes"
+            )
+        digest = sha256_file(part)
+        if digest != ref.sha256:
+            part.unlink()
+            raise HubError(f"{target}: expected SHA-256 {ref.sha256}, got {digest}")
+        part.replace(destination)
+        fsync_directory(destination.parent)
+
+    def _post(self, path: str, message: Any, answer: type[T], **options: Any) -> T:
+        response = self._send("POST", path, data=encode(message), stream=True, **options)
+        raw = b""
+        for chunk in _chunks(response):
+            raw += chunk
+            if len(raw) > MANIFEST_BYTES:
+                raise HubError(f"{path}: expected at most {MANIFEST_BYTES} bytes of answer")
+        try:
+            return decode(answer, raw, limit=MANIFEST_BYTES)
+        except ContractError as error:
+            raise HubError(f"{path}: the hub's answer cannot be read; {error}") from error
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        timeout: float | None = None,
+        stream: bool = False,
+        data: bytes | None = None,
+    ) -> requests.Response:
+        url = self.url + path
+        try:
+            response = self._session().request(
+                method,
+                url,
+                data=data,
+                headers={**self._headers, **(headers or {})},
+                timeout=timeout or self._timeout,
+                stream=stream,
+                verify=self._verify,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise HubUnreachable(f"{url}: no answer; {error}") from error
+        if response.status_code not in _OK:
+            raise HubError(f"{url}: {_reason(response)}", response.status_code)
+        return response
+
+    def _session(self) -> requests.Session:
+        """A session per thread: requests' are not safe to share."""
+        try:
+            session: requests.Session = self._local.session
+        except AttributeError:
+            session = self._local.session = requests.Session()
+        return session
+
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    try:
+        yield from response.iter_content(_CHUNK)
+    except requests.RequestException as error:
+        raise HubUnreachable(f"{response.url}: the transfer stopped; {error}") from error
+    finally:
+        response.close()
+
+
+def _reason(response: requests.Response) -> str:
+    """What a refusal says, in one line."""
+    try:
+        said = response.json().get("error")
+    except (ValueError, AttributeError, requests.RequestException):
+        said = None
+    finally:
+        response.close()
+    return f"the hub answered {response.status_code}" + (f": {said}" if said else "")

@@ -1,0 +1,98 @@
+"""Releases and packs on the device's disk, each named by its digest.
+
+Layout::
+
+    releases/<sha256 of manifest>/     a whole, verified release
+    releases/.<sha256>.new/            a download in progress
+    packs/<sha256>.pack                a whole, verified pack
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_sdk.errors import ReleaseError
+from edge_sdk.files import fsync_directory
+from edge_sdk.release import Release
+from edge_sdk.update.state import SlotRef
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What serves: a release folder, and the pack that goes with it."""
+
+    ref: SlotRef
+    release: Path
+    pack: Path | None
+
+
+class Slots:
+    """The folders ``releases`` and ``packs`` below the state folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._releases = folder / "releases"
+        self._packs = folder / "packs"
+        self._releases.mkdir(parents=True, exist_ok=True)
+        self._packs.mkdir(parents=True, exist_ok=True)
+
+    def slot(self, ref: SlotRef) -> Slot:
+        """Where ``ref`` is, or will be."""
+        pack = self.pack(ref.pack) if ref.pack else None
+        return Slot(ref, self._releases / ref.manifest, pack)
+
+    def pack(self, digest: str) -> Path:
+        """Where the pack ``digest`` is, or will be."""
+        return self._packs / f"{digest}.pack"
+
+    def incoming(self, manifest: str) -> Path:
+        """The folder into which the release is downloaded."""
+        folder = self._releases / f".{manifest}.new"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def holds(self, ref: SlotRef) -> bool:
+        """Whether the whole release and its pack are there."""
+        slot = self.slot(ref)
+        return slot.release.is_dir() and (slot.pack is None or slot.pack.is_file())
+
+    def reuse(self, name: str, sha256: str, destination: Path, known: Iterable[SlotRef]) -> bool:
+        """Link ``name`` from a release that is here already and has the same file."""
+        for ref in known:
+            try:
+                release = Release.open(self._releases / ref.manifest, verify=False)
+            except ReleaseError:
+                continue
+            file = release.manifest.files.get(name)
+            if file is not None and file.sha256 == sha256:
+                destination.unlink(missing_ok=True)
+                try:
+                    os.link(release.folder / name, destination)
+                except OSError:
+                    shutil.copyfile(release.folder / name, destination)
+                return True
+        return False
+
+    def stage(self, manifest: str) -> None:
+        """Give a verified download its name, in one step."""
+        final = self._releases / manifest
+        if not final.exists():
+            incoming = self._releases / f".{manifest}.new"
+            fsync_directory(incoming)
+            incoming.rename(final)
+        fsync_directory(self._releases)
+
+    def clean(self, keep: Iterable[SlotRef]) -> None:
+        """Remove every release, pack and leftover that ``keep`` does not name."""
+        refs = list(keep)
+        releases = {ref.manifest for ref in refs}
+        packs = {f"{ref.pack}.pack" for ref in refs if ref.pack}
+        for folder in self._releases.iterdir():
+            if folder.name not in releases:
+                shutil.rmtree(folder, ignore_errors=True)
+        for file in self._packs.iterdir():
+            if file.name not in packs:
+                file.unlink(missing_ok=True)

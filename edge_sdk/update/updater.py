@@ -1,0 +1,287 @@
+"""Bringing a device from what serves to what the plan wants, one durable step at a time.
+
+The steps are those of :mod:`edge_sdk.update.state`; each is on disk before it begins and may be
+run again. ``checkpoint`` is called with the step's name between the two, so that a test can kill
+the process exactly there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Final, Literal
+
+from edge_sdk.contract.codec import from_plain
+from edge_sdk.contract.manifest import MANIFEST
+from edge_sdk.contract.messages import UpdateEvent
+from edge_sdk.contract.plan import ReleaseRef
+from edge_sdk.errors import EdgeError, HubUnreachable, UpdateError
+from edge_sdk.outbox import Outbox
+from edge_sdk.release import Release
+from edge_sdk.store import Store
+from edge_sdk.transport import HubClient
+from edge_sdk.update import state as machine
+from edge_sdk.update.slots import Slot, Slots
+from edge_sdk.update.state import SlotRef, UpdateState
+from edge_sdk.update.trust import Trust
+
+Outcome = Literal["unchanged", "activated", "failed", "known_bad"]
+_STATE: Final = "update"
+
+
+class Updater:
+    """The update of one device.
+
+    Args:
+        model: of the device.
+        store: keeps the state.
+        outbox: takes the events.
+        slots: releases and packs on disk.
+        trust: verified metadata.
+        client: downloads.
+        probe: raises :class:`EdgeError` if the slot does not work on this device.
+        activate: makes the slot serve; raises :class:`EdgeError` if it cannot.
+        clock: Unix seconds.
+        checkpoint: called with each step's name after its state is on disk and before it runs.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        store: Store,
+        outbox: Outbox,
+        slots: Slots,
+        trust: Trust,
+        client: HubClient,
+        *,
+        probe: Callable[[Slot], None],
+        activate: Callable[[Slot], None],
+        clock: Callable[[], float],
+        checkpoint: Callable[[str], None] = lambda step: None,
+    ) -> None:
+        self._model = model
+        self._store = store
+        self._outbox = outbox
+        self._slots = slots
+        self._trust = trust
+        self._client = client
+        self._probe = probe
+        self._activate = activate
+        self._clock = clock
+        self._checkpoint = checkpoint
+        self._busy = threading.RLock()
+        self._steps: dict[str, Callable[[UpdateState], None]] = {
+            "download": self._download,
+            "verify": self._verify,
+            "stage": self._stage,
+            "probe": self._run_probe,
+            "activate": self._run_activate,
+            "commit": lambda state: None,
+            "cleanup": self._clean,
+        }
+
+    @property
+    def state(self) -> UpdateState:
+        """What is on disk."""
+        kept = self._store.get(_STATE)
+        return from_plain(UpdateState, kept) if kept else UpdateState()
+
+    def slot(self) -> Slot | None:
+        """What serves, if anything does."""
+        current = self.state.current
+        return self._slots.slot(current) if current else None
+
+    def recover(self) -> Slot | None:
+        """Finish or undo what the last run left; the slot that serves now, if there is one."""
+        with self._busy:
+            state = machine.recover(self.state)
+            if machine.gave_up(state):
+                state = self._abandon(state, "the process ended before the release could commit")
+            self._write(state)
+            return self.slot()
+
+    def finish(self) -> None:
+        """Commit what :meth:`recover` returned, after it was loaded and serves."""
+        with self._busy:
+            if self.state.phase != "idle":
+                self._run(self.state)
+
+    def apply(self, want: ReleaseRef, *, serial: int, experiment: str | None = None) -> Outcome:
+        """Make ``want`` serve, as plan ``serial`` says.
+
+        Returns:
+            ``unchanged`` if it serves already, ``known_bad`` if it failed here under this plan,
+            else ``activated``.
+
+        Raises:
+            HubUnreachable: the hub went away; what was downloaded is kept and resumed.
+            UpdateError: a step failed; the previous release serves and the failure is remembered.
+        """
+        with self._busy:
+            target = SlotRef(
+                want.version, want.manifest, want.pack.file.sha256 if want.pack else None
+            )
+            state = self.state
+            if state.current == target:
+                return "unchanged"
+            if self._failed_under(target, serial):
+                return "known_bad"
+            self._run(machine.begin(state, target, serial, experiment), want)
+            return "activated"
+
+    def fail(self, reason: str) -> Slot | None:
+        """Go back: what serves turned out bad here. The slot that serves now, if there is one."""
+        with self._busy:
+            state = self.state
+            if state.phase != "idle" or state.previous is None or state.current is None:
+                return None
+            with self._store.transaction():
+                self._remember(state.current, state.serial, reason)
+                after = machine.revert(state)
+                self._event("rolled_back", state.current, after.current, reason=reason)
+                self._write(after)
+            assert after.current is not None
+            slot = self._slots.slot(after.current)
+            self._activate(slot)
+            return slot
+
+    def failures(self) -> list[tuple[str, str]]:
+        """(release, reason) of everything that failed here."""
+        return [tuple(row) for row in self._store.query("SELECT release, reason FROM failure")]
+
+    def _run(self, state: UpdateState, want: ReleaseRef | None = None) -> None:
+        """Run every step that is left; on failure, go back and raise."""
+        self._want = want
+        while state.phase != "idle":
+            step = state.phase
+            self._write(state)
+            self._checkpoint(step)
+            try:
+                self._steps[step](state)
+            except HubUnreachable:
+                self._write(machine.abandon(state))
+                raise
+            except EdgeError as error:
+                self._write(self._abandon(state, str(error), step))
+                self._restore(step)
+                raise _as_update_error(step, error) from error
+            state = machine.advance(state)
+            if state.phase == "cleanup":
+                self._committed(state)
+        self._write(state)
+
+    def _committed(self, state: UpdateState) -> None:
+        assert state.current is not None
+        with self._store.transaction():
+            self._write(state)
+            self._event("activated", state.current, state.previous, experiment=state.experiment)
+
+    def _restore(self, step: str) -> None:
+        """After a failed activation, what served before must serve in memory too."""
+        current = self.state.current
+        if step == "activate" and current is not None:
+            self._activate(self._slots.slot(current))
+
+    def _abandon(self, state: UpdateState, reason: str, step: str | None = None) -> UpdateState:
+        after = machine.abandon(state)
+        if state.target is not None:
+            with self._store.transaction():
+                self._remember(state.target, state.serial, reason)
+                self._event(
+                    "failed",
+                    state.target,
+                    after.current,
+                    step=step or state.phase,
+                    reason=reason,
+                    experiment=state.experiment,
+                )
+                self._write(after)
+        return after
+
+    def _download(self, state: UpdateState) -> None:
+        want = self._wanted()
+        ref = self._trust.check_release(want)
+        if not self._slots.slot(SlotRef(want.version, want.manifest)).release.is_dir():
+            self._download_release(state, want, ref)
+        if want.pack is not None:
+            signed = self._trust.file(want.pack.target(self._model))
+            if signed != want.pack.file:
+                raise UpdateError("download", "the plan names a pack that no publisher signed")
+            destination = self._slots.pack(want.pack.file.sha256)
+            if not destination.exists():
+                self._client.download(want.pack.target(self._model), want.pack.file, destination)
+
+    def _download_release(self, state: UpdateState, want: ReleaseRef, manifest: Any) -> None:
+        folder = self._slots.incoming(want.manifest)
+        prefix = f"models/{self._model}/{want.version}"
+        if not (folder / MANIFEST).exists():
+            self._client.download(f"{prefix}/{MANIFEST}", manifest, folder / MANIFEST)
+        release = Release.open(folder, verify=False)
+        known = [ref for ref in (state.current, state.previous) if ref is not None]
+        for name, ref in release.manifest.files.items():
+            signed = self._trust.file(f"{prefix}/{name}")
+            if signed != ref:
+                raise UpdateError("download", f"{prefix}/{name}: not signed as the manifest says")
+            place = folder / name
+            if not place.exists() and not self._slots.reuse(name, ref.sha256, place, known):
+                self._client.download(f"{prefix}/{name}", ref, place)
+
+    def _verify(self, state: UpdateState) -> None:
+        want = self._wanted()
+        slot = self._slots.slot(SlotRef(want.version, want.manifest))
+        staged = slot.release.is_dir()
+        folder = slot.release if staged else self._slots.incoming(want.manifest)
+        release = Release.open(folder)
+        if release.digest != want.manifest or release.manifest.model != self._model:
+            raise UpdateError("verify", f"{folder.name}: holds another release")
+
+    def _stage(self, state: UpdateState) -> None:
+        self._slots.stage(self._wanted().manifest)
+
+    def _run_probe(self, state: UpdateState) -> None:
+        assert state.target is not None
+        self._probe(self._slots.slot(state.target))
+
+    def _run_activate(self, state: UpdateState) -> None:
+        assert state.current is not None
+        self._activate(self._slots.slot(state.current))
+
+    def _clean(self, state: UpdateState) -> None:
+        self._slots.clean(ref for ref in (state.current, state.previous) if ref is not None)
+
+    def _wanted(self) -> ReleaseRef:
+        assert self._want is not None, "only steps from activate on run without a plan"
+        return self._want
+
+    def _write(self, state: UpdateState) -> None:
+        self._store.put(_STATE, asdict(state))
+
+    def _failed_under(self, target: SlotRef, serial: int) -> bool:
+        sql = "SELECT 1 FROM failure WHERE release = ? AND serial = ?"
+        return bool(self._store.query(sql, target.name, serial))
+
+    def _remember(self, target: SlotRef, serial: int, reason: str) -> None:
+        with self._store.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO failure VALUES (?, ?, ?)",
+                (target.name, serial, reason[:500]),
+            )
+
+    def _event(
+        self,
+        outcome: Literal["activated", "failed", "rolled_back"],
+        slot: SlotRef,
+        other: SlotRef | None,
+        **more: Any,
+    ) -> None:
+        if more.get("reason"):
+            more["reason"] = more["reason"][:500]
+        previous = other.version if other else None
+        at = int(self._clock())
+        event = UpdateEvent(self._model, outcome, slot.version, at, previous, **more)
+        self._outbox.put([event])
+
+
+def _as_update_error(step: str, error: EdgeError) -> EdgeError:
+    return error if isinstance(error, UpdateError) else UpdateError(step, str(error))
