@@ -1,0 +1,22 @@
+"""Every error that the converters raise on purpose.
+
+::
+
+    ConversionError          the model, the data or the wish cannot be met; nothing was written
+    ├── UnsupportedModel     steps of the model have no ONNX form; the message lists them
+    └── ParityError          the exported model answers differently; the message shows the worst rows
+"""
+
+from __future__ import annotations
+
+
+class ConversionError(Exception):
+    """The model, the data or the wish cannot be met; nothing was written."""
+
+
+class UnsupportedModel(ConversionError):
+    """Steps of the model have no ONNX form; the message lists them."""
+
+
+class ParityError(ConversionError):
+    """The exported model answers differently from the original; the message shows where."""

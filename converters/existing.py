@@ -1,0 +1,174 @@
+"""A release from an ``.onnx`` file that somebody exported: its own signature, samples as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from converters import certify
+from converters.errors import ConversionError
+from converters.export import clean
+from converters.parity import Difference
+from converters.profile import reference_profile
+from converters.rows import Rows, rows_of
+from edge_sdk.contract.certificate import Certificate
+from edge_sdk.contract.manifest import (
+    CERTIFICATE,
+    GOLDEN,
+    MODEL,
+    PROFILE,
+    Column,
+    Dtype,
+    FileRef,
+    Manifest,
+    OutputSpec,
+    Role,
+    RuntimeNeeds,
+    Signature,
+    TensorSpec,
+)
+from edge_sdk.contract.profile import ReferenceProfile
+from edge_sdk.inference import Model
+from edge_sdk.release import Feed, Golden, Release, write_release
+from edge_sdk.schema import InputSchema
+
+if TYPE_CHECKING:
+    from converters.conversion import Wish
+
+TOLERANCE: Final = 1e-4
+_DTYPES: Final[Mapping[int, Dtype]] = {
+    1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64", 8: "string",
+    9: "bool", 10: "float16", 11: "float64",
+}  # fmt: skip
+
+
+def convert_existing(
+    path: Path, X: Any, wish: Wish, out: Path, classes: Sequence[Any] | None
+) -> Release:
+    """Make a release of the model at ``path``; see :func:`converters.convert`.
+
+    The file itself is the reference: golden vectors are its own answers on this machine.
+
+    Raises:
+        ConversionError: unreadable, tensors of an unknown type, or samples that do not fit.
+    """
+    import onnx
+
+    if out.exists():
+        raise ConversionError(f"{out}: exists already; releases are never overwritten")
+    try:
+        proto = onnx.load(str(path))
+        onnx.checker.check_model(proto)
+    except Exception as error:
+        raise ConversionError(f"{path}: expected a valid ONNX model; {error}") from error
+    clean(proto)
+    signature = _signature(proto, X, classes)
+    manifest = Manifest(
+        model=wish.name,
+        version=wish.version,
+        task="classification" if classes else "generic",
+        signature=signature,
+        files={n: FileRef(0, "0" * 64) for n in (MODEL, PROFILE, GOLDEN, CERTIFICATE)},
+        runtime=RuntimeNeeds(proto.ir_version, {o.domain: o.version for o in proto.opset_import}),
+        lineage=wish.lineage,
+        budget=wish.budget,
+        licence=wish.licence,
+        training={"estimator": "onnx"},
+    )
+    return _write(out, manifest, proto.SerializeToString(deterministic=True), X)
+
+
+def _write(out: Path, manifest: Manifest, raw: bytes, X: Any) -> Release:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = dict.fromkeys(manifest.files, b"") | {MODEL: raw}
+        scratch = write_release(Path(folder) / "scratch", manifest, files)
+        feed = _feed(InputSchema(manifest.signature), X)
+        answers = Model.load(scratch).run(feed)
+        speed = certify.measure({"float32": scratch}, feed)["float32"]
+    nothing = Difference(0.0, 0.0, 0.0, ())
+    result = certify.as_result("float32", raw, nothing, None, speed, "")
+    rows = len(next(iter(feed.values())))
+    certificate = Certificate(
+        chosen="float32",
+        variants=(result,),
+        rows=rows,
+        tools=certify.tools(),
+        machine=certify.machine(),
+        repeat=f"edge-convert verify {out.name}",
+    )
+    golden = Golden(_plain(feed), _plain(answers), TOLERANCE)
+    files = {
+        MODEL: raw,
+        PROFILE: _profile(manifest, X, answers, rows).to_json(),
+        GOLDEN: golden.to_bytes(),
+        CERTIFICATE: certificate.to_json(),
+    }
+    return write_release(out, manifest, files)
+
+
+def _plain(feed: Feed) -> Feed:
+    return {n: (a.astype(str) if a.dtype == object else a)[:32] for n, a in feed.items()}
+
+
+def _profile(manifest: Manifest, X: Any, answers: Feed, rows: int) -> ReferenceProfile:
+    if not manifest.signature.columns:
+        return ReferenceProfile(rows, ())
+    known = {r.name: answers[r.name] for r in manifest.signature.outputs if r.role != "other"}
+    table = Rows(manifest.signature.columns, rows_of(X).table)
+    return reference_profile(table, known, manifest.signature.classes)
+
+
+def _feed(schema: InputSchema, X: Any) -> Feed:
+    if schema.columns:
+        return schema.batch(X)
+    if isinstance(X, list) and X and isinstance(X[0], Mapping):
+        feeds = [schema.row(feed) for feed in X]
+        return feeds[0] if len(feeds) == 1 else _stacked(feeds)
+    return schema.row(X)
+
+
+def _stacked(feeds: list[Feed]) -> Feed:
+    """Feeds of equal shapes joined along the batch axis; the first alone where they differ."""
+    try:
+        return {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
+    except ValueError:
+        return feeds[0]
+
+
+def _signature(proto: Any, X: Any, classes: Sequence[Any] | None) -> Signature:
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    inputs = tuple(_spec(v) for v in proto.graph.input if v.name not in constants)
+    outputs = tuple(_output(v, classes) for v in proto.graph.output)
+    columns: tuple[Column, ...] = ()
+    first = inputs[0]
+    if len(inputs) == 1 and len(first.shape) == 2 and first.shape[1] and not isinstance(X, list):
+        names = [str(c) for c in X.columns] if hasattr(X, "columns") else None
+        columns = tuple(
+            Column(names[i] if names else f"x{i}", first.dtype, first.name, i)
+            for i in range(first.shape[1])
+        )
+    return Signature(inputs, outputs, columns, tuple(classes or ()))
+
+
+def _spec(value: Any) -> TensorSpec:
+    tensor = value.type.tensor_type
+    if tensor.elem_type not in _DTYPES:
+        raise ConversionError(f"{value.name}: expected a tensor of numbers, booleans or strings")
+    shape = tuple(dim.dim_value or None for dim in tensor.shape.dim)
+    return TensorSpec(value.name, _DTYPES[tensor.elem_type], shape)
+
+
+def _output(value: Any, classes: Sequence[Any] | None) -> OutputSpec:
+    spec = _spec(value)
+    role: Role = "other"
+    if classes:
+        if len(spec.shape) == 1:
+            role = "label"
+        elif spec.dtype.startswith("float") and spec.shape[-1] in (None, len(classes)):
+            role = "probabilities"
+    return OutputSpec(spec.name, spec.dtype, spec.shape, role)

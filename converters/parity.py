@@ -1,0 +1,116 @@
+"""Does the exported file answer as the original does? Labels, probabilities and score apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.release import Feed
+
+SHOWN: Final = 5
+"""Rows that a refusal shows."""
+
+TIE: Final = 1e-5
+"""A label may flip where the two largest probabilities of the original are this close."""
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """What a variant may differ by from the original, on the check rows.
+
+    ``exact`` holds for float32: the largest difference of a probability, or of a value relative to
+    the spread of values. The others hold for smaller variants: share of label flips, largest
+    difference of a probability, and loss of accuracy (or R²).
+    """
+
+    exact: float = 1e-4
+    flips: float = 0.001
+    probability: float = 0.1
+    score_drop: float = 0.002
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far answers are from the original's. ``worst`` are the indices of the worst rows."""
+
+    label_flips: float
+    maximum: float
+    mean: float
+    worst: tuple[int, ...]
+
+
+def compare(found: Feed, expected: Feed) -> Difference:
+    """Compare outputs (``label``, ``probabilities``, ``value``) row by row.
+
+    Differences of values are divided by the standard deviation of the original's values.
+    """
+    flips = _flips(found, expected)
+    gap = _gaps(found, expected)
+    badness = gap + flips * (1.0 + gap.max(initial=0.0))
+    worst = np.argsort(-badness, kind="stable")[:SHOWN]
+    return Difference(
+        float(flips.mean()),
+        float(gap.max(initial=0.0)),
+        float(gap.mean()) if len(gap) else 0.0,
+        tuple(int(i) for i in worst if badness[i] > 0),
+    )
+
+
+def _flips(found: Feed, expected: Feed) -> NDArray[np.bool_]:
+    if "label" not in expected:
+        return np.zeros(len(next(iter(expected.values()))), dtype=bool)
+    flips: NDArray[np.bool_] = found["label"].astype(str) != expected["label"].astype(str)
+    if "probabilities" in expected and expected["probabilities"].shape[1] > 1:
+        top = np.sort(expected["probabilities"], axis=1)
+        flips &= top[:, -1] - top[:, -2] > TIE
+    return flips
+
+
+def _gaps(found: Feed, expected: Feed) -> NDArray[np.float64]:
+    """The largest difference in each row; infinite where one side is not a number."""
+    gaps = np.zeros(len(next(iter(expected.values()))))
+    for name in ("probabilities", "value"):
+        if name not in expected:
+            continue
+        truth = expected[name].astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            difference = np.abs(found[name].astype(np.float64).reshape(truth.shape) - truth)
+        difference[np.isnan(difference)] = np.inf
+        if name == "value":
+            difference /= max(float(np.std(truth)), 1e-12) if len(truth) > 1 else 1.0
+        gaps = np.maximum(gaps, difference.max(axis=1))
+    return gaps
+
+
+def score(answers: Feed, y: Any) -> float | None:
+    """Accuracy of labels, or R² of values; ``None`` without ``y``."""
+    if y is None:
+        return None
+    truth = np.asarray(y)
+    if "label" in answers:
+        return float((answers["label"].astype(str) == _labels(truth)).mean())
+    values = answers["value"].astype(np.float64).reshape(len(truth), -1)
+    target = truth.astype(np.float64).reshape(len(truth), -1)
+    spread = ((target - target.mean(axis=0)) ** 2).sum()
+    return float(1 - ((target - values) ** 2).sum() / spread) if spread > 0 else None
+
+
+def _labels(truth: NDArray[Any]) -> NDArray[Any]:
+    whole = truth.dtype.kind in "fb" and (truth == truth.astype(np.int64)).all()
+    return (truth.astype(np.int64) if whole else truth).astype(str)
+
+
+def refusal(difference: Difference, found: Feed, expected: Feed, limit: float) -> str:
+    """Why float32 is out of tolerance, with its worst rows."""
+    lines = [
+        f"the exported model differs from the original: {difference.label_flips:.2%} label flips, "
+        f"largest difference {difference.maximum:.3g} (allowed {limit:.3g}); worst rows:"
+    ]
+    for i in difference.worst:
+        shown = {name: (expected[name][i].tolist(), found[name][i].tolist()) for name in expected}
+        pairs = "; ".join(f"{n}: original {a}, exported {b}" for n, (a, b) in shown.items())
+        lines.append(f"  row {i}: {pairs}"[:300])
+    return "\n".join(lines)

@@ -1,0 +1,59 @@
+"""The reference profile: 32 equal-mass bins per feature, and what the model answered."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.rows import Rows
+from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
+from edge_sdk.folding import category, histogram
+from edge_sdk.release import Feed
+
+BINS: Final = 32
+CATEGORIES: Final = 256
+"""A text column keeps its most frequent values; all others count as outside."""
+
+
+def reference_profile(rows: Rows, answers: Feed, classes: tuple[Any, ...]) -> ReferenceProfile:
+    """Distributions of ``rows`` and of the model's ``answers`` to them."""
+    features = tuple(
+        _categories(c.name, rows.column(i))
+        if c.dtype in ("string", "bool")
+        else _quantiles(c.name, rows.column(i))
+        for i, c in enumerate(rows.columns)
+    )
+    outputs = []
+    if "label" in answers:
+        names = tuple(category(label) for label in classes)
+        outputs.append(_counted(FeatureProfile("label", (0,) * (len(names) + 2), None, names),
+                                answers["label"]))  # fmt: skip
+    if "probabilities" in answers:
+        outputs.append(_quantiles("confidence", answers["probabilities"].max(axis=1)))
+    if "value" in answers and answers["value"].shape[1:] in ((), (1,)):
+        outputs.append(_quantiles("value", answers["value"].ravel()))
+    return ReferenceProfile(len(rows), features, tuple(outputs))
+
+
+def _quantiles(name: str, values: NDArray[Any]) -> FeatureProfile:
+    present = values[np.isfinite(values)].astype(np.float64)
+    if len(present) == 0:
+        present = np.zeros(1)
+    # Edges are values that occur, so that a value is never between what was rounded and what was not.
+    shares = np.linspace(0, 1, BINS + 1)
+    edges = np.unique(np.quantile(present, shares, method="inverted_cdf"))
+    empty = FeatureProfile(name, (0,) * (max(1, len(edges) - 1) + 2), tuple(edges.tolist()))
+    return _counted(empty, values)
+
+
+def _categories(name: str, values: NDArray[Any]) -> FeatureProfile:
+    known, counts = np.unique([category(value) for value in values], return_counts=True)
+    frequent = sorted(known[np.argsort(-counts, kind="stable")[:CATEGORIES]].tolist())
+    return _counted(FeatureProfile(name, (0,) * (len(frequent) + 2), None, tuple(frequent)), values)
+
+
+def _counted(empty: FeatureProfile, values: NDArray[Any]) -> FeatureProfile:
+    counts = tuple(int(count) for count in histogram(empty, values))
+    return FeatureProfile(empty.name, counts, empty.edges, empty.categories)
