@@ -1,1 +1,1 @@
-""".""" 
+"""The hub: registry, fleet, plans, telemetry, triggers, runs, experiments, packs."""

@@ -1,0 +1,1 @@
+"""Plans: which release serves, and which experiment runs on whom."""

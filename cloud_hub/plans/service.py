@@ -1,0 +1,160 @@
+"""Plans: every change makes the next serial, is signed, published and audited with its evidence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Column, Engine, Float, Integer, String, Table, Text, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from cloud_hub.audit import Audit
+from cloud_hub.db import metadata
+from cloud_hub.errors import Conflict, NotFound
+from cloud_hub.registry.service import Registry
+from edge_sdk.contract.plan import PackRef, Plan, ReleaseRef
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("model", String, primary_key=True),
+    Column("serial", Integer, primary_key=True),
+    Column("plan", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+
+class Plans:
+    """The plan of every model, and its history."""
+
+    def __init__(self, engine: Engine, audit: Audit, registry: Registry) -> None:
+        self._engine = engine
+        self._audit = audit
+        self._registry = registry
+
+    def current(self, model: str) -> Plan | None:
+        """The newest plan, or ``None``."""
+        history = self.history(model, limit=1)
+        return history[0] if history else None
+
+    def history(self, model: str, limit: int = 100) -> list[Plan]:
+        """Plans, the newest first."""
+        query = select(plans.c.plan).where(plans.c.model == model)
+        with self._engine.connect() as db:
+            rows = db.execute(query.order_by(plans.c.serial.desc()).limit(limit)).scalars()
+            return [Plan.from_json(text.encode()) for text in rows]
+
+    def reference(self, model: str, version: str, pack: PackRef | None = None) -> ReleaseRef:
+        """How a plan names a version; raises NotFound."""
+        return ReleaseRef(version, self._registry.version(model, version).manifest, pack)
+
+    def promote(
+        self, model: str, version: str, *, actor: str, reason: str, evidence: Any = None
+    ) -> Plan:
+        """Let ``version`` serve everybody; a running experiment ends."""
+        reference = self.reference(model, version)
+        current = self.current(model)
+        if current is not None and current.serving.version == version:
+            if current.experiment is None:
+                raise Conflict(f"{model} {version}: serves already")
+            reference = current.serving
+        plan = self._change(
+            model,
+            lambda plan: replace(plan, serving=reference, experiment=None),
+            first=reference,
+            actor=actor,
+            reason=reason,
+            evidence=evidence,
+        )
+        self._mark(model, version, current)
+        return plan
+
+    def rollback(self, model: str, *, actor: str, reason: str) -> Plan:
+        """End the running experiment, or go back to the version that served before."""
+        current = self.current(model)
+        if current is None:
+            raise NotFound(f"{model}: has no plan")
+        if current.experiment is not None:
+            return self.change(
+                model, lambda p: replace(p, experiment=None), actor=actor, reason=reason
+            )
+        serving = current.serving
+        older = (p.serving for p in self.history(model) if p.serving.version != serving.version)
+        before = next(older, None)
+        if before is None:
+            raise Conflict(f"{model}: no other version served before {serving.version}")
+        plan = self.change(model, lambda p: replace(p, serving=before), actor=actor, reason=reason)
+        self._registry.set_status(model, serving.version, "rolled_back")
+        self._registry.set_status(model, before.version, "serving")
+        return plan
+
+    def change(
+        self,
+        model: str,
+        edit: Callable[[Plan], Plan],
+        *,
+        actor: str,
+        reason: str,
+        evidence: Mapping[str, Any] | None = None,
+    ) -> Plan:
+        """Make and publish the next plan of a model that has one; raises NotFound."""
+        if self.current(model) is None:
+            raise NotFound(f"{model}: has no plan yet; promote a version first")
+        return self._change(model, edit, first=None, actor=actor, reason=reason, evidence=evidence)
+
+    def _change(
+        self,
+        model: str,
+        edit: Callable[[Plan], Plan],
+        *,
+        first: ReleaseRef | None,
+        actor: str,
+        reason: str,
+        evidence: Any,
+    ) -> Plan:
+        current = self.current(model)
+        if current is None:
+            assert first is not None
+            current = Plan(model, 1, first)
+            serial = 1
+        else:
+            serial = current.serial + 1
+        policy = self._registry.policy(model)
+        plan = replace(
+            edit(current),
+            serial=serial,
+            reporting=policy.reporting,
+            sharing=policy.sharing,
+            cascade=policy.cascade,
+        )
+        self._keep(plan, actor, reason)
+        self._registry.repository.publish_plan(plan)
+        detail = {"serial": serial, "reason": reason, "serving": plan.serving.version}
+        if plan.experiment is not None:
+            detail["experiment"] = plan.experiment.id
+        self._audit.record(actor, "plan", model, {**detail, "evidence": evidence})
+        return plan
+
+    def republish(self, model: str) -> None:
+        """Publish the newest plan again, if the hub was killed between noting and publishing it."""
+        plan = self.current(model)
+        if plan is not None:
+            self._registry.repository.publish_plan(plan)
+
+    def _keep(self, plan: Plan, actor: str, reason: str) -> None:
+        """The serial is the lock: of two changes at once, one fails here."""
+        row = {"model": plan.model, "serial": plan.serial, "plan": plan.to_json().decode()}
+        try:
+            with self._engine.begin() as db:
+                db.execute(insert(plans).values(**row, at=time.time(), actor=actor, reason=reason))
+        except IntegrityError as error:
+            raise Conflict(f"{plan.model}: the plan changed meanwhile, try again") from error
+
+    def _mark(self, model: str, version: str, before: Plan | None) -> None:
+        if before is not None and before.serving.version != version:
+            self._registry.set_status(model, before.serving.version, "retired")
+        self._registry.set_status(model, version, "serving")

@@ -1,0 +1,1 @@
+"""Versions, their artifacts, and the signed repository that devices trust."""

@@ -1,0 +1,271 @@
+"""The signed repository: metadata and targets as plain files that any web server could serve.
+
+Roles and keys: ``root`` and ``targets`` (offline key; targets only delegates), ``releases``
+(publisher's key), ``plans``, ``snapshot``, ``timestamp`` (online key). Invariants:
+
+* The order of writing is target files, role, snapshot, timestamp; each file appears whole. A crash
+  in between leaves the old timestamp, which verifies; the next publish goes on from the newest files.
+* Nothing that ``releases`` once listed is ever changed or removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from securesystemslib.signer import CryptoSigner, Signer
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+
+from cloud_hub.errors import Conflict, Invalid, NotFound
+from cloud_hub.registry.signing import YEAR, load_signer
+from edge_sdk.contract.plan import Plan
+from edge_sdk.files import fsync_directory, write_atomic
+from edge_sdk.update.trust import SIGNED_AT
+
+RELEASES: Final = "releases"
+PLANS: Final = "plans"
+PATHS: Final = {RELEASES: ["models/*/*/*", "models/*/*", "packs/*/*"], PLANS: ["plans/*"]}
+WEEK: Final = datetime.timedelta(days=7)
+DAY: Final = datetime.timedelta(days=1)
+S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
+
+
+class Repository:
+    """The folders ``metadata`` and ``targets`` below ``folder``, and the keys in ``keys``."""
+
+    def __init__(self, folder: Path, keys: Path) -> None:
+        self.metadata = folder / "metadata"
+        self.targets = folder / "targets"
+        self._keys = keys
+
+    def initialise(self) -> None:
+        """Make keys and the first metadata.
+
+        Raises:
+            Conflict: there is a repository already.
+        """
+        if self.metadata.exists():
+            raise Conflict(f"{self.metadata.parent}: holds a repository already")
+        self.metadata.mkdir(parents=True)
+        self.targets.mkdir(parents=True)
+        offline, releases, online = (self._new_key(n) for n in ("offline", RELEASES, "online"))
+        root = Root(expires=_later(YEAR), consistent_snapshot=True)
+        for role, signer in (
+            ("root", offline), ("targets", offline), ("snapshot", online), ("timestamp", online),
+        ):  # fmt: skip
+            root.add_key(signer.public_key, role)
+        self._write("1.root.json", _signed(root, offline))
+        self._write("1.targets.json", _signed(_delegating(releases, online), offline))
+        self._write(f"1.{RELEASES}.json", _signed(Targets(expires=_later(YEAR)), releases))
+        self._write(f"1.{PLANS}.json", _signed(Targets(expires=_later(WEEK)), online))
+        self._seal()
+
+    def root(self) -> str:
+        """The first root, from which a new device's trust starts."""
+        return (self.metadata / "1.root.json").read_text()
+
+    def releases(self) -> Metadata[Targets]:
+        """The newest ``releases`` metadata."""
+        return self._newest(RELEASES)
+
+    def signer(self, name: str) -> Signer:
+        """A key that is kept on this machine (``releases``, ``online``)."""
+        return load_signer(self._keys / f"{name}.pem")
+
+    def accept_releases(self, raw: bytes, fetch: Callable[[str], bytes]) -> list[str]:
+        """Take new ``releases`` metadata from a publisher.
+
+        Args:
+            raw: the signed metadata.
+            fetch: gives the content of a blob by SHA-256; raises :class:`NotFound`.
+
+        Returns:
+            The paths of the targets that are new.
+
+        Raises:
+            Invalid: not signed by the releases key, or not the next version.
+            Conflict: a known target is changed or missing.
+            NotFound: the content of a new target was not uploaded.
+        """
+        with self._locked():
+            offered = parse_releases(raw)
+            current = self.releases()
+            self._check_offer(raw, offered, current)
+            new = [path for path in offered.signed.targets if path not in current.signed.targets]
+            for path in new:
+                self.put_target(path, offered.signed.targets[path], fetch)
+            self._write(f"{offered.signed.version}.{RELEASES}.json", raw)
+            self._seal()
+            return new
+
+    def publish_plan(self, plan: Plan) -> None:
+        """Sign and publish the plan of a model."""
+        with self._locked():
+            raw = plan.to_json()
+            path = f"plans/{plan.model}.json"
+            target = TargetFile.from_data(path, raw)
+            self.put_target(path, target, lambda _: raw)
+            plans = self._newest(PLANS)
+            plans.signed.targets[path] = target
+            self._publish_plans(plans)
+
+    def renew(self, now: datetime.datetime) -> bool:
+        """Sign anew what the online key signs, if it is past half of its validity."""
+        with self._locked():
+            timestamp = Metadata[Timestamp].from_bytes(
+                (self.metadata / "timestamp.json").read_bytes()
+            )
+            plans = self._newest(PLANS)
+            if plans.signed.expires - now < WEEK / 2:
+                self._publish_plans(plans)
+                return True
+            if timestamp.signed.expires - now < DAY / 2:
+                self._seal()
+                return True
+            return False
+
+    def put_target(self, path: str, target: TargetFile, fetch: Callable[[str], bytes]) -> None:
+        """Put a target's content where devices download it (its name carries its hash)."""
+        digest = target.hashes["sha256"]
+        folder, _, name = path.rpartition("/")
+        destination = self.targets / folder / f"{digest}.{name}"
+        if destination.exists():
+            return
+        raw = fetch(digest)
+        try:
+            target.verify_length_and_hashes(raw)
+        except RepositoryError as error:
+            raise Invalid(f"{path}: {error}") from error
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(destination, raw)
+        fsync_directory(destination.parent.parent)
+
+    def target_file(self, path: str) -> Path:
+        """The file of a published target, by the path that devices ask for.
+
+        Raises:
+            NotFound: there is none.
+        """
+        file = (self.targets / path).resolve()
+        if not file.is_relative_to(self.targets.resolve()) or not file.is_file():
+            raise NotFound(f"target {path}: not found")
+        return file
+
+    def _check_offer(
+        self, raw: bytes, offered: Metadata[Targets], current: Metadata[Targets]
+    ) -> None:
+        targets = self._newest("targets")
+        try:
+            targets.signed.verify_delegate(RELEASES, offered.signed_bytes, offered.signatures)
+        except RepositoryError as error:
+            raise Invalid(f"releases: not signed with the releases key; {error}") from error
+        expected = current.signed.version + 1
+        if offered.signed.version != expected:
+            raise Conflict(
+                f"releases: expected version {expected}, got {offered.signed.version}; "
+                "somebody else published meanwhile, fetch it again"
+            )
+        for path, target in current.signed.targets.items():
+            if path.endswith("/floor.json"):
+                continue
+            if offered.signed.targets.get(path) != target:
+                raise Conflict(f"{path}: a published target cannot be changed or removed")
+
+    def _publish_plans(self, plans: Metadata[Targets]) -> None:
+        plans.signed.version += 1
+        plans.signed.expires = _later(WEEK)
+        plans.sign(self.signer("online"))
+        self._write(f"{plans.signed.version}.{PLANS}.json", plans.to_bytes())
+        self._seal()
+
+    def _seal(self) -> None:
+        """Snapshot over the newest roles, then the timestamp: from here on devices see it."""
+        online = self.signer("online")
+        roles = ("targets", RELEASES, PLANS)
+        meta = {f"{role}.json": MetaFile(self._version(role)) for role in roles}
+        snapshot = Snapshot(self._version("snapshot") + 1, expires=_later(WEEK), meta=meta)
+        self._write(f"{snapshot.version}.snapshot.json", _signed(snapshot, online))
+        timestamp = Timestamp(
+            snapshot.version, expires=_later(DAY), snapshot_meta=MetaFile(snapshot.version)
+        )
+        timestamp.unrecognized_fields[SIGNED_AT] = int(time.time())
+        self._write("timestamp.json", _signed(timestamp, online))
+
+    def _newest(self, role: str) -> Metadata[Any]:
+        path = self.metadata / f"{self._version(role)}.{role}.json"
+        return Metadata.from_bytes(path.read_bytes())
+
+    def _version(self, role: str) -> int:
+        """The newest version of ``role`` on disk, 0 if there is none."""
+        names = (path.name for path in self.metadata.glob(f"*.{role}.json"))
+        versions = [name.split(".")[0] for name in names]
+        return max((int(version) for version in versions if version.isdecimal()), default=0)
+
+    def _write(self, name: str, raw: bytes) -> None:
+        write_atomic(self.metadata / name, raw)
+
+    def _new_key(self, name: str) -> CryptoSigner:
+        signer = CryptoSigner.generate_ed25519()
+        self._keys.mkdir(parents=True, exist_ok=True)
+        path = self._keys / f"{name}.pem"
+        write_atomic(path, signer.private_bytes)
+        path.chmod(0o600)
+        return signer
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One publisher at a time, over all processes of this folder."""
+        handle = os.open(self.metadata.parent / "lock", os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _delegating(releases: Signer, online: Signer) -> Targets:
+    """Targets metadata that lists nothing and delegates everything."""
+    keys: Mapping[str, Signer] = {RELEASES: releases, PLANS: online}
+    roles = {
+        name: DelegatedRole(name, [key.public_key.keyid], 1, terminating=True, paths=PATHS[name])
+        for name, key in keys.items()
+    }
+    public = {key.public_key.keyid: key.public_key for key in keys.values()}
+    return Targets(expires=_later(YEAR), delegations=Delegations(public, roles))
+
+
+def _signed(signed: S, signer: Signer) -> bytes:
+    metadata = Metadata(signed)
+    metadata.sign(signer)
+    return metadata.to_bytes()
+
+
+def parse_releases(raw: bytes) -> Metadata[Targets]:
+    try:
+        metadata = Metadata[Targets].from_bytes(raw)
+    except RepositoryError as error:
+        raise Invalid(f"releases: expected signed metadata; {error}") from error
+    if not isinstance(metadata.signed, Targets):
+        raise Invalid("releases: expected metadata of type targets")
+    return metadata
+
+
+def _later(span: datetime.timedelta) -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0) + span

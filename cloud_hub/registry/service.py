@@ -1,0 +1,327 @@
+"""The registry: which versions there are, what they are made of, and how new ones come in."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from cloud_hub.audit import Audit
+from cloud_hub.errors import Conflict, Invalid, NotFound
+from cloud_hub.policy import Policy, parse_policy
+from cloud_hub.registry import signing
+from cloud_hub.registry.blobs import BlobStore
+from cloud_hub.registry.repository import RELEASES, Repository, parse_releases
+from cloud_hub.registry.tables import datasets, models, versions
+from edge_sdk.contract.errors import ContractError, EdgeError
+from edge_sdk.contract.manifest import MANIFEST, Manifest
+from edge_sdk.contract.names import Version, check_name
+from edge_sdk.files import folder_atomic
+from edge_sdk.release import Release, save_arrays
+
+KINDS: Final = ("holdout", "catalogue", "train")
+STATUSES: Final = ("published", "serving", "retired", "rolled_back")
+OfflineGate = Callable[[str, Release], list[dict[str, Any]]]
+"""Checks a candidate against what serves; returns its table or raises :class:`GateRefused`."""
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """One version of a model, as the hub knows it."""
+
+    model: str
+    version: str
+    manifest: str
+    parent: str | None
+    mode: str
+    metrics: dict[str, float]
+    rows: int
+    status: str
+    training_state: str | None
+    published_at: float
+    actor: str
+    override: str | None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows [N, columns] in manifest order with their labels [N], if they have any."""
+
+    rows: NDArray[Any]
+    labels: NDArray[Any] | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_bytes(self) -> bytes:
+        """As ``.npz`` with ``X`` and ``y``."""
+        return save_arrays({"X": self.rows} | ({} if self.labels is None else {"y": self.labels}))
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Dataset:
+        """Parse an ``.npz`` with ``X`` and, where there are labels, ``y``; raises Invalid."""
+        try:
+            with np.load(io.BytesIO(raw), allow_pickle=False) as file:
+                rows = file["X"]
+                labels = file["y"] if "y" in file.files else None
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise Invalid(f"dataset: expected an .npz with X and y; {error}") from error
+        if rows.ndim != 2 or (labels is not None and len(labels) != len(rows)):
+            raise Invalid(f"dataset: expected X [N, columns] and y [N], got X {rows.shape}")
+        return cls(rows, labels)
+
+
+class Registry:
+    """Models and versions. The signed repository is the truth; the tables follow it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        audit: Audit,
+        blobs: BlobStore,
+        repository: Repository,
+        cache: Path,
+        offline_gate: OfflineGate = lambda model, release: [],
+    ) -> None:
+        self._engine = engine
+        self._audit = audit
+        self.blobs = blobs
+        self.repository = repository
+        self._cache = cache
+        self.offline_gate = offline_gate
+        self._reconcile()
+
+    def models(self) -> list[str]:
+        """Names of all models."""
+        with self._engine.connect() as db:
+            return list(db.execute(select(models.c.model).order_by(models.c.model)).scalars())
+
+    def versions(self, model: str) -> list[VersionRecord]:
+        """All versions of ``model``, oldest first."""
+        query = select(versions).where(versions.c.model == model).order_by(versions.c.published_at)
+        with self._engine.connect() as db:
+            return [VersionRecord(**row) for row in db.execute(query).mappings()]
+
+    def version(self, model: str, version: str) -> VersionRecord:
+        """One version; raises NotFound."""
+        found = [record for record in self.versions(model) if record.version == version]
+        if not found:
+            raise NotFound(f"{model} {version}: not published")
+        return found[0]
+
+    def set_status(self, model: str, version: str, status: str) -> None:
+        """Note what became of a version."""
+        assert status in STATUSES
+        change = update(versions).where(versions.c.model == model, versions.c.version == version)
+        with self._engine.begin() as db:
+            db.execute(change.values(status=status))
+
+    def next_version(self, model: str, parent: str, mode: str) -> str:
+        """The name for a successor of ``parent``: a new minor if stateful, else a new major."""
+        known = [Version.parse(record.version) for record in self.versions(model)]
+        if mode == "stateful":
+            major = Version.parse(parent).major
+            return str(Version(major, 1 + max(v.minor for v in known if v.major == major)))
+        return str(Version(1 + max(v.major for v in known), 0))
+
+    def release(self, model: str, version: str) -> Release:
+        """The release folder of a version, from the published files."""
+        record = self.version(model, version)
+        folder = self._cache / record.manifest
+        if not folder.exists():
+            self._materialise(model, version, record.manifest, folder)
+        return Release.open(folder, verify=False)
+
+    def training_state(self, model: str, version: str) -> bytes | None:
+        """What a stateful run continues from."""
+        digest = self.version(model, version).training_state
+        return self.blobs.get(digest) if digest else None
+
+    def publish(
+        self,
+        release: Release,
+        *,
+        actor: str,
+        training_state: bytes | None = None,
+        override: str | None = None,
+    ) -> VersionRecord:
+        """Sign and publish with the key on this machine, as a run does; see :meth:`accept`."""
+        for path in signing.release_targets(release).values():
+            self.blobs.put(path.read_bytes())
+        state = self.blobs.put(training_state) if training_state is not None else None
+        signer = self.repository.signer(RELEASES)
+        raw = signing.add_release(self.repository.releases(), release, signer)
+        manifest = release.manifest
+        return self.accept(
+            raw, manifest.model, manifest.version, actor=actor, state=state, override=override
+        )
+
+    def accept(
+        self,
+        raw: bytes,
+        model: str,
+        version: str,
+        *,
+        actor: str,
+        state: str | None = None,
+        override: str | None = None,
+    ) -> VersionRecord:
+        """Take a version whose blobs were uploaded and whose metadata a publisher signed.
+
+        Raises:
+            Invalid: bad signature or manifest.
+            Conflict: the version exists with other content, or somebody else published meanwhile.
+            GateRefused: the offline gate says no, and ``override`` gives no reason.
+            NotFound: a blob was not uploaded.
+        """
+        manifest = self._offered_manifest(raw, model, version)
+        with self._engine.connect() as db:
+            where = (versions.c.model == model) & (versions.c.version == version)
+            known = db.execute(select(versions.c.manifest).where(where)).scalar()
+        if known is not None:
+            if known == manifest:
+                return self.version(model, version)
+            raise Conflict(f"{model} {version}: published already, with other content")
+        candidate = self._candidate(manifest)
+        if not override:
+            self.offline_gate(model, candidate)
+        self.repository.accept_releases(raw, self.blobs.get)
+        self._insert(candidate.manifest, manifest, actor, state, override)
+        detail = {"version": version, "manifest": manifest, "override": override}
+        self._audit.record(actor, "publish", model, detail)
+        return self.version(model, version)
+
+    def add_dataset(self, model: str, kind: str, raw: bytes) -> int:
+        """Keep rows for a model; how many there are.
+
+        Raises:
+            Invalid: unknown kind, or not a dataset.
+        """
+        if kind not in KINDS:
+            raise Invalid(f"kind: expected one of {KINDS}, got {kind!r}")
+        rows = len(Dataset.from_bytes(raw))
+        row = {"model": model, "kind": kind, "blob": self.blobs.put(raw), "rows": rows}
+        self._ensure_model(model)
+        with self._engine.begin() as db:
+            db.execute(insert(datasets).values(**row, added_at=time.time()))
+        return rows
+
+    def dataset(self, model: str, kind: str) -> Dataset | None:
+        """The newest rows of a kind."""
+        query = select(datasets.c.blob).where(datasets.c.model == model, datasets.c.kind == kind)
+        with self._engine.connect() as db:
+            blob = db.execute(query.order_by(datasets.c.id.desc()).limit(1)).scalar()
+        return Dataset.from_bytes(self.blobs.get(blob)) if blob else None
+
+    def policy(self, model: str) -> Policy:
+        """How the model is kept fresh; the defaults until a policy was set."""
+        with self._engine.connect() as db:
+            text = db.execute(select(models.c.policy).where(models.c.model == model)).scalar()
+        return parse_policy(text or "")
+
+    def set_policy(self, model: str, text: str, actor: str) -> Policy:
+        """Set the policy from TOML; raises Invalid."""
+        policy = parse_policy(text)
+        self._ensure_model(model)
+        with self._engine.begin() as db:
+            db.execute(update(models).where(models.c.model == model).values(policy=text))
+        self._audit.record(actor, "policy", model, {"policy": text})
+        return policy
+
+    def _offered_manifest(self, raw: bytes, model: str, version: str) -> str:
+        target = parse_releases(raw).signed.targets.get(f"models/{model}/{version}/{MANIFEST}")
+        if target is None:
+            raise Invalid(f"releases: expected a target models/{model}/{version}/{MANIFEST}")
+        return target.hashes["sha256"]
+
+    def _candidate(self, manifest: str) -> Release:
+        """A release folder made of uploaded blobs."""
+        folder = self._cache / manifest
+        if not folder.exists():
+            raw = self.blobs.get(manifest)
+            try:
+                parsed = Manifest.from_json(raw)
+            except ContractError as error:
+                raise Invalid(f"manifest: {error}") from error
+            files = {n: self.blobs.get(ref.sha256) for n, ref in parsed.files.items()}
+            _fill(folder, {**files, MANIFEST: raw})
+        try:
+            return Release.open(folder)
+        except EdgeError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise Invalid(str(error)) from error
+
+    def _materialise(self, model: str, version: str, manifest: str, folder: Path) -> None:
+        prefix = f"models/{model}/{version}"
+        raw = self.repository.target_file(f"{prefix}/{manifest}.{MANIFEST}").read_bytes()
+        refs = Manifest.from_json(raw).files
+        files = {
+            name: self.repository.target_file(f"{prefix}/{ref.sha256}.{name}").read_bytes()
+            for name, ref in refs.items()
+        }
+        _fill(folder, {**files, MANIFEST: raw})
+
+    def _insert(
+        self, manifest: Manifest, digest: str, actor: str, state: str | None, override: str | None
+    ) -> None:
+        self._ensure_model(manifest.model)
+        row = {
+            "model": manifest.model,
+            "version": manifest.version,
+            "manifest": digest,
+            "parent": manifest.lineage.parent,
+            "mode": manifest.lineage.mode,
+            "metrics": dict(manifest.metrics),
+            "rows": manifest.lineage.rows,
+            "status": "published",
+            "training_state": state,
+            "published_at": time.time(),
+            "actor": actor,
+            "override": override,
+        }
+        with self._engine.begin() as db:
+            db.execute(insert(versions).values(**row))
+
+    def _ensure_model(self, model: str) -> None:
+        try:
+            check_name("model", model)
+        except ContractError as error:
+            raise Invalid(str(error)) from error
+        try:
+            with self._engine.begin() as db:
+                db.execute(insert(models).values(model=model, policy=""))
+        except IntegrityError:
+            return
+
+    def _reconcile(self) -> None:
+        """Add versions that were signed and published but not noted, because the hub was killed."""
+        for path, target in self.repository.releases().signed.targets.items():
+            parts = path.split("/")
+            if parts[0] != "models" or parts[-1] != MANIFEST:
+                continue
+            _, model, version, _ = parts
+            if all(record.version != version for record in self.versions(model)):
+                digest = target.hashes["sha256"]
+                file = self.repository.target_file(f"models/{model}/{version}/{digest}.{MANIFEST}")
+                self._insert(Manifest.from_json(file.read_bytes()), digest, "recovery", None, None)
+
+
+def _fill(folder: Path, files: dict[str, bytes]) -> None:
+    """Write a cache folder; two processes may do it at once, one of them wins."""
+    try:
+        with folder_atomic(folder) as temporary:
+            for name, raw in files.items():
+                (temporary / name).write_bytes(raw)
+    except OSError:
+        if not folder.exists():
+            raise

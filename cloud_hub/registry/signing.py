@@ -1,0 +1,89 @@
+"""The publisher's side of a release: adding targets to the signed ``releases`` metadata.
+
+Pure functions over metadata; whoever holds the releases key (a person, CI, or the hub's runs in the
+embedded default) calls them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from securesystemslib.signer import CryptoSigner, Signer
+from tuf.api.metadata import Metadata, TargetFile, Targets
+
+from cloud_hub.errors import Conflict, Invalid
+from edge_sdk.contract.manifest import MANIFEST
+from edge_sdk.release import Release
+
+YEAR: Final = datetime.timedelta(days=365)
+
+
+def load_signer(path: Path) -> Signer:
+    """The private key in the PEM file ``path``.
+
+    Raises:
+        Invalid: there is no key.
+    """
+    try:
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        key: Any = load_pem_private_key(path.read_bytes(), password=None)
+        return CryptoSigner(key)
+    except (OSError, ValueError, TypeError) as error:
+        raise Invalid(f"{path}: expected an ed25519 private key in PEM; {error}") from error
+
+
+def release_targets(release: Release) -> dict[str, Path]:
+    """The target path of every file of ``release``."""
+    manifest = release.manifest
+    prefix = f"models/{manifest.model}/{manifest.version}"
+    return {f"{prefix}/{name}": release.folder / name for name in (*manifest.files, MANIFEST)}
+
+
+def add_release(releases: Metadata[Targets], release: Release, signer: Signer) -> bytes:
+    """``releases`` with the files of ``release``, the next counter, signed.
+
+    Raises:
+        Conflict: the version was published before, with other bytes.
+    """
+    targets = releases.signed.targets
+    path = f"models/{release.manifest.model}/{release.manifest.version}/{MANIFEST}"
+    known = targets.get(path)
+    if known is not None and known.hashes["sha256"] != release.digest:
+        raise Conflict(f"{path}: this version is published already, with other content")
+    counter = 1 + max((counter_of(t) for t in targets.values()), default=0)
+    added = {}
+    for name, file in release_targets(release).items():
+        target = TargetFile.from_file(name, str(file))
+        if name == path:
+            target.unrecognized_fields["custom"] = {"edge": {"counter": counter}}
+        added[name] = target
+    return add_targets(releases, added, signer)
+
+
+def add_targets(
+    releases: Metadata[Targets], added: Mapping[str, TargetFile], signer: Signer
+) -> bytes:
+    """``releases`` with more targets, the next version, a year of validity, signed."""
+    signed = releases.signed
+    signed.targets.update(added)
+    signed.version += 1
+    signed.expires = datetime.datetime.now(datetime.UTC).replace(microsecond=0) + YEAR
+    releases.sign(signer)
+    return releases.to_bytes()
+
+
+def floor_target(model: str, floor: int) -> tuple[TargetFile, bytes]:
+    """The target that forbids releases of ``model`` with a counter below ``floor``."""
+    raw = json.dumps({"model": model, "floor": floor}).encode()
+    return TargetFile.from_data(f"models/{model}/floor.json", raw), raw
+
+
+def counter_of(target: TargetFile) -> int:
+    """The release counter of a manifest target; 0 for others."""
+    custom = target.unrecognized_fields.get("custom") or {}
+    return int(custom.get("edge", {}).get("counter", 0))

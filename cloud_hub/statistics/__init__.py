@@ -1,0 +1,1 @@
+"""Statistics of the hub: pure functions of counts, each with its source."""
