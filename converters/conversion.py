@@ -42,6 +42,7 @@ from edge_sdk.contract.manifest import (
     RuntimeNeeds,
     Signature,
 )
+from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.inference import Model
 from edge_sdk.release import Feed, Golden, Release, write_release
 from edge_sdk.schema import InputSchema
@@ -79,6 +80,7 @@ def convert(
     variants: Sequence[str] = tuple(VARIANTS),
     tolerances: Tolerances = Tolerances(),
     calibrate_against: Release | None = None,
+    profile: Any = None,
     budget: Budget = Budget(),
     licence: str | None = None,
     trust: bool = False,
@@ -102,6 +104,7 @@ def convert(
         classes: labels in the order of the probabilities, for ONNX files.
         variants: which files to try, of :data:`converters.variants.VARIANTS`.
         tolerances: what a variant may differ by.
+        profile: rows whose distribution the reference profile describes; default ``X``.
         calibrate_against: the cloud model's release: a cascade threshold is certified against it.
         budget: what a device must keep for the release to be activated there.
         licence: of the model, as an SPDX identifier.
@@ -117,7 +120,7 @@ def convert(
         if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
             return convert_existing(Path(model), X, wish, Path(out), classes)
         loaded = load(model, trust=trust) if isinstance(model, str | Path) else model
-        job = _Job(original_of(loaded), X, y, wish, tolerances, variants, progress)
+        job = _Job(original_of(loaded), X, y, profile, wish, tolerances, variants, progress)
         return job.run(Path(out), calibrate_against)
     except EdgeError as error:
         raise ConversionError(str(error)) from error
@@ -138,6 +141,7 @@ class _Job:
         original: Original,
         X: Any,
         y: Any,
+        profile: Any,
         wish: Wish,
         tolerances: Tolerances,
         variants: Sequence[str],
@@ -148,6 +152,7 @@ class _Job:
             raise ConversionError(f"variants: expected some of {list(VARIANTS)}, got {unknown}")
         self.original = original
         self.rows = rows_of(X, original.names)
+        self.profiled = self.rows if profile is None else rows_of(profile, original.names)
         self.y = _check_targets(y, len(self.rows))
         self.wish = wish
         self.tolerances = tolerances
@@ -306,16 +311,16 @@ class _Job:
         )
         files = {
             MODEL: chosen.model_path.read_bytes(),
-            PROFILE: reference_profile(self.rows, self._all(chosen, found), self.original.classes)
-            .to_json(),
+            PROFILE: self._profile(chosen).to_json(),
             GOLDEN: self._golden(chosen, expected, results[manifest.variant]).to_bytes(),
             CERTIFICATE: certificate.to_json(),
-        }  # fmt: skip
+        }
         self.progress(f"writing {out}")
         return write_release(out, manifest, files)
 
-    def _all(self, chosen: Release, found: Feed) -> Feed:
-        return found if self.check is self.rows else _answers(chosen, self.rows)
+    def _profile(self, chosen: Release) -> ReferenceProfile:
+        answers = _answers(chosen, self.profiled)
+        return reference_profile(self.profiled, answers, self.original.classes)
 
     def _golden(self, chosen: Release, expected: Feed, result: VariantResult) -> Golden:
         """The original's answers, with the tolerance that the chosen variant was certified to.

@@ -153,9 +153,12 @@ class Registry:
         *,
         actor: str,
         training_state: bytes | None = None,
-        override: str | None = None,
+        gated: bool = False,
     ) -> VersionRecord:
-        """Sign and publish with the key on this machine, as a run does; see :meth:`accept`."""
+        """Sign and publish with the key on this machine, as a run does; see :meth:`accept`.
+
+        ``gated`` says that the offline gate has passed it already.
+        """
         for path in signing.release_targets(release).values():
             self.blobs.put(path.read_bytes())
         state = self.blobs.put(training_state) if training_state is not None else None
@@ -163,7 +166,7 @@ class Registry:
         raw = signing.add_release(self.repository.releases(), release, signer)
         manifest = release.manifest
         return self.accept(
-            raw, manifest.model, manifest.version, actor=actor, state=state, override=override
+            raw, manifest.model, manifest.version, actor=actor, state=state, gated=gated
         )
 
     def accept(
@@ -175,6 +178,7 @@ class Registry:
         actor: str,
         state: str | None = None,
         override: str | None = None,
+        gated: bool = False,
     ) -> VersionRecord:
         """Take a version whose blobs were uploaded and whose metadata a publisher signed.
 
@@ -193,7 +197,7 @@ class Registry:
                 return self.version(model, version)
             raise Conflict(f"{model} {version}: published already, with other content")
         candidate = self._candidate(manifest)
-        if not override:
+        if not (override or gated):
             self.offline_gate(model, candidate)
         self.repository.accept_releases(raw, self.blobs.get)
         self._insert(candidate.manifest, manifest, actor, state, override)

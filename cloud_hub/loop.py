@@ -1,0 +1,85 @@
+"""The loop: triggers, runs, experiments, packs and renewals, looked at again and again.
+
+Only one process of a hub loops: it holds a lock. Each part is isolated: an error in one is kept and
+shown, and the others go on.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cloud_hub.hub import Hub
+
+log = logging.getLogger(__name__)
+
+
+class Loop:
+    """Runs :meth:`tick` on a thread, every ``seconds``."""
+
+    def __init__(self, hub: Hub, seconds: float) -> None:
+        self._seconds = seconds
+        self._parts: dict[str, Callable[[float], object]] = {
+            "triggers": hub.triggers.tick,
+            "runs": hub.runs.tick,
+            "experiments": hub.experiments.tick,
+            "packs": hub.packs.tick,
+            "renewal": lambda now: hub.repository.renew(
+                datetime.datetime.fromtimestamp(now, datetime.UTC)
+            ),
+        }
+        self._runs = hub.runs
+        self._lock_path: Path = hub.settings.data / "loop.lock"
+        self._lock: IO[bytes] | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="hub-loop", daemon=True)
+        self.errors: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Begin, unless ``seconds`` is 0."""
+        if self._seconds > 0:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End after the tick under way, and end the workers."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=30)
+        self._runs.stop()
+        if self._lock is not None:
+            self._lock.close()
+
+    def tick(self, now: float) -> None:
+        """Look at everything once."""
+        for name, part in self._parts.items():
+            try:
+                part(now)
+                self.errors.pop(name, None)
+            except Exception as error:
+                if self.errors.get(name) != repr(error):
+                    log.exception("the loop's part %s failed", name)
+                self.errors[name] = repr(error)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._seconds):
+            if self._leads():
+                self.tick(time.time())
+
+    def _leads(self) -> bool:
+        if self._lock is not None:
+            return True
+        file = self._lock_path.open("wb")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return False
+        self._lock = file
+        return True

@@ -1,0 +1,27 @@
+"""Runs and what became of them."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Column, Float, Integer, String, Table, Text
+
+from cloud_hub.db import metadata
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("model", String, nullable=False, index=True),
+    Column("mode", String, nullable=False),
+    Column("parent", String, nullable=False),
+    Column("causes", JSON, nullable=False),
+    Column("status", String, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("rows", Integer, nullable=False, default=0),
+    Column("version", String),
+    Column("experiment", String),
+    Column("gate", JSON, nullable=False),
+    Column("reason", Text, nullable=False, default=""),
+)
