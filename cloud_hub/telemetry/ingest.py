@@ -1,0 +1,200 @@
+"""Taking messages in: exactly once, whole or not at all, refused one by one with a reason."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from cloud_hub.errors import Invalid, NotFound
+from cloud_hub.registry.service import Registry
+from cloud_hub.telemetry import tables
+from edge_sdk.contract.codec import to_plain
+from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.messages import (
+    Body,
+    FeedbackReport,
+    KeyVotes,
+    Message,
+    Rejection,
+    SampleBatch,
+    UpdateEvent,
+    Upload,
+    UploadReply,
+    Window,
+    WindowReport,
+)
+from edge_sdk.contract.profile import ReferenceProfile
+
+SKEW_SECONDS: Final = 300
+"""How far ahead a device's clock may be."""
+
+
+class Ingest:
+    """Takes uploads of devices."""
+
+    def __init__(self, engine: Engine, registry: Registry) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._profiles: dict[tuple[str, str], tuple[str, ReferenceProfile]] = {}
+
+    def take(self, device: str, model: str, upload: Upload) -> UploadReply:
+        """Take every message of ``upload`` that is new and makes sense."""
+        accepted = duplicates = 0
+        rejected = []
+        for message in upload.messages:
+            try:
+                if self._take_one(device, model, message):
+                    accepted += 1
+                else:
+                    duplicates += 1
+            except (ContractError, Invalid) as error:
+                rejected.append(Rejection(message.boot, message.sequence, str(error)[:300]))
+        return UploadReply(accepted, duplicates, tuple(rejected))
+
+    def _take_one(self, device: str, model: str, message: Message) -> bool:
+        """Store one message; ``False`` if it was stored before."""
+        name = {"device": device, "boot": message.boot, "sequence": message.sequence}
+        if self._known(name):
+            return False
+        body = message.open()
+        self._check(model, body)
+        try:
+            with self._engine.begin() as db:
+                db.execute(
+                    insert(tables.messages).values(**name, kind=message.kind, at=time.time())
+                )
+                self._store(db, device, body)
+        except IntegrityError:
+            return False  # the same message came twice at once
+        return True
+
+    def _known(self, name: dict[str, Any]) -> bool:
+        t = tables.messages.c
+        query = select(t.kind).where(
+            t.device == name["device"], t.boot == name["boot"], t.sequence == name["sequence"]
+        )
+        with self._engine.connect() as db:
+            return db.execute(query).first() is not None
+
+    def _check(self, model: str, body: Body) -> None:
+        """Refuse what cannot be: another model, an unknown version, the future, other bins."""
+        named = body.window.model if isinstance(body, WindowReport | FeedbackReport) else body.model
+        if named != model:
+            raise Invalid(f"model: this device belongs to {model}, not {named}")
+        if isinstance(body, WindowReport | FeedbackReport):
+            self._check_window(body.window)
+        if isinstance(body, WindowReport):
+            self._check_histograms(body)
+
+    def _check_window(self, window: Window) -> None:
+        if window.start > time.time() + SKEW_SECONDS:
+            raise Invalid(f"window: starts in the future ({window.start}); check the clock")
+        self._profile(window.model, window.version)
+
+    def _check_histograms(self, report: WindowReport) -> None:
+        digest, profile = self._profile(report.window.model, report.window.version)
+        if report.profile != digest:
+            raise Invalid(f"profile: expected {digest[:12]}…, got {report.profile[:12]}…")
+        if not report.observations:
+            return
+        for found, known in (
+            (report.features, profile.features),
+            (report.outputs, profile.outputs),
+        ):
+            bins = [len(row) for row in found]
+            expected = [feature.bins + 2 for feature in known]
+            if bins != expected:
+                raise Invalid(f"histograms: expected {expected} counts, got {bins}"[:200])
+
+    def _profile(self, model: str, version: str) -> tuple[str, ReferenceProfile]:
+        known = self._profiles.get((model, version))
+        if known is None:
+            try:
+                release = self._registry.release(model, version)
+            except NotFound as error:
+                raise Invalid(str(error)) from error
+            known = self._profiles[model, version] = (release.profile_digest, release.profile())
+        return known
+
+    def _store(self, db: Connection, device: str, body: Body) -> None:
+        stores: dict[type, Callable[[Connection, str, Any], None]] = {
+            WindowReport: _store_report,
+            FeedbackReport: _store_feedback,
+            SampleBatch: _store_samples,
+            KeyVotes: _store_votes,
+            UpdateEvent: _store_event,
+        }
+        stores[type(body)](db, device, body)
+
+
+def _window_columns(device: str, window: Window) -> dict[str, Any]:
+    return {
+        "device": device,
+        "model": window.model,
+        "version": window.version,
+        "experiment": window.experiment,
+        "arm": window.arm,
+        "start": window.start,
+    }
+
+
+def _store_report(db: Connection, device: str, report: WindowReport) -> None:
+    db.execute(
+        insert(tables.reports).values(
+            **_window_columns(device, report.window),
+            end=report.window.end,
+            observations=report.observations,
+            body=to_plain(report),
+        )
+    )
+
+
+def _store_feedback(db: Connection, device: str, report: FeedbackReport) -> None:
+    db.execute(
+        insert(tables.feedback).values(
+            **_window_columns(device, report.window),
+            labelled=report.labelled,
+            correct=report.correct,
+            body=to_plain(report),
+        )
+    )
+
+
+def _store_samples(db: Connection, device: str, batch: SampleBatch) -> None:
+    named = {"device": device, "model": batch.model, "version": batch.version}
+    rows = [
+        {**named, "taken": taken, "row": list(row), "label": label}
+        for row, label, taken in zip(batch.rows, batch.labels, batch.taken, strict=True)
+    ]
+    if rows:
+        db.execute(insert(tables.samples), rows)
+
+
+def _store_votes(db: Connection, device: str, body: KeyVotes) -> None:
+    """One vote a key, device and period, however often it is sent."""
+    t = tables.votes
+    where = (t.c.model == body.model) & (t.c.period == body.period) & (t.c.device == device)
+    known = set(db.execute(select(t.c.key).where(where)).scalars())
+    named = {"model": body.model, "period": body.period, "device": device}
+    rows = [{**named, "key": key} for key in body.keys if key not in known]
+    if rows:
+        db.execute(insert(t), rows)
+
+
+def _store_event(db: Connection, device: str, event: UpdateEvent) -> None:
+    db.execute(
+        insert(tables.events).values(
+            device=device,
+            model=event.model,
+            version=event.version,
+            outcome=event.outcome,
+            experiment=event.experiment,
+            step=event.step,
+            reason=event.reason,
+            at=event.at,
+        )
+    )

@@ -1,0 +1,193 @@
+"""Questions about what devices reported. Reports merge by addition."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine, Select, func, select
+
+from cloud_hub.registry.service import Dataset, Registry
+from cloud_hub.telemetry.ingest import Ingest
+from cloud_hub.telemetry.tables import events, feedback, reports, samples, votes
+from edge_sdk.contract.messages import LATENCY_BINS, Upload, UploadReply
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Merged counts of an arm; ``devices`` is how many reported."""
+
+    labelled: int
+    correct: int
+    predictions: int
+    errors: int
+    devices: int
+
+
+class Telemetry:
+    """Reports, outcomes, samples, votes and events of all models."""
+
+    def __init__(self, engine: Engine, registry: Registry) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._ingest = Ingest(engine, registry)
+
+    def ingest(self, device: str, model: str, upload: Upload) -> UploadReply:
+        """Take an upload of ``device``; exactly once however often it comes."""
+        return self._ingest.take(device, model, upload)
+
+    def outcomes(
+        self,
+        model: str,
+        *,
+        version: str,
+        experiment: str | None = None,
+        arm: str | None = None,
+        since: float = 0.0,
+    ) -> Outcomes:
+        """Counts of a version's predictions made since ``since`` (Unix seconds), on one arm."""
+        labelled = correct = predictions = errors = 0
+        devices = set()
+        for row in self._rows(
+            _narrow(select(feedback), feedback, model, version, experiment, arm, since)
+        ):
+            labelled += row["labelled"]
+            correct += row["correct"]
+        for row in self._rows(
+            _narrow(select(reports), reports, model, version, experiment, arm, since)
+        ):
+            predictions += sum(row["body"].get("predictions", {}).values())
+            errors += row["body"].get("errors", {}).get("model", 0)
+            devices.add(row["device"])
+        return Outcomes(labelled, correct, predictions, errors, len(devices))
+
+    def histogram_rows(
+        self, model: str, version: str, *, since: float = 0.0
+    ) -> list[tuple[int, dict[str, list[int]], int]]:
+        """(window start, histograms by name, observations) over all devices, in order of time."""
+        profile = self._registry.release(model, version).profile()
+        names = [f.name for f in (*profile.features, *profile.outputs)]
+        query = _narrow(select(reports), reports, model, version, None, None, since)
+        found: dict[int, tuple[list[NDArray[np.int64]], int]] = {}
+        for row in self._rows(query.where(reports.c.observations > 0)):
+            counts = [np.asarray(c) for c in (*row["body"]["features"], *row["body"]["outputs"])]
+            known, have = found.get(row["start"], (None, 0))
+            added = counts if known is None else [a + b for a, b in zip(known, counts, strict=True)]
+            found[row["start"]] = (added, have + row["observations"])
+        return [
+            (start, {n: c.tolist() for n, c in zip(names, counts, strict=True)}, observations)
+            for start, (counts, observations) in sorted(found.items())
+        ]
+
+    def windows(self, model: str, *, since: float = 0.0) -> list[dict[str, Any]]:
+        """One row for each version, arm and window over all devices, in order of time."""
+        found: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for row in self._rows(
+            select(reports).where(reports.c.model == model, reports.c.start >= since)
+        ):
+            _add_report(found.setdefault(_window_key(row), _empty_window(row)), row)
+        query = select(feedback).where(feedback.c.model == model, feedback.c.start >= since)
+        for row in self._rows(query):
+            window = found.setdefault(_window_key(row), _empty_window(row))
+            window["labelled"] += row["labelled"]
+            window["correct"] += row["correct"]
+        ordered = sorted(found.values(), key=lambda w: (w["start"], w["version"], w["arm"]))
+        return [_plain_window(window) for window in ordered]
+
+    def samples(self, model: str, *, since: float = 0.0) -> Dataset | None:
+        """Labelled rows that devices shared, predicted since ``since``; ``None`` if there are none."""
+        query = select(samples.c.row, samples.c.label).where(
+            samples.c.model == model, samples.c.taken >= since
+        )
+        rows = self._rows(query.order_by(samples.c.id))
+        if not rows:
+            return None
+        values = np.array([row["row"] for row in rows])
+        if values.dtype.kind in "fiu":
+            values = values.astype(np.float32)
+        return Dataset(values, np.array([row["label"] for row in rows]))
+
+    def sample_count(self, model: str, *, since: float = 0.0) -> int:
+        """How many labelled rows were shared since ``since``."""
+        query = select(func.count()).where(samples.c.model == model, samples.c.taken >= since)
+        with self._engine.connect() as db:
+            return int(db.execute(query).scalar() or 0)
+
+    def voted_keys(self, model: str, *, minimum_devices: int, most: int) -> list[bytes]:
+        """Keys that at least ``minimum_devices`` different devices voted for, most wanted first."""
+        devices = func.count(votes.c.device.distinct())
+        query = (
+            select(votes.c.key)
+            .where(votes.c.model == model)
+            .group_by(votes.c.key)
+            .having(devices >= minimum_devices)
+            .order_by(devices.desc(), func.count().desc(), votes.c.key)
+            .limit(most)
+        )
+        return [bytes.fromhex(row["key"]) for row in self._rows(query)]
+
+    def events(self, model: str, *, experiment: str | None = None) -> list[dict[str, Any]]:
+        """What devices did with releases, oldest first."""
+        query = select(events).where(events.c.model == model).order_by(events.c.id)
+        if experiment is not None:
+            query = query.where(events.c.experiment == experiment)
+        return self._rows(query)
+
+    def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
+        with self._engine.connect() as db:
+            return [dict(row) for row in db.execute(query).mappings()]
+
+
+def _narrow(
+    query: Select[Any],
+    table: Any,
+    model: str,
+    version: str,
+    experiment: str | None,
+    arm: str | None,
+    since: float,
+) -> Select[Any]:
+    query = query.where(table.c.model == model, table.c.version == version, table.c.start >= since)
+    if experiment is not None:
+        query = query.where(table.c.experiment == experiment)
+    return query if arm is None else query.where(table.c.arm == arm)
+
+
+def _window_key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return (row["version"], row["experiment"], row["arm"], row["start"])
+
+
+def _empty_window(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "version": row["version"],
+        "experiment": row["experiment"],
+        "arm": row["arm"],
+        "start": row["start"],
+        "predictions": Counter(),
+        "errors": Counter(),
+        "lost": Counter(),
+        "latency": defaultdict(lambda: np.zeros(LATENCY_BINS, dtype=np.int64)),
+        "degraded": 0,
+        "labelled": 0,
+        "correct": 0,
+        "devices": set(),
+    }
+
+
+def _add_report(window: dict[str, Any], row: dict[str, Any]) -> None:
+    body = row["body"]
+    for name in ("predictions", "errors", "lost"):
+        window[name].update(body.get(name, {}))
+    for source, counts in body.get("latency", {}).items():
+        window["latency"][source] += np.asarray(counts)
+    window["degraded"] += body.get("degraded", 0)
+    window["devices"].add(row["device"])
+
+
+def _plain_window(window: dict[str, Any]) -> dict[str, Any]:
+    latency = {source: counts.tolist() for source, counts in window["latency"].items()}
+    counters = {name: dict(window[name]) for name in ("predictions", "errors", "lost")}
+    return {**window, **counters, "latency": latency, "devices": len(window["devices"])}

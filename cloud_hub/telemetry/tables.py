@@ -1,0 +1,86 @@
+"""Messages and what they said. Every table but ``messages`` repeats the message's name, so that a
+message and its content are one transaction."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Column, Float, Index, Integer, String, Table, Text
+
+from cloud_hub.db import metadata
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("device", String, primary_key=True),
+    Column("boot", String, primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("device", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("experiment", String),
+    Column("arm", String, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("observations", Integer, nullable=False),
+    Column("body", JSON, nullable=False),
+    Index("reports_by_window", "model", "version", "start"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("device", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("experiment", String),
+    Column("arm", String, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("labelled", Integer, nullable=False),
+    Column("correct", Integer, nullable=False),
+    Column("body", JSON, nullable=False),
+    Index("feedback_by_window", "model", "version", "start"),
+)
+
+samples = Table(
+    "samples",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("device", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("taken", Integer, nullable=False),
+    Column("row", JSON, nullable=False),
+    Column("label", JSON, nullable=False),
+    Index("samples_by_time", "model", "taken"),
+)
+
+votes = Table(
+    "votes",
+    metadata,
+    Column("model", String, primary_key=True),
+    Column("period", Integer, primary_key=True),
+    Column("device", String, primary_key=True),
+    Column("key", String, primary_key=True),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("device", String, nullable=False),
+    Column("model", String, nullable=False, index=True),
+    Column("version", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("experiment", String),
+    Column("step", String),
+    Column("reason", Text),
+    Column("at", Integer, nullable=False),
+)

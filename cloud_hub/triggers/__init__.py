@@ -1,0 +1,1 @@
+"""Triggers: rules over what devices report that start a retraining run."""
