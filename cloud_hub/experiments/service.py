@@ -67,7 +67,7 @@ class Experiments:
         self._fleet = fleet
         self._telemetry = telemetry
 
-    def list(self, model: str | None = None) -> list[ExperimentRecord]:
+    def records(self, model: str | None = None) -> list[ExperimentRecord]:
         """All of them, oldest first."""
         query = select(experiments).order_by(experiments.c.started_at)
         if model is not None:
@@ -125,7 +125,7 @@ class Experiments:
         """Look at every running canary once."""
         for model in self._registry.models():
             self._adopt(model)
-        for record in self.list():
+        for record in self.records():
             if record.status == "running":
                 self._watch(record, now)
 
@@ -218,7 +218,7 @@ class Experiments:
         plan = self._plans.current(model)
         if plan is None or plan.experiment is None:
             return
-        if all(record.id != plan.experiment.id for record in self.list(model)):
+        if all(record.id != plan.experiment.id for record in self.records(model)):
             self._insert(plan.experiment.id, plan, plan.experiment.arms[0].release.version)
 
     def _insert(self, id_: str, plan: Plan, candidate: str) -> None:

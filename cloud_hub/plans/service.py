@@ -142,7 +142,7 @@ class Plans:
     def republish(self, model: str) -> None:
         """Publish the newest plan again, if the hub was killed between noting and publishing it."""
         plan = self.current(model)
-        if plan is not None:
+        if plan is not None and not self._registry.repository.has_plan(plan):
             self._registry.repository.publish_plan(plan)
 
     def _keep(self, plan: Plan, actor: str, reason: str) -> None:

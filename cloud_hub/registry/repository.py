@@ -126,6 +126,11 @@ class Repository:
             plans.signed.targets[path] = target
             self._publish_plans(plans)
 
+    def has_plan(self, plan: Plan) -> bool:
+        """Whether this very plan is the one that is published."""
+        target = self._newest(PLANS).signed.targets.get(f"plans/{plan.model}.json")
+        return target is not None and target == TargetFile.from_data(target.path, plan.to_json())
+
     def renew(self, now: datetime.datetime) -> bool:
         """Sign anew what the online key signs, if it is past half of its validity."""
         with self._locked():

@@ -78,7 +78,7 @@ class Runs:
         self.offline_gate = OfflineGate(registry, plans, telemetry)
         self._workers: dict[int, jobs.Worker] = {}
 
-    def list(self, model: str | None = None) -> list[RunRecord]:
+    def records(self, model: str | None = None) -> list[RunRecord]:
         """All runs, oldest first."""
         query = select(runs).order_by(runs.c.id)
         if model is not None:
@@ -110,7 +110,7 @@ class Runs:
         plan = self._plans.current(model)
         if plan is None:
             raise NotFound(f"{model}: nothing serves yet; promote a version first")
-        active = [run for run in self.list(model) if run.status in ACTIVE]
+        active = [run for run in self.records(model) if run.status in ACTIVE]
         if active:
             run = active[0]
             self._note(run, causes=[*run.causes, cause])
@@ -133,9 +133,13 @@ class Runs:
         self._audit.record(ACTOR, "run requested", model, {"run": key[0], "cause": cause})
         return self.get(int(key[0]))
 
+    def can_train(self, model: str) -> bool:
+        """Whether the policy says how to train."""
+        return self._registry.policy(model).train is not None
+
     def get(self, id_: int) -> RunRecord:
         """One run; raises NotFound."""
-        found = [run for run in self.list() if run.id == id_]
+        found = [run for run in self.records() if run.id == id_]
         if not found:
             raise NotFound(f"run {id_}: not found")
         return found[0]
@@ -148,7 +152,7 @@ class Runs:
     def tick(self, now: float) -> None:
         """Move every active run on by one step, if it can."""
         steps = {"waiting": self._wait, "training": self._train, "canary": self._follow}
-        for run in self.list():
+        for run in self.records():
             if run.status in steps:
                 try:
                     steps[run.status](run, now)

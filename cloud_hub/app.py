@@ -1,0 +1,71 @@
+"""The FastAPI application: wiring only."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from cloud_hub import routes
+from cloud_hub.errors import HubFault
+from cloud_hub.fleet import routes as fleet_routes
+from cloud_hub.hub import open_hub
+from cloud_hub.plans import routes as plan_routes
+from cloud_hub.registry import routes as registry_routes
+from cloud_hub.settings import Settings
+from cloud_hub.telemetry import routes as telemetry_routes
+from edge_sdk.contract.errors import ContractError
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application of one hub; its data must have been initialised."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.hub = hub = open_hub(settings)
+        hub.loop.start()
+        try:
+            yield
+        finally:
+            hub.close()
+
+    app = FastAPI(title="edge-hub", lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    for part in (fleet_routes, registry_routes, plan_routes, telemetry_routes, routes):
+        app.include_router(part.router)
+    _translate_errors(app)
+    return app
+
+
+def _translate_errors(app: FastAPI) -> None:
+    """Every refusal is JSON with a reason; a traceback goes to the log only."""
+
+    @app.exception_handler(HubFault)
+    def refused(request: Request, error: HubFault) -> JSONResponse:
+        return JSONResponse(error.as_json(), error.status)
+
+    @app.exception_handler(ContractError)
+    def not_as_agreed(request: Request, error: ContractError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 422)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return JSONResponse({"error": f"{where}: {first['msg']}"}, 422)
+
+    @app.exception_handler(HTTPException)
+    def unknown(request: Request, error: HTTPException) -> JSONResponse:
+        text = f"{request.method} {request.url.path}: {error.detail}"
+        return JSONResponse({"error": text}, error.status_code)
+
+    @app.exception_handler(Exception)
+    def broken(request: Request, error: Exception) -> JSONResponse:
+        log.exception("%s %s failed", request.method, request.url.path)
+        return JSONResponse({"error": "the hub failed on this request; its log says why"}, 500)

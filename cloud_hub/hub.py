@@ -1,0 +1,101 @@
+"""The hub's services, wired together. Nothing here decides anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine
+
+from cloud_hub.audit import Audit
+from cloud_hub.auth import new_admin_token
+from cloud_hub.db import open_engine
+from cloud_hub.errors import NotFound
+from cloud_hub.experiments.service import Experiments
+from cloud_hub.fleet.service import Fleet
+from cloud_hub.loop import Loop
+from cloud_hub.packs.service import Packs
+from cloud_hub.plans.service import Plans
+from cloud_hub.registry.blobs import BlobStore
+from cloud_hub.registry.repository import Repository
+from cloud_hub.registry.service import Registry
+from cloud_hub.runs.service import Runs
+from cloud_hub.serving.service import Serving
+from cloud_hub.settings import Settings
+from cloud_hub.telemetry.service import Telemetry
+from cloud_hub.triggers.service import Firing, Triggers
+
+
+@dataclass
+class Hub:
+    """Every service of one hub."""
+
+    settings: Settings
+    engine: Engine
+    audit: Audit
+    blobs: BlobStore
+    repository: Repository
+    registry: Registry
+    fleet: Fleet
+    plans: Plans
+    telemetry: Telemetry
+    serving: Serving
+    packs: Packs
+    triggers: Triggers
+    experiments: Experiments
+    runs: Runs
+    loop: Loop = field(init=False)
+
+    def close(self) -> None:
+        """Stop the loop and close the database."""
+        self.loop.stop()
+        self.engine.dispose()
+
+
+def initialise(settings: Settings) -> None:
+    """Make a new hub's data: keys, the signed repository, an administrator's token.
+
+    Raises:
+        Conflict: there is one already.
+    """
+    settings.data.mkdir(parents=True, exist_ok=True)
+    Repository(settings.data / "repository", settings.data / "keys").initialise()
+    new_admin_token(settings.data / "admin.token")
+
+
+def open_hub(settings: Settings) -> Hub:
+    """Open a hub's data.
+
+    Raises:
+        NotFound: it was not initialised.
+    """
+    data = settings.data
+    repository = Repository(data / "repository", data / "keys")
+    if not repository.metadata.exists():
+        raise NotFound(f"{data}: holds no hub; run edge-hub init {data}")
+    engine = open_engine(settings)
+    audit = Audit(engine)
+    blobs = BlobStore(data / "blobs")
+    registry = Registry(engine, audit, blobs, repository, data / "cache")
+    fleet = Fleet(engine, audit, repository.root())
+    plans = Plans(engine, audit, registry)
+    telemetry = Telemetry(engine, registry)
+    serving = Serving(registry, plans)
+    packs = Packs(data, audit, registry, plans, telemetry, serving)
+    triggers = Triggers(engine, audit, registry, plans, telemetry)
+    experiments = Experiments(engine, audit, registry, plans, fleet, telemetry)
+    runs = Runs(data, engine, audit, registry, plans, telemetry, experiments)
+    registry.offline_gate = runs.offline_gate
+    triggers.on_fire = lambda model, firing, since: _request_run(runs, model, firing, since)
+    hub = Hub(
+        settings, engine, audit, blobs, repository, registry, fleet, plans, telemetry, serving,
+        packs, triggers, experiments, runs,
+    )  # fmt: skip
+    hub.loop = Loop(hub, settings.tick_seconds)
+    for model in registry.models():
+        plans.republish(model)
+    return hub
+
+
+def _request_run(runs: Runs, model: str, firing: Firing, since: float) -> None:
+    if runs.can_train(model):
+        runs.request(model, firing, since=since)

@@ -1,0 +1,1 @@
+"""Packs: answers to frequent inputs, computed here so that devices need not."""

@@ -1,0 +1,254 @@
+"""Building packs: votes, candidate rows, batch predictions, one signed file.
+
+Privacy: devices vote for keys, not for inputs; a key is used only if enough different devices voted
+for it, and only if its input is known here anyway (from the catalogue or from rows that devices
+shared). Predictions are kept in SQL tables, one for each model, so that only new ones are computed.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import sqlite_utils
+from numpy.typing import NDArray
+from tuf.api.metadata import TargetFile
+
+from cloud_hub.audit import Audit
+from cloud_hub.plans.service import Plans
+from cloud_hub.policy import PackPolicy
+from cloud_hub.registry import signing
+from cloud_hub.registry.repository import RELEASES
+from cloud_hub.registry.service import Registry
+from cloud_hub.serving.service import Serving
+from cloud_hub.telemetry.service import Telemetry
+from edge_sdk.contract.manifest import FileRef
+from edge_sdk.contract.pack import KEY_BYTES
+from edge_sdk.contract.plan import PackRef, Plan
+from edge_sdk.keys import Canonicaliser
+from edge_sdk.pack_writer import write_pack
+from edge_sdk.release import Release
+from edge_sdk.schema import InputSchema
+
+ACTOR: Final = "hub"
+
+
+@dataclass(frozen=True)
+class PackRecord:
+    """A pack that was built: for which version, by whose answers, how many entries and bytes."""
+
+    model: str
+    version: str
+    answered_by: str
+    entries: int
+    length: int
+    sha256: str
+    built_at: float
+
+
+class Packs:
+    """Packs of all models."""
+
+    def __init__(
+        self,
+        data: Path,
+        audit: Audit,
+        registry: Registry,
+        plans: Plans,
+        telemetry: Telemetry,
+        serving: Serving,
+    ) -> None:
+        self._path = data / "predictions.db"
+        self._audit = audit
+        self._registry = registry
+        self._plans = plans
+        self._telemetry = telemetry
+        self._serving = serving
+        self._looked: dict[str, float] = {}
+
+    def tick(self, now: float) -> None:
+        """Build what is due."""
+        for model in self._registry.models():
+            policy = self._registry.policy(model).packs
+            plan = self._plans.current(model)
+            if policy.every_seconds <= 0 or plan is None or plan.experiment is not None:
+                continue
+            if now - self._looked.get(model, 0.0) >= policy.every_seconds:
+                self._looked[model] = now
+                self.build(model, now)
+
+    def records(self, model: str) -> list[PackRecord]:
+        """Packs that were built for a model, oldest first."""
+        with sqlite_utils.Database(self._path) as db:
+            if "packs" not in db.table_names():
+                return []
+            rows = db["packs"].rows_where("model = ?", [model], order_by="built_at")
+            return [PackRecord(**row) for row in rows]
+
+    def build(self, model: str, now: float) -> PackRecord | None:
+        """Build and publish a pack for what serves, unless it would be the one that is out.
+
+        Returns:
+            The pack, or ``None`` if nobody asks for anything, or nothing changed.
+        """
+        plan = self._plans.current(model)
+        if plan is None:
+            return None
+        policy = self._registry.policy(model).packs
+        release = self._registry.release(model, plan.serving.version)
+        rows = self._wanted_rows(model, release, policy)
+        cloud = self._serving.cloud_release(model) or release
+        source = f"{cloud.manifest.model} {cloud.manifest.version}"
+        if not rows or self._is_out(plan, model, source, sorted(rows)):
+            return None
+        outputs = self._predictions(model, release, cloud, source, rows)
+        record = self._publish(model, plan, release, source, rows, outputs, policy, now)
+        self._audit.record(ACTOR, "pack", model, vars(record))
+        return record
+
+    def _wanted_rows(
+        self, model: str, release: Release, policy: PackPolicy
+    ) -> dict[bytes, NDArray[Any]]:
+        """The rows behind the voted keys, as far as they are known here."""
+        voted = set(
+            self._telemetry.voted_keys(
+                model, minimum_devices=policy.minimum_devices, most=policy.entries
+            )
+        )
+        if not voted:
+            return {}
+        wanted = {}
+        for data in (
+            self._registry.dataset(model, "catalogue"), self._telemetry.samples(model),
+        ):  # fmt: skip
+            if data is not None:
+                for key, row in zip(keys_of(release, data.rows), data.rows, strict=True):
+                    if key in voted:
+                        wanted[key] = row
+        return wanted
+
+    def _is_out(self, plan: Plan, model: str, source: str, keys: list[bytes]) -> bool:
+        pack = plan.serving.pack
+        if pack is None:
+            return False
+        with sqlite_utils.Database(self._path) as db:
+            if "packs" not in db.table_names():
+                return False
+            query = "sha256 = ? and version = ? and answered_by = ? and entries = ?"
+            values = [pack.file.sha256, plan.serving.version, source, len(keys)]
+            return any(db["packs"].rows_where(query, values))
+
+    def _predictions(
+        self,
+        model: str,
+        release: Release,
+        cloud: Release,
+        source: str,
+        rows: dict[bytes, NDArray[Any]],
+    ) -> dict[str, NDArray[Any]]:
+        """Answers to ``rows`` in the order of their keys, computing only what is not kept yet."""
+        table_name = f"predictions-{model}"
+        with sqlite_utils.Database(self._path) as db:
+            table: Any = db[table_name]
+            kept = {}
+            if table.exists():
+                found = table.rows_where("source = ?", [f"{source} {release.digest}"])
+                kept = {bytes.fromhex(row["key"]): json.loads(row["answer"]) for row in found}
+            new = [key for key in rows if key not in kept]
+            if new:
+                answers = self._serving.answers(
+                    cloud, np.stack([rows[key] for key in new]), release.manifest
+                )
+                for i, key in enumerate(new):
+                    kept[key] = {name: array[i].tolist() for name, array in answers.items()}
+                table.insert_all(
+                    (
+                        {
+                            "key": key.hex(),
+                            "source": f"{source} {release.digest}",
+                            "row": json.dumps(rows[key].tolist()),
+                            "answer": json.dumps(kept[key]),
+                        }
+                        for key in new
+                    ),
+                    pk=("key", "source"),
+                    replace=True,
+                )
+        names = list(kept[next(iter(rows))])
+        return {n: np.array([kept[key][n] for key in rows], dtype=np.float32) for n in names}
+
+    def _publish(
+        self,
+        model: str,
+        plan: Plan,
+        release: Release,
+        source: str,
+        rows: dict[bytes, NDArray[Any]],
+        outputs: dict[str, NDArray[Any]],
+        policy: PackPolicy,
+        now: float,
+    ) -> PackRecord:
+        keys = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, KEY_BYTES)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "new.pack"
+            header = write_pack(
+                path,
+                release,
+                keys,
+                with_labels(release, outputs),
+                answered_by=source,
+                expires=int(now + policy.expires_seconds),
+            )
+            raw = path.read_bytes()
+        file = FileRef(len(raw), self._registry.blobs.put(raw))
+        self._sign(model, PackRef(file), raw)
+        serving = replace(plan.serving, pack=PackRef(file))
+        self._plans.change(
+            model,
+            lambda p: replace(p, serving=serving) if _same(p, plan) else p,
+            actor=ACTOR,
+            reason=f"pack of {header.count} answers by {source}",
+        )
+        record = PackRecord(
+            model, plan.serving.version, source, header.count, file.length, file.sha256, time.time()
+        )
+        with sqlite_utils.Database(self._path) as db:
+            table: Any = db["packs"]
+            table.insert(vars(record), pk="sha256", replace=True)
+        return record
+
+    def _sign(self, model: str, pack: PackRef, raw: bytes) -> None:
+        repository = self._registry.repository
+        target = TargetFile.from_data(pack.target(model), raw)
+        signer = repository.signer(RELEASES)
+        signed = signing.add_targets(repository.releases(), {target.path: target}, signer)
+        repository.accept_releases(signed, self._registry.blobs.get)
+
+
+def keys_of(release: Release, rows: NDArray[Any]) -> list[bytes | None]:
+    """The key of each row [N, columns] as a device that runs ``release`` computes it."""
+    signature = release.manifest.signature
+    feed = InputSchema(signature).batch(rows)
+    canonicaliser = Canonicaliser(signature)
+    return [canonicaliser.feed_key(feed, i) for i in range(len(rows))]
+
+
+def with_labels(release: Release, outputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Outputs with the index of the label, where it does not follow from the probabilities."""
+    manifest = release.manifest
+    label = manifest.signature.output("label")
+    probabilities = manifest.signature.output("probabilities")
+    if label is None or probabilities is None or manifest.training.get("label") == "argmax":
+        return outputs
+    index = outputs[probabilities.name].argmax(axis=1).astype(np.int32)
+    return {**outputs, label.name: index}
+
+
+def _same(plan: Plan, before: Plan) -> bool:
+    """Whether the plan still serves what the pack was built for."""
+    return plan.serving.manifest == before.serving.manifest

@@ -1,0 +1,78 @@
+"""Triggers, runs, experiments, packs and the audit log, for administrators."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request, Response
+
+from cloud_hub.auth import Admin, hub_of
+
+router = APIRouter(prefix="/v1")
+
+
+@router.get("/models/{model}/triggers")
+def triggers(request: Request, admin: Admin, model: str) -> dict[str, Any]:
+    """Every rule with its evidence as it stands, and what fired."""
+    service = hub_of(request).triggers
+    return {"rules": service.status(model, time.time()), "firings": service.firings(model)}
+
+
+@router.post("/models/{model}/triggers/{trigger}/acknowledge", status_code=204)
+def acknowledge(request: Request, admin: Admin, model: str, trigger: str) -> Response:
+    """Let a trigger fire again."""
+    hub_of(request).triggers.acknowledge(model, trigger, admin)
+    return Response(status_code=204)
+
+
+@router.get("/models/{model}/runs")
+def runs(request: Request, admin: Admin, model: str) -> list[dict[str, Any]]:
+    """Every run of a model."""
+    return [asdict(run) for run in hub_of(request).runs.records(model)]
+
+
+@router.post("/models/{model}/runs")
+def request_run(
+    request: Request,
+    admin: Admin,
+    model: str,
+    mode: Literal["stateful", "stateless"] | None = None,
+    reason: str = "by hand",
+) -> dict[str, Any]:
+    """Ask for a run."""
+    cause = {"kind": "manual", "actor": admin, "reason": reason}
+    return asdict(hub_of(request).runs.request(model, cause, mode=mode))
+
+
+@router.get("/runs/{run}/log")
+def run_log(request: Request, admin: Admin, run: int) -> dict[str, str]:
+    """What the worker of a run printed."""
+    return {"log": hub_of(request).runs.log(run)}
+
+
+@router.get("/models/{model}/experiments")
+def experiments(request: Request, admin: Admin, model: str) -> list[dict[str, Any]]:
+    """Every experiment of a model."""
+    return [asdict(record) for record in hub_of(request).experiments.records(model)]
+
+
+@router.get("/models/{model}/packs")
+def packs(request: Request, admin: Admin, model: str) -> list[dict[str, Any]]:
+    """Every pack of a model."""
+    return [asdict(record) for record in hub_of(request).packs.records(model)]
+
+
+@router.get("/audit")
+def audit(
+    request: Request, admin: Admin, model: str | None = None, limit: int = 200
+) -> list[dict[str, Any]]:
+    """Who did what, when, and why."""
+    return hub_of(request).audit.entries(model, min(limit, 10_000))
+
+
+@router.get("/health")
+def health(request: Request) -> dict[str, Any]:
+    """Whether the hub is up, and what its loop complains of."""
+    return {"ok": True, "loop": hub_of(request).loop.errors}

@@ -1,0 +1,1 @@
+"""Cloud inference: the larger model that devices ask when their own is unsure."""

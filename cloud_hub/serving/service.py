@@ -1,0 +1,107 @@
+"""Answers of a model's cloud line, through the device's own runtime."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_hub.errors import Invalid, NotFound
+from cloud_hub.plans.service import Plans
+from cloud_hub.registry.service import Registry
+from edge_sdk.contract.fleet import CloudReply, CloudRequest
+from edge_sdk.contract.manifest import Manifest, Role
+from edge_sdk.errors import InputError
+from edge_sdk.inference import Model
+from edge_sdk.release import Feed, Release
+from edge_sdk.schema import InputSchema
+
+
+class Serving:
+    """Loads what it is asked for and keeps it."""
+
+    def __init__(self, registry: Registry, plans: Plans) -> None:
+        self._registry = registry
+        self._plans = plans
+        self._loaded: dict[str, tuple[Release, Model, InputSchema]] = {}
+
+    def predict(self, model: str, request: CloudRequest) -> CloudReply:
+        """Answer one row for a device of ``model``.
+
+        Raises:
+            NotFound: the model has no cloud line, or the version is unknown.
+            Invalid: the row does not fit.
+        """
+        if request.model != model:
+            raise Invalid(f"model: this device belongs to {model}, not {request.model}")
+        cloud = self.cloud_release(model)
+        if cloud is None:
+            raise NotFound(f"{model}: its policy names no cloud model that serves")
+        asking = self._registry.release(model, request.version).manifest
+        answers = self.answers(cloud, [list(request.row)], asking)
+        return _reply(answers, asking, cloud.manifest.version)
+
+    def cloud_release(self, model: str) -> Release | None:
+        """The release of the cloud line that serves ``model``, if there is one."""
+        cloud = self._registry.policy(model).cloud
+        plan = self._plans.current(cloud) if cloud else None
+        if cloud is None or plan is None:
+            return None
+        return self._registry.release(cloud, plan.serving.version)
+
+    def answers(self, release: Release, rows: Any, asking: Manifest) -> Feed:
+        """Outputs of ``release`` named and ordered as ``asking`` has them, [N, ...].
+
+        Raises:
+            Invalid: the rows do not fit, or the two models have different classes.
+        """
+        _, model, schema = self._load(release)
+        try:
+            outputs = model.run(schema.batch(rows))
+        except InputError as error:
+            raise Invalid(f"row: {error}") from error
+        theirs, ours = release.manifest.signature, asking.signature
+        found: Feed = {}
+        roles: tuple[Role, ...] = ("probabilities", "value")
+        for role in roles:
+            source, place = theirs.output(role), ours.output(role)
+            if source and place:
+                found[place.name] = outputs[source.name]
+        probabilities = ours.output("probabilities")
+        if probabilities and probabilities.name in found:
+            order = _class_order(release.manifest, asking)
+            found[probabilities.name] = found[probabilities.name][:, order]
+        return found
+
+    def _load(self, release: Release) -> tuple[Release, Model, InputSchema]:
+        loaded = self._loaded.get(release.digest)
+        if loaded is None:
+            missing = release.manifest.training.get("missing") == "allowed"
+            schema = InputSchema(release.manifest.signature, missing=missing)
+            loaded = self._loaded[release.digest] = (release, Model.load(release), schema)
+        return loaded
+
+
+def _class_order(theirs: Manifest, ours: Manifest) -> NDArray[np.int64]:
+    """Where each of our classes is among theirs."""
+    known = {label: i for i, label in enumerate(theirs.signature.classes)}
+    if set(known) != set(ours.signature.classes):
+        raise Invalid(
+            f"{theirs.model} {theirs.version}: has other classes than {ours.model} {ours.version}"
+        )
+    return np.array([known[label] for label in ours.signature.classes], dtype=np.int64)
+
+
+def _reply(answers: Feed, asking: Manifest, version: str) -> CloudReply:
+    probabilities, value = (
+        asking.signature.output("probabilities"),
+        asking.signature.output("value"),
+    )
+    if probabilities and probabilities.name in answers:
+        scores = answers[probabilities.name][0]
+        label = asking.signature.classes[int(scores.argmax())]
+        return CloudReply(version, label, tuple(float(p) for p in scores))
+    if value and value.name in answers:
+        return CloudReply(version, value=float(answers[value.name].ravel()[0]))
+    raise Invalid(f"{asking.model}: has neither probabilities nor a value")

@@ -1,0 +1,44 @@
+"""Messages from devices; merged reports for administrators; cloud predictions for unsure devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+
+from cloud_hub.auth import Admin, Device, hub_of
+from cloud_hub.bodies import message
+from edge_sdk.contract.codec import to_plain
+from edge_sdk.contract.fleet import CloudRequest
+from edge_sdk.contract.limits import UPLOAD_BYTES
+from edge_sdk.contract.messages import Upload
+
+router = APIRouter(prefix="/v1")
+
+
+@router.post("/messages")
+async def messages(request: Request, device: Device) -> dict[str, Any]:
+    """Take what a device reports."""
+    upload = await message(request, Upload, UPLOAD_BYTES)
+    ingest = hub_of(request).telemetry.ingest
+    reply = await run_in_threadpool(ingest, device.device, device.model, upload)
+    plain: dict[str, Any] = to_plain(reply)
+    return plain
+
+
+@router.post("/predict")
+async def predict(request: Request, device: Device) -> dict[str, Any]:
+    """Answer a device whose own model is unsure."""
+    asked = await message(request, CloudRequest)
+    reply = await run_in_threadpool(hub_of(request).serving.predict, device.model, asked)
+    plain: dict[str, Any] = to_plain(reply)
+    return plain
+
+
+@router.get("/models/{model}/telemetry")
+def telemetry(request: Request, admin: Admin, model: str, since: float = 0.0) -> dict[str, Any]:
+    """Merged windows by version and arm, and what devices did with releases."""
+    service = hub_of(request).telemetry
+    windows = service.windows(model, since=since)
+    return {"windows": windows, "events": service.events(model)}

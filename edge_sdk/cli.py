@@ -1,0 +1,201 @@
+"""``edge``: enrol a device, run it, ask it, look at its packs, measure a model on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_sdk.device import EdgeDevice
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 is done, 1 refused, 2 wrong usage."""
+    arguments = _parser().parse_args(argv)
+    from edge_sdk.errors import EdgeError
+
+    try:
+        code: int = arguments.run(arguments)
+    except EdgeError as error:
+        print(f"edge: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edge", description="Predictions on the device: from a pack, the model, or the cloud."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _device_commands(commands)
+    _pack_commands(commands)
+    bench = commands.add_parser("bench", help="measure a model on this machine")
+    bench.add_argument("target", type=Path, help="a release folder or an .onnx file")
+    bench.add_argument("--seconds", type=float, default=5.0, help="about how long to measure")
+    bench.add_argument("--json", type=Path, help="write the figures here")
+    bench.add_argument("--plot", type=Path, help="write a picture here (needs matplotlib)")
+    bench.add_argument("--max-p99-ms", type=float, help="exit 1 if one row takes longer")
+    bench.add_argument("--max-rss-mb", type=float, help="exit 1 if the process holds more")
+    bench.set_defaults(run=_bench)
+    return parser
+
+
+def _device_commands(commands: Any) -> None:
+    enrol = commands.add_parser("enrol", help="join a fleet")
+    _add_state(enrol)
+    enrol.add_argument("--token", required=True, help="enrolment token, from edge-hub enrol-token")
+    enrol.add_argument("--model", required=True)
+    enrol.add_argument("--attribute", action="append", default=[], metavar="NAME=VALUE")
+    enrol.set_defaults(run=_enrol)
+    run = commands.add_parser("run", help="keep a device in step with its hub; JSON rows on stdin")
+    _add_state(run)
+    run.set_defaults(run=_run)
+    status = commands.add_parser("status", help="how an enrolled device is")
+    _add_state(status)
+    status.set_defaults(run=_status)
+    sync = commands.add_parser("sync", help="sync an enrolled device once")
+    _add_state(sync)
+    sync.set_defaults(run=_sync)
+    predict = commands.add_parser("predict", help="answer one row with a release folder")
+    predict.add_argument("release", type=Path)
+    predict.add_argument("row", help="a JSON array, or an object by column name")
+    predict.set_defaults(run=_predict)
+
+
+def _add_state(command: argparse.ArgumentParser) -> None:
+    command.add_argument("state", type=Path, help="the device's state folder")
+    command.add_argument("--hub", required=True, help="URL of the hub")
+
+
+def _pack_commands(commands: Any) -> None:
+    pack = commands.add_parser("pack", help="look into a pack").add_subparsers(
+        required=True, metavar="WHAT"
+    )
+    for name, text in (("info", "print its header"), ("verify", "check every byte")):
+        command = pack.add_parser(name, help=text)
+        command.add_argument("pack", type=Path)
+        command.set_defaults(run=_pack_info if name == "info" else _pack_verify)
+    get = pack.add_parser("get", help="look a row up")
+    get.add_argument("pack", type=Path)
+    get.add_argument("release", type=Path, help="the release that it was made for")
+    get.add_argument("row", help="a JSON array, or an object by column name")
+    get.set_defaults(run=_pack_get)
+
+
+def _print(value: Any) -> None:
+    print(json.dumps(value, indent=2, default=str))
+
+
+def _device(arguments: argparse.Namespace, **more: Any) -> EdgeDevice:
+    from edge_sdk.device import EdgeDevice
+
+    return EdgeDevice(arguments.state, hub=arguments.hub, background=False, **more)
+
+
+def _enrol(arguments: argparse.Namespace) -> int:
+    pairs = [pair.partition("=") for pair in arguments.attribute]
+    attributes = {name: value for name, _, value in pairs}
+    options = {"token": arguments.token, "model": arguments.model, "attributes": attributes}
+    with _device(arguments, **options) as device:
+        _print(device.status())
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from edge_sdk.device import EdgeDevice
+    from edge_sdk.errors import InputError
+
+    with EdgeDevice(arguments.state, hub=arguments.hub) as device:
+        for line in sys.stdin:
+            if not line.strip():
+                continue
+            try:
+                p = device.predict(_row(line))
+                answer = {"id": p.id, "label": p.label, "value": p.value, "source": p.source,
+                          "confidence": p.confidence, "version": p.version}  # fmt: skip
+            except InputError as error:
+                answer = {"error": str(error)}
+            print(json.dumps(answer, default=str), flush=True)
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    with _device(arguments) as device:
+        _print(device.status())
+    return 0
+
+
+def _sync(arguments: argparse.Namespace) -> int:
+    with _device(arguments) as device:
+        result = device.sync()
+    _print(vars(result))
+    return 0 if result.reached else 1
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from edge_sdk.device import EdgeDevice
+
+    with EdgeDevice.offline(arguments.release) as device:
+        p = device.predict(_row(arguments.row))
+        probabilities = None if p.probabilities is None else p.probabilities.tolist()
+        _print({"label": p.label, "value": p.value, "probabilities": probabilities,
+                "confidence": p.confidence, "source": p.source, "version": p.version})  # fmt: skip
+    return 0
+
+
+def _row(text: str) -> Any:
+    from edge_sdk.errors import InputError
+
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError("shape", f"expected a JSON array or object, got {text[:40]!r}") from error
+
+
+def _pack_info(arguments: argparse.Namespace) -> int:
+    from edge_sdk.contract.codec import to_plain
+    from edge_sdk.pack import Pack
+
+    with Pack.open(arguments.pack) as pack:
+        _print(to_plain(pack.header))
+    return 0
+
+
+def _pack_verify(arguments: argparse.Namespace) -> int:
+    from edge_sdk.pack import Pack
+
+    with Pack.open(arguments.pack) as pack:
+        pack.verify()
+        print(f"ok: {len(pack)} entries for {pack.header.model} {pack.header.version}")
+    return 0
+
+
+def _pack_get(arguments: argparse.Namespace) -> int:
+    from edge_sdk.keys import Canonicaliser
+    from edge_sdk.pack import Pack
+    from edge_sdk.release import Release
+    from edge_sdk.schema import InputSchema
+
+    release = Release.open(arguments.release, verify=False)
+    signature = release.manifest.signature
+    key = Canonicaliser(signature).feed_key(InputSchema(signature).row(_row(arguments.row)))
+    with Pack.open(arguments.pack, release) as pack:
+        found = pack.get(key) if key else None
+    _print(None if found is None else {name: array.tolist() for name, array in found.items()})
+    return 0 if found is not None else 1
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from edge_sdk.bench import run_bench
+
+    return run_bench(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
