@@ -13,6 +13,9 @@ from edge_sdk.release import Feed
 SHOWN: Final = 5
 """Rows that a refusal shows."""
 
+RESOLUTION: Final = 0.01
+"""Share of a value that counts as spread: with ``exact`` at 1e-4 that is ten float32 roundings."""
+
 TIE: Final = 1e-5
 """A label may flip where the two largest probabilities of the original are this close."""
 
@@ -22,7 +25,7 @@ class Tolerances:
     """What a variant may differ by from the original, on the check rows.
 
     ``exact`` holds for float32: the largest difference of a probability, or of a value relative to
-    the spread of values. The others hold for smaller variants: share of label flips, largest
+    the spread of values (see :func:`compare`). The others hold for smaller variants: share of label flips, largest
     difference of a probability, and loss of accuracy (or R²).
     """
 
@@ -42,13 +45,19 @@ class Difference:
     worst: tuple[int, ...]
 
 
-def compare(found: Feed, expected: Feed) -> Difference:
+def spread_of(expected: Feed) -> float:
+    """Standard deviation of the original's values; 1 for a classifier."""
+    return float(np.std(expected["value"].astype(np.float64))) if "value" in expected else 1.0
+
+
+def compare(found: Feed, expected: Feed, spread: float | None = None) -> Difference:
     """Compare outputs (``label``, ``probabilities``, ``value``) row by row.
 
-    Differences of values are divided by the standard deviation of the original's values.
+    Differences of values are relative to ``spread`` (default: that of ``expected``), or to a
+    hundredth of the value itself where that is more: float32 has no finer steps to offer.
     """
     flips = _flips(found, expected)
-    gap = _gaps(found, expected)
+    gap = gaps(found, expected, spread_of(expected) if spread is None else spread)
     badness = gap + flips * (1.0 + gap.max(initial=0.0))
     worst = np.argsort(-badness, kind="stable")[:SHOWN]
     return Difference(
@@ -69,20 +78,22 @@ def _flips(found: Feed, expected: Feed) -> NDArray[np.bool_]:
     return flips
 
 
-def _gaps(found: Feed, expected: Feed) -> NDArray[np.float64]:
-    """The largest difference in each row; infinite where one side is not a number."""
-    gaps = np.zeros(len(next(iter(expected.values()))))
+def gaps(found: Feed, expected: Feed, spread: float) -> NDArray[np.float64]:
+    """The largest difference in each row, [N]; infinite where one side alone is not finite."""
+    largest = np.zeros(len(next(iter(expected.values()))))
     for name in ("probabilities", "value"):
         if name not in expected:
             continue
         truth = expected[name].astype(np.float64)
+        came = found[name].astype(np.float64).reshape(truth.shape)
         with np.errstate(invalid="ignore"):
-            difference = np.abs(found[name].astype(np.float64).reshape(truth.shape) - truth)
+            difference = np.abs(came - truth)
+            if name == "value":
+                difference /= np.maximum(np.maximum(spread, np.abs(truth) * RESOLUTION), 1e-12)
         difference[np.isnan(difference)] = np.inf
-        if name == "value":
-            difference /= max(float(np.std(truth)), 1e-12) if len(truth) > 1 else 1.0
-        gaps = np.maximum(gaps, difference.max(axis=1))
-    return gaps
+        difference[(came == truth) | (np.isnan(came) & np.isnan(truth))] = 0.0
+        largest = np.maximum(largest, difference.max(axis=1))
+    return largest
 
 
 def score(answers: Feed, y: Any) -> float | None:
@@ -90,6 +101,8 @@ def score(answers: Feed, y: Any) -> float | None:
     if y is None:
         return None
     truth = np.asarray(y)
+    if truth.ndim == 2 and truth.shape[1] == 1:
+        truth = truth[:, 0]
     if "label" in answers:
         return float((answers["label"].astype(str) == _labels(truth)).mean())
     values = answers["value"].astype(np.float64).reshape(len(truth), -1)
@@ -99,7 +112,7 @@ def score(answers: Feed, y: Any) -> float | None:
 
 
 def _labels(truth: NDArray[Any]) -> NDArray[Any]:
-    whole = truth.dtype.kind in "fb" and (truth == truth.astype(np.int64)).all()
+    whole = truth.dtype.kind in "fb" and np.isfinite(truth).all() and (truth == truth.astype(np.int64)).all()
     return (truth.astype(np.int64) if whole else truth).astype(str)
 
 

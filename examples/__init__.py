@@ -1,1 +1,1 @@
-""".""" 
+"""Examples, executed by the tests."""

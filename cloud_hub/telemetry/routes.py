@@ -41,4 +41,20 @@ def telemetry(request: Request, admin: Admin, model: str, since: float = 0.0) ->
     """Merged windows by version and arm, and what devices did with releases."""
     service = hub_of(request).telemetry
     windows = service.windows(model, since=since)
-    return {"windows": windows, "events": service.events(model)}
+    return {
+        "windows": windows,
+        "events": service.events(model),
+        "devices": service.predictions_by_device(model),
+    }
+
+
+@router.get("/models/{model}/histograms")
+def histograms(
+    request: Request, admin: Admin, model: str, version: str, since: float = 0.0
+) -> list[dict[str, Any]]:
+    """Histograms of features and outputs by window, over all devices."""
+    rows = hub_of(request).telemetry.histogram_rows(model, version, since=since)
+    return [
+        {"start": start, "histograms": found, "observations": observations}
+        for start, found, observations in rows
+    ]

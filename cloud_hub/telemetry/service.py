@@ -129,6 +129,15 @@ class Telemetry:
         )
         return [bytes.fromhex(row["key"]) for row in self._rows(query)]
 
+    def predictions_by_device(self, model: str) -> dict[str, int]:
+        """How many predictions each device reported, over all versions."""
+        found: Counter[str] = Counter()
+        for row in self._rows(
+            select(reports.c.device, reports.c.body).where(reports.c.model == model)
+        ):
+            found[row["device"]] += sum(row["body"].get("predictions", {}).values())
+        return dict(found)
+
     def events(self, model: str, *, experiment: str | None = None) -> list[dict[str, Any]]:
         """What devices did with releases, oldest first."""
         query = select(events).where(events.c.model == model).order_by(events.c.id)

@@ -1,0 +1,1 @@
+"""Handwritten digits on a fleet of small cameras: the demo."""

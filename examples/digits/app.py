@@ -1,0 +1,134 @@
+"""The device app: a camera that reads digits. Everything of ``edge_sdk`` that an app needs is in
+:func:`run`; the rest plays the world (pictures, late labels, a journal for the demo)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edge_sdk import EdgeDevice, EdgeError, Prediction
+from edge_sdk.config import DeviceConfig
+from examples.digits.data import Stream, split
+
+LABEL_SECONDS = 1.0
+"""How late the true digit comes."""
+
+LABEL_SHARE = 0.6
+"""For how many pictures it comes at all."""
+
+
+def run(arguments: argparse.Namespace, world: World) -> None:
+    """Answer pictures until the world ends."""
+    config = DeviceConfig(sync_seconds=1.0, retry_seconds=0.5, retry_max_seconds=2.0)
+    with EdgeDevice(
+        arguments.state,
+        hub=arguments.hub,
+        token=arguments.token,
+        model="digits",
+        attributes={"region": arguments.region},
+        share=True,
+        config=config,
+    ) as device:
+        world.note(device=device.status()["device"])
+        while world.goes_on():
+            picture, truth = world.picture()
+            try:
+                prediction = device.predict(picture)
+            except EdgeError as error:
+                world.failed(error)
+                continue
+            world.answered(prediction, truth)
+            for id_, label in world.late_labels():
+                device.feedback(id_, label=label)
+
+
+class World:
+    """What happens around the device, and the journal of it."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        _, _, rows = split()
+        self._stream = Stream(rows, arguments.number)
+        self._pause = 1 / arguments.rate
+        self._camera: Path = arguments.camera
+        self._journal = arguments.journal.open("a", buffering=1)
+        self._labels: deque[tuple[float, str, int]] = deque()
+        self._next = time.time()
+        self._changed, self._looked = False, 0.0
+        self._started, self._count = 0.0, 0
+        self._ends = False
+        signal.signal(signal.SIGTERM, self._end)
+
+    def _end(self, *_: Any) -> None:
+        self._ends = True
+
+    def goes_on(self) -> bool:
+        """Wait for the next picture; false when it is time to stop."""
+        self._next += self._pause
+        time.sleep(max(0.0, self._next - time.time()))
+        return not self._ends
+
+    def picture(self) -> tuple[Any, int]:
+        """What the camera sees now, and which digit it really is."""
+        now = time.time()
+        if now - self._looked > 0.2:
+            self._looked = now
+            self._changed = self._camera.exists() and self._camera.read_text() == "changed"
+        self._started = time.perf_counter()
+        return self._stream.next(changed=self._changed)
+
+    def answered(self, prediction: Prediction, truth: int) -> None:
+        """Note an answer; sometimes the truth will come later."""
+        self._count += 1
+        self.note(
+            source=prediction.source,
+            version=prediction.version,
+            ok=prediction.label == truth,
+            us=round((time.perf_counter() - self._started) * 1e6),
+            degraded=prediction.degraded,
+            changed=self._changed,
+        )
+        if self._count % 10 < LABEL_SHARE * 10:
+            self._labels.append((time.time() + LABEL_SECONDS, prediction.id, truth))
+
+    def late_labels(self) -> list[tuple[str, int]]:
+        """Labels that came by now."""
+        found = []
+        while self._labels and self._labels[0][0] <= time.time():
+            _, id_, truth = self._labels.popleft()
+            found.append((id_, truth))
+        return found
+
+    def failed(self, error: EdgeError) -> None:
+        """Note a call that gave no answer."""
+        self.note(error=str(error))
+
+    def note(self, **what: Any) -> None:
+        """Add a line to the journal."""
+        self._journal.write(json.dumps({"t": round(time.time(), 3), **what}) + "\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one device."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("state", type=Path)
+    parser.add_argument("--hub", required=True)
+    parser.add_argument("--token")
+    parser.add_argument("--number", type=int, default=0)
+    parser.add_argument("--region", default="eu")
+    parser.add_argument("--rate", type=float, default=40.0, help="pictures a second")
+    parser.add_argument("--camera", type=Path, required=True, help="file that says 'changed'")
+    parser.add_argument("--journal", type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    run(arguments, World(arguments))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

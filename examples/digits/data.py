@@ -1,0 +1,87 @@
+"""scikit-learn's bundled handwritten digits (1,797 rows of 8 x 8 pixels, 0 to 16), in three parts,
+and what a changed camera makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+
+TRAIN_ROWS: Final = 800
+HOLDOUT_ROWS: Final = 300
+CONTRAST: Final = 0.6
+OFFSET: Final = 1.5
+NOISE: Final = 0.7
+
+Pixels = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Rows [N, 64] float32 and labels [N]."""
+
+    X: Pixels
+    y: NDArray[np.int64]
+
+
+def split(seed: int = 0) -> tuple[Digits, Digits, Digits]:
+    """Training rows, the historic holdout, and the rows that the cameras will see."""
+    X, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(seed).permutation(len(X))
+    X, y = X[order].astype(np.float32), y[order].astype(np.int64)
+    first, second = TRAIN_ROWS, TRAIN_ROWS + HOLDOUT_ROWS
+    return (
+        Digits(X[:first], y[:first]),
+        Digits(X[first:second], y[first:second]),
+        Digits(X[second:], y[second:]),
+    )
+
+
+def changed_camera(X: Pixels, seed: int) -> Pixels:
+    """The same digits through another camera.
+
+    Contrast falls to 60%, black is lifted by 1.5, and sensor noise of standard deviation 0.7 is
+    added; values are clipped to 0..16 as a sensor does. ``seed`` draws the noise.
+    """
+    noise = np.random.default_rng(seed).normal(0, NOISE, X.shape)
+    seen = OFFSET + CONTRAST * X.astype(np.float64) + noise
+    return np.clip(seen, 0, 16).astype(np.float32)
+
+
+class Stream:
+    """What one camera sees: held-out digits, some of them again and again.
+
+    Half of the pictures recur: they come from :data:`RECURRING` pictures with Zipf weights, the
+    same bytes each time and the same on all devices (signs, labels, forms). The others come from
+    all held-out rows, each with a little noise of its own.
+    """
+
+    RECURRING: Final = 40
+
+    def __init__(self, rows: Digits, device: int) -> None:
+        self._rows = rows
+        self._random = np.random.default_rng(1_000 + device)
+        weights = 1 / np.arange(1, self.RECURRING + 1)
+        self._weights = weights / weights.sum()
+
+    def next(self, *, changed: bool) -> tuple[Pixels, int]:
+        """The next picture and its true digit."""
+        if self._random.random() < 0.5:
+            i = int(self._random.choice(self.RECURRING, p=self._weights))
+            x = self._rows.X[i]
+            seed = i
+        else:
+            i = int(self._random.integers(len(self._rows.X)))
+            seed = int(self._random.integers(1 << 31))
+            x = self._rows.X[i] + np.float32(0.5) * self._random.standard_normal(64, np.float32)
+            x = np.clip(x, 0, 16)
+        return (changed_camera(x, seed) if changed else x), int(self._rows.y[i])
+
+
+def catalogue(rows: Digits) -> dict[str, Any]:
+    """The recurring pictures, which the hub knows too."""
+    count = Stream.RECURRING
+    return {"X": rows.X[:count], "y": rows.y[:count]}

@@ -1,0 +1,174 @@
+"""The HTML report: one file, the plots as inline SVG."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+
+from cloud_hub.statistics.drift import model_drift
+from edge_sdk.release import Release
+from examples.digits.demo.journals import Line
+from examples.digits.demo.table import Table
+
+if TYPE_CHECKING:
+    from examples.digits.demo.story import Story
+
+matplotlib.use("svg")
+from matplotlib import pyplot as plt  # noqa: E402  (after the backend was chosen)
+
+BIN_SECONDS = 3
+COLOURS = {"1.0": "#4c72b0", "1.1": "#55a868", "1.2": "#c44e52",
+           "pack": "#8172b3", "model": "#4c72b0", "cloud": "#dd8452"}  # fmt: skip
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+       color: #222; }
+table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .4rem .6rem;
+       border-bottom: 1px solid #ddd; vertical-align: top; }
+.ok { color: #2a7d2e; font-weight: 600; } .no { color: #b3261e; font-weight: 600; }
+svg { width: 100%; height: auto; } h2 { margin-top: 2rem; }
+@media (prefers-color-scheme: dark) { body { background: #fff; } }
+"""
+
+
+def write_report(story: Story, table: Table) -> Path:
+    """Write ``report.html`` into the demo's folder."""
+    lines = story.all_answers()
+    plots: list[tuple[str, str, Callable[[Any], None]]] = [
+        (
+            "Accuracy over time, by version",
+            "What the devices themselves know to be true, in windows of three seconds.",
+            lambda axes: _accuracy(axes, lines, story),
+        ),
+        (
+            "Drift score",
+            "Largest Kolmogorov–Smirnov distance of any input of 1.0 from its training distribution, "
+            "from the counts that devices report. Drift counts from 0.1 up.",
+            lambda axes: _drift(axes, story),
+        ),
+        (
+            "Share of sources",
+            "Where answers came from: the pack, the model on the device, the cloud model.",
+            lambda axes: _sources(axes, lines, story),
+        ),
+        (
+            "Latency",
+            "Time from picture to answer as the app saw it (picture making included), by source.",
+            lambda axes: _latency(axes, lines),
+        ),
+    ]
+    body = [_table(table)]
+    for title, text, draw in plots:
+        body.append(f"<h2>{html.escape(title)}</h2><p>{html.escape(text)}</p>{_svg(draw)}")
+    page = (
+        "<!doctype html><html lang='en'><meta charset='utf-8'><title>A fleet that keeps itself "
+        f"fresh</title><style>{STYLE}</style><h1>A fleet that keeps itself fresh</h1>"
+        f"{''.join(body)}</html>"
+    )
+    path = story.folder / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _table(table: Table) -> str:
+    rows = "".join(
+        f"<tr><td>{html.escape(row.step)}</td><td class='{'ok' if row.ok else 'no'}'>"
+        f"{'ok' if row.ok else 'not ok'}</td><td>{html.escape(row.evidence)}</td>"
+        f"<td>{row.seconds:.1f} s</td></tr>"
+        for row in table.rows
+    )
+    head = "<tr><th>step</th><th></th><th>evidence</th><th>took</th></tr>"
+    return f"<table>{head}{rows}</table>"
+
+
+def _svg(draw: Callable[[Any], None]) -> str:
+    figure, axes = plt.subplots(figsize=(9, 3.2))
+    draw(axes)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    text = io.StringIO()
+    figure.savefig(text, format="svg")
+    plt.close(figure)
+    return re.sub(r"^.*?(?=<svg)", "", text.getvalue(), flags=re.DOTALL)
+
+
+def _marks(axes: Any, story: Story) -> None:
+    """Vertical lines where something happened; their names alternate in height."""
+    for i, (at, name) in enumerate(sorted(story.marks)):
+        axes.axvline(at - story.began, color="#999", lw=0.8, ls=":")
+        height = 1.02 + 0.07 * (i % 2)
+        axes.text(at - story.began, height, name, fontsize=7, color="#555", ha="center",
+                  transform=axes.get_xaxis_transform())  # fmt: skip
+    axes.set_xlabel("seconds")
+
+
+def _binned(lines: list[Line], story: Story) -> dict[int, list[Line]]:
+    bins: dict[int, list[Line]] = defaultdict(list)
+    for line in lines:
+        bins[int((line["t"] - story.began) // BIN_SECONDS)].append(line)
+    return bins
+
+
+def _accuracy(axes: Any, lines: list[Line], story: Story) -> None:
+    for version in sorted({line["version"] for line in lines if line["source"] != "cloud"}):
+        chosen = [x for x in lines if x["version"] == version and x["source"] != "cloud"]
+        points = [
+            ((i + 0.5) * BIN_SECONDS, np.mean([x["ok"] for x in group]))
+            for i, group in sorted(_binned(chosen, story).items())
+            if len(group) >= 10
+        ]
+        if points:
+            axes.plot(*zip(*points, strict=True), marker=".", label=version,
+                      color=COLOURS.get(version))  # fmt: skip
+    axes.set_ylim(0, 1.02)
+    axes.set_ylabel("accuracy")
+    axes.legend(frameon=False, loc="lower left")
+    _marks(axes, story)
+
+
+def _drift(axes: Any, story: Story) -> None:
+    profile = Release.open(story.folder / "releases" / "digits-1.0").profile()
+    reference = {feature.name: feature.counts for feature in profile.features}
+    found = story.hub.get("models/digits/histograms", version="1.0")
+    times, scores = [], []
+    for row in found:
+        features = {name: row["histograms"][name] for name in reference}
+        times.append(row["start"] - story.began)
+        scores.append(max(feature.ks for feature in model_drift(reference, features)))
+    axes.plot(times, scores, marker=".", color=COLOURS["1.0"])
+    axes.axhline(0.1, color="#c44e52", lw=0.8)
+    axes.set_ylabel("largest KS distance")
+    axes.set_ylim(0, 1)
+    _marks(axes, story)
+
+
+def _sources(axes: Any, lines: list[Line], story: Story) -> None:
+    bins = sorted(_binned(lines, story).items())
+    x = [(i + 0.5) * BIN_SECONDS for i, _ in bins]
+    names = ("pack", "model", "cloud")
+    shares = [[np.mean([line["source"] == n for line in g]) for _, g in bins] for n in names]
+    axes.stackplot(x, shares, labels=names, colors=[COLOURS[n] for n in names], alpha=0.85)
+    axes.set_ylim(0, 1)
+    axes.set_ylabel("share of answers")
+    axes.legend(frameon=True, loc="lower left", ncols=3)
+    _marks(axes, story)
+
+
+def _latency(axes: Any, lines: list[Line]) -> None:
+    edges = np.logspace(1, 6, 80)
+    for name in ("pack", "model", "cloud"):
+        values = [line["us"] for line in lines if line["source"] == name]
+        if values:
+            axes.hist(values, bins=edges, histtype="step", label=name, color=COLOURS[name], lw=1.5)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("microseconds")
+    axes.set_ylabel("answers")
+    axes.legend(frameon=False)

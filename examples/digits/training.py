@@ -1,0 +1,80 @@
+"""The models: a small incremental one for the device, a larger one for the cloud, a bad one."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from cloud_hub.runs import TrainingContext
+from examples.digits.data import Digits, changed_camera
+
+CLASSES = np.arange(10)
+
+
+def first_model(data: Digits, seed: int = 0) -> Pipeline:
+    """A small network for the device, trained from scratch."""
+    learner = MLPClassifier((64,), max_iter=80, alpha=1e-3, random_state=seed)
+    return _fitted(Pipeline([("scale", MinMaxScaler()), ("learn", learner)]), data.X, data.y)
+
+
+def cloud_model(data: Digits, seed: int = 0) -> Pipeline:
+    """A larger network, trained on pictures of many cameras."""
+    parts = [data.X, *(changed_camera(data.X, i) for i in range(2))]
+    learner = MLPClassifier((256, 128), max_iter=40, alpha=1e-3, random_state=seed)
+    pipeline = Pipeline([("scale", MinMaxScaler()), ("learn", learner)])
+    return _fitted(pipeline, np.concatenate(parts), np.concatenate([data.y] * len(parts)))
+
+
+def bad_model(data: Digits, seed: int = 0) -> Pipeline:
+    """What a broken labelling job makes: every third digit has its neighbour's label."""
+    y = np.where(np.arange(len(data.y)) % 3 > 0, (data.y + 1) % 10, data.y)
+    return first_model(Digits(data.X, y), seed)
+
+
+def train(context: TrainingContext) -> Any:
+    """The hub's entry point.
+
+    Stateful: the parent goes on learning from fresh rows, mixed with as many from history so that
+    it does not forget. Stateless: a new model from history and fresh rows together.
+    """
+    X, y = context.fresh.X, context.fresh.y
+    if context.mode == "stateless":
+        assert context.history is not None
+        both = Digits(
+            np.concatenate([context.history.X, X]).astype(np.float32),
+            np.concatenate([context.history.y, y]),
+        )
+        return first_model(both, context.seed)
+    model = context.parent_estimator()
+    scaler, learner = model.named_steps["scale"], model.named_steps["learn"]
+    random = np.random.default_rng(context.seed)
+    for _ in range(EPOCHS):
+        X_mixed, y_mixed = _with_history(context, X, y, random)
+        order = random.permutation(len(X_mixed))
+        learner.partial_fit(scaler.transform(X_mixed[order]), y_mixed[order], classes=CLASSES)
+    return model
+
+
+EPOCHS = 60
+
+
+def _with_history(
+    context: TrainingContext, X: Any, y: Any, random: np.random.Generator
+) -> tuple[Any, Any]:
+    if context.history is None:
+        return X, y
+    chosen = random.permutation(len(context.history))[: len(X)]
+    mixed = np.concatenate([X, context.history.X[chosen]]).astype(np.float32)
+    return mixed, np.concatenate([y, context.history.y[chosen]])
+
+
+def _fitted(pipeline: Pipeline, X: Any, y: Any) -> Pipeline:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return pipeline.fit(X, y)
