@@ -24,6 +24,7 @@ from edge_sdk.background import Repeater
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body, WindowReport
+from edge_sdk.contract.plan import Reporting
 from edge_sdk.errors import HubError, InputError, PackError, ReleaseError, StateError
 from edge_sdk.fleet_link import Enrolment, FleetLink
 from edge_sdk.prediction import BatchPrediction, Prediction
@@ -33,6 +34,7 @@ from edge_sdk.sync import SyncResult, backoff, jittered
 from edge_sdk.update.slots import Slot
 
 RETIRED: Final = 4
+OFFLINE: Final = Terms(reporting=Reporting(votes=0))
 
 
 class EdgeDevice:
@@ -94,7 +96,7 @@ class EdgeDevice:
         device = cls.__new__(cls)
         device._prepare(config)
         device._serving = Serving(
-            Release.open(folder), Terms(), tag=device._next_tag(), threads=config.threads
+            Release.open(folder), OFFLINE, tag=device._next_tag(), threads=config.threads
         )
         device._start_threads(background=True)
         return device

@@ -194,7 +194,9 @@ class Monitor:
         outputs.setdefault("label", predictions)
         window.add(self._profile, self._inputs.columns([r[1] for r in records]), outputs)
         window.add_latencies(predictions, [r[3] for r in records])
-        window.add_keys([r[4] for r in records])
+        if self._reporting.votes:
+            # Without a pack nobody needed the key before; the votes do, so that there will be one.
+            window.add_keys([r[4] or self._inputs.key(r[1]) for r in records])
         for at, given, prediction, _, _ in records:
             row = self._inputs.values(given) if self._sharing.samples else None
             self._pending.add(str(prediction._number), Waiting(start, int(at), prediction, row))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from cloud_hub.audit import Audit
 from cloud_hub.errors import Conflict, NotFound
@@ -224,18 +225,20 @@ class Experiments:
     def _insert(self, id_: str, plan: Plan, candidate: str) -> None:
         now = time.time()
         row = {"id": id_, "model": plan.model, "candidate": candidate, "status": "running"}
-        with self._engine.begin() as db:
-            db.execute(
-                insert(experiments).values(
-                    **row,
-                    control=plan.serving.version,
-                    step=0,
-                    step_started_at=now,
-                    started_at=now,
-                    reason="started",
-                    figures={},
-                )
-            )
+        query = insert(experiments).values(
+            **row,
+            control=plan.serving.version,
+            step=0,
+            step_started_at=now,
+            started_at=now,
+            reason="started",
+            figures={},
+        )
+        try:
+            with self._engine.begin() as db:
+                db.execute(query)
+        except IntegrityError:
+            return  # the loop, or whoever started it, was first
 
     def _end(
         self, record: ExperimentRecord, status: str, reason: str, figures: dict[str, Any]

@@ -80,8 +80,9 @@ class World:
         if now - self._looked > 0.2:
             self._looked = now
             self._changed = self._camera.exists() and self._camera.read_text() == "changed"
+        picture = self._stream.next(changed=self._changed)
         self._started = time.perf_counter()
-        return self._stream.next(changed=self._changed)
+        return picture
 
     def answered(self, prediction: Prediction, truth: int) -> None:
         """Note an answer; sometimes the truth will come later."""

@@ -85,3 +85,9 @@ def catalogue(rows: Digits) -> dict[str, Any]:
     """The recurring pictures, which the hub knows too."""
     count = Stream.RECURRING
     return {"X": rows.X[:count], "y": rows.y[:count]}
+
+
+def pilot(rows: Digits, pictures: int = 2_000) -> Pixels:
+    """What a pilot camera saw before the fleet went out: the reference for drift, [N, 64]."""
+    stream = Stream(rows, device=99)
+    return np.stack([stream.next(changed=False)[0] for _ in range(pictures)])

@@ -25,7 +25,7 @@ matplotlib.use("svg")
 from matplotlib import pyplot as plt  # noqa: E402  (after the backend was chosen)
 
 BIN_SECONDS = 3
-COLOURS = {"1.0": "#4c72b0", "1.1": "#55a868", "1.2": "#c44e52",
+COLOURS = {"1.0": "#4c72b0", "1.1": "#55a868", "2.0": "#c44e52",
            "pack": "#8172b3", "model": "#4c72b0", "cloud": "#dd8452"}  # fmt: skip
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
@@ -60,7 +60,7 @@ def write_report(story: Story, table: Table) -> Path:
         ),
         (
             "Latency",
-            "Time from picture to answer as the app saw it (picture making included), by source.",
+            "Time from picture to answer as the app saw it, by source.",
             lambda axes: _latency(axes, lines),
         ),
     ]

@@ -19,13 +19,16 @@ from cloud_hub.settings import Settings
 from converters import convert
 from edge_sdk.release import Release
 from examples.digits import training
-from examples.digits.data import Digits, catalogue, split
+from examples.digits.data import Digits, catalogue, pilot, split
 from examples.digits.demo import journals
 from examples.digits.demo.processes import Fleet
 
 DEVICES = 5
 KILLED = 4
 """The device that is killed during an update."""
+
+BAD = "2.0"
+"""The version that a person publishes by mistake."""
 
 POLICY = Path(__file__).parent.parent / "policy.toml"
 Outcome = tuple[bool, str]
@@ -193,18 +196,18 @@ class Story:
 
     def bad_version(self) -> Outcome:
         """8. A bad version, past the gate by hand, is caught and rolled back."""
-        release = self._convert(training.bad_model(self.train), "1.2", self.train, None)
+        release = self._convert(training.bad_model(self.train), BAD, self.train, None)
         try:
             self._publish(release)
             refused = "not refused"
         except HubFault as error:
             refused = str(error).splitlines()[0]
         self._publish(release, override="demo: a person overrides the gate")
-        self.hub.post("models/digits/canary", version="1.2")
-        self.marks.append((time.time(), "1.2 on canary"))
-        self._wait(lambda: self._experiment("1.2")["status"] != "running", 90, "the verdict")
-        trial = self._experiment("1.2")
-        self.marks.append((trial["ended_at"], "1.2 rolled back"))
+        self.hub.post("models/digits/canary", version=BAD)
+        self.marks.append((time.time(), f"{BAD} on canary"))
+        self._wait(lambda: self._experiment(BAD)["status"] != "running", 90, "the verdict")
+        trial = self._experiment(BAD)
+        self.marks.append((trial["ended_at"], f"{BAD} rolled back"))
         self._wait(lambda: self._versions() == ["1.1"] * DEVICES, 60, "all devices back on 1.1")
         seconds = trial["ended_at"] - trial["started_at"]
         exposed = trial["figures"]["candidate"]["predictions"]
@@ -218,7 +221,7 @@ class Story:
         """9c. Every report arrived exactly once."""
         time.sleep(3)
         after = self._answers(self.promoted_at + 5)
-        good = [line for line in after if line["version"] != "1.2"]
+        good = [line for line in after if line["version"] != BAD]
         self.fleet.stop_devices()
         reported = self.hub.get("models/digits/telemetry")["devices"]
         shown, ok = [], True
@@ -242,7 +245,7 @@ class Story:
             version=version,
             out=self.folder / "releases" / f"digits-{version}",
             data=(data.X, data.y),
-            profile=data.X,
+            profile=pilot(self.stream),
             calibrate_against=cloud,
         )
 
@@ -269,7 +272,7 @@ class Story:
     def _current_release(self, number: int) -> Path:
         with sqlite3.connect(self.fleet.state(number) / "device.db") as db:
             row = db.execute("SELECT content FROM value WHERE name = 'update'").fetchone()
-        manifest = json.loads(row[0])["current"]["manifest"]
+        manifest: str = json.loads(row[0])["current"]["manifest"]
         return self.fleet.state(number) / "releases" / manifest
 
     def _versions(self) -> list[str | None]:
