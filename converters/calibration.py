@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +13,9 @@ from edge_sdk.contract.manifest import Cascade
 
 GRID: Final = tuple(np.round(np.linspace(0.99, 0.30, 70), 2).tolist())
 """Thresholds in the order in which they are tested: the strictest first."""
+
+SCOUTS: Final = 10
+"""Every tenth row only helps to choose where the sequence of tests begins."""
 
 TARGET: Final = 0.02
 ALPHA: Final = 0.05
@@ -46,21 +50,33 @@ def calibrate(
     """
     confidence = probabilities.max(axis=1)
     differs = edge_labels.astype(str) != cloud_labels.astype(str)
+    scout = np.arange(len(confidence)) % SCOUTS == 0
+    start = _start(confidence[scout], SCOUTS - 1, target, alpha)
+    confidence, differs = confidence[~scout], differs[~scout]
     best = None
-    for threshold in GRID:
+    for threshold in GRID[start:]:
         stands = confidence >= threshold
         bound = upper_bound(int(differs[stands].sum()), int(stands.sum()), alpha)
         if bound > target:
-            if best is not None:
-                break
-            continue  # too few rows stand to certify anything yet
-        best = Cascade(
-            threshold=threshold,
-            bound=round(bound, 6),
-            alpha=alpha,
-            coverage=round(float(stands.mean()), 6),
-        )
+            break
+        coverage = round(float(stands.mean()), 6)
+        best = Cascade(threshold=threshold, bound=_up(bound), alpha=alpha, coverage=coverage)
     return best
+
+
+def _start(scouts: NDArray[Any], times: int, target: float, alpha: float) -> int:
+    """Where to begin: the strictest threshold at which enough rows are expected to stand.
+
+    A bound cannot be met on fewer than ``log(alpha) / log(1 - target)`` rows, and the sequence ends
+    at its first failure. The scouts take no part in the tests, so the place is theirs to choose.
+    """
+    needed = 1.5 * math.log(alpha) / math.log(1 - target)
+    enough = [i for i, t in enumerate(GRID) if times * (scouts >= t).sum() >= needed]
+    return enough[0] if enough else len(GRID) - 1
+
+
+def _up(bound: float) -> float:
+    return math.ceil(bound * 1e6) / 1e6
 
 
 def upper_bound(errors: int, rows: int, alpha: float) -> float:

@@ -63,7 +63,6 @@ def _time(model: Model, feed: Feed, calls: int) -> float:
 
 
 def judge(
-    name: str,
     difference: Difference,
     score: float | None,
     original_score: float | None,

@@ -4,7 +4,7 @@
 
     ConversionError          the model, the data or the wish cannot be met; nothing was written
     ├── UnsupportedModel     steps of the model have no ONNX form; the message lists them
-    └── ParityError          the exported model answers differently; the message shows the worst rows
+    └── ParityError          the exported model answers differently; the message shows where
 """
 
 from __future__ import annotations

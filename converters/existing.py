@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
-from converters import certify
+from converters import certify, parity
 from converters.errors import ConversionError
 from converters.export import clean
+from converters.golden import GOLDEN_ROWS, plain
 from converters.parity import Difference
 from converters.profile import reference_profile
 from converters.rows import Rows, rows_of
+from converters.wish import UNWRITTEN, Wish
 from edge_sdk.contract.certificate import Certificate
 from edge_sdk.contract.manifest import (
     CERTIFICATE,
@@ -22,21 +26,17 @@ from edge_sdk.contract.manifest import (
     PROFILE,
     Column,
     Dtype,
-    FileRef,
     Manifest,
     OutputSpec,
     Role,
-    RuntimeNeeds,
     Signature,
+    Task,
     TensorSpec,
 )
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.inference import Model
 from edge_sdk.release import Feed, Golden, Release, write_release
 from edge_sdk.schema import InputSchema
-
-if TYPE_CHECKING:
-    from converters.conversion import Wish
 
 TOLERANCE: Final = 1e-4
 _DTYPES: Final[Mapping[int, Dtype]] = {
@@ -46,10 +46,11 @@ _DTYPES: Final[Mapping[int, Dtype]] = {
 
 
 def convert_existing(
-    path: Path, X: Any, wish: Wish, out: Path, classes: Sequence[Any] | None
+    path: Path, X: Any, y: Any, wish: Wish, classes: Sequence[Any] | None
 ) -> Release:
     """Make a release of the model at ``path``; see :func:`converters.convert`.
 
+    ``classes`` name the outputs: the vector is the label, the matrix of floats the probabilities.
     The file itself is the reference: golden vectors are its own answers on this machine.
 
     Raises:
@@ -57,8 +58,8 @@ def convert_existing(
     """
     import onnx
 
-    if out.exists():
-        raise ConversionError(f"{out}: exists already; releases are never overwritten")
+    if not path.is_file():
+        raise ConversionError(f"{path}: there is no such file")
     try:
         proto = onnx.load(str(path))
         onnx.checker.check_model(proto)
@@ -66,59 +67,66 @@ def convert_existing(
         raise ConversionError(f"{path}: expected a valid ONNX model; {error}") from error
     clean(proto)
     signature = _signature(proto, X, classes)
-    manifest = Manifest(
-        model=wish.name,
-        version=wish.version,
-        task="classification" if classes else "generic",
-        signature=signature,
-        files={n: FileRef(0, "0" * 64) for n in (MODEL, PROFILE, GOLDEN, CERTIFICATE)},
-        runtime=RuntimeNeeds(proto.ir_version, {o.domain: o.version for o in proto.opset_import}),
-        lineage=wish.lineage,
-        budget=wish.budget,
-        licence=wish.licence,
-        training={"estimator": "onnx"},
-    )
-    return _write(out, manifest, proto.SerializeToString(deterministic=True), X)
+    task: Task = "classification" if classes else "generic"
+    manifest = wish.manifest(task, signature, proto, {"estimator": "onnx"})
+    return _write(wish.out, manifest, proto.SerializeToString(deterministic=True), X, y)
 
 
-def _write(out: Path, manifest: Manifest, raw: bytes, X: Any) -> Release:
-    import tempfile
-
+def _write(out: Path, manifest: Manifest, raw: bytes, X: Any, y: Any) -> Release:
     with tempfile.TemporaryDirectory() as folder:
-        files = dict.fromkeys(manifest.files, b"") | {MODEL: raw}
+        files = dict.fromkeys(UNWRITTEN, b"") | {MODEL: raw}
         scratch = write_release(Path(folder) / "scratch", manifest, files)
         feed = _feed(InputSchema(manifest.signature), X)
         answers = Model.load(scratch).run(feed)
         speed = certify.measure({"float32": scratch}, feed)["float32"]
     nothing = Difference(0.0, 0.0, 0.0, ())
-    result = certify.as_result("float32", raw, nothing, None, speed, "")
+    score = _score(manifest, answers, y)
+    result = certify.as_result("float32", raw, nothing, score, speed, "")
     rows = len(next(iter(feed.values())))
     certificate = Certificate(
         chosen="float32",
         variants=(result,),
         rows=rows,
+        original_score=score,
         tools=certify.tools(),
         machine=certify.machine(),
         repeat=f"edge-convert verify {out.name}",
     )
-    golden = Golden(_plain(feed), _plain(answers), TOLERANCE)
+    golden = _golden(feed, answers)
     files = {
         MODEL: raw,
         PROFILE: _profile(manifest, X, answers, rows).to_json(),
         GOLDEN: golden.to_bytes(),
         CERTIFICATE: certificate.to_json(),
     }
-    return write_release(out, manifest, files)
+    metrics = {} if score is None else {"score": score}
+    return write_release(out, replace(manifest, metrics=metrics), files)
 
 
-def _plain(feed: Feed) -> Feed:
-    return {n: (a.astype(str) if a.dtype == object else a)[:32] for n, a in feed.items()}
+def _golden(feed: Feed, answers: Feed) -> Golden:
+    """Some rows, where all tensors share a batch axis; else everything."""
+    counts = {len(array) if array.ndim else 0 for array in (*feed.values(), *answers.values())}
+    some = slice(0, GOLDEN_ROWS) if len(counts) == 1 else slice(None)
+    inputs = {name: plain(array)[some] for name, array in feed.items()}
+    outputs = {n: plain(a)[some] if a.ndim else plain(a) for n, a in answers.items()}
+    return Golden(inputs, outputs, TOLERANCE)
+
+
+def _score(manifest: Manifest, answers: Feed, y: Any) -> float | None:
+    """Accuracy, if the file has labels and there is something to compare them with."""
+    label = manifest.signature.output("label")
+    if y is None or label is None:
+        return None
+    found = answers[label.name]
+    if len(y) != len(found):
+        raise ConversionError(f"y: expected {len(found)} values, got {len(y)}")
+    return parity.score({"label": found}, y)
 
 
 def _profile(manifest: Manifest, X: Any, answers: Feed, rows: int) -> ReferenceProfile:
     if not manifest.signature.columns:
         return ReferenceProfile(rows, ())
-    known = {r.name: answers[r.name] for r in manifest.signature.outputs if r.role != "other"}
+    known: Feed = {r.role: answers[r.name] for r in manifest.signature.outputs if r.role != "other"}
     table = Rows(manifest.signature.columns, rows_of(X).table)
     return reference_profile(table, known, manifest.signature.classes)
 
@@ -128,12 +136,14 @@ def _feed(schema: InputSchema, X: Any) -> Feed:
         return schema.batch(X)
     if isinstance(X, list) and X and isinstance(X[0], Mapping):
         feeds = [schema.row(feed) for feed in X]
-        return feeds[0] if len(feeds) == 1 else _stacked(feeds)
+        return feeds[0] if len(feeds) == 1 else _stacked(feeds, schema.signature.inputs)
     return schema.row(X)
 
 
-def _stacked(feeds: list[Feed]) -> Feed:
-    """Feeds of equal shapes joined along the batch axis; the first alone where they differ."""
+def _stacked(feeds: list[Feed], inputs: Sequence[TensorSpec]) -> Feed:
+    """Feeds joined along the batch axis; the first alone where they cannot be."""
+    if any(spec.shape[:1] != (None,) for spec in inputs):
+        return feeds[0]
     try:
         return {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
     except ValueError:
@@ -158,7 +168,10 @@ def _signature(proto: Any, X: Any, classes: Sequence[Any] | None) -> Signature:
 def _spec(value: Any) -> TensorSpec:
     tensor = value.type.tensor_type
     if tensor.elem_type not in _DTYPES:
-        raise ConversionError(f"{value.name}: expected a tensor of numbers, booleans or strings")
+        raise ConversionError(
+            f"{value.name}: expected a tensor of numbers, booleans or strings; "
+            "a model with a ZipMap must be exported without it"
+        )
     shape = tuple(dim.dim_value or None for dim in tensor.shape.dim)
     return TensorSpec(value.name, _DTYPES[tensor.elem_type], shape)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from typing import Any, Final
 
 from converters.errors import ConversionError, UnsupportedModel
 from converters.original import Original
 from converters.rows import Rows
+from converters.sklearn_repairs import parts_of, repaired
 from edge_sdk.contract.manifest import OutputSpec
 
 OPSET: Final = 18
@@ -20,32 +20,41 @@ IR_VERSION: Final = 10
 def export(original: Original, rows: Rows) -> Any:
     """An ONNX ModelProto whose inputs are the tensors of ``rows``.
 
-    Outputs are ``label`` and ``probabilities`` (or ``scores``) for a classifier, ``value`` for a
-    regressor. The same model gives the same bytes.
+    Outputs are ``label`` and ``probabilities`` (``label`` alone where the original has no
+    ``predict_proba``) for a classifier, ``value`` for a regressor.
+    The same model gives the same bytes.
 
     Raises:
         UnsupportedModel: a step has no ONNX form.
     """
-    from skl2onnx import to_onnx
     from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 
-    options = {id(original.estimator): {"zipmap": False}} if original.classes else None
+    estimator = repaired(original.estimator)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            proto = to_onnx(
-                original.estimator,
-                initial_types=_initial_types(rows),
-                options=options,
-                target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
-            )
+            proto = _to_onnx(estimator, rows)
     except (MissingConverter, MissingShapeCalculator) as error:
         raise UnsupportedModel(_unsupported(original)) from error
     except Exception as error:
-        raise UnsupportedModel(f"model: cannot be expressed in ONNX; {error}") from error
+        first = str(error).split(" You may raise an issue")[0]
+        raise UnsupportedModel(f"model: cannot be expressed in ONNX; {first}") from error
     _name_outputs(proto, original)
     clean(proto)
     return proto
+
+
+def _to_onnx(estimator: Any, rows: Rows) -> Any:
+    from skl2onnx import to_onnx
+
+    wish = {
+        "initial_types": _initial_types(rows),
+        "target_opset": {"": OPSET, "ai.onnx.ml": ML_OPSET},
+    }
+    try:
+        return to_onnx(estimator, options={id(estimator): {"zipmap": False}}, **wish)
+    except NameError:  # how the exporter says that this estimator has no such option
+        return to_onnx(estimator, **wish)
 
 
 def clean(proto: Any) -> None:
@@ -78,8 +87,6 @@ def output_specs(proto: Any, original: Original) -> tuple[OutputSpec, ...]:
         elif output.name == "value":
             targets = output.type.tensor_type.shape.dim[1].dim_value or None
             specs.append(OutputSpec("value", "float32", (None, targets), "value"))
-        else:
-            specs.append(OutputSpec(output.name, "float32", (None, None), "other"))
     return tuple(specs)
 
 
@@ -101,7 +108,10 @@ def _initial_types(rows: Rows) -> list[tuple[str, Any]]:
 
 
 def _name_outputs(proto: Any, original: Original) -> None:
-    """Give the outputs our names, whatever the exporter called them."""
+    """Give the outputs our names, whatever the exporter called them.
+
+    Scores of classifiers without probabilities are dropped: nothing holds them to the original.
+    """
     if original.task == "regression":
         wanted = ["value"]
     else:
@@ -118,6 +128,9 @@ def _name_outputs(proto: Any, original: Original) -> None:
         node.output[:] = [renamed.get(name, name) for name in node.output]
     for value in (*proto.graph.output, *proto.graph.initializer):
         value.name = renamed.get(value.name, value.name)
+    kept = [value for value in proto.graph.output if value.name != "scores"]
+    del proto.graph.output[:]
+    proto.graph.output.extend(kept)
 
 
 def _unsupported(original: Original) -> str:
@@ -125,23 +138,11 @@ def _unsupported(original: Original) -> str:
     from skl2onnx import supported_converters
 
     known = {name.removeprefix("Sklearn") for name in supported_converters()}
-    unknown = [
-        type(s).__name__ for s in _steps(original.estimator) if type(s).__name__ not in known
-    ]
-    named = ", ".join(dict.fromkeys(unknown)) or type(original.estimator).__name__
+    names = [type(part).__name__ for part in parts_of(original.estimator)]
+    unknown = [n for n in names if n not in (*known, "Pipeline", "ColumnTransformer")]
+    named = ", ".join(dict.fromkeys(unknown)) or names[0]
     return (
         f"model: no ONNX form for {named}; replace the step by one that has a form "
         "(for example StandardScaler, OneHotEncoder, LogisticRegression, MLPClassifier, "
         "RandomForestClassifier), or export it yourself and convert the .onnx file"
     )
-
-
-def _steps(estimator: Any) -> Iterator[Any]:
-    """The leaves of nested Pipelines and ColumnTransformers."""
-    inner = [step for _, step in getattr(estimator, "steps", [])]
-    inner += [step for _, step, *_ in getattr(estimator, "transformers_", [])]
-    if not inner:
-        yield estimator
-    for step in inner:
-        if not isinstance(step, str):
-            yield from _steps(step)

@@ -154,7 +154,7 @@ def load(path: str | Path, *, trust: bool = False) -> Any:
 
 
 def _load_skops(where: Path, *, trust: bool) -> Any:
-    """skops lists the types that a file would construct before it constructs any."""
+    """Skops lists the types that a file would construct before it constructs any."""
     try:
         from skops import io
     except ImportError as error:

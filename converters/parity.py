@@ -25,8 +25,8 @@ class Tolerances:
     """What a variant may differ by from the original, on the check rows.
 
     ``exact`` holds for float32: the largest difference of a probability, or of a value relative to
-    the spread of values (see :func:`compare`). The others hold for smaller variants: share of label flips, largest
-    difference of a probability, and loss of accuracy (or R²).
+    the spread of values (see :func:`compare`). The others hold for smaller variants: share of
+    label flips, largest difference of a probability, and loss of accuracy (or R²).
     """
 
     exact: float = 1e-4
@@ -112,7 +112,11 @@ def score(answers: Feed, y: Any) -> float | None:
 
 
 def _labels(truth: NDArray[Any]) -> NDArray[Any]:
-    whole = truth.dtype.kind in "fb" and np.isfinite(truth).all() and (truth == truth.astype(np.int64)).all()
+    whole = (
+        truth.dtype.kind in "fb"
+        and np.isfinite(truth).all()
+        and (truth == truth.astype(np.int64)).all()
+    )
     return (truth.astype(np.int64) if whole else truth).astype(str)
 
 

@@ -41,7 +41,7 @@ def _quantiles(name: str, values: NDArray[Any]) -> FeatureProfile:
     present = values[np.isfinite(values)].astype(np.float64)
     if len(present) == 0:
         present = np.zeros(1)
-    # Edges are values that occur, so that a value is never between what was rounded and what was not.
+    # Edges are values that occur: a value is never between what was rounded and what was not.
     shares = np.linspace(0, 1, BINS + 1)
     edges = np.unique(np.quantile(present, shares, method="inverted_cdf"))
     empty = FeatureProfile(name, (0,) * (max(1, len(edges) - 1) + 2), tuple(edges.tolist()))

@@ -6,9 +6,8 @@ because that is what the device's model takes.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,10 @@ from numpy.typing import NDArray
 from converters.errors import ConversionError
 from edge_sdk.contract.manifest import Column, Dtype, TensorSpec
 
-_KINDS: dict[str, Dtype] = {"f": "float32", "i": "int64", "u": "int64", "b": "bool"}
+_EXACT_INTEGERS: Final = 1 << 24
+"""Up to here float32 holds every integer; larger ones (identifiers) get a tensor of their own."""
+
+_KINDS: Final[dict[str, Dtype]] = {"f": "float32", "i": "int64", "u": "int64", "b": "bool"}
 
 
 @dataclass(frozen=True)
@@ -72,44 +74,116 @@ class Rows:
             return Rows(self.columns, type(self.table)(table, columns=list(self.table.columns)))
         return Rows(self.columns, table)
 
+    def with_column(self, index: int, values: NDArray[Any]) -> Rows:
+        """The same rows with other values of one feature, [N]."""
+        table = self.table.copy()
+        if hasattr(table, "iloc"):
+            table[table.columns[index]] = values
+        else:
+            table[:, index] = values
+        return Rows(self.columns, table)
 
-def rows_of(X: Any, names: list[str] | None = None) -> Rows:
-    """Rows from a 2-D array or a DataFrame; ``names`` are those the model was fitted with.
+
+def rows_of(
+    X: Any, names: list[str] | None = None, *, width: int | None = None, apart: bool = False
+) -> Rows:
+    """Rows from a 2-D array or a DataFrame.
+
+    Args:
+        X: the data.
+        names: that the model was fitted with; a DataFrame's columns are put into their order.
+        width: how many features the model takes.
+        apart: give each column of a DataFrame its own tensor, even if one could hold them all.
 
     Raises:
-        ConversionError: not two-dimensional, empty, or of a dtype that no tensor has.
+        ConversionError: not two-dimensional, empty, other features than the model's, or of a dtype
+            that no tensor has.
     """
     if hasattr(X, "iloc") and hasattr(X, "columns"):
-        return _from_frame(X, fitted_with_names=names is not None)
+        return _from_frame(_ordered(X, names, width), fitted_with_names=bool(names), apart=apart)
+    array = table_of(X)
+    if width is not None and array.shape[1] != width:
+        raise ConversionError(f"X: the model takes {width} features, got {array.shape[1]}")
+    labels = names or [f"x{i}" for i in range(array.shape[1])]
+    columns = tuple(Column(name, "float32", "X", i) for i, name in enumerate(labels))
+    return Rows(columns, _float32(array))
+
+
+def table_of(X: Any) -> NDArray[Any]:
+    """``X`` as a 2-D array of numbers with at least one row and one column.
+
+    Raises:
+        ConversionError: it is none.
+    """
     try:
         array = np.asarray(X)
     except ValueError as error:
         raise ConversionError(f"X: expected rows of equal length; {error}") from error
     if array.ndim != 2 or 0 in array.shape:
-        raise ConversionError(f"X: expected a 2-D array [rows, features], got {array.shape}")
+        raise ConversionError(
+            f"X: expected a 2-D array [rows, features] with rows, got shape {array.shape}"
+        )
     if array.dtype.kind not in _KINDS:
         raise ConversionError(
             f"X: expected numbers, got dtype {array.dtype}; give a DataFrame for mixed columns"
         )
-    labels = names or [f"x{i}" for i in range(array.shape[1])]
-    columns = tuple(Column(name, "float32", "X", i) for i, name in enumerate(labels))
-    return Rows(columns, array.astype(np.float32))
+    return array
 
 
-def _from_frame(frame: Any, *, fitted_with_names: bool) -> Rows:
+def _ordered(frame: Any, names: list[str] | None, width: int | None) -> Any:
+    """The frame with the model's columns in the model's order."""
     if len(frame) == 0:
         raise ConversionError("X: expected at least one row, got none")
-    kinds = [_dtype(str(name), frame[name].to_numpy()) for name in frame.columns]
+    came = [str(name) for name in frame.columns]
+    if len(set(came)) < len(came):
+        raise ConversionError(f"X: expected columns of different names, got {came}")
+    if names is None:
+        if width is not None and len(came) != width:
+            raise ConversionError(f"X: the model takes {width} features, got {len(came)}")
+        return frame
+    absent, extra = sorted(set(names) - set(came)), sorted(set(came) - set(names))
+    if absent or extra:
+        raise ConversionError(
+            f"X: expected the columns that the model was fitted with; missing {absent[:5]}, "
+            f"not known to the model {extra[:5]}"
+        )
+    return frame.iloc[:, [came.index(name) for name in names]]
+
+
+def _from_frame(frame: Any, *, fitted_with_names: bool, apart: bool) -> Rows:
     names = [str(name) for name in frame.columns]
-    if all(kind != "string" for kind in kinds) and len(set(kinds)) == 1:
+    arrays = [frame.iloc[:, i].to_numpy() for i in range(len(names))]
+    kinds = [_dtype(name, array) for name, array in zip(names, arrays, strict=True)]
+    if not apart and all(map(_fits_float32, arrays)):
         columns = tuple(Column(name, "float32", "X", i) for i, name in enumerate(names))
-        table = frame.astype(np.float32)
-        return Rows(columns, table if fitted_with_names else table.to_numpy())
+        values = _float32(np.column_stack(arrays))
+        typed = type(frame)(values, columns=frame.columns) if fitted_with_names else values
+        return Rows(columns, typed)
     columns = tuple(Column(n, kind, n, 0) for n, kind in zip(names, kinds, strict=True))
-    typed = frame.copy()
-    for name, kind in zip(frame.columns, kinds, strict=True):
-        typed[name] = typed[name].astype(object if kind == "string" else kind)
-    return Rows(columns, typed)
+    typed = {
+        label: array.astype(object if kind == "string" else kind)
+        for label, kind, array in zip(frame.columns, kinds, arrays, strict=True)
+    }
+    return Rows(columns, type(frame)(typed))
+
+
+def _fits_float32(values: NDArray[Any]) -> bool:
+    """Whether float32 holds every value but for the rounding of fractions."""
+    if values.dtype.kind in "iu":
+        return bool((np.abs(values.astype(np.float64)) <= _EXACT_INTEGERS).all())
+    return values.dtype.kind in "fb"
+
+
+def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        rounded = values.astype(np.float32)
+    if np.isinf(rounded).any():
+        row, column = (int(i) for i in np.argwhere(np.isinf(rounded))[0])
+        raise ConversionError(
+            f"X: expected numbers that float32 holds, got {values[row, column]} in row {row}, "
+            f"column {column}"
+        )
+    return rounded
 
 
 def _dtype(name: str, values: NDArray[Any]) -> Dtype:
@@ -121,17 +195,3 @@ def _dtype(name: str, values: NDArray[Any]) -> Dtype:
         f"column {name!r}: expected numbers or strings throughout, got {values.dtype} with "
         f"{sorted({type(v).__name__ for v in values})[:4]}; fill missing strings first"
     )
-
-
-def fingerprint(X: Any, y: Any) -> str:
-    """SHA-256 that names the data: shapes, dtypes and values of ``X`` and ``y`` in order."""
-    digest = hashlib.sha256()
-    for part in (X, y):
-        if part is None:
-            continue
-        array = np.asarray(part)
-        if array.dtype == object:
-            array = array.astype(str)
-        digest.update(f"{array.shape}{array.dtype.str}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

@@ -7,55 +7,107 @@ computes in int8: often slower on single rows.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 MINIMUM_WEIGHTS: Final = 1_024
 """Smaller matrices are left alone: the scales and nodes would cost more than they save."""
 
+LARGEST_INT8: Final = 127
+LARGEST_INT7: Final = 63
+"""Products of uint8 and int8 are added in pairs in 16 bits on CPUs without VNNI: seven bits of
+weight are what cannot overflow there, so answers are the same on every device."""
+
 
 def int8_storage(proto: Any) -> Any | None:
     """A copy with int8 weights, or ``None`` if there is no matrix worth it."""
-    from onnx import ModelProto, helper, numpy_helper
+    from onnx import helper
 
-    copy = ModelProto()
-    copy.CopyFrom(proto)
-    chosen = _matrices(copy)
-    if not chosen:
-        return None
+    copy = _copy(proto)
     nodes = []
-    for tensor in chosen:
-        weights = numpy_helper.to_array(tensor)
-        scale = np.maximum(np.abs(weights).max(axis=0), np.finfo(np.float32).tiny) / 127
-        scale = scale.astype(np.float32)
-        quantized = np.clip(np.round(weights / scale), -127, 127).astype(np.int8)
+    for tensor in _matrices(copy):
         name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(quantized, f"{name}_int8"))
-        copy.graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
+        _replace(copy, tensor, LARGEST_INT8)
         cast = helper.make_node("Cast", [f"{name}_int8"], [f"{name}_cast"], to=1)
         nodes += [cast, helper.make_node("Mul", [f"{name}_cast", f"{name}_scale"], [name])]
-    rest = list(copy.graph.node)
-    del copy.graph.node[:]
-    copy.graph.node.extend([*nodes, *rest])
-    return copy
+    return _with_nodes(copy, [*nodes, *copy.graph.node]) if nodes else None
 
 
 def int8_dynamic(proto: Any) -> Any | None:
     """A copy that computes matrix products in int8, or ``None`` if there is nothing to quantize."""
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    if not _matrices(proto):
+    copy = _copy(proto)
+    chosen = {tensor.name: tensor for tensor in _matrices(copy) if _only_in_matmul(copy, tensor)}
+    if not chosen:
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        before, after = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
-        onnx.save(proto, before)
-        quantize_dynamic(before, after, weight_type=QuantType.QInt8)
-        return onnx.load(after)
+    for tensor in list(chosen.values()):
+        _replace(copy, tensor, LARGEST_INT7)
+    nodes = []
+    for node in copy.graph.node:
+        weights = node.input[1] if len(node.input) > 1 else ""
+        nodes += _product(node, weights) if weights in chosen else [node]
+    return _with_nodes(copy, nodes)
+
+
+def _product(node: Any, weights: str) -> list[Any]:
+    """``node``, a MatMul with ``weights``, in int8; onnxruntime fuses these six into one."""
+    from onnx import helper
+
+    rows, result = node.input[0], node.output[0]
+    steps = {x: f"{result}_{x}" for x in ("q", "scale", "zero", "sum", "float", "both")}
+    quantized, zero = steps["q"], steps["zero"]
+    return [
+        helper.make_node("DynamicQuantizeLinear", [rows], [quantized, steps["scale"], zero]),
+        helper.make_node("MatMulInteger", [quantized, f"{weights}_int8", zero], [steps["sum"]]),
+        helper.make_node("Cast", [steps["sum"]], [steps["float"]], to=1),
+        helper.make_node("Mul", [steps["scale"], f"{weights}_scale"], [steps["both"]]),
+        helper.make_node("Mul", [steps["float"], steps["both"]], [result]),
+    ]
+
+
+def _replace(proto: Any, tensor: Any, largest: int) -> None:
+    """Put the int8 form of a weight matrix, and its scales, in its place."""
+    from onnx import numpy_helper
+
+    name = tensor.name
+    quantized, scale = quantize(numpy_helper.to_array(tensor), largest)
+    tensor.CopyFrom(numpy_helper.from_array(quantized, f"{name}_int8"))
+    proto.graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
+
+
+def quantize(
+    weights: NDArray[np.float32], largest: int
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Integers in ``-largest..largest`` and one scale per column; their product is ``weights``."""
+    tiny = np.finfo(np.float32).tiny
+    scale = (np.maximum(np.abs(weights).max(axis=0), tiny * largest) / largest).astype(np.float32)
+    quantized = np.clip(np.round(weights / scale), -largest, largest).astype(np.int8)
+    return quantized, scale
+
+
+def _copy(proto: Any) -> Any:
+    from onnx import ModelProto
+
+    copy = ModelProto()
+    copy.CopyFrom(proto)
+    return copy
+
+
+def _with_nodes(proto: Any, nodes: list[Any]) -> Any:
+    kept = list(nodes)
+    del proto.graph.node[:]
+    proto.graph.node.extend(kept)
+    return proto
+
+
+def _only_in_matmul(proto: Any, tensor: Any) -> bool:
+    """Whether the matrix is the right side of MatMul nodes and nothing else."""
+    users = [node for node in proto.graph.node if tensor.name in node.input]
+    return all(
+        node.op_type == "MatMul" and list(node.input).index(tensor.name) == 1 for node in users
+    )
 
 
 def _matrices(proto: Any) -> list[Any]:

@@ -1,0 +1,60 @@
+"""A name for a data set: SHA-256 over its values in one canonical order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.errors import ConversionError
+
+
+def fingerprint(X: Any, y: Any) -> str:
+    """SHA-256 of shapes, dtypes and values of ``X`` and ``y``: arrays, DataFrames, feeds or lists.
+
+    Raises:
+        ConversionError: rows of different lengths.
+    """
+    digest = hashlib.sha256()
+    try:
+        for name, array in (*_parts(X), *_parts(y)):
+            digest.update(f"{name}{array.shape}{array.dtype.str}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    except ValueError as error:
+        raise ConversionError(f"X, y: expected rows of equal length; {error}") from error
+    return digest.hexdigest()
+
+
+def count_rows(X: Any) -> int:
+    """How many rows there are; 1 for what has no length.
+
+    A feed counts the rows of its first tensor.
+    """
+    if isinstance(X, Mapping):
+        return count_rows(next(iter(X.values()), ()))
+    return len(X) if hasattr(X, "__len__") else 1
+
+
+def _parts(data: Any) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Named arrays; the name of a plain array is empty."""
+    if data is None:
+        return
+    if hasattr(data, "columns") and hasattr(data, "to_numpy"):
+        data = {str(name): data[name].to_numpy() for name in data.columns}
+    if isinstance(data, Mapping):
+        for name in sorted(data):
+            yield str(name), _plain(data[name])
+    elif isinstance(data, list) and data and isinstance(data[0], Mapping):
+        for feed in data:
+            yield from _parts(feed)
+    else:
+        yield "", _plain(data)
+
+
+def _plain(values: Any) -> NDArray[Any]:
+    """Numbers as they are, everything else as text."""
+    array = np.asarray(values)
+    return array.astype(str) if array.dtype.kind not in "biufU" else array

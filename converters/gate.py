@@ -1,0 +1,93 @@
+"""The gate: float32 answers as the original does on every kind of row, or there is no release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from converters import parity, probes
+from converters.errors import ParityError
+from converters.original import Original
+from converters.rows import Rows
+from edge_sdk.inference import Model
+from edge_sdk.release import Feed, Release
+from edge_sdk.schema import InputSchema
+
+MISSING: Final = "missing"
+"""Key of ``manifest.training``: ``allowed``, or why the release takes no missing values."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The original, its check rows, and what it answers to them.
+
+    ``limit`` is the largest difference that counts as rounding.
+    """
+
+    original: Original
+    check: Rows
+    expected: Feed
+    limit: float
+
+    def pass_or_refuse(self, release: Release) -> dict[str, str]:
+        """Hold ``release`` to the original; entries for ``manifest.training`` if it passes.
+
+        Raises:
+            ParityError: it answers differently; the message shows the worst rows.
+        """
+        for what, rows, truth in self._exact():
+            self._hold(release, what, rows, truth)
+        learned = self._missing(release)
+        if self._is_argmax(release):
+            learned["label"] = "argmax"
+        return learned
+
+    def _exact(self) -> Iterator[tuple[str, Rows, Feed]]:
+        """Rows on which the answers must agree: the check rows, one alone, and the corners."""
+        yield "check rows", self.check, self.expected
+        one = self.check.take([0])
+        yield "one row", one, self.original.answers(one)
+        corners = probes.corners(self.check)
+        if corners is not None and self.original.accepts(corners):
+            yield "rows of extremes", corners, self.original.answers(corners)
+
+    def _hold(self, release: Release, what: str, rows: Rows, truth: Feed) -> None:
+        found = answers(release, rows)
+        difference = parity.compare(found, truth, parity.spread_of(self.expected))
+        if difference.label_flips > 0 or difference.maximum > self.limit:
+            raise ParityError(f"{what}: {parity.refusal(difference, found, truth, self.limit)}")
+
+    def _missing(self, release: Release) -> dict[str, str]:
+        """Missing values are allowed only if the original takes them and the export agrees.
+
+        Raises:
+            ParityError: it does not agree, and the check rows have missing values.
+        """
+        rows = probes.with_holes(self.check)
+        if rows is None or not self.original.accepts(rows):
+            return {}
+        try:
+            self._hold(release, "rows with missing values", rows, self.original.answers(rows))
+        except ParityError:
+            if probes.has_missing(self.check):
+                raise
+            return {MISSING: "refused: the exported model treats missing values differently"}
+        return {MISSING: "allowed"}
+
+    def _is_argmax(self, release: Release) -> bool:
+        """Whether the label is the class of the largest probability on every check row."""
+        if "probabilities" not in self.expected:
+            return False
+        classes = np.asarray(self.original.classes, dtype=object)
+        found = answers(release, self.check)
+        named = classes[found["probabilities"].argmax(axis=1)].astype(str)
+        return bool((named == found["label"].astype(str)).all())
+
+
+def answers(release: Release, rows: Rows) -> Feed:
+    """What the device's runtime answers to ``rows``; missing values go in as they are."""
+    schema = InputSchema(release.manifest.signature, missing=True)
+    return Model.load(release).run(schema.batch(rows.for_device()))

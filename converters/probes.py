@@ -1,0 +1,47 @@
+"""Rows that find what ordinary rows do not: extremes, zeros, missing values."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from converters.rows import Rows
+
+HOLES: Final = 0.2
+"""Share of floating-point values that :func:`with_holes` takes away."""
+
+
+def corners(rows: Rows) -> Rows | None:
+    """Three rows: all features at their minimum, at their maximum, at zero; ``None`` with text."""
+    if not rows.dense:
+        return None
+    table = np.asarray(rows.table, dtype=np.float32)
+    low, high = np.fmin.reduce(table, axis=0), np.fmax.reduce(table, axis=0)
+    return rows.with_values(np.nan_to_num(np.stack([low, high, np.zeros_like(low)])))
+
+
+def with_holes(rows: Rows) -> Rows | None:
+    """The rows with a fifth of their floating-point values missing; ``None`` if there are none."""
+    floats = [i for i, column in enumerate(rows.columns) if column.dtype == "float32"]
+    if not floats:
+        return None
+    random = np.random.default_rng(0)
+    if rows.dense:
+        table = np.array(rows.table, dtype=np.float32)
+        table[random.random(table.shape) < HOLES] = np.nan
+        return rows.with_values(table)
+    for index in floats:
+        values = rows.column(index).copy()
+        values[random.random(len(values)) < HOLES] = np.nan
+        rows = rows.with_column(index, values)
+    return rows
+
+
+def has_missing(rows: Rows) -> bool:
+    """Whether a floating-point value is missing."""
+    return any(
+        bool(np.isnan(rows.column(i)).any())
+        for i, column in enumerate(rows.columns)
+        if column.dtype == "float32"
+    )

@@ -1,0 +1,64 @@
+"""What the exporter of scikit-learn models would get silently wrong, put right before it sees it.
+
+The repaired copy answers exactly as the original does, for float32 rows.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def repaired(estimator: Any) -> Any:
+    """A copy of a fitted estimator that exports without loss."""
+    made = copy.deepcopy(estimator)
+    for part in parts_of(made):
+        _floor_thresholds(part)
+        if type(part).__name__ == "VotingClassifier":
+            part.flatten_transform = False  # shapes transform() alone; the exporter refuses True
+    return made
+
+
+def parts_of(estimator: Any) -> Iterator[Any]:
+    """The estimator and all fitted estimators inside it."""
+    yield estimator
+    for inner in _inner(estimator):
+        if hasattr(inner, "get_params"):
+            yield from parts_of(inner)
+
+
+def _inner(estimator: Any) -> Iterator[Any]:
+    for _, step in getattr(estimator, "steps", []):
+        yield step
+    for _, step, *_ in getattr(estimator, "transformers_", []):
+        yield step
+    for name in ("estimators_", "calibrated_classifiers_"):
+        found = getattr(estimator, name, [])
+        yield from found.ravel() if isinstance(found, np.ndarray) else found
+    for name in ("estimator_", "final_estimator_", "best_estimator_", "regressor_"):
+        if hasattr(estimator, name):
+            yield getattr(estimator, name)
+
+
+def _floor_thresholds(estimator: Any) -> None:
+    """Histogram gradient boosting compares in float64, ONNX in float32.
+
+    For a float32 ``x``, ``x <= t`` says the same as ``x <= t'`` if ``t'`` is the largest float32
+    that is not above ``t``; the nearest float32 may lie above it and swallow a value between.
+    """
+    for group in getattr(estimator, "_predictors", []):
+        for predictor in group if isinstance(group, list) else [group]:
+            nodes = predictor.nodes
+            nodes["num_threshold"] = floor_float32(nodes["num_threshold"])
+
+
+def floor_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest float32 numbers that are not above ``values``; infinities stay."""
+    with np.errstate(over="ignore"):
+        nearest = values.astype(np.float32)
+    below = np.nextafter(nearest, np.float32(-np.inf))
+    return np.where(nearest > values, below, nearest).astype(np.float64)
