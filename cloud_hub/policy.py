@@ -23,8 +23,9 @@ class TriggerRule:
     ``time``: every ``every_seconds`` since the serving version was published. ``performance``: the
     anytime-valid upper bound of accuracy on late labels is below ``below``, on at least ``minimum``
     labels. ``volume``: labelled shared rows since the training reach ``growth`` of its rows.
-    ``drift``: a feature or output of the serving version drifted in two windows in a row, each of
-    at least ``minimum`` observations.
+    ``drift``: a feature of the serving version drifted in two windows in a row, each of at least
+    ``minimum`` observations; with ``outputs`` also its labels, confidences and values (leave that
+    off where packs or the cloud answer, for they change what is answered without any drift).
     """
 
     name: str
@@ -33,6 +34,7 @@ class TriggerRule:
     below: float = 0.0
     growth: float = 0.05
     minimum: int = 500
+    outputs: bool = False
     lookback_seconds: float = 86_400.0
     cooldown_seconds: float = 3_600.0
 

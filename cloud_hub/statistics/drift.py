@@ -96,12 +96,12 @@ def jensen_shannon(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 def model_drift(
     reference: Mapping[str, Sequence[int]], observed: Mapping[str, Sequence[int]]
 ) -> list[FeatureDrift]:
-    """Every feature, the drifted ones marked: significant at :data:`FDR` over all features, and
+    """Every feature of ``reference``, the drifted ones marked: significant at :data:`FDR` over all features, and
     with an effect of at least :data:`EFFECT`. The worst come first.
 
     Source: Y. Benjamini, Y. Hochberg, "Controlling the false discovery rate", JRSS B 57, 1995.
     """
-    found = [feature_drift(name, reference[name], observed[name]) for name in observed]
+    found = [feature_drift(name, reference[name], observed[name]) for name in reference]
     found.sort(key=lambda feature: feature.p)
     limits = FDR * np.arange(1, len(found) + 1) / max(1, len(found))
     passing = [i for i, feature in enumerate(found) if feature.p <= limits[i]]

@@ -122,7 +122,8 @@ class Triggers:
         self, model: str, rule: TriggerRule, serving: VersionRecord, since: float
     ) -> Verdict:
         profile = self._registry.release(model, serving.version).profile()
-        reference = {f.name: f.counts for f in (*profile.features, *profile.outputs)}
+        watched = (*profile.features, *profile.outputs) if rule.outputs else profile.features
+        reference = {feature.name: feature.counts for feature in watched}
         rows = self._telemetry.histogram_rows(model, serving.version, since=since)
         windows = rules.pooled_windows(rows, rule.minimum)
         return rules.judge_drift(rule, reference=reference, windows=windows)
