@@ -66,11 +66,11 @@ class Answers:
             outputs[self._label] = np.asarray([self._classes[index]], dtype=object)
         return self.read(outputs, "pack")
 
-    def from_cloud(self, reply: CloudReply) -> Prediction:
-        """One prediction from the cloud model's reply."""
+    def from_cloud(self, reply: CloudReply, local: Prediction) -> Prediction:
+        """One prediction from the cloud model's reply, served instead of the ``local`` one."""
         probabilities = np.asarray(reply.probabilities, np.float32) if reply.probabilities else None
         confidence = None if probabilities is None else float(probabilities.max())
-        return Prediction(
+        served = Prediction(
             self._tag,
             0,
             reply.version,
@@ -82,3 +82,5 @@ class Answers:
             confidence,
             False,
         )
+        served._own = local.label
+        return served

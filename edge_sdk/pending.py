@@ -44,15 +44,21 @@ class Outcomes:
 
     labelled: int = 0
     correct: int = 0
+    own_labelled: int = 0
+    own_correct: int = 0
     by_source: dict[str, tuple[int, int]] = field(default_factory=dict)
     rewards: int = 0
     reward_sum: float = 0.0
     reward_squares: float = 0.0
 
-    def add_label(self, source: str, correct: bool) -> None:
+    def add_label(self, predicted: Prediction, label: Label | float) -> None:
         """Count one label."""
+        correct, source = predicted.label == label, predicted.source
         self.labelled += 1
         self.correct += correct
+        if predicted._own is not None:
+            self.own_labelled += 1
+            self.own_correct += predicted._own == label
         labelled, right = self.by_source.get(source, (0, 0))
         self.by_source[source] = (labelled + 1, right + correct)
 
@@ -121,7 +127,7 @@ class Pending:
         outcomes = self.outcomes[waiting.window]
         predicted = waiting.prediction
         if predicted.label is not None:
-            outcomes.add_label(predicted.source, predicted.label == label)
+            outcomes.add_label(predicted, label)
         elif isinstance(predicted.value, float) and not isinstance(label, str):
             outcomes.add_reward((predicted.value - label) ** 2)
 

@@ -30,6 +30,7 @@ class Prediction:
 
     __slots__ = (
         "_number",
+        "_own",
         "_tag",
         "confidence",
         "degraded",
@@ -54,6 +55,8 @@ class Prediction:
         confidence: float | None,
         degraded: bool,
     ) -> None:
+        # What the on-device model itself said; the cloud's answer may be served instead.
+        self._own = label if source == "model" else None
         self._tag = tag
         self._number = number
         self.version = version

@@ -189,4 +189,4 @@ class Serving:
             local.degraded = True
             return local
         self._breaker.succeeded()
-        return self._answers.from_cloud(reply)
+        return self._answers.from_cloud(reply, local)

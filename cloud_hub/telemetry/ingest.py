@@ -159,6 +159,8 @@ def _store_feedback(db: Connection, device: str, report: FeedbackReport) -> None
             **_window_columns(device, report.window),
             labelled=report.labelled,
             correct=report.correct,
+            own_labelled=report.own_labelled,
+            own_correct=report.own_correct,
             body=to_plain(report),
         )
     )

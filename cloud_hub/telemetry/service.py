@@ -18,7 +18,8 @@ from edge_sdk.contract.messages import LATENCY_BINS, Upload, UploadReply
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Merged counts of an arm; ``devices`` is how many reported."""
+    """Merged counts of an arm: labels of the on-device model's own answers (a cloud that steps in
+    does not hide a model that degrades); ``devices`` is how many reported."""
 
     labelled: int
     correct: int
@@ -54,8 +55,8 @@ class Telemetry:
         for row in self._rows(
             _narrow(select(feedback), feedback, model, version, experiment, arm, since)
         ):
-            labelled += row["labelled"]
-            correct += row["correct"]
+            labelled += row["own_labelled"]
+            correct += row["own_correct"]
         for row in self._rows(
             _narrow(select(reports), reports, model, version, experiment, arm, since)
         ):
@@ -92,8 +93,8 @@ class Telemetry:
         query = select(feedback).where(feedback.c.model == model, feedback.c.start >= since)
         for row in self._rows(query):
             window = found.setdefault(_window_key(row), _empty_window(row))
-            window["labelled"] += row["labelled"]
-            window["correct"] += row["correct"]
+            for name in ("labelled", "correct", "own_labelled", "own_correct"):
+                window[name] += row[name]
         ordered = sorted(found.values(), key=lambda w: (w["start"], w["version"], w["arm"]))
         return [_plain_window(window) for window in ordered]
 
@@ -182,6 +183,8 @@ def _empty_window(row: dict[str, Any]) -> dict[str, Any]:
         "degraded": 0,
         "labelled": 0,
         "correct": 0,
+        "own_labelled": 0,
+        "own_correct": 0,
         "devices": set(),
     }
 

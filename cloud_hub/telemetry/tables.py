@@ -45,6 +45,8 @@ feedback = Table(
     Column("start", Integer, nullable=False),
     Column("labelled", Integer, nullable=False),
     Column("correct", Integer, nullable=False),
+    Column("own_labelled", Integer, nullable=False),
+    Column("own_correct", Integer, nullable=False),
     Column("body", JSON, nullable=False),
     Index("feedback_by_window", "model", "version", "start"),
 )

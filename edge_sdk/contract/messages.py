@@ -94,13 +94,17 @@ class WindowReport:
 class FeedbackReport:
     """Outcomes of predictions of one window whose labels (or rewards) have come since.
 
-    Sufficient statistics: ``labelled`` and ``correct`` count labels; ``rewards``, ``reward_sum``
+    Sufficient statistics: ``labelled`` and ``correct`` count labels of what was served, the two
+    beginning with ``own`` those of the on-device model's own answer wherever it gave one, also where
+    the cloud's was served instead (so a cloud that steps in does not hide a model that degrades); ``rewards``, ``reward_sum``
     and ``reward_squares`` numeric outcomes. ``by_source`` maps a source to (labelled, correct).
     """
 
     window: Window
     labelled: int = 0
     correct: int = 0
+    own_labelled: int = 0
+    own_correct: int = 0
     by_source: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     rewards: int = 0
     reward_sum: float = 0.0
@@ -110,6 +114,7 @@ class FeedbackReport:
 
     def __post_init__(self) -> None:
         require(0 <= self.correct <= self.labelled, "correct: expected 0 to labelled")
+        require(0 <= self.own_correct <= self.own_labelled, "own_correct: expected 0 to labelled")
         require(min(self.rewards, self.unmatched) >= 0, "counts: expected at least 0")
 
 

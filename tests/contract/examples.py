@@ -128,7 +128,9 @@ REPORT = WindowReport(
     lost={"ring": 3},
     resources={"rss_mb": 61.5},
 )
-FEEDBACK = FeedbackReport(WINDOW, 20, 18, {"model": (15, 14), "pack": (5, 4)}, 2, 1.5, 1.25, 1)
+FEEDBACK = FeedbackReport(
+    WINDOW, 20, 18, 15, 14, {"model": (15, 14), "pack": (5, 4)}, 2, 1.5, 1.25, 1
+)
 SAMPLES = SampleBatch("churn", "1.0", ((41.0, "Oslo"), (None, "Łódź")), ("yes", "no"), (5, 6))
 VOTES = KeyVotes("churn", "1.0", 28_333_333, ("00" * 16, "ff" * 16))
 EVENT = UpdateEvent("churn", "activated", "1.1", 1_700_000_001, "1.0", "commit", None, "canary-3")

@@ -151,11 +151,11 @@ class Story:
         worst = drift["worst"][0]
         lines = self._answers(self.drifted_at)
         return True, (
-            f"accuracy of late labels {performance['accuracy']:.3f}, anytime-valid upper bound "
+            f"the model's own accuracy by late labels {performance['accuracy']:.3f}, anytime-valid upper bound "
             f"{performance['upper_bound']:.3f} < {performance['below']} on {performance['labelled']} "
             f"labels; {drift['drifted']} of {drift['features']} features drifted, worst "
-            f"{worst['feature']}: KS {worst['ks']}, PSI {worst['psi']}, n {worst['n']}; devices "
-            f"themselves counted {journals.accuracy(lines):.3f}"
+            f"{worst['feature']}: KS {worst['ks']}, PSI {worst['psi']}, n {worst['n']}; answers "
+            f"served (cloud included) {journals.accuracy(lines):.3f}"
         )
 
     def retrain(self) -> Outcome:
@@ -188,7 +188,7 @@ class Story:
         whole = Release.open(self._current_release(KILLED)).manifest.version
         ok = trial["status"] == "promoted" and killed is not None and whole == "1.1"
         return ok, (
-            f"canary on {figures['candidate']['devices']} of {DEVICES} devices: accuracy "
+            f"canary on {figures['candidate']['devices']} of {DEVICES} devices: own accuracy "
             f"{figures['candidate']['accuracy']:.3f} against {figures['control']['accuracy']:.3f}, "
             f"difference in {figures['accuracy_difference']} at any look; promoted; device "
             f"{KILLED} killed in phase {killed!r}, came back on a whole {whole}"
