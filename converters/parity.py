@@ -58,7 +58,7 @@ def compare(found: Feed, expected: Feed, spread: float | None = None) -> Differe
     """
     flips = _flips(found, expected)
     gap = gaps(found, expected, spread_of(expected) if spread is None else spread)
-    badness = gap + flips * (1.0 + gap.max(initial=0.0))
+    badness = np.where(flips, gap + 1.0 + gap.max(initial=0.0), gap)
     worst = np.argsort(-badness, kind="stable")[:SHOWN]
     return Difference(
         float(flips.mean()),

@@ -1,0 +1,238 @@
+"""What cannot be converted, or would be silently wrong, is refused with its reason."""
+
+from __future__ import annotations
+
+import pickle
+import re
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.cluster import KMeans
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, QuantileTransformer
+
+from converters import ConversionError, convert
+from converters.errors import ParityError, UnsupportedModel
+from edge_sdk import EdgeDevice
+from edge_sdk.errors import InputError
+from tests.converters import builders
+
+X, Y = builders.iris()
+
+
+class Homemade(ClassifierMixin, BaseEstimator):
+    """A classifier that no exporter has heard of."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
+
+
+def logistic():
+    return builders.model("voting")
+
+
+BAD_INPUT = {
+    "no rows": (lambda: (logistic(), X[:0], Y[:0]), "2-D array"),
+    "no data": (lambda: (logistic(), None, None), "2-D array"),
+    "one row that is not in a table": (lambda: (logistic(), X[0], Y[:1]), "2-D array"),
+    "rows of different lengths": (lambda: (logistic(), [[1.0], [1.0, 2.0]], None), "equal length"),
+    "too many features": (lambda: (logistic(), np.hstack([X, X]), Y), "takes 4 features, got 8"),
+    "text in an array": (lambda: (logistic(), X.astype(str), Y), "expected numbers"),
+    "a number beyond float32": (lambda: (logistic(), X * 1e300, Y), "float32 holds"),
+    "fewer labels than rows": (lambda: (logistic(), X, Y[:-1]), "expected 150 values"),
+    "one label": (lambda: (logistic(), X, 1), "one value"),
+    "an estimator that was not fitted": (lambda: (LogisticRegression(), X, Y), "not fitted"),
+    "a class": (lambda: (LogisticRegression, X, Y), "the class LogisticRegression"),
+    "no estimator": (lambda: (object(), X, Y), "fitted scikit-learn estimator"),
+    "a clusterer": (lambda: (KMeans(3, n_init=1).fit(X), X, Y), "classifier or a regressor"),
+    "several classified columns": (
+        lambda: (MultiOutputClassifier(GaussianNB()).fit(X, np.c_[Y, Y]), X, None),
+        "several target columns",
+    ),
+    "other columns than it was fitted with": (
+        lambda: (builders.model("names"), builders.measurements().rename(columns={"width": "w"}), Y),
+        r"missing \['width'\], not known to the model \['w'\]",
+    ),
+    "an empty table": (lambda: (builders.model("names"), builders.measurements().head(0), None), "at least one row"),
+    "missing text": (
+        lambda: (builders.model("text column"), builders.shop()[0].assign(city=[None] * 400), None),
+        "column 'city'",
+    ),
+    "rows that the model itself refuses": (
+        lambda: (logistic(), builders.holed_iris()[0], Y),
+        "model itself refuses",
+    ),
+    "columns of one name": (
+        lambda: (logistic(), pd.DataFrame(X, columns=list("aabc")), Y),
+        "different names",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_clear_refusal_that_leaves_nothing(case, tmp_path):
+    make, reason = BAD_INPUT[case]
+    model, rows, labels = make()
+    with pytest.raises(ConversionError, match=reason):
+        convert(model, rows, labels, name="m", out=tmp_path / "r")
+    assert list(tmp_path.iterdir()) == []
+
+
+BAD_WISH = {
+    "a name with a slash": ({"name": "a/b"}, "name"),
+    "a version of three": ({"version": "1.0.0"}, "1.0.0"),
+    "an unknown mode": ({"mode": "sometimes"}, "stateless or stateful"),
+    "a stateful version without a parent": ({"mode": "stateful"}, "parent"),
+    "an unknown variant": ({"variants": ["int3"]}, "int3"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_WISH)
+def test_a_wish_that_makes_no_sense_is_refused(case, tmp_path):
+    wish, reason = BAD_WISH[case]
+    with pytest.raises(ConversionError, match=reason):
+        convert(logistic(), X, Y, **{"name": "m", "out": tmp_path / "r"} | wish)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_never_overwritten(tmp_path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "mine").write_text("keep")
+    with pytest.raises(ConversionError, match="exists already"):
+        convert(logistic(), X, Y, name="m", out=tmp_path / "r")
+    assert (tmp_path / "r" / "mine").read_text() == "keep"
+
+
+UNSUPPORTED = {
+    "an estimator without a form": (lambda: Homemade().fit(X, Y), "Homemade"),
+    "a step without a form, by name": (
+        lambda: make_pipeline(LogOnePlus(), GaussianNB()).fit(X, Y),
+        "LogOnePlus",
+    ),
+    "a function": (
+        lambda: make_pipeline(FunctionTransformer(np.log1p), GaussianNB()).fit(X, Y),
+        "FunctionTransformer",
+    ),
+}
+
+
+class LogOnePlus(FunctionTransformer):
+    """A step of somebody's own."""
+
+    def __init__(self):
+        super().__init__(np.log1p)
+
+
+@pytest.mark.parametrize("case", UNSUPPORTED)
+def test_an_unsupported_step_is_named(case, tmp_path):
+    make, name = UNSUPPORTED[case]
+    with pytest.raises(UnsupportedModel, match=name):
+        convert(make(), X, Y, name="m", out=tmp_path / "r")
+    assert list(tmp_path.iterdir()) == []
+
+
+SILENTLY_WRONG = {
+    "missing values in a forest": lambda: (
+        RandomForestClassifier(20, random_state=0).fit(*builders.holed_iris()),
+        *builders.holed_iris(),
+    ),
+    "quantiles interpolated in float32": lambda: (
+        make_pipeline(QuantileTransformer(n_quantiles=20), LogisticRegression(max_iter=1_000)).fit(
+            X, Y
+        ),
+        X,
+        Y,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SILENTLY_WRONG)
+def test_an_export_that_answers_differently_is_refused_with_its_worst_rows(case, tmp_path):
+    model, rows, labels = SILENTLY_WRONG[case]()
+    with pytest.raises(ParityError, match=r"(?s)worst rows:.*row \d+: label: original") as refusal:
+        convert(model, rows, labels, name="m", out=tmp_path / "r")
+    assert len(str(refusal.value).splitlines()) <= 6
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forest_that_exports_wrongly_for_missing_values_refuses_them_on_the_device(tmp_path):
+    model = RandomForestClassifier(20, random_state=0).fit(*builders.holed_iris())
+    release = convert(model, X, Y, name="m", out=tmp_path / "r")
+    assert release.manifest.training["missing"].startswith("refused")
+    with EdgeDevice.offline(tmp_path / "r") as device, pytest.raises(InputError, match="nan"):
+        device.predict([np.nan, 1.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("name", ["imputer", "boosting with missing values"])
+def test_missing_values_are_allowed_where_the_export_agrees(name, tmp_path):
+    rows, labels = builders.data_of(name)
+    release = convert(builders.model(name), rows, labels, name="m", out=tmp_path / "r")
+    assert release.manifest.training["missing"] == "allowed"
+    with EdgeDevice.offline(tmp_path / "r") as device:
+        found = device.predict([None, *rows[0, 1:]]).label
+    expected = builders.model(name).predict([[np.nan, *rows[0, 1:].astype(np.float32)]])
+    assert found == expected[0]
+
+
+def test_a_model_that_refuses_missing_values_says_nothing_of_them(tmp_path):
+    release = convert(logistic(), X, Y, name="m", out=tmp_path / "r")
+    assert "missing" not in release.manifest.training
+
+
+def test_thresholds_of_boosting_between_two_float32_values_split_as_the_original_does(tmp_path):
+    low = np.float32(0.1)
+    high = np.nextafter(low, np.float32(1))
+    rows = np.repeat([[low], [high]], 100, axis=0).astype(np.float32)
+    labels = np.repeat([0, 1], 100)
+    model = HistGradientBoostingClassifier(max_iter=5, min_samples_leaf=1).fit(rows, labels)
+    convert(model, rows, labels, name="m", out=tmp_path / "r")
+    with EdgeDevice.offline(tmp_path / "r") as device:
+        assert list(device.predict_batch(rows).labels) == list(model.predict(rows))
+
+
+def test_converting_leaves_the_callers_model_as_it_was(tmp_path):
+    model = HistGradientBoostingClassifier(max_iter=3).fit(X, Y)
+    before = pickle.dumps(model)
+    convert(model, X, Y, name="m", out=tmp_path / "r")
+    assert pickle.dumps(model) == before
+
+
+def test_a_pickle_is_loaded_only_if_it_is_trusted(tmp_path):
+    path = tmp_path / "model.joblib"
+    joblib.dump(logistic(), path)
+    with pytest.raises(ConversionError, match="runs code"):
+        convert(path, X, Y, name="m", out=tmp_path / "r")
+    assert convert(path, X, Y, name="m", out=tmp_path / "r", trust=True).manifest.model == "m"
+
+
+BAD_FILES = {
+    "of no known kind": ("model.h5", b"x", "expected .onnx"),
+    "that is no pickle": ("model.pkl", b"not a pickle", "cannot be loaded"),
+    "that is no ONNX": ("model.onnx", b"\x08\xff nonsense", "valid ONNX"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_a_file_is_refused(case, tmp_path):
+    name, content, reason = BAD_FILES[case]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConversionError, match=reason):
+        convert(tmp_path / name, X, Y, name="m", out=tmp_path / "r", trust=True)
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("name", ["absent.onnx", "absent.pkl"])
+def test_a_file_that_is_not_there_is_refused_by_name(name, tmp_path):
+    with pytest.raises(ConversionError, match=re.escape(name)):
+        convert(tmp_path / name, X, Y, name="m", out=tmp_path / "r")

@@ -1,0 +1,137 @@
+"""Smaller files of the same model: built right, judged, chosen only where they pay."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from onnx import numpy_helper
+
+from converters import Tolerances, convert
+from converters.certify import choose, judge
+from converters.parity import Difference
+from converters.variants import LARGEST_INT7, LARGEST_INT8, int8_dynamic, int8_storage, quantize
+from edge_sdk.contract.certificate import VariantResult
+from tests.converters import builders
+
+
+@pytest.fixture(scope="module")
+def mlp(tmp_path_factory):
+    X, y = builders.data_of("scaler and MLP")
+    out = tmp_path_factory.mktemp("mlp") / "r"
+    return convert(builders.model("scaler and MLP"), X, y, name="m", out=out)
+
+
+@pytest.fixture(scope="module")
+def proto(tmp_path_factory):
+    X, y = builders.data_of("scaler and MLP")
+    out = tmp_path_factory.mktemp("plain") / "r"
+    model = builders.model("scaler and MLP")
+    release = convert(model, X, y, name="m", out=out, variants=["float32"])
+    return onnx.load(release.model_path)
+
+
+def by_name(release):
+    return {result.name: result for result in release.certificate().variants}
+
+
+def test_int8_storage_has_under_a_third_of_the_bytes_and_no_label_flips(mlp):
+    results = by_name(mlp)
+    assert results["int8-storage"].bytes < results["float32"].bytes / 3
+    assert results["int8-storage"].label_flips == 0
+    assert results["int8-storage"].accepted
+
+
+def test_the_chosen_variant_is_the_file_that_was_written(mlp):
+    certificate = mlp.certificate()
+    result = by_name(mlp)[certificate.chosen]
+    assert mlp.manifest.variant == certificate.chosen
+    assert mlp.model_path.stat().st_size == result.bytes
+    assert mlp.manifest.metrics["max_difference"] == result.max_difference
+
+
+def test_a_variant_out_of_tolerance_is_not_chosen_and_the_certificate_says_why(tmp_path):
+    X, y = builders.data_of("scaler and MLP")
+    strict = Tolerances(probability=1e-6)
+    model = builders.model("scaler and MLP")
+    release = convert(model, X, y, name="m", out=tmp_path / "r", tolerances=strict)
+    assert release.manifest.variant == "float32"
+    assert "allowed 1e-06" in by_name(release)["int8-storage"].reason
+
+
+def test_models_without_large_matrices_have_float32_alone(tmp_path):
+    X, y = builders.data_of("forest")
+    release = convert(builders.model("forest"), X, y, name="m", out=tmp_path / "r")
+    assert list(by_name(release)) == ["float32"]
+
+
+@pytest.mark.parametrize("make", [int8_storage, int8_dynamic])
+def test_a_variant_is_a_valid_model_and_leaves_its_source_alone(proto, make):
+    before = proto.SerializeToString(deterministic=True)
+    onnx.checker.check_model(make(proto), full_check=True)
+    assert proto.SerializeToString(deterministic=True) == before
+
+
+def test_integer_products_keep_seven_bits_so_that_no_cpu_overflows(proto):
+    weights = [
+        numpy_helper.to_array(tensor)
+        for tensor in int8_dynamic(proto).graph.initializer
+        if tensor.name.endswith("_int8")
+    ]
+    assert weights
+    assert max(int(np.abs(w.astype(int)).max()) for w in weights) == LARGEST_INT7
+    assert 2 * 255 * LARGEST_INT7 < 1 << 15
+
+
+finite = st.floats(-1e3, 1e3, width=32)
+matrices = arrays.arrays(np.float32, arrays.array_shapes(min_dims=2, max_dims=2), elements=finite)
+
+
+@given(matrices, st.sampled_from([LARGEST_INT7, LARGEST_INT8]))
+def test_quantized_weights_are_within_half_a_step_of_what_they_were(weights, largest):
+    quantized, scale = quantize(weights, largest)
+    assert quantized.dtype == np.int8
+    assert np.abs(quantized.astype(int)).max() <= largest
+    error = np.abs(quantized * scale.astype(np.float64) - weights)
+    assert (error <= scale * 0.5001 + 1e-30).all()
+
+
+def result(name, size, row_us=10.0, accepted=True):
+    return VariantResult(name, size, size, 0.0, 0.0, 0.0, 1.0, row_us, 1.0, 1.0, accepted)
+
+
+CHOICES = {
+    "the smallest that is accepted": ([("a", 50, 10, True), ("b", 40, 10, True)], "b"),
+    "not one out of tolerance": ([("a", 50, 10, True), ("b", 40, 10, False)], "a"),
+    "not one slower by more than a tenth": ([("a", 50, 11, True), ("b", 40, 11.1, True)], "a"),
+    "not one of nearly the same size": ([("a", 95, 5, True)], "float32"),
+    "float32 where nothing else is left": ([], "float32"),
+}
+
+
+@pytest.mark.parametrize("case", CHOICES)
+def test_the_choice_is(case):
+    others, expected = CHOICES[case]
+    results = {"float32": result("float32", 100)}
+    results |= {name: result(name, *rest) for name, *rest in others}
+    assert choose(results) == expected
+
+
+JUDGEMENTS = {
+    "within every tolerance": (Difference(0.001, 0.1, 0.0, ()), 0.9, 0.9, ""),
+    "too many flips": (Difference(0.01, 0.0, 0.0, ()), None, None, "1.00% label flips"),
+    "a large difference": (Difference(0.0, 0.5, 0.0, ()), None, None, "differs by 0.5"),
+    "a lower score": (Difference(0.0, 0.0, 0.0, ()), 0.8, 0.9, "score drops by 0.1"),
+    "a higher score": (Difference(0.0, 0.0, 0.0, ()), 0.9, 0.8, ""),
+}
+
+
+@pytest.mark.parametrize("case", JUDGEMENTS)
+def test_a_variant_is_judged(case):
+    difference, score, original, reason = JUDGEMENTS[case]
+    judged = judge(difference, score, original, Tolerances())
+    assert judged.startswith(reason)
+    assert bool(judged) == bool(reason)
