@@ -132,6 +132,9 @@ def _profile(manifest: Manifest, X: Any, answers: Feed, rows: int) -> ReferenceP
 
 
 def _feed(schema: InputSchema, X: Any) -> Feed:
+    if not hasattr(X, "__len__"):
+        names = [spec.name for spec in schema.signature.inputs]
+        raise ConversionError(f"X: expected samples of the inputs {names}, got {type(X).__name__}")
     if schema.columns:
         return schema.batch(X)
     if isinstance(X, list) and X and isinstance(X[0], Mapping):

@@ -28,4 +28,6 @@ def certificate_table(release: Release) -> str:
             f"\ncascade: below {cascade.threshold} ask the cloud; certified disagreement at most "
             f"{cascade.bound} for {cascade.coverage:.1%} of rows"
         )
+    elif "cascade" in manifest.training:
+        lines.append(f"\ncascade: {manifest.training['cascade']}")
     return "\n".join(lines)

@@ -6,6 +6,7 @@ Invariants:
   :class:`ContractError` naming the path (``plan.experiment.arms[0].name``), what was expected
   and what came. Nothing is coerced, but an integer is accepted where a float is declared.
 * Fields that the dataclass does not know are ignored: a newer peer may send more.
+* ``None`` and a field that is left out are the same, in both directions.
 * ``encode`` is deterministic: sorted keys, no white space, no NaN or infinity.
 * Meaning (ranges, sums, cross-field rules) is checked by each class in ``__post_init__`` with
   :func:`require`; the path is added here.
@@ -115,12 +116,19 @@ def _parse_dataclass(cls: Any, plain: Any, path: str) -> Any:
     for name, annotation, needed in _fields(cls):
         if name in plain:
             arguments[name] = _parse(annotation, plain[name], f"{path}.{name}")
+        elif needed and _optional(annotation):
+            arguments[name] = None
         elif needed:
             raise ContractError(f"{path}.{name}: expected a value, but the field is missing")
     try:
         return cls(**arguments)
     except ContractError as error:
         raise ContractError(f"{path}: {error}") from error
+
+
+def _optional(annotation: Any) -> bool:
+    """Whether ``None`` is allowed; ``encode`` leaves such a field out."""
+    return types.NoneType in typing.get_args(annotation)
 
 
 @functools.cache

@@ -123,3 +123,15 @@ def test_a_plan_damaged_anywhere_is_a_plan_or_a_contract_error(
     except ContractError:
         return
     assert decode(Plan, encode(read), limit=LIMIT) == read
+
+
+@dataclass(frozen=True)
+class Reading:
+    score: float | None
+    name: str
+
+
+def test_none_comes_back_from_the_field_that_is_left_out_for_it() -> None:
+    raw = encode(Reading(None, "a"))
+    assert raw == b'{"name":"a"}'
+    assert decode(Reading, raw, limit=LIMIT) == Reading(None, "a")

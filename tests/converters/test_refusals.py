@@ -25,6 +25,7 @@ from edge_sdk.errors import InputError
 from tests.converters import builders
 
 X, Y = builders.iris()
+NAMED, SHOP = builders.measurements(), builders.shop()[0]
 
 
 class Homemade(ClassifierMixin, BaseEstimator):
@@ -61,12 +62,15 @@ BAD_INPUT = {
         "several target columns",
     ),
     "other columns than it was fitted with": (
-        lambda: (builders.model("names"), builders.measurements().rename(columns={"width": "w"}), Y),
+        lambda: (builders.model("names"), NAMED.rename(columns={"width": "w"}), Y),
         r"missing \['width'\], not known to the model \['w'\]",
     ),
-    "an empty table": (lambda: (builders.model("names"), builders.measurements().head(0), None), "at least one row"),
+    "an empty table": (
+        lambda: (builders.model("names"), NAMED.head(0), None),
+        "at least one row",
+    ),
     "missing text": (
-        lambda: (builders.model("text column"), builders.shop()[0].assign(city=[None] * 400), None),
+        lambda: (builders.model("text column"), SHOP.assign(city=[None] * len(SHOP)), None),
         "column 'city'",
     ),
     "rows that the model itself refuses": (
@@ -77,7 +81,7 @@ BAD_INPUT = {
         lambda: (logistic(), pd.DataFrame(X, columns=list("aabc")), Y),
         "different names",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD_INPUT)

@@ -1,0 +1,211 @@
+"""edge-convert: exit codes, what goes where, and verification with the device's runtime alone."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+
+from converters import convert
+from converters.cli import main
+from edge_sdk.contract.manifest import CERTIFICATE, GOLDEN, MANIFEST, MODEL, PROFILE, Budget
+from edge_sdk.release import Release
+from tests.converters import builders
+from tests.edge.builders import onnx_bytes, rows
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    X, y = builders.data_of("voting")
+    out = tmp_path_factory.mktemp("cli") / "r"
+    return convert(builders.model("voting"), X, y, name="iris", out=out)
+
+
+@pytest.fixture
+def files(tmp_path):
+    X, y = builders.iris()
+    joblib.dump(builders.model("voting"), tmp_path / "iris.joblib")
+    np.savez(tmp_path / "held.npz", X=X, y=y)
+    (tmp_path / "m.onnx").write_bytes(onnx_bytes(0))
+    np.savez(tmp_path / "rows.npz", X=rows(20))
+    table = builders.measurements().assign(kind=y)
+    table.to_csv(tmp_path / "held.csv", index=False)
+    return tmp_path
+
+
+def arguments(files, model="iris.joblib", data="held.npz"):
+    return [str(files / model), "--data", str(files / data), "--name", "m", "--out"]
+
+
+def test_convert_prints_the_table_on_stdout_and_progress_on_stderr(files, capsys):
+    out = str(files / "r")
+    assert main([*arguments(files), out, "--trust"]) == 0
+    shown = capsys.readouterr()
+    assert "| float32 |" in shown.out
+    assert "exporting" in shown.err
+    assert Release.open(out).manifest.model == "m"
+
+
+def test_convert_says_nothing_but_its_steps(tmp_path, capfd):
+    X, y = builders.data_of("scaler and MLP")
+    joblib.dump(builders.model("scaler and MLP"), tmp_path / "m.joblib")
+    np.savez(tmp_path / "d.npz", X=X, y=y)
+    out = str(tmp_path / "r")
+    assert main([*arguments(tmp_path, "m.joblib", "d.npz"), out, "--trust"]) == 0
+    lines = capfd.readouterr().err.splitlines()
+    steps = ("exporting", "built ", "comparing ", "measuring ", "chose ", "writing ")
+    assert [line for line in lines if not line.startswith(steps)] == []
+
+
+def test_the_word_convert_may_be_left_out_or_said(files):
+    assert main(["convert", *arguments(files, "m.onnx", "rows.npz"), str(files / "a")]) == 0
+    assert main([*arguments(files, "m.onnx", "rows.npz"), str(files / "b")]) == 0
+
+
+def test_options_reach_the_manifest(files):
+    options = ["--version", "1.1", "--parent", "1.0", "--licence", "MIT", "--p99-ms", "50"]
+    out = files / "r"
+    model = arguments(files, "m.onnx", "rows.npz")
+    assert main([*model, str(out), *options, "--variants", "float32"]) == 0
+    manifest = Release.open(out).manifest
+    assert (manifest.version, manifest.licence) == ("1.1", "MIT")
+    assert (manifest.lineage.parent, manifest.lineage.mode) == ("1.0", "stateful")
+    assert manifest.budget == Budget(p99_ms=50.0)
+
+
+def test_a_cascade_is_calibrated_against_a_release(files, release, capsys):
+    against = ["--calibrate-against", str(release.folder)]
+    assert main([*arguments(files), str(files / "r"), "--trust", *against]) == 0
+    training = Release.open(files / "r").manifest.training
+    assert "cascade" in training  # 150 rows certify nothing
+    assert "not useful" in capsys.readouterr().out
+
+
+def test_a_column_of_a_table_holds_the_labels(files, capsys):
+    joblib.dump(builders.model("names"), files / "named.joblib")
+    model = arguments(files, "named.joblib", "held.csv")
+    assert main([*model, str(files / "r"), "--trust", "--target", "kind"]) == 0
+    assert "score" in Release.open(files / "r").manifest.metrics
+
+
+REFUSED = {
+    "a pickle that is not trusted": (["iris.joblib", "held.npz"], [], "--trust"),
+    "a model that is not there": (["none.onnx", "held.npz"], [], "no such file"),
+    "data that are not there": (["m.onnx", "none.npz"], [], "none.npz"),
+    "data that are no archive": (["m.onnx", "m.onnx"], [], "expected an .npz"),
+    "a column that is not in the table": (["m.onnx", "held.csv"], ["--target", "z"], "'z'"),
+    "an unknown variant": (["iris.joblib", "held.npz"], ["--trust", "--variants", "x"], "'x'"),
+    "a cloud model that is not there": (
+        ["iris.joblib", "held.npz"],
+        ["--trust", "--calibrate-against", "nowhere"],
+        "nowhere",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refusal_is_exit_code_1_and_one_sentence(case, files, capsys):
+    names, options, reason = REFUSED[case]
+    assert main([*arguments(files, *names), str(files / "r"), *options]) == 1
+    shown = capsys.readouterr()
+    last = shown.err.strip().splitlines()[-1]
+    assert last.startswith("edge-convert: ")
+    assert reason in last
+    assert not (files / "r").exists()
+
+
+def test_a_model_out_of_parity_is_refused_with_its_worst_rows(tmp_path, capsys):
+    from sklearn.ensemble import RandomForestClassifier
+
+    X, y = builders.holed_iris()
+    joblib.dump(RandomForestClassifier(10, random_state=0).fit(X, y), tmp_path / "f.pkl")
+    np.savez(tmp_path / "d.npz", X=X, y=y)
+    assert main([*arguments(tmp_path, "f.pkl", "d.npz"), str(tmp_path / "r"), "--trust"]) == 1
+    assert "worst rows" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [[], ["verify"], ["model.onnx"], ["--nonsense"]])
+def test_wrong_usage_is_exit_code_2(argv, capsys):
+    assert main(argv) == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_help_is_exit_code_0(capsys):
+    assert main(["--help"]) == 0
+    assert "verify" in capsys.readouterr().out
+
+
+def test_verify_agrees_with_a_whole_release(release, capsys):
+    assert main(["verify", str(release.folder), "--digest", release.digest]) == 0
+    assert release.digest in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [MODEL, PROFILE, GOLDEN, CERTIFICATE])
+def test_verify_finds_a_flipped_bit_in(name, release, tmp_path, capsys):
+    folder = shutil.copytree(release.folder, tmp_path / "r")
+    raw = bytearray((folder / name).read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (folder / name).write_bytes(raw)
+    assert main(["verify", str(folder)]) == 1
+    assert f"{name}: expected SHA-256" in capsys.readouterr().err
+
+
+def test_verify_finds_a_flipped_bit_anywhere_in_the_manifest_by_its_digest(release, tmp_path):
+    folder = shutil.copytree(release.folder, tmp_path / "r")
+    raw = (folder / MANIFEST).read_bytes()
+    for place in range(0, len(raw), max(1, len(raw) // 40)):
+        flipped = bytearray(raw)
+        flipped[place] ^= 1
+        (folder / MANIFEST).write_bytes(flipped)
+        assert main(["verify", str(folder), "--digest", release.digest]) == 1
+
+
+@pytest.mark.parametrize("name", [MANIFEST, MODEL, PROFILE, GOLDEN, CERTIFICATE])
+def test_verify_finds_that_a_file_is_missing(name, release, tmp_path, capsys):
+    folder = shutil.copytree(release.folder, tmp_path / "r")
+    (folder / name).unlink()
+    assert main(["verify", str(folder)]) == 1
+    assert name in capsys.readouterr().err
+
+
+def test_show_prints_the_certificate(release, capsys):
+    assert main(["show", str(release.folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "iris 1.0 (classification), 150 check rows, chosen: float32" in shown
+
+
+DEVICE_ONLY = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"onnx", "sklearn", "skl2onnx", "scipy", "pandas", "joblib"}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Absent())
+from converters.cli import main
+sys.exit(main(["verify", sys.argv[1]]) or main(["show", sys.argv[1]]))
+"""
+
+
+def test_verify_and_show_need_only_the_devices_packages(release):
+    command = [sys.executable, "-c", DEVICE_ONLY, str(release.folder)]
+    subprocess.run(command, cwd=Path(__file__).parents[2], check=True, capture_output=True)
+
+
+LIGHT = """
+import sys, converters, converters.cli
+try:
+    converters.cli.main(["--help"])
+finally:
+    heavy = {"onnx", "onnxruntime", "sklearn", "skl2onnx", "scipy", "numpy"} & set(sys.modules)
+    assert not heavy, heavy
+"""
+
+
+def test_importing_the_package_and_its_help_load_nothing_heavy():
+    command = [sys.executable, "-c", LIGHT]
+    subprocess.run(command, cwd=Path(__file__).parents[2], check=True, capture_output=True)

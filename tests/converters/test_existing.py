@@ -1,0 +1,174 @@
+"""ONNX files that somebody else exported become releases with their own signature."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from converters import ConversionError, convert
+from edge_sdk import EdgeDevice
+from edge_sdk.probe import probe
+from tests.converters import builders
+from tests.edge.builders import onnx_bytes
+from tests.edge.builders import rows as linear_rows
+
+
+@pytest.fixture
+def linear(tmp_path):
+    """Features [N, 4] to ``label`` and ``probabilities`` [N, 3]."""
+    path = tmp_path / "linear.onnx"
+    path.write_bytes(onnx_bytes(0))
+    return path
+
+
+def saved(tmp_path, nodes, inputs, outputs, initializers=(), opsets=(("", 18),)):
+    graph = helper.make_graph(nodes, "g", inputs, outputs, list(initializers))
+    made = [helper.make_opsetid(*opset) for opset in opsets]
+    onnx.save(helper.make_model(graph, opset_imports=made, ir_version=10), tmp_path / "m.onnx")
+    return tmp_path / "m.onnx"
+
+
+def floats(name, shape):
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+@pytest.fixture
+def two_inputs(tmp_path):
+    """``sum`` [N, 2] = ``a`` [N, 2] + ``b`` [N, 1]."""
+    return saved(
+        tmp_path,
+        [helper.make_node("Add", ["a", "b"], ["sum"])],
+        [floats("a", [None, 2]), floats("b", [None, 1])],
+        [floats("sum", [None, 2])],
+    )
+
+
+def test_with_classes_a_file_answers_with_labels_and_probabilities(linear, tmp_path):
+    x = linear_rows(50)
+    release = convert(linear, x, name="m", out=tmp_path / "r", classes=[0, 1, 2])
+    assert release.manifest.task == "classification"
+    assert [o.name for o in release.profile().outputs] == ["label", "confidence"]
+    with EdgeDevice.offline(tmp_path / "r") as device:
+        p = device.predict(x[0])
+    assert p.label == int(np.argmax(p.probabilities))
+    assert len(p.probabilities) == 3
+
+
+def test_labels_certify_a_score(linear, tmp_path):
+    x = linear_rows(50)
+    first = convert(linear, x, name="m", out=tmp_path / "a", classes=[0, 1, 2])
+    with EdgeDevice.offline(first.folder) as device:
+        labels = np.asarray(device.predict_batch(x).labels)
+    labels[0] = (labels[0] + 1) % 3
+    second = convert(linear, x, labels, name="m", out=tmp_path / "b", classes=[0, 1, 2])
+    assert second.manifest.metrics["score"] == pytest.approx(0.98)
+    assert second.certificate().original_score == pytest.approx(0.98)
+
+
+def test_labels_of_another_length_are_refused(linear, tmp_path):
+    with pytest.raises(ConversionError, match="expected 50 values, got 3"):
+        convert(linear, linear_rows(50), [0, 1, 2], name="m", out=tmp_path / "r", classes=[0, 1, 2])
+    assert not (tmp_path / "r").exists()
+
+
+def test_without_classes_outputs_come_by_name(linear, tmp_path):
+    x = linear_rows(50)
+    convert(linear, x, name="m", out=tmp_path / "r")
+    with EdgeDevice.offline(tmp_path / "r") as device:
+        p = device.predict(x[0])
+    assert set(p.outputs) == {"label", "probabilities"}
+
+
+def test_a_dataframe_gives_the_features_their_names(linear, tmp_path):
+    frame = pd.DataFrame(linear_rows(50), columns=["n", "e", "s", "w"])
+    release = convert(linear, frame, name="m", out=tmp_path / "r")
+    assert [c.name for c in release.manifest.signature.columns] == ["n", "e", "s", "w"]
+    assert [f.name for f in release.profile().features] == ["n", "e", "s", "w"]
+
+
+def test_feeds_are_samples_for_files_of_several_inputs(two_inputs, tmp_path):
+    feeds = [{"a": np.full((1, 2), i), "b": np.ones((1, 1))} for i in range(40)]
+    release = convert(two_inputs, feeds, name="m", out=tmp_path / "r")
+    assert release.certificate().rows == 40
+    assert probe(release).golden_rows == 32
+    with EdgeDevice.offline(tmp_path / "r") as device:
+        p = device.predict({"a": np.array([[1.0, 2.0]]), "b": np.array([[3.0]])})
+    np.testing.assert_array_equal(p.outputs["sum"].reshape(-1), [4.0, 5.0])
+
+
+def test_a_fixed_batch_axis_is_kept(tmp_path):
+    path = saved(
+        tmp_path,
+        [helper.make_node("Neg", ["x"], ["y"])],
+        [floats("x", [1, 3, 3])],
+        [floats("y", [1, 3, 3])],
+    )
+    feeds = [{"x": np.full((1, 3, 3), i)} for i in range(3)]
+    assert probe(convert(path, feeds, name="m", out=tmp_path / "r")).golden_rows == 1
+
+
+def test_doubled_opset_imports_and_the_producers_words_are_cleaned(tmp_path):
+    node = helper.make_node("Neg", ["x"], ["y"])
+    node.doc_string = "private remark"
+    path = saved(
+        tmp_path,
+        [node],
+        [floats("x", [None, 2])],
+        [floats("y", [None, 2])],
+        opsets=[("", 18), ("", 18)],
+    )
+    release = convert(path, np.ones((4, 2)), name="m", out=tmp_path / "r")
+    cleaned = onnx.load(release.model_path)
+    assert [entry.domain for entry in cleaned.opset_import] == [""]
+    assert b"private remark" not in release.model_path.read_bytes()
+
+
+def test_an_initializer_that_is_also_an_input_is_not_asked_of_the_app(tmp_path):
+    path = saved(
+        tmp_path,
+        [helper.make_node("Mul", ["x", "w"], ["y"])],
+        [floats("x", [None, 2]), floats("w", [2])],
+        [floats("y", [None, 2])],
+        [numpy_helper.from_array(np.ones(2, np.float32), "w")],
+    )
+    release = convert(path, np.ones((4, 2)), name="m", out=tmp_path / "r")
+    assert [spec.name for spec in release.manifest.signature.inputs] == ["x"]
+
+
+BAD_SAMPLES = {
+    "rows of another width": (np.ones((3, 5)), "4"),
+    "no rows": (np.ones((0, 4)), "at least one row"),
+    "infinity": (np.full((3, 4), np.inf), "finite"),
+    "text": (np.full((3, 4), "a"), "float32"),
+    "a feed of another name": ([{"Z": np.ones((1, 4))}], "X"),
+    "no feeds": ([], "X"),
+    "nothing": (None, "X"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SAMPLES)
+def test_samples_that_do_not_fit_are_refused(case, linear, tmp_path):
+    samples, reason = BAD_SAMPLES[case]
+    with pytest.raises(ConversionError, match=reason):
+        convert(linear, samples, name="m", out=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_file_with_a_zipmap_is_refused_with_what_to_do(tmp_path):
+    from skl2onnx import to_onnx
+
+    X, _ = builders.iris()
+    proto = to_onnx(builders.model("histogram boosting"), X[:1].astype(np.float32))
+    (tmp_path / "z.onnx").write_bytes(proto.SerializeToString())
+    with pytest.raises(ConversionError, match="ZipMap"):
+        convert(tmp_path / "z.onnx", X, name="m", out=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_cascade_is_not_calibrated_for_a_file(linear, tmp_path):
+    release = convert(linear, linear_rows(5), name="m", out=tmp_path / "r")
+    with pytest.raises(ConversionError, match="calibrate_against"):
+        convert(linear, linear_rows(5), name="m", out=tmp_path / "s", calibrate_against=release)
