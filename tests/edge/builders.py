@@ -100,8 +100,9 @@ def make_release(
     budget: Budget = Budget(),
     argmax: bool = True,
     golden_seed: int | None = None,
+    padding: int = 0,
 ) -> Release:
-    """Write a release; its answers depend on ``seed`` alone."""
+    """Write a release; its answers depend on ``seed`` alone. ``padding`` makes it larger."""
     x = rows(16, seed=3)
     p = softmax(x, seed if golden_seed is None else golden_seed)
     golden = Golden(
@@ -130,6 +131,6 @@ def make_release(
         MODEL: onnx_bytes(seed, defect=defect),
         PROFILE: profile().to_json(),
         GOLDEN: golden.to_bytes(),
-        CERTIFICATE: Certificate("float32", (), 16).to_json(),
+        CERTIFICATE: Certificate("float32", (), 16, repeat="x" * padding).to_json(),
     }
     return write_release(folder / f"{model}-{version}-{seed}", manifest, files)

@@ -1,0 +1,46 @@
+"""Fixtures that several packages' tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_sdk.release import Release
+from tests.edge.builders import make_release
+from tests.servers import HubProcess, Proxy, running_hub
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    """One real hub for a whole test process; tests keep apart by model name."""
+    with running_hub(tmp_path_factory.mktemp("hub")) as hub:
+        yield hub
+
+
+@pytest.fixture
+def proxy(hub: HubProcess) -> Iterator[Proxy]:
+    """A way to the hub that can be made to misbehave."""
+    proxy = Proxy(hub.url)
+    yield proxy
+    proxy.close()
+
+
+Publish = Callable[..., Release]
+
+
+@pytest.fixture
+def publish(hub: HubProcess, tmp_path: Path) -> Publish:
+    """Publish a small release; ``promote=True`` lets it serve."""
+
+    def make(
+        model: str, version: str = "1.0", *, promote: bool = True, **options: object
+    ) -> Release:
+        release = make_release(tmp_path / "made", model, version, **options)  # type: ignore[arg-type]
+        hub.admin.publish(release.folder, hub.key, override="test")
+        if promote:
+            hub.admin.post(f"models/{model}/promote", version=version)
+        return release
+
+    return make

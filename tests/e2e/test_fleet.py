@@ -1,0 +1,230 @@
+"""A device and a real hub process: the whole conversation, and what goes wrong in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cloud_hub.errors import HubFault
+from edge_sdk import EdgeDevice, EdgeError
+from edge_sdk.config import DeviceConfig
+from tests.conftest import Publish
+from tests.edge.builders import make_release, rows, softmax
+from tests.servers import HubProcess, Proxy, running_hub
+
+QUICK = DeviceConfig(request_seconds=5.0)
+POLICY = b"[reporting]\nwindow_seconds = 1\nminimum_observations = 10\n"
+
+
+def open_device(
+    state: Path, hub: HubProcess, model: str, *, url: str | None = None, **more: Any
+) -> EdgeDevice:
+    options = {"config": QUICK, "background": False} | more
+    return EdgeDevice(state, hub=url or hub.url, token=hub.token(model), model=model, **options)
+
+
+def wait(reached: Callable[[], Any], seconds: float = 20) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := reached():
+            return found
+        time.sleep(0.1)
+    raise TimeoutError
+
+
+def test_a_new_device_enrols_updates_and_answers_as_its_release_says(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("fresh")
+    with open_device(tmp_path / "d", hub, "fresh") as device:
+        x = rows(20)
+        answered = np.stack([device.predict(row).probabilities for row in x])
+        assert np.allclose(answered, softmax(x, 0), atol=1e-6)
+        assert device.status()["version"] == "1.0"
+
+
+def test_a_new_plan_moves_a_running_device_and_old_predictions_still_take_labels(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("moving")
+    with open_device(tmp_path / "d", hub, "moving") as device:
+        before = device.predict(rows(1)[0])
+        publish("moving", "1.1", seed=5)
+        assert device.sync().update == "activated"
+        after = device.predict(rows(1)[0])
+        assert (before.version, after.version) == ("1.0", "1.1")
+        device.feedback(before.id, label=1)
+
+
+def test_what_a_device_did_is_counted_exactly_once_at_the_hub(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    hub.admin.put("models/counted/policy", POLICY)
+    publish("counted")
+    with open_device(tmp_path / "d", hub, "counted") as device:
+        name = device.status()["device"]
+        for row in rows(50):
+            prediction = device.predict(row)
+            device.feedback(prediction.id, label=prediction.label)
+        device.predict_batch(rows(30))
+        with pytest.raises(EdgeError):
+            device.predict([1.0])
+    told = hub.admin.get("models/counted/telemetry")
+    assert told["devices"][name] == 80
+    windows = told["windows"]
+    assert sum(w["labelled"] for w in windows) == sum(w["correct"] for w in windows) == 50
+    assert sum(w["errors"].get("shape", 0) for w in windows) == 1
+
+
+def test_a_restarted_device_serves_without_its_hub(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("alone")
+    open_device(tmp_path / "d", hub, "alone").close()
+    nowhere = "http://127.0.0.1:9"
+    with EdgeDevice(tmp_path / "d", hub=nowhere, config=QUICK, background=False) as device:
+        assert device.predict(rows(1)[0]).version == "1.0"
+        assert set(device.sync().errors) == {"plan", "checkin"}
+
+
+@pytest.mark.parametrize("fault", ["error", "garbage", "cut", "flip", "away"])
+def test_a_device_keeps_what_it_serves_while_the_hub_misbehaves_and_goes_on_afterwards(
+    hub: HubProcess, proxy: Proxy, publish: Publish, tmp_path: Path, fault: str
+) -> None:
+    model = f"faulty-{fault}"
+    publish(model)
+    with open_device(tmp_path / "d", hub, model, url=proxy.url) as device:
+        publish(model, "1.1", seed=3)
+        proxy.fault = fault
+        assert device.sync().errors
+        assert device.predict(rows(1)[0]).version == "1.0"
+        proxy.fault = "none"
+        publish(model, "1.2", seed=4)
+        assert device.sync().errors == {}
+        assert device.predict(rows(1)[0]).version == "1.2"
+
+
+def test_an_interrupted_download_is_resumed_and_not_begun_again(
+    hub: HubProcess, proxy: Proxy, publish: Publish, tmp_path: Path
+) -> None:
+    publish("resumed")
+    with open_device(tmp_path / "d", hub, "resumed", url=proxy.url) as device:
+        publish("resumed", "1.1", seed=8, padding=400_000)
+        proxy.fault, proxy.only = "cut", "certificate.json"
+        assert "update" in device.sync().errors
+        (part,) = (tmp_path / "d").glob("releases/.*/certificate.json.part")
+        assert 0 < part.stat().st_size < 400_000
+        proxy.fault = "none"
+        assert device.sync().update == "activated"
+        assert 206 in proxy.statuses
+
+
+def test_a_release_that_fails_its_golden_vectors_here_is_never_served(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("golden")
+    with open_device(tmp_path / "d", hub, "golden") as device:
+        publish("golden", "1.1", seed=2, golden_seed=1)
+        result = device.sync()
+        assert "golden vectors" in result.errors["update"]
+        assert device.predict(rows(1)[0]).version == "1.0"
+        assert device.sync().update == "known_bad"  # it is not tried again under this plan
+    events = hub.admin.get("models/golden/telemetry")["events"]
+    assert [(e["outcome"], e["version"]) for e in events] == [
+        ("activated", "1.0"),
+        ("failed", "1.1"),
+    ]
+
+
+def test_a_model_that_fails_in_service_is_taken_back_by_the_device_itself(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("failing")
+    with open_device(tmp_path / "d", hub, "failing", background=True) as device:
+        publish("failing", "1.1", seed=6)
+        device.sync()
+        assert device.predict(rows(1)[0]).version == "1.1"
+        serving = device._serving
+        assert serving is not None
+        serving.errors = QUICK.trial_errors  # what failing calls count up to
+        wait(lambda: device.predict(rows(1)[0]).version == "1.0")
+
+
+def test_two_processes_cannot_share_a_state_folder(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("shared")
+    with (
+        open_device(tmp_path / "d", hub, "shared"),
+        pytest.raises(EdgeError, match="another process uses this state folder"),
+    ):
+        open_device(tmp_path / "d", hub, "shared")
+
+
+def test_a_state_folder_belongs_to_one_model(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("mine")
+    open_device(tmp_path / "d", hub, "mine").close()
+    with pytest.raises(EdgeError, match="belongs to a device of model 'mine'"):
+        open_device(tmp_path / "d", hub, "other")
+
+
+def test_a_wrong_enrolment_token_is_refused_with_the_reason(
+    hub: HubProcess, tmp_path: Path
+) -> None:
+    with pytest.raises(EdgeError, match="enrolment token: unknown, used up, expired"):
+        EdgeDevice(tmp_path / "d", hub=hub.url, token="guess", model="mine", background=False)
+
+
+def test_a_hub_that_is_killed_loses_nothing_and_comes_back(tmp_path: Path) -> None:
+    with running_hub(tmp_path) as hub:
+        release = make_release(tmp_path / "made", "killed")
+        hub.admin.put("models/killed/policy", POLICY)
+        hub.admin.publish(release.folder, hub.key)
+        hub.admin.post("models/killed/promote", version="1.0")
+        with open_device(tmp_path / "d", hub, "killed") as device:
+            name = device.status()["device"]
+            for row in rows(20):
+                device.predict(row)
+            hub.kill()
+            for row in rows(20):
+                device.predict(row)
+            assert device.sync().errors
+            hub.start()
+            time.sleep(1.1)
+            assert device.sync().errors == {}
+        assert hub.admin.get("models/killed/telemetry")["devices"][name] == 40
+
+
+def test_a_canary_by_hand_reaches_its_share_and_a_rollback_takes_it_back(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    model = "tried"
+    hub.admin.put(f"models/{model}/policy", POLICY + b"[canary]\nsteps = [0.5, 1.0]\n")
+    publish(model)
+    devices = [open_device(tmp_path / f"d{i}", hub, model) for i in range(4)]
+    try:
+        publish(model, "1.1", seed=9, promote=False)
+        hub.admin.post(f"models/{model}/canary", version="1.1")
+        with pytest.raises(HubFault, match="runs; end it first"):
+            hub.admin.post(f"models/{model}/canary", version="1.1")
+        for device in devices:
+            device.sync()
+        versions = {device.status()["version"] for device in devices}
+        assert versions == {"1.0", "1.1"}
+        hub.admin.post(f"models/{model}/rollback", reason="enough")
+        for device in devices:
+            device.sync()
+        assert {device.status()["version"] for device in devices} == {"1.0"}
+        assert {device.status()["experiment"] for device in devices} == {None}
+        trials = f"models/{model}/experiments"
+        wait(lambda: [e["status"] for e in hub.admin.get(trials)] == ["stopped"])
+    finally:
+        for device in devices:
+            device.close()

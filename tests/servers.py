@@ -1,0 +1,156 @@
+"""A real hub process, and a proxy in front of it that can misbehave as networks and hubs do."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from cloud_hub.client import AdminClient
+from cloud_hub.errors import HubFault
+from cloud_hub.hub import initialise
+from cloud_hub.settings import Settings
+
+
+class HubProcess:
+    """``edge-hub serve`` on a folder; it can be killed and started again on its port."""
+
+    def __init__(self, folder: Path, *, tick: float = 0.2) -> None:
+        self.data = folder / "hub"
+        self._tick = tick
+        self._port = 0
+        self._log = (folder / "hub.log").open("ab")
+        initialise(Settings(self.data))
+        self.start()
+
+    def start(self) -> None:
+        address = self.data / "hub.url"
+        address.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "cloud_hub.cli", "serve", str(self.data)]
+        options = ["--port", str(self._port), "--tick", str(self._tick)]
+        self._process = subprocess.Popen(
+            command + options, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if address.exists():
+                self.admin = AdminClient.of_data(self.data)
+                with contextlib.suppress(HubFault):
+                    self.admin.get("health")
+                    self._port = int(self.url.rpartition(":")[2])
+                    return
+            time.sleep(0.05)
+        raise RuntimeError("the hub did not start")
+
+    @property
+    def url(self) -> str:
+        return self.admin.url
+
+    @property
+    def key(self) -> Path:
+        return self.data / "keys" / "releases.pem"
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=20)
+        self._log.close()
+
+    def token(self, model: str, uses: int = 1) -> str:
+        return str(self.admin.post("enrolment-tokens", model=model, uses=uses)["token"])
+
+
+class Proxy:
+    """Passes requests on to a hub. ``fault`` chooses what goes wrong:
+
+    ``none``; ``error`` (500 with a page), ``garbage`` (200 with noise), ``cut`` (half of the body,
+    then the connection drops), ``flip`` (one bit of each target is flipped), ``away`` (no answer).
+    ``only`` limits it to paths that contain the text.
+    """
+
+    def __init__(self, hub: str) -> None:
+        self.fault = "none"
+        self.only = ""
+        self.statuses: list[int] = []
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self) -> None:
+                proxy.answer(self, hub)
+
+            do_GET = do_POST = handle_any
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def answer(self, request: BaseHTTPRequestHandler, hub: str) -> None:
+        length = int(request.headers.get("Content-Length") or 0)
+        body = request.rfile.read(length)
+        fault = self.fault if self.only in request.path else "none"
+        if fault == "away":
+            request.close_connection = True
+            return
+        if fault in ("error", "garbage"):
+            noise = b"<html>\x00\xff not what you expect</html>"
+            self._send(request, 500 if fault == "error" else 200, {}, noise)
+            return
+        wanted = ("Authorization", "If-None-Match", "Range")
+        headers = {n: request.headers[n] for n in wanted if n in request.headers}
+        got = requests.request(
+            request.command, hub + request.path, data=body, headers=headers, timeout=30
+        )
+        self.statuses.append(got.status_code)
+        content = got.content
+        if fault == "flip" and len(content) > 0:
+            content = content[:-1] + bytes([content[-1] ^ 1])
+        kept = {n: got.headers[n] for n in ("ETag", "Content-Range") if n in got.headers}
+        self._send(request, got.status_code, kept, content, cut=fault == "cut")
+
+    @staticmethod
+    def _send(
+        request: BaseHTTPRequestHandler,
+        status: int,
+        headers: dict[str, str],
+        body: bytes,
+        cut: bool = False,
+    ) -> None:
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name, value)
+        if status not in (204, 304):
+            request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body[: len(body) // 2] if cut else body)
+        if cut:
+            request.close_connection = True
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@contextlib.contextmanager
+def running_hub(folder: Path) -> Iterator[HubProcess]:
+    hub = HubProcess(folder)
+    try:
+        yield hub
+    finally:
+        hub.close()
