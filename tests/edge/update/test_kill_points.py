@@ -1,0 +1,50 @@
+"""SIGKILL at every step of an update: a whole release serves afterwards, and the update completes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_sdk import EdgeDevice
+from edge_sdk.release import Release
+from edge_sdk.update.state import ORDER
+from tests.conftest import Publish
+from tests.edge.builders import rows, softmax
+from tests.servers import HubProcess
+
+SEEDS = {"1.0": 0, "1.1": 7}
+
+
+@pytest.mark.parametrize("step", ORDER[:-1])
+def test_a_device_killed_at_a_step_comes_back_whole_and_then_completes(
+    hub: HubProcess, publish: Publish, tmp_path: Path, step: str
+) -> None:
+    model, state = f"kill-{step}", tmp_path / "d"
+    publish(model)
+    token = hub.token(model)
+    with EdgeDevice(state, hub=hub.url, token=token, model=model, background=False):
+        pass
+    publish(model, "1.1", seed=SEEDS["1.1"])
+    command = [sys.executable, "-m", "tests.edge.update.killed"]
+    killed = subprocess.run([*command, str(state), hub.url, "", model, step], check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+    with EdgeDevice(state, hub="http://127.0.0.1:9", background=False) as device:
+        version = device.predict(rows(1)[0]).version
+        assert version == ("1.0" if step in ("download", "verify", "stage", "probe") else "1.1")
+        answered = np.stack([device.predict(row).probabilities for row in rows(20)])
+        assert np.allclose(answered, softmax(rows(20), SEEDS[version]), atol=1e-6)
+    for folder in (state / "releases").iterdir():
+        if not folder.name.startswith("."):
+            Release.open(folder)
+
+    with EdgeDevice(state, hub=hub.url, background=False) as device:
+        device.sync()
+        assert device.status()["version"] == "1.1"
+    events = hub.admin.get(f"models/{model}/telemetry")["events"]
+    assert [e["version"] for e in events if e["outcome"] == "activated"] == ["1.0", "1.1"]
