@@ -1,0 +1,138 @@
+"""Statistics: known answers, and error rates over simulated fleets with fixed seeds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from cloud_hub.statistics.drift import corrected_psi, feature_drift, jensen_shannon, model_drift
+from cloud_hub.statistics.sequential import (
+    Moments,
+    difference_interval,
+    failure_evidence,
+    mean_interval,
+)
+
+RANDOM = np.random.default_rng
+
+
+def counts(values: np.ndarray, bins: int = 32) -> list[int]:
+    """A histogram in the profile's layout over the quantiles of a standard normal."""
+    from scipy.stats import norm
+
+    inner = norm.ppf(np.linspace(0, 1, bins + 1)[1:-1])
+    return [*np.bincount(np.searchsorted(inner, values), minlength=bins).tolist(), 0, 0]
+
+
+def test_equal_histograms_have_no_distance_and_disjoint_ones_the_largest() -> None:
+    a, b = np.array([50.0, 50, 0, 0]), np.array([0.0, 0, 50, 50])
+    assert jensen_shannon(a, a) == 0
+    assert jensen_shannon(a, b) == 1
+    assert feature_drift("f", [5, 5, 0, 0], [5, 5, 0, 0]).ks == 0
+
+
+def test_corrected_psi_is_about_zero_without_drift_however_small_the_window() -> None:
+    random, found = RANDOM(0), []
+    for _ in range(200):
+        reference = np.array(counts(random.standard_normal(2_000)), dtype=float)
+        window = np.array(counts(random.standard_normal(300)), dtype=float)
+        found.append(corrected_psi(reference, window))
+    assert abs(np.mean(found)) < 0.02
+
+
+def test_without_drift_a_model_of_fifty_features_is_rarely_called_drifted() -> None:
+    random = RANDOM(1)
+    reference = {f"f{i}": counts(random.standard_normal(5_000)) for i in range(50)}
+    alarms = 0
+    for _ in range(60):
+        window = {name: counts(random.standard_normal(1_000)) for name in reference}
+        alarms += any(feature.drifted for feature in model_drift(reference, window))
+    assert alarms <= 6
+
+
+@pytest.mark.parametrize("shift", [0.4, 1.0, 2.0])
+def test_one_shifted_feature_among_many_is_found_and_named_first(shift: float) -> None:
+    random = RANDOM(2)
+    reference = {f"f{i}": counts(random.standard_normal(5_000)) for i in range(20)}
+    window = {name: counts(random.standard_normal(1_000)) for name in reference}
+    window["f7"] = counts(random.standard_normal(1_000) + shift)
+    found = model_drift(reference, window)
+    assert found[0].name == "f7"
+    assert found[0].drifted
+    assert sum(feature.drifted for feature in found) == 1
+
+
+def test_missing_values_that_were_never_there_are_drift() -> None:
+    reference = [100] * 10 + [0, 0]
+    assert model_drift({"f": reference}, {"f": [60] * 10 + [400, 0]})[0].drifted
+
+
+def test_a_histogram_without_data_says_nothing() -> None:
+    assert feature_drift("f", [1, 2, 0, 0], [0, 0, 0, 0]).p == 1.0
+
+
+def _ever_excludes(truth: float, n: int, seed: int) -> bool:
+    outcomes = RANDOM(seed).random(n) < truth
+    sums = np.cumsum(outcomes)
+    for looked in range(20, n, 20):
+        low, high = mean_interval(Moments.of_successes(int(sums[looked - 1]), looked))
+        if not low <= truth <= high:
+            return True
+    return False
+
+
+def test_a_confidence_sequence_covers_the_truth_at_every_look() -> None:
+    misses = sum(_ever_excludes(0.8, 3_000, seed) for seed in range(200))
+    assert misses <= 0.05 * 200 + 6
+
+
+def test_a_confidence_sequence_narrows_with_data_and_is_infinite_without() -> None:
+    assert mean_interval(Moments(0, 0, 0)) == (-math.inf, math.inf)
+    widths = []
+    for n in (100, 1_000, 10_000):
+        low, high = mean_interval(Moments.of_successes(int(0.7 * n), n))
+        widths.append(high - low)
+    assert widths[0] > widths[1] > widths[2]
+    assert widths[2] < 0.05
+
+
+def test_few_labels_that_all_agree_are_no_certainty() -> None:
+    low, _ = mean_interval(Moments.of_successes(5, 5))
+    assert low < 0.5
+
+
+def test_a_difference_of_arms_is_seen_when_it_is_there() -> None:
+    worse = difference_interval(Moments.of_successes(900, 1_000), Moments.of_successes(600, 1_000))
+    assert worse[1] < 0
+    same = difference_interval(Moments.of_successes(90, 100), Moments.of_successes(88, 100))
+    assert same[0] < 0 < same[1]
+
+
+def _ever_aborts(candidate: float, control: float, seed: int) -> int | None:
+    """How many candidate requests until e >= 20; ``None`` if never within 4,000."""
+    random = RANDOM(seed)
+    bad = np.cumsum(random.random(4_000) < candidate)
+    other = np.cumsum(random.random(36_000) < control)
+    for n in range(10, 4_001, 10):
+        if failure_evidence(int(bad[n - 1]), n, int(other[9 * n - 1]), 9 * n) >= 20:
+            return n
+    return None
+
+
+def test_a_healthy_candidate_is_rarely_aborted_at_any_look() -> None:
+    aborted = sum(_ever_aborts(0.01, 0.01, seed) is not None for seed in range(100))
+    assert aborted <= 5
+
+
+@pytest.mark.parametrize(("risk", "requests"), [(10, 120), (3, 800)])
+def test_a_failing_candidate_is_aborted_soon(risk: int, requests: int) -> None:
+    found = [_ever_aborts(0.01 * risk, 0.01, seed) for seed in range(40)]
+    assert np.median([n if n is not None else 10_000 for n in found]) <= requests
+
+
+def test_no_failures_or_no_exposure_is_no_evidence() -> None:
+    assert failure_evidence(0, 100, 0, 100) == 1.0
+    assert failure_evidence(5, 5, 0, 0) == 1.0
+    assert failure_evidence(3, 100, 300, 100) < 1.0
