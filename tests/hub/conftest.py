@@ -1,0 +1,29 @@
+"""A hub in this process, without its loop: tests call tick themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cloud_hub.hub import Hub, initialise, open_hub
+from cloud_hub.settings import Settings
+from tests.edge.builders import make_release
+
+
+@pytest.fixture
+def inner(tmp_path: Path) -> Iterator[Hub]:
+    settings = Settings(tmp_path / "hub", tick_seconds=0)
+    initialise(settings)
+    hub = open_hub(settings)
+    yield hub
+    hub.close()
+
+
+@pytest.fixture
+def serving(inner: Hub, tmp_path: Path) -> Hub:
+    """A hub whose model ``demo`` serves 1.0."""
+    inner.registry.publish(make_release(tmp_path / "made"), actor="test")
+    inner.plans.promote("demo", "1.0", actor="test", reason="first")
+    return inner

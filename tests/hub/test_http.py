@@ -1,0 +1,141 @@
+"""The hub over HTTP: tokens, refusals, files; and edge-hub on top of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import requests
+
+from cloud_hub.cli import main
+from tests.conftest import Publish
+from tests.edge.builders import make_release
+from tests.servers import HubProcess
+
+
+def call(
+    hub: HubProcess, method: str, path: str, token: str | None = None, **more: object
+) -> requests.Response:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return requests.request(method, hub.url + path, headers=headers, timeout=20, **more)  # type: ignore[arg-type]
+
+
+REFUSED: dict[str, tuple[str, str, bytes | None, int, str]] = {
+    "no token": ("GET", "/v1/models", None, 401, "Authorization: Bearer"),
+    "a page that is not there": ("GET", "/v2/x", None, 404, "Not Found"),
+    "metadata that is not there": ("GET", "/v1/metadata/evil.json", None, 404, "not found"),
+    "metadata outside the folder": ("GET", "/v1/metadata/..%2Fadmin.token", None, 404, "Not Found"),
+    "a method that is not offered": ("DELETE", "/v1/health", None, 405, "Method Not Allowed"),
+    "enrolling with noise": ("POST", "/v1/enrol", b"\x00", 422, "expected UTF-8 JSON"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_bad_request_is_refused_in_json_with_a_reason(hub: HubProcess, case: str) -> None:
+    method, path, body, status, reason = REFUSED[case]
+    token = "guess" if "enrol" in path else None
+    response = call(hub, method, path, token, data=body)
+    assert response.status_code == status
+    assert reason in response.json()["error"]
+
+
+def test_a_wrong_admin_token_is_refused(hub: HubProcess) -> None:
+    assert call(hub, "GET", "/v1/models", "guess").status_code == 401
+
+
+def test_a_device_token_is_no_admin_token_and_the_other_way_round(
+    hub: HubProcess, publish: Publish
+) -> None:
+    publish("tokens")
+    body = json.dumps({"model": "tokens"}).encode()
+    joined = call(hub, "POST", "/v1/enrol", hub.token("tokens"), data=body).json()
+    assert call(hub, "GET", "/v1/devices", joined["token"]).status_code == 401
+    admin = (hub.data / "admin.token").read_text()
+    assert call(hub, "POST", "/v1/messages", admin, data=b"{}").status_code == 401
+    assert call(hub, "POST", "/v1/messages", joined["token"], data=b"{}").status_code == 422
+
+
+def test_an_enrolment_token_is_used_up(hub: HubProcess, publish: Publish) -> None:
+    publish("used")
+    token, body = hub.token("used"), json.dumps({"model": "used"}).encode()
+    assert call(hub, "POST", "/v1/enrol", token, data=body).status_code == 200
+    assert call(hub, "POST", "/v1/enrol", token, data=body).status_code == 401
+
+
+def test_an_enrolment_token_is_for_one_model(hub: HubProcess) -> None:
+    body = json.dumps({"model": "theirs"}).encode()
+    assert call(hub, "POST", "/v1/enrol", hub.token("ours"), data=body).status_code == 401
+
+
+def test_an_upload_with_another_hash_is_refused(hub: HubProcess) -> None:
+    admin = (hub.data / "admin.token").read_text()
+    response = call(hub, "PUT", "/v1/blobs/" + "0" * 64, admin, data=b"content")
+    assert response.status_code == 422
+    assert "expected SHA-256" in response.json()["error"]
+
+
+def test_a_body_that_is_too_large_is_refused(hub: HubProcess) -> None:
+    response = call(hub, "POST", "/v1/enrol", "guess", data=b" " * (2 << 20))
+    assert (response.status_code, "at most" in response.json()["error"]) == (413, True)
+
+
+def test_unchanged_metadata_costs_a_304(hub: HubProcess) -> None:
+    first = call(hub, "GET", "/v1/metadata/timestamp.json")
+    again = requests.get(
+        hub.url + "/v1/metadata/timestamp.json",
+        headers={"If-None-Match": first.headers["ETag"]},
+        timeout=20,
+    )
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def edge_hub(hub: HubProcess, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    code = main([*words, "--data", str(hub.data)])
+    printed = capsys.readouterr()
+    return code, printed.out + printed.err
+
+
+def test_the_commands_publish_promote_and_show(
+    hub: HubProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    release = make_release(tmp_path, "by-hand")
+    code, out = edge_hub(hub, capsys, "publish", str(release.folder), "--promote")
+    assert (code, json.loads(out)["version"]) == (0, "1.0")
+    for command in ("plan", "telemetry", "triggers", "runs", "experiments", "packs"):
+        code, out = edge_hub(hub, capsys, command, "by-hand")
+        assert code == 0, out
+        json.loads(out)
+    for command in ("models", "devices", "audit"):
+        code, out = edge_hub(hub, capsys, command)
+        assert code == 0, out
+    code, out = edge_hub(hub, capsys, "enrol-token", "by-hand", "--uses", "3")
+    assert (code, len(out.strip()) > 20) == (0, True)
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[canary]\nsteps = [0.5]\n")
+    assert edge_hub(hub, capsys, "policy", "by-hand", str(policy))[0] == 0
+
+
+def test_commands_that_cannot_be_done_say_why(
+    hub: HubProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusals = {
+        ("promote", "nobody", "1.0"): "not published",
+        ("plan", "nobody"): "has no plan yet",
+        ("rollback", "nobody"): "has no plan",
+        ("publish", str(tmp_path)): "expected a release folder",
+        ("triggers", "nobody", "--acknowledge", "x"): "has not fired",
+        ("runs", "nobody", "--start", "stateful"): "no [train]",
+    }
+    for words, reason in refusals.items():
+        code, out = edge_hub(hub, capsys, *words)
+        assert (code, reason in out) == (1, True), out
+    assert main(["models"]) == 1
+    assert "say which hub" in capsys.readouterr().err
+
+
+def test_a_folder_is_initialised_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", str(tmp_path / "h")]) == 0
+    assert main(["init", str(tmp_path / "h")]) == 1
+    assert "holds a repository already" in capsys.readouterr().err
+    assert main(["serve", str(tmp_path / "nothing")]) == 1

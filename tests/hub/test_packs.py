@@ -1,0 +1,90 @@
+"""Packs: only what enough devices asked for, answered by the cloud, exact on the device."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cloud_hub.errors import Invalid, NotFound
+from cloud_hub.hub import Hub
+from cloud_hub.registry.service import Dataset
+from edge_sdk.contract.codec import to_plain
+from edge_sdk.contract.fleet import CloudRequest
+from edge_sdk.contract.messages import KeyVotes, Message, Upload
+from edge_sdk.keys import Canonicaliser
+from edge_sdk.pack import Pack
+from tests.edge.builders import make_release, rows, softmax
+
+POLICY = 'cloud = "big"\n[packs]\nevery_seconds = 1\nminimum_devices = 3\n'
+
+
+@pytest.fixture
+def voted(serving: Hub, tmp_path: Path) -> Hub:
+    """Three devices ask for rows 0 to 4, one for rows 5 to 9; a cloud model of another seed."""
+    serving.registry.publish(make_release(tmp_path, "big", seed=42), actor="test")
+    serving.plans.promote("big", "1.0", actor="test", reason="first")
+    serving.registry.set_policy("demo", POLICY, "test")
+    x = rows(20)
+    serving.registry.add_dataset("demo", "catalogue", Dataset(x, None).to_bytes())
+    canonicaliser = Canonicaliser(serving.registry.release("demo", "1.0").manifest.signature)
+    keys = [canonicaliser.key(row).hex() for row in x]
+    for device in range(3):
+        wanted = keys[:5] + (keys[5:10] if device == 0 else [])
+        body = to_plain(KeyVotes("demo", "1.0", 1, tuple(wanted)))
+        upload = Upload((Message("b1", 1, "votes", body),))
+        serving.telemetry.ingest(f"d-{device}", "demo", upload)
+    return serving
+
+
+def test_a_pack_answers_what_enough_devices_asked_for_as_the_cloud_does(
+    voted: Hub, tmp_path: Path
+) -> None:
+    voted.packs.tick(time.time())
+    plan = voted.plans.current("demo")
+    assert plan is not None
+    assert plan.serving.pack is not None
+    digest = plan.serving.pack.file.sha256
+    file = voted.repository.target_file(f"packs/demo/{digest}.{digest}.pack")
+    release = voted.registry.release("demo", "1.0")
+    canonicaliser = Canonicaliser(release.manifest.signature)
+    with Pack.open(file, release) as pack:
+        pack.verify()
+        assert (len(pack), pack.header.answered_by) == (5, "big 1.0")
+        for i, row in enumerate(rows(20)):
+            found = pack.get(canonicaliser.key(row))
+            assert (found is not None) is (i < 5)
+            if found is not None:
+                assert np.allclose(found["probabilities"], softmax(rows(20), 42)[i], atol=1e-6)
+
+
+def test_nothing_new_makes_no_new_pack(voted: Hub) -> None:
+    assert voted.packs.build("demo", time.time()) is not None
+    assert voted.packs.build("demo", time.time()) is None
+    assert len(voted.packs.records("demo")) == 1
+
+
+def test_without_votes_there_is_no_pack(serving: Hub) -> None:
+    serving.registry.set_policy("demo", "[packs]\nevery_seconds = 1\n", "test")
+    assert serving.packs.build("demo", time.time()) is None
+
+
+def test_the_cloud_answers_an_unsure_device(voted: Hub) -> None:
+    row = rows(1)[0]
+    reply = voted.serving.predict("demo", CloudRequest("demo", "1.0", tuple(row.tolist())))
+    assert np.allclose(reply.probabilities, softmax(rows(1), 42)[0], atol=1e-6)
+    assert reply.label == int(np.argmax(reply.probabilities))
+
+
+def test_the_cloud_refuses_what_does_not_fit(voted: Hub) -> None:
+    with pytest.raises(Invalid, match="row: expected 4 features, got 1"):
+        voted.serving.predict("demo", CloudRequest("demo", "1.0", (1.0,)))
+    with pytest.raises(Invalid, match="belongs to demo"):
+        voted.serving.predict("demo", CloudRequest("big", "1.0", (1.0,) * 4))
+
+
+def test_a_model_without_a_cloud_line_says_so(serving: Hub) -> None:
+    with pytest.raises(NotFound, match="names no cloud model"):
+        serving.serving.predict("demo", CloudRequest("demo", "1.0", (1.0,) * 4))

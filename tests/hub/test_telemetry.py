@@ -1,0 +1,151 @@
+"""Messages: counted once, refused one by one, merged by addition."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cloud_hub.hub import Hub
+from edge_sdk.contract.codec import to_plain
+from edge_sdk.contract.messages import (
+    Body,
+    FeedbackReport,
+    KeyVotes,
+    Message,
+    SampleBatch,
+    UpdateEvent,
+    Upload,
+    Window,
+    WindowReport,
+    kind_of,
+)
+from tests.edge.builders import profile
+
+NOW = int(time.time()) // 60 * 60
+WINDOW = Window("demo", "1.0", NOW - 60, NOW)
+
+
+def report(hub: Hub, **changes: Any) -> WindowReport:
+    release = hub.registry.release("demo", "1.0")
+    features = tuple((10, *[0] * (f.bins + 1)) for f in profile().features)
+    outputs = tuple((10, *[0] * (f.bins + 1)) for f in profile().outputs)
+    made = WindowReport(
+        WINDOW, release.profile_digest, {"model": 8, "pack": 2}, features, outputs, 10,
+        latency={"model": (8, *[0] * 63)},
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def upload(*bodies: Body, first: int = 1, boot: str = "b1") -> Upload:
+    return Upload(
+        tuple(Message(boot, first + i, kind_of(b), to_plain(b)) for i, b in enumerate(bodies))  # type: ignore[arg-type]
+    )
+
+
+def test_a_message_sent_again_is_counted_once(serving: Hub) -> None:
+    sent = upload(report(serving), FeedbackReport(WINDOW, 5, 4, 5, 3))
+    first = serving.telemetry.ingest("d-1", "demo", sent)
+    again = serving.telemetry.ingest("d-1", "demo", sent)
+    assert (first.accepted, first.duplicates) == (2, 0)
+    assert (again.accepted, again.duplicates) == (0, 2)
+    assert serving.telemetry.predictions_by_device("demo") == {"d-1": 10}
+
+
+def test_the_same_name_of_another_device_or_start_is_another_message(serving: Hub) -> None:
+    for device, boot in (("d-1", "b1"), ("d-2", "b1"), ("d-1", "b2")):
+        serving.telemetry.ingest(device, "demo", upload(report(serving), boot=boot))
+    assert serving.telemetry.predictions_by_device("demo") == {"d-1": 20, "d-2": 10}
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "another model": (
+        lambda hub: report(hub, window=replace(WINDOW, model="other")), "belongs to demo",
+    ),
+    "a version nobody published": (
+        lambda hub: report(hub, window=replace(WINDOW, version="9.9")), "9.9: not published",
+    ),
+    "a window in the future": (
+        lambda hub: report(hub, window=replace(WINDOW, start=NOW + 9_000, end=NOW + 9_060)),
+        "in the future",
+    ),
+    "another reference profile": (lambda hub: report(hub, profile="e" * 64), "profile: expected"),
+    "histograms of other bins": (
+        lambda hub: report(hub, features=((10, 0),) * 4), "histograms: expected",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_message_that_cannot_be_is_refused_and_its_neighbours_are_taken(
+    serving: Hub, case: str
+) -> None:
+    make, reason = REFUSED[case]
+    sent = upload(report(serving), make(serving), FeedbackReport(WINDOW, 1, 1))
+    reply = serving.telemetry.ingest("d-1", "demo", sent)
+    assert reply.accepted == 2
+    assert [r.sequence for r in reply.rejected] == [2]
+    assert reason in reply.rejected[0].reason
+
+
+def test_a_body_that_is_not_what_its_kind_says_is_refused(serving: Hub) -> None:
+    sent = Upload((Message("b1", 1, "window", {"nonsense": True}),))
+    reply = serving.telemetry.ingest("d-1", "demo", sent)
+    assert "expected a value, but the field is missing" in reply.rejected[0].reason
+
+
+def test_windows_of_devices_add_up(serving: Hub) -> None:
+    for device in ("d-1", "d-2", "d-3"):
+        bodies = (report(serving, degraded=1, errors={"shape": 2}), FeedbackReport(WINDOW, 5, 4))
+        serving.telemetry.ingest(device, "demo", upload(*bodies))
+    (window,) = serving.telemetry.windows("demo")
+    assert window["predictions"] == {"model": 24, "pack": 6}
+    assert (window["degraded"], window["errors"], window["devices"]) == (3, {"shape": 6}, 3)
+    assert (window["labelled"], window["correct"]) == (15, 12)
+    assert window["latency"]["model"][0] == 24
+    ((start, histograms, observations),) = serving.telemetry.histogram_rows("demo", "1.0")
+    assert (start, observations, histograms["f0"][0]) == (NOW - 60, 30, 30)
+
+
+def test_outcomes_are_kept_apart_by_arm(serving: Hub) -> None:
+    trial = replace(WINDOW, experiment="exp", arm="candidate")
+    bodies = (FeedbackReport(WINDOW, 9, 9, 9, 9), FeedbackReport(trial, 5, 2, 4, 1))
+    serving.telemetry.ingest("d-1", "demo", upload(*bodies))
+    found = serving.telemetry.outcomes("demo", version="1.0", experiment="exp", arm="candidate")
+    assert (found.labelled, found.correct) == (4, 1)
+
+
+def test_shared_rows_come_back_with_their_labels(serving: Hub) -> None:
+    batch = SampleBatch("demo", "1.0", ((1.0, 2.0, 3.0, 4.0),) * 3, (0, 1, 2), (NOW, NOW, NOW - 99))
+    serving.telemetry.ingest("d-1", "demo", upload(batch))
+    data = serving.telemetry.samples("demo", since=NOW - 10)
+    assert data is not None
+    assert data.labels is not None
+    assert (data.rows.shape, data.rows.dtype.name, data.labels.tolist()) == (
+        (2, 4),
+        "float32",
+        [0, 1],
+    )
+    assert serving.telemetry.samples("demo", since=NOW + 1) is None
+
+
+def test_a_key_counts_by_devices_and_not_by_how_often_one_asks(serving: Hub) -> None:
+    for sequence in range(1, 6):
+        votes = KeyVotes("demo", "1.0", sequence, ("aa" * 16,))
+        serving.telemetry.ingest("d-1", "demo", upload(votes, first=sequence))
+    for device in ("d-1", "d-2", "d-3"):
+        votes = KeyVotes("demo", "1.0", 99, ("bb" * 16,))
+        serving.telemetry.ingest(device, "demo", upload(votes, first=50))
+    voted = serving.telemetry.voted_keys("demo", minimum_devices=3, most=10)
+    assert voted == [bytes.fromhex("bb" * 16)]
+
+
+def test_events_are_kept_in_order(serving: Hub) -> None:
+    events = [
+        UpdateEvent("demo", "activated", "1.0", NOW),
+        UpdateEvent("demo", "failed", "1.1", NOW),
+    ]
+    serving.telemetry.ingest("d-1", "demo", upload(*events))
+    assert [e["outcome"] for e in serving.telemetry.events("demo")] == ["activated", "failed"]
