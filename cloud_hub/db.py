@@ -1,12 +1,13 @@
 """The database: one code path for SQLite and PostgreSQL. Features define their tables on
-``metadata`` in their own ``tables.py``."""
+``metadata`` in their own ``tables.py``.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import Engine, Integer, MetaData, Table, create_engine, event, insert, select
 from sqlalchemy import Column as SqlColumn
+from sqlalchemy import Engine, Integer, MetaData, Table, create_engine, event, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from cloud_hub.errors import Conflict

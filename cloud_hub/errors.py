@@ -59,6 +59,7 @@ class GateRefused(Conflict):
         self.table = list(table)
 
     def as_json(self) -> dict[str, Any]:
+        """The body of the answer, with the table."""
         return {"error": str(self), "gate": self.table}
 
 

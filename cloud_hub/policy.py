@@ -1,5 +1,6 @@
 """The policy of a model, as its owner writes it in TOML. Unknown keys are refused: a typo must not
-silently switch something off. Times in seconds, shares between 0 and 1."""
+silently switch something off. Times in seconds, shares between 0 and 1.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +55,7 @@ class TrainPolicy:
 
 @dataclass(frozen=True)
 class GatePolicy:
-    """What the offline gate allows: losses of accuracy on fresh rows and on the historic holdout."""
+    """What the offline gate allows: losses of accuracy on fresh rows and on the old holdout."""
 
     max_fresh_drop: float = 0.0
     max_forgetting: float = 0.02
@@ -67,8 +68,8 @@ class CanaryPolicy:
     """How a candidate goes out: shares of the fleet, and what each step needs to pass.
 
     ``margin`` is the loss of accuracy that would still be acceptable; ``alpha`` the chance of a
-    wrong verdict; ``minimum_labels`` are needed on each arm; ``soak_seconds`` is the least time in a
-    step; a candidate that fails on ``max_failed_devices`` is withdrawn.
+    wrong verdict; ``minimum_labels`` are needed on each arm; ``soak_seconds`` is the least time in
+    a step; a candidate that fails on ``max_failed_devices`` is withdrawn.
     """
 
     steps: tuple[float, ...] = (0.01, 0.05, 0.25, 0.5, 1.0)
@@ -82,12 +83,12 @@ class CanaryPolicy:
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in zip(self.steps, self.steps[1:], strict=False))
         require(bool(self.steps) and rising, "steps: expected shares that rise")
-        require(0 < self.steps[0] and self.steps[-1] <= 1, "steps: expected shares up to 1")
+        require(self.steps[0] > 0 and self.steps[-1] <= 1, "steps: expected shares up to 1")
 
 
 @dataclass(frozen=True)
 class PackPolicy:
-    """``entries`` answers for keys that ``minimum_devices`` voted for, rebuilt ``every_seconds``."""
+    """``entries`` answers to keys that ``minimum_devices`` voted for, anew ``every_seconds``."""
 
     every_seconds: float = 0.0
     minimum_devices: int = 20

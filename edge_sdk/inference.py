@@ -126,7 +126,8 @@ class Model:
 
 def bound_outputs(manifest: Manifest) -> tuple[OutputSpec, ...]:
     """The outputs that a single row needs: the label follows from the probabilities where the
-    certificate says that it is their largest."""
+    certificate says that it is their largest.
+    """
     outputs = manifest.signature.outputs
     if manifest.training.get("label") == "argmax":
         return tuple(spec for spec in outputs if spec.role != "label")

@@ -19,7 +19,7 @@ def latency_bins(nanoseconds: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def percentile(counts: Sequence[int], share: float) -> float | None:
-    """Upper edge in microseconds of the bin that holds the ``share`` quantile; ``None`` if empty."""
+    """Upper edge in µs of the bin that holds the ``share`` quantile; ``None`` if empty."""
     total = sum(counts)
     if total == 0:
         return None

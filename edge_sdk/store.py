@@ -46,7 +46,7 @@ class Store:
         """Open or create it.
 
         Raises:
-            StateError: another process has it open, it is not writable, or a newer edge_sdk made it.
+            StateError: another process has it open, it is not writable, or of another schema.
         """
         self.folder = Path(folder)
         self._guard = threading.RLock()

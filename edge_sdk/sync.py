@@ -23,7 +23,8 @@ DAY: Final = 86_400.0
 @dataclass(frozen=True)
 class SyncResult:
     """What a sync did. ``errors`` maps a part (``reports``, ``plan``, ``update``, ``checkin``) to
-    what went wrong with it; empty means that all went well."""
+    what went wrong with it; empty means that all went well.
+    """
 
     sent: int = 0
     plan: int | None = None

@@ -4,7 +4,7 @@ Roles and keys: ``root`` and ``targets`` (offline key; targets only delegates), 
 (publisher's key), ``plans``, ``snapshot``, ``timestamp`` (online key). Invariants:
 
 * The order of writing is target files, role, snapshot, timestamp; each file appears whole. A crash
-  in between leaves the old timestamp, which verifies; the next publish goes on from the newest files.
+  in between leaves the old timestamp, which verifies; the next publish goes on from what is there.
 * Nothing that ``releases`` once listed is ever changed or removed.
 """
 
@@ -263,6 +263,7 @@ def _signed(signed: S, signer: Signer) -> bytes:
 
 
 def parse_releases(raw: bytes) -> Metadata[Targets]:
+    """``releases`` metadata from its bytes, nothing verified yet; raises Invalid."""
     try:
         metadata = Metadata[Targets].from_bytes(raw)
     except RepositoryError as error:

@@ -83,7 +83,8 @@ def prepare(
 
 def held_back(rows: NDArray[Any]) -> NDArray[np.bool_]:
     """Which rows are kept from training: by the hash of their values, so that copies of one row
-    never stand on both sides."""
+    never stand on both sides.
+    """
     limit = int(HELD_SHARE * 256)
     first = [hashlib.sha256(np.ascontiguousarray(row).tobytes()).digest()[0] for row in rows]
     return np.array(first) < limit

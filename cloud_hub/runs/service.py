@@ -1,9 +1,9 @@
 """Runs: from a firing trigger to a candidate on the fleet.
 
 ``waiting`` (for fresh labelled rows) → ``training`` → ``canary`` → ``promoted``; or ``failed``
-(training), ``rejected`` (offline gate), ``rolled_back`` (canary). One run a model at a time: further
-firings are added to its causes. The state is in the database, so a run outlives the hub's process: a
-training that the hub's death interrupted is started once more.
+(training), ``rejected`` (offline gate), ``rolled_back`` (canary). One run a model at a time:
+further firings are added to its causes. The state is in the database, so a run outlives the hub's
+process: a training that the hub's death interrupted is started once more.
 """
 
 from __future__ import annotations

@@ -96,8 +96,8 @@ def jensen_shannon(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 def model_drift(
     reference: Mapping[str, Sequence[int]], observed: Mapping[str, Sequence[int]]
 ) -> list[FeatureDrift]:
-    """Every feature of ``reference``, the drifted ones marked: significant at :data:`FDR` over all features, and
-    with an effect of at least :data:`EFFECT`. The worst come first.
+    """Every feature of ``reference``, the drifted ones marked: significant at :data:`FDR` over all
+    features, and with an effect of at least :data:`EFFECT`. The worst come first.
 
     Source: Y. Benjamini, Y. Hochberg, "Controlling the false discovery rate", JRSS B 57, 1995.
     """

@@ -1,4 +1,4 @@
-"""Messages from devices; merged reports for administrators; cloud predictions for unsure devices."""
+"""Messages from devices, merged reports for administrators, answers for unsure devices."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ from edge_sdk.contract.messages import LATENCY_BINS, Upload, UploadReply
 @dataclass(frozen=True)
 class Outcomes:
     """Merged counts of an arm: labels of the on-device model's own answers (a cloud that steps in
-    does not hide a model that degrades); ``devices`` is how many reported."""
+    does not hide a model that degrades); ``devices`` is how many reported.
+    """
 
     labelled: int
     correct: int
@@ -99,7 +100,7 @@ class Telemetry:
         return [_plain_window(window) for window in ordered]
 
     def samples(self, model: str, *, since: float = 0.0) -> Dataset | None:
-        """Labelled rows that devices shared, predicted since ``since``; ``None`` if there are none."""
+        """Labelled rows that devices shared, predicted since ``since``; ``None`` without any."""
         query = select(samples.c.row, samples.c.label).where(
             samples.c.model == model, samples.c.taken >= since
         )

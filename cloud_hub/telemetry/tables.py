@@ -1,5 +1,6 @@
 """Messages and what they said. Every table but ``messages`` repeats the message's name, so that a
-message and its content are one transaction."""
+message and its content are one transaction.
+"""
 
 from __future__ import annotations
 

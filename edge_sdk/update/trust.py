@@ -5,7 +5,7 @@ adds what a device without a battery-backed clock needs. Invariants:
 
 * Versions of metadata and the serial of the plan never go below the floors in the device's own
   database, even if the metadata cache is deleted.
-* Metadata that has expired at the later of the device's clock and the newest signed time is refused.
+* Metadata is refused once expired at the later of the device's clock and the newest signed time.
 * A release below its model's signed floor is refused.
 * Nothing here touches what serves: a refusal blocks new installs only.
 """
@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
 from tuf.api.metadata import Metadata, TargetFile
-from tuf.ngclient.updater import Updater as MetadataUpdater
 from tuf.ngclient.fetcher import FetcherInterface
+from tuf.ngclient.updater import Updater as MetadataUpdater
 
 from edge_sdk.contract.limits import MANIFEST_BYTES, PLAN_BYTES
 from edge_sdk.contract.manifest import MANIFEST, FileRef

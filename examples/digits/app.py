@@ -1,5 +1,6 @@
 """The device app: a camera that reads digits. Everything of ``edge_sdk`` that an app needs is in
-:func:`run`; the rest plays the world (pictures, late labels, a journal for the demo)."""
+:func:`run`; the rest plays the world (pictures, late labels, a journal for the demo).
+"""
 
 from __future__ import annotations
 

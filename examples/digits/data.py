@@ -1,5 +1,6 @@
 """scikit-learn's bundled handwritten digits (1,797 rows of 8 x 8 pixels, 0 to 16), in three parts,
-and what a changed camera makes of them."""
+and what a changed camera makes of them.
+"""
 
 from __future__ import annotations
 

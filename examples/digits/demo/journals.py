@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,4 +43,4 @@ def accuracy(lines: list[Line]) -> float:
 def longest_gap(lines: list[Line]) -> float:
     """The longest time in seconds without an answer."""
     times = [line["t"] for line in lines]
-    return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0.0)
+    return max((b - a for a, b in pairwise(times)), default=0.0)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from examples.digits.demo.story import Story
 
 matplotlib.use("svg")
-from matplotlib import pyplot as plt  # noqa: E402  (after the backend was chosen)
+from matplotlib import pyplot as plt
 
 BIN_SECONDS = 3
 COLOURS = {"1.0": "#4c72b0", "1.1": "#55a868", "2.0": "#c44e52",
@@ -49,8 +49,8 @@ def write_report(story: Story, table: Table) -> Path:
         ),
         (
             "Drift score",
-            "Largest Kolmogorov–Smirnov distance of any input of 1.0 from its training distribution, "
-            "from the counts that devices report. Drift counts from 0.1 up.",
+            "Largest Kolmogorov–Smirnov distance of any input of 1.0 from its reference, from the "
+            "counts that devices report. Drift counts from 0.1 up.",
             lambda axes: _drift(axes, story),
         ),
         (

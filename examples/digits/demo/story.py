@@ -151,9 +151,9 @@ class Story:
         worst = drift["worst"][0]
         lines = self._answers(self.drifted_at)
         return True, (
-            f"the model's own accuracy by late labels {performance['accuracy']:.3f}, anytime-valid upper bound "
-            f"{performance['upper_bound']:.3f} < {performance['below']} on {performance['labelled']} "
-            f"labels; {drift['drifted']} of {drift['features']} features drifted, worst "
+            f"the model's own accuracy by late labels {performance['accuracy']:.3f}, anytime-valid "
+            f"upper bound {performance['upper_bound']:.3f} < {performance['below']} on "
+            f"{performance['labelled']} labels; {drift['drifted']} of {drift['features']} features drifted, worst "
             f"{worst['feature']}: KS {worst['ks']}, PSI {worst['psi']}, n {worst['n']}; answers "
             f"served (cloud included) {journals.accuracy(lines):.3f}"
         )
@@ -232,8 +232,9 @@ class Story:
             ok &= 0 <= lost <= (600 if number == KILLED else 0)
             shown.append(f"{got}/{made}")
         return ok, (
-            f"reported/made by device: {', '.join(shown)} (device {KILLED} was killed and lost what "
-            f"it had not yet stored); accuracy on changed pictures now {journals.accuracy(good):.3f}"
+            f"reported/made by device: {', '.join(shown)} (device {KILLED} was killed and lost "
+            f"what it had not yet stored); accuracy on changed pictures now "
+            f"{journals.accuracy(good):.3f}"
         )
 
     def _convert(self, model: Any, version: str, data: Digits, cloud: Release | None) -> Release:

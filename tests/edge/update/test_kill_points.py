@@ -1,4 +1,4 @@
-"""SIGKILL at every step of an update: a whole release serves afterwards, and the update completes."""
+"""SIGKILL at every step of an update: a whole release serves, and the update completes."""
 
 from __future__ import annotations
 

@@ -16,7 +16,6 @@ from cloud_hub.registry import signing
 from cloud_hub.registry.repository import Repository
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.plan import Plan, ReleaseRef
-from tests.conftest import Publish
 from tests.edge.builders import make_release, rows
 from tests.servers import HubProcess, running_hub
 
