@@ -94,11 +94,11 @@ class WindowReport:
 class FeedbackReport:
     """Outcomes of predictions of one window whose labels (or rewards) have come since.
 
-    Sufficient statistics. ``labelled`` and ``correct`` count labels of what was served; the two that
-    begin with ``own`` those of the on-device model's own answer wherever it gave one, also where the
-    cloud's was served instead, so that a cloud that steps in does not hide a model that degrades.
-    ``rewards``, ``reward_sum`` and ``reward_squares`` are numeric outcomes (for a regressor its
-    squared errors). ``by_source`` maps a source to (labelled, correct).
+    Sufficient statistics. ``labelled`` and ``correct`` count labels of what was served; the two
+    that begin with ``own`` those of the on-device model's own answer wherever it gave one, also
+    where the cloud's was served instead, so that a cloud that steps in does not hide a model that
+    degrades. ``rewards``, ``reward_sum`` and ``reward_squares`` are numeric outcomes (for a
+    regressor its squared errors). ``by_source`` maps a source to (labelled, correct).
     """
 
     window: Window

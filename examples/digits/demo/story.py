@@ -153,8 +153,8 @@ class Story:
         return True, (
             f"the model's own accuracy by late labels {performance['accuracy']:.3f}, anytime-valid "
             f"upper bound {performance['upper_bound']:.3f} < {performance['below']} on "
-            f"{performance['labelled']} labels; {drift['drifted']} of {drift['features']} features drifted, worst "
-            f"{worst['feature']}: KS {worst['ks']}, PSI {worst['psi']}, n {worst['n']}; answers "
+            f"{performance['labelled']} labels; {drift['drifted']} of {drift['features']} "
+            f"features drifted, worst {worst['feature']}: KS {worst['ks']}, PSI {worst['psi']}, n {worst['n']}; answers "
             f"served (cloud included) {journals.accuracy(lines):.3f}"
         )
 

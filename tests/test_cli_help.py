@@ -1,0 +1,55 @@
+"""Each command answers --help at once, and the README names every one."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+SCRIPTS = {
+    "edge": "edge_sdk.cli",
+    "edge-hub": "cloud_hub.cli",
+    "edge-convert": "converters.cli",
+}
+HEAVY = ["numpy", "onnxruntime", "onnx", "sklearn", "skl2onnx", "fastapi", "sqlalchemy", "tuf"]
+
+
+def run(module: str, *words: str) -> subprocess.CompletedProcess[str]:
+    code = (
+        f"import sys; sys.argv = ['x', *{list(words)!r}]\n"
+        f"from {module} import main\n"
+        f"try:\n    main({list(words)!r})\nexcept SystemExit as end:\n    assert end.code == 0\n"
+        f"print('heavy:', [m for m in {HEAVY} if m in sys.modules])"
+    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def commands(module: str) -> list[str]:
+    found = re.findall(r"^    ([a-z][a-z-]*)(?:  |$)", run(module, "--help").stdout, re.MULTILINE)
+    return list(dict.fromkeys(found))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_loads_nothing_heavy(script: str) -> None:
+    done = run(SCRIPTS[script], "--help")
+    assert "heavy: []" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_command_answers_help_and_stands_in_the_readme(script: str) -> None:
+    names = commands(SCRIPTS[script])
+    assert names
+    for name in names:
+        assert f"`{script} {name}" in README, f"README.md does not name `{script} {name}`"
+    done = run(SCRIPTS[script], names[-1], "--help")
+    assert done.returncode == 0, done.stderr
+
+
+def test_wrong_usage_ends_with_status_2() -> None:
+    for module in SCRIPTS.values():
+        done = subprocess.run([sys.executable, "-m", module, "--nonsense"], capture_output=True)
+        assert done.returncode == 2
