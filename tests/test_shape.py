@@ -23,9 +23,8 @@ def files(package: str) -> list[Path]:
 def docstring_lines(tree: ast.AST) -> set[int]:
     found: set[int] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            if isinstance(node.value.value, str):
-                found.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        if isinstance(node, ast.Expr) and isinstance(getattr(node.value, "value", None), str):
+            found.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return found
 
 

@@ -154,8 +154,8 @@ class Story:
             f"the model's own accuracy by late labels {performance['accuracy']:.3f}, anytime-valid "
             f"upper bound {performance['upper_bound']:.3f} < {performance['below']} on "
             f"{performance['labelled']} labels; {drift['drifted']} of {drift['features']} "
-            f"features drifted, worst {worst['feature']}: KS {worst['ks']}, PSI {worst['psi']}, n {worst['n']}; answers "
-            f"served (cloud included) {journals.accuracy(lines):.3f}"
+            f"features drifted, worst {worst['feature']}: KS {worst['ks']}, PSI {worst['psi']}, "
+            f"n {worst['n']}; answers served (cloud included) {journals.accuracy(lines):.3f}"
         )
 
     def retrain(self) -> Outcome:
