@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     parts = [
         "# Benchmark results",
-        "Written by `make bench`. Rounds of all candidates are interleaved in one process; figures "
+        "Written by `make bench`. Rounds of all candidates are interleaved; figures "
         "are medians over rounds, in microseconds. `edge_sdk predict` is what an application calls, "
         "with input checks and monitoring on.",
         "## One row and a batch",
