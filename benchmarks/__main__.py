@@ -24,9 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     parts = [
         "# Benchmark results",
-        "Written by `make bench`. Rounds of all candidates are interleaved; figures "
-        "are medians over rounds, in microseconds. `edge_sdk predict` is what an application calls, "
-        "with input checks and monitoring on.",
+        "Written by `make bench`. Rounds of all candidates are interleaved; figures are medians "
+        "over rounds, in microseconds. `edge_sdk predict` is what an application calls, with input "
+        "checks and monitoring on.",
         "## One row and a batch",
     ]
     with tempfile.TemporaryDirectory() as folder:
