@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -96,10 +97,11 @@ def _sorted_order(keys: NDArray[np.uint8]) -> NDArray[np.intp]:
 
 
 def _value_rows(arrays: list[NDArray[Any]], count: int) -> NDArray[np.uint8]:
-    parts = [
-        np.ascontiguousarray(array, array.dtype.newbyteorder("<")).view(np.uint8).reshape(count, -1)
-        for array in arrays
-    ]
+    parts = []
+    for array in arrays:
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        size = little.dtype.itemsize * math.prod(little.shape[1:])
+        parts.append(little.view(np.uint8).reshape(count, size))
     return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
 

@@ -81,6 +81,8 @@ class InputSchema:
             return {self.dense.name: self._matrix(x)}
         if isinstance(x, np.ndarray) and x.ndim != 2:
             raise InputError("shape", f"expected rows of {self.width} features, got {x.shape}")
+        if not hasattr(x, "__len__"):
+            raise InputError("shape", f"expected rows, got {type(x).__name__}")
         if len(x) == 0:
             raise InputError("empty", "expected at least one row, got none")
         rows = [self._values(row) for row in x]

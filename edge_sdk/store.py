@@ -53,7 +53,11 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock_file = _lock(self.folder)
-            self._db = _open(self.folder / "device.db")
+            try:
+                self._db = _open(self.folder / "device.db")
+            except BaseException:
+                self._lock_file.close()
+                raise
         except (OSError, sqlite3.Error) as error:
             raise StateError(f"{self.folder}: cannot use it as a state folder; {error}") from error
 
@@ -118,12 +122,15 @@ def _lock(folder: Path) -> IO[bytes]:
 
 def _open(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-    elif version != SCHEMA_VERSION:
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise StateError(f"{path}: expected schema {SCHEMA_VERSION}, found {version}")
+    except BaseException:
         db.close()
-        raise StateError(f"{path}: expected schema {SCHEMA_VERSION}, found {version}")
+        raise
     return db

@@ -148,8 +148,8 @@ class Proxy:
 
 
 @contextlib.contextmanager
-def running_hub(folder: Path) -> Iterator[HubProcess]:
-    hub = HubProcess(folder)
+def running_hub(folder: Path, *, tick: float = 0.2) -> Iterator[HubProcess]:
+    hub = HubProcess(folder, tick=tick)
     try:
         yield hub
     finally:

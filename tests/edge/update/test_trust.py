@@ -24,8 +24,8 @@ MODEL = "trusted"
 
 @pytest.fixture
 def own_hub(tmp_path: Path) -> object:
-    """A hub of one's own, for tests that break its repository."""
-    with running_hub(tmp_path) as hub:
+    """A hub of one's own, whose loop does not mend what tests break."""
+    with running_hub(tmp_path, tick=0) as hub:
         release = make_release(tmp_path / "made", MODEL)
         hub.admin.publish(release.folder, hub.key)
         hub.admin.post(f"models/{MODEL}/promote", version="1.0")

@@ -1,0 +1,94 @@
+"""``edge``: every command on real releases, packs and a real hub; budgets and refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_sdk.cli import main
+from edge_sdk.keys import Canonicaliser
+from edge_sdk.pack_writer import write_pack
+from tests.conftest import Publish
+from tests.edge.builders import make_release, rows, softmax
+from tests.servers import HubProcess
+
+Capture = pytest.CaptureFixture[str]
+
+
+def edge(capsys: Capture, *words: object) -> tuple[int, str, str]:
+    code = main([str(word) for word in words])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def test_a_device_enrols_syncs_and_says_how_it_is(
+    hub: HubProcess, publish: Publish, tmp_path: Path, capsys: Capture
+) -> None:
+    publish("cli")
+    state = tmp_path / "d"
+    options = ("--token", hub.token("cli"), "--model", "cli", "--attribute", "region=eu")
+    code, out, _ = edge(capsys, "enrol", state, "--hub", hub.url, *options)
+    assert (code, json.loads(out)["version"]) == (0, "1.0")
+    code, out, _ = edge(capsys, "sync", state, "--hub", hub.url)
+    assert (code, json.loads(out)["errors"]) == (0, {})
+    code, out, _ = edge(capsys, "status", state, "--hub", "http://127.0.0.1:9")
+    assert (code, json.loads(out)["model"]) == (0, "cli")
+    code, out, _ = edge(capsys, "sync", state, "--hub", "http://127.0.0.1:9")
+    assert code == 1
+
+
+def test_a_row_is_answered_with_a_release_folder(tmp_path: Path, capsys: Capture) -> None:
+    folder = make_release(tmp_path).folder
+    code, out, _ = edge(capsys, "predict", folder, json.dumps(rows(1)[0].tolist()))
+    assert code == 0
+    assert np.allclose(json.loads(out)["probabilities"], softmax(rows(1), 0)[0], atol=1e-6)
+    for row, message in (("[1]", "expected 4 features"), ("x", "expected a JSON array")):
+        code, _, err = edge(capsys, "predict", folder, row)
+        assert (code, message in err) == (1, True)
+
+
+def test_a_pack_is_shown_checked_and_asked(tmp_path: Path, capsys: Capture) -> None:
+    release = make_release(tmp_path)
+    x = rows(3)
+    canonicaliser = Canonicaliser(release.manifest.signature)
+    keys = np.array([np.frombuffer(canonicaliser.key(row), np.uint8) for row in x])
+    values = {"probabilities": softmax(x, 0).astype(np.float32)}
+    path = tmp_path / "p.pack"
+    write_pack(path, release, keys, values, answered_by="test 1.0")
+    assert json.loads(edge(capsys, "pack", "info", path)[1])["count"] == 3
+    assert edge(capsys, "pack", "verify", path)[1].startswith("ok: 3 entries")
+    row = json.dumps(x[1].tolist())
+    assert "probabilities" in edge(capsys, "pack", "get", path, release.folder, row)[1]
+    assert edge(capsys, "pack", "get", path, release.folder, "[9, 9, 9, 9]")[0] == 1
+    path.write_bytes(path.read_bytes()[:-1])
+    code, _, err = edge(capsys, "pack", "verify", path)
+    assert (code, "it is torn" in err) == (1, True)
+
+
+def test_bench_prints_a_table_writes_its_figures_and_holds_budgets(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    release = make_release(tmp_path)
+    out_file, picture = tmp_path / "b.json", tmp_path / "b.png"
+    words = ("bench", release.folder, "--seconds", "0", "--json", out_file, "--plot", picture)
+    code, out, _ = edge(capsys, *words)
+    assert code == 0
+    assert "| edge_sdk predict |" in out
+    figures = json.loads(out_file.read_text())
+    assert figures["rows"][0]["name"] == "edge_sdk predict"
+    assert all(0 < row["p50_us"] <= row["p99_us"] for row in figures["rows"])
+    assert figures["machine"]["onnxruntime"]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    code, _, err = edge(capsys, "bench", release.folder, "--seconds", "0", "--max-p99-ms", "0")
+    assert (code, "allowed 0.0" in err) == (1, True)
+
+
+def test_bench_takes_a_bare_onnx_file(tmp_path: Path, capsys: Capture) -> None:
+    release = make_release(tmp_path)
+    code, out, _ = edge(capsys, "bench", release.model_path, "--seconds", "0")
+    assert (code, "onnxruntime, one thread" in out) == (0, True)
+    code, _, err = edge(capsys, "bench", tmp_path / "nothing.onnx")
+    assert (code, "expected a release folder or an .onnx file" in err) == (1, True)
