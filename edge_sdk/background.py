@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
+from typing import Final
+
+AFTER_ERROR: Final = 5.0
+log = logging.getLogger(__name__)
 
 
 class Repeater:
     """Calls ``work`` on its own thread; what it returns is how many seconds to wait.
 
-    ``work`` must not raise: whoever writes it decides what to do about errors.
+    An error does not end the thread: it is kept in ``error`` and logged, and ``work`` is called
+    again after :data:`AFTER_ERROR` seconds.
     """
 
     def __init__(self, name: str, work: Callable[[], float]) -> None:
         self._work = work
+        self.error: Exception | None = None
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -31,4 +38,10 @@ class Repeater:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._wake.wait(self._work())
+            try:
+                wait = self._work()
+                self.error = None
+            except Exception as error:
+                log.exception("%s: failed, will try again", self._thread.name)
+                self.error, wait = error, AFTER_ERROR
+            self._wake.wait(wait)

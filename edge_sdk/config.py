@@ -33,4 +33,6 @@ class DeviceConfig:
     """Connect and read timeout of a request that is not a prediction."""
 
     trial_errors: int = 3
-    """Failed model calls after which a release on trial is rolled back on this device."""
+    """Failed model calls within ``trial_seconds`` after which a device takes a release back."""
+
+    trial_seconds: float = 600.0

@@ -25,7 +25,14 @@ from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.plan import Reporting
-from edge_sdk.errors import HubError, InputError, PackError, ReleaseError, StateError
+from edge_sdk.errors import (
+    EdgeError,
+    InputError,
+    PackError,
+    ReleaseError,
+    StateError,
+    UpdateError,
+)
 from edge_sdk.fleet_link import Enrolment, FleetLink
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.release import Release
@@ -81,9 +88,13 @@ class EdgeDevice:
         how = Enrolment(Path(state), hub, model, token, attributes, root, share, verify)
         self._link = link = FleetLink(how, config, self._activate, time.time)
         link.on_plan = self._renew_terms
-        self._start_serving(link)
-        if self._serving is None:
-            self.sync()
+        try:
+            self._start_serving(link)
+            if self._serving is None:
+                self.sync()
+        except BaseException:
+            link.store.close()
+            raise
         self._start_threads(background)
 
     @classmethod
@@ -192,9 +203,11 @@ class EdgeDevice:
         self._repeaters = []
         if self._link is not None:
             with self._sync_lock:
-                self._collect(final=True)
-                self._hand_over(self._link)
-                self._link.store.close()
+                try:
+                    self._collect(final=True)
+                    self._hand_over(self._link)
+                finally:
+                    self._link.store.close()
         for serving in (self._serving, *self._retired):
             if serving is not None:
                 serving.close()
@@ -219,6 +232,7 @@ class EdgeDevice:
         self._retired = deque()
         self._tags = 0
         self._failures = 0
+        self._counting_since = time.monotonic()
         self._last_sync = None
         self._sync_lock = threading.Lock()
         self._collect_lock = threading.Lock()
@@ -234,15 +248,28 @@ class EdgeDevice:
             repeater.start()
 
     def _start_serving(self, link: FleetLink) -> None:
-        """Serve what was left by the last run; an interrupted activation is finished or undone."""
+        """Serve what was left by the last run; an interrupted activation is finished or undone.
+
+        What cannot be loaded any more gives way to the slot before it.
+        """
         slot = link.updater.recover()
-        if slot is None:
-            return
-        if link.updater.state.phase == "activate":
+        try:
+            if slot is not None and link.updater.state.phase != "activate":
+                self._activate(slot)
             link.updater.finish()
-            return
-        self._activate(slot)
-        link.updater.finish()
+        except UpdateError:
+            return  # what served before was activated again
+        except EdgeError as error:
+            self._fall_back(link, str(error))
+
+    def _fall_back(self, link: FleetLink, reason: str) -> None:
+        while (slot := link.updater.discard(reason)) is not None:
+            try:
+                self._activate(slot)
+            except EdgeError as error:
+                reason = str(error)
+            else:
+                return
 
     def _activate(self, slot: Slot) -> None:
         """Load ``slot`` and let it answer from the next call on."""
@@ -317,17 +344,20 @@ class EdgeDevice:
     def _store_bodies(self, bodies: list[Body]) -> None:
         if self._link is None or not bodies:
             return
-        if isinstance(bodies[0], WindowReport):
-            lost = self._link.outbox.take_lost()
-            lost.update(bodies[0].lost)
-            bodies[0] = replace(bodies[0], lost=dict(lost))
-        self._link.outbox.put(bodies)
+        with self._link.store.transaction():
+            if isinstance(bodies[0], WindowReport):
+                lost = self._link.outbox.take_lost()
+                lost.update(bodies[0].lost)
+                bodies[0] = replace(bodies[0], lost=dict(lost))
+            self._link.outbox.put(bodies)
 
     def _roll_back_if_failing(self) -> None:
         """What a device sees failing itself, it takes back at once, hub or no hub."""
         serving = self._serving
         if self._link is None or serving is None:
             return
+        if time.monotonic() - self._counting_since > self._config.trial_seconds:
+            serving.errors, self._counting_since = 0, time.monotonic()
         if serving.errors >= self._config.trial_errors:
             serving.errors = 0
             self._link.updater.fail(f"the model failed on {self._config.trial_errors} inputs")
@@ -347,7 +377,7 @@ class EdgeDevice:
             upload = link.outbox.batch()
             if upload is not None:
                 link.outbox.settle(upload, link.client.upload(upload))
-        except HubError:
+        except EdgeError:
             return  # it waits in the outbox for the next start
 
     def _nothing_to_serve(self) -> ReleaseError:

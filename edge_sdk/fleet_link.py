@@ -120,11 +120,14 @@ class FleetLink:
         self.plan = plan
         self.store.put("plan", plan.to_json().decode())
         wanted = assign(plan, self.identity.device, self.attributes)
-        outcome = self.updater.apply(
-            wanted.release, serial=plan.serial, experiment=wanted.experiment
-        )
-        if outcome == "unchanged":
-            self.on_plan()
+        outcome = "failed"
+        try:
+            outcome = self.updater.apply(
+                wanted.release, serial=plan.serial, experiment=wanted.experiment
+            )
+        finally:
+            if outcome != "activated":
+                self.on_plan()  # what the plan says of reporting and sharing holds all the same
         return outcome
 
     def describe(self) -> CheckIn:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from edge_sdk.contract.codec import to_plain
+from edge_sdk.contract.codec import encode
 from edge_sdk.contract.limits import MESSAGE_BYTES, UPLOAD_BYTES, UPLOAD_MESSAGES
 from edge_sdk.contract.messages import Body, Message, Upload, UploadReply, kind_of
 from edge_sdk.errors import ContractError
@@ -46,14 +46,18 @@ class Outbox:
         """
         with self._store.transaction() as db:  # its lock also guards the sequence
             for body in bodies:
-                text = json.dumps(to_plain(body), separators=(",", ":"))
-                if len(text) > MESSAGE_BYTES:
+                try:
+                    raw = encode(body)
+                except ContractError:
+                    self._count_lost("unreadable", 1)
+                    continue
+                if len(raw) > MESSAGE_BYTES:
                     self._count_lost("oversized", 1)
                     continue
                 self._sequence += 1
                 db.execute(
                     "INSERT INTO outbox (boot, sequence, kind, body, bytes) VALUES (?, ?, ?, ?, ?)",
-                    (self._boot, self._sequence, kind_of(body), text, len(text)),
+                    (self._boot, self._sequence, kind_of(body), raw.decode(), len(raw)),
                 )
             self._make_room()
 

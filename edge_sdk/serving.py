@@ -9,6 +9,7 @@ The order is pack, model, and the cloud only when the model is unsure. Invariant
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -154,6 +155,8 @@ class Serving:
         """
         if isinstance(label, np.generic):
             label = label.item()
+        if any(isinstance(v, float) and not math.isfinite(v) for v in (label, reward)):
+            raise InputError("label", f"expected a finite label or reward, got {label}, {reward}")
         try:
             self.monitor.feedback(number, label, reward)
         except InputError as error:

@@ -51,7 +51,9 @@ class Store:
         self.folder = Path(folder)
         self._guard = threading.RLock()
         try:
+            # The folder holds the device's token, and it may hold rows that wait to be shared.
             self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.chmod(0o700)
             self._lock_file = _lock(self.folder)
             try:
                 self._db = _open(self.folder / "device.db")

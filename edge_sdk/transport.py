@@ -6,8 +6,10 @@ with a limit, redirects are not followed, and a download resumes where it stoppe
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -24,6 +26,11 @@ from edge_sdk.files import fsync_directory, fsync_file, sha256_file
 T = TypeVar("T")
 _CHUNK: Final = 1 << 16
 _OK: Final = (200, 204, 206, 304)
+SMALL_BYTES: Final = 1 << 16
+"""Bodies that are not asked for (refusals, check-ins) are read up to this."""
+
+CLOUD_CALLS: Final = 8
+"""Cloud predictions under way at once; more wait, within their deadline."""
 
 
 class HubClient:
@@ -49,6 +56,7 @@ class HubClient:
         self._verify = verify
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._local = threading.local()
+        self._pool = ThreadPoolExecutor(CLOUD_CALLS, thread_name_prefix="edge-cloud")
 
     def authorise(self, token: str) -> None:
         """Use ``token`` from now on."""
@@ -61,7 +69,8 @@ class HubClient:
 
     def checkin(self, checkin: CheckIn) -> None:
         """Say how the device is."""
-        self._send("POST", "/v1/checkin", data=encode(checkin))
+        response = self._send("POST", "/v1/checkin", data=encode(checkin))
+        _read(response, SMALL_BYTES)
 
     def upload(self, upload: Upload) -> UploadReply:
         """Hand over messages."""
@@ -69,19 +78,27 @@ class HubClient:
 
     def predict(self, request: CloudRequest, deadline: float) -> CloudReply:
         """Ask the cloud model; ``deadline`` in seconds bounds connecting and waiting."""
-        return self._post("/v1/predict", request, CloudReply, timeout=deadline)
+        call = self._pool.submit(self._post, "/v1/predict", request, CloudReply, timeout=deadline)
+        try:
+            return call.result(timeout=deadline)
+        except TimeoutError:
+            # A hub that drips its answer keeps a read alive for ever; the caller does not wait.
+            call.cancel()
+            raise HubUnreachable(f"/v1/predict: no answer within {deadline} s") from None
 
     def changed(self, etag: str | None) -> str | None:
         """The one cheap question: the ETag of the newest metadata, or ``None`` if unchanged."""
         headers = {"If-None-Match": etag} if etag else {}
-        response = self._send("GET", "/v1/metadata/timestamp.json", headers=headers)
+        path = "/v1/metadata/timestamp.json"
+        response = self._send("GET", path, headers=headers)
+        _read(response, SMALL_BYTES)
         return None if response.status_code == 304 else response.headers.get("ETag", "")
 
     def stream(self, url: str) -> Iterator[bytes]:
         """The body of an absolute ``url`` of this hub, in chunks."""
         if not url.startswith(self.url + "/"):
             raise HubError(f"expected a URL of {self.url}, got {url}")
-        response = self._send("GET", url.removeprefix(self.url), stream=True)
+        response = self._send("GET", url.removeprefix(self.url))
         return _chunks(response)
 
     def download(self, target: str, ref: FileRef, destination: Path) -> None:
@@ -108,7 +125,7 @@ class HubClient:
         folder, _, name = target.rpartition("/")
         headers = {"Range": f"bytes={have}-"} if have else {}
         path = f"/v1/targets/{folder}/{ref.sha256}.{name}"
-        response = self._send("GET", path, headers=headers, stream=True)
+        response = self._send("GET", path, headers=headers)
         resumed = have > 0 and response.status_code == 206
         with part.open("ab" if resumed else "wb") as file:
             room = ref.length - (have if resumed else 0)
@@ -134,12 +151,8 @@ class HubClient:
         fsync_directory(destination.parent)
 
     def _post(self, path: str, message: Any, answer: type[T], **options: Any) -> T:
-        response = self._send("POST", path, data=encode(message), stream=True, **options)
-        raw = b""
-        for chunk in _chunks(response):
-            raw += chunk
-            if len(raw) > MANIFEST_BYTES:
-                raise HubError(f"{path}: expected at most {MANIFEST_BYTES} bytes of answer")
+        response = self._send("POST", path, data=encode(message), **options)
+        raw = _read(response, MANIFEST_BYTES)
         try:
             return decode(answer, raw, limit=MANIFEST_BYTES)
         except ContractError as error:
@@ -152,7 +165,6 @@ class HubClient:
         *,
         headers: dict[str, str] | None = None,
         timeout: float | None = None,
-        stream: bool = False,
         data: bytes | None = None,
     ) -> requests.Response:
         url = self.url + path
@@ -163,7 +175,7 @@ class HubClient:
                 data=data,
                 headers={**self._headers, **(headers or {})},
                 timeout=timeout or self._timeout,
-                stream=stream,
+                stream=True,
                 verify=self._verify,
                 allow_redirects=False,
             )
@@ -191,12 +203,21 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
         response.close()
 
 
+def _read(response: requests.Response, limit: int) -> bytes:
+    """The whole body, at most ``limit`` bytes."""
+    raw = b""
+    for chunk in _chunks(response):
+        raw += chunk
+        if len(raw) > limit:
+            response.close()
+            raise HubError(f"{response.url}: expected at most {limit} bytes of answer")
+    return raw
+
+
 def _reason(response: requests.Response) -> str:
     """What a refusal says, in one line."""
     try:
-        said = response.json().get("error")
-    except (ValueError, AttributeError, requests.RequestException):
+        said = json.loads(_read(response, SMALL_BYTES)).get("error")
+    except (ValueError, AttributeError, HubError):
         said = None
-    finally:
-        response.close()
     return f"the hub answered {response.status_code}" + (f": {said}" if said else "")

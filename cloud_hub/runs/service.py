@@ -169,7 +169,10 @@ class Runs:
         policy = self._train_policy(run.model)
         fresh = self._telemetry.samples(run.model, since=run.since)
         have = len(fresh) if fresh is not None else 0
-        if have >= policy.minimum_samples:
+        plan = self._plans.current(run.model)
+        if plan is not None and plan.experiment is not None:
+            self._note(run, reason=f"waiting for the end of {plan.experiment.id}")
+        elif have >= policy.minimum_samples:
             assert fresh is not None
             self._start(run, policy, fresh)
         elif now - run.created_at > policy.wait_seconds:

@@ -65,8 +65,8 @@ class Triggers:
         fired = []
         for model in self._registry.models():
             plan = self._plans.current(model)
-            if plan is None or plan.experiment is not None:
-                continue  # while a candidate is on trial its verdict is awaited
+            if plan is None:
+                continue
             serving = self._registry.version(model, plan.serving.version)
             for rule in self._registry.policy(model).triggers:
                 if self._may_fire(model, rule, serving, now):

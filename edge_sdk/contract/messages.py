@@ -194,7 +194,7 @@ class Message:
 
     boot: str
     sequence: int
-    kind: Literal["window", "feedback", "samples", "votes", "event"]
+    kind: str
     body: Mapping[str, Any]
 
     def __post_init__(self) -> None:
@@ -203,6 +203,8 @@ class Message:
 
     def open(self) -> Body:
         """The parsed body; raises :class:`ContractError`."""
+        if self.kind not in KINDS:
+            raise ContractError(f"kind: expected one of {sorted(KINDS)}, got {self.kind!r:.60}")
         body: Body = from_plain(KINDS[self.kind], self.body, self.kind)
         return body
 

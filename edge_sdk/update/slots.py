@@ -15,9 +15,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_sdk.contract.manifest import FileRef
 from edge_sdk.errors import ReleaseError
 from edge_sdk.files import fsync_directory
-from edge_sdk.release import Release
+from edge_sdk.release import Release, check_file
 from edge_sdk.update.state import SlotRef
 
 
@@ -54,20 +55,34 @@ class Slots:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def holds(self, ref: SlotRef) -> bool:
-        """Whether the whole release and its pack are there."""
-        slot = self.slot(ref)
-        return slot.release.is_dir() and (slot.pack is None or slot.pack.is_file())
+    def holds_whole(self, manifest: str) -> bool:
+        """Whether the release is there, every byte of it right; what is damaged is removed."""
+        folder = self._releases / manifest
+        if not folder.is_dir():
+            return False
+        try:
+            return Release.open(folder).digest == manifest
+        except ReleaseError:
+            shutil.rmtree(folder, ignore_errors=True)
+            return False
 
-    def reuse(self, name: str, sha256: str, destination: Path, known: Iterable[SlotRef]) -> bool:
-        """Link ``name`` from a release that is here already and has the same file."""
+    def remove(self, ref: SlotRef) -> None:
+        """Remove a release and its pack."""
+        shutil.rmtree(self._releases / ref.manifest, ignore_errors=True)
+        if ref.pack:
+            self.pack(ref.pack).unlink(missing_ok=True)
+
+    def reuse(
+        self, name: str, wanted: FileRef, destination: Path, known: Iterable[SlotRef]
+    ) -> bool:
+        """Link ``name`` from a release that is here already and has the same, undamaged file."""
         for ref in known:
             try:
                 release = Release.open(self._releases / ref.manifest, verify=False)
             except ReleaseError:
                 continue
             file = release.manifest.files.get(name)
-            if file is not None and file.sha256 == sha256:
+            if file == wanted and is_whole(release.folder / name, wanted):
                 destination.unlink(missing_ok=True)
                 try:
                     os.link(release.folder / name, destination)
@@ -96,3 +111,12 @@ class Slots:
         for file in self._packs.iterdir():
             if file.name not in packs:
                 file.unlink(missing_ok=True)
+
+
+def is_whole(path: Path, ref: FileRef) -> bool:
+    """Whether ``path`` is there with the length and SHA-256 of ``ref``."""
+    try:
+        check_file(path, ref)
+    except ReleaseError:
+        return False
+    return True

@@ -4,7 +4,8 @@ The Update Framework's client does the verifying; this module feeds it through o
 adds what a device without a battery-backed clock needs. Invariants:
 
 * Versions of metadata and the serial of the plan never go below the floors in the device's own
-  database, even if the metadata cache is deleted.
+  database, even if the metadata cache is deleted. The newest verified root is kept there too, so
+  that a key which was revoked stays revoked.
 * Metadata is refused once expired at the later of the device's clock and the newest signed time.
 * A release below its model's signed floor is refused.
 * Nothing here touches what serves: a refusal blocks new installs only.
@@ -33,7 +34,7 @@ from edge_sdk.transport import HubClient
 SIGNED_AT: Final = "edge_signed_at"
 """Field of ``timestamp.json``: when it was signed, Unix seconds."""
 
-ROLES: Final = ("timestamp", "snapshot", "targets", "releases", "plans")
+ROLES: Final = ("root", "timestamp", "snapshot", "targets", "releases", "plans")
 STEP: Final = "trust"
 
 
@@ -102,6 +103,7 @@ class Trust:
         floor = self._guarded(updater.get_targetinfo, f"models/{self._model}/floor.json")
         floors = self._checked_floors()
         self._metadata = updater
+        self._store.put("root", (self._cache / "root.json").read_text())
         plan = None
         if target is not None:
             plan = self._parse_plan(self._fetch(target, PLAN_BYTES))
@@ -145,9 +147,10 @@ class Trust:
         self._cache.mkdir(exist_ok=True)
         self._fetcher = _Fetcher(self._client)
         url = f"{self._client.url}/v1/metadata/"
-        folder = str(self._cache)
+        folder, kept = str(self._cache), self._store.get("root")
+        root = kept.encode() if kept else self._root
         updater: MetadataUpdater = self._guarded(
-            lambda: MetadataUpdater(folder, url, fetcher=self._fetcher, bootstrap=self._root)
+            lambda: MetadataUpdater(folder, url, fetcher=self._fetcher, bootstrap=root)
         )
         return updater
 
@@ -172,12 +175,12 @@ class Trust:
         timestamp = loaded["timestamp"]
         signed_at = timestamp.signed.unrecognized_fields.get(SIGNED_AT, 0) if timestamp else 0
         floors["time"] = max(floors.get("time", 0), int(signed_at))
-        now = max(self._clock(), floors["time"])
+        now = _moment(max(self._clock(), floors["time"]))
         for role, metadata in loaded.items():
             if metadata is None:
                 continue
             signed = metadata.signed
-            if signed.is_expired(datetime.datetime.fromtimestamp(now, datetime.UTC)):
+            if signed.is_expired(now):
                 raise TrustError(STEP, f"{role}: expired {signed.expires:%Y-%m-%d %H:%M} UTC")
             if signed.version < floors.get(role, 0):
                 raise TrustError(
@@ -215,6 +218,13 @@ class Trust:
             return int(json.loads(self._fetch(target, MANIFEST_BYTES))["floor"])
         except (ValueError, KeyError, TypeError) as error:
             raise TrustError(STEP, f"{target.path}: cannot be read; {error}") from error
+
+
+def _moment(seconds: float) -> datetime.datetime:
+    try:
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    except (OverflowError, OSError, ValueError) as error:
+        raise TrustError(STEP, f"{seconds} is no time; {error}") from error
 
 
 def _counter(target: TargetFile) -> int:

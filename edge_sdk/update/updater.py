@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final, Literal
 
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.contract.manifest import MANIFEST
 from edge_sdk.contract.messages import UpdateEvent
 from edge_sdk.contract.plan import ReleaseRef
-from edge_sdk.errors import EdgeError, HubUnreachable, UpdateError
+from edge_sdk.errors import EdgeError, HubError, UpdateError
 from edge_sdk.outbox import Outbox
 from edge_sdk.release import Release
 from edge_sdk.store import Store
 from edge_sdk.transport import HubClient
 from edge_sdk.update import state as machine
-from edge_sdk.update.slots import Slot, Slots
+from edge_sdk.update.slots import Slot, Slots, is_whole
 from edge_sdk.update.state import SlotRef, UpdateState
 from edge_sdk.update.trust import Trust
 
@@ -115,20 +115,40 @@ class Updater:
             else ``activated``.
 
         Raises:
-            HubUnreachable: the hub went away; what was downloaded is kept and resumed.
-            UpdateError: a step failed; the previous release serves and the failure is remembered.
+            HubError: the hub went away or sent something else; what was downloaded is kept.
+            UpdateError: a step failed; the previous release serves, and unless the disk was to
+                blame the failure is remembered.
         """
         with self._busy:
             target = SlotRef(
                 want.version, want.manifest, want.pack.file.sha256 if want.pack else None
             )
-            state = self.state
+            state = self._settled()
             if state.current == target:
                 return "unchanged"
             if self._failed_under(target, serial):
                 return "known_bad"
             self._run(machine.begin(state, target, serial, experiment), want)
             return "activated"
+
+    def discard(self, reason: str) -> Slot | None:
+        """What serves cannot be loaded (its files are damaged): remove it and go back.
+
+        The release itself is not to blame, so it may be installed again.
+
+        Returns:
+            The slot to try instead, or ``None`` if there is no other.
+        """
+        with self._busy:
+            state = self.state
+            if state.current is None:
+                return None
+            self._slots.remove(state.current)
+            after = UpdateState(current=state.previous, serial=state.serial)
+            with self._store.transaction():
+                self._event("failed", state.current, after.current, step="load", reason=reason)
+                self._write(after)
+            return self.slot()
 
     def fail(self, reason: str) -> Slot | None:
         """Go back: what serves turned out bad here. The slot that serves now, if there is one."""
@@ -159,9 +179,14 @@ class Updater:
             self._checkpoint(step)
             try:
                 self._steps[step](state)
-            except HubUnreachable:
+            except HubError:
+                # The network's or the hub's trouble, not the release's: it will be tried again.
                 self._write(machine.abandon(state))
                 raise
+            except OSError as error:
+                self._write(machine.abandon(state))
+                self._restore(step)
+                raise UpdateError(step, f"trouble with the disk; {error}") from error
             except EdgeError as error:
                 self._write(self._abandon(state, str(error), step))
                 self._restore(step)
@@ -170,6 +195,14 @@ class Updater:
             if state.phase == "cleanup":
                 self._committed(state)
         self._write(state)
+
+    def _settled(self) -> UpdateState:
+        """The state with nothing under way: an update that was cut short is ended or forgotten."""
+        state = self.state
+        if state.phase in ("activate", "commit", "cleanup"):
+            self._run(state)
+            return self.state
+        return replace(state, phase="idle", target=None, experiment=None)
 
     def _committed(self, state: UpdateState) -> None:
         assert state.current is not None
@@ -202,20 +235,20 @@ class Updater:
     def _download(self, state: UpdateState) -> None:
         want = self._wanted()
         ref = self._trust.check_release(want)
-        if not self._slots.slot(SlotRef(want.version, want.manifest)).release.is_dir():
+        if not self._slots.holds_whole(want.manifest):
             self._download_release(state, want, ref)
         if want.pack is not None:
             signed = self._trust.file(want.pack.target(self._model))
             if signed != want.pack.file:
                 raise UpdateError("download", "the plan names a pack that no publisher signed")
             destination = self._slots.pack(want.pack.file.sha256)
-            if not destination.exists():
+            if not is_whole(destination, want.pack.file):
                 self._client.download(want.pack.target(self._model), want.pack.file, destination)
 
     def _download_release(self, state: UpdateState, want: ReleaseRef, manifest: Any) -> None:
         folder = self._slots.incoming(want.manifest)
         prefix = f"models/{self._model}/{want.version}"
-        if not (folder / MANIFEST).exists():
+        if not is_whole(folder / MANIFEST, manifest):
             self._client.download(f"{prefix}/{MANIFEST}", manifest, folder / MANIFEST)
         release = Release.open(folder, verify=False)
         known = [ref for ref in (state.current, state.previous) if ref is not None]
@@ -224,7 +257,7 @@ class Updater:
             if signed != ref:
                 raise UpdateError("download", f"{prefix}/{name}: not signed as the manifest says")
             place = folder / name
-            if not place.exists() and not self._slots.reuse(name, ref.sha256, place, known):
+            if not is_whole(place, ref) and not self._slots.reuse(name, ref, place, known):
                 self._client.download(f"{prefix}/{name}", ref, place)
 
     def _verify(self, state: UpdateState) -> None:
