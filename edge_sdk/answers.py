@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edge_sdk.contract.fleet import CloudReply
 from edge_sdk.contract.manifest import Label, Manifest
 from edge_sdk.contract.messages import Source
+from edge_sdk.errors import HubError
 from edge_sdk.prediction import Prediction, as_value
 
 
@@ -67,7 +68,15 @@ class Answers:
         return self.read(outputs, "pack")
 
     def from_cloud(self, reply: CloudReply, local: Prediction) -> Prediction:
-        """One prediction from the cloud model's reply, served instead of the ``local`` one."""
+        """One prediction from the cloud model's reply, served instead of the ``local`` one.
+
+        Raises:
+            HubError: it speaks of other classes than this release.
+        """
+        classes = self._classes
+        known = not classes or reply.label in classes
+        if not known or len(reply.probabilities) not in (0, len(classes)):
+            raise HubError(f"cloud: expected one of {list(classes)[:20]}, got {reply.label!r:.60}")
         probabilities = np.asarray(reply.probabilities, np.float32) if reply.probabilities else None
         confidence = None if probabilities is None else float(probabilities.max())
         served = Prediction(

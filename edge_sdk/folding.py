@@ -6,6 +6,7 @@ bin at training and on every device.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,11 +42,12 @@ def _categorical(
     assert feature.categories is not None
     bins = feature.bins
     known = {category: i for i, category in enumerate(feature.categories)}
-    places = [
-        bins + 2 + MISSING if is_missing(value) else known.get(category(value), bins + 2 + OUTSIDE)
-        for value in values
-    ]
-    return np.bincount(np.asarray(places, dtype=np.int64), minlength=bins + 2)
+    counts = np.zeros(bins + 2, dtype=np.int64)
+    plain = values.tolist() if isinstance(values, np.ndarray) else values
+    for value, times in Counter(plain).items():  # few different values: one look-up for each
+        place = MISSING if is_missing(value) else known.get(category(value), OUTSIDE)
+        counts[place] += times
+    return counts
 
 
 def is_missing(value: Any) -> bool:
@@ -58,6 +60,5 @@ def category(value: Any) -> str:
     if isinstance(value, str):
         return value
     number = value.item() if isinstance(value, np.generic) else value
-    return (
-        str(int(number)) if isinstance(number, bool | int) or number == int(number) else str(number)
-    )
+    whole = isinstance(number, int) or (isinstance(number, float) and number.is_integer())
+    return str(int(number)) if whole else str(number)

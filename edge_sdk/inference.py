@@ -10,6 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,11 +44,9 @@ def session_options(threads: int) -> Any:
 
 @dataclass(frozen=True)
 class RowRunner:
-    """Buffers and binding of one thread: write ``row`` in place, ``run()``, read ``outputs``."""
+    """What one thread runs single rows with: ``run(row)`` gives outputs that are the caller's."""
 
-    row: NDArray[Any]
-    outputs: Outputs
-    run: Callable[[], None]
+    run: Callable[[NDArray[Any]], Outputs]
 
 
 class Model:
@@ -110,18 +109,34 @@ class Model:
         buffers = {spec.name: _buffer(spec) for spec in outputs}
         for name, buffer in buffers.items():
             binding.bind_output(name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
-        return RowRunner(row[0], buffers, self._runner(binding))
+        return RowRunner(_runner(_bound_call(self._session, binding), row[0], buffers))
 
-    def _runner(self, binding: Any) -> Callable[[], None]:
-        run = self._session.run_with_iobinding
 
-        def call() -> None:
-            try:
-                run(binding)
-            except Exception as error:
-                raise ReleaseError(f"the model failed; {error}") from error
+def _runner(
+    run: Callable[[], None], place: NDArray[Any], buffers: Outputs
+) -> Callable[[NDArray[Any]], Outputs]:
+    def call(row: NDArray[Any]) -> Outputs:
+        place[:] = row
+        try:
+            run()
+        except Exception as error:
+            raise ReleaseError(f"the model failed; {error}") from error
+        return {name: buffer.copy() for name, buffer in buffers.items()}
 
-        return call
+    return call
+
+
+def _bound_call(session: Any, binding: Any) -> Callable[[], None]:
+    """A run of ``binding`` without what onnxruntime's wrapper does on each call.
+
+    The wrapper looks after CUDA graphs and makes new run options: 1.1 of 3.5 µs, measured. It is
+    used where this version of onnxruntime is built otherwise.
+    """
+    try:
+        run, bound = session._sess.run_with_iobinding, binding._iobinding
+    except AttributeError:
+        return functools.partial(session.run_with_iobinding, binding)
+    return functools.partial(run, bound, onnxruntime.RunOptions())
 
 
 def bound_outputs(manifest: Manifest) -> tuple[OutputSpec, ...]:

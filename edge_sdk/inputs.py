@@ -7,6 +7,7 @@ Both give the same keys, columns and answers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,11 +28,14 @@ class Inputs(Protocol):
     def key(self, given: Any) -> bytes | None:
         """Its exact key, or ``None`` where it has none."""
 
+    def keys(self, given: Sequence[Any]) -> Sequence[bytes | None]:
+        """The exact keys of several inputs."""
+
     def run(self, given: Any) -> Outputs:
         """The model's outputs with a batch axis of one; they stay the caller's to keep."""
 
     def values(self, given: Any) -> tuple[Any, ...]:
-        """Its feature values as Python scalars, in column order."""
+        """Its feature values as Python scalars, in column order; ``None`` where one is missing."""
 
     def columns(self, given: Sequence[Any]) -> Any:
         """One sequence of values per feature, over several inputs."""
@@ -54,30 +58,33 @@ class DenseInputs:
         if type(x) is np.ndarray and x.dtype == self._dtype and x.shape == self._shape:
             row: NDArray[Any] = x.copy()
             # NaN and infinities survive a sum of squares, so one product checks them all.
-            if not self._is_float or row.dot(row) < np.inf:
+            if not self._is_float or isfinite(row.dot(row)):
                 return row
         given: NDArray[Any] = self._schema.row(x)[self._tensor][0]
         shared = isinstance(x, np.ndarray) and np.may_share_memory(given, x)
         return given.copy() if shared else given
 
     def key(self, given: NDArray[Any]) -> bytes | None:
-        if self._is_float and not np.isfinite(given).all():
+        if self._schema.missing and self._is_float and not np.isfinite(given).all():
             return None
         return self._canonicaliser.key(given)
+
+    def keys(self, given: Sequence[NDArray[Any]]) -> Sequence[bytes | None]:
+        if self._schema.missing:
+            return [self.key(row) for row in given]
+        return self._canonicaliser.keys(np.concatenate(given).reshape(len(given), -1))
 
     def run(self, given: NDArray[Any]) -> Outputs:
         runner = self._model.row_runner()
         if runner is None:
             return self._model.run({self._tensor: given[None]})
-        runner.row[:] = given
-        runner.run()
-        return {name: buffer.copy() for name, buffer in runner.outputs.items()}
+        return runner.run(given)
 
     def values(self, given: NDArray[Any]) -> tuple[Any, ...]:
-        return tuple(given.tolist())
+        return tuple(_plain(value) for value in given.tolist())
 
     def columns(self, given: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        return np.stack(given).T
+        return np.concatenate(given).reshape(len(given), -1).T
 
 
 class FeedInputs:
@@ -94,16 +101,23 @@ class FeedInputs:
     def key(self, given: Feed) -> bytes | None:
         return self._canonicaliser.feed_key(given) if self._canonicaliser else None
 
+    def keys(self, given: Sequence[Feed]) -> Sequence[bytes | None]:
+        return [self.key(feed) for feed in given]
+
     def run(self, given: Feed) -> Outputs:
         return self._model.run(given)
 
     def values(self, given: Feed) -> tuple[Any, ...]:
         cells = [given[c.tensor][0, c.index] for c in self._schema.columns]
-        return tuple(cell.item() if isinstance(cell, np.generic) else cell for cell in cells)
+        return tuple(_plain(x.item() if isinstance(x, np.generic) else x) for x in cells)
 
     def columns(self, given: Sequence[Feed]) -> Sequence[Any]:
         rows = [self.values(feed) for feed in given]
         return list(zip(*rows, strict=True))
+
+
+def _plain(value: Any) -> Any:
+    return None if value != value else value  # NaN does not travel
 
 
 def inputs_for(release: Release, model: Model) -> Inputs:

@@ -37,24 +37,40 @@ class Canonicaliser:
         self._signature = signature
         self._dense = schema.dense
         self.name = f"dense-{self._dense.dtype}-v1" if self._dense else "columns-v1"
-        self._seed = hashlib.sha256(self.name.encode() + b"\0")
+        self._prefix = self.name.encode() + b"\0"
         dtype = np.dtype(self._dense.dtype if self._dense else "float32").newbyteorder("<")
         self._dtype: np.dtype[Any] = dtype
         self._is_float = dtype.kind == "f"
+        self._zero = np.zeros((), dtype.newbyteorder("="))
+        self._native = dtype.isnative
 
     def key(self, row: NDArray[Any]) -> bytes:
         """The key of one dense row (1-D, already in the declared dtype, finite)."""
-        canonical = row + 0 if self._is_float else row  # x + 0 turns -0.0 into 0.0
-        digest = self._seed.copy()
-        digest.update(np.ascontiguousarray(canonical, dtype=self._dtype).tobytes())
-        return digest.digest()[:KEY_BYTES]
+        canonical = row + self._zero if self._is_float else row  # x + 0 turns -0.0 into 0.0
+        if not self._native:
+            canonical = canonical.astype(self._dtype)
+        return hashlib.sha256(self._prefix + canonical.tobytes()).digest()[:KEY_BYTES]
+
+    def keys(self, rows: NDArray[Any]) -> list[bytes]:
+        """:meth:`key` of each of dense rows [N, width], in one pass."""
+        canonical = rows + self._zero if self._is_float else rows
+        raw = canonical.astype(self._dtype, copy=False).tobytes()
+        size = len(raw) // max(1, len(rows))
+        prefix, sha256 = self._prefix, hashlib.sha256
+        parts = (raw[at : at + size] for at in range(0, len(raw), size))
+        return [sha256(prefix + part).digest()[:KEY_BYTES] for part in parts]
 
     def feed_key(self, feed: Feed, index: int = 0) -> bytes | None:
-        """The key of row ``index`` of checked tensors; ``None`` if a value is not finite."""
+        """The key of row ``index`` of checked tensors.
+
+        ``None`` if a value is not finite, or the model has no columns: then there is no row.
+        """
+        if not self._signature.columns:
+            return None
         if self._dense:
             row = feed[self._dense.name][index]
             return self.key(row) if not self._is_float or np.isfinite(row).all() else None
-        digest = self._seed.copy()
+        digest = hashlib.sha256(self._prefix)
         for column in self._signature.columns:
             value = feed[column.tensor][index, column.index]
             if column.dtype == STRING:

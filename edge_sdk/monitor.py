@@ -4,7 +4,9 @@ Invariants:
 
 * :meth:`Monitor.record` takes no lock and does no arithmetic: it appends to a bounded ring
   (``deque.append`` is atomic). What the ring loses before a fold is counted in the report.
-* :meth:`Monitor.fold` empties the ring in vectorised batches; a background thread calls it.
+* The ring holds tuples of plain values, no predictions: the garbage collector skips them.
+* :meth:`Monitor.fold` empties the ring in vectorised batches. :meth:`Monitor.collect` does so only
+  when :data:`FOLD_AT` records wait or a window ended, because small batches cost most per row.
 * Memory is bounded: ``RING`` records, ``PENDING`` predictions that wait for labels, the counts.
   Of a batch, at most ``BATCH_SAMPLE`` evenly spaced rows go into the histograms.
 * Raw rows leave only in a :class:`SampleBatch`, and only with ``share`` (the owner's opt-in).
@@ -14,27 +16,31 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_sdk.contract.limits import SAMPLES_PER_MESSAGE
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import (
+    SOURCES,
     Body,
     FeedbackReport,
     KeyVotes,
     SampleBatch,
+    Source,
     Window,
     WindowReport,
 )
 from edge_sdk.contract.plan import CONTROL, Reporting, Sharing
 from edge_sdk.errors import InputError
 from edge_sdk.inputs import Inputs
-from edge_sdk.pending import Outcomes, Pending, Waiting, WaitingBatch
+from edge_sdk.pending import Answered, Outcomes, Pending, Place
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.release import Release
 from edge_sdk.window import Histograms, WindowCounts
@@ -44,8 +50,25 @@ PENDING: Final = 65_536
 BATCH_RING: Final = 64
 BATCH_SAMPLE: Final = 4_096
 
-Record = tuple[float, Any, Prediction, int, bytes | None]
-"""(time, checked input, prediction, latency in ns, key or None)."""
+FOLD_AT: Final = 2_048
+CHUNK: Final = 1_024
+"""Records folded in one go; between two chunks other threads get their turn."""
+
+
+class Records(NamedTuple):
+    """Predictions by column, until they are folded; ``latency`` in nanoseconds."""
+
+    number: Sequence[int]
+    at: Sequence[float]
+    given: Sequence[Any]
+    label: Sequence[Label | None]
+    own: Sequence[Label | None]
+    value: Sequence[Any]
+    confidence: Sequence[float | None]
+    source: Sequence[Source]
+    degraded: Sequence[bool]
+    latency: Sequence[int]
+    key: Sequence[bytes | None]
 
 
 @dataclass(frozen=True)
@@ -90,38 +113,54 @@ class Monitor:
         self._sharing = sharing if share and sharing.samples else Sharing()
         self._clock = clock
         self._numbers = itertools.count(1)
-        self._ring: deque[Record] = deque(maxlen=capacity)
+        # Each a row of Records; a class of its own would cost its constructor.
+        self._ring: deque[tuple[Any, ...]] = deque(maxlen=capacity)
+        self._errors: deque[tuple[float, str]] = deque(maxlen=capacity)
+        self._batch_numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._batches: deque[tuple[float, Sequence[Any], BatchPrediction]] = deque(
             maxlen=BATCH_RING
         )
-        self._last: int | str = 0
+        self._highest, self._folded, self._lost = 0, 0, 0
         self._windows: dict[int, WindowCounts] = {}
         self._carried = Histograms.empty(self._profile)
         self._pending = Pending(PENDING)
         self._samples: list[tuple[tuple[Any, ...], Label | float, int]] = []
         self._shared_window, self._shared = 0, 0
-        self._outcomes_due = self._start(clock()) + reporting.window_seconds
+        self._current = self._start(clock())
 
     def record(
         self, given: Any, prediction: Prediction, latency: int, key: bytes | None = None
     ) -> None:
         """Number ``prediction`` and put it into the ring; ``latency`` in nanoseconds."""
-        prediction._number = next(self._numbers)
-        self._ring.append((self._clock(), given, prediction, latency, key))
+        prediction._number = number = next(self._numbers)
+        self._ring.append(
+            (
+                number,
+                self._clock(),
+                given,
+                prediction.label,
+                prediction._own,
+                prediction.value,
+                prediction.confidence,
+                prediction.source,
+                prediction.degraded,
+                latency,
+                key,
+            )
+        )
 
     def record_batch(self, columns: Sequence[Any], batch: BatchPrediction) -> None:
         """Number ``batch`` and put it into the ring.
 
         ``columns`` holds one sequence per feature, over the rows that :func:`sampled` chooses.
         """
-        batch._number = next(self._numbers)
+        batch._number = next(self._batch_numbers)
         self._batches.append((self._clock(), columns, batch))
 
     def record_error(self, kind: str) -> None:
         """Count a refused input or a failed call."""
-        with self._lock:
-            self._window(self._start(self._clock())).errors[kind] += 1
+        self._errors.append((self._clock(), kind))
 
     def feedback(
         self, number: str, label: Label | float | None = None, reward: float | None = None
@@ -136,12 +175,12 @@ class Monitor:
             self._check_label(label)
         with self._lock:
             self._drain()
-            waiting = self._pending.find(number)
-            if reward is not None:
-                self._pending.reward(waiting, float(reward))
+            place = self._pending.find(number)
             if label is not None:
-                self._pending.label(waiting, label)
-                self._keep_sample(waiting, label)
+                self._pending.label(place, label)
+                self._keep_sample(place, label)
+            if reward is not None:
+                self._pending.reward(place, float(reward))
 
     def fold(self) -> None:
         """Empty the ring into the counts."""
@@ -151,14 +190,16 @@ class Monitor:
     def collect(self, now: float, *, final: bool = False) -> list[Body]:
         """Messages of the windows that ended by ``now`` (with ``final``, of all)."""
         with self._lock:
-            self._drain()
+            turned = final or self._start(now) != self._current
+            if turned or self._batches or len(self._ring) >= FOLD_AT:
+                self._drain()
+            self._current = self._start(now)
             ended = sorted(s for s in self._windows if final or self._end(s) <= now)
             bodies: list[Body] = []
             for start in ended:
                 bodies.extend(self._close(start, self._windows.pop(start)))
-            if final or now >= self._outcomes_due:
+            if turned:
                 bodies.extend(self._close_outcomes())
-                self._outcomes_due = self._end(self._start(now))
             return bodies
 
     def _start(self, at: float) -> int:
@@ -176,70 +217,90 @@ class Monitor:
         return window
 
     def _drain(self) -> None:
+        full = len(self._ring) == self._ring.maxlen
         # Taking no more than there are now ends the loops even while other threads append.
-        records = [self._ring.popleft() for _ in range(len(self._ring))]
-        if len(records) == self._ring.maxlen:
-            self._count_lost(records)
-        for start, group in itertools.groupby(records, key=lambda r: self._start(r[0])):
-            self._add(start, list(group))
-        if records:
-            self._last = records[-1][2]._number
+        left = len(self._ring)
+        while left > 0:
+            part = [self._ring.popleft() for _ in range(min(left, CHUNK))]
+            left -= len(part)
+            self._fold_records(part)
+            time.sleep(0)  # a thread that waits to predict goes first
+        if full:
+            self._count_lost()
         for _ in range(len(self._batches)):
             self._add_batch(*self._batches.popleft())
+        for _ in range(len(self._errors)):
+            at, kind = self._errors.popleft()
+            self._window(self._start(at)).errors[kind] += 1
 
-    def _add(self, start: int, records: list[Record]) -> None:
+    def _fold_records(self, records: list[tuple[Any, ...]]) -> None:
+        numbers = [record[0] for record in records]
+        self._folded += len(records)
+        self._highest = max(self._highest, *numbers)
+        first, last = self._start(records[0][1]), self._start(records[-1][1])
+        if first == last:
+            self._add(first, records)
+            return
+        for start, group in itertools.groupby(records, key=lambda r: self._start(r[1])):
+            self._add(start, list(group))
+
+    def _add(self, start: int, records: list[tuple[Any, ...]]) -> None:
+        columns = Records(*zip(*records, strict=True))
         window = self._window(start)
-        predictions = [r[2] for r in records]
-        outputs = {o.name: [getattr(p, o.name) for p in predictions] for o in self._profile.outputs}
-        outputs.setdefault("label", predictions)
-        window.add(self._profile, self._inputs.columns([r[1] for r in records]), outputs)
-        window.add_latencies(predictions, [r[3] for r in records])
+        outputs = {o.name: getattr(columns, o.name) for o in self._profile.outputs}
+        window.add(self._profile, self._inputs.columns(columns.given), outputs, len(records))
+        sources = np.array([SOURCES.index(s) for s in columns.source], dtype=np.uint8)
+        window.add_latencies(sources, np.asarray(columns.latency))
+        window.degraded += sum(columns.degraded)
         if self._reporting.votes:
             # Without a pack nobody needed the key before; the votes do, so that there will be one.
-            window.add_keys([r[4] or self._inputs.key(r[1]) for r in records])
-        for at, given, prediction, _, _ in records:
-            row = self._inputs.values(given) if self._sharing.samples else None
-            self._pending.add(str(prediction._number), Waiting(start, int(at), prediction, row))
+            looked_up = None not in columns.key
+            window.add_keys(columns.key if looked_up else self._inputs.keys(columns.given))
+        self._pending.add(columns.number, self._answered(start, columns, sources))
+
+    def _answered(self, start: int, columns: Records, sources: NDArray[np.uint8]) -> Answered:
+        count = len(columns.number)
+        answers, own, rows = (np.empty(count, object) for _ in range(3))
+        numbers = (v if isinstance(v, float) else None for v in columns.value)
+        answers[:] = columns.label if None not in columns.label else list(numbers)
+        own[:] = columns.own
+        if self._sharing.samples:
+            for i, given in enumerate(columns.given):
+                rows[i] = self._inputs.values(given)
+        taken = np.array(columns.at).astype(np.int64)
+        return Answered(np.full(count, start), taken, sources, answers, own, rows)
 
     def _add_batch(self, at: float, columns: Sequence[Any], batch: BatchPrediction) -> None:
         start = self._start(at)
         window = self._window(start)
         rows = sampled(len(batch))
-        outputs = {
-            name: array[rows]
-            for name, array in (
-                ("label", batch.labels),
-                ("confidence", batch.confidences),
-                ("value", batch.values),
-            )
-            if array is not None
-        }
-        outputs.setdefault("label", np.arange(len(batch))[rows])
-        window.add(self._profile, columns, outputs)
+        found = {"label": batch.labels, "confidence": batch.confidences, "value": batch.values}
+        outputs = {name: array[rows] for name, array in found.items() if array is not None}
+        window.add(self._profile, columns, outputs, len(range(len(batch))[rows]))
         window.predictions[batch.source] += len(batch)
-        self._pending.add_batch(str(batch._number), WaitingBatch(start, int(at), batch))
+        self._pending.add_batch(int(batch._number), _batch_answered(start, int(at), batch))
 
-    def _count_lost(self, records: list[Record]) -> None:
-        """A ring that was full lost what came before it; numbers are handed out without gaps."""
-        first, last = records[0][2]._number, self._last
-        lost = int(first) - int(last) - 1
+    def _count_lost(self) -> None:
+        """Numbers are handed out without gaps, so what never came out of the ring was lost."""
+        lost = self._highest - self._folded - self._lost
         if lost > 0:
-            self._window(self._start(records[0][0])).lost["ring"] += lost
+            self._lost += lost
+            self._window(self._start(self._clock())).lost["ring"] += lost
 
     def _check_label(self, label: Any) -> None:
         classes = self._release.manifest.signature.classes
         if classes and label not in classes:
             raise InputError("label", f"expected one of {list(classes)[:20]}, got {label!r:.60}")
 
-    def _keep_sample(self, waiting: Waiting, label: Label | float) -> None:
-        if waiting.row is None:
+    def _keep_sample(self, place: Place, label: Label | float) -> None:
+        if place.row is None:
             return
         window = self._start(self._clock())
         if window != self._shared_window:
             self._shared_window, self._shared = window, 0
         if self._shared < self._sharing.per_window:
             self._shared += 1
-            self._samples.append((waiting.row, label, waiting.taken))
+            self._samples.append((place.row, label, place.taken))
 
     def _close(self, start: int, counts: WindowCounts) -> Iterator[Body]:
         if counts.empty:
@@ -290,6 +351,21 @@ class Monitor:
 def sampled(count: int) -> slice:
     """The rows of a batch that monitoring looks at: all, or evenly spaced ones of a large batch."""
     return slice(0, count, max(1, -(-count // BATCH_SAMPLE)))
+
+
+def _batch_answered(start: int, taken: int, batch: BatchPrediction) -> Answered:
+    """A batch for the table of late labels; its rows are not kept, so they are never shared."""
+    count = len(batch)
+    answers = np.empty(count, object)
+    nothing = np.broadcast_to(np.array(None), count)
+    if batch.labels is not None:
+        answers[:] = batch.labels.tolist()
+    elif batch.values is not None and batch.values.size == count:
+        answers[:] = batch.values.ravel().tolist()
+    own = nothing if batch.labels is None else answers
+    source = np.full(count, SOURCES.index(batch.source), np.uint8)
+    times = (np.broadcast_to(np.int64(start), count), np.broadcast_to(np.int64(taken), count))
+    return Answered(*times, source, answers, own, nothing)
 
 
 def _plain(histograms: Sequence[Any]) -> tuple[tuple[int, ...], ...]:

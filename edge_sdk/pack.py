@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import struct
 import time
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,8 @@ from edge_sdk.keys import Canonicaliser
 from edge_sdk.release import Release
 
 _CHUNK: Final = 1 << 20
+_BUCKET: Final = struct.Struct("<2I")
+"""First entry of a bucket and of the next one."""
 
 
 class Pack:
@@ -36,8 +39,6 @@ class Pack:
         self.header = header
         self._sections = sections
         self._data = data
-        buckets = (1 << header.directory_bits) + 1
-        self._directory = np.frombuffer(data, "<u4", buckets, sections.directory)
         self._shift = 32 - header.directory_bits
         self._fields = _field_layout(header)
 
@@ -76,24 +77,24 @@ class Pack:
         """The outputs stored under ``key`` (16 bytes) by name, or ``None``."""
         place = self._sections
         bucket = int.from_bytes(key[:4], "big") >> self._shift
-        start = place.keys + KEY_BYTES * int(self._directory[bucket])
-        end = place.keys + KEY_BYTES * int(self._directory[bucket + 1])
-        at = self._data.find(key, start, end)
+        first, last = _BUCKET.unpack_from(self._data, place.directory + 4 * bucket)
+        end = place.keys + KEY_BYTES * last
+        at = self._data.find(key, place.keys + KEY_BYTES * first, end)
         while at >= 0 and (at - place.keys) % KEY_BYTES:
             at = self._data.find(key, at + 1, end)
         if at < 0:
             return None
         value = place.values + (at - place.keys) // KEY_BYTES * self.header.value_bytes
         return {
-            name: np.frombuffer(self._data, dtype, count, value + offset).reshape(shape).copy()
-            for name, dtype, count, shape, offset in self._fields
+            name: np.ndarray(shape, dtype, self._data, value + offset).copy()
+            for name, dtype, shape, offset in self._fields
         }
 
     def keys(self) -> NDArray[np.uint8]:
-        """Every key in order, [count, 16]."""
-        count = self.header.count
-        flat = np.frombuffer(self._data, np.uint8, KEY_BYTES * count, self._sections.keys)
-        return flat.reshape(count, KEY_BYTES)
+        """Every key in order, [count, 16]; a copy, so that the pack can be closed."""
+        start = self._sections.keys
+        raw = self._data[start : start + KEY_BYTES * self.header.count]
+        return np.frombuffer(raw, np.uint8).reshape(-1, KEY_BYTES)
 
     def verify(self) -> None:
         """Read the whole body and compare its SHA-256 with the header's.
@@ -109,7 +110,6 @@ class Pack:
 
     def close(self) -> None:
         """Unmap the file; lookups after it are an error."""
-        self._directory = np.zeros(0, "<u4")
         self._data.close()
 
     def __enter__(self) -> Self:
@@ -124,13 +124,12 @@ class Pack:
         self.close()
 
 
-def _field_layout(header: PackHeader) -> list[tuple[str, str, int, tuple[int, ...], int]]:
-    """(name, dtype, items, shape, offset inside a value) of every output."""
+def _field_layout(header: PackHeader) -> list[tuple[str, np.dtype[Any], tuple[int, ...], int]]:
+    """(name, dtype, shape, offset inside a value) of every output."""
     layout, offset = [], 0
     for field in header.fields:
-        items = int(np.prod(field.shape, dtype=np.int64))
-        dtype = np.dtype(field.dtype).newbyteorder("<").str
-        layout.append((field.name, dtype, items, field.shape, offset))
+        dtype = np.dtype(field.dtype).newbyteorder("<")
+        layout.append((field.name, dtype, field.shape, offset))
         offset += field.size
     return layout
 

@@ -1,41 +1,26 @@
 """Predictions that wait for a late label: a bounded table, and what their labels told.
 
 A prediction is found for as long as fewer than ``capacity`` newer ones were made; a row of a batch
-for as long as fewer than :data:`BATCHES` newer batches were.
+for as long as newer batches have fewer than ``capacity`` rows together. The table is made of NumPy
+arrays, so that the garbage collector never walks through it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge_sdk.contract.manifest import Label
+from edge_sdk.contract.messages import SOURCES
 from edge_sdk.errors import InputError
-from edge_sdk.prediction import BatchPrediction, Prediction
 
-BATCHES: Final = 64
-
-
-@dataclass
-class Waiting:
-    """One prediction: the start of its window, the answer, and its row if it may be shared."""
-
-    window: int
-    taken: int
-    prediction: Prediction
-    row: tuple[Any, ...] | None
-    labelled: bool = False
-    rewarded: bool = False
-
-
-@dataclass(frozen=True)
-class WaitingBatch:
-    """A batch of predictions; its rows are not kept, so they are never shared."""
-
-    window: int
-    taken: int
-    predictions: BatchPrediction
+_LABELLED: Final = 1
+_REWARDED: Final = 2
 
 
 @dataclass
@@ -51,14 +36,13 @@ class Outcomes:
     reward_sum: float = 0.0
     reward_squares: float = 0.0
 
-    def add_label(self, predicted: Prediction, label: Label | float) -> None:
-        """Count one label."""
-        correct, source = predicted.label == label, predicted.source
+    def add_label(self, source: str, correct: bool, own_correct: bool | None) -> None:
+        """Count one label; ``own_correct`` is ``None`` where the on-device model was not asked."""
         self.labelled += 1
         self.correct += correct
-        if predicted._own is not None:
+        if own_correct is not None:
             self.own_labelled += 1
-            self.own_correct += predicted._own == label
+            self.own_correct += own_correct
         labelled, right = self.by_source.get(source, (0, 0))
         self.by_source[source] = (labelled + 1, right + correct)
 
@@ -69,78 +53,155 @@ class Outcomes:
         self.reward_squares += reward * reward
 
 
+class Answered(NamedTuple):
+    """Predictions by column: what a label has to be compared with, and where it is counted.
+
+    ``answers`` holds the label, or the number a regressor gave, or ``None``; ``own`` the label of
+    the on-device model, ``None`` where it was not asked; ``sources`` indices into
+    :data:`SOURCES`; ``rows`` the feature values where they may be shared, else ``None``.
+    """
+
+    windows: NDArray[np.int64]
+    taken: NDArray[np.int64]
+    sources: NDArray[np.uint8]
+    answers: NDArray[Any]
+    own: NDArray[Any]
+    rows: NDArray[Any]
+
+
+class Waiting:
+    """Predictions by column, and which of them have their label or reward."""
+
+    def __init__(self, answered: Answered) -> None:
+        self.answered = answered
+        self.states = np.zeros(len(answered.answers), dtype=np.uint8)
+
+    @classmethod
+    def empty(cls, count: int) -> Waiting:
+        """Room for ``count`` predictions."""
+        windows, taken = np.zeros((2, count), np.int64)
+        answers, own, rows = (np.empty(count, object) for _ in range(3))
+        return cls(Answered(windows, taken, np.zeros(count, np.uint8), answers, own, rows))
+
+    def put(self, places: NDArray[np.int64], answered: Answered) -> None:
+        """Write ``answered`` over what is at ``places``."""
+        for mine, theirs in zip(self.answered, answered, strict=True):
+            mine[places] = theirs
+        self.states[places] = 0
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+
+class Place(NamedTuple):
+    """One prediction in a table."""
+
+    name: str
+    table: Waiting
+    at: int
+
+    @property
+    def taken(self) -> int:
+        """When it was made, Unix seconds."""
+        return int(self.table.answered.taken[self.at])
+
+    @property
+    def row(self) -> tuple[Any, ...] | None:
+        """Its feature values, if they may be shared."""
+        row: tuple[Any, ...] | None = self.table.answered.rows[self.at]
+        return row
+
+    @property
+    def window(self) -> int:
+        """Start of its window, Unix seconds."""
+        return int(self.table.answered.windows[self.at])
+
+    def mark(self, what: int, name: str) -> None:
+        """Note that the label or reward has come; raises :class:`InputError` the second time."""
+        if self.table.states[self.at] & what:
+            raise InputError("label", f"prediction {self.name}: has its {name} already")
+        self.table.states[self.at] |= what
+
+
 class Pending:
-    """The table. Not thread-safe: its monitor calls it under a lock."""
+    """Joins late labels with predictions; at most ``capacity`` single ones are remembered.
+
+    Not thread-safe: its monitor calls it under a lock.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._waiting: dict[str, Waiting] = {}
-        self._batches: dict[str, WaitingBatch] = {}
+        self._table = Waiting.empty(capacity)
+        self._numbers = np.zeros(capacity, np.int64)
+        self._batches: dict[int, Waiting] = {}
         self.outcomes: defaultdict[int, Outcomes] = defaultdict(Outcomes)
         self.unmatched = 0
 
-    def add(self, number: str, waiting: Waiting) -> None:
-        """Remember prediction ``number``; beyond the capacity the oldest is forgotten."""
-        self._waiting[number] = waiting
-        if len(self._waiting) > self._capacity:
-            self._waiting.pop(next(iter(self._waiting)))
+    def add(self, numbers: Sequence[int], answered: Answered) -> None:
+        """Remember predictions; beyond the capacity the oldest are forgotten."""
+        named = np.asarray(numbers, dtype=np.int64)
+        places = named % self._capacity
+        self._table.put(places, answered)
+        self._numbers[places] = named
 
-    def add_batch(self, number: str, waiting: WaitingBatch) -> None:
-        """Remember a batch; beyond :data:`BATCHES` the oldest is forgotten."""
-        self._batches[number] = waiting
-        if len(self._batches) > BATCHES:
+    def add_batch(self, number: int, answered: Answered) -> None:
+        """Remember a batch; the oldest are forgotten until the rest are within the capacity."""
+        self._batches[number] = Waiting(answered)
+        while len(self._batches) > 1 and sum(map(len, self._batches.values())) > self._capacity:
             self._batches.pop(next(iter(self._batches)))
 
-    def find(self, number: str) -> Waiting:
+    def find(self, number: str) -> Place:
         """The prediction ``number`` (``"17"``, or ``"17.4"`` for row 4 of batch 17).
 
         Raises:
             InputError: it is unknown or was forgotten; counted as unmatched.
         """
-        waiting = self._waiting.get(number) or self._in_batch(number)
-        if waiting is None:
+        name, dot, index = number.partition(".")
+        place = None
+        if name.isdecimal() and not dot:
+            place = self._single(name)
+        elif name.isdecimal() and index.isdecimal():
+            place = self._in_batch(number, self._batches.get(int(name)), int(index))
+        if place is None:
             self.unmatched += 1
             raise InputError(
                 "unknown_prediction",
                 f"prediction {number}: expected one of the last {self._capacity} of this process",
             )
-        return waiting
+        return place
 
-    def _in_batch(self, number: str) -> Waiting | None:
-        name, _, index = number.partition(".")
-        batch = self._batches.get(name)
-        if batch is None or not index.isdecimal() or int(index) >= len(batch.predictions):
-            return None
-        waiting = Waiting(batch.window, batch.taken, batch.predictions[int(index)], None)
-        self.add(number, waiting)
-        return waiting
+    def _single(self, name: str) -> Place | None:
+        number = int(name)
+        index = number % self._capacity
+        known = number > 0 and int(self._numbers[index]) == number
+        return Place(name, self._table, index) if known else None
 
-    def label(self, waiting: Waiting, label: Label | float) -> None:
-        """Join a label with its prediction.
+    def _in_batch(self, name: str, batch: Waiting | None, index: int) -> Place | None:
+        return None if batch is None or index >= len(batch) else Place(name, batch, index)
+
+    def label(self, place: Place, label: Label | float) -> None:
+        """Join a label with its prediction: right or wrong, or the squared error of a number.
 
         Raises:
             InputError: it has one already.
         """
-        if waiting.labelled:
-            raise InputError("label", f"prediction {waiting.prediction.id}: has its label already")
-        waiting.labelled = True
-        outcomes = self.outcomes[waiting.window]
-        predicted = waiting.prediction
-        if predicted.label is not None:
-            outcomes.add_label(predicted, label)
-        elif isinstance(predicted.value, float) and not isinstance(label, str):
-            outcomes.add_reward((predicted.value - label) ** 2)
+        place.mark(_LABELLED, "label")
+        outcomes, made = self.outcomes[place.window], place.table.answered
+        answer, own = made.answers[place.at], made.own[place.at]
+        if isinstance(answer, float) and not isinstance(label, str):
+            outcomes.add_reward((answer - label) ** 2)
+        elif answer is not None:
+            source = SOURCES[made.sources[place.at]]
+            outcomes.add_label(source, answer == label, None if own is None else own == label)
 
-    def reward(self, waiting: Waiting, reward: float) -> None:
+    def reward(self, place: Place, reward: float) -> None:
         """Join a numeric outcome with its prediction.
 
         Raises:
             InputError: it has one already.
         """
-        if waiting.rewarded:
-            raise InputError("label", f"prediction {waiting.prediction.id}: has its reward already")
-        waiting.rewarded = True
-        self.outcomes[waiting.window].add_reward(reward)
+        place.mark(_REWARDED, "reward")
+        self.outcomes[place.window].add_reward(reward)
 
     def take_outcomes(self) -> tuple[dict[int, Outcomes], int]:
         """Outcomes by window start and the count of unmatched labels since the last call."""

@@ -136,6 +136,10 @@ class InputSchema:
     def _check_finite(self, array: NDArray[Any], names: Sequence[str]) -> None:
         if array.dtype.kind != "f":
             return
+        flat = array.reshape(-1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if flat.dot(flat) < np.inf:  # one pass: NaN and infinities survive a sum of squares
+                return
         bad = np.isinf(array) if self.missing else ~np.isfinite(array)
         if not bad.any():
             return
@@ -158,8 +162,15 @@ class InputSchema:
                 if column.tensor == spec.name
             ]
             ordered = [array for _, array in sorted(parts, key=lambda part: part[0])]
-            feed[spec.name] = np.column_stack(ordered)
+            stacked = np.column_stack(ordered)
+            feed[spec.name] = stacked.astype(numpy_dtype(spec.dtype), copy=False)
         return feed
+
+    def columns_of(self, feed: Feed, rows: slice) -> Sequence[NDArray[Any]]:
+        """One array per column over ``rows`` of checked tensors, not shared with the caller."""
+        if self.dense:
+            return list(np.array(feed[self.dense.name][rows]).T)
+        return [np.array(feed[c.tensor][rows, c.index]) for c in self.columns]
 
     def _column(self, column: Column, values: Any) -> NDArray[Any]:
         if column.dtype == STRING:
@@ -225,8 +236,16 @@ def _strings(name: str, values: Any) -> NDArray[Any]:
         if not isinstance(value, str):
             kind = "missing" if value is None else "dtype"
             raise InputError(kind, f"feature {name!r}: expected a string, got {value!r:.60}")
-        array[i] = str(value)
+        array[i] = _encodable(name, value)
     return array
+
+
+def _encodable(name: str, value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputError("dtype", f"feature {name!r}: expected Unicode text; {error}") from error
+    return str(value)
 
 
 def _convert(x: NDArray[Any], dtype: str, names: Sequence[str]) -> NDArray[Any]:

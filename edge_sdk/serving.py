@@ -22,7 +22,7 @@ from edge_sdk.answers import Answers
 from edge_sdk.cascade import CircuitBreaker, confidence, threshold
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
 from edge_sdk.contract.plan import CascadePolicy, Reporting, Sharing
-from edge_sdk.errors import EdgeError, HubError, InputError, ReleaseError
+from edge_sdk.errors import EdgeError, InputError, ReleaseError
 from edge_sdk.inference import Model
 from edge_sdk.inputs import inputs_for
 from edge_sdk.monitor import Monitor, Scope, sampled
@@ -143,8 +143,7 @@ class Serving:
         version = self.release.manifest.version
         batch = BatchPrediction(self.tag, 0, version, signature.classes, outputs, dict(roles))
         rows = sampled(len(batch))
-        columns = [np.array(feed[c.tensor][rows, c.index]) for c in signature.columns]
-        self.monitor.record_batch(columns, batch)
+        self.monitor.record_batch(self._schema.columns_of(feed, rows), batch)
         return batch
 
     def feedback(self, number: str, label: Any = None, reward: float | None = None) -> None:
@@ -174,8 +173,11 @@ class Serving:
 
     def _ask_if_unsure(self, given: Any, local: Prediction) -> Prediction:
         assert self._threshold is not None
-        sure = local.probabilities is not None
-        sure = sure and confidence(local.probabilities, self._metric) >= self._threshold  # type: ignore[arg-type]
+        if local.probabilities is None:
+            # A number has no confidence: the cloud is asked always (mode "cloud") or never.
+            sure = math.isfinite(self._threshold)
+        else:
+            sure = confidence(local.probabilities, self._metric) >= self._threshold
         return local if sure else self._ask(given, local)
 
     def _ask(self, given: Any, local: Prediction) -> Prediction:
@@ -187,9 +189,10 @@ class Serving:
         request = CloudRequest(manifest.model, manifest.version, self._inputs.values(given))
         try:
             reply = self._cloud(request, self._deadline)
-        except HubError:
+            served = self._answers.from_cloud(reply, local)
+        except EdgeError:
             self._breaker.failed()
             local.degraded = True
             return local
         self._breaker.succeeded()
-        return self._answers.from_cloud(reply, local)
+        return served

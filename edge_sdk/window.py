@@ -14,7 +14,6 @@ from edge_sdk.contract.messages import LATENCY_BINS, SOURCES
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.folding import histogram
 from edge_sdk.latency import latency_bins
-from edge_sdk.prediction import Prediction
 
 KEYS_PER_WINDOW: Final = 20_000
 """Different keys that a window counts at most; later new ones are not counted."""
@@ -68,20 +67,19 @@ class WindowCounts:
         profile: ReferenceProfile,
         columns: Any,
         outputs: Mapping[str, Any],
+        count: int,
     ) -> None:
-        """Add observations: one sequence of values per feature of the profile, and per output."""
+        """Add ``count`` observations: one sequence of values per feature and per output."""
         counts = self.histograms
         for place, feature, values in zip(counts.features, profile.features, columns, strict=True):
             place += histogram(feature, values)
         for place, output in zip(counts.outputs, profile.outputs, strict=True):
             place += histogram(output, outputs[output.name])
-        counts.observations += len(next(iter(outputs.values())))
+        counts.observations += count
 
-    def add_latencies(self, predictions: Sequence[Prediction], latencies: Sequence[int]) -> None:
-        """Add single predictions by source, with the nanoseconds that each took."""
-        bins = latency_bins(np.asarray(latencies))
-        sources = np.array([SOURCES.index(p.source) for p in predictions])
-        self.degraded += sum(p.degraded for p in predictions)
+    def add_latencies(self, sources: NDArray[np.uint8], latencies: NDArray[np.int64]) -> None:
+        """Add single predictions: indices into ``SOURCES``, and the nanoseconds each took."""
+        bins = latency_bins(latencies)
         for i in np.unique(sources):
             chosen = bins[sources == i]
             name = SOURCES[i]
@@ -91,6 +89,9 @@ class WindowCounts:
 
     def add_keys(self, keys: Sequence[bytes | None]) -> None:
         """Count looked-up keys, for the votes."""
+        if len(self.keys) + len(keys) <= KEYS_PER_WINDOW:
+            self.keys.update(key for key in keys if key is not None)
+            return
         for key in keys:
             if key is not None and (key in self.keys or len(self.keys) < KEYS_PER_WINDOW):
                 self.keys[key] += 1

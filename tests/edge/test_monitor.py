@@ -1,0 +1,243 @@
+"""What monitoring counts when much happens at once, out of order, or not as expected."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_sdk.contract.fleet import CloudReply, CloudRequest
+from edge_sdk.contract.manifest import Cascade, Column, OutputSpec, Signature, TensorSpec
+from edge_sdk.contract.messages import SOURCES, WindowReport
+from edge_sdk.contract.plan import CascadePolicy, Reporting
+from edge_sdk.contract.profile import FeatureProfile
+from edge_sdk.errors import InputError
+from edge_sdk.folding import histogram
+from edge_sdk.inference import Model, _bound_call
+from edge_sdk.inputs import inputs_for
+from edge_sdk.pending import Answered, Pending
+from edge_sdk.release import Release
+from edge_sdk.schema import InputSchema
+from edge_sdk.serving import Serving, Terms
+from tests.edge.builders import make_release, rows
+
+WINDOW = Terms(reporting=Reporting(window_seconds=60, minimum_observations=1))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def windows(serving: Serving) -> list[WindowReport]:
+    bodies = serving.monitor.collect(0.0, final=True)
+    return [body for body in bodies if isinstance(body, WindowReport)]
+
+
+def test_batches_between_single_rows_are_not_taken_for_losses(tmp_path: Path) -> None:
+    serving = Serving(make_release(tmp_path), WINDOW, tag="t", clock=Clock())
+    serving.monitor._ring = type(serving.monitor._ring)(maxlen=8)
+    for row in rows(8):
+        serving.predict(row)
+        serving.predict_batch(rows(3))
+    (report,) = windows(serving)
+    assert (report.predictions, report.lost) == ({"model": 8 + 24}, {})
+
+
+def test_losses_of_several_folds_add_up(tmp_path: Path) -> None:
+    serving = Serving(make_release(tmp_path), WINDOW, tag="t", clock=Clock())
+    serving.monitor._ring = type(serving.monitor._ring)(maxlen=8)
+    for count in (10, 3, 20):
+        for row in rows(count):
+            serving.predict(row)
+        serving.monitor.fold()
+    (report,) = windows(serving)
+    assert (report.predictions, report.lost) == ({"model": 19}, {"ring": 14})
+
+
+def test_threads_that_predict_while_others_fold_are_all_counted(tmp_path: Path) -> None:
+    serving = Serving(make_release(tmp_path), WINDOW, tag="t", clock=Clock())
+    done = threading.Event()
+
+    def fold() -> None:
+        while not done.is_set():
+            serving.monitor.fold()
+
+    def predict() -> None:
+        for row in rows(500):
+            serving.predict(row)
+
+    folder = threading.Thread(target=fold)
+    threads = [threading.Thread(target=predict) for _ in range(4)]
+    for thread in (folder, *threads):
+        thread.start()
+    for thread in threads:
+        thread.join()
+    done.set()
+    folder.join()
+    (report,) = windows(serving)
+    assert (report.predictions, report.lost) == ({"model": 2_000}, {})
+    assert all(sum(counts) == 2_000 for counts in (*report.features, *report.outputs))
+
+
+def test_a_clock_set_back_does_not_hold_reports_back(tmp_path: Path) -> None:
+    clock = Clock()
+    serving = Serving(make_release(tmp_path), WINDOW, tag="t", clock=clock)
+    serving.monitor.collect(clock.now)
+    clock.now -= 86_400
+    serving.predict(rows(1)[0])
+    serving.monitor.collect(clock.now)
+    bodies = serving.monitor.collect(clock.now + 60)
+    assert [body.predictions for body in bodies if isinstance(body, WindowReport)] == [{"model": 1}]
+
+
+def test_an_error_is_counted_in_the_window_in_which_it_happened(tmp_path: Path) -> None:
+    clock = Clock()
+    serving = Serving(make_release(tmp_path), WINDOW, tag="t", clock=clock)
+    serving.monitor.record_error("shape")
+    clock.now += 60
+    serving.monitor.record_error("dtype")
+    first, second = windows(serving)
+    assert (first.errors, second.errors) == ({"shape": 1}, {"dtype": 1})
+
+
+def answered(count: int, answer: Any = 1) -> Answered:
+    answers, own, nothing = (np.empty(count, object) for _ in range(3))
+    answers[:], own[:] = answer, answer
+    times = np.zeros(count, np.int64)
+    source = np.full(count, SOURCES.index("model"), np.uint8)
+    return Answered(times, times, source, answers, own, nothing)
+
+
+def test_the_oldest_predictions_and_batches_are_forgotten() -> None:
+    pending = Pending(10)
+    pending.add(range(1, 13), answered(12))
+    for number in (1, 2, 3):
+        pending.add_batch(number, answered(5))
+    for known in ("3", "12", "2.4", "3.0"):
+        pending.label(pending.find(known), 1)
+    for unknown in ("1", "2", "13", "0", "1.0", "2.5", "2.", ".2", "-1", "x", "", "1.2.3"):
+        with pytest.raises(InputError, match="expected one of the last 10"):
+            pending.find(unknown)
+    assert pending.unmatched == 12
+
+
+def test_a_batch_larger_than_the_table_takes_labels_until_the_next() -> None:
+    pending = Pending(10)
+    pending.add_batch(1, answered(100))
+    assert pending.find("1.99").window == 0
+    pending.add_batch(2, answered(100))
+    with pytest.raises(InputError):
+        pending.find("1.99")
+
+
+def test_a_second_label_or_reward_is_refused_and_not_counted() -> None:
+    pending = Pending(10)
+    pending.add([1], answered(1))
+    for join in (pending.label, pending.reward):
+        join(pending.find("1"), 1)
+        with pytest.raises(InputError, match="prediction 1: has its .* already"):
+            join(pending.find("1"), 1)
+    outcomes, _ = pending.take_outcomes()
+    assert (outcomes[0].labelled, outcomes[0].rewards) == (1, 1)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_keys_of_many_rows_are_the_keys_of_each(tmp_path: Path, missing: bool) -> None:
+    release = make_release(tmp_path)
+    training = {"label": "argmax", "missing": "allowed" if missing else "no"}
+    release = Release(release.folder, replace(release.manifest, training=training), release.digest)
+    inputs = inputs_for(release, Model.load(release))
+    given = list(rows(20))
+    given[3][:] = -0.0
+    if missing:
+        given[5][0] = np.nan
+    keys = inputs.keys(given)
+    assert keys == [inputs.key(row) for row in given]
+    assert (keys[5] is None) == missing
+    assert inputs.values(given[5])[0] is None or not missing
+
+
+def cascade(
+    tmp_path: Path, answer: Callable[[], CloudReply], mode: str = "cascade", **training: str
+) -> tuple[Serving, list[CloudRequest]]:
+    asked: list[CloudRequest] = []
+
+    def cloud(request: CloudRequest, _deadline: float) -> CloudReply:
+        asked.append(request)
+        return answer()
+
+    release = make_release(tmp_path, cascade=Cascade(2.0))
+    manifest = replace(release.manifest, training={"label": "argmax", **training})
+    release = Release(release.folder, manifest, release.digest)
+    terms = Terms(cascade=CascadePolicy(mode))  # type: ignore[arg-type]
+    return Serving(release, terms, tag="t", cloud=cloud), asked
+
+
+def test_a_missing_value_travels_to_the_cloud_as_none(tmp_path: Path) -> None:
+    serving, asked = cascade(tmp_path, lambda: CloudReply("7.0", 1), missing="allowed")
+    serving.predict([1.0, float("nan"), 2.0, 3.0])
+    assert asked[0].row == (1.0, None, 2.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [CloudReply("7.0", 9), CloudReply("7.0", None), CloudReply("7.0", 1, (0.5, 0.5))],
+    ids=["a class that this release does not know", "no label", "too few probabilities"],
+)
+def test_a_cloud_that_answers_beside_the_point_leaves_the_models_answer(
+    tmp_path: Path, reply: CloudReply
+) -> None:
+    serving, _ = cascade(tmp_path, lambda: reply)
+    p = serving.predict(rows(1)[0])
+    assert (p.source, p.degraded) == ("model", True)
+
+
+def test_text_that_is_no_unicode_is_refused_before_the_model() -> None:
+    signature = Signature(
+        inputs=(TensorSpec("city", "string", (None, 1)),),
+        outputs=(OutputSpec("y", "float32", (None,)),),
+        columns=(Column("city", "string", "city", 0),),
+    )
+    with pytest.raises(InputError, match="'city': expected Unicode text"):
+        InputSchema(signature).row({"city": "Os\udcfflo"})
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_large_finite_numbers_pass_and_infinities_do_not(dtype: str) -> None:
+    signature = Signature(
+        inputs=(TensorSpec("X", dtype, (None, 2)),),  # type: ignore[arg-type]
+        outputs=(OutputSpec("y", "float32", (None,)),),
+        columns=tuple(Column(n, dtype, "X", i) for i, n in enumerate("ab")),  # type: ignore[arg-type]
+    )
+    x = np.array([[np.finfo(dtype).max, 1]], dtype)
+    assert InputSchema(signature).batch(x)["X"].tolist() == x.tolist()
+    with pytest.raises(InputError, match="'b'"):
+        InputSchema(signature).batch(np.array([[1, np.inf]], dtype))
+
+
+def test_every_value_falls_into_the_bin_that_the_contract_says() -> None:
+    feature = FeatureProfile("x", (0,) * 4, edges=(0.0, 1.0, 2.0))
+    values = [0.0, 0.5, 1.0, 2.0, -0.1, 2.1, np.inf, -np.inf, np.nan, None]
+    assert histogram(feature, values).tolist() == [2, 2, 2, 4]
+    constant = FeatureProfile("x", (0,) * 3, edges=(3.0,))
+    assert histogram(constant, [3.0, 2.9, 3.1, np.nan]).tolist() == [1, 1, 2]
+    named = FeatureProfile("x", (0,) * 4, categories=("1", "Oslo"))
+    mixed = [1, 1.0, True, "Oslo", "Rome", None, np.nan, 1.5, np.inf]
+    assert histogram(named, mixed).tolist() == [3, 1, 2, 3]
+
+
+def test_the_bound_run_has_a_public_way_when_onnxruntime_is_built_otherwise() -> None:
+    class Session:
+        def run_with_iobinding(self, binding: str) -> str:
+            return f"ran {binding}"
+
+    assert _bound_call(Session(), "binding")() == "ran binding"  # type: ignore[func-returns-value]
