@@ -2,94 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import isfinite, nan
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.fleet import CloudReply
-from edge_sdk.contract.manifest import Label, Manifest
-from edge_sdk.contract.messages import Source
+from edge_sdk.contract.manifest import Label, Manifest, OutputSpec
 from edge_sdk.errors import HubError
-from edge_sdk.prediction import Prediction, as_value
+from edge_sdk.prediction import Origin, Prediction, as_value
 
 
 class Answers:
-    """Reads answers of one release, whether they come from its model, a pack or the cloud."""
+    """Reads answers of one release, whether they come from its model, a pack or the cloud.
+
+    Attributes:
+        model: the origin of the on-device model's answers; ``pack`` that of stored ones.
+        needed: the outputs that an answer is read from.
+    """
 
     def __init__(self, manifest: Manifest, tag: str) -> None:
         signature = manifest.signature
-        self._version = manifest.version
-        self._tag = tag
-        self._classes: tuple[Label, ...] = signature.classes
+        self.classes: tuple[Label, ...] = signature.classes
         label, probabilities = signature.output("label"), signature.output("probabilities")
         value = signature.output("value")
-        self._probabilities = probabilities.name if probabilities else None
-        self._value = value.name if value else None
+        self.probabilities = probabilities.name if probabilities else None
+        self.value = value.name if value else None
         # Where the certificate says so, the label is the class of the largest probability.
         argmax = manifest.training.get("label") == "argmax" and probabilities is not None
-        self._label = label.name if label and not argmax else None
-        self._generic = not (label or probabilities or value)
-
-    def read(self, outputs: Mapping[str, NDArray[Any]], source: Source) -> Prediction:
-        """One prediction from outputs with a batch axis of one; keeps views of them."""
-        probabilities, value, label, confidence = None, None, None, None
-        if self._probabilities is not None:
-            probabilities = outputs[self._probabilities][0]
-            scores = probabilities.tolist()
-            confidence = max(scores)
-            label = self._classes[scores.index(confidence)]
-        if self._label is not None and self._label in outputs:
-            given = outputs[self._label][0]
-            label = given.item() if isinstance(given, np.generic) else given
-        elif self._value is not None:
-            value = as_value(outputs[self._value][0])
-        rest = {name: array[0] for name, array in outputs.items()} if self._generic else {}
-        return Prediction(
-            self._tag,
-            0,
-            self._version,
-            source,
-            label,
-            probabilities,
-            value,
-            rest,
-            confidence,
-            False,
+        self.label = label.name if label and not argmax else None
+        self.generic = not (label or probabilities or value)
+        state = {link.output for link in signature.state}
+        dropped = {label.name} if label and argmax else set()
+        self.needed: tuple[OutputSpec, ...] = tuple(
+            spec for spec in signature.outputs if spec.name not in dropped
         )
+        self._shown = [spec.name for spec in signature.outputs if spec.name not in state]
+        self._batched = signature.batched
+        dtype = probabilities.dtype if probabilities else "float32"
+        self.model = Origin(tag, manifest.version, "model", dtype)
+        self.pack = replace(self.model, source="pack")
+        self._degraded = replace(self.model, degraded=True)
+
+    def read(self, outputs: Mapping[str, NDArray[Any]], origin: Origin) -> Prediction:
+        """One prediction from outputs with a batch axis of one; keeps views of them."""
+        if self.generic:
+            return Prediction(origin, 0, None, None, outputs=self._plain(outputs))
+        label, confidence, scores, value = None, None, None, None
+        if self.probabilities is not None:
+            scores = outputs[self.probabilities][0]
+            label, confidence = most_likely(scores.tolist(), self.classes)
+        if self.label is not None and self.label in outputs:
+            given = outputs[self.label][0]
+            label = given.item() if isinstance(given, np.generic) else given
+        elif self.value is not None:
+            value = as_value(outputs[self.value][0])
+        return Prediction(origin, 0, label, confidence, scores, value)
+
+    def degraded(self, local: Prediction) -> Prediction:
+        """``local``, marked as served because the cloud could not answer."""
+        local._origin = self._degraded
+        return local
 
     def from_pack(self, stored: Mapping[str, NDArray[Any]]) -> Prediction:
         """One prediction from a pack's value; a stored label is the index of its class."""
         outputs = {name: array[None] for name, array in stored.items()}
-        if self._label is not None and self._label in outputs:
-            index = int(stored[self._label])
-            outputs[self._label] = np.asarray([self._classes[index]], dtype=object)
-        return self.read(outputs, "pack")
+        if self.label is not None and self.label in outputs:
+            index = int(stored[self.label])
+            outputs[self.label] = np.asarray([self.classes[index]], dtype=object)
+        return self.read(outputs, self.pack)
 
-    def from_cloud(self, reply: CloudReply, local: Prediction) -> Prediction:
-        """One prediction from the cloud model's reply, served instead of the ``local`` one.
+    def from_cloud(self, reply: CloudReply) -> Prediction:
+        """One prediction from the cloud model's reply.
 
         Raises:
             HubError: it speaks of other classes than this release.
         """
-        classes = self._classes
+        classes = self.classes
         known = not classes or reply.label in classes
         if not known or len(reply.probabilities) not in (0, len(classes)):
             raise HubError(f"cloud: expected one of {list(classes)[:20]}, got {reply.label!r:.60}")
-        probabilities = np.asarray(reply.probabilities, np.float32) if reply.probabilities else None
-        confidence = None if probabilities is None else float(probabilities.max())
-        served = Prediction(
-            self._tag,
-            0,
-            reply.version,
-            "cloud",
-            reply.label,
-            probabilities,
-            reply.value,
-            {},
-            confidence,
-            False,
-        )
-        served._own = local.label
-        return served
+        scores = reply.probabilities or None
+        confidence = None if scores is None else most_likely(scores, classes)[1]
+        origin = replace(self.model, source="cloud", version=reply.version)
+        return Prediction(origin, 0, reply.label, confidence, scores, reply.value)
+
+    def _plain(self, outputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        if self._batched:
+            return {name: outputs[name][0] for name in self._shown}
+        return {name: outputs[name] for name in self._shown}
+
+
+def most_likely(scores: Sequence[float], classes: Sequence[Label]) -> tuple[Label, float]:
+    """The class of the largest of ``scores`` and how large it is; NaN if any is not finite."""
+    largest = max(scores)
+    return classes[scores.index(largest)], largest if isfinite(sum(scores)) else nan

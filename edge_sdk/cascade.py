@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +14,9 @@ from edge_sdk.contract.manifest import Cascade
 from edge_sdk.contract.plan import CascadePolicy
 
 
-def confidence(probabilities: NDArray[Any], metric: str = "max_probability") -> float:
+def confidence(
+    probabilities: NDArray[Any] | Sequence[float], metric: str = "max_probability"
+) -> float:
     """How sure an answer is, in [0, 1]; 0 for probabilities that are empty or not finite.
 
     ``max_probability`` is the largest; ``margin`` the largest minus the second; ``entropy`` one
@@ -32,15 +35,49 @@ def confidence(probabilities: NDArray[Any], metric: str = "max_probability") -> 
     return float(p.max())
 
 
-def threshold(cascade: Cascade | None, policy: CascadePolicy) -> float | None:
-    """Below which confidence the cloud is asked; ``None``: never."""
+def is_sure(
+    probabilities: NDArray[Any] | Sequence[float] | None, metric: str, threshold: float
+) -> bool:
+    """Whether an answer of the on-device model stands without asking the cloud.
+
+    A number has no confidence, so it stands: ask for regressors with the mode ``cloud``.
+    """
+    return probabilities is None or confidence(probabilities, metric) >= threshold
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When one release asks the cloud.
+
+    Attributes:
+        first: the cloud is asked before the on-device model, which answers only in its place.
+        threshold: below which confidence the cloud is asked; ``None``: never.
+        metric: what the confidence is.
+    """
+
+    first: bool = False
+    threshold: float | None = None
+    metric: str = "max_probability"
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is any reason to ask."""
+        return self.first or self.threshold is not None
+
+
+def rule(cascade: Cascade | None, policy: CascadePolicy) -> Rule:
+    """The plan's policy applied to what the release was certified with."""
     if policy.mode == "local":
-        return None
+        return Rule()
     if policy.mode == "cloud":
-        return float("inf")
+        return Rule(first=True)
+    certified = cascade.metric if cascade else "max_probability"
+    metric = policy.metric or certified
     if policy.threshold is not None:
-        return policy.threshold
-    return None if cascade is None else cascade.threshold
+        return Rule(threshold=policy.threshold, metric=metric)
+    if cascade is None or metric != certified:
+        return Rule()  # a threshold for one metric says nothing about another
+    return Rule(threshold=cascade.threshold, metric=metric)
 
 
 class CircuitBreaker:

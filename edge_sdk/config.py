@@ -24,6 +24,9 @@ class DeviceConfig:
     """Between two looks at the monitoring ring, which holds 16,384 predictions, in a background
     thread: beyond 160,000 predictions a second some go uncounted, and the report says how many."""
 
+    monitoring: bool = True
+    """Count what is predicted. Without it nothing is reported and no label can be matched."""
+
     threads: int = 1
     """Threads that onnxruntime may use for one prediction."""
 

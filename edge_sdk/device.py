@@ -15,7 +15,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -23,7 +22,7 @@ from typing import Any, Final, Self
 from edge_sdk.background import Repeater
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.messages import Body, WindowReport
+from edge_sdk.contract.messages import Body
 from edge_sdk.contract.plan import Reporting
 from edge_sdk.errors import (
     EdgeError,
@@ -37,6 +36,7 @@ from edge_sdk.fleet_link import Enrolment, FleetLink
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.release import Release
 from edge_sdk.serving import Serving, Terms
+from edge_sdk.stream import Stream
 from edge_sdk.sync import SyncResult, backoff, jittered
 from edge_sdk.update.slots import Slot
 
@@ -98,22 +98,42 @@ class EdgeDevice:
         self._start_threads(background)
 
     @classmethod
-    def offline(cls, folder: str | Path, *, config: DeviceConfig = DeviceConfig()) -> Self:
+    def offline(
+        cls,
+        folder: str | Path,
+        *,
+        pack: str | Path | None = None,
+        config: DeviceConfig = DeviceConfig(),
+    ) -> Self:
         """A device that serves the release in ``folder`` and talks to nobody.
 
         Raises:
             ReleaseError: the folder holds no whole release, or it does not run here.
+            PackError: ``pack`` is not for this release, torn or expired.
         """
         device = cls.__new__(cls)
         device._prepare(config)
         device._serving = Serving(
-            Release.open(folder), OFFLINE, tag=device._next_tag(), threads=config.threads
+            Release.open(folder),
+            OFFLINE,
+            tag=device._next_tag(),
+            pack=None if pack is None else Path(pack),
+            monitoring=config.monitoring,
+            threads=config.threads,
         )
         device._start_threads(background=True)
         return device
 
-    def predict(self, x: Any) -> Prediction:
+    def predict(self, x: Any, *, deadline_ms: float | None = None) -> Prediction:
         """Answer one input: a 1-D array, a dict by column name, or a feed by tensor name.
+
+        A model with recurrent state sees the inputs of a device as one sequence; :meth:`stream`
+        makes others.
+
+        Args:
+            x: the input.
+            deadline_ms: this call waits so long for the cloud, instead of as long as the plan says;
+                0 means not at all. The on-device model answers where the cloud does not in time.
 
         Raises:
             InputError: the input does not fit; the message names the feature.
@@ -122,7 +142,15 @@ class EdgeDevice:
         serving = self._serving
         if serving is None:
             raise self._nothing_to_serve()
-        return serving.predict(x)
+        if deadline_ms is None and not serving.stateful:
+            return serving.predict(x)
+        if serving.stateful:
+            return self._sequence.predict(x, deadline_ms=deadline_ms)
+        return serving.predict_any(x, deadline=(deadline_ms or 0.0) / 1e3)
+
+    def stream(self) -> Stream:
+        """A sequence of its own through a model with recurrent state."""
+        return Stream(self._current)
 
     def predict_batch(self, x: Any) -> BatchPrediction:
         """Answer N inputs (2-D array, list of rows or dicts, DataFrame) with the on-device model.
@@ -131,10 +159,7 @@ class EdgeDevice:
             InputError: there are no rows, or one does not fit.
             ReleaseError: there is no release yet, or the model failed.
         """
-        serving = self._serving
-        if serving is None:
-            raise self._nothing_to_serve()
-        return serving.predict_batch(x)
+        return self._current().predict_batch(x)
 
     def feedback(
         self, prediction: str, *, label: Label | float | None = None, reward: float | None = None
@@ -205,7 +230,7 @@ class EdgeDevice:
             with self._sync_lock:
                 try:
                     self._collect(final=True)
-                    self._hand_over(self._link)
+                    self._link.hand_over()
                 finally:
                     self._link.store.close()
         for serving in (self._serving, *self._retired):
@@ -238,6 +263,7 @@ class EdgeDevice:
         self._collect_lock = threading.Lock()
         self._repeaters = []
         self._random = random.Random()
+        self._sequence = Stream(self._current)
 
     def _start_threads(self, background: bool) -> None:
         if background:
@@ -293,6 +319,7 @@ class EdgeDevice:
             pack=pack,
             cloud=link.client.predict,
             share=link.share,
+            monitoring=self._config.monitoring,
             threads=self._config.threads,
         )
 
@@ -342,14 +369,8 @@ class EdgeDevice:
                 self._store_bodies(serving.monitor.collect(time.time(), final=final))
 
     def _store_bodies(self, bodies: list[Body]) -> None:
-        if self._link is None or not bodies:
-            return
-        with self._link.store.transaction():
-            if isinstance(bodies[0], WindowReport):
-                lost = self._link.outbox.take_lost()
-                lost.update(bodies[0].lost)
-                bodies[0] = replace(bodies[0], lost=dict(lost))
-            self._link.outbox.put(bodies)
+        if self._link is not None and bodies:
+            self._link.keep(bodies)
 
     def _roll_back_if_failing(self) -> None:
         """What a device sees failing itself, it takes back at once, hub or no hub."""
@@ -372,13 +393,11 @@ class EdgeDevice:
         config = self._config
         return backoff(self._failures, config.retry_seconds, config.retry_max_seconds, self._random)
 
-    def _hand_over(self, link: FleetLink) -> None:
-        try:
-            upload = link.outbox.batch()
-            if upload is not None:
-                link.outbox.settle(upload, link.client.upload(upload))
-        except EdgeError:
-            return  # it waits in the outbox for the next start
+    def _current(self) -> Serving:
+        serving = self._serving
+        if serving is None:
+            raise self._nothing_to_serve()
+        return serving
 
     def _nothing_to_serve(self) -> ReleaseError:
         if self._last_sync is not None and self._last_sync.errors:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import platform
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.fleet import CheckIn
+from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.plan import Assignment, Plan, assign
 from edge_sdk.enrol import Identity, enrol
-from edge_sdk.errors import ContractError
+from edge_sdk.errors import ContractError, EdgeError
 from edge_sdk.outbox import Outbox
 from edge_sdk.probe import probe
 from edge_sdk.release import Release
@@ -145,6 +146,24 @@ class FleetLink:
             sharing=self.share,
             software={"edge_sdk": _version(), "python": platform.python_version()},
         )
+
+    def keep(self, bodies: list[Body]) -> None:
+        """Put messages into the outbox, all or none; what it dropped before is told with them."""
+        with self.store.transaction():
+            if isinstance(bodies[0], WindowReport):
+                lost = self.outbox.take_lost()
+                lost.update(bodies[0].lost)
+                bodies[0] = replace(bodies[0], lost=dict(lost))
+            self.outbox.put(bodies)
+
+    def hand_over(self) -> None:
+        """Send what waits, as far as one request goes; the rest waits for the next start."""
+        try:
+            upload = self.outbox.batch()
+            if upload is not None:
+                self.outbox.settle(upload, self.client.upload(upload))
+        except EdgeError:
+            return
 
     def _kept_plan(self) -> Plan | None:
         kept = self.store.get("plan")

@@ -4,15 +4,14 @@ Invariants:
 
 * One session per release, shared by all threads; what a call writes to (buffers, binding) belongs
   to one thread.
-* A row runner's buffers are bound once; a call copies the row in, runs, and copies the answer out,
-  so what it returns stays the caller's.
+* A model whose file fixes the batch (``[8, …]``) takes any number of rows here: they are run in
+  blocks, the last one filled up with its last row.
 """
 
 from __future__ import annotations
 
 import functools
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +20,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Manifest, OutputSpec, TensorSpec
+from edge_sdk.contract.manifest import Manifest, OutputSpec, Signature, TensorSpec
 from edge_sdk.errors import ReleaseError
 from edge_sdk.release import Feed, Release
 
@@ -43,10 +42,18 @@ def session_options(threads: int) -> Any:
 
 
 @dataclass(frozen=True)
-class RowRunner:
-    """What one thread runs single rows with: ``run(row)`` gives outputs that are the caller's."""
+class BoundRow:
+    """One row's buffers, bound to the session once; they belong to one thread.
 
-    run: Callable[[NDArray[Any]], Outputs]
+    Attributes:
+        place: the input buffer's bytes: write a row here, in the input's dtype, C order.
+        run: one run of the model from ``place`` into ``outputs``; raises what onnxruntime raises.
+        outputs: by name, with a batch axis of one; the next run overwrites them.
+    """
+
+    place: memoryview
+    run: Callable[[], None]
+    outputs: Outputs
 
 
 class Model:
@@ -55,8 +62,9 @@ class Model:
     def __init__(self, release: Release, session: Any) -> None:
         self.manifest: Manifest = release.manifest
         self._session = session
-        self._names = [spec.name for spec in release.manifest.signature.outputs]
-        self._local = threading.local()
+        signature = release.manifest.signature
+        self._names = [spec.name for spec in signature.outputs]
+        self._block = fixed_batch(signature)
 
     @classmethod
     def load(cls, release: Release, threads: int = 1) -> Model:
@@ -77,30 +85,41 @@ class Model:
         _check_names(path, "outputs", [x.name for x in session.get_outputs()], signature.outputs)
         return cls(release, session)
 
-    def run(self, feed: Feed) -> Outputs:
-        """Every output by name, batch axis included; inputs as :class:`InputSchema` makes them.
+    def run(self, feed: Feed, outputs: Sequence[OutputSpec] | None = None) -> Outputs:
+        """``outputs`` (default: every one) by name, batch axis included.
+
+        Inputs are as :class:`InputSchema` makes them.
 
         Raises:
             ReleaseError: the model fails on this input.
         """
+        names = self._names if outputs is None else [spec.name for spec in outputs]
+        if self._block and len(next(iter(feed.values()))) != self._block:
+            return self._run_blocks(feed, names, self._block)
+        return self._run(feed, names)
+
+    def _run(self, feed: Feed, names: list[str]) -> Outputs:
         try:
-            return dict(zip(self._names, self._session.run(self._names, feed), strict=True))
+            return dict(zip(names, self._session.run(names, feed), strict=True))
         except Exception as error:
             raise ReleaseError(f"the model failed; {error}") from error
 
-    def row_runner(self) -> RowRunner | None:
-        """This thread's prebound runner; ``None`` unless rows and outputs have one fixed shape."""
-        try:
-            runner: RowRunner | None = self._local.runner
-        except AttributeError:
-            runner = self._local.runner = self._bind()
-        return runner
+    def _run_blocks(self, feed: Feed, names: list[str], size: int) -> Outputs:
+        count = len(next(iter(feed.values())))
+        parts = []
+        for start in range(0, count, size):
+            rows = np.minimum(np.arange(start, start + size), count - 1)
+            parts.append(self._run({name: array[rows] for name, array in feed.items()}, names))
+        return {name: np.concatenate([part[name] for part in parts])[:count] for name in names}
 
-    def _bind(self) -> RowRunner | None:
+    def bind(self, outputs: Sequence[OutputSpec]) -> BoundRow | None:
+        """Buffers for single rows, giving ``outputs`` only.
+
+        ``None`` unless there is one input, and it and the outputs have one fixed shape.
+        """
         signature = self.manifest.signature
-        outputs = bound_outputs(self.manifest)
         specs: tuple[TensorSpec | OutputSpec, ...] = (*signature.inputs, *outputs)
-        if len(signature.inputs) != 1 or not all(_fixed(spec) for spec in specs):
+        if len(signature.inputs) != 1 or not signature.batched or not all(map(_fixed, specs)):
             return None
         binding = self._session.io_binding()
         spec = signature.inputs[0]
@@ -109,21 +128,8 @@ class Model:
         buffers = {spec.name: _buffer(spec) for spec in outputs}
         for name, buffer in buffers.items():
             binding.bind_output(name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
-        return RowRunner(_runner(_bound_call(self._session, binding), row[0], buffers))
-
-
-def _runner(
-    run: Callable[[], None], place: NDArray[Any], buffers: Outputs
-) -> Callable[[NDArray[Any]], Outputs]:
-    def call(row: NDArray[Any]) -> Outputs:
-        place[:] = row
-        try:
-            run()
-        except Exception as error:
-            raise ReleaseError(f"the model failed; {error}") from error
-        return {name: buffer.copy() for name, buffer in buffers.items()}
-
-    return call
+        run = _bound_call(self._session, binding)
+        return BoundRow(row.data.cast("B"), run, buffers)
 
 
 def _bound_call(session: Any, binding: Any) -> Callable[[], None]:
@@ -139,18 +145,15 @@ def _bound_call(session: Any, binding: Any) -> Callable[[], None]:
     return functools.partial(run, bound, onnxruntime.RunOptions())
 
 
-def bound_outputs(manifest: Manifest) -> tuple[OutputSpec, ...]:
-    """The outputs that a single row needs: the label follows from the probabilities where the
-    certificate says that it is their largest.
-    """
-    outputs = manifest.signature.outputs
-    if manifest.training.get("label") == "argmax":
-        return tuple(spec for spec in outputs if spec.role != "label")
-    return outputs
+def fixed_batch(signature: Signature) -> int | None:
+    """Rows that the file takes at a time, where it fixes their number."""
+    shape = signature.inputs[0].shape
+    return shape[0] if signature.batched and shape else None
 
 
 def _fixed(spec: TensorSpec | OutputSpec) -> bool:
-    return bool(spec.shape) and spec.dtype != "string" and None not in spec.shape[1:]
+    one_row = spec.shape[:1] in ((None,), (1,))
+    return one_row and spec.dtype != "string" and None not in spec.shape[1:]
 
 
 def _buffer(spec: TensorSpec | OutputSpec) -> NDArray[Any]:

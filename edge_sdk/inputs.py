@@ -1,13 +1,11 @@
 """Two shapes of checked input: a dense row of one dtype, or tensors by name.
 
-Most models take one row of numbers; they get the short way. Everything else takes the general one.
-Both give the same keys, columns and answers.
+Invariant: what :meth:`Inputs.check` returns is not shared with the application.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.inference import Model, Outputs
 from edge_sdk.keys import Canonicaliser
-from edge_sdk.release import Feed, Release
+from edge_sdk.release import Feed
 from edge_sdk.schema import InputSchema
 
 
@@ -25,14 +23,17 @@ class Inputs(Protocol):
     def check(self, x: Any) -> Any:
         """The checked input, not shared with the caller; raises :class:`InputError`."""
 
+    def kept(self, given: Any) -> Any:
+        """What monitoring keeps of it: ``None`` for tensors without named features."""
+
     def key(self, given: Any) -> bytes | None:
         """Its exact key, or ``None`` where it has none."""
 
     def keys(self, given: Sequence[Any]) -> Sequence[bytes | None]:
         """The exact keys of several inputs."""
 
-    def run(self, given: Any) -> Outputs:
-        """The model's outputs with a batch axis of one; they stay the caller's to keep."""
+    def run(self, given: Any, state: Feed) -> Outputs:
+        """The model's outputs with a batch axis of one; ``state`` holds the recurrent inputs."""
 
     def values(self, given: Any) -> tuple[Any, ...]:
         """Its feature values as Python scalars, in column order; ``None`` where one is missing."""
@@ -42,7 +43,7 @@ class Inputs(Protocol):
 
 
 class DenseInputs:
-    """Rows of one dtype: ``given`` is a 1-D array of the input tensor's dtype."""
+    """Rows of one dtype: ``given`` is a row's bytes in the input tensor's dtype."""
 
     def __init__(self, schema: InputSchema, model: Model, canonicaliser: Canonicaliser) -> None:
         assert schema.dense is not None
@@ -50,41 +51,35 @@ class DenseInputs:
         self._model = model
         self._tensor = schema.dense.name
         self._dtype = np.dtype(schema.dense.dtype)
-        self._shape = (schema.width,)
-        self._is_float = self._dtype.kind == "f"
+        self._may_lack = schema.missing and self._dtype.kind == "f"
         self._canonicaliser = canonicaliser
 
-    def check(self, x: Any) -> NDArray[Any]:
-        if type(x) is np.ndarray and x.dtype == self._dtype and x.shape == self._shape:
-            row: NDArray[Any] = x.copy()
-            # NaN and infinities survive a sum of squares, so one product checks them all.
-            if not self._is_float or isfinite(row.dot(row)):
-                return row
-        given: NDArray[Any] = self._schema.row(x)[self._tensor][0]
-        shared = isinstance(x, np.ndarray) and np.may_share_memory(given, x)
-        return given.copy() if shared else given
+    def check(self, x: Any) -> bytes:
+        return self._schema.row(x)[self._tensor].tobytes()
 
-    def key(self, given: NDArray[Any]) -> bytes | None:
-        if self._schema.missing and self._is_float and not np.isfinite(given).all():
+    def kept(self, given: bytes) -> bytes:
+        return given
+
+    def key(self, given: bytes) -> bytes | None:
+        if self._may_lack and not np.isfinite(self._row(given)).all():
             return None
         return self._canonicaliser.key(given)
 
-    def keys(self, given: Sequence[NDArray[Any]]) -> Sequence[bytes | None]:
-        if self._schema.missing:
-            return [self.key(row) for row in given]
-        return self._canonicaliser.keys(np.concatenate(given).reshape(len(given), -1))
+    def keys(self, given: Sequence[bytes]) -> Sequence[bytes | None]:
+        key = self.key if self._may_lack else self._canonicaliser.key
+        return [key(row) for row in given]
 
-    def run(self, given: NDArray[Any]) -> Outputs:
-        runner = self._model.row_runner()
-        if runner is None:
-            return self._model.run({self._tensor: given[None]})
-        return runner.run(given)
+    def run(self, given: bytes, state: Feed) -> Outputs:
+        return self._model.run({self._tensor: self._row(given)[None]})
 
-    def values(self, given: NDArray[Any]) -> tuple[Any, ...]:
-        return tuple(_plain(value) for value in given.tolist())
+    def values(self, given: bytes) -> tuple[Any, ...]:
+        return tuple(_plain(value) for value in self._row(given).tolist())
 
-    def columns(self, given: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        return np.concatenate(given).reshape(len(given), -1).T
+    def columns(self, given: Sequence[bytes]) -> NDArray[Any]:
+        return np.frombuffer(b"".join(given), self._dtype).reshape(len(given), -1).T
+
+    def _row(self, given: bytes) -> NDArray[Any]:
+        return np.frombuffer(given, self._dtype)
 
 
 class FeedInputs:
@@ -98,20 +93,25 @@ class FeedInputs:
     def check(self, x: Any) -> Feed:
         return self._schema.row(x)
 
-    def key(self, given: Feed) -> bytes | None:
-        return self._canonicaliser.feed_key(given) if self._canonicaliser else None
+    def kept(self, given: Feed) -> Feed | None:
+        return given if self._schema.columns else None
 
-    def keys(self, given: Sequence[Feed]) -> Sequence[bytes | None]:
+    def key(self, given: Feed | None) -> bytes | None:
+        return self._canonicaliser.feed_key(given) if self._canonicaliser and given else None
+
+    def keys(self, given: Sequence[Feed | None]) -> Sequence[bytes | None]:
         return [self.key(feed) for feed in given]
 
-    def run(self, given: Feed) -> Outputs:
-        return self._model.run(given)
+    def run(self, given: Feed, state: Feed) -> Outputs:
+        return self._model.run({**given, **state})
 
-    def values(self, given: Feed) -> tuple[Any, ...]:
+    def values(self, given: Feed | None) -> tuple[Any, ...]:
+        if given is None:
+            return ()
         cells = [given[c.tensor][0, c.index] for c in self._schema.columns]
         return tuple(_plain(x.item() if isinstance(x, np.generic) else x) for x in cells)
 
-    def columns(self, given: Sequence[Feed]) -> Sequence[Any]:
+    def columns(self, given: Sequence[Feed | None]) -> Sequence[Any]:
         rows = [self.values(feed) for feed in given]
         return list(zip(*rows, strict=True))
 
@@ -120,10 +120,7 @@ def _plain(value: Any) -> Any:
     return None if value != value else value  # NaN does not travel
 
 
-def inputs_for(release: Release, model: Model) -> Inputs:
-    """The way in for ``release``."""
-    signature = release.manifest.signature
-    missing = release.manifest.training.get("missing") == "allowed"
-    schema = InputSchema(signature, missing=missing)
+def inputs_for(schema: InputSchema, model: Model) -> Inputs:
+    """The way in for the release that ``schema`` and ``model`` belong to."""
     cls = DenseInputs if schema.dense else FeedInputs
-    return cls(schema, model, Canonicaliser(signature))
+    return cls(schema, model, Canonicaliser(schema.signature))

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable
+import sys
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_sdk.contract.manifest import Signature
 from edge_sdk.contract.pack import KEY_BYTES
@@ -23,6 +22,7 @@ from edge_sdk.release import Feed
 from edge_sdk.schema import STRING, InputSchema
 
 _LENGTH: Final = struct.Struct("<I")
+_LITTLE: Final = sys.byteorder == "little"
 
 
 class Canonicaliser:
@@ -41,24 +41,18 @@ class Canonicaliser:
         dtype = np.dtype(self._dense.dtype if self._dense else "float32").newbyteorder("<")
         self._dtype: np.dtype[Any] = dtype
         self._is_float = dtype.kind == "f"
-        self._zero = np.zeros((), dtype.newbyteorder("="))
-        self._native = dtype.isnative
+        self._native = dtype.newbyteorder("=")
+        self._zero = np.zeros((), self._native)
+        self._negative_zero = (-self._zero).tobytes()
 
-    def key(self, row: NDArray[Any]) -> bytes:
-        """The key of one dense row (1-D, already in the declared dtype, finite)."""
-        canonical = row + self._zero if self._is_float else row  # x + 0 turns -0.0 into 0.0
-        if not self._native:
-            canonical = canonical.astype(self._dtype)
-        return hashlib.sha256(self._prefix + canonical.tobytes()).digest()[:KEY_BYTES]
-
-    def keys(self, rows: NDArray[Any]) -> list[bytes]:
-        """:meth:`key` of each of dense rows [N, width], in one pass."""
-        canonical = rows + self._zero if self._is_float else rows
-        raw = canonical.astype(self._dtype, copy=False).tobytes()
-        size = len(raw) // max(1, len(rows))
-        prefix, sha256 = self._prefix, hashlib.sha256
-        parts = (raw[at : at + size] for at in range(0, len(raw), size))
-        return [sha256(prefix + part).digest()[:KEY_BYTES] for part in parts]
+    def key(self, row: bytes) -> bytes:
+        """The key of one dense row, given as its bytes in the declared dtype; finite values."""
+        if self._may_hold_negative_zero(row):
+            # x + 0 turns -0.0 into 0.0
+            row = (np.frombuffer(row, self._native) + self._zero).tobytes()
+        if not _LITTLE:
+            row = np.frombuffer(row, self._native).astype(self._dtype).tobytes()
+        return hashlib.sha256(self._prefix + row).digest()[:KEY_BYTES]
 
     def feed_key(self, feed: Feed, index: int = 0) -> bytes | None:
         """The key of row ``index`` of checked tensors.
@@ -69,7 +63,9 @@ class Canonicaliser:
             return None
         if self._dense:
             row = feed[self._dense.name][index]
-            return self.key(row) if not self._is_float or np.isfinite(row).all() else None
+            return (
+                None if self._is_float and not np.isfinite(row).all() else self.key(row.tobytes())
+            )
         digest = hashlib.sha256(self._prefix)
         for column in self._signature.columns:
             value = feed[column.tensor][index, column.index]
@@ -82,9 +78,9 @@ class Canonicaliser:
                 return None
         return digest.digest()[:KEY_BYTES]
 
-    def dense_key(self) -> Callable[[NDArray[Any]], bytes] | None:
-        """:meth:`key` where rows are dense, else ``None``."""
-        return self.key if self._dense else None
+    def _may_hold_negative_zero(self, row: bytes) -> bool:
+        """Whether the bytes of a negative zero are anywhere in it: quick, and never wrongly no."""
+        return self._is_float and self._negative_zero in row
 
 
 def _text(value: str) -> bytes:

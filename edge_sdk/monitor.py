@@ -90,7 +90,9 @@ class Monitor:
         reporting: window length, minimum observations, votes.
         sharing: what the plan asks for; used only with ``share``.
         share: the owner of the device opted in to sharing labelled rows.
+        enabled: without it predictions get their ids and nothing is counted.
         clock: Unix seconds.
+        capacity: predictions that the ring holds.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Monitor:
         sharing: Sharing,
         *,
         share: bool = False,
+        enabled: bool = True,
         clock: Callable[[], float],
         capacity: int = RING,
     ) -> None:
@@ -112,7 +115,8 @@ class Monitor:
         self._reporting = reporting
         self._sharing = sharing if share and sharing.samples else Sharing()
         self._clock = clock
-        self._numbers = itertools.count(1)
+        self._enabled = enabled
+        self._next_number = itertools.count(1).__next__
         # Each a row of Records; a class of its own would cost its constructor.
         self._ring: deque[tuple[Any, ...]] = deque(maxlen=capacity)
         self._errors: deque[tuple[float, str]] = deque(maxlen=capacity)
@@ -130,21 +134,32 @@ class Monitor:
         self._current = self._start(clock())
 
     def record(
-        self, given: Any, prediction: Prediction, latency: int, key: bytes | None = None
+        self,
+        given: Any,
+        prediction: Prediction,
+        own: Label | None,
+        latency: int,
+        key: bytes | None = None,
     ) -> None:
-        """Number ``prediction`` and put it into the ring; ``latency`` in nanoseconds."""
-        prediction._number = number = next(self._numbers)
+        """Number ``prediction`` and put it into the ring.
+
+        ``own`` is the on-device model's label where it was asked; ``latency`` in nanoseconds.
+        """
+        prediction._number = number = self._next_number()
+        if not self._enabled:
+            return
+        origin = prediction._origin
         self._ring.append(
             (
                 number,
                 self._clock(),
                 given,
                 prediction.label,
-                prediction._own,
+                own,
                 prediction.value,
                 prediction.confidence,
-                prediction.source,
-                prediction.degraded,
+                origin.source,
+                origin.degraded,
                 latency,
                 key,
             )

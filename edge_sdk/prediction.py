@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,65 +15,82 @@ from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Source
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What the predictions of one release from one source have in common.
+
+    Attributes:
+        tag: of the serving release, the first part of prediction ids.
+        version: of the release that was asked; the cloud's own where ``source`` is ``cloud``.
+        source: which of the three answered.
+        dtype: of the probabilities.
+        degraded: the cloud was wanted and could not answer.
+    """
+
+    tag: str
+    version: str
+    source: Source
+    dtype: str = "float32"
+    degraded: bool = False
+
+
 class Prediction:
     """One answer.
 
     Attributes:
         label: the class, for classifiers; else ``None``.
-        probabilities: float array [classes] in the order of the release's classes, or ``None``.
+        confidence: largest probability, in [0, 1]; ``None`` where there are no probabilities.
         value: the number a regressor gave; an array for several targets; else ``None``.
         outputs: every output tensor by name, without the batch axis, of models that are neither
             classifiers nor regressors; else empty.
-        confidence: largest probability, in [0, 1]; ``None`` where there are no probabilities.
-        source: ``pack``, ``model`` or ``cloud``.
-        version: of the release that was asked (the cloud's own when ``source`` is ``cloud``).
-        degraded: the cloud was wanted and could not answer.
     """
 
-    __slots__ = (
-        "_number",
-        "_own",
-        "_tag",
-        "confidence",
-        "degraded",
-        "label",
-        "outputs",
-        "probabilities",
-        "source",
-        "value",
-        "version",
-    )
+    __slots__ = ("_number", "_origin", "_scores", "confidence", "label", "outputs", "value")
 
     def __init__(
         self,
-        tag: str,
+        origin: Origin,
         number: int | str,
-        version: str,
-        source: Source,
         label: Label | None,
-        probabilities: NDArray[Any] | None,
-        value: float | NDArray[Any] | None,
-        outputs: dict[str, Any],
         confidence: float | None,
-        degraded: bool,
+        scores: Sequence[float] | NDArray[Any] | None = None,
+        value: float | NDArray[Any] | None = None,
+        outputs: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        # What the on-device model itself said; the cloud's answer may be served instead.
-        self._own = label if source == "model" else None
-        self._tag = tag
+        self._origin = origin
         self._number = number
-        self.version = version
-        self.source: Source = source
+        self._scores = scores
         self.label = label
-        self.probabilities = probabilities
+        self.confidence = confidence
         self.value = value
         self.outputs = outputs
-        self.confidence = confidence
-        self.degraded = degraded
+
+    @property
+    def probabilities(self) -> NDArray[Any] | None:
+        """Float array [classes] in the order of the release's classes; ``None`` without them."""
+        if self._scores is not None and not isinstance(self._scores, np.ndarray):
+            self._scores = np.array(self._scores, dtype=self._origin.dtype)
+        return self._scores
+
+    @property
+    def source(self) -> Source:
+        """``pack``, ``model`` or ``cloud``."""
+        return self._origin.source
+
+    @property
+    def version(self) -> str:
+        """Of the release that was asked; the cloud model's own when ``source`` is ``cloud``."""
+        return self._origin.version
+
+    @property
+    def degraded(self) -> bool:
+        """The cloud was wanted and could not answer."""
+        return self._origin.degraded
 
     @property
     def id(self) -> str:
         """Names this prediction for ``feedback``; unique on the device."""
-        return f"{self._tag}-{self._number}"
+        return f"{self._origin.tag}-{self._number}"
 
     def __repr__(self) -> str:
         answer = self.label if self.label is not None else self.value
@@ -137,16 +156,13 @@ class BatchPrediction:
         i = index % self._count
         labels, confidences = self.labels, self.confidences
         return Prediction(
-            self._tag,
+            Origin(self._tag, self.version, self.source),
             f"{self._number}.{i}",
-            self.version,
-            self.source,
             None if labels is None else _scalar(labels[i]),
+            None if confidences is None else float(confidences[i]),
             None if self.probabilities is None else self.probabilities[i],
             None if self.values is None else as_value(self.values[i]),
             {name: array[i] for name, array in self.outputs.items()},
-            None if confidences is None else float(confidences[i]),
-            degraded=False,
         )
 
     def __iter__(self) -> Iterator[Prediction]:

@@ -45,7 +45,7 @@ class InputSchema:
         self.dense = _dense_tensor(signature)
         self.width = len(signature.columns)
         self._names = [column.name for column in signature.columns]
-        self._specs = {spec.name: spec for spec in signature.inputs}
+        self._specs = {spec.name: spec for spec in signature.given}
 
     def row(self, x: Any) -> Feed:
         """Tensors with a batch of one from a row (1-D), a dict by column, or a feed.
@@ -155,7 +155,7 @@ class InputSchema:
             self._column(column, items) for column, items in zip(self.columns, values, strict=True)
         ]
         feed: Feed = {}
-        for spec in self.signature.inputs:
+        for spec in self.signature.given:
             parts = [
                 (column.index, array)
                 for column, array in zip(self.columns, arrays, strict=True)

@@ -5,11 +5,13 @@ The order is pack, model, and the cloud only when the model is unsure. Invariant
 * The pack was made for this release; both are opened together and replaced together.
 * A call takes no lock and waits for nothing but the model, or for the cloud within its deadline.
 * Whatever goes wrong with the cloud, the model's own answer is returned, marked ``degraded``.
+* The prepared way of :mod:`edge_sdk.fast_path` and the general way here give identical answers.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,10 +21,12 @@ from typing import Any
 import numpy as np
 
 from edge_sdk.answers import Answers
-from edge_sdk.cascade import CircuitBreaker, confidence, threshold
+from edge_sdk.cascade import CircuitBreaker, is_sure, rule
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
+from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.plan import CascadePolicy, Reporting, Sharing
 from edge_sdk.errors import EdgeError, InputError, ReleaseError
+from edge_sdk.fast_path import FastPath, prepare
 from edge_sdk.inference import Model
 from edge_sdk.inputs import inputs_for
 from edge_sdk.monitor import Monitor, Scope, sampled
@@ -30,6 +34,7 @@ from edge_sdk.pack import Pack
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.release import Release
 from edge_sdk.schema import InputSchema
+from edge_sdk.stream import State
 
 CloudCall = Callable[[CloudRequest, float], CloudReply]
 """Asks the cloud; the second argument is the deadline in seconds. Raises :class:`HubError`."""
@@ -58,6 +63,7 @@ class Serving:
         pack: Path | None = None,
         cloud: CloudCall | None = None,
         share: bool = False,
+        monitoring: bool = True,
         threads: int = 1,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -72,17 +78,19 @@ class Serving:
         self.terms = terms
         self.tag = tag
         self.errors = 0
+        self.stateful = bool(manifest.signature.state)
         self._model = Model.load(release, threads)
         self._pack = Pack.open(pack, release, now=clock()) if pack else None
-        self._inputs = inputs_for(release, self._model)
         missing = manifest.training.get("missing") == "allowed"
         self._schema = InputSchema(manifest.signature, missing=missing)
+        self._inputs = inputs_for(self._schema, self._model)
         self._answers = Answers(manifest, tag)
         self._cloud = cloud
         self._breaker = CircuitBreaker(time.monotonic)
-        self._threshold = threshold(manifest.cascade, terms.cascade) if cloud else None
-        self._metric = manifest.cascade.metric if manifest.cascade else "max_probability"
+        self._rule = rule(manifest.cascade, terms.cascade)
+        self._asks = cloud is not None and self._rule.asks
         self._deadline = terms.cascade.deadline_ms / 1e3
+        self._local = threading.local()
         self.monitor = Monitor(
             release,
             self._inputs,
@@ -90,6 +98,7 @@ class Serving:
             terms.reporting,
             terms.sharing,
             share=share,
+            enabled=monitoring,
             clock=clock,
         )
 
@@ -105,6 +114,35 @@ class Serving:
             InputError: the input does not fit the model; the model did not run.
             ReleaseError: the model failed on it.
         """
+        try:
+            fast: FastPath | None = self._local.fast
+        except AttributeError:
+            fast = self._local.fast = self._prepare()
+        if fast is not None:
+            try:
+                prediction = fast(x)
+            except ReleaseError as error:
+                self._count(error)
+                raise
+            if prediction is not None:
+                return prediction
+        return self.predict_any(x)
+
+    def predict_any(
+        self, x: Any, *, deadline: float | None = None, state: State | None = None
+    ) -> Prediction:
+        """Answer one input the general way.
+
+        Args:
+            x: the input.
+            deadline: seconds that this call waits for the cloud, instead of the plan's.
+            state: what a stateful model remembers; its next state is kept there. Without it the
+                input is the first of a sequence.
+
+        Raises:
+            InputError: the input does not fit the model; the model did not run.
+            ReleaseError: the model failed on it.
+        """
         started = time.perf_counter_ns()
         key = None
         try:
@@ -114,15 +152,14 @@ class Serving:
                 key = self._inputs.key(given)
                 found = self._pack.get(key) if key else None
             if found is not None:
-                prediction = self._answers.from_pack(found)
+                prediction, own = self._answers.from_pack(found), None
             else:
-                prediction = self._answers.read(self._inputs.run(given), "model")
-                if self._threshold is not None:
-                    prediction = self._ask_if_unsure(given, prediction)
+                prediction, own = self._ask_model_and_cloud(given, deadline, state)
         except EdgeError as error:
             self._count(error)
             raise
-        self.monitor.record(given, prediction, time.perf_counter_ns() - started, key)
+        took = time.perf_counter_ns() - started
+        self.monitor.record(self._inputs.kept(given), prediction, own, took, key)
         return prediction
 
     def predict_batch(self, x: Any) -> BatchPrediction:
@@ -132,13 +169,15 @@ class Serving:
             InputError: the rows do not fit the model; the model did not run.
             ReleaseError: the model failed.
         """
+        signature = self.release.manifest.signature
         try:
+            if signature.state or not signature.batched:
+                raise InputError("batch", "this model takes one input at a time: use predict")
             feed = self._schema.batch(x)
-            outputs = self._model.run(feed)
+            outputs = self._model.run(feed, self._answers.needed)
         except EdgeError as error:
             self._count(error)
             raise
-        signature = self.release.manifest.signature
         roles = {spec.name: spec.role for spec in signature.outputs}
         version = self.release.manifest.version
         batch = BatchPrediction(self.tag, 0, version, signature.classes, outputs, dict(roles))
@@ -167,32 +206,58 @@ class Serving:
         if self._pack is not None:
             self._pack.close()
 
+    def _prepare(self) -> FastPath | None:
+        if self._asks and self._rule.first:
+            return None
+        return prepare(
+            self._model,
+            self._schema,
+            self._answers,
+            self.monitor,
+            pack=self._pack,
+            settle=self._settle if self._asks else None,
+        )
+
     def _count(self, error: EdgeError) -> None:
         self.errors += isinstance(error, ReleaseError)
         self.monitor.record_error(error.kind if isinstance(error, InputError) else "model")
 
-    def _ask_if_unsure(self, given: Any, local: Prediction) -> Prediction:
-        assert self._threshold is not None
-        if local.probabilities is None:
-            # A number has no confidence: the cloud is asked always (mode "cloud") or never.
-            sure = math.isfinite(self._threshold)
-        else:
-            sure = confidence(local.probabilities, self._metric) >= self._threshold
-        return local if sure else self._ask(given, local)
+    def _ask_model_and_cloud(
+        self, given: Any, deadline: float | None, state: State | None
+    ) -> tuple[Prediction, Label | None]:
+        """The answer to serve, and the on-device model's own label if it was asked."""
+        if self._asks and self._rule.first:
+            served = self._ask(given, deadline)
+            if served is not None:
+                return served, None
+        state = state or State(self.release.manifest.signature)
+        outputs = self._inputs.run(given, state.feed)
+        state.keep(outputs)
+        local = self._answers.read(outputs, self._answers.model)
+        own = local.label
+        if self._asks and self._rule.first:
+            return self._answers.degraded(local), own
+        return (self._settle(given, local, deadline) if self._asks else local), own
 
-    def _ask(self, given: Any, local: Prediction) -> Prediction:
-        assert self._cloud is not None
-        if not self._breaker.allows():
-            local.degraded = True
+    def _settle(self, given: Any, local: Prediction, deadline: float | None = None) -> Prediction:
+        """``local`` where it is sure enough, else the cloud's answer."""
+        assert self._rule.threshold is not None
+        if is_sure(local._scores, self._rule.metric, self._rule.threshold):
             return local
+        return self._ask(given, deadline) or self._answers.degraded(local)
+
+    def _ask(self, given: Any, deadline: float | None) -> Prediction | None:
+        """The cloud's answer; ``None`` if there is none in time."""
+        assert self._cloud is not None
+        wait = self._deadline if deadline is None else deadline
+        if wait <= 0 or not self._breaker.allows():
+            return None
         manifest = self.release.manifest
         request = CloudRequest(manifest.model, manifest.version, self._inputs.values(given))
         try:
-            reply = self._cloud(request, self._deadline)
-            served = self._answers.from_cloud(reply, local)
+            served = self._answers.from_cloud(self._cloud(request, wait))
         except EdgeError:
             self._breaker.failed()
-            local.degraded = True
-            return local
+            return None
         self._breaker.succeeded()
         return served

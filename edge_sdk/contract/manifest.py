@@ -20,6 +20,7 @@ Dtype = Literal[
 ]
 Task = Literal["classification", "regression", "generic"]
 Role = Literal["label", "probabilities", "value", "other"]
+Metric = Literal["max_probability", "margin", "entropy"]
 Label = int | str
 
 MANIFEST: Final = "manifest.json"
@@ -43,7 +44,7 @@ class FileRef:
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """An input tensor. ``None`` in ``shape`` is a dimension of any size; axis 0 is the batch."""
+    """An input tensor. ``None`` in ``shape`` is a dimension of any size."""
 
     name: str
     dtype: Dtype
@@ -71,17 +72,29 @@ class Column:
 
 
 @dataclass(frozen=True)
+class StateLink:
+    """Recurrent state: what ``output`` gave goes into ``input`` at the next call."""
+
+    input: str
+    output: str
+
+
+@dataclass(frozen=True)
 class Signature:
     """Inputs, outputs and the names of features and classes.
 
     ``columns`` is empty for models whose inputs are not rows of features (``predict`` then takes
-    a feed by input name). ``classes`` are the labels in the order of the probabilities.
+    a feed by input name). ``classes`` are the labels in the order of the probabilities. Axis 0 of
+    every tensor is the batch unless ``batched`` is false. ``state`` begins as zeros, with a size
+    of one where a dimension is open.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[OutputSpec, ...]
     columns: tuple[Column, ...] = ()
     classes: tuple[Label, ...] = ()
+    batched: bool = True
+    state: tuple[StateLink, ...] = ()
 
     def __post_init__(self) -> None:
         tensors = [spec.name for spec in self.inputs]
@@ -92,6 +105,23 @@ class Signature:
         require(len(set(names)) == len(names), "columns: expected different names")
         for column in self.columns:
             require(column.tensor in tensors, f"columns: {column.name} is in no input tensor")
+        self._check_state()
+
+    def _check_state(self) -> None:
+        inputs = {spec.name: spec for spec in self.inputs}
+        outputs = {spec.name: spec for spec in self.outputs}
+        for link in self.state:
+            require(link.input in inputs, f"state: there is no input {link.input!r}")
+            require(link.output in outputs, f"state: there is no output {link.output!r}")
+            same = inputs[link.input].dtype == outputs[link.output].dtype
+            require(same, f"state: {link.input!r} and {link.output!r} have different dtypes")
+        require(len(self.state) < len(inputs), "state: expected an input beside it")
+
+    @property
+    def given(self) -> tuple[TensorSpec, ...]:
+        """The inputs that the application gives: all but the state."""
+        state = {link.input for link in self.state}
+        return tuple(spec for spec in self.inputs if spec.name not in state)
 
     def output(self, role: Role) -> OutputSpec | None:
         """The output that has ``role``, if there is one."""
@@ -121,7 +151,7 @@ class Cascade:
     """
 
     threshold: float
-    metric: Literal["max_probability", "margin", "entropy"] = "max_probability"
+    metric: Metric = "max_probability"
     bound: float | None = None
     alpha: float = 0.05
     coverage: float | None = None

@@ -18,7 +18,7 @@ from typing import Final, Literal
 from edge_sdk.contract.codec import decode, encode, require
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.limits import PLAN_BYTES
-from edge_sdk.contract.manifest import FileRef
+from edge_sdk.contract.manifest import FileRef, Metric
 from edge_sdk.contract.names import Version, check_digest, check_name
 from edge_sdk.contract.version import PLAN_FORMAT
 
@@ -128,11 +128,20 @@ class Sharing:
 
 @dataclass(frozen=True)
 class CascadePolicy:
-    """``threshold`` replaces the manifest's; ``deadline_ms`` bounds a cloud call."""
+    """When devices ask the cloud.
+
+    ``local``: never. ``cloud``: always, the on-device model answers in its place. ``cascade``: when
+    the on-device model is less sure than the threshold. ``threshold`` and ``metric`` replace the
+    manifest's certified ones; ``deadline_ms`` bounds how long a prediction waits for the cloud.
+    """
 
     mode: Literal["local", "cascade", "cloud"] = "cascade"
     threshold: float | None = None
     deadline_ms: int = 250
+    metric: Metric | None = None
+
+    def __post_init__(self) -> None:
+        require(self.deadline_ms >= 1, "deadline_ms: expected at least 1")
 
 
 @dataclass(frozen=True)

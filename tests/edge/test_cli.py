@@ -54,7 +54,7 @@ def test_a_pack_is_shown_checked_and_asked(tmp_path: Path, capsys: Capture) -> N
     release = make_release(tmp_path)
     x = rows(3)
     canonicaliser = Canonicaliser(release.manifest.signature)
-    keys = np.array([np.frombuffer(canonicaliser.key(row), np.uint8) for row in x])
+    keys = np.array([np.frombuffer(canonicaliser.key(row.tobytes()), np.uint8) for row in x])
     values = {"probabilities": softmax(x, 0).astype(np.float32)}
     path = tmp_path / "p.pack"
     write_pack(path, release, keys, values, answered_by="test 1.0")

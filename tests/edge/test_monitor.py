@@ -155,11 +155,13 @@ def test_keys_of_many_rows_are_the_keys_of_each(tmp_path: Path, missing: bool) -
     release = make_release(tmp_path)
     training = {"label": "argmax", "missing": "allowed" if missing else "no"}
     release = Release(release.folder, replace(release.manifest, training=training), release.digest)
-    inputs = inputs_for(release, Model.load(release))
-    given = list(rows(20))
-    given[3][:] = -0.0
+    schema = InputSchema(release.manifest.signature, missing=missing)
+    inputs = inputs_for(schema, Model.load(release))
+    x = rows(20)
+    x[3] = -0.0
     if missing:
-        given[5][0] = np.nan
+        x[5, 0] = np.nan
+    given = [inputs.check(row) for row in x]
     keys = inputs.keys(given)
     assert keys == [inputs.key(row) for row in given]
     assert (keys[5] is None) == missing

@@ -94,7 +94,7 @@ def with_pack(tmp_path: Path, cloud_seed: int = 9) -> Serving:
     release = make_release(tmp_path)
     canonicaliser = Canonicaliser(release.manifest.signature)
     x = rows(10)
-    keys = np.array([np.frombuffer(canonicaliser.key(row), np.uint8) for row in x])
+    keys = np.array([np.frombuffer(canonicaliser.key(row.tobytes()), np.uint8) for row in x])
     values = {"probabilities": softmax(x, cloud_seed).astype(np.float32)}
     write_pack(tmp_path / "pack", release, keys, values, answered_by="cloud 1.0")
     return Serving(release, reporting(), tag="t", pack=tmp_path / "pack", clock=Clock())
@@ -282,7 +282,7 @@ def test_only_keys_that_come_again_are_voted_for_and_only_so_many(tmp_path: Path
             serving.predict(x[i])
     (votes,) = collect(serving, KeyVotes)
     canonicaliser = Canonicaliser(make_release(tmp_path / "again").manifest.signature)
-    assert set(votes.keys) == {canonicaliser.key(x[0]).hex(), canonicaliser.key(x[1]).hex()}
+    assert set(votes.keys) == {canonicaliser.key(row.tobytes()).hex() for row in x[:2]}
 
 
 def test_a_model_that_crashes_is_an_error_that_is_counted(tmp_path: Path) -> None:

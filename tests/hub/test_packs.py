@@ -30,7 +30,7 @@ def voted(serving: Hub, tmp_path: Path) -> Hub:
     x = rows(20)
     serving.registry.add_dataset("demo", "catalogue", Dataset(x, None).to_bytes())
     canonicaliser = Canonicaliser(serving.registry.release("demo", "1.0").manifest.signature)
-    keys = [canonicaliser.key(row).hex() for row in x]
+    keys = [canonicaliser.key(row.tobytes()).hex() for row in x]
     for device in range(3):
         wanted = keys[:5] + (keys[5:10] if device == 0 else [])
         body = to_plain(KeyVotes("demo", "1.0", 1, tuple(wanted)))
@@ -54,7 +54,7 @@ def test_a_pack_answers_what_enough_devices_asked_for_as_the_cloud_does(
         pack.verify()
         assert (len(pack), pack.header.answered_by) == (5, "big 1.0")
         for i, row in enumerate(rows(20)):
-            found = pack.get(canonicaliser.key(row))
+            found = pack.get(canonicaliser.key(row.tobytes()))
             assert (found is not None) is (i < 5)
             if found is not None:
                 assert np.allclose(found["probabilities"], softmax(rows(20), 42)[i], atol=1e-6)
