@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_sdk.contract.fleet import CloudReply
 from edge_sdk.contract.manifest import Label, Manifest, OutputSpec
 from edge_sdk.errors import HubError
-from edge_sdk.prediction import Origin, Prediction, as_value
+from edge_sdk.prediction import BatchPrediction, Origin, Prediction, as_value
 
 
 class Answers:
@@ -40,6 +40,7 @@ class Answers:
         self.needed: tuple[OutputSpec, ...] = tuple(
             spec for spec in signature.outputs if spec.name not in dropped
         )
+        self._roles = {spec.role: spec.name for spec in self.needed}
         self._shown = [spec.name for spec in signature.outputs if spec.name not in state]
         self._batched = signature.batched
         dtype = probabilities.dtype if probabilities else "float32"
@@ -61,6 +62,10 @@ class Answers:
         elif self.value is not None:
             value = as_value(outputs[self.value][0])
         return Prediction(origin, 0, label, confidence, scores, value)
+
+    def batch(self, outputs: dict[str, NDArray[Any]]) -> BatchPrediction:
+        """Predictions from outputs with N rows; keeps them."""
+        return BatchPrediction(self.model, self.classes, outputs, self._roles)
 
     def degraded(self, local: Prediction) -> Prediction:
         """``local``, marked as served because the cloud could not answer."""

@@ -35,6 +35,7 @@ from edge_sdk.errors import (
 from edge_sdk.fleet_link import Enrolment, FleetLink
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.release import Release
+from edge_sdk.resources import ResourceUse
 from edge_sdk.serving import Serving, Terms
 from edge_sdk.stream import Stream
 from edge_sdk.sync import SyncResult, backoff, jittered
@@ -206,6 +207,7 @@ class EdgeDevice:
             "experiment": serving.terms.experiment if serving else None,
             "arm": serving.terms.arm if serving else None,
             "offline": link is None,
+            "resources": self._resources.sample(),
         }
         if link is not None:
             checkin = link.describe()
@@ -263,6 +265,7 @@ class EdgeDevice:
         self._collect_lock = threading.Lock()
         self._repeaters = []
         self._random = random.Random()
+        self._resources = ResourceUse()
         self._sequence = Stream(self._current)
 
     def _start_threads(self, background: bool) -> None:

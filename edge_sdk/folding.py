@@ -7,7 +7,7 @@ bin at training and on every device.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,24 +16,52 @@ from numpy.typing import NDArray
 from edge_sdk.contract.profile import MISSING, OUTSIDE, FeatureProfile
 
 
+class Bins:
+    """The bins of several features, prepared for counting many batches."""
+
+    def __init__(self, features: Sequence[FeatureProfile]) -> None:
+        self._features = features
+        self._edges = [None if f.edges is None else _prepared(f.edges) for f in features]
+
+    def count(self, columns: NDArray[Any] | Sequence[Any]) -> Iterator[NDArray[np.int64]]:
+        """:func:`histogram` of each feature; ``columns`` holds one sequence of values for each.
+
+        Columns of one float matrix are sorted together: counting what lies between two edges of
+        sorted values takes a third of the time that finding the bin of each takes.
+        """
+        together = isinstance(columns, np.ndarray) and columns.dtype.kind == "f"
+        ordered = np.sort(columns).astype(np.float64, copy=False) if together else columns
+        for feature, edges, raw, values in zip(
+            self._features, self._edges, columns, ordered, strict=True
+        ):
+            if together and edges is not None:
+                yield _sorted(edges, values)
+            else:
+                yield histogram(feature, raw)
+
+
 def histogram(feature: FeatureProfile, values: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64]:
     """Counts [bins + 2] of ``values``: the bins, then missing, then outside."""
-    if feature.categories is not None:
-        return _categorical(feature, values)
-    return _numeric(feature, np.asarray(values, dtype=np.float64))
+    if feature.edges is not None:
+        return _sorted(_prepared(feature.edges), np.sort(np.asarray(values, dtype=np.float64)))
+    return _categorical(feature, values)
 
 
-def _numeric(feature: FeatureProfile, values: NDArray[np.float64]) -> NDArray[np.int64]:
-    assert feature.edges is not None
-    edges = np.asarray(feature.edges)
-    bins = feature.bins
-    place = np.searchsorted(edges, values, side="right") - 1
-    place[values == edges[-1]] = bins - 1
-    with np.errstate(invalid="ignore"):
-        outside = (values < edges[0]) | (values > edges[-1])
-    place[outside] = bins + 2 + OUTSIDE
-    place[np.isnan(values)] = bins + 2 + MISSING
-    return np.bincount(place, minlength=bins + 2)
+def _prepared(edges: Sequence[float]) -> NDArray[np.float64]:
+    """The edges, a lone one twice, and NaN: where that would go the numbers end."""
+    return np.array((*edges, *edges[: len(edges) == 1], np.nan))
+
+
+def _sorted(edges: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Counts of sorted ``values``, NaN last; bins are half-open, the last one is closed."""
+    below = values.searchsorted(edges)
+    below[-2] = values.searchsorted(edges[-2], side="right")
+    first, inside, numbers = below[0], below[-2], below[-1]
+    counts = np.empty(len(edges), dtype=np.int64)
+    counts[:-2] = below[1:-1] - below[:-2]
+    counts[MISSING] = len(values) - numbers
+    counts[OUTSIDE] = first + numbers - inside
+    return counts
 
 
 def _categorical(

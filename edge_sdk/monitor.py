@@ -8,7 +8,8 @@ Invariants:
 * :meth:`Monitor.fold` empties the ring in vectorised batches. :meth:`Monitor.collect` does so only
   when :data:`FOLD_AT` records wait or a window ended, because small batches cost most per row.
 * Memory is bounded: ``RING`` records, ``PENDING`` predictions that wait for labels, the counts.
-  Of a batch, at most ``BATCH_SAMPLE`` evenly spaced rows go into the histograms.
+  Of a batch, ``BATCH_SAMPLE_LEAST`` to ``BATCH_SAMPLE`` evenly spaced rows (an eighth) go into the
+  histograms.
 * Raw rows leave only in a :class:`SampleBatch`, and only with ``share`` (the owner's opt-in).
 """
 
@@ -18,41 +19,37 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.limits import SAMPLES_PER_MESSAGE
 from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.messages import (
-    SOURCES,
-    Body,
-    FeedbackReport,
-    KeyVotes,
-    SampleBatch,
-    Source,
-    Window,
-    WindowReport,
-)
-from edge_sdk.contract.plan import CONTROL, Reporting, Sharing
+from edge_sdk.contract.messages import SOURCES, Body, Source
+from edge_sdk.contract.plan import Reporting, Sharing
 from edge_sdk.errors import InputError
 from edge_sdk.inputs import Inputs
-from edge_sdk.pending import Answered, Outcomes, Pending, Place
+from edge_sdk.pending import Answered, Outcomes, Pending
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.release import Release
-from edge_sdk.window import Histograms, WindowCounts
+from edge_sdk.reports import Reports, Scope, SharedRows
+from edge_sdk.window import Histograms, ProfileBins, WindowCounts
 
 RING: Final = 16_384
 PENDING: Final = 65_536
+_SOURCE: Final = {source: i for i, source in enumerate(SOURCES)}
 BATCH_RING: Final = 64
+BATCH_SAMPLE_LEAST: Final = 256
 BATCH_SAMPLE: Final = 4_096
 
 FOLD_AT: Final = 2_048
-CHUNK: Final = 1_024
+CHUNK: Final = 2_048
 """Records folded in one go; between two chunks other threads get their turn."""
+
+
+Columns = NDArray[Any] | Sequence[Any]
+"""One sequence of values per feature."""
 
 
 class Records(NamedTuple):
@@ -69,15 +66,6 @@ class Records(NamedTuple):
     degraded: Sequence[bool]
     latency: Sequence[int]
     key: Sequence[bytes | None]
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What a monitor reports under: the arm it belongs to and the tag of its prediction ids."""
-
-    tag: str
-    experiment: str | None = None
-    arm: str = CONTROL
 
 
 class Monitor:
@@ -110,6 +98,7 @@ class Monitor:
     ) -> None:
         self._release = release
         self._profile = release.profile()
+        self._bins = ProfileBins(self._profile)
         self._inputs = inputs
         self.scope = scope
         self._reporting = reporting
@@ -122,15 +111,13 @@ class Monitor:
         self._errors: deque[tuple[float, str]] = deque(maxlen=capacity)
         self._batch_numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._batches: deque[tuple[float, Sequence[Any], BatchPrediction]] = deque(
-            maxlen=BATCH_RING
-        )
+        self._batches: deque[tuple[float, Columns, BatchPrediction, int]] = deque(maxlen=BATCH_RING)
+        self._named_batches: deque[tuple[float, BatchPrediction]] = deque(maxlen=BATCH_RING)
         self._highest, self._folded, self._lost = 0, 0, 0
         self._windows: dict[int, WindowCounts] = {}
-        self._carried = Histograms.empty(self._profile)
+        self._reports = Reports(release, scope, reporting)
+        self._shared = SharedRows(self._sharing)
         self._pending = Pending(PENDING)
-        self._samples: list[tuple[tuple[Any, ...], Label | float, int]] = []
-        self._shared_window, self._shared = 0, 0
         self._current = self._start(clock())
 
     def record(
@@ -165,13 +152,20 @@ class Monitor:
             )
         )
 
-    def record_batch(self, columns: Sequence[Any], batch: BatchPrediction) -> None:
-        """Number ``batch`` and put it into the ring.
+    def record_batch(self, columns: Columns, batch: BatchPrediction) -> None:
+        """Number ``batch`` and put some of its rows into the ring.
 
         ``columns`` holds one sequence per feature, over the rows that :func:`sampled` chooses.
         """
         batch._number = next(self._batch_numbers)
-        self._batches.append((self._clock(), columns, batch))
+        if self._enabled:
+            batch._remembered = self._remember
+            rows = batch.sample(sampled(len(batch)))
+            self._batches.append((self._clock(), columns, rows, len(batch)))
+
+    def _remember(self, batch: BatchPrediction) -> None:
+        """Somebody asked for ids of ``batch``: keep its answers for late labels."""
+        self._named_batches.append((self._clock(), batch))
 
     def record_error(self, kind: str) -> None:
         """Count a refused input or a failed call."""
@@ -193,7 +187,7 @@ class Monitor:
             place = self._pending.find(number)
             if label is not None:
                 self._pending.label(place, label)
-                self._keep_sample(place, label)
+                self._shared.keep(self._start(self._clock()), place, label)
             if reward is not None:
                 self._pending.reward(place, float(reward))
 
@@ -212,10 +206,17 @@ class Monitor:
             ended = sorted(s for s in self._windows if final or self._end(s) <= now)
             bodies: list[Body] = []
             for start in ended:
-                bodies.extend(self._close(start, self._windows.pop(start)))
+                bodies.extend(self._reports.window(start, self._windows.pop(start)))
             if turned:
-                bodies.extend(self._close_outcomes())
+                bodies.extend(self._reports.outcomes(*self._take_outcomes()))
+                bodies.extend(self._reports.samples(self._shared.take()))
             return bodies
+
+    def _take_outcomes(self) -> tuple[dict[int, Outcomes], int]:
+        outcomes, unmatched = self._pending.take_outcomes()
+        if unmatched and not outcomes:
+            outcomes = {self._start(self._clock()): Outcomes()}
+        return outcomes, unmatched
 
     def _start(self, at: float) -> int:
         length = self._reporting.window_seconds
@@ -244,14 +245,14 @@ class Monitor:
             self._count_lost()
         for _ in range(len(self._batches)):
             self._add_batch(*self._batches.popleft())
+        for _ in range(len(self._named_batches)):
+            self._keep_batch(*self._named_batches.popleft())
         for _ in range(len(self._errors)):
             at, kind = self._errors.popleft()
             self._window(self._start(at)).errors[kind] += 1
 
     def _fold_records(self, records: list[tuple[Any, ...]]) -> None:
-        numbers = [record[0] for record in records]
         self._folded += len(records)
-        self._highest = max(self._highest, *numbers)
         first, last = self._start(records[0][1]), self._start(records[-1][1])
         if first == last:
             self._add(first, records)
@@ -261,10 +262,11 @@ class Monitor:
 
     def _add(self, start: int, records: list[tuple[Any, ...]]) -> None:
         columns = Records(*zip(*records, strict=True))
+        self._highest = max(self._highest, *columns.number)
         window = self._window(start)
-        outputs = {o.name: getattr(columns, o.name) for o in self._profile.outputs}
-        window.add(self._profile, self._inputs.columns(columns.given), outputs, len(records))
-        sources = np.array([SOURCES.index(s) for s in columns.source], dtype=np.uint8)
+        outputs = {name: getattr(columns, name) for name in self._bins.names}
+        window.add(self._bins, self._inputs.columns(columns.given), outputs, len(records))
+        sources = np.fromiter(map(_SOURCE.__getitem__, columns.source), np.uint8, len(records))
         window.add_latencies(sources, np.asarray(columns.latency))
         window.degraded += sum(columns.degraded)
         if self._reporting.votes:
@@ -276,8 +278,10 @@ class Monitor:
     def _answered(self, start: int, columns: Records, sources: NDArray[np.uint8]) -> Answered:
         count = len(columns.number)
         answers, own, rows = (np.empty(count, object) for _ in range(3))
-        numbers = (v if isinstance(v, float) else None for v in columns.value)
-        answers[:] = columns.label if None not in columns.label else list(numbers)
+        if None in columns.label:
+            answers[:] = [v if isinstance(v, float) else None for v in columns.value]
+        else:
+            answers[:] = columns.label
         own[:] = columns.own
         if self._sharing.samples:
             for i, given in enumerate(columns.given):
@@ -285,15 +289,16 @@ class Monitor:
         taken = np.array(columns.at).astype(np.int64)
         return Answered(np.full(count, start), taken, sources, answers, own, rows)
 
-    def _add_batch(self, at: float, columns: Sequence[Any], batch: BatchPrediction) -> None:
-        start = self._start(at)
-        window = self._window(start)
-        rows = sampled(len(batch))
-        found = {"label": batch.labels, "confidence": batch.confidences, "value": batch.values}
-        outputs = {name: array[rows] for name, array in found.items() if array is not None}
-        window.add(self._profile, columns, outputs, len(range(len(batch))[rows]))
-        window.predictions[batch.source] += len(batch)
-        self._pending.add_batch(int(batch._number), _batch_answered(start, int(at), batch))
+    def _add_batch(self, at: float, columns: Columns, rows: BatchPrediction, count: int) -> None:
+        window = self._window(self._start(at))
+        found = {"label": rows.labels, "confidence": rows.confidences, "value": rows.values}
+        outputs = {name: array for name, array in found.items() if array is not None}
+        window.add(self._bins, columns, outputs, len(rows))
+        window.predictions[rows.source] += count
+
+    def _keep_batch(self, at: float, batch: BatchPrediction) -> None:
+        answered = _batch_answered(self._start(at), int(at), batch)
+        self._pending.add_batch(int(batch._number), answered)
 
     def _count_lost(self) -> None:
         """Numbers are handed out without gaps, so what never came out of the ring was lost."""
@@ -307,65 +312,11 @@ class Monitor:
         if classes and label not in classes:
             raise InputError("label", f"expected one of {list(classes)[:20]}, got {label!r:.60}")
 
-    def _keep_sample(self, place: Place, label: Label | float) -> None:
-        if place.row is None:
-            return
-        window = self._start(self._clock())
-        if window != self._shared_window:
-            self._shared_window, self._shared = window, 0
-        if self._shared < self._sharing.per_window:
-            self._shared += 1
-            self._samples.append((place.row, label, place.taken))
-
-    def _close(self, start: int, counts: WindowCounts) -> Iterator[Body]:
-        if counts.empty:
-            return
-        manifest = self._release.manifest
-        counts.histograms.add(self._carried)
-        self._carried = Histograms.empty(self._profile)
-        enough = counts.histograms.observations >= self._reporting.minimum_observations
-        if not enough:
-            self._carried, counts.histograms = counts.histograms, self._carried
-        yield WindowReport(
-            window=self._named(start),
-            profile=self._release.profile_digest,
-            predictions=dict(counts.predictions),
-            features=_plain(counts.histograms.features) if enough else (),
-            outputs=_plain(counts.histograms.outputs) if enough else (),
-            observations=counts.histograms.observations if enough else 0,
-            degraded=counts.degraded,
-            errors=dict(counts.errors),
-            latency={name: tuple(map(int, row)) for name, row in counts.latency.items()},
-            lost=dict(counts.lost),
-        )
-        votes = counts.votes(self._reporting.votes)
-        if votes:
-            yield KeyVotes(manifest.model, manifest.version, start, votes)
-
-    def _named(self, start: int) -> Window:
-        manifest = self._release.manifest
-        scope = self.scope
-        end = self._end(start)
-        return Window(manifest.model, manifest.version, start, end, scope.experiment, scope.arm)
-
-    def _close_outcomes(self) -> Iterator[Body]:
-        outcomes, unmatched = self._pending.take_outcomes()
-        if unmatched and not outcomes:
-            outcomes = {self._start(self._clock()): Outcomes()}
-        for start, found in sorted(outcomes.items()):
-            yield FeedbackReport(window=self._named(start), unmatched=unmatched, **vars(found))
-            unmatched = 0
-        manifest = self._release.manifest
-        while self._samples:
-            part = self._samples[:SAMPLES_PER_MESSAGE]
-            del self._samples[:SAMPLES_PER_MESSAGE]
-            rows, labels, taken = zip(*part, strict=True)
-            yield SampleBatch(manifest.model, manifest.version, rows, labels, taken)
-
 
 def sampled(count: int) -> slice:
-    """The rows of a batch that monitoring looks at: all, or evenly spaced ones of a large batch."""
-    return slice(0, count, max(1, -(-count // BATCH_SAMPLE)))
+    """The rows of a batch that monitoring looks at: an eighth, evenly spaced, within bounds."""
+    wanted = min(max(count // 8, BATCH_SAMPLE_LEAST), BATCH_SAMPLE)
+    return slice(0, count, max(1, -(-count // wanted)))
 
 
 def _batch_answered(start: int, taken: int, batch: BatchPrediction) -> Answered:
@@ -381,7 +332,3 @@ def _batch_answered(start: int, taken: int, batch: BatchPrediction) -> Answered:
     source = np.full(count, SOURCES.index(batch.source), np.uint8)
     times = (np.broadcast_to(np.int64(start), count), np.broadcast_to(np.int64(taken), count))
     return Answered(*times, source, answers, own, nothing)
-
-
-def _plain(histograms: Sequence[Any]) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(map(int, row)) for row in histograms)

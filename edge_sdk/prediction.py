@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Label
+from edge_sdk.contract.manifest import Label, Role
 from edge_sdk.contract.messages import Source
 
 
@@ -102,8 +102,7 @@ class BatchPrediction:
     """Answers to N rows, by column; index or iterate for single :class:`Prediction` objects.
 
     Attributes:
-        version: of the release that answered.
-        outputs: every output tensor by name, [N, ...].
+        outputs: output tensors by name, [N, ...], without a label that follows from the others.
         probabilities: [N, classes], or ``None``.
         values: [N] or [N, targets] of a regressor, or ``None``.
     """
@@ -112,22 +111,26 @@ class BatchPrediction:
 
     def __init__(
         self,
-        tag: str,
-        number: int,
-        version: str,
+        origin: Origin,
         classes: tuple[Label, ...],
         outputs: dict[str, NDArray[Any]],
-        roles: dict[str, str],
+        roles: Mapping[Role, str],
     ) -> None:
-        self._tag = tag
-        self._number = number
+        self._origin = origin
+        self._number = 0
         self._classes = classes
-        self.version = version
+        self._roles = roles
+        self._remembered: Callable[[BatchPrediction], None] | None = None
         self.outputs = outputs
         self._given = _by_role(outputs, roles, "label")
         self.probabilities = _by_role(outputs, roles, "probabilities")
         self.values = _by_role(outputs, roles, "value")
         self._count = len(next(iter(outputs.values())))
+
+    @property
+    def version(self) -> str:
+        """Of the release that answered."""
+        return self._origin.version
 
     @functools.cached_property
     def labels(self) -> NDArray[Any] | None:
@@ -142,10 +145,22 @@ class BatchPrediction:
         """The largest probability of each row, [N]; ``None`` where there are none."""
         return None if self.probabilities is None else self.probabilities.max(axis=1)
 
+    def sample(self, rows: slice) -> BatchPrediction:
+        """The answers to some rows, not sharing memory with this one."""
+        some = {name: array[rows].copy() for name, array in self.outputs.items()}
+        return BatchPrediction(self._origin, self._classes, some, self._roles)
+
     @property
     def ids(self) -> list[str]:
         """Names for ``feedback``, in order."""
-        return [f"{self._tag}-{self._number}.{i}" for i in range(self._count)]
+        self._remember()
+        return [f"{self._origin.tag}-{self._number}.{i}" for i in range(self._count)]
+
+    def _remember(self) -> None:
+        """Whoever asks for an id may bring a label later; the others need not be kept for it."""
+        remember, self._remembered = self._remembered, None
+        if remember is not None:
+            remember(self)
 
     def __len__(self) -> int:
         return self._count
@@ -153,10 +168,11 @@ class BatchPrediction:
     def __getitem__(self, index: int) -> Prediction:
         if not -self._count <= index < self._count:
             raise IndexError(f"expected an index below {self._count}, got {index}")
+        self._remember()
         i = index % self._count
         labels, confidences = self.labels, self.confidences
         return Prediction(
-            Origin(self._tag, self.version, self.source),
+            self._origin,
             f"{self._number}.{i}",
             None if labels is None else _scalar(labels[i]),
             None if confidences is None else float(confidences[i]),
@@ -170,9 +186,9 @@ class BatchPrediction:
 
 
 def _by_role(
-    outputs: dict[str, NDArray[Any]], roles: dict[str, str], role: str
+    outputs: Mapping[str, NDArray[Any]], roles: Mapping[Role, str], role: Role
 ) -> NDArray[Any] | None:
-    return next((outputs[name] for name in outputs if roles.get(name) == role), None)
+    return outputs[roles[role]] if role in roles else None
 
 
 def _scalar(label: Any) -> Label:

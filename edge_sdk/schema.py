@@ -166,10 +166,10 @@ class InputSchema:
             feed[spec.name] = stacked.astype(numpy_dtype(spec.dtype), copy=False)
         return feed
 
-    def columns_of(self, feed: Feed, rows: slice) -> Sequence[NDArray[Any]]:
+    def columns_of(self, feed: Feed, rows: slice) -> NDArray[Any] | Sequence[NDArray[Any]]:
         """One array per column over ``rows`` of checked tensors, not shared with the caller."""
         if self.dense:
-            return list(np.array(feed[self.dense.name][rows]).T)
+            return feed[self.dense.name][rows].copy().T
         return [np.array(feed[c.tensor][rows, c.index]) for c in self.columns]
 
     def _column(self, column: Column, values: Any) -> NDArray[Any]:

@@ -29,10 +29,11 @@ from edge_sdk.errors import EdgeError, InputError, ReleaseError
 from edge_sdk.fast_path import FastPath, prepare
 from edge_sdk.inference import Model
 from edge_sdk.inputs import inputs_for
-from edge_sdk.monitor import Monitor, Scope, sampled
+from edge_sdk.monitor import Monitor, sampled
 from edge_sdk.pack import Pack
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.release import Release
+from edge_sdk.reports import Scope
 from edge_sdk.schema import InputSchema
 from edge_sdk.stream import State
 
@@ -88,6 +89,7 @@ class Serving:
         self._cloud = cloud
         self._breaker = CircuitBreaker(time.monotonic)
         self._rule = rule(manifest.cascade, terms.cascade)
+        self._one_by_one = bool(manifest.signature.state) or not manifest.signature.batched
         self._asks = cloud is not None and self._rule.asks
         self._deadline = terms.cascade.deadline_ms / 1e3
         self._local = threading.local()
@@ -169,18 +171,15 @@ class Serving:
             InputError: the rows do not fit the model; the model did not run.
             ReleaseError: the model failed.
         """
-        signature = self.release.manifest.signature
         try:
-            if signature.state or not signature.batched:
+            if self._one_by_one:
                 raise InputError("batch", "this model takes one input at a time: use predict")
             feed = self._schema.batch(x)
             outputs = self._model.run(feed, self._answers.needed)
         except EdgeError as error:
             self._count(error)
             raise
-        roles = {spec.name: spec.role for spec in signature.outputs}
-        version = self.release.manifest.version
-        batch = BatchPrediction(self.tag, 0, version, signature.classes, outputs, dict(roles))
+        batch = self._answers.batch(outputs)
         rows = sampled(len(batch))
         self.monitor.record_batch(self._schema.columns_of(feed, rows), batch)
         return batch

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.messages import LATENCY_BINS, SOURCES
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
-from edge_sdk.folding import histogram
+from edge_sdk.folding import Bins
 from edge_sdk.latency import latency_bins
 
 KEYS_PER_WINDOW: Final = 20_000
@@ -45,6 +45,15 @@ def _zeros(features: Sequence[FeatureProfile]) -> list[NDArray[np.int64]]:
     return [np.zeros(feature.bins + 2, dtype=np.int64) for feature in features]
 
 
+class ProfileBins:
+    """The bins of a reference profile, ready for counting; ``names`` are those of its outputs."""
+
+    def __init__(self, profile: ReferenceProfile) -> None:
+        self.features = Bins(profile.features)
+        self.outputs = Bins(profile.outputs)
+        self.names = [output.name for output in profile.outputs]
+
+
 @dataclass
 class WindowCounts:
     """What one window report is made of."""
@@ -62,19 +71,14 @@ class WindowCounts:
         """Whether there is nothing to report."""
         return not (self.predictions or self.errors or self.lost)
 
-    def add(
-        self,
-        profile: ReferenceProfile,
-        columns: Any,
-        outputs: Mapping[str, Any],
-        count: int,
-    ) -> None:
+    def add(self, bins: ProfileBins, columns: Any, outputs: Mapping[str, Any], count: int) -> None:
         """Add ``count`` observations: one sequence of values per feature and per output."""
         counts = self.histograms
-        for place, feature, values in zip(counts.features, profile.features, columns, strict=True):
-            place += histogram(feature, values)
-        for place, output in zip(counts.outputs, profile.outputs, strict=True):
-            place += histogram(output, outputs[output.name])
+        for place, found in zip(counts.features, bins.features.count(columns), strict=True):
+            place += found
+        by_name = [outputs[name] for name in bins.names]
+        for place, found in zip(counts.outputs, bins.outputs.count(by_name), strict=True):
+            place += found
         counts.observations += count
 
     def add_latencies(self, sources: NDArray[np.uint8], latencies: NDArray[np.int64]) -> None:

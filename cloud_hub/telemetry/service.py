@@ -14,6 +14,7 @@ from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.telemetry.ingest import Ingest
 from cloud_hub.telemetry.tables import events, feedback, reports, samples, votes
 from edge_sdk.contract.messages import LATENCY_BINS, Upload, UploadReply
+from edge_sdk.resources import worst
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,10 @@ class Telemetry:
         ]
 
     def windows(self, model: str, *, since: float = 0.0) -> list[dict[str, Any]]:
-        """One row for each version, arm and window over all devices, in order of time."""
+        """One row for each version, arm and window over all devices, in order of time.
+
+        ``resources`` are those of the device that used most.
+        """
         found: dict[tuple[Any, ...], dict[str, Any]] = {}
         for row in self._rows(
             select(reports).where(reports.c.model == model, reports.c.start >= since)
@@ -186,6 +190,7 @@ def _empty_window(row: dict[str, Any]) -> dict[str, Any]:
         "correct": 0,
         "own_labelled": 0,
         "own_correct": 0,
+        "resources": {},
         "devices": set(),
     }
 
@@ -197,6 +202,7 @@ def _add_report(window: dict[str, Any], row: dict[str, Any]) -> None:
     for source, counts in body.get("latency", {}).items():
         window["latency"][source] += np.asarray(counts)
     window["degraded"] += body.get("degraded", 0)
+    window["resources"] = worst([window["resources"], body.get("resources", {})])
     window["devices"].add(row["device"])
 
 

@@ -1,0 +1,131 @@
+"""From counts to the messages that the hub gets, in the words of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edge_sdk.contract.limits import SAMPLES_PER_MESSAGE
+from edge_sdk.contract.manifest import Label
+from edge_sdk.contract.messages import (
+    Body,
+    FeedbackReport,
+    KeyVotes,
+    SampleBatch,
+    Window,
+    WindowReport,
+)
+from edge_sdk.contract.plan import CONTROL, Reporting, Sharing
+from edge_sdk.pending import Outcomes, Place
+from edge_sdk.release import Release
+from edge_sdk.resources import ResourceUse
+from edge_sdk.window import Histograms, WindowCounts
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a monitor reports under: the arm it belongs to and the tag of its prediction ids."""
+
+    tag: str
+    experiment: str | None = None
+    arm: str = CONTROL
+
+
+class Reports:
+    """Messages about one release on one arm.
+
+    Histograms of a window with few observations are carried into the next, so that no report
+    speaks of a handful of inputs.
+    """
+
+    def __init__(self, release: Release, scope: Scope, reporting: Reporting) -> None:
+        self._release = release
+        self._scope = scope
+        self._reporting = reporting
+        self._profile = release.profile()
+        self._carried = Histograms.empty(self._profile)
+        self._resources = ResourceUse()
+
+    def window(self, start: int, counts: WindowCounts) -> Iterator[Body]:
+        """What the window that began at ``start`` held; nothing if it is empty."""
+        if counts.empty:
+            return
+        manifest = self._release.manifest
+        histograms = self._with_carried(counts.histograms)
+        yield WindowReport(
+            window=self._named(start),
+            profile=self._release.profile_digest,
+            predictions=dict(counts.predictions),
+            features=_plain(histograms.features) if histograms else (),
+            outputs=_plain(histograms.outputs) if histograms else (),
+            observations=histograms.observations if histograms else 0,
+            degraded=counts.degraded,
+            errors=dict(counts.errors),
+            latency={name: tuple(map(int, row)) for name, row in counts.latency.items()},
+            lost=dict(counts.lost),
+            resources=self._resources.sample(),
+        )
+        votes = counts.votes(self._reporting.votes)
+        if votes:
+            yield KeyVotes(manifest.model, manifest.version, start, votes)
+
+    def outcomes(self, found: Mapping[int, Outcomes], unmatched: int) -> Iterator[Body]:
+        """Outcomes by window start; labels without a prediction go with the first."""
+        for start, outcomes in sorted(found.items()):
+            yield FeedbackReport(window=self._named(start), unmatched=unmatched, **vars(outcomes))
+            unmatched = 0
+
+    def samples(self, shared: Sequence[SharedRow]) -> Iterator[Body]:
+        """Rows that the owner shares, in messages of bounded size."""
+        manifest = self._release.manifest
+        for first in range(0, len(shared), SAMPLES_PER_MESSAGE):
+            part = shared[first : first + SAMPLES_PER_MESSAGE]
+            rows, labels, taken = zip(*part, strict=True)
+            yield SampleBatch(manifest.model, manifest.version, rows, labels, taken)
+
+    def _with_carried(self, histograms: Histograms) -> Histograms | None:
+        """What may be told now; too little is kept for the next window."""
+        histograms.add(self._carried)
+        self._carried = Histograms.empty(self._profile)
+        if histograms.observations >= self._reporting.minimum_observations:
+            return histograms
+        self._carried = histograms
+        return None
+
+    def _named(self, start: int) -> Window:
+        manifest, scope = self._release.manifest, self._scope
+        end = start + self._reporting.window_seconds
+        return Window(manifest.model, manifest.version, start, end, scope.experiment, scope.arm)
+
+
+SharedRow = tuple[tuple[Any, ...], Label | float, int]
+"""Feature values, label, and when it was predicted (Unix seconds)."""
+
+
+class SharedRows:
+    """Labelled rows that the owner agreed to share, at most so many a window."""
+
+    def __init__(self, sharing: Sharing) -> None:
+        self._sharing = sharing
+        self._window, self._count = 0, 0
+        self._rows: list[SharedRow] = []
+
+    def keep(self, window: int, place: Place, label: Label | float) -> None:
+        """Share the row of ``place``, if it was kept and the cap of ``window`` allows."""
+        if place.row is None:
+            return
+        if window != self._window:
+            self._window, self._count = window, 0
+        if self._count < self._sharing.per_window:
+            self._count += 1
+            self._rows.append((place.row, label, place.taken))
+
+    def take(self) -> list[SharedRow]:
+        """What was shared since the last call."""
+        rows, self._rows = self._rows, []
+        return rows
+
+
+def _plain(histograms: Sequence[Any]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(map(int, row)) for row in histograms)

@@ -1,0 +1,58 @@
+"""What this process and machine use: memory, processor time, temperature, as far as it is told."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+_MEMORY: Final = Path("/proc/self/statm")
+_TEMPERATURE: Final = Path("/sys/class/thermal/thermal_zone0/temp")
+
+
+class ResourceUse:
+    """Samples of one process. What the platform does not tell is left out of a sample.
+
+    Units: ``rss_mb`` MiB held now; ``cpu_share`` processor seconds of this process for each second
+    since the sample before (1.0 is one core); ``temperature_c`` degrees Celsius of the machine.
+    """
+
+    def __init__(self) -> None:
+        self._at, self._cpu = time.monotonic(), time.process_time()
+
+    def sample(self) -> dict[str, float]:
+        """How it is now."""
+        now, cpu = time.monotonic(), time.process_time()
+        elapsed = now - self._at
+        found = {
+            "rss_mb": resident_mb(),
+            "cpu_share": (cpu - self._cpu) / elapsed if elapsed > 0 else None,
+            "temperature_c": temperature_c(),
+        }
+        self._at, self._cpu = now, cpu
+        return {name: round(value, 3) for name, value in found.items() if value is not None}
+
+
+def resident_mb(path: Path = _MEMORY) -> float | None:
+    """Memory that this process holds now, in MiB; ``None`` where the platform does not say."""
+    try:
+        pages = int(path.read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def temperature_c(path: Path = _TEMPERATURE) -> float | None:
+    """Of the first thermal zone, in degrees Celsius; ``None`` where there is none."""
+    try:
+        return int(path.read_text()) / 1e3
+    except (OSError, ValueError):
+        return None
+
+
+def worst(samples: list[Mapping[str, float]]) -> dict[str, float]:
+    """The largest value of each resource."""
+    names = {name for sample in samples for name in sample}
+    return {name: max(s[name] for s in samples if name in s) for name in sorted(names)}
