@@ -17,14 +17,14 @@ from edge_sdk.contract.plan import CascadePolicy
 def confidence(
     probabilities: NDArray[Any] | Sequence[float], metric: str = "max_probability"
 ) -> float:
-    """How sure an answer is, in [0, 1]; 0 for probabilities that are empty or not finite.
+    """How sure an answer is, in [0, 1]; NaN for probabilities that are empty or not finite.
 
     ``max_probability`` is the largest; ``margin`` the largest minus the second; ``entropy`` one
     minus the entropy as a share of its maximum.
     """
     p = np.asarray(probabilities, dtype=np.float64).ravel()
     if p.size == 0 or not np.isfinite(p).all():
-        return 0.0
+        return float("nan")
     if metric == "margin":
         top = np.sort(p)[-2:]
         return float(top[-1] - top[0]) if p.size > 1 else 1.0
@@ -40,7 +40,8 @@ def is_sure(
 ) -> bool:
     """Whether an answer of the on-device model stands without asking the cloud.
 
-    A number has no confidence, so it stands: ask for regressors with the mode ``cloud``.
+    Probabilities that are empty or not finite never do. A number has no confidence, so it stands:
+    ask for regressors with the mode ``cloud``.
     """
     return probabilities is None or confidence(probabilities, metric) >= threshold
 

@@ -16,6 +16,7 @@ costs as much as a tenth of the prediction.
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable
 from math import isfinite, nan
 from time import perf_counter_ns
@@ -40,8 +41,7 @@ _ARRAY: Final = np.ndarray
 _NARROW: Final = np.dtype("float32")
 _WIDE: Final = np.dtype("float64")
 _CODES: Final = {"float32": "f", "float64": "d", "float16": "e"}
-_LIMIT: Final = float(np.finfo(np.float32).max) ** 2
-"""A row whose sum of squares is below it holds no NaN, no infinity, and fits into float32."""
+_ORDER: Final = sys.byteorder
 
 
 def prepare(
@@ -78,18 +78,15 @@ def _path(
     settle: Settle | None,
 ) -> FastPath:
     place, run, record = bound.place, bound.run, monitor.record
-    shape = (schema.width,)
+    to_row, key_of = _row_reader(schema.width), Canonicaliser(schema.signature).key
     find = pack.get if pack is not None else None
-    key_of, from_pack = Canonicaliser(schema.signature).key, answers.from_pack
+    from_pack = answers.from_pack
 
     def answer(x: Any) -> Prediction | None:
-        if type(x) is not _ARRAY or x.shape != shape:
-            return None
-        dtype = x.dtype
-        if (dtype is not _NARROW and dtype is not _WIDE) or not float(x.dot(x)) < _LIMIT:
-            return None
         started = perf_counter_ns()
-        row = x.tobytes() if dtype is _NARROW else x.astype(_NARROW).tobytes()
+        row = to_row(x)
+        if row is None:
+            return None
         key = None
         if find is not None:
             key = key_of(row)
@@ -111,6 +108,44 @@ def _path(
         return prediction
 
     return answer
+
+
+def _row_reader(width: int) -> Callable[[Any], bytes | None]:
+    """The bytes in float32 of an array that is a row of finite floats; ``None`` for all else."""
+    shape, integer = (width,), int.from_bytes
+    mask, step, carry = _too_large(4, 8, 0xFF, width)
+    # float32 ends at 2**128; from 2**127 on the general way looks closer.
+    wide_mask, wide_step, wide_carry = _too_large(8, 11, 1023 + 127, width)
+
+    def to_row(x: Any) -> bytes | None:
+        if type(x) is not _ARRAY or x.shape != shape:
+            return None
+        dtype = x.dtype
+        if dtype is _NARROW:
+            row: bytes = x.tobytes()
+            return None if (integer(row, _ORDER) & mask) + step & carry else row
+        if (
+            dtype is _WIDE
+            and not (integer(x.tobytes(), _ORDER) & wide_mask) + wide_step & wide_carry
+        ):
+            narrowed: bytes = x.astype(_NARROW).tobytes()
+            return narrowed
+        return None
+
+    return to_row
+
+
+def _too_large(size: int, bits: int, exponent: int, count: int) -> tuple[int, int, int]:
+    """Finds numbers whose exponent is ``exponent`` or more (NaN and infinities have the largest).
+
+    ``count`` floats of ``size`` bytes are read as one integer ``n``. Masked to their exponents, and
+    with the step added to each, those carry into their sign bit: ``(n & mask) + step & carry``.
+    One look at all of them, with no warning and no array, takes 0.3 µs for thirty.
+    """
+    fraction = 8 * size - 1 - bits
+    ones = sum(1 << 8 * size * i for i in range(count))
+    mask, step = (1 << bits) - 1 << fraction, (1 << bits) - exponent << fraction
+    return ones * mask, ones * step, ones << 8 * size - 1
 
 
 def _reader(outputs: Outputs, answers: Answers) -> Callable[[], Prediction] | None:

@@ -1,0 +1,163 @@
+"""The prepared way and the general way: the same answers, counted the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis.extra.numpy import arrays
+
+from edge_sdk.contract.manifest import Cascade
+from edge_sdk.contract.messages import WindowReport
+from edge_sdk.contract.plan import Reporting
+from edge_sdk.errors import HubUnreachable, InputError
+from edge_sdk.keys import Canonicaliser
+from edge_sdk.pack_writer import write_pack
+from edge_sdk.prediction import Prediction
+from edge_sdk.release import Release
+from edge_sdk.serving import Serving, Terms
+from tests.edge.builders import FEATURES, make_release, rows, softmax
+
+TERMS = Terms(reporting=Reporting(window_seconds=60, minimum_observations=1))
+ANY_ROW = arrays(
+    st.sampled_from([np.float32, np.float64]),
+    st.just((FEATURES,)),
+    elements=st.floats(width=32, allow_nan=True, allow_infinity=True),
+)
+
+
+def answer(serving: Serving, x: Any, how: str) -> tuple[Any, ...]:
+    """What came, as values that compare; an error is its kind and text."""
+    ask = serving.predict if how == "fast" else serving.predict_any
+    try:
+        p: Prediction = ask(x)
+    except InputError as error:
+        return (error.kind, str(error))
+    probabilities = None if p.probabilities is None else p.probabilities.tobytes()
+    return (p.label, probabilities, p.confidence, p.value, p.source, p.version, p.degraded)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Serving:
+    return Serving(make_release(tmp_path_factory.mktemp("release")), TERMS, tag="t")
+
+
+@given(row=ANY_ROW)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_both_ways_answer_or_refuse_any_row_alike(both: Serving, row: Any) -> None:
+    assert answer(both, row, "fast") == answer(both, row, "general")
+
+
+@pytest.mark.parametrize(
+    "given_as",
+    [
+        lambda row: row[::-1][::-1],
+        lambda row: np.repeat(row, 3)[::3],
+        lambda row: row.astype(">f4"),
+        lambda row: row.astype(np.float64),
+        lambda row: row.astype(np.float16).astype(np.float32),
+        lambda row: np.asfortranarray(np.stack([row, row]))[0],
+        lambda row: row.tolist(),
+        lambda row: {f"f{i}": v for i, v in enumerate(row)},
+        lambda row: np.ma.masked_array(row),
+        lambda row: row.astype(object),
+    ],
+    ids=[
+        *("reversed", "strided", "big-endian", "float64", "rounded"),
+        *("fortran", "list", "dict", "masked", "object"),
+    ],
+)
+def test_a_row_gets_one_answer_however_it_is_given(both: Serving, given_as: Any) -> None:
+    for row in rows(20).astype(np.float16).astype(np.float32):
+        assert answer(both, given_as(row), "fast") == answer(both, row, "general")
+
+
+def test_a_single_float_row_takes_the_prepared_way(both: Serving) -> None:
+    both.predict(rows(1)[0])
+    assert both._local.fast is not None
+    assert both._local.fast(rows(1)[0]) is not None
+    for other in (
+        rows(2),
+        rows(1)[0].astype(np.int64),
+        [1.0] * FEATURES,
+        np.full(FEATURES, np.nan),
+    ):
+        assert both._local.fast(other) is None
+
+
+def test_what_the_prepared_way_declines_is_counted_once(tmp_path: Path) -> None:
+    serving = Serving(make_release(tmp_path), TERMS, tag="t")
+    x = rows(3)
+    serving.predict(x[0])
+    serving.predict(x[1].tolist())
+    with pytest.raises(InputError):
+        serving.predict(np.full(FEATURES, np.nan, np.float32))
+    (report,) = [b for b in serving.monitor.collect(0.0, final=True) if isinstance(b, WindowReport)]
+    assert (report.predictions, report.errors) == ({"model": 2}, {"missing": 1})
+    assert report.observations == 2
+
+
+def test_with_a_pack_both_ways_find_the_same_answers(tmp_path: Path) -> None:
+    release = make_release(tmp_path)
+    key = Canonicaliser(release.manifest.signature).key
+    x = rows(10)
+    x[2, 1] = 0.0
+    keys = np.array([np.frombuffer(key(row.tobytes()), np.uint8) for row in x])
+    values = {"probabilities": softmax(x, 9).astype(np.float32)}
+    write_pack(tmp_path / "pack", release, keys, values, answered_by="9.0")
+    serving = Serving(release, TERMS, tag="t", pack=tmp_path / "pack")
+    x[2, 1] = -0.0
+    for row in (*x, *rows(20)[10:]):
+        found = answer(serving, row, "fast")
+        assert found == answer(serving, row, "general")
+    assert [serving.predict(row).source for row in x] == ["pack"] * 10
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 0.9, 2.0])
+def test_both_ways_ask_the_cloud_for_the_same_rows(tmp_path: Path, threshold: float) -> None:
+    def cloud(*_: Any) -> Any:
+        raise HubUnreachable("away")
+
+    release = make_release(tmp_path, cascade=Cascade(threshold))
+    serving = Serving(release, TERMS, tag="t", cloud=cloud)
+    for row in rows(50):
+        assert answer(serving, row, "fast") == answer(serving, row, "general")
+
+
+def test_a_probability_that_is_not_finite_has_no_confidence_and_is_hard(tmp_path: Path) -> None:
+    asked = []
+
+    def cloud(*arguments: Any) -> Any:
+        asked.append(arguments)
+        raise HubUnreachable("away")
+
+    release = make_release(tmp_path, defect="nan", cascade=Cascade(0.0))
+    serving = Serving(release, TERMS, tag="t", cloud=cloud)
+    for way in (serving.predict, serving.predict_any):
+        p = way(rows(1)[0])
+        assert p.confidence is not None
+        assert np.isnan(p.confidence)
+        assert p.degraded
+    assert len(asked) == 2
+
+
+def test_monitoring_can_be_off_and_ids_still_differ(tmp_path: Path) -> None:
+    serving = Serving(make_release(tmp_path), TERMS, tag="t", monitoring=False)
+    ids = {serving.predict(row).id for row in rows(5)}
+    batch = serving.predict_batch(rows(5))
+    assert len(ids | set(batch.ids)) == 10
+    assert serving.monitor.collect(0.0, final=True) == []
+
+
+def test_a_release_without_certified_argmax_takes_the_general_way(tmp_path: Path) -> None:
+    release = make_release(tmp_path)
+    plain = replace(release.manifest, training={})
+    serving = Serving(Release(release.folder, plain, release.digest), TERMS, tag="t")
+    expected = Serving(release, TERMS, tag="t").predict(rows(1)[0])
+    assert serving.predict(rows(1)[0]).label == expected.label
+    assert serving._local.fast is None
