@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from converters.parity import Difference, Tolerances
 from edge_sdk.contract.certificate import VariantResult
-from edge_sdk.inference import Model, runtime_version
+from edge_sdk.inference import Model, first_row, runtime_version
 from edge_sdk.release import Feed, Release
 
 ROUNDS: Final = 7
@@ -40,8 +40,9 @@ def measure(releases: Mapping[str, Release], feed: Feed) -> dict[str, Speed]:
         started = time.perf_counter()
         models[name] = Model.load(release)
         loads[name] = (time.perf_counter() - started) * 1e3
-    one = {name: array[:1] for name, array in feed.items()}
-    rows = len(next(iter(feed.values())))
+    signature = next(iter(releases.values())).manifest.signature
+    one = first_row(feed, signature)
+    rows = len(next(iter(feed.values()))) if signature.batched else 1
     singles: dict[str, list[float]] = {name: [] for name in models}
     batches: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(ROUNDS):

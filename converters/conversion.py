@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from converters.errors import ConversionError
-from converters.existing import convert_existing
+from converters.existing import Reading, convert_existing
 from converters.fingerprint import count_rows, fingerprint
 from converters.job import Job
 from converters.original import load, original_of
@@ -33,6 +34,8 @@ def convert(
     mode: str = "stateless",
     data: tuple[Any, Any] | None = None,
     classes: Sequence[Any] | None = None,
+    state: Mapping[str, str] = MappingProxyType({}),
+    batched: bool | None = None,
     variants: Sequence[str] = tuple(VARIANTS),
     tolerances: Tolerances = Tolerances(),
     calibrate_against: Release | None = None,
@@ -58,6 +61,10 @@ def convert(
         mode: ``stateless`` (trained from scratch) or ``stateful`` (from its parent).
         data: the training data ``(X, y)``, for the dataset fingerprint; default ``(X, y)``.
         classes: labels in the order of the probabilities, for ONNX files.
+        state: for recurrent ONNX files: input name to the output whose value it gets in the next
+            call; devices begin with zeros.
+        batched: for ONNX files: whether axis 0 of every tensor is the batch; by default, if it is
+            open in all of them or has one size in all.
         variants: which files to try, of :data:`converters.variants.VARIANTS`.
         tolerances: what a variant may differ by.
         profile: rows whose distribution the reference profile describes; default ``X``.
@@ -77,7 +84,7 @@ def convert(
         if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
             if calibrate_against is not None:
                 raise ConversionError("calibrate_against: expected a scikit-learn classifier")
-            return convert_existing(Path(model), X, y, wish, classes)
+            return convert_existing(Path(model), X, y, wish, Reading(classes, state, batched))
         loaded = load(model, trust=trust) if isinstance(model, str | Path) else model
         job = Job(original_of(loaded), X, y, wish, tolerances, variants, progress)
         return job.run(profile, calibrate_against)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from converters.export import clean
 from converters.golden import GOLDEN_ROWS, plain
 from converters.parity import Difference
 from converters.profile import reference_profile
-from converters.rows import Rows, rows_of
+from converters.rows import Rows
 from converters.wish import UNWRITTEN, Wish
 from edge_sdk.contract.certificate import Certificate
 from edge_sdk.contract.manifest import (
@@ -30,13 +30,16 @@ from edge_sdk.contract.manifest import (
     OutputSpec,
     Role,
     Signature,
+    StateLink,
     Task,
     TensorSpec,
 )
 from edge_sdk.contract.profile import ReferenceProfile
+from edge_sdk.errors import ContractError
 from edge_sdk.inference import Model
 from edge_sdk.release import Feed, Golden, Release, write_release
 from edge_sdk.schema import InputSchema
+from edge_sdk.stream import initial_state
 
 TOLERANCE: Final = 1e-4
 _DTYPES: Final[Mapping[int, Dtype]] = {
@@ -45,12 +48,24 @@ _DTYPES: Final[Mapping[int, Dtype]] = {
 }  # fmt: skip
 
 
-def convert_existing(
-    path: Path, X: Any, y: Any, wish: Wish, classes: Sequence[Any] | None
-) -> Release:
+@dataclass(frozen=True)
+class Reading:
+    """How to read a file that does not say it itself.
+
+    Attributes:
+        classes: name the outputs: the vector is the label, the matrix of floats the probabilities.
+        state: inputs of a recurrent model to the outputs that feed them.
+        batched: whether axis 0 of every tensor is the batch; ``None``: as their shapes suggest.
+    """
+
+    classes: Sequence[Any] | None = None
+    state: Mapping[str, str] = field(default_factory=dict)
+    batched: bool | None = None
+
+
+def convert_existing(path: Path, X: Any, y: Any, wish: Wish, reading: Reading) -> Release:
     """Make a release of the model at ``path``; see :func:`converters.convert`.
 
-    ``classes`` name the outputs: the vector is the label, the matrix of floats the probabilities.
     The file itself is the reference: golden vectors are its own answers on this machine.
 
     Raises:
@@ -66,8 +81,8 @@ def convert_existing(
     except Exception as error:
         raise ConversionError(f"{path}: expected a valid ONNX model; {error}") from error
     clean(proto)
-    signature = _signature(proto, X, classes)
-    task: Task = "classification" if classes else "generic"
+    signature = _signature(proto, X, reading)
+    task: Task = "classification" if reading.classes else "generic"
     manifest = wish.manifest(task, signature, proto, {"estimator": "onnx"})
     return _write(wish.out, manifest, proto.SerializeToString(deterministic=True), X, y)
 
@@ -76,13 +91,13 @@ def _write(out: Path, manifest: Manifest, raw: bytes, X: Any, y: Any) -> Release
     with tempfile.TemporaryDirectory() as folder:
         files = dict.fromkeys(UNWRITTEN, b"") | {MODEL: raw}
         scratch = write_release(Path(folder) / "scratch", manifest, files)
-        feed = _feed(InputSchema(manifest.signature), X)
+        feed = _feed(InputSchema(manifest.signature), X) | initial_state(manifest.signature)
         answers = Model.load(scratch).run(feed)
         speed = certify.measure({"float32": scratch}, feed)["float32"]
     nothing = Difference(0.0, 0.0, 0.0, ())
     score = _score(manifest, answers, y)
     result = certify.as_result("float32", raw, nothing, score, speed, "")
-    rows = len(next(iter(feed.values())))
+    rows = len(next(iter(feed.values()))) if manifest.signature.batched else 1
     certificate = Certificate(
         chosen="float32",
         variants=(result,),
@@ -92,10 +107,10 @@ def _write(out: Path, manifest: Manifest, raw: bytes, X: Any, y: Any) -> Release
         machine=certify.machine(),
         repeat=f"edge-convert verify {out.name}",
     )
-    golden = _golden(feed, answers)
+    golden = _golden(feed, answers, manifest.signature.batched)
     files = {
         MODEL: raw,
-        PROFILE: _profile(manifest, X, answers, rows).to_json(),
+        PROFILE: _profile(manifest, feed, answers, rows).to_json(),
         GOLDEN: golden.to_bytes(),
         CERTIFICATE: certificate.to_json(),
     }
@@ -103,12 +118,12 @@ def _write(out: Path, manifest: Manifest, raw: bytes, X: Any, y: Any) -> Release
     return write_release(out, replace(manifest, metrics=metrics), files)
 
 
-def _golden(feed: Feed, answers: Feed) -> Golden:
+def _golden(feed: Feed, answers: Feed, batched: bool) -> Golden:
     """Some rows, where all tensors share a batch axis; else everything."""
     counts = {len(array) if array.ndim else 0 for array in (*feed.values(), *answers.values())}
-    some = slice(0, GOLDEN_ROWS) if len(counts) == 1 else slice(None)
-    inputs = {name: plain(array)[some] for name, array in feed.items()}
-    outputs = {n: plain(a)[some] if a.ndim else plain(a) for n, a in answers.items()}
+    some = GOLDEN_ROWS if len(counts) == 1 and batched else None
+    inputs = {name: plain(array)[:some] if some else plain(array) for name, array in feed.items()}
+    outputs = {name: plain(a)[:some] if some else plain(a) for name, a in answers.items()}
     return Golden(inputs, outputs, TOLERANCE)
 
 
@@ -123,11 +138,11 @@ def _score(manifest: Manifest, answers: Feed, y: Any) -> float | None:
     return parity.score({"label": found}, y)
 
 
-def _profile(manifest: Manifest, X: Any, answers: Feed, rows: int) -> ReferenceProfile:
+def _profile(manifest: Manifest, feed: Feed, answers: Feed, rows: int) -> ReferenceProfile:
     if not manifest.signature.columns:
         return ReferenceProfile(rows, ())
     known: Feed = {r.role: answers[r.name] for r in manifest.signature.outputs if r.role != "other"}
-    table = Rows(manifest.signature.columns, rows_of(X).table)
+    table = Rows(manifest.signature.columns, feed[manifest.signature.inputs[0].name])
     return reference_profile(table, known, manifest.signature.classes)
 
 
@@ -139,6 +154,8 @@ def _feed(schema: InputSchema, X: Any) -> Feed:
         return schema.batch(X)
     if isinstance(X, list) and X and isinstance(X[0], Mapping):
         feeds = [schema.row(feed) for feed in X]
+        if schema.signature.state:
+            return feeds[0]  # each step needs the state that the one before left
         return feeds[0] if len(feeds) == 1 else _stacked(feeds, schema.signature.inputs)
     return schema.row(X)
 
@@ -153,7 +170,8 @@ def _stacked(feeds: list[Feed], inputs: Sequence[TensorSpec]) -> Feed:
         return feeds[0]
 
 
-def _signature(proto: Any, X: Any, classes: Sequence[Any] | None) -> Signature:
+def _signature(proto: Any, X: Any, reading: Reading) -> Signature:
+    classes = reading.classes
     constants = {tensor.name for tensor in proto.graph.initializer}
     inputs = tuple(_spec(v) for v in proto.graph.input if v.name not in constants)
     outputs = tuple(_output(v, classes) for v in proto.graph.output)
@@ -165,7 +183,36 @@ def _signature(proto: Any, X: Any, classes: Sequence[Any] | None) -> Signature:
             Column(names[i] if names else f"x{i}", first.dtype, first.name, i)
             for i in range(first.shape[1])
         )
-    return Signature(inputs, outputs, columns, tuple(classes or ()))
+    links = tuple(StateLink(name, source) for name, source in reading.state.items())
+    batched = reading.batched
+    if batched is None:
+        batched = _is_batched(inputs, outputs, links)
+    try:
+        return Signature(
+            inputs, outputs, columns if batched else (), tuple(classes or ()), batched, links
+        )
+    except ContractError as error:
+        raise ConversionError(
+            f"{error}; the file has {_names(inputs)} and {_names(outputs)}"
+        ) from error
+
+
+def _names(specs: Sequence[TensorSpec] | Sequence[OutputSpec]) -> list[str]:
+    return [spec.name for spec in specs]
+
+
+def _is_batched(
+    inputs: Sequence[TensorSpec], outputs: Sequence[OutputSpec], links: Sequence[StateLink]
+) -> bool:
+    """Whether axis 0 is the batch: open in every tensor, or of one size in all that are tables."""
+    state = {name for link in links for name in (link.input, link.output)}
+    specs: tuple[TensorSpec | OutputSpec, ...] = (*inputs, *outputs)
+    shapes = [spec.shape for spec in specs if spec.name not in state]
+    if any(not shape for shape in shapes):
+        return False
+    sizes = {shape[0] for shape in shapes}
+    is_table = all(len(shape) > 1 for shape in shapes[: len(inputs) - len(links)])
+    return sizes == {None} or (len(sizes) == 1 and is_table)
 
 
 def _spec(value: Any) -> TensorSpec:

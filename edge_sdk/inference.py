@@ -145,6 +145,14 @@ def _bound_call(session: Any, binding: Any) -> Callable[[], None]:
     return functools.partial(run, bound, onnxruntime.RunOptions())
 
 
+def first_row(feed: Feed, signature: Signature) -> Feed:
+    """``feed`` cut down to its first row, where its tensors have a batch axis."""
+    if not signature.batched:
+        return feed
+    state = {link.input for link in signature.state}
+    return {name: array if name in state else array[:1] for name, array in feed.items()}
+
+
 def fixed_batch(signature: Signature) -> int | None:
     """Rows that the file takes at a time, where it fixes their number."""
     shape = signature.inputs[0].shape

@@ -43,7 +43,7 @@ class Canonicaliser:
         self._is_float = dtype.kind == "f"
         self._native = dtype.newbyteorder("=")
         self._zero = np.zeros((), self._native)
-        self._negative_zero = (-self._zero).tobytes()
+        self._negative_zero = np.copysign(self._zero, -1).tobytes() if self._is_float else b""
 
     def key(self, row: bytes) -> bytes:
         """The key of one dense row, given as its bytes in the declared dtype; finite values."""

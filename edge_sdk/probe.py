@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.manifest import Budget
 from edge_sdk.errors import ReleaseError
-from edge_sdk.inference import Model
+from edge_sdk.inference import Model, first_row
 from edge_sdk.pack import Pack
 from edge_sdk.release import Feed, Golden, Release
 
@@ -50,7 +50,8 @@ def probe(release: Release, pack: Path | None = None, *, threads: int = 1) -> Pr
 
 
 def _rows(feed: Feed) -> int:
-    return len(next(iter(feed.values())))
+    array = next(iter(feed.values()))
+    return len(array) if array.ndim else 1
 
 
 def _check_golden(outputs: Feed, golden: Golden) -> None:
@@ -77,7 +78,7 @@ def _disagree(found: NDArray[Any], expected: NDArray[Any], tolerance: float) -> 
 
 
 def _p99_ms(model: Model, inputs: Feed) -> float:
-    one = {name: array[:1] for name, array in inputs.items()}
+    one = first_row(inputs, model.manifest.signature)
     times = []
     for i in range(ROUNDS + ROUNDS // 10):
         started = time.perf_counter()

@@ -203,7 +203,7 @@ class InputSchema:
             return _strings(spec.name, array.ravel()).reshape(array.shape)
         converted = _convert(array, spec.dtype, [spec.name])
         self._check_finite(converted, [spec.name])
-        return np.ascontiguousarray(converted)
+        return np.asarray(converted, order="C")
 
 
 def _dense_tensor(signature: Signature) -> TensorSpec | None:

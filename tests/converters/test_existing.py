@@ -7,6 +7,7 @@ import onnx
 import pandas as pd
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from sklearn.linear_model import LogisticRegression
 
 from converters import ConversionError, convert
 from edge_sdk import EdgeDevice
@@ -160,8 +161,8 @@ def test_samples_that_do_not_fit_are_refused(case, linear, tmp_path):
 def test_a_file_with_a_zipmap_is_refused_with_what_to_do(tmp_path):
     from skl2onnx import to_onnx
 
-    X, _ = builders.iris()
-    proto = to_onnx(builders.model("histogram boosting"), X[:1].astype(np.float32))
+    X, y = builders.iris()
+    proto = to_onnx(LogisticRegression(max_iter=500).fit(X, y), np.asarray(X[:1], np.float32))
     (tmp_path / "z.onnx").write_bytes(proto.SerializeToString())
     with pytest.raises(ConversionError, match="ZipMap"):
         convert(tmp_path / "z.onnx", X, name="m", out=tmp_path / "r")
