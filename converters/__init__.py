@@ -9,10 +9,12 @@ if TYPE_CHECKING:
     from converters.conversion import convert
     from converters.errors import ConversionError
     from converters.parity import Tolerances
+    from converters.wish import CascadeTarget
 
-__all__ = ["ConversionError", "Tolerances", "convert"]
+__all__ = ["CascadeTarget", "ConversionError", "Tolerances", "convert"]
 
 _HOMES = {
+    "CascadeTarget": "converters.wish",
     "ConversionError": "converters.errors",
     "Tolerances": "converters.parity",
     "convert": "converters.conversion",

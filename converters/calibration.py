@@ -9,27 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
+from converters.wish import CascadeTarget
+from edge_sdk.cascade import confidence as confidence_of
 from edge_sdk.contract.manifest import Cascade
 
-GRID: Final = tuple(np.round(np.linspace(0.99, 0.30, 70), 2).tolist())
+GRID: Final = tuple(np.round(np.linspace(0.99, 0.01, 99), 2).tolist())
 """Thresholds in the order in which they are tested: the strictest first."""
 
 SCOUTS: Final = 10
 """Every tenth row only helps to choose where the sequence of tests begins."""
-
-TARGET: Final = 0.02
-ALPHA: Final = 0.05
 
 
 def calibrate(
     probabilities: NDArray[Any],
     edge_labels: NDArray[Any],
     cloud_labels: NDArray[Any],
-    *,
-    target: float = TARGET,
-    alpha: float = ALPHA,
+    target: CascadeTarget = CascadeTarget(),
 ) -> Cascade | None:
-    """The lowest threshold whose disagreement with the cloud is certified to be at most ``target``.
+    """The lowest threshold whose disagreement with the cloud is certified to be small enough.
 
     Thresholds are tested from the strictest down, each at level ``alpha``, until one fails: fixed
     sequence testing, which keeps the chance of any false certificate at ``alpha``. The bound of
@@ -42,25 +39,25 @@ def calibrate(
         probabilities: of the on-device model, [N, classes], on rows it was not trained on.
         edge_labels: its labels, [N].
         cloud_labels: the cloud model's labels, [N].
-        target: largest share of disagreement among answers that stand.
-        alpha: chance that the certificate is wrong.
+        target: what is to be certified.
 
     Returns:
         The threshold with its bound, or ``None`` if nothing can be certified.
     """
-    confidence = probabilities.max(axis=1)
+    confidence = np.array([confidence_of(row, target.metric) for row in probabilities])
+    alpha, most = target.alpha, target.disagreement
     differs = edge_labels.astype(str) != cloud_labels.astype(str)
     scout = np.arange(len(confidence)) % SCOUTS == 0
-    start = _start(confidence[scout], SCOUTS - 1, target, alpha)
+    start = _start(confidence[scout], SCOUTS - 1, most, alpha)
     confidence, differs = confidence[~scout], differs[~scout]
     best = None
     for threshold in GRID[start:]:
         stands = confidence >= threshold
         bound = upper_bound(int(differs[stands].sum()), int(stands.sum()), alpha)
-        if bound > target:
+        if bound > most:
             break
         coverage = round(float(stands.mean()), 6)
-        best = Cascade(threshold=threshold, bound=_up(bound), alpha=alpha, coverage=coverage)
+        best = Cascade(threshold, target.metric, _up(bound), alpha, coverage)
     return best
 
 

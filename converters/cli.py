@@ -63,6 +63,18 @@ def _add_convert(make: argparse.ArgumentParser) -> None:
     make.add_argument("--out", type=Path, required=True, help="folder to write; must not exist")
     make.add_argument("--variants", help="files to try, by comma (default: all that there are)")
     make.add_argument("--calibrate-against", type=Path, help="release of the cloud model")
+    make.add_argument(
+        "--cascade-metric",
+        choices=("max_probability", "margin", "entropy"),
+        default="max_probability",
+        help="how sure an answer is (default max_probability)",
+    )
+    make.add_argument(
+        "--cascade-disagreement",
+        type=float,
+        default=0.02,
+        help="certified share of answers that stand and differ from the cloud's (default 0.02)",
+    )
     make.add_argument("--p99-ms", type=float, help="budget: p99 of one row on a device, in ms")
     make.add_argument("--rss-mb", type=float, help="budget: memory of the process, in MiB")
     make.add_argument("--licence", help="of the model, as an SPDX identifier")
@@ -93,10 +105,14 @@ def _convert(arguments: argparse.Namespace) -> int:
 
 def _choices(arguments: argparse.Namespace) -> dict[str, Any]:
     """Arguments of ``convert`` for the options that were given."""
+    from converters.wish import CascadeTarget
     from edge_sdk.contract.manifest import Budget
     from edge_sdk.release import Release
 
-    choices: dict[str, Any] = {"budget": Budget(arguments.p99_ms, arguments.rss_mb)}
+    choices: dict[str, Any] = {
+        "budget": Budget(arguments.p99_ms, arguments.rss_mb),
+        "cascade": CascadeTarget(arguments.cascade_metric, arguments.cascade_disagreement),
+    }
     if arguments.variants:
         choices["variants"] = arguments.variants.split(",")
     if arguments.calibrate_against:

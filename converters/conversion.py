@@ -14,7 +14,7 @@ from converters.job import Job
 from converters.original import load, original_of
 from converters.parity import Tolerances
 from converters.variants import VARIANTS
-from converters.wish import Wish
+from converters.wish import CascadeTarget, Wish
 from edge_sdk.contract.errors import EdgeError
 from edge_sdk.contract.manifest import Budget, Lineage
 from edge_sdk.release import Release
@@ -39,6 +39,7 @@ def convert(
     variants: Sequence[str] = tuple(VARIANTS),
     tolerances: Tolerances = Tolerances(),
     calibrate_against: Release | None = None,
+    cascade: CascadeTarget = CascadeTarget(),
     profile: Any = None,
     budget: Budget = Budget(),
     licence: str | None = None,
@@ -69,6 +70,7 @@ def convert(
         tolerances: what a variant may differ by.
         profile: rows whose distribution the reference profile describes; default ``X``.
         calibrate_against: the cloud model's release: a cascade threshold is certified against it.
+        cascade: how sure an answer must be to stand without the cloud.
         budget: what a device must keep for the release to be activated there.
         licence: of the model, as an SPDX identifier.
         trust: allow loading a pickle.
@@ -78,9 +80,8 @@ def convert(
         ConversionError: with the reasons; nothing was written.
     """
     try:
-        wish = Wish(
-            name, Path(out), version, _lineage(mode, parent, data or (X, y)), budget, licence
-        )
+        lineage = _lineage(mode, parent, data or (X, y))
+        wish = Wish(name, Path(out), version, lineage, budget, licence, cascade)
         if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
             if calibrate_against is not None:
                 raise ConversionError("calibrate_against: expected a scikit-learn classifier")

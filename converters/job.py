@@ -28,7 +28,7 @@ from converters.parity import Tolerances
 from converters.profile import reference_profile
 from converters.rows import Rows, rows_of
 from converters.variants import VARIANTS
-from converters.wish import UNWRITTEN, Wish
+from converters.wish import UNWRITTEN, CascadeTarget, Wish
 from edge_sdk.contract.certificate import Certificate, VariantResult
 from edge_sdk.contract.manifest import (
     CERTIFICATE,
@@ -88,7 +88,9 @@ class Job:
             manifest = self._manifest(chosen, results, learned)
             self.progress(f"chose {manifest.variant}")
             if cloud is not None:
-                manifest = _calibrated(manifest, answers(chosen, check), cloud, check)
+                manifest = _calibrated(
+                    manifest, answers(chosen, check), cloud, check, self.wish.cascade
+                )
             files = {
                 MODEL: chosen.model_path.read_bytes(),
                 PROFILE: self._profile(chosen, profile),
@@ -198,7 +200,9 @@ class Job:
         )
 
 
-def _calibrated(manifest: Manifest, found: Feed, cloud: Release, check: Rows) -> Manifest:
+def _calibrated(
+    manifest: Manifest, found: Feed, cloud: Release, check: Rows, target: CascadeTarget
+) -> Manifest:
     """The manifest with a cascade threshold, or with the reason why there is none."""
     from converters.calibration import calibrate
 
@@ -208,7 +212,7 @@ def _calibrated(manifest: Manifest, found: Feed, cloud: Release, check: Rows) ->
             "calibrate_against: expected a classifier with probabilities, and a cloud classifier"
         )
     told = answers(cloud, check)[label.name]
-    cascade = calibrate(found["probabilities"], found["label"], told)
+    cascade = calibrate(found["probabilities"], found["label"], told, target)
     if cascade is None:
         note = {"cascade": "not useful: no threshold could be certified"}
         return replace(manifest, training={**manifest.training, **note})

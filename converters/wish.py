@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from converters.errors import ConversionError
 from edge_sdk.contract.manifest import (
@@ -17,6 +17,7 @@ from edge_sdk.contract.manifest import (
     FileRef,
     Lineage,
     Manifest,
+    Metric,
     RuntimeNeeds,
     Signature,
     Task,
@@ -25,6 +26,29 @@ from edge_sdk.contract.names import Version, check_name
 
 UNWRITTEN: Final = {n: FileRef(0, "0" * 64) for n in (MODEL, PROFILE, GOLDEN, CERTIFICATE)}
 """Stands for the files of a release while it is being made."""
+
+
+@dataclass(frozen=True)
+class CascadeTarget:
+    """What a cascade is certified for.
+
+    Attributes:
+        metric: how sure an answer is; see :func:`edge_sdk.cascade.confidence`.
+        disagreement: with the cloud model, the largest allowed share among answers that stand.
+        alpha: chance that the certificate is wrong.
+    """
+
+    metric: Metric = "max_probability"
+    disagreement: float = 0.02
+    alpha: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.metric not in get_args(Metric):
+            raise ConversionError(
+                f"metric: expected one of {get_args(Metric)}, got {self.metric!r}"
+            )
+        if not (0 < self.disagreement < 1 and 0 < self.alpha < 1):
+            raise ConversionError("disagreement, alpha: expected numbers between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -42,6 +66,7 @@ class Wish:
     lineage: Lineage = Lineage()
     budget: Budget = Budget()
     licence: str | None = None
+    cascade: CascadeTarget = CascadeTarget()
 
     def __post_init__(self) -> None:
         check_name("name", self.name)

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters import ConversionError, convert
-from converters.calibration import ALPHA, TARGET, calibrate, upper_bound
+from converters import CascadeTarget, ConversionError, convert
+from converters.calibration import calibrate, upper_bound
+from edge_sdk.cascade import is_sure
 from tests.converters import builders
+
+TARGET, ALPHA = CascadeTarget().disagreement, CascadeTarget().alpha
 
 
 def trial(random, rows, risk):
@@ -35,6 +38,27 @@ def test_disagreement_below_a_confidence_puts_the_threshold_above_it():
     cascade = calibrate(*trial(np.random.default_rng(0), 4_000, lambda c: 0.5 * (c < 0.7)))
     assert cascade is not None
     assert 0.65 <= cascade.threshold <= 0.75
+
+
+@pytest.mark.parametrize("metric", ["max_probability", "margin", "entropy"])
+def test_what_stands_by_any_metric_disagrees_no_more_than_certified(metric):
+    random = np.random.default_rng(0)
+    target = CascadeTarget(metric, disagreement=0.05)
+    cascade = calibrate(*trial(random, 4_000, lambda c: 0.5 * (c < 0.7)), target)
+    assert cascade is not None
+    assert cascade.metric == metric
+    fresh, edge, cloud = trial(random, 4_000, lambda c: 0.5 * (c < 0.7))
+    stands = np.array([is_sure(row, metric, cascade.threshold) for row in fresh])
+    assert abs(stands.mean() - cascade.coverage) < 0.05
+    assert (edge != cloud)[stands].mean() <= 0.05
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"metric": "loudness"}, {"disagreement": 0.0}, {"disagreement": 2}, {"alpha": 1}]
+)
+def test_a_target_that_nothing_can_meet_is_refused(wrong):
+    with pytest.raises(ConversionError, match=r"metric|disagreement"):
+        CascadeTarget(**wrong)
 
 
 NOTHING = {
