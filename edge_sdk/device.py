@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from edge_sdk.background import Repeater
 from edge_sdk.config import DeviceConfig
@@ -32,14 +32,16 @@ from edge_sdk.errors import (
     StateError,
     UpdateError,
 )
-from edge_sdk.fleet_link import Enrolment, FleetLink
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.release import Release
 from edge_sdk.resources import ResourceUse
 from edge_sdk.serving import Serving, Terms
 from edge_sdk.stream import Stream
-from edge_sdk.sync import SyncResult, backoff, jittered
-from edge_sdk.update.slots import Slot
+
+if TYPE_CHECKING:  # an offline device needs none of these, and they bring requests and tuf
+    from edge_sdk.fleet_link import FleetLink
+    from edge_sdk.sync import SyncResult
+    from edge_sdk.update.slots import Slot
 
 RETIRED: Final = 4
 OFFLINE: Final = Terms(reporting=Reporting(votes=0))
@@ -85,6 +87,8 @@ class EdgeDevice:
         config: DeviceConfig = DeviceConfig(),
         background: bool = True,
     ) -> None:
+        from edge_sdk.fleet_link import Enrolment, FleetLink
+
         self._prepare(config)
         how = Enrolment(Path(state), hub, model, token, attributes, root, share, verify)
         self._link = link = FleetLink(how, config, self._activate, time.time)
@@ -388,6 +392,8 @@ class EdgeDevice:
 
     def _sync_again(self) -> float:
         """One round of the sync thread; the seconds until the next."""
+        from edge_sdk.sync import backoff, jittered
+
         result = self.sync()
         if result.reached:
             self._failures = 0
