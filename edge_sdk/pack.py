@@ -1,17 +1,20 @@
-"""Reading a pack: one memory-mapped file, a lookup is one directory read and one search.
+"""Reading a pack: one memory-mapped file, a lookup is one directory read and one short search.
 
 Invariants:
 
 * A pack that opens was made for exactly this release and this canonicaliser, has its full length
   and has not expired. :meth:`Pack.verify` checks every byte; the updater does that once.
+* What a lookup returns is the caller's to keep: it never points into the file.
 * The file under an open pack is never written: a new pack is another file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import mmap
 import struct
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -20,15 +23,24 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.pack import HEADER_BYTES, KEY_BYTES, PackHeader, Sections, parse_header
+from edge_sdk.contract.pack import (
+    HEADER_BYTES,
+    KEY_BYTES,
+    PackHeader,
+    Sections,
+    ValueField,
+    parse_header,
+)
 from edge_sdk.contract.pack import sections as sections_of
 from edge_sdk.errors import ContractError, PackError
 from edge_sdk.keys import Canonicaliser
+from edge_sdk.pack_encoding import Read, reader
+from edge_sdk.pack_layout import check_structure
 from edge_sdk.release import Release
 
 _CHUNK: Final = 1 << 20
-_BUCKET: Final = struct.Struct("<2I")
-"""First entry of a bucket and of the next one."""
+_top = struct.Struct(">I").unpack_from
+"""The upper 32 bits of a key, as a tuple of one."""
 
 
 class Pack:
@@ -39,8 +51,14 @@ class Pack:
         self.header = header
         self._sections = sections
         self._data = data
+        # All that a lookup needs, prepared once: a lookup makes nothing but its answer.
         self._shift = 32 - header.directory_bits
-        self._fields = _field_layout(header)
+        self._keys_at = sections.keys
+        self._find = data.find
+        self._directory = _directory(header, sections, data)
+        self._readers = _readers(header, sections, data)
+        self._only = _only_rows(header, sections, data)
+        self._name = header.fields[0].name
 
     @classmethod
     def open(
@@ -75,20 +93,18 @@ class Pack:
 
     def get(self, key: bytes) -> dict[str, NDArray[Any]] | None:
         """The outputs stored under ``key`` (16 bytes) by name, or ``None``."""
-        place = self._sections
-        bucket = int.from_bytes(key[:4], "big") >> self._shift
-        first, last = _BUCKET.unpack_from(self._data, place.directory + 4 * bucket)
-        end = place.keys + KEY_BYTES * last
-        at = self._data.find(key, place.keys + KEY_BYTES * first, end)
-        while at >= 0 and (at - place.keys) % KEY_BYTES:
-            at = self._data.find(key, at + 1, end)
+        bucket = _top(key)[0] >> self._shift
+        directory, begin = self._directory, self._keys_at
+        end = begin + KEY_BYTES * directory[bucket + 1]
+        at = self._find(key, begin + KEY_BYTES * directory[bucket], end)
+        while at >= 0 and (at - begin) % KEY_BYTES:  # across two keys: not one of them
+            at = self._find(key, at + 1, end)
         if at < 0:
             return None
-        value = place.values + (at - place.keys) // KEY_BYTES * self.header.value_bytes
-        return {
-            name: np.ndarray(shape, dtype, self._data, value + offset).copy()
-            for name, dtype, shape, offset in self._fields
-        }
+        entry = (at - begin) // KEY_BYTES
+        if self._only is not None:
+            return {self._name: self._only[entry].copy()}
+        return {name: read(entry) for name, read in self._readers.items()}
 
     def keys(self) -> NDArray[np.uint8]:
         """Every key in order, [count, 16]; a copy, so that the pack can be closed."""
@@ -97,20 +113,32 @@ class Pack:
         return np.frombuffer(raw, np.uint8).reshape(-1, KEY_BYTES)
 
     def verify(self) -> None:
-        """Read the whole body and compare its SHA-256 with the header's.
+        """Read everything: the body has the header's SHA-256, keys are sorted and can be found.
 
         Raises:
-            PackError: they differ.
+            PackError: the content is damaged, or was written wrongly.
         """
         digest = hashlib.sha256()
         for start in range(self._sections.directory, len(self._data), _CHUNK):
             digest.update(self._data[start : start + _CHUNK])
         if digest.hexdigest() != self.header.body:
             raise PackError(f"{self.path}: its content is damaged (SHA-256 differs)")
+        directory = np.asarray(self._directory, dtype=np.uint32)
+        keys = np.ndarray((self.header.count, KEY_BYTES), np.uint8, self._data, self._keys_at)
+        try:
+            check_structure(directory, keys, self.header.directory_bits)
+        except PackError as error:
+            raise PackError(f"{self.path}: {error}") from error
 
     def close(self) -> None:
-        """Unmap the file; lookups after it are an error."""
-        self._data.close()
+        """Let go of the file; lookups after it are an error.
+
+        It is unmapped now, or as soon as a lookup of another thread has ended.
+        """
+        self._directory.release()
+        self._readers, self._only = {}, None
+        with contextlib.suppress(BufferError):
+            self._data.close()
 
     def __enter__(self) -> Self:
         return self
@@ -124,14 +152,37 @@ class Pack:
         self.close()
 
 
-def _field_layout(header: PackHeader) -> list[tuple[str, np.dtype[Any], tuple[int, ...], int]]:
-    """(name, dtype, shape, offset inside a value) of every output."""
-    layout, offset = [], 0
+def _directory(header: PackHeader, sections: Sections, data: mmap.mmap) -> memoryview:
+    """The directory as integers of this machine."""
+    end = sections.directory + 4 * ((1 << header.directory_bits) + 1)
+    if sys.byteorder == "little":
+        return memoryview(data)[sections.directory : end].cast("I")
+    swapped = np.frombuffer(data[sections.directory : end], "<u4").astype("=u4")
+    return memoryview(swapped.tobytes()).cast("I")
+
+
+def _readers(header: PackHeader, sections: Sections, data: mmap.mmap) -> dict[str, Read]:
+    """How to read each output of an entry."""
+    readers, offset = {}, sections.values
     for field in header.fields:
-        dtype = np.dtype(field.dtype).newbyteorder("<")
-        layout.append((field.name, dtype, field.shape, offset))
+        readers[field.name] = reader(field, _rows(header, field, data, offset))
         offset += field.size
-    return layout
+    return readers
+
+
+def _only_rows(header: PackHeader, sections: Sections, data: mmap.mmap) -> NDArray[Any] | None:
+    """The rows of a pack with one output that is stored as it is; the common case, made quick."""
+    field = header.fields[0]
+    if len(header.fields) > 1 or field.encoding or not field.shape or sys.byteorder != "little":
+        return None
+    return _rows(header, field, data, sections.values)
+
+
+def _rows(header: PackHeader, field: ValueField, data: mmap.mmap, offset: int) -> NDArray[Any]:
+    """What is stored of ``field``, [count, ...]: a view of the file that begins at ``offset``."""
+    dtype = np.dtype(field.stored).newbyteorder("<")
+    strides = (header.value_bytes, *np.empty(field.shape, dtype).strides)
+    return np.ndarray((header.count, *field.shape), dtype, data, offset, strides)
 
 
 def _check(path: Path, header: PackHeader, sections: Sections, length: int, now: float) -> None:

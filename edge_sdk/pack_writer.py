@@ -11,11 +11,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Manifest, OutputSpec
-from edge_sdk.contract.pack import ALIGNMENT, ITEM_BYTES, KEY_BYTES, PackHeader, ValueField
+from edge_sdk.contract.pack import KEY_BYTES, Encoding, PackHeader, ValueField
 from edge_sdk.errors import PackError
 from edge_sdk.files import write_atomic
 from edge_sdk.keys import Canonicaliser
+from edge_sdk.pack_encoding import stored_output
+from edge_sdk.pack_layout import directory_of, padded, sorted_order
 from edge_sdk.release import Release
 
 ENTRIES_PER_BUCKET: Final = 4
@@ -29,6 +30,7 @@ def write_pack(
     *,
     answered_by: str,
     expires: int | None = None,
+    encodings: Mapping[str, Encoding] | None = None,
 ) -> PackHeader:
     """Write answers for ``release`` to ``path``.
 
@@ -36,34 +38,29 @@ def write_pack(
         path: where; an existing file is replaced in one step.
         release: whose inputs the keys stand for.
         keys: [count, 16], from :class:`edge_sdk.keys.Canonicaliser` of the release.
-        outputs: one array [count, ...] per stored output, named as in the signature. A
+        outputs: one array [count, ...] per stored output, named and typed as in the signature. A
             classifier's ``label`` is stored as the index of the class.
         answered_by: the version whose answers these are.
         expires: Unix seconds after which devices stop using it.
+        encodings: ``float16`` or ``uint8`` by output name, to store floats in fewer bytes; the
+            header then states the largest error that this makes.
 
     Raises:
-        PackError: shapes that do not fit, unknown outputs, or one key with two answers.
+        PackError: shapes or dtypes that do not fit, unknown outputs, an encoding that would change
+            a label, or one key with two answers.
     """
-    _check(release.manifest, keys, outputs)
-    order = _sorted_order(keys)
-    ordered = keys[order]
-    fields = tuple(_field(release.manifest, name, array) for name, array in outputs.items())
-    bits = min(24, max(0, (len(keys) // ENTRIES_PER_BUCKET).bit_length() - 1))
-    values = _value_rows([array[order] for array in outputs.values()], len(keys))
-    ordered, values = _without_repeats(ordered, values)
-    body = b"".join(map(_padded, (_directory(ordered, bits), ordered.tobytes(), values.tobytes())))
-    header = PackHeader(
-        model=release.manifest.model,
-        version=release.manifest.version,
-        manifest=release.digest,
-        canonicaliser=Canonicaliser(release.manifest.signature).name,
-        count=len(ordered),
-        directory_bits=bits,
-        fields=fields,
-        answered_by=answered_by,
-        body=hashlib.sha256(body).hexdigest(),
-        expires=expires,
-    )
+    _check(keys, outputs, encodings or {})
+    signature = release.manifest.signature
+    stored = [
+        stored_output(signature, name, array, (encodings or {}).get(name))
+        for name, array in outputs.items()
+    ]
+    ordered, values = _entries(keys, outputs, [array for _, array in stored])
+    bits = min(24, max(0, (len(ordered) // ENTRIES_PER_BUCKET).bit_length() - 1))
+    sections = (directory_of(ordered, bits).tobytes(), ordered.tobytes(), values.tobytes())
+    body = b"".join(map(padded, sections))
+    fields = tuple(field for field, _ in stored)
+    header = _header(release, len(ordered), bits, fields, answered_by, body, expires)
     try:
         write_atomic(Path(path), header.to_bytes() + body)
     except OSError as error:
@@ -71,29 +68,60 @@ def write_pack(
     return header
 
 
+def _header(
+    release: Release,
+    count: int,
+    bits: int,
+    fields: tuple[ValueField, ...],
+    answered_by: str,
+    body: bytes,
+    expires: int | None,
+) -> PackHeader:
+    return PackHeader(
+        model=release.manifest.model,
+        version=release.manifest.version,
+        manifest=release.digest,
+        canonicaliser=Canonicaliser(release.manifest.signature).name,
+        count=count,
+        directory_bits=bits,
+        fields=fields,
+        answered_by=answered_by,
+        body=hashlib.sha256(body).hexdigest(),
+        expires=expires,
+    )
+
+
 def _check(
-    manifest: Manifest, keys: NDArray[np.uint8], outputs: Mapping[str, NDArray[Any]]
+    keys: NDArray[np.uint8], outputs: Mapping[str, NDArray[Any]], encodings: Mapping[str, Encoding]
 ) -> None:
     if keys.ndim != 2 or keys.shape[1] != KEY_BYTES or keys.dtype != np.uint8:
         raise PackError(f"keys: expected uint8 [count, {KEY_BYTES}], got {keys.dtype} {keys.shape}")
-    known = {spec.name for spec in manifest.signature.outputs}
-    if not outputs or not set(outputs) <= known:
-        raise PackError(f"outputs: expected some of {sorted(known)}, got {sorted(outputs)}")
+    if not outputs:
+        raise PackError("outputs: expected at least one")
+    if not set(encodings) <= set(outputs):
+        raise PackError(f"encodings: expected some of {sorted(outputs)}, got {sorted(encodings)}")
     for name, array in outputs.items():
-        if len(array) != len(keys):
-            raise PackError(f"{name}: expected {len(keys)} rows, got {len(array)}")
-        if array.dtype.name not in ITEM_BYTES:
-            raise PackError(f"{name}: expected one of {sorted(ITEM_BYTES)}, got {array.dtype}")
+        if array.ndim == 0 or len(array) != len(keys):
+            raise PackError(f"{name}: expected {len(keys)} rows, got shape {array.shape}")
 
 
-def _field(manifest: Manifest, name: str, array: NDArray[Any]) -> ValueField:
-    spec: OutputSpec = next(s for s in manifest.signature.outputs if s.name == name)
-    return ValueField(name, spec.role, array.dtype.name, array.shape[1:])  # type: ignore[arg-type]
-
-
-def _sorted_order(keys: NDArray[np.uint8]) -> NDArray[np.intp]:
-    halves = np.ascontiguousarray(keys).view(">u8").reshape(len(keys), 2)
-    return np.lexsort((halves[:, 1], halves[:, 0]))
+def _entries(
+    keys: NDArray[np.uint8], given: Mapping[str, NDArray[Any]], stored: list[NDArray[Any]]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Sorted keys and the bytes of their values; the same answer given twice is kept once."""
+    order = sorted_order(keys)
+    ordered = keys[order]
+    again = np.zeros(len(keys), dtype=bool)
+    again[1:] = (ordered[1:] == ordered[:-1]).all(axis=1)
+    if again.any():
+        # What was given must agree: an encoding could hide that two answers differ.
+        answers = _value_rows([array[order] for array in given.values()], len(keys))
+        conflicting = again[1:] & (answers[1:] != answers[:-1]).any(axis=1)
+        if conflicting.any():
+            key = ordered[1:][conflicting][0].tobytes().hex()
+            raise PackError(f"key {key} has two different answers")
+    kept = order[~again]
+    return ordered[~again], _value_rows([array[kept] for array in stored], len(kept))
 
 
 def _value_rows(arrays: list[NDArray[Any]], count: int) -> NDArray[np.uint8]:
@@ -103,27 +131,3 @@ def _value_rows(arrays: list[NDArray[Any]], count: int) -> NDArray[np.uint8]:
         size = little.dtype.itemsize * math.prod(little.shape[1:])
         parts.append(little.view(np.uint8).reshape(count, size))
     return np.ascontiguousarray(np.concatenate(parts, axis=1))
-
-
-def _without_repeats(
-    keys: NDArray[np.uint8], values: NDArray[np.uint8]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    again = np.zeros(len(keys), dtype=bool)
-    again[1:] = (keys[1:] == keys[:-1]).all(axis=1)
-    conflicting = again[1:] & (values[1:] != values[:-1]).any(axis=1)
-    if conflicting.any():
-        key = keys[1:][conflicting][0].tobytes().hex()
-        raise PackError(f"key {key} has two different answers")
-    return keys[~again], values[~again]
-
-
-def _directory(keys: NDArray[np.uint8], bits: int) -> bytes:
-    """First entry of each bucket of the top ``bits`` bits, then the count."""
-    tops = np.ascontiguousarray(keys[:, :4]).view(">u4").ravel().astype(np.uint64)
-    buckets = tops >> np.uint64(32 - bits)
-    starts = np.searchsorted(buckets, np.arange((1 << bits) + 1, dtype=np.uint64))
-    return starts.astype("<u4").tobytes()
-
-
-def _padded(raw: bytes) -> bytes:
-    return raw + bytes(-len(raw) % ALIGNMENT)

@@ -179,8 +179,9 @@ class Packs:
                     pk=("key", "source"),
                     replace=True,
                 )
+        dtypes = {spec.name: spec.dtype for spec in release.manifest.signature.outputs}
         names = list(kept[next(iter(rows))])
-        return {n: np.array([kept[key][n] for key in rows], dtype=np.float32) for n in names}
+        return {n: np.array([kept[key][n] for key in rows], dtype=dtypes[n]) for n in names}
 
     def _publish(
         self,

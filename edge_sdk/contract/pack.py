@@ -10,7 +10,9 @@ Layout, all integers little-endian, every section aligned to :data:`ALIGNMENT` b
 
 A key is the first 16 bytes of SHA-256 over (canonicaliser name, NUL, canonical bytes of the
 input). Bucket ``b`` holds the keys whose top ``directory_bits`` bits are ``b``. A value is the
-concatenation of its outputs, each row-major in its declared dtype.
+concatenation of its outputs, each row-major in its declared dtype, or, where the field says so, in
+a shorter encoding from which readers restore the declared dtype. ``docs/PACK.md`` is the whole
+specification, for readers in other languages.
 
 To change any of this: a new PACK_FORMAT, see ``version.py``.
 """
@@ -33,25 +35,62 @@ PREFIX: Final = struct.Struct("<8sII")
 ALIGNMENT: Final = 64
 KEY_BYTES: Final = 16
 HEADER_BYTES: Final = 1 << 20
-Encoding = Literal["float16", "float32", "float64", "int8", "uint8", "int32", "int64"]
+ValueDtype = Literal[
+    "float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"
+]
+"""What a value can hold. Strings cannot be stored; a label is stored as the index of its class."""
+
+Encoding = Literal["float16", "uint8"]
 ITEM_BYTES: Final = {
-    "float16": 2, "float32": 4, "float64": 8, "int8": 1, "uint8": 1, "int32": 4, "int64": 8,
+    "float16": 2, "float32": 4, "float64": 8, "int8": 1, "uint8": 1, "int16": 2, "int32": 4,
+    "int64": 8, "bool": 1,
 }  # fmt: skip
+FLOATS: Final = ("float16", "float32", "float64")
 
 
 @dataclass(frozen=True)
 class ValueField:
-    """One output inside a value: ``shape`` without the batch axis."""
+    """One output inside a value: ``shape`` without the batch axis.
+
+    ``dtype`` is what readers get. Without ``encoding`` it is also what is stored. ``float16``
+    stores IEEE half precision, widened by the reader. ``uint8`` stores codes 0 to 255, read as
+    ``offset + scale * code`` in double precision, rounded once to ``dtype``. ``max_error`` is the
+    largest absolute difference between what is read and what was given, over all entries.
+    """
 
     name: str
     role: Role
-    dtype: Encoding
+    dtype: ValueDtype
     shape: tuple[int, ...] = ()
+    encoding: Encoding | None = None
+    scale: float | None = None
+    offset: float | None = None
+    max_error: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(all(n > 0 for n in self.shape), "shape: expected at least 1")
+        affine = self.encoding == "uint8"
+        require((self.scale is not None) is affine, "scale: expected with uint8 and only there")
+        require((self.offset is not None) is affine, "offset: expected with uint8 and only there")
+        known = self.encoding is None or self.dtype in FLOATS
+        require(known, f"encoding: expected a dtype of {FLOATS}, got {self.dtype}")
+        require(self.max_error >= 0, "max_error: expected at least 0")
+
+    @property
+    def stored(self) -> ValueDtype:
+        """The dtype of the bytes in the file."""
+        return self.encoding or self.dtype
 
     @property
     def size(self) -> int:
         """Bytes it takes."""
-        return ITEM_BYTES[self.dtype] * prod(self.shape)
+        return ITEM_BYTES[self.stored] * prod(self.shape)
+
+    @property
+    def layout(self) -> tuple[object, ...]:
+        """What two fields must share for the bytes of their values to mean the same."""
+        form = (self.dtype, self.shape, self.encoding)
+        return (self.name, self.role, *form, self.scale, self.offset)
 
 
 @dataclass(frozen=True)
@@ -82,7 +121,8 @@ class PackHeader:
         require(self.count >= 0, "count: expected at least 0")
         require(0 <= self.directory_bits <= 24, "directory_bits: expected 0 to 24")
         require(bool(self.fields), "fields: expected at least one")
-        require(all(n > 0 for f in self.fields for n in f.shape), "shape: expected at least 1")
+        names = {field.name for field in self.fields}
+        require(len(names) == len(self.fields), "fields: expected different names")
 
     @property
     def value_bytes(self) -> int:
@@ -108,9 +148,9 @@ class Sections:
 
 def sections(header: PackHeader, directory: int) -> Sections:
     """Offsets for ``header`` when its directory begins at byte ``directory``."""
-    keys = _align(directory + 4 * ((1 << header.directory_bits) + 1))
-    values = _align(keys + KEY_BYTES * header.count)
-    return Sections(directory, keys, values, _align(values + header.value_bytes * header.count))
+    keys = aligned(directory + 4 * ((1 << header.directory_bits) + 1))
+    values = aligned(keys + KEY_BYTES * header.count)
+    return Sections(directory, keys, values, aligned(values + header.value_bytes * header.count))
 
 
 def parse_header(raw: bytes) -> tuple[PackHeader, int]:
@@ -129,8 +169,9 @@ def parse_header(raw: bytes) -> tuple[PackHeader, int]:
     if length > HEADER_BYTES or PREFIX.size + length > len(raw):
         raise ContractError("pack: the header is torn or too large")
     text = raw[PREFIX.size : PREFIX.size + length]
-    return decode(PackHeader, text, limit=HEADER_BYTES), _align(PREFIX.size + length)
+    return decode(PackHeader, text, limit=HEADER_BYTES), aligned(PREFIX.size + length)
 
 
-def _align(offset: int) -> int:
+def aligned(offset: int) -> int:
+    """``offset``, moved up to the next multiple of :data:`ALIGNMENT`."""
     return offset + -offset % ALIGNMENT

@@ -143,7 +143,10 @@ PACK_HEADER = PackHeader(
     canonicaliser="columns-v1",
     count=3,
     directory_bits=2,
-    fields=(ValueField("probabilities", "probabilities", "float32", (2,)),),
+    fields=(
+        ValueField("label", "label", "int32"),
+        ValueField("probabilities", "probabilities", "float32", (2,), "uint8", 0.004, 0.01, 0.002),
+    ),
     answered_by="churn-cloud 1.0",
     body=OTHER,
     expires=1_800_000_000,

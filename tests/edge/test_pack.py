@@ -17,6 +17,7 @@ from edge_sdk.pack import Pack
 from edge_sdk.pack_writer import write_pack
 from edge_sdk.release import Release
 from tests.edge.builders import CLASSES, make_release
+from tests.edge.pack_builders import value_release
 
 NOW = 1_800_000_000
 
@@ -122,8 +123,8 @@ def test_what_is_no_pack_or_of_another_format_is_refused(release: Release, tmp_p
     (tmp_path / "p").write_bytes(b"x" * 5_000)
     with pytest.raises(PackError, match="not a pack file"):
         Pack.open(tmp_path / "p", release)
-    (tmp_path / "p").write_bytes(PREFIX.pack(b"EDGEPACK", 2, 10) + bytes(5_000))
-    with pytest.raises(PackError, match="expected format 1, got 2"):
+    (tmp_path / "p").write_bytes(PREFIX.pack(b"EDGEPACK", 99, 10) + bytes(5_000))
+    with pytest.raises(PackError, match="expected format 2, got 99"):
         Pack.open(tmp_path / "p", release)
     with pytest.raises(PackError, match="cannot open"):
         Pack.open(tmp_path / "nothing", release)
@@ -141,7 +142,11 @@ def test_an_open_pack_survives_its_replacement(release: Release, tmp_path: Path)
 @pytest.mark.parametrize(
     ("keys", "outputs", "message"),
     [
-        (np.zeros((2, 15), np.uint8), {"probabilities": np.zeros((2, 3))}, "keys: expected uint8"),
+        (
+            np.zeros((2, 15), np.uint8),
+            {"probabilities": np.zeros((2, 3), np.float32)},
+            "keys: expected uint8",
+        ),
         (np.zeros((2, 16), np.uint8), {"wisdom": np.zeros((2, 3))}, "outputs: expected some of"),
         (np.zeros((2, 16), np.uint8), {"probabilities": np.zeros((3, 3))}, "expected 2 rows"),
         (np.zeros((2, 16), np.uint8), {"label": np.array(["a", "b"])}, "expected one of"),
@@ -157,7 +162,7 @@ def test_what_cannot_be_written_is_refused(
 
 def test_an_entry_of_ten_floats_takes_at_most_57_bytes(release: Release, tmp_path: Path) -> None:
     keys, _ = entries(100_000)
-    values = {"probabilities": np.zeros((100_000, 10), np.float32)}
-    write_pack(tmp_path / "p", release, keys, values, answered_by="x")
+    values = {"y": np.zeros((100_000, 10), np.float32)}
+    write_pack(tmp_path / "p", value_release(release, width=10), keys, values, answered_by="x")
     assert (tmp_path / "p").stat().st_size / 100_000 <= 57
     assert Canonicaliser(release.manifest.signature).name == "dense-float32-v1"
