@@ -101,6 +101,13 @@ class Answers:
         return {name: outputs[name] for name in self._shown}
 
 
+def classified(origin: Origin, classes: Sequence[Label], scores: Sequence[float]) -> Prediction:
+    """The prediction of the class with the largest of ``scores``."""
+    largest = max(scores)
+    confidence = largest if isfinite(sum(scores)) else nan
+    return Prediction(origin, 0, classes[scores.index(largest)], confidence, scores)
+
+
 def most_likely(scores: Sequence[float], classes: Sequence[Label]) -> tuple[Label, float]:
     """The class of the largest of ``scores`` and how large it is; NaN if any is not finite."""
     largest = max(scores)

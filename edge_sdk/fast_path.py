@@ -18,13 +18,12 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Callable
-from math import isfinite, nan
 from time import perf_counter_ns
 from typing import Any, Final
 
 import numpy as np
 
-from edge_sdk.answers import Answers
+from edge_sdk.answers import Answers, classified
 from edge_sdk.errors import ReleaseError
 from edge_sdk.inference import BoundRow, Model, Outputs
 from edge_sdk.keys import Canonicaliser
@@ -79,8 +78,7 @@ def _path(
 ) -> FastPath:
     place, run, record = bound.place, bound.run, monitor.record
     to_row, key_of = _row_reader(schema.width), Canonicaliser(schema.signature).key
-    find = pack.get if pack is not None else None
-    from_pack = answers.from_pack
+    look_up = _lookup(pack, answers) if pack is not None else None
 
     def answer(x: Any) -> Prediction | None:
         started = perf_counter_ns()
@@ -88,11 +86,10 @@ def _path(
         if row is None:
             return None
         key = None
-        if find is not None:
+        if look_up is not None:
             key = key_of(row)
-            stored = find(key)
-            if stored is not None:
-                prediction = from_pack(stored)
+            prediction = look_up(key)
+            if prediction is not None:
                 record(row, prediction, None, perf_counter_ns() - started, key)
                 return prediction
         place[:] = row
@@ -148,6 +145,21 @@ def _too_large(size: int, bits: int, exponent: int, count: int) -> tuple[int, in
     return ones * mask, ones * step, ones << 8 * size - 1
 
 
+def _lookup(pack: Pack, answers: Answers) -> Callable[[bytes], Prediction | None]:
+    """The stored answer of a key, as a prediction."""
+    vector = pack.vectors(answers.probabilities or "") if answers.value is None else None
+    origin, classes = answers.pack, answers.classes
+    if vector is None:
+        get, from_pack = pack.get, answers.from_pack
+        return lambda key: None if (stored := get(key)) is None else from_pack(stored)
+
+    def look_up(key: bytes) -> Prediction | None:
+        scores = vector(key)
+        return None if scores is None else classified(origin, classes, scores)
+
+    return look_up
+
+
 def _reader(outputs: Outputs, answers: Answers) -> Callable[[], Prediction] | None:
     """Makes the answer of what is in ``outputs`` now; ``None`` where that takes more than here."""
     origin = answers.model
@@ -165,11 +177,4 @@ def _reader(outputs: Outputs, answers: Answers) -> Callable[[], Prediction] | No
     unpack, memory = struct.Struct(_CODES[buffer.dtype.name] * buffer.size).unpack, buffer.data
     if not classes:
         return lambda: Prediction(origin, 0, None, None, None, unpack(memory)[0])
-
-    def classify() -> Prediction:
-        scores = unpack(memory)
-        largest = max(scores)
-        confidence = largest if isfinite(sum(scores)) else nan
-        return Prediction(origin, 0, classes[scores.index(largest)], confidence, scores)
-
-    return classify
+    return lambda: classified(origin, classes, unpack(memory))

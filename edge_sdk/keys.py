@@ -43,12 +43,13 @@ class Canonicaliser:
         self._is_float = dtype.kind == "f"
         self._native = dtype.newbyteorder("=")
         self._zero = np.zeros((), self._native)
-        self._negative_zero = np.copysign(self._zero, -1).tobytes() if self._is_float else b""
+        bits = 8 * dtype.itemsize
+        ones = sum(1 << bits * i for i in range(schema.width))
+        self._signs, self._rest = ones << bits - 1, ones * ((1 << bits - 1) - 1)
 
     def key(self, row: bytes) -> bytes:
         """The key of one dense row, given as its bytes in the declared dtype; finite values."""
-        if self._may_hold_negative_zero(row):
-            # x + 0 turns -0.0 into 0.0
+        if self._is_float and self._holds_negative_zero(row):
             row = (np.frombuffer(row, self._native) + self._zero).tobytes()
         if not _LITTLE:
             row = np.frombuffer(row, self._native).astype(self._dtype).tobytes()
@@ -78,9 +79,14 @@ class Canonicaliser:
                 return None
         return digest.digest()[:KEY_BYTES]
 
-    def _may_hold_negative_zero(self, row: bytes) -> bool:
-        """Whether the bytes of a negative zero are anywhere in it: quick, and never wrongly no."""
-        return self._is_float and self._negative_zero in row
+    def _holds_negative_zero(self, row: bytes) -> bool:
+        """Whether a value has its sign bit set and no other; looks at all of them at once.
+
+        Adding ``rest`` (all bits but the sign) to the other bits of a value carries into its sign
+        bit unless they are zero.
+        """
+        n, signs, rest = int.from_bytes(row, sys.byteorder), self._signs, self._rest
+        return bool(n & signs and n & signs & ~((n & rest) + rest))
 
 
 def _text(value: str) -> bytes:

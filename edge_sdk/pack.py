@@ -16,6 +16,7 @@ import mmap
 import struct
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -57,8 +58,6 @@ class Pack:
         self._find = data.find
         self._directory = _directory(header, sections, data)
         self._readers = _readers(header, sections, data)
-        self._only = _only_rows(header, sections, data)
-        self._name = header.fields[0].name
 
     @classmethod
     def open(
@@ -93,18 +92,37 @@ class Pack:
 
     def get(self, key: bytes) -> dict[str, NDArray[Any]] | None:
         """The outputs stored under ``key`` (16 bytes) by name, or ``None``."""
+        entry = self._entry(key)
+        return None if entry < 0 else {name: read(entry) for name, read in self._readers.items()}
+
+    def vectors(self, name: str) -> Callable[[bytes], tuple[float, ...] | None] | None:
+        """A lookup that gives a vector of floats as Python floats: half the cost of :meth:`get`.
+
+        ``None`` unless the pack holds one output, ``name``, stored as float32 or float64.
+        """
+        field = self.header.fields[0]
+        code = {"float32": "f", "float64": "d"}.get(field.stored)
+        plain = len(self.header.fields) == 1 and not field.encoding and len(field.shape) == 1
+        if not plain or field.name != name or code is None:
+            return None
+        entry_of, data, begin, size = self._entry, self._data, self._sections.values, field.size
+        unpack = struct.Struct(f"<{field.shape[0]}{code}").unpack_from
+
+        def vector(key: bytes) -> tuple[float, ...] | None:
+            entry = entry_of(key)
+            return None if entry < 0 else unpack(data, begin + size * entry)
+
+        return vector
+
+    def _entry(self, key: bytes) -> int:
+        """Where ``key`` is among the sorted keys; -1 if it is not."""
         bucket = _top(key)[0] >> self._shift
         directory, begin = self._directory, self._keys_at
         end = begin + KEY_BYTES * directory[bucket + 1]
         at = self._find(key, begin + KEY_BYTES * directory[bucket], end)
         while at >= 0 and (at - begin) % KEY_BYTES:  # across two keys: not one of them
             at = self._find(key, at + 1, end)
-        if at < 0:
-            return None
-        entry = (at - begin) // KEY_BYTES
-        if self._only is not None:
-            return {self._name: self._only[entry].copy()}
-        return {name: read(entry) for name, read in self._readers.items()}
+        return (at - begin) // KEY_BYTES
 
     def keys(self) -> NDArray[np.uint8]:
         """Every key in order, [count, 16]; a copy, so that the pack can be closed."""
@@ -136,7 +154,7 @@ class Pack:
         It is unmapped now, or as soon as a lookup of another thread has ended.
         """
         self._directory.release()
-        self._readers, self._only = {}, None
+        self._readers = {}
         with contextlib.suppress(BufferError):
             self._data.close()
 
@@ -168,14 +186,6 @@ def _readers(header: PackHeader, sections: Sections, data: mmap.mmap) -> dict[st
         readers[field.name] = reader(field, _rows(header, field, data, offset))
         offset += field.size
     return readers
-
-
-def _only_rows(header: PackHeader, sections: Sections, data: mmap.mmap) -> NDArray[Any] | None:
-    """The rows of a pack with one output that is stored as it is; the common case, made quick."""
-    field = header.fields[0]
-    if len(header.fields) > 1 or field.encoding or not field.shape or sys.byteorder != "little":
-        return None
-    return _rows(header, field, data, sections.values)
 
 
 def _rows(header: PackHeader, field: ValueField, data: mmap.mmap, offset: int) -> NDArray[Any]:
