@@ -35,14 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _device_commands(commands)
     _pack_commands(commands)
-    bench = commands.add_parser("bench", help="measure a model on this machine")
-    bench.add_argument("target", type=Path, help="a release folder or an .onnx file")
-    bench.add_argument("--seconds", type=float, default=5.0, help="about how long to measure")
-    bench.add_argument("--json", type=Path, help="write the figures here")
-    bench.add_argument("--plot", type=Path, help="write a picture here (needs matplotlib)")
-    bench.add_argument("--max-p99-ms", type=float, help="exit 1 if one row takes longer")
-    bench.add_argument("--max-rss-mb", type=float, help="exit 1 if the process holds more")
-    bench.set_defaults(run=_bench)
+    _bench_command(commands)
     return parser
 
 
@@ -86,6 +79,24 @@ def _pack_commands(commands: Any) -> None:
     get.add_argument("release", type=Path, help="the release that it was made for")
     get.add_argument("row", help="a JSON array, or an object by column name")
     get.set_defaults(run=_pack_get)
+
+
+def _bench_command(commands: Any) -> None:
+    bench = commands.add_parser(
+        "bench", help="measure a model on this machine, or compare two runs"
+    )
+    bench.add_argument("target", type=Path, nargs="?", help="a release folder or an .onnx file")
+    bench.add_argument("--quick", action="store_true", help="seconds instead of minutes, coarser")
+    bench.add_argument("--rows", type=Path, help="real rows to measure with, as .npy or .npz")
+    bench.add_argument("--json", type=Path, help="write the figures here")
+    bench.add_argument("--markdown", type=Path, help="write the tables here")
+    bench.add_argument("--plot", type=Path, help="draw here: .html, or .png with matplotlib")
+    bench.add_argument("--max-p99-ms", type=float, help="exit 1 if one row takes longer")
+    bench.add_argument("--max-rss-mb", type=float, help="exit 1 if a serving process holds more")
+    bench.add_argument(
+        "--compare", type=Path, nargs=2, metavar=("A.json", "B.json"), help="ratios of two runs"
+    )
+    bench.set_defaults(run=_bench)
 
 
 def _print(value: Any) -> None:
@@ -192,7 +203,7 @@ def _pack_get(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from edge_sdk.bench import run_bench
+    from edge_sdk.bench.command import run_bench
 
     return run_bench(arguments)
 

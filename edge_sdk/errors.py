@@ -10,8 +10,9 @@
     ├── StateError          the state folder is locked, unwritable, or another model's
     ├── HubError            the hub refused, or answered what it should not
     │   └── HubUnreachable  no answer: offline, timeout, connection refused
-    └── UpdateError         an update stopped at a step; the previous release serves
-        └── TrustError      signatures, expiry or version floors say no
+    ├── UpdateError         an update stopped at a step; the previous release serves
+    │   └── TrustError      signatures, expiry or version floors say no
+    └── BenchError          a benchmark cannot measure, draw or compare what it was given
 
 Foreign exceptions do not leave the package: they are wrapped at the boundary.
 """
@@ -21,6 +22,7 @@ from __future__ import annotations
 from edge_sdk.contract.errors import ContractError, EdgeError
 
 __all__ = [
+    "BenchError",
     "ContractError",
     "EdgeError",
     "HubError",
@@ -80,3 +82,7 @@ class UpdateError(EdgeError):
 
 class TrustError(UpdateError):
     """Signatures, expiry or version floors say no."""
+
+
+class BenchError(EdgeError):
+    """A benchmark cannot measure, draw or compare what it was given."""

@@ -66,29 +66,3 @@ def test_a_pack_is_shown_checked_and_asked(tmp_path: Path, capsys: Capture) -> N
     path.write_bytes(path.read_bytes()[:-1])
     code, _, err = edge(capsys, "pack", "verify", path)
     assert (code, "it is torn" in err) == (1, True)
-
-
-def test_bench_prints_a_table_writes_its_figures_and_holds_budgets(
-    tmp_path: Path, capsys: Capture
-) -> None:
-    release = make_release(tmp_path)
-    out_file, picture = tmp_path / "b.json", tmp_path / "b.png"
-    words = ("bench", release.folder, "--seconds", "0", "--json", out_file, "--plot", picture)
-    code, out, _ = edge(capsys, *words)
-    assert code == 0
-    assert "| edge_sdk predict |" in out
-    figures = json.loads(out_file.read_text())
-    assert figures["rows"][0]["name"] == "edge_sdk predict"
-    assert all(0 < row["p50_us"] <= row["p99_us"] for row in figures["rows"])
-    assert figures["machine"]["onnxruntime"]
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    code, _, err = edge(capsys, "bench", release.folder, "--seconds", "0", "--max-p99-ms", "0")
-    assert (code, "allowed 0.0" in err) == (1, True)
-
-
-def test_bench_takes_a_bare_onnx_file(tmp_path: Path, capsys: Capture) -> None:
-    release = make_release(tmp_path)
-    code, out, _ = edge(capsys, "bench", release.model_path, "--seconds", "0")
-    assert (code, "onnxruntime, one thread" in out) == (0, True)
-    code, _, err = edge(capsys, "bench", tmp_path / "nothing.onnx")
-    assert (code, "expected a release folder or an .onnx file" in err) == (1, True)

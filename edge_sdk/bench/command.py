@@ -1,0 +1,42 @@
+"""``edge bench``: measure, or compare two runs; the exit code says whether budgets are kept."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+from edge_sdk.bench import comparison, result
+from edge_sdk.bench.budgets import breaches
+from edge_sdk.bench.harness import FULL, QUICK
+from edge_sdk.bench.markdown import to_markdown
+from edge_sdk.bench.measuring import measure
+from edge_sdk.bench.plot import write_plot
+from edge_sdk.errors import BenchError
+
+
+def run_bench(arguments: Namespace) -> int:
+    """The command; 1 if a budget is exceeded or cannot be judged."""
+    if arguments.compare:
+        before, after = map(result.load, arguments.compare)
+        print(comparison.to_markdown(comparison.compare(before, after)))
+        return 0
+    if arguments.target is None:
+        raise BenchError("expected a release folder or an .onnx file, or --compare A.json B.json")
+    effort = QUICK if arguments.quick else FULL
+    found = measure(arguments.target, effort, rows=arguments.rows, tell=_tell)
+    text = to_markdown(found)
+    print(text)
+    if arguments.json:
+        found.save(arguments.json)
+    if arguments.markdown:
+        result.save(arguments.markdown, f"{text}\n".encode())
+    if arguments.plot:
+        write_plot(found, arguments.plot)
+    exceeded = breaches(found, arguments.max_p99_ms, arguments.max_rss_mb)
+    for line in exceeded:
+        print(f"edge bench: {line}", file=sys.stderr)
+    return 1 if exceeded else 0
+
+
+def _tell(part: str) -> None:
+    print(f"measuring {part}", file=sys.stderr)

@@ -1,0 +1,77 @@
+"""Row 7: eight threads of an application on one device, against eight on one raw session."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import statistics
+import threading
+import time
+from collections.abc import Callable
+
+from edge_sdk.bench import goals
+from edge_sdk.bench.harness import SETTLE_SECONDS, Candidate, Effort
+from edge_sdk.bench.result import OURS, Claim, Findings
+from edge_sdk.bench.subject import RAW_DEFAULT, RAW_ONE, Subject
+
+THREADS = 8
+_AT_ONCE = 16
+"""Calls between two looks at the clock."""
+
+
+def measure(subject: Subject, effort: Effort) -> Findings:
+    """Rows a second of all threads together."""
+    with subject.device() as device:
+        candidates = [subject.ours(device), subject.raw(None), subject.raw(1)]
+        found: dict[str, list[float]] = {c.name: [] for c in candidates}
+        for number in range(effort.batch_rounds):
+            first = number % len(candidates)
+            for candidate in (*candidates[first:], *candidates[:first]):
+                found[candidate.name].append(throughput(candidate, effort.threads_seconds))
+                time.sleep(SETTLE_SECONDS)
+    rates = {name: statistics.median(values) for name, values in found.items()}
+    claims = (
+        Claim.of(goals.EIGHT_DEFAULT, rates[OURS] / rates[RAW_DEFAULT]),
+        Claim.of(goals.EIGHT_ONE, rates[OURS] / rates[RAW_ONE]),
+    )
+    facts = {f"eight threads, {name}, rows a second": round(r) for name, r in rates.items()}
+    return Findings(claims=claims, facts={name: float(rate) for name, rate in facts.items()})
+
+
+def throughput(candidate: Candidate, seconds: float) -> float:
+    """Calls a second of :data:`THREADS` threads that begin together, after one call each."""
+    done = [0] * THREADS
+    errors: list[BaseException] = []
+    gate = threading.Barrier(THREADS + 1)
+
+    def work(number: int) -> None:
+        ask = candidate.ask
+        inputs = itertools.cycle(candidate.inputs[number::THREADS] or candidate.inputs)
+        try:
+            ask(next(inputs))
+            gate.wait()
+            done[number] = _ask_until(time.perf_counter() + seconds, ask, inputs.__next__)
+        except BaseException as error:
+            errors.append(error)
+            gate.abort()
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    with contextlib.suppress(threading.BrokenBarrierError):  # then ``errors`` says why
+        gate.wait()
+    started = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return sum(done) / (time.perf_counter() - started)
+
+
+def _ask_until(end: float, ask: Callable[[object], object], following: Callable[[], object]) -> int:
+    calls = 0
+    while time.perf_counter() < end:
+        for _ in range(_AT_ONCE):
+            ask(following())
+        calls += _AT_ONCE
+    return calls

@@ -1,0 +1,43 @@
+"""The goals of the runtime, by row of their table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Goal:
+    """``measured`` is to be at most ``limit`` (with ``at_least``: at least)."""
+
+    row: int
+    what: str
+    limit: float
+    unit: str
+    at_least: bool = False
+
+
+DEFAULT: Final = Goal(1, "one row, against session.run with default options", 0.75, "x")
+ONE_THREAD: Final = Goal(1, "one row, against session.run with one thread", 1.0, "x")
+BOUND: Final = Goal(2, "one row, against prebound IOBinding alone", 2.0, "x")
+HIT: Final = Goal(4, "a pack hit end to end, p50", 4.0, "µs")
+OPEN: Final = Goal(4, "opening a pack", 1.0, "ms")
+ENTRY: Final = Goal(4, "a pack entry of ten float32 outputs", 57.0, "bytes")
+GROWTH: Final = Goal(4, "a pack hit end to end, largest against smallest pack", 1.5, "x")
+SQLITE: Final = Goal(4, "how much faster a pack hit is than SQLite", 3.0, "x", at_least=True)
+CPU_COST: Final = Goal(5, "monitoring, processor time of a row with all folding", 1.5, "µs")
+WALL_COST: Final = Goal(5, "monitoring, time of a row in a loop at full speed", 1.5, "µs")
+STALL: Final = Goal(5, "one row with monitoring, p99.9", 1.0, "ms")
+IMPORT: Final = Goal(6, "import, more than bare onnxruntime", 80.0, "ms")
+MEMORY: Final = Goal(6, "resident memory, more than bare onnxruntime", 15.0, "MiB")
+EIGHT_DEFAULT: Final = Goal(
+    7, "throughput of eight threads, against session.run with default options", 1.0, "x", True
+)
+EIGHT_ONE: Final = Goal(
+    7, "throughput of eight threads, against session.run with one thread", 1.0, "x", True
+)
+
+
+def batch(rows: int) -> Goal:
+    """Of a batch, against the raw call with as many threads as a device uses: one."""
+    return Goal(3, f"a batch of {rows:,} rows, against session.run with one thread", 1.05, "x")

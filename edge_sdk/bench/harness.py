@@ -1,0 +1,134 @@
+"""Taking turns with a clock: interleaved rounds of several ways to ask."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.bench.result import Timing
+
+Ask = Callable[[Any], object]
+LEAST_CALLS: Final = 20
+MOST_CALLS: Final = 20_000
+SETTLE_SECONDS: Final = 0.2
+"""After every turn, so that a device's background thread folds on nobody else's time."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure.
+
+    Attributes:
+        rounds: turns of each candidate.
+        turn_seconds: about how long the quickest candidate's turn takes; all make as many calls.
+        batches: rows of each batch; ``batch_rounds`` turns with each.
+        monitored_rows: single rows with monitoring on, and as many with it off.
+        processes: of each kind, for import and memory.
+        threads_seconds: of each turn of eight threads.
+        pack_entries: entries of the pack that a device opens.
+        energy_seconds: of each turn while the energy counter is read.
+    """
+
+    rounds: int = 15
+    turn_seconds: float = 0.1
+    batches: tuple[int, ...] = (1_000, 100_000)
+    batch_rounds: int = 9
+    monitored_rows: int = 240_000
+    monitored_seconds: float = 40.0
+    processes: int = 7
+    threads_seconds: float = 0.5
+    pack_entries: int = 10_000
+    energy_seconds: float = 1.0
+
+
+FULL: Final = Effort()
+QUICK: Final = Effort(
+    rounds=3,
+    turn_seconds=0.002,
+    batches=(1_000,),
+    batch_rounds=3,
+    monitored_rows=2_000,
+    monitored_seconds=1.0,
+    processes=1,
+    threads_seconds=0.02,
+    pack_entries=1_000,
+    energy_seconds=0.05,
+)
+
+
+@dataclass
+class Candidate:
+    """One way to ask; ``inputs`` go round, from where the turn before stopped."""
+
+    name: str
+    ask: Ask
+    inputs: Sequence[Any]
+    _round: Iterator[Any] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._round = itertools.cycle(self.inputs)
+
+    def turn(self, calls: int) -> NDArray[np.int64]:
+        """Nanoseconds of each of ``calls`` calls, after a tenth of them as warm-up."""
+        for x in itertools.islice(self._round, max(1, calls // 10)):
+            self.ask(x)
+        return clocked(self.ask, itertools.islice(self._round, calls), calls)
+
+
+def clocked(ask: Ask, inputs: Iterator[Any], calls: int) -> NDArray[np.int64]:
+    """Nanoseconds of each call of ``ask``, one for each of ``inputs``."""
+    times = np.empty(calls, dtype=np.int64)
+    clock = time.perf_counter_ns
+    for i, x in enumerate(inputs):
+        started = clock()
+        ask(x)
+        times[i] = clock() - started
+    return times
+
+
+def seconds_of(candidate: Candidate) -> float:
+    """About how long a call takes: the median of a few, after one to warm up."""
+    return float(np.median(candidate.turn(9))) / 1e9
+
+
+def calls_in(seconds: float, candidates: Sequence[Candidate]) -> int:
+    """How many calls the quickest of ``candidates`` makes in ``seconds``, within bounds."""
+    quickest = min(seconds_of(candidate) for candidate in candidates)
+    return int(np.clip(seconds / max(quickest, 1e-7), LEAST_CALLS, MOST_CALLS))
+
+
+def interleave(
+    group: str, candidates: Sequence[Candidate], rounds: int, calls: int
+) -> list[Timing]:
+    """Let ``candidates`` take turns; who begins changes from round to round."""
+    found: dict[str, list[NDArray[np.float64]]] = {c.name: [] for c in candidates}
+    for number in range(rounds):
+        first = number % len(candidates)
+        for candidate in (*candidates[first:], *candidates[:first]):
+            times = candidate.turn(calls)
+            time.sleep(SETTLE_SECONDS)
+            found[candidate.name].append(np.percentile(times, (50, 90, 99)) / 1e3)
+    return [
+        timing(group, name, np.median(levels, axis=0), rounds * calls)
+        for name, levels in found.items()
+    ]
+
+
+def timing(group: str, name: str, levels: NDArray[np.float64], calls: int) -> Timing:
+    """A timing of p50, p90 and p99 in microseconds."""
+    p50, p90, p99 = (round(float(level), 3) for level in levels)
+    return Timing(group, name, p50, p90, p99, calls)
+
+
+def ratio(timings: Sequence[Timing], ours: str, peer: str) -> float | None:
+    """The median of ``ours`` over that of ``peer``; ``None`` where one was not measured."""
+    medians = {timing.name: timing.p50_us for timing in timings}
+    if ours not in medians or peer not in medians:
+        return None
+    return medians[ours] / medians[peer]

@@ -1,0 +1,62 @@
+"""A run as Markdown: the table of goals, latencies, single figures, notes, the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from edge_sdk.bench.result import BenchResult, Claim, Timing
+
+_MET: Final = {True: "yes", False: "**no**", None: ""}
+
+
+def to_markdown(result: BenchResult) -> str:
+    """All of ``result``."""
+    findings = result.findings
+    parts = [f"**{result.target}**", claims_table(findings.claims)]
+    parts.append(timings_table(findings.timings))
+    parts.append("\n".join(f"- {name}: {value:,.6g}" for name, value in findings.facts.items()))
+    parts.append("\n".join(f"- Note: {note}" for note in findings.notes))
+    parts.append(machine_line(result))
+    return "\n\n".join(part for part in parts if part)
+
+
+def claims_table(claims: Sequence[Claim]) -> str:
+    """Each claim with its goal, what was measured, and whether it is met."""
+    lines = ["| row | measured | goal | result | met |", "|---:|---|---:|---:|---|"]
+    for claim in sorted(claims, key=lambda claim: claim.row):
+        sign = "≥" if claim.at_least else "≤"
+        goal = "" if claim.goal is None else f"{sign} {_figure(claim.goal, claim.unit)}"
+        measured = _figure(claim.measured, claim.unit)
+        lines.append(f"| {claim.row} | {claim.what} | {goal} | {measured} | {_MET[claim.met]} |")
+    return "\n".join(lines)
+
+
+def timings_table(timings: Sequence[Timing]) -> str:
+    """Latencies in microseconds, group by group."""
+    lines = ["| µs a call | p50 | p90 | p99 | calls |", "|---|---:|---:|---:|---:|"]
+    for group in dict.fromkeys(timing.group for timing in timings):
+        lines.append(f"| *{group}* | | | | |")
+        lines.extend(_rows(timing for timing in timings if timing.group == group))
+    return "\n".join(lines)
+
+
+def machine_line(result: BenchResult) -> str:
+    """The machine and the conditions, in one paragraph."""
+    machine = ", ".join(f"{name} {value}" for name, value in result.machine.items())
+    changing = ", ".join(f"{name} {value}" for name, value in result.conditions.items())
+    return f"Machine: {machine}." + (f" Conditions: {changing}." if changing else "")
+
+
+def _rows(timings: Iterator[Timing]) -> Iterator[str]:
+    for t in timings:
+        yield f"| {t.name} | {_us(t.p50_us)} | {_us(t.p90_us)} | {_us(t.p99_us)} | {t.calls:,} |"
+
+
+def _us(value: float) -> str:
+    return f"{value:,.2f}" if value < 1_000 else f"{value:,.0f}"
+
+
+def _figure(value: float, unit: str) -> str:
+    number = f"{value:.3g}" if abs(value) < 1_000 else f"{value:,.0f}"
+    return f"{number}×" if unit == "x" else f"{number} {unit}"

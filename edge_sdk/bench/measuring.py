@@ -1,0 +1,71 @@
+"""One model through every part of the benchmark, in order."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from edge_sdk.bench import (
+    batches,
+    eight_threads,
+    energy,
+    footprint,
+    machine,
+    pack_hits,
+    single_rows,
+    telemetry,
+)
+from edge_sdk.bench.harness import FULL, Effort
+from edge_sdk.bench.result import BenchResult, Findings
+from edge_sdk.bench.subject import Subject
+
+Part = Callable[[Subject, Effort], Findings]
+PARTS: Final[dict[str, Part]] = {
+    "single rows": single_rows.measure,
+    "batches": batches.measure,
+    "pack hits": pack_hits.measure,
+    "monitoring": telemetry.measure,
+    "import and memory": footprint.measure,
+    "eight threads": eight_threads.measure,
+    "energy": energy.measure,
+}
+
+
+def measure(
+    target: Path,
+    effort: Effort = FULL,
+    *,
+    rows: Path | None = None,
+    tell: Callable[[str], None] = lambda part: None,
+) -> BenchResult:
+    """Measure the release folder or ``.onnx`` file ``target`` on this machine.
+
+    Args:
+        target: what to measure.
+        effort: how long.
+        rows: real rows as ``.npy`` or ``.npz``; otherwise the release's golden inputs, or random.
+        tell: called with the name of each part before it begins.
+
+    Raises:
+        EdgeError: it does not load or run here.
+    """
+    with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder:
+        subject = Subject.prepare(target, Path(folder), effort.pack_entries, rows)
+        before = machine.conditions()
+        size = subject.release.model_path.stat().st_size
+        found = Findings(facts={"model file, bytes": float(size)})
+        for name, part in PARTS.items():
+            tell(name)
+            found += part(subject, effort)
+        return BenchResult(
+            subject.name, found, machine.facts(), spans(before, machine.conditions())
+        )
+
+
+def spans(before: dict[str, str], after: dict[str, str]) -> dict[str, str]:
+    """Conditions of a run: one word where they stayed, two where they changed."""
+    names = {**before, **after}
+    pairs = {name: (before.get(name, "unknown"), after.get(name, "unknown")) for name in names}
+    return {name: a if a == b else f"{a} to {b}" for name, (a, b) in pairs.items()}

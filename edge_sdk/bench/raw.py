@@ -1,0 +1,108 @@
+"""Plain onnxruntime on a file: the peer, used as people use it, and the limit of what it can do.
+
+Besides :mod:`edge_sdk.inference` the only module that imports onnxruntime: a peer is the library
+itself, not our use of it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+
+from edge_sdk.bench.harness import Ask
+from edge_sdk.contract.manifest import Dtype, OutputSpec, TensorSpec
+from edge_sdk.errors import BenchError
+from edge_sdk.release import Feed
+
+_DTYPES: Final[dict[str, Dtype]] = {
+    "tensor(float16)": "float16", "tensor(float)": "float32", "tensor(double)": "float64",
+    "tensor(int8)": "int8", "tensor(uint8)": "uint8", "tensor(int16)": "int16",
+    "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(bool)": "bool",
+    "tensor(string)": "string",
+}  # fmt: skip
+
+
+class RawSession:
+    """A session on ``path``; ``threads`` per call, ``None`` leaves every option at its default."""
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        """Load ``path``.
+
+        Raises:
+            BenchError: onnxruntime refuses it.
+        """
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        if threads:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise BenchError(f"{path}: onnxruntime cannot load it; {error}") from error
+        self._kept: list[Any] = []  # what bindings point to
+
+    @property
+    def run(self) -> Ask:
+        """``session.run(None, feed)`` of a feed."""
+        return functools.partial(self._session.run, None)
+
+    def outputs_of(self, feed: Feed) -> Feed:
+        """Every output by name.
+
+        Raises:
+            BenchError: the model fails on ``feed``.
+        """
+        names = [spec.name for spec in self._session.get_outputs()]
+        try:
+            return dict(zip(names, self._session.run(names, feed), strict=True))
+        except Exception as error:
+            raise BenchError(f"the model fails on the rows to measure with; {error}") from error
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What the file takes; raises :class:`BenchError` for what is no tensor."""
+        return tuple(TensorSpec(*_described(value)) for value in self._session.get_inputs())
+
+    def outputs(self) -> tuple[OutputSpec, ...]:
+        """What the file gives; raises :class:`BenchError` for what is no tensor."""
+        return tuple(OutputSpec(*_described(value)) for value in self._session.get_outputs())
+
+    def bound(self, feed: Feed, outputs: Sequence[str]) -> Any:
+        """A binding of ``feed``, copied beforehand, and of buffers for ``outputs``; see `limit`.
+
+        ``None`` where a tensor holds strings, which cannot be bound.
+        """
+        answers = self.outputs_of(feed)
+        arrays = (*feed.values(), *(answers[name] for name in outputs))
+        if any(np.asarray(array).dtype.kind not in "fiub" for array in arrays):
+            return None
+        binding, buffer = self._session.io_binding(), onnxruntime.OrtValue.ortvalue_from_numpy
+        for name, array in feed.items():
+            self._kept.append(value := buffer(np.ascontiguousarray(array)))
+            binding.bind_ortvalue_input(name, value)
+        for name in outputs:
+            self._kept.append(value := buffer(np.ascontiguousarray(answers[name])))
+            binding.bind_ortvalue_output(name, value)
+        return binding
+
+    @property
+    def limit(self) -> Ask:
+        """``session.run_with_iobinding(binding)`` of what :meth:`bound` made."""
+        ask: Ask = self._session.run_with_iobinding
+        return ask
+
+
+def _described(value: Any) -> tuple[str, Dtype, tuple[int | None, ...]]:
+    if value.type not in _DTYPES:
+        raise BenchError(
+            f"{value.name}: expected a tensor of numbers, booleans or strings, got {value.type}; a "
+            "model with a ZipMap must be exported without it"
+        )
+    shape = tuple(size if isinstance(size, int) and size > 0 else None for size in value.shape)
+    return value.name, _DTYPES[value.type], shape

@@ -1,0 +1,107 @@
+"""The rows to measure with: many different ones, as an application gives them and as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.contract.manifest import Signature, TensorSpec
+from edge_sdk.errors import BenchError
+from edge_sdk.release import Feed
+from edge_sdk.schema import InputSchema
+
+ROWS: Final = 1_024
+"""Different rows; half of them are in the pack that a measured device opens."""
+
+_OPEN: Final = 8
+"""The size that is taken for a dimension of any size, other than the batch."""
+
+
+def at_random(specs: Sequence[TensorSpec], rows: int, *, batched: bool) -> Feed:
+    """Standard normal values for floats; zeros and ones, or letters, for the others."""
+    random = np.random.default_rng(0)
+    feed: Feed = {}
+    for spec in specs:
+        sizes = tuple(size or _OPEN for size in spec.shape)
+        shape = (rows, *sizes[1:]) if batched and sizes else sizes
+        if spec.dtype == "string":
+            feed[spec.name] = random.choice(np.array(["a", "b"], dtype=object), shape)
+        elif spec.dtype.startswith("float"):
+            feed[spec.name] = np.asarray(random.standard_normal(shape)).astype(spec.dtype)
+        else:
+            feed[spec.name] = np.asarray(random.integers(0, 2, shape)).astype(spec.dtype)
+    return feed
+
+
+def from_file(path: Path, specs: Sequence[TensorSpec]) -> Feed:
+    """Rows of a ``.npy`` table for a model of one input, or of an ``.npz`` by input name.
+
+    Raises:
+        BenchError: unreadable, or inputs are missing.
+    """
+    try:
+        content = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BenchError(f"{path}: expected rows as .npy or .npz; {error}") from error
+    names = [spec.name for spec in specs]
+    if isinstance(content, np.ndarray):
+        content = {names[0]: content}
+    missing = set(names) - set(content)
+    if missing:
+        raise BenchError(f"{path}: expected the inputs {names}, {sorted(missing)} are missing")
+    return {spec.name: _as(content[spec.name], spec) for spec in specs}
+
+
+def _as(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    return array.astype(object if spec.dtype == "string" else spec.dtype)
+
+
+def different(feed: Feed, count: int) -> Feed:
+    """``count`` rows whose every value is that of some row of ``feed`` at the same place.
+
+    So ranges and categories stay real, and few rows become many different ones. The rows of
+    ``feed`` come first.
+    """
+    random = np.random.default_rng(1)
+    found: Feed = {}
+    for name, array in feed.items():
+        source = random.integers(0, len(array), (max(0, count - len(array)), *array.shape[1:]))
+        mixed = np.take_along_axis(array, source, axis=0) if len(source) else array[:0]
+        found[name] = np.concatenate([array, mixed])[:count]
+    return found
+
+
+def singles(feed: Feed, signature: Signature) -> list[Feed]:
+    """One feed for each row; ``feed`` itself where there is no batch axis."""
+    if not signature.batched:
+        return [feed]
+    count = len(next(iter(feed.values())))
+    return [{name: array[i : i + 1] for name, array in feed.items()} for i in range(count)]
+
+
+def as_given(one: Feed, signature: Signature) -> Any:
+    """What an application passes to ``predict``: an array, a dict by column, or a feed."""
+    schema = InputSchema(signature)
+    if schema.dense:
+        return one[schema.dense.name][0]
+    if not signature.columns:
+        return one
+    return {column.name: _plain(one[column.tensor][0, column.index]) for column in schema.columns}
+
+
+def batch_as_given(feed: Feed, signature: Signature) -> Any:
+    """What an application passes to ``predict_batch``."""
+    schema = InputSchema(signature)
+    if schema.dense:
+        return feed[schema.dense.name]
+    if not signature.columns:
+        return feed
+    return {column.name: feed[column.tensor][:, column.index] for column in schema.columns}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

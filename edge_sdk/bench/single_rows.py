@@ -1,0 +1,28 @@
+"""Rows 1 and 2: one row through a device, beside the raw call and its limit."""
+
+from __future__ import annotations
+
+from edge_sdk.bench import goals
+from edge_sdk.bench.harness import Effort, calls_in, interleave, ratio
+from edge_sdk.bench.result import ONE_ROW, OURS, Claim, Findings
+from edge_sdk.bench.subject import LIMIT, RAW_DEFAULT, RAW_ONE, Subject
+
+PEERS = {RAW_DEFAULT: goals.DEFAULT, RAW_ONE: goals.ONE_THREAD, LIMIT: goals.BOUND}
+
+
+def measure(subject: Subject, effort: Effort) -> Findings:
+    """One row at a time: the pack is asked and does not know it, monitoring counts it."""
+    with subject.device() as device:
+        candidates = [subject.ours(device), subject.raw(None), subject.raw(1)]
+        limit = subject.limit()
+        if limit is not None:
+            candidates.append(limit)
+        calls = calls_in(effort.turn_seconds, candidates)
+        timings = interleave(ONE_ROW, candidates, effort.rounds, calls)
+        hits = sum(device.predict(x).source == "pack" for x in subject.inputs)
+    ratios = {peer: ratio(timings, OURS, peer) for peer in PEERS}
+    claims = [Claim.of(PEERS[peer], x) for peer, x in ratios.items() if x is not None]
+    notes = [] if limit is not None else ["strings cannot be bound: there is no limit to compare"]
+    if hits:
+        notes.append(f"{hits} of {len(subject.inputs)} rows were in the pack")
+    return Findings(tuple(timings), tuple(claims), notes=(*subject.notes, *notes))

@@ -1,0 +1,177 @@
+"""What is measured: a release, its rows, a pack that knows half of them, and devices that serve it.
+
+A release folder is taken as it is; around a bare ``.onnx`` file one is made for the time being.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_sdk.bench import rows as make_rows
+from edge_sdk.bench.bare import release_around
+from edge_sdk.bench.harness import Candidate
+from edge_sdk.bench.raw import RawSession
+from edge_sdk.bench.result import OURS
+from edge_sdk.config import DeviceConfig
+from edge_sdk.contract.manifest import OutputSpec
+from edge_sdk.contract.pack import KEY_BYTES
+from edge_sdk.device import EdgeDevice
+from edge_sdk.errors import BenchError, PackError
+from edge_sdk.inference import Model
+from edge_sdk.keys import Canonicaliser
+from edge_sdk.pack_writer import write_pack
+from edge_sdk.release import Feed, Release
+from edge_sdk.stream import initial_state
+
+RAW_DEFAULT = "session.run, default options"
+RAW_ONE = "session.run, one thread"
+LIMIT = "prebound IOBinding alone"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model to measure.
+
+    Attributes:
+        name: as shown.
+        release: served by devices.
+        misses: rows that the pack does not know, one feed each.
+        hits: rows that it does; none without a pack.
+        pack: its path, where the model's rows have keys and its outputs can be stored.
+        folder: for temporary files.
+        notes: what is different about this model.
+    """
+
+    name: str
+    release: Release
+    misses: Sequence[Feed]
+    hits: Sequence[Feed]
+    pack: Path | None
+    folder: Path
+    notes: tuple[str, ...]
+
+    @classmethod
+    def prepare(cls, target: Path, folder: Path, entries: int, rows: Path | None = None) -> Subject:
+        """Get ``target`` (a release folder or an ``.onnx`` file) ready.
+
+        Args:
+            target: what to measure.
+            folder: for temporary files; it must outlive the subject.
+            entries: of the pack that its devices open.
+            rows: real rows; otherwise a release's golden inputs, or random ones.
+
+        Raises:
+            ReleaseError: ``target`` holds no whole release.
+            BenchError: it is neither, or cannot be measured.
+        """
+        release = _release(target, folder, rows)
+        signature = release.manifest.signature
+        given = release.golden().inputs
+        if rows is not None and target.is_dir():
+            given = make_rows.from_file(rows, signature.given)
+        given = {spec.name: given[spec.name] for spec in signature.given}
+        notes = []
+        if signature.batched:
+            given = make_rows.different(given, make_rows.ROWS)
+        else:
+            notes.append("the model has no batch axis: every call gets the same input")
+        feeds = make_rows.singles(given, signature)
+        half = len(feeds) // 2 or len(feeds)
+        try:
+            pack = _write_pack(release, folder / "bench.pack", feeds[half:], entries)
+        except PackError as error:
+            notes.append(f"no pack: {error}")
+            pack = None
+        hits = feeds[half:] if pack is not None else ()
+        return cls(target.name, release, feeds[:half], hits, pack, folder, tuple(notes))
+
+    def device(self, *, monitoring: bool = True) -> EdgeDevice:
+        """A device as an application opens it, with the pack."""
+        config = DeviceConfig(monitoring=monitoring)
+        return EdgeDevice.offline(self.release.folder, pack=self.pack, config=config)
+
+    @functools.cached_property
+    def inputs(self) -> list[Any]:
+        """The misses as an application gives them."""
+        return [make_rows.as_given(feed, self.release.manifest.signature) for feed in self.misses]
+
+    @functools.cached_property
+    def raw_feeds(self) -> list[Feed]:
+        """The misses as ``session.run`` takes them: state included, fixed batches filled up."""
+        signature = self.release.manifest.signature
+        state = initial_state(signature)
+        size = signature.inputs[0].shape[0] if signature.batched else None
+        return [
+            {n: np.repeat(a, size, axis=0) if size and size > 1 else a for n, a in feed.items()}
+            | state
+            for feed in self.misses
+        ]
+
+    def ours(self, device: EdgeDevice) -> Candidate:
+        """``device.predict``, given the misses."""
+        return Candidate(OURS, device.predict, self.inputs)
+
+    def raw(self, threads: int | None) -> Candidate:
+        """``session.run`` on the same rows."""
+        name = RAW_ONE if threads else RAW_DEFAULT
+        return Candidate(name, RawSession(self.release.model_path, threads).run, self.raw_feeds)
+
+    def limit(self) -> Candidate | None:
+        """The binding alone, each row in a buffer of its own; ``None`` where it has strings."""
+        session = RawSession(self.release.model_path, threads=1)
+        names = [spec.name for spec in needed(self.release)]
+        bindings = [session.bound(feed, names) for feed in self.raw_feeds]
+        if None in bindings:
+            return None
+        return Candidate(LIMIT, session.limit, bindings)
+
+
+def _release(target: Path, folder: Path, rows: Path | None) -> Release:
+    if target.is_dir():
+        return Release.open(target)
+    if not target.is_file():
+        raise BenchError(f"{target}: expected a release folder or an .onnx file")
+    return release_around(target, folder / "release", rows)
+
+
+def _write_pack(release: Release, path: Path, feeds: Sequence[Feed], entries: int) -> Path:
+    """A pack of the answers to ``feeds`` among random keys; raises :class:`PackError`."""
+    canonicaliser = Canonicaliser(release.manifest.signature)
+    keys = [canonicaliser.feed_key(feed) for feed in feeds]
+    known = [(key, feed) for key, feed in zip(keys, feeds, strict=True) if key is not None]
+    if not known:
+        raise PackError("its inputs have no keys")
+    answers = _answers(release, [feed for _, feed in known])
+    others = max(0, entries - len(known))
+    random = np.random.default_rng(2).integers(0, 256, (others, KEY_BYTES), dtype=np.uint8)
+    real = np.frombuffer(b"".join(key for key, _ in known), np.uint8).reshape(-1, KEY_BYTES)
+    outputs = {
+        name: np.concatenate([array, np.resize(array, (others, *array.shape[1:]))])
+        for name, array in answers.items()
+    }
+    in_a_day = int(time.time()) + 86_400
+    write_pack(
+        path, release, np.concatenate([real, random]), outputs,
+        answered_by="bench", expires=in_a_day,
+    )  # fmt: skip
+    return path
+
+
+def _answers(release: Release, feeds: Sequence[Feed]) -> Feed:
+    """What the model answers to ``feeds``."""
+    together = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
+    return Model.load(release).run(together, needed(release))
+
+
+def needed(release: Release) -> list[OutputSpec]:
+    """The outputs that an answer is read from: no label that follows from the others."""
+    derived = release.manifest.training.get("label") == "argmax"
+    outputs = release.manifest.signature.outputs
+    return [spec for spec in outputs if not (derived and spec.role == "label")]

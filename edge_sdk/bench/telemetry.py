@@ -1,0 +1,108 @@
+"""Row 5: what monitoring costs, against the same device with monitoring off.
+
+Two figures, because folding is done by another thread. *Processor time* is that of the whole
+process over bursts that the monitoring ring can hold, each followed by a pause in which the burst
+is folded: nothing that monitoring does is missing from it. *Time* is that of a loop at full speed,
+where folding gets in the way of the caller as far as it does; beyond the rate that the ring takes,
+some predictions go uncounted there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.bench import goals
+from edge_sdk.bench.harness import SETTLE_SECONDS, Candidate, Effort, clocked, seconds_of, timing
+from edge_sdk.bench.result import Claim, Findings, Timing
+from edge_sdk.bench.subject import Subject
+from edge_sdk.device import EdgeDevice
+from edge_sdk.monitor import FOLD_AT, RING
+
+BURST = RING // 2
+LOOPS = 6
+GROUP = "one row in a loop at full speed"
+ON, OFF = "monitoring on", "monitoring off"
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """A loop at full speed: microseconds a row, and nanoseconds of each call."""
+
+    wall_us: float
+    times: NDArray[np.int64]
+
+
+def measure(subject: Subject, effort: Effort) -> Findings:
+    """Both figures, and the 99.9th percentile of single calls."""
+    with subject.device() as on, subject.device(monitoring=False) as off:
+        rows = _rows(subject, on, effort)
+        cost = _cpu_cost(subject, {ON: on, OFF: off}, rows)
+        loops = _loops(subject, {ON: on, OFF: off}, rows)
+    walls = {name: statistics.median(loop.wall_us for loop in loops[name]) for name in loops}
+    pooled = {name: np.concatenate([loop.times for loop in loops[name]]) for name in loops}
+    stalls = {name: float(np.percentile(times, 99.9)) / 1e6 for name, times in pooled.items()}
+    claims = (
+        Claim.of(goals.CPU_COST, cost),
+        Claim.of(goals.WALL_COST, walls[ON] - walls[OFF]),
+        Claim.of(goals.STALL, stalls[ON]),
+    )
+    facts = {
+        "one row in a loop, monitoring on, µs": round(walls[ON], 3),
+        "one row in a loop, monitoring off, µs": round(walls[OFF], 3),
+        "one row in a loop, monitoring off, p99.9, ms": round(stalls[OFF], 4),
+        "rows in loops and bursts, each way": float(rows),
+    }
+    return Findings(tuple(_timing(name, times) for name, times in pooled.items()), claims, facts)
+
+
+def _rows(subject: Subject, device: EdgeDevice, effort: Effort) -> int:
+    """As many as ``effort`` says, or fewer where a row takes long; at least to fold once."""
+    seconds = seconds_of(Candidate("", device.predict, subject.inputs))
+    fitting = int(effort.monitored_seconds / 4 / max(seconds, 1e-7))
+    return max(min(effort.monitored_rows, fitting), FOLD_AT)
+
+
+def _cpu_cost(subject: Subject, devices: dict[str, EdgeDevice], rows: int) -> float:
+    """Microseconds of processor time a row, on over off, all folding included."""
+    bursts = max(1, rows // BURST)
+    size = min(rows, BURST)
+    for device in devices.values():
+        _burst(subject, device, size)
+    used = dict.fromkeys(devices, 0.0)
+    for name in list(devices) * bursts:
+        used[name] += _burst(subject, devices[name], size)
+    return (used[ON] - used[OFF]) / (bursts * size) * 1e6
+
+
+def _burst(subject: Subject, device: EdgeDevice, size: int) -> float:
+    """Seconds of processor time of ``size`` rows, and of what is done with them afterwards."""
+    started = time.process_time()
+    predict = device.predict
+    for row in itertools.islice(itertools.cycle(subject.inputs), size):
+        predict(row)
+    time.sleep(SETTLE_SECONDS)
+    return time.process_time() - started
+
+
+def _loops(subject: Subject, devices: dict[str, EdgeDevice], rows: int) -> dict[str, list[_Loop]]:
+    size = max(1, rows // LOOPS)
+    found: dict[str, list[_Loop]] = {name: [] for name in devices}
+    for number in range(LOOPS):
+        for name in sorted(devices, reverse=bool(number % 2)):
+            inputs = itertools.islice(itertools.cycle(subject.inputs), size)
+            started = time.perf_counter()
+            times = clocked(devices[name].predict, inputs, size)
+            wall = time.perf_counter() - started
+            found[name].append(_Loop(wall / size * 1e6, times))
+            time.sleep(SETTLE_SECONDS)
+    return found
+
+
+def _timing(name: str, times: NDArray[np.int64]) -> Timing:
+    return timing(GROUP, name, np.percentile(times, (50, 90, 99)) / 1e3, len(times))
