@@ -1,61 +1,75 @@
-"""``make bench``: measure, and write ``benchmarks/RESULTS.md``."""
+"""``make bench``: measure, and write ``RESULTS.md``, ``results.json`` and a picture."""
 
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from benchmarks import packs
 from benchmarks.models import MODELS, release_of
-from edge_sdk import bench
+from benchmarks.report import to_markdown
+from edge_sdk.bench import machine
+from edge_sdk.bench.harness import FULL, QUICK, Effort
+from edge_sdk.bench.measuring import measure, spans
+from edge_sdk.bench.plot import write_plot
+from edge_sdk.bench.result import BenchResult, Findings, joined, save
 
-RESULTS = Path(__file__).parent / "RESULTS.md"
+HERE: Final = Path(__file__).parent
+PACKS: Final = "packs"
+ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
+PICTURE: Final = "results.png"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run every benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each model")
-    parser.add_argument("--entries", type=int, nargs="*", default=[10_000, 1_000_000])
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    arguments = parser.parse_args(argv)
-    parts = [
-        "# Benchmark results",
-        "Written by `make bench`. Rounds of all candidates are interleaved; figures are medians "
-        "over rounds, in microseconds. `edge_sdk predict` is what an application calls, with input "
-        "checks and monitoring on.",
-        "## One row and a batch",
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        for name in MODELS:
-            print(f"measuring {name}", file=sys.stderr)
-            release = release_of(name, Path(folder))
-            parts.append(bench.to_markdown(bench.measure(release.folder, arguments.seconds)))
-        parts += ["## Pack lookups", _packs(Path(folder), arguments.entries)]
-    arguments.out.write_text("\n\n".join(parts) + "\n")
-    print(f"wrote {arguments.out}")
+    """Run every benchmark; 0 whether goals are met or not."""
+    arguments = _parser().parse_args(argv)
+    before = machine.conditions()
+    with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=arguments.scratch) as folder:
+        effort = QUICK if arguments.quick else FULL
+        parts = _parts(Path(folder), arguments.only, arguments.entries, effort)
+    together = joined(found.under(name) for name, found in parts.items())
+    conditions = spans(before, machine.conditions())
+    whole = BenchResult("benchmarks", together, machine.facts(), conditions)
+    whole.save(arguments.out / "results.json")
+    write_plot(whole, arguments.out / PICTURE)
+    save(arguments.out / "RESULTS.md", to_markdown(parts, whole, PICTURE).encode())
+    print(f"wrote {arguments.out / 'RESULTS.md'}, results.json and {PICTURE}")
     return 0
 
 
-def _packs(folder: Path, sizes: Sequence[int]) -> str:
-    release = release_of("forest-100", folder / "packs")
-    lines = [
-        "Ten float32 outputs an entry, keys drawn at random, warm.",
-        "",
-        "| entries | pack µs | dict µs | SQLite µs | bytes an entry | open ms |",
-        "|---:|---:|---:|---:|---:|---:|",
-    ]
-    for entries in sizes:
-        print(f"measuring a pack of {entries}", file=sys.stderr)
-        found = packs.measure(release, folder, entries)
-        lines.append(
-            f"| {entries} | {found['pack_us']:.2f} | {found['dict_us']:.2f} | "
-            f"{found['sqlite_us']:.2f} | {found['bytes_per_entry']:.1f} | {found['open_ms']:.2f} |"
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="coarse, to see that all of it runs")
+    parser.add_argument("--only", nargs="*", choices=[*MODELS, PACKS], default=[*MODELS, PACKS])
+    parser.add_argument("--entries", type=int, nargs="+", default=ENTRIES, help="of the packs")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder of what is written")
+    parser.add_argument("--scratch", type=Path, help="folder for stores, up to 4 GB at 1e7 entries")
+    return parser
+
+
+def _parts(
+    folder: Path, only: Sequence[str], entries: Sequence[int], effort: Effort
+) -> dict[str, Findings]:
+    found = {}
+    for name in (name for name in MODELS if name in only):
+        release = release_of(name, folder)
+        found[name] = measure(release.folder, effort, tell=functools.partial(_tell, name))
+    parts = {name: result.findings for name, result in found.items()}
+    if PACKS in only:
+        release = release_of("forest-100", folder / PACKS)
+        parts[PACKS] = packs.measure(
+            release, folder, sorted(entries), effort, functools.partial(_tell, PACKS)
         )
-    return "\n".join(lines)
+    return parts
+
+
+def _tell(name: str, what: str) -> None:
+    print(f"{name}: {what}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,11 @@ from edge_sdk.bench.harness import (
     Effort,
     calls_in,
     interleave,
-    ratio,
     seconds_of,
 )
 from edge_sdk.bench.raw import RawSession
 from edge_sdk.bench.result import OURS, Claim, Findings
-from edge_sdk.bench.rows import batch_as_given, different
+from edge_sdk.bench.rows import batch_as_given, mixed
 from edge_sdk.bench.subject import RAW_DEFAULT, RAW_ONE, Subject
 from edge_sdk.device import EdgeDevice
 from edge_sdk.release import Feed
@@ -34,7 +33,7 @@ def measure(subject: Subject, effort: Effort) -> Findings:
     with subject.device() as device:
         found = Findings()
         for size in effort.batches:
-            found += _one_size(subject, device, different(rows, size), size, effort)
+            found += _one_size(subject, device, mixed(rows, size), size, effort)
     return found
 
 
@@ -53,7 +52,6 @@ def _one_size(
         return Findings(notes=(f"{group}: left out, one takes more than {MOST_SECONDS} s",))
     calls = min(200, calls_in(effort.turn_seconds, candidates))
     calls = calls if size < 10_000 else 3
-    timings = interleave(group, candidates, effort.batch_rounds, calls)
-    measured = ratio(timings, OURS, RAW_ONE)
-    assert measured is not None
-    return Findings(tuple(timings), (Claim.of(goals.batch(size), measured),))
+    found = interleave(group, candidates, effort.batch_rounds, calls)
+    claim = Claim.of(goals.batch(size), found.ratio(OURS, RAW_ONE))
+    return Findings(found.timings, (claim,))

@@ -30,9 +30,12 @@ def measure(subject: Subject, effort: Effort) -> Findings:
                 found[candidate.name].append(throughput(candidate, effort.threads_seconds))
                 time.sleep(SETTLE_SECONDS)
     rates = {name: statistics.median(values) for name, values in found.items()}
-    claims = (
-        Claim.of(goals.EIGHT_DEFAULT, rates[OURS] / rates[RAW_DEFAULT]),
-        Claim.of(goals.EIGHT_ONE, rates[OURS] / rates[RAW_ONE]),
+    peers = {RAW_DEFAULT: goals.EIGHT_DEFAULT, RAW_ONE: goals.EIGHT_ONE}
+    claims = tuple(
+        Claim.of(
+            goal, statistics.median(a / b for a, b in zip(found[OURS], found[peer], strict=True))
+        )
+        for peer, goal in peers.items()
     )
     facts = {f"eight threads, {name}, rows a second": round(r) for name, r in rates.items()}
     return Findings(claims=claims, facts={name: float(rate) for name, rate in facts.items()})

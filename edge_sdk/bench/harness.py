@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from edge_sdk.bench.result import Timing
 Ask = Callable[[Any], object]
 LEAST_CALLS: Final = 20
 MOST_CALLS: Final = 20_000
-SETTLE_SECONDS: Final = 0.2
+SETTLE_SECONDS: Final = 0.15
 """After every turn, so that a device's background thread folds on nobody else's time."""
 
 
@@ -35,14 +35,14 @@ class Effort:
         energy_seconds: of each turn while the energy counter is read.
     """
 
-    rounds: int = 15
-    turn_seconds: float = 0.1
+    rounds: int = 31
+    turn_seconds: float = 0.05
     batches: tuple[int, ...] = (1_000, 100_000)
-    batch_rounds: int = 9
+    batch_rounds: int = 11
     monitored_rows: int = 240_000
     monitored_seconds: float = 40.0
     processes: int = 7
-    threads_seconds: float = 0.5
+    threads_seconds: float = 0.3
     pack_entries: int = 10_000
     energy_seconds: float = 1.0
 
@@ -103,32 +103,43 @@ def calls_in(seconds: float, candidates: Sequence[Candidate]) -> int:
     return int(np.clip(seconds / max(quickest, 1e-7), LEAST_CALLS, MOST_CALLS))
 
 
-def interleave(
-    group: str, candidates: Sequence[Candidate], rounds: int, calls: int
-) -> list[Timing]:
+@dataclass(frozen=True)
+class Rounds:
+    """Percentiles 50, 90 and 99 of each round in microseconds, [rounds, 3], by candidate."""
+
+    group: str
+    levels: Mapping[str, NDArray[np.float64]]
+    calls: int
+
+    @property
+    def timings(self) -> tuple[Timing, ...]:
+        """Medians over the rounds."""
+        return tuple(
+            timing(self.group, name, np.median(levels, axis=0), len(levels) * self.calls)
+            for name, levels in self.levels.items()
+        )
+
+    def ratio(self, ours: str, peer: str) -> float:
+        """Median over the rounds of the ratio of both medians of one round.
+
+        The two were measured within a second: a machine that changes its pace changes both.
+        """
+        return float(np.median(self.levels[ours][:, 0] / self.levels[peer][:, 0]))
+
+
+def interleave(group: str, candidates: Sequence[Candidate], rounds: int, calls: int) -> Rounds:
     """Let ``candidates`` take turns; who begins changes from round to round."""
-    found: dict[str, list[NDArray[np.float64]]] = {c.name: [] for c in candidates}
+    levels = {candidate.name: np.empty((rounds, 3)) for candidate in candidates}
     for number in range(rounds):
         first = number % len(candidates)
         for candidate in (*candidates[first:], *candidates[:first]):
             times = candidate.turn(calls)
+            levels[candidate.name][number] = np.percentile(times, (50, 90, 99)) / 1e3
             time.sleep(SETTLE_SECONDS)
-            found[candidate.name].append(np.percentile(times, (50, 90, 99)) / 1e3)
-    return [
-        timing(group, name, np.median(levels, axis=0), rounds * calls)
-        for name, levels in found.items()
-    ]
+    return Rounds(group, levels, calls)
 
 
 def timing(group: str, name: str, levels: NDArray[np.float64], calls: int) -> Timing:
     """A timing of p50, p90 and p99 in microseconds."""
     p50, p90, p99 = (round(float(level), 3) for level in levels)
     return Timing(group, name, p50, p90, p99, calls)
-
-
-def ratio(timings: Sequence[Timing], ours: str, peer: str) -> float | None:
-    """The median of ``ours`` over that of ``peer``; ``None`` where one was not measured."""
-    medians = {timing.name: timing.p50_us for timing in timings}
-    if ours not in medians or peer not in medians:
-        return None
-    return medians[ours] / medians[peer]

@@ -35,7 +35,7 @@ def measure(subject: Subject, effort: Effort) -> Findings:
         ]
         group = f"hit in a pack of {len(pack):,}"
         calls = calls_in(effort.turn_seconds, candidates)
-        timings = interleave(group, candidates, effort.rounds, calls)
+        timings = interleave(group, candidates, effort.rounds, calls).timings
         entry = subject.pack.stat().st_size / len(pack)
         ten_floats = pack.header.value_bytes == 40
     claims = [
@@ -44,7 +44,7 @@ def measure(subject: Subject, effort: Effort) -> Findings:
     ]
     if ten_floats:
         claims.append(Claim.of(goals.ENTRY, entry))
-    return Findings(tuple(timings), tuple(claims), {"pack, bytes an entry": round(entry, 1)})
+    return Findings(timings, tuple(claims), {"pack, bytes an entry": round(entry, 1)})
 
 
 def open_ms(subject: Subject, times: int) -> float:

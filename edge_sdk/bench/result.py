@@ -26,7 +26,7 @@ RSS: Final = "resident memory of a serving process, MiB"
 
 @dataclass(frozen=True)
 class Timing:
-    """Latency of one way to ask, in microseconds a call: medians over rounds of each percentile.
+    """Latency of one way to ask, microseconds a call: medians over rounds of each percentile.
 
     ``group`` names what was asked; only timings of one group are comparable.
     """
@@ -51,9 +51,10 @@ class Claim:
     at_least: bool = False
 
     @classmethod
-    def of(cls, goal: Goal, measured: float) -> Claim:
-        """``measured`` held to ``goal``."""
-        return cls(goal.row, goal.what, round(measured, 4), goal.unit, goal.limit, goal.at_least)
+    def of(cls, goal: Goal, measured: float, where: str = "") -> Claim:
+        """``measured`` held to ``goal``; ``where`` says under which circumstances."""
+        what = f"{goal.what}, {where}" if where else goal.what
+        return cls(goal.row, what, round(measured, 4), goal.unit, goal.limit, goal.at_least)
 
     @property
     def met(self) -> bool | None:

@@ -61,17 +61,27 @@ def _as(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
 
 
 def different(feed: Feed, count: int) -> Feed:
+    """``count`` different rows (fewer where there are none) mixed from those of ``feed``."""
+    many = mixed(feed, 2 * count)
+    tables = [np.asarray(array).reshape(len(array), -1) for array in many.values()]
+    seen: dict[tuple[Any, ...], int] = {}
+    for i in range(2 * count):
+        seen.setdefault(tuple(_identity(table[i]) for table in tables), i)
+    kept = list(seen.values())[:count]
+    return {name: array[kept] for name, array in many.items()}
+
+
+def mixed(feed: Feed, count: int) -> Feed:
     """``count`` rows whose every value is that of some row of ``feed`` at the same place.
 
-    So ranges and categories stay real, and few rows become many different ones. The rows of
-    ``feed`` come first.
+    So ranges and categories stay real, and few rows become many. The rows of ``feed`` come first.
     """
     random = np.random.default_rng(1)
     found: Feed = {}
     for name, array in feed.items():
         source = random.integers(0, len(array), (max(0, count - len(array)), *array.shape[1:]))
-        mixed = np.take_along_axis(array, source, axis=0) if len(source) else array[:0]
-        found[name] = np.concatenate([array, mixed])[:count]
+        more = np.take_along_axis(array, source, axis=0) if len(source) else array[:0]
+        found[name] = np.concatenate([array, more])[:count]
     return found
 
 
@@ -101,6 +111,10 @@ def batch_as_given(feed: Feed, signature: Signature) -> Any:
     if not signature.columns:
         return feed
     return {column.name: feed[column.tensor][:, column.index] for column in schema.columns}
+
+
+def _identity(row: NDArray[Any]) -> Any:
+    return tuple(row.tolist()) if row.dtype == object else row.tobytes()
 
 
 def _plain(value: Any) -> Any:

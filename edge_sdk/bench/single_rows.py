@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_sdk.bench import goals
-from edge_sdk.bench.harness import Effort, calls_in, interleave, ratio
+from edge_sdk.bench.harness import Effort, calls_in, interleave
 from edge_sdk.bench.result import ONE_ROW, OURS, Claim, Findings
 from edge_sdk.bench.subject import LIMIT, RAW_DEFAULT, RAW_ONE, Subject
 
@@ -18,11 +18,11 @@ def measure(subject: Subject, effort: Effort) -> Findings:
         if limit is not None:
             candidates.append(limit)
         calls = calls_in(effort.turn_seconds, candidates)
-        timings = interleave(ONE_ROW, candidates, effort.rounds, calls)
+        found = interleave(ONE_ROW, candidates, effort.rounds, calls)
         hits = sum(device.predict(x).source == "pack" for x in subject.inputs)
-    ratios = {peer: ratio(timings, OURS, peer) for peer in PEERS}
-    claims = [Claim.of(PEERS[peer], x) for peer, x in ratios.items() if x is not None]
+    peers = [peer for peer in PEERS if peer in found.levels]
+    claims = [Claim.of(PEERS[peer], found.ratio(OURS, peer)) for peer in peers]
     notes = [] if limit is not None else ["strings cannot be bound: there is no limit to compare"]
     if hits:
         notes.append(f"{hits} of {len(subject.inputs)} rows were in the pack")
-    return Findings(tuple(timings), tuple(claims), notes=(*subject.notes, *notes))
+    return Findings(found.timings, tuple(claims), notes=(*subject.notes, *notes))

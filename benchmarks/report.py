@@ -1,0 +1,59 @@
+"""``RESULTS.md``: the table of goals with what was measured, for each model and for packs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from edge_sdk.bench.markdown import claims_table, machine_line, timings_table
+from edge_sdk.bench.result import BenchResult, Findings
+
+ABOUT: Final = """# Benchmark results
+
+Written by `make bench` from one run. Every candidate of a table takes its turn in every round, on
+512 or more different rows that go round; a figure is the median over rounds of that percentile, a
+ratio the median over rounds of the ratio of medians within one round.
+
+- *EdgeDevice* is what an application calls: `EdgeDevice.offline(...).predict(row)` with its input
+  checks, monitoring with its background thread, and a pack open that is asked first (and does not
+  know the row, unless the table says hit). After each turn all wait until it has folded.
+- *session.run* gets feeds that were made beforehand and gives every output as an array.
+- *prebound IOBinding alone* is the limit: `run_with_iobinding` with one thread, every row in a
+  bound buffer already, only the outputs that an answer is read from, nothing read from them.
+- Monitoring's *processor time* is that of the whole process with monitoring on, less that with
+  monitoring off, over bursts that are folded to the end; its *time* that of a loop at full
+  speed.
+- Import and memory are medians over fresh processes that answer 2,000 rows, beside ones that do so
+  with onnxruntime alone.
+- A *cold* lookup follows after the file was closed and its pages were dropped with
+  `posix_fadvise(DONTNEED)`; how often the disk was then read is given with it.
+
+`results.json` holds the figures; `edge bench --compare OLD NEW` compares two such files."""
+
+
+def to_markdown(parts: Mapping[str, Findings], whole: BenchResult, picture: str) -> str:
+    """The report of ``parts``, whose sum is in ``whole``; ``picture`` is a file beside it."""
+    text = [ABOUT, "## In short", _missed(whole), machine_line(whole)]
+    for name, found in parts.items():
+        text += list(_part(name, found))
+    text.append(f"![Latencies of all groups]({picture})")
+    return "\n\n".join(text) + "\n"
+
+
+def _missed(whole: BenchResult) -> str:
+    judged = [claim for claim in whole.findings.claims if claim.met is not None]
+    missed = [claim for claim in judged if not claim.met]
+    count = f"{len(judged) - len(missed)} of {len(judged)} goals are met."
+    if not missed:
+        return count
+    return f"{count} Not met:\n\n{claims_table(missed)}"
+
+
+def _part(name: str, found: Findings) -> Iterator[str]:
+    yield f"## {name}"
+    yield claims_table(found.claims)
+    yield timings_table(found.timings)
+    if found.facts:
+        yield "\n".join(f"- {what}: {value:,.6g}" for what, value in found.facts.items())
+    if found.notes:
+        yield "\n".join(f"- Note: {note}" for note in found.notes)
