@@ -67,7 +67,7 @@ def measure(subject: Subject, effort: Effort, root: Path = POWERCAP) -> Findings
         joules: dict[str, list[float]] = {c.name: [] for c in candidates}
         for _ in range(3):
             for candidate in candidates:
-                spent = _turn(candidate, effort.energy_seconds, found)
+                spent = joules(candidate, effort.energy_seconds, found)
                 joules[candidate.name].append(spent)
     names = {name: f"energy of 1,000 predictions, {name}, J" for name in joules}
     return Findings(
@@ -75,7 +75,7 @@ def measure(subject: Subject, effort: Effort, root: Path = POWERCAP) -> Findings
     )
 
 
-def _turn(candidate: Candidate, seconds: float, found: list[Counter]) -> float:
+def joules(candidate: Candidate, seconds: float, found: list[Counter]) -> float:
     """Joules for a thousand calls."""
     inputs = itertools.cycle(candidate.inputs)
     before = [counter.read() for counter in found]

@@ -28,7 +28,8 @@ class Effort:
         rounds: turns of each candidate.
         turn_seconds: about how long the quickest candidate's turn takes; all make as many calls.
         batches: rows of each batch; ``batch_rounds`` turns with each.
-        monitored_rows: single rows with monitoring on, and as many with it off.
+        monitored_rows: single rows with monitoring on, and as many with it off, within about
+            ``monitored_seconds``; where all go at full speed, in that many ``loops``.
         processes: of each kind, for import and memory.
         threads_seconds: of each turn of eight threads.
         pack_entries: entries of the pack that a device opens.
@@ -41,6 +42,7 @@ class Effort:
     batch_rounds: int = 11
     monitored_rows: int = 240_000
     monitored_seconds: float = 40.0
+    loops: int = 12
     processes: int = 7
     threads_seconds: float = 0.3
     pack_entries: int = 10_000
@@ -55,6 +57,7 @@ QUICK: Final = Effort(
     batch_rounds=3,
     monitored_rows=2_000,
     monitored_seconds=1.0,
+    loops=2,
     processes=1,
     threads_seconds=0.02,
     pack_entries=1_000,

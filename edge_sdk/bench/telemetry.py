@@ -25,7 +25,6 @@ from edge_sdk.device import EdgeDevice
 from edge_sdk.monitor import FOLD_AT, RING
 
 BURST = RING // 2
-LOOPS = 12
 GROUP = "one row in a loop at full speed"
 ON, OFF = "monitoring on", "monitoring off"
 
@@ -43,7 +42,7 @@ def measure(subject: Subject, effort: Effort) -> Findings:
     with subject.device() as on, subject.device(monitoring=False) as off:
         rows = _rows(subject, on, effort)
         cost = _cpu_cost(subject, {ON: on, OFF: off}, rows)
-        loops = _loops(subject, {ON: on, OFF: off}, rows)
+        loops = _loops(subject, {ON: on, OFF: off}, rows, effort.loops)
     walls = {name: statistics.median(loop.wall_us for loop in loops[name]) for name in loops}
     pooled = {name: np.concatenate([loop.times for loop in loops[name]]) for name in loops}
     stalls = {name: float(np.percentile(times, 99.9)) / 1e6 for name, times in pooled.items()}
@@ -96,10 +95,12 @@ def _burst(subject: Subject, device: EdgeDevice, size: int) -> float:
     return time.process_time() - started
 
 
-def _loops(subject: Subject, devices: dict[str, EdgeDevice], rows: int) -> dict[str, list[_Loop]]:
-    size = max(1, rows // LOOPS)
+def _loops(
+    subject: Subject, devices: dict[str, EdgeDevice], rows: int, count: int
+) -> dict[str, list[_Loop]]:
+    size = max(1, rows // count)
     found: dict[str, list[_Loop]] = {name: [] for name in devices}
-    for number in range(LOOPS):
+    for number in range(count):
         for name in sorted(devices, reverse=bool(number % 2)):
             inputs = itertools.islice(itertools.cycle(subject.inputs), size)
             started = time.perf_counter()

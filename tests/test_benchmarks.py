@@ -1,0 +1,82 @@
+"""``python -m benchmarks``: a short run writes its files; all stores hold the same answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.__main__ import PICTURE, main
+from benchmarks.models import release_of
+from benchmarks.packs import Content
+from benchmarks.peers import KINDS, Kind, dict_get, drop_from_memory, from_row, size_of
+from edge_sdk.bench.result import load
+from edge_sdk.release import Release
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    return release_of("forest-100", tmp_path_factory.mktemp("forest"))
+
+
+def pairs(content: Content, count: int) -> list[tuple[bytes, bytes]]:
+    keys, values = content.entries(count)
+    return [(k.tobytes(), v.tobytes()) for k, v in zip(keys, values, strict=True)]
+
+
+def test_entries_are_sorted_different_and_hold_the_answers_to_the_real_rows(
+    release: Release,
+) -> None:
+    content = Content.of(release, 50)
+    entries = pairs(content, 1_000)
+    keys = [key for key, _ in entries]
+    assert keys == sorted(set(keys))
+    assert len(keys) == 1_000
+    table = dict(entries)
+    for key, answer in zip(content.asked, content.answers, strict=True):
+        assert table[key] == answer.tobytes()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.store.__name__)
+def test_a_store_gives_what_was_put_in_and_nothing_else(
+    kind: Kind, release: Release, tmp_path: Path
+) -> None:
+    content = Content.of(release, 50)
+    entries = pairs(content, 300)
+    path = tmp_path / "store"
+    kind.store.write(path, iter(entries), len(entries))
+    drop_from_memory(path)
+    store = kind.store.open(path)
+    try:
+        for key, value in entries:
+            found = store.get(key)
+            assert found is not None
+            assert found.tobytes() == value
+        assert store.get(bytes(16)) is None
+    finally:
+        store.close()
+    assert size_of(path) >= 300 * 56
+
+
+def test_what_is_written_around_a_store_answers_as_the_model_does(release: Release) -> None:
+    content = Content.of(release, 50)
+    look_up = from_row(dict_get(iter(pairs(content, 100))), content.prefix)
+    found = [look_up(row) for row in content.rows]
+    assert np.array_equal(found, content.answers.argmax(axis=1))
+
+
+def test_a_quick_run_writes_report_figures_and_picture(tmp_path: Path) -> None:
+    words = ["--quick", "--only", "packs", "--entries", "400", "200", "--out", str(tmp_path)]
+    assert main(words) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"RESULTS.md", "results.json", PICTURE}
+    result = load(tmp_path / "results.json")
+    groups = {timing.group for timing in result.findings.timings}
+    for size in (200, 400):
+        for kind in ("lookup by key", "lookup from a row", "cold lookup by key"):
+            assert f"packs: {kind}, {size} entries" in groups
+    by_key = [t.name for t in result.findings.timings if t.group.endswith("by key, 400 entries")]
+    assert {"pack", "dict", *(kind.name for kind in KINDS)} <= set(by_key)
+    report = (tmp_path / "RESULTS.md").read_text()
+    assert "| 4 | a pack hit end to end, largest against smallest pack | ≤ 1.5× |" in report
+    assert "goals are met" in report
