@@ -64,14 +64,14 @@ def measure(subject: Subject, effort: Effort, root: Path = POWERCAP) -> Findings
         return Findings(notes=(_UNREADABLE,))
     with subject.device() as device:
         candidates = [subject.ours(device), subject.raw(None), subject.raw(1)]
-        joules: dict[str, list[float]] = {c.name: [] for c in candidates}
+        spent: dict[str, list[float]] = {c.name: [] for c in candidates}
         for _ in range(3):
             for candidate in candidates:
-                spent = joules(candidate, effort.energy_seconds, found)
-                joules[candidate.name].append(spent)
-    names = {name: f"energy of 1,000 predictions, {name}, J" for name in joules}
+                turn = joules(candidate, effort.energy_seconds, found)
+                spent[candidate.name].append(turn)
+    names = {name: f"energy of 1,000 predictions, {name}, J" for name in spent}
     return Findings(
-        facts={names[n]: round(statistics.median(values), 6) for n, values in joules.items()}
+        facts={names[n]: round(statistics.median(values), 6) for n, values in spent.items()}
     )
 
 
