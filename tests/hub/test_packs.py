@@ -66,6 +66,32 @@ def test_nothing_new_makes_no_new_pack(voted: Hub) -> None:
     assert len(voted.packs.records("demo")) == 1
 
 
+def test_other_keys_make_a_new_pack_even_if_there_are_as_many_of_them(voted: Hub) -> None:
+    first = voted.packs.build("demo", time.time())
+    voted.registry.set_policy("demo", POLICY.replace("devices = 3", "devices = 4"), "test")
+    x = rows(20)
+    canonicaliser = Canonicaliser(voted.registry.release("demo", "1.0").manifest.signature)
+    wanted = tuple(canonicaliser.key(row).hex() for row in x[10:15])
+    for device in range(4):
+        body = to_plain(KeyVotes("demo", "1.0", 2, wanted))
+        upload = Upload((Message("b1", 2, "votes", body),))
+        voted.telemetry.ingest(f"d-{device}", "demo", upload)
+    second = voted.packs.build("demo", time.time())
+    assert first is not None
+    assert second is not None
+    assert (second.entries, second.sha256 != first.sha256) == (5, True)
+
+
+def test_a_pack_is_built_anew_before_it_expires(voted: Hub) -> None:
+    now = time.time()
+    first = voted.packs.build("demo", now)
+    assert first is not None
+    assert voted.packs.build("demo", now + 14 * 86_400) is None
+    second = voted.packs.build("demo", now + 16 * 86_400)
+    assert second is not None
+    assert second.sha256 != first.sha256
+
+
 def test_without_votes_there_is_no_pack(serving: Hub) -> None:
     serving.registry.set_policy("demo", "[packs]\nevery_seconds = 1\n", "test")
     assert serving.packs.build("demo", time.time()) is None
