@@ -71,7 +71,7 @@ def test_other_keys_make_a_new_pack_even_if_there_are_as_many_of_them(voted: Hub
     voted.registry.set_policy("demo", POLICY.replace("devices = 3", "devices = 4"), "test")
     x = rows(20)
     canonicaliser = Canonicaliser(voted.registry.release("demo", "1.0").manifest.signature)
-    wanted = tuple(canonicaliser.key(row).hex() for row in x[10:15])
+    wanted = tuple(canonicaliser.key(row.tobytes()).hex() for row in x[10:15])
     for device in range(4):
         body = to_plain(KeyVotes("demo", "1.0", 2, wanted))
         upload = Upload((Message("b1", 2, "votes", body),))

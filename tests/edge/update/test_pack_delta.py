@@ -43,7 +43,7 @@ class Line:
     def vote(self, first: int, last: int) -> None:
         """One device wants rows ``first`` to ``last``; wait until the pack with them is out."""
         before = len(self.packs())
-        keys = tuple(self._canonicaliser.key(row).hex() for row in ROWS[first:last])
+        keys = tuple(self._canonicaliser.key(row.tobytes()).hex() for row in ROWS[first:last])
         body = to_plain(KeyVotes(self.model, "1.0", 1, keys))
         self._client.upload(Upload((Message("b", last, "votes", body),)))
         deadline = time.monotonic() + 20
