@@ -95,6 +95,30 @@ def write_delta(old: str | Path, new: str | Path, path: str | Path) -> DeltaHead
     return header
 
 
+def compare(old: str | Path, new: str | Path) -> dict[str, int] | str:
+    """How many entries of ``new`` were carried over, changed, added, and how many were removed.
+
+    Returns:
+        The counts and the bytes of the delta (``delta_bytes``), or in one sentence why there can
+        be no delta.
+
+    Raises:
+        PackError: a pack cannot be read.
+    """
+    before, after = _content(Path(old)), _content(Path(new))
+    reason = why_no_delta(before.header, after.header)
+    if reason is not None:
+        return reason
+    header, raw = _make(before, after, FileRef(len(after.whole), after.header.body))
+    return {
+        "same": after.header.count - header.added.count - header.changed.count,
+        "changed": header.changed.count,
+        "added": header.added.count,
+        "removed": header.removed.count,
+        "delta_bytes": len(raw),
+    }
+
+
 def apply_delta(old: str | Path, delta: str | Path, path: str | Path) -> PackHeader:
     """Put at ``path`` the pack that ``delta`` makes of ``old``; the header of the new pack.
 
