@@ -11,6 +11,7 @@ import json
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from cloud_hub.policy import PackPolicy
 from cloud_hub.registry.service import Registry
 from cloud_hub.serving.service import Serving
 from cloud_hub.telemetry.service import Telemetry
+from edge_sdk.contract.manifest import OutputSpec
 from edge_sdk.contract.pack import KEY_BYTES
 from edge_sdk.contract.plan import Plan
 from edge_sdk.errors import PackError
@@ -189,9 +191,9 @@ class Packs:
                     pk=("key", "source"),
                     replace=True,
                 )
-        dtypes = {spec.name: spec.dtype for spec in release.manifest.signature.outputs}
-        names = list(kept[next(iter(rows))])
-        return {n: np.array([kept[key][n] for key in rows], dtype=dtypes[n]) for n in names}
+        names = set(kept[next(iter(rows))])
+        outputs = [spec for spec in release.manifest.signature.outputs if spec.name in names]
+        return {s.name: _as_declared(s, [kept[key][s.name] for key in rows]) for s in outputs}
 
     def _publish(
         self,
@@ -246,6 +248,13 @@ def keys_of(release: Release, rows: NDArray[Any]) -> list[bytes | None]:
     feed = InputSchema(signature).batch(rows)
     canonicaliser = Canonicaliser(signature)
     return [canonicaliser.feed_key(feed, i) for i in range(len(rows))]
+
+
+def _as_declared(spec: OutputSpec, answers: list[Any]) -> NDArray[Any]:
+    """Answers [N, ...] as the device's own model would give them; a cloud model may have [N]."""
+    array = np.array(answers, dtype=spec.dtype)
+    row = tuple(1 if n is None else n for n in spec.shape[1:])
+    return array.reshape(-1, *row) if array.size == len(array) == len(array) * prod(row) else array
 
 
 def with_labels(release: Release, outputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

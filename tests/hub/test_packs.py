@@ -10,9 +10,11 @@ import pytest
 
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.hub import Hub
+from cloud_hub.packs.service import _as_declared
 from cloud_hub.registry.service import Dataset
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CloudRequest
+from edge_sdk.contract.manifest import OutputSpec
 from edge_sdk.contract.messages import KeyVotes, Message, Upload
 from edge_sdk.keys import Canonicaliser
 from edge_sdk.pack import Pack
@@ -58,6 +60,14 @@ def test_a_pack_answers_what_enough_devices_asked_for_as_the_cloud_does(
             assert (found is not None) is (i < 5)
             if found is not None:
                 assert np.allclose(found["probabilities"], softmax(rows(20), 42)[i], atol=1e-6)
+
+
+def test_numbers_of_a_cloud_model_take_the_shape_that_the_device_declares() -> None:
+    declared = OutputSpec("y", "float64", (None, 1), "value")
+    flat = _as_declared(declared, [1.0, 2.0])
+    assert (flat.shape, flat.dtype) == ((2, 1), np.float64)
+    assert _as_declared(OutputSpec("y", "float32", (None,), "value"), [[1.0], [2.0]]).shape == (2,)
+    assert _as_declared(OutputSpec("p", "float32", (None, 2)), [[1, 2], [3, 4]]).shape == (2, 2)
 
 
 def test_nothing_new_makes_no_new_pack(voted: Hub) -> None:
