@@ -152,8 +152,10 @@ def _checked(schema: InputSchema, column: Column, values: Any, count: int) -> ND
 
 
 def _indexed(texts: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    names, indices = np.unique(texts.astype(str), return_inverse=True)
-    return tuple(names.tolist()), indices.astype(np.int32)
+    # Not np.unique: NumPy's own text drops NULs at the end.
+    names = tuple(sorted(set(texts.tolist())))
+    places = {name: i for i, name in enumerate(names)}
+    return names, np.array([places[text] for text in texts.tolist()], dtype=np.int32)
 
 
 def _scalar(value: Any) -> Any:

@@ -126,7 +126,8 @@ def _publish(hub: HubProcess, folder: Path, version: str) -> ReleaseRef:
 
 
 def keys_of(release: Release) -> list[bytes]:
-    return Canonicaliser(release.manifest.signature).keys(ROWS[:IN_PACK])
+    key = Canonicaliser(release.manifest.signature).key
+    return [key(row.tobytes()) for row in ROWS[:IN_PACK]]
 
 
 def repository_of(hub: HubProcess) -> Repository:
