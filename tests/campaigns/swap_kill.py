@@ -8,8 +8,8 @@ plan, and then swaps to and fro between the two as fast as it can, while another
 without pause and writes down every answer. At a random moment it is killed. The next trial is its
 restart. The plan at the hub alternates too.
 
-The parent has one thread and loads no model, so that a trial costs a fork and not a start of
-Python. What a child wrote before it was killed is in the page cache and is not lost.
+The parent loads no model and opens no device, so that it can fork: a trial does not cost a start
+of Python. What a child wrote before it was killed is in the page cache and is not lost.
 """
 
 from __future__ import annotations
