@@ -4,10 +4,10 @@ BIN := .venv/bin
 CODE := edge_sdk converters cloud_hub benchmarks examples tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check bench swap-kill lock clean
 
 help:  ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
 .venv/installed: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -28,6 +28,9 @@ check: .venv/installed  ## format, lint, types
 
 bench: .venv/installed  ## measure, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
+
+swap-kill: .venv/installed  ## a thousand kills at any moment of a swap of model and pack
+	$(BIN)/python -m tests.campaigns.swap_kill --trials 1000
 
 lock: .venv/installed  ## pin the newest versions, with hashes
 	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_sdk.pack_cli import add_pack_commands
+
 if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
 
@@ -34,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _device_commands(commands)
-    _pack_commands(commands)
+    add_pack_commands(commands, _row)
     _bench_command(commands)
     return parser
 
@@ -64,21 +66,6 @@ def _device_commands(commands: Any) -> None:
 def _add_state(command: argparse.ArgumentParser) -> None:
     command.add_argument("state", type=Path, help="the device's state folder")
     command.add_argument("--hub", required=True, help="URL of the hub")
-
-
-def _pack_commands(commands: Any) -> None:
-    pack = commands.add_parser("pack", help="look into a pack").add_subparsers(
-        required=True, metavar="WHAT"
-    )
-    for name, text in (("info", "print its header"), ("verify", "check every byte")):
-        command = pack.add_parser(name, help=text)
-        command.add_argument("pack", type=Path)
-        command.set_defaults(run=_pack_info if name == "info" else _pack_verify)
-    get = pack.add_parser("get", help="look a row up")
-    get.add_argument("pack", type=Path)
-    get.add_argument("release", type=Path, help="the release that it was made for")
-    get.add_argument("row", help="a JSON array, or an object by column name")
-    get.set_defaults(run=_pack_get)
 
 
 def _bench_command(commands: Any) -> None:
@@ -167,39 +154,6 @@ def _row(text: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise InputError("shape", f"expected a JSON array or object, got {text[:40]!r}") from error
-
-
-def _pack_info(arguments: argparse.Namespace) -> int:
-    from edge_sdk.contract.codec import to_plain
-    from edge_sdk.pack import Pack
-
-    with Pack.open(arguments.pack) as pack:
-        _print(to_plain(pack.header))
-    return 0
-
-
-def _pack_verify(arguments: argparse.Namespace) -> int:
-    from edge_sdk.pack import Pack
-
-    with Pack.open(arguments.pack) as pack:
-        pack.verify()
-        print(f"ok: {len(pack)} entries for {pack.header.model} {pack.header.version}")
-    return 0
-
-
-def _pack_get(arguments: argparse.Namespace) -> int:
-    from edge_sdk.keys import Canonicaliser
-    from edge_sdk.pack import Pack
-    from edge_sdk.release import Release
-    from edge_sdk.schema import InputSchema
-
-    release = Release.open(arguments.release, verify=False)
-    signature = release.manifest.signature
-    key = Canonicaliser(signature).feed_key(InputSchema(signature).row(_row(arguments.row)))
-    with Pack.open(arguments.pack, release) as pack:
-        found = pack.get(key) if key else None
-    _print(None if found is None else {name: array.tolist() for name, array in found.items()})
-    return 0 if found is not None else 1
 
 
 def _bench(arguments: argparse.Namespace) -> int:

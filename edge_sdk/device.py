@@ -35,7 +35,7 @@ from edge_sdk.errors import (
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.release import Release
 from edge_sdk.resources import ResourceUse
-from edge_sdk.serving import Serving, Terms
+from edge_sdk.serving import NOTHING_SERVES, Serving, Terms
 from edge_sdk.stream import Stream
 
 if TYPE_CHECKING:  # an offline device needs none of these, and they bring requests and tuf
@@ -108,13 +108,14 @@ class EdgeDevice:
         folder: str | Path,
         *,
         pack: str | Path | None = None,
+        features: str | Path | None = None,
         config: DeviceConfig = DeviceConfig(),
     ) -> Self:
         """A device that serves the release in ``folder`` and talks to nobody.
 
         Raises:
             ReleaseError: the folder holds no whole release, or it does not run here.
-            PackError: ``pack`` is not for this release, torn or expired.
+            PackError: ``pack`` or ``features`` is not for this release, torn or expired.
         """
         device = cls.__new__(cls)
         device._prepare(config)
@@ -123,20 +124,25 @@ class EdgeDevice:
             OFFLINE,
             tag=device._next_tag(),
             pack=None if pack is None else Path(pack),
+            features=None if features is None else Path(features),
             monitoring=config.monitoring,
             threads=config.threads,
         )
         device._start_threads(background=True)
         return device
 
-    def predict(self, x: Any, *, deadline_ms: float | None = None) -> Prediction:
+    def predict(
+        self, x: Any = None, *, entity: str | None = None, deadline_ms: float | None = None
+    ) -> Prediction:
         """Answer one input: a 1-D array, a dict by column name, or a feed by tensor name.
 
         A model with recurrent state sees the inputs of a device as one sequence; :meth:`stream`
         makes others.
 
         Args:
-            x: the input.
+            x: the input; with ``entity`` a dict of what is not stored, or newer than what is.
+            entity: whose stored features to join, such as ``"user-42"``. An entity that is not
+                stored gets the declared defaults.
             deadline_ms: this call waits so long for the cloud, instead of as long as the plan says;
                 0 means not at all. The on-device model answers where the cloud does not in time.
 
@@ -147,11 +153,13 @@ class EdgeDevice:
         serving = self._serving
         if serving is None:
             raise self._nothing_to_serve()
-        if deadline_ms is None and not serving.stateful:
-            return serving.predict(x)
+        if entity is not None:
+            x = serving.joined(entity, x)
         if serving.stateful:
             return self._sequence.predict(x, deadline_ms=deadline_ms)
-        return serving.predict_any(x, deadline=(deadline_ms or 0.0) / 1e3)
+        if deadline_ms is None:
+            return serving.predict(x)
+        return serving.predict_any(x, deadline=deadline_ms / 1e3)
 
     def stream(self) -> Stream:
         """A sequence of its own through a model with recurrent state."""
@@ -197,19 +205,14 @@ class EdgeDevice:
             raise StateError("this device was opened offline: it has no hub to sync with")
         with self._sync_lock:
             self._collect()
-            result = self._link.syncer.once()
-            self._last_sync = result
+            self._last_sync = result = self._link.syncer.once()
             return result
 
     def status(self) -> dict[str, Any]:
         """How the device is, as plain values."""
         serving, link = self._serving, self._link
         status: dict[str, Any] = {
-            "model": serving.release.manifest.model if serving else None,
-            "version": serving.release.manifest.version if serving else None,
-            "pack": serving.pack_digest if serving else None,
-            "experiment": serving.terms.experiment if serving else None,
-            "arm": serving.terms.arm if serving else None,
+            **(serving.status() if serving else NOTHING_SERVES),
             "offline": link is None,
             "resources": self._resources.sample(),
         }

@@ -14,7 +14,7 @@ from typing import Final
 _CHUNK: Final = 1 << 20
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes | memoryview) -> None:
     """Put ``data`` at ``path``: after a crash there is the old content or the new, never a part.
 
     Raises:

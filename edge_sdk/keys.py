@@ -45,11 +45,13 @@ class Canonicaliser:
         self._zero = np.zeros((), self._native)
         bits = 8 * dtype.itemsize
         ones = sum(1 << bits * i for i in range(schema.width))
+        self._negative_zero = np.copysign(self._zero, -1).tobytes() if self._is_float else b""
         self._signs, self._rest = ones << bits - 1, ones * ((1 << bits - 1) - 1)
 
     def key(self, row: bytes) -> bytes:
         """The key of one dense row, given as its bytes in the declared dtype; finite values."""
-        if self._is_float and self._holds_negative_zero(row):
+        # The first look is quick and never wrongly no; the second one is exact.
+        if self._is_float and self._negative_zero in row and self._holds_negative_zero(row):
             row = (np.frombuffer(row, self._native) + self._zero).tobytes()
         if not _LITTLE:
             row = np.frombuffer(row, self._native).astype(self._dtype).tobytes()

@@ -109,6 +109,7 @@ class Monitor:
         # Each a row of Records; a class of its own would cost its constructor.
         self._ring: deque[tuple[Any, ...]] = deque(maxlen=capacity)
         self._errors: deque[tuple[float, str]] = deque(maxlen=capacity)
+        self._defaulted: deque[float] = deque(maxlen=capacity)
         self._batch_numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._batches: deque[tuple[float, Columns, BatchPrediction, int]] = deque(maxlen=BATCH_RING)
@@ -170,6 +171,10 @@ class Monitor:
     def record_error(self, kind: str) -> None:
         """Count a refused input or a failed call."""
         self._errors.append((self._clock(), kind))
+
+    def record_defaulted(self) -> None:
+        """Count a prediction for an entity that has no stored features."""
+        self._defaulted.append(self._clock())
 
     def feedback(
         self, number: str, label: Label | float | None = None, reward: float | None = None
@@ -250,6 +255,8 @@ class Monitor:
         for _ in range(len(self._errors)):
             at, kind = self._errors.popleft()
             self._window(self._start(at)).errors[kind] += 1
+        for _ in range(len(self._defaulted)):
+            self._window(self._start(self._defaulted.popleft())).defaulted += 1
 
     def _fold_records(self, records: list[tuple[Any, ...]]) -> None:
         self._folded += len(records)

@@ -61,9 +61,16 @@ class Pack:
 
     @classmethod
     def open(
-        cls, path: str | Path, release: Release | None = None, *, now: float | None = None
+        cls,
+        path: str | Path,
+        release: Release | None = None,
+        *,
+        canonicaliser: str | None = None,
+        now: float | None = None,
     ) -> Pack:
         """Open the pack at ``path`` for ``release`` (``None``: any release, to inspect it).
+
+        ``canonicaliser`` is whose keys it must hold; by default those of the release's inputs.
 
         Raises:
             PackError: unreadable, torn, expired at ``now`` (default: the clock), or made for
@@ -81,7 +88,7 @@ class Pack:
         try:
             _check(where, header, sections, len(data), time.time() if now is None else now)
             if release is not None:
-                _check_release(where, header, release)
+                _check_release(where, header, release, canonicaliser)
         except PackError:
             data.close()
             raise
@@ -191,6 +198,8 @@ def _readers(header: PackHeader, sections: Sections, data: mmap.mmap) -> dict[st
 def _rows(header: PackHeader, field: ValueField, data: mmap.mmap, offset: int) -> NDArray[Any]:
     """What is stored of ``field``, [count, ...]: a view of the file that begins at ``offset``."""
     dtype = np.dtype(field.stored).newbyteorder("<")
+    if header.count == 0:
+        return np.empty((0, *field.shape), dtype)
     strides = (header.value_bytes, *np.empty(field.shape, dtype).strides)
     return np.ndarray((header.count, *field.shape), dtype, data, offset, strides)
 
@@ -202,12 +211,14 @@ def _check(path: Path, header: PackHeader, sections: Sections, length: int, now:
         raise PackError(f"{path}: expired at {header.expires} (Unix seconds)")
 
 
-def _check_release(path: Path, header: PackHeader, release: Release) -> None:
+def _check_release(
+    path: Path, header: PackHeader, release: Release, canonicaliser: str | None
+) -> None:
     if header.manifest != release.digest:
         raise PackError(
             f"{path}: made for release {header.model} {header.version} ({header.manifest[:12]}…), "
             f"this is {release.manifest.model} {release.manifest.version} ({release.digest[:12]}…)"
         )
-    canonicaliser = Canonicaliser(release.manifest.signature).name
-    if header.canonicaliser != canonicaliser:
-        raise PackError(f"{path}: keys of {header.canonicaliser}, expected {canonicaliser}")
+    expected = canonicaliser or Canonicaliser(release.manifest.signature).name
+    if header.canonicaliser != expected:
+        raise PackError(f"{path}: keys of {header.canonicaliser}, expected {expected}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,40 +56,51 @@ def write_pack(
         stored_output(signature, name, array, (encodings or {}).get(name))
         for name, array in outputs.items()
     ]
-    ordered, values = _entries(keys, outputs, [array for _, array in stored])
+    draft = draft_header(
+        release,
+        Canonicaliser(signature).name,
+        tuple(field for field, _ in stored),
+        answered_by=answered_by,
+        expires=expires,
+    )
+    return write_entries(Path(path), draft, keys, outputs, [array for _, array in stored])
+
+
+def draft_header(
+    release: Release, canonicaliser: str, fields: tuple[ValueField, ...], **more: Any
+) -> PackHeader:
+    """The header of a pack for ``release`` before its entries are laid out."""
+    manifest = release.manifest
+    return PackHeader(
+        *(manifest.model, manifest.version, release.digest, canonicaliser, 0, 0, fields),
+        body="0" * 64,
+        **more,
+    )
+
+
+def write_entries(
+    path: Path,
+    draft: PackHeader,
+    keys: NDArray[np.uint8],
+    given: Mapping[str, NDArray[Any]],
+    stored: list[NDArray[Any]],
+) -> PackHeader:
+    """Lay out ``stored`` values under their ``keys`` and write the file in one step.
+
+    Raises:
+        PackError: one key with two different values in ``given``, or the file cannot be written.
+    """
+    ordered, values = _entries(keys, given, stored)
     bits = min(24, max(0, (len(ordered) // ENTRIES_PER_BUCKET).bit_length() - 1))
     sections = (directory_of(ordered, bits).tobytes(), ordered.tobytes(), values.tobytes())
     body = b"".join(map(padded, sections))
-    fields = tuple(field for field, _ in stored)
-    header = _header(release, len(ordered), bits, fields, answered_by, body, expires)
+    digest = hashlib.sha256(body).hexdigest()
+    header = replace(draft, count=len(ordered), directory_bits=bits, body=digest)
     try:
-        write_atomic(Path(path), header.to_bytes() + body)
+        write_atomic(path, header.to_bytes() + body)
     except OSError as error:
         raise PackError(f"{path}: cannot write the pack; {error}") from error
     return header
-
-
-def _header(
-    release: Release,
-    count: int,
-    bits: int,
-    fields: tuple[ValueField, ...],
-    answered_by: str,
-    body: bytes,
-    expires: int | None,
-) -> PackHeader:
-    return PackHeader(
-        model=release.manifest.model,
-        version=release.manifest.version,
-        manifest=release.digest,
-        canonicaliser=Canonicaliser(release.manifest.signature).name,
-        count=count,
-        directory_bits=bits,
-        fields=fields,
-        answered_by=answered_by,
-        body=hashlib.sha256(body).hexdigest(),
-        expires=expires,
-    )
 
 
 def _check(

@@ -8,7 +8,7 @@ arrays, so that the garbage collector never walks through it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -85,7 +85,8 @@ class Waiting:
 
     def put(self, places: NDArray[np.int64], answered: Answered) -> None:
         """Write ``answered`` over what is at ``places``."""
-        for mine, theirs in zip(self.answered, answered, strict=True):
+        kept: Iterable[NDArray[Any]] = self.answered
+        for mine, theirs in zip(kept, answered, strict=True):
             mine[places] = theirs
         self.states[places] = 0
 

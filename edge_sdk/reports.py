@@ -61,6 +61,7 @@ class Reports:
             outputs=_plain(histograms.outputs) if histograms else (),
             observations=histograms.observations if histograms else 0,
             degraded=counts.degraded,
+            defaulted=counts.defaulted,
             errors=dict(counts.errors),
             latency={name: tuple(map(int, row)) for name, row in counts.latency.items()},
             lost=dict(counts.lost),

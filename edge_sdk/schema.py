@@ -152,7 +152,7 @@ class InputSchema:
     def _columns(self, values: Sequence[Any]) -> Feed:
         """Tensors from one sequence of N values per column."""
         arrays = [
-            self._column(column, items) for column, items in zip(self.columns, values, strict=True)
+            self.column(column, items) for column, items in zip(self.columns, values, strict=True)
         ]
         feed: Feed = {}
         for spec in self.signature.given:
@@ -172,7 +172,12 @@ class InputSchema:
             return feed[self.dense.name][rows].copy().T
         return [np.array(feed[c.tensor][rows, c.index]) for c in self.columns]
 
-    def _column(self, column: Column, values: Any) -> NDArray[Any]:
+    def column(self, column: Column, values: Any) -> NDArray[Any]:
+        """``values`` of one column as an array [N] of its dtype.
+
+        Raises:
+            InputError: one does not fit.
+        """
         if column.dtype == STRING:
             return _strings(column.name, values)
         array = _numbers(column.name, values)

@@ -13,10 +13,10 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from edge_sdk.cascade import CircuitBreaker, is_sure, rule
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.plan import CascadePolicy, Reporting, Sharing
+from edge_sdk.entity import EntityFeatures
 from edge_sdk.errors import EdgeError, InputError, ReleaseError
 from edge_sdk.fast_path import FastPath, prepare
 from edge_sdk.inference import Model
@@ -39,6 +40,10 @@ from edge_sdk.stream import State
 
 CloudCall = Callable[[CloudRequest, float], CloudReply]
 """Asks the cloud; the second argument is the deadline in seconds. Raises :class:`HubError`."""
+
+
+NOTHING_SERVES: Final = dict.fromkeys(("model", "version", "pack", "features", "experiment", "arm"))
+"""The status of a device without a release."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +67,18 @@ class Serving:
         *,
         tag: str,
         pack: Path | None = None,
+        features: Path | None = None,
         cloud: CloudCall | None = None,
         share: bool = False,
         monitoring: bool = True,
         threads: int = 1,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Load ``release`` and open ``pack``.
+        """Load ``release``, open ``pack`` (answers) and ``features`` (of entities).
 
         Raises:
             ReleaseError: the model does not load.
-            PackError: the pack is not for this release, torn or expired.
+            PackError: a file is not for this release, torn or expired.
         """
         manifest = release.manifest
         self.release = release
@@ -82,6 +88,8 @@ class Serving:
         self.stateful = bool(manifest.signature.state)
         self._model = Model.load(release, threads)
         self._pack = Pack.open(pack, release, now=clock()) if pack else None
+        now = clock()
+        self._features = EntityFeatures.open(features, release, now=now) if features else None
         missing = manifest.training.get("missing") == "allowed"
         self._schema = InputSchema(manifest.signature, missing=missing)
         self._inputs = inputs_for(self._schema, self._model)
@@ -104,10 +112,17 @@ class Serving:
             clock=clock,
         )
 
-    @property
-    def pack_digest(self) -> str | None:
-        """SHA-256 of the pack's body, if a pack is in use."""
-        return self._pack.header.body if self._pack is not None else None
+    def status(self) -> dict[str, str | None]:
+        """What serves, under which terms; packs are named by the SHA-256 of their body."""
+        manifest = self.release.manifest
+        return {
+            "model": manifest.model,
+            "version": manifest.version,
+            "pack": self._pack.header.body if self._pack is not None else None,
+            "features": self._features.digest if self._features is not None else None,
+            "experiment": self.terms.experiment,
+            "arm": self.terms.arm,
+        }
 
     def predict(self, x: Any) -> Prediction:
         """Answer one input.
@@ -164,6 +179,27 @@ class Serving:
         self.monitor.record(self._inputs.kept(given), prediction, own, took, key)
         return prediction
 
+    def joined(self, entity: str, streaming: Any) -> dict[str, Any]:
+        """A row of stored features of ``entity`` and of ``streaming`` ones, by column name.
+
+        Raises:
+            InputError: no batch features are in force, or something else than names was given.
+        """
+        streaming = {} if streaming is None else streaming
+        try:
+            if self._features is None:
+                raise InputError("entity", "no batch features are in force: give the whole row")
+            if not isinstance(streaming, Mapping):
+                came = type(streaming).__name__
+                raise InputError("shape", f"expected streaming features by column name, got {came}")
+            row, known = self._features.join(entity, streaming)
+        except InputError as error:
+            self._count(error)
+            raise
+        if not known:
+            self.monitor.record_defaulted()
+        return row
+
     def predict_batch(self, x: Any) -> BatchPrediction:
         """Answer N inputs with the model; neither pack nor cloud is asked.
 
@@ -201,9 +237,10 @@ class Serving:
             raise
 
     def close(self) -> None:
-        """Unmap the pack. Nothing may be predicted after it."""
-        if self._pack is not None:
-            self._pack.close()
+        """Unmap the files. Nothing may be predicted after it."""
+        for file in (self._pack, self._features):
+            if file is not None:
+                file.close()
 
     def _prepare(self) -> FastPath | None:
         if self._asks and self._rule.first:

@@ -65,6 +65,7 @@ class WindowCounts:
     keys: Counter[bytes] = field(default_factory=Counter)
     latency: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     degraded: int = 0
+    defaulted: int = 0
 
     @property
     def empty(self) -> bool:

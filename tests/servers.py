@@ -76,13 +76,15 @@ class Proxy:
 
     ``none``; ``error`` (500 with a page), ``garbage`` (200 with noise), ``cut`` (half of the body,
     then the connection drops), ``flip`` (one bit of each target is flipped), ``away`` (no answer).
-    ``only`` limits it to paths that contain the text.
+    ``only`` limits it to paths that contain the text. ``served`` are the paths that the hub was
+    asked for, with the bytes that it gave.
     """
 
     def __init__(self, hub: str) -> None:
         self.fault = "none"
         self.only = ""
         self.statuses: list[int] = []
+        self.served: list[tuple[str, int]] = []
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -119,6 +121,7 @@ class Proxy:
         )
         self.statuses.append(got.status_code)
         content = got.content
+        self.served.append((request.path, len(content)))
         if fault == "flip" and len(content) > 0:
             content = content[:-1] + bytes([content[-1] ^ 1])
         kept = {n: got.headers[n] for n in ("ETag", "Content-Range") if n in got.headers}

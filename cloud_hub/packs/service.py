@@ -11,26 +11,28 @@ import json
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import sqlite_utils
 from numpy.typing import NDArray
-from tuf.api.metadata import TargetFile
 
 from cloud_hub.audit import Audit
+from cloud_hub.errors import NotFound
+from cloud_hub.packs.publishing import pack_file, publish_pack
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy import PackPolicy
-from cloud_hub.registry import signing
-from cloud_hub.registry.repository import RELEASES
 from cloud_hub.registry.service import Registry
 from cloud_hub.serving.service import Serving
 from cloud_hub.telemetry.service import Telemetry
-from edge_sdk.contract.manifest import FileRef
+from edge_sdk.contract.manifest import OutputSpec
 from edge_sdk.contract.pack import KEY_BYTES
-from edge_sdk.contract.plan import PackRef, Plan
+from edge_sdk.contract.plan import Plan
+from edge_sdk.errors import PackError
 from edge_sdk.keys import Canonicaliser
+from edge_sdk.pack import Pack
 from edge_sdk.pack_writer import write_pack
 from edge_sdk.release import Release
 from edge_sdk.schema import InputSchema
@@ -40,7 +42,10 @@ ACTOR: Final = "hub"
 
 @dataclass(frozen=True)
 class PackRecord:
-    """A pack that was built: for which version, by whose answers, how many entries and bytes."""
+    """A pack that was built: for which version, by whose answers, how many entries and bytes.
+
+    ``delta`` is how many bytes a device downloads that holds the pack before (0: the whole).
+    """
 
     model: str
     version: str
@@ -49,6 +54,7 @@ class PackRecord:
     length: int
     sha256: str
     built_at: float
+    delta: int
 
 
 class Packs:
@@ -104,7 +110,7 @@ class Packs:
         rows = self._wanted_rows(model, release, policy)
         cloud = self._serving.cloud_release(model) or release
         source = f"{cloud.manifest.model} {cloud.manifest.version}"
-        if not rows or self._is_out(plan, model, source, sorted(rows)):
+        if not rows or self._is_out(plan, source, sorted(rows), policy, now):
             return None
         outputs = self._predictions(model, release, cloud, source, rows)
         record = self._publish(model, plan, release, source, rows, outputs, policy, now)
@@ -132,16 +138,22 @@ class Packs:
                         wanted[key] = row
         return wanted
 
-    def _is_out(self, plan: Plan, model: str, source: str, keys: list[bytes]) -> bool:
+    def _is_out(
+        self, plan: Plan, source: str, keys: list[bytes], policy: PackPolicy, now: float
+    ) -> bool:
+        """Whether devices have a pack with just these answers, and for some time to come."""
         pack = plan.serving.pack
         if pack is None:
             return False
-        with sqlite_utils.Database(self._path) as db:
-            if "packs" not in db.table_names():
-                return False
-            query = "sha256 = ? and version = ? and answered_by = ? and entries = ?"
-            values = [pack.file.sha256, plan.serving.version, source, len(keys)]
-            return any(db["packs"].rows_where(query, values))
+        try:
+            file = pack_file(self._registry.repository, plan.model, pack)
+            with Pack.open(file, now=now) as out:
+                header, out_keys = out.header, out.keys().tobytes()
+        except (NotFound, PackError):
+            return False
+        lasts = header.expires is None or header.expires - now > policy.expires_seconds / 2
+        same = (header.manifest, header.answered_by) == (plan.serving.manifest, source)
+        return lasts and same and out_keys == b"".join(keys)
 
     def _predictions(
         self,
@@ -179,9 +191,9 @@ class Packs:
                     pk=("key", "source"),
                     replace=True,
                 )
-        dtypes = {spec.name: spec.dtype for spec in release.manifest.signature.outputs}
-        names = list(kept[next(iter(rows))])
-        return {n: np.array([kept[key][n] for key in rows], dtype=dtypes[n]) for n in names}
+        names = set(kept[next(iter(rows))])
+        outputs = [spec for spec in release.manifest.signature.outputs if spec.name in names]
+        return {s.name: _as_declared(s, [kept[key][s.name] for key in rows]) for s in outputs}
 
     def _publish(
         self,
@@ -205,10 +217,9 @@ class Packs:
                 answered_by=source,
                 expires=int(now + policy.expires_seconds),
             )
-            raw = path.read_bytes()
-        file = FileRef(len(raw), self._registry.blobs.put(raw))
-        self._sign(model, PackRef(file), raw)
-        serving = replace(plan.serving, pack=PackRef(file))
+            published = publish_pack(self._registry, self._plans, model, path)
+        file = published.pack.file
+        serving = replace(plan.serving, pack=published.pack)
         self._plans.change(
             model,
             lambda p: replace(p, serving=serving) if _same(p, plan) else p,
@@ -216,19 +227,19 @@ class Packs:
             reason=f"pack of {header.count} answers by {source}",
         )
         record = PackRecord(
-            model, plan.serving.version, source, header.count, file.length, file.sha256, time.time()
+            model,
+            plan.serving.version,
+            source,
+            header.count,
+            file.length,
+            file.sha256,
+            time.time(),
+            published.delta,
         )
         with sqlite_utils.Database(self._path) as db:
             table: Any = db["packs"]
             table.insert(vars(record), pk="sha256", replace=True)
         return record
-
-    def _sign(self, model: str, pack: PackRef, raw: bytes) -> None:
-        repository = self._registry.repository
-        target = TargetFile.from_data(pack.target(model), raw)
-        signer = repository.signer(RELEASES)
-        signed = signing.add_targets(repository.releases(), {target.path: target}, signer)
-        repository.accept_releases(signed, self._registry.blobs.get)
 
 
 def keys_of(release: Release, rows: NDArray[Any]) -> list[bytes | None]:
@@ -237,6 +248,13 @@ def keys_of(release: Release, rows: NDArray[Any]) -> list[bytes | None]:
     feed = InputSchema(signature).batch(rows)
     canonicaliser = Canonicaliser(signature)
     return [canonicaliser.feed_key(feed, i) for i in range(len(rows))]
+
+
+def _as_declared(spec: OutputSpec, answers: list[Any]) -> NDArray[Any]:
+    """Answers [N, ...] as the device's own model would give them; a cloud model may have [N]."""
+    array = np.array(answers, dtype=spec.dtype)
+    row = tuple(1 if n is None else n for n in spec.shape[1:])
+    return array.reshape(-1, *row) if array.size == len(array) == len(array) * prod(row) else array
 
 
 def with_labels(release: Release, outputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

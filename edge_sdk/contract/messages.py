@@ -61,6 +61,8 @@ class WindowReport:
     SHA-256 is ``profile``; empty while the window has too few observations to be uploaded (its
     counts then go into the next). ``predictions`` and ``latency`` are by source. ``errors`` counts
     refused inputs and failed calls by kind. ``lost`` counts what monitoring dropped, by reason.
+    ``defaulted`` counts predictions for entities without stored features. ``resources`` is a sample
+    at the end of the window.
     """
 
     window: Window
@@ -70,6 +72,7 @@ class WindowReport:
     outputs: tuple[tuple[int, ...], ...] = ()
     observations: int = 0
     degraded: int = 0
+    defaulted: int = 0
     errors: Mapping[str, int] = field(default_factory=dict)
     latency: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)
@@ -80,7 +83,13 @@ class WindowReport:
         check_digest("profile", self.profile)
         for what in (self.predictions, self.latency):
             require(set(what) <= set(SOURCES), f"expected sources of {SOURCES}, got {sorted(what)}")
-        counts = [*self.predictions.values(), *self.errors.values(), *self.lost.values()]
+        counts = [
+            self.degraded,
+            self.defaulted,
+            *self.predictions.values(),
+            *self.errors.values(),
+            *self.lost.values(),
+        ]
         counts += [c for row in (*self.features, *self.outputs) for c in row]
         counts += [c for row in self.latency.values() for c in row]
         require(min(counts, default=0) >= 0, "counts: expected at least 0")

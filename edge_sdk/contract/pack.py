@@ -20,7 +20,8 @@ To change any of this: a new PACK_FORMAT, see ``version.py``.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import prod
 from typing import Final, Literal
 
@@ -34,6 +35,9 @@ MAGIC: Final = b"EDGEPACK"
 PREFIX: Final = struct.Struct("<8sII")
 ALIGNMENT: Final = 64
 KEY_BYTES: Final = 16
+ENTITY: Final = "entity-v1"
+"""Canonicaliser of entity features: the canonical bytes are the entity's name in UTF-8."""
+
 HEADER_BYTES: Final = 1 << 20
 ValueDtype = Literal[
     "float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"
@@ -100,6 +104,10 @@ class PackHeader:
     ``manifest`` is the release (SHA-256 of its manifest) whose inputs the keys canonicalise;
     ``answered_by`` says which version gave the answers (the cloud model's, often). ``expires`` is
     Unix seconds. ``body`` is the SHA-256 of everything after the header, padding included.
+
+    A pack of entity features (canonicaliser :data:`ENTITY`) holds inputs instead of answers: its
+    fields are columns of the release. ``defaults`` gives each a value for entities that are not in
+    it; a column of text is stored as an index into its ``categories``.
     """
 
     model: str
@@ -112,6 +120,8 @@ class PackHeader:
     answered_by: str
     body: str
     expires: int | None = None
+    defaults: Mapping[str, float | int | bool | str | None] = field(default_factory=dict)
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_name("model", self.model)
@@ -121,13 +131,16 @@ class PackHeader:
         require(self.count >= 0, "count: expected at least 0")
         require(0 <= self.directory_bits <= 24, "directory_bits: expected 0 to 24")
         require(bool(self.fields), "fields: expected at least one")
-        names = {field.name for field in self.fields}
+        names = {f.name for f in self.fields}
         require(len(names) == len(self.fields), "fields: expected different names")
+        expected = names if self.canonicaliser == ENTITY else set()
+        require(set(self.defaults) == expected, f"defaults: expected those of {sorted(expected)}")
+        require(set(self.categories) <= expected, "categories: expected those of columns")
 
     @property
     def value_bytes(self) -> int:
         """Bytes of one value."""
-        return sum(field.size for field in self.fields)
+        return sum(f.size for f in self.fields)
 
     def to_bytes(self) -> bytes:
         """Prefix and header, padded to the directory."""

@@ -5,6 +5,7 @@ Layout::
     releases/<sha256 of manifest>/     a whole, verified release
     releases/.<sha256>.new/            a download in progress
     packs/<sha256>.pack                a whole, verified pack
+    packs/<sha256>-<sha256>.delta      how to make one of another, while it is downloaded
 """
 
 from __future__ import annotations
@@ -48,6 +49,10 @@ class Slots:
     def pack(self, digest: str) -> Path:
         """Where the pack ``digest`` is, or will be."""
         return self._packs / f"{digest}.pack"
+
+    def delta(self, base: str, digest: str) -> Path:
+        """Where the delta from the pack ``base`` to the pack ``digest`` is downloaded."""
+        return self._packs / f"{base}-{digest}.delta"
 
     def incoming(self, manifest: str) -> Path:
         """The folder into which the release is downloaded."""

@@ -22,6 +22,7 @@ from edge_sdk.release import Release
 from edge_sdk.store import Store
 from edge_sdk.transport import HubClient
 from edge_sdk.update import state as machine
+from edge_sdk.update.packs import fetch_pack
 from edge_sdk.update.slots import Slot, Slots, is_whole
 from edge_sdk.update.state import SlotRef, UpdateState
 from edge_sdk.update.trust import Trust
@@ -238,12 +239,8 @@ class Updater:
         if not self._slots.holds_whole(want.manifest):
             self._download_release(state, want, ref)
         if want.pack is not None:
-            signed = self._trust.file(want.pack.target(self._model))
-            if signed != want.pack.file:
-                raise UpdateError("download", "the plan names a pack that no publisher signed")
-            destination = self._slots.pack(want.pack.file.sha256)
-            if not is_whole(destination, want.pack.file):
-                self._client.download(want.pack.target(self._model), want.pack.file, destination)
+            held = [ref.pack for ref in (state.current, state.previous) if ref and ref.pack]
+            fetch_pack(self._model, want.pack, held, self._slots, self._trust, self._client)
 
     def _download_release(self, state: UpdateState, want: ReleaseRef, manifest: Any) -> None:
         folder = self._slots.incoming(want.manifest)

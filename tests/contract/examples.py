@@ -30,6 +30,7 @@ from edge_sdk.contract.messages import (
     WindowReport,
 )
 from edge_sdk.contract.pack import PackHeader, ValueField
+from edge_sdk.contract.pack_delta import DeltaHeader, Indices
 from edge_sdk.contract.plan import (
     Arm,
     CascadePolicy,
@@ -152,6 +153,16 @@ PACK_HEADER = PackHeader(
     expires=1_800_000_000,
 )
 
+DELTA_HEADER = DeltaHeader(
+    base=DIGEST,
+    result=FileRef(4096, OTHER),
+    head=576,
+    value_bytes=6,
+    removed=Indices(0, 1),
+    changed=Indices(2, 2),
+    added=Indices(1, 4),
+)
+
 EXAMPLES = {
     "manifest": MANIFEST,
     "profile": PROFILE,
@@ -170,4 +181,5 @@ EXAMPLES = {
     "cloud_request": CloudRequest("churn", "1.0", (41.0, "Oslo")),
     "cloud_reply": CloudReply("1.0", "yes", (0.1, 0.9)),
     "pack_header": PACK_HEADER,
+    "delta_header": DELTA_HEADER,
 }

@@ -66,3 +66,28 @@ def test_a_pack_is_shown_checked_and_asked(tmp_path: Path, capsys: Capture) -> N
     path.write_bytes(path.read_bytes()[:-1])
     code, _, err = edge(capsys, "pack", "verify", path)
     assert (code, "it is torn" in err) == (1, True)
+
+
+def test_two_packs_are_compared_and_one_is_made_of_the_other(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    release = make_release(tmp_path)
+    random = np.random.default_rng(0)
+    keys = random.integers(0, 256, (500, 16), dtype=np.uint8)
+    values = random.random((500, 3), dtype=np.float32)
+    old, new, delta, made = (tmp_path / name for name in ("old", "new", "d", "made"))
+    write_pack(old, release, keys, {"probabilities": values}, answered_by="test 1.0")
+    values[:7] = 1
+    write_pack(new, release, keys[:490], {"probabilities": values[:490]}, answered_by="test 1.0")
+    code, out, _ = edge(capsys, "pack", "diff", old, new, "--out", delta)
+    said = json.loads(out)
+    counts = [said[name] for name in ("same", "changed", "added", "removed")]
+    assert (code, counts) == (0, [483, 7, 0, 10])
+    assert said["delta_bytes"] == delta.stat().st_size
+    assert edge(capsys, "pack", "apply", old, delta, made)[1].startswith("ok: 490 entries")
+    assert made.read_bytes() == new.read_bytes()
+    code, _, err = edge(capsys, "pack", "apply", new, delta, made)
+    assert (code, "made for another pack" in err) == (1, True)
+    write_pack(new, release, keys, {"label": np.zeros(500, np.int32)}, answered_by="test 1.0")
+    code, _, err = edge(capsys, "pack", "diff", old, new)
+    assert (code, "their values are laid out differently" in err) == (1, True)

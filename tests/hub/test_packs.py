@@ -10,9 +10,11 @@ import pytest
 
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.hub import Hub
+from cloud_hub.packs.service import _as_declared
 from cloud_hub.registry.service import Dataset
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CloudRequest
+from edge_sdk.contract.manifest import OutputSpec
 from edge_sdk.contract.messages import KeyVotes, Message, Upload
 from edge_sdk.keys import Canonicaliser
 from edge_sdk.pack import Pack
@@ -60,10 +62,44 @@ def test_a_pack_answers_what_enough_devices_asked_for_as_the_cloud_does(
                 assert np.allclose(found["probabilities"], softmax(rows(20), 42)[i], atol=1e-6)
 
 
+def test_numbers_of_a_cloud_model_take_the_shape_that_the_device_declares() -> None:
+    declared = OutputSpec("y", "float64", (None, 1), "value")
+    flat = _as_declared(declared, [1.0, 2.0])
+    assert (flat.shape, flat.dtype) == ((2, 1), np.float64)
+    assert _as_declared(OutputSpec("y", "float32", (None,), "value"), [[1.0], [2.0]]).shape == (2,)
+    assert _as_declared(OutputSpec("p", "float32", (None, 2)), [[1, 2], [3, 4]]).shape == (2, 2)
+
+
 def test_nothing_new_makes_no_new_pack(voted: Hub) -> None:
     assert voted.packs.build("demo", time.time()) is not None
     assert voted.packs.build("demo", time.time()) is None
     assert len(voted.packs.records("demo")) == 1
+
+
+def test_other_keys_make_a_new_pack_even_if_there_are_as_many_of_them(voted: Hub) -> None:
+    first = voted.packs.build("demo", time.time())
+    voted.registry.set_policy("demo", POLICY.replace("devices = 3", "devices = 4"), "test")
+    x = rows(20)
+    canonicaliser = Canonicaliser(voted.registry.release("demo", "1.0").manifest.signature)
+    wanted = tuple(canonicaliser.key(row.tobytes()).hex() for row in x[10:15])
+    for device in range(4):
+        body = to_plain(KeyVotes("demo", "1.0", 2, wanted))
+        upload = Upload((Message("b1", 2, "votes", body),))
+        voted.telemetry.ingest(f"d-{device}", "demo", upload)
+    second = voted.packs.build("demo", time.time())
+    assert first is not None
+    assert second is not None
+    assert (second.entries, second.sha256 != first.sha256) == (5, True)
+
+
+def test_a_pack_is_built_anew_before_it_expires(voted: Hub) -> None:
+    now = time.time()
+    first = voted.packs.build("demo", now)
+    assert first is not None
+    assert voted.packs.build("demo", now + 14 * 86_400) is None
+    second = voted.packs.build("demo", now + 16 * 86_400)
+    assert second is not None
+    assert second.sha256 != first.sha256
 
 
 def test_without_votes_there_is_no_pack(serving: Hub) -> None:

@@ -1,0 +1,76 @@
+"""A pack on its way to devices: signed, with a delta beside it for those that hold the one before.
+
+Invariant: the delta is only ever an offer. The plan names the whole pack; whoever cannot use the
+delta downloads that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuf.api.metadata import TargetFile
+
+from cloud_hub.errors import NotFound
+from cloud_hub.plans.service import Plans
+from cloud_hub.registry import signing
+from cloud_hub.registry.repository import RELEASES, Repository
+from cloud_hub.registry.service import Registry
+from edge_sdk.contract.manifest import FileRef
+from edge_sdk.contract.pack_delta import delta_target
+from edge_sdk.contract.plan import PackRef
+from edge_sdk.errors import PackError
+from edge_sdk.pack_delta import write_delta
+
+
+@dataclass(frozen=True)
+class Published:
+    """A signed pack, and the bytes of the delta to it (0: there is none)."""
+
+    pack: PackRef
+    delta: int
+
+
+def publish_pack(registry: Registry, plans: Plans, model: str, path: Path) -> Published:
+    """Sign the pack at ``path`` and the delta from the one that was in force before."""
+    raw = path.read_bytes()
+    pack = PackRef(FileRef(len(raw), registry.blobs.put(raw)))
+    blobs = {pack.target(model): raw}
+    base = _in_force_before(plans, model, pack)
+    delta = _delta(registry.repository, model, base, path) if base else None
+    if base and delta:
+        registry.blobs.put(delta)
+        blobs[delta_target(model, base.file.sha256, pack.file.sha256)] = delta
+    _sign(registry, blobs)
+    return Published(pack, len(delta or b""))
+
+
+def pack_file(repository: Repository, model: str, pack: PackRef) -> Path:
+    """Where a published pack is; raises NotFound."""
+    folder, _, name = pack.target(model).rpartition("/")
+    return repository.target_file(f"{folder}/{pack.file.sha256}.{name}")
+
+
+def _in_force_before(plans: Plans, model: str, pack: PackRef) -> PackRef | None:
+    """The newest other pack that a plan named: what most devices hold."""
+    named = (plan.serving.pack for plan in plans.history(model))
+    return next((known for known in named if known not in (None, pack)), None)
+
+
+def _delta(repository: Repository, model: str, base: PackRef, path: Path) -> bytes | None:
+    """The delta that makes the pack at ``path`` of ``base``, if it is worth having."""
+    made = path.with_name("new.delta")
+    try:
+        if write_delta(pack_file(repository, model, base), path, made) is None:
+            return None
+    except (NotFound, PackError):
+        return None  # the one before is gone or of another format
+    return made.read_bytes()
+
+
+def _sign(registry: Registry, blobs: dict[str, bytes]) -> None:
+    repository = registry.repository
+    targets = {path: TargetFile.from_data(path, raw) for path, raw in blobs.items()}
+    signer = repository.signer(RELEASES)
+    signed = signing.add_targets(repository.releases(), targets, signer)
+    repository.accept_releases(signed, registry.blobs.get)

@@ -1,0 +1,67 @@
+"""A pack comes to the device: made of one that is here by a delta if it can be, else whole.
+
+Invariants:
+
+* What is put in place is the very file that the plan names and a publisher signed.
+* Whatever is wrong with a delta costs a download, never an update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from edge_sdk.contract.pack_delta import delta_target
+from edge_sdk.contract.plan import PackRef
+from edge_sdk.errors import EdgeError, PackError, UpdateError
+from edge_sdk.pack_delta import apply_delta, read_delta
+from edge_sdk.transport import HubClient
+from edge_sdk.update.slots import Slots, is_whole
+from edge_sdk.update.trust import Trust
+
+
+def fetch_pack(
+    model: str, pack: PackRef, held: Iterable[str], slots: Slots, trust: Trust, client: HubClient
+) -> None:
+    """Put ``pack`` in its place in ``slots``, unless it is there.
+
+    Args:
+        model: of the device.
+        pack: as the plan names it.
+        held: SHA-256 of packs that the device has, the likeliest base first.
+        slots: releases and packs on disk.
+        trust: verified metadata.
+        client: downloads.
+
+    Raises:
+        UpdateError: nobody signed it.
+        HubError: the hub went away or sent something else.
+    """
+    target = pack.target(model)
+    if trust.file(target) != pack.file:
+        raise UpdateError("download", "the plan names a pack that no publisher signed")
+    destination = slots.pack(pack.file.sha256)
+    if is_whole(destination, pack.file):
+        return
+    if not any(_made_of(base, model, pack, slots, trust, client) for base in held):
+        client.download(target, pack.file, destination)
+
+
+def _made_of(
+    base: str, model: str, pack: PackRef, slots: Slots, trust: Trust, client: HubClient
+) -> bool:
+    """Whether ``pack`` could be made of the pack ``base``."""
+    digest = pack.file.sha256
+    target, delta = delta_target(model, base, digest), slots.delta(base, digest)
+    try:
+        signed = trust.file(target)
+        if signed is None or not slots.pack(base).is_file():
+            return False
+        client.download(target, signed, delta)
+        if read_delta(delta).result != pack.file:
+            raise PackError(f"{delta}: makes another pack than the plan names")
+        apply_delta(slots.pack(base), delta, slots.pack(digest))
+    except EdgeError:
+        return False  # the whole file mends it; if the hub is away, that says so
+    finally:
+        delta.unlink(missing_ok=True)
+    return True
