@@ -21,6 +21,7 @@ from edge_sdk.bench import goals
 from edge_sdk.bench.harness import SETTLE_SECONDS, Candidate, Effort, clocked, seconds_of, timing
 from edge_sdk.bench.result import Claim, Findings, Timing
 from edge_sdk.bench.subject import Subject
+from edge_sdk.config import DeviceConfig
 from edge_sdk.device import EdgeDevice
 from edge_sdk.monitor import FOLD_AT, RING
 
@@ -57,7 +58,19 @@ def measure(subject: Subject, effort: Effort) -> Findings:
         "one row in a loop, monitoring off, p99.9, ms": round(stalls[OFF], 4),
         "rows in loops and bursts, each way": float(rows),
     }
-    return Findings(tuple(_timing(name, times) for name, times in pooled.items()), claims, facts)
+    timings = tuple(_timing(name, times) for name, times in pooled.items())
+    return Findings(timings, claims, facts, _overflow(walls[ON]))
+
+
+def _overflow(wall_us: float) -> tuple[str, ...]:
+    """Says so where the loop at full speed was quicker than the ring is emptied."""
+    rate, most = 1e6 / wall_us, RING / DeviceConfig().fold_seconds
+    if rate <= most:
+        return ()
+    return (
+        f"the loop at full speed made {rate:,.0f} rows a second, the monitoring ring takes "
+        f"{most:,.0f}: some went uncounted there (none in the bursts)",
+    )
 
 
 def _paired(loops: dict[str, list[_Loop]]) -> float:
