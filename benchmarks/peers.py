@@ -9,7 +9,6 @@ Invariants:
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import sqlite3
@@ -20,6 +19,8 @@ from typing import Any, Final, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edge_sdk.keys import key_of
 
 Get = Callable[[bytes], NDArray[np.float32] | None]
 Pairs = Iterator[tuple[bytes, bytes]]
@@ -179,10 +180,9 @@ def from_row(get: Get, prefix: bytes) -> Callable[[NDArray[np.float32]], int]:
 
     ``prefix`` goes before the row's bytes into its key, so that the keys are those of the pack.
     """
-    sha256 = hashlib.sha256
 
     def look_up(row: NDArray[np.float32]) -> int:
-        scores = get(sha256(prefix + row.tobytes()).digest()[:16])
+        scores = get(key_of(prefix + row.tobytes()))
         assert scores is not None
         return int(scores.argmax())
 

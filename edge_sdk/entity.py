@@ -7,7 +7,6 @@ moment knows is given with the call.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from edge_sdk.contract.manifest import Column
 from edge_sdk.contract.pack import ENTITY, KEY_BYTES, PackHeader, ValueField
 from edge_sdk.errors import InputError, PackError
+from edge_sdk.keys import key_of
 from edge_sdk.pack import Pack
 from edge_sdk.pack_writer import draft_header, write_entries
 from edge_sdk.release import Release
@@ -35,7 +35,7 @@ def entity_key(entity: str) -> bytes:
     if not isinstance(entity, str) or not entity:
         raise InputError("entity", f"entity: expected a name, got {entity!r:.60}")
     try:
-        return hashlib.sha256(_PREFIX + entity.encode()).digest()[:KEY_BYTES]
+        return key_of(_PREFIX + entity.encode())
     except UnicodeEncodeError as error:
         raise InputError("entity", f"entity: expected Unicode text; {error}") from error
 

@@ -6,8 +6,8 @@ Invariants:
   with ``None`` before anything is counted, and the general way of :mod:`edge_sdk.serving` answers
   or refuses. Both ways give identical answers.
 * Its buffers belong to one thread, and what it returns is the caller's: nothing refers to them.
-* It takes no lock and waits for nothing but the model. Beside the answer it makes the row's bytes,
-  its key if there is a pack, and one tuple for the monitoring ring.
+* It takes no lock and waits for nothing but the model. Beside the answer it makes the row's bytes
+  and one tuple for the monitoring ring.
 
 What is done here in one function is done for its speed: on small models a call of a Python function
 costs as much as a tenth of the prediction.
@@ -26,7 +26,7 @@ import numpy as np
 from edge_sdk.answers import Answers, classified
 from edge_sdk.errors import ReleaseError
 from edge_sdk.inference import BoundRow, Model, Outputs
-from edge_sdk.keys import Canonicaliser
+from edge_sdk.keys import SIGN, Canonicaliser
 from edge_sdk.monitor import Monitor
 from edge_sdk.pack import Pack
 from edge_sdk.prediction import Prediction
@@ -41,6 +41,12 @@ _NARROW: Final = np.dtype("float32")
 _WIDE: Final = np.dtype("float64")
 _CODES: Final = {"float32": "f", "float64": "d", "float16": "e"}
 _ORDER: Final = sys.byteorder
+_TOPS: Final = slice(3 if _ORDER == "little" else 0, None, 4)
+"""The upper byte of each float32: its sign and most of its exponent."""
+
+_HUGE, _MINUS_HUGE = 0x7F, 0xFF
+"""From 2**127 on, infinities and NaN; the general way looks closer."""
+_ZERO: Final = SIGN
 
 
 def prepare(
@@ -55,10 +61,13 @@ def prepare(
     """A fast path for the calling thread; ``None`` where this release needs the general way.
 
     That is a release with columns of several dtypes or tensors, outputs of open shape, a label that
-    does not follow from the probabilities, or several targets.
+    does not follow from the probabilities, or several targets; or a pack (whose keys are
+    little-endian) on a big-endian machine.
     """
     dense = schema.dense
     if dense is None or dense.dtype != "float32" or answers.label is not None:
+        return None
+    if pack is not None and _ORDER != "little":
         return None
     bound = model.bind(answers.needed)
     read = _reader(bound.outputs, answers) if bound is not None else None
@@ -77,20 +86,27 @@ def _path(
     settle: Settle | None,
 ) -> FastPath:
     place, run, record = bound.place, bound.run, monitor.record
-    to_row, key_of = _row_reader(schema.width), Canonicaliser(schema.signature).key
-    look_up = _lookup(pack, answers) if pack is not None else None
+    shape, narrowed = (schema.width,), _narrower(schema.width)
+    canonicaliser = Canonicaliser(schema.signature)
+    canonical = canonicaliser.canonical
+    find = pack.finder(canonicaliser.prefix) if pack is not None else None
+    stored = _stored(pack, answers) if pack is not None else _nothing_stored
 
     def answer(x: Any) -> Prediction | None:
         started = perf_counter_ns()
-        row = to_row(x)
+        if type(x) is not _ARRAY or x.shape != shape:
+            return None
+        row = x.tobytes() if x.dtype is _NARROW else narrowed(x)
         if row is None:
             return None
-        key = None
-        if look_up is not None:
-            key = key_of(row)
-            prediction = look_up(key)
-            if prediction is not None:
-                record(row, prediction, None, perf_counter_ns() - started, key)
+        tops = row[_TOPS]
+        if _HUGE in tops or _MINUS_HUGE in tops:
+            return None
+        if find is not None:
+            entry = find(canonical(row) if _ZERO in tops else row)
+            if entry >= 0:
+                prediction = stored(entry)
+                record(row, prediction, None, perf_counter_ns() - started)
                 return prediction
         place[:] = row
         try:
@@ -101,35 +117,25 @@ def _path(
         own = prediction.label
         if settle is not None:
             prediction = settle(row, prediction)
-        record(row, prediction, own, perf_counter_ns() - started, key)
+        record(row, prediction, own, perf_counter_ns() - started)
         return prediction
 
     return answer
 
 
-def _row_reader(width: int) -> Callable[[Any], bytes | None]:
-    """The bytes in float32 of an array that is a row of finite floats; ``None`` for all else."""
-    shape, integer = (width,), int.from_bytes
-    mask, step, carry = _too_large(4, 8, 0xFF, width)
-    # float32 ends at 2**128; from 2**127 on the general way looks closer.
-    wide_mask, wide_step, wide_carry = _too_large(8, 11, 1023 + 127, width)
+def _narrower(width: int) -> Callable[[Any], bytes | None]:
+    """The bytes in float32 of a row of float64 below 2**127; ``None`` for all else."""
+    integer = int.from_bytes
+    mask, step, carry = _too_large(8, 11, 1023 + 127, width)
 
-    def to_row(x: Any) -> bytes | None:
-        if type(x) is not _ARRAY or x.shape != shape:
+    def narrowed(x: Any) -> bytes | None:
+        # Narrowing what does not fit would warn.
+        if x.dtype is not _WIDE or (integer(x.tobytes(), _ORDER) & mask) + step & carry:
             return None
-        dtype = x.dtype
-        if dtype is _NARROW:
-            row: bytes = x.tobytes()
-            return None if (integer(row, _ORDER) & mask) + step & carry else row
-        if (
-            dtype is _WIDE
-            and not (integer(x.tobytes(), _ORDER) & wide_mask) + wide_step & wide_carry
-        ):
-            narrowed: bytes = x.astype(_NARROW).tobytes()
-            return narrowed
-        return None
+        row: bytes = x.astype(_NARROW).tobytes()
+        return row
 
-    return to_row
+    return narrowed
 
 
 def _too_large(size: int, bits: int, exponent: int, count: int) -> tuple[int, int, int]:
@@ -145,19 +151,17 @@ def _too_large(size: int, bits: int, exponent: int, count: int) -> tuple[int, in
     return ones * mask, ones * step, ones << 8 * size - 1
 
 
-def _lookup(pack: Pack, answers: Answers) -> Callable[[bytes], Prediction | None]:
-    """The stored answer of a key, as a prediction."""
+def _nothing_stored(entry: int) -> Prediction:
+    raise AssertionError(f"entry {entry} of no pack")
+
+
+def _stored(pack: Pack, answers: Answers) -> Callable[[int], Prediction]:
+    """The stored answer of an entry, as a prediction."""
     vector = pack.vectors(answers.probabilities or "") if answers.value is None else None
     origin, classes = answers.pack, answers.classes
     if vector is None:
-        get, from_pack = pack.get, answers.from_pack
-        return lambda key: None if (stored := get(key)) is None else from_pack(stored)
-
-    def look_up(key: bytes) -> Prediction | None:
-        scores = vector(key)
-        return None if scores is None else classified(origin, classes, scores)
-
-    return look_up
+        return lambda entry: answers.from_pack(pack.entry(entry))
+    return lambda entry: classified(origin, classes, vector(entry))
 
 
 def _reader(outputs: Outputs, answers: Answers) -> Callable[[], Prediction] | None:

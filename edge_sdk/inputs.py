@@ -29,8 +29,11 @@ class Inputs(Protocol):
     def key(self, given: Any) -> bytes | None:
         """Its exact key, or ``None`` where it has none."""
 
-    def keys(self, given: Sequence[Any]) -> Sequence[bytes | None]:
-        """The exact keys of several inputs."""
+    def marks(self, given: Sequence[Any]) -> Sequence[bytes | None]:
+        """What stands for each input: equal for equal inputs, cheap; ``None`` where nothing is."""
+
+    def key_of_mark(self, mark: bytes) -> bytes | None:
+        """The exact key of an input with that mark."""
 
     def run(self, given: Any, state: Feed) -> Outputs:
         """The model's outputs with a batch axis of one; ``state`` holds the recurrent inputs."""
@@ -65,9 +68,11 @@ class DenseInputs:
             return None
         return self._canonicaliser.key(given)
 
-    def keys(self, given: Sequence[bytes]) -> Sequence[bytes | None]:
-        key = self.key if self._may_lack else self._canonicaliser.key
-        return [key(row) for row in given]
+    def marks(self, given: Sequence[bytes]) -> Sequence[bytes | None]:
+        return given
+
+    def key_of_mark(self, mark: bytes) -> bytes | None:
+        return self.key(mark)
 
     def run(self, given: bytes, state: Feed) -> Outputs:
         return self._model.run({self._tensor: self._row(given)[None]})
@@ -99,8 +104,11 @@ class FeedInputs:
     def key(self, given: Feed | None) -> bytes | None:
         return self._canonicaliser.feed_key(given) if self._canonicaliser and given else None
 
-    def keys(self, given: Sequence[Feed | None]) -> Sequence[bytes | None]:
+    def marks(self, given: Sequence[Feed | None]) -> Sequence[bytes | None]:
         return [self.key(feed) for feed in given]
+
+    def key_of_mark(self, mark: bytes) -> bytes | None:
+        return mark
 
     def run(self, given: Feed, state: Feed) -> Outputs:
         return self._model.run({**given, **state})

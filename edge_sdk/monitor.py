@@ -65,7 +65,6 @@ class Records(NamedTuple):
     source: Sequence[Source]
     degraded: Sequence[bool]
     latency: Sequence[int]
-    key: Sequence[bytes | None]
 
 
 class Monitor:
@@ -116,7 +115,7 @@ class Monitor:
         self._named_batches: deque[tuple[float, BatchPrediction]] = deque(maxlen=BATCH_RING)
         self._highest, self._folded, self._lost = 0, 0, 0
         self._windows: dict[int, WindowCounts] = {}
-        self._reports = Reports(release, scope, reporting)
+        self._reports = Reports(release, scope, reporting, inputs.key_of_mark)
         self._shared = SharedRows(self._sharing)
         self._pending = Pending(PENDING)
         self._current = self._start(clock())
@@ -127,7 +126,6 @@ class Monitor:
         prediction: Prediction,
         own: Label | None,
         latency: int,
-        key: bytes | None = None,
     ) -> None:
         """Number ``prediction`` and put it into the ring.
 
@@ -149,7 +147,6 @@ class Monitor:
                 origin.source,
                 origin.degraded,
                 latency,
-                key,
             )
         )
 
@@ -277,9 +274,7 @@ class Monitor:
         window.add_latencies(sources, np.asarray(columns.latency))
         window.degraded += sum(columns.degraded)
         if self._reporting.votes:
-            # Without a pack nobody needed the key before; the votes do, so that there will be one.
-            looked_up = None not in columns.key
-            window.add_keys(columns.key if looked_up else self._inputs.keys(columns.given))
+            window.add_marks(self._inputs.marks(columns.given))
         self._pending.add(columns.number, self._answered(start, columns, sources))
 
     def _answered(self, start: int, columns: Records, sources: NDArray[np.uint8]) -> Answered:

@@ -20,7 +20,7 @@ from edge_sdk.contract.plan import CONTROL, Reporting, Sharing
 from edge_sdk.pending import Outcomes, Place
 from edge_sdk.release import Release
 from edge_sdk.resources import ResourceUse
-from edge_sdk.window import Histograms, WindowCounts
+from edge_sdk.window import Histograms, KeyOfMark, WindowCounts
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,10 @@ class Reports:
     speaks of a handful of inputs.
     """
 
-    def __init__(self, release: Release, scope: Scope, reporting: Reporting) -> None:
+    def __init__(
+        self, release: Release, scope: Scope, reporting: Reporting, key_of: KeyOfMark
+    ) -> None:
+        self._key_of = key_of
         self._release = release
         self._scope = scope
         self._reporting = reporting
@@ -67,7 +70,7 @@ class Reports:
             lost=dict(counts.lost),
             resources=self._resources.sample(),
         )
-        votes = counts.votes(self._reporting.votes)
+        votes = counts.votes(self._reporting.votes, self._key_of)
         if votes:
             yield KeyVotes(manifest.model, manifest.version, start, votes)
 

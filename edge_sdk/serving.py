@@ -161,13 +161,10 @@ class Serving:
             ReleaseError: the model failed on it.
         """
         started = time.perf_counter_ns()
-        key = None
         try:
             given = self._inputs.check(x)
-            found = None
-            if self._pack is not None:
-                key = self._inputs.key(given)
-                found = self._pack.get(key) if key else None
+            key = self._inputs.key(given) if self._pack is not None else None
+            found = self._pack.get(key) if self._pack is not None and key else None
             if found is not None:
                 prediction, own = self._answers.from_pack(found), None
             else:
@@ -176,7 +173,7 @@ class Serving:
             self._count(error)
             raise
         took = time.perf_counter_ns() - started
-        self.monitor.record(self._inputs.kept(given), prediction, own, took, key)
+        self.monitor.record(self._inputs.kept(given), prediction, own, took)
         return prediction
 
     def joined(self, entity: str, streaming: Any) -> dict[str, Any]:

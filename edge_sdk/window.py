@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,8 +15,12 @@ from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.folding import Bins
 from edge_sdk.latency import latency_bins
 
-KEYS_PER_WINDOW: Final = 20_000
-"""Different keys that a window counts at most; later new ones are not counted."""
+MARKS_PER_WINDOW: Final = 20_000
+MARK_BYTES_PER_WINDOW: Final = 4 << 20
+"""Different inputs that a window counts for the votes at most; later new ones are not counted."""
+
+KeyOfMark = Callable[[bytes], bytes | None]
+"""The exact key of an input, given what it was counted by."""
 
 
 @dataclass
@@ -62,7 +66,7 @@ class WindowCounts:
     predictions: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
-    keys: Counter[bytes] = field(default_factory=Counter)
+    marks: Counter[bytes] = field(default_factory=Counter)
     latency: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     degraded: int = 0
     defaulted: int = 0
@@ -92,16 +96,20 @@ class WindowCounts:
             place = self.latency.setdefault(name, np.zeros(LATENCY_BINS, dtype=np.int64))
             place += np.bincount(chosen, minlength=LATENCY_BINS)
 
-    def add_keys(self, keys: Sequence[bytes | None]) -> None:
-        """Count looked-up keys, for the votes."""
-        if len(self.keys) + len(keys) <= KEYS_PER_WINDOW:
-            self.keys.update(key for key in keys if key is not None)
+    def add_marks(self, marks: Sequence[bytes | None]) -> None:
+        """Count inputs, for the votes."""
+        known = next((mark for mark in marks if mark is not None), b" ")
+        most = min(MARKS_PER_WINDOW, MARK_BYTES_PER_WINDOW // len(known))
+        if len(self.marks) + len(marks) <= most:
+            self.marks.update(marks)  # type: ignore[arg-type]
+            self.marks.pop(None, None)  # type: ignore[call-overload]
             return
-        for key in keys:
-            if key is not None and (key in self.keys or len(self.keys) < KEYS_PER_WINDOW):
-                self.keys[key] += 1
+        for mark in marks:
+            if mark is not None and (mark in self.marks or len(self.marks) < most):
+                self.marks[mark] += 1
 
-    def votes(self, count: int) -> tuple[str, ...]:
-        """The ``count`` most frequent keys that were seen at least twice."""
-        frequent = self.keys.most_common(count)
-        return tuple(key.hex() for key, times in frequent if times >= 2)
+    def votes(self, count: int, key_of: KeyOfMark) -> tuple[str, ...]:
+        """Keys of the ``count`` most frequent inputs that were seen at least twice."""
+        frequent = [mark for mark, times in self.marks.most_common(count) if times >= 2]
+        keys = dict.fromkeys(map(key_of, frequent))
+        return tuple(key.hex() for key in keys if key is not None)

@@ -8,8 +8,9 @@ Layout, all integers little-endian, every section aligned to :data:`ALIGNMENT` b
     keys       count x 16 bytes, sorted as big-endian 128-bit integers
     values     count x value_bytes, entry i belongs to key i
 
-A key is the first 16 bytes of SHA-256 over (canonicaliser name, NUL, canonical bytes of the
-input). Bucket ``b`` holds the keys whose top ``directory_bits`` bits are ``b``. A value is the
+A key is the CRC-32 (big-endian) and the first 12 bytes of the SHA-256 of (canonicaliser name, NUL,
+canonical bytes of the input). Bucket ``b`` holds the keys whose top ``directory_bits`` bits are
+``b``; so a reader settles most misses by the checksum alone. A value is the
 concatenation of its outputs, each row-major in its declared dtype, or, where the field says so, in
 a shorter encoding from which readers restore the declared dtype. ``docs/PACK.md`` is the whole
 specification, for readers in other languages.
@@ -34,7 +35,9 @@ from edge_sdk.contract.version import PACK_FORMAT
 MAGIC: Final = b"EDGEPACK"
 PREFIX: Final = struct.Struct("<8sII")
 ALIGNMENT: Final = 64
-KEY_BYTES: Final = 16
+CHECK_BYTES: Final = 4
+DIGEST_BYTES: Final = 12
+KEY_BYTES: Final = CHECK_BYTES + DIGEST_BYTES
 ENTITY: Final = "entity-v1"
 """Canonicaliser of entity features: the canonical bytes are the entity's name in UTF-8."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import hypothesis.strategies as st
 import numpy as np
@@ -14,9 +15,11 @@ from hypothesis.extra.numpy import arrays
 
 from edge_sdk.contract.manifest import Cascade
 from edge_sdk.contract.messages import WindowReport
+from edge_sdk.contract.pack import CHECK_BYTES
 from edge_sdk.contract.plan import Reporting
 from edge_sdk.errors import HubUnreachable, InputError
 from edge_sdk.keys import Canonicaliser
+from edge_sdk.pack import Pack
 from edge_sdk.pack_writer import write_pack
 from edge_sdk.prediction import Prediction
 from edge_sdk.release import Release
@@ -118,6 +121,32 @@ def test_with_a_pack_both_ways_find_the_same_answers(tmp_path: Path) -> None:
     assert [serving.predict(row).source for row in x] == ["pack"] * 10
 
 
+def test_a_row_with_another_rows_checksum_is_a_miss(tmp_path: Path) -> None:
+    release = make_release(tmp_path)
+    canonicaliser = Canonicaliser(release.manifest.signature)
+    stored, other = same_checksum(canonicaliser.prefix)
+    key = canonicaliser.key(stored.tobytes())
+    assert key[:CHECK_BYTES] == canonicaliser.key(other.tobytes())[:CHECK_BYTES]
+    values = {"probabilities": softmax(stored[None], 9).astype(np.float32)}
+    keys = np.frombuffer(key, np.uint8)[None]
+    write_pack(tmp_path / "pack", release, keys, values, answered_by="9.0")
+    serving = Serving(release, TERMS, tag="t", pack=tmp_path / "pack")
+    for ask in (serving.predict, serving.predict_any):
+        assert (ask(stored).source, ask(other).source) == ("pack", "model")
+
+
+def same_checksum(prefix: bytes) -> tuple[Any, Any]:
+    """Two different rows with one CRC-32: among 200,000 there are about five such pairs."""
+    drawn = np.random.default_rng(5).normal(size=(200_000, FEATURES)).astype(np.float32)
+    seed, seen = crc32(prefix), {}
+    for row in drawn:
+        check = crc32(row.tobytes(), seed)
+        if check in seen:
+            return seen[check], row
+        seen[check] = row
+    raise AssertionError("no two rows with one checksum")
+
+
 @pytest.mark.parametrize("threshold", [0.0, 0.5, 0.9, 2.0])
 def test_both_ways_ask_the_cloud_for_the_same_rows(tmp_path: Path, threshold: float) -> None:
     def cloud(*_: Any) -> Any:
@@ -161,3 +190,31 @@ def test_a_release_without_certified_argmax_takes_the_general_way(tmp_path: Path
     expected = Serving(release, TERMS, tag="t").predict(rows(1)[0])
     assert serving.predict(rows(1)[0]).label == expected.label
     assert serving._local.fast is None
+
+
+def test_of_a_million_inputs_each_hits_its_own_answer_or_none(tmp_path: Path) -> None:
+    release = make_release(tmp_path)
+    canonicaliser = Canonicaliser(release.manifest.signature)
+    random = np.random.default_rng(6)
+    values = np.concatenate([EDGES, random.normal(size=24)]).astype(np.float32)
+    given = values[random.integers(0, len(values), (1_000_000, FEATURES))]
+    given[:, FEATURES - 2 :] = given[::-1, :2]
+    stored = np.unique(given[:20_000] + 0, axis=0)[::2]
+    answers = np.zeros((len(stored), 3), np.float32)
+    answers[:, 0] = np.arange(len(stored))
+    keys = np.array([np.frombuffer(canonicaliser.key(row.tobytes()), np.uint8) for row in stored])
+    write_pack(tmp_path / "pack", release, keys, {"probabilities": answers}, answered_by="9.0")
+    pack = Pack.open(tmp_path / "pack", release)
+    find, read = pack.finder(canonicaliser.prefix), pack.vectors("probabilities")
+    expected = {(row + 0).tobytes(): float(i) for i, row in enumerate(stored)}
+    assert read is not None
+    wrong = hits = 0
+    for row in given:
+        entry = find(canonicaliser.canonical(row.tobytes()))
+        hits += entry >= 0
+        wrong += (read(entry)[0] if entry >= 0 else None) != expected.get((row + 0).tobytes())
+    assert (wrong, hits > 1_000) == (0, True)
+
+
+EDGES = [0.0, -0.0, 1e-45, -1e-45, 1.1754944e-38, 1.7e38, -1.7e38, 1.0]
+"""Zeros, the smallest numbers, and the largest that the prepared way takes."""

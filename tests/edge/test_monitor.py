@@ -151,7 +151,7 @@ def test_a_second_label_or_reward_is_refused_and_not_counted() -> None:
 
 
 @pytest.mark.parametrize("missing", [False, True])
-def test_keys_of_many_rows_are_the_keys_of_each(tmp_path: Path, missing: bool) -> None:
+def test_the_key_of_what_votes_count_is_the_key_of_the_row(tmp_path: Path, missing: bool) -> None:
     release = make_release(tmp_path)
     training = {"label": "argmax", "missing": "allowed" if missing else "no"}
     release = Release(release.folder, replace(release.manifest, training=training), release.digest)
@@ -162,7 +162,7 @@ def test_keys_of_many_rows_are_the_keys_of_each(tmp_path: Path, missing: bool) -
     if missing:
         x[5, 0] = np.nan
     given = [inputs.check(row) for row in x]
-    keys = inputs.keys(given)
+    keys = [inputs.key_of_mark(mark) for mark in inputs.marks(given) if mark is not None]
     assert keys == [inputs.key(row) for row in given]
     assert (keys[5] is None) == missing
     assert inputs.values(given[5])[0] is None or not missing

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_sdk.contract.pack import PREFIX, sections
+from edge_sdk.contract.version import PACK_FORMAT
 from edge_sdk.errors import PackError
 from edge_sdk.keys import Canonicaliser
 from edge_sdk.pack import Pack
@@ -124,7 +125,7 @@ def test_what_is_no_pack_or_of_another_format_is_refused(release: Release, tmp_p
     with pytest.raises(PackError, match="not a pack file"):
         Pack.open(tmp_path / "p", release)
     (tmp_path / "p").write_bytes(PREFIX.pack(b"EDGEPACK", 99, 10) + bytes(5_000))
-    with pytest.raises(PackError, match="expected format 2, got 99"):
+    with pytest.raises(PackError, match=f"expected format {PACK_FORMAT}, got 99"):
         Pack.open(tmp_path / "p", release)
     with pytest.raises(PackError, match="cannot open"):
         Pack.open(tmp_path / "nothing", release)

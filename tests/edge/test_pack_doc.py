@@ -5,6 +5,7 @@ Only the standard library is used below the line; nothing of the package.
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import json
 import re
@@ -45,7 +46,7 @@ class Read:
 
     def __init__(self, raw: bytes) -> None:
         magic, number, length = struct.unpack_from("<8sII", raw)
-        assert (magic, number) == (b"EDGEPACK", 2)
+        assert (magic, number) == (b"EDGEPACK", 3)
         self.raw = raw
         self.header = json.loads(raw[16 : 16 + length])
         self.bits, self.count = self.header["directory_bits"], self.header["count"]
@@ -105,7 +106,8 @@ def numbers(field: dict[str, Any], raw: bytes) -> list[Any]:
 
 
 def key_of(canonicaliser: str, canonical: bytes) -> bytes:
-    return hashlib.sha256(canonicaliser.encode() + b"\0" + canonical).digest()[:16]
+    named = canonicaliser.encode() + b"\0" + canonical
+    return struct.pack(">I", binascii.crc32(named)) + hashlib.sha256(named).digest()[:12]
 
 
 def patched(old: Read, delta: bytes) -> bytes:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge_sdk.contract.pack import PREFIX, PackHeader, parse_header, sections
+from edge_sdk.contract.version import PACK_FORMAT
 from edge_sdk.errors import PackError
 from edge_sdk.pack import Pack
 from edge_sdk.release import Release
@@ -73,10 +74,11 @@ OPENED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "an empty file": (lambda raw: b"", "cannot open"),
     "no pack at all": (lambda raw: b"x" * 5_000, "not a pack file"),
     "an unknown format": (
-        lambda raw: PREFIX.pack(b"EDGEPACK", 99, 10) + raw[16:], "expected format 2, got 99",
+        lambda raw: PREFIX.pack(b"EDGEPACK", 99, 10) + raw[16:],
+        f"expected format {PACK_FORMAT}, got 99",
     ),
     "a header longer than the file": (
-        lambda raw: PREFIX.pack(b"EDGEPACK", 2, 1 << 19) + raw[16:], "torn or too large",
+        lambda raw: PREFIX.pack(b"EDGEPACK", PACK_FORMAT, 1 << 19) + raw[16:], "torn or too large",
     ),
     "a header that is not JSON": (
         lambda raw: raw[:16] + b"!" + raw[17:], "expected UTF-8 JSON",
