@@ -50,7 +50,6 @@ ROWS: Final = 5_000
 COLD_KEYS: Final = 200
 OUTPUT: Final = "probabilities"
 PACK: Final = "pack"
-VECTORS: Final = "pack, as Python floats"
 SQLITE: Final = KINDS[1].name
 Tell = Callable[[str], None]
 
@@ -219,9 +218,6 @@ def _warm(
         pack = stack.enter_context(Pack.open(path, content.release))
         device = stack.enter_context(EdgeDevice.offline(content.release.folder, pack=path))
         by_key = [Candidate(PACK, pack.get, asked)]
-        vector = pack.vectors(OUTPUT)
-        if vector is not None:
-            by_key.append(Candidate(VECTORS, vector, asked))
         by_key += [Candidate(name, get, asked) for name, get in gets.items()]
         from_rows = [Candidate(OURS, device.predict, rows)]
         from_rows += [

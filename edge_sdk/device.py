@@ -23,15 +23,16 @@ from edge_sdk.background import Repeater
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body
+from edge_sdk.contract.pack import ENTITY
 from edge_sdk.contract.plan import Reporting
 from edge_sdk.errors import (
     EdgeError,
     InputError,
-    PackError,
     ReleaseError,
     StateError,
     UpdateError,
 )
+from edge_sdk.pack import usable
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.release import Release
 from edge_sdk.resources import ResourceUse
@@ -310,23 +311,21 @@ class EdgeDevice:
     def _activate(self, slot: Slot) -> None:
         """Load ``slot`` and let it answer from the next call on."""
         release = Release.open(slot.release, verify=False)
-        try:
-            serving = self._load(release, slot.pack)
-        except PackError:
-            serving = self._load(release, None)  # the model answers instead of a pack that expired
+        serving = self._load(release, slot)
         with self._collect_lock:
             old, self._serving = self._serving, serving
             if old is not None:
                 self._retired.appendleft(old)
         self._let_go()
 
-    def _load(self, release: Release, pack: Path | None) -> Serving:
+    def _load(self, release: Release, slot: Slot) -> Serving:
         link = self._link_in_use()
         return Serving(
             release,
             self._terms(link),
             tag=self._next_tag(),
-            pack=pack,
+            pack=usable(slot.pack, release),
+            features=usable(slot.features, release, ENTITY),
             cloud=link.client.predict,
             share=link.share,
             monitoring=self._config.monitoring,

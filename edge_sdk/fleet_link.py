@@ -140,6 +140,7 @@ class FleetLink:
             plan=self.plan.serial if self.plan else 0,
             attributes=self.attributes,
             pack=state.current.pack if state.current else None,
+            features=state.current.features if state.current else None,
             phase=state.phase,
             failed=tuple(release for release, _ in self.updater.failures())[-20:],
             waiting=self.outbox.waiting(),
@@ -174,7 +175,7 @@ class FleetLink:
 
 
 def _probe(slot: Slot, threads: int) -> None:
-    probe(Release.open(slot.release), slot.pack, threads=threads)
+    probe(Release.open(slot.release), slot.pack, slot.features, threads=threads)
 
 
 def _version() -> str:

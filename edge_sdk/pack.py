@@ -202,6 +202,16 @@ class Pack:
         self.close()
 
 
+def usable(path: Path | None, release: Release, canonicaliser: str | None = None) -> Path | None:
+    """``path`` if it opens for ``release`` now; an expired pack must not stop the model."""
+    try:
+        if path is not None:
+            Pack.open(path, release, canonicaliser=canonicaliser).close()
+    except PackError:
+        return None
+    return path
+
+
 def _directory(header: PackHeader, sections: Sections, data: mmap.mmap) -> memoryview:
     """The directory as integers of this machine."""
     end = sections.directory + 4 * ((1 << header.directory_bits) + 1)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.manifest import Budget
+from edge_sdk.contract.pack import ENTITY
 from edge_sdk.errors import ReleaseError
 from edge_sdk.inference import Model, first_row
 from edge_sdk.pack import Pack
@@ -30,19 +31,26 @@ class ProbeResult:
     rss_mb: float
 
 
-def probe(release: Release, pack: Path | None = None, *, threads: int = 1) -> ProbeResult:
-    """Load ``release``, re-run its golden vectors, measure it against its budget, check its pack.
+def probe(
+    release: Release,
+    pack: Path | None = None,
+    features: Path | None = None,
+    *,
+    threads: int = 1,
+) -> ProbeResult:
+    """Load ``release``, re-run its golden vectors, measure it against its budget, check its packs.
 
     Raises:
         ReleaseError: it does not load, answers differently here, or exceeds its budget.
-        PackError: the pack is damaged or not for this release.
+        PackError: a pack is damaged or not for this release.
     """
     model = Model.load(release, threads)
     golden = release.golden()
     _check_golden(model.run(golden.inputs), golden)
-    if pack is not None:
-        with Pack.open(pack, release) as opened:
-            opened.verify()
+    for file, canonicaliser in ((pack, None), (features, ENTITY)):
+        if file is not None:
+            with Pack.open(file, release, canonicaliser=canonicaliser) as opened:
+                opened.verify()
     p99_ms = _p99_ms(model, golden.inputs)
     rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     _check_budget(release.manifest.budget, p99_ms, rss_mb)

@@ -57,6 +57,7 @@ class CheckIn:
     plan: int
     attributes: Mapping[str, str] = field(default_factory=dict)
     pack: str | None = None
+    features: str | None = None
     phase: str = "idle"
     failed: tuple[str, ...] = ()
     waiting: int = 0

@@ -39,15 +39,23 @@ class PackRef:
 
 @dataclass(frozen=True)
 class ReleaseRef:
-    """A release (by the SHA-256 of its manifest) and the pack that goes with it, if any."""
+    """A release (by the SHA-256 of its manifest), the pack of answers that goes with it, and the
+    pack of features of entities, if any.
+    """
 
     version: str
     manifest: str
     pack: PackRef | None = None
+    features: PackRef | None = None
 
     def __post_init__(self) -> None:
         Version.parse(self.version)
         check_digest("manifest", self.manifest)
+
+    @property
+    def files(self) -> tuple[PackRef, ...]:
+        """Both packs, as far as there are any."""
+        return tuple(file for file in (self.pack, self.features) if file is not None)
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,12 @@ from edge_sdk.update.state import SlotRef
 
 @dataclass(frozen=True)
 class Slot:
-    """What serves: a release folder, and the pack that goes with it."""
+    """What serves: a release folder, and the packs of answers and of features that go with it."""
 
     ref: SlotRef
     release: Path
     pack: Path | None
+    features: Path | None
 
 
 class Slots:
@@ -44,7 +45,8 @@ class Slots:
     def slot(self, ref: SlotRef) -> Slot:
         """Where ``ref`` is, or will be."""
         pack = self.pack(ref.pack) if ref.pack else None
-        return Slot(ref, self._releases / ref.manifest, pack)
+        features = self.pack(ref.features) if ref.features else None
+        return Slot(ref, self._releases / ref.manifest, pack, features)
 
     def pack(self, digest: str) -> Path:
         """Where the pack ``digest`` is, or will be."""
@@ -72,10 +74,10 @@ class Slots:
             return False
 
     def remove(self, ref: SlotRef) -> None:
-        """Remove a release and its pack."""
+        """Remove a release and its packs."""
         shutil.rmtree(self._releases / ref.manifest, ignore_errors=True)
-        if ref.pack:
-            self.pack(ref.pack).unlink(missing_ok=True)
+        for digest in ref.packs:
+            self.pack(digest).unlink(missing_ok=True)
 
     def reuse(
         self, name: str, wanted: FileRef, destination: Path, known: Iterable[SlotRef]
@@ -109,7 +111,7 @@ class Slots:
         """Remove every release, pack and leftover that ``keep`` does not name."""
         refs = list(keep)
         releases = {ref.manifest for ref in refs}
-        packs = {f"{ref.pack}.pack" for ref in refs if ref.pack}
+        packs = {f"{digest}.pack" for ref in refs for digest in ref.packs}
         for folder in self._releases.iterdir():
             if folder.name not in releases:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -3,7 +3,7 @@
 Order: download, verify, stage, probe, activate, commit, cleanup, idle. Invariants:
 
 * Until ``activate`` nothing that serves is touched; a crash before it changes nothing.
-* ``activate`` swaps release and pack together and keeps the previous slot until it commits and
+* ``activate`` swaps release and packs together and keeps the previous slot until it commits and
   beyond, so that a later failure can go back to it.
 * A start that finds the state still in ``activate`` means that the last one did not get as far as
   ``commit``: after :data:`STARTS` such starts the previous slot comes back.
@@ -25,16 +25,22 @@ STARTS: Final = 2
 
 @dataclass(frozen=True)
 class SlotRef:
-    """A release (SHA-256 of its manifest) together with its pack (SHA-256), if any."""
+    """A release (SHA-256 of its manifest) with its packs of answers and of features (SHA-256)."""
 
     version: str
     manifest: str
     pack: str | None = None
+    features: str | None = None
+
+    @property
+    def packs(self) -> tuple[str, ...]:
+        """The packs that it has."""
+        return tuple(digest for digest in (self.pack, self.features) if digest)
 
     @property
     def name(self) -> str:
-        """Names the pair, for the memory of failures."""
-        return f"{self.manifest}+{self.pack or 'none'}"
+        """Names all of it, for the memory of failures."""
+        return "+".join((self.manifest, self.pack or "none", self.features or "none"))
 
 
 @dataclass(frozen=True)

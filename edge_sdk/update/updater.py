@@ -121,9 +121,7 @@ class Updater:
                 blame the failure is remembered.
         """
         with self._busy:
-            target = SlotRef(
-                want.version, want.manifest, want.pack.file.sha256 if want.pack else None
-            )
+            target = _slot_ref(want)
             state = self._settled()
             if state.current == target:
                 return "unchanged"
@@ -238,9 +236,12 @@ class Updater:
         ref = self._trust.check_release(want)
         if not self._slots.holds_whole(want.manifest):
             self._download_release(state, want, ref)
-        if want.pack is not None:
-            held = [ref.pack for ref in (state.current, state.previous) if ref and ref.pack]
-            fetch_pack(self._model, want.pack, held, self._slots, self._trust, self._client)
+        held = [ref for ref in (state.current, state.previous) if ref is not None]
+        bases = {"pack": [ref.pack for ref in held], "features": [ref.features for ref in held]}
+        for kind, file in (("pack", want.pack), ("features", want.features)):
+            if file is not None:
+                known = [digest for digest in bases[kind] if digest]
+                fetch_pack(self._model, file, known, self._slots, self._trust, self._client)
 
     def _download_release(self, state: UpdateState, want: ReleaseRef, manifest: Any) -> None:
         folder = self._slots.incoming(want.manifest)
@@ -311,6 +312,11 @@ class Updater:
         at = int(self._clock())
         event = UpdateEvent(self._model, outcome, slot.version, at, previous, **more)
         self._outbox.put([event])
+
+
+def _slot_ref(want: ReleaseRef) -> SlotRef:
+    pack, features = (file.file.sha256 if file else None for file in (want.pack, want.features))
+    return SlotRef(want.version, want.manifest, pack, features)
 
 
 def _as_update_error(step: str, error: EdgeError) -> EdgeError:
