@@ -28,6 +28,7 @@ PICTURE: Final = "results.png"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run every benchmark; 0 whether goals are met or not."""
     arguments = _parser().parse_args(argv)
+    arguments.out.mkdir(parents=True, exist_ok=True)  # now: not after an hour of measuring
     before = machine.conditions()
     with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=arguments.scratch) as folder:
         effort = QUICK if arguments.quick else FULL
