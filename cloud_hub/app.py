@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from cloud_hub import routes
 from cloud_hub.errors import HubFault
+from cloud_hub.features import routes as feature_routes
 from cloud_hub.fleet import routes as fleet_routes
 from cloud_hub.hub import open_hub
 from cloud_hub.plans import routes as plan_routes
@@ -37,7 +38,14 @@ def create_app(settings: Settings) -> FastAPI:
             hub.close()
 
     app = FastAPI(title="edge-hub", lifespan=lifespan, docs_url="/docs", redoc_url=None)
-    for part in (fleet_routes, registry_routes, plan_routes, telemetry_routes, routes):
+    for part in (
+        feature_routes,
+        fleet_routes,
+        registry_routes,
+        plan_routes,
+        telemetry_routes,
+        routes,
+    ):
         app.include_router(part.router)
     _translate_errors(app)
     return app

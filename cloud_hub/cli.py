@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,13 @@ def _loop_commands(commands: Any) -> None:
     dataset = _add(commands, "dataset", "give rows: holdout, catalogue or train", _dataset)
     dataset.add_argument("kind", choices=("holdout", "catalogue", "train"))
     dataset.add_argument("file", type=Path, help=".npz with X and y")
+    features = _add(commands, "features", "batch features of entities", _features)
+    features.add_argument("--put", type=Path, metavar="CSV", help="the entity, then columns")
+    features.add_argument(
+        "--default", action="append", default=[], metavar="NAME=VALUE", help="for other entities"
+    )
+    features.add_argument("--replace", action="store_true", help="forget all that is kept")
+    features.add_argument("--hours", type=float, help="after which devices stop using them")
     triggers = _add(commands, "triggers", "rules, their evidence, what fired", _triggers)
     triggers.add_argument("--acknowledge", metavar="NAME", help="let it fire again")
     runs = _add(commands, "runs", "retraining runs", _runs)
@@ -206,6 +214,18 @@ def _policy(arguments: argparse.Namespace) -> None:
 def _dataset(arguments: argparse.Namespace) -> Any:
     path = f"models/{arguments.model}/datasets/{arguments.kind}"
     return _client(arguments).post(path, arguments.file.read_bytes())
+
+
+def _features(arguments: argparse.Namespace) -> Any:
+    client, path = _client(arguments), f"models/{arguments.model}/features"
+    if arguments.put is None:
+        return client.get(path)
+    from cloud_hub.features.reading import parse_defaults, read_csv
+    from edge_sdk.contract.codec import encode
+
+    table = read_csv(arguments.put, parse_defaults(arguments.default))
+    expires = int(time.time() + 3_600 * arguments.hours) if arguments.hours else None
+    return client.post(path, encode(table), expires=expires, replace=arguments.replace or None)
 
 
 def _triggers(arguments: argparse.Namespace) -> Any:

@@ -11,6 +11,7 @@ from cloud_hub.auth import new_admin_token
 from cloud_hub.db import open_engine
 from cloud_hub.errors import NotFound
 from cloud_hub.experiments.service import Experiments
+from cloud_hub.features.service import Features
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.loop import Loop
 from cloud_hub.packs.service import Packs
@@ -37,6 +38,7 @@ class Hub:
     registry: Registry
     fleet: Fleet
     plans: Plans
+    features: Features
     telemetry: Telemetry
     serving: Serving
     packs: Packs
@@ -78,17 +80,19 @@ def open_hub(settings: Settings) -> Hub:
     registry = Registry(engine, audit, blobs, repository, data / "cache")
     fleet = Fleet(engine, audit, repository.root())
     plans = Plans(engine, audit, registry)
+    features = Features(data, audit, registry, plans)
     telemetry = Telemetry(engine, registry)
     serving = Serving(registry, plans)
     packs = Packs(data, audit, registry, plans, telemetry, serving)
     triggers = Triggers(engine, audit, registry, plans, telemetry)
     experiments = Experiments(engine, audit, registry, plans, fleet, telemetry)
     runs = Runs(data, engine, audit, registry, plans, telemetry, experiments)
+    plans.features_of = features.reference
     registry.offline_gate = runs.offline_gate
     triggers.on_fire = lambda model, firing, since: _request_run(runs, model, firing, since)
     hub = Hub(
-        settings, engine, audit, blobs, repository, registry, fleet, plans, telemetry, serving,
-        packs, triggers, experiments, runs,
+        settings, engine, audit, blobs, repository, registry, fleet, plans, features,
+        telemetry, serving, packs, triggers, experiments, runs,
     )  # fmt: skip
     hub.loop = Loop(hub, settings.tick_seconds)
     for model in registry.models():

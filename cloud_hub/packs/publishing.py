@@ -6,8 +6,11 @@ delta downloads that.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from tuf.api.metadata import TargetFile
 
@@ -18,9 +21,13 @@ from cloud_hub.registry.repository import RELEASES, Repository
 from cloud_hub.registry.service import Registry
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.pack_delta import delta_target
-from edge_sdk.contract.plan import PackRef
+from edge_sdk.contract.plan import PackRef, ReleaseRef
 from edge_sdk.errors import PackError
 from edge_sdk.pack_delta import write_delta
+
+Kind = Callable[[ReleaseRef], PackRef | None]
+ANSWERS: Final[Kind] = operator.attrgetter("pack")
+FEATURES: Final[Kind] = operator.attrgetter("features")
 
 
 @dataclass(frozen=True)
@@ -31,12 +38,12 @@ class Published:
     delta: int
 
 
-def publish_pack(registry: Registry, plans: Plans, model: str, path: Path) -> Published:
-    """Sign the pack at ``path`` and the delta from the one that was in force before."""
+def publish_pack(registry: Registry, plans: Plans, model: str, path: Path, kind: Kind) -> Published:
+    """Sign the pack at ``path`` and the delta from the one of its kind that was in force before."""
     raw = path.read_bytes()
     pack = PackRef(FileRef(len(raw), registry.blobs.put(raw)))
     blobs = {pack.target(model): raw}
-    base = _in_force_before(plans, model, pack)
+    base = _in_force_before(plans, model, pack, kind)
     delta = _delta(registry.repository, model, base, path) if base else None
     if base and delta:
         registry.blobs.put(delta)
@@ -51,9 +58,9 @@ def pack_file(repository: Repository, model: str, pack: PackRef) -> Path:
     return repository.target_file(f"{folder}/{pack.file.sha256}.{name}")
 
 
-def _in_force_before(plans: Plans, model: str, pack: PackRef) -> PackRef | None:
+def _in_force_before(plans: Plans, model: str, pack: PackRef, kind: Kind) -> PackRef | None:
     """The newest other pack that a plan named: what most devices hold."""
-    named = (plan.serving.pack for plan in plans.history(model))
+    named = (kind(plan.serving) for plan in plans.history(model))
     return next((known for known in named if known not in (None, pack)), None)
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from cloud_hub.audit import Audit
 from cloud_hub.errors import NotFound
-from cloud_hub.packs.publishing import pack_file, publish_pack
+from cloud_hub.packs.publishing import ANSWERS, pack_file, publish_pack
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy import PackPolicy
 from cloud_hub.registry.service import Registry
@@ -217,7 +217,7 @@ class Packs:
                 answered_by=source,
                 expires=int(now + policy.expires_seconds),
             )
-            published = publish_pack(self._registry, self._plans, model, path)
+            published = publish_pack(self._registry, self._plans, model, path, ANSWERS)
         file = published.pack.file
         serving = replace(plan.serving, pack=published.pack)
         self._plans.change(

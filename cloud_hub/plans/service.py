@@ -35,6 +35,8 @@ class Plans:
         self._engine = engine
         self._audit = audit
         self._registry = registry
+        self.features_of: Callable[[str, str], PackRef | None] = lambda model, version: None
+        """The file of entity features for a version; set by who has them."""
 
     def current(self, model: str) -> Plan | None:
         """The newest plan, or ``None``."""
@@ -50,7 +52,8 @@ class Plans:
 
     def reference(self, model: str, version: str, pack: PackRef | None = None) -> ReleaseRef:
         """How a plan names a version; raises NotFound."""
-        return ReleaseRef(version, self._registry.version(model, version).manifest, pack)
+        manifest = self._registry.version(model, version).manifest
+        return ReleaseRef(version, manifest, pack, self.features_of(model, version))
 
     def promote(
         self, model: str, version: str, *, actor: str, reason: str, evidence: Any = None
@@ -87,6 +90,7 @@ class Plans:
         before = next(older, None)
         if before is None:
             raise Conflict(f"{model}: no other version served before {serving.version}")
+        before = replace(before, features=self.features_of(model, before.version))
         plan = self.change(model, lambda p: replace(p, serving=before), actor=actor, reason=reason)
         self._registry.set_status(model, serving.version, "rolled_back")
         self._registry.set_status(model, before.version, "serving")

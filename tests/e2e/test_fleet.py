@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cloud_hub.cli import main as edge_hub
 from cloud_hub.errors import HubFault
 from edge_sdk import EdgeDevice, EdgeError
 from edge_sdk.config import DeviceConfig
@@ -228,3 +229,24 @@ def test_a_canary_by_hand_reaches_its_share_and_a_rollback_takes_it_back(
     finally:
         for device in devices:
             device.close()
+
+
+def test_features_given_to_the_hub_are_joined_on_devices(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("entities")
+    with open_device(tmp_path / "d", hub, "entities") as device:
+        with pytest.raises(EdgeError, match="no batch features are in force"):
+            device.predict({"f1": 7.0, "f3": 8.0}, entity="user-1")
+        file = tmp_path / "users.csv"
+        file.write_text("user,f0,f2\nuser-1,1.5,2.5\n")
+        command = ["features", "entities", "--put", str(file), "--default", "f0=0"]
+        assert edge_hub([*command, "--default", "f2=0", "--data", str(hub.data)]) == 0
+        assert device.sync().update == "activated"
+        joined = device.predict({"f1": 7.0, "f3": 8.0}, entity="user-1")
+        assert (joined.probabilities == device.predict([1.5, 7.0, 2.5, 8.0]).probabilities).all()
+        publish("entities", "1.1", seed=5)
+        assert device.sync().update == "activated"
+        moved = device.predict({"f1": 7.0, "f3": 8.0}, entity="user-1")
+        assert moved.version == "1.1"
+        assert (moved.probabilities == device.predict([1.5, 7.0, 2.5, 8.0]).probabilities).all()

@@ -1,0 +1,1 @@
+"""Batch features by entity: kept here, joined on devices with what only the moment knows."""

@@ -1,0 +1,76 @@
+"""Tables of batch features as users bring them, and their columns for one release. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cloud_hub.errors import Invalid
+from edge_sdk.contract.codec import require
+from edge_sdk.contract.manifest import Column, Signature
+
+Value = str | float | None
+"""As JSON or CSV has it; ``None`` and empty text are missing numbers."""
+
+TEXT: Final = "string"
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Values of N entities: ``columns`` maps a name to N values, ``defaults`` to the value of an
+    entity that is not among them.
+    """
+
+    entities: tuple[str, ...]
+    columns: Mapping[str, tuple[Value, ...]]
+    defaults: Mapping[str, Value]
+
+    def __post_init__(self) -> None:
+        require(all(self.entities), "entities: expected names, one is empty")
+        twice = len(self.entities) - len(set(self.entities))
+        require(not twice, f"entities: expected different names, {twice} came again")
+        require(bool(self.columns), "columns: expected at least one")
+        without = sorted(set(self.columns) ^ set(self.defaults))
+        require(not without, f"defaults: expected one for each column; look at {without}")
+        for name, values in self.columns.items():
+            count = len(values)
+            require(
+                count == len(self.entities),
+                f"{name}: expected {len(self.entities)} values, got {count}",
+            )
+
+
+def known_columns(names: Sequence[str], signature: Signature) -> list[Column]:
+    """The columns of ``signature`` that are among ``names``."""
+    return [column for column in signature.columns if column.name in names]
+
+
+def check_names(names: Sequence[str], signature: Signature) -> None:
+    """Raises Invalid if ``signature`` has no such column: a typo must not switch one off."""
+    has = sorted(column.name for column in signature.columns)
+    strange = sorted(set(names) - set(has))
+    if strange:
+        raise Invalid(f"columns: the model has {has}; it has no {strange}")
+
+
+def typed(column: Column, values: Sequence[Value]) -> list[Any]:
+    """``values`` as ``column`` takes them.
+
+    Raises:
+        Invalid: a number column has text that is no number.
+    """
+    if column.dtype == TEXT:
+        return ["" if value is None else str(value) for value in values]
+    return [_number(column, value) for value in values]
+
+
+def _number(column: Column, value: Value) -> float | int | None:
+    if value is None or value == "":
+        return None
+    try:
+        number = float(value)
+    except ValueError as error:
+        raise Invalid(f"{column.name}: expected numbers, got {value!r:.40}") from error
+    whole = not column.dtype.startswith("float") and number.is_integer()
+    return int(number) if whole else number
