@@ -25,6 +25,7 @@ from edge_sdk.contract.messages import (
     Upload,
     UploadReply,
     Window,
+    Windowed,
     WindowReport,
 )
 from edge_sdk.contract.profile import ReferenceProfile
@@ -82,10 +83,10 @@ class Ingest:
 
     def _check(self, model: str, body: Body) -> None:
         """Refuse what cannot be: another model, an unknown version, the future, other bins."""
-        named = body.window.model if isinstance(body, WindowReport | FeedbackReport) else body.model
+        named = body.window.model if isinstance(body, Windowed) else body.model
         if named != model:
             raise Invalid(f"model: this device belongs to {model}, not {named}")
-        if isinstance(body, WindowReport | FeedbackReport):
+        if isinstance(body, Windowed):
             self._check_window(body.window)
         if isinstance(body, WindowReport):
             self._check_histograms(body)

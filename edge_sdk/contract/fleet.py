@@ -50,7 +50,10 @@ class EnrolReply:
 
 @dataclass(frozen=True)
 class CheckIn:
-    """``POST /v1/checkin``: how the device is. Sent on change and as a heartbeat."""
+    """``POST /v1/checkin``: how the device is. Sent on change and as a heartbeat.
+
+    ``holds`` are versions that it has ready besides ``version``.
+    """
 
     model: str
     version: str | None
@@ -60,6 +63,7 @@ class CheckIn:
     features: str | None = None
     phase: str = "idle"
     failed: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
     waiting: int = 0
     sharing: bool = False
     software: Mapping[str, str] = field(default_factory=dict)

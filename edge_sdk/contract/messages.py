@@ -32,7 +32,8 @@ SOURCES: Final[tuple[Source, ...]] = ("pack", "model", "cloud")
 
 LATENCY_BINS: Final = 64
 """Latency histograms: bin ``i`` holds ``[2**(i/4), 2**((i+1)/4))`` microseconds; the first also
-holds less than 1 µs, the last everything from 2**(63/4) µs (55 ms) up."""
+holds less than 1 µs, the last everything from 2**(63/4) µs (55 ms) up. So the mean of log2 of the
+latency follows from them to within an eighth: they are what an experiment on latency compares."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,24 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Moments:
+    """Sufficient statistics of a mean and its variance. They add up."""
+
+    count: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.count >= 0, "count: expected at least 0")
+        require(self.squares >= 0, "squares: expected at least 0")
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(
+            self.count + other.count, self.total + other.total, self.squares + other.squares
+        )
+
+
+@dataclass(frozen=True)
 class WindowReport:
     """Aggregates of one window.
 
@@ -61,8 +80,9 @@ class WindowReport:
     SHA-256 is ``profile``; empty while the window has too few observations to be uploaded (its
     counts then go into the next). ``predictions`` and ``latency`` are by source. ``errors`` counts
     refused inputs and failed calls by kind. ``lost`` counts what monitoring dropped, by reason.
-    ``defaulted`` counts predictions for entities without stored features. ``resources`` is a sample
-    at the end of the window.
+    ``defaulted`` counts predictions for entities without stored features. ``units`` counts keys
+    of an A/B by key that this process saw for the first time. ``resources`` is a sample at the end
+    of the window.
     """
 
     window: Window
@@ -73,6 +93,7 @@ class WindowReport:
     observations: int = 0
     degraded: int = 0
     defaulted: int = 0
+    units: int = 0
     errors: Mapping[str, int] = field(default_factory=dict)
     latency: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)
@@ -86,6 +107,7 @@ class WindowReport:
         counts = [
             self.degraded,
             self.defaulted,
+            self.units,
             *self.predictions.values(),
             *self.errors.values(),
             *self.lost.values(),
@@ -126,6 +148,83 @@ class FeedbackReport:
         require(0 <= self.correct <= self.labelled, "correct: expected 0 to labelled")
         require(0 <= self.own_correct <= self.own_labelled, "own_correct: expected 0 to labelled")
         require(min(self.rewards, self.unmatched) >= 0, "counts: expected at least 0")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Late labels of inputs that both releases answered: McNemar's table. They add up."""
+
+    both: int = 0
+    candidate_only: int = 0
+    incumbent_only: int = 0
+    neither: int = 0
+
+    def __post_init__(self) -> None:
+        least = min(self.both, self.candidate_only, self.incumbent_only, self.neither)
+        require(least >= 0, "pairs: expected at least 0")
+
+
+@dataclass(frozen=True)
+class ShadowReport:
+    """A candidate beside what served, on the same inputs; ``window`` names the candidate.
+
+    ``compared`` inputs were answered by both; of those ``disagreements`` got another label (of a
+    regressor none). Differences are candidate minus incumbent: ``confidence`` of the largest
+    probability, ``value`` of a regressor's number, ``latency`` log2 of the candidate's time by the
+    incumbent's, one input at a time, where both were timed alike. ``errors`` counts inputs on which
+    the candidate failed, by kind; ``skipped`` those that it was not given, by reason (``queue``
+    full, ``budget`` of time spent, ``source`` other than the model, ``hung``). ``labelled`` is the
+    paired outcome of late labels.
+    """
+
+    window: Window
+    incumbent: str
+    compared: int = 0
+    disagreements: int = 0
+    confidence: Moments = Moments()
+    value: Moments = Moments()
+    latency: Moments = Moments()
+    errors: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    labelled: Pairs = Pairs()
+    format: Literal[1] = REPORT_FORMAT
+
+    def __post_init__(self) -> None:
+        Version.parse(self.incumbent)
+        require(0 <= self.disagreements <= self.compared, "disagreements: expected 0 to compared")
+        counts = (*self.errors.values(), *self.skipped.values())
+        require(min(counts, default=0) >= 0, "counts: expected at least 0")
+
+
+@dataclass(frozen=True)
+class InterleaveReport:
+    """Team-drafted rankings of what served and a candidate; ``window`` names the candidate.
+
+    A session is one ranking that was mixed of both. ``wins``, ``clicks`` and ``first`` (who picked
+    first) are by team: control and the arm's name. A session is won by the team with more clicks;
+    ``ties`` had as many of both, at least one; the rest of ``sessions`` had none. ``seed`` and the
+    number of a session give its coins. ``refused`` counts feedback by reason.
+    """
+
+    window: Window
+    incumbent: str
+    sessions: int = 0
+    wins: Mapping[str, int] = field(default_factory=dict)
+    ties: int = 0
+    clicks: Mapping[str, int] = field(default_factory=dict)
+    first: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
+    seed: str = ""
+    format: Literal[1] = REPORT_FORMAT
+
+    def __post_init__(self) -> None:
+        Version.parse(self.incumbent)
+        teams = {CONTROL, self.window.arm}
+        for what in (self.wins, self.clicks, self.first):
+            require(set(what) <= teams, f"expected teams {sorted(teams)}, got {sorted(what)}")
+        counts = [self.sessions, self.ties, *self.refused.values()]
+        counts += [n for what in (self.wins, self.clicks, self.first) for n in what.values()]
+        require(min(counts) >= 0, "counts: expected at least 0")
 
 
 @dataclass(frozen=True)
@@ -182,13 +281,18 @@ class UpdateEvent:
     format: Literal[1] = REPORT_FORMAT
 
 
-Body = WindowReport | FeedbackReport | SampleBatch | KeyVotes | UpdateEvent
+Windowed = WindowReport | FeedbackReport | ShadowReport | InterleaveReport
+"""Bodies that speak of one window."""
+
+Body = Windowed | SampleBatch | KeyVotes | UpdateEvent
 KINDS: Final[Mapping[str, type]] = {
     "window": WindowReport,
     "feedback": FeedbackReport,
     "samples": SampleBatch,
     "votes": KeyVotes,
     "event": UpdateEvent,
+    "shadow": ShadowReport,
+    "interleave": InterleaveReport,
 }
 
 

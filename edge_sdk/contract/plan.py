@@ -1,10 +1,16 @@
 """The plan of one model: which release serves, and which experiment runs on whom.
 
-A plan is static and signed; every device evaluates it for itself with :func:`assign`, which is
-pure and exact: integers and SHA-256 only, the same answer on every platform.
+A plan is static and signed; every device evaluates it for itself with :func:`assign` (who is served
+what) and :func:`holdings` (which releases it needs for that), which are pure and exact: integers
+and SHA-256 only, the same answer on every platform.
 
-Invariant: an arm owns *slots* of the circle ``0 .. SLOTS - 1``. Raising its weight gives it more
-slots (:func:`widen`) and takes none away, so no unit that is in an arm ever leaves it by that.
+Invariants:
+
+* An arm owns *slots* of the circle ``0 .. SLOTS - 1``. Raising its weight gives it more slots
+  (:func:`widen`) and takes none away, so no unit that is in an arm ever leaves it by that.
+* A canary that goes from cohort to cohort puts those that it has finished into ``completed``; a
+  device that comes late finds its place by its attributes alone.
+* Whoever takes part in an experiment also holds what serves, to go back to it at once.
 """
 
 from __future__ import annotations
@@ -65,6 +71,10 @@ class Cohort:
     attribute: str
     values: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        check_name("attribute", self.attribute)
+        require(bool(self.values), f"cohort: expected at least one value of {self.attribute}")
+
     def includes(self, attributes: Mapping[str, str]) -> bool:
         """Whether a device with ``attributes`` belongs to it."""
         return attributes.get(self.attribute) in self.values
@@ -93,9 +103,38 @@ class Arm:
 CONTROL: Final = "control"
 
 
+Measure = Literal["accuracy", "reward", "latency", "errors"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an experiment is judged by.
+
+    ``metric`` is one that devices report: ``accuracy`` of late labels, mean ``reward`` (for a
+    regressor its squared error), mean ``latency`` (log2 of µs, from the histograms), share of
+    ``errors``. ``minimum_effect`` is the smallest change, in the metric's own unit, that matters.
+    """
+
+    name: str
+    metric: Measure
+    direction: Literal["up", "down"] = "up"
+    minimum_effect: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_name("outcome", self.name)
+        require(self.minimum_effect >= 0, f"{self.name}: expected a minimum effect of at least 0")
+
+
 @dataclass(frozen=True)
 class Experiment:
-    """A running trial. Units outside the cohort and outside every arm get what serves."""
+    """A running trial. Units outside the cohort and outside every arm get what serves.
+
+    ``shadow`` and ``interleave``: the devices in the arm's slots are served what serves; beside it
+    the arm's release answers, or its ranking is mixed in, for ``share`` of the requests. ``ab``:
+    units (devices, or with ``unit="key"`` keys that the app gives) are served the arm that owns
+    their slot. ``canary``: so are devices; those of ``completed`` cohorts all get the candidate.
+    ``paused``: who is in stays in and nobody enters; shadow and interleaving stop.
+    """
 
     id: str
     strategy: Strategy
@@ -103,6 +142,10 @@ class Experiment:
     arms: tuple[Arm, ...]
     cohort: Cohort | None = None
     unit: Literal["device", "key"] = "device"
+    completed: tuple[Cohort, ...] = ()
+    share: float = 1.0
+    paused: bool = False
+    outcomes: tuple[Outcome, ...] = ()
 
     def __post_init__(self) -> None:
         check_name("id", self.id)
@@ -112,6 +155,38 @@ class Experiment:
         ranges = sorted(slots for arm in self.arms for slots in arm.slots)
         apart = all(a[1] <= b[0] for a, b in pairwise(ranges))
         require(apart, "arms: expected slots that do not overlap")
+        outcomes = [outcome.name for outcome in self.outcomes]
+        require(len(set(outcomes)) == len(outcomes), "outcomes: expected different names")
+        self._check_strategy()
+
+    def _check_strategy(self) -> None:
+        what, arms = self.strategy, len(self.arms)
+        require(what == "ab" or arms == 1, f"arms: {what} tries one candidate, got {arms}")
+        require(what == "ab" or self.unit == "device", f"unit: {what} is by device, not by key")
+        require(what == "canary" or not self.completed, f"completed: {what} has no stages")
+        require(0 < self.share <= 1, f"share: expected above 0 and at most 1, got {self.share}")
+        partial = what in ("shadow", "interleave") or self.share == 1
+        require(partial, f"share: {what} is for whole units; give the arms fewer slots instead")
+        idle = [arm.name for arm in self.arms if not arm.slots]
+        reached = bool(self.completed) or not idle
+        require(reached, f"arms: {idle} own no slots, so nobody would get them")
+        control = SLOTS - sum(arm.weight for arm in self.arms)
+        require(what != "ab" or control > 0, "arms: ab leaves no slots to what serves")
+
+    def takes_part(self, attributes: Mapping[str, str]) -> bool:
+        """Whether a device with ``attributes`` is in it at all, in an arm or as control."""
+        return self._completes(attributes) or not self.cohort or self.cohort.includes(attributes)
+
+    def arm_of(self, unit: str, attributes: Mapping[str, str]) -> Arm | None:
+        """The arm of a unit that takes part; ``None`` for control."""
+        if self._completes(attributes):
+            return self.arms[0]
+        slot = slot_of(self.salt, unit)
+        inside = (arm for arm in self.arms if any(low <= slot < high for low, high in arm.slots))
+        return next(inside, None)
+
+    def _completes(self, attributes: Mapping[str, str]) -> bool:
+        return any(cohort.includes(attributes) for cohort in self.completed)
 
 
 @dataclass(frozen=True)
@@ -183,13 +258,15 @@ class Plan:
 class Assignment:
     """What one unit is served: ``experiment`` is ``None`` where it takes part in no trial.
 
-    ``shadow`` is the release that answers beside it without being served.
+    ``shadow`` is the arm whose release answers beside it without being served; ``interleaved`` the
+    one whose rankings are mixed with those of what serves. In both cases ``arm`` is control.
     """
 
     release: ReleaseRef
     arm: str = CONTROL
     experiment: str | None = None
-    shadow: ReleaseRef | None = None
+    shadow: Arm | None = None
+    interleaved: Arm | None = None
 
 
 def slot_of(salt: str, unit: str) -> int:
@@ -198,19 +275,50 @@ def slot_of(salt: str, unit: str) -> int:
     return int.from_bytes(digest[:8], "big") * SLOTS >> 64
 
 
-def assign(plan: Plan, unit: str, attributes: Mapping[str, str]) -> Assignment:
-    """What ``unit`` (a device id, or a key that the app gives) is served under ``plan``."""
+def assign(
+    plan: Plan, unit: str, attributes: Mapping[str, str], *, entered: bool = False
+) -> Assignment:
+    """What ``unit`` is served under ``plan``.
+
+    Args:
+        plan: in force.
+        unit: a device id, or a key that the app gives, as the experiment's ``unit`` says.
+        attributes: of the device.
+        entered: the device is in an arm of this very experiment already. Matters while it is
+            paused. (Keys have no memory of their own: a paused A/B by key goes on as it was.)
+    """
     trial = plan.experiment
-    if trial is None or (trial.cohort and not trial.cohort.includes(attributes)):
+    if trial is None or not trial.takes_part(attributes):
         return Assignment(plan.serving)
-    slot = slot_of(trial.salt, unit)
-    inside = (arm for arm in trial.arms if any(low <= slot < high for low, high in arm.slots))
-    arm = next(inside, None)
+    arm = trial.arm_of(unit, attributes)
+    if trial.strategy in ("shadow", "interleave"):
+        beside = None if trial.paused else arm
+        if trial.strategy == "shadow":
+            return Assignment(plan.serving, CONTROL, trial.id, shadow=beside)
+        return Assignment(plan.serving, CONTROL, trial.id, interleaved=beside)
+    if arm is not None and trial.paused and trial.unit == "device" and not entered:
+        return Assignment(plan.serving)  # it would have entered, so it is no control either
     if arm is None:
         return Assignment(plan.serving, CONTROL, trial.id)
-    if trial.strategy == "shadow":
-        return Assignment(plan.serving, arm.name, trial.id, shadow=arm.release)
     return Assignment(arm.release, arm.name, trial.id)
+
+
+def holdings(
+    plan: Plan, device: str, attributes: Mapping[str, str], *, entered: bool = False
+) -> tuple[ReleaseRef, ...]:
+    """The releases that a device needs under ``plan``: first what serves, then candidates.
+
+    In an A/B by key any arm may be asked for, so it holds all of them.
+    """
+    trial = plan.experiment
+    candidates: list[ReleaseRef] = []
+    if trial is not None and trial.unit == "key":
+        candidates += [arm.release for arm in trial.arms if trial.takes_part(attributes)]
+    else:
+        given = assign(plan, device, attributes, entered=entered)
+        beside = (arm.release for arm in (given.shadow, given.interleaved) if arm is not None)
+        candidates += [given.release, *beside]
+    return tuple(dict.fromkeys((plan.serving, *candidates)))
 
 
 def widen(arms: Sequence[Arm], weights: Mapping[str, int]) -> tuple[Arm, ...]:

@@ -1,6 +1,11 @@
-"""One full example of every message and file, the source of the frozen golden bytes."""
+"""Full examples of every message and file, the source of the frozen golden bytes.
+
+Where fields came later, a second example has them; the first stays as old peers know it.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from edge_sdk.contract.certificate import Certificate, VariantResult
 from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolReply, EnrolRequest
@@ -19,10 +24,14 @@ from edge_sdk.contract.manifest import (
 from edge_sdk.contract.messages import (
     LATENCY_BINS,
     FeedbackReport,
+    InterleaveReport,
     KeyVotes,
     Message,
+    Moments,
+    Pairs,
     Rejection,
     SampleBatch,
+    ShadowReport,
     UpdateEvent,
     Upload,
     UploadReply,
@@ -36,6 +45,7 @@ from edge_sdk.contract.plan import (
     CascadePolicy,
     Cohort,
     Experiment,
+    Outcome,
     PackRef,
     Plan,
     ReleaseRef,
@@ -114,6 +124,41 @@ PLAN = Plan(
     cascade=CascadePolicy("cascade", 0.75, 200),
 )
 
+CANDIDATE = ReleaseRef("1.1", OTHER)
+STAGED = replace(
+    PLAN,
+    experiment=Experiment(
+        id="canary-4",
+        strategy="canary",
+        salt="pepper",
+        arms=(Arm("candidate", CANDIDATE, ((0, 2_500),)),),
+        cohort=Cohort("region", ("us",)),
+        completed=(Cohort("region", ("eu",)), Cohort("site", ("lab",))),
+        paused=True,
+        outcomes=(
+            Outcome("accuracy", "accuracy", "up", 0.01),
+            Outcome("speed", "latency", "down"),
+        ),
+    ),
+)
+BY_KEY = replace(
+    PLAN,
+    experiment=Experiment(
+        id="ab-1",
+        strategy="ab",
+        salt="pepper",
+        arms=(Arm("b", CANDIDATE, ((0, 3_000),)), Arm("c", CANDIDATE, ((3_000, 6_000),))),
+        unit="key",
+        outcomes=(Outcome("bought", "reward", "up", 0.02),),
+    ),
+)
+SHADOWED = replace(
+    PLAN,
+    experiment=Experiment(
+        "shadow-1", "shadow", "pepper", (Arm("candidate", CANDIDATE, ((0, 10_000),)),), share=0.25
+    ),
+)
+
 WINDOW = Window("churn", "1.0", 1_700_000_000, 1_700_000_060, "canary-3", "candidate")
 LATENCIES = tuple(range(LATENCY_BINS))
 REPORT = WindowReport(
@@ -131,6 +176,29 @@ REPORT = WindowReport(
 )
 FEEDBACK = FeedbackReport(
     WINDOW, 20, 18, 15, 14, {"model": (15, 14), "pack": (5, 4)}, 2, 1.5, 1.25, 1
+)
+SHADOW = ShadowReport(
+    Window("churn", "1.1", 1_700_000_000, 1_700_000_060, "shadow-1", "candidate"),
+    incumbent="1.0",
+    compared=90,
+    disagreements=7,
+    confidence=Moments(90, -1.5, 0.75),
+    value=Moments(),
+    latency=Moments(12, 3.5, 2.25),
+    errors={"model": 1},
+    skipped={"queue": 4, "source": 5},
+    labelled=Pairs(10, 3, 2, 1),
+)
+INTERLEAVED = InterleaveReport(
+    Window("shop", "1.1", 1_700_000_000, 1_700_000_060, "taste-1", "candidate"),
+    incumbent="1.0",
+    sessions=20,
+    wins={"candidate": 6, "control": 4},
+    ties=2,
+    clicks={"candidate": 9, "control": 7},
+    first={"candidate": 11, "control": 9},
+    refused={"not_shown": 1},
+    seed="8f1b",
 )
 SAMPLES = SampleBatch("churn", "1.0", ((41.0, "Oslo"), (None, "Łódź")), ("yes", "no"), (5, 6))
 VOTES = KeyVotes("churn", "1.0", 28_333_333, ("00" * 16, "ff" * 16))
@@ -168,8 +236,14 @@ EXAMPLES = {
     "profile": PROFILE,
     "certificate": CERTIFICATE,
     "plan": PLAN,
+    "plan_staged": STAGED,
+    "plan_by_key": BY_KEY,
+    "plan_shadowed": SHADOWED,
     "window_report": REPORT,
+    "window_report_of_keys": replace(REPORT, units=17),
     "feedback_report": FEEDBACK,
+    "shadow_report": SHADOW,
+    "interleave_report": INTERLEAVED,
     "sample_batch": SAMPLES,
     "key_votes": VOTES,
     "update_event": EVENT,
@@ -188,6 +262,7 @@ EXAMPLES = {
         waiting=3,
         sharing=True,
     ),
+    "check_in_holding": CheckIn("churn", "1.0", 7, holds=("1.1",)),
     "cloud_request": CloudRequest("churn", "1.0", (41.0, "Oslo")),
     "cloud_reply": CloudReply("1.0", "yes", (0.1, 0.9)),
     "pack_header": PACK_HEADER,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,17 +22,21 @@ from edge_sdk.contract.plan import (
     Plan,
     ReleaseRef,
     assign,
+    holdings,
     slot_of,
     widen,
 )
 
 SERVING = ReleaseRef("1.0", "a" * 64)
 CANDIDATE = ReleaseRef("1.1", "b" * 64)
+RIVAL = ReleaseRef("1.2", "c" * 64)
+EVERYBODY = ((0, SLOTS),)
+NOBODY: dict[str, str] = {}
 UNITS = [f"device-{i}" for i in range(20_000)]
 
 
-def plan_with(*arms: Arm, cohort: Cohort | None = None, strategy: str = "ab") -> Plan:
-    trial = Experiment("exp", strategy, "salt", arms, cohort)  # type: ignore[arg-type]
+def plan_with(*arms: Arm, strategy: str = "ab", **more: Any) -> Plan:
+    trial = Experiment("exp", strategy, "salt", arms, **more)  # type: ignore[arg-type]
     return Plan("digits", 1, SERVING, trial)
 
 
@@ -71,15 +77,118 @@ def test_a_unit_inside_the_slots_gets_the_candidate_and_others_are_control() -> 
 
 
 def test_a_device_outside_the_cohort_takes_no_part() -> None:
-    plan = plan_with(Arm("new", CANDIDATE, ((0, SLOTS),)), cohort=Cohort("region", ("eu",)))
+    plan = plan_with(
+        Arm("new", CANDIDATE, EVERYBODY), strategy="canary", cohort=Cohort("region", ("eu",))
+    )
     assert assign(plan, "u", {"region": "us"}) == Assignment(SERVING)
     assert assign(plan, "u", {}) == Assignment(SERVING)
     assert assign(plan, "u", {"region": "eu"}).release == CANDIDATE
 
 
-def test_a_shadow_is_never_served() -> None:
-    plan = plan_with(Arm("new", CANDIDATE, ((0, SLOTS),)), strategy="shadow")
-    assert assign(plan, "u", {}) == Assignment(SERVING, "new", "exp", shadow=CANDIDATE)
+@pytest.mark.parametrize("strategy", ["shadow", "interleave"])
+def test_what_runs_beside_is_never_served(strategy: str) -> None:
+    arm = Arm("new", CANDIDATE, ((0, 3_000),))
+    plan = plan_with(arm, strategy=strategy)
+    for unit in UNITS[:1_000]:
+        given = assign(plan, unit, {})
+        inside = arm if slot_of("salt", unit) < 3_000 else None
+        assert (given.release, given.arm, given.experiment) == (SERVING, CONTROL, "exp")
+        beside = (given.shadow, given.interleaved)
+        assert beside == ((inside, None) if strategy == "shadow" else (None, inside))
+
+
+ATTRIBUTES = st.fixed_dictionaries(
+    {}, optional={"region": st.sampled_from("abc"), "site": st.sampled_from("xy")}
+)
+COHORTS = [Cohort("region", ("a",)), Cohort("region", ("b",)), Cohort("site", ("x",))]
+
+
+@given(unit=st.text(max_size=8), attributes=ATTRIBUTES, stage=st.integers(0, 3))
+def test_who_is_in_a_canary_stays_in_through_every_step_and_stage(
+    unit: str, attributes: dict[str, str], stage: int
+) -> None:
+    """Steps of 1, 25 and 100% in cohort after cohort, then among the rest."""
+    was_in = False
+    for number in range(stage + 1):
+        for weight in (100, 2_500, SLOTS):
+            plan = plan_with(
+                Arm("new", CANDIDATE, ((0, weight),)),
+                strategy="canary",
+                cohort=COHORTS[number] if number < len(COHORTS) else None,
+                completed=tuple(COHORTS[:number]),
+            )
+            given = assign(plan, unit, attributes)
+            assert was_in <= (given.release == CANDIDATE)
+            was_in = given.release == CANDIDATE
+            reached = any(cohort.includes(attributes) for cohort in COHORTS[:number])
+            assert reached <= was_in
+            assert (given.experiment is None) == (
+                not reached and number < 3 and not COHORTS[number].includes(attributes)
+            )
+    assert was_in or stage < 3
+
+
+@given(unit=st.text(max_size=8), attributes=ATTRIBUTES)
+def test_a_paused_canary_keeps_who_is_in_and_lets_nobody_enter(
+    unit: str, attributes: dict[str, str]
+) -> None:
+    running = plan_with(
+        Arm("new", CANDIDATE, ((0, 5_000),)),
+        strategy="canary",
+        cohort=COHORTS[1],
+        completed=(COHORTS[0],),
+    )
+    assert running.experiment is not None
+    paused = replace(running, experiment=replace(running.experiment, paused=True))
+    before = assign(running, unit, attributes)
+    assert assign(paused, unit, attributes, entered=True) == before
+    outsider = assign(paused, unit, attributes)
+    assert outsider.release == SERVING
+    assert outsider == (before if before.arm == CONTROL else Assignment(SERVING))
+
+
+@pytest.mark.parametrize("strategy", ["shadow", "interleave"])
+def test_nothing_runs_beside_while_paused(strategy: str) -> None:
+    plan = plan_with(Arm("new", CANDIDATE, EVERYBODY), strategy=strategy, paused=True)
+    assert assign(plan, "u", NOBODY, entered=True) == Assignment(SERVING, CONTROL, "exp")
+    assert holdings(plan, "u", NOBODY) == (SERVING,)
+
+
+ARMS = (Arm("b", CANDIDATE, ((0, 2_000),)), Arm("c", RIVAL, ((2_000, 5_000),)))
+HOLDINGS = {
+    "no experiment: what serves": (Plan("digits", 1, SERVING), (SERVING,)),
+    "an A/B by key: every arm": (plan_with(*ARMS, unit="key"), (SERVING, CANDIDATE, RIVAL)),
+    "an A/B by key in another cohort: what serves": (
+        plan_with(*ARMS, unit="key", cohort=Cohort("region", ("eu",))),
+        (SERVING,),
+    ),
+    "a canary that got here: also what serves, to go back to": (
+        plan_with(Arm("new", CANDIDATE, EVERYBODY), strategy="canary"),
+        (SERVING, CANDIDATE),
+    ),
+    "a shadow: both": (
+        plan_with(Arm("new", CANDIDATE, EVERYBODY), strategy="shadow"),
+        (SERVING, CANDIDATE),
+    ),
+    "an A/A: one": (plan_with(Arm("new", SERVING, EVERYBODY), strategy="interleave"), (SERVING,)),
+}
+
+
+@pytest.mark.parametrize("case", HOLDINGS)
+def test_a_device_holds_what_its_plan_needs(case: str) -> None:
+    plan, expected = HOLDINGS[case]
+    assert holdings(plan, "u", NOBODY) == expected
+
+
+@given(unit=st.text(max_size=8), paused=st.booleans(), entered=st.booleans())
+def test_a_device_holds_all_that_it_is_assigned(unit: str, paused: bool, entered: bool) -> None:
+    for strategy in ("canary", "ab", "shadow", "interleave"):
+        plan = plan_with(Arm("new", CANDIDATE, ((0, 5_000),)), strategy=strategy, paused=paused)
+        given = assign(plan, unit, NOBODY, entered=entered)
+        beside = [arm.release for arm in (given.shadow, given.interleaved) if arm is not None]
+        held = holdings(plan, unit, NOBODY, entered=entered)
+        assert held[0] == SERVING
+        assert {given.release, *beside} <= set(held)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3_000), st.integers(0, 3_000)), min_size=1, max_size=6))
@@ -92,12 +201,13 @@ def test_raising_weights_moves_no_slot_that_an_arm_owns(steps: list[tuple[int, i
             "b": min(weights["b"] + more_b, SLOTS // 2),
         }
         wider = widen(arms, weights)
-        Experiment("exp", "ab", "salt", wider)  # refuses slots that overlap
         for before, after in zip(arms, wider, strict=True):
             owned = {s for low, high in before.slots for s in range(low, high)}
             owns = {s for low, high in after.slots for s in range(low, high)}
             assert owned <= owns
             assert len(owns) == after.weight == weights[after.name]
+        ranges = sorted(slots for arm in wider for slots in arm.slots)
+        assert all(a[1] <= b[0] for a, b in pairwise(ranges))
         arms = wider
 
 

@@ -37,6 +37,55 @@ RULES: dict[str, tuple[str, list[Any], Any, str]] = {
     ),
     "an experiment without arms": ("plan", ["experiment", "arms"], [], "expected at least one"),
     "an unknown strategy": ("plan", ["experiment", "strategy"], "luck", "expected one of"),
+    "a canary of two candidates": (
+        "plan_staged", ["experiment", "arms"],
+        [{"name": n, "release": {"version": "1.1", "manifest": "f" * 64}} for n in "ab"],
+        "canary tries one candidate, got 2",
+    ),
+    "a shadow by key": ("plan_shadowed", ["experiment", "unit"], "key", "shadow is by device"),
+    "a shadow in stages": (
+        "plan_shadowed", ["experiment", "completed"],
+        [{"attribute": "region", "values": ["eu"]}], "shadow has no stages",
+    ),
+    "a shadow of no requests": ("plan_shadowed", ["experiment", "share"], 0, "expected above"),
+    "a shadow of too many": ("plan_shadowed", ["experiment", "share"], 1.5, "most 1, got 1.5"),
+    "an A/B of a share of requests": (
+        "plan_by_key", ["experiment", "share"], 0.5, "give the arms fewer slots instead",
+    ),
+    "an A/B arm that owns nothing": (
+        "plan_by_key", ["experiment", "arms", 0, "slots"], [], "['b'] own no slots",
+    ),
+    "an A/B without control": (
+        "plan_by_key", ["experiment", "arms", 1, "slots"], [[3_000, 10_000]],
+        "ab leaves no slots to what serves",
+    ),
+    "a metric that nobody reports": (
+        "plan_by_key", ["experiment", "outcomes", 0, "metric"], "joy", "expected one of",
+    ),
+    "an effect below zero": (
+        "plan_by_key", ["experiment", "outcomes", 0, "minimum_effect"], -1, "bought: expected a",
+    ),
+    "two outcomes of one name": (
+        "plan_staged", ["experiment", "outcomes", 1, "name"], "accuracy", "outcomes: expected diff",
+    ),
+    "a cohort of nobody": (
+        "plan_staged", ["experiment", "cohort", "values"], [], "expected at least one value of reg",
+    ),
+    "a cohort of an attribute that cannot be": (
+        "plan_staged", ["experiment", "cohort", "attribute"], "a b", "attribute: expected 1 to 64",
+    ),
+    "more disagreements than comparisons": (
+        "shadow_report", ["disagreements"], 91, "expected 0 to compared",
+    ),
+    "skipped less than nothing": (
+        "shadow_report", ["skipped", "queue"], -1, "counts: expected at least 0",
+    ),
+    "a pair table below zero": ("shadow_report", ["labelled", "both"], -1, "pairs: expected"),
+    "squares below zero": ("shadow_report", ["latency", "squares"], -1, "squares: expected"),
+    "a win of a team that does not play": (
+        "interleave_report", ["wins", "other"], 1, "expected teams ['candidate', 'control']",
+    ),
+    "fewer than no ties": ("interleave_report", ["ties"], -1, "counts: expected at least 0"),
     "a manifest without a model file": ("manifest", ["files"], {}, "expected model.onnx"),
     "a column of no tensor": (
         "manifest", ["signature", "columns", 0, "tensor"], "x", "is in no input tensor",
