@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cloud_hub.policy import CanaryPolicy
-from cloud_hub.statistics.sequential import Moments, difference_interval, failure_evidence
+from cloud_hub.statistics.failures import failure_evidence
+from cloud_hub.statistics.sequential import Moments, difference_interval
 
 
 @dataclass(frozen=True)

@@ -1,30 +1,33 @@
-"""Statistics that stay honest while people watch: valid at every look, not only at the last.
+"""Confidence sequences: intervals that hold at every look, not only at the last.
 
 Sources:
     I. Waudby-Smith, D. Arbour, R. Sinha, E. Kennedy, A. Ramdas, "Time-uniform central limit theory
     and asymptotic confidence sequences", Annals of Statistics 52(6), 2024 (equation 9).
     A. Ramdas, P. Grünwald, V. Vovk, G. Shafer, "Game-theoretic statistics and safe anytime-valid
-    inference", Statistical Science 38(4), 2023 (e-processes).
+    inference", Statistical Science 38(4), 2023 (from an e-value to an always-valid p-value).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+from cloud_hub.statistics.clustered import Contrast, Floats
 
 TUNED_FOR: Final = 5_000
 """Sample size at which confidence sequences are tightest."""
 
-RISKS: Final = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
-"""Relative risks of failure over which the guardrail's e-process is mixed."""
+TUNED_AT: Final = 0.05
+"""Error rate at which they are; the same for all levels, so that one e-value serves them all."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Sufficient statistics of a sample."""
+    """Sufficient statistics of a sample of independent outcomes."""
 
     n: int
     total: float
@@ -50,61 +53,83 @@ class Moments:
         return plain + 1.0 / (self.n + 1) ** 2 if plain > 0 else 1.0 / (self.n + 1)
 
 
-def radius(moments: Moments, alpha: float, tuned_for: int = TUNED_FOR) -> float:
-    """Half width of the two-sided (1 - alpha) asymptotic confidence sequence of a mean."""
-    n = moments.n
-    if n == 0:
-        return math.inf
-    rho2 = (-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / tuned_for
-    inside = 2 * (n * rho2 + 1) / (n * n * rho2) * math.log(math.sqrt(n * rho2 + 1) / alpha)
-    return math.sqrt(moments.variance * inside)
+def rho_squared(tuned_for: float = TUNED_FOR, alpha: float = TUNED_AT) -> float:
+    """The mixture's variance with which the sequence is tightest at ``tuned_for`` observations."""
+    return (-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / tuned_for
+
+
+def multiplier(n: Floats | float, alpha: float, tuned_for: float = TUNED_FOR) -> Floats:
+    """How many standard errors wide half the sequence is, after ``n`` observations."""
+    information = np.maximum(np.asarray(n, dtype=np.float64), 1e-12) * rho_squared(tuned_for)
+    inside = 2 * (information + 1) / information * np.log(np.sqrt(information + 1) / alpha)
+    return cast(Floats, np.sqrt(inside))
 
 
 def mean_interval(
-    moments: Moments, alpha: float = 0.05, tuned_for: int = TUNED_FOR
+    moments: Moments, alpha: float = 0.05, tuned_for: float = TUNED_FOR
 ) -> tuple[float, float]:
     """Confidence sequence of a mean at this look."""
     if moments.n == 0:
         return (-math.inf, math.inf)
-    half = radius(moments, alpha, tuned_for)
+    error = math.sqrt(moments.variance / moments.n)
+    half = float(multiplier(moments.n, alpha, tuned_for)) * error
     return (moments.mean - half, moments.mean + half)
 
 
-def difference_interval(
-    a: Moments, b: Moments, alpha: float = 0.05, tuned_for: int = TUNED_FOR
-) -> tuple[float, float]:
-    """Confidence sequence of mean(b) - mean(a): the two arms' sequences at alpha/2 each.
+def interval(
+    contrast: Contrast, alpha: float = 0.05, tuned_for: float = TUNED_FOR
+) -> tuple[Floats, Floats]:
+    """Confidence sequence of a difference, at each look of ``contrast``.
 
-    Wider than a joint one, but valid however unevenly the arms grow.
+    With few devices the normal quantile is replaced by Student's of the variance's degrees of
+    freedom at the same level; exact is neither.
     """
+    times = multiplier(contrast.n, alpha, tuned_for)
+    half = _widened(times, contrast.freedom) * np.sqrt(contrast.variance)
+    half = np.where(contrast.n > 0, half, np.inf)
+    return contrast.estimate - half, contrast.estimate + half
+
+
+def log_e_value(contrast: Contrast, tuned_for: float = TUNED_FOR, null: float = 0.0) -> Floats:
+    """Log of the e-value against "the difference is ``null``": the normal mixture that the sequence
+    inverts. Reject at level alpha where it reaches ``log(1 / alpha)``, at any look.
+    """
+    information = contrast.n * rho_squared(tuned_for)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = (contrast.estimate - null) / np.sqrt(contrast.variance)
+    z = np.nan_to_num(_narrowed(z, contrast.freedom), posinf=1e3, neginf=-1e3)
+    gained = z**2 / 2 * information / (information + 1) - np.log1p(information) / 2
+    return cast(Floats, np.where(contrast.n > 0, gained, 0.0))
+
+
+def always_valid_p(log_e: Floats | float) -> Floats:
+    """The p-value of an e-value: valid at any look."""
+    return cast(Floats, np.exp(-np.maximum(np.asarray(log_e, dtype=np.float64), 0.0)))
+
+
+def difference_interval(
+    a: Moments, b: Moments, alpha: float = 0.05, tuned_for: float = TUNED_FOR
+) -> tuple[float, float]:
+    """Confidence sequence of mean(b) - mean(a) of independent outcomes."""
     if a.n == 0 or b.n == 0:
         return (-math.inf, math.inf)
-    half = radius(a, alpha / 2, tuned_for) + radius(b, alpha / 2, tuned_for)
-    middle = b.mean - a.mean
-    return (middle - half, middle + half)
+    variance = a.variance / a.n + b.variance / b.n
+    n = (a.variance + b.variance) / variance
+    half = float(multiplier(n, alpha, tuned_for)) * math.sqrt(variance)
+    return (b.mean - a.mean - half, b.mean - a.mean + half)
 
 
-def failure_evidence(
-    candidate_failures: int, candidate_n: int, control_failures: int, control_n: int
-) -> float:
-    """E-value against "the candidate fails no more often than the control".
+def _widened(z: Floats, freedom: Floats) -> Floats:
+    """Student's quantile where ``z`` is the normal one."""
+    tail = np.maximum(ndtr(-z), 1e-300)
+    return cast(Floats, np.where(np.isfinite(freedom), -stdtrit(_finite(freedom), tail), z))
 
-    Given how many failures there were in all, the candidate's share of them is binomial with its
-    share of exposure if the risks are equal; a mixture over :data:`RISKS` bets on more. Reject at
-    e >= 1/alpha, at any look: a martingale starting at 1 exceeds that with chance at most alpha.
-    Conservative where failures are frequent.
-    """
-    failures = candidate_failures + control_failures
-    exposure = candidate_n + control_n
-    if failures == 0 or candidate_n == 0 or control_n == 0:
-        return 1.0
-    share = candidate_n / exposure
-    logs = []
-    for risk in RISKS:
-        alternative = risk * share / (risk * share + 1 - share)
-        logs.append(
-            candidate_failures * math.log(alternative / share)
-            + control_failures * math.log((1 - alternative) / (1 - share))
-        )
-    top = max(logs)
-    return float(math.exp(min(700.0, top)) * np.mean(np.exp(np.array(logs) - top)))
+
+def _narrowed(z: Floats, freedom: Floats) -> Floats:
+    """The normal quantile where ``z`` is Student's."""
+    tail = np.clip(stdtr(_finite(freedom), -np.abs(z)), 1e-300, 0.5)
+    return cast(Floats, np.where(np.isfinite(freedom), np.sign(z) * -ndtri(tail), z))
+
+
+def _finite(freedom: Floats) -> Floats:
+    return np.where(np.isfinite(freedom), freedom, 1.0)

@@ -8,12 +8,8 @@ import numpy as np
 import pytest
 
 from cloud_hub.statistics.drift import corrected_psi, feature_drift, jensen_shannon, model_drift
-from cloud_hub.statistics.sequential import (
-    Moments,
-    difference_interval,
-    failure_evidence,
-    mean_interval,
-)
+from cloud_hub.statistics.failures import failure_evidence
+from cloud_hub.statistics.sequential import Moments, difference_interval, mean_interval
 
 RANDOM = np.random.default_rng
 

@@ -1,0 +1,57 @@
+"""The tests that everybody knows, shown beside the sequential ones.
+
+They are valid once, at the planned end. Read at every look they find winners that are none, and
+they take requests of one device as independent; `make statistics` shows how often.
+
+Sources:
+    B. Welch, "The generalization of 'Student's' problem when several different population variances
+    are involved", Biometrika 34, 1947.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from scipy.special import ndtr, stdtr
+
+from cloud_hub.statistics.sequential import Moments
+
+
+@dataclass(frozen=True)
+class Classical:
+    """One test: its name, statistic and two-sided p-value; ``valid`` only at the planned end."""
+
+    test: str
+    statistic: float
+    p: float
+    valid: bool
+
+
+def two_proportion_z(control: Moments, candidate: Moments, *, at_the_end: bool) -> Classical:
+    """Pooled two-sample z-test of 0/1 outcomes."""
+    n = control.n + candidate.n
+    pooled = (control.total + candidate.total) / n if n else 0.0
+    if min(control.n, candidate.n) == 0 or pooled in (0.0, 1.0):
+        return Classical("two-proportion z", 0.0, 1.0, at_the_end)
+    error = math.sqrt(pooled * (1 - pooled) * (1 / control.n + 1 / candidate.n))
+    z = (candidate.mean - control.mean) / error
+    return Classical("two-proportion z", z, float(2 * ndtr(-abs(z))), at_the_end)
+
+
+def welch(control: Moments, candidate: Moments, *, at_the_end: bool) -> Classical:
+    """Welch's test of two means with unequal variances."""
+    if min(control.n, candidate.n) < 2:
+        return Classical("Welch", 0.0, 1.0, at_the_end)
+    a, b = _error(control), _error(candidate)
+    if a + b == 0:
+        return Classical("Welch", 0.0, 1.0, at_the_end)
+    t = (candidate.mean - control.mean) / math.sqrt(a + b)
+    freedom = (a + b) ** 2 / (a**2 / (control.n - 1) + b**2 / (candidate.n - 1))
+    return Classical("Welch", t, float(2 * stdtr(freedom, -abs(t))), at_the_end)
+
+
+def _error(sample: Moments) -> float:
+    """The squared standard error of a mean."""
+    centred = max(0.0, sample.squares - sample.n * sample.mean**2)
+    return centred / (sample.n - 1) / sample.n

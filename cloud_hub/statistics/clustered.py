@@ -1,0 +1,153 @@
+"""Two arms compared by device: requests of one device are alike, so devices are what is counted.
+
+A device sends the number, the sum and the sum of squares of its outcomes on an arm; that is all
+that is needed. The variance of a difference of means is that of the devices' linearised
+contributions (a ratio estimator), with whatever requests of one device have in common inside it.
+Devices that are on both arms (units smaller than a device) are their own control.
+
+As more requests come from the same devices the estimate gains information like a Brownian motion
+in ``1 / variance``; that is what lets :mod:`cloud_hub.statistics.sequential` look at any time.
+
+Sources:
+    W. Cochran, Sampling Techniques, 3rd edition, 1977, chapter 6 (ratio estimators).
+    A. Deng, U. Knoblich, J. Lu, "Applying the Delta Method in Metric Analytics", KDD 2018.
+    F. Satterthwaite, "An Approximate Distribution of Estimates of Variance Components", 1946.
+    D. Scharfstein, A. Tsiatis, J. Robins, "Semiparametric Efficiency and Its Implication on the
+    Design and Analysis of Group-Sequential Studies", JASA 92(440), 1997 (independent increments).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One arm: arrays [..., D] of how many, sum and sum of squares by device.
+
+    Devices are in the same order on both arms; one without outcomes has zeros. Axes before the
+    last are looks or simulated runs.
+    """
+
+    n: Floats
+    total: Floats
+    squares: Floats
+
+    @classmethod
+    def of_successes(cls, successes: Floats, n: Floats) -> Sample:
+        """Of a 0/1 outcome."""
+        return cls(n, successes, successes)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """mean(candidate) - mean(control) with its variance; arrays of the looks' shape.
+
+    ``n`` is how many independent requests an arm would have to have, on both, for as much
+    information: the sample size after the design effect. ``freedom`` is of the variance.
+    """
+
+    estimate: Floats
+    variance: Floats
+    n: Floats
+    freedom: Floats
+
+
+def pair_up(
+    control: Mapping[str, tuple[float, float, float]],
+    candidate: Mapping[str, tuple[float, float, float]],
+) -> tuple[Sample, Sample]:
+    """(n, sum, sum of squares) by device of each arm, in one order of devices."""
+    devices = sorted({*control, *candidate})
+    nothing = (0.0, 0.0, 0.0)
+
+    def arm(found: Mapping[str, tuple[float, float, float]]) -> Sample:
+        rows = np.array([found.get(d, nothing) for d in devices], dtype=np.float64).reshape(-1, 3)
+        return Sample(rows[:, 0], rows[:, 1], rows[:, 2])
+
+    return arm(control), arm(candidate)
+
+
+def compare(control: Sample, candidate: Sample, *, scale: float = 1.0) -> Contrast:
+    """The difference of two arms' means.
+
+    Args:
+        control: what it is compared with, [..., D].
+        candidate: the same devices on the other arm, [..., D].
+        scale: range of one outcome; few outcomes that are all alike must not pretend to certainty.
+            0 where the range is unknown.
+
+    Returns:
+        The contrast; without data on an arm its variance is infinite and ``n`` 0. The variance is
+        never below that of independent requests, which is all that a single device allows.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        a, b = _arm(control, scale), _arm(candidate, scale)
+        by_device = np.sum((b.residuals - a.residuals) ** 2, axis=-1)
+        by_device *= _corrected(np.sum((control.n > 0) | (candidate.n > 0), axis=-1))
+        by_request = a.spread / a.n + b.spread / b.n
+        clustered = by_device > by_request
+        variance = np.where(clustered, by_device, by_request)
+        n = np.where(variance > 0, (a.spread + b.spread) / variance, np.minimum(a.n, b.n))
+        freedom = np.where(clustered, _freedom(a, b), np.inf)
+    empty = (a.n == 0) | (b.n == 0)
+    return Contrast(
+        np.where(empty, 0.0, b.mean - a.mean),
+        np.where(empty, np.inf, variance),
+        np.where(empty, 0.0, n),
+        np.where(empty, np.inf, freedom),
+    )
+
+
+def mean_against(sample: Sample, known: float, *, scale: float = 1.0) -> Contrast:
+    """One arm's mean less a ``known`` number, by device; as :func:`compare`."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        arm = _arm(sample, scale)
+        by_device = np.sum(arm.residuals**2, axis=-1) * _corrected(arm.devices)
+        by_request = arm.spread / arm.n
+        clustered = by_device > by_request
+        variance = np.where(clustered, by_device, by_request)
+        n = np.where(variance > 0, arm.spread / variance, arm.n)
+    empty = arm.n == 0
+    return Contrast(
+        np.where(empty, 0.0, arm.mean - known),
+        np.where(empty, np.inf, variance),
+        np.where(empty, 0.0, n),
+        np.where(clustered, np.maximum(arm.devices - 1.0, 1.0), np.inf),
+    )
+
+
+@dataclass(frozen=True)
+class _Arm:
+    n: Floats
+    mean: Floats
+    spread: Floats
+    residuals: Floats
+    devices: Floats
+
+
+def _arm(sample: Sample, scale: float) -> _Arm:
+    n = np.sum(sample.n, axis=-1)
+    mean = np.sum(sample.total, axis=-1) / n
+    plain = np.maximum(np.sum(sample.squares, axis=-1) / n - mean**2, 0.0)
+    floor = np.where(plain > 0, (scale / (n + 1)) ** 2, scale**2 / (n + 1))
+    residuals = (sample.total - mean[..., None] * sample.n) / n[..., None]
+    return _Arm(n, mean, plain + floor, np.nan_to_num(residuals), np.sum(sample.n > 0, axis=-1))
+
+
+def _corrected(devices: Floats) -> Floats:
+    """From residuals about a fitted mean to a variance."""
+    return devices / np.maximum(devices - 1, 1)
+
+
+def _freedom(a: _Arm, b: _Arm) -> Floats:
+    va, vb = np.sum(a.residuals**2, axis=-1), np.sum(b.residuals**2, axis=-1)
+    below = va**2 / np.maximum(a.devices - 1, 0.5) + vb**2 / np.maximum(b.devices - 1, 0.5)
+    return cast(Floats, np.maximum((va + vb) ** 2 / below, 1.0))

@@ -1,0 +1,133 @@
+"""Few planned looks until a declared end: more power than looking at any time.
+
+The error is spent as information comes in, little at first (O'Brien and Fleming's shape). Between
+two looks the statistic moves as a Brownian motion, so chances of crossing follow by integrating its
+density from look to look.
+
+Sources:
+    K. Lan, D. DeMets, "Discrete Sequential Boundaries for Clinical Trials", Biometrika 70, 1983.
+    P. Armitage, C. McPherson, B. Rowe, "Repeated Significance Tests on Accumulating Data", JRSS A
+    132, 1969 (the recursion).
+    C. Jennison, B. Turnbull, Group Sequential Methods, 1999, chapter 19 (repeated p-values, grids).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Final, cast
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from cloud_hub.statistics.clustered import Floats
+
+LOOKS: Final = 10
+GRID: Final = 301
+REACH: Final = 8.0
+"""The density is kept on a grid of so many points, up to so many standard deviations."""
+
+
+def planned_looks(looks: int = LOOKS) -> tuple[float, ...]:
+    """Equal steps of information, the last at 1."""
+    return tuple((i + 1) / looks for i in range(looks))
+
+
+def spent(fraction: float, alpha: float) -> float:
+    """How much of ``alpha`` may be spent until ``fraction`` of the information, both sides."""
+    if fraction <= 0:
+        return 0.0
+    return float(4 - 4 * ndtr(ndtri(1 - alpha / 4) / np.sqrt(min(fraction, 1.0))))
+
+
+@functools.lru_cache(maxsize=256)
+def bounds(fractions: tuple[float, ...], alpha: float = 0.05) -> tuple[float, ...]:
+    """|z| at which each look rejects.
+
+    Args:
+        fractions: of the information at each look, rising, up to 1.
+        alpha: two-sided error over all looks together.
+    """
+    found: list[float] = []
+    path = _Path()
+    before = 0.0
+    for fraction in fractions:
+        now = spent(fraction, alpha)
+        path.move(fraction, 0.0)
+        found.append(path.bound(now - before))
+        path.stop(found[-1])
+        before = now
+    return tuple(found)
+
+
+def crossing(fractions: Sequence[float], limits: Sequence[float], drift: float) -> float:
+    """Chance that |z| reaches its limit at some look, if z at full information has mean ``drift``.
+
+    For the limits of a confidence sequence as for those of :func:`bounds`.
+    """
+    path, crossed = _Path(), 0.0
+    for fraction, limit in zip(fractions, limits, strict=True):
+        path.move(fraction, drift)
+        crossed += path.stop(limit)
+    return crossed
+
+
+def repeated_p(fractions: tuple[float, ...], z: float) -> float:
+    """The level at which the latest look would just reject: a p-value that allows for the looks."""
+    low, high = 1e-12, 1.0 - 1e-9
+    for _ in range(40):
+        middle = float(np.sqrt(low * high))
+        if abs(z) >= bounds(fractions, middle)[-1]:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+class _Path:
+    """The density of those paths that have not crossed yet, over the score ``z * sqrt(t)``."""
+
+    def __init__(self) -> None:
+        self._at = 0.0
+        self._points = np.zeros(1)
+        self._mass = np.ones(1)
+
+    def move(self, fraction: float, drift: float) -> None:
+        """Go on to the next look."""
+        self._mass = _moves(self._at, fraction) @ self._mass
+        self._points, self._at = _grid(fraction) + drift * fraction, fraction
+
+    def bound(self, chance: float) -> float:
+        """|z| that paths exceed with ``chance``; without drift, so both sides are alike."""
+        beyond = np.cumsum(2 * self._mass[: GRID // 2])
+        inner = -self._points[: GRID // 2] - self._width / 2
+        if chance <= beyond[0]:
+            return REACH
+        return float(np.interp(chance, beyond, inner)) / float(np.sqrt(self._at))
+
+    def stop(self, limit: float) -> float:
+        """Take away what is beyond ``limit``; its chance. A cell that it cuts goes in part."""
+        beyond = np.abs(self._points) - limit * np.sqrt(self._at)
+        out = np.clip(beyond / self._width + 0.5, 0.0, 1.0)
+        crossed = float(self._mass @ out)
+        self._mass = self._mass * (1 - out)
+        return crossed
+
+    @property
+    def _width(self) -> float:
+        return float(self._points[1] - self._points[0])
+
+
+def _grid(fraction: float) -> Floats:
+    reach = REACH * np.sqrt(fraction)
+    return np.linspace(-reach, reach, GRID) if fraction > 0 else np.zeros(1)
+
+
+@functools.lru_cache(maxsize=64)
+def _moves(before: float, now: float) -> Floats:
+    """Chances of going from each cell to each; a drift moves both grids alike and cancels."""
+    points = _grid(now)
+    half = (points[1] - points[0]) / 2
+    gaps = points[:, None] - _grid(before)[None, :]
+    deviation = np.sqrt(now - before)
+    return cast(Floats, ndtr((gaps + half) / deviation) - ndtr((gaps - half) / deviation))

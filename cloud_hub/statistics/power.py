@@ -1,0 +1,102 @@
+"""How much is needed before the start, and about how long that takes.
+
+Chances of a verdict follow from the same Brownian motion that the tests themselves stand on, look
+by look, so the plan and the analysis agree.
+
+Sources:
+    C. Jennison, B. Turnbull, Group Sequential Methods, 1999 (power of sequential designs).
+    L. Kish, Survey Sampling, 1965, section 5.4 (the design effect of clusters).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from cloud_hub.statistics.group_sequential import LOOKS, bounds, crossing, planned_looks
+from cloud_hub.statistics.sequential import TUNED_FOR, multiplier
+
+Method = Literal["sequential", "group-sequential"]
+SEQUENTIAL_LOOKS: Final = 50
+MOST: Final = 1e9
+
+
+@dataclass(frozen=True)
+class Needs:
+    """``n`` outcomes an arm as they come from devices, ``independent`` of them after the design
+    effect, from at least ``devices`` devices an arm, for a verdict with chance ``power``.
+    """
+
+    method: Method
+    n: int
+    independent: int
+    devices: int
+    power: float
+    design_effect: float
+
+
+def design_effect(correlation: float, per_device: float) -> float:
+    """How many requests of devices stand for one independent request.
+
+    Args:
+        correlation: of two requests of one device (intraclass), 0 to 1.
+        per_device: requests of one device on average.
+    """
+    return 1 + max(0.0, per_device - 1) * correlation
+
+
+def chance_of_verdict(
+    effect: float, spread: float, n: float, *, method: Method, alpha: float, tuned_for: float
+) -> float:
+    """Chance that a difference of ``effect`` is found until ``n`` independent outcomes an arm.
+
+    Args:
+        effect: of means.
+        spread: the variances of one outcome on both arms, added.
+        n: at the end.
+        method: looked at all the time, or at :data:`LOOKS` planned looks.
+        alpha: two-sided.
+        tuned_for: where confidence sequences are tightest.
+    """
+    drift = effect * math.sqrt(n / spread)
+    if method == "group-sequential":
+        looks = planned_looks(LOOKS)
+        return crossing(looks, bounds(looks, alpha), drift)
+    looks = planned_looks(SEQUENTIAL_LOOKS)
+    limits = multiplier(np.array(looks) * n, alpha, tuned_for)
+    return crossing(looks, [float(limit) for limit in limits], drift)
+
+
+def needs(
+    effect: float,
+    spread: float,
+    *,
+    method: Method = "sequential",
+    alpha: float = 0.05,
+    power: float = 0.8,
+    tuned_for: float | None = None,
+    correlation: float = 0.0,
+    per_device: float = 1.0,
+) -> Needs:
+    """The smallest sample with which ``effect`` is found with chance ``power``.
+
+    ``tuned_for`` is the declared sample size; left out, the one that is found here. The answer is
+    infinite (:data:`MOST`) where devices are too alike in themselves for any number of requests.
+    """
+    low, high = 1.0, MOST
+    while high / low > 1.005:
+        middle = math.sqrt(low * high)
+        tuned = tuned_for or max(middle, TUNED_FOR / 50)
+        chance = chance_of_verdict(
+            effect, spread, middle, method=method, alpha=alpha, tuned_for=tuned
+        )
+        low, high = (low, middle) if chance >= power else (middle, high)
+    inflated = high * design_effect(correlation, per_device)
+    devices = math.ceil(inflated / max(per_device, 1.0))
+    return Needs(
+        method, math.ceil(inflated), math.ceil(high), devices, power,
+        design_effect(correlation, per_device),
+    )  # fmt: skip
