@@ -25,13 +25,7 @@ from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body
 from edge_sdk.contract.pack import ENTITY
 from edge_sdk.contract.plan import Reporting
-from edge_sdk.errors import (
-    EdgeError,
-    InputError,
-    ReleaseError,
-    StateError,
-    UpdateError,
-)
+from edge_sdk.errors import EdgeError, InputError, ReleaseError, StateError, UpdateError
 from edge_sdk.pack import usable
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.release import Release
@@ -232,7 +226,12 @@ class EdgeDevice:
         return status
 
     def close(self) -> None:
-        """Stop the threads, keep what was counted, hand over what the hub takes at once."""
+        """Stop the threads, keep what was counted, hand over what the hub takes at once.
+
+        A download under way ends here; the next start resumes it.
+        """
+        if self._link is not None:
+            self._link.client.interrupt()
         for repeater in self._repeaters:
             repeater.stop(timeout=self._config.request_seconds)
         self._repeaters = []

@@ -6,6 +6,7 @@ with a limit, redirects are not followed, and a download resumes where it stoppe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -57,6 +58,18 @@ class HubClient:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(CLOUD_CALLS, thread_name_prefix="edge-cloud")
+        self._interrupted = threading.Event()
+        self._downloading: requests.Response | None = None
+
+    def interrupt(self) -> None:
+        """End a download that is under way, and every later one; its part waits to be resumed."""
+        self._interrupted.set()
+        response = self._downloading
+        # A read that waits for a slow hub does not look at the flag. urllib3 has this since 2.3.
+        shutdown = getattr(response.raw, "shutdown", None) if response is not None else None
+        if shutdown is not None:
+            with contextlib.suppress(Exception):
+                shutdown()
 
     def authorise(self, token: str) -> None:
         """Use ``token`` from now on."""
@@ -125,11 +138,13 @@ class HubClient:
         folder, _, name = target.rpartition("/")
         headers = {"Range": f"bytes={have}-"} if have else {}
         path = f"/v1/targets/{folder}/{ref.sha256}.{name}"
-        response = self._send("GET", path, headers=headers)
+        self._downloading = response = self._send("GET", path, headers=headers)
         resumed = have > 0 and response.status_code == 206
         with part.open("ab" if resumed else "wb") as file:
             room = ref.length - (have if resumed else 0)
             for chunk in _chunks(response):
+                if self._interrupted.is_set():
+                    raise HubUnreachable(f"{target}: interrupted")
                 room -= len(chunk)
                 if room < 0:
                     file.truncate(0)

@@ -75,7 +75,8 @@ class Proxy:
     """Passes requests on to a hub. ``fault`` chooses what goes wrong:
 
     ``none``; ``error`` (500 with a page), ``garbage`` (200 with noise), ``cut`` (half of the body,
-    then the connection drops), ``flip`` (one bit of each target is flipped), ``away`` (no answer).
+    then the connection drops), ``flip`` (one bit of each target is flipped), ``away`` (no answer),
+    ``drip`` (a byte every now and then).
     ``only`` limits it to paths that contain the text. ``served`` are the paths that the hub was
     asked for, with the bytes that it gave.
     """
@@ -125,7 +126,23 @@ class Proxy:
         if fault == "flip" and len(content) > 0:
             content = content[:-1] + bytes([content[-1] ^ 1])
         kept = {n: got.headers[n] for n in ("ETag", "Content-Range") if n in got.headers}
-        self._send(request, got.status_code, kept, content, cut=fault == "cut")
+        if fault == "drip":
+            self._drip(request, got.status_code, kept, content)
+        else:
+            self._send(request, got.status_code, kept, content, cut=fault == "cut")
+
+    @staticmethod
+    def _drip(
+        request: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes
+    ) -> None:
+        request.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            request.send_header(name, value)
+        request.end_headers()
+        with contextlib.suppress(OSError):  # the device hung up
+            for byte in body:
+                request.wfile.write(bytes([byte]))
+                time.sleep(0.05)
 
     @staticmethod
     def _send(

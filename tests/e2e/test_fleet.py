@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -229,6 +230,27 @@ def test_a_canary_by_hand_reaches_its_share_and_a_rollback_takes_it_back(
     finally:
         for device in devices:
             device.close()
+
+
+def test_closing_ends_a_download_that_would_take_minutes_and_a_restart_resumes_it(
+    hub: HubProcess, proxy: Proxy, publish: Publish, tmp_path: Path
+) -> None:
+    publish("slow")
+    device = open_device(tmp_path / "d", hub, "slow", url=proxy.url)
+    publish("slow", "1.1", seed=5)
+    proxy.fault, proxy.only = "drip", "model.onnx"
+    syncing = threading.Thread(target=device.sync)
+    syncing.start()
+    part = wait(lambda: next((tmp_path / "d").glob("**/model.onnx.part"), None))
+    wait(lambda: any("model.onnx" in path for path, _ in proxy.served))
+    device.close()
+    syncing.join(timeout=5)
+    assert not syncing.is_alive()
+    assert part.exists()
+    proxy.fault = "none"
+    with EdgeDevice(tmp_path / "d", hub=proxy.url, config=QUICK, background=False) as again:
+        assert again.predict(rows(1)[0]).version == "1.0"
+        assert again.sync().update == "activated"
 
 
 def test_features_given_to_the_hub_are_joined_on_devices(
