@@ -1,15 +1,27 @@
-"""Has a distribution moved? From histograms in the layout of the reference profile alone."""
+"""Has a distribution moved? From histograms in the layout of the reference profile alone.
+
+A feature *drifted* if it is significant at :data:`FDR` over all features of the model, and the
+effect is large enough to matter (:data:`EFFECT`). What is significant and small is *shifted*: it is
+shown and raises no alarm.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import kolmogorov
-from scipy.stats import chi2
+
+from cloud_hub.statistics.discoveries import discoveries
+from cloud_hub.statistics.distances import (
+    Counts,
+    corrected_psi,
+    jensen_shannon,
+    ks_distance,
+    wasserstein,
+)
+from cloud_hub.statistics.two_samples import MANY, Signs, p_value, pooled_p, standardised
 
 FDR: Final = 0.05
 """False discovery rate over the features of a model."""
@@ -17,10 +29,15 @@ FDR: Final = 0.05
 EFFECT: Final = 0.1
 """Smallest KS distance, or bias-corrected PSI, that counts as drift however significant."""
 
+OBSERVATIONS: Final = 500
+"""Fewer in a window are added to the next before anything is tested."""
+
 
 @dataclass(frozen=True)
 class FeatureDrift:
-    """One feature: KS distance, PSI less its bias, Jensen-Shannon divergence (bits), p-value."""
+    """One feature: KS distance, PSI less its bias, Jensen-Shannon divergence (bits), Wasserstein
+    distance (training ranks), p-value. ``drifted`` is what alarms; ``shifted`` is significant only.
+    """
 
     name: str
     n: int
@@ -29,95 +46,96 @@ class FeatureDrift:
     js: float
     p: float
     drifted: bool = False
+    wasserstein: float = 0.0
+    shifted: bool = False
+
+    @property
+    def effect(self) -> float:
+        """What is held against :data:`EFFECT`."""
+        return max(self.ks, self.psi)
 
 
 def feature_drift(name: str, reference: Sequence[int], observed: Sequence[int]) -> FeatureDrift:
-    """Compare two histograms [bins + 2]; the p-value is Bonferroni-corrected over two tests.
-
-    The tests are the two-sample Kolmogorov-Smirnov test on the bin edges (conservative on binned
-    data) and Pearson's chi-squared test of homogeneity over all bins, missing and outside included.
-    """
+    """Compare two histograms [bins + 2] of independent observations."""
     a, b = np.asarray(reference, dtype=np.float64), np.asarray(observed, dtype=np.float64)
-    n, m = a.sum(), b.sum()
-    if n == 0 or m == 0:
-        return FeatureDrift(name, int(m), 0.0, 0.0, 0.0, 1.0)
-    distance = float(np.abs(np.cumsum(a[:-2]) / n - np.cumsum(b[:-2]) / m).max(initial=0.0))
-    ks_p = float(kolmogorov(distance * np.sqrt(n * m / (n + m))))
-    p = min(1.0, 2 * min(ks_p, _homogeneity(a, b)))
-    return FeatureDrift(name, int(m), distance, corrected_psi(a, b), jensen_shannon(a, b), p)
+    if not a.sum() or not b.sum():
+        return FeatureDrift(name, int(b.sum()), 0.0, 0.0, 0.0, 1.0)
+    return _described(name, a, b, pooled_p(a, b))
 
 
-def _homogeneity(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """P-value of Pearson's chi-squared test that both histograms have one distribution."""
-    a, b = _pooled_small(a, b)
-    both = np.stack([a, b])
-    expected = both.sum(axis=1, keepdims=True) * both.sum(axis=0) / both.sum()
-    if len(a) < 2:
-        return 1.0
-    statistic = ((both - expected) ** 2 / expected).sum()
-    return float(chi2.sf(statistic, len(a) - 1))
-
-
-def _pooled_small(
-    a: NDArray[np.float64], b: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bins whose smaller expected count is below five are pooled, as the test's theory asks."""
-    share = min(a.sum(), b.sum()) / (a.sum() + b.sum())
-    small = (a + b) * share < 5
-    pooled_a = np.append(a[~small], a[small].sum())
-    pooled_b = np.append(b[~small], b[small].sum())
-    kept = pooled_a + pooled_b > 0
-    return pooled_a[kept], pooled_b[kept]
-
-
-def corrected_psi(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Population stability index less its expectation without drift, (B - 1)(1/n + 1/m).
-
-    Source: B. Yurdakul, J. Naranjo, "Statistical properties of the population stability index",
-    Journal of Risk Model Validation 14(4), 2020.
-    """
-    used = a + b > 0
-    p = (a[used] + 0.5) / (a[used] + 0.5).sum()
-    q = (b[used] + 0.5) / (b[used] + 0.5).sum()
-    bias = (int(used.sum()) - 1) * (1 / a.sum() + 1 / b.sum())
-    return float(((q - p) * np.log(q / p)).sum() - bias)
-
-
-def jensen_shannon(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Jensen-Shannon divergence in bits, in [0, 1]."""
-    p, q = a / a.sum(), b / b.sum()
-    middle = (p + q) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        left = np.where(p > 0, p * np.log2(p / middle), 0.0).sum()
-        right = np.where(q > 0, q * np.log2(q / middle), 0.0).sum()
-    return float((left + right) / 2)
+def _described(name: str, a: Counts, b: Counts, p: float) -> FeatureDrift:
+    return FeatureDrift(
+        name,
+        int(b.sum()),
+        ks_distance(a, b),
+        corrected_psi(a, b),
+        jensen_shannon(a, b),
+        p,
+        wasserstein=wasserstein(a, b),
+    )
 
 
 def model_drift(
     reference: Mapping[str, Sequence[int]], observed: Mapping[str, Sequence[int]]
 ) -> list[FeatureDrift]:
-    """Every feature of ``reference``, the drifted ones marked: significant at :data:`FDR` over all
-    features, and with an effect of at least :data:`EFFECT`. The worst come first.
+    """Every feature of ``reference``, from one histogram each; the worst come first.
 
-    Source: Y. Benjamini, Y. Hochberg, "Controlling the false discovery rate", JRSS B 57, 1995.
+    For a fleet use :func:`fleet_drift`: where devices differ, this one raises false alarms.
     """
-    found = [feature_drift(name, reference[name], observed[name]) for name in reference]
-    found.sort(key=lambda feature: feature.p)
-    limits = FDR * np.arange(1, len(found) + 1) / max(1, len(found))
-    passing = [i for i, feature in enumerate(found) if feature.p <= limits[i]]
-    significant = set(range(passing[-1] + 1)) if passing else set()
+    return judged([feature_drift(name, reference[name], observed[name]) for name in reference])
+
+
+def fleet_drift(
+    reference: Mapping[str, Any], observed: Mapping[str, Any], *, seed: int = 0
+) -> list[FeatureDrift]:
+    """Every feature of ``reference``, from histograms by device; the worst come first.
+
+    Args:
+        reference: by name [bins + 2] for all devices, or [devices, bins + 2]: each device's own.
+        observed: by name [devices, bins + 2]; devices without observations are left out.
+        seed: of the permutations.
+    """
+    devices = max((len(rows) for rows in observed.values()), default=0)
+    rounds = round(4 * max(50, len(reference)) / FDR)
+    signs = None
+    if devices >= MANY:
+        signs = Signs(devices, min(rounds, 20_000), np.random.default_rng(seed))
+    return judged([_fleet_feature(n, reference[n], observed[n], signs) for n in reference])
+
+
+def _fleet_feature(name: str, reference: Any, observed: Any, signs: Signs | None) -> FeatureDrift:
+    a = np.asarray(reference, dtype=np.float64)
+    b = np.atleast_2d(np.asarray(observed, dtype=np.float64))
+    there = b.sum(axis=1) > 0
+    if a.ndim == 2:
+        there &= a.sum(axis=1) > 0
+        a = a[there]
+    if not there.any() or not a.sum():
+        return FeatureDrift(name, int(b.sum()), 0.0, 0.0, 0.0, 1.0)
+    if signs is not None and not there.all():
+        signs = signs.of(there)
+    b = b[there]
+    return _described(name, standardised(a, b), b.sum(axis=0), p_value(a, b, signs))
+
+
+def judged(features: Sequence[FeatureDrift]) -> list[FeatureDrift]:
+    """The same, marked; the worst come first."""
+    significant = discoveries([feature.p for feature in features], FDR)
     marked = [
-        FeatureDrift(**{**vars(f), "drifted": i in significant and max(f.ks, f.psi) >= EFFECT})
-        for i, f in enumerate(found)
+        replace(
+            feature,
+            drifted=i in significant and feature.effect >= EFFECT,
+            shifted=i in significant and feature.effect < EFFECT,
+        )
+        for i, feature in enumerate(features)
     ]
-    return sorted(marked, key=lambda f: (-f.drifted, -f.ks))
+    return sorted(marked, key=lambda f: (-f.drifted, -f.shifted, -f.ks))
 
 
 def summary(features: Sequence[FeatureDrift], most: int = 5) -> dict[str, Any]:
     """Evidence a person can read."""
-    drifted = [f for f in features if f.drifted]
     return {
-        "drifted": len(drifted),
+        "drifted": sum(feature.drifted for feature in features),
         "features": len(features),
         "worst": [
             {"feature": f.name, "n": f.n, "ks": round(f.ks, 3), "psi": round(f.psi, 3), "p": f.p}

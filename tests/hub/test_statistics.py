@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from cloud_hub.statistics.drift import corrected_psi, feature_drift, jensen_shannon, model_drift
+from cloud_hub.statistics.distances import corrected_psi, jensen_shannon
+from cloud_hub.statistics.drift import feature_drift, model_drift
 from cloud_hub.statistics.failures import failure_evidence
 from cloud_hub.statistics.sequential import Moments, difference_interval, mean_interval
 

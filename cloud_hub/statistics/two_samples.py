@@ -1,0 +1,193 @@
+"""P-values that two histograms come from one distribution, one way for each kind of fleet.
+
+Observations of one device are alike, so the sum of many devices' histograms varies more than as
+many independent observations would. :func:`p_value` therefore takes histograms by device:
+
+* many devices (:data:`MANY`): the devices' differences from the reference change sign at random.
+  Nothing is assumed about how devices differ, only that they are drawn alike.
+* some (:data:`FEW`): the ordinary tests, on as many independent observations as vary as much.
+* fewer, or some that are each held against their own past: the ordinary tests.
+
+Sources: R. Fisher, "The Design of Experiments", 1935 (randomisation of signs); J. Rao, A. Scott,
+"On chi-squared tests for multiway contingency tables with cell proportions estimated from survey
+data", Annals of Statistics 12(1), 1984 (design effects); J. Besag, P. Clifford, "Sequential Monte
+Carlo p-values", Biometrika 78(2), 1991 (few rounds where little speaks against the null).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import kolmogorov
+from scipy.stats import chi2, norm
+from scipy.stats import t as student
+
+from cloud_hub.statistics.distances import Counts
+
+MANY: Final = 14
+"""Devices from which on signs are permuted: 2**14 ways resolve what 50 features need."""
+
+FEW: Final = 4
+"""Fewer devices are taken as they are: how they differ from training counts as a difference."""
+
+FIRST_ROUNDS: Final = 199
+"""Random signs that every feature gets; only those that look unusual get the rest."""
+
+
+class Signs:
+    """Random signs, the same for all features of a window, so that their dependence is kept.
+
+    Args:
+        devices: how many change sign.
+        rounds: how often; the smallest p-value is 1 / (rounds + 1).
+        random: where they come from.
+    """
+
+    def __init__(self, devices: int, rounds: int, random: np.random.Generator) -> None:
+        drawn = random.integers(0, 2, size=(max(rounds, FIRST_ROUNDS), devices), dtype=np.int8)
+        self.table: NDArray[np.float32] = (2 * drawn - 1).astype(np.float32)
+        self.random = random
+
+    def of(self, devices: NDArray[np.bool_]) -> Signs:
+        """The signs of some of the devices."""
+        some = copy.copy(self)
+        some.table = self.table[:, devices]
+        return some
+
+
+def p_value(reference: Counts, observed: Counts, signs: Signs | None = None) -> float:
+    """That ``observed`` has the distribution of ``reference``.
+
+    The smaller p-value of a Kolmogorov-Smirnov test on the bin edges and of a chi-squared test over
+    all bins (missing and outside included), Bonferroni-corrected for the two.
+
+    Args:
+        reference: [K], or [devices, K]: each device's own.
+        observed: [devices, K], each with at least one observation.
+        signs: for :data:`MANY` devices and more.
+    """
+    if len(observed) >= MANY and signs is not None:
+        return _by_signs(reference, observed, signs)
+    # Devices that are each held against themselves need not be alike.
+    size = independent(observed) if reference.ndim == 1 else None
+    return pooled_p(standardised(reference, observed), observed.sum(axis=0), size=size)
+
+
+def pooled_p(a: Counts, b: Counts, *, size: float | None = None) -> float:
+    """The ordinary tests on two histograms [K]; ``size`` is how many observations ``b`` is worth.
+
+    The largest distance on the edges of bins is smaller than that between all values, so
+    Kolmogorov's limit is corrected for continuity, as for a random walk that is looked at in steps
+    (D. Siegmund, "Sequential Analysis", 1985).
+    """
+    n, m = a.sum(), b.sum()
+    worth = m if size is None else min(m, size)
+    distance = np.abs(np.cumsum(a / n - b / m)[:-2]).max(initial=0.0)
+    ks = float(kolmogorov(distance * np.sqrt(n * worth / (n + worth)) + _step(a[:-2])))
+    return min(1.0, 2 * min(ks, homogeneity(a, b * (worth / m))))
+
+
+def _step(inside: Counts) -> float:
+    """What a distance on bins lacks to one between all values, in units of the limit's."""
+    filled = inside[inside > 0]
+    if len(filled) < 4:
+        return 0.0
+    return 0.5826 * float(np.sqrt(np.median(filled) / filled.sum()))
+
+
+def homogeneity(a: Counts, b: Counts) -> float:
+    """P-value of Pearson's chi-squared test that both histograms have one distribution."""
+    a, b = _pooled_small(a, b)
+    both = np.stack([a, b])
+    expected = both.sum(axis=1, keepdims=True) * both.sum(axis=0) / both.sum()
+    if len(a) < 2:
+        return 1.0
+    statistic = ((both - expected) ** 2 / expected).sum()
+    return float(chi2.sf(statistic, len(a) - 1))
+
+
+def _pooled_small(a: Counts, b: Counts) -> tuple[Counts, Counts]:
+    """Bins whose smaller expected count is below five are pooled, as the test's theory asks."""
+    share = min(a.sum(), b.sum()) / (a.sum() + b.sum())
+    small = (a + b) * share < 5
+    pooled_a = np.append(a[~small], a[small].sum())
+    pooled_b = np.append(b[~small], b[small].sum())
+    kept = pooled_a + pooled_b > 0
+    return pooled_a[kept], pooled_b[kept]
+
+
+def independent(observed: Counts) -> float:
+    """How many independent observations vary as much as these devices [devices, K] together do.
+
+    The worst design effect over the edges of the distribution function: the variance between the
+    devices' shares, over that of as many independent observations.
+    """
+    totals = observed.sum(axis=1, keepdims=True)
+    n, devices = totals.sum(), len(observed)
+    if devices < FEW:
+        return float(n)
+    below = np.cumsum(observed[:, :-1], axis=1)
+    share = below.sum(axis=0) / n
+    residuals = below - totals * share
+    between = (residuals**2).sum(axis=0) / n**2 * devices / (devices - 1)
+    inside = (share > 0.02) & (share < 0.98)
+    if not inside.any():
+        return float(n)
+    # A few devices say little about how devices differ: Student's quantile for the normal one.
+    unsure = (student.ppf(0.995, devices - 1) / norm.ppf(0.995)) ** 2
+    share, between = share[inside], between[inside]
+    effect = (between * n / (share * (1 - share))).max() * unsure
+    return float(n / max(1.0, effect))
+
+
+def standardised(reference: Counts, observed: Counts) -> Counts:
+    """The reference [K] of all devices, each device's own as often as it is in ``observed``."""
+    if reference.ndim == 1:
+        return reference
+    shares = reference / reference.sum(axis=1, keepdims=True)
+    mixed: Counts = observed.sum(axis=1) @ shares / observed.sum() * reference.sum()
+    return mixed
+
+
+def _by_signs(reference: Counts, observed: Counts, signs: Signs) -> float:
+    """Permutation p-value; each device weighs as much as it has observations."""
+    totals = observed.sum(axis=1, keepdims=True)
+    expected = reference / reference.sum(axis=-1, keepdims=True)
+    apart = (observed - totals * expected) / totals.sum()
+    scale = (
+        observed.sum(axis=0) / totals.sum() + standardised(reference, observed) / reference.sum()
+    )
+    used = scale > 0
+    apart, scale = apart[:, used].astype(np.float32), scale[used]
+    edges = int(used[:-2].sum())
+    found = _statistics(apart.sum(axis=0, keepdims=True), scale, edges)
+    p = 1.0
+    for rounds in (FIRST_ROUNDS, len(signs.table)):
+        sums = signs.table[:rounds] @ apart
+        if reference.ndim == 1:
+            sums += _resampled(reference[used], rounds, signs.random)
+        drawn = _statistics(sums, scale, edges)
+        above = (drawn >= found * (1 - 1e-5)).sum(axis=0)
+        p = min(1.0, 2 * float((1 + above.min()) / (1 + rounds)))
+        if p > 0.2:
+            break
+    return p
+
+
+def _resampled(reference: Counts, rounds: int, random: np.random.Generator) -> NDArray[np.float32]:
+    """How far the shares of a reference of that size are off by chance, [rounds, K]."""
+    n = reference.sum()
+    share = reference / n
+    noise = random.standard_normal((rounds, len(share)), dtype=np.float32)
+    noise *= np.sqrt(share / n).astype(np.float32)
+    centred: NDArray[np.float32] = noise - noise.sum(axis=1, keepdims=True) * share
+    return centred.astype(np.float32)
+
+
+def _statistics(sums: NDArray[np.float32], scale: Counts, edges: int) -> NDArray[np.float32]:
+    """[rounds, 2]: Kolmogorov-Smirnov distance, and chi-squared distance."""
+    distances = np.abs(np.cumsum(sums[:, :edges], axis=1)).max(axis=1, initial=0.0)
+    return np.stack([distances, (sums**2 / scale).sum(axis=1)], axis=1)
