@@ -2,59 +2,86 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable
 from typing import Any, Final
 
-from converters.errors import ConversionError, UnsupportedModel
+import numpy as np
+from numpy.typing import NDArray
+
+from converters import forms
+from converters.errors import UnsupportedModel
+from converters.forms import registry
+from converters.forms.graph import FLOAT, INT64, IR_VERSION, STRING, Graph
+from converters.forms.table import KINDS, Block, Table, floats
 from converters.original import Original
 from converters.rows import Rows
-from converters.sklearn_repairs import parts_of, repaired
-from edge_sdk.contract.manifest import OutputSpec
+from converters.sklearn_repairs import repaired
+from edge_sdk.contract.manifest import Dtype, OutputSpec, Role
 
-OPSET: Final = 18
-ML_OPSET: Final = 3
-IR_VERSION: Final = 10
-"""The newest that onnxruntime 1.20 loads; what today's onnx writes by itself is refused there."""
+_DTYPES: Final[dict[int, Dtype]] = {
+    FLOAT: "float32", INT64: "int64", STRING: "string",
+}  # fmt: skip
+
+ADVICE: Final = (
+    "replace them by steps that have a form (for example StandardScaler, OneHotEncoder, "
+    "LogisticRegression, MLPClassifier, RandomForestClassifier; docs/ESTIMATORS.md lists all), "
+    "or export the model yourself and convert the .onnx file"
+)
 
 
 def export(original: Original, rows: Rows) -> Any:
     """An ONNX ModelProto whose inputs are the tensors of ``rows``.
 
-    Outputs are ``label`` and ``probabilities`` (``label`` alone where the original has no
-    ``predict_proba``) for a classifier, ``value`` for a regressor.
+    Its outputs are those of :attr:`converters.original.Original.methods`.
     The same model gives the same bytes.
 
     Raises:
-        UnsupportedModel: a step has no ONNX form.
+        UnsupportedModel: steps have no ONNX form; the message lists all that were found.
     """
-    from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
-
+    forms.load()
+    graph = Graph()
     estimator = repaired(original.estimator)
+    table = Table(tuple(Block(t.name, KINDS[t.dtype], t.shape[1] or 1) for t in rows.tensors))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            proto = _to_onnx(estimator, rows)
-    except (MissingConverter, MissingShapeCalculator) as error:
-        raise UnsupportedModel(_unsupported(original)) from error
-    except Exception as error:
-        first = str(error).split(" You may raise an issue")[0]
-        raise UnsupportedModel(f"model: cannot be expressed in ONNX; {first}") from error
-    _name_outputs(proto, original)
+        tensors = {
+            name: _WRITERS[method](graph, estimator, table)
+            for name, method in original.methods.items()
+        }
+    except UnsupportedModel as error:
+        raise _refusal([*graph.problems, str(error)]) from error
+    if graph.problems:
+        raise _refusal(graph.problems)
+    sample = original.answers(rows.take(np.arange(min(2, len(rows)))))
+    outputs = {name: (tensors[name], *_typed(sample[name])) for name in tensors}
+    proto = graph.model([(b.tensor, b.kind, b.width) for b in table.blocks], outputs)
     clean(proto)
     return proto
 
 
-def _to_onnx(estimator: Any, rows: Rows) -> Any:
-    from skl2onnx import to_onnx
+def _transformed(graph: Graph, estimator: Any, table: Table) -> str:
+    made = registry.transform(graph, estimator, table)
+    if not made.numeric:
+        raise UnsupportedModel(f"{type(estimator).__name__}: gives text, not numbers")
+    return floats(graph, made)
 
-    wish = {
-        "initial_types": _initial_types(rows),
-        "target_opset": {"": OPSET, "ai.onnx.ml": ML_OPSET},
-    }
-    try:
-        return to_onnx(estimator, options={id(estimator): {"zipmap": False}}, **wish)
-    except NameError:  # how the exporter says that this estimator has no such option
-        return to_onnx(estimator, **wish)
+
+_WRITERS: Final[dict[str, Callable[[Graph, Any, Table], str]]] = {
+    "predict": registry.predict,
+    "predict_proba": registry.probabilities,
+    "decision_function": registry.decision,
+    "transform": _transformed,
+}
+
+
+def _typed(sample: NDArray[Any]) -> tuple[int, list[int]]:
+    """Element type and shape after the batch axis of an output, from the original's own."""
+    kinds = {"f": FLOAT, "i": INT64, "O": STRING}
+    return kinds[sample.dtype.kind], list(sample.shape[1:])
+
+
+def _refusal(problems: list[str]) -> UnsupportedModel:
+    listed = "; ".join(dict.fromkeys(problems))
+    return UnsupportedModel(f"model: cannot be converted: {listed}. What to do: {ADVICE}")
 
 
 def clean(proto: Any) -> None:
@@ -76,73 +103,17 @@ def clean(proto: Any) -> None:
 
 def output_specs(proto: Any, original: Original) -> tuple[OutputSpec, ...]:
     """What the outputs of :func:`export` mean."""
-    width = len(original.classes)
-    text = bool(original.classes) and isinstance(original.classes[0], str)
     specs = []
     for output in proto.graph.output:
-        if output.name == "label":
-            specs.append(OutputSpec("label", "string" if text else "int64", (None,), "label"))
-        elif output.name == "probabilities":
-            specs.append(OutputSpec("probabilities", "float32", (None, width), "probabilities"))
-        elif output.name == "value":
-            targets = output.type.tensor_type.shape.dim[1].dim_value or None
-            specs.append(OutputSpec("value", "float32", (None, targets), "value"))
+        tensor = output.type.tensor_type
+        shape = (None, *(dim.dim_value for dim in tensor.shape.dim[1:]))
+        role: Role = "other" if original.task == "generic" else _ROLES[output.name]
+        specs.append(OutputSpec(output.name, _DTYPES[tensor.elem_type], shape, role))
     return tuple(specs)
 
 
-def _initial_types(rows: Rows) -> list[tuple[str, Any]]:
-    from skl2onnx.common.data_types import (
-        BooleanTensorType,
-        FloatTensorType,
-        Int64TensorType,
-        StringTensorType,
-    )
-
-    kinds = {
-        "float32": FloatTensorType,
-        "int64": Int64TensorType,
-        "string": StringTensorType,
-        "bool": BooleanTensorType,
-    }
-    return [(spec.name, kinds[spec.dtype](list(spec.shape))) for spec in rows.tensors]
-
-
-def _name_outputs(proto: Any, original: Original) -> None:
-    """Give the outputs our names, whatever the exporter called them.
-
-    Scores of classifiers without probabilities are dropped: nothing holds them to the original.
-    """
-    if original.task == "regression":
-        wanted = ["value"]
-    else:
-        wanted = ["label", "probabilities" if original.has_probabilities else "scores"]
-    found = [output.name for output in proto.graph.output]
-    if len(found) != len(wanted):
-        raise ConversionError(f"model: expected the outputs {wanted}, the export has {found}")
-    renamed = dict(zip(found, wanted, strict=True))
-    taken = {n for node in proto.graph.node for n in (*node.input, *node.output)} - set(found)
-    for name in taken & set(wanted):
-        renamed[name] = f"{name}_inner"
-    for node in proto.graph.node:
-        node.input[:] = [renamed.get(name, name) for name in node.input]
-        node.output[:] = [renamed.get(name, name) for name in node.output]
-    for value in (*proto.graph.output, *proto.graph.initializer):
-        value.name = renamed.get(value.name, value.name)
-    kept = [value for value in proto.graph.output if value.name != "scores"]
-    del proto.graph.output[:]
-    proto.graph.output.extend(kept)
-
-
-def _unsupported(original: Original) -> str:
-    """Which steps have no converter, and what to do instead."""
-    from skl2onnx import supported_converters
-
-    known = {name.removeprefix("Sklearn") for name in supported_converters()}
-    names = [type(part).__name__ for part in parts_of(original.estimator)]
-    unknown = [n for n in names if n not in (*known, "Pipeline", "ColumnTransformer")]
-    named = ", ".join(dict.fromkeys(unknown)) or names[0]
-    return (
-        f"model: no ONNX form for {named}; replace the step by one that has a form "
-        "(for example StandardScaler, OneHotEncoder, LogisticRegression, MLPClassifier, "
-        "RandomForestClassifier), or export it yourself and convert the .onnx file"
-    )
+_ROLES: Final[dict[str, Role]] = {
+    "label": "label",
+    "probabilities": "probabilities",
+    "value": "value",
+}

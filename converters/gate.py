@@ -56,7 +56,11 @@ class Gate:
 
     def _hold(self, release: Release, what: str, rows: Rows, truth: Feed) -> None:
         found = answers(release, rows)
-        difference = parity.compare(found, truth, parity.spread_of(self.expected))
+        for name, expected in truth.items():
+            if found[name].shape != expected.shape:
+                came = f"{name!r} of shape {found[name].shape}, the original {expected.shape}"
+                raise ParityError(f"{what}: the exported model gives {came}")
+        difference = parity.compare(found, truth, parity.spreads_of(self.expected))
         if difference.label_flips > 0 or difference.maximum > self.limit:
             raise ParityError(f"{what}: {parity.refusal(difference, found, truth, self.limit)}")
 
@@ -79,7 +83,7 @@ class Gate:
 
     def _is_argmax(self, release: Release) -> bool:
         """Whether the label is the class of the largest probability on every check row."""
-        if "probabilities" not in self.expected:
+        if not {"label", "probabilities"} <= set(self.expected):
             return False
         classes = np.asarray(self.original.classes, dtype=object)
         found = answers(release, self.check)

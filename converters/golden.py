@@ -48,8 +48,10 @@ def golden_vectors(signature: Signature, parts: Sequence[Part], exact: float) ->
 def _spread_out(found: Feed, expected: Feed, rows: int) -> NDArray[np.intp]:
     """Indices of at most :data:`GOLDEN_ROWS` rows with the original's label."""
     agree = np.ones(rows, dtype=bool)
-    if "label" in expected:
-        agree = found["label"].astype(str) == expected["label"].astype(str)
+    for name, truth in expected.items():
+        if truth.dtype.kind != "f":
+            same = found[name].astype(str) == truth.astype(str)
+            agree &= same.reshape(rows, -1).all(axis=1)
     candidates = np.flatnonzero(agree)
     places = np.linspace(0, len(candidates) - 1, min(GOLDEN_ROWS, len(candidates)))
     chosen: NDArray[np.intp] = candidates[places.round().astype(int)]
@@ -69,17 +71,19 @@ def plain(array: NDArray[Any], dtype: str | None = None) -> NDArray[Any]:
 
 def _largest(found: Feed, expected: Feed, chosen: NDArray[Any]) -> float:
     """The largest absolute difference of a number on the chosen rows."""
-    names = [name for name in ("probabilities", "value") if name in expected]
     gaps = [
-        np.abs(found[n][chosen].astype(np.float64) - expected[n][chosen].astype(np.float64))
-        for n in names
+        np.abs(found[name][chosen].astype(np.float64) - truth[chosen].astype(np.float64))
+        for name, truth in expected.items()
+        if truth.dtype.kind == "f"
     ]
     return max((float(gap.max(initial=0.0)) for gap in gaps), default=0.0)
 
 
 def _size(expected: Feed) -> float:
     """What differences are relative to, at the largest value: see :func:`parity.compare`."""
-    if "value" not in expected:
-        return 1.0
-    largest = float(np.abs(expected["value"]).max(initial=0.0))
-    return max(parity.spread_of(expected), largest * parity.RESOLUTION, 1e-12)
+    sizes = [1.0] if "probabilities" in expected else []
+    for name, spread in parity.spreads_of(expected).items():
+        if name != "probabilities":
+            largest = float(np.abs(expected[name]).max(initial=0.0)) * parity.RESOLUTION
+            sizes.append(max(float(spread.max(initial=0.0)), largest))
+    return max((size for size in sizes if np.isfinite(size)), default=1.0)

@@ -71,7 +71,7 @@ class Job:
         self.X = X
         self.apart = False
         self.rows = self._rows_of(X)
-        self.y = _targets(y, len(self.rows))
+        self.y = _targets(y, len(self.rows)) if original.scored else None
 
     def run(self, profile: Any, cloud: Release | None) -> Release:
         """Make the release; ``profile`` and ``cloud`` as in :func:`converters.convert`."""
@@ -207,7 +207,7 @@ def _calibrated(
     from converters.calibration import calibrate
 
     label = cloud.manifest.signature.output("label")
-    if "probabilities" not in found or label is None:
+    if not {"label", "probabilities"} <= set(found) or label is None:
         raise ConversionError(
             "calibrate_against: expected a classifier with probabilities, and a cloud classifier"
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,19 @@ from edge_sdk.release import Feed
 
 @dataclass(frozen=True)
 class Original:
-    """A fitted scikit-learn estimator or Pipeline."""
+    """A fitted scikit-learn estimator or Pipeline.
+
+    Attributes:
+        estimator: the object itself.
+        task: what the device makes of its answers.
+        classes: its labels in the order of the probabilities.
+        methods: its outputs by name, each with the method that answers it.
+    """
 
     estimator: Any
     task: Task
     classes: tuple[Label, ...]
+    methods: Mapping[str, str]
 
     @property
     def names(self) -> list[str] | None:
@@ -37,12 +46,12 @@ class Original:
         return None if found is None else int(found)
 
     @property
-    def has_probabilities(self) -> bool:
-        """Whether it says how sure it is."""
-        return hasattr(self.estimator, "predict_proba")
+    def scored(self) -> bool:
+        """Whether its answers can be right or wrong by given labels or values."""
+        return set(self.methods) in ({"label"}, {"label", "probabilities"}, {"value"})
 
     def answers(self, rows: Rows) -> Feed:
-        """Its outputs by name (``label`` and ``probabilities``, or ``value``), batch axis first.
+        """Its outputs by name, batch axis first: labels, or floats [N, columns].
 
         Raises:
             ConversionError: it refuses the rows.
@@ -57,13 +66,20 @@ class Original:
             raise ConversionError(f"X: the model itself refuses these rows; {error}") from error
 
     def _answers(self, rows: Rows) -> Feed:
-        predicted = np.asarray(self.estimator.predict(rows.table))
-        if self.task == "regression":
-            return {"value": predicted.astype(np.float32).reshape(len(rows), -1)}
-        answers: Feed = {"label": plain_labels(predicted)}
-        if self.has_probabilities:
-            answers["probabilities"] = np.asarray(self.estimator.predict_proba(rows.table))
-        return answers
+        return {
+            name: _answer(self._call(method, rows.table), name, len(rows))
+            for name, method in self.methods.items()
+        }
+
+    def _call(self, method: str, table: Any) -> Any:
+        """Some that were fitted in float64 fail on float32 rows; they get the same values then."""
+        call = getattr(self.estimator, method)
+        try:
+            return call(table)
+        except ValueError as error:
+            if "dtype" not in str(error) or getattr(table, "dtype", None) != np.float32:
+                raise
+            return call(table.astype(np.float64))
 
     def accepts(self, rows: Rows) -> bool:
         """Whether it answers these rows at all."""
@@ -80,7 +96,7 @@ def original_of(model: Any) -> Original:
     Raises:
         ConversionError: not an estimator, not fitted, or of a kind that releases do not carry.
     """
-    from sklearn.base import BaseEstimator, is_classifier, is_regressor
+    from sklearn.base import BaseEstimator
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
@@ -94,19 +110,91 @@ def original_of(model: Any) -> Original:
         check_is_fitted(model)
     except NotFittedError as error:
         raise ConversionError(f"model: {type(model).__name__} is not fitted; call fit") from error
+    return _kind_of(model)
+
+
+def _kind_of(model: Any) -> Original:
+    from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
+
+    known = {
+        name: method
+        for name, method in (("label", "predict"), ("probabilities", "predict_proba"))
+        if _has(model, method)
+    }
     if is_classifier(model):
-        return Original(model, "classification", _classes(model))
+        if _several_targets(model):
+            return Original(model, "generic", (), {_MANY.get(n, n): m for n, m in known.items()})
+        return Original(model, "classification", _classes(model.classes_), known)
     if is_regressor(model):
-        return Original(model, "regression", ())
+        return Original(model, "regression", (), {"value": "predict"})
+    if is_outlier_detector(model) and "label" in known:
+        methods = known | {"value": "decision_function"}
+        return Original(model, "classification", (-1, 1), methods)
+    if "label" in known and (is_clusterer(model) or "probabilities" in known):
+        return Original(model, "classification", _clusters(model), known)
+    if _has(model, "transform"):
+        return Original(model, "generic", (), {"transformed": "transform"})
     raise ConversionError(
-        f"model: expected a classifier or a regressor, got {type(model).__name__}"
+        f"model: {type(model).__name__} answers nothing about new rows: expected predict or "
+        "transform"
     )
 
 
-def _classes(model: Any) -> tuple[Label, ...]:
+_MANY: Final = {"label": "labels"}
+
+
+def _has(model: Any, method: str) -> bool:
+    """Whether it has a method; some say so only when asked."""
+    try:
+        return callable(getattr(model, method, None))
+    except Exception:
+        return False
+
+
+def _several_targets(model: Any) -> bool:
     if isinstance(model.classes_, list):
-        raise ConversionError("model: several target columns are not supported for classifiers")
-    return tuple(plain_labels(np.asarray(model.classes_)).tolist())
+        return True
+    last = model.steps[-1][1] if hasattr(model, "steps") else model
+    return bool(getattr(last, "multilabel_", False)) or _is_label_table(last)
+
+
+def _is_label_table(model: Any) -> bool:
+    """Whether it was fitted on a table of zeros and ones."""
+    binarizer = getattr(model, "_label_binarizer", None) or getattr(model, "label_binarizer_", None)
+    kind = getattr(binarizer, "y_type_", "") or getattr(model, "target_type_", "")
+    return kind.startswith("multilabel") or type(model).__name__ == "ClassifierChain"
+
+
+def _clusters(model: Any) -> tuple[Label, ...]:
+    """Numbers of clusters, in the order of their probabilities if there are any."""
+    last = model.steps[-1][1] if hasattr(model, "steps") else model
+    found = getattr(last, "labels_", None)
+    count = getattr(last, "n_components", None) if found is None else int(np.max(found)) + 1
+    if not isinstance(count, int):
+        raise ConversionError(f"model: {type(last).__name__} does not say how many labels it has")
+    return tuple(range(count))
+
+
+def _classes(classes: Any) -> tuple[Label, ...]:
+    return tuple(plain_labels(np.asarray(classes)).tolist())
+
+
+def _answer(came: Any, name: str, rows: int) -> NDArray[Any]:
+    """One output as an array: labels as they are, numbers as [N, columns].
+
+    Several tables of probabilities, one for each target, stand side by side.
+    """
+    if isinstance(came, list):
+        came = np.hstack([np.asarray(part) for part in came])
+    if hasattr(came, "toarray"):
+        came = came.toarray()
+    array = np.asarray(came)
+    if name in ("label", "labels"):
+        return plain_labels(array)
+    if array.dtype.kind not in "biuf":
+        raise ConversionError(f"model: expected numbers as {name}, got {array.dtype}")
+    array = array if array.dtype.kind == "f" else array.astype(np.float32)
+    return array.reshape(rows, -1)
 
 
 def plain_labels(labels: NDArray[Any]) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,60 +46,93 @@ class Difference:
     worst: tuple[int, ...]
 
 
-def spread_of(expected: Feed) -> float:
-    """Standard deviation of the original's values; 1 for a classifier."""
-    return float(np.std(expected["value"].astype(np.float64))) if "value" in expected else 1.0
+Spreads = Mapping[str, NDArray[np.float64]]
+"""For each output of numbers what its differences are relative to, by column."""
 
 
-def compare(found: Feed, expected: Feed, spread: float | None = None) -> Difference:
-    """Compare outputs (``label``, ``probabilities``, ``value``) row by row.
+def spreads_of(expected: Feed) -> Spreads:
+    """Standard deviation of each column of each output of numbers; 1 for probabilities.
 
-    Differences of values are relative to ``spread`` (default: that of ``expected``), or to a
+    A column that hardly varies counts as varying by a hundredth of what all columns do.
+    """
+    return {name: _spread(name, array) for name, array in expected.items() if _is_number(array)}
+
+
+def _spread(name: str, array: NDArray[Any]) -> NDArray[np.float64]:
+    values = array.astype(np.float64)
+    if name == "probabilities":
+        return np.ones(values.shape[1])
+    with np.errstate(invalid="ignore"):
+        spread: NDArray[np.float64] = np.maximum(values.std(axis=0), RESOLUTION * values.std())
+    return spread
+
+
+def _is_number(array: NDArray[Any]) -> bool:
+    return array.dtype.kind == "f"
+
+
+def compare(found: Feed, expected: Feed, spreads: Spreads | None = None) -> Difference:
+    """Compare outputs row by row: labels for equality, numbers by how far they are apart.
+
+    Differences of values are relative to ``spreads`` (default: those of ``expected``), or to a
     hundredth of the value itself where that is more: float32 has no finer steps to offer.
     """
-    flips = _flips(found, expected)
-    gap = gaps(found, expected, spread_of(expected) if spread is None else spread)
+    spreads = spreads_of(expected) if spreads is None else spreads
+    flips = _flips(found, expected, spreads)
+    gap = gaps(found, expected, spreads)
     badness = np.where(flips, gap + 1.0 + gap.max(initial=0.0), gap)
     worst = np.argsort(-badness, kind="stable")[:SHOWN]
     return Difference(
-        float(flips.mean()),
+        float(flips.mean()) if len(flips) else 0.0,
         float(gap.max(initial=0.0)),
         float(gap.mean()) if len(gap) else 0.0,
         tuple(int(i) for i in worst if badness[i] > 0),
     )
 
 
-def _flips(found: Feed, expected: Feed) -> NDArray[np.bool_]:
-    if "label" not in expected:
-        return np.zeros(len(next(iter(expected.values()))), dtype=bool)
-    flips: NDArray[np.bool_] = found["label"].astype(str) != expected["label"].astype(str)
-    if "probabilities" in expected and expected["probabilities"].shape[1] > 1:
-        top = np.sort(expected["probabilities"], axis=1)
-        flips &= top[:, -1] - top[:, -2] > TIE
-    return flips
+def _flips(found: Feed, expected: Feed, spreads: Spreads) -> NDArray[np.bool_]:
+    """Rows of which a label differs, where the original was not in doubt itself."""
+    flips = np.zeros(len(next(iter(expected.values()))), dtype=bool)
+    for name, truth in expected.items():
+        if not _is_number(truth):
+            differs = found[name].astype(str) != truth.astype(str)
+            flips |= differs.reshape(len(flips), -1).any(axis=1)
+    return flips & ~_doubtful(expected, spreads)
 
 
-def gaps(found: Feed, expected: Feed, spread: float) -> NDArray[np.float64]:
+def _doubtful(expected: Feed, spreads: Spreads) -> NDArray[np.bool_]:
+    """Rows whose two largest probabilities, or whose value and zero, are as good as equal."""
+    scores, value = expected.get("probabilities"), expected.get("value")
+    if "label" in expected and scores is not None and scores.shape[1] > 1:
+        top = np.sort(scores, axis=1)
+        return np.asarray(top[:, -1] - top[:, -2] <= TIE)
+    if "label" in expected and value is not None:
+        return np.asarray(np.abs(value[:, 0]) <= TIE * spreads["value"][0])
+    return np.zeros(len(next(iter(expected.values()))), dtype=bool)
+
+
+def gaps(found: Feed, expected: Feed, spreads: Spreads) -> NDArray[np.float64]:
     """The largest difference in each row, [N]; infinite where one side alone is not finite."""
     largest = np.zeros(len(next(iter(expected.values()))))
-    for name in ("probabilities", "value"):
-        if name not in expected:
+    for name, array in expected.items():
+        if not _is_number(array):
             continue
-        truth = expected[name].astype(np.float64)
+        truth = array.astype(np.float64)
         came = found[name].astype(np.float64).reshape(truth.shape)
         with np.errstate(invalid="ignore"):
             difference = np.abs(came - truth)
-            if name == "value":
-                difference /= np.maximum(np.maximum(spread, np.abs(truth) * RESOLUTION), 1e-12)
+            if name != "probabilities":
+                size = np.maximum(spreads[name], np.abs(truth) * RESOLUTION)
+                difference /= np.maximum(size, 1e-12)
         difference[np.isnan(difference)] = np.inf
         difference[(came == truth) | (np.isnan(came) & np.isnan(truth))] = 0.0
-        largest = np.maximum(largest, difference.max(axis=1))
+        largest = np.maximum(largest, difference.max(axis=1, initial=0.0))
     return largest
 
 
 def score(answers: Feed, y: Any) -> float | None:
-    """Accuracy of labels, or R² of values; ``None`` without ``y``."""
-    if y is None:
+    """Accuracy of labels, or R² of values; ``None`` without ``y``, or where there is neither."""
+    if y is None or not {"label", "value"} & set(answers):
         return None
     truth = np.asarray(y)
     if truth.ndim == 2 and truth.shape[1] == 1:

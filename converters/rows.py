@@ -27,7 +27,8 @@ class Rows:
 
     Attributes:
         columns: name and dtype of each feature; its tensor and place in it.
-        table: a 2-D float32 array, or a DataFrame for models that were fitted with names.
+        table: a 2-D float32 array, a DataFrame for models that were fitted with names, or an array
+            of texts [N] for models that take documents.
     """
 
     columns: tuple[Column, ...]
@@ -39,7 +40,11 @@ class Rows:
     @property
     def dense(self) -> bool:
         """Whether all columns live in one tensor."""
-        return len({column.tensor for column in self.columns}) == 1 and len(self.columns) > 0
+        return (
+            len({column.tensor for column in self.columns}) == 1
+            and len(self.columns) > 0
+            and self.columns[0].dtype != "string"
+        )
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
@@ -60,11 +65,11 @@ class Rows:
         if hasattr(self.table, "iloc"):
             values: NDArray[Any] = self.table.iloc[:, index].to_numpy()
             return values
-        return np.asarray(self.table[:, index])
+        return np.asarray(self.table if self.table.ndim == 1 else self.table[:, index])
 
     def for_device(self) -> Any:
         """What :class:`edge_sdk.schema.InputSchema` takes as a batch."""
-        if hasattr(self.table, "iloc"):
+        if hasattr(self.table, "iloc") or self.table.ndim == 1:
             return {c.name: self.column(i) for i, c in enumerate(self.columns)}
         return self.table
 
@@ -90,7 +95,7 @@ def rows_of(
     """Rows from a 2-D array or a DataFrame.
 
     Args:
-        X: the data.
+        X: the data; a sequence of texts is a table of one column, ``text``.
         names: that the model was fitted with; a DataFrame's columns are put into their order.
         width: how many features the model takes.
         apart: give each column of a DataFrame its own tensor, even if one could hold them all.
@@ -99,6 +104,9 @@ def rows_of(
         ConversionError: not two-dimensional, empty, other features than the model's, or of a dtype
             that no tensor has.
     """
+    texts = _texts(X)
+    if texts is not None:
+        return Rows((Column("text", "string", "text"),), texts)
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         return _from_frame(_ordered(X, names, width), fitted_with_names=bool(names), apart=apart)
     array = table_of(X)
@@ -107,6 +115,17 @@ def rows_of(
     labels = names or [f"x{i}" for i in range(array.shape[1])]
     columns = tuple(Column(name, "float32", "X", i) for i, name in enumerate(labels))
     return Rows(columns, _float32(array))
+
+
+def _texts(X: Any) -> NDArray[Any] | None:
+    """A sequence of documents as an array [N]; ``None`` if ``X`` is something else."""
+    if isinstance(X, str) or not hasattr(X, "__len__") or hasattr(X, "columns") or len(X) == 0:
+        return None
+    if getattr(X, "ndim", 1) != 1 or not all(isinstance(value, str) for value in X):
+        return None
+    texts = np.empty(len(X), dtype=object)
+    texts[:] = list(X)
+    return texts
 
 
 def table_of(X: Any) -> NDArray[Any]:

@@ -59,7 +59,7 @@ class Answers:
         if self.label is not None and self.label in outputs:
             given = outputs[self.label][0]
             label = given.item() if isinstance(given, np.generic) else given
-        elif self.value is not None:
+        if self.value is not None and self.value in outputs:
             value = as_value(outputs[self.value][0])
         return Prediction(origin, 0, label, confidence, scores, value)
 

@@ -50,7 +50,7 @@ def test_values_differ(case):
     found, expected, gap = NUMBERS[case]
     answers = {"value": np.array(found)[:, None]}
     truth = {"value": np.array(expected)[:, None]}
-    assert compare(answers, truth, spread=1.0).maximum == pytest.approx(gap)
+    assert compare(answers, truth, spreads={"value": np.ones(1)}).maximum == pytest.approx(gap)
 
 
 def test_values_far_from_zero_may_round_as_float32_does():

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.cluster import KMeans
+from sklearn.cluster import DBSCAN
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, QuantileTransformer
@@ -56,10 +55,9 @@ BAD_INPUT = {
     "an estimator that was not fitted": (lambda: (LogisticRegression(), X, Y), "not fitted"),
     "a class": (lambda: (LogisticRegression, X, Y), "the class LogisticRegression"),
     "no estimator": (lambda: (object(), X, Y), "fitted scikit-learn estimator"),
-    "a clusterer": (lambda: (KMeans(3, n_init=1).fit(X), X, Y), "classifier or a regressor"),
-    "several classified columns": (
-        lambda: (MultiOutputClassifier(GaussianNB()).fit(X, np.c_[Y, Y]), X, None),
-        "several target columns",
+    "an estimator that says nothing of new rows": (
+        lambda: (DBSCAN().fit(X), X, Y),
+        "expected predict or transform",
     ),
     "other columns than it was fitted with": (
         lambda: (builders.model("names"), NAMED.rename(columns={"width": "w"}), Y),

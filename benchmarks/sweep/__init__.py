@@ -1,0 +1,1 @@
+"""Every estimator of scikit-learn through plain skl2onnx and through :func:`converters.convert`."""

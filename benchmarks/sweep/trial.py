@@ -1,0 +1,149 @@
+"""One estimator: does plain skl2onnx agree with it, and does our release?
+
+Plain skl2onnx is what its own documentation shows: ``to_onnx`` with defaults, run by onnxruntime.
+Our release is made on one half of the held-out rows and judged here, through the device's runtime,
+on the other half, so that a release that is silently wrong is found by rows that it did not see.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from benchmarks.sweep.cases import HELD, Case, case_of
+from converters import ConversionError, convert, parity
+from converters.gate import answers
+from converters.original import Original, original_of
+from converters.parity import Tolerances
+from converters.rows import Rows, rows_of
+from edge_sdk.release import Feed
+
+Plain = Literal["in parity", "differs", "does not run", "not converted"]
+Ours = Literal["in parity", "refused", "WRONG"]
+FLIPS, LIMIT = 0.0, 1e-3
+"""What counts as parity: no other label, nothing further off than a thousandth of the spread."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one estimator; ``plain_note`` and ``note`` say why."""
+
+    name: str
+    plain: Plain
+    ours: Ours
+    plain_note: str = ""
+    note: str = ""
+
+
+def trial(name: str) -> Verdict:
+    """Fit, convert both ways, compare."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        case = case_of(name)
+        plain, plain_note = _plain(case)
+        ours, note = _ours(case)
+    return Verdict(name, plain, ours, _short(plain_note), _short(note))
+
+
+def _short(note: str) -> str:
+    return " ".join(note.split(". What to do")[0].split())[:300]
+
+
+def _plain(case: Case) -> tuple[Plain, str]:
+    import onnxruntime
+    from skl2onnx import to_onnx
+
+    onnxruntime.set_default_logger_severity(4)
+    try:
+        sample = case.X[:1].astype(np.float32) if isinstance(case.X, np.ndarray) else case.X[:1]
+        types = None if isinstance(case.X, np.ndarray) else _text_input()
+        model = to_onnx(case.model, None if types else sample, initial_types=types)
+    except Exception as error:
+        return "not converted", _of(error)
+    try:
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        found = session.run(None, _plain_feed(session, case.X))
+    except Exception as error:
+        return "does not run", _of(error)
+    try:
+        return _plain_compared(case, found)
+    except Exception as error:
+        return "differs", _of(error)
+
+
+def _text_input() -> Any:
+    from skl2onnx.common.data_types import StringTensorType
+
+    return [("X", StringTensorType([None, 1]))]
+
+
+def _plain_feed(session: Any, X: Any) -> dict[str, Any]:
+    name = session.get_inputs()[0].name
+    if isinstance(X, np.ndarray):
+        return {name: X.astype(np.float32)}
+    return {name: np.array(X, dtype=object)[:, None]}
+
+
+def _plain_compared(case: Case, found: list[Any]) -> tuple[Plain, str]:
+    original = original_of(case.model)
+    expected = original.answers(rows_of(case.X, original.names))
+    came = {}
+    for (name, truth), array in zip(expected.items(), found, strict=False):
+        if isinstance(array, list) and array and isinstance(array[0], dict):
+            array = np.array([list(row.values()) for row in array])
+        elif isinstance(array, list):
+            array = np.hstack(array)
+        came[name] = np.asarray(array).reshape(truth.shape)
+    if len(came) < len(expected) and "value" not in expected:
+        return "differs", f"gives {len(found)} outputs, expected {list(expected)}"
+    known = {name: truth for name, truth in expected.items() if name in came}
+    return ("in parity", "") if _agree(came, known) else ("differs", _told(came, known))
+
+
+def _agree(found: Feed, expected: Feed) -> bool:
+    difference = parity.compare(found, expected)
+    return difference.label_flips <= FLIPS and difference.maximum <= LIMIT
+
+
+def _told(found: Feed, expected: Feed) -> str:
+    difference = parity.compare(found, expected)
+    return f"{difference.label_flips:.1%} other labels, off by {difference.maximum:.2g}"
+
+
+def _ours(case: Case) -> tuple[Ours, str]:
+    half = HELD // 2
+    y = None if case.y is None else case.y[:half]
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            release = convert(
+                case.model,
+                case.X[:half],
+                y,
+                name="sweep",
+                out=Path(folder) / "r",
+                variants=["float32"],
+                tolerances=Tolerances(),
+            )
+        except ConversionError as error:
+            return "refused", str(error)
+        original = original_of(case.model)
+        fresh = rows_of(case.X[half:], original.names, width=original.width)
+        found = answers(release, fresh)
+        return _judged(original, fresh, found)
+
+
+def _judged(original: Original, fresh: Rows, found: Feed) -> tuple[Ours, str]:
+    expected = original.answers(fresh)
+    return ("in parity", "") if _agree(found, expected) else ("WRONG", _told(found, expected))
+
+
+def _of(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else ''}"[:200]

@@ -1,0 +1,17 @@
+"""ONNX forms of scikit-learn estimators: ours where they are exact, skl2onnx's for the rest.
+
+Begin reading at :mod:`converters.forms.registry`; :func:`load` makes all forms known.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+MODULES: Final = ("structure",)
+
+
+def load() -> None:
+    """Import every module that registers forms."""
+    for name in MODULES:
+        importlib.import_module(f"converters.forms.{name}")
