@@ -17,9 +17,11 @@ from cloud_hub.features import routes as feature_routes
 from cloud_hub.fleet import routes as fleet_routes
 from cloud_hub.hub import open_hub
 from cloud_hub.plans import routes as plan_routes
+from cloud_hub.policy import routes as policy_routes
 from cloud_hub.registry import routes as registry_routes
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry import routes as telemetry_routes
+from cloud_hub.triggers import routes as trigger_routes
 from edge_sdk.contract.errors import ContractError
 
 log = logging.getLogger(__name__)
@@ -38,14 +40,11 @@ def create_app(settings: Settings) -> FastAPI:
             hub.close()
 
     app = FastAPI(title="edge-hub", lifespan=lifespan, docs_url="/docs", redoc_url=None)
-    for part in (
-        feature_routes,
-        fleet_routes,
-        registry_routes,
-        plan_routes,
-        telemetry_routes,
-        routes,
-    ):
+    parts = (
+        fleet_routes, registry_routes, plan_routes, policy_routes, feature_routes,
+        telemetry_routes, trigger_routes, routes,
+    )  # fmt: skip
+    for part in parts:
         app.include_router(part.router)
     _translate_errors(app)
     return app

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from cloud_hub.client import AdminClient
-
-Command = Callable[[argparse.Namespace], Any]
+from cloud_hub.command import Answer, add_command, client_of, getting
+from cloud_hub.policy.cli import add_commands as add_policy_commands
+from cloud_hub.triggers.cli import add_commands as add_trigger_commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (HubFault, EdgeError, OSError) as error:
         print(f"edge-hub: {error}", file=sys.stderr)
         return 1
+    if isinstance(result, Answer):
+        print(result.text)
+        return result.status
     if result is not None:
         print(result if isinstance(result, str) else json.dumps(result, indent=2, sort_keys=True))
     return 0
@@ -45,22 +46,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(
-    commands: Any, name: str, text: str, run: Command, *, model: bool = True
-) -> argparse.ArgumentParser:
-    """A command that talks with a hub."""
-    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    if model:
-        command.add_argument("model", help="name of the model")
-    command.add_argument("--data", type=Path, help="data folder of a hub on this machine")
-    command.add_argument("--hub", default=os.environ.get("EDGE_HUB_URL"), help="URL of the hub")
-    command.add_argument(
-        "--token", default=os.environ.get("EDGE_HUB_TOKEN"), help="administrator's token"
-    )
-    command.set_defaults(run=run)
-    return command
-
-
 def _server_commands(commands: Any) -> None:
     init = commands.add_parser("init", help="make a new hub: keys, signed repository, admin token")
     init.add_argument("data", type=Path, help="folder that will hold everything")
@@ -75,72 +60,56 @@ def _server_commands(commands: Any) -> None:
 
 
 def _release_commands(commands: Any) -> None:
-    publish = _add(commands, "publish", "sign and publish a release folder", _publish, model=False)
+    publish = add_command(
+        commands, "publish", "sign and publish a release folder", _publish, model=False
+    )
     publish.add_argument("release", type=Path)
     publish.add_argument("--key", type=Path, help="releases key (default: the hub's own folder)")
     publish.add_argument("--training-state", type=Path, help="pickle, for stateful retraining")
     publish.add_argument("--override", metavar="REASON", help="publish past the offline gate")
     publish.add_argument("--promote", action="store_true", help="let it serve everybody at once")
-    _add(commands, "models", "models, versions, what serves", _get("models"), model=False)
-    _add(commands, "plan", "the plan in force", _get("models/{model}/plan"))
-    promote = _add(commands, "promote", "let a version serve everybody", _promote)
+    add_command(commands, "models", "models, versions, what serves", getting("models"), model=False)
+    add_command(commands, "plan", "the plan in force", getting("models/{model}/plan"))
+    promote = add_command(commands, "promote", "let a version serve everybody", _promote)
     promote.add_argument("version")
     promote.add_argument("--reason", default="by hand")
-    rollback = _add(commands, "rollback", "end the experiment, or go back a version", _rollback)
+    rollback = add_command(
+        commands, "rollback", "end the experiment, or go back a version", _rollback
+    )
     rollback.add_argument("--reason", default="by hand")
-    canary = _add(commands, "canary", "try a version on a share of the fleet", _canary)
+    canary = add_command(commands, "canary", "try a version on a share of the fleet", _canary)
     canary.add_argument("version")
 
 
 def _fleet_commands(commands: Any) -> None:
-    token = _add(commands, "enrol-token", "a token with which devices join", _enrol_token)
+    token = add_command(commands, "enrol-token", "a token with which devices join", _enrol_token)
     token.add_argument("--uses", type=int, default=1)
     token.add_argument("--hours", type=float, default=24.0)
-    _add(commands, "devices", "devices and their health", _get("devices"), model=False)
-    telemetry = _get("models/{model}/telemetry")
-    _add(commands, "telemetry", "merged reports by window", telemetry)
+    add_command(commands, "devices", "devices and their health", getting("devices"), model=False)
+    telemetry = getting("models/{model}/telemetry")
+    add_command(commands, "telemetry", "merged reports by window", telemetry)
 
 
 def _loop_commands(commands: Any) -> None:
-    policy = _add(commands, "policy", "set how a model is kept fresh", _policy)
-    policy.add_argument("file", type=Path, help="TOML")
-    dataset = _add(commands, "dataset", "give rows: holdout, catalogue or train", _dataset)
+    add_policy_commands(commands)
+    dataset = add_command(commands, "dataset", "give rows: holdout, catalogue or train", _dataset)
     dataset.add_argument("kind", choices=("holdout", "catalogue", "train"))
     dataset.add_argument("file", type=Path, help=".npz with X and y")
-    features = _add(commands, "features", "batch features of entities", _features)
+    features = add_command(commands, "features", "batch features of entities", _features)
     features.add_argument("--put", type=Path, metavar="CSV", help="the entity, then columns")
     features.add_argument(
         "--default", action="append", default=[], metavar="NAME=VALUE", help="for other entities"
     )
     features.add_argument("--replace", action="store_true", help="forget all that is kept")
     features.add_argument("--hours", type=float, help="after which devices stop using them")
-    triggers = _add(commands, "triggers", "rules, their evidence, what fired", _triggers)
-    triggers.add_argument("--acknowledge", metavar="NAME", help="let it fire again")
-    runs = _add(commands, "runs", "retraining runs", _runs)
+    add_trigger_commands(commands)
+    runs = add_command(commands, "runs", "retraining runs", _runs)
     runs.add_argument("--start", choices=("stateful", "stateless"), help="ask for one now")
     runs.add_argument("--log", type=int, metavar="RUN", help="what its worker printed")
-    experiments = _get("models/{model}/experiments")
-    _add(commands, "experiments", "canaries and their figures", experiments)
-    _add(commands, "packs", "packs that were built", _get("models/{model}/packs"))
-    _add(commands, "audit", "who did what, when, why", _get("audit"), model=False)
-
-
-def _client(arguments: argparse.Namespace) -> AdminClient:
-    from cloud_hub.client import AdminClient
-    from cloud_hub.errors import Invalid
-
-    if arguments.hub and arguments.token:
-        return AdminClient(arguments.hub, arguments.token)
-    if arguments.data is None:
-        raise Invalid("say which hub: --data FOLDER, or --hub URL and --token TOKEN")
-    return AdminClient.of_data(arguments.data)
-
-
-def _get(path: str) -> Command:
-    def run(arguments: argparse.Namespace) -> Any:
-        return _client(arguments).get(path.format(**vars(arguments)))
-
-    return run
+    experiments = getting("models/{model}/experiments")
+    add_command(commands, "experiments", "canaries and their figures", experiments)
+    add_command(commands, "packs", "packs that were built", getting("models/{model}/packs"))
+    add_command(commands, "audit", "who did what, when, why", getting("audit"), model=False)
 
 
 def _init(arguments: argparse.Namespace) -> str:
@@ -175,7 +144,7 @@ def _serve(arguments: argparse.Namespace) -> None:
 def _publish(arguments: argparse.Namespace) -> Any:
     from cloud_hub.errors import Invalid
 
-    client = _client(arguments)
+    client = client_of(arguments)
     key = arguments.key or (arguments.data and arguments.data / "keys" / "releases.pem")
     if key is None:
         raise Invalid("say which key signs: --key FILE")
@@ -189,35 +158,31 @@ def _publish(arguments: argparse.Namespace) -> Any:
 
 
 def _promote(arguments: argparse.Namespace) -> Any:
-    return _client(arguments).post(
+    return client_of(arguments).post(
         f"models/{arguments.model}/promote", version=arguments.version, reason=arguments.reason
     )
 
 
 def _rollback(arguments: argparse.Namespace) -> Any:
-    return _client(arguments).post(f"models/{arguments.model}/rollback", reason=arguments.reason)
+    return client_of(arguments).post(f"models/{arguments.model}/rollback", reason=arguments.reason)
 
 
 def _canary(arguments: argparse.Namespace) -> Any:
-    return _client(arguments).post(f"models/{arguments.model}/canary", version=arguments.version)
+    return client_of(arguments).post(f"models/{arguments.model}/canary", version=arguments.version)
 
 
 def _enrol_token(arguments: argparse.Namespace) -> str:
     query = {"model": arguments.model, "uses": arguments.uses, "seconds": arguments.hours * 3_600}
-    return str(_client(arguments).post("enrolment-tokens", **query)["token"])
-
-
-def _policy(arguments: argparse.Namespace) -> None:
-    _client(arguments).put(f"models/{arguments.model}/policy", arguments.file.read_bytes())
+    return str(client_of(arguments).post("enrolment-tokens", **query)["token"])
 
 
 def _dataset(arguments: argparse.Namespace) -> Any:
     path = f"models/{arguments.model}/datasets/{arguments.kind}"
-    return _client(arguments).post(path, arguments.file.read_bytes())
+    return client_of(arguments).post(path, arguments.file.read_bytes())
 
 
 def _features(arguments: argparse.Namespace) -> Any:
-    client, path = _client(arguments), f"models/{arguments.model}/features"
+    client, path = client_of(arguments), f"models/{arguments.model}/features"
     if arguments.put is None:
         return client.get(path)
     from cloud_hub.features.reading import parse_defaults, read_csv
@@ -228,15 +193,8 @@ def _features(arguments: argparse.Namespace) -> Any:
     return client.post(path, encode(table), expires=expires, replace=arguments.replace or None)
 
 
-def _triggers(arguments: argparse.Namespace) -> Any:
-    client, path = _client(arguments), f"models/{arguments.model}/triggers"
-    if arguments.acknowledge:
-        return client.post(f"{path}/{arguments.acknowledge}/acknowledge")
-    return client.get(path)
-
-
 def _runs(arguments: argparse.Namespace) -> Any:
-    client, path = _client(arguments), f"models/{arguments.model}/runs"
+    client, path = client_of(arguments), f"models/{arguments.model}/runs"
     if arguments.log is not None:
         return str(client.get(f"runs/{arguments.log}/log")["log"])
     if arguments.start:

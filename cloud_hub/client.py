@@ -55,9 +55,9 @@ class AdminClient:
         response = self._call("POST", path, query, data)
         return response.json() if response.content else None
 
-    def put(self, path: str, data: bytes) -> None:
+    def put(self, path: str, data: bytes, **query: Any) -> None:
         """``PUT /v1/PATH``; raises HubFault."""
-        self._call("PUT", path, {}, data)
+        self._call("PUT", path, query, data)
 
     def publish(
         self,

@@ -16,6 +16,7 @@ from cloud_hub.fleet.service import Fleet
 from cloud_hub.loop import Loop
 from cloud_hub.packs.service import Packs
 from cloud_hub.plans.service import Plans
+from cloud_hub.policy.service import Policies
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.service import Registry
@@ -23,7 +24,9 @@ from cloud_hub.runs.service import Runs
 from cloud_hub.serving.service import Serving
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.service import Telemetry
-from cloud_hub.triggers.service import Firing, Triggers
+from cloud_hub.triggers.history import Histories
+from cloud_hub.triggers.memory import Firing, Memory
+from cloud_hub.triggers.service import Triggers
 
 
 @dataclass
@@ -39,6 +42,7 @@ class Hub:
     fleet: Fleet
     plans: Plans
     features: Features
+    policies: Policies
     telemetry: Telemetry
     serving: Serving
     packs: Packs
@@ -81,18 +85,21 @@ def open_hub(settings: Settings) -> Hub:
     fleet = Fleet(engine, audit, repository.root())
     plans = Plans(engine, audit, registry)
     features = Features(data, audit, registry, plans)
+    policies = Policies(registry, plans)
     telemetry = Telemetry(engine, registry)
     serving = Serving(registry, plans)
     packs = Packs(data, audit, registry, plans, telemetry, serving)
-    triggers = Triggers(engine, audit, registry, plans, telemetry)
+    histories = Histories(engine, registry, telemetry)
+    triggers = Triggers(audit, registry, plans, histories, Memory(engine))
     experiments = Experiments(engine, audit, registry, plans, fleet, telemetry)
     runs = Runs(data, engine, audit, registry, plans, telemetry, experiments)
     plans.features_of = features.reference
     registry.offline_gate = runs.offline_gate
-    triggers.on_fire = lambda model, firing, since: _request_run(runs, model, firing, since)
+    triggers.on_fire = lambda firing: _request_run(runs, firing)
+    triggers.run_times = runs.times
     hub = Hub(
         settings, engine, audit, blobs, repository, registry, fleet, plans, features,
-        telemetry, serving, packs, triggers, experiments, runs,
+        policies, telemetry, serving, packs, triggers, experiments, runs,
     )  # fmt: skip
     hub.loop = Loop(hub, settings.tick_seconds)
     for model in registry.models():
@@ -100,6 +107,8 @@ def open_hub(settings: Settings) -> Hub:
     return hub
 
 
-def _request_run(runs: Runs, model: str, firing: Firing, since: float) -> None:
-    if runs.can_train(model):
-        runs.request(model, firing, since=since)
+def _request_run(runs: Runs, firing: Firing) -> None:
+    if runs.can_train(firing["model"]):
+        cause = {name: firing[name] for name in ("kind", "trigger", "version", "at", "evidence")}
+        cause["actor"] = firing["actor"]
+        runs.request(firing["model"], cause, mode=firing["mode"], since=firing["since"])

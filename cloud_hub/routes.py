@@ -1,30 +1,15 @@
-"""Triggers, runs, experiments, packs and the audit log, for administrators."""
+"""Runs, experiments, packs and the audit log, for administrators."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 
 from cloud_hub.auth import Admin, hub_of
 
 router = APIRouter(prefix="/v1")
-
-
-@router.get("/models/{model}/triggers")
-def triggers(request: Request, admin: Admin, model: str) -> dict[str, Any]:
-    """Every rule with its evidence as it stands, and what fired."""
-    service = hub_of(request).triggers
-    return {"rules": service.status(model, time.time()), "firings": service.firings(model)}
-
-
-@router.post("/models/{model}/triggers/{trigger}/acknowledge", status_code=204)
-def acknowledge(request: Request, admin: Admin, model: str, trigger: str) -> Response:
-    """Let a trigger fire again."""
-    hub_of(request).triggers.acknowledge(model, trigger, admin)
-    return Response(status_code=204)
 
 
 @router.get("/models/{model}/runs")

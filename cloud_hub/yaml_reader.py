@@ -30,7 +30,7 @@ DEPTH: Final = 40
 
 UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 SECONDS: Final = "_seconds"
-DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])", re.ASCII)
+DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)", re.ASCII)
 
 
 class _Loader(yaml.SafeLoader):
@@ -74,6 +74,21 @@ def shown(seconds: float) -> str:
         if seconds and seconds % UNITS[unit] == 0:
             return f"{seconds / UNITS[unit]:.0f}{unit}"
     return f"{seconds:.0f}s" if seconds == int(seconds) else f"{seconds!r}s"
+
+
+def seconds_of(text: str) -> float:
+    """The seconds that ``10m`` or ``90`` says; raises Invalid."""
+    found = _duration(text)
+    if found is None:
+        raise Invalid(f"expected seconds, or 90s, 10m, 36h, 7d, got {text!r}")
+    return found
+
+
+def _duration(text: str) -> float | None:
+    match = DURATION.fullmatch(text.strip())
+    if match is None:
+        return None
+    return float(match[1]) * UNITS[match[2] or "s"]
 
 
 def _compose(text: str, name: str) -> yaml.Node | None:
@@ -175,11 +190,10 @@ class _Reader:
     def _seconds(self, value: Any, path: str) -> Any:
         if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
             return value
-        match = DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-        if match is None:
+        seconds = _duration(value) if isinstance(value, str) else None
+        if seconds is None:
             said = f"{self._name}.{path}: expected seconds, or 90s, 10m, 36h, 7d, got {value!r}"
             raise Invalid(self.placed(said))
-        seconds = float(match[1]) * UNITS[match[2]]
         return int(seconds) if seconds.is_integer() else seconds
 
 

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse
 
 from cloud_hub.auth import Admin, Device, hub_of
 from cloud_hub.bodies import raw_body
-from cloud_hub.errors import Invalid, NotFound
+from cloud_hub.errors import NotFound
 from edge_sdk.contract.limits import MODEL_BYTES
 
 router = APIRouter(prefix="/v1")
@@ -90,18 +90,6 @@ def models(request: Request, admin: Admin) -> list[dict[str, Any]]:
         serving = plan.serving.version if plan else None
         found.append({"model": name, "serving": serving, "versions": versions})
     return found
-
-
-@router.put("/models/{model}/policy", status_code=204)
-async def set_policy(request: Request, admin: Admin, model: str) -> Response:
-    """Set the policy: the body is TOML."""
-    raw = await raw_body(request, 1 << 20)
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        raise Invalid(f"policy: expected UTF-8; {error}") from error
-    await run_in_threadpool(hub_of(request).registry.set_policy, model, text, admin)
-    return Response(status_code=204)
 
 
 @router.post("/models/{model}/datasets/{kind}")

@@ -229,12 +229,16 @@ class Registry:
 
     def policy(self, model: str) -> Policy:
         """How the model is kept fresh; the defaults until a policy was set."""
+        return parse_policy(self.policy_text(model))
+
+    def policy_text(self, model: str) -> str:
+        """The policy as it was written; empty until one was set."""
         with self._engine.connect() as db:
             text = db.execute(select(models.c.policy).where(models.c.model == model)).scalar()
-        return parse_policy(text or "")
+        return text or ""
 
     def set_policy(self, model: str, text: str, actor: str) -> Policy:
-        """Set the policy from TOML; raises Invalid."""
+        """Set the policy from YAML; raises Invalid."""
         policy = parse_policy(text)
         self._ensure_model(model)
         with self._engine.begin() as db:

@@ -133,6 +133,10 @@ class Runs:
         self._audit.record(ACTOR, "run requested", model, {"run": key[0], "cause": cause})
         return self.get(int(key[0]))
 
+    def times(self, model: str) -> list[float]:
+        """When triggers started runs by themselves."""
+        return [r.created_at for r in self.records(model) if r.causes[0].get("actor") == ACTOR]
+
     def can_train(self, model: str) -> bool:
         """Whether the policy says how to train."""
         return self._registry.policy(model).train is not None
@@ -264,7 +268,7 @@ class Runs:
     def _train_policy(self, model: str) -> TrainPolicy:
         policy = self._registry.policy(model).train
         if policy is None:
-            raise Conflict(f"{model}: its policy has no [train]; see edge-hub policy")
+            raise Conflict(f"{model}: its policy has no train section; see edge-hub policy")
         return policy
 
     def _attempt(self, run: RunRecord) -> Path:

@@ -1,44 +1,39 @@
-"""Evaluating the rules of every model, and remembering what fired.
+"""Evaluating the rules of every model, firing them, and saying what would have fired.
 
-A rule that fired is latched: it does not fire again until it is acknowledged, or another version
-serves; after that it rests for its cool-down.
+The rules are pure (``rules``, ``deciding``, ``replay``); here they meet the database. A model is
+looked at once a reporting window: sooner there is nothing new.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
-from typing import Any
-
-from sqlalchemy import JSON, Boolean, Column, Engine, Float, Integer, String, Table, insert, select
-from sqlalchemy import update as change
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Final
 
 from cloud_hub.audit import Audit
-from cloud_hub.db import metadata
-from cloud_hub.errors import NotFound
+from cloud_hub.errors import Conflict, Forbidden, NotFound
 from cloud_hub.plans.service import Plans
-from cloud_hub.policy import TriggerRule
-from cloud_hub.registry.service import Registry, VersionRecord
-from cloud_hub.telemetry.service import Telemetry
-from cloud_hub.triggers import rules
-from cloud_hub.triggers.rules import Verdict
+from cloud_hub.policy import Policy, TriggerRule
+from cloud_hub.policy.service import digest
+from cloud_hub.registry.service import Registry
+from cloud_hub.triggers.deciding import evaluate, fired, latched
+from cloud_hub.triggers.facts import Call, Facts
+from cloud_hub.triggers.history import Histories
+from cloud_hub.triggers.memory import Firing, Memory
+from cloud_hub.triggers.replay import replay, step_of
 
-firings = Table(
-    "firings",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("model", String, nullable=False, index=True),
-    Column("trigger", String, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("version", String, nullable=False),
-    Column("at", Float, nullable=False),
-    Column("evidence", JSON, nullable=False),
-    Column("acknowledged", Boolean, nullable=False, default=False),
-)
+LONGEST_WAIT: Final = 60.0
+"""Seconds between two looks at a model, however long its windows are."""
 
-Firing = dict[str, Any]
-OnFire = Callable[[str, Firing, float], None]
-"""Called with the model, the firing, and since when rows count as fresh (Unix seconds)."""
+ACTOR: Final = "hub"
+
+OnFire = Callable[[Firing], None]
+"""Starts what a firing asks for; called until it returns."""
+
+RunTimes = Callable[[str], Sequence[float]]
+"""When triggers started runs of a model."""
 
 
 class Triggers:
@@ -46,115 +41,184 @@ class Triggers:
 
     def __init__(
         self,
-        engine: Engine,
         audit: Audit,
         registry: Registry,
         plans: Plans,
-        telemetry: Telemetry,
-        on_fire: OnFire = lambda model, firing, since: None,
+        histories: Histories,
+        memory: Memory,
+        on_fire: OnFire = lambda firing: None,
+        run_times: RunTimes = lambda model: (),
     ) -> None:
-        self._engine = engine
         self._audit = audit
         self._registry = registry
         self._plans = plans
-        self._telemetry = telemetry
+        self._histories = histories
+        self._memory = memory
         self.on_fire = on_fire
+        self.run_times = run_times
+        self._lock = threading.Lock()  # calls and hands come while the loop evaluates
+        self._looked: dict[str, float] = {}
 
     def tick(self, now: float) -> list[Firing]:
-        """Evaluate every rule of every model that serves; the firings."""
-        fired = []
+        """Evaluate every rule of every model that serves and is due; the firings, handled."""
         for model in self._registry.models():
-            plan = self._plans.current(model)
-            if plan is None:
-                continue
-            serving = self._registry.version(model, plan.serving.version)
-            for rule in self._registry.policy(model).triggers:
-                if self._may_fire(model, rule, serving, now):
-                    firing = self._evaluate(model, rule, serving, now)
-                    fired += [firing] if firing else []
-        return fired
+            policy = self._registry.policy(model)
+            wait = min(policy.reporting.window_seconds, LONGEST_WAIT)
+            if policy.triggers and now - self._looked.get(model, 0.0) >= wait:
+                self._looked[model] = now
+                with self._lock:
+                    self._evaluate(model, policy, now)
+        return self._handle()
 
     def status(self, model: str, now: float) -> list[dict[str, Any]]:
-        """Every rule with the evidence as it stands."""
-        plan = self._plans.current(model)
-        if plan is None:
+        """Every rule with its evidence and what would come of it now."""
+        policy = self._registry.policy(model)
+        facts = self._facts(model, policy, now)
+        if facts is None:
             return []
-        serving = self._registry.version(model, plan.serving.version)
-        found = []
-        for rule in self._registry.policy(model).triggers:
-            verdict = self.judge(model, rule, serving, now)
-            row = {"trigger": rule.name, "kind": rule.kind, "would_fire": verdict.fired}
-            latched = not self._may_fire(model, rule, serving, now)
-            found.append({**row, "latched": latched, "evidence": verdict.evidence})
-        return found
+        rows = []
+        for rule in policy.triggers:
+            state = self._memory.state(model, rule.name)
+            decision = evaluate(rule, facts, state, policy.budget, self.run_times(model))
+            rows.append({
+                "trigger": rule.name,
+                "kind": rule.when.kind,
+                "outcome": decision.outcome,
+                "reason": decision.reason,
+                "latched": latched(rule, state, facts.serving.version),
+                "fired_at": state.fired_at,
+                "evidence": decision.verdict.evidence,
+            })  # fmt: skip
+        return rows
 
     def firings(self, model: str | None = None) -> list[Firing]:
         """What fired, oldest first."""
-        query = select(firings).order_by(firings.c.id)
-        if model is not None:
-            query = query.where(firings.c.model == model)
-        with self._engine.connect() as db:
-            return [dict(row) for row in db.execute(query).mappings()]
+        return self._memory.firings(model)
 
-    def acknowledge(self, model: str, trigger: str, actor: str) -> None:
-        """Let a latched rule fire again; raises NotFound."""
-        where = (firings.c.model == model) & (firings.c.trigger == trigger)
-        with self._engine.begin() as db:
-            done = db.execute(change(firings).where(where).values(acknowledged=True))
-        if not done.rowcount:
-            raise NotFound(f"{model}: trigger {trigger!r} has not fired")
-        self._audit.record(actor, "trigger acknowledged", model, {"trigger": trigger})
+    def evaluations(self, model: str, trigger: str | None, limit: int) -> list[dict[str, Any]]:
+        """The newest evaluations, oldest first; neighbours with one outcome are one row."""
+        return self._memory.evaluations(model, trigger, limit)
 
-    def judge(self, model: str, rule: TriggerRule, serving: VersionRecord, now: float) -> Verdict:
-        """One rule on the evidence as it stands."""
-        since = max(serving.published_at, now - rule.lookback_seconds)
-        if rule.kind == "time":
-            return rules.judge_time(rule, published_at=serving.published_at, now=now)
-        if rule.kind == "performance":
-            found = self._telemetry.outcomes(model, version=serving.version, since=since)
-            return rules.judge_performance(rule, labelled=found.labelled, correct=found.correct)
-        if rule.kind == "volume":
-            count = self._telemetry.sample_count(model, since=serving.published_at)
-            return rules.judge_volume(rule, new_rows=count, training_rows=serving.rows)
-        return self._judge_drift(model, rule, serving, since)
+    def rearm(self, model: str, trigger: str, *, actor: str) -> None:
+        """Let a rule that is latched fire again; raises NotFound, Conflict."""
+        rule = self._rule(model, trigger)
+        plan = self._plans.current(model)
+        with self._lock:
+            state = self._memory.state(model, trigger)
+            if plan is None or not latched(rule, state, plan.serving.version):
+                raise Conflict(f"{model}: trigger {trigger!r} is armed")
+            self._memory.remember(model, trigger, replace(state, rearmed=True, held_since=None))
+        self._audit.record(actor, "trigger re-armed", model, {"trigger": trigger})
 
-    def _judge_drift(
-        self, model: str, rule: TriggerRule, serving: VersionRecord, since: float
-    ) -> Verdict:
-        profile = self._registry.release(model, serving.version).profile()
-        watched = (*profile.features, *profile.outputs) if rule.outputs else profile.features
-        reference = {feature.name: feature.counts for feature in watched}
-        rows = self._telemetry.histogram_rows(model, serving.version, since=since)
-        windows = rules.pooled_windows(rows, rule.minimum)
-        return rules.judge_drift(rule, reference=reference, windows=windows)
+    def fire(self, model: str, trigger: str, *, actor: str, reason: str) -> Firing:
+        """Fire a rule by hand, whatever its evidence, latch and budget say.
 
-    def _may_fire(self, model: str, rule: TriggerRule, serving: VersionRecord, now: float) -> bool:
-        past = [f for f in self.firings(model) if f["trigger"] == rule.name]
-        if not past:
-            return True
-        last = past[-1]
-        latched = not last["acknowledged"] and last["version"] == serving.version
-        return not latched and now - last["at"] >= rule.cooldown_seconds
+        Raises:
+            NotFound: no such rule, or nothing serves.
+        """
+        rule = self._rule(model, trigger)
+        now = time.time()
+        facts = self._facts(model, self._registry.policy(model), now)
+        if facts is None:
+            raise NotFound(f"{model}: nothing serves yet; promote a version first")
+        firing = _firing(rule, facts, model, actor, {"by": actor, "reason": reason})
+        with self._lock:
+            self._memory.fired(firing, fired(now, facts.serving.version))
+        return self._handle()[-1]
 
-    def _evaluate(
-        self, model: str, rule: TriggerRule, serving: VersionRecord, now: float
-    ) -> Firing | None:
-        verdict = self.judge(model, rule, serving, now)
-        if not verdict.fired:
-            return None
-        row = {"model": model, "trigger": rule.name, "kind": rule.kind}
-        with self._engine.begin() as db:
-            db.execute(
-                insert(firings).values(
-                    **row,
-                    version=serving.version,
-                    at=time.time(),
-                    evidence=verdict.evidence,
-                    acknowledged=False,
-                )
+    def new_hook(self, model: str, trigger: str, *, actor: str) -> str:
+        """A new token for a webhook; the one before is void. Raises NotFound, Conflict."""
+        rule = self._rule(model, trigger)
+        if not any(leaf.webhook for leaf in rule.when.leaves()):
+            raise Conflict(f"{model}: trigger {trigger!r} has no webhook in its condition")
+        self._audit.record(actor, "webhook token", model, {"trigger": trigger})
+        return self._memory.new_hook(model, trigger)
+
+    def call(self, model: str, trigger: str, token: str, said: dict[str, Any]) -> int:
+        """Take a call of another system; how many there are since the last firing.
+
+        Raises:
+            Forbidden: not the rule's token, or no such rule.
+        """
+        if not self._memory.may_call(model, trigger, token):
+            raise Forbidden("webhook: wrong token; edge-hub triggers hook makes a new one")
+        with self._lock:
+            state = self._memory.state(model, trigger)
+            call = Call(time.time(), state.call.count + 1 if state.call else 1, said)
+            self._memory.remember(model, trigger, replace(state, call=call))
+        self._looked.pop(model, None)
+        return call.count
+
+    def dry_run(
+        self, model: str, *, since: float, until: float, policy: Policy | None = None
+    ) -> dict[str, Any]:
+        """When each rule of ``policy`` (default: the one in force) would have fired.
+
+        A label counts from the end of the window of its prediction on; when it really came is not
+        kept, so rules over labels may be said to fire earlier than they could have.
+
+        Raises:
+            NotFound: nothing served yet.
+        """
+        if self._plans.current(model) is None:
+            raise NotFound(f"{model}: nothing serves yet; promote a version first")
+        policy = policy or self._registry.policy(model)
+        window = policy.reporting.window_seconds
+        history = self._histories.load(model, policy.triggers, since=since, lag=window)
+        step = step_of(since, until, window)
+        found = replay(policy.triggers, history, policy.budget, since=since, until=until, step=step)
+        return {"since": since, "until": until, "step": step, "rules": [asdict(r) for r in found]}
+
+    def _evaluate(self, model: str, policy: Policy, now: float) -> None:
+        facts = self._facts(model, policy, now)
+        if facts is None:
+            return
+        text = digest(self._registry.policy_text(model))
+        for rule in policy.triggers:
+            state = self._memory.state(model, rule.name)
+            decision = evaluate(rule, facts, state, policy.budget, self.run_times(model))
+            evidence = decision.verdict.evidence
+            fires = decision.outcome == "fired"
+            firing = _firing(rule, facts, model, ACTOR, evidence) if fires else None
+            version = facts.serving.version
+            self._memory.record(
+                model, rule.name, decision, version=version, policy=text, now=now, firing=firing
             )
-        self._audit.record("hub", "trigger fired", model, {**row, "evidence": verdict.evidence})
-        firing = {**row, "version": serving.version, "evidence": verdict.evidence}
-        since = max(serving.published_at, now - rule.lookback_seconds)
-        self.on_fire(model, firing, since)
-        return firing
+
+    def _handle(self) -> list[Firing]:
+        """Do what firings ask for; what the hub's death left undone is done now."""
+        done = [firing for firing in self._memory.firings() if not firing["handled"]]
+        for firing in done:
+            named = {name: firing[name] for name in ("trigger", "kind", "version", "evidence")}
+            self.on_fire(firing)
+            self._audit.record(firing["actor"], "trigger fired", firing["model"], named)
+            self._memory.handled(firing)
+        return done
+
+    def _facts(self, model: str, policy: Policy, now: float) -> Facts | None:
+        return self._histories.load(model, policy.triggers, since=now).at(now)
+
+    def _rule(self, model: str, trigger: str) -> TriggerRule:
+        rules = {rule.name: rule for rule in self._registry.policy(model).triggers}
+        if trigger not in rules:
+            raise NotFound(f"{model}: has no trigger {trigger!r}; its policy has {sorted(rules)}")
+        return rules[trigger]
+
+
+def _firing(
+    rule: TriggerRule, facts: Facts, model: str, actor: str, evidence: dict[str, Any]
+) -> Firing:
+    """``since`` is when what the rule looked at began: newer rows count as fresh."""
+    leaves = [leaf.performance or leaf.drift for leaf in rule.when.leaves()]
+    lookback = max((leaf.lookback_seconds for leaf in leaves if leaf), default=float("inf"))
+    return {
+        "model": model,
+        "trigger": rule.name,
+        "kind": rule.when.kind,
+        "version": facts.serving.version,
+        "at": facts.now,
+        "actor": actor,
+        "evidence": evidence,
+        "mode": rule.mode,
+        "since": max(facts.serving.published_at, facts.now - lookback),
+    }

@@ -20,7 +20,7 @@ from tests.edge.builders import make_release, rows, softmax
 from tests.servers import HubProcess, Proxy, running_hub
 
 QUICK = DeviceConfig(request_seconds=5.0)
-POLICY = b"[reporting]\nwindow_seconds = 1\nminimum_observations = 10\n"
+POLICY = b"reporting: {window: 1s, minimum_observations: 10}\n"
 
 
 def open_device(
@@ -208,7 +208,7 @@ def test_a_canary_by_hand_reaches_its_share_and_a_rollback_takes_it_back(
     hub: HubProcess, publish: Publish, tmp_path: Path
 ) -> None:
     model = "tried"
-    hub.admin.put(f"models/{model}/policy", POLICY + b"[canary]\nsteps = [0.5, 1.0]\n")
+    hub.admin.put(f"models/{model}/policy", POLICY + b"canary: {steps: [0.5, 1.0]}\n")
     publish(model)
     devices = [open_device(tmp_path / f"d{i}", hub, model) for i in range(4)]
     try:

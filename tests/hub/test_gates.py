@@ -1,8 +1,6 @@
-"""The three judgements: triggers, offline gate, canary gate."""
+"""Two judgements: the offline gate and the canary gate."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +8,8 @@ import pytest
 from cloud_hub.experiments.gate import ArmEvidence, decide
 from cloud_hub.experiments.service import choose_salt
 from cloud_hub.fleet.health import health
-from cloud_hub.policy import CanaryPolicy, GatePolicy, TriggerRule
+from cloud_hub.policy import CanaryPolicy, GatePolicy
 from cloud_hub.runs.gate import Slice, failures, judge
-from cloud_hub.triggers import rules
 from edge_sdk.contract.plan import slot_of
 
 POLICY = CanaryPolicy(minimum_labels=100, soak_seconds=10, margin=0.02, alpha=0.05)
@@ -93,66 +90,6 @@ def test_the_offline_gate(case: str) -> None:
 def test_the_offline_gate_refuses_a_model_that_is_too_large() -> None:
     checks = judge({}, GatePolicy(max_bytes=9), candidate_bytes=10)
     assert "10 bytes, allowed 9" in failures(checks)
-
-
-def rule(kind: Any, **options: Any) -> TriggerRule:
-    return TriggerRule("r", kind, **options)
-
-
-def test_a_time_trigger_fires_at_its_age_and_not_before() -> None:
-    every = rule("time", every_seconds=100.0)
-    assert not rules.judge_time(every, published_at=0, now=99).fired
-    assert rules.judge_time(every, published_at=0, now=100).fired
-
-
-def test_a_time_trigger_without_an_interval_never_fires() -> None:
-    assert not rules.judge_time(rule("time"), published_at=0, now=1e9).fired
-
-
-@pytest.mark.parametrize(
-    ("labelled", "correct", "fires"),
-    [(1_000, 800, True), (1_000, 895, False), (1_000, 950, False), (50, 10, False), (0, 0, False)],
-)
-def test_a_performance_trigger_fires_only_when_accuracy_is_surely_below(
-    labelled: int, correct: int, fires: bool
-) -> None:
-    verdict = rules.judge_performance(
-        rule("performance", below=0.9, minimum=100), labelled=labelled, correct=correct
-    )
-    assert verdict.fired is fires
-    assert verdict.evidence["labelled"] == labelled
-
-
-def test_a_volume_trigger_counts_against_the_training_rows() -> None:
-    five = rule("volume", growth=0.05)
-    assert not rules.judge_volume(five, new_rows=49, training_rows=1_000).fired
-    assert rules.judge_volume(five, new_rows=50, training_rows=1_000).fired
-
-
-REFERENCE = {"f": [100] * 10 + [0, 0]}
-CALM = {"f": [50] * 10 + [0, 0]}
-MOVED = {"f": [0] * 5 + [100] * 5 + [0, 0]}
-
-
-@pytest.mark.parametrize(
-    ("windows", "fires"),
-    [
-        ([], False),
-        ([MOVED], False),
-        ([CALM, MOVED], False),
-        ([MOVED, CALM], False),
-        ([MOVED, MOVED], True),
-        ([CALM, CALM, MOVED, MOVED], True),
-    ],
-)
-def test_a_drift_trigger_needs_two_windows_in_a_row(windows: list[Any], fires: bool) -> None:
-    verdict = rules.judge_drift(rule("drift"), reference=REFERENCE, windows=windows)
-    assert verdict.fired is fires
-
-
-def test_windows_are_added_up_until_each_holds_enough() -> None:
-    rows = [(i, {"f": [10, 0, 0]}, 10) for i in range(7)]
-    assert rules.pooled_windows(rows, 30) == [{"f": [30, 0, 0]}] * 2
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from edge_sdk.keys import Canonicaliser
 from edge_sdk.pack import Pack
 from tests.edge.builders import make_release, rows, softmax
 
-POLICY = 'cloud = "big"\n[packs]\nevery_seconds = 1\nminimum_devices = 3\n'
+POLICY = "cloud: big\npacks: {every: 1s, minimum_devices: 3}\n"
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_nothing_new_makes_no_new_pack(voted: Hub) -> None:
 
 def test_other_keys_make_a_new_pack_even_if_there_are_as_many_of_them(voted: Hub) -> None:
     first = voted.packs.build("demo", time.time())
-    voted.registry.set_policy("demo", POLICY.replace("devices = 3", "devices = 4"), "test")
+    voted.registry.set_policy("demo", POLICY.replace("devices: 3", "devices: 4"), "test")
     x = rows(20)
     canonicaliser = Canonicaliser(voted.registry.release("demo", "1.0").manifest.signature)
     wanted = tuple(canonicaliser.key(row.tobytes()).hex() for row in x[10:15])
@@ -103,7 +103,7 @@ def test_a_pack_is_built_anew_before_it_expires(voted: Hub) -> None:
 
 
 def test_without_votes_there_is_no_pack(serving: Hub) -> None:
-    serving.registry.set_policy("demo", "[packs]\nevery_seconds = 1\n", "test")
+    serving.registry.set_policy("demo", "packs: {every: 1s}\n", "test")
     assert serving.packs.build("demo", time.time()) is None
 
 

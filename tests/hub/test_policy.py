@@ -1,28 +1,77 @@
-"""Policies: every default, and every typo refused by its path."""
+"""Policies: every default, every typo and contradiction refused by its line, plan, apply, show."""
 
 from __future__ import annotations
 
-import pytest
+import json
+from pathlib import Path
 
-from cloud_hub.errors import Invalid
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud_hub.cli import main
+from cloud_hub.errors import Conflict, Invalid
+from cloud_hub.hub import Hub
 from cloud_hub.policy import Policy, parse_policy
+from cloud_hub.policy.reading import as_yaml, changes
+from tests.conftest import Publish
+from tests.servers import HubProcess
+
+TRIGGER = "triggers:\n  - name: a\n    when: {when}\n    {more}\n"
+SHARED = "sharing: {samples: true, per_window: 5}\n"
+
+
+def trigger(when: str, more: str = "", before: str = "") -> str:
+    return before + TRIGGER.replace("{when}", when).replace("{more}", more)
+
 
 REFUSED = {
-    "not TOML": ("= 1", "Invalid"),
-    "an unknown section": ("[trigger]\n", "policy.trigger: unknown"),
-    "an unknown key": ("[canary]\nstep = 1\n", "policy.canary.step: unknown"),
-    "an unknown key in a list": (
-        '[[triggers]]\nname = "a"\nkind = "time"\nevry = 1\n', "policy.triggers[0].evry: unknown",
+    "an unknown section": ("trigger: []\n", "policy.yaml:1: trigger: unknown"),
+    "an unknown key": ("canary:\n  step: 1\n", "policy.yaml:2: canary.step: unknown"),
+    "an unknown key of a trigger": (
+        trigger("{every: 1d}", "evry: 1"), "policy.yaml:4: triggers[0].evry: unknown",
     ),
-    "an unknown kind": ('[[triggers]]\nname = "a"\nkind = "moon"\n', "expected one of"),
+    "an unknown condition": (trigger("{moon: full}"), "triggers[0].when.moon: unknown"),
+    "no condition": (trigger("{}"), "triggers[0].when: expected exactly one of"),
+    "two conditions at once": (
+        trigger("{cron: '* * * * *', drift: {}}"), "got ['cron', 'drift']",
+    ),
+    "one of a kind in all": (trigger("{all: [{drift: {}}]}"), "all: expected two or more"),
+    "an unknown key deep inside": (
+        trigger("{any: [{drift: {}}, {all: [{drift: {}}, {volume: {grow: 1}}]}]}"),
+        "policy.yaml:3: triggers[0].when.any[1].all[1].volume.grow: unknown",
+    ),
+    "a cron line of four": (trigger("{cron: '* * * *'}"), "cron: expected minute hour day"),
+    "a cron line that never comes": (trigger("{cron: '0 0 30 2 *'}"), "cron: expected minute"),
+    "an accuracy above one": (trigger("{performance: {below: 90}}"), "below: expected an accuracy"),
     "two triggers of one name": (
-        '[[triggers]]\nname = "a"\nkind = "time"\n[[triggers]]\nname = "a"\nkind = "drift"\n',
-        "expected different names",
+        trigger("{drift: {}}") + "  - name: a\n    when: {drift: {}}\n", "expected different names",
     ),
-    "steps that go down": ("[canary]\nsteps = [0.5, 0.2]\n", "expected shares that rise"),
-    "steps beyond the fleet": ("[canary]\nsteps = [0.5, 2.0]\n", "expected shares up to 1"),
-    "text for a number": ('[packs]\nentries = "many"\n', "expected an integer"),
-    "a window of no length": ("[reporting]\nwindow_seconds = 0\n", "expected at least 1"),
+    "an interval shorter than the cool-down": (
+        trigger("{every: 10m}"), "every: expected at least the cooldown",
+    ),
+    "an interval shorter than not_before": (
+        trigger("{every: 1d}", "not_before: 7d"), "every: expected at least the cooldown",
+    ),
+    "a manual condition among others": (
+        trigger("{all: [{manual: true}, {drift: {}}]}"), "manual: expected alone",
+    ),
+    "volume without shared rows": (trigger("{volume: {}}"), "but sharing.samples is false"),
+    "a mode without training": (trigger("{drift: {}}", "mode: stateful"), "has no train"),
+    "training without shared rows": ("train: {entry: 'a:b'}\n", "but sharing.samples is false"),
+    "sharing of nothing": ("sharing: {samples: true}\n", "per_window is 0"),
+    "packs without votes": (
+        "packs: {every: 1m}\nreporting: {votes: 0}\n", "built from votes, but reporting.votes is 0",
+    ),
+    "a cloud that nobody named": ("cascade: {mode: cloud}\n", "names no cloud model"),
+    "an entry that is no function": (SHARED + "train: {entry: train}\n", "module:function"),
+    "a budget of nothing": ("budget: {runs_per_week: 0}\n", "runs_per_week: expected at least 1"),
+    "steps that go down": ("canary: {steps: [0.5, 0.2]}\n", "expected shares that rise"),
+    "steps beyond the fleet": ("canary: {steps: [0.5, 2.0]}\n", "expected shares up to 1"),
+    "text for a number": ("packs: {entries: many}\n", "expected an integer"),
+    "a window of no length": ("reporting: {window: 0}\n", "expected at least 1"),
+    "a model of no name": ("model: ../../etc\n", "model"),
+    "the format of before": ("[packs]\nevery_seconds = 1\n", "policy.yaml:2: expected YAML"),
 }  # fmt: skip
 
 
@@ -31,17 +80,130 @@ def test_an_empty_policy_is_all_defaults() -> None:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_policy_that_means_nothing_is_refused(case: str) -> None:
+def test_a_policy_that_means_nothing_or_contradicts_itself_is_refused(case: str) -> None:
     text, message = REFUSED[case]
     with pytest.raises(Invalid) as caught:
         parse_policy(text)
-    assert message in f"{type(caught.value).__name__}: {caught.value}"
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("policy.yaml:")
+
+
+DEMO = Path("examples/digits/policy.yaml")
 
 
 def test_the_demo_policy_is_read_whole() -> None:
-    from examples.digits.demo.story import POLICY
-
-    policy = parse_policy(POLICY.read_text())
-    assert [rule.kind for rule in policy.triggers] == ["performance", "drift"]
+    policy = parse_policy(DEMO.read_text())
+    assert [rule.when.kind for rule in policy.triggers] == ["performance", "drift"]
     assert policy.train is not None
     assert policy.canary.steps == (0.4, 1.0)
+
+
+@given(
+    st.integers(1, 10**6),
+    st.sampled_from(["local", "cascade"]),
+    st.lists(st.sampled_from(["{every: 2d}", "{drift: {}}", "{webhook: true}"]), max_size=4),
+)
+def test_a_policy_written_whole_is_the_same_policy(
+    window: int, mode: str, kinds: list[str]
+) -> None:
+    rules = "".join(f"  - {{name: t{i}, when: {kind}}}\n" for i, kind in enumerate(kinds))
+    text = f"reporting: {{window: {window}}}\ncascade: {{mode: {mode}}}\n"
+    policy = parse_policy(text + ("triggers:\n" + rules if kinds else ""))
+    assert parse_policy(as_yaml(policy)) == policy
+    assert changes(policy, parse_policy(as_yaml(policy))) == []
+
+
+def test_changes_are_told_by_path_and_triggers_by_name() -> None:
+    before = parse_policy("packs: {every: 1h}\n" + trigger("{drift: {}}"))
+    after = parse_policy(trigger("{drift: {minimum: 9}}") + "  - {name: b, when: {every: 7d}}\n")
+    lines = [change.line() for change in changes(before, after)]
+    assert lines[0] == "~ packs.every: 1h -> 0s"
+    assert lines[1] == "~ triggers[a].when.drift.minimum: 500 -> 9"
+    assert lines[2].startswith("+ triggers[b]: {cooldown: 1h, ")
+    assert [c.line()[0] for c in changes(after, before)] == ["~", "~", "-"]
+    assert changes(before, before) == []
+
+
+def test_the_order_of_triggers_and_comments_change_nothing() -> None:
+    first = "  - {name: x, when: {every: 7d}}\n"
+    second = "  - {name: y, when: {every: 9d}}\n"
+    one, two = (
+        parse_policy("triggers:\n" + t) for t in (first + second, second + "# no\n" + first)
+    )
+    assert changes(one, two) == []
+
+
+def test_devices_get_a_new_plan_when_the_policy_says_something_to_them(serving: Hub) -> None:
+    told = "model: demo\nreporting: {window: 7s}\n"
+    plan = serving.policies.apply("demo", told, actor="me")
+    assert plan.replan
+    current = serving.plans.current("demo")
+    assert current is not None
+    assert (current.reporting.window_seconds, current.serial) == (7, 2)
+    plan = serving.policies.apply("demo", told + "canary: {margin: 0.1}\n", actor="me")
+    assert not plan.replan
+    again = serving.plans.current("demo")
+    assert again is not None
+    assert again.serial == 2
+
+
+def test_a_policy_that_was_replaced_since_it_was_planned_is_a_conflict(serving: Hub) -> None:
+    seen = serving.policies.plan("demo", "canary: {margin: 0.1}\n").digest
+    serving.policies.apply("demo", "canary: {margin: 0.2}\n", actor="somebody else")
+    with pytest.raises(Conflict, match="plan again"):
+        serving.policies.apply("demo", "canary: {margin: 0.1}\n", actor="me", expected=seen)
+    assert serving.registry.policy("demo").canary.margin == 0.2
+
+
+def test_a_policy_of_another_model_is_refused(serving: Hub) -> None:
+    with pytest.raises(Invalid, match="is for model other, not demo"):
+        serving.policies.apply("demo", "model: other\n", actor="me")
+
+
+def edge_hub(hub: HubProcess, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    code = main([*words, "--data", str(hub.data)])
+    printed = capsys.readouterr()
+    return code, printed.out + printed.err
+
+
+def test_plan_apply_and_show_on_the_command_line(
+    hub: HubProcess, publish: Publish, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish("gitted")
+    file = tmp_path / "policy.yaml"
+    text = "model: gitted  # in git\nbudget: {runs_per_week: 2}\nreporting: {window: 9s}\n"
+    file.write_text(text)
+    line = "  ~ budget.runs_per_week: 7 -> 2\n"
+    code, out = edge_hub(hub, capsys, "policy", "plan", str(file))
+    assert (code, line in out, "devices get a new plan" in out) == (0, True, True)
+    assert edge_hub(hub, capsys, "policy", "plan", str(file), "--exit-code")[0] == 3
+    code, out = edge_hub(hub, capsys, "policy", "apply", str(file), "--dry-run")
+    assert (code, line in out, "nothing was changed" in out) == (0, True, True)
+    assert "all defaults" in edge_hub(hub, capsys, "policy", "show", "gitted")[1]
+    code, out = edge_hub(hub, capsys, "policy", "apply", str(file))
+    assert (code, line in out, "policy applied" in out) == (0, True, True)
+    assert edge_hub(hub, capsys, "policy", "show", "gitted") == (0, text)
+    whole = edge_hub(hub, capsys, "policy", "show", "gitted", "--whole")[1]
+    assert parse_policy(whole) == parse_policy(text)
+    code, out = edge_hub(hub, capsys, "policy", "plan", str(file), "--exit-code")
+    assert (code, "nothing changes" in out) == (0, True)
+    assert (
+        json.loads(edge_hub(hub, capsys, "plan", "gitted")[1])["reporting"]["window_seconds"] == 9
+    )
+
+
+def test_files_that_are_no_policy_are_refused_before_the_hub_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "p.yaml"
+    refusals = {
+        b"model: m\ncanary:\n  step: 1\n": f"{file}:3: canary.step: unknown",
+        b"cloud: c\n": "say which model the policy is for",
+        b"\xff\xfe": "expected UTF-8",
+    }
+    for raw, reason in refusals.items():
+        file.write_bytes(raw)
+        for action in ("plan", "apply"):
+            assert main(["policy", action, str(file), "--hub", "http://x", "--token", "t"]) == 1
+            assert reason in capsys.readouterr().err
+    assert main(["policy", "plan", str(tmp_path / "none.yaml"), "--hub", "h", "--token", "t"]) == 1

@@ -21,6 +21,14 @@ from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import Message, SampleBatch, Upload
 
 NOW = int(time.time())
+POLICY = """
+sharing: {{samples: true, per_window: 10}}
+train:
+  entry: tests.hub.trainers:{entry}
+  mode: {mode}
+  minimum_samples: 200
+  {extra}
+"""
 
 
 def data(count: int, seed: int) -> Dataset:
@@ -40,8 +48,9 @@ def ready(inner: Hub, tmp_path: Path) -> Callable[..., Hub]:
         pickled = pickle.dumps(poor) if state else None
         inner.registry.publish(release, actor="test", training_state=pickled)
         inner.plans.promote("demo", "1.0", actor="test", reason="first")
-        policy = f'[train]\nentry = "tests.hub.trainers:{entry}"\nmode = "{mode}"\n'
-        inner.registry.set_policy("demo", f"{policy}minimum_samples = 200\n{extra}", "test")
+        inner.registry.set_policy(
+            "demo", POLICY.format(entry=entry, mode=mode, extra=extra), "test"
+        )
         return inner
 
     return make
@@ -136,7 +145,7 @@ def test_a_stateful_run_without_the_parents_state_says_what_to_do(
 
 
 def test_a_training_that_hangs_is_ended(ready: Callable[..., Hub]) -> None:
-    hub = ready("hangs", extra="timeout_seconds = 2\n")
+    hub = ready("hangs", extra="timeout: 2s")
     share(hub)
     hub.runs.request("demo", {"kind": "manual"})
     assert "longer than the policy allows" in finish(hub).reason
@@ -145,7 +154,7 @@ def test_a_training_that_hangs_is_ended(ready: Callable[..., Hub]) -> None:
 def test_a_run_waits_for_enough_fresh_rows_and_gives_up_in_the_end(
     ready: Callable[..., Hub],
 ) -> None:
-    hub = ready("good", extra="wait_seconds = 3600\n")
+    hub = ready("good", extra="wait: 1h")
     share(hub, count=50)
     hub.runs.request("demo", {"kind": "manual"})
     hub.runs.tick(time.time())
@@ -178,7 +187,7 @@ def test_a_run_whose_worker_died_with_the_hub_is_started_once_more(
 
 
 def test_a_model_without_a_training_policy_has_no_runs(serving: Hub) -> None:
-    with pytest.raises(Conflict, match=r"no \[train\]"):
+    with pytest.raises(Conflict, match=r"no train section"):
         serving.runs.request("demo", {"kind": "manual"})
 
 

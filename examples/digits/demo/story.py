@@ -30,7 +30,7 @@ KILLED = 4
 BAD = "2.0"
 """The version that a person publishes by mistake."""
 
-POLICY = Path(__file__).parent.parent / "policy.toml"
+POLICY = Path(__file__).parent.parent / "policy.yaml"
 Outcome = tuple[bool, str]
 
 

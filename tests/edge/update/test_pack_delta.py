@@ -24,7 +24,7 @@ from tests.edge.builders import rows
 from tests.servers import HubProcess, Proxy
 
 ROWS = rows(400)
-POLICY = b"[packs]\nevery_seconds = 0.05\nminimum_devices = 1\n"
+POLICY = b"packs: {every: 0.05, minimum_devices: 1}\n"
 
 
 class Line:

@@ -1,0 +1,67 @@
+"""What the commands of ``edge-hub`` share. Imports nothing heavy: ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cloud_hub.client import AdminClient
+
+Command = Callable[[argparse.Namespace], Any]
+"""Returns what is printed: a text, plain JSON, or an :class:`Answer`."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A text to print, and the exit status that goes with it."""
+
+    text: str
+    status: int
+
+
+def add_command(
+    commands: Any, name: str, text: str, run: Command, *, model: bool = True
+) -> argparse.ArgumentParser:
+    """A command that talks with a hub."""
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    if model:
+        command.add_argument("model", help="name of the model")
+    command.add_argument("--data", type=Path, help="data folder of a hub on this machine")
+    command.add_argument("--hub", default=os.environ.get("EDGE_HUB_URL"), help="URL of the hub")
+    command.add_argument(
+        "--token", default=os.environ.get("EDGE_HUB_TOKEN"), help="administrator's token"
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def add_group(commands: Any, name: str, text: str) -> Any:
+    """A command whose first word says what to do; add the words to what is returned."""
+    group = commands.add_parser(name, help=text, description=text)
+    return group.add_subparsers(required=True, metavar="ACTION")
+
+
+def client_of(arguments: argparse.Namespace) -> AdminClient:
+    """The client of the hub that the arguments name; raises Invalid."""
+    from cloud_hub.client import AdminClient
+    from cloud_hub.errors import Invalid
+
+    if arguments.hub and arguments.token:
+        return AdminClient(arguments.hub, arguments.token)
+    if arguments.data is None:
+        raise Invalid("say which hub: --data FOLDER, or --hub URL and --token TOKEN")
+    return AdminClient.of_data(arguments.data)
+
+
+def getting(path: str) -> Command:
+    """A command that prints what ``GET /v1/PATH`` gives."""
+
+    def run(arguments: argparse.Namespace) -> Any:
+        return client_of(arguments).get(path.format(**vars(arguments)))
+
+    return run

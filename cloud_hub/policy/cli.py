@@ -1,0 +1,77 @@
+"""``edge-hub policy``: plan, apply, show."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from cloud_hub.command import Answer, add_command, add_group, client_of
+
+CHANGES = 3
+"""Exit status of ``policy plan --exit-code`` when applying would change something."""
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``policy`` to the commands of ``edge-hub``."""
+    group = add_group(commands, "policy", "how a model is kept fresh: one YAML file in your git")
+    plan = add_command(group, "plan", "what a policy would change", _plan, model=False)
+    plan.add_argument("file", type=Path, help="YAML")
+    plan.add_argument(
+        "--exit-code", action="store_true", help=f"status {CHANGES} if something would change"
+    )
+    apply = add_command(group, "apply", "show the changes and make them", _apply, model=False)
+    apply.add_argument("file", type=Path, help="YAML")
+    apply.add_argument("--dry-run", action="store_true", help="show them only")
+    show = add_command(group, "show", "the policy in force", _show)
+    show.add_argument("--whole", action="store_true", help="with every default")
+
+
+def _plan(arguments: argparse.Namespace) -> Answer:
+    text, model = _read(arguments.file)
+    plan = client_of(arguments).post(f"models/{model}/policy/plan", text)
+    status = CHANGES if plan["changes"] and arguments.exit_code else 0
+    return Answer(_told(plan, arguments.file), status)
+
+
+def _apply(arguments: argparse.Namespace) -> Answer:
+    text, model = _read(arguments.file)
+    client = client_of(arguments)
+    plan = client.post(f"models/{model}/policy/plan", text)
+    print(_told(plan, arguments.file), flush=True)
+    if arguments.dry_run:
+        return Answer("dry run: nothing was changed", 0)
+    client.put(f"models/{model}/policy", text, expected=plan["digest"])
+    return Answer(f"{model}: policy applied", 0)
+
+
+def _show(arguments: argparse.Namespace) -> str:
+    found = client_of(arguments).get(f"models/{arguments.model}/policy")
+    if arguments.whole:
+        return str(found["whole"]).rstrip()
+    return str(found["text"]).rstrip() or "# no policy was applied: all defaults (see --whole)"
+
+
+def _read(file: Path) -> tuple[bytes, str]:
+    """The file and the model that it is for; refused here if it is no policy."""
+    from cloud_hub.errors import Invalid
+    from cloud_hub.policy.reading import parse_policy
+
+    raw = file.read_bytes()
+    try:
+        model = parse_policy(raw.decode(), str(file)).model
+    except UnicodeDecodeError as error:
+        raise Invalid(f"{file}: expected UTF-8; {error}") from error
+    if model is None:
+        raise Invalid(f"{file}:1: model: say which model the policy is for")
+    return raw, model
+
+
+def _told(plan: Any, file: Path) -> str:
+    lines = [f"  {change['line']}" for change in plan["changes"]]
+    if not lines:
+        return f"{plan['model']}: nothing changes; {file} is in force"
+    if plan["replan"]:
+        lines.append("  devices get a new plan")
+    count = len(plan["changes"])
+    return "\n".join([f"{plan['model']}: {count} change{'s' * (count > 1)}", *lines])

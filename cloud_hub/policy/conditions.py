@@ -1,0 +1,119 @@
+"""What a trigger waits for. Conditions combine with ``all`` and ``any``."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Final, Literal
+
+from edge_sdk.contract.codec import require
+from edge_sdk.contract.errors import ContractError
+
+STATES: Final = ("performance", "volume", "drift")
+"""Conditions that last until somebody does something; the others happen once each time."""
+
+
+@dataclass(frozen=True)
+class PerformanceRule:
+    """The anytime-valid upper bound of accuracy on late labels is below ``below``.
+
+    Labels of the serving version's own answers in the last ``lookback_seconds`` count, at least
+    ``minimum`` of them.
+    """
+
+    below: float
+    minimum: int = 500
+    lookback_seconds: float = 86_400.0
+
+    def __post_init__(self) -> None:
+        require(0 < self.below <= 1, "below: expected an accuracy, above 0 and up to 1")
+        require(self.minimum >= 1, "minimum: expected at least 1")
+        require(self.lookback_seconds > 0, "lookback_seconds: expected more than 0")
+
+
+@dataclass(frozen=True)
+class VolumeRule:
+    """Labelled rows shared since the serving version reach ``growth`` of its training rows."""
+
+    growth: float = 0.05
+
+    def __post_init__(self) -> None:
+        require(self.growth > 0, "growth: expected more than 0")
+
+
+@dataclass(frozen=True)
+class DriftRule:
+    """Two windows in a row drifted, each of at least ``minimum`` observations.
+
+    With ``outputs`` also labels, confidences and values count (leave that off where packs or the
+    cloud answer, for they change what is answered without any drift).
+    """
+
+    minimum: int = 500
+    outputs: bool = False
+    lookback_seconds: float = 86_400.0
+
+    def __post_init__(self) -> None:
+        require(self.minimum >= 1, "minimum: expected at least 1")
+        require(self.lookback_seconds > 0, "lookback_seconds: expected more than 0")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Exactly one of: a cron line (UTC), an interval since the serving version or the last firing,
+    a state of the model, a person (``manual``), somebody else's system (``webhook``), or several
+    conditions of which ``all`` or ``any`` must hold.
+    """
+
+    cron: str | None = None
+    every_seconds: float | None = None
+    performance: PerformanceRule | None = None
+    volume: VolumeRule | None = None
+    drift: DriftRule | None = None
+    manual: Literal[True] | None = None
+    webhook: Literal[True] | None = None
+    all: tuple[Condition, ...] | None = None
+    any: tuple[Condition, ...] | None = None
+
+    def __post_init__(self) -> None:
+        names = [field.name for field in fields(self)]
+        given = [name for name in names if getattr(self, name) is not None]
+        require(len(given) == 1, f"expected exactly one of {sorted(names)}, got {given}")
+        for several in (self.all, self.any):
+            require(several is None or len(several) >= 2, f"{given[0]}: expected two or more")
+            alone = all(part.manual is None for part in several or ())
+            require(alone, "manual: expected alone; a person fires any rule by hand anyway")
+        require(self.every_seconds is None or self.every_seconds > 0, "every: expected more than 0")
+        if self.cron is not None:
+            check_cron(self.cron)
+
+    @property
+    def kind(self) -> str:
+        """Which of them it is."""
+        given = next(f.name for f in fields(self) if getattr(self, f.name) is not None)
+        return given.removesuffix("_seconds")
+
+    def leaves(self) -> Iterator[Condition]:
+        """The conditions that it is made of, itself if it is simple."""
+        several = self.all or self.any
+        if several is None:
+            yield self
+        else:
+            for inner in several:
+                yield from inner.leaves()
+
+    def lasts(self) -> bool:
+        """Whether it is a state that lasts: it would fire again at once, so it is latched."""
+        return any(getattr(leaf, name) for leaf in self.leaves() for name in STATES)
+
+
+def check_cron(line: str) -> None:
+    """Raise ContractError unless ``line`` is a cron line that comes up at some time."""
+    from cronsim import CronSim, CronSimError
+
+    try:
+        next(CronSim(line, datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)))
+    except (CronSimError, StopIteration) as error:
+        said = f"cron: expected minute hour day month weekday, got {line!r}; {error}"
+        raise ContractError(said.strip("; ")) from error

@@ -1,0 +1,50 @@
+"""Policies over HTTP; bodies are the YAML file itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+
+from cloud_hub.auth import Admin, hub_of
+from cloud_hub.bodies import raw_body
+from cloud_hub.errors import Invalid
+from cloud_hub.policy.reading import as_yaml, parse_policy
+
+router = APIRouter(prefix="/v1")
+POLICY_BYTES = 1 << 20
+
+
+@router.get("/models/{model}/policy")
+def show(request: Request, admin: Admin, model: str) -> dict[str, str]:
+    """The file in force, and the whole policy with its defaults."""
+    text = hub_of(request).policies.text(model)
+    return {"text": text, "whole": as_yaml(parse_policy(text))}
+
+
+@router.post("/models/{model}/policy/plan")
+async def plan(request: Request, admin: Admin, model: str) -> dict[str, Any]:
+    """What the policy in the body would change."""
+    text = await _text(request)
+    found = await run_in_threadpool(hub_of(request).policies.plan, model, text)
+    return found.as_json()
+
+
+@router.put("/models/{model}/policy")
+async def apply(
+    request: Request, admin: Admin, model: str, expected: str | None = None
+) -> dict[str, Any]:
+    """Put the policy in the body in force."""
+    text = await _text(request)
+    apply = hub_of(request).policies.apply
+    done = await run_in_threadpool(apply, model, text, actor=admin, expected=expected)
+    return done.as_json()
+
+
+async def _text(request: Request) -> str:
+    raw = await raw_body(request, POLICY_BYTES)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise Invalid(f"policy: expected UTF-8; {error}") from error

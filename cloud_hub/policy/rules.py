@@ -1,0 +1,169 @@
+"""The policy's sections and their defaults. Times in seconds, shares between 0 and 1.
+
+What contradicts itself is refused here: a rule that can never fire, or a part that waits for
+something that another part switches off, must not look as if it worked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cloud_hub.policy.conditions import Condition
+from edge_sdk.contract.codec import require
+from edge_sdk.contract.names import check_name
+from edge_sdk.contract.plan import CascadePolicy, Reporting, Sharing
+
+
+@dataclass(frozen=True)
+class TriggerRule:
+    """A rule that starts a run when its condition holds.
+
+    The condition must hold for ``hold_seconds`` without a break; the serving version must be
+    ``not_before_seconds`` old and have ``minimum_labels`` late labels; ``cooldown_seconds`` pass
+    between two firings. A rule over a state is latched after it fired, until it is re-armed by
+    hand or another version serves. ``mode`` replaces the one of ``train``.
+    """
+
+    name: str
+    when: Condition
+    hold_seconds: float = 0.0
+    not_before_seconds: float = 0.0
+    cooldown_seconds: float = 3_600.0
+    minimum_labels: int = 0
+    mode: Literal["stateful", "stateless"] | None = None
+
+    def __post_init__(self) -> None:
+        check_name("name", self.name)
+        for name in ("hold_seconds", "not_before_seconds", "cooldown_seconds", "minimum_labels"):
+            require(getattr(self, name) >= 0, f"{name}: expected at least 0")
+        every = self.when.every_seconds
+        longest = max(self.cooldown_seconds, self.not_before_seconds)
+        require(
+            every is None or longest <= every,
+            f"every: expected at least the cooldown and not_before ({longest:g} s), or it can "
+            f"never keep its interval of {every:g} s" if every else "",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BudgetPolicy:
+    """How many runs triggers may start in seven days; by hand one may always."""
+
+    runs_per_week: int = 7
+
+    def __post_init__(self) -> None:
+        require(self.runs_per_week >= 1, "runs_per_week: expected at least 1")
+
+
+@dataclass(frozen=True)
+class TrainPolicy:
+    """How a run trains: ``entry`` is ``module:function`` of the user's ``train(context)``.
+
+    ``minimum_samples`` fresh labelled rows are waited for, at most ``wait_seconds``. Training may
+    take ``timeout_seconds`` and ``memory_mb`` of memory. ``path`` is put before Python's own.
+    """
+
+    entry: str
+    mode: Literal["stateful", "stateless"] = "stateful"
+    minimum_samples: int = 200
+    wait_seconds: float = 86_400.0
+    timeout_seconds: float = 3_600.0
+    path: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        module, _, function = self.entry.partition(":")
+        require(bool(module and function), "entry: expected module:function")
+
+
+@dataclass(frozen=True)
+class GatePolicy:
+    """What the offline gate allows: losses of accuracy on fresh rows and on the old holdout."""
+
+    max_fresh_drop: float = 0.0
+    max_forgetting: float = 0.02
+    minimum_rows: int = 50
+    max_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class CanaryPolicy:
+    """How a candidate goes out: shares of the fleet, and what each step needs to pass.
+
+    ``margin`` is the loss of accuracy that would still be acceptable; ``alpha`` the chance of a
+    wrong verdict; ``minimum_labels`` are needed on each arm; ``soak_seconds`` is the least time in
+    a step; a candidate that fails on ``max_failed_devices`` is withdrawn.
+    """
+
+    steps: tuple[float, ...] = (0.01, 0.05, 0.25, 0.5, 1.0)
+    minimum_devices: int = 1
+    minimum_labels: int = 100
+    soak_seconds: float = 600.0
+    margin: float = 0.02
+    alpha: float = 0.05
+    max_failed_devices: int = 1
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in zip(self.steps, self.steps[1:], strict=False))
+        require(bool(self.steps) and rising, "steps: expected shares that rise")
+        require(self.steps[0] > 0 and self.steps[-1] <= 1, "steps: expected shares up to 1")
+
+
+@dataclass(frozen=True)
+class PackPolicy:
+    """``entries`` answers to keys that ``minimum_devices`` voted for, anew ``every_seconds``."""
+
+    every_seconds: float = 0.0
+    minimum_devices: int = 20
+    entries: int = 10_000
+    expires_seconds: float = 30 * 86_400.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How one model is kept fresh. ``cloud`` names the model line that answers for the cloud."""
+
+    model: str | None = None
+    cloud: str | None = None
+    reporting: Reporting = Reporting()
+    sharing: Sharing = Sharing()
+    cascade: CascadePolicy = CascadePolicy()
+    packs: PackPolicy = PackPolicy()
+    triggers: tuple[TriggerRule, ...] = ()
+    budget: BudgetPolicy = BudgetPolicy()
+    train: TrainPolicy | None = None
+    gate: GatePolicy = GatePolicy()
+    canary: CanaryPolicy = CanaryPolicy()
+
+    def __post_init__(self) -> None:
+        if self.model is not None:
+            check_name("model", self.model)
+        names = [rule.name for rule in self.triggers]
+        require(len(set(names)) == len(names), "triggers: expected different names")
+        self._check_sharing()
+        self._check_sources()
+
+    def _check_sharing(self) -> None:
+        """Whoever waits for shared rows needs them shared."""
+        shares = self.sharing.samples
+        require(
+            not shares or self.sharing.per_window > 0,
+            "sharing: samples is true, but per_window is 0, so nothing is ever shared",
+        )
+        for i, rule in enumerate(self.triggers):
+            counts = any(leaf.volume for leaf in rule.when.leaves())
+            said = f"triggers[{i}]: volume counts shared rows, but sharing.samples is false"
+            require(shares or not counts, said)
+            trains = rule.mode is None or self.train is not None
+            require(trains, f"triggers[{i}]: has a mode, but the policy has no train")
+        waits = self.train is not None and self.train.minimum_samples > 0
+        said = "train: waits for minimum_samples shared rows, but sharing.samples is false"
+        require(shares or not waits, said)
+
+    def _check_sources(self) -> None:
+        """Packs need votes; a cloud that always answers must be named."""
+        votes = self.packs.every_seconds <= 0 or self.reporting.votes > 0
+        require(votes, "packs: are built from votes, but reporting.votes is 0")
+        clouded = self.cascade.mode != "cloud" or self.cloud is not None
+        require(clouded, "cascade: mode is cloud, but the policy names no cloud model")

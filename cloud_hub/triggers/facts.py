@@ -1,0 +1,119 @@
+"""What a trigger is judged on, and how history gives it for any moment. Pure.
+
+A live evaluation and a dry run ask the same :class:`History`, the one for now, the other for every
+moment in the past.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Histograms = Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Late labels of the predictions of one window, over all devices; ``known`` is when the hub
+    could have known them.
+    """
+
+    start: float
+    labelled: int
+    correct: int
+    known: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Histograms by feature of one window, over all devices."""
+
+    start: float
+    observations: int
+    histograms: Histograms
+    known: float
+
+
+@dataclass(frozen=True)
+class VersionFacts:
+    """One version: ``features`` and ``outputs`` are its reference histograms."""
+
+    version: str
+    published_at: float
+    training_rows: int
+    features: Histograms = field(default_factory=dict)
+    outputs: Histograms = field(default_factory=dict)
+    labels: tuple[Labels, ...] = ()
+    counts: tuple[Counts, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that is known at ``now`` about the version that serves ``since``.
+
+    ``labels`` and ``counts`` are in order of time; ``new_rows`` were shared since it was published.
+    """
+
+    now: float
+    since: float
+    serving: VersionFacts
+    labels: tuple[Labels, ...] = ()
+    counts: tuple[Counts, ...] = ()
+    new_rows: int = 0
+
+    @property
+    def labelled(self) -> int:
+        """Late labels of the serving version."""
+        return sum(window.labelled for window in self.labels)
+
+
+@dataclass(frozen=True)
+class History:
+    """What served when, and what came in. ``sampled`` are the times of shared rows, ascending."""
+
+    serving: tuple[tuple[float, str], ...]
+    versions: Mapping[str, VersionFacts]
+    sampled: Sequence[float] = ()
+
+    def at(self, now: float) -> Facts | None:
+        """The facts as of ``now`` (Unix seconds); ``None`` if nothing served yet."""
+        found = bisect_right(self.serving, now, key=lambda served: served[0])
+        if not found:
+            return None
+        since, name = self.serving[found - 1]
+        version = self.versions[name]
+        begin, end = (bisect_right(self.sampled, moment) for moment in (version.published_at, now))
+        return Facts(
+            now=now,
+            since=since,
+            serving=version,
+            labels=tuple(window for window in version.labels if window.known <= now),
+            counts=tuple(window for window in version.counts if window.known <= now),
+            new_rows=end - begin,
+        )
+
+
+@dataclass(frozen=True)
+class Call:
+    """Somebody else's system called a trigger: the newest call, and how many there were."""
+
+    at: float
+    count: int
+    said: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class State:
+    """What is remembered of a rule between two evaluations.
+
+    ``fired_at`` and ``fired_version`` tell the last firing, ``rearmed`` that somebody armed it
+    again since; ``held_since`` is when its condition began to hold without a break.
+    """
+
+    fired_at: float | None = None
+    fired_version: str | None = None
+    rearmed: bool = False
+    held_since: float | None = None
+    call: Call | None = None

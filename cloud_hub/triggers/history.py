@@ -1,0 +1,93 @@
+"""Loading history from what devices reported, for one model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from sqlalchemy import Engine, func, select
+
+from cloud_hub.plans.service import plans
+from cloud_hub.policy.rules import TriggerRule
+from cloud_hub.registry.service import Registry
+from cloud_hub.telemetry.service import Telemetry
+from cloud_hub.telemetry.tables import feedback, samples
+from cloud_hub.triggers.facts import Counts, History, Labels, VersionFacts
+
+
+class Histories:
+    """Gives the :class:`History` of a model for a stretch of time."""
+
+    def __init__(self, engine: Engine, registry: Registry, telemetry: Telemetry) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._telemetry = telemetry
+        self._served: dict[str, tuple[int, tuple[tuple[float, str], ...]]] = {}
+
+    def load(
+        self, model: str, rules: Sequence[TriggerRule], *, since: float, lag: float = 0.0
+    ) -> History:
+        """What ``rules`` need to be judged at any moment from ``since`` (Unix seconds) on.
+
+        ``lag`` is how long after the start of its window a count was known at the earliest.
+        """
+        served = self._timeline(model)
+        ends = [*(at for at, _ in served[1:]), float("inf")]
+        names = {name for (_, name), end in zip(served, ends, strict=False) if end > since}
+        drifts = [leaf.drift for rule in rules for leaf in rule.when.leaves() if leaf.drift]
+        first = since - max((drift.lookback_seconds for drift in drifts), default=0.0)
+        first_drift = first if drifts else None
+        versions = {name: self._version(model, name, lag, first_drift) for name in names}
+        oldest = min((v.published_at for v in versions.values()), default=since)
+        return History(served, versions, self._sampled(model, oldest))
+
+    def _version(self, model: str, name: str, lag: float, first: float | None) -> VersionFacts:
+        record = self._registry.version(model, name)
+        labels = self._labels(model, name, lag)
+        known = VersionFacts(name, record.published_at, record.rows, labels=labels)
+        if first is None:
+            return known
+        profile = self._registry.release(model, name).profile()
+        rows = self._telemetry.histogram_rows(model, name, since=first)
+        return VersionFacts(
+            name,
+            record.published_at,
+            record.rows,
+            features={feature.name: feature.counts for feature in profile.features},
+            outputs={output.name: output.counts for output in profile.outputs},
+            labels=labels,
+            counts=tuple(Counts(start, n, found, start + lag) for start, found, n in rows),
+        )
+
+    def _labels(self, model: str, version: str, lag: float) -> tuple[Labels, ...]:
+        f = feedback.c
+        query = (
+            select(f.start, func.sum(f.own_labelled), func.sum(f.own_correct))
+            .where(f.model == model, f.version == version)
+            .group_by(f.start)
+            .order_by(f.start)
+        )
+        with self._engine.connect() as db:
+            rows = db.execute(query).all()
+        return tuple(Labels(start, int(n), int(right), start + lag) for start, n, right in rows)
+
+    def _sampled(self, model: str, since: float) -> list[float]:
+        query = select(samples.c.taken).where(samples.c.model == model, samples.c.taken >= since)
+        with self._engine.connect() as db:
+            return [float(at) for at in db.execute(query.order_by(samples.c.taken)).scalars()]
+
+    def _timeline(self, model: str) -> tuple[tuple[float, str], ...]:
+        """(since when, version) of everything that served; plans are read once each."""
+        serial, served = self._served.get(model, (0, ()))
+        query = select(plans.c.serial, plans.c.at, plans.c.plan).where(
+            plans.c.model == model, plans.c.serial > serial
+        )
+        with self._engine.connect() as db:
+            rows = db.execute(query.order_by(plans.c.serial)).all()
+        for row in rows:
+            version = json.loads(row.plan)["serving"]["version"]
+            if not served or served[-1][1] != version:
+                served = (*served, (row.at, version))
+            serial = row.serial
+        self._served[model] = (serial, served)
+        return served

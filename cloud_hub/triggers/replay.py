@@ -1,0 +1,71 @@
+"""What would have fired? History goes through the rules that judge the present. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cloud_hub.policy.rules import BudgetPolicy, TriggerRule
+from cloud_hub.triggers.deciding import evaluate
+from cloud_hub.triggers.facts import History, State
+
+MOMENTS: Final = 2_000
+"""Most moments that a dry run looks at."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A rule would have fired."""
+
+    at: float
+    version: str
+    evidence: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One rule over a stretch of time: its firings, and how often each outcome was met."""
+
+    trigger: str
+    firings: tuple[Moment, ...] = ()
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+
+
+def step_of(since: float, until: float, window: float) -> float:
+    """Seconds between two looks: a reporting window, longer if there would be too many."""
+    return max(window, (until - since) / MOMENTS, 1.0)
+
+
+def replay(
+    rules: Sequence[TriggerRule],
+    history: History,
+    budget: BudgetPolicy,
+    *,
+    since: float,
+    until: float,
+    step: float,
+) -> list[Replay]:
+    """Look at every rule at each ``step`` between ``since`` and ``until``.
+
+    Every firing counts as a run of the budget, over all rules, as it would have. Rules begin
+    armed; what served is what really served, so another version re-arms them when it did.
+    """
+    states = {rule.name: State() for rule in rules}
+    firings: dict[str, list[Moment]] = {rule.name: [] for rule in rules}
+    outcomes: dict[str, dict[str, int]] = {rule.name: {} for rule in rules}
+    runs: list[float] = []
+    for i in range(int((until - since) / step) + 1):
+        facts = history.at(since + i * step)
+        if facts is None:
+            continue
+        for rule in rules:
+            decision = evaluate(rule, facts, states[rule.name], budget, runs)
+            states[rule.name] = decision.state
+            met = outcomes[rule.name]
+            met[decision.outcome] = met.get(decision.outcome, 0) + 1
+            if decision.outcome == "fired":
+                runs.append(facts.now)
+                found = Moment(facts.now, facts.serving.version, decision.verdict.evidence)
+                firings[rule.name].append(found)
+    return [Replay(r.name, tuple(firings[r.name]), outcomes[r.name]) for r in rules]

@@ -1,0 +1,281 @@
+"""Triggers, the pure part: conditions, firing, and the replay of history."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloud_hub.policy import (
+    BudgetPolicy,
+    Condition,
+    DriftRule,
+    PerformanceRule,
+    TriggerRule,
+    VolumeRule,
+)
+from cloud_hub.triggers import rules
+from cloud_hub.triggers.deciding import WEEK, evaluate
+from cloud_hub.triggers.facts import Call, Counts, Facts, History, Labels, State, VersionFacts
+from cloud_hub.triggers.replay import Replay, replay, step_of
+
+DAY = 86_400.0
+MONDAY = 1_767_571_200.0  # 2026-01-05 00:00 UTC
+REFERENCE = {"f": [100] * 10 + [0, 0]}
+CALM = {"f": [50] * 10 + [0, 0]}
+MOVED = {"f": [0] * 5 + [100] * 5 + [0, 0]}
+SERVING = VersionFacts("1.0", 0.0, 1_000, features=REFERENCE)
+
+
+def labels(labelled: int, correct: int, start: float = 0.0) -> tuple[Labels, ...]:
+    return (Labels(start, labelled, correct, start),)
+
+
+def facts(now: float = DAY, **more: Any) -> Facts:
+    return Facts(**{"now": now, "since": 0.0, "serving": SERVING, **more})
+
+
+BAD = facts(labels=labels(1_000, 700))
+POOR = Condition(performance=PerformanceRule(0.9, 100))
+
+
+def test_an_interval_is_due_at_its_age_and_not_before() -> None:
+    every = Condition(every_seconds=100.0)
+    assert not rules.judge(every, facts(99)).fired
+    assert rules.judge(every, facts(100)).fired
+    assert not rules.judge(every, facts(100), State(fired_at=50.0)).fired
+
+
+def test_a_cron_line_is_due_once_each_time_it_comes() -> None:
+    weekly = Condition(cron="0 3 * * mon")
+    three = MONDAY + 3 * 3_600
+    began = {"since": MONDAY}
+    assert not rules.judge(weekly, facts(three - 1, **began)).fired
+    found = rules.judge(weekly, facts(three + 1, **began))
+    assert (found.fired, found.evidence["due"]) == (True, "2026-01-05T03:00:00+00:00")
+    assert not rules.judge(weekly, facts(three + 1, **began), State(fired_at=three)).fired
+    assert rules.judge(weekly, facts(three + WEEK, **began), State(fired_at=three)).fired
+
+
+def test_a_webhook_holds_from_a_call_until_it_fired() -> None:
+    hook = Condition(webhook=True)
+    assert not rules.judge(hook, facts()).fired
+    found = rules.judge(hook, facts(), State(call=Call(5.0, 2, {"commit": "abc"})))
+    assert found.fired
+    assert found.evidence["said"] == {"commit": "abc"}
+
+
+def test_a_manual_rule_never_fires_by_itself() -> None:
+    assert not rules.judge(Condition(manual=True), facts(1e12)).fired
+
+
+@pytest.mark.parametrize(
+    ("labelled", "correct", "fires"),
+    [(1_000, 800, True), (1_000, 895, False), (1_000, 950, False), (50, 10, False), (0, 0, False)],
+)
+def test_performance_fires_only_when_accuracy_is_surely_below(
+    labelled: int, correct: int, fires: bool
+) -> None:
+    verdict = rules.judge(POOR, facts(labels=labels(labelled, correct)))
+    assert verdict.fired is fires
+    assert verdict.evidence["labelled"] == labelled
+
+
+def test_performance_looks_back_and_no_further() -> None:
+    short = Condition(performance=PerformanceRule(0.9, 100, lookback_seconds=10))
+    old = facts(100, labels=labels(1_000, 500, start=80))
+    assert not rules.judge(short, old).fired
+    assert rules.judge(short, facts(90, labels=labels(1_000, 500, start=80))).fired
+
+
+def test_volume_counts_against_the_training_rows() -> None:
+    five = Condition(volume=VolumeRule(0.05))
+    assert not rules.judge(five, facts(new_rows=49)).fired
+    assert rules.judge(five, facts(new_rows=50)).fired
+
+
+@pytest.mark.parametrize(
+    ("windows", "fires"),
+    [
+        ([], False),
+        ([MOVED], False),
+        ([CALM, MOVED], False),
+        ([MOVED, CALM], False),
+        ([MOVED, MOVED], True),
+        ([CALM, CALM, MOVED, MOVED], True),
+    ],
+)
+def test_drift_needs_two_windows_in_a_row(windows: list[Any], fires: bool) -> None:
+    counts = tuple(Counts(i, 500, window, i) for i, window in enumerate(windows))
+    assert rules.judge(Condition(drift=DriftRule()), facts(counts=counts)).fired is fires
+
+
+def test_windows_are_added_up_until_each_holds_enough() -> None:
+    windows = [Counts(i, 10, {"f": [10, 0, 0]}, i) for i in range(7)]
+    assert rules.pooled_windows(windows, 30) == [{"f": [30, 0, 0]}] * 2
+
+
+def test_all_and_any_combine_and_show_the_evidence_of_every_part() -> None:
+    parts = (POOR, Condition(volume=VolumeRule(0.05)))
+    both, either = Condition(all=parts), Condition(any=parts)
+    nested = Condition(any=(Condition(all=parts), Condition(every_seconds=2 * DAY)))
+    assert [rules.judge(c, BAD).fired for c in (both, either, nested)] == [False, True, False]
+    enough = replace(BAD, new_rows=60)
+    assert all(rules.judge(c, enough).fired for c in (both, either, nested))
+    shown = rules.judge(both, BAD).evidence["all"]
+    assert [(part["condition"], part["holds"]) for part in shown] == [
+        ("performance", True),
+        ("volume", False),
+    ]
+
+
+def rule(when: Condition = POOR, **more: Any) -> TriggerRule:
+    return TriggerRule("r", when, **{"cooldown_seconds": 0.0, **more})
+
+
+FIRED = State(fired_at=DAY - 60, fired_version="1.0")
+ELSE = State(fired_at=DAY - 60, fired_version="0.9")
+HINDERED: dict[str, tuple[TriggerRule, State, list[float], str]] = {
+    "nothing in the way": (rule(), State(), [], "fired"),
+    "it fired for this version": (rule(), FIRED, [], "latched"),
+    "it was re-armed": (rule(), replace(FIRED, rearmed=True), [], "fired"),
+    "it fired for another version": (rule(), ELSE, [], "fired"),
+    "an event is never latched": (rule(Condition(every_seconds=30.0)), FIRED, [], "fired"),
+    "the cool-down": (rule(cooldown_seconds=61), ELSE, [], "cooling"),
+    "after the cool-down": (rule(cooldown_seconds=60), ELSE, [], "fired"),
+    "a re-armed rule rests too": (
+        rule(cooldown_seconds=61), replace(FIRED, rearmed=True), [], "cooling",
+    ),
+    "too early": (rule(not_before_seconds=DAY + 1), State(), [], "too_early"),
+    "few labels": (rule(minimum_labels=1_001), State(), [], "few_labels"),
+    "enough labels": (rule(minimum_labels=1_000), State(), [], "fired"),
+    "it has just begun to hold": (rule(hold_seconds=60), State(), [], "holding"),
+    "it holds long enough": (rule(hold_seconds=60), State(held_since=DAY - 60), [], "fired"),
+    "the week's runs are used up": (rule(), State(), [DAY - 2, DAY - 1], "over_budget"),
+    "the runs are of another week": (rule(), State(), [DAY - WEEK, DAY - 1], "fired"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HINDERED)
+def test_a_condition_that_holds(case: str) -> None:
+    what, state, runs, outcome = HINDERED[case]
+    decision = evaluate(what, BAD, state, BudgetPolicy(2), runs)
+    assert decision.outcome == outcome
+    if outcome == "fired":
+        assert decision.state == State(fired_at=DAY, fired_version="1.0")
+    else:
+        assert decision.reason
+
+
+def test_a_condition_that_breaks_off_begins_to_hold_anew() -> None:
+    state = State(held_since=5.0)
+    assert evaluate(rule(), facts(), state, BudgetPolicy()).state.held_since is None
+
+
+def test_a_call_is_used_up_by_the_firing_and_not_before() -> None:
+    called = State(call=Call(1.0, 1, {}))
+    hook = rule(Condition(webhook=True), not_before_seconds=2 * DAY)
+    waits = evaluate(hook, facts(), called, BudgetPolicy())
+    assert (waits.outcome, waits.state.call) == ("too_early", called.call)
+    done = evaluate(hook, facts(2 * DAY), waits.state, BudgetPolicy())
+    assert (done.outcome, done.state.call) == ("fired", None)
+
+
+# --- history -----------------------------------------------------------------
+
+
+def history(days: int = 30, drops: float = 10 * DAY, promoted: float | None = None) -> History:
+    """A model that gets worse at ``drops``; at ``promoted`` a good 2.0 follows."""
+    ends = promoted or days * DAY
+    hours = [hour * 3_600.0 for hour in range(days * 24)]
+    first = VersionFacts(
+        "1.0", 0.0, 1_000,
+        labels=tuple(Labels(h, 50, 48 if h < drops else 30, h + 3_600) for h in hours if h < ends),
+    )  # fmt: skip
+    second = VersionFacts(
+        "2.0", ends, 2_000,
+        labels=tuple(Labels(h, 50, 48, h + 3_600) for h in hours if h >= ends),
+    )  # fmt: skip
+    served = ((0.0, "1.0"), (ends, "2.0")) if promoted else ((0.0, "1.0"),)
+    return History(served, {"1.0": first, "2.0": second}, sampled=hours)
+
+
+def run(found: History, *what: TriggerRule, budget: int = 100, since: float = 0.0) -> list[Replay]:
+    step = step_of(since, 30 * DAY, 3_600)
+    return replay(what, found, BudgetPolicy(budget), since=since, until=30 * DAY, step=step)
+
+
+def test_nothing_is_known_before_anything_serves_nor_before_it_came() -> None:
+    found = replace(history(), serving=((100.0, "1.0"),))
+    assert found.at(99) is None
+    early = found.at(3_599)
+    assert early is not None
+    assert early.labelled == 0
+    later = found.at(7_200)
+    assert later is not None
+    assert later.labelled == 100
+
+
+def test_a_replay_says_when_each_rule_would_have_fired() -> None:
+    performance, every = run(
+        history(promoted=15 * DAY),
+        rule(),
+        replace(rule(Condition(every_seconds=7 * DAY)), name="e"),
+    )
+    (drop,) = performance.firings
+    assert 10 * DAY < drop.at < 11 * DAY
+    assert drop.evidence["upper_bound"] < 0.9
+    assert [moment.at / DAY for moment in every.firings] == [7, 14, 22, 29]
+    assert performance.outcomes["latched"] > 24
+
+
+def test_a_replay_re_arms_when_another_version_serves_and_keeps_the_budget() -> None:
+    again = history(promoted=15 * DAY)
+    bad = replace(
+        again.versions["2.0"],
+        labels=tuple(replace(w, correct=30) for w in again.versions["2.0"].labels),
+    )
+    worse = replace(again, versions={**again.versions, "2.0": bad})
+    (found,) = run(worse, rule())
+    assert [moment.version for moment in found.firings] == ["1.0", "2.0"]
+    daily = rule(Condition(every_seconds=DAY))
+    (found,) = run(worse, daily, budget=2)
+    assert len(found.firings) == 9  # two in each of four weeks, and one more
+    assert found.outcomes["over_budget"] > 0
+
+
+def test_a_replay_of_a_part_begins_armed() -> None:
+    (found,) = run(history(), rule(), since=20 * DAY)
+    assert found.firings[0].at == 20 * DAY
+
+
+def test_long_replays_look_less_often_but_never_more_often_than_windows() -> None:
+    assert step_of(0, 30 * DAY, 300) == 30 * DAY / 2_000
+    assert step_of(0, DAY, 300) == 300
+    assert step_of(0, 10, 0.5) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.floats(1, 29),
+    st.integers(0, 48),
+    st.integers(0, 5),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_whatever_happens_cool_down_budget_and_latch_hold(
+    drops: float, cooldown: int, hold: int, budget: int, lasting: bool
+) -> None:
+    when = POOR if lasting else Condition(every_seconds=2 * DAY)
+    what = rule(when, cooldown_seconds=cooldown * 3_600.0, hold_seconds=hold * 3_600.0)
+    (found,) = run(history(drops=drops * DAY), what, budget=budget)
+    times = [moment.at for moment in found.firings]
+    assert all(b - a >= cooldown * 3_600 for a, b in pairwise(times))
+    assert all(sum(t - WEEK < u <= t for u in times) <= budget for t in times)
+    if lasting:
+        assert len(times) <= 1
+        assert all(t >= drops * DAY + hold * 3_600 for t in times)
