@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import isfinite, nan
 from typing import Any
@@ -101,11 +101,15 @@ class Answers:
         return {name: outputs[name] for name in self._shown}
 
 
-def classified(origin: Origin, classes: Sequence[Label], scores: Sequence[float]) -> Prediction:
-    """The prediction of the class with the largest of ``scores``."""
-    largest = max(scores)
-    confidence = largest if isfinite(sum(scores)) else nan
-    return Prediction(origin, 0, classes[scores.index(largest)], confidence, scores)
+def classifier(origin: Origin, classes: Sequence[Label]) -> Callable[[Sequence[float]], Prediction]:
+    """Makes the prediction of the class with the largest of given scores."""
+
+    def classified(scores: Sequence[float]) -> Prediction:
+        largest = max(scores)
+        confidence = largest if isfinite(sum(scores)) else nan
+        return Prediction(origin, 0, classes[scores.index(largest)], confidence, scores)
+
+    return classified
 
 
 def most_likely(scores: Sequence[float], classes: Sequence[Label]) -> tuple[Label, float]:

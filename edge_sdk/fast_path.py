@@ -15,15 +15,17 @@ costs as much as a tenth of the prediction.
 
 from __future__ import annotations
 
+import functools
 import struct
 import sys
 from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Any, Final
+from zlib import crc32
 
 import numpy as np
 
-from edge_sdk.answers import Answers, classified
+from edge_sdk.answers import Answers, classifier
 from edge_sdk.errors import ReleaseError
 from edge_sdk.inference import BoundRow, Model, Outputs
 from edge_sdk.keys import SIGN, Canonicaliser
@@ -35,6 +37,12 @@ from edge_sdk.schema import InputSchema
 FastPath = Callable[[Any], Prediction | None]
 Settle = Callable[[bytes, Prediction], Prediction]
 """Asks the cloud where the model's own answer is not sure enough, else gives it back."""
+
+Fetch = Callable[[], Any]
+"""What the bound outputs hold now, the caller's to keep."""
+
+Make = Callable[[Any], Prediction]
+"""The on-device model's answer, of what was fetched."""
 
 _ARRAY: Final = np.ndarray
 _NARROW: Final = np.dtype("float32")
@@ -70,27 +78,26 @@ def prepare(
     if pack is not None and _ORDER != "little":
         return None
     bound = model.bind(answers.needed)
-    read = _reader(bound.outputs, answers) if bound is not None else None
-    if bound is None or read is None:
+    way = _way(bound.outputs, answers) if bound is not None else None
+    if bound is None or way is None:
         return None
-    return _path(bound, read, schema, answers, monitor, pack, settle)
+    return _path(bound, way, schema, answers, monitor, pack, settle)
 
 
 def _path(
     bound: BoundRow,
-    read: Callable[[], Prediction],
+    way: tuple[Fetch, Make],
     schema: InputSchema,
     answers: Answers,
     monitor: Monitor,
     pack: Pack | None,
     settle: Settle | None,
 ) -> FastPath:
-    place, run, record = bound.place, bound.run, monitor.record
+    place, run, record, (fetch, make) = bound.place, bound.run, monitor.record, way
     shape, narrowed = (schema.width,), _narrower(schema.width)
     canonicaliser = Canonicaliser(schema.signature)
-    canonical = canonicaliser.canonical
-    find = pack.finder(canonicaliser.prefix) if pack is not None else None
-    stored = _stored(pack, answers) if pack is not None else _nothing_stored
+    canonical, seed = canonicaliser.canonical, crc32(canonicaliser.prefix)
+    (marks, begin, shift), find, stored = _lookup(pack, canonicaliser.prefix, answers)
 
     def answer(x: Any) -> Prediction | None:
         started = perf_counter_ns()
@@ -102,18 +109,21 @@ def _path(
         tops = row[_TOPS]
         if _HUGE in tops or _MINUS_HUGE in tops:
             return None
-        if find is not None:
-            entry = find(canonical(row) if _ZERO in tops else row)
-            if entry >= 0:
-                prediction = stored(entry)
-                record(row, prediction, None, perf_counter_ns() - started)
-                return prediction
+        if marks is not None:
+            asked = canonical(row) if _ZERO in tops else row
+            check = crc32(asked, seed)
+            if marks[begin + (check >> shift)] & 1 << (check & 7):
+                entry = find(check, asked)
+                if entry >= 0:
+                    prediction = stored(entry)
+                    record(row, prediction, None, perf_counter_ns() - started)
+                    return prediction
         place[:] = row
         try:
             run()
         except Exception as error:
             raise ReleaseError(f"the model failed; {error}") from error
-        prediction = read()
+        prediction = make(fetch())
         own = prediction.label
         if settle is not None:
             prediction = settle(row, prediction)
@@ -151,6 +161,15 @@ def _too_large(size: int, bits: int, exponent: int, count: int) -> tuple[int, in
     return ones * mask, ones * step, ones << 8 * size - 1
 
 
+def _lookup(
+    pack: Pack | None, prefix: bytes, answers: Answers
+) -> tuple[tuple[Any, int, int], Any, Callable[[int], Prediction]]:
+    """The filter of ``pack``, its lookup, and the answer of an entry; without a pack no filter."""
+    if pack is None:
+        return (None, 0, 0), None, _nothing_stored
+    return pack.filter, pack.finder(prefix), _stored(pack, answers)
+
+
 def _nothing_stored(entry: int) -> Prediction:
     raise AssertionError(f"entry {entry} of no pack")
 
@@ -158,18 +177,19 @@ def _nothing_stored(entry: int) -> Prediction:
 def _stored(pack: Pack, answers: Answers) -> Callable[[int], Prediction]:
     """The stored answer of an entry, as a prediction."""
     vector = pack.vectors(answers.probabilities or "") if answers.value is None else None
-    origin, classes = answers.pack, answers.classes
     if vector is None:
         return lambda entry: answers.from_pack(pack.entry(entry))
-    return lambda entry: classified(origin, classes, vector(entry))
+    make = classifier(answers.pack, answers.classes)
+    return lambda entry: make(vector(entry))
 
 
-def _reader(outputs: Outputs, answers: Answers) -> Callable[[], Prediction] | None:
-    """Makes the answer of what is in ``outputs`` now; ``None`` where that takes more than here."""
+def _way(outputs: Outputs, answers: Answers) -> tuple[Fetch, Make] | None:
+    """From what is in ``outputs`` to the answer; ``None`` where that takes more than here."""
     origin = answers.model
     if answers.generic:
-        return lambda: Prediction(
-            origin, 0, None, None, outputs={n: b[0].copy() for n, b in outputs.items()}
+        return (
+            lambda: {name: buffer[0].copy() for name, buffer in outputs.items()},
+            lambda found: Prediction(origin, 0, None, None, outputs=found),
         )
     scored = answers.probabilities or answers.value
     if scored is None or (answers.probabilities and answers.value):
@@ -178,7 +198,8 @@ def _reader(outputs: Outputs, answers: Answers) -> Callable[[], Prediction] | No
     if buffer.dtype.name not in _CODES or buffer.size != (len(classes) or 1):
         return None
     # Unpacking Python floats takes half the time of tolist, and a copy comes for nothing.
-    unpack, memory = struct.Struct(_CODES[buffer.dtype.name] * buffer.size).unpack, buffer.data
-    if not classes:
-        return lambda: Prediction(origin, 0, None, None, None, unpack(memory)[0])
-    return lambda: classified(origin, classes, unpack(memory))
+    unpack = struct.Struct(_CODES[buffer.dtype.name] * buffer.size).unpack
+    fetch = functools.partial(unpack, buffer.data)
+    if classes:
+        return fetch, classifier(origin, classes)
+    return fetch, lambda found: Prediction(origin, 0, None, None, None, found[0])

@@ -1,4 +1,5 @@
-"""Reading a pack: one memory-mapped file, a lookup is one directory read and one short search.
+"""Reading a pack: one memory-mapped file. Most misses end at its filter; else a lookup is one
+directory read and one short search.
 
 Invariants:
 
@@ -20,7 +21,6 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,7 @@ class Pack:
         self._shift = 32 - header.directory_bits
         self._keys_at = sections.keys
         self._find = data.find
+        self._filter_shift = 32 - header.filter_bits
         self._directory = _directory(header, sections, data)
         self._readers = _readers(header, sections, data)
 
@@ -105,16 +106,26 @@ class Pack:
         entry = self._entry(key)
         return None if entry < 0 else self.entry(entry)
 
-    def finder(self, prefix: bytes) -> Callable[[bytes], int]:
-        """A lookup by canonical bytes (``prefix`` is hashed before them): the entry, or -1.
+    @property
+    def filter(self) -> tuple[mmap.mmap, int, int]:
+        """The file, where its filter begins, and how far a checksum is shifted.
 
-        Nearly every miss ends at the checksum; only what may be a hit is digested.
+        An input of checksum ``check`` (begun with that of the prefix) cannot be in the pack unless
+        ``file[begin + (check >> shift)] & 1 << (check & 7)``. Whoever asks often asks that first,
+        without a call.
         """
-        seed, shift, directory, begin = crc32(prefix), self._shift, self._directory, self._keys_at
+        return self._data, self._sections.filter, self._filter_shift
+
+    def finder(self, prefix: bytes) -> Callable[[int, bytes], int]:
+        """A lookup by checksum and canonical bytes: the entry, or -1.
+
+        ``prefix`` is hashed before the bytes. Nearly every miss that passes the filter ends at the
+        checksum; only what may be a hit is digested.
+        """
+        shift, directory, begin = self._shift, self._directory, self._keys_at
         data, find, sha256 = self._data, self._find, hashlib.sha256
 
-        def entry(canonical: bytes) -> int:
-            check = crc32(canonical, seed)
+        def entry(check: int, canonical: bytes) -> int:
             bucket = check >> shift
             first, end = directory[bucket], directory[bucket + 1]
             at = find(check.to_bytes(4, "big"), begin + KEY_BYTES * first, begin + KEY_BYTES * end)
@@ -174,9 +185,11 @@ class Pack:
         if digest.hexdigest() != self.header.body:
             raise PackError(f"{self.path}: its content is damaged (SHA-256 differs)")
         directory = np.asarray(self._directory, dtype=np.uint32)
-        keys = np.ndarray((self.header.count, KEY_BYTES), np.uint8, self._data, self._keys_at)
+        places = self._sections
+        marks = np.ndarray(1 << self.header.filter_bits, np.uint8, self._data, places.filter)
+        keys = np.ndarray((self.header.count, KEY_BYTES), np.uint8, self._data, places.keys)
         try:
-            check_structure(directory, keys, self.header.directory_bits)
+            check_structure(directory, marks, keys)
         except PackError as error:
             raise PackError(f"{self.path}: {error}") from error
 

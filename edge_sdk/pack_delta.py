@@ -40,7 +40,7 @@ from edge_sdk.contract.pack_delta import (
 )  # fmt: skip
 from edge_sdk.errors import ContractError, PackError
 from edge_sdk.files import write_atomic
-from edge_sdk.pack_layout import directory_of, halves
+from edge_sdk.pack_layout import directory_of, filter_of, halves
 
 Bytes = NDArray[np.uint8]
 Entries = NDArray[np.int64]
@@ -242,8 +242,11 @@ def _applied(
     new_place = np.zeros(before.header.count, np.int64)
     new_place[old] = kept
     values[new_place[other]] = changed_values.reshape(-1, after.value_bytes)
-    directory = directory_of(keys, after.directory_bits)
-    result[place.directory : place.directory + directory.nbytes] = directory.view(np.uint8)
+    for start, made in (
+        (place.directory, directory_of(keys, after.directory_bits)),
+        (place.filter, filter_of(keys, after.filter_bits)),
+    ):
+        result[start : start + made.nbytes] = made.view(np.uint8)
     return after, result
 
 

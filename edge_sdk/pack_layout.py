@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.pack import ALIGNMENT, KEY_BYTES
+from edge_sdk.contract.pack import ALIGNMENT, CHECK_BYTES, KEY_BYTES
 from edge_sdk.errors import PackError
 
 _CHECKED_AT_ONCE: Final = 1 << 16
@@ -31,10 +31,31 @@ def sorted_order(keys: Keys) -> NDArray[np.intp]:
 
 def directory_of(keys: Keys, bits: int) -> NDArray[np.uint32]:
     """First entry of each bucket of the top ``bits`` bits, then the count."""
-    tops = np.ascontiguousarray(keys[:, :4]).view(">u4").ravel().astype(np.int64)
     starts = np.zeros((1 << bits) + 1, dtype="<u4")
-    np.cumsum(np.bincount(tops >> (32 - bits), minlength=1 << bits), out=starts[1:])
+    np.cumsum(np.bincount(_checks(keys) >> (32 - bits), minlength=1 << bits), out=starts[1:])
     return starts
+
+
+def filter_of(keys: Keys, bits: int) -> NDArray[np.uint8]:
+    """``2**bits`` bytes with a bit for each key: see the layout of the file."""
+    checks = _checks(keys)
+    marks = np.zeros(1 << bits, np.uint8)
+    np.bitwise_or.at(marks, checks >> (32 - bits), (1 << (checks & 7)).astype(np.uint8))
+    return marks
+
+
+def sizes(count: int) -> tuple[int, int]:
+    """Bits of the directory and of the filter for ``count`` entries.
+
+    There are 8 to 16 entries in a bucket, and 3 to 6 bits an entry in the filter, so that it ends
+    three of four misses or more.
+    """
+    directory = min(24, max(0, (count // 8).bit_length() - 1))
+    return directory, min(29, (3 * count // 8).bit_length())
+
+
+def _checks(keys: Keys) -> NDArray[np.int64]:
+    return np.ascontiguousarray(keys[:, :CHECK_BYTES]).view(">u4").ravel().astype(np.int64)
 
 
 def padded(raw: bytes) -> bytes:
@@ -42,11 +63,11 @@ def padded(raw: bytes) -> bytes:
     return raw + bytes(-len(raw) % ALIGNMENT)
 
 
-def check_structure(directory: NDArray[Any], keys: Keys, bits: int) -> None:
-    """Check what a reader relies on: keys that rise, and a directory that finds each of them.
+def check_structure(directory: NDArray[Any], marks: NDArray[np.uint8], keys: Keys) -> None:
+    """Check what a reader relies on: keys that rise, a directory and a filter that find each.
 
     Raises:
-        PackError: says which of the two does not hold, and where.
+        PackError: says which of them does not hold, and where.
     """
     falling = np.flatnonzero(directory[1:] < directory[:-1])
     if falling.size:
@@ -60,6 +81,10 @@ def check_structure(directory: NDArray[Any], keys: Keys, bits: int) -> None:
         if not rising.all():
             at = start + int(np.flatnonzero(~rising)[0])
             raise PackError(f"the keys are not sorted: entry {at + 1} does not follow entry {at}")
-    wrong = np.flatnonzero(directory != directory_of(keys.reshape(-1, KEY_BYTES), bits))
+    keys = keys.reshape(-1, KEY_BYTES)
+    wrong = np.flatnonzero(directory != directory_of(keys, (len(directory) - 1).bit_length() - 1))
     if wrong.size:
         raise PackError(f"the directory does not fit the keys: wrong at bucket {wrong[0]}")
+    wrong = np.flatnonzero(marks != filter_of(keys, len(marks).bit_length() - 1))
+    if wrong.size:
+        raise PackError(f"the filter does not fit the keys: wrong at byte {wrong[0]}")

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,8 @@ from edge_sdk.errors import PackError
 from edge_sdk.files import write_atomic
 from edge_sdk.keys import Canonicaliser
 from edge_sdk.pack_encoding import stored_output
-from edge_sdk.pack_layout import directory_of, padded, sorted_order
+from edge_sdk.pack_layout import directory_of, filter_of, padded, sizes, sorted_order
 from edge_sdk.release import Release
-
-ENTRIES_PER_BUCKET: Final = 4
 
 
 def write_pack(
@@ -72,7 +70,7 @@ def draft_header(
     """The header of a pack for ``release`` before its entries are laid out."""
     manifest = release.manifest
     return PackHeader(
-        *(manifest.model, manifest.version, release.digest, canonicaliser, 0, 0, fields),
+        *(manifest.model, manifest.version, release.digest, canonicaliser, 0, 0, 0, fields),
         body="0" * 64,
         **more,
     )
@@ -91,11 +89,17 @@ def write_entries(
         PackError: one key with two different values in ``given``, or the file cannot be written.
     """
     ordered, values = _entries(keys, given, stored)
-    bits = min(24, max(0, (len(ordered) // ENTRIES_PER_BUCKET).bit_length() - 1))
-    sections = (directory_of(ordered, bits).tobytes(), ordered.tobytes(), values.tobytes())
-    body = b"".join(map(padded, sections))
+    directory, filter_ = sizes(len(ordered))
+    sections = (directory_of(ordered, directory), filter_of(ordered, filter_), ordered, values)
+    body = b"".join(padded(section.tobytes()) for section in sections)
     digest = hashlib.sha256(body).hexdigest()
-    header = replace(draft, count=len(ordered), directory_bits=bits, body=digest)
+    header = replace(
+        draft,
+        count=len(ordered),
+        directory_bits=directory,
+        filter_bits=filter_,
+        body=digest,
+    )
     try:
         write_atomic(path, header.to_bytes() + body)
     except OSError as error:

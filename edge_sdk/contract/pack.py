@@ -5,15 +5,17 @@ Layout, all integers little-endian, every section aligned to :data:`ALIGNMENT` b
     prefix     8 bytes magic, u32 format, u32 length of the header
     header     UTF-8 JSON of PackHeader
     directory  u32[2**directory_bits + 1]: first entry of each bucket, then the count
+    filter     u8[2**filter_bits]: bits that are set where there may be such a key
     keys       count x 16 bytes, sorted as big-endian 128-bit integers
     values     count x value_bytes, entry i belongs to key i
 
 A key is the CRC-32 (big-endian) and the first 12 bytes of the SHA-256 of (canonicaliser name, NUL,
 canonical bytes of the input). Bucket ``b`` holds the keys whose top ``directory_bits`` bits are
-``b``; so a reader settles most misses by the checksum alone. A value is the
-concatenation of its outputs, each row-major in its declared dtype, or, where the field says so, in
-a shorter encoding from which readers restore the declared dtype. ``docs/PACK.md`` is the whole
-specification, for readers in other languages.
+``b``. The filter has a byte for the top ``filter_bits`` bits of a checksum, and in it a bit
+for the lowest three; where that is not set there is no such key, so most misses end there. A value
+is the concatenation of its outputs, each row-major in its declared dtype, or, where the field says
+so, in a shorter encoding from which readers restore the declared dtype. ``docs/PACK.md`` is the
+whole specification, for readers in other languages.
 
 To change any of this: a new PACK_FORMAT, see ``version.py``.
 """
@@ -119,6 +121,7 @@ class PackHeader:
     canonicaliser: str
     count: int
     directory_bits: int
+    filter_bits: int
     fields: tuple[ValueField, ...]
     answered_by: str
     body: str
@@ -133,6 +136,7 @@ class PackHeader:
         check_digest("body", self.body)
         require(self.count >= 0, "count: expected at least 0")
         require(0 <= self.directory_bits <= 24, "directory_bits: expected 0 to 24")
+        require(0 <= self.filter_bits <= 29, "filter_bits: expected 0 to 29")
         require(bool(self.fields), "fields: expected at least one")
         names = {f.name for f in self.fields}
         require(len(names) == len(self.fields), "fields: expected different names")
@@ -157,6 +161,7 @@ class Sections:
     """Byte offsets of the sections, and the length of the whole file."""
 
     directory: int
+    filter: int
     keys: int
     values: int
     end: int
@@ -164,9 +169,12 @@ class Sections:
 
 def sections(header: PackHeader, directory: int) -> Sections:
     """Offsets for ``header`` when its directory begins at byte ``directory``."""
-    keys = aligned(directory + 4 * ((1 << header.directory_bits) + 1))
+    buckets = 1 << header.directory_bits
+    filter_ = aligned(directory + 4 * (buckets + 1))
+    keys = aligned(filter_ + (1 << header.filter_bits))
     values = aligned(keys + KEY_BYTES * header.count)
-    return Sections(directory, keys, values, aligned(values + header.value_bytes * header.count))
+    end = aligned(values + header.value_bytes * header.count)
+    return Sections(directory, filter_, keys, values, end)
 
 
 def parse_header(raw: bytes) -> tuple[PackHeader, int]:

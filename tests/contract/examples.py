@@ -212,6 +212,7 @@ PACK_HEADER = PackHeader(
     canonicaliser="columns-v1",
     count=3,
     directory_bits=2,
+    filter_bits=1,
     fields=(
         ValueField("label", "label", "int32"),
         ValueField("probabilities", "probabilities", "float32", (2,), "uint8", 0.004, 0.01, 0.002),

@@ -127,6 +127,7 @@ RULES: dict[str, tuple[str, list[Any], Any, str]] = {
     "a vote that is no key": ("key_votes", ["keys"], ["xyz"], "expected 32 hexadecimal"),
     "a sequence from zero": ("upload", ["messages", 0, "sequence"], 0, "expected at least 1"),
     "a directory of too many bits": ("pack_header", ["directory_bits"], 25, "expected 0 to 24"),
+    "a filter of too many bits": ("pack_header", ["filter_bits"], 30, "expected 0 to 29"),
     "a pack value of no fields": ("pack_header", ["fields"], [], "expected at least one"),
     "too many attributes": (
         "enrol_request", ["attributes"], {f"a{i}": "x" for i in range(33)}, "expected at most 32",

@@ -46,12 +46,14 @@ class Read:
 
     def __init__(self, raw: bytes) -> None:
         magic, number, length = struct.unpack_from("<8sII", raw)
-        assert (magic, number) == (b"EDGEPACK", 3)
+        assert (magic, number) == (b"EDGEPACK", 4)
         self.raw = raw
         self.header = json.loads(raw[16 : 16 + length])
+        self.filter_bits = self.header["filter_bits"]
         self.bits, self.count = self.header["directory_bits"], self.header["count"]
         self.directory = aligned(16 + length)
-        self.keys = aligned(self.directory + 4 * (2**self.bits + 1))
+        self.filter = aligned(self.directory + 4 * (2**self.bits + 1))
+        self.keys = aligned(self.filter + 2**self.filter_bits)
         self.values = aligned(self.keys + 16 * self.count)
         self.value_bytes = sum(width(field) for field in self.header["fields"])
         assert len(raw) == aligned(self.values + self.value_bytes * self.count)
@@ -59,6 +61,8 @@ class Read:
 
     def find(self, key: bytes) -> int | None:
         (top,) = struct.unpack(">I", key[:4])
+        if not self.raw[self.filter + (top >> (32 - self.filter_bits))] >> top % 8 & 1:
+            return None
         at = self.directory + 4 * (top >> (32 - self.bits))
         first, last = struct.unpack_from("<2I", self.raw, at)
         for entry in range(first, last):
@@ -144,12 +148,18 @@ def patched(old: Read, delta: bytes) -> bytes:
     ]
     for place, key in added:
         entries.insert(place, (key, take(size)))
-    bits = json.loads(head[16 : 16 + struct.unpack_from("<I", head, 12)[0]])["directory_bits"]
-    tops = [struct.unpack(">I", key[:4])[0] >> (32 - bits) for key, _ in entries]
+    new = json.loads(head[16 : 16 + struct.unpack_from("<I", head, 12)[0]])
+    bits, filter_bits = new["directory_bits"], new["filter_bits"]
+    checks = [struct.unpack(">I", key[:4])[0] for key, _ in entries]
+    tops = [check >> (32 - bits) for check in checks]
+    marks = bytearray(2**filter_bits)
+    for check in checks:
+        marks[check >> (32 - filter_bits)] |= 1 << check % 8
     counts = [sum(top < bucket for top in tops) for bucket in range(2**bits)] + [len(entries)]
     made = head
     for section in (
         struct.pack(f"<{len(counts)}I", *counts),
+        bytes(marks),
         b"".join(key for key, _ in entries),
         b"".join(value for _, value in entries),
     ):

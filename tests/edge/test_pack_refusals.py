@@ -70,6 +70,10 @@ def directory_beside_the_keys(raw: bytearray, header: PackHeader) -> None:
     raw[at : at + 4] = (header.count + 5).to_bytes(4, "little")
 
 
+def filter_beside_the_keys(raw: bytearray, header: PackHeader) -> None:
+    raw[sections(header, parse_header(bytes(raw))[1]).filter] ^= 1
+
+
 OPENED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "an empty file": (lambda raw: b"", "cannot open"),
     "no pack at all": (lambda raw: b"x" * 5_000, "not a pack file"),
@@ -101,6 +105,7 @@ VERIFIED: dict[str, tuple[Callable[[bytearray, PackHeader], None], str]] = {
     "keys in another order": (swapped_keys, "keys are not sorted: entry 11 does not follow"),
     "one key twice": (equal_keys, "keys are not sorted: entry 11 does not follow"),
     "a directory that does not fit": (directory_beside_the_keys, "directory does not fit the keys"),
+    "a filter that does not fit": (filter_beside_the_keys, "filter does not fit the keys"),
 }
 
 
