@@ -1,125 +1,202 @@
-"""What a canary's evidence says. Pure, and valid however often it is asked.
+"""What an experiment's evidence says. Pure, and valid however often it is asked.
 
-Invariants: guardrails abort, success advances, anything inconclusive waits, no data never passes.
+Invariants: guardrails come first and trip whatever else is missing; no data pauses and never
+passes; a sample-ratio mismatch blocks every verdict; what is inconclusive waits.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from cloud_hub.policy import CanaryPolicy
-from cloud_hub.statistics.failures import failure_evidence
-from cloud_hub.statistics.sequential import Moments, difference_interval
+from cloud_hub.experiments.evidence import ArmEvidence, Evidence
+from cloud_hub.experiments.guardrails import Guard, watch
+from cloud_hub.experiments.judgement import Judgement, Look, judge_arm
+from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec
+from cloud_hub.statistics.multiple import adjusted
 
-
-@dataclass(frozen=True)
-class ArmEvidence:
-    """What is known of one arm since the experiment began.
-
-    ``devices`` had exposure; ``failed_devices`` could not activate it or took it back.
-    """
-
-    labelled: int = 0
-    correct: int = 0
-    predictions: int = 0
-    errors: int = 0
-    devices: int = 0
-    failed_devices: int = 0
-
-    @property
-    def accuracy(self) -> float | None:
-        """Share of late labels that agreed."""
-        return self.correct / self.labelled if self.labelled else None
+Action = Literal["wait", "pass", "abort", "pause", "conclude"]
+Looks = Mapping[str, tuple[Look, ...]]
+"""Planned looks taken so far, by ``outcome/arm``."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do, why, and the figures that it was decided on."""
+    """What to do, why, and the figures that it was decided on.
 
-    action: Literal["wait", "pass", "abort"]
+    ``pass``: on to the next step. ``conclude``: it is over; ``winner`` is the arm to promote, if
+    any. ``looks`` are kept for the next time.
+    """
+
+    action: Action
     reason: str
     figures: dict[str, Any] = field(default_factory=dict)
+    winner: str | None = None
+    looks: Looks = field(default_factory=dict)
 
 
-def decide(
-    policy: CanaryPolicy, candidate: ArmEvidence, control: ArmEvidence, *, soaked: float
-) -> Decision:
-    """Judge a canary step that has lasted ``soaked`` seconds.
-
-    Aborts when the candidate failed on too many devices, when the e-value of its failures (wrong
-    labels and errors, averaged) reaches ``1 / alpha``, or when its accuracy is surely lower than
-    the control's by more than the margin. Passes when its accuracy is surely not lower than that,
-    with enough labels on both arms and enough time in the step.
-    """
-    interval = difference_interval(
-        Moments.of_successes(control.correct, control.labelled),
-        Moments.of_successes(candidate.correct, candidate.labelled),
-        policy.alpha,
+def decide(spec: ExperimentSpec, evidence: Evidence, looks: Looks | None = None) -> Decision:
+    """Judge a canary's step, or an A/B/n test, at this moment."""
+    guards = tuple(
+        guard
+        for arm in spec.tried
+        for guard in watch(spec.guardrails, arm.name, evidence.control, _arm(evidence, arm.name))
     )
-    evidence = _failure_evidence(candidate, control)
-    figures = _figures(candidate, control, interval, evidence)
-    if candidate.failed_devices >= policy.max_failed_devices:
-        reason = f"it failed on {candidate.failed_devices} device(s)"
-        return Decision("abort", reason, figures)
-    if evidence >= 1 / policy.alpha:
-        reason = f"it fails more often: e-value {evidence:.3g} >= {1 / policy.alpha:.3g}"
-        return Decision("abort", reason, figures)
-    if interval[1] < -policy.margin:
-        reason = f"its accuracy is lower by at least {-interval[1]:.3f}"
-        return Decision("abort", reason, figures)
-    missing = _missing(policy, candidate, control, soaked)
-    if missing:
-        return Decision("wait", missing, figures)
-    if interval[0] >= -policy.margin:
-        reason = f"its accuracy is at least {interval[0]:+.3f} against the control's"
-        return Decision("pass", reason, figures)
-    return Decision("wait", f"undecided: difference of accuracy in {_shown(interval)}", figures)
+    judged = _judge(spec, evidence, looks or {})
+    figures = _figures(evidence, guards, judged)
+    kept = {f"{j.outcome}/{j.arm}": j.looks for j in judged}
+    action, reason, winner = _settle(spec, evidence, guards, judged)
+    return Decision(action, reason, figures, winner, kept)
 
 
-def _failure_evidence(candidate: ArmEvidence, control: ArmEvidence) -> float:
-    """The average of two e-values is an e-value."""
-    wrong = failure_evidence(
-        candidate.labelled - candidate.correct,
-        candidate.labelled,
-        control.labelled - control.correct,
-        control.labelled,
-    )
-    broken = failure_evidence(
-        candidate.errors,
-        candidate.predictions + candidate.errors,
-        control.errors,
-        control.predictions + control.errors,
-    )
-    return (wrong + broken) / 2
+def tripped(spec: ExperimentSpec, guards: tuple[Guard, ...]) -> tuple[Action, str] | None:
+    """What the guardrails say, if any trips."""
+    reasons = [guard.reason for guard in guards if guard.trips]
+    return (spec.guardrails.then, "; ".join(reasons)) if reasons else None
 
 
-def _missing(
-    policy: CanaryPolicy, candidate: ArmEvidence, control: ArmEvidence, soaked: float
-) -> str:
-    """What keeps the step from passing whatever the figures say."""
-    for name, arm in (("candidate", candidate), ("control", control)):
-        if arm.labelled < policy.minimum_labels:
-            return f"{name}: {arm.labelled} of {policy.minimum_labels} labels"
-    if soaked < policy.soak_seconds:
-        return f"soaking: {soaked:.0f} of {policy.soak_seconds:.0f} s"
+def mismatch(evidence: Evidence) -> str:
+    """Which cohort's arms did not get the units that they should; empty if all did."""
+    for found in evidence.allocation:
+        if found.mismatch:
+            total = sum(found.counts.values())
+            shares = ", ".join(
+                f"{arm} {found.counts[arm]} of {total} (expected {share:.1%})"
+                for arm, share in found.expected.items()
+            )
+            return f"sample-ratio mismatch in {found.cohort}: {shares}; p = {found.p:.2g}"
     return ""
 
 
+def _judge(spec: ExperimentSpec, evidence: Evidence, looks: Looks) -> tuple[Judgement, ...]:
+    return tuple(
+        judge_arm(
+            outcome, arm.name, evidence.control, _arm(evidence, arm.name), spec.design,
+            looks.get(f"{outcome.name}/{arm.name}", ()),
+        )
+        for outcome in spec.outcomes
+        for arm in spec.tried
+    )  # fmt: skip
+
+
+def _settle(
+    spec: ExperimentSpec,
+    evidence: Evidence,
+    guards: tuple[Guard, ...],
+    judged: tuple[Judgement, ...],
+) -> tuple[Action, str, str | None]:
+    trip = tripped(spec, guards)
+    if trip is not None:
+        return (*trip, None)
+    if spec.strategy == "canary":
+        worse = [j for j in judged if j.worse]
+        if worse and not mismatch(evidence):
+            return spec.guardrails.then, f"{_said(worse[0])}: worse than may be", None
+    waits = _waits(spec, evidence)
+    if waits is not None:
+        return (*waits, None)
+    return _canary(judged) if spec.strategy == "canary" else _compare_arms(spec, judged)
+
+
+def _canary(judged: tuple[Judgement, ...]) -> tuple[Action, str, str | None]:
+    undecided = [j for j in judged if not j.not_worse]
+    if undecided:
+        ended = " at the declared end" if undecided[0].done else ""
+        return "wait", f"undecided{ended}: {_said(undecided[0])}", None
+    return "pass", "; ".join(map(_said, judged)) or "no guardrail tripped", CANDIDATE
+
+
+def _compare_arms(
+    spec: ExperimentSpec, judged: tuple[Judgement, ...]
+) -> tuple[Action, str, str | None]:
+    """The first outcome decides, by Holm over arms; no other may get worse by what matters."""
+    first = [j for j in judged if j.outcome == spec.outcomes[0].name]
+    p = adjusted({j.arm: j.p for j in first})
+    better = [j for j in first if p[j.arm] <= spec.design.alpha and j.gain > 0]
+    if better:
+        best = max(better, key=lambda j: j.gain)
+        harmed = [j for j in judged if j.arm == best.arm and j.worse]
+        said = f"{best.arm} is better: {_said(best)}, p = {p[best.arm]:.2g} over all arms"
+        if harmed:
+            return "conclude", f"{said}; but {_said(harmed[0])}: not promoted", None
+        return "conclude", said, best.arm
+    if all(j.settled for j in first):
+        return "conclude", f"no arm gains what matters: {'; '.join(map(_said, first))}", None
+    if all(j.done for j in first):
+        return "conclude", f"no difference until the end: {'; '.join(map(_said, first))}", None
+    return "wait", f"undecided: {'; '.join(map(_said, first))}", None
+
+
+def _waits(spec: ExperimentSpec, evidence: Evidence) -> tuple[Action, str] | None:
+    """What keeps a verdict back whatever the figures say."""
+    if evidence.silent >= spec.no_data_seconds:
+        return "pause", f"no candidate has reported for {evidence.silent:.0f} s: paused, not passed"
+    unheard = _unheard(spec, evidence)
+    if unheard:
+        return "pause", unheard
+    missing = _missing(spec, evidence)
+    if missing:
+        return "wait", missing
+    bad = mismatch(evidence)
+    return ("wait", f"{bad}: no verdict until that is explained") if bad else None
+
+
+def _unheard(spec: ExperimentSpec, evidence: Evidence) -> str:
+    """An outcome that should have come long ago and did not come once."""
+    for outcome in spec.outcomes if evidence.soaked >= spec.no_data_seconds else ():
+        if not any(arm.outcomes_of(outcome.metric) for arm in evidence.arms.values()):
+            return (
+                f"nobody reports {outcome.metric} (outcome {outcome.name}) after "
+                f"{evidence.soaked:.0f} s: paused; do the apps call feedback?"
+            )
+    return ""
+
+
+def _missing(spec: ExperimentSpec, evidence: Evidence) -> str:
+    if evidence.soaked < spec.soak_seconds:
+        return f"soaking: {evidence.soaked:.0f} of {spec.soak_seconds:.0f} s"
+    for name in (arm.name for arm in spec.tried):
+        arm = _arm(evidence, name)
+        if len(arm.exposed) < spec.minimum_devices:
+            return f"{name}: on {len(arm.exposed)} of {spec.minimum_devices} devices"
+        if arm.predictions < max(1, spec.soak_predictions):
+            return f"{name}: {arm.predictions} of {max(1, spec.soak_predictions)} predictions"
+    for outcome in spec.outcomes:
+        for name in ("control", *(arm.name for arm in spec.tried)):
+            have = _arm(evidence, name).outcomes_of(outcome.metric)
+            if have < spec.minimum_outcomes:
+                return f"{name}: {have} of {spec.minimum_outcomes} outcomes of {outcome.name}"
+    return ""
+
+
+def _arm(evidence: Evidence, name: str) -> ArmEvidence:
+    return evidence.arms.get(name, ArmEvidence())
+
+
+def _said(judged: Judgement) -> str:
+    low, high = (f"{end:+.4g}" for end in (judged.low, judged.high))
+    return f"{judged.outcome} of {judged.arm} {judged.gain:+.4g} in [{low}, {high}]"
+
+
 def _figures(
-    candidate: ArmEvidence,
-    control: ArmEvidence,
-    interval: tuple[float, float],
-    evidence: float,
+    evidence: Evidence, guards: tuple[Guard, ...], judged: tuple[Judgement, ...]
 ) -> dict[str, Any]:
-    bounded = [round(min(1.0, max(-1.0, end)), 4) for end in interval]
-    return {
-        "candidate": {**vars(candidate), "accuracy": candidate.accuracy},
-        "control": {**vars(control), "accuracy": control.accuracy},
-        "accuracy_difference": bounded,
-        "failure_e_value": min(evidence, 1e300),
+    arms = {
+        name: {
+            "devices": len(arm.exposed),
+            "failed_devices": len(arm.failed),
+            "predictions": arm.predictions,
+            "errors": sum(x for x, _ in arm.failures.get("errors", {}).values()),
+            "labelled": arm.outcomes_of("accuracy"),
+        }
+        for name, arm in evidence.arms.items()
     }
-
-
-def _shown(interval: tuple[float, float]) -> str:
-    return f"[{max(-1.0, interval[0]):+.3f}, {min(1.0, interval[1]):+.3f}]"
+    return {
+        "arms": arms,
+        "outcomes": [j.plain() for j in judged],
+        "guardrails": [asdict(guard) for guard in guards],
+        "allocation": [{**asdict(a), "mismatch": a.mismatch} for a in evidence.allocation],
+        "soaked": evidence.soaked,
+        "silent": evidence.silent,
+    }

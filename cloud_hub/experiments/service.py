@@ -1,56 +1,40 @@
-"""Running canaries: start, watch, advance, promote, withdraw.
+"""Running experiments: start, watch, advance, pause, promote, take back.
 
-The plan is the truth about what runs; the table follows it. A canary whose plan was changed by hand
-has ended; one that the plan names and the table does not know (the hub was killed in between) is
-adopted.
+The plan is the truth about what runs; the table follows it. An experiment whose plan was changed by
+hand has ended; one that the plan names and the table does not know (the hub was killed in between)
+is adopted. Every decision is audited with the evidence that it was made on.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Engine, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Engine
 
 from cloud_hub.audit import Audit
 from cloud_hub.errors import Conflict, NotFound
-from cloud_hub.experiments.gate import ArmEvidence, Decision, decide
-from cloud_hub.experiments.tables import experiments
+from cloud_hub.experiments import checks, course
+from cloud_hub.experiments.beside import decide_interleave, decide_shadow
+from cloud_hub.experiments.evidence import Evidence
+from cloud_hub.experiments.gate import Decision, decide
+from cloud_hub.experiments.gathering import Gathering, Scene
+from cloud_hub.experiments.judgement import Look
+from cloud_hub.experiments.spec import ExperimentSpec, adopted, canary_of
+from cloud_hub.experiments.store import ExperimentRecord, ExperimentStore
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.plans.service import Plans
-from cloud_hub.policy import CanaryPolicy
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry.service import Telemetry
-from edge_sdk.contract.plan import CONTROL, SLOTS, Arm, Experiment, Plan, slot_of, widen
+from edge_sdk.contract.codec import to_plain
+from edge_sdk.contract.plan import Experiment, Plan
 
-ARM: Final = "candidate"
 ACTOR: Final = "hub"
-SALTS: Final = 10_000
-"""How many salts are tried to give a small fleet's first step its devices."""
-
-
-@dataclass(frozen=True)
-class ExperimentRecord:
-    """One canary. ``status`` is running, promoted, aborted or stopped (by hand)."""
-
-    id: str
-    model: str
-    candidate: str
-    control: str
-    status: str
-    step: int
-    step_started_at: float
-    started_at: float
-    ended_at: float | None
-    reason: str
-    figures: dict[str, Any]
 
 
 class Experiments:
-    """Canaries of all models."""
+    """Experiments of all models; one at a time each."""
 
     def __init__(
         self,
@@ -61,219 +45,325 @@ class Experiments:
         fleet: Fleet,
         telemetry: Telemetry,
     ) -> None:
-        self._engine = engine
         self._audit = audit
         self._registry = registry
         self._plans = plans
         self._fleet = fleet
-        self._telemetry = telemetry
+        self.store = ExperimentStore(engine)
+        self.gathering = Gathering(engine, fleet, telemetry)
 
     def records(self, model: str | None = None) -> list[ExperimentRecord]:
         """All of them, oldest first."""
-        query = select(experiments).order_by(experiments.c.started_at)
-        if model is not None:
-            query = query.where(experiments.c.model == model)
-        with self._engine.connect() as db:
-            return [ExperimentRecord(**row) for row in db.execute(query).mappings()]
+        return self.store.records(model)
 
     def get(self, id_: str) -> ExperimentRecord:
         """One of them; raises NotFound."""
-        with self._engine.connect() as db:
-            row = db.execute(select(experiments).where(experiments.c.id == id_)).mappings().first()
-        if row is None:
-            raise NotFound(f"experiment {id_}: not found")
-        return ExperimentRecord(**row)
+        return self.store.get(id_)
 
     def start(self, model: str, version: str, *, actor: str) -> ExperimentRecord:
-        """Try ``version`` on the first step's share of the fleet.
+        """Try ``version`` in a canary as the model's policy says; raises as :meth:`run`."""
+        spec = canary_of(model, version, self._registry.policy(model).canary)
+        return self.run(spec, actor=actor)
+
+    def run(self, spec: ExperimentSpec, *, actor: str) -> ExperimentRecord:
+        """Start what ``spec`` declares.
 
         Raises:
-            NotFound: the version is not published, or nothing serves yet.
-            Conflict: it serves already, another experiment runs, or it takes other inputs.
+            NotFound: a version is not published, or nothing serves yet.
+            Conflict: another experiment runs, or a version serves already, is gone, or takes other
+                inputs.
+            Invalid: a cohort that no device belongs to.
         """
-        plan = self._plans.current(model)
-        if plan is None:
-            raise NotFound(f"{model}: nothing serves yet; promote a version first")
-        self._check_candidate(plan, version)
-        policy = self._registry.policy(model).canary
-        id_ = self._next_id(model)
-        slots = _slots(policy.steps[0])
-        units = [device.device for device in self._fleet.devices(model)]
-        salt = choose_salt(id_, units, slots, policy.minimum_devices)
-        arms = widen((Arm(ARM, self._plans.reference(model, version)),), {ARM: slots})
-        trial = Experiment(id_, "canary", salt, arms)
-        reason = f"canary of {version} on {policy.steps[0]:.0%}"
-        self._plans.change(
-            model, lambda p: replace(p, experiment=trial), actor=actor, reason=reason
-        )
-        self._insert(id_, plan, version)
-        self._audit.record(actor, "canary", model, {"experiment": id_, "candidate": version})
+        plan = self.check(spec)
+        id_ = self.store.next_id(spec.model, spec.strategy)
+        devices = {d.device: d.attributes for d in self._fleet.devices(spec.model)}
+        salt = course.choose_salt(id_, course.groups_of(spec, devices), spec.minimum_devices)
+        releases = {
+            arm.version: self._plans.reference(spec.model, arm.version) for arm in spec.tried
+        }
+        trial = course.begin(spec, id_, releases, salt)
+        reason = f"{id_}: {_tried(spec)} on {course.shown(spec, 0, 0)}"
+        changed = self._change(spec.model, trial, actor, reason)
+        fresh = _fresh(spec, trial, plan.serving.version, changed.serial)
+        if not self.store.add(fresh):  # the loop saw the plan first and adopted it
+            self.store.note(fresh, spec=fresh.spec, state=fresh.state)
+        self._tell(fresh, actor, "started", reason, fresh.spec)
         return self.get(id_)
 
-    def _check_candidate(self, plan: Plan, version: str) -> None:
-        if plan.experiment is not None:
-            raise Conflict(f"{plan.model}: {plan.experiment.id} runs; end it first")
-        if plan.serving.version == version:
-            raise Conflict(f"{plan.model} {version}: serves already")
-        candidate = self._registry.release(plan.model, version).manifest.signature
-        control = self._registry.release(plan.model, plan.serving.version).manifest.signature
-        if candidate.inputs != control.inputs or candidate.columns != control.columns:
-            raise Conflict(
-                f"{plan.model} {version}: takes other inputs than {plan.serving.version}"
-            )
+    def check(self, spec: ExperimentSpec) -> Plan:
+        """Everything that :meth:`run` would refuse; the plan that it would change."""
+        plan = self._plans.current(spec.model)
+        if plan is None:
+            raise NotFound(f"{spec.model}: nothing serves yet; promote a version first")
+        checks.check_plan(spec, plan)
+        serving = self._registry.release(spec.model, plan.serving.version).manifest
+        for arm in spec.tried:
+            checks.check_version(self._registry.version(spec.model, arm.version))
+            manifest = self._registry.release(spec.model, arm.version).manifest
+            checks.check_signature(manifest, serving)
+        checks.check_cohorts(spec, [d.attributes for d in self._fleet.devices(spec.model)])
+        return plan
+
+    def pause(self, id_: str, *, actor: str, reason: str) -> ExperimentRecord:
+        """Nobody enters any more; who is in stays in. Raises Conflict unless it runs."""
+        record = self._expect(id_, "running", "waiting")
+        self._pause(record, actor, reason, record.figures)
+        return self.get(id_)
+
+    def resume(self, id_: str, *, actor: str, reason: str) -> ExperimentRecord:
+        """Go on. What failed until now is acknowledged: only new failures trip again.
+
+        Raises:
+            Conflict: it is not paused.
+        """
+        record = self._expect(id_, "paused")
+        trial = self._trial(record)
+        now = time.time()
+        acknowledged = {
+            "acknowledged": self.gathering.last_event(record),
+            "failures_since": now,
+            "resumed_at": now,
+        }
+        changed = self._change(
+            record.model, replace(trial, paused=False), actor, f"{id_} resumed: {reason}"
+        )
+        self.store.note(
+            record,
+            status="running",
+            step_started_at=now,
+            reason=f"resumed: {reason}",
+            state={**record.state, **acknowledged, "serial": changed.serial},
+        )
+        self._tell(record, actor, "resumed", reason, acknowledged)
+        return self.get(id_)
+
+    def stop(self, id_: str, *, actor: str, reason: str) -> ExperimentRecord:
+        """End it; everybody gets what serves. Raises Conflict if it has ended."""
+        record = self._expect(id_, "running", "paused", "waiting")
+        self._change(record.model, None, actor, f"{id_} stopped: {reason}", record.figures)
+        self._end(record, "stopped", actor, reason, record.figures)
+        return self.get(id_)
+
+    def promote(
+        self, id_: str, *, actor: str, reason: str, arm: str | None = None
+    ) -> ExperimentRecord:
+        """Let an arm serve everybody: the winner, or the one that is named.
+
+        Raises:
+            Conflict: it was taken back or promoted already, or no arm won and none is named.
+        """
+        record = self._expect(id_, "running", "paused", "waiting", "concluded")
+        chosen = arm or record.state.get("winner")
+        versions = {tried.name: tried.version for tried in record.declared.tried}
+        if chosen is None and len(versions) == 1:
+            chosen = next(iter(versions))
+        if chosen not in versions:
+            raise Conflict(f"{id_}: expected an arm of {sorted(versions)}, got {chosen}")
+        said = f"{id_}: {reason}"
+        self._plans.promote(
+            record.model, versions[chosen], actor=actor, reason=said, evidence=record.figures
+        )
+        self._end(record, "promoted", actor, reason, record.figures, winner=chosen)
+        return self.get(id_)
 
     def tick(self, now: float) -> None:
-        """Look at every running canary once."""
+        """Look at every running experiment once."""
         for model in self._registry.models():
             self._adopt(model)
         for record in self.records():
-            if record.status == "running":
+            if record.open:
                 self._watch(record, now)
 
-    def _watch(self, record: ExperimentRecord, now: float) -> None:
+    def look(self, record: ExperimentRecord, now: float) -> tuple[Scene, Evidence, Decision] | None:
+        """What would be decided now; ``None`` if the plan does not name the experiment."""
         plan = self._plans.current(record.model)
         if plan is None or plan.experiment is None or plan.experiment.id != record.id:
-            self._end(record, "stopped", "the plan was changed by hand", record.figures)
+            return None
+        scene = self.gathering.scene(record, plan, now)
+        evidence = self.gathering.evidence(scene)
+        decision = judge(scene.spec, evidence, _looks(record))
+        decision.figures["devices"] = self.gathering.counts(scene)
+        return scene, evidence, decision
+
+    def _watch(self, record: ExperimentRecord, now: float) -> None:
+        seen = self.look(record, now)
+        if seen is None:
+            reason = "the plan was changed by hand"
+            self._end(record, "stopped", ACTOR, reason, record.figures)
             return
-        policy = self._registry.policy(record.model).canary
-        candidate, control = self.evidence(record)
-        soaked = now - record.step_started_at
-        decision = decide(policy, candidate, control, soaked=soaked)
-        if decision.action == "abort":
+        scene, _, decision = seen
+        if record.status == "paused":
+            self._note(record, record.reason, decision, now)
+        elif decision.action == "abort":
             self._abort(record, decision)
-        elif decision.action == "pass":
-            self._advance(record, policy, plan, decision, now)
+        elif decision.action == "pause":
+            self._pause(record, ACTOR, decision.reason, decision.figures)
+        elif record.status == "waiting" or decision.action == "wait":
+            waiting = record.status == "waiting"
+            self._note(record, record.reason if waiting else decision.reason, decision, now)
+        elif decision.action == "conclude":
+            self._conclude(record, scene.spec, decision)
         else:
-            self._note(record, reason=decision.reason, figures=decision.figures)
-
-    def evidence(self, record: ExperimentRecord) -> tuple[ArmEvidence, ArmEvidence]:
-        """What is known of the candidate and of the control."""
-        events = self._telemetry.events(record.model, experiment=record.id)
-        bad = {e["device"] for e in events if e["outcome"] in ("failed", "rolled_back")}
-        candidate = self._arm(record, ARM, record.candidate)
-        control = self._arm(record, CONTROL, record.control)
-        return replace(candidate, failed_devices=len(bad)), control
-
-    def _arm(self, record: ExperimentRecord, arm: str, version: str) -> ArmEvidence:
-        found = self._telemetry.outcomes(
-            record.model, version=version, experiment=record.id, arm=arm
-        )
-        return ArmEvidence(
-            labelled=found.labelled,
-            correct=found.correct,
-            predictions=found.predictions,
-            errors=found.errors,
-            devices=found.devices,
-        )
+            self._advance(record, scene, decision, now)
 
     def _advance(
-        self,
-        record: ExperimentRecord,
-        policy: CanaryPolicy,
-        plan: Plan,
-        decision: Decision,
-        now: float,
+        self, record: ExperimentRecord, scene: Scene, decision: Decision, now: float
     ) -> None:
-        following = record.step + 1
-        if following >= len(policy.steps) or policy.steps[following] >= 1.0:
-            reason = f"{record.id}: {decision.reason}"
-            self._plans.promote(
-                record.model,
-                record.candidate,
-                actor=ACTOR,
-                reason=reason,
-                evidence=decision.figures,
-            )
-            self._end(record, "promoted", decision.reason, decision.figures)
+        spec = scene.spec
+        following = course.advance(spec, scene.trial, record.stage, record.step)
+        if following.experiment is None:
+            self._conclude(record, spec, replace(decision, winner=spec.tried[0].name))
             return
-        share = policy.steps[following]
-        assert plan.experiment is not None
-        trial = replace(plan.experiment, arms=widen(plan.experiment.arms, {ARM: _slots(share)}))
-        self._plans.change(
-            record.model,
-            lambda p: replace(p, experiment=trial),
-            actor=ACTOR,
-            reason=f"{record.id}: {decision.reason}; on to {share:.0%}",
-            evidence=decision.figures,
-        )
-        self._note(
+        on = course.shown(spec, following.stage, following.step)
+        changed = self._change(
+            record.model, following.experiment, ACTOR,
+            f"{record.id}: {decision.reason}; on to {on}", decision.figures,
+        )  # fmt: skip
+        state = {**record.state, "serial": changed.serial, "looks": {}}
+        self.store.look(record, now, "passed", decision.reason, decision.figures)
+        self.store.note(
             record,
-            step=following,
+            stage=following.stage,
+            step=following.step,
             step_started_at=now,
-            reason=decision.reason,
+            reason=f"{decision.reason}; on to {on}",
             figures=decision.figures,
+            state=state,
         )
+        passed = course.shown(spec, record.stage, record.step)
+        self._audit_row(record, ACTOR, "passed", decision.reason, decision.figures, step=passed)
+
+    def _conclude(self, record: ExperimentRecord, spec: ExperimentSpec, decision: Decision) -> None:
+        figures, reason, winner = decision.figures, decision.reason, decision.winner
+        if winner is not None and spec.promotes and spec.approval:
+            state = {**record.state, "winner": winner}
+            said = f"{reason}; waits for: edge-hub experiments promote {record.id}"
+            self.store.note(record, status="waiting", reason=said, figures=figures, state=state)
+            self._tell(record, ACTOR, "waits for approval", reason, figures)
+        elif winner is not None and spec.promotes:
+            self.store.note(record, figures=figures, state={**record.state, "winner": winner})
+            self.promote(record.id, actor=ACTOR, reason=reason)
+        else:
+            self._change(record.model, None, ACTOR, f"{record.id} concluded: {reason}", figures)
+            self._end(record, "concluded", ACTOR, reason, figures, winner=winner)
 
     def _abort(self, record: ExperimentRecord, decision: Decision) -> None:
-        self._plans.change(
-            record.model,
-            lambda p: replace(p, experiment=None),
-            actor=ACTOR,
-            reason=f"{record.id} aborted: {decision.reason}",
-            evidence=decision.figures,
-        )
-        self._registry.set_status(record.model, record.candidate, "rolled_back")
-        self._end(record, "aborted", decision.reason, decision.figures)
+        reason, figures = decision.reason, decision.figures
+        self._change(record.model, None, ACTOR, f"{record.id} aborted: {reason}", figures)
+        tripped = {guard["arm"] for guard in figures["guardrails"] if guard["trips"]}
+        for arm in record.declared.tried:
+            if not tripped or arm.name in tripped:
+                self._registry.set_status(record.model, arm.version, "rolled_back")
+        self._end(record, "aborted", ACTOR, reason, figures)
+
+    def _pause(
+        self, record: ExperimentRecord, actor: str, reason: str, figures: dict[str, Any]
+    ) -> None:
+        trial = replace(self._trial(record), paused=True)
+        self._change(record.model, trial, actor, f"{record.id} paused: {reason}", figures)
+        self.store.note(record, status="paused", reason=reason, figures=figures)
+        self._tell(record, actor, "paused", reason, figures)
+
+    def _trial(self, record: ExperimentRecord) -> Experiment:
+        plan = self._plans.current(record.model)
+        if plan is None or plan.experiment is None or plan.experiment.id != record.id:
+            raise Conflict(f"{record.id}: the plan of {record.model} does not name it any more")
+        return plan.experiment
+
+    def _change(
+        self,
+        model: str,
+        trial: Experiment | None,
+        actor: str,
+        reason: str,
+        evidence: dict[str, Any] | None = None,
+    ) -> Plan:
+        return self._plans.change(
+            model, lambda p: replace(p, experiment=trial),
+            actor=actor, reason=reason, evidence=evidence,
+        )  # fmt: skip
 
     def _adopt(self, model: str) -> None:
+        """Take in an experiment that only the plan knows, as far as the plan says what it is."""
         plan = self._plans.current(model)
         if plan is None or plan.experiment is None:
             return
         if all(record.id != plan.experiment.id for record in self.records(model)):
-            self._insert(plan.experiment.id, plan, plan.experiment.arms[0].release.version)
+            policy = self._registry.policy(model).canary
+            spec = adopted(model, plan.experiment, policy)
+            self.store.add(_fresh(spec, plan.experiment, plan.serving.version, plan.serial))
 
-    def _insert(self, id_: str, plan: Plan, candidate: str) -> None:
-        now = time.time()
-        row = {"id": id_, "model": plan.model, "candidate": candidate, "status": "running"}
-        query = insert(experiments).values(
-            **row,
-            control=plan.serving.version,
-            step=0,
-            step_started_at=now,
-            started_at=now,
-            reason="started",
-            figures={},
-        )
-        try:
-            with self._engine.begin() as db:
-                db.execute(query)
-        except IntegrityError:
-            return  # the loop, or whoever started it, was first
+    def _expect(self, id_: str, *statuses: str) -> ExperimentRecord:
+        record = self.get(id_)
+        if record.status not in statuses:
+            raise Conflict(
+                f"{id_}: expected one that is {' or '.join(statuses)}, it is {record.status}"
+            )
+        return record
 
     def _end(
-        self, record: ExperimentRecord, status: str, reason: str, figures: dict[str, Any]
+        self,
+        record: ExperimentRecord,
+        status: str,
+        actor: str,
+        reason: str,
+        figures: dict[str, Any],
+        winner: str | None = None,
     ) -> None:
-        self._note(record, status=status, reason=reason, figures=figures, ended_at=time.time())
-        detail = {"experiment": record.id, "reason": reason, "figures": figures}
-        self._audit.record(ACTOR, f"canary {status}", record.model, detail)
+        state = {**self.get(record.id).state, "winner": winner}
+        self.store.note(
+            record, status=status, reason=reason, figures=figures, ended_at=time.time(), state=state
+        )
+        self._tell(record, actor, status, reason, figures)
 
-    def _note(self, record: ExperimentRecord, **values: Any) -> None:
-        change = update(experiments).where(experiments.c.id == record.id)
-        with self._engine.begin() as db:
-            db.execute(change.values(**values))
+    def _note(self, record: ExperimentRecord, reason: str, decision: Decision, now: float) -> None:
+        kept = {name: [vars(look) for look in found] for name, found in decision.looks.items()}
+        state = {**record.state, "looks": kept}
+        self.store.move(record, reason=reason, figures=decision.figures, state=state)
+        if self.store.due(record, now):
+            self.store.look(record, now, "look", reason, decision.figures)
 
-    def _next_id(self, model: str) -> str:
-        query = select(func.count()).where(experiments.c.model == model)
-        with self._engine.connect() as db:
-            number = 1 + int(db.execute(query).scalar() or 0)
-        return f"{model[:40]}-canary-{number}"
+    def _tell(
+        self, record: ExperimentRecord, actor: str, event: str, reason: str, figures: Any
+    ) -> None:
+        """To the history that the report shows, and to the audit log."""
+        self.store.look(record, time.time(), event, reason, figures)
+        self._audit_row(record, actor, event, reason, figures)
+
+    def _audit_row(
+        self,
+        record: ExperimentRecord,
+        actor: str,
+        event: str,
+        reason: str,
+        figures: Any,
+        **more: Any,
+    ) -> None:
+        detail = {"experiment": record.id, "reason": reason, "figures": figures, **more}
+        self._audit.record(actor, f"{record.strategy} {event}", record.model, detail)
 
 
-def choose_salt(id_: str, units: Sequence[str], slots: int, minimum: int) -> str:
-    """A salt for which the first step holds at least ``minimum`` units, and not all of them.
-
-    In a large fleet the first salt will do. In a small one a share may well hold nobody; trying
-    salts in order, without a look at anything but the units' names, biases no comparison: which
-    units take part is still settled by a hash before any outcome is seen.
-    """
-    wanted = min(minimum, max(0, len(units) - 1))
-    for number in range(SALTS):
-        salt = f"{id_}.{number}"
-        inside = sum(slot_of(salt, unit) < slots for unit in units)
-        if wanted <= inside < max(len(units), 1) or (not units and number == 0):
-            return salt
-    return f"{id_}.0"
+def judge(spec: ExperimentSpec, evidence: Evidence, looks: dict[str, tuple[Look, ...]]) -> Decision:
+    """The strategy's own gate."""
+    if spec.strategy == "shadow":
+        return decide_shadow(spec, evidence, looks)
+    if spec.strategy == "interleave":
+        return decide_interleave(spec, evidence)
+    return decide(spec, evidence, looks)
 
 
-def _slots(share: float) -> int:
-    return max(1, round(share * SLOTS))
+def _fresh(spec: ExperimentSpec, trial: Experiment, control: str, serial: int) -> ExperimentRecord:
+    now = time.time()
+    return ExperimentRecord(
+        trial.id, spec.model, spec.strategy, spec.tried[0].version, control, "running", 0, 0, now,
+        now, None, "started", {}, to_plain(spec), {"serial": serial, "failures_since": 0.0},
+    )  # fmt: skip
+
+
+def _looks(record: ExperimentRecord) -> dict[str, tuple[Look, ...]]:
+    kept = record.state.get("looks", {})
+    return {name: tuple(Look(**look) for look in found) for name, found in kept.items()}
+
+
+def _tried(spec: ExperimentSpec) -> str:
+    return " and ".join(arm.version for arm in spec.tried)

@@ -1,8 +1,12 @@
-"""Experiments and what became of them."""
+"""Experiments, the looks at them, and what devices reported of them.
+
+``exposures`` has one row for each message that belongs to an experiment, made in the transaction
+that stores the message: sums by device follow from it without reading any message again.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, Integer, String, Table, Text
+from sqlalchemy import JSON, Column, Float, Index, Integer, String, Table, Text
 
 from cloud_hub.db import metadata
 
@@ -11,13 +15,55 @@ experiments = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("model", String, nullable=False, index=True),
+    Column("strategy", String, nullable=False),
     Column("candidate", String, nullable=False),
     Column("control", String, nullable=False),
     Column("status", String, nullable=False),
+    Column("stage", Integer, nullable=False),
     Column("step", Integer, nullable=False),
     Column("step_started_at", Float, nullable=False),
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float),
     Column("reason", Text, nullable=False, default=""),
     Column("figures", JSON, nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("state", JSON, nullable=False),
+)
+
+looks = Table(
+    "experiment_looks",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("experiment", String, nullable=False, index=True),
+    Column("at", Float, nullable=False),
+    Column("event", String, nullable=False),
+    Column("stage", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("figures", JSON, nullable=False),
+)
+
+exposures = Table(
+    "exposures",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("experiment", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("arm", String, nullable=False),
+    Column("device", String, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("received_at", Float, nullable=False),
+    Column("predictions", Integer, nullable=False, default=0),
+    Column("errors", Integer, nullable=False, default=0),
+    Column("units", Integer, nullable=False, default=0),
+    Column("labelled", Integer, nullable=False, default=0),
+    Column("correct", Integer, nullable=False, default=0),
+    Column("rewards", Integer, nullable=False, default=0),
+    Column("reward_sum", Float, nullable=False, default=0.0),
+    Column("reward_squares", Float, nullable=False, default=0.0),
+    Column("latency_n", Integer, nullable=False, default=0),
+    Column("latency_sum", Float, nullable=False, default=0.0),
+    Column("latency_squares", Float, nullable=False, default=0.0),
+    Column("detail", JSON, nullable=False, default=dict),
+    Index("exposures_by_experiment", "experiment", "start"),
 )

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from cloud_hub.errors import Invalid, NotFound
+from cloud_hub.experiments.intake import record_exposure
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import tables
 from edge_sdk.contract.codec import to_plain
@@ -129,7 +130,9 @@ class Ingest:
             KeyVotes: _store_votes,
             UpdateEvent: _store_event,
         }
-        stores[type(body)](db, device, body)
+        if type(body) in stores:
+            stores[type(body)](db, device, body)
+        record_exposure(db, device, body)
 
 
 def _window_columns(device: str, window: Window) -> dict[str, Any]:

@@ -184,13 +184,13 @@ class Story:
         self.marks.append((self.promoted_at, "1.1 promoted"))
         self.fleet.start_device(KILLED, self.hub.url, None)
         self._wait(lambda: self._versions() == ["1.1"] * DEVICES, 60, "all devices on 1.1")
-        figures = trial["figures"]
+        arms, (outcome,) = trial["figures"]["arms"], trial["figures"]["outcomes"]
         whole = Release.open(self._current_release(KILLED)).manifest.version
         ok = trial["status"] == "promoted" and killed is not None and whole == "1.1"
         return ok, (
-            f"canary on {figures['candidate']['devices']} of {DEVICES} devices: own accuracy "
-            f"{figures['candidate']['accuracy']:.3f} against {figures['control']['accuracy']:.3f}, "
-            f"difference in {figures['accuracy_difference']} at any look; promoted; device "
+            f"canary on {arms['candidate']['devices']} of {DEVICES} devices: own accuracy "
+            f"{outcome['candidate']:.3f} against {outcome['control']:.3f}, gain at least "
+            f"{outcome['low']:+.3f} at any look; promoted; device "
             f"{KILLED} killed in phase {killed!r}, came back on a whole {whole}"
         )
 
@@ -210,7 +210,7 @@ class Story:
         self.marks.append((trial["ended_at"], f"{BAD} rolled back"))
         self._wait(lambda: self._versions() == ["1.1"] * DEVICES, 60, "all devices back on 1.1")
         seconds = trial["ended_at"] - trial["started_at"]
-        exposed = trial["figures"]["candidate"]["predictions"]
+        exposed = trial["figures"]["arms"]["candidate"]["predictions"]
         ok = trial["status"] == "aborted" and "not refused" not in refused
         return ok, (
             f"gate refused it ({refused}); overridden; canary aborted after {seconds:.1f} s and "

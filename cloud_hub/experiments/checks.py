@@ -1,0 +1,77 @@
+"""What is refused before an experiment starts, each with its reason. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from cloud_hub.errors import Conflict, Invalid
+from cloud_hub.experiments.spec import ExperimentSpec
+from cloud_hub.registry.service import VersionRecord
+from edge_sdk.contract.manifest import Manifest
+from edge_sdk.contract.plan import Cohort, Plan
+
+GONE = ("retired", "rolled_back")
+
+
+def check_plan(spec: ExperimentSpec, plan: Plan) -> None:
+    """One experiment a model at a time: a second would share its devices; raises Conflict."""
+    if plan.experiment is not None:
+        raise Conflict(
+            f"{plan.model}: {plan.experiment.id} runs; end it first (one experiment a model: two "
+            "would mix on the same devices)"
+        )
+    for arm in spec.tried:
+        if arm.version == plan.serving.version:
+            raise Conflict(f"{plan.model} {arm.version}: serves already")
+
+
+def check_version(record: VersionRecord) -> None:
+    """Whether a version may be tried; raises Conflict."""
+    if record.status in GONE:
+        raise Conflict(
+            f"{record.model} {record.version}: is {record.status}; publish it as a new version, or "
+            "promote it by hand"
+        )
+
+
+def check_signature(candidate: Manifest, serving: Manifest) -> None:
+    """Whether it answers the same questions; raises Conflict with what differs."""
+    mine, theirs = candidate.signature, serving.signature
+    name = f"{candidate.model} {candidate.version}"
+    if mine.inputs != theirs.inputs or mine.columns != theirs.columns:
+        raise Conflict(
+            f"{name}: takes other inputs than {serving.version}{_difference(mine, theirs)}"
+        )
+    if mine.state != theirs.state:
+        raise Conflict(f"{name}: remembers other things from call to call than {serving.version}")
+
+
+def _difference(mine: object, theirs: object) -> str:
+    ours = {column.name for column in getattr(mine, "columns", ())}
+    others = {column.name for column in getattr(theirs, "columns", ())}
+    more, fewer = sorted(ours - others), sorted(others - ours)
+    said = [f"it has also {more[:5]}"] if more else []
+    said += [f"it lacks {fewer[:5]}"] if fewer else []
+    return f": {', '.join(said)}" if said else ""
+
+
+def check_cohorts(spec: ExperimentSpec, devices: Iterable[Mapping[str, str]]) -> None:
+    """Whether every cohort's attribute and values are known in the fleet; raises Invalid."""
+    known: dict[str, set[str]] = {}
+    for attributes in devices:
+        for name, value in attributes.items():
+            known.setdefault(name, set()).add(value)
+    stages = [stage.cohort for stage in spec.stages] or [spec.cohort]
+    for cohort in stages:
+        if cohort is not None:
+            _check_cohort(cohort, known)
+
+
+def _check_cohort(cohort: Cohort, known: Mapping[str, set[str]]) -> None:
+    if cohort.attribute not in known:
+        have = sorted(known)[:10] or "none"
+        raise Invalid(f"cohort: no device has an attribute {cohort.attribute!r}; known: {have}")
+    strange = sorted(set(cohort.values) - known[cohort.attribute])
+    if strange:
+        have = sorted(known[cohort.attribute])[:10]
+        raise Invalid(f"cohort: no device has {cohort.attribute} {strange}; known: {have}")

@@ -1,0 +1,143 @@
+"""Experiments as they are kept: records, and the history of looks at them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from cloud_hub.errors import NotFound
+from cloud_hub.experiments.spec import ExperimentSpec
+from cloud_hub.experiments.tables import experiments, looks
+from edge_sdk.contract.codec import from_plain
+
+LOOKS_KEPT: Final = 400
+"""Of one experiment; beyond, every other is dropped and looks are noted half as often."""
+
+OPEN: Final = ("running", "paused", "waiting")
+"""States of an experiment that the plan still names."""
+
+
+@dataclass(frozen=True)
+class ExperimentRecord:
+    """One experiment.
+
+    ``status``: ``running``; ``paused`` (by a person, a guardrail, or without data); ``waiting``
+    for a person's approval; then ``promoted``, ``aborted`` (taken back), ``stopped`` (by hand) or
+    ``concluded`` (with its finding). ``state`` is what the hub remembers from look to look.
+    """
+
+    id: str
+    model: str
+    strategy: str
+    candidate: str
+    control: str
+    status: str
+    stage: int
+    step: int
+    step_started_at: float
+    started_at: float
+    ended_at: float | None
+    reason: str
+    figures: dict[str, Any]
+    spec: dict[str, Any]
+    state: dict[str, Any]
+
+    @property
+    def declared(self) -> ExperimentSpec:
+        """What was asked for."""
+        return from_plain(ExperimentSpec, self.spec, "experiment")
+
+    @property
+    def open(self) -> bool:
+        """Whether it has not ended."""
+        return self.status in OPEN
+
+
+class ExperimentStore:
+    """Records and looks of all experiments."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def records(self, model: str | None = None) -> list[ExperimentRecord]:
+        """All of them, oldest first."""
+        query = select(experiments).order_by(experiments.c.started_at)
+        if model is not None:
+            query = query.where(experiments.c.model == model)
+        with self._engine.connect() as db:
+            return [ExperimentRecord(**row) for row in db.execute(query).mappings()]
+
+    def get(self, id_: str) -> ExperimentRecord:
+        """One of them; raises NotFound."""
+        with self._engine.connect() as db:
+            row = db.execute(select(experiments).where(experiments.c.id == id_)).mappings().first()
+        if row is None:
+            raise NotFound(f"experiment {id_}: not found")
+        return ExperimentRecord(**row)
+
+    def add(self, record: ExperimentRecord) -> bool:
+        """Keep a new one; ``False`` if whoever else starts it was first."""
+        try:
+            with self._engine.begin() as db:
+                db.execute(insert(experiments).values(**vars(record)))
+        except IntegrityError:
+            return False
+        return True
+
+    def note(self, record: ExperimentRecord, **values: Any) -> None:
+        """Change some fields of a record."""
+        change = update(experiments).where(experiments.c.id == record.id)
+        with self._engine.begin() as db:
+            db.execute(change.values(**values))
+
+    def move(self, record: ExperimentRecord, **values: Any) -> bool:
+        """Change fields, unless its status changed since ``record`` was read."""
+        same = (experiments.c.id == record.id) & (experiments.c.status == record.status)
+        with self._engine.begin() as db:
+            done = db.execute(update(experiments).where(same).values(**values))
+        return bool(done.rowcount)
+
+    def next_id(self, model: str, strategy: str) -> str:
+        """A new name such as ``digits-canary-3``."""
+        query = select(func.count()).where(experiments.c.model == model)
+        with self._engine.connect() as db:
+            number = 1 + int(db.execute(query).scalar() or 0)
+        return f"{model[:40]}-{strategy}-{number}"
+
+    def look(
+        self,
+        record: ExperimentRecord,
+        at: float,
+        event: str,
+        reason: str,
+        figures: Mapping[str, Any],
+    ) -> None:
+        """Keep what was seen at ``at``; ``event`` is ``look``, or what was decided."""
+        row = {"experiment": record.id, "at": at, "event": event, "reason": reason}
+        place = {"stage": record.stage, "step": record.step, "figures": dict(figures)}
+        with self._engine.begin() as db:
+            db.execute(insert(looks).values(**row, **place))
+            kept = select(looks.c.id).where(looks.c.experiment == record.id)
+            plain = kept.where(looks.c.event == "look").order_by(looks.c.id)
+            ids = list(db.execute(plain).scalars())
+            if len(ids) > LOOKS_KEPT:
+                db.execute(delete(looks).where(looks.c.id.in_(ids[1::2])))
+
+    def due(self, record: ExperimentRecord, now: float) -> bool:
+        """Whether the last look is long enough ago, measured by the experiment's age."""
+        query = select(func.max(looks.c.at)).where(looks.c.experiment == record.id)
+        with self._engine.connect() as db:
+            last = db.execute(query).scalar()
+        gap = max(1.0, (now - record.started_at) / (LOOKS_KEPT / 2))
+        return now - (last if last is not None else -math.inf) >= gap
+
+    def history(self, id_: str) -> list[dict[str, Any]]:
+        """Every look that is kept, oldest first."""
+        query = select(looks).where(looks.c.experiment == id_).order_by(looks.c.id)
+        with self._engine.connect() as db:
+            return [dict(row) for row in db.execute(query).mappings()]
