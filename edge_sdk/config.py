@@ -40,3 +40,10 @@ class DeviceConfig:
     """Failed model calls within ``trial_seconds`` after which a device takes a release back."""
 
     trial_seconds: float = 600.0
+
+    shadow_share: float = 0.1
+    """Share of the time that a shadow may run, on one thread; what it does not get through is
+    skipped, and counted."""
+
+    shadow_seconds: float = 10.0
+    """After which a shadow's call is taken to hang: it is aborted and the candidate given up."""

@@ -4,7 +4,6 @@ Invariants:
 
 * ``predict`` never waits for a fold, a report, a sync or an update: those run on two daemon
   threads, and an update replaces the serving release by one assignment.
-* A replaced release still takes labels for predictions that it made, for :data:`RETIRED` swaps.
 * Without a hub, or while it is away, everything but updating and the cloud goes on working.
 """
 
@@ -13,8 +12,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -23,22 +21,22 @@ from edge_sdk.background import Repeater
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body
-from edge_sdk.contract.pack import ENTITY
 from edge_sdk.contract.plan import Reporting
-from edge_sdk.errors import EdgeError, InputError, ReleaseError, StateError, UpdateError
-from edge_sdk.pack import usable
+from edge_sdk.errors import StateError
 from edge_sdk.prediction import BatchPrediction, Prediction
+from edge_sdk.ranking import Ranking
 from edge_sdk.release import Release
 from edge_sdk.resources import ResourceUse
-from edge_sdk.serving import NOTHING_SERVES, Serving, Terms
+from edge_sdk.service import Service
+from edge_sdk.serving import Terms
 from edge_sdk.stream import Stream
 
 if TYPE_CHECKING:  # an offline device needs none of these, and they bring requests and tuf
     from edge_sdk.fleet_link import FleetLink
+    from edge_sdk.keeper import Keeper
     from edge_sdk.sync import SyncResult
     from edge_sdk.update.slots import Slot
 
-RETIRED: Final = 4
 OFFLINE: Final = Terms(reporting=Reporting(votes=0))
 
 
@@ -63,8 +61,7 @@ class EdgeDevice:
     """
 
     _link: FleetLink | None
-    _serving: Serving | None
-    _retired: deque[Serving]
+    _keeper: Keeper | None
     _last_sync: SyncResult | None
     _repeaters: list[Repeater]
 
@@ -83,14 +80,17 @@ class EdgeDevice:
         background: bool = True,
     ) -> None:
         from edge_sdk.fleet_link import Enrolment, FleetLink
+        from edge_sdk.keeper import Keeper
 
-        self._prepare(config)
         how = Enrolment(Path(state), hub, model, token, attributes, root, share, verify)
-        self._link = link = FleetLink(how, config, self._activate, time.time)
-        link.on_plan = self._renew_terms
+        link = FleetLink(how, config, self._activate, time.time)
+        self._prepare(config, link.boot)
+        self._link = link
+        self._keeper = Keeper(link, self._service, config)
+        link.on_plan = self._keeper.renew
         try:
-            self._start_serving(link)
-            if self._serving is None:
+            self._keeper.start()
+            if self._service.serving is None:
                 self.sync()
         except BaseException:
             link.store.close()
@@ -113,21 +113,24 @@ class EdgeDevice:
             PackError: ``pack`` or ``features`` is not for this release, torn or expired.
         """
         device = cls.__new__(cls)
-        device._prepare(config)
-        device._serving = Serving(
+        device._prepare(config, "local")
+        serving = device._service.open(
             Release.open(folder),
             OFFLINE,
-            tag=device._next_tag(),
             pack=None if pack is None else Path(pack),
             features=None if features is None else Path(features),
-            monitoring=config.monitoring,
-            threads=config.threads,
         )
+        device._service.serve(serving)
         device._start_threads(background=True)
         return device
 
     def predict(
-        self, x: Any = None, *, entity: str | None = None, deadline_ms: float | None = None
+        self,
+        x: Any = None,
+        *,
+        entity: str | None = None,
+        unit: str | None = None,
+        deadline_ms: float | None = None,
     ) -> Prediction:
         """Answer one input: a 1-D array, a dict by column name, or a feed by tensor name.
 
@@ -138,6 +141,8 @@ class EdgeDevice:
             x: the input; with ``entity`` a dict of what is not stored, or newer than what is.
             entity: whose stored features to join, such as ``"user-42"``. An entity that is not
                 stored gets the declared defaults.
+            unit: for whom it is asked, such as ``"user-42"``: while the plan runs an A/B by key,
+                the same unit is always answered by the same version. It does not leave the device.
             deadline_ms: this call waits so long for the cloud, instead of as long as the plan says;
                 0 means not at all. The on-device model answers where the cloud does not in time.
 
@@ -145,9 +150,10 @@ class EdgeDevice:
             InputError: the input does not fit; the message names the feature.
             ReleaseError: there is no release yet, or the model failed on this input.
         """
-        serving = self._serving
-        if serving is None:
-            raise self._nothing_to_serve()
+        service = self._service
+        serving = service.serving
+        if serving is None or unit is not None:
+            serving = service.serving_for(unit)
         if entity is not None:
             x = serving.joined(entity, x)
         if serving.stateful:
@@ -156,9 +162,35 @@ class EdgeDevice:
             return serving.predict(x)
         return serving.predict_any(x, deadline=deadline_ms / 1e3)
 
+    def predict_ranking(
+        self,
+        x: Any,
+        *,
+        candidates: Sequence[Hashable] | None = None,
+        length: int | None = None,
+        unit: str | None = None,
+    ) -> Ranking:
+        """Items, best first; :mod:`edge_sdk.ranking` says which models rank.
+
+        While the plan interleaves two versions, this may be a list that both picked in turn. Tell
+        :meth:`feedback` what was clicked on, an empty list included.
+
+        Args:
+            x: a row for each of ``candidates``; or, without them, one input of a model that scores
+                all of its items at once.
+            candidates: what is ranked, each once.
+            length: how many items to show at most; all, if not given.
+            unit: as for :meth:`predict`.
+
+        Raises:
+            InputError: the input does not fit, or this model gives no scores.
+            ReleaseError: there is no release yet, or the model failed.
+        """
+        return self._service.ranking(x, candidates, length, unit)
+
     def stream(self) -> Stream:
         """A sequence of its own through a model with recurrent state."""
-        return Stream(self._current)
+        return Stream(self._service.current)
 
     def predict_batch(self, x: Any) -> BatchPrediction:
         """Answer N inputs (2-D array, list of rows or dicts, DataFrame) with the on-device model.
@@ -167,28 +199,24 @@ class EdgeDevice:
             InputError: there are no rows, or one does not fit.
             ReleaseError: there is no release yet, or the model failed.
         """
-        return self._current().predict_batch(x)
+        return self._service.current().predict_batch(x)
 
     def feedback(
-        self, prediction: str, *, label: Label | float | None = None, reward: float | None = None
+        self,
+        prediction: str,
+        *,
+        label: Label | float | None = None,
+        reward: float | None = None,
+        clicks: Sequence[Hashable] | None = None,
     ) -> None:
-        """Tell what was right (``label``) or how well it went (``reward``), by prediction id.
+        """Tell what was right (``label``), how well it went (``reward``), or which items of a
+        ranking were clicked on (``clicks``), by prediction id; each once.
 
         Raises:
-            InputError: the prediction is unknown or too old, the label is none of the classes, or
-                it came already.
+            InputError: the prediction is unknown or too old, the label is none of the classes, an
+                item was not shown, or it came already.
         """
-        tag, _, number = prediction.rpartition("-")
-        servings = [self._serving, *self._retired]
-        serving = next((s for s in servings if s is not None and s.tag == tag), None)
-        if serving is None:
-            if self._serving is not None:
-                self._serving.monitor.record_error("unknown_prediction")
-            raise InputError(
-                "unknown_prediction",
-                f"expected the id of a recent prediction of this process, got {prediction!r:.60}",
-            )
-        serving.feedback(number, label, reward)
+        self._service.feedback(prediction, label, reward, clicks)
 
     def sync(self) -> SyncResult:
         """Send reports, fetch the plan, update, check in; now, in this thread.
@@ -199,15 +227,17 @@ class EdgeDevice:
         if self._link is None:
             raise StateError("this device was opened offline: it has no hub to sync with")
         with self._sync_lock:
-            self._collect()
+            self._service.collect()
             self._last_sync = result = self._link.syncer.once()
+            if result.errors:
+                self._service.why_nothing = f"the last sync said {result.errors}"
             return result
 
     def status(self) -> dict[str, Any]:
         """How the device is, as plain values."""
-        serving, link = self._serving, self._link
+        link = self._link
         status: dict[str, Any] = {
-            **(serving.status() if serving else NOTHING_SERVES),
+            **self._service.status(),
             "offline": link is None,
             "resources": self._resources.sample(),
         }
@@ -220,7 +250,7 @@ class EdgeDevice:
                 "phase": checkin.phase,
                 "waiting": checkin.waiting,
                 "sharing": link.share,
-                "failures": dict(link.updater.failures()),
+                "failures": dict(link.updater.failed.all()),
                 "last_sync": vars(self._last_sync) if self._last_sync else None,
             }
         return status
@@ -238,15 +268,13 @@ class EdgeDevice:
         if self._link is not None:
             with self._sync_lock:
                 try:
-                    self._collect(final=True)
+                    self._service.collect(final=True)
+                    self._service.close()
+                    self._link.updater.survived()
                     self._link.hand_over()
                 finally:
                     self._link.store.close()
-        for serving in (self._serving, *self._retired):
-            if serving is not None:
-                serving.close()
-        self._serving = None
-        self._retired.clear()
+        self._service.close()
 
     def __enter__(self) -> Self:
         return self
@@ -259,21 +287,18 @@ class EdgeDevice:
     ) -> None:
         self.close()
 
-    def _prepare(self, config: DeviceConfig) -> None:
+    def _prepare(self, config: DeviceConfig, boot: str) -> None:
         self._config = config
         self._link = None
-        self._serving = None
-        self._retired = deque()
-        self._tags = 0
+        self._keeper = None
+        self._service = Service(config, boot, self._keep)
         self._failures = 0
-        self._counting_since = time.monotonic()
         self._last_sync = None
         self._sync_lock = threading.Lock()
-        self._collect_lock = threading.Lock()
         self._repeaters = []
         self._random = random.Random()
         self._resources = ResourceUse()
-        self._sequence = Stream(self._current)
+        self._sequence = Stream(self._service.current)
 
     def _start_threads(self, background: bool) -> None:
         if background:
@@ -283,113 +308,20 @@ class EdgeDevice:
         for repeater in self._repeaters:
             repeater.start()
 
-    def _start_serving(self, link: FleetLink) -> None:
-        """Serve what was left by the last run; an interrupted activation is finished or undone.
-
-        What cannot be loaded any more gives way to the slot before it.
-        """
-        slot = link.updater.recover()
-        try:
-            if slot is not None and link.updater.state.phase != "activate":
-                self._activate(slot)
-            link.updater.finish()
-        except UpdateError:
-            return  # what served before was activated again
-        except EdgeError as error:
-            self._fall_back(link, str(error))
-
-    def _fall_back(self, link: FleetLink, reason: str) -> None:
-        while (slot := link.updater.discard(reason)) is not None:
-            try:
-                self._activate(slot)
-            except EdgeError as error:
-                reason = str(error)
-            else:
-                return
-
     def _activate(self, slot: Slot) -> None:
-        """Load ``slot`` and let it answer from the next call on."""
-        release = Release.open(slot.release, verify=False)
-        serving = self._load(release, slot)
-        with self._collect_lock:
-            old, self._serving = self._serving, serving
-            if old is not None:
-                self._retired.appendleft(old)
-        self._let_go()
+        assert self._keeper is not None
+        self._keeper.activate(slot)
 
-    def _load(self, release: Release, slot: Slot) -> Serving:
-        link = self._link_in_use()
-        return Serving(
-            release,
-            self._terms(link),
-            tag=self._next_tag(),
-            pack=usable(slot.pack, release),
-            features=usable(slot.features, release, ENTITY),
-            cloud=link.client.predict,
-            share=link.share,
-            monitoring=self._config.monitoring,
-            threads=self._config.threads,
-        )
-
-    def _link_in_use(self) -> FleetLink:
-        assert self._link is not None
-        return self._link
-
-    def _terms(self, link: FleetLink) -> Terms:
-        plan, assignment = link.plan, link.assignment
-        if plan is None or assignment is None:
-            return Terms()
-        arm = (assignment.experiment, assignment.arm)
-        return Terms(*arm, plan.reporting, plan.sharing, plan.cascade)
-
-    def _renew_terms(self) -> None:
-        """Under a new plan the same release may belong to another arm, or report otherwise."""
-        link = self._link_in_use()
-        current = link.updater.state.current
-        if self._serving is None or current is None:
-            return
-        if self._terms(link) != self._serving.terms:
-            slot = link.updater.slot()
-            if slot is not None:
-                self._activate(slot)
-
-    def _let_go(self) -> None:
-        while len(self._retired) > RETIRED:
-            oldest = self._retired.pop()
-            self._store_bodies(oldest.monitor.collect(time.time(), final=True))
-            oldest.close()
-
-    def _next_tag(self) -> str:
-        self._tags += 1
-        boot = self._link.boot if self._link is not None else "local"
-        return f"{boot}.{self._tags}"
-
-    def _fold(self) -> float:
-        """One round of the fold thread."""
-        self._collect()
-        self._roll_back_if_failing()
-        return self._config.fold_seconds
-
-    def _collect(self, *, final: bool = False) -> None:
-        with self._collect_lock:
-            servings = [s for s in (self._serving, *self._retired) if s is not None]
-            for serving in servings:
-                self._store_bodies(serving.monitor.collect(time.time(), final=final))
-
-    def _store_bodies(self, bodies: list[Body]) -> None:
+    def _keep(self, bodies: list[Body]) -> None:
         if self._link is not None and bodies:
             self._link.keep(bodies)
 
-    def _roll_back_if_failing(self) -> None:
-        """What a device sees failing itself, it takes back at once, hub or no hub."""
-        serving = self._serving
-        if self._link is None or serving is None:
-            return
-        if time.monotonic() - self._counting_since > self._config.trial_seconds:
-            serving.errors, self._counting_since = 0, time.monotonic()
-        if serving.errors >= self._config.trial_errors:
-            serving.errors = 0
-            self._link.updater.fail(f"the model failed on {self._config.trial_errors} inputs")
+    def _fold(self) -> float:
+        """One round of the fold thread; the seconds until the next."""
+        self._service.collect()
+        if self._keeper is not None:
+            self._keeper.watch()
+        return self._config.fold_seconds
 
     def _sync_again(self) -> float:
         """One round of the sync thread; the seconds until the next."""
@@ -402,14 +334,3 @@ class EdgeDevice:
         self._failures += 1
         config = self._config
         return backoff(self._failures, config.retry_seconds, config.retry_max_seconds, self._random)
-
-    def _current(self) -> Serving:
-        serving = self._serving
-        if serving is None:
-            raise self._nothing_to_serve()
-        return serving
-
-    def _nothing_to_serve(self) -> ReleaseError:
-        if self._last_sync is not None and self._last_sync.errors:
-            return ReleaseError(f"no release yet; the last sync said {self._last_sync.errors}")
-        return ReleaseError("no release yet: the hub has no plan for this model, or it is closed")

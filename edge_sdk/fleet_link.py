@@ -12,7 +12,7 @@ from pathlib import Path
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.fleet import CheckIn
 from edge_sdk.contract.messages import Body, WindowReport
-from edge_sdk.contract.plan import Assignment, Plan, assign
+from edge_sdk.contract.plan import Plan, ReleaseRef
 from edge_sdk.enrol import Identity, enrol
 from edge_sdk.errors import ContractError, EdgeError
 from edge_sdk.outbox import Outbox
@@ -22,8 +22,10 @@ from edge_sdk.store import Store
 from edge_sdk.sync import Syncer
 from edge_sdk.transport import HubClient
 from edge_sdk.update.slots import Slot, Slots
+from edge_sdk.update.state import SlotRef
 from edge_sdk.update.trust import Trust
 from edge_sdk.update.updater import Updater
+from edge_sdk.update.wanted import Standing, Wanted, standing, wanted
 
 
 @dataclass(frozen=True)
@@ -109,27 +111,31 @@ class FleetLink:
         self.plan = self._kept_plan()
         self.on_plan: Callable[[], None] = lambda: None
 
-    @property
-    def assignment(self) -> Assignment | None:
-        """What the plan in force gives this device."""
-        if self.plan is None:
-            return None
-        return assign(self.plan, self.identity.device, self.attributes)
+    def wanted(self, plan: Plan) -> Wanted:
+        """What ``plan`` wants of this device, leaving out what failed on it."""
+        trial = plan.experiment.id if plan.experiment is not None else None
+        updater = self.updater
+
+        def failed(release: ReleaseRef) -> bool:
+            return updater.failed.known(SlotRef.of(release), plan.serial, trial)
+
+        entered = trial is not None and updater.state.entered == trial
+        device = self.identity.device
+        return wanted(plan, device, self.attributes, entered=entered, failed=failed)
+
+    def standing(self) -> Standing:
+        """As whose arm this device answers now, and what runs beside it."""
+        plan = self.plan
+        return Standing() if plan is None else standing(plan, self.wanted(plan), self.updater.state)
 
     def follow(self, plan: Plan) -> str:
         """Make a verified plan take effect; raises :class:`EdgeError`."""
         self.plan = plan
         self.store.put("plan", plan.to_json().decode())
-        wanted = assign(plan, self.identity.device, self.attributes)
-        outcome = "failed"
         try:
-            outcome = self.updater.apply(
-                wanted.release, serial=plan.serial, experiment=wanted.experiment
-            )
+            return self.updater.apply(self.wanted(plan), serial=plan.serial)
         finally:
-            if outcome != "activated":
-                self.on_plan()  # what the plan says of reporting and sharing holds all the same
-        return outcome
+            self.on_plan()  # whatever came of it, what the plan says of reporting holds
 
     def describe(self) -> CheckIn:
         """How the device is."""
@@ -142,7 +148,8 @@ class FleetLink:
             pack=state.current.pack if state.current else None,
             features=state.current.features if state.current else None,
             phase=state.phase,
-            failed=tuple(release for release, _ in self.updater.failures())[-20:],
+            failed=tuple(release for release, _ in self.updater.failed.all())[-20:],
+            holds=tuple(ref.version for ref in state.held if ref != state.current),
             waiting=self.outbox.waiting(),
             sharing=self.share,
             software={"edge_sdk": _version(), "python": platform.python_version()},

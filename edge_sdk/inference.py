@@ -64,6 +64,7 @@ class Model:
         self._session = session
         signature = release.manifest.signature
         self._names = [spec.name for spec in signature.outputs]
+        self._options = onnxruntime.RunOptions()
         self._block = fixed_batch(signature)
 
     @classmethod
@@ -100,7 +101,7 @@ class Model:
 
     def _run(self, feed: Feed, names: list[str]) -> Outputs:
         try:
-            return dict(zip(names, self._session.run(names, feed), strict=True))
+            return dict(zip(names, self._session.run(names, feed, self._options), strict=True))
         except Exception as error:
             raise ReleaseError(f"the model failed; {error}") from error
 
@@ -111,6 +112,13 @@ class Model:
             rows = np.minimum(np.arange(start, start + size), count - 1)
             parts.append(self._run({name: array[rows] for name, array in feed.items()}, names))
         return {name: np.concatenate([part[name] for part in parts])[:count] for name in names}
+
+    def abort(self) -> None:
+        """End every run that is under way, as soon as onnxruntime looks; later ones fail at once.
+
+        Runs of :meth:`bind` are not reached.
+        """
+        self._options.terminate = True
 
     def bind(self, outputs: Sequence[OutputSpec]) -> BoundRow | None:
         """Buffers for single rows, giving ``outputs`` only.

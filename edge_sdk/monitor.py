@@ -70,6 +70,11 @@ class Records(NamedTuple):
 class Monitor:
     """Counts the predictions of one release on one arm.
 
+    Attributes:
+        answered: whether a prediction was folded yet.
+        tap: is given the ring's records (rows of :class:`Records`) as they are folded; must not
+            wait, because a lock is held.
+
     Args:
         release: what answers; its profile gives the histograms.
         inputs: reads feature values out of the release's checked inputs.
@@ -114,6 +119,8 @@ class Monitor:
         self._batches: deque[tuple[float, Columns, BatchPrediction, int]] = deque(maxlen=BATCH_RING)
         self._named_batches: deque[tuple[float, BatchPrediction]] = deque(maxlen=BATCH_RING)
         self._highest, self._folded, self._lost = 0, 0, 0
+        self.answered = False
+        self.tap: Callable[[list[tuple[Any, ...]]], None] | None = None
         self._windows: dict[int, WindowCounts] = {}
         self._reports = Reports(release, scope, reporting, inputs.key_of_mark)
         self._shared = SharedRows(self._sharing)
@@ -257,6 +264,8 @@ class Monitor:
 
     def _fold_records(self, records: list[tuple[Any, ...]]) -> None:
         self._folded += len(records)
+        if self.tap is not None:
+            self.tap(records)
         first, last = self._start(records[0][1]), self._start(records[-1][1])
         if first == last:
             self._add(first, records)
@@ -267,6 +276,7 @@ class Monitor:
     def _add(self, start: int, records: list[tuple[Any, ...]]) -> None:
         columns = Records(*zip(*records, strict=True))
         self._highest = max(self._highest, *columns.number)
+        self.answered = True
         window = self._window(start)
         outputs = {name: getattr(columns, name) for name in self._bins.names}
         window.add(self._bins, self._inputs.columns(columns.given), outputs, len(records))
@@ -292,6 +302,7 @@ class Monitor:
         return Answered(np.full(count, start), taken, sources, answers, own, rows)
 
     def _add_batch(self, at: float, columns: Columns, rows: BatchPrediction, count: int) -> None:
+        self.answered = True
         window = self._window(self._start(at))
         found = {"label": rows.labels, "confidence": rows.confidences, "value": rows.values}
         outputs = {name: array for name, array in found.items() if array is not None}

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -58,7 +58,13 @@ class Terms:
 
 
 class Serving:
-    """A release that answers. Safe from any number of threads."""
+    """A release that answers. Safe from any number of threads.
+
+    Attributes:
+        errors: calls on which the model failed, since somebody set it to 0.
+        model: in memory; servings of one release may share it.
+        watch: is given the inputs that monitoring does not keep, with their predictions.
+    """
 
     def __init__(
         self,
@@ -72,9 +78,10 @@ class Serving:
         share: bool = False,
         monitoring: bool = True,
         threads: int = 1,
+        model: Model | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Load ``release``, open ``pack`` (answers) and ``features`` (of entities).
+        """Load ``release`` (unless ``model`` is it), open its packs of answers and of features.
 
         Raises:
             ReleaseError: the model does not load.
@@ -86,18 +93,18 @@ class Serving:
         self.tag = tag
         self.errors = 0
         self.stateful = bool(manifest.signature.state)
-        self._model = Model.load(release, threads)
-        self._pack = Pack.open(pack, release, now=clock()) if pack else None
-        now = clock()
+        self.watch: Callable[[Any, Prediction], None] | None = None
+        self.model = model or Model.load(release, threads)
+        now, lacking = clock(), manifest.training.get("missing") == "allowed"
+        self._pack = Pack.open(pack, release, now=now) if pack else None
         self._features = EntityFeatures.open(features, release, now=now) if features else None
-        missing = manifest.training.get("missing") == "allowed"
-        self._schema = InputSchema(manifest.signature, missing=missing)
-        self._inputs = inputs_for(self._schema, self._model)
+        self._schema = InputSchema(manifest.signature, missing=lacking)
+        self._inputs = inputs_for(self._schema, self.model)
         self._answers = Answers(manifest, tag)
         self._cloud = cloud
         self._breaker = CircuitBreaker(time.monotonic)
         self._rule = rule(manifest.cascade, terms.cascade)
-        self._one_by_one = bool(manifest.signature.state) or not manifest.signature.batched
+        self._one_by_one = self.stateful or not manifest.signature.batched
         self._asks = cloud is not None and self._rule.asks
         self._deadline = terms.cascade.deadline_ms / 1e3
         self._local = threading.local()
@@ -173,8 +180,32 @@ class Serving:
             self._count(error)
             raise
         took = time.perf_counter_ns() - started
-        self.monitor.record(self._inputs.kept(given), prediction, own, took)
+        kept = self._inputs.kept(given)
+        self.monitor.record(kept, prediction, own, took)
+        if kept is None and self.watch is not None:
+            self.watch(given, prediction)
         return prediction
+
+    def again(self, given: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+        """Labels, confidences and values that the model alone gives; nothing is counted.
+
+        ``given`` are inputs as a serving of the same schema checked them. What an answer lacks is
+        ``None``.
+
+        Raises:
+            ReleaseError: the model failed on one of them.
+        """
+        dense = self._schema.dense
+        if dense is None or self._one_by_one:
+            run, read = self._inputs.run, self._answers.read
+            found = [read(run(x, {}), self._answers.model) for x in given]
+            return [p.label for p in found], [p.confidence for p in found], [p.value for p in found]
+        feed = {dense.name: self._inputs.columns(given).T}
+        batch = self._answers.batch(self.model.run(feed, self._answers.needed))
+        columns = (batch.labels, batch.confidences, batch.values)
+        nothing: list[Any] = [None] * len(given)
+        labels, confidences, values = (nothing if c is None else c.tolist() for c in columns)
+        return labels, confidences, values
 
     def joined(self, entity: str, streaming: Any) -> dict[str, Any]:
         """A row of stored features of ``entity`` and of ``streaming`` ones, by column name.
@@ -208,7 +239,7 @@ class Serving:
             if self._one_by_one:
                 raise InputError("batch", "this model takes one input at a time: use predict")
             feed = self._schema.batch(x)
-            outputs = self._model.run(feed, self._answers.needed)
+            outputs = self.model.run(feed, self._answers.needed)
         except EdgeError as error:
             self._count(error)
             raise
@@ -243,7 +274,7 @@ class Serving:
         if self._asks and self._rule.first:
             return None
         return prepare(
-            self._model,
+            self.model,
             self._schema,
             self._answers,
             self.monitor,

@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 
 from edge_sdk.errors import StateError
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE value (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE outbox (
@@ -34,9 +34,12 @@ CREATE TABLE outbox (
 CREATE TABLE failure (
     release TEXT PRIMARY KEY,
     serial INTEGER NOT NULL,
-    reason TEXT NOT NULL
+    reason TEXT NOT NULL,
+    experiment TEXT
 );
 """
+_MIGRATIONS: Final = {1: "ALTER TABLE failure ADD COLUMN experiment TEXT;"}
+"""What brings a database of an older version to the next one."""
 
 
 class Store:
@@ -130,8 +133,12 @@ def _open(path: Path) -> sqlite3.Connection:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version == 0:
             db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        elif version != SCHEMA_VERSION:
-            raise StateError(f"{path}: expected schema {SCHEMA_VERSION}, found {version}")
+        while 0 < version < SCHEMA_VERSION:
+            step = _MIGRATIONS[version]
+            version += 1
+            db.executescript(f"BEGIN; {step} PRAGMA user_version = {version}; COMMIT;")
+        if version > SCHEMA_VERSION:
+            raise StateError(f"{path}: expected schema {SCHEMA_VERSION} or older, found {version}")
     except BaseException:
         db.close()
         raise

@@ -1,12 +1,13 @@
 """The update as a pure state machine.
 
-Order: download, verify, stage, probe, activate, commit, cleanup, idle. Invariants:
+Order: download, verify, stage, probe, activate, commit, cleanup, idle. A release that is only to be
+held beside what serves, for an experiment, skips ``activate``. Invariants:
 
 * Until ``activate`` nothing that serves is touched; a crash before it changes nothing.
 * ``activate`` swaps release and packs together and keeps the previous slot until it commits and
   beyond, so that a later failure can go back to it.
-* A start that finds the state still in ``activate`` means that the last one did not get as far as
-  ``commit``: after :data:`STARTS` such starts the previous slot comes back.
+* A release is on trial from its activation, or from when it is held, until it has answered
+  (:func:`prove`). A process that ends before that, :data:`STARTS` times and once more, condemns it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from edge_sdk.contract.codec import require
+from edge_sdk.contract.plan import ReleaseRef
 
 Phase = Literal["idle", "download", "verify", "stage", "probe", "activate", "commit", "cleanup"]
 ORDER: Final[tuple[Phase, ...]] = (
     "download", "verify", "stage", "probe", "activate", "commit", "cleanup", "idle",
 )  # fmt: skip
+BEFORE_ACTIVATION: Final = ("idle", "download", "verify", "stage", "probe")
 STARTS: Final = 2
 
 
@@ -31,6 +34,13 @@ class SlotRef:
     manifest: str
     pack: str | None = None
     features: str | None = None
+
+    @classmethod
+    def of(cls, release: ReleaseRef) -> SlotRef:
+        """The slot of a release that a plan names."""
+        files = (release.pack, release.features)
+        pack, features = (file.file.sha256 if file else None for file in files)
+        return cls(release.version, release.manifest, pack, features)
 
     @property
     def packs(self) -> tuple[str, ...]:
@@ -45,7 +55,13 @@ class SlotRef:
 
 @dataclass(frozen=True)
 class UpdateState:
-    """What is on disk. ``target`` is what an update in progress wants to make current."""
+    """What is on disk.
+
+    ``target`` is what an update in progress brings: with ``serve`` it becomes current, else it is
+    held. ``held`` are slots that the plan needs here besides; ``home`` is what serves again if a
+    candidate turns out bad; ``tried`` the experiment that they are for, and ``entered`` the one as
+    whose candidate the current slot serves. ``trial`` has not answered yet, for ``starts`` starts.
+    """
 
     phase: Phase = "idle"
     current: SlotRef | None = None
@@ -54,14 +70,39 @@ class UpdateState:
     starts: int = 0
     experiment: str | None = None
     serial: int = 0
+    serve: bool = True
+    held: tuple[SlotRef, ...] = ()
+    home: SlotRef | None = None
+    trial: SlotRef | None = None
+    tried: str | None = None
+    entered: str | None = None
+
+    @property
+    def here(self) -> tuple[SlotRef, ...]:
+        """Every slot that is whole on disk and must stay there, what serves first."""
+        known = (self.current, self.previous, *self.held)
+        return tuple(dict.fromkeys(ref for ref in known if ref is not None))
+
+    @property
+    def back(self) -> SlotRef | None:
+        """What serves again if the current slot turns out bad."""
+        at_home = self.home in self.here and self.home != self.current
+        return self.home if at_home else self.previous
 
 
 def begin(
-    state: UpdateState, target: SlotRef, serial: int, experiment: str | None = None
+    state: UpdateState,
+    target: SlotRef,
+    serial: int,
+    experiment: str | None = None,
+    *,
+    serve: bool = True,
 ) -> UpdateState:
-    """Start an update to ``target``, as the plan ``serial`` says."""
+    """Start to bring ``target``, as the plan ``serial`` says."""
     require(state.phase == "idle", f"begin: expected phase idle, got {state.phase}")
-    return replace(state, phase="download", target=target, serial=serial, experiment=experiment)
+    return replace(
+        state, phase="download", target=target, serial=serial, experiment=experiment, serve=serve
+    )
 
 
 def advance(state: UpdateState) -> UpdateState:
@@ -69,37 +110,92 @@ def advance(state: UpdateState) -> UpdateState:
     require(state.phase != "idle", "advance: expected an update in progress")
     following = ORDER[ORDER.index(state.phase) + 1]
     if following == "activate":
-        return replace(
-            state, phase=following, current=state.target, previous=state.current, starts=0
-        )
+        return _activated(state) if state.serve else _held(state)
     if following == "idle":
-        return replace(state, phase=following, target=None, experiment=None)
+        return rested(state)
     return replace(state, phase=following)
+
+
+def _activated(state: UpdateState) -> UpdateState:
+    return replace(
+        state,
+        phase="activate",
+        current=state.target,
+        previous=state.current,
+        starts=0,
+        trial=state.target,
+        entered=state.experiment,
+    )
+
+
+def _held(state: UpdateState) -> UpdateState:
+    assert state.target is not None
+    held = tuple(dict.fromkeys((*state.held, state.target)))
+    return replace(state, phase="commit", held=held, starts=0, trial=state.target)
+
+
+def rested(state: UpdateState) -> UpdateState:
+    """With no update under way."""
+    return replace(state, phase="idle", target=None, experiment=None, serve=True)
 
 
 def abandon(state: UpdateState) -> UpdateState:
     """The state after the current step failed: what served before serves again."""
-    back = state.phase in ("activate", "commit", "cleanup")
-    current = state.previous if back else state.current
-    previous = None if back else state.previous
-    return UpdateState(current=current, previous=previous, serial=state.serial)
+    after = rested(state)
+    if state.phase in BEFORE_ACTIVATION:
+        return after
+    if not state.serve:
+        return _dropped(after, state.target)
+    return replace(after, current=state.previous, previous=None, trial=None, starts=0, entered=None)
 
 
 def revert(state: UpdateState) -> UpdateState:
-    """Back to the previous slot after the current one failed in service."""
-    require(state.previous is not None, "revert: there is no previous release to go back to")
-    return UpdateState(current=state.previous, serial=state.serial)
+    """The current slot failed in service: back to what the plan serves, or to the previous one."""
+    require(state.back is not None, "revert: there is no previous release to go back to")
+    return lose(state)
+
+
+def lose(state: UpdateState) -> UpdateState:
+    """Without the current slot; nothing is current where there is none to go back to."""
+    after = replace(rested(state), current=state.back, previous=None, entered=None)
+    return _dropped(after, state.current)
+
+
+def drop(state: UpdateState, slot: SlotRef) -> UpdateState:
+    """A slot that was held failed: it is not needed any more."""
+    return _dropped(rested(state), slot)
+
+
+def _dropped(state: UpdateState, slot: SlotRef | None) -> UpdateState:
+    held = tuple(ref for ref in state.held if ref != slot)
+    trial = None if state.trial == slot else state.trial
+    return replace(state, held=held, trial=trial, starts=0)
+
+
+def keep(
+    state: UpdateState,
+    wanted: tuple[SlotRef, ...],
+    serial: int,
+    home: SlotRef | None = None,
+    tried: str | None = None,
+) -> UpdateState:
+    """Plan ``serial`` wants ``wanted`` here: of what is held, the rest is not needed any more."""
+    held = tuple(ref for ref in wanted if ref in state.here)
+    trial = state.trial if state.trial in (state.current, *held) else None
+    return replace(state, serial=serial, held=held, home=home, tried=tried, trial=trial)
+
+
+def prove(state: UpdateState) -> UpdateState:
+    """What was on trial has answered."""
+    return replace(state, trial=None, starts=0)
 
 
 def recover(state: UpdateState) -> UpdateState:
     """The state with which a fresh start goes on; what was left before ``activate`` is retried."""
-    if state.phase in ("idle", "download", "verify", "stage", "probe"):
-        return replace(state, phase="idle", target=None, experiment=None)
-    if state.phase == "activate":
-        return replace(state, starts=state.starts + 1)
-    return state
+    counted = state if state.trial is None else replace(state, starts=state.starts + 1)
+    return rested(counted) if state.phase in BEFORE_ACTIVATION else counted
 
 
 def gave_up(state: UpdateState) -> bool:
-    """Whether too many starts ended before the activated release could commit."""
-    return state.phase == "activate" and state.starts > STARTS
+    """Whether too many processes ended before the release on trial had answered."""
+    return state.trial is not None and state.starts > STARTS

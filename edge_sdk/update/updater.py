@@ -1,8 +1,10 @@
-"""Bringing a device from what serves to what the plan wants, one durable step at a time.
+"""Bringing a device from what it has to what the plan wants, one durable step at a time.
 
-The steps are those of :mod:`edge_sdk.update.state`; each is on disk before it begins and may be
-run again. ``checkpoint`` is called with the step's name between the two, so that a test can kill
-the process exactly there.
+A plan may want several releases here: what serves, and what an experiment runs beside it or goes
+back to. They are brought one after the other, each through the steps of
+:mod:`edge_sdk.update.state`. A step's state is on disk before it begins, and it may be run again.
+``checkpoint`` is called with the step's name between the two, so that a test can kill the process
+exactly there.
 """
 
 from __future__ import annotations
@@ -22,17 +24,23 @@ from edge_sdk.release import Release
 from edge_sdk.store import Store
 from edge_sdk.transport import HubClient
 from edge_sdk.update import state as machine
+from edge_sdk.update.failures import Failures
 from edge_sdk.update.packs import fetch_pack
 from edge_sdk.update.slots import Slot, Slots, is_whole
 from edge_sdk.update.state import SlotRef, UpdateState
 from edge_sdk.update.trust import Trust
+from edge_sdk.update.wanted import Wanted
 
-Outcome = Literal["unchanged", "activated", "failed", "known_bad"]
+Outcome = Literal["unchanged", "activated", "held", "failed", "known_bad"]
 _STATE: Final = "update"
 
 
 class Updater:
     """The update of one device.
+
+    Attributes:
+        failed: what failed here.
+        trial: the slot that has not answered yet since it came, as is on disk.
 
     Args:
         model: of the device.
@@ -72,6 +80,9 @@ class Updater:
         self._clock = clock
         self._checkpoint = checkpoint
         self._busy = threading.RLock()
+        self._want: ReleaseRef | None = None
+        self.failed = Failures(store)
+        self.trial: SlotRef | None = None
         self._steps: dict[str, Callable[[UpdateState], None]] = {
             "download": self._download,
             "verify": self._verify,
@@ -93,12 +104,16 @@ class Updater:
         current = self.state.current
         return self._slots.slot(current) if current else None
 
+    def slot_of(self, ref: SlotRef) -> Slot:
+        """Where a slot that is here is on disk."""
+        return self._slots.slot(ref)
+
     def recover(self) -> Slot | None:
         """Finish or undo what the last run left; the slot that serves now, if there is one."""
         with self._busy:
             state = machine.recover(self.state)
             if machine.gave_up(state):
-                state = self._abandon(state, "the process ended before the release could commit")
+                state = self._give_up(state, "the process ended before the release had answered")
             self._write(state)
             return self.slot()
 
@@ -108,12 +123,14 @@ class Updater:
             if self.state.phase != "idle":
                 self._run(self.state)
 
-    def apply(self, want: ReleaseRef, *, serial: int, experiment: str | None = None) -> Outcome:
-        """Make ``want`` serve, as plan ``serial`` says.
+    def apply(self, want: Wanted, *, serial: int) -> Outcome:
+        """Bring what plan ``serial`` wants here, and make serve what it wants to serve.
+
+        What the plan serves comes before any candidate, and serves until then if nothing else does.
 
         Returns:
-            ``unchanged`` if it serves already, ``known_bad`` if it failed here under this plan,
-            else ``activated``.
+            ``unchanged`` if all is here already, ``known_bad`` if what the plan serves failed here
+            under it, ``held`` if only something beside was brought, else ``activated``.
 
         Raises:
             HubError: the hub went away or sent something else; what was downloaded is kept.
@@ -121,14 +138,42 @@ class Updater:
                 blame the failure is remembered.
         """
         with self._busy:
-            target = _slot_ref(want)
-            state = self._settled()
-            if state.current == target:
-                return "unchanged"
-            if self._failed_under(target, serial):
-                return "known_bad"
-            self._run(machine.begin(state, target, serial, experiment), want)
-            return "activated"
+            before = self._settled()
+            home = SlotRef.of(want.home) if want.home is not None else None
+            refs = tuple(map(SlotRef.of, want.releases))
+            self._write(machine.keep(before, refs, serial, home, want.experiment))
+            outcomes: set[Outcome] = set()
+            for ref in want.releases:
+                experiment = None if ref == want.releases[0] else want.experiment
+                serve = ref == want.assignment.release or self.state.current is None
+                outcomes.add(self._bring(ref, serial, experiment, serve=serve))
+            if not set(before.here) <= set(self.state.here):
+                self._slots.clean(self.state.here)
+            weight: tuple[Outcome, ...] = ("known_bad", "activated", "held")
+            return next((outcome for outcome in weight if outcome in outcomes), "unchanged")
+
+    def _bring(
+        self, want: ReleaseRef, serial: int, experiment: str | None, *, serve: bool
+    ) -> Outcome:
+        target, state = SlotRef.of(want), self.state
+        if target == state.current or (not serve and target in state.here):
+            return "unchanged"
+        if self.failed.known(target, serial, experiment):
+            return "known_bad"
+        self._run(machine.begin(state, target, serial, experiment, serve=serve), want)
+        return "activated" if serve else "held"
+
+    def prove(self, slot: SlotRef) -> None:
+        """``slot`` was on trial and has answered."""
+        with self._busy:
+            state = self.state
+            if state.phase == "idle" and state.trial == slot:
+                self._write(machine.prove(state))
+
+    def survived(self) -> None:
+        """This process ends on purpose: it tells nothing against what is on trial."""
+        with self._busy:
+            self._write(replace(self.state, starts=0))
 
     def discard(self, reason: str) -> Slot | None:
         """What serves cannot be loaded (its files are damaged): remove it and go back.
@@ -143,31 +188,72 @@ class Updater:
             if state.current is None:
                 return None
             self._slots.remove(state.current)
-            after = UpdateState(current=state.previous, serial=state.serial)
+            after = machine.lose(state)
             with self._store.transaction():
                 self._event("failed", state.current, after.current, step="load", reason=reason)
                 self._write(after)
             return self.slot()
 
-    def fail(self, reason: str) -> Slot | None:
-        """Go back: what serves turned out bad here. The slot that serves now, if there is one."""
-        with self._busy:
-            state = self.state
-            if state.phase != "idle" or state.previous is None or state.current is None:
-                return None
-            with self._store.transaction():
-                self._remember(state.current, state.serial, reason)
-                after = machine.revert(state)
-                self._event("rolled_back", state.current, after.current, reason=reason)
-                self._write(after)
-            assert after.current is not None
-            slot = self._slots.slot(after.current)
-            self._activate(slot)
-            return slot
+    def fail(self, reason: str, slot: SlotRef | None = None) -> Slot | None:
+        """Go back: ``slot`` (what serves, if not given; or what is held) turned out bad here.
 
-    def failures(self) -> list[tuple[str, str]]:
-        """(release, reason) of everything that failed here."""
-        return [tuple(row) for row in self._store.query("SELECT release, reason FROM failure")]
+        Returns:
+            The slot that serves now; ``None`` if nothing could be done: there is none to go back
+            to, or an update is under way. (It may take long; whoever calls must not wait.)
+        """
+        if not self._busy.acquire(blocking=False):
+            return None
+        try:
+            return self._fail(reason, slot)
+        finally:
+            self._busy.release()
+
+    def _fail(self, reason: str, slot: SlotRef | None) -> Slot | None:
+        state = self.state
+        slot = slot or state.current
+        if state.phase != "idle" or slot is None:
+            return None
+        if slot != state.current:
+            self._drop(state, slot, reason)
+            return self.slot()
+        if state.back is None:
+            return None
+        after = machine.revert(state)
+        self._told_back(state, after, slot, reason, state.entered)
+        serving = self.slot()
+        assert serving is not None
+        self._activate(serving)
+        return serving
+
+    def _drop(self, state: UpdateState, slot: SlotRef, reason: str) -> None:
+        if slot in state.held:
+            self._told_back(state, machine.drop(state, slot), slot, reason, state.tried)
+
+    def _told_back(
+        self,
+        state: UpdateState,
+        after: UpdateState,
+        slot: SlotRef,
+        reason: str,
+        experiment: str | None,
+    ) -> None:
+        with self._store.transaction():
+            self.failed.remember(slot, state.serial, experiment, reason)
+            self._event("rolled_back", slot, after.current, reason=reason, experiment=experiment)
+            self._write(after)
+
+    def _give_up(self, state: UpdateState, reason: str) -> UpdateState:
+        if state.phase != "idle":
+            return self._abandon(state, reason)
+        slot = state.trial
+        assert slot is not None
+        if slot != state.current:
+            self._drop(state, slot, reason)
+        elif state.back is not None:
+            self._told_back(state, machine.revert(state), slot, reason, state.entered)
+        else:
+            return machine.prove(state)  # there is nothing else to serve
+        return self.state
 
     def _run(self, state: UpdateState, want: ReleaseRef | None = None) -> None:
         """Run every step that is left; on failure, go back and raise."""
@@ -201,13 +287,14 @@ class Updater:
         if state.phase in ("activate", "commit", "cleanup"):
             self._run(state)
             return self.state
-        return replace(state, phase="idle", target=None, experiment=None)
+        return machine.rested(state)
 
     def _committed(self, state: UpdateState) -> None:
         assert state.current is not None
         with self._store.transaction():
             self._write(state)
-            self._event("activated", state.current, state.previous, experiment=state.experiment)
+            if state.serve:
+                self._event("activated", state.current, state.previous, experiment=state.experiment)
 
     def _restore(self, step: str) -> None:
         """After a failed activation, what served before must serve in memory too."""
@@ -219,7 +306,7 @@ class Updater:
         after = machine.abandon(state)
         if state.target is not None:
             with self._store.transaction():
-                self._remember(state.target, state.serial, reason)
+                self.failed.remember(state.target, state.serial, state.experiment, reason)
                 self._event(
                     "failed",
                     state.target,
@@ -236,8 +323,10 @@ class Updater:
         ref = self._trust.check_release(want)
         if not self._slots.holds_whole(want.manifest):
             self._download_release(state, want, ref)
-        held = [ref for ref in (state.current, state.previous) if ref is not None]
-        bases = {"pack": [ref.pack for ref in held], "features": [ref.features for ref in held]}
+        bases = {
+            "pack": [ref.pack for ref in state.here],
+            "features": [ref.features for ref in state.here],
+        }
         for kind, file in (("pack", want.pack), ("features", want.features)):
             if file is not None:
                 known = [digest for digest in bases[kind] if digest]
@@ -249,13 +338,12 @@ class Updater:
         if not is_whole(folder / MANIFEST, manifest):
             self._client.download(f"{prefix}/{MANIFEST}", manifest, folder / MANIFEST)
         release = Release.open(folder, verify=False)
-        known = [ref for ref in (state.current, state.previous) if ref is not None]
         for name, ref in release.manifest.files.items():
             signed = self._trust.file(f"{prefix}/{name}")
             if signed != ref:
                 raise UpdateError("download", f"{prefix}/{name}: not signed as the manifest says")
             place = folder / name
-            if not is_whole(place, ref) and not self._slots.reuse(name, ref, place, known):
+            if not is_whole(place, ref) and not self._slots.reuse(name, ref, place, state.here):
                 self._client.download(f"{prefix}/{name}", ref, place)
 
     def _verify(self, state: UpdateState) -> None:
@@ -279,7 +367,7 @@ class Updater:
         self._activate(self._slots.slot(state.current))
 
     def _clean(self, state: UpdateState) -> None:
-        self._slots.clean(ref for ref in (state.current, state.previous) if ref is not None)
+        self._slots.clean(state.here)
 
     def _wanted(self) -> ReleaseRef:
         assert self._want is not None, "only steps from activate on run without a plan"
@@ -287,17 +375,7 @@ class Updater:
 
     def _write(self, state: UpdateState) -> None:
         self._store.put(_STATE, asdict(state))
-
-    def _failed_under(self, target: SlotRef, serial: int) -> bool:
-        sql = "SELECT 1 FROM failure WHERE release = ? AND serial = ?"
-        return bool(self._store.query(sql, target.name, serial))
-
-    def _remember(self, target: SlotRef, serial: int, reason: str) -> None:
-        with self._store.transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO failure VALUES (?, ?, ?)",
-                (target.name, serial, reason[:500]),
-            )
+        self.trial = state.trial
 
     def _event(
         self,
@@ -312,11 +390,6 @@ class Updater:
         at = int(self._clock())
         event = UpdateEvent(self._model, outcome, slot.version, at, previous, **more)
         self._outbox.put([event])
-
-
-def _slot_ref(want: ReleaseRef) -> SlotRef:
-    pack, features = (file.file.sha256 if file else None for file in (want.pack, want.features))
-    return SlotRef(want.version, want.manifest, pack, features)
 
 
 def _as_update_error(step: str, error: EdgeError) -> EdgeError:

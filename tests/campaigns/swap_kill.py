@@ -45,6 +45,7 @@ from edge_sdk.keys import Canonicaliser
 from edge_sdk.pack_writer import write_pack
 from edge_sdk.release import Release
 from edge_sdk.update.state import ORDER
+from edge_sdk.update.wanted import Wanted
 from tests.edge.builders import CLASSES, make_release, rows, softmax
 from tests.servers import HubProcess, running_hub
 
@@ -166,7 +167,7 @@ def live(how: Device, log: int, ready: int) -> None:
             other = next(
                 r for r in how.references if current is None or r.version != current.version
             )
-            updater.apply(other, serial=serial)
+            updater.apply(Wanted.only(other), serial=serial)
 
 
 def ask_for_ever(device: EdgeDevice, log: int) -> None:

@@ -151,7 +151,7 @@ def test_a_model_that_fails_in_service_is_taken_back_by_the_device_itself(
         publish("failing", "1.1", seed=6)
         device.sync()
         assert device.predict(rows(1)[0]).version == "1.1"
-        serving = device._serving
+        serving = device._service.serving
         assert serving is not None
         serving.errors = QUICK.trial_errors  # what failing calls count up to
         wait(lambda: device.predict(rows(1)[0]).version == "1.0")

@@ -129,12 +129,28 @@ def test_a_transaction_that_fails_changes_nothing(store: Store) -> None:
     assert (store.get("name"), Outbox(store, "b1").waiting()) == (1, 0)
 
 
+def test_a_state_folder_of_an_older_schema_is_brought_up_with_all_that_it_holds(
+    tmp_path: Path,
+) -> None:
+    db = sqlite3.connect(tmp_path / "device.db")
+    db.executescript(
+        "CREATE TABLE value (name TEXT PRIMARY KEY, content TEXT NOT NULL);"
+        "CREATE TABLE failure (release TEXT PRIMARY KEY, serial INTEGER NOT NULL, reason TEXT);"
+        "INSERT INTO failure VALUES ('aa', 3, 'slow'); PRAGMA user_version = 1;"
+    )
+    db.close()
+    for _ in range(2):
+        store = Store(tmp_path)
+        assert store.query("SELECT * FROM failure") == [("aa", 3, "slow", None)]
+        store.close()
+
+
 def test_a_state_folder_of_another_schema_is_refused(tmp_path: Path) -> None:
     Store(tmp_path).close()
     db = sqlite3.connect(tmp_path / "device.db")
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(StateError, match="expected schema 1, found 99"):
+    with pytest.raises(StateError, match="expected schema 2 or older, found 99"):
         Store(tmp_path)
 
 

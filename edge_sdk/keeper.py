@@ -1,0 +1,206 @@
+"""Keeps what answers on a device in step with what its plan wants and its disk holds.
+
+Invariants:
+
+* What a device sees failing itself, it takes back at once, hub or no hub; from then on it answers
+  and reports for no arm of that experiment.
+* What cannot be loaded any more gives way to the slot before it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from edge_sdk.config import DeviceConfig
+from edge_sdk.contract.pack import ENTITY
+from edge_sdk.contract.plan import CONTROL
+from edge_sdk.errors import EdgeError, UpdateError
+from edge_sdk.fleet_link import FleetLink
+from edge_sdk.pack import usable
+from edge_sdk.release import Release
+from edge_sdk.service import Service
+from edge_sdk.serving import Serving, Terms
+from edge_sdk.trials.arms import Arms
+from edge_sdk.trials.interleaving import Interleaver
+from edge_sdk.trials.running import Running, check_same_inputs
+from edge_sdk.trials.shadow import Shadow
+from edge_sdk.update.slots import Slot
+from edge_sdk.update.state import SlotRef
+from edge_sdk.update.wanted import Beside
+
+
+class Keeper:
+    """Between the link, which brings releases and plans, and the service, which answers."""
+
+    def __init__(self, link: FleetLink, service: Service, config: DeviceConfig) -> None:
+        self._link = link
+        self._updater = link.updater
+        self._service = service
+        self._config = config
+        self._beside: Beside | None = None
+        self._unsettled = False
+        self._counting_since = time.monotonic()
+        self._lock = threading.RLock()
+
+    def start(self) -> None:
+        """Serve what the last run left; an interrupted activation is finished or undone."""
+        updater = self._updater
+        slot = updater.recover()
+        try:
+            if slot is not None and updater.state.phase != "activate":
+                self.activate(slot)
+            updater.finish()
+        except UpdateError:
+            pass  # what served before was activated again
+        except EdgeError as error:
+            self._fall_back(str(error))
+        self.renew()
+
+    def _fall_back(self, reason: str) -> None:
+        while (slot := self._updater.discard(reason)) is not None:
+            try:
+                self.activate(slot)
+            except EdgeError as error:
+                reason = str(error)
+            else:
+                return
+
+    def activate(self, slot: Slot) -> None:
+        """Load ``slot`` and let it answer from the next call on.
+
+        Raises:
+            ReleaseError: it does not load.
+            PackError: its pack is not for it, torn or expired.
+        """
+        with self._lock:
+            standing = self._link.standing()
+            serving = self._load(slot, self._terms(standing.experiment, standing.arm))
+            self._beside = None
+            self._service.serve(serving)
+
+    def renew(self) -> None:
+        """Under a new plan what serves may belong to another arm, report otherwise, have company.
+
+        What an experiment needs and does not load here has failed: the device leaves it.
+        """
+        with self._lock:
+            slot = self._updater.slot()
+            if slot is None or self._service.serving is None:
+                return
+            standing = self._link.standing()
+            terms = self._terms(standing.experiment, standing.arm)
+            if terms != self._service.serving.terms:
+                self.activate(slot)
+            if standing.beside != self._beside:
+                self._unsettled = not self._settle(standing.beside, slot)
+
+    def watch(self) -> None:
+        """Look whether something fails, and whether what was on trial has answered."""
+        if time.monotonic() - self._counting_since > self._config.trial_seconds:
+            self._counting_since = time.monotonic()
+            self._service.forget_errors()
+        if self._unsettled:
+            self.renew()
+        self._take_back()
+        self._prove()
+
+    def _terms(self, experiment: str | None, arm: str) -> Terms:
+        plan = self._link.plan
+        if plan is None:
+            return Terms()
+        return Terms(experiment, arm, plan.reporting, plan.sharing, plan.cascade)
+
+    def _load(self, slot: Slot, terms: Terms) -> Serving:
+        release = Release.open(slot.release, verify=False)
+        return self._service.open(
+            release,
+            terms,
+            pack=usable(slot.pack, release),
+            features=usable(slot.features, release, ENTITY),
+            cloud=self._link.client.predict,
+            share=self._link.share,
+        )
+
+    def _settle(self, beside: Beside | None, slot: Slot) -> bool:
+        """Run ``beside``; whether that is settled. What does not load here has failed."""
+        self._beside = None
+        self._service.run(None)
+        arm = CONTROL
+        try:
+            candidates: dict[str, Serving] = {}
+            for arm, ref in beside.candidates if beside is not None else ():
+                candidates[arm] = self._candidate(beside, arm, self._updater.slot_of(ref))
+                check_same_inputs(self._service.current().release, candidates[arm].release)
+            if beside is not None:
+                self._service.run(self._running(beside, candidates, slot))
+        except EdgeError as error:
+            return self._leave(beside, arm, str(error))
+        self._beside = beside
+        return True
+
+    def _candidate(self, beside: Beside | None, arm: str, slot: Slot) -> Serving:
+        assert beside is not None
+        terms = self._terms(beside.experiment.id, arm)
+        if beside.experiment.strategy != "shadow":
+            return self._load(slot, terms)
+        return self._bare(slot, terms)
+
+    def _bare(self, slot: Slot, terms: Terms) -> Serving:
+        """Nothing but the model: no pack, no cloud, nothing counted."""
+        return self._service.open(Release.open(slot.release, verify=False), terms, monitoring=False)
+
+    def _running(self, beside: Beside, candidates: dict[str, Serving], slot: Slot) -> Running:
+        trial, incumbent = beside.experiment, self._service.current()
+        if trial.unit == "key":
+            control = self._load(slot, self._terms(trial.id, CONTROL))
+            return Arms(trial, self._link.attributes, {CONTROL: control, **candidates})
+        ((arm, candidate),) = candidates.items()
+        if trial.strategy == "interleave":
+            return Interleaver(arm, incumbent, candidate, sampled=trial.share)
+        return Shadow(
+            arm,
+            incumbent,
+            self._bare(slot, incumbent.terms),
+            candidate,
+            sampled=trial.share,
+            budget=self._config.shadow_share,
+            limit=self._config.shadow_seconds,
+        )
+
+    def _take_back(self) -> None:
+        errors, serving = self._config.trial_errors, self._service.serving
+        if serving is not None and serving.errors >= errors:
+            serving.errors = 0
+            self._fail(None, f"the model failed on {errors} inputs")
+        running, beside = self._service.running, self._beside
+        trouble = running.trouble(time.monotonic(), errors) if running is not None else None
+        if trouble is not None and beside is not None:
+            arm, reason = trouble
+            self._fail(dict(beside.candidates).get(arm), reason)
+
+    def _leave(self, beside: Beside | None, arm: str, reason: str) -> bool:
+        assert beside is not None
+        return self._fail(dict(beside.candidates)[arm], reason)
+
+    def _fail(self, ref: SlotRef | None, reason: str) -> bool:
+        """Go back from what serves, or do without ``ref``; whether that could be done now."""
+        done = self._updater.fail(reason, ref) is not None
+        if done:
+            self.renew()
+        return done
+
+    def _prove(self) -> None:
+        trial, serving = self._updater.trial, self._service.serving
+        if trial is None or serving is None:
+            return
+        current = self._updater.slot()
+        if current is not None and current.ref == trial:
+            serving.monitor.fold()
+            answered = serving.monitor.answered or not self._config.monitoring
+        else:
+            running, beside = self._service.running, self._beside
+            arms = [arm for arm, ref in beside.candidates if ref == trial] if beside else []
+            answered = running is not None and any(map(running.answered, arms))
+        if answered:
+            self._updater.prove(trial)

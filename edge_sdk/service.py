@@ -1,0 +1,242 @@
+"""What answers on one device: the release that serves, those that it replaced, and what an
+experiment runs beside it.
+
+Invariants:
+
+* A replaced release still takes labels for predictions that it made, for :data:`RETIRED` swaps.
+* What an experiment runs ends with the release that it ran beside.
+* Releases with the same digest share one model in memory.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from edge_sdk.config import DeviceConfig
+from edge_sdk.contract.manifest import Label
+from edge_sdk.contract.messages import Body
+from edge_sdk.errors import InputError, ReleaseError
+from edge_sdk.ranking import Item, Ranking, Shown, ShownRankings, ranked
+from edge_sdk.release import Release
+from edge_sdk.serving import NOTHING_SERVES, CloudCall, Serving, Terms
+from edge_sdk.trials.arms import Arms
+from edge_sdk.trials.interleaving import Interleaver
+from edge_sdk.trials.running import Running
+
+RETIRED: Final = 4
+
+
+class Service:
+    """The servings of one device.
+
+    Attributes:
+        serving: answers now, or ``None``. Replaced by one assignment.
+        running: an experiment beside it, or ``None``.
+
+    Args:
+        config: limits.
+        boot: random name of this start; the first part of prediction ids.
+        keep: takes messages for the hub.
+    """
+
+    def __init__(self, config: DeviceConfig, boot: str, keep: Callable[[list[Body]], None]) -> None:
+        self.serving: Serving | None = None
+        self.running: Running | None = None
+        self.why_nothing = "the hub has no plan for this model, or it is closed"
+        self._config = config
+        self._boot = boot
+        self._keep = keep
+        self._tags = 0
+        self._retired: deque[tuple[Serving, ...]] = deque()
+        self._lock = threading.RLock()
+        self._shown = ShownRankings()
+
+    def open(
+        self,
+        release: Release,
+        terms: Terms,
+        *,
+        pack: Path | None = None,
+        features: Path | None = None,
+        cloud: CloudCall | None = None,
+        share: bool = False,
+        monitoring: bool = True,
+    ) -> Serving:
+        """Load a release, ready to answer under ``terms``.
+
+        Raises:
+            ReleaseError: the model does not load.
+            PackError: a file is not for this release, torn or expired.
+        """
+        self._tags += 1
+        loaded = (s for s in self._servings() if s.release.digest == release.digest)
+        same = next(loaded, None)
+        return Serving(
+            release,
+            terms,
+            tag=f"{self._boot}.{self._tags}",
+            pack=pack,
+            features=features,
+            cloud=cloud,
+            share=share,
+            monitoring=monitoring and self._config.monitoring,
+            threads=self._config.threads,
+            model=same.model if same is not None else None,
+        )
+
+    def serve(self, serving: Serving) -> None:
+        """Let ``serving`` answer from the next call on."""
+        with self._lock:
+            old, self.serving = self.serving, serving
+            self.run(None)
+            if old is not None:
+                self._retire((old,))
+
+    def run(self, running: Running | None) -> None:
+        """End what runs beside, and run ``running``."""
+        with self._lock:
+            ended, self.running = self.running, running
+            if ended is not None:
+                ended.close()
+                self._keep(ended.collect(time.time(), final=True))
+                self._retire(tuple(ended.servings()))
+
+    def current(self) -> Serving:
+        """What serves; raises :class:`ReleaseError` if nothing does."""
+        if self.serving is None:
+            raise ReleaseError(f"no release yet: {self.why_nothing}")
+        return self.serving
+
+    def serving_for(self, unit: str | None) -> Serving:
+        """What answers for ``unit``: an arm of an A/B by key, if one runs, else what serves.
+
+        Raises:
+            InputError: ``unit`` cannot be a key.
+            ReleaseError: nothing serves.
+        """
+        running = self.running
+        if unit is None or not isinstance(running, Arms):
+            return self.current()
+        return running.serving_for(unit)
+
+    def ranking(
+        self, x: Any, candidates: Sequence[Item] | None, length: int | None, unit: str | None
+    ) -> Ranking:
+        """A ranking, of one release or mixed of two; see :meth:`EdgeDevice.predict_ranking`."""
+        running = self.running
+        if isinstance(running, Interleaver):
+            mixed = running.rank(x, candidates, length)
+            if mixed is not None:
+                return mixed
+        whole = ranked(self.serving_for(unit), x, candidates)
+        ranking = Ranking(whole.items[:length], whole.id, whole.version)
+        with self._lock:
+            self._shown.put(ranking.id, Shown(ranking.items))
+        return ranking
+
+    def feedback(
+        self,
+        prediction: str,
+        label: Label | float | None,
+        reward: float | None,
+        clicks: Sequence[Item] | None,
+    ) -> None:
+        """Join what came late with its prediction; see :meth:`EdgeDevice.feedback`."""
+        if clicks is not None:
+            reward = self._clicked(prediction, clicks) if reward is None else reward
+        if label is None and reward is None:
+            return
+        label = label.item() if isinstance(label, np.generic) else label
+        tag, _, number = prediction.rpartition("-")
+        serving = next((s for s in self._servings() if s.tag == tag), None)
+        if serving is None:
+            raise self._refusal(
+                "unknown_prediction",
+                f"expected the id of a recent prediction of this process, got {prediction!r:.60}",
+            )
+        serving.feedback(number, label, reward)
+        if label is not None and self.running is not None:
+            self.running.labelled(tag, number, label)
+
+    def _clicked(self, name: str, clicks: Sequence[Item]) -> float | None:
+        """Credit the clicks on a ranking: to a team, or as the reward of the release that made it.
+
+        The reward is 1 if there was a click, else 0.
+        """
+        if isinstance(clicks, str):
+            raise self._refusal("clicks", f"clicks: expected a list of items, got {clicks!r:.60}")
+        running = self.running
+        if isinstance(running, Interleaver) and running.knows(name):
+            running.clicked(name, clicks)
+            return None
+        with self._lock:
+            try:
+                self._shown.click(name, clicks)
+            except InputError as error:
+                raise self._refusal(error.kind, str(error)) from None
+        return float(bool(clicks))
+
+    def _refusal(self, kind: str, message: str) -> InputError:
+        if self.serving is not None:
+            self.serving.monitor.record_error(kind)
+        return InputError(kind, message)
+
+    def collect(self, *, final: bool = False) -> None:
+        """Keep the messages of windows that ended (with ``final``, of all)."""
+        now = time.time()
+        with self._lock:
+            running = self.running
+            inside = set(running.servings()) if running is not None else set()
+            if running is not None:
+                self._keep(running.collect(now, final=final))
+            for serving in self._servings():
+                if serving not in inside:
+                    self._keep(serving.monitor.collect(now, final=final))
+
+    def forget_errors(self) -> None:
+        """Failed calls are counted from now."""
+        for serving in self._servings():
+            serving.errors = 0
+        for serving in self.running.candidates.values() if self.running is not None else ():
+            serving.errors = 0
+
+    def status(self) -> dict[str, Any]:
+        """What serves, and what runs beside it: the version by arm."""
+        serving, running = self.serving, self.running
+        beside = {} if running is None else running.candidates
+        return {
+            **(serving.status() if serving is not None else NOTHING_SERVES),
+            "beside": {arm: s.release.manifest.version for arm, s in beside.items()},
+        }
+
+    def close(self) -> None:
+        """Unmap every file; nothing answers after it."""
+        with self._lock:
+            self.run(None)
+            for serving in self._servings():
+                serving.close()
+            self.serving = None
+            self._retired.clear()
+
+    def _servings(self) -> Iterator[Serving]:
+        """All that may still get a label."""
+        if self.serving is not None:
+            yield self.serving
+        if self.running is not None:
+            yield from self.running.servings()
+        for group in tuple(self._retired):
+            yield from group
+
+    def _retire(self, group: tuple[Serving, ...]) -> None:
+        self._retired.appendleft(group)
+        while len(self._retired) > RETIRED:
+            for oldest in self._retired.pop():
+                self._keep(oldest.monitor.collect(time.time(), final=True))
+                oldest.close()

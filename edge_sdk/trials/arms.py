@@ -1,0 +1,93 @@
+"""A/B by key: which of several releases answers depends on the key that the application gives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+
+from edge_sdk.contract.manifest import Label
+from edge_sdk.contract.messages import Body, WindowReport
+from edge_sdk.contract.plan import CONTROL, Experiment
+from edge_sdk.errors import InputError
+from edge_sdk.serving import Serving
+from edge_sdk.trials.running import check_same_inputs, failing
+
+KEY_CHARACTERS: Final = 256
+UNITS: Final = 65_536
+"""Keys that a process remembers to have seen; later new ones are not counted, in no arm."""
+
+
+class Arms:
+    """Every arm of an A/B by key, what serves among them as control.
+
+    Args:
+        trial: the experiment.
+        attributes: of the device.
+        candidates: by arm, control included; each has a monitor of its own.
+
+    Raises:
+        ReleaseError: an arm takes other inputs than control.
+    """
+
+    def __init__(
+        self, trial: Experiment, attributes: Mapping[str, str], candidates: Mapping[str, Serving]
+    ) -> None:
+        for serving in candidates.values():
+            check_same_inputs(candidates[CONTROL].release, serving.release)
+        self.candidates = candidates
+        self._trial = trial
+        self._attributes = attributes
+        self._seen: set[bytes] = set()
+        self._new: Counter[str] = Counter()
+
+    def serving_for(self, unit: str) -> Serving:
+        """What answers for ``unit``.
+
+        Raises:
+            InputError: it is no text, empty or too long.
+        """
+        if not isinstance(unit, str) or not 0 < len(unit) <= KEY_CHARACTERS:
+            raise InputError(
+                "unit", f"expected a text of 1 to {KEY_CHARACTERS} characters, got {unit!r:.60}"
+            )
+        arm = self._trial.arm_of(unit, self._attributes)
+        name = CONTROL if arm is None else arm.name
+        self._count(unit, name)
+        return self.candidates[name]
+
+    def _count(self, unit: str, arm: str) -> None:
+        """The first sight of a key; only a hash of it is remembered."""
+        if len(self._seen) >= UNITS:
+            return
+        mark = hashlib.blake2b(unit.encode(), digest_size=8).digest()
+        if mark not in self._seen:
+            self._seen.add(mark)
+            self._new[arm] += 1
+
+    def servings(self) -> Iterator[Serving]:
+        yield from self.candidates.values()
+
+    def answered(self, arm: str) -> bool:
+        self.candidates[arm].monitor.fold()
+        return self.candidates[arm].monitor.answered
+
+    def trouble(self, now: float, errors: int) -> tuple[str, str] | None:
+        return failing(self.candidates, errors)
+
+    def labelled(self, tag: str, number: str, label: Label | float) -> None:
+        """Its own monitor has it already."""
+
+    def collect(self, now: float, *, final: bool = False) -> list[Body]:
+        bodies: list[Body] = []
+        for arm, serving in self.candidates.items():
+            for body in serving.monitor.collect(now, final=final):
+                if isinstance(body, WindowReport):
+                    body = replace(body, units=self._new.pop(arm, 0))
+                bodies.append(body)
+        return bodies
+
+    def close(self) -> None:
+        """Its servings are closed by whoever retires them."""

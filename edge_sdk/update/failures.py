@@ -1,0 +1,34 @@
+"""What failed on this device, so that it is not tried again until something has changed."""
+
+from __future__ import annotations
+
+from edge_sdk.store import Store
+from edge_sdk.update.state import SlotRef
+
+
+class Failures:
+    """The table ``failure``: by slot, under which plan and in which experiment it failed.
+
+    A slot that failed as a candidate stays out for as long as that experiment runs, whatever else
+    the plan changes; any other until the plan's next serial.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def remember(self, slot: SlotRef, serial: int, experiment: str | None, reason: str) -> None:
+        """Note that ``slot`` failed."""
+        with self._store.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO failure VALUES (?, ?, ?, ?)",
+                (slot.name, serial, reason[:500], experiment),
+            )
+
+    def known(self, slot: SlotRef, serial: int, experiment: str | None) -> bool:
+        """Whether ``slot`` failed under this plan or in this experiment."""
+        sql = "SELECT 1 FROM failure WHERE release = ? AND (serial = ? OR experiment = ?)"
+        return bool(self._store.query(sql, slot.name, serial, experiment))
+
+    def all(self) -> list[tuple[str, str]]:
+        """(release, reason) of everything that failed here."""
+        return [tuple(row) for row in self._store.query("SELECT release, reason FROM failure")]
