@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -48,7 +50,9 @@ def softmax(x: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
 
 
 def onnx_bytes(seed: int, *, defect: str | None = None) -> bytes:
-    """``defect="nan"`` makes every probability NaN; ``"crash"`` makes every call fail."""
+    """``defect="nan"`` makes every probability NaN; ``"crash"`` makes every call fail, ``"touchy"``
+    only those with a first feature above 100, on which ``"hang"`` does not end for hours.
+    """
     initializers = [numpy_helper.from_array(weights(seed), "W")]
     nodes = [helper.make_node("MatMul", ["X", "W"], ["scores"])]
     if defect == "crash":
@@ -58,6 +62,11 @@ def onnx_bytes(seed: int, *, defect: str | None = None) -> bytes:
         nodes.append(helper.make_node("Sqrt", ["negative"], ["nan"]))
         nodes.append(helper.make_node("Add", ["scores", "nan"], ["probabilities"]))
         initializers.append(numpy_helper.from_array(np.array([-1.0], np.float32), "negative"))
+    elif defect in ("touchy", "hang"):
+        more, constants = touchy() if defect == "touchy" else hanging()
+        nodes += [*more, helper.make_node("Add", ["scores", "nothing"], ["sums"])]
+        initializers += constants
+        nodes.append(helper.make_node("Softmax", ["sums"], ["probabilities"], axis=1))
     else:
         nodes.append(helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1))
     nodes.append(helper.make_node("ArgMax", ["probabilities"], ["label"], axis=1, keepdims=0))
@@ -74,6 +83,58 @@ def onnx_bytes(seed: int, *, defect: str | None = None) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+def beyond(factor: int) -> tuple[list[Any], list[Any]]:
+    """``often``: ``factor`` where a first feature is above 100, else 0."""
+    nodes = [
+        helper.make_node("Gather", ["X", "first"], ["firsts"], axis=1),
+        helper.make_node("ReduceMax", ["firsts"], ["largest"], keepdims=0),
+        helper.make_node("Greater", ["largest", "hundred"], ["above"]),
+        helper.make_node("Cast", ["above"], ["flag"], to=TensorProto.INT64),
+        helper.make_node("Mul", ["flag", "factor"], ["often"]),
+    ]
+    constants = {
+        "first": np.array(0, np.int64),
+        "hundred": np.array(100, np.float32),
+        "factor": np.array(factor, np.int64),
+    }
+    return nodes, [numpy_helper.from_array(array, name) for name, array in constants.items()]
+
+
+def touchy() -> tuple[list[Any], list[Any]]:
+    """``nothing`` is 0, looked up beyond the end of a table where a first feature is above 100."""
+    nodes, constants = beyond(99)
+    nodes.append(helper.make_node("Gather", ["table", "often"], ["nothing"]))
+    return nodes, [*constants, numpy_helper.from_array(np.zeros(2, np.float32), "table")]
+
+
+def hanging() -> tuple[list[Any], list[Any]]:
+    """``nothing`` is 0, after very many rounds where a first feature is above 100."""
+    nodes, constants = beyond(10**12)
+    scalar = [
+        helper.make_tensor_value_info(name, kind, [])
+        for name, kind in (
+            ("i", TensorProto.INT64),
+            ("on", TensorProto.BOOL),
+            ("x", TensorProto.FLOAT),
+            ("still", TensorProto.BOOL),
+            ("y", TensorProto.FLOAT),
+        )
+    ]
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["on"], ["still"]),
+            helper.make_node("Sin", ["x"], ["y"]),
+        ],
+        "round",
+        scalar[:3],
+        scalar[3:],
+    )
+    nodes.append(helper.make_node("Loop", ["often", "yes", "zero"], ["nothing"], body=body))
+    constants.append(numpy_helper.from_array(np.array(True), "yes"))
+    constants.append(numpy_helper.from_array(np.array(0, np.float32), "zero"))
+    return nodes, constants
 
 
 def profile() -> ReferenceProfile:
@@ -101,6 +162,7 @@ def make_release(
     argmax: bool = True,
     golden_seed: int | None = None,
     padding: int = 0,
+    columns: Sequence[str] = ("f0", "f1", "f2", "f3"),
 ) -> Release:
     """Write a release; its answers depend on ``seed`` alone. ``padding`` makes it larger."""
     x = rows(16, seed=3)
@@ -118,7 +180,7 @@ def make_release(
                 OutputSpec("label", "int64", (None,), "label"),
                 OutputSpec("probabilities", "float32", (None, CLASSES), "probabilities"),
             ),
-            columns=tuple(Column(f"f{i}", "float32", "X", i) for i in range(FEATURES)),
+            columns=tuple(Column(name, "float32", "X", i) for i, name in enumerate(columns)),
             classes=tuple(range(CLASSES)),
         ),
         files=NOTHING,

@@ -1,0 +1,332 @@
+"""Experiments on a device of a real hub: brought, run, reported, taken back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_sdk import EdgeDevice, EdgeError
+from edge_sdk.contract.messages import (
+    FeedbackReport,
+    InterleaveReport,
+    ShadowReport,
+    UpdateEvent,
+    WindowReport,
+)
+from edge_sdk.contract.plan import slot_of
+from tests.conftest import Publish
+from tests.edge.builders import rows, softmax
+from tests.edge.live import ALONE, opened, publish_plan, ref, told, trial
+from tests.servers import HubProcess
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+def until(reached: Callable[[], Any], seconds: float = 20) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := reached()):
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.01)
+    return found
+
+
+def test_a_shadow_answers_beside_and_its_comparison_is_reported(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("shadowed")
+    other = publish("shadowed", "1.1", seed=5, promote=False)
+    publish_plan(hub, "shadowed", experiment=trial("shadow", other))
+    with opened(tmp_path / "d", hub, "shadowed", background=True) as device:
+        assert device.status()["beside"] == {"b": "1.1"}
+        x = rows(300)
+        made = [device.predict(row) for row in x]
+        assert {p.version for p in made} == {"1.0"}
+        labels = softmax(x, 5).argmax(axis=1)
+        for p, label in zip(made[:100], labels, strict=False):
+            device.feedback(p.id, label=int(label))
+        compared = until(lambda: device._service.running._counts.compared >= 300 and 300)  # type: ignore[union-attr]
+        for p, label in zip(made[100:], labels[100:], strict=False):
+            device.feedback(p.id, label=int(label))
+        (report,) = told(device, ShadowReport)
+        windows = told(device, WindowReport)
+    differing = int((softmax(x, 0).argmax(axis=1) != labels).sum())
+    assert (report.compared, report.disagreements) == (compared, differing)
+    assert (report.window.version, report.window.arm, report.incumbent) == ("1.1", "b", "1.0")
+    assert report.confidence.count == 300
+    shift = (softmax(x, 5).max(axis=1) - softmax(x, 0).max(axis=1)).sum()
+    assert report.confidence.total == pytest.approx(shift, abs=1e-3)
+    assert report.latency.count > 0
+    pairs = report.labelled
+    assert (pairs.both, pairs.candidate_only) == (300 - differing, differing)
+    assert (pairs.incumbent_only, pairs.neither) == (0, 0)
+    assert {(w.window.experiment, w.window.arm) for w in windows} == {("shadow-1", "control")}
+
+
+def test_an_ab_by_key_serves_each_key_its_arm_and_reports_by_arm(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("keyed")
+    others = [publish("keyed", v, seed=s, promote=False) for v, s in (("1.1", 5), ("1.2", 6))]
+    publish_plan(hub, "keyed", experiment=trial("ab", *others, unit="key"))
+    with opened(tmp_path / "d", hub, "keyed") as device:
+        units = [f"user-{i}" for i in range(200)]
+        row = rows(1)[0]
+        served = {}
+        for unit in units * 2:
+            p = device.predict(row, unit=unit)
+            assert served.setdefault(unit, p.version) == p.version
+            device.feedback(p.id, reward=float(p.version == "1.1"))
+        for unit, version in served.items():
+            quarter = slot_of("salt", unit) // 2_500
+            assert version == ("1.1", "1.2", "1.0", "1.0")[quarter]
+        outside = device.predict(row)
+        assert outside.version == "1.0"
+        with pytest.raises(Exception, match="expected a text of 1 to 256"):
+            device.predict(row, unit="")
+        windows = {(w.window.experiment, w.window.arm): w for w in told(device, WindowReport)}
+        rewards = {f.window.arm: f for f in told(device, FeedbackReport)}
+    counts = {version: list(served.values()).count(version) for version in ("1.0", "1.1", "1.2")}
+    arms = {("ab-1", "control"): "1.0", ("ab-1", "b"): "1.1", ("ab-1", "c"): "1.2"}
+    for key, version in arms.items():
+        assert windows[key].predictions == {"model": 2 * counts[version]}
+        assert (windows[key].window.version, windows[key].units) == (version, counts[version])
+    assert windows[None, "control"].predictions == {"model": 1}
+    assert (rewards["b"].rewards, rewards["b"].reward_sum) == (2 * counts["1.1"],) * 2
+    assert rewards["c"].reward_sum == rewards["control"].reward_sum == 0
+
+
+def test_a_ranking_is_drafted_from_both_versions_and_clicks_are_credited(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("ranked")
+    other = publish("ranked", "1.1", seed=5, promote=False)
+    publish_plan(hub, "ranked", experiment=trial("interleave", other))
+    with opened(tmp_path / "d", hub, "ranked") as device:
+        x = rows(400)
+        for i, row in enumerate(x):
+            ranking = device.predict_ranking(row, length=2)
+            best = int(softmax(x, 5)[i].argmax())  # what the candidate would show first
+            device.feedback(ranking.id, clicks=[best] if best in ranking.items else [])
+        (report,) = told(device, InterleaveReport)
+    assert report.sessions == 400
+    assert report.wins["b"] > report.wins["control"]
+    assert sum(report.first.values()) == 400
+    assert sum(report.wins.values()) + report.ties <= 400
+    assert report.seed
+
+
+def touched(feature: float = 1_000.0) -> Any:
+    """An input on which a touchy model fails and a hanging one hangs."""
+    row = rows(1)[0].copy()
+    row[0] = feature
+    return row
+
+
+def reopened(state: Path, **more: Any) -> EdgeDevice:
+    """The device again, where no hub can be reached."""
+    return EdgeDevice(state, hub=NOWHERE, config=ALONE, background=True, **more)
+
+
+def events(device: EdgeDevice) -> list[tuple[Any, ...]]:
+    return [(e.outcome, e.version, e.experiment) for e in told(device, UpdateEvent)]
+
+
+def test_a_candidate_that_fails_in_service_is_taken_back_offline_and_does_not_come_again(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("offline")
+    bad = publish("offline", "1.1", seed=5, promote=False, defect="touchy")
+    plan = publish_plan(hub, "offline", experiment=trial("canary", bad, slots=((0, 9_999),)))
+    opened(tmp_path / "d", hub, "offline").close()
+    with reopened(tmp_path / "d") as device:
+        assert device.predict(rows(1)[0]).version == "1.1"
+        for _ in range(ALONE.trial_errors):
+            with pytest.raises(EdgeError, match="the model failed"):
+                device.predict(touched())
+        until(lambda: device.predict(rows(1)[0]).version == "1.0")
+        status = device.status()
+        assert (status["experiment"], status["arm"]) == (None, "control")
+        windows = {(w.window.arm, w.window.experiment): w for w in told(device, WindowReport)}
+        assert windows["b", "canary-1"].errors == {"model": ALONE.trial_errors}
+        assert windows["control", None].window.version == "1.0"
+        assert ("rolled_back", "1.1", "canary-1") in events(device)
+    assert plan.experiment is not None
+    widened = trial("canary", bad)
+    publish_plan(hub, "offline", experiment=widened)
+    with EdgeDevice(tmp_path / "d", hub=hub.url, config=ALONE, background=False) as device:
+        device.sync()
+        assert device.status()["version"] == "1.0"
+        assert device.status()["experiment"] is None
+        publish_plan(hub, "offline", serving=ref(bad), experiment=None)
+        assert device.sync().update == "activated"  # another decision: it may be tried again
+
+
+@pytest.mark.parametrize(
+    ("strategy", "more"), [("ab", {"unit": "key"}), ("interleave", {}), ("shadow", {})]
+)
+def test_a_candidate_that_fails_beside_what_serves_is_given_up_and_nobody_notices(
+    hub: HubProcess, publish: Publish, tmp_path: Path, strategy: str, more: dict[str, Any]
+) -> None:
+    model = f"beside-{strategy}"
+    publish(model)
+    bad = publish(model, "1.1", seed=5, promote=False, defect="touchy")
+    publish_plan(hub, model, experiment=trial(strategy, bad, **more))
+    opened(tmp_path / "d", hub, model).close()
+    mine = next(u for u in map(str, range(99)) if slot_of("salt", u) < 2_500)
+    with reopened(tmp_path / "d") as device:
+        assert device.status()["beside"].get("b") == "1.1"
+        for _ in range(5):
+            if strategy == "ab":
+                with pytest.raises(EdgeError, match="the model failed"):
+                    device.predict(touched(), unit=mine)
+                assert device.predict(touched()).version == "1.0"
+            elif strategy == "interleave":
+                assert device.predict_ranking(touched()).version == "1.0"
+            else:
+                assert device.predict(touched()).version == "1.0"
+        until(lambda: device.status()["beside"] == {})
+        assert device.predict(rows(1)[0], unit=mine).version == "1.0"
+        assert ("rolled_back", "1.1", f"{strategy}-1") in events(device)
+        assert device.status()["experiment"] is None
+    with EdgeDevice(tmp_path / "d", hub=hub.url, config=ALONE, background=False) as device:
+        device.sync()
+        assert device.status()["beside"] == {}
+        assert device._link is not None
+        assert device._link.describe().holds == ()
+
+
+def test_a_shadow_that_hangs_is_aborted_and_no_call_fails(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("hanging")
+    bad = publish("hanging", "1.1", seed=5, promote=False, defect="hang")
+    publish_plan(hub, "hanging", experiment=trial("shadow", bad))
+    opened(tmp_path / "d", hub, "hanging").close()
+    quick = replace(ALONE, shadow_seconds=0.2)
+    with EdgeDevice(tmp_path / "d", hub=NOWHERE, config=quick) as device:
+        shadow = device._service.running
+        assert shadow is not None
+        threads = {t.name for t in threading.enumerate()}
+        assert "edge-shadow" in threads
+        answered = 0
+        while device.status()["beside"]:
+            assert device.predict(touched()).version == "1.0"
+            answered += 1
+        assert answered > 0
+        (report,) = told(device, ShadowReport)
+        assert report.errors["hung"] == 1
+        assert ("rolled_back", "1.1", "shadow-1") in events(device)
+        until(lambda: "edge-shadow" not in {t.name for t in threading.enumerate()})
+
+
+def test_a_candidate_of_another_input_schema_is_left_out_with_the_reason(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("schema")
+    other = publish("schema", "1.1", seed=5, promote=False, columns=("a", "b", "c", "d"))
+    publish_plan(hub, "schema", experiment=trial("shadow", other))
+    with opened(tmp_path / "d", hub, "schema") as device:
+        assert (device.status()["version"], device.status()["beside"]) == ("1.0", {})
+        (reason,) = device.status()["failures"].values()
+        assert "1.1 takes other inputs than 1.0" in reason
+        assert ("rolled_back", "1.1", "shadow-1") in events(device)
+
+
+def test_a_candidate_whose_process_dies_before_it_answered_is_given_up_after_a_few_starts(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("dying")
+    publish("dying", "1.1", seed=5, promote=False)
+    bad = publish("dying", "1.2", seed=6, promote=False)
+    publish_plan(hub, "dying", experiment=trial("canary", bad))
+    state = tmp_path / "d"
+    code = (
+        "import os, sys; from edge_sdk import EdgeDevice;"
+        f"d = EdgeDevice({str(state)!r}, hub={hub.url!r}, token=sys.argv[1] or None,"
+        " model='dying', background=False); print(d.status()['version'], flush=True);"
+        " os.kill(os.getpid(), 9)"
+    )
+    served = []
+    for token in (hub.token("dying"), "", "", ""):
+        done = subprocess.run(
+            [sys.executable, "-c", code, token], capture_output=True, text=True, check=False
+        )
+        served.append(done.stdout.strip())
+    assert served == ["1.2", "1.2", "1.2", "1.0"]
+    with reopened(state) as device:
+        assert device.status()["version"] == "1.0"
+        assert ("rolled_back", "1.2", "canary-1") in events(device)
+    with opened(tmp_path / "e", hub, "dying") as device:  # one that answers is no more on trial
+        device.predict(rows(1)[0])
+        device._fold()
+        assert device._link is not None
+        assert device._link.updater.state.trial is None
+
+
+def test_a_paused_canary_keeps_who_is_in_and_the_end_of_it_goes_back(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("paused")
+    good = publish("paused", "1.1", seed=5, promote=False)
+    publish_plan(hub, "paused", experiment=trial("canary", good))
+    with opened(tmp_path / "d", hub, "paused") as device:
+        assert device.status()["version"] == "1.1"
+        publish_plan(hub, "paused", experiment=trial("canary", good, paused=True))
+        device.sync()
+        assert (device.status()["version"], device.status()["arm"]) == ("1.1", "b")
+        with opened(tmp_path / "late", hub, "paused") as late:
+            assert (late.status()["version"], late.status()["experiment"]) == ("1.0", None)
+        publish_plan(hub, "paused", experiment=None)
+        device.sync()
+        assert (device.status()["version"], device.status()["arm"]) == ("1.0", "control")
+
+
+def test_what_an_experiment_left_is_removed_when_it_ends(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("tidy")
+    others = [publish("tidy", v, seed=s, promote=False) for v, s in (("1.1", 5), ("1.2", 6))]
+    publish_plan(hub, "tidy", experiment=trial("ab", *others, unit="key"))
+    with opened(tmp_path / "d", hub, "tidy") as device:
+        folders = lambda: sorted(p.name[:8] for p in (tmp_path / "d" / "releases").iterdir())  # noqa: E731
+        assert len(folders()) == 3
+        assert device._link is not None
+        assert device._link.describe().holds == ("1.1", "1.2")
+        publish_plan(hub, "tidy", experiment=None)
+        assert device.sync().errors == {}
+        assert len(folders()) == 1
+
+
+def test_bad_feedback_is_refused_with_the_reason_and_counted(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("refused")
+    other = publish("refused", "1.1", seed=5, promote=False)
+    publish_plan(hub, "refused", experiment=trial("interleave", other))
+    with opened(tmp_path / "d", hub, "refused") as device:
+        ranking = device.predict_ranking(rows(1)[0], length=2)
+        hidden = ({0, 1, 2} - set(ranking.items)).pop()
+        with pytest.raises(EdgeError, match=f"did not show {hidden}"):
+            device.feedback(ranking.id, clicks=[hidden])
+        device.feedback(ranking.id, clicks=[ranking.items[0]])
+        with pytest.raises(EdgeError, match="has its clicks already"):
+            device.feedback(ranking.id, clicks=[])
+        with pytest.raises(EdgeError, match="expected the id of a recent ranking"):
+            device.feedback("nonsense-1", clicks=[])
+        with pytest.raises(EdgeError, match="expected a list of items"):
+            device.feedback(ranking.id, clicks="ab")
+        device.feedback(ranking.id, reward=1.0)
+        with pytest.raises(EdgeError, match="has its reward already"):
+            device.feedback(ranking.id, reward=1.0)
+        (report,) = told(device, InterleaveReport)
+        errors = [w.errors for w in told(device, WindowReport) if w.window.arm == "control"]
+    assert report.refused == {"not_shown": 1, "repeated": 1}
+    assert errors == [{"unknown_prediction": 1, "clicks": 1, "label": 1}]
