@@ -106,7 +106,6 @@ class Serving:
         self._rule = rule(manifest.cascade, terms.cascade)
         self._one_by_one = self.stateful or not manifest.signature.batched
         self._asks = cloud is not None and self._rule.asks
-        self._deadline = terms.cascade.deadline_ms / 1e3
         self._local = threading.local()
         self.monitor = Monitor(
             release,
@@ -313,7 +312,7 @@ class Serving:
     def _ask(self, given: Any, deadline: float | None) -> Prediction | None:
         """The cloud's answer; ``None`` if there is none in time."""
         assert self._cloud is not None
-        wait = self._deadline if deadline is None else deadline
+        wait = self.terms.cascade.deadline_ms / 1e3 if deadline is None else deadline
         if wait <= 0 or not self._breaker.allows():
             return None
         manifest = self.release.manifest
