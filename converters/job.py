@@ -24,6 +24,7 @@ from converters.export import export, output_specs
 from converters.gate import Gate, answers
 from converters.golden import golden_vectors
 from converters.original import Original
+from converters.packing import to_bytes
 from converters.parity import Tolerances
 from converters.profile import reference_profile
 from converters.rows import Rows, rows_of
@@ -139,7 +140,7 @@ class Job:
             if made is not None:
                 self.progress(f"built {name}")
                 manifest = self.wish.manifest(self.original.task, signature, made, training)
-                raw = made.SerializeToString(deterministic=True)
+                raw = to_bytes(made)
                 files = dict.fromkeys(UNWRITTEN, b"") | {MODEL: raw}
                 built[name] = write_release(folder / name, replace(manifest, variant=name), files)
         return built

@@ -13,6 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.trees.compact import compact
+
 MINIMUM_WEIGHTS: Final = 1_024
 """Smaller matrices are left alone: the scales and nodes would cost more than they save."""
 
@@ -130,5 +132,6 @@ VARIANTS: Final[Mapping[str, Callable[[Any], Any | None]]] = {
     "float32": lambda proto: proto,
     "int8-storage": int8_storage,
     "int8-dynamic": int8_dynamic,
+    "compact-trees": compact,
 }
 """How each variant is made; ``None`` says that the model has nothing that it could make smaller."""

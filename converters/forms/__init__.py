@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Final
 
-MODULES: Final = ("structure",)
+MODULES: Final = ("structure", "trees")
 
 
 def load() -> None:

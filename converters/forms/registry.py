@@ -18,17 +18,18 @@ from converters.forms.graph import FLOAT, INT64, Graph
 from converters.forms.table import Table
 
 Form = Callable[[Graph, Any, Table], Any]
-FORMS: Final[dict[tuple[str, str], Form]] = {}
+FORMS: Final[dict[tuple[str, str, str], Form]] = {}
+"""By library, class and method."""
 REASONS: Final[dict[str, str]] = {}
 """Why an estimator is refused although skl2onnx would export something."""
 
 
-def form(method: str, *names: str) -> Callable[[Form], Form]:
-    """Register a function as the form of ``method`` of the scikit-learn classes ``names``."""
+def form(method: str, *names: str, library: str = "sklearn") -> Callable[[Form], Form]:
+    """Register a function as the form of ``method`` of the classes ``names`` of a library."""
 
     def register(function: Form) -> Form:
         for name in names:
-            FORMS[name, method] = function
+            FORMS[library, name, method] = function
         return function
 
     return register
@@ -37,9 +38,7 @@ def form(method: str, *names: str) -> Callable[[Form], Form]:
 def find(model: Any, method: str) -> Form | None:
     """The registered form of a method of exactly this class."""
     kind = type(model)
-    if not kind.__module__.startswith("sklearn."):
-        return None
-    return FORMS.get((kind.__name__, method))
+    return FORMS.get((kind.__module__.split(".")[0], kind.__name__, method))
 
 
 def transform(graph: Graph, model: Any, rows: Table) -> Table:

@@ -1,0 +1,173 @@
+"""An ensemble as a TreeEnsembleRegressor, which every onnxruntime since 1.11 reads; and back.
+
+Raw sums only. Links and labels stay outside: the classifier operator labels two classes wrongly in
+onnxruntime 1.26 and 1.27, and its built-in links are less exact. Zero weights, and attributes at
+their defaults, are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from converters.trees.ensemble import Ensemble
+from converters.trees.growing import Grower, Members
+
+ML: Final = "ai.onnx.ml"
+NAME: Final = "TreeEnsembleRegressor"
+VERSION: Final = 3
+"""Of the domain."""
+
+AT_MOST, EQUAL, LEAF = "BRANCH_LEQ", "BRANCH_EQ", "LEAF"
+NODES: Final = ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids",
+                "falsenodeids", "missing_value_tracks_true")  # fmt: skip
+WEIGHTS: Final = ("treeids", "nodeids", "ids", "weights")
+TRUE, FALSE = NODES.index("truenodeids"), NODES.index("falsenodeids")
+
+Attributes = dict[str, Any]
+
+
+def attributes(ensemble: Ensemble, *, average: bool = False) -> Attributes:
+    """The operator's attributes; its output is [N, targets] in float32."""
+    rows = _Rows(ensemble)
+    for tree, root in enumerate(ensemble.roots.tolist()):
+        rows.add(tree, root)
+    made: Attributes = {"n_targets": ensemble.targets}
+    if average:
+        made["aggregate_function"] = "AVERAGE"
+    made |= {
+        f"nodes_{n}": list(c) for n, c in zip(NODES, zip(*rows.nodes, strict=True), strict=True)
+    }
+    if not any(made["nodes_missing_value_tracks_true"]):
+        del made["nodes_missing_value_tracks_true"]
+    made |= {
+        f"target_{n}": list(c)
+        for n, c in zip(WEIGHTS, zip(*rows.weights, strict=True), strict=True)
+    }
+    return made
+
+
+@dataclass
+class _Rows:
+    """One row for each node, in the order of ``NODES``, and for each number that a leaf adds."""
+
+    ensemble: Ensemble
+    nodes: list[list[Any]] = field(default_factory=list)
+    weights: list[tuple[int, int, int, float]] = field(default_factory=list)
+
+    def add(self, tree: int, root: int) -> None:
+        """A tree: each node before its left side, and that before its right side."""
+        begin = len(self.nodes)
+        waiting: list[tuple[int, range, int]] = [(root, range(0), 0)]
+        while waiting:
+            child, parents, side = waiting.pop()
+            first = len(self.nodes)
+            for parent in parents:
+                self.nodes[parent][side] = first - begin
+            if child < 0:
+                self._leaf(tree, first - begin, ~child)
+                continue
+            self._questions(tree, first - begin, child)
+            chain = range(first, len(self.nodes))
+            waiting.append((int(self.ensemble.right[child]), chain[-1:], FALSE))
+            waiting.append((int(self.ensemble.left[child]), chain, TRUE))
+
+    def _leaf(self, tree: int, place: int, leaf: int) -> None:
+        self.nodes.append([tree, place, 0, 0.0, LEAF, 0, 0, 0])
+        values = self.ensemble.leaves[leaf].astype(np.float32)
+        targets = np.flatnonzero(values).tolist() or [0]
+        self.weights += [(tree, place, target, float(values[target])) for target in targets]
+
+    def _questions(self, tree: int, place: int, node: int) -> None:
+        """One comparison; or one for each member, all with the same child if it holds."""
+        made = self.ensemble
+        feature, missing = int(made.feature[node]), int(made.missing_left[node])
+        if node not in made.members:
+            threshold = float(made.threshold[node])
+            self.nodes.append([tree, place, feature, threshold, AT_MOST, 0, 0, missing])
+            return
+        for i, member in enumerate(made.members[node]):
+            self.nodes.append([tree, place + i, feature, member, EQUAL, 0, place + i + 1, 0])
+
+
+def read(given: Attributes) -> Ensemble | None:
+    """The ensemble of an operator such as :func:`attributes` makes; ``None`` for any other."""
+    known = {f"nodes_{n}" for n in NODES} | {f"target_{n}" for n in WEIGHTS}
+    if set(given) - known - {"n_targets", "aggregate_function"}:
+        return None
+    if set(given["nodes_modes"]) - {AT_MOST, EQUAL, LEAF}:
+        return None
+    reader = _Reader(given)
+    grower = Grower(max(given["nodes_featureids"]) + 1)
+    for root in reader.roots():
+        reader.grow(grower, root)
+    return grower.ensemble()
+
+
+class _Reader:
+    """The operator's nodes by place; children as places."""
+
+    def __init__(self, given: Attributes) -> None:
+        self.given = given
+        count = len(given["nodes_modes"])
+        self.modes: list[str] = given["nodes_modes"]
+        self.missing = given.get("nodes_missing_value_tracks_true") or [0] * count
+        keys = zip(given["nodes_treeids"], given["nodes_nodeids"], strict=True)
+        self.place = {key: i for i, key in enumerate(keys)}
+        self.weights: dict[int, dict[int, float]] = {}
+        weights = zip(*(given[f"target_{n}"] for n in WEIGHTS), strict=True)
+        for tree, node, target, weight in weights:
+            self.weights.setdefault(self.place[tree, node], {})[target] = weight
+
+    def roots(self) -> list[int]:
+        """The first node of every tree."""
+        return [i for (_, node), i in self.place.items() if node == 0]
+
+    def child(self, node: int, side: str) -> int:
+        return self.place[self.given["nodes_treeids"][node], self.given[f"nodes_{side}"][node]]
+
+    def grow(self, grower: Grower, root: int) -> None:
+        """The tree at ``root``, children first."""
+        built: dict[int, int] = {}
+        for node, members, false in reversed(list(self._walk(root))):
+            if self.modes[node] == LEAF:
+                weights = self.weights.get(node, {})
+                leaf = [weights.get(t, 0.0) for t in range(self.given["n_targets"])]
+                built[node] = grower.leaf(leaf)
+                continue
+            sides = built[self.child(node, "truenodeids")], built[false]
+            feature = self.given["nodes_featureids"][node]
+            threshold = 0.0 if members else self.given["nodes_values"][node]
+            missing = bool(self.missing[node])
+            built[node] = grower.split((feature, threshold, missing, members, *sides))
+        grower.roots.append(built[root])
+
+    def _walk(self, root: int) -> Iterator[tuple[int, Members | None, int]]:
+        """Nodes, parents first, with members asked for and the child if the answer is no."""
+        waiting = [root]
+        while waiting:
+            node = waiting.pop()
+            if self.modes[node] == LEAF:
+                yield node, None, node
+                continue
+            members, false = self._chain(node)
+            yield node, members, false
+            waiting += [self.child(node, "truenodeids"), false]
+
+    def _chain(self, node: int) -> tuple[Members | None, int]:
+        false = self.child(node, "falsenodeids")
+        if self.modes[node] != EQUAL:
+            return None, false
+        members = [self.given["nodes_values"][node]]
+        while self._continues(node, false):
+            members.append(self.given["nodes_values"][false])
+            false = self.child(false, "falsenodeids")
+        return tuple(members), false
+
+    def _continues(self, node: int, false: int) -> bool:
+        same = self.given["nodes_featureids"][node] == self.given["nodes_featureids"][false]
+        true = self.child(node, "truenodeids")
+        return self.modes[false] == EQUAL and same and self.child(false, "truenodeids") == true

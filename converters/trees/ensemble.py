@@ -1,0 +1,93 @@
+"""The form itself: flat arrays of nodes, and a table of leaves that nodes share.
+
+Invariants:
+
+* Every comparison is ``x <= threshold`` in float32. ``x < t`` and float64 thresholds are rewritten
+  to the float32 threshold that routes every float32 ``x`` alike (:mod:`converters.trees.floats`).
+* A child below zero is a leaf: ``~child`` is its row in ``leaves``. Nodes and leaves may be shared
+  by several parents; there are no cycles.
+* What a model does after adding up leaves (averages, links, classes) is not in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Trees over ``width`` features whose leaves are added up.
+
+    Attributes:
+        feature: column that a node looks at, [nodes].
+        threshold: float32; ``x <= threshold`` goes left, [nodes].
+        missing_left: whether a missing value goes left, [nodes].
+        left: child of a node: a node, or ``~leaf``, [nodes].
+        right: likewise.
+        leaves: what each leaf adds to each target, float64, [leaves, targets].
+        roots: the trees: a node, or ``~leaf``, [trees].
+        width: number of features.
+        members: nodes that ask for membership instead: the values that go left. Other values,
+            missing ones too, go right.
+    """
+
+    feature: Ints
+    threshold: NDArray[np.float32]
+    missing_left: NDArray[np.bool_]
+    left: Ints
+    right: Ints
+    leaves: Floats
+    roots: Ints
+    width: int
+    members: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> int:
+        """How many sums the trees make."""
+        return int(self.leaves.shape[1])
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes there are, leaves apart."""
+        return len(self.feature)
+
+    def with_base(self, base: Floats) -> Ensemble:
+        """The same with values added to the sums, [targets]: each is a tree of one leaf.
+
+        The operators' own base values are lost where no leaf adds to a target (onnxruntime 1.32).
+        """
+        added = np.diag(base)[base != 0]
+        roots = ~np.arange(len(self.leaves), len(self.leaves) + len(added))
+        leaves = np.vstack([self.leaves, added])
+        return replace(self, leaves=leaves, roots=np.concatenate([roots, self.roots]))
+
+    def leaf_of(self, X: NDArray[np.float32]) -> Ints:
+        """The leaf that every row [N, width] ends in, [N, trees]."""
+        at = np.broadcast_to(self.roots, (len(X), len(self.roots))).copy()
+        rows = np.broadcast_to(np.arange(len(X))[:, None], at.shape)
+        while (inner := at >= 0).any():
+            node = at[inner]
+            goes_left = self._goes_left(node, X[rows[inner], self.feature[node]])
+            at[inner] = np.where(goes_left, self.left[node], self.right[node])
+        return ~at
+
+    def _goes_left(self, node: Ints, x: NDArray[np.float32]) -> NDArray[np.bool_]:
+        left = (x <= self.threshold[node]) | (np.isnan(x) & self.missing_left[node])
+        for member in set(self.members).intersection(np.unique(node).tolist()):
+            here = node == member
+            left[here] = np.isin(x[here], np.array(self.members[member], np.float32))
+        return left
+
+    def sums(self, X: NDArray[np.float32]) -> Floats:
+        """The reference: what the trees add up to for rows [N, width], float64, [N, targets]."""
+        total = np.zeros((len(X), self.targets))
+        for leaf in self.leaf_of(X).T:
+            total += self.leaves[leaf]
+        return total

@@ -1,0 +1,42 @@
+"""Thresholds in float32 that route every float32 value as the original thresholds do.
+
+float32 numbers are ordered as integers are (:func:`order`), so "the next one below" is a
+subtraction, and an interval of values is a pair of integers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.sklearn_repairs import floor_float32
+
+LOWEST: Final = -0x7F800000
+HIGHEST: Final = 0x7F800000
+"""The orders of the two infinities."""
+
+
+def at_most(thresholds: NDArray[Any]) -> NDArray[np.float32]:
+    """``t'`` such that ``x <= t'`` says the same as ``x <= t`` for every float32 ``x``."""
+    return floor_float32(np.asarray(thresholds, np.float64)).astype(np.float32)
+
+
+def below(thresholds: NDArray[Any]) -> NDArray[np.float32]:
+    """``t'`` such that ``x <= t'`` says the same as ``x < t`` for every float32 ``x``."""
+    exact = np.asarray(thresholds, np.float64)
+    floor = at_most(exact)
+    return np.where(floor == exact, np.nextafter(floor, np.float32(-np.inf)), floor)
+
+
+def order(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Integers in the order of the numbers, one apart for neighbours; both zeros are 0."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+
+
+def number(orders: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The inverse of :func:`order`."""
+    bits = np.where(orders < 0, -orders | 0x80000000, orders).astype(np.uint32)
+    return bits.view(np.float32)

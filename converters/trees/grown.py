@@ -1,0 +1,66 @@
+"""What a model makes of the sums of its trees: averages, base values, a link, classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.trees.ensemble import Ensemble, Floats
+
+Link = Literal["identity", "sigmoid", "softmax", "exp"]
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A model of trees.
+
+    Answers are ``link(scale * (sum + base))``; with ``average`` the sum is divided by the number of
+    trees as the operator does it, after adding up: equal votes stay equal.
+
+    Attributes:
+        ensemble: the trees.
+        base: added to the sums, [targets].
+        average: whether the trees vote.
+        scale: of what goes into a sigmoid.
+        link: from sums to answers; for classes, ``sigmoid`` of one target is that of two classes.
+        classes: how many there are; 0 for a regressor.
+    """
+
+    ensemble: Ensemble
+    base: Floats
+    average: bool = False
+    scale: float = 1.0
+    link: Link = "identity"
+    classes: int = 0
+
+    def raw(self, X: NDArray[np.float32]) -> Floats:
+        """What goes into the link, for rows [N, width]: float64, [N, targets]."""
+        sums = self.ensemble.sums(X)
+        return (sums / len(self.ensemble.roots) if self.average else sums) + self.base
+
+    def answers(self, X: NDArray[np.float32]) -> Floats:
+        """The reference: probabilities [N, classes], or values [N, targets]."""
+        raw = self.raw(X) * self.scale
+        with np.errstate(over="ignore"):
+            if self.link == "sigmoid":
+                signed = np.hstack([-raw, raw]) if self.two_sided else raw
+                return 1 / (1 + np.exp(-signed))
+            if self.link == "softmax":
+                grown = np.exp(raw - raw.max(axis=1, keepdims=True))
+                return np.asarray(grown / grown.sum(axis=1, keepdims=True))
+            if self.link == "exp":
+                return np.asarray(np.exp(raw))
+        return np.hstack([1 - raw, raw]) if self.two_sided else raw
+
+    @property
+    def two_sided(self) -> bool:
+        """Whether one target says how likely the second of two classes is."""
+        return self.classes == 2 and self.ensemble.targets == 1
+
+
+def base_of(values: Any, targets: int) -> Floats:
+    """Base values, one for each target."""
+    return np.broadcast_to(np.asarray(values, np.float64).ravel(), (targets,)).copy()

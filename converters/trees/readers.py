@@ -1,0 +1,48 @@
+"""Which models are models of trees, and who reads them.
+
+Libraries are known by name: nothing is imported that the model has not imported itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from converters.trees.forests import forest
+from converters.trees.grown import Grown
+
+Reader = Callable[[Any], Grown]
+
+READERS: Final[dict[tuple[str, str], Reader]] = {
+    ("sklearn", "DecisionTreeClassifier"): forest,
+    ("sklearn", "DecisionTreeRegressor"): forest,
+    ("sklearn", "ExtraTreeClassifier"): forest,
+    ("sklearn", "ExtraTreeRegressor"): forest,
+    ("sklearn", "RandomForestClassifier"): forest,
+    ("sklearn", "RandomForestRegressor"): forest,
+    ("sklearn", "ExtraTreesClassifier"): forest,
+    ("sklearn", "ExtraTreesRegressor"): forest,
+}
+"""By the library's and the class's name."""
+
+
+def reader_of(kind: type) -> Reader | None:
+    """Who reads models of this class, if they are models of trees."""
+    return READERS.get((kind.__module__.split(".")[0], kind.__name__))
+
+
+def is_tree_model(model: Any) -> bool:
+    """Whether :func:`read` reads it."""
+    return reader_of(type(model)) is not None
+
+
+def read(model: Any) -> Grown:
+    """A fitted model in our form.
+
+    Raises:
+        UnsupportedModel: it is a model of trees with something that the form cannot say.
+    """
+    reader = reader_of(type(model))
+    if reader is None:
+        raise TypeError(f"{type(model).__name__} is no model of trees")
+    return reader(model)
