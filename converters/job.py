@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from converters import certify, parity, probes
-from converters.errors import ConversionError, UnsupportedModel
+from converters.errors import ConversionError, ParityError, UnsupportedModel
 from converters.export import export, output_specs
 from converters.gate import Gate, answers
 from converters.golden import golden_vectors
@@ -28,7 +28,7 @@ from converters.packing import to_bytes
 from converters.parity import Tolerances
 from converters.profile import reference_profile
 from converters.rows import Rows, rows_of
-from converters.variants import VARIANTS
+from converters.variants import EXACT, VARIANTS
 from converters.wish import UNWRITTEN, CascadeTarget, Wish
 from edge_sdk.contract.certificate import Certificate, VariantResult
 from edge_sdk.contract.manifest import (
@@ -84,7 +84,7 @@ class Job:
             built = self._build(proto, Path(folder))
             self.progress(f"comparing answers on {len(check)} rows")
             learned = gate.pass_or_refuse(built["float32"])
-            results = self._measure(built, gate, y)
+            results = self._measure(built, gate, y, learned)
             chosen = built[certify.choose(results)]
             manifest = self._manifest(chosen, results, learned)
             self.progress(f"chose {manifest.variant}")
@@ -145,7 +145,9 @@ class Job:
                 built[name] = write_release(folder / name, replace(manifest, variant=name), files)
         return built
 
-    def _measure(self, built: dict[str, Release], gate: Gate, y: Any) -> dict[str, VariantResult]:
+    def _measure(
+        self, built: dict[str, Release], gate: Gate, y: Any, learned: dict[str, str]
+    ) -> dict[str, VariantResult]:
         self.progress("measuring " + ", ".join(built))
         schema = InputSchema(built["float32"].manifest.signature, missing=True)
         some = gate.check.take(np.arange(min(TIMED_ROWS, len(gate.check))))
@@ -156,8 +158,10 @@ class Job:
             found = answers(release, gate.check)
             difference = parity.compare(found, gate.expected)
             score = parity.score(found, y)
-            reason = certify.judge(difference, score, original_score, self.tolerances)
-            reason = "" if name == "float32" else reason
+            if name in EXACT:
+                reason = "" if name == "float32" else _inexact(release, gate, learned)
+            else:
+                reason = certify.judge(difference, score, original_score, self.tolerances)
             raw = release.model_path.read_bytes()
             results[name] = certify.as_result(name, raw, difference, score, speeds[name], reason)
         return results
@@ -188,9 +192,9 @@ class Job:
         return reference_profile(rows, answers(chosen, rows), self.original.classes).to_json()
 
     def _golden(self, chosen: Release, gate: Gate, results: dict[str, VariantResult]) -> Golden:
-        """Golden vectors from the check rows, and for float32 from rows of extremes too."""
+        """Golden vectors from the check rows, and for exact variants from rows of extremes too."""
         corners = probes.corners(gate.check)
-        exact = chosen.manifest.variant == "float32"
+        exact = chosen.manifest.variant in EXACT
         parts: list[tuple[Rows, Feed]] = [(gate.check, gate.expected)]
         if exact and corners is not None and self.original.accepts(corners):
             parts.append((corners, self.original.answers(corners)))
@@ -199,6 +203,15 @@ class Job:
             [(rows, answers(chosen, rows), truth) for rows, truth in parts],
             self.tolerances.exact,
         )
+
+
+def _inexact(release: Release, gate: Gate, learned: dict[str, str]) -> str:
+    """Why a variant that should be exact is not; empty if it is."""
+    try:
+        same = gate.pass_or_refuse(release) == learned
+    except ParityError as error:
+        return str(error).splitlines()[0]
+    return "" if same else "treats missing values or labels differently from float32"
 
 
 def _calibrated(

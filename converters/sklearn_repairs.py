@@ -60,5 +60,5 @@ def floor_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The largest float32 numbers that are not above ``values``; infinities stay."""
     with np.errstate(over="ignore"):
         nearest = values.astype(np.float32)
-    below = np.nextafter(nearest, np.float32(-np.inf))
+        below = np.nextafter(nearest, np.float32(-np.inf))
     return np.where(nearest > values, below, nearest).astype(np.float64)

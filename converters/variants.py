@@ -128,6 +128,9 @@ def _matrices(proto: Any) -> list[Any]:
     ]
 
 
+EXACT: Final = ("float32", "compact-trees")
+"""Variants that must answer as the original does, up to rounding."""
+
 VARIANTS: Final[Mapping[str, Callable[[Any], Any | None]]] = {
     "float32": lambda proto: proto,
     "int8-storage": int8_storage,

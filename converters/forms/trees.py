@@ -17,11 +17,20 @@ _LINKS: Final[dict[Link, str]] = {"sigmoid": "Sigmoid", "softmax": "Softmax", "e
 
 
 def _predict(graph: Graph, model: Any, rows: Table) -> str:
-    """Labels [N], or values [N, targets]."""
-    if not hasattr(model, "classes_"):
-        return _answers(graph, model, rows)
-    index = graph.op("ArgMax", _answers(graph, model, rows), axis=1, keepdims=0)
-    return labels(graph, index, model.classes_)
+    """Labels [N], of several classified columns [N, columns]; or values [N, targets]."""
+    answers, classes = _answers(graph, model, rows), getattr(model, "classes_", None)
+    if classes is None:
+        return answers
+    if not isinstance(classes, list):
+        return labels(graph, graph.op("ArgMax", answers, axis=1, keepdims=0), classes)
+    ends = np.cumsum([len(known) for known in classes])
+    parts = [
+        graph.op("Gather", answers, np.arange(end - len(known), end), axis=1)
+        for known, end in zip(classes, ends.tolist(), strict=True)
+    ]
+    found = [graph.op("ArgMax", part, axis=1, keepdims=1) for part in parts]
+    named = [labels(graph, index, known) for index, known in zip(found, classes, strict=True)]
+    return graph.op("Concat", *named, axis=1)
 
 
 def _answers(graph: Graph, model: Any, rows: Table) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from converters.errors import UnsupportedModel
 from converters.trees.ensemble import Ensemble
 from converters.trees.growing import Grower, Members
 
@@ -31,9 +32,13 @@ Attributes = dict[str, Any]
 
 
 def attributes(ensemble: Ensemble, *, average: bool = False) -> Attributes:
-    """The operator's attributes; its output is [N, targets] in float32."""
-    rows = _Rows(ensemble)
-    for tree, root in enumerate(ensemble.roots.tolist()):
+    """The operator's attributes; its output is [N, targets] in float32.
+
+    Raises:
+        UnsupportedModel: a tree with sets of categories adds to several targets.
+    """
+    rows = _Rows(ensemble.rooted())
+    for tree, root in enumerate(rows.ensemble.roots.tolist()):
         rows.add(tree, root)
     made: Attributes = {"n_targets": ensemble.targets}
     if average:
@@ -60,7 +65,7 @@ class _Rows:
 
     def add(self, tree: int, root: int) -> None:
         """A tree: each node before its left side, and that before its right side."""
-        begin = len(self.nodes)
+        begin, before = len(self.nodes), len(self.weights)
         waiting: list[tuple[int, range, int]] = [(root, range(0), 0)]
         while waiting:
             child, parents, side = waiting.pop()
@@ -74,6 +79,17 @@ class _Rows:
             chain = range(first, len(self.nodes))
             waiting.append((int(self.ensemble.right[child]), chain[-1:], FALSE))
             waiting.append((int(self.ensemble.left[child]), chain, TRUE))
+
+        self._check(begin, before)
+
+    def _check(self, begin: int, before: int) -> None:
+        """Onnxruntime up to 1.32 joins comparisons with leaves whose first weights are equal."""
+        asks = any(row[NODES.index("modes")] == EQUAL for row in self.nodes[begin:])
+        targets = {target for *_, target, weight in self.weights[before:] if weight}
+        if asks and len(targets) > 1:
+            raise UnsupportedModel(
+                "sets of categories in a tree whose leaves add to several targets"
+            )
 
     def _leaf(self, tree: int, place: int, leaf: int) -> None:
         self.nodes.append([tree, place, 0, 0.0, LEAF, 0, 0, 0])

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from converters.trees import classic
 from converters.trees.ensemble import Ensemble, Ints
@@ -53,9 +52,10 @@ def compact(proto: Any) -> Any | None:
 def _instead(proto: Any, node: Any) -> list[Any]:
     """Nodes that give what ``node`` gives; none if there are none."""
     given = _given(node)
-    ensemble = classic.read(given) if node.op_type == classic.NAME else None
-    if ensemble is None or not _sayable(ensemble):
+    found = classic.read(given) if node.op_type == classic.NAME else None
+    if found is None or not _sayable(found):
         return []
+    ensemble = found.rooted()
     average = given.get("aggregate_function") == "AVERAGE"
     if (np.count_nonzero(ensemble.leaves, axis=1) <= 1).all():
         leaves = np.abs(ensemble.leaves).argmax(axis=1), ensemble.leaves.sum(axis=1)
@@ -130,7 +130,7 @@ def _operator(
         "aggregate_function": AVERAGE if average else SUM,
         "n_targets": ensemble.targets,
         "tree_roots": nodes.roots,
-        "nodes_featureids": _of(ensemble.feature, source),
+        "nodes_featureids": ensemble.feature[source],
         "nodes_truenodeids": np.where(nodes.left < 0, ~nodes.left, nodes.left),
         "nodes_falsenodeids": np.where(nodes.right < 0, ~nodes.right, nodes.right),
         "nodes_trueleafs": (nodes.left < 0).astype(np.int64),
@@ -138,18 +138,11 @@ def _operator(
         "leaf_targetids": leaves[0],
         "leaf_weights": numpy_helper.from_array(np.asarray(leaves[1], np.float32)),
         "nodes_modes": numpy_helper.from_array(modes),
-        "nodes_splits": numpy_helper.from_array(_of(ensemble.threshold, source)),
+        "nodes_splits": numpy_helper.from_array(ensemble.threshold[source]),
     }
-    if (missing := _of(ensemble.missing_left, source)).any():
+    if (missing := ensemble.missing_left[source]).any():
         attributes["nodes_missing_value_tracks_true"] = missing.astype(np.int64)
     if members:
-        sets = [[*ensemble.members[n], np.nan] for n in members]
-        attributes["membership_values"] = numpy_helper.from_array(
-            np.array(sum(sets, []), np.float32)
-        )
+        sets = [value for n in members for value in (*ensemble.members[n], np.nan)]
+        attributes["membership_values"] = numpy_helper.from_array(np.array(sets, np.float32))
     return helper.make_node(NAME, node.input, node.output, domain=classic.ML, **attributes)
-
-
-def _of(values: NDArray[Any], source: Ints) -> NDArray[Any]:
-    """What the nodes have; zero for -1, which stands before a tree of one leaf."""
-    return np.append(values, values.dtype.type(0))[source]

@@ -68,6 +68,27 @@ class Ensemble:
         leaves = np.vstack([self.leaves, added])
         return replace(self, leaves=leaves, roots=np.concatenate([roots, self.roots]))
 
+    def rooted(self) -> Ensemble:
+        """The same without trees of one leaf: they get a split whose sides add the same.
+
+        Onnxruntime up to 1.32 adds such leaves twice, or not at all, if there are several targets.
+        """
+        bare = np.flatnonzero(self.roots < 0)
+        nodes, leaves = self.nodes + np.arange(len(bare)), len(self.leaves) + np.arange(len(bare))
+        roots = self.roots.copy()
+        roots[bare] = nodes
+        nothing = np.zeros(len(bare))
+        return replace(
+            self,
+            feature=np.append(self.feature, nothing.astype(np.int64)),
+            threshold=np.append(self.threshold, nothing.astype(np.float32)),
+            missing_left=np.append(self.missing_left, nothing.astype(np.bool_)),
+            left=np.append(self.left, self.roots[bare]),
+            right=np.append(self.right, ~leaves),
+            leaves=np.vstack([self.leaves, self.leaves[~self.roots[bare]]]),
+            roots=roots,
+        )
+
     def leaf_of(self, X: NDArray[np.float32]) -> Ints:
         """The leaf that every row [N, width] ends in, [N, trees]."""
         at = np.broadcast_to(self.roots, (len(X), len(self.roots))).copy()

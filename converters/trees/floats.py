@@ -27,7 +27,7 @@ def below(thresholds: NDArray[Any]) -> NDArray[np.float32]:
     """``t'`` such that ``x <= t'`` says the same as ``x < t`` for every float32 ``x``."""
     exact = np.asarray(thresholds, np.float64)
     floor = at_most(exact)
-    return np.where(floor == exact, np.nextafter(floor, np.float32(-np.inf)), floor)
+    return number(np.where(floor == exact, order(floor) - 1, order(floor)))
 
 
 def order(values: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -31,31 +31,32 @@ def tree_of(grown: Any, values: NDArray[np.float64]) -> Tree:
 
 
 def forest(model: Any) -> Grown:
-    """A tree, a forest, extremely randomized or not; a classifier or a regressor."""
+    """A tree, a forest, extremely randomized or not; a classifier or a regressor.
+
+    The classes of several classified columns stand side by side.
+    """
     trees = [tree.tree_ for tree in getattr(model, "estimators_", [model])]
-    classes = len(model.classes_) if hasattr(model, "classes_") else 0
-    return voting(trees, int(model.n_features_in_), classes)
+    width = int(model.n_features_in_)
+    if not hasattr(model, "classes_"):
+        return averaged([tree_of(t, t.value[:, :, 0]) for t in trees], width)
+    sizes = np.atleast_1d(model.n_classes_).tolist()
+    grown = averaged([tree_of(t, _shares(t, sizes)) for t in trees], width, sum(sizes))
+    leaves = grown.ensemble.leaves
+    if sizes != [2] or np.count_nonzero(leaves, axis=1).max() <= 1:
+        return grown
+    return averaged([tree_of(t, _shares(t, sizes)[:, 1:]) for t in trees], width, 2)
 
 
-def voting(trees: Sequence[Any], width: int, classes: int) -> Grown:
-    """The average of the leaves of scikit-learn trees."""
+def averaged(trees: Sequence[Tree], width: int, classes: int = 0) -> Grown:
+    """The average of the leaves of trees."""
     grower = Grower(width)
     for tree in trees:
-        plant(grower, tree_of(tree, _shares(tree) if classes else tree.value[:, :, 0]))
+        plant(grower, tree)
     ensemble = grower.ensemble()
-    if classes == 2 and (np.count_nonzero(ensemble.leaves, axis=1) > 1).any():
-        ensemble = _second_class(trees, width)
     return Grown(ensemble, base_of(0, ensemble.targets), average=True, classes=classes)
 
 
-def _second_class(trees: Sequence[Any], width: int) -> Any:
-    grower = Grower(width)
-    for tree in trees:
-        plant(grower, tree_of(tree, _shares(tree)[:, 1:]))
-    return grower.ensemble()
-
-
-def _shares(tree: Any) -> NDArray[np.float64]:
+def _shares(tree: Any, sizes: Sequence[int]) -> NDArray[np.float64]:
     """Shares of the classes at every node; older versions of scikit-learn keep counts there."""
-    values = tree.value[:, 0, :]
-    return np.asarray(values / np.maximum(values.sum(axis=1, keepdims=True), 1e-300))
+    columns = [tree.value[:, k, :size] for k, size in enumerate(sizes)]
+    return np.hstack([c / np.maximum(c.sum(axis=1, keepdims=True), 1e-300) for c in columns])

@@ -18,7 +18,7 @@ class Unfolded:
     """Nodes in the order of the file.
 
     Attributes:
-        source: the ensemble's node, [nodes]; -1 for one that stands before a tree that is a leaf.
+        source: the ensemble's node, [nodes].
         left: child: a place in this order, or ``~leaf``, [nodes].
         right: likewise.
         roots: places of the trees' first nodes, [trees].
@@ -33,7 +33,7 @@ class Unfolded:
 
 
 def unfolded(ensemble: Ensemble) -> Unfolded:
-    """The nodes of every tree, parents first."""
+    """The nodes of every tree, parents first; no tree is a leaf (:meth:`Ensemble.rooted`)."""
     lefts, rights = ensemble.left.tolist(), ensemble.right.tolist()
     rows: list[list[int]] = []
     roots = []
@@ -44,9 +44,6 @@ def unfolded(ensemble: Ensemble) -> Unfolded:
             node, parent, side = waiting.pop()
             if parent >= 0:
                 rows[parent][side] = len(rows)
-            if node < 0:  # a tree that is a leaf: a node whose sides are both that leaf
-                rows.append([-1, node, node, tree])
-                continue
             row = [node, lefts[node], rights[node], tree]
             waiting += [(row[s], len(rows), s) for s in (2, 1) if row[s] >= 0]
             rows.append(row)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.cluster import DBSCAN
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -20,7 +20,6 @@ from sklearn.preprocessing import FunctionTransformer, QuantileTransformer
 from converters import ConversionError, convert
 from converters.errors import ParityError, UnsupportedModel
 from edge_sdk import EdgeDevice
-from edge_sdk.errors import InputError
 from tests.converters import builders
 
 X, Y = builders.iris()
@@ -145,10 +144,6 @@ def test_an_unsupported_step_is_named(case, tmp_path):
 
 
 SILENTLY_WRONG = {
-    "missing values in a forest": lambda: (
-        RandomForestClassifier(20, random_state=0).fit(*builders.holed_iris()),
-        *builders.holed_iris(),
-    ),
     "quantiles interpolated in float32": lambda: (
         make_pipeline(QuantileTransformer(n_quantiles=20), LogisticRegression(max_iter=1_000)).fit(
             X, Y
@@ -166,14 +161,6 @@ def test_an_export_that_answers_differently_is_refused_with_its_worst_rows(case,
         convert(model, rows, labels, name="m", out=tmp_path / "r")
     assert len(str(refusal.value).splitlines()) <= 6
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_forest_that_exports_wrongly_for_missing_values_refuses_them_on_the_device(tmp_path):
-    model = RandomForestClassifier(20, random_state=0).fit(*builders.holed_iris())
-    release = convert(model, X, Y, name="m", out=tmp_path / "r")
-    assert release.manifest.training["missing"].startswith("refused")
-    with EdgeDevice.offline(tmp_path / "r") as device, pytest.raises(InputError, match="nan"):
-        device.predict([np.nan, 1.0, 1.0, 1.0])
 
 
 @pytest.mark.parametrize("name", ["imputer", "boosting with missing values"])

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
+from converters.errors import UnsupportedModel
 from converters.packing import to_bytes
 from converters.trees import classic, floats
 from converters.trees.compact import compact
@@ -125,28 +126,37 @@ NUMBERS = np.array([-np.inf, -1.5, -0.0, 0, 1e-45, 0.5, 1, 2, 3, 1e30, np.inf, n
 
 
 def random_ensemble(seed: int, targets: int, *, one_each: bool) -> Ensemble:
-    """Up to six trees over three features, of which the last is asked for membership."""
+    """Up to six trees over three features.
+
+    With ``one_each`` every tree adds to one target, and the last feature is asked for membership.
+    """
     random = np.random.default_rng(seed)
     grower = Grower(3)
 
-    def grow(depth: int) -> int:
+    def grow(depth: int, target: int) -> int:
         if depth == 0 or random.random() < 0.2:
             values = random.integers(-3, 4, targets).astype(float)
             if one_each:
-                values[np.arange(targets) != random.integers(targets)] = 0
+                values[np.arange(targets) != target] = 0
             return grower.leaf(values)
         feature = int(random.integers(3))
         members = None
-        if feature == 2:
+        if feature == 2 and one_each:
             members = tuple(random.choice(6, int(random.integers(1, 4)), replace=False) * 1.0)
         threshold = 0.0 if members else float(random.choice(NUMBERS[1:-2]))
         missing = bool(random.integers(2)) and members is None
-        return grower.split(
-            (feature, threshold, missing, members, grow(depth - 1), grow(depth - 1))
-        )
+        sides = grow(depth - 1, target), grow(depth - 1, target)
+        return grower.split((feature, threshold, missing, members, *sides))
 
-    grower.roots = [grow(4) for _ in range(int(random.integers(1, 7)))]
+    count = int(random.integers(1, 7))
+    grower.roots = [grow(4, int(random.integers(targets))) for _ in range(count)]
     return grower.ensemble()
+
+
+def test_sets_are_refused_where_the_runtime_would_join_what_differs():
+    mixed = tree((0, 0, 0, ~0, ~1), values=[[1, 2], [1, 3]], members={0: (3.0,)})
+    with pytest.raises(UnsupportedModel, match="several targets"):
+        classic.attributes(planted(mixed))
 
 
 def classic_model(ensemble: Ensemble, *, average: bool = False):

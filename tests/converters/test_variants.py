@@ -63,9 +63,19 @@ def test_a_variant_out_of_tolerance_is_not_chosen_and_the_certificate_says_why(t
 
 
 def test_models_without_large_matrices_have_float32_alone(tmp_path):
+    X, y = builders.data_of("voting")
+    release = convert(builders.model("voting"), X, y, name="m", out=tmp_path / "r")
+    assert list(by_name(release)) == ["float32"]
+
+
+def test_trees_have_a_compact_form_with_the_same_answers(tmp_path):
     X, y = builders.data_of("forest")
     release = convert(builders.model("forest"), X, y, name="m", out=tmp_path / "r")
-    assert list(by_name(release)) == ["float32"]
+    results = by_name(release)
+    assert list(results) == ["float32", "compact-trees"]
+    assert results["compact-trees"].bytes < results["float32"].bytes / 2
+    assert results["compact-trees"].accepted
+    assert results["compact-trees"].max_difference < 1e-6
 
 
 @pytest.mark.parametrize("make", [int8_storage, int8_dynamic])
