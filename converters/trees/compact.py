@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from converters.trees import classic
 from converters.trees.ensemble import Ensemble, Ints
@@ -117,12 +118,30 @@ def _leaves_of_their_own(nodes: Unfolded) -> tuple[Unfolded, list[tuple[int, int
     return replace(nodes, left=own(nodes.left), right=own(nodes.right)), list(pairs)
 
 
+def _told_apart(
+    nodes: Unfolded, leaves: tuple[Ints, Any]
+) -> tuple[Unfolded, Ints, NDArray[np.float32]]:
+    """Leaves further down their table, so that no root has a node and a leaf of one number.
+
+    Onnxruntime before 1.24 takes such a root for a tree of one leaf.
+    """
+    roots = nodes.roots
+    pairs = list(zip(nodes.left[roots].tolist(), nodes.right[roots].tolist(), strict=True))
+    taken = {max(pair) - ~min(pair) for pair in pairs if min(pair) < 0 <= max(pair)}
+    shift = next(i for i in range(len(pairs) + 1) if i not in taken)
+    left, right = (np.where(c < 0, c - shift, c) for c in (nodes.left, nodes.right))
+    targets = np.append(np.zeros(shift, np.int64), leaves[0])
+    weights = np.append(np.zeros(shift), leaves[1]).astype(np.float32)
+    return replace(nodes, left=left, right=right), targets, weights
+
+
 def _operator(
     node: Any, ensemble: Ensemble, nodes: Unfolded, leaves: tuple[Ints, Any], *, average: bool
 ) -> Any:
     """The operator between the ends of ``node``; ``leaves`` are targets and weights."""
     from onnx import helper, numpy_helper
 
+    nodes, targets, weights = _told_apart(nodes, leaves)
     source = nodes.source
     members = [int(n) for n in source if int(n) in ensemble.members]
     modes = np.where(np.isin(source, members), MEMBER, AT_MOST).astype(np.uint8)
@@ -135,8 +154,8 @@ def _operator(
         "nodes_falsenodeids": np.where(nodes.right < 0, ~nodes.right, nodes.right),
         "nodes_trueleafs": (nodes.left < 0).astype(np.int64),
         "nodes_falseleafs": (nodes.right < 0).astype(np.int64),
-        "leaf_targetids": leaves[0],
-        "leaf_weights": numpy_helper.from_array(np.asarray(leaves[1], np.float32)),
+        "leaf_targetids": targets,
+        "leaf_weights": numpy_helper.from_array(weights),
         "nodes_modes": numpy_helper.from_array(modes),
         "nodes_splits": numpy_helper.from_array(ensemble.threshold[source]),
     }

@@ -228,3 +228,14 @@ def test_packed_bytes_are_the_same_model_and_fewer():
     assert onnx.load_from_string(raw) == proto
     assert len(raw) < 0.8 * len(proto.SerializeToString())
     assert to_bytes(onnx.load_from_string(raw)) == raw
+
+
+def test_no_root_has_a_node_and_a_leaf_of_one_number():
+    """Older runtimes would take it for a tree of one leaf."""
+    for seed in range(100):
+        node = compact(classic_model(random_ensemble(seed, 2, one_each=True))).graph.node[0]
+        given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        for root in given["tree_roots"]:
+            numbers = [given[f"nodes_{side}nodeids"][root] for side in ("true", "false")]
+            leaves = [given[f"nodes_{side}leafs"][root] for side in ("true", "false")]
+            assert numbers[0] != numbers[1] or leaves == [1, 1]
