@@ -19,6 +19,7 @@ from cloud_hub.hub import open_hub
 from cloud_hub.plans import routes as plan_routes
 from cloud_hub.policy import routes as policy_routes
 from cloud_hub.registry import routes as registry_routes
+from cloud_hub.runs import routes as run_routes
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry import routes as telemetry_routes
 from cloud_hub.triggers import routes as trigger_routes
@@ -42,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="edge-hub", lifespan=lifespan, docs_url="/docs", redoc_url=None)
     parts = (
         fleet_routes, registry_routes, plan_routes, policy_routes, feature_routes,
-        telemetry_routes, trigger_routes, routes,
+        telemetry_routes, trigger_routes, run_routes, routes,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router)

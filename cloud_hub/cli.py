@@ -12,6 +12,7 @@ from typing import Any
 
 from cloud_hub.command import Answer, add_command, client_of, getting
 from cloud_hub.policy.cli import add_commands as add_policy_commands
+from cloud_hub.runs.cli import add_commands as add_run_commands
 from cloud_hub.triggers.cli import add_commands as add_trigger_commands
 
 
@@ -55,6 +56,7 @@ def _server_commands(commands: Any) -> None:
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8000, help="0 chooses a free one")
     serve.add_argument("--database", help="SQLAlchemy URL (default: SQLite inside the folder)")
+    serve.add_argument("--trainings", type=int, default=1, help="how many may train at once")
     serve.add_argument("--tick", type=float, default=1.0, help="seconds between looks of the loop")
     serve.set_defaults(run=_serve)
 
@@ -103,9 +105,7 @@ def _loop_commands(commands: Any) -> None:
     features.add_argument("--replace", action="store_true", help="forget all that is kept")
     features.add_argument("--hours", type=float, help="after which devices stop using them")
     add_trigger_commands(commands)
-    runs = add_command(commands, "runs", "retraining runs", _runs)
-    runs.add_argument("--start", choices=("stateful", "stateless"), help="ask for one now")
-    runs.add_argument("--log", type=int, metavar="RUN", help="what its worker printed")
+    add_run_commands(commands)
     experiments = getting("models/{model}/experiments")
     add_command(commands, "experiments", "canaries and their figures", experiments)
     add_command(commands, "packs", "packs that were built", getting("models/{model}/packs"))
@@ -137,6 +137,7 @@ def _serve(arguments: argparse.Namespace) -> None:
             arguments.host,
             arguments.port,
             arguments.tick,
+            arguments.trainings,
         )
     )
 
@@ -191,15 +192,6 @@ def _features(arguments: argparse.Namespace) -> Any:
     table = read_csv(arguments.put, parse_defaults(arguments.default))
     expires = int(time.time() + 3_600 * arguments.hours) if arguments.hours else None
     return client.post(path, encode(table), expires=expires, replace=arguments.replace or None)
-
-
-def _runs(arguments: argparse.Namespace) -> Any:
-    client, path = client_of(arguments), f"models/{arguments.model}/runs"
-    if arguments.log is not None:
-        return str(client.get(f"runs/{arguments.log}/log")["log"])
-    if arguments.start:
-        return client.post(path, mode=arguments.start)
-    return client.get(path)
 
 
 if __name__ == "__main__":

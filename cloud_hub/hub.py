@@ -21,6 +21,8 @@ from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs.service import Runs
+from cloud_hub.runs.store import RunStore
+from cloud_hub.runs.training import Training
 from cloud_hub.serving.service import Serving
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.service import Telemetry
@@ -92,7 +94,11 @@ def open_hub(settings: Settings) -> Hub:
     histories = Histories(engine, registry, telemetry)
     triggers = Triggers(audit, registry, plans, histories, Memory(engine))
     experiments = Experiments(engine, audit, registry, plans, fleet, telemetry)
-    runs = Runs(data, engine, audit, registry, plans, telemetry, experiments)
+    store = RunStore(engine)
+    training = Training(data, store, registry, plans)
+    runs = Runs(
+        store, training, audit, registry, plans, telemetry, experiments, slots=settings.trainings
+    )
     plans.features_of = features.reference
     registry.offline_gate = runs.offline_gate
     triggers.on_fire = lambda firing: _request_run(runs, firing)

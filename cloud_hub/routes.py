@@ -1,40 +1,15 @@
-"""Runs, experiments, packs and the audit log, for administrators."""
+"""Experiments, packs and the audit log, for administrators."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request
 
 from cloud_hub.auth import Admin, hub_of
 
 router = APIRouter(prefix="/v1")
-
-
-@router.get("/models/{model}/runs")
-def runs(request: Request, admin: Admin, model: str) -> list[dict[str, Any]]:
-    """Every run of a model."""
-    return [asdict(run) for run in hub_of(request).runs.records(model)]
-
-
-@router.post("/models/{model}/runs")
-def request_run(
-    request: Request,
-    admin: Admin,
-    model: str,
-    mode: Literal["stateful", "stateless"] | None = None,
-    reason: str = "by hand",
-) -> dict[str, Any]:
-    """Ask for a run."""
-    cause = {"kind": "manual", "actor": admin, "reason": reason}
-    return asdict(hub_of(request).runs.request(model, cause, mode=mode))
-
-
-@router.get("/runs/{run}/log")
-def run_log(request: Request, admin: Admin, run: int) -> dict[str, str]:
-    """What the worker of a run printed."""
-    return {"log": hub_of(request).runs.log(run)}
 
 
 @router.get("/models/{model}/experiments")

@@ -12,7 +12,8 @@ class Settings:
 
     ``data`` is the folder of everything that it keeps. ``database`` is an SQLAlchemy URL; by
     default SQLite inside ``data``. ``tick_seconds`` is how often triggers, runs, experiments and
-    packs are looked at; 0 switches the loop off in this process.
+    packs are looked at; 0 switches the loop off in this process. ``trainings`` is how many workers
+    may train at once on this machine.
     """
 
     data: Path
@@ -20,6 +21,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     tick_seconds: float = 1.0
+    trainings: int = 1
 
     @property
     def database_url(self) -> str:

@@ -58,23 +58,45 @@ class BudgetPolicy:
 
 @dataclass(frozen=True)
 class TrainPolicy:
-    """How a run trains: ``entry`` is ``module:function`` of the user's ``train(context)``.
+    """How a run trains: exactly one of ``entry`` (``module:function`` of ``train(context)``),
+    ``command`` (a program and its arguments) and ``webhook`` (the URL of a pipeline).
 
-    ``minimum_samples`` fresh labelled rows are waited for, at most ``wait_seconds``. Training may
-    take ``timeout_seconds`` and ``memory_mb`` of memory. ``path`` is put before Python's own.
+    ``minimum_samples`` fresh labelled rows are waited for, at most ``wait_seconds``. A training may
+    take ``timeout_seconds`` and hold ``memory_mb`` in RAM. ``path`` is put before Python's own, or
+    is where the command runs. A webhook gets the token that the hub's environment has as
+    ``token_env``, and reaches the hub at ``reach``.
     """
 
-    entry: str
+    entry: str | None = None
+    command: tuple[str, ...] | None = None
+    webhook: str | None = None
     mode: Literal["stateful", "stateless"] = "stateful"
     minimum_samples: int = 200
     wait_seconds: float = 86_400.0
     timeout_seconds: float = 3_600.0
+    memory_mb: int = 4_096
     path: str | None = None
     seed: int = 0
+    token_env: str | None = None
+    reach: str | None = None
 
     def __post_init__(self) -> None:
-        module, _, function = self.entry.partition(":")
-        require(bool(module and function), "entry: expected module:function")
+        given = [n for n in ("entry", "command", "webhook") if getattr(self, n) is not None]
+        require(len(given) == 1, f"expected exactly one of entry, command, webhook, got {given}")
+        if self.entry is not None:
+            module, _, function = self.entry.partition(":")
+            require(bool(module and function), "entry: expected module:function")
+        require(self.command != (), "command: expected a program and its arguments")
+        hooked = self.webhook is not None
+        require(not hooked or _is_url(self.webhook), "webhook: expected http:// or https://")
+        require(hooked or self.reach is None, "reach: only a webhook reaches the hub")
+        require(hooked or self.token_env is None, "token_env: only a webhook gets a token")
+        for name in ("timeout_seconds", "memory_mb"):
+            require(getattr(self, name) > 0, f"{name}: expected more than 0")
+
+
+def _is_url(text: str | None) -> bool:
+    return text is not None and text.startswith(("http://", "https://"))
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,7 @@ class Registry:
         actor: str,
         training_state: bytes | None = None,
         gated: bool = False,
+        override: str | None = None,
     ) -> VersionRecord:
         """Sign and publish with the key on this machine, as a run does; see :meth:`accept`.
 
@@ -166,8 +167,9 @@ class Registry:
         raw = signing.add_release(self.repository.releases(), release, signer)
         manifest = release.manifest
         return self.accept(
-            raw, manifest.model, manifest.version, actor=actor, state=state, gated=gated
-        )
+            raw, manifest.model, manifest.version,
+            actor=actor, state=state, gated=gated, override=override,
+        )  # fmt: skip
 
     def accept(
         self,

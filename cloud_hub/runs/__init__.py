@@ -1,10 +1,11 @@
 """Retraining runs: queue, worker, offline gate.
 
-A training function is ``train(context: TrainingContext) -> fitted estimator``.
+A training function is ``train(context: TrainingContext)``. It returns a fitted estimator, the path
+of an ``.onnx`` or ``.skops`` file, or :class:`Trained` if there is more to say.
 """
 
 from __future__ import annotations
 
-from cloud_hub.runs.context import Rows, TrainingContext
+from cloud_hub.runs.context import Rows, Trained, TrainingContext
 
-__all__ = ["Rows", "TrainingContext"]
+__all__ = ["Rows", "Trained", "TrainingContext"]

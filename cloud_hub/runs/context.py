@@ -1,12 +1,16 @@
-"""What a training function is given."""
+"""What a training function is given, and what it may give back."""
 
 from __future__ import annotations
 
 import pickle
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Mode = Literal["stateful", "stateless"]
 
 
 @dataclass(frozen=True)
@@ -26,17 +30,24 @@ class TrainingContext:
 
     Attributes:
         model: name of the model.
+        run: number of the run.
         mode: ``stateful`` (continue from the parent) or ``stateless`` (from scratch).
+        mode_reason: why it is that mode, where it is not the one that was asked for.
         parent: version that serves and is to be improved.
+        window: (since, until) in Unix seconds: when the fresh rows were predicted.
         fresh: newest labelled rows that devices shared; a part is held back for the offline gate.
         history: the rows kept as dataset ``train``, if there are any.
-        state: pickle of the parent's estimator, if it was published with its training state.
+        state: what the parent's training left to continue from, if anything: the pickle of its
+            estimator, or the ``state`` of its :class:`Trained`.
         seed: for everything random, so that the run can be repeated.
     """
 
     model: str
-    mode: Literal["stateful", "stateless"]
+    run: int
+    mode: Mode
+    mode_reason: str
     parent: str
+    window: tuple[float, float]
     fresh: Rows
     history: Rows | None
     state: bytes | None
@@ -54,3 +65,27 @@ class TrainingContext:
                 "stateless, or publish with --training-state"
             )
         return pickle.loads(self.state)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, and what else there is to say.
+
+    Attributes:
+        model: a fitted estimator, or the path of an ``.onnx``, ``.skops`` or ``.pkl`` file.
+        state: what the next stateful training continues from; default: the pickled estimator.
+        check: rows that it was not trained on; needed where it takes other features than the
+            shared rows have.
+        restarted: why this did not continue the parent although the mode is stateful, for
+            example a new architecture; the version is then stateless.
+    """
+
+    model: Any
+    state: bytes | None = None
+    check: Rows | None = None
+    restarted: str = ""
+
+    @property
+    def path(self) -> Path | None:
+        """The file, if the model is one."""
+        return Path(self.model) if isinstance(self.model, str | Path) else None

@@ -1,12 +1,21 @@
-"""Worker processes: their folders, their data, starting and ending them."""
+"""The folder of one attempt: what a worker reads and what it leaves.
+
+::
+
+    job.json                              what is to be done
+    fresh.npz held.npz history.npz        rows; ``held`` is for the offline gate alone
+    parent.state                          what the parent's training left
+    out/                                  what a command or a pipeline leaves: model.*, state
+    release/ next.state result.json       what the worker leaves, the last one last
+    log.txt                               what it printed
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
+import os
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,57 +24,57 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.registry.service import Dataset
+from cloud_hub.runs.watch import Limits, Watched
+from edge_sdk.contract.codec import encode
+from edge_sdk.contract.manifest import Label
 from edge_sdk.files import write_atomic
 
 HELD_SHARE: Final = 0.25
 """Of the fresh rows, kept from training for the offline gate."""
 
+OUT: Final = "out"
+MODELS: Final = ("model.onnx", "model.skops", "model.pkl")
+"""What a command or a pipeline may leave in :data:`OUT`, in this order of preference."""
+
 
 @dataclass(frozen=True)
 class Job:
-    """A training to be done, as its worker reads it; paths as strings."""
+    """A training to be done, as its worker reads it.
+
+    ``versions`` are the names that a stateful and a stateless result get; ``columns`` how many the
+    parent takes; ``entry`` and ``command`` are both ``None`` when a pipeline has trained already;
+    ``cloud`` is the folder of the release that a cascade is calibrated against; ``classes`` are
+    the parent's, in the order of the probabilities, for models that are files.
+    """
 
     model: str
-    version: str
+    run: int
     parent: str
     mode: str
-    entry: str
-    path: str | None
+    mode_reason: str
+    versions: dict[str, str]
+    columns: int
+    window: tuple[float, float]
     seed: int
-    cloud: str | None
+    entry: str | None = None
+    command: tuple[str, ...] | None = None
+    path: str | None = None
+    cloud: str | None = None
+    classes: tuple[Label, ...] = ()
 
 
-class Worker:
-    """A worker process that this hub process started."""
-
-    def __init__(self, folder: Path, timeout: float) -> None:
-        self._log = (folder / "log.txt").open("ab")
-        command = [sys.executable, "-m", "cloud_hub.runs.worker", str(folder)]
-        self._process = subprocess.Popen(
-            command, stdout=self._log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
-        )
-        self._deadline = time.monotonic() + timeout
-
-    def running(self) -> bool:
-        """Whether it is still at work."""
-        return self._process.poll() is None
-
-    def overdue(self) -> bool:
-        """Whether its time is up."""
-        return time.monotonic() > self._deadline
-
-    def kill(self) -> None:
-        """End it at once."""
-        self._process.kill()
-        self._process.wait()
-        self._log.close()
+def start(folder: Path, job: Job, limits: Limits) -> Watched:
+    """Start the worker of a folder that was prepared."""
+    command = [sys.executable, "-m", "cloud_hub.runs.worker", str(folder)]
+    environment = {**os.environ, "PYTHONHASHSEED": str(job.seed % (1 << 32))}
+    return Watched(command, folder / "log.txt", limits, environment)
 
 
 def prepare(
     folder: Path, job: Job, fresh: Dataset, history: Dataset | None, state: bytes | None
 ) -> None:
     """Write what the worker reads."""
-    folder.mkdir(parents=True)
+    (folder / OUT).mkdir(parents=True)
     assert fresh.labels is not None
     held = held_back(fresh.rows)
     parts = {
@@ -77,8 +86,8 @@ def prepare(
     for name, data in parts.items():
         write_atomic(folder / f"{name}.npz", data.to_bytes())
     if state is not None:
-        write_atomic(folder / "parent.pkl", state)
-    write_atomic(folder / "job.json", json.dumps(vars(job)).encode())
+        write_atomic(folder / "parent.state", state)
+    write_atomic(folder / "job.json", encode(job))
 
 
 def held_back(rows: NDArray[Any]) -> NDArray[np.bool_]:
@@ -87,12 +96,18 @@ def held_back(rows: NDArray[Any]) -> NDArray[np.bool_]:
     """
     limit = int(HELD_SHARE * 256)
     first = [hashlib.sha256(np.ascontiguousarray(row).tobytes()).digest()[0] for row in rows]
-    return np.array(first) < limit
+    return np.array(first, dtype=np.int64) < limit
 
 
 def held_rows(folder: Path) -> Dataset:
     """The rows that :func:`prepare` kept from training."""
     return Dataset.from_bytes((folder / "held.npz").read_bytes())
+
+
+def left_model(folder: Path) -> Path | None:
+    """The model that a command or a pipeline left, if it did."""
+    paths = (folder / OUT / name for name in MODELS)
+    return next((path for path in paths if path.exists()), None)
 
 
 def result(folder: Path) -> dict[str, Any] | None:

@@ -1,93 +1,188 @@
 """The training process of one run: ``python -m cloud_hub.runs.worker FOLDER``.
 
-Reads ``job.json`` and the data beside it, calls the user's function, converts what it returns, and
-writes the folder ``release``, ``state.pkl`` and, last of all, ``result.json``: a run without a
-result has failed, whatever else it left.
+Reads the folder (see ``jobs``), calls the user's function or command, converts what came out, and
+writes ``release``, ``next.state`` and, last of all, ``result.json``: a run without a result has
+failed, whatever else it left.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
 import pickle
+import random
+import subprocess
 import sys
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cloud_hub.registry.service import Dataset
-from cloud_hub.runs.context import Rows, TrainingContext
+from cloud_hub.runs import jobs
+from cloud_hub.runs.context import Mode, Rows, Trained, TrainingContext
+from cloud_hub.runs.continuity import mode_after
+from cloud_hub.runs.jobs import Job
+from cloud_hub.runs.watch import end_with_parent, go_first
 from converters import ConversionError, convert
+from edge_sdk.contract.codec import decode
 from edge_sdk.files import write_atomic
 from edge_sdk.release import Release
 
 
 def main(folder: Path) -> int:
     """Run the job in ``folder``; 0 if there is a release at the end."""
-    job = json.loads((folder / "job.json").read_text())
+    end_with_parent()
+    go_first()
+    job = decode(Job, (folder / "job.json").read_bytes(), limit=1 << 20)
     try:
         result = _run(folder, job)
     except ConversionError as error:
         result = {"ok": False, "reason": f"conversion: {error}"}
-    except Exception as error:
+    except BaseException as error:  # whatever the user's code does, the run gets its reason
         traceback.print_exc()
         result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
     write_atomic(folder / "result.json", json.dumps(result).encode())
     return 0 if result["ok"] else 1
 
 
-def _run(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+def _run(folder: Path, job: Job) -> dict[str, Any]:
+    random.seed(job.seed)
+    np.random.seed(job.seed % (1 << 32))
     context = _context(folder, job)
-    estimator = _function(job["entry"], job["path"])(context)
-    if not hasattr(estimator, "predict"):
-        raise TypeError(f"train: expected a fitted estimator, got {type(estimator).__name__}")
-    held, fresh = _dataset(folder / "held.npz"), context.fresh
+    trained = _checked(_train(folder, job, context))
+    mode, why = _mode(job, context, trained)
+    _convert(folder, job, context, trained, mode)
+    state = trained.state
+    if state is None and trained.path is None:
+        state = pickle.dumps(trained.model)
+    if state is not None:
+        write_atomic(folder / "next.state", state)
+    return {"ok": True, "reason": "", "mode": mode, "mode_reason": why}
+
+
+def _train(folder: Path, job: Job, context: TrainingContext) -> Any:
+    if job.entry is not None:
+        return _function(job.entry, job.path)(context)
+    if job.command is not None:
+        _run_command(folder, job, context)
+    left = jobs.left_model(folder)
+    if left is None:
+        raise FileNotFoundError(f"train: expected one of {jobs.MODELS} in {folder / jobs.OUT}")
+    state = folder / jobs.OUT / "state"
+    check = _rows(folder / jobs.OUT / "check.npz")
+    return Trained(left, state.read_bytes() if state.exists() else None, check)
+
+
+def _run_command(folder: Path, job: Job, context: TrainingContext) -> None:
+    """The user's command finds its data by ``EDGE_RUN`` and leaves its model in ``EDGE_OUT``."""
+    assert job.command is not None
+    told = {
+        name: value
+        for name, value in asdict(context).items()
+        if name not in ("fresh", "history", "state")
+    }
+    write_atomic(folder / "context.json", json.dumps(told).encode())
+    names = {"EDGE_RUN": str(folder.resolve()), "EDGE_OUT": str((folder / jobs.OUT).resolve())}
+    done = subprocess.run(
+        job.command,
+        env={**os.environ, **names},
+        cwd=job.path,
+        stdin=subprocess.DEVNULL,
+        preexec_fn=end_with_parent,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"train: the command ended with status {done.returncode}")
+
+
+def _checked(found: Any) -> Trained:
+    """What the training gave back, if it is a model; raises TypeError."""
+    trained = found if isinstance(found, Trained) else Trained(found)
+    if trained.path is None and not hasattr(trained.model, "predict"):
+        kind = type(trained.model).__name__
+        raise TypeError(f"train: expected a fitted estimator, a path or Trained, got {kind}")
+    return trained
+
+
+def _mode(job: Job, context: TrainingContext, trained: Trained) -> tuple[Mode, str]:
+    if context.mode == "stateful" and trained.restarted:
+        return "stateless", trained.restarted
+    mode, why = mode_after(context.mode, _parent(context), trained.model, job.columns)
+    return mode, why or context.mode_reason
+
+
+def _parent(context: TrainingContext) -> Any:
+    """The parent's estimator, ``None`` if its state is something else."""
+    try:
+        found = pickle.loads(context.state) if context.state is not None else None
+    except Exception:
+        return None
+    return found if hasattr(found, "predict") else None
+
+
+def _convert(
+    folder: Path, job: Job, context: TrainingContext, trained: Trained, mode: Mode
+) -> Release:
+    held = trained.check or _rows(folder / "held.npz")
     assert held is not None
-    convert(
-        estimator,
+    fresh, history = context.fresh, context.history
+    same = history is not None and history.X.shape[1:] == fresh.X.shape[1:]
+    used = [fresh, history] if history is not None and same else [fresh]
+    return convert(
+        trained.path or trained.model,
         held.X,
         held.y,
-        name=job["model"],
-        version=job["version"],
-        parent=job["parent"],
-        mode=job["mode"],
+        name=job.model,
+        version=job.versions[mode],
+        parent=job.parent,
+        mode=mode,
         out=folder / "release",
-        data=(fresh.X, fresh.y),
-        profile=_all(fresh, held),
-        calibrate_against=Release.open(job["cloud"]) if job["cloud"] else None,
+        data=(np.concatenate([r.X for r in used]), np.concatenate([r.y for r in used])),
+        profile=np.concatenate([fresh.X, held.X]) if trained.check is None else held.X,
+        classes=(job.classes or None) if _is_onnx(trained) else None,
+        calibrate_against=_cloud(job, trained),
+        trust=True,  # the model is the user's own, and so is this process
         progress=print,
     )
-    write_atomic(folder / "state.pkl", pickle.dumps(estimator))
-    return {"ok": True, "reason": ""}
 
 
-def _context(folder: Path, job: dict[str, Any]) -> TrainingContext:
-    fresh = _dataset(folder / "fresh.npz")
+def _cloud(job: Job, trained: Trained) -> Release | None:
+    return Release.open(job.cloud) if job.cloud and not _is_onnx(trained) else None
+
+
+def _is_onnx(trained: Trained) -> bool:
+    return trained.path is not None and trained.path.suffix == ".onnx"
+
+
+def _context(folder: Path, job: Job) -> TrainingContext:
+    fresh = _rows(folder / "fresh.npz")
     assert fresh is not None
-    state = folder / "parent.pkl"
+    state = folder / "parent.state"
     return TrainingContext(
-        model=job["model"],
-        mode=job["mode"],
-        parent=job["parent"],
+        model=job.model,
+        run=job.run,
+        mode="stateful" if job.mode == "stateful" else "stateless",
+        mode_reason=job.mode_reason,
+        parent=job.parent,
+        window=job.window,
         fresh=fresh,
-        history=_dataset(folder / "history.npz"),
+        history=_rows(folder / "history.npz"),
         state=state.read_bytes() if state.exists() else None,
-        seed=job["seed"],
+        seed=job.seed,
     )
 
 
-def _dataset(path: Path) -> Rows | None:
+def _rows(path: Path) -> Rows | None:
     if not path.exists():
         return None
     data = Dataset.from_bytes(path.read_bytes())
-    assert data.labels is not None
+    if data.labels is None:
+        raise ValueError(f"{path.name}: expected labels y beside X")
     return Rows(data.rows, data.labels)
-
-
-def _all(fresh: Rows, held: Rows) -> Any:
-    import numpy as np
-
-    return np.concatenate([fresh.X, held.X])
 
 
 def _function(entry: str, path: str | None) -> Any:

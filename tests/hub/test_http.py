@@ -102,7 +102,7 @@ def test_the_commands_publish_promote_and_show(
     release = make_release(tmp_path, "by-hand")
     code, out = edge_hub(hub, capsys, "publish", str(release.folder), "--promote")
     assert (code, json.loads(out)["version"]) == (0, "1.0")
-    for command in ("plan", "telemetry", "triggers status", "runs", "experiments", "packs"):
+    for command in ("plan", "telemetry", "triggers status", "runs list", "experiments", "packs"):
         code, out = edge_hub(hub, capsys, *command.split(), "by-hand")
         assert code == 0, out
         json.loads(out)
@@ -121,7 +121,7 @@ def test_commands_that_cannot_be_done_say_why(
         ("plan", "nobody"): "has no plan yet",
         ("rollback", "nobody"): "has no plan",
         ("publish", str(tmp_path)): "expected a release folder",
-        ("runs", "nobody", "--start", "stateful"): "no train section",
+        ("runs", "start", "nobody"): "no train section",
     }
     for words, reason in refusals.items():
         code, out = edge_hub(hub, capsys, *words)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ from cloud_hub.errors import Conflict
 from cloud_hub.hub import Hub
 from cloud_hub.registry.service import Dataset
 from cloud_hub.runs import jobs
-from cloud_hub.runs.service import RunRecord
+from cloud_hub.runs.store import RunRecord
 from converters import convert
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import Message, SampleBatch, Upload
@@ -24,7 +26,7 @@ NOW = int(time.time())
 POLICY = """
 sharing: {{samples: true, per_window: 10}}
 train:
-  entry: tests.hub.trainers:{entry}
+  {how}
   mode: {mode}
   minimum_samples: 200
   {extra}
@@ -37,20 +39,32 @@ def data(count: int, seed: int) -> Dataset:
     return Dataset(X, (X[:, 0] + X[:, 1] > 0).astype(np.int64))
 
 
-@pytest.fixture
-def ready(inner: Hub, tmp_path: Path) -> Callable[..., Hub]:
-    """A hub that serves a poor model and has fresh rows, with a policy that trains."""
+Ready = Callable[..., Hub]
 
-    def make(entry: str, mode: str = "stateless", extra: str = "", state: bool = True) -> Hub:
+
+@pytest.fixture
+def ready(inner: Hub, tmp_path: Path) -> Ready:
+    """A hub that serves a poor model, with a policy that trains; fresh rows were shared."""
+
+    def make(
+        entry: str = "",
+        mode: str = "stateless",
+        extra: str = "",
+        *,
+        state: bool = True,
+        how: str = "",
+        rows: int = 300,
+    ) -> Hub:
         first = data(300, 1)
         poor = LogisticRegression().fit(first.rows[:, ::-1], first.labels)
         release = convert(poor, first.rows, None, name="demo", out=tmp_path / "demo-1.0")
         pickled = pickle.dumps(poor) if state else None
         inner.registry.publish(release, actor="test", training_state=pickled)
         inner.plans.promote("demo", "1.0", actor="test", reason="first")
-        inner.registry.set_policy(
-            "demo", POLICY.format(entry=entry, mode=mode, extra=extra), "test"
-        )
+        how = how or f"entry: tests.hub.trainers:{entry}"
+        inner.registry.set_policy("demo", POLICY.format(how=how, mode=mode, extra=extra), "test")
+        if rows:
+            share(inner, rows)
         return inner
 
     return make
@@ -80,12 +94,38 @@ def finish(hub: Hub, seconds: float = 60) -> RunRecord:
     raise TimeoutError(hub.runs.records("demo"))
 
 
-def test_a_run_trains_gates_publishes_and_starts_a_canary(ready: Callable[..., Hub]) -> None:
-    hub = ready("good")
+def request(hub: Hub) -> RunRecord:
+    hub.runs.request("demo", {"kind": "manual"})
+    return finish(hub)
+
+
+def gone(process: int) -> bool:
+    """Whether a process ends soon; one that nobody has reaped yet has ended."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            if "\nState:\tZ" in Path(f"/proc/{process}/status").read_text():
+                return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def unchanged(hub: Hub) -> None:
+    """What serves goes on serving, and nothing was published."""
+    plan = hub.plans.current("demo")
+    assert plan is not None
+    assert (plan.serving.version, plan.experiment) == ("1.0", None)
+    assert [record.version for record in hub.registry.versions("demo")] == ["1.0"]
+
+
+def test_a_run_trains_gates_publishes_and_starts_an_experiment(ready: Ready) -> None:
+    hub = ready("good", rows=0)
     hub.runs.request("demo", {"kind": "manual"})
     share(hub)
     run = finish(hub)
-    assert (run.status, run.version) == ("canary", "2.0"), run.reason
+    assert (run.status, run.version) == ("experiment", "2.0"), run.reason
     record = hub.registry.version("demo", "2.0")
     assert (record.parent, record.mode, record.rows > 0) == ("1.0", "stateless", True)
     (check,) = [c for c in run.gate if c["check"] == "fresh"]
@@ -96,66 +136,169 @@ def test_a_run_trains_gates_publishes_and_starts_a_canary(ready: Callable[..., H
     assert hub.registry.training_state("demo", "2.0") is not None
 
 
-def test_a_stateful_run_continues_from_the_parents_state(ready: Callable[..., Hub]) -> None:
-    hub = ready("stateful", mode="stateful")
-    share(hub)
-    hub.runs.request("demo", {"kind": "manual"})
-    run = finish(hub)
-    assert (run.status, run.version) == ("canary", "1.1"), run.reason
+def test_a_stateful_run_continues_from_the_parents_state(ready: Ready) -> None:
+    hub = ready("stateful", "stateful")
+    run = request(hub)
+    assert (run.status, run.version, run.mode) == ("experiment", "1.1", "stateful"), run.reason
     assert hub.registry.version("demo", "1.1").mode == "stateful"
 
 
-FAILURES = {
-    "one that raises": ("raises", "stateless", "failed", "no disk left on the moon"),
-    "one that returns no model": (
-        "wrong_type",
-        "stateless",
-        "failed",
-        "expected a fitted estimator",
+RESTARTS = {
+    "another architecture": (
+        "other_architecture",
+        "new architecture: model was LogisticRegression",
     ),
-    "one that is not there": ("nobody", "stateless", "failed", "has no attribute 'nobody'"),
-    "one that makes it worse": ("worse", "stateless", "rejected", "fresh"),
+    "a restart that the training declares": ("declares_a_restart", "a wider embedding"),
+}
+
+
+@pytest.mark.parametrize("case", RESTARTS)
+def test_a_stateful_run_that_began_anew_is_stateless_and_says_why(ready: Ready, case: str) -> None:
+    entry, reason = RESTARTS[case]
+    run = request(ready(entry, "stateful"))
+    assert (run.status, run.version, run.mode) == ("experiment", "2.0", "stateless"), run.reason
+    assert reason in run.mode_reason
+
+
+def test_new_columns_of_the_training_set_force_stateless(ready: Ready) -> None:
+    hub = ready("good", "stateful")
+    wider = np.zeros((10, 6), np.float32)
+    hub.registry.add_dataset("demo", "train", Dataset(wider, np.arange(10) % 2).to_bytes())
+    run = request(hub)
+    assert (run.version, run.mode) == ("2.0", "stateless"), run.reason
+    assert run.mode_reason == "new features: dataset train has 6 columns, not 4"
+
+
+def test_a_training_may_keep_a_state_of_its_own(ready: Ready) -> None:
+    hub = ready("keeps_its_own_state", "stateful")
+    assert request(hub).version == "1.1"
+    assert hub.registry.training_state("demo", "1.1") == b"epoch ."  # the end of a pickle
+
+
+def test_a_candidate_with_other_inputs_is_held_for_a_person(ready: Ready) -> None:
+    hub = ready("more_features", "stateful")
+    run = request(hub)
+    assert (run.status, run.version) == ("held", "2.0"), run.reason
+    assert run.mode_reason == "new features: takes 5 columns, its parent takes 4"
+    unchanged(hub)
+    hub.runs.override(run.id, actor="me", reason="the app is ready")
+    assert hub.registry.version("demo", "2.0").override == "the app is ready"
+    plan = hub.plans.current("demo")
+    assert plan is not None
+    assert plan.experiment is None
+
+
+FAILURES = {
+    "one that raises": ("raises", "failed", "RuntimeError: no disk left on the moon"),
+    "one that exits": ("exits", "failed", "SystemExit: I am done here"),
+    "one that dies": ("dies", "failed", "ended by SIGABRT"),
+    "one that returns no model": ("wrong_type", "failed", "expected a fitted estimator"),
+    "one that returns a model without training it": ("unfitted", "failed", "conversion:"),
+    "one that is not there": ("nobody", "failed", "has no attribute 'nobody'"),
+    "one whose columns nobody has": ("more_features_without_rows", "failed", "conversion:"),
+    "one that makes it worse": ("worse", "rejected", "fresh"),
 }
 
 
 @pytest.mark.parametrize("case", FAILURES)
 def test_a_training_that_goes_wrong_ends_with_its_reason_and_changes_nothing(
-    ready: Callable[..., Hub], case: str
+    ready: Ready, case: str
 ) -> None:
-    entry, mode, status, reason = FAILURES[case]
-    hub = ready(entry, mode)
-    share(hub)
-    hub.runs.request("demo", {"kind": "manual"})
-    run = finish(hub)
-    assert run.status == status
-    assert reason in run.reason
-    plan = hub.plans.current("demo")
-    assert plan is not None
-    assert (plan.serving.version, plan.experiment) == ("1.0", None)
-    assert [record.version for record in hub.registry.versions("demo")] == ["1.0"]
+    entry, status, reason = FAILURES[case]
+    hub = ready(entry)
+    run = request(hub)
+    assert (run.status, reason in run.reason) == (status, True), run.reason
+    unchanged(hub)
 
 
-def test_a_stateful_run_without_the_parents_state_says_what_to_do(
-    ready: Callable[..., Hub],
+def test_a_stateful_run_without_the_parents_state_says_what_to_do(ready: Ready) -> None:
+    run = request(ready("stateful", "stateful", state=False))
+    assert "publish with --training-state" in run.reason
+
+
+def test_a_training_that_hangs_is_ended_with_all_that_it_started(
+    ready: Ready, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub = ready("stateful", mode="stateful", state=False)
-    share(hub)
-    hub.runs.request("demo", {"kind": "manual"})
-    assert "publish with --training-state" in finish(hub).reason
+    helper = tmp_path / "helper"
+    monkeypatch.setenv("HELPER", str(helper))
+    hub = ready("hangs", extra="timeout: 4s")
+    run = request(hub)
+    assert run.reason == "took longer than the 4 s that the policy allows"
+    unchanged(hub)
+    assert "waiting for godot" in hub.runs.log(run.id)
+    assert gone(int(helper.read_text()))
 
 
-def test_a_training_that_hangs_is_ended(ready: Callable[..., Hub]) -> None:
-    hub = ready("hangs", extra="timeout: 2s")
-    share(hub)
-    hub.runs.request("demo", {"kind": "manual"})
-    assert "longer than the policy allows" in finish(hub).reason
+def test_a_training_that_leaks_is_ended(ready: Ready) -> None:
+    hub = ready("leaks", extra="memory_mb: 600")
+    run = request(hub)
+    assert "of memory, the policy allows 600 MB" in run.reason
+    assert 600 < run.peak_mb < 2_000
+    unchanged(hub)
 
 
-def test_a_run_waits_for_enough_fresh_rows_and_gives_up_in_the_end(
-    ready: Callable[..., Hub],
-) -> None:
-    hub = ready("good", extra="wait: 1h")
-    share(hub, count=50)
+def test_a_training_that_prints_without_end_is_ended(ready: Ready) -> None:
+    run = request(ready("prints_without_end"))
+    assert run.reason == "printed more than 32 MB"
+
+
+def test_the_context_carries_seeds_and_the_window(ready: Ready) -> None:
+    hub = ready("seeded", extra="seed: 7")
+    logs = []
+    for _ in range(2):
+        hub.runs.request("demo", {"kind": "manual"}, since=NOW - 9.0)
+        run = finish(hub)
+        assert run.status == "experiment", run.reason
+        logs.append(next(s for s in hub.runs.log(run.id).splitlines() if s.startswith("drawn")))
+        hub.plans.rollback("demo", actor="test", reason="again")
+        hub.experiments.tick(time.time())
+        hub.runs.tick(time.time())
+        assert f"window: ({NOW - 9.0}, " in hub.runs.log(run.id)
+    assert logs[0] == logs[1]
+    assert logs[0].endswith(" 7")
+
+
+SCRIPT = """
+import json, os, pathlib, pickle, numpy as np
+from sklearn.linear_model import LogisticRegression
+run, out = pathlib.Path(os.environ["EDGE_RUN"]), pathlib.Path(os.environ["EDGE_OUT"])
+context = json.loads((run / "context.json").read_text())
+assert context["mode"] == "stateless" and context["parent"] == "1.0"
+rows = np.load(run / "fresh.npz")
+model = LogisticRegression().fit(rows["X"], rows["y"])
+(out / "model.pkl").write_bytes(pickle.dumps(model))
+(out / "state").write_bytes(b"mine")
+"""
+
+
+def test_a_command_trains_and_leaves_a_model(ready: Ready, tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    hub = ready(how=f"command: [{sys.executable}, {script}]")
+    run = request(hub)
+    assert (run.status, run.version) == ("experiment", "2.0"), run.reason
+    assert hub.registry.training_state("demo", "2.0") == b"mine"
+
+
+COMMANDS = {
+    "one that fails": ("[sh, -c, exit 3]", "the command ended with status 3"),
+    "one that leaves nothing": ("['true']", "expected one of ('model.onnx'"),
+    "one that is not there": ("[no-such-program]", "FileNotFoundError"),
+    "one that leaves noise": ("[sh, -c, 'echo noise > $EDGE_OUT/model.onnx']", "conversion:"),
+}
+
+
+@pytest.mark.parametrize("case", COMMANDS)
+def test_a_command_that_goes_wrong_ends_with_its_reason(ready: Ready, case: str) -> None:
+    command, reason = COMMANDS[case]
+    hub = ready(how=f"command: {command}")
+    run = request(hub)
+    assert (run.status, reason in run.reason) == ("failed", True), run.reason
+    unchanged(hub)
+
+
+def test_a_run_waits_for_enough_fresh_rows_and_gives_up_in_the_end(ready: Ready) -> None:
+    hub = ready("good", extra="wait: 1h", rows=50)
     hub.runs.request("demo", {"kind": "manual"})
     hub.runs.tick(time.time())
     assert hub.runs.records("demo")[0].reason == "50 of 200 fresh rows"
@@ -163,19 +306,16 @@ def test_a_run_waits_for_enough_fresh_rows_and_gives_up_in_the_end(
     assert hub.runs.records("demo")[0].status == "failed"
 
 
-def test_a_second_cause_joins_the_run_that_is_active(ready: Callable[..., Hub]) -> None:
-    hub = ready("good")
+def test_a_second_cause_joins_the_run_that_is_active(ready: Ready) -> None:
+    hub = ready("good", rows=0)
     hub.runs.request("demo", {"kind": "drift"})
     hub.runs.request("demo", {"kind": "performance"})
     (run,) = hub.runs.records("demo")
     assert [cause["kind"] for cause in run.causes] == ["drift", "performance"]
 
 
-def test_a_run_whose_worker_died_with_the_hub_is_started_once_more(
-    ready: Callable[..., Hub],
-) -> None:
+def test_a_run_whose_worker_died_with_the_hub_is_started_once_more(ready: Ready) -> None:
     hub = ready("hangs")
-    share(hub)
     hub.runs.request("demo", {"kind": "manual"})
     for _ in range(2):
         hub.runs.tick(time.time())
@@ -186,8 +326,71 @@ def test_a_run_whose_worker_died_with_the_hub_is_started_once_more(
     assert (run.status, run.attempts) == ("failed", 2)
 
 
+def test_a_worker_ends_when_the_hub_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time; from pathlib import Path\n"
+        "from cloud_hub.runs.watch import Limits, Watched\n"
+        "child = 'from cloud_hub.runs.watch import end_with_parent; end_with_parent();'\n"
+        "child += 'import time; print(1, flush=True); time.sleep(60)'\n"
+        f"log = Path({str(tmp_path / 'log')!r})\n"
+        "w = Watched([sys.executable, '-c', child], log, Limits(60, 500), dict(os.environ))\n"
+        "while not log.exists() or not log.read_text(): time.sleep(0.05)\n"
+        "print(w._process.pid, flush=True); os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert gone(int(done.stdout))
+
+
+def test_a_run_is_cancelled_by_hand(ready: Ready) -> None:
+    hub = ready("hangs")
+    run = hub.runs.request("demo", {"kind": "manual"})
+    hub.runs.tick(time.time())
+    done = hub.runs.cancel(run.id, actor="me", reason="wrong data")
+    assert (done.status, done.reason) == ("cancelled", "me: wrong data")
+    with pytest.raises(Conflict, match="is cancelled"):
+        hub.runs.cancel(run.id, actor="me", reason="again")
+    unchanged(hub)
+
+
+def test_a_rejected_candidate_goes_out_with_a_reason_that_stays(ready: Ready) -> None:
+    hub = ready("worse")
+    run = request(hub)
+    assert run.status == "rejected"
+    done = hub.runs.override(run.id, actor="me", reason="the labels are wrong")
+    assert done.status == "experiment"
+    assert hub.registry.version("demo", "2.0").override == "the labels are wrong"
+    noted = [e for e in hub.audit.entries("demo") if e["action"] == "gate overridden"]
+    assert noted[0]["detail"]["gate"][0]["ok"] is False
+    with pytest.raises(Conflict, match="is experiment, not one of"):
+        hub.runs.override(run.id, actor="me", reason="again")
+
+
+def test_one_training_at_a_time_over_all_models(ready: Ready, tmp_path: Path) -> None:
+    hub = ready("hangs")
+    other = convert(
+        LogisticRegression().fit(*split()), split()[0], None, name="other", out=tmp_path / "o-1.0"
+    )
+    hub.registry.publish(other, actor="test")
+    hub.plans.promote("other", "1.0", actor="test", reason="first")
+    own = POLICY.format(how="entry: tests.hub.trainers:hangs", mode="stateless", extra="")
+    own = own.replace("200", "0")
+    hub.registry.set_policy("other", own, "test")
+    for model in ("demo", "other"):
+        hub.runs.request(model, {"kind": "manual"})
+    hub.runs.tick(time.time())
+    assert [run.status for run in hub.runs.records()] == ["training", "waiting"]
+    assert hub.runs.records("other")[0].reason == "waiting for another training to end"
+    hub.runs.stop()
+
+
+def split() -> tuple[np.ndarray, np.ndarray]:
+    rows = data(100, 5)
+    assert rows.labels is not None
+    return rows.rows, rows.labels
+
+
 def test_a_model_without_a_training_policy_has_no_runs(serving: Hub) -> None:
-    with pytest.raises(Conflict, match=r"no train section"):
+    with pytest.raises(Conflict, match="no train section"):
         serving.runs.request("demo", {"kind": "manual"})
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import random
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from cloud_hub.runs import TrainingContext
+from cloud_hub.runs import Rows, Trained, TrainingContext
 
 
 def good(context: TrainingContext) -> Any:
@@ -15,8 +22,36 @@ def good(context: TrainingContext) -> Any:
 
 
 def stateful(context: TrainingContext) -> Any:
+    assert context.mode == "stateful"
     model = context.parent_estimator()
     return model.fit(context.fresh.X, context.fresh.y)
+
+
+def other_architecture(context: TrainingContext) -> Any:
+    assert context.parent_estimator() is not None
+    return make_pipeline(StandardScaler(), LogisticRegression()).fit(
+        context.fresh.X, context.fresh.y
+    )
+
+
+def declares_a_restart(context: TrainingContext) -> Any:
+    return Trained(good(context), restarted="a wider embedding")
+
+
+def keeps_its_own_state(context: TrainingContext) -> Any:
+    return Trained(good(context), state=b"epoch " + (context.state or b"0")[-1:])
+
+
+def more_features(context: TrainingContext) -> Any:
+    X = np.column_stack([context.fresh.X, context.fresh.X[:, 0] ** 2]).astype(np.float32)
+    half = len(X) // 2
+    model = LogisticRegression().fit(X[:half], context.fresh.y[:half])
+    return Trained(model, check=Rows(X[half:], context.fresh.y[half:]))
+
+
+def more_features_without_rows(context: TrainingContext) -> Any:
+    trained = more_features(context)
+    return trained.model
 
 
 def worse(context: TrainingContext) -> Any:
@@ -27,9 +62,43 @@ def raises(context: TrainingContext) -> Any:
     raise RuntimeError("no disk left on the moon")
 
 
+def exits(context: TrainingContext) -> Any:
+    sys.exit("I am done here")
+
+
+def dies(context: TrainingContext) -> Any:
+    os.abort()
+
+
 def wrong_type(context: TrainingContext) -> Any:
     return {"not": "a model"}
 
 
+def unfitted(context: TrainingContext) -> Any:
+    return LogisticRegression()
+
+
 def hangs(context: TrainingContext) -> Any:
+    print("waiting for godot", flush=True)
+    if os.fork() == 0:  # a helper that must not outlive the run
+        Path(os.environ["HELPER"]).write_text(str(os.getpid())) if "HELPER" in os.environ else None
+        time.sleep(600)
     time.sleep(600)
+
+
+def leaks(context: TrainingContext) -> Any:
+    kept = []
+    while True:
+        kept.append(np.ones(1 << 20))  # 8 MB
+        time.sleep(0.01)
+
+
+def prints_without_end(context: TrainingContext) -> Any:
+    while True:
+        print("x" * 100_000)
+
+
+def seeded(context: TrainingContext) -> Any:
+    print("drawn:", random.random(), np.random.random(), hash("x") % 1_000, context.seed)
+    print("window:", context.window, context.run, context.mode, len(context.fresh))
+    return good(context)

@@ -168,7 +168,7 @@ class Story:
             for name, row in checks.items()
             if row["candidate"] is not None
         )
-        ok = run["version"] == "1.1" and run["status"] in ("canary", "promoted")
+        ok = run["version"] == "1.1" and run["status"] in ("experiment", "promoted")
         causes = ", ".join(sorted({cause["kind"] for cause in run["causes"]}))
         return ok, (
             f"run {run['id']} ({run['mode']}, causes: {causes}) trained {run['version']} on "

@@ -1,0 +1,161 @@
+"""Attempts: from a waiting run to a release or a reason, in a process or a pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from cloud_hub.errors import HubFault
+from cloud_hub.plans.service import Plans
+from cloud_hub.policy import TrainPolicy
+from cloud_hub.registry.service import Dataset, Registry
+from cloud_hub.runs import jobs, pipeline
+from cloud_hub.runs.context import Mode
+from cloud_hub.runs.continuity import mode_before
+from cloud_hub.runs.jobs import Job
+from cloud_hub.runs.store import RunRecord, RunStore
+from cloud_hub.runs.watch import Limits, Watched
+from edge_sdk.contract.codec import decode
+
+ATTEMPTS: Final = 2
+"""How often a training is begun that the hub's death, not its own, interrupted."""
+
+
+class Training:
+    """Trainings of all models; their folders are below ``data/runs``."""
+
+    def __init__(self, data: Path, store: RunStore, registry: Registry, plans: Plans) -> None:
+        self._data = data
+        self._store = store
+        self._registry = registry
+        self._plans = plans
+        self._workers: dict[int, Watched] = {}
+
+    def folder(self, run: RunRecord) -> Path:
+        """The folder of the run's last attempt."""
+        return self._data / "runs" / str(run.id) / f"attempt-{run.attempts}"
+
+    def busy(self) -> int:
+        """How many workers run in this process."""
+        return len(self._workers)
+
+    def start(self, run: RunRecord, policy: TrainPolicy, fresh: Dataset | None, now: float) -> None:
+        """Begin the next attempt; without ``fresh`` rows for those who bring their own."""
+        job = self._job(run, policy, now)
+        if fresh is None:
+            fresh = Dataset(np.empty((0, job.columns), np.float32), np.empty(0, np.int64))
+        state = self._registry.training_state(run.model, run.parent)
+        history = self._registry.dataset(run.model, "train")
+        attempt = run.attempts + 1
+        version = job.versions[job.mode]
+        self._store.note(
+            run,
+            status="training",
+            attempts=attempt,
+            mode=job.mode,
+            mode_reason=job.mode_reason,
+            version=version,
+            rows=len(fresh),
+            until=now,
+            reason=f"training {version} on {len(fresh)} fresh rows",
+        )
+        folder = self.folder(self._store.get(run.id))
+        jobs.prepare(folder, job, fresh, history, state)
+        if policy.webhook is not None:
+            pipeline.call(folder, job, policy, self._address())
+        else:
+            self._workers[run.id] = jobs.start(folder, job, _limits(policy))
+
+    def look(self, run: RunRecord, policy: TrainPolicy, now: float) -> str | None:
+        """Look at a training.
+
+        Returns:
+            ``None`` while it goes on or was begun once more; an empty text when there is a
+            release; else why there is none.
+        """
+        folder, worker = self.folder(run), self._workers.get(run.id)
+        if worker is not None and worker.running():
+            return None
+        done = jobs.result(folder)
+        if worker is not None:
+            self._workers.pop(run.id)
+            self._store.note(run, peak_mb=worker.peak_mb)
+            return worker.ended() if done is None or worker.broke else str(done["reason"])
+        if done is not None:
+            return str(done["reason"])
+        if policy.webhook is not None:
+            return self._look_at_pipeline(run, policy, folder, now)
+        return self._begin_again(run)
+
+    def stop(self, id_: int | None = None) -> None:
+        """End the worker of a run, or all of this process; those are begun once more later."""
+        for number in list(self._workers) if id_ is None else [id_]:
+            worker = self._workers.pop(number, None)
+            if worker is not None:
+                worker.kill()
+
+    def _look_at_pipeline(
+        self, run: RunRecord, policy: TrainPolicy, folder: Path, now: float
+    ) -> str | None:
+        said = pipeline.said(folder)
+        if said is not None and not said["reason"]:
+            job = decode(Job, (folder / "job.json").read_bytes(), limit=1 << 20)
+            self._workers[run.id] = jobs.start(folder, job, _limits(policy))
+            return None
+        if said is not None:
+            return f"the pipeline said: {said['reason']}"
+        waited = now - (run.until or now)
+        late = f"the pipeline left no model within {policy.timeout_seconds:g} s"
+        return late if waited > policy.timeout_seconds else None
+
+    def _begin_again(self, run: RunRecord) -> str | None:
+        """The worker is gone without a result, and it was not this process that watched it."""
+        if run.attempts >= ATTEMPTS:
+            return f"the hub was interrupted while it trained, {ATTEMPTS} times"
+        self._store.note(run, status="waiting", reason="the hub was interrupted; once more")
+        return None
+
+    def _job(self, run: RunRecord, policy: TrainPolicy, now: float) -> Job:
+        signature = self._registry.release(run.model, run.parent).manifest.signature
+        kept = self._registry.dataset(run.model, "train")
+        columns = len(signature.columns)
+        wanted: Mode = "stateful" if run.mode == "stateful" else "stateless"
+        mode, why = mode_before(wanted, columns, kept.rows.shape[1] if kept is not None else None)
+        return Job(
+            model=run.model,
+            run=run.id,
+            parent=run.parent,
+            mode=mode,
+            mode_reason=why,
+            versions={
+                name: self._registry.next_version(run.model, run.parent, name)
+                for name in ("stateful", "stateless")
+            },
+            columns=columns,
+            classes=signature.classes,
+            window=(run.since, now),
+            seed=policy.seed,
+            entry=policy.entry,
+            command=policy.command,
+            path=policy.path,
+            cloud=self._cloud_release(run.model),
+        )
+
+    def _cloud_release(self, model: str) -> str | None:
+        cloud = self._registry.policy(model).cloud
+        plan = self._plans.current(cloud) if cloud else None
+        if cloud is None or plan is None:
+            return None
+        return str(self._registry.release(cloud, plan.serving.version).folder.resolve())
+
+    def _address(self) -> str:
+        path = self._data / "hub.url"
+        if not path.exists():
+            raise HubFault("train: the hub has no address yet; say train.reach in the policy")
+        return path.read_text().strip()
+
+
+def _limits(policy: TrainPolicy) -> Limits:
+    return Limits(policy.timeout_seconds, policy.memory_mb)

@@ -1,0 +1,174 @@
+"""Training in somebody's own pipeline: a real hub calls a webhook, and is called back."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+import skops.io
+from sklearn.linear_model import LogisticRegression
+
+from cloud_hub.registry.service import Dataset
+from converters import convert
+from tests.servers import HubProcess
+
+POLICY = """
+model: {model}
+train:
+  webhook: {url}
+  mode: stateless
+  minimum_samples: 0
+  timeout: {timeout}
+"""
+
+
+class Pipeline:
+    """Takes what hubs post; ``status`` is what it answers."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.jobs: list[dict[str, Any]] = []
+        pipeline = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                pipeline.jobs.append(json.loads(body))
+                self.send_response(pipeline.status)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/train"
+
+    def job(self) -> dict[str, Any]:
+        deadline = time.monotonic() + 20
+        while not self.jobs and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return self.jobs[0]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def pipeline() -> Iterator[Pipeline]:
+    pipeline = Pipeline()
+    yield pipeline
+    pipeline.close()
+
+
+def rows(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    X = np.random.default_rng(seed).normal(size=(200, 4)).astype(np.float32)
+    return X, (X[:, 0] + X[:, 1] > 0).astype(np.int64)
+
+
+def serve(hub: HubProcess, folder: Path, model: str, url: str, timeout: str = "60s") -> None:
+    """A poor 1.0 serves, its rows are kept, and a run was asked for."""
+    X, y = rows(1)
+    poor = LogisticRegression().fit(X[:, ::-1], y)
+    release = convert(poor, X, y, name=model, out=folder / "1.0")
+    hub.admin.publish(release.folder, hub.key)
+    hub.admin.post(f"models/{model}/promote", version="1.0")
+    for kind in ("holdout", "train"):
+        hub.admin.post(f"models/{model}/datasets/{kind}", Dataset(X, y).to_bytes())
+    text = POLICY.format(model=model, url=url, timeout=timeout)
+    hub.admin.put(f"models/{model}/policy", text.encode())
+    hub.admin.post(f"models/{model}/runs")
+
+
+def run_of(hub: HubProcess, model: str) -> Any:
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        (run,) = hub.admin.get(f"models/{model}/runs")
+        if run["status"] not in ("waiting", "training"):
+            return run
+        time.sleep(0.1)
+    raise TimeoutError(run)
+
+
+def npz(X: np.ndarray, y: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, X=X, y=y)
+    return file.getvalue()
+
+
+def test_a_pipeline_fetches_trains_leaves_and_the_hub_tries_what_it_left(
+    hub: HubProcess, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    serve(hub, tmp_path, "piped", pipeline.url)
+    job = pipeline.job()
+    assert (job["model"], job["mode"], job["parent"]) == ("piped", "stateless", "1.0")
+    web = requests.Session()
+    web.headers["Authorization"] = f"Bearer {job['token']}"
+    history = np.load(io.BytesIO(web.get(f"{job['data']}/history", timeout=20).content))
+    model = LogisticRegression().fit(history["X"], history["y"])
+    early = web.post(job["result"], timeout=20)
+    assert (early.status_code, "leave a model" in early.json()["error"]) == (409, True)
+    left = {"skops": skops.io.dumps(model), "check": npz(*rows(2)), "state": b"epoch 3"}
+    for kind, raw in left.items():
+        assert web.put(f"{job['result']}/{kind}", data=raw, timeout=20).status_code == 204
+    assert web.post(job["result"], timeout=20).status_code == 204
+    late = web.put(f"{job['result']}/skops", data=b"another", timeout=20)
+    assert late.status_code == 409
+    run = run_of(hub, "piped")
+    assert (run["status"], run["version"]) == ("experiment", "2.0"), run["reason"]
+
+
+def test_whoever_has_not_the_runs_token_gets_nothing(
+    hub: HubProcess, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    serve(hub, tmp_path, "guarded", pipeline.url)
+    job = pipeline.job()
+    wrong = {"Authorization": "Bearer guess"}
+    assert requests.get(f"{job['data']}/history", headers=wrong, timeout=20).status_code == 401
+    assert requests.get(f"{job['data']}/history", timeout=20).status_code == 401
+    url = f"{job['result']}/skops"
+    assert requests.put(url, data=b"x", headers=wrong, timeout=20).status_code == 401
+    own = {"Authorization": f"Bearer {job['token']}"}
+    assert requests.get(f"{job['data']}/secrets", headers=own, timeout=20).status_code == 404
+    pickled = requests.put(f"{job['result']}/pkl", data=b"x", headers=own, timeout=20)
+    assert (pickled.status_code, "expected one of" in pickled.json()["error"]) == (422, True)
+    hub.admin.post(f"runs/{job['run']}/cancel", reason="test")
+
+
+def test_a_pipeline_that_says_it_failed_ends_the_run(
+    hub: HubProcess, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    serve(hub, tmp_path, "failing", pipeline.url)
+    job = pipeline.job()
+    own = {"Authorization": f"Bearer {job['token']}"}
+    params = {"reason": "no GPU left"}
+    assert requests.post(job["result"], params=params, headers=own, timeout=20).ok
+    run = run_of(hub, "failing")
+    assert (run["status"], run["reason"]) == ("failed", "the pipeline said: no GPU left")
+
+
+def test_a_pipeline_that_never_comes_back_ends_the_run(
+    hub: HubProcess, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    serve(hub, tmp_path, "silent", pipeline.url, timeout="1s")
+    assert run_of(hub, "silent")["reason"] == "the pipeline left no model within 1 s"
+
+
+def test_a_pipeline_that_refuses_or_is_not_there_ends_the_run(
+    hub: HubProcess, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    pipeline.status = 503
+    serve(hub, tmp_path / "a", "refused", pipeline.url)
+    assert run_of(hub, "refused")["reason"].endswith("answered 503")
+    serve(hub, tmp_path / "b", "absent", "http://127.0.0.1:9/train")
+    assert "no answer (ConnectionError)" in run_of(hub, "absent")["reason"]
