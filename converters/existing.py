@@ -110,7 +110,7 @@ def _write(out: Path, manifest: Manifest, raw: bytes, X: Any, y: Any) -> Release
     golden = _golden(feed, answers, manifest.signature.batched)
     files = {
         MODEL: raw,
-        PROFILE: _profile(manifest, feed, answers, rows).to_json(),
+        PROFILE: _profile(manifest, feed, answers, rows, y).to_json(),
         GOLDEN: golden.to_bytes(),
         CERTIFICATE: certificate.to_json(),
     }
@@ -138,12 +138,12 @@ def _score(manifest: Manifest, answers: Feed, y: Any) -> float | None:
     return parity.score({"label": found}, y)
 
 
-def _profile(manifest: Manifest, feed: Feed, answers: Feed, rows: int) -> ReferenceProfile:
+def _profile(manifest: Manifest, feed: Feed, answers: Feed, rows: int, y: Any) -> ReferenceProfile:
     if not manifest.signature.columns:
         return ReferenceProfile(rows, ())
     known: Feed = {r.role: answers[r.name] for r in manifest.signature.outputs if r.role != "other"}
     table = Rows(manifest.signature.columns, feed[manifest.signature.inputs[0].name])
-    return reference_profile(table, known, manifest.signature.classes)
+    return reference_profile(table, known, manifest.signature.classes, y)
 
 
 def _feed(schema: InputSchema, X: Any) -> Feed:

@@ -189,7 +189,8 @@ class Job:
 
     def _profile(self, chosen: Release, data: Any) -> bytes:
         rows = self.rows if data is None else self._rows_of(data)
-        return reference_profile(rows, answers(chosen, rows), self.original.classes).to_json()
+        told = answers(chosen, self.rows)
+        return reference_profile(rows, told, self.original.classes, self.y).to_json()
 
     def _golden(self, chosen: Release, gate: Gate, results: dict[str, VariantResult]) -> Golden:
         """Golden vectors from the check rows, and for exact variants from rows of extremes too."""

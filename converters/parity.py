@@ -138,11 +138,17 @@ def score(answers: Feed, y: Any) -> float | None:
     if truth.ndim == 2 and truth.shape[1] == 1:
         truth = truth[:, 0]
     if "label" in answers:
-        return float((answers["label"].astype(str) == _labels(truth)).mean())
+        return float(right(answers["label"], truth).mean())
     values = answers["value"].astype(np.float64).reshape(len(truth), -1)
     target = truth.astype(np.float64).reshape(len(truth), -1)
     spread = ((target - target.mean(axis=0)) ** 2).sum()
     return float(1 - ((target - values) ** 2).sum() / spread) if spread > 0 else None
+
+
+def right(labels: NDArray[Any], truth: Any) -> NDArray[np.bool_]:
+    """Which of ``labels`` [N] are those of ``truth`` [N]."""
+    same: NDArray[np.bool_] = labels.astype(str) == _labels(np.asarray(truth)).reshape(labels.shape)
+    return same
 
 
 def _labels(truth: NDArray[Any]) -> NDArray[Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.parity import right
 from converters.rows import Rows
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.folding import category, histogram
@@ -17,8 +19,14 @@ CATEGORIES: Final = 256
 """A text column keeps its most frequent values; all others count as outside."""
 
 
-def reference_profile(rows: Rows, answers: Feed, classes: tuple[Any, ...]) -> ReferenceProfile:
-    """Distributions of ``rows`` and of the model's ``answers`` to them."""
+def reference_profile(
+    rows: Rows, answers: Feed, classes: tuple[Any, ...], truth: Any = None
+) -> ReferenceProfile:
+    """Distributions of ``rows``, and of the model's ``answers`` to held-out rows.
+
+    With their labels ``truth`` the profile also says how often each confidence was right. Answers
+    to rows that the model was trained on are surer and more often right than on any device.
+    """
     features = tuple(
         _categories(c.name, rows.column(i))
         if c.dtype in ("string", "bool")
@@ -31,10 +39,19 @@ def reference_profile(rows: Rows, answers: Feed, classes: tuple[Any, ...]) -> Re
         outputs.append(_counted(FeatureProfile("label", (0,) * (len(names) + 2), None, names),
                                 answers["label"]))  # fmt: skip
     if "probabilities" in answers:
-        outputs.append(_quantiles("confidence", answers["probabilities"].max(axis=1)))
+        outputs.append(_confidences(answers, truth))
     if "value" in answers and answers["value"].shape[1:] in ((), (1,)):
         outputs.append(_quantiles("value", answers["value"].ravel()))
     return ReferenceProfile(len(rows), features, tuple(outputs))
+
+
+def _confidences(answers: Feed, truth: Any) -> FeatureProfile:
+    confidences = answers["probabilities"].max(axis=1)
+    profile = _quantiles("confidence", confidences)
+    if truth is None or "label" not in answers or answers["label"].ndim != 1:
+        return profile
+    correct = _counted(profile, confidences[right(answers["label"], truth)]).counts
+    return replace(profile, correct=correct[: profile.bins])
 
 
 def _quantiles(name: str, values: NDArray[Any]) -> FeatureProfile:

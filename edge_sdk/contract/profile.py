@@ -29,12 +29,15 @@ class FeatureProfile:
     ``edges`` ascend strictly and hold the training minimum and maximum; bin ``i`` is
     ``edges[i] <= x < edges[i + 1]``, the last bin includes its upper edge. A feature that was
     constant in training has one edge and one bin, that value. ``counts`` are those of training.
+    ``correct``, of an output, is how many of each bin's held-out rows were answered rightly, where
+    that is known.
     """
 
     name: str
     counts: tuple[int, ...]
     edges: tuple[float, ...] | None = None
     categories: tuple[str, ...] | None = None
+    correct: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         require(
@@ -50,6 +53,15 @@ class FeatureProfile:
             f"{self.name}: expected {self.bins + 2} counts, got {len(self.counts)}",
         )
         require(min(self.counts) >= 0, f"{self.name}: expected counts of at least 0")
+        if self.correct is not None:
+            self._check_correct()
+
+    def _check_correct(self) -> None:
+        assert self.correct is not None
+        require(len(self.correct) == self.bins, f"{self.name}: expected {self.bins} of correct")
+        pairs = zip(self.correct, self.counts, strict=False)
+        within = all(0 <= right <= count for right, count in pairs)
+        require(within, f"{self.name}: expected 0 to as many correct as counted")
 
     @property
     def bins(self) -> int:

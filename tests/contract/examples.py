@@ -95,6 +95,14 @@ PROFILE = ReferenceProfile(
     outputs=(FeatureProfile("label", (3, 3, 0, 0), categories=("no", "yes")),),
 )
 
+CALIBRATED = replace(
+    PROFILE,
+    outputs=(
+        *PROFILE.outputs,
+        FeatureProfile("confidence", (2, 4, 0, 0), edges=(0.5, 0.8, 1.0), correct=(1, 4)),
+    ),
+)
+
 CERTIFICATE = Certificate(
     chosen="float32",
     variants=(
@@ -235,6 +243,7 @@ DELTA_HEADER = DeltaHeader(
 EXAMPLES = {
     "manifest": MANIFEST,
     "profile": PROFILE,
+    "profile_calibrated": CALIBRATED,
     "certificate": CERTIFICATE,
     "plan": PLAN,
     "plan_staged": STAGED,

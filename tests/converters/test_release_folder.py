@@ -97,6 +97,16 @@ def test_the_profile_describes_the_rows_that_were_asked_for(tmp_path):
     assert release.certificate().rows == len(X)
 
 
+def test_the_profile_says_how_often_each_confidence_was_right_on_the_rows_that_were_held_out(
+    tmp_path,
+):
+    X, y = builders.data_of("voting")
+    release = made("voting", tmp_path / "r", profile=X[:40])
+    confidence = release.profile().outputs[1]
+    assert sum(confidence.counts) == len(X)
+    assert sum(confidence.correct) / len(X) == pytest.approx(release.manifest.metrics["score"])
+
+
 def test_a_regressors_profile_has_its_values(tmp_path):
     profile = made("ridge", tmp_path / "r").profile()
     assert [output.name for output in profile.outputs] == ["value"]
