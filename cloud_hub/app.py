@@ -16,6 +16,7 @@ from cloud_hub.errors import HubFault
 from cloud_hub.features import routes as feature_routes
 from cloud_hub.fleet import routes as fleet_routes
 from cloud_hub.hub import open_hub
+from cloud_hub.monitoring import routes as monitor_routes
 from cloud_hub.plans import routes as plan_routes
 from cloud_hub.policy import routes as policy_routes
 from cloud_hub.registry import routes as registry_routes
@@ -43,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="edge-hub", lifespan=lifespan, docs_url="/docs", redoc_url=None)
     parts = (
         fleet_routes, registry_routes, plan_routes, policy_routes, feature_routes,
-        telemetry_routes, trigger_routes, run_routes, routes,
+        telemetry_routes, monitor_routes, trigger_routes, run_routes, routes,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud_hub.command import Answer, add_command, client_of, getting
+from cloud_hub.monitoring.cli import add_commands as add_monitor_commands
 from cloud_hub.policy.cli import add_commands as add_policy_commands
 from cloud_hub.runs.cli import add_commands as add_run_commands
 from cloud_hub.triggers.cli import add_commands as add_trigger_commands
@@ -104,6 +105,7 @@ def _loop_commands(commands: Any) -> None:
     )
     features.add_argument("--replace", action="store_true", help="forget all that is kept")
     features.add_argument("--hours", type=float, help="after which devices stop using them")
+    add_monitor_commands(commands)
     add_trigger_commands(commands)
     add_run_commands(commands)
     experiments = getting("models/{model}/experiments")

@@ -14,6 +14,7 @@ from cloud_hub.experiments.service import Experiments
 from cloud_hub.features.service import Features
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.loop import Loop
+from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.packs.service import Packs
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
@@ -46,6 +47,7 @@ class Hub:
     features: Features
     policies: Policies
     telemetry: Telemetry
+    monitoring: Monitoring
     serving: Serving
     packs: Packs
     triggers: Triggers
@@ -89,6 +91,7 @@ def open_hub(settings: Settings) -> Hub:
     features = Features(data, audit, registry, plans)
     policies = Policies(registry, plans)
     telemetry = Telemetry(engine, registry)
+    monitoring = Monitoring(engine, audit, registry, plans, fleet)
     serving = Serving(registry, plans)
     packs = Packs(data, audit, registry, plans, telemetry, serving)
     histories = Histories(engine, registry, telemetry)
@@ -105,7 +108,7 @@ def open_hub(settings: Settings) -> Hub:
     triggers.run_times = runs.times
     hub = Hub(
         settings, engine, audit, blobs, repository, registry, fleet, plans, features,
-        policies, telemetry, serving, packs, triggers, experiments, runs,
+        policies, telemetry, monitoring, serving, packs, triggers, experiments, runs,
     )  # fmt: skip
     hub.loop = Loop(hub, settings.tick_seconds)
     for model in registry.models():

@@ -1,4 +1,4 @@
-"""The loop: triggers, runs, experiments, packs and renewals, looked at again and again.
+"""The loop: monitoring, triggers, runs, experiments, packs and renewals, looked at again and again.
 
 Only one process of a hub loops: it holds a lock. Each part is isolated: an error in one is kept and
 shown, and the others go on.
@@ -27,10 +27,12 @@ class Loop:
     def __init__(self, hub: Hub, seconds: float) -> None:
         self._seconds = seconds
         self._parts: dict[str, Callable[[float], object]] = {
+            "monitoring": hub.monitoring.tick,
             "triggers": hub.triggers.tick,
             "runs": hub.runs.tick,
             "experiments": hub.experiments.tick,
             "packs": hub.packs.tick,
+            "retention": hub.telemetry.clean,
             "renewal": lambda now: hub.repository.renew(
                 datetime.datetime.fromtimestamp(now, datetime.UTC)
             ),

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from cloud_hub.monitoring.policy import MonitoringPolicy
 from cloud_hub.policy.conditions import Condition
+from cloud_hub.telemetry.policy import Retention
 from edge_sdk.contract.codec import require
 from edge_sdk.contract.names import check_name
 from edge_sdk.contract.plan import CascadePolicy, Reporting, Sharing
@@ -152,6 +154,8 @@ class Policy:
     sharing: Sharing = Sharing()
     cascade: CascadePolicy = CascadePolicy()
     packs: PackPolicy = PackPolicy()
+    monitoring: MonitoringPolicy = MonitoringPolicy()
+    retention: Retention = Retention()
     triggers: tuple[TriggerRule, ...] = ()
     budget: BudgetPolicy = BudgetPolicy()
     train: TrainPolicy | None = None

@@ -19,7 +19,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from scipy.special import betaincinv
@@ -38,75 +39,74 @@ LARGEST: Final = 1e280
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Late labels of one device for the predictions of one window.
+class Coverage:
+    """How many of one window's predictions have labels, over all devices; Unix seconds."""
 
-    ``start`` and ``end`` in Unix seconds; ``base`` is the device's own base rate, if it has one.
-    """
-
-    device: str
     start: int
     end: int
     predictions: int
     labelled: int
-    errors: int
-    base: float | None = None
+
+
+def settled(
+    windows: Sequence[Coverage], *, coverage: float, wait: float, now: float
+) -> list[Coverage]:
+    """The windows, in order, in which a share of ``coverage`` has labels or that ended ``wait``
+    seconds ago; up to the first that is neither, so that none is scored out of order.
+    """
+
+    def ready(window: Coverage) -> bool:
+        enough = window.labelled >= coverage * max(1, window.predictions)
+        return enough or window.end + wait <= now
+
+    return list(itertools.takewhile(ready, sorted(windows, key=lambda w: w.start)))
 
 
 @dataclass(frozen=True)
-class ConceptDrift:
-    """Evidence now (alarm from ``mean_run`` on); when it first alarmed; since when errors rose.
+class Labelled:
+    """Late labels of one device for its predictions of one window."""
 
-    ``alarmed_at`` and ``since`` are starts of windows; both are ``None`` without an alarm.
-    """
-
-    evidence: float
-    mean_run: float
-    base: float
+    device: str
+    start: int
     labelled: int
     errors: int
-    alarmed_at: int | None = None
-    since: int | None = None
-
-    @property
-    def drifted(self) -> bool:
-        """Whether there was an alarm."""
-        return self.alarmed_at is not None
 
 
+@dataclass
 class ErrorDetector:
-    """The detector itself, fed one batch of labels after the other."""
+    """The detector, fed one window of labels after the other; plain values, to be kept.
 
-    def __init__(self) -> None:
-        self._parts = [0.0] * len(ODDS)
-        self._risen_since: list[int | None] = [None] * len(ODDS)
-        self._sums = [0.0] * len(ODDS)
+    ``parts`` is the evidence for each of :data:`ODDS`; ``sums`` and ``risen`` follow when a rise
+    began that is not over (start of a window).
+    """
+
+    parts: list[float] = field(default_factory=lambda: [0.0] * len(ODDS))
+    sums: list[float] = field(default_factory=lambda: [0.0] * len(ODDS))
+    risen: list[int] = field(default_factory=lambda: [0] * len(ODDS))
 
     @property
     def evidence(self) -> float:
         """An e-detector: compare with the mean run length that you declare."""
-        return sum(self._parts) / len(self._parts)
+        return sum(self.parts) / len(self.parts)
 
     @property
-    def since(self) -> int | None:
+    def since(self) -> int:
         """Window in which the rise most likely began."""
-        best = max(range(len(ODDS)), key=lambda i: self._parts[i])
-        return self._risen_since[best]
+        return self.risen[max(range(len(ODDS)), key=lambda i: self.parts[i])]
 
     def add(self, start: int, batches: Sequence[tuple[int, int, float]]) -> None:
         """Take the (labels, errors, base rate) of every device for the window at ``start``."""
         labels = sum(batch[0] for batch in batches)
+        if labels == 0:
+            return
         for i, odds in enumerate(ODDS):
             gain = sum(_gain(odds, *batch) for batch in batches)
             # One chance to have begun for each label, so that the run length counts labels.
-            grown = math.log(self._parts[i] + labels) + gain if labels else -math.inf
-            self._parts[i] = min(LARGEST, math.exp(min(grown, 600.0)))
-            self._follow(i, start, gain)
-
-    def _follow(self, i: int, start: int, gain: float) -> None:
-        if self._sums[i] <= 0:
-            self._risen_since[i] = start
-        self._sums[i] = max(0.0, self._sums[i] + gain)
+            grown = math.log(self.parts[i] + labels) + gain
+            self.parts[i] = min(LARGEST, math.exp(min(grown, 600.0)))
+            if self.sums[i] <= 0:
+                self.risen[i] = start
+            self.sums[i] = max(0.0, self.sums[i] + gain)
 
 
 def _gain(odds: float, labels: int, errors: int, base: float) -> float:
@@ -116,40 +116,25 @@ def _gain(odds: float, labels: int, errors: int, base: float) -> float:
     return errors * math.log(risen / base) + right * math.log((1 - risen) / (1 - base))
 
 
-def concept_drift(
-    settled: Sequence[Labelled], base: float, mean_run: float = MEAN_RUN
-) -> ConceptDrift:
-    """Run the detector over settled windows, in the order of their predictions."""
-    detector = ErrorDetector()
-    alarmed_at = since = None
-    ordered = sorted(settled, key=lambda row: row.start)
-    for start, group in itertools.groupby(ordered, key=lambda row: row.start):
-        rows = [(r.labelled, r.errors, r.base or base) for r in group if r.labelled]
-        if rows:
-            detector.add(start, rows)
-        if alarmed_at is None and detector.evidence >= mean_run:
-            alarmed_at, since = start, detector.since
-    labelled, errors = sum(r.labelled for r in settled), sum(r.errors for r in settled)
-    return ConceptDrift(detector.evidence, mean_run, base, labelled, errors, alarmed_at, since)
+def first_alarm(
+    detector: ErrorDetector,
+    rows: Sequence[Labelled],
+    base: float,
+    *,
+    own: Mapping[str, float] = MappingProxyType({}),
+    mean_run: float = MEAN_RUN,
+) -> int | None:
+    """Feed ``rows``, in order of their predictions; start of the window of the first alarm.
 
-
-def settled_windows(
-    rows: Sequence[Labelled], *, coverage: float, wait: float, now: float
-) -> list[Labelled]:
-    """Rows of windows in which a share of ``coverage`` has labels, or that ended ``wait`` ago.
-
-    A window that is not settled holds back those after it, so that none is scored out of order.
+    ``own`` are base rates of single devices, where they have one; all others have ``base``.
     """
-    found: list[Labelled] = []
+    alarmed: int | None = None
     ordered = sorted(rows, key=lambda row: row.start)
-    for _, group in itertools.groupby(ordered, key=lambda row: row.start):
-        window = list(group)
-        labelled = sum(row.labelled for row in window)
-        enough = labelled >= coverage * max(1, sum(row.predictions for row in window))
-        if not enough and max(row.end for row in window) + wait > now:
-            break
-        found += window
-    return found
+    for start, group in itertools.groupby(ordered, key=lambda row: row.start):
+        detector.add(start, [(r.labelled, r.errors, own.get(r.device, base)) for r in group])
+        if alarmed is None and detector.evidence >= mean_run:
+            alarmed = start
+    return alarmed
 
 
 def base_rate(errors: int, labelled: int) -> float:

@@ -13,10 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edge_sdk.contract.profile import MISSING, OUTSIDE, FeatureProfile
+from edge_sdk.folding import category, is_missing
 
 LARGEST_WEIGHT: Final = 20.0
 """A held-out row stands for at most so many; a few rows must not decide."""
@@ -80,3 +83,23 @@ def share_changes(
     a, b = np.asarray(reference, np.float64), np.asarray(observed, np.float64)
     change = b / max(1.0, b.sum()) - a / max(1.0, a.sum())
     return dict(zip((*names, "missing", "outside"), change.tolist(), strict=True))
+
+
+def places(feature: FeatureProfile, values: NDArray[Any]) -> NDArray[np.int64]:
+    """The bin of each value [rows], as an index into the feature's histogram [bins + 2]."""
+    size = feature.bins + 2
+    if feature.categories is not None:
+        known = {name: i for i, name in enumerate(feature.categories)}
+        found = [
+            MISSING if is_missing(value) else known.get(category(value), OUTSIDE)
+            for value in values.tolist()
+        ]
+        return np.array(found, np.int64) % size
+    assert feature.edges is not None
+    edges, numbers = np.asarray(feature.edges), values.astype(np.float64)
+    found_in = np.searchsorted(edges, numbers, side="right") - 1
+    found_in[numbers == edges[-1]] = feature.bins - 1
+    outside = (numbers < edges[0]) | (numbers > edges[-1])
+    found_in = np.where(outside, size + OUTSIDE, found_in)
+    placed: NDArray[np.int64] = np.where(np.isnan(numbers), size + MISSING, found_in)
+    return placed

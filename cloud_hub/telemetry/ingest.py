@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import postgresql, sqlite
 
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.experiments.intake import record_exposure
@@ -44,43 +44,36 @@ class Ingest:
         self._profiles: dict[tuple[str, str], tuple[str, ReferenceProfile]] = {}
 
     def take(self, device: str, model: str, upload: Upload) -> UploadReply:
-        """Take every message of ``upload`` that is new and makes sense."""
-        accepted = duplicates = 0
-        rejected = []
+        """Take every message of ``upload`` that is new and makes sense, in one transaction."""
+        known = self._known(device, upload)
+        fresh, rejected = [], []
         for message in upload.messages:
+            if (message.boot, message.sequence) in known:
+                continue
             try:
-                if self._take_one(device, model, message):
-                    accepted += 1
-                else:
-                    duplicates += 1
+                fresh.append((message, self._opened(model, message)))
             except (ContractError, Invalid) as error:
                 rejected.append(Rejection(message.boot, message.sequence, str(error)[:300]))
+        with self._engine.begin() as db:
+            accepted = sum(_take_one(db, device, message, body) for message, body in fresh)
+        duplicates = len(upload.messages) - accepted - len(rejected)
         return UploadReply(accepted, duplicates, tuple(rejected))
 
-    def _take_one(self, device: str, model: str, message: Message) -> bool:
-        """Store one message; ``False`` if it was stored before."""
-        name = {"device": device, "boot": message.boot, "sequence": message.sequence}
-        if self._known(name):
-            return False
-        body = message.open()
-        self._check(model, body)
-        try:
-            with self._engine.begin() as db:
-                db.execute(
-                    insert(tables.messages).values(**name, kind=message.kind, at=time.time())
-                )
-                self._store(db, device, body)
-        except IntegrityError:
-            return False  # the same message came twice at once
-        return True
-
-    def _known(self, name: dict[str, Any]) -> bool:
+    def _known(self, device: str, upload: Upload) -> set[tuple[str, int]]:
+        """Names of messages that were taken before."""
         t = tables.messages.c
-        query = select(t.kind).where(
-            t.device == name["device"], t.boot == name["boot"], t.sequence == name["sequence"]
+        boots = {message.boot for message in upload.messages}
+        sequences = [message.sequence for message in upload.messages]
+        query = select(t.boot, t.sequence).where(
+            t.device == device, t.boot.in_(boots), t.sequence.in_(sequences)
         )
         with self._engine.connect() as db:
-            return db.execute(query).first() is not None
+            return {(boot, sequence) for boot, sequence in db.execute(query)}
+
+    def _opened(self, model: str, message: Message) -> Body:
+        body = message.open()
+        self._check(model, body)
+        return body
 
     def _check(self, model: str, body: Body) -> None:
         """Refuse what cannot be: another model, an unknown version, the future, other bins."""
@@ -122,17 +115,18 @@ class Ingest:
             known = self._profiles[model, version] = (release.profile_digest, release.profile())
         return known
 
-    def _store(self, db: Connection, device: str, body: Body) -> None:
-        stores: dict[type, Callable[[Connection, str, Any], None]] = {
-            WindowReport: _store_report,
-            FeedbackReport: _store_feedback,
-            SampleBatch: _store_samples,
-            KeyVotes: _store_votes,
-            UpdateEvent: _store_event,
-        }
-        if type(body) in stores:
-            stores[type(body)](db, device, body)
-        record_exposure(db, device, body)
+
+def _take_one(db: Connection, device: str, message: Message, body: Body) -> bool:
+    """Store one message; ``False`` if the same one came twice at once."""
+    make = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+    name = {"device": device, "boot": message.boot, "sequence": message.sequence}
+    values = {**name, "kind": message.kind, "at": time.time()}
+    if not db.execute(make(tables.messages).values(**values).on_conflict_do_nothing()).rowcount:
+        return False
+    if type(body) in STORES:
+        STORES[type(body)](db, device, body)
+    record_exposure(db, device, body)
+    return True
 
 
 def _window_columns(device: str, window: Window) -> dict[str, Any]:
@@ -152,6 +146,8 @@ def _store_report(db: Connection, device: str, report: WindowReport) -> None:
             **_window_columns(device, report.window),
             end=report.window.end,
             observations=report.observations,
+            predictions=sum(report.predictions.values()),
+            failures=report.errors.get("model", 0),
             body=to_plain(report),
         )
     )
@@ -204,3 +200,12 @@ def _store_event(db: Connection, device: str, event: UpdateEvent) -> None:
             at=event.at,
         )
     )
+
+
+STORES: Final[dict[type, Callable[[Connection, str, Any], None]]] = {
+    WindowReport: _store_report,
+    FeedbackReport: _store_feedback,
+    SampleBatch: _store_samples,
+    KeyVotes: _store_votes,
+    UpdateEvent: _store_event,
+}

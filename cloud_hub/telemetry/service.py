@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, Select, func, select
 
 from cloud_hub.registry.service import Dataset, Registry
+from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.ingest import Ingest
-from cloud_hub.telemetry.tables import events, feedback, reports, samples, votes
+from cloud_hub.telemetry.tables import (
+    ROLLED,
+    events,
+    feedback,
+    reports,
+    samples,
+    totals,
+    votes,
+)
 from edge_sdk.contract.messages import LATENCY_BINS, Upload, UploadReply
 from edge_sdk.resources import worst
+
+CLEAN_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
 class Outcomes:
     """Merged counts of an arm: labels of the on-device model's own answers (a cloud that steps in
-    does not hide a model that degrades); ``devices`` is how many reported.
+    does not hide a model that degrades); ``devices`` is how many reported, of what is not rolled
+    up yet.
     """
 
     labelled: int
@@ -37,10 +49,20 @@ class Telemetry:
         self._engine = engine
         self._registry = registry
         self._ingest = Ingest(engine, registry)
+        self._cleaned = 0.0
 
     def ingest(self, device: str, model: str, upload: Upload) -> UploadReply:
         """Take an upload of ``device``; exactly once however often it comes."""
         return self._ingest.take(device, model, upload)
+
+    def clean(self, now: float) -> None:
+        """Roll up and forget what the policies say, every :data:`CLEAN_SECONDS`."""
+        if now - self._cleaned < CLEAN_SECONDS:
+            return
+        self._cleaned = now
+        for model in self._registry.models():
+            retention.clean(self._engine, model, now, self._registry.policy(model).retention)
+        retention.forget_names(self._engine, now)
 
     def outcomes(
         self,
@@ -52,20 +74,16 @@ class Telemetry:
         since: float = 0.0,
     ) -> Outcomes:
         """Counts of a version's predictions made since ``since`` (Unix seconds), on one arm."""
-        labelled = correct = predictions = errors = 0
-        devices = set()
-        for row in self._rows(
-            _narrow(select(feedback), feedback, model, version, experiment, arm, since)
-        ):
-            labelled += row["own_labelled"]
-            correct += row["own_correct"]
-        for row in self._rows(
-            _narrow(select(reports), reports, model, version, experiment, arm, since)
-        ):
-            predictions += sum(row["body"].get("predictions", {}).values())
-            errors += row["body"].get("errors", {}).get("model", 0)
-            devices.add(row["device"])
-        return Outcomes(labelled, correct, predictions, errors, len(devices))
+        scope = (model, version, experiment, arm, since)
+        f, r = feedback.c, reports.c
+        labels = select(_sum(f.own_labelled), _sum(f.own_correct))
+        counts = select(_sum(r.predictions), _sum(r.failures))
+        with self._engine.connect() as db:
+            labelled, correct = db.execute(_narrow(labels, feedback, *scope)).one()
+            predictions, errors = db.execute(_narrow(counts, reports, *scope)).one()
+            each = select(func.count(r.device.distinct())).where(r.device != ROLLED)
+            devices = db.execute(_narrow(each, reports, *scope)).scalar() or 0
+        return Outcomes(labelled, correct, predictions, errors, devices)
 
     def histogram_rows(
         self, model: str, version: str, *, since: float = 0.0
@@ -137,11 +155,16 @@ class Telemetry:
 
     def predictions_by_device(self, model: str) -> dict[str, int]:
         """How many predictions each device reported, over all versions."""
+        r, t = reports.c, totals.c
+        recent = select(r.device, _sum(r.predictions).label("made"))
+        recent = recent.where(r.model == model, r.device != ROLLED).group_by(r.device)
         found: Counter[str] = Counter()
-        for row in self._rows(
-            select(reports.c.device, reports.c.body).where(reports.c.model == model)
+        for query in (
+            recent,
+            select(t.device, t.predictions.label("made")).where(t.model == model),
         ):
-            found[row["device"]] += sum(row["body"].get("predictions", {}).values())
+            for row in self._rows(query):
+                found[row["device"]] += row["made"]
         return dict(found)
 
     def events(self, model: str, *, experiment: str | None = None) -> list[dict[str, Any]]:
@@ -169,6 +192,10 @@ def _narrow(
     if experiment is not None:
         query = query.where(table.c.experiment == experiment)
     return query if arm is None else query.where(table.c.arm == arm)
+
+
+def _sum(column: Any) -> Any:
+    return func.coalesce(func.sum(column), 0)
 
 
 def _window_key(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -203,7 +230,8 @@ def _add_report(window: dict[str, Any], row: dict[str, Any]) -> None:
         window["latency"][source] += np.asarray(counts)
     window["degraded"] += body.get("degraded", 0)
     window["resources"] = worst([window["resources"], body.get("resources", {})])
-    window["devices"].add(row["device"])
+    if row["device"] != ROLLED:
+        window["devices"].add(row["device"])
 
 
 def _plain_window(window: dict[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,14 @@ message and its content are one transaction.
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import JSON, Column, Float, Index, Integer, String, Table, Text
 
 from cloud_hub.db import metadata
+
+ROLLED: Final = "*"
+"""Device of rows that are the sum over all devices; see ``retention``."""
 
 messages = Table(
     "messages",
@@ -30,8 +35,11 @@ reports = Table(
     Column("start", Integer, nullable=False),
     Column("end", Integer, nullable=False),
     Column("observations", Integer, nullable=False),
+    Column("predictions", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
     Column("body", JSON, nullable=False),
     Index("reports_by_window", "model", "version", "start"),
+    Index("reports_by_end", "end"),
 )
 
 feedback = Table(
@@ -50,6 +58,14 @@ feedback = Table(
     Column("own_correct", Integer, nullable=False),
     Column("body", JSON, nullable=False),
     Index("feedback_by_window", "model", "version", "start"),
+)
+
+totals = Table(
+    "device_totals",
+    metadata,
+    Column("model", String, primary_key=True),
+    Column("device", String, primary_key=True),
+    Column("predictions", Integer, nullable=False),
 )
 
 samples = Table(

@@ -100,7 +100,7 @@ def test_the_profile_describes_the_rows_that_were_asked_for(tmp_path):
 def test_the_profile_says_how_often_each_confidence_was_right_on_the_rows_that_were_held_out(
     tmp_path,
 ):
-    X, y = builders.data_of("voting")
+    X, _ = builders.data_of("voting")
     release = made("voting", tmp_path / "r", profile=X[:40])
     confidence = release.profile().outputs[1]
     assert sum(confidence.counts) == len(X)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from cloud_hub.statistics.concept import (
     MEAN_RUN,
+    Coverage,
     ErrorDetector,
     Labelled,
     base_rate,
-    concept_drift,
     device_bases,
-    settled_windows,
+    first_alarm,
+    settled,
 )
 from cloud_hub.statistics.label_free import estimated_accuracy
 
@@ -22,27 +26,25 @@ BASE = 0.1
 
 def windows(rates: list[float], *, labels: int = 50, seed: int = 0) -> list[Labelled]:
     errors = RANDOM(seed).binomial(labels, rates)
-    return [
-        Labelled("d", 60 * i, 60 * i + 60, labels, labels, int(e)) for i, e in enumerate(errors)
-    ]
+    return [Labelled("d", 60 * i, labels, int(e)) for i, e in enumerate(errors)]
 
 
 def test_a_rise_of_the_error_rate_is_found_within_a_few_hundred_labels_and_dated() -> None:
     delays, dated = [], []
     for seed in range(60):
-        found = concept_drift(windows([0.1] * 40 + [0.2] * 60, labels=20, seed=seed), BASE)
-        assert found.alarmed_at is not None
-        assert found.since is not None
-        delays.append((found.alarmed_at // 60 - 39) * 20)
-        dated.append(found.since // 60)
+        detector = ErrorDetector()
+        rows = windows([0.1] * 40 + [0.2] * 60, labels=20, seed=seed)
+        alarmed = first_alarm(detector, rows, BASE)
+        assert alarmed is not None
+        delays.append((alarmed // 60 - 39) * 20)
+        dated.append(detector.since // 60)
     assert np.median(delays) <= 260
     assert np.median(np.abs(np.array(dated) - 40)) <= 4
 
 
 def test_false_alarms_within_twenty_thousand_labels_are_rare() -> None:
-    alarms = sum(
-        concept_drift(windows([0.1] * 400, seed=seed), BASE).drifted for seed in range(150)
-    )
+    runs = (windows([0.1] * 400, seed=seed) for seed in range(150))
+    alarms = sum(first_alarm(ErrorDetector(), rows, BASE) is not None for rows in runs)
     assert alarms <= 4
 
 
@@ -57,9 +59,19 @@ def test_batches_of_any_size_reach_about_the_same_evidence(size: int) -> None:
 
 
 def test_fewer_errors_than_promised_are_no_alarm_and_hide_no_later_rise() -> None:
-    found = concept_drift(windows([0.0] * 200 + [0.3] * 20), BASE)
-    assert found.alarmed_at is not None
-    assert 200 <= found.alarmed_at // 60 <= 205
+    alarmed = first_alarm(ErrorDetector(), windows([0.0] * 200 + [0.3] * 20), BASE)
+    assert alarmed is not None
+    assert 200 <= alarmed // 60 <= 205
+
+
+def test_a_detector_that_was_kept_goes_on_where_it_was() -> None:
+    rows = windows([0.1] * 50 + [0.2] * 50)
+    whole, kept = ErrorDetector(), ErrorDetector()
+    first_alarm(whole, rows, BASE)
+    first_alarm(kept, rows[:70], BASE)
+    kept = ErrorDetector(**json.loads(json.dumps(asdict(kept))))
+    first_alarm(kept, rows[70:], BASE)
+    assert kept == whole
 
 
 def test_devices_that_were_worse_from_the_beginning_are_no_drift() -> None:
@@ -70,12 +82,12 @@ def test_devices_that_were_worse_from_the_beginning_are_no_drift() -> None:
     assert min(bases.values()) == BASE
     assert 0.2 < bases["d15"] < 0.35
     rows = [
-        Labelled(d, 60 * t, 60 * t + 60, 20, 20, int(random.binomial(20, r)), bases[d])
+        Labelled(d, 60 * t, 20, int(random.binomial(20, r)))
         for t in range(50)
         for d, r in rates.items()
     ]
-    assert not concept_drift(rows, BASE).drifted
-    assert concept_drift([Labelled(**{**vars(r), "base": None}) for r in rows], BASE).drifted
+    assert first_alarm(ErrorDetector(), rows, BASE, own=bases) is None
+    assert first_alarm(ErrorDetector(), rows, BASE) is not None
 
 
 def test_devices_that_do_not_differ_share_one_base() -> None:
@@ -100,13 +112,13 @@ SETTLED = {
 @pytest.mark.parametrize("case", SETTLED)
 def test_a_window_counts_once_it_is_settled(case: str) -> None:
     (predictions, labelled), later, count = SETTLED[case]
-    row = Labelled("d", 0, 60, predictions, labelled, 1)
-    assert len(settled_windows([row], coverage=0.5, wait=3_600, now=60 + later)) == count
+    window = Coverage(0, 60, predictions, labelled)
+    assert len(settled([window], coverage=0.5, wait=3_600, now=60 + later)) == count
 
 
 def test_a_window_that_is_not_settled_holds_back_those_after_it() -> None:
-    rows = [Labelled("d", 60 * i, 60 * i + 60, 100, n, 1) for i, n in enumerate([90, 5, 90])]
-    assert [r.start for r in settled_windows(rows, coverage=0.5, wait=999, now=200)] == [0]
+    rows = [Coverage(60 * i, 60 * i + 60, 100, n) for i, n in enumerate([90, 5, 90])]
+    assert [w.start for w in settled(rows, coverage=0.5, wait=999, now=200)] == [0]
 
 
 def confidences(random: np.random.Generator, n: int, sure: float) -> np.ndarray:

@@ -1,0 +1,97 @@
+"""``edge-hub monitor``: status, history, acknowledge."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from cloud_hub.command import add_command, add_group, client_of
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``monitor`` to the commands of ``edge-hub``."""
+    group = add_group(commands, "monitor", "drift, domain, errors, groups: figures and alarms")
+    status = add_command(group, "status", "what is alarming, and every signal now", _status)
+    status.add_argument("--json", action="store_true", help="everything, for programs")
+    history = add_command(group, "history", "figures by window", _history)
+    history.add_argument("--signal", help="one signal, for example drift:age")
+    history.add_argument("--since", default="7d", help="how far back, for example 12h or 30d")
+    history.add_argument("--json", action="store_true", help="everything, for programs")
+    answer = add_command(group, "acknowledge", "answer an alarm", _acknowledge)
+    answer.add_argument("signal", help="for example drift:age")
+    answer.add_argument(
+        "--rebase", action="store_true", help="how it is now becomes what is normal"
+    )
+
+
+def _status(arguments: argparse.Namespace) -> Any:
+    found = client_of(arguments).get(f"models/{arguments.model}/monitor")
+    return found if arguments.json else told_status(found)
+
+
+def _history(arguments: argparse.Namespace) -> Any:
+    from cloud_hub.yaml_reader import seconds_of
+
+    since = time.time() - seconds_of(arguments.since)
+    path = f"models/{arguments.model}/monitor/history"
+    rows = client_of(arguments).get(path, signal=arguments.signal, since=since)
+    return rows if arguments.json else told_history(rows)
+
+
+def _acknowledge(arguments: argparse.Namespace) -> str:
+    path = f"models/{arguments.model}/monitor/acknowledge"
+    client_of(arguments).post(path, signal=arguments.signal, rebase=arguments.rebase)
+    now = " and is what is normal now" if arguments.rebase else ""
+    return f"{arguments.model}: {arguments.signal} is acknowledged{now}"
+
+
+def told_status(found: Mapping[str, Any]) -> str:
+    """The state as a person reads it."""
+    if found["watched_to"] is None and not found["signals"]:
+        return f"version {found['version']}: no window with enough observations yet"
+    lines = [f"version {found['version']}, watched to {_utc(found['watched_to'])}"]
+    alarms = found["alarms"]
+    lines.append(f"{len(alarms)} open alarm{'s' * (len(alarms) != 1)}" if alarms else "no alarms")
+    for alarm in alarms:
+        lines.append(f"  {alarm['signal']} since {_utc(alarm['raised_at'])}: {alarm['evidence']}")
+    lines.append("signals (newest window):")
+    for row in found["signals"]:
+        lines.append(f"  {_told(row)}")
+    return "\n".join(lines)
+
+
+def told_history(rows: list[dict[str, Any]]) -> str:
+    """Figures as a person reads them."""
+    if not rows:
+        return "no windows"
+    return "\n".join(f"{_utc(row['start'])} {row['version']} {_told(row)}" for row in rows)
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    mark = "!" if row["alarming"] else " "
+    figures = row["figures"]
+    shown = {k: figures[k] for k in SHOWN[row["kind"]] if figures.get(k) is not None}
+    said = " ".join(f"{name}={_short(value)}" for name, value in shown.items())
+    return f"{mark} {row['signal']:<32} {said}"
+
+
+SHOWN = {
+    "drift": ("n", "ks", "psi", "p", "moved"),
+    "domain": ("n", "rate", "rate_at_training", "score", "p"),
+    "estimate": ("n", "accuracy", "low", "high", "reference", "note"),
+    "concept": ("labelled", "errors", "coverage", "base_rate", "evidence", "alarm_from"),
+    "fairness": ("best", "worst", "low", "high"),
+}
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _utc(at: float | None) -> str:
+    if at is None:
+        return "-"
+    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat(timespec="seconds")

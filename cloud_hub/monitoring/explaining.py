@@ -1,0 +1,73 @@
+"""How features that drifted moved what the model answers, from the hub's held-out rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_hub.monitoring.findings import Watched
+from cloud_hub.registry.service import Dataset
+from cloud_hub.statistics.moved_output import explained, feature_part, mean_of_bins, places
+from edge_sdk.contract.errors import EdgeError
+from edge_sdk.inference import Model
+from edge_sdk.release import Release
+from edge_sdk.schema import InputSchema
+
+
+def explain_drift(
+    release: Release, held_out: Dataset | None, window: Watched, names: Sequence[str]
+) -> dict[str, Any]:
+    """The part of each drifted feature in the change of the mean output; or why there is none.
+
+    The output is the confidence of a classifier, the value of a regressor.
+    """
+    if held_out is None:
+        return {"note": "no held-out rows; edge-hub dataset MODEL holdout FILE gives the hub some"}
+    try:
+        name, outputs = _outputs(release, held_out.rows)
+    except EdgeError as error:
+        return {"note": f"the held-out rows do not fit this version: {error}"}
+    if name is None:
+        return {"note": "the model has neither confidences nor values"}
+    profile = {f.name: f for f in release.profile().features}
+    columns = {column.name: i for i, column in enumerate(release.manifest.signature.columns)}
+    parts = [
+        feature_part(n, places(profile[n], held_out.rows[:, columns[n]]), window.pooled(n), outputs)
+        for n in names
+    ]
+    change = _observed_change(release, window, name)
+    share = None if change is None else explained(parts, change)
+    return {
+        "output": name,
+        "changed_by": change,
+        "parts": [{k: _short(v) for k, v in vars(part).items()} for part in parts],
+        "explained_share": None if share is None else round(share, 3),
+    }
+
+
+def _outputs(release: Release, rows: NDArray[Any]) -> tuple[str | None, NDArray[np.float64]]:
+    signature = release.manifest.signature
+    missing = release.manifest.training.get("missing") == "allowed"
+    answers = Model.load(release).run(InputSchema(signature, missing=missing).batch(rows))
+    sure, value = signature.output("probabilities"), signature.output("value")
+    if sure is not None:
+        return "confidence", answers[sure.name].max(axis=1).astype(np.float64)
+    if value is not None:
+        return "value", answers[value.name].reshape(len(rows), -1)[:, 0].astype(np.float64)
+    return None, np.zeros(0)
+
+
+def _observed_change(release: Release, window: Watched, name: str) -> float | None:
+    output = next((o for o in release.profile().outputs if o.name == name), None)
+    if output is None or output.edges is None:
+        return None
+    before = mean_of_bins(output.counts, output.edges)
+    after = mean_of_bins(window.pooled(name), output.edges)
+    return None if before is None or after is None else _short(after - before)
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value

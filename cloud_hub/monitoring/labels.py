@@ -1,0 +1,96 @@
+"""Late labels of one version: scored window by window, compared by group. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from cloud_hub.monitoring.findings import Finding, fairness_finding
+from cloud_hub.monitoring.policy import MonitoringPolicy
+from cloud_hub.monitoring.store import Concept
+from cloud_hub.statistics.concept import (
+    Coverage,
+    ErrorDetector,
+    Labelled,
+    base_rate,
+    device_bases,
+    first_alarm,
+)
+from cloud_hub.statistics.fairness import disparity
+
+LEAST: Final = 500
+"""Labels that become the base rate where the release promises none."""
+
+
+def score(
+    concept: Concept,
+    windows: Sequence[Coverage],
+    rows: Sequence[Labelled],
+    policy: MonitoringPolicy,
+) -> Finding:
+    """Take the labels ``rows`` of settled ``windows`` into ``concept``; what they say."""
+    labelled = sum(row.labelled for row in rows)
+    errors = sum(row.errors for row in rows)
+    for row in rows:
+        known = concept.counts.setdefault(row.device, [0, 0])
+        known[0] += row.errors
+        known[1] += row.labelled
+    concept.scored_to = windows[-1].start + 1
+    if concept.base is None:
+        _learn_base(concept)
+    else:
+        first_alarm(concept.detector, rows, concept.base, own=concept.own, mean_run=policy.mean_run)
+    evidence = concept.detector.evidence
+    predictions = sum(window.predictions for window in windows)
+    rate = errors / labelled if labelled else 0.0
+    figures = {
+        "labelled": labelled,
+        "errors": errors,
+        "coverage": round(labelled / predictions, 4) if predictions else None,
+        "base_rate": concept.base,
+        "evidence": float(f"{evidence:.4g}"),
+        "alarm_from": policy.mean_run,
+        "risen_since": concept.detector.since if evidence > 1 else None,
+    }
+    rise = rate - concept.base if concept.base is not None and labelled else 0.0
+    return Finding("concept:errors", "concept", evidence >= policy.mean_run, rise, figures)
+
+
+def _learn_base(concept: Concept) -> None:
+    errors = sum(pair[0] for pair in concept.counts.values())
+    labelled = sum(pair[1] for pair in concept.counts.values())
+    if labelled >= LEAST:
+        concept.base = base_rate(errors, labelled)
+
+
+def rebased(concept: Concept) -> Concept:
+    """The errors since the last base become what is normal, of each device its own."""
+    errors = sum(pair[0] for pair in concept.counts.values())
+    labelled = sum(pair[1] for pair in concept.counts.values())
+    if not labelled:
+        return Concept(concept.scored_to, concept.base, concept.own)
+    base = base_rate(errors, labelled)
+    pairs = {device: (wrong, n) for device, (wrong, n) in concept.counts.items()}
+    return Concept(concept.scored_to, base, device_bases(pairs, base))
+
+
+def restarted(concept: Concept) -> Concept:
+    """The same promise, without the evidence."""
+    return Concept(concept.scored_to, concept.base, concept.own, concept.counts, ErrorDetector())
+
+
+def compare_groups(
+    concept: Concept, attributes: Mapping[str, Mapping[str, str]], policy: MonitoringPolicy
+) -> list[Finding]:
+    """The accuracies of groups of devices, by each declared attribute."""
+    found = []
+    for attribute in policy.groups:
+        groups: dict[str, tuple[int, int]] = {}
+        for device, (errors, labelled) in concept.counts.items():
+            value = attributes.get(device, {}).get(attribute)
+            if value is not None:
+                known = groups.get(value, (0, 0))
+                groups[value] = (known[0] + labelled, known[1] + labelled - errors)
+        acceptable = policy.acceptable_disparity
+        found.append(fairness_finding(attribute, disparity(groups, acceptable=acceptable)))
+    return found

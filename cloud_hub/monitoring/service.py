@@ -1,0 +1,160 @@
+"""Monitoring: evaluates windows as they close, keeps their figures, raises alarms.
+
+Each window of a version is evaluated once, some time after its end; what devices report later still
+counts in telemetry, and the labels of late feedback in the score of their prediction's window. An
+alarm is latched: it is raised once and stays until somebody acknowledges it, whatever later windows
+say.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from sqlalchemy import Engine
+
+from cloud_hub.audit import Audit
+from cloud_hub.errors import Conflict, NotFound
+from cloud_hub.fleet.service import Fleet
+from cloud_hub.monitoring import labels
+from cloud_hub.monitoring.store import Alarm, Store
+from cloud_hub.monitoring.watching import Watcher
+from cloud_hub.plans.service import Plans
+from cloud_hub.registry.service import Registry
+from cloud_hub.telemetry.fleet_windows import FleetWindows
+
+LONGEST_WAIT: Final = 60.0
+"""Seconds between two looks at a model, however long its windows are."""
+
+
+class Monitoring:
+    """Monitoring of the serving versions of all models."""
+
+    def __init__(
+        self, engine: Engine, audit: Audit, registry: Registry, plans: Plans, fleet: Fleet
+    ) -> None:
+        self._audit = audit
+        self._registry = registry
+        self._plans = plans
+        self._fleet = fleet
+        self._windows = FleetWindows(engine)
+        self._store = Store(engine)
+        self._looked: dict[str, float] = {}
+
+    def tick(self, now: float) -> list[Alarm]:
+        """Evaluate what closed since the last tick; the alarms that were raised."""
+        raised = []
+        for model in self._registry.models():
+            version = self.serving(model)
+            wait = min(self._registry.policy(model).reporting.window_seconds, LONGEST_WAIT)
+            if version is not None and now - self._looked.get(model, 0.0) >= wait:
+                self._looked[model] = now
+                raised += self._watch(model, version, now)
+        return raised
+
+    def _watch(self, model: str, version: str, now: float) -> list[Alarm]:
+        before = {alarm.id for alarm in self._store.alarms(model, version=version)}
+        self._watcher(model, version).watch(now)
+        after = self._store.alarms(model, version=version)
+        raised = [alarm for alarm in after if alarm.id not in before]
+        for alarm in raised:
+            detail = {"signal": alarm.signal, "version": version, "evidence": alarm.evidence}
+            self._audit.record("hub", "alarm", model, detail)
+        return raised
+
+    def _watcher(self, model: str, version: str) -> Watcher:
+        release = self._registry.release(model, version)
+        policy = self._registry.policy(model).monitoring
+        return Watcher(self._windows, self._store, self._registry, self._fleet, release, policy)
+
+    def serving(self, model: str) -> str | None:
+        """The version that is watched."""
+        plan = self._plans.current(model)
+        return plan.serving.version if plan is not None else None
+
+    def alarms(self, model: str, since: float = 0.0, *, open_only: bool = True) -> list[Alarm]:
+        """What is alarming about the serving version, with evidence, oldest first.
+
+        Args:
+            model: its name.
+            since: only what was alarming in a window that was evaluated then or later.
+            open_only: without those that were acknowledged.
+        """
+        version = self.serving(model)
+        if version is None:
+            return []
+        return self._store.alarms(model, version=version, since=since, open_only=open_only)
+
+    def status(self, model: str) -> dict[str, Any]:
+        """Open alarms, and every signal as the newest window has it; raises NotFound."""
+        version = self._must_serve(model)
+        state = self._store.state(model, version)
+        newest: dict[str, dict[str, Any]] = {}
+        rows = self._store.figures(model, signal=None, version=version, since=0.0, limit=5_000)
+        for row in rows:
+            newest[row["signal"]] = row
+        last = max((row["start"] for row in rows if row["kind"] == "drift"), default=None)
+        shown = [r for r in newest.values() if r["start"] == last or r["kind"] != "drift"]
+        return {
+            "version": version,
+            "watched_to": state.watched_to or None,
+            "alarms": [vars(alarm) for alarm in self.alarms(model)],
+            "signals": sorted(shown, key=lambda row: (not row["alarming"], row["signal"])),
+        }
+
+    def history(
+        self, model: str, *, signal: str | None = None, since: float = 0.0, limit: int = 1_000
+    ) -> list[dict[str, Any]]:
+        """Figures by signal and window, oldest first; raises NotFound."""
+        self._must_serve(model)
+        return self._store.figures(model, signal=signal, version=None, since=since, limit=limit)
+
+    def acknowledge(self, model: str, signal: str, *, actor: str, rebase: bool = False) -> None:
+        """Answer an alarm, so that it may be raised again.
+
+        Args:
+            model: its name.
+            signal: such as ``drift:age``.
+            actor: who answers.
+            rebase: how it is now is normal: later windows are held against the newest one (of each
+                device its own), later labels against the errors so far.
+
+        Raises:
+            NotFound: nothing serves, or the signal has no open alarm.
+            Conflict: ``rebase`` of what has no reference to move.
+        """
+        version = self._must_serve(model)
+        open_ = [a for a in self.alarms(model) if a.signal == signal]
+        if not open_:
+            raise NotFound(f"{model}: {signal!r} has no open alarm")
+        if rebase:
+            self._rebase(model, version, signal)
+        if signal == "concept:errors":
+            self._restart_concept(model, version, rebase=rebase)
+        self._store.acknowledge(model, signal, actor, time.time())
+        detail = {"signal": signal, "rebase": rebase}
+        self._audit.record(actor, "alarm acknowledged", model, detail)
+
+    def _rebase(self, model: str, version: str, signal: str) -> None:
+        kind, _, name = signal.partition(":")
+        if kind not in ("drift", "concept"):
+            raise Conflict(f"rebase: only drift and concept have a reference, not {signal!r}")
+        if kind == "concept":
+            return
+        rows = self._store.figures(model, signal=signal, version=version, since=0.0, limit=1)
+        window = self._watcher(model, version).load(rows[0]["start"], rows[0]["end"])
+        if not window.devices:
+            raise Conflict(f"{signal}: the reports of its newest window are not kept any more")
+        self._store.set_baseline(model, version, name, window)
+
+    def _restart_concept(self, model: str, version: str, *, rebase: bool) -> None:
+        state = self._store.state(model, version)
+        again = labels.rebased if rebase else labels.restarted
+        state.concept = again(state.concept)
+        self._store.keep(model, version, state, [], [], time.time())
+
+    def _must_serve(self, model: str) -> str:
+        version = self.serving(model)
+        if version is None:
+            raise NotFound(f"{model}: nothing serves yet; promote a version first")
+        return version

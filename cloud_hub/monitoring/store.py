@@ -1,0 +1,193 @@
+"""What monitoring remembers, in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine, delete, insert, select, update
+
+from cloud_hub.monitoring.findings import Finding, Watched
+from cloud_hub.monitoring.tables import alarms, baselines, figures, states
+from cloud_hub.statistics.concept import ErrorDetector
+
+
+@dataclass
+class Concept:
+    """What late labels said so far about one version.
+
+    ``scored_to`` is where scoring goes on (Unix seconds); ``base`` the base rate of errors, ``own``
+    those of single devices; ``counts`` are (errors, labels) by device since the base was set.
+    """
+
+    scored_to: int = 0
+    base: float | None = None
+    own: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, list[int]] = field(default_factory=dict)
+    detector: ErrorDetector = field(default_factory=ErrorDetector)
+
+
+@dataclass
+class State:
+    """Where monitoring of one version goes on: ``watched_to`` in Unix seconds, windows in a row
+    by signal, and late labels.
+    """
+
+    watched_to: int = 0
+    streaks: dict[str, int] = field(default_factory=dict)
+    concept: Concept = field(default_factory=Concept)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something that needs an answer. ``start`` is that of its window; ``seen_at`` when it was
+    alarming last; times in Unix seconds.
+    """
+
+    id: int
+    model: str
+    version: str
+    signal: str
+    kind: str
+    raised_at: float
+    start: int
+    seen_at: float
+    evidence: dict[str, Any]
+    acknowledged_at: float | None = None
+    acknowledged_by: str | None = None
+
+
+class Store:
+    """States, figures, alarms and baselines of all models."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def state(self, model: str, version: str) -> State:
+        """Where monitoring of a version goes on; at the beginning if it is new."""
+        query = select(states).where(states.c.model == model, states.c.version == version)
+        with self._engine.connect() as db:
+            row = db.execute(query).mappings().first()
+        if row is None:
+            return State()
+        concept = dict(row["concept"])
+        detector = ErrorDetector(**concept.pop("detector"))
+        return State(row["watched_to"], dict(row["streaks"]), Concept(**concept, detector=detector))
+
+    def keep(
+        self,
+        model: str,
+        version: str,
+        state: State,
+        findings: Sequence[tuple[Finding, int, int]],
+        raised: Sequence[tuple[Finding, int]],
+        now: float,
+    ) -> None:
+        """Remember findings with their windows' ends, alarms with their windows' starts, and the
+        state after them; all or nothing.
+        """
+        named = {"model": model, "version": version}
+        with self._engine.begin() as db:
+            _put_state(db, named, state)
+            rows = [
+                {**named, **asdict(finding), "start": start, "end": end}
+                for finding, start, end in findings
+            ]
+            if rows:
+                db.execute(insert(figures), rows)
+            for finding, start in raised:
+                _raise(db, named, finding, start, now)
+
+    def alarms(
+        self, model: str, *, version: str | None = None, since: float = 0.0, open_only: bool = True
+    ) -> list[Alarm]:
+        """Alarms that were alarming at ``since`` or later, oldest first."""
+        query = select(alarms).where(alarms.c.model == model, alarms.c.seen_at >= since)
+        if open_only:
+            query = query.where(alarms.c.acknowledged_at.is_(None))
+        if version is not None:
+            query = query.where(alarms.c.version == version)
+        with self._engine.connect() as db:
+            return [Alarm(**row) for row in db.execute(query.order_by(alarms.c.id)).mappings()]
+
+    def acknowledge(self, model: str, signal: str, actor: str, now: float) -> int:
+        """Answer the open alarms of a signal; how many there were."""
+        change = update(alarms).where(
+            alarms.c.model == model, alarms.c.signal == signal, alarms.c.acknowledged_at.is_(None)
+        )
+        with self._engine.begin() as db:
+            done = db.execute(change.values(acknowledged_at=now, acknowledged_by=actor))
+        return int(done.rowcount)
+
+    def figures(
+        self, model: str, *, signal: str | None, version: str | None, since: float, limit: int
+    ) -> list[dict[str, Any]]:
+        """The newest figures, oldest first."""
+        f = figures.c
+        query = select(figures).where(f.model == model, f.start >= since)
+        if signal is not None:
+            query = query.where(f.signal == signal)
+        if version is not None:
+            query = query.where(f.version == version)
+        with self._engine.connect() as db:
+            rows = db.execute(query.order_by(f.id.desc()).limit(limit)).mappings().all()
+        return [dict(row) for row in reversed(rows)]
+
+    def effects(self, model: str, version: str, kind: str) -> dict[str, list[float]]:
+        """The effects of signals in windows in which they were not alarming."""
+        f = figures.c
+        query = select(f.signal, f.effect).where(
+            f.model == model, f.version == version, f.kind == kind, f.alarming.is_(False)
+        )
+        found: dict[str, list[float]] = {}
+        with self._engine.connect() as db:
+            for signal, effect in db.execute(query.order_by(f.id.desc()).limit(10_000)):
+                found.setdefault(signal, []).append(effect)
+        return found
+
+    def set_baseline(self, model: str, version: str, name: str, window: Watched) -> None:
+        """From now on hold each device's ``name`` against what it was in ``window``."""
+        here = (baselines.c.model == model) & (baselines.c.version == version)
+        here &= baselines.c.name == name
+        named = {"model": model, "version": version, "name": name}
+        rows = window.histograms[name].tolist()
+        with self._engine.begin() as db:
+            db.execute(delete(baselines).where(here))
+            pairs = zip(window.devices, rows, strict=True)
+            db.execute(insert(baselines), [{**named, "device": d, "counts": c} for d, c in pairs])
+
+    def baselines(self, model: str, version: str) -> dict[str, dict[str, NDArray[np.int64]]]:
+        """Histograms by name and device, of names that have a baseline."""
+        b = baselines.c
+        query = select(b.name, b.device, b.counts).where(b.model == model, b.version == version)
+        found: dict[str, dict[str, NDArray[np.int64]]] = {}
+        with self._engine.connect() as db:
+            for name, device, counts in db.execute(query):
+                found.setdefault(name, {})[device] = np.asarray(counts, np.int64)
+        return found
+
+    def forget(self, before: float) -> None:
+        """Delete figures of windows that began before then."""
+        with self._engine.begin() as db:
+            db.execute(delete(figures).where(figures.c.start < before))
+
+
+def _put_state(db: Connection, named: dict[str, str], state: State) -> None:
+    here = (states.c.model == named["model"]) & (states.c.version == named["version"])
+    db.execute(delete(states).where(here))
+    db.execute(insert(states).values(**named, **asdict(state)))
+
+
+def _raise(db: Connection, named: dict[str, str], finding: Finding, start: int, now: float) -> None:
+    """A new alarm; one that is open already is only seen again."""
+    a = alarms.c
+    here = (a.model == named["model"]) & (a.version == named["version"])
+    here &= (a.signal == finding.signal) & a.acknowledged_at.is_(None)
+    if db.execute(update(alarms).where(here).values(seen_at=now)).rowcount:
+        return
+    evidence = {"effect": finding.effect, **finding.figures}
+    row = {"signal": finding.signal, "kind": finding.kind, "evidence": evidence}
+    db.execute(insert(alarms).values(**named, **row, raised_at=now, seen_at=now, start=start))

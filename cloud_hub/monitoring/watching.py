@@ -1,0 +1,171 @@
+"""Watching one version: loads what closed, evaluates it, keeps what it says.
+
+The evaluation itself is pure (``findings``, ``labels``); here it meets the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from cloud_hub.fleet.service import Fleet
+from cloud_hub.monitoring import labels
+from cloud_hub.monitoring.explaining import explain_drift
+from cloud_hub.monitoring.findings import (
+    Finding,
+    Kind,
+    References,
+    Watched,
+    due,
+    evaluate,
+    lengthened,
+)
+from cloud_hub.monitoring.policy import MonitoringPolicy
+from cloud_hub.monitoring.store import State, Store
+from cloud_hub.registry.service import Registry
+from cloud_hub.statistics.concept import base_rate, settled
+from cloud_hub.statistics.seasonal import seasonal_reference, usual
+from cloud_hub.telemetry.fleet_windows import Closed, FleetWindows
+from edge_sdk.release import Release
+
+SEASON_WEEKS: Final = 8
+KEPT_DAYS: Final = 60.0
+"""How long figures are kept."""
+
+EXPLAINED: Final = 5
+"""Drifted features whose part in the change of the output an alarm tells."""
+
+
+class Watcher:
+    """One version of one model."""
+
+    def __init__(
+        self,
+        windows: FleetWindows,
+        store: Store,
+        registry: Registry,
+        fleet: Fleet,
+        release: Release,
+        policy: MonitoringPolicy,
+    ) -> None:
+        self._windows = windows
+        self._store = store
+        self._registry = registry
+        self._fleet = fleet
+        self._release = release
+        self._policy = policy
+        self._profile = release.profile()
+        manifest = release.manifest
+        self._of = (manifest.model, manifest.version)
+
+    def watch(self, now: float) -> None:
+        """Evaluate every window that closed, and score the labels that are settled."""
+        policy, state = self._policy, self._store.state(*self._of)
+        closed = self._windows.closed(
+            *self._of, after=state.watched_to, until=now - policy.grace_seconds
+        )
+        for start, end in pools(closed, policy.minimum):
+            self._evaluate(state, start, end, now)
+        self._score_labels(state, now)
+
+    def load(self, start: int, end: int) -> Watched:
+        """The histograms of ``start <= t < end``, by device."""
+        devices, histograms = self._windows.by_device(
+            *self._of, self._profile, start=start, end=end
+        )
+        return Watched(start, end, devices, histograms, self._attributes())
+
+    def _attributes(self) -> dict[str, dict[str, str]]:
+        return {d.device: d.attributes for d in self._fleet.devices(self._of[0])}
+
+    def _evaluate(self, state: State, start: int, end: int, now: float) -> None:
+        window, policy = self.load(start, end), self._policy
+        findings = evaluate(window, self._references(window), outputs=policy.outputs)
+        state.watched_to, state.streaks = end, lengthened(state.streaks, findings)
+        kinds: dict[Kind, int] = dict.fromkeys(("drift", "domain", "estimate"), policy.in_a_row)
+        raised = self._explained(window, due(findings, state.streaks, kinds))
+        told = [(finding, start, end) for finding in findings]
+        self._store.keep(*self._of, state, told, [(f, start) for f in raised], now)
+        self._store.forget(now - KEPT_DAYS * 86_400)
+
+    def _references(self, window: Watched) -> References:
+        others: dict[str, Any] = {}
+        unusual = {}
+        if self._policy.reference == "season":
+            past = self._windows.season(
+                *self._of, self._profile, at=window.start, weeks=SEASON_WEEKS
+            )
+            seasonal = seasonal_reference(past, window.start, least=self._policy.minimum)
+            others |= seasonal or {}
+            if seasonal is None:
+                effects = self._store.effects(*self._of, "drift").items()
+                unusual = {name: found for name, e in effects if (found := usual(e)) is not None}
+        for name, own in self._store.baselines(*self._of).items():
+            pooled = sum(own.values())
+            others[name] = np.stack([own.get(device, pooled) for device in window.devices])
+        return References(self._profile, others, unusual)
+
+    def _explained(self, window: Watched, raised: Sequence[Finding]) -> list[Finding]:
+        """The same; new alarms of features are told how they moved the output."""
+        open_ = {alarm.signal for alarm in self._store.alarms(self._of[0], version=self._of[1])}
+        names = {f.name for f in self._profile.features}
+        new = [
+            f.signal.partition(":")[2]
+            for f in raised
+            if f.kind == "drift" and f.signal not in open_
+        ]
+        drifted = [name for name in new if name in names][:EXPLAINED]
+        if not drifted:
+            return list(raised)
+        held_out = self._registry.dataset(self._of[0], "holdout")
+        told = explain_drift(self._release, held_out, window, drifted)
+        return [
+            replace(f, figures={**f.figures, "output": told}) if f.kind == "drift" else f
+            for f in raised
+        ]
+
+    def _score_labels(self, state: State, now: float) -> None:
+        concept, policy = state.concept, self._policy
+        known = self._windows.coverage(*self._of, after=concept.scored_to)
+        windows = settled(
+            known, coverage=policy.label_coverage, wait=policy.label_wait_seconds, now=now
+        )
+        if not windows:
+            return
+        if concept.base is None:
+            concept.base = self._promised_errors()
+        start, end = windows[0].start, windows[-1].end
+        rows = self._windows.labelled(
+            *self._of, after=concept.scored_to, until=windows[-1].start + 1
+        )
+        findings = [labels.score(concept, windows, rows, policy)]
+        findings += labels.compare_groups(concept, self._attributes(), policy)
+        told = [(finding, start, end) for finding in findings] if rows else []
+        raised = [(finding, start) for finding in findings if finding.alarming]
+        self._store.keep(*self._of, state, told, raised, now)
+
+    def _promised_errors(self) -> float | None:
+        """The error rate on the rows that the release was certified on."""
+        manifest = self._release.manifest
+        score = manifest.metrics.get("score")
+        if score is None or manifest.task != "classification":
+            return None
+        rows = self._release.certificate().rows
+        return base_rate(round((1 - score) * rows), rows)
+
+
+def pools(windows: Sequence[Closed], minimum: int) -> Iterator[tuple[int, int]]:
+    """Neighbouring windows, added up until each pool has ``minimum`` observations; their ends.
+
+    What is left over waits for more.
+    """
+    start, have = None, 0
+    for window in windows:
+        start = window.start if start is None else start
+        have += window.observations
+        if have >= minimum:
+            yield start, window.end
+            start, have = None, 0

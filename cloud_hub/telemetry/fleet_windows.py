@@ -1,0 +1,123 @@
+"""Windows of one version over a fleet, as monitoring asks for them: never a body too many.
+
+Sums over devices and windows are made by the database; histograms are read only of the windows that
+are evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine, func, select
+
+from cloud_hub.statistics.concept import Coverage, Labelled
+from cloud_hub.statistics.seasonal import EPOCH_HOURS, HOUR, WEEK_HOURS
+from cloud_hub.telemetry.tables import ROLLED, feedback, reports
+from edge_sdk.contract.profile import ReferenceProfile
+
+
+class Closed(NamedTuple):
+    """A window that is over: its ends (Unix seconds), and observations of all devices."""
+
+    start: int
+    end: int
+    observations: int
+
+
+class FleetWindows:
+    """What devices reported about one version, by window."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def closed(self, model: str, version: str, *, after: int, until: float) -> list[Closed]:
+        """Windows from ``after`` on that ended by ``until``, with observations, in order."""
+        r = reports.c
+        query = (
+            select(r.start, func.max(r.end), func.sum(r.observations))
+            .where(r.model == model, r.version == version, r.device != ROLLED)
+            .where(r.start >= after, r.end <= until, r.observations > 0)
+            .group_by(r.start)
+            .order_by(r.start)
+        )
+        return [Closed(start, end, int(n)) for start, end, n in self._all(query)]
+
+    def by_device(
+        self, model: str, version: str, profile: ReferenceProfile, *, start: int, end: int
+    ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
+        """Devices, and their histograms [devices, bins + 2] by name, of ``start <= t < end``."""
+        r = reports.c
+        query = (
+            select(r.device, r.body)
+            .where(r.model == model, r.version == version, r.device != ROLLED)
+            .where(r.start >= start, r.start < end, r.observations > 0)
+            .order_by(r.device)
+        )
+        names = [f.name for f in (*profile.features, *profile.outputs)]
+        sums: dict[str, list[NDArray[np.int64]]] = {}
+        for device, body in self._all(query):
+            found = [np.asarray(c, np.int64) for c in (*body["features"], *body["outputs"])]
+            known = sums.get(device)
+            sums[device] = found if known is None else _added(known, found)
+        columns = zip(*sums.values(), strict=True)
+        return tuple(sums), {n: np.stack(c) for n, c in zip(names, columns, strict=bool(sums))}
+
+    def season(
+        self, model: str, version: str, profile: ReferenceProfile, *, at: int, weeks: int
+    ) -> list[tuple[float, Mapping[str, Sequence[int]]]]:
+        """(start, histograms) of earlier weeks' windows of the same hour, once rolled up."""
+        r = reports.c
+        slot = (at // HOUR + EPOCH_HOURS) % WEEK_HOURS
+        query = (
+            select(r.start, r.body)
+            .where(r.model == model, r.version == version, r.device == ROLLED)
+            .where(r.start >= at - weeks * WEEK_HOURS * HOUR, r.start < at - HOUR)
+            .where((r.start // HOUR + EPOCH_HOURS) % WEEK_HOURS == slot, r.observations > 0)
+        )
+        names = [f.name for f in (*profile.features, *profile.outputs)]
+        return [
+            (start, dict(zip(names, (*body["features"], *body["outputs"]), strict=True)))
+            for start, body in self._all(query)
+        ]
+
+    def coverage(self, model: str, version: str, *, after: int) -> list[Coverage]:
+        """Predictions and labels of each window from ``after`` on, over all devices, in order."""
+        r, f = reports.c, feedback.c
+        made = select(r.start, func.max(r.end), func.sum(r.predictions)).where(
+            r.model == model, r.version == version, r.start >= after
+        )
+        came = select(f.start, func.sum(f.own_labelled)).where(
+            f.model == model, f.version == version, f.start >= after
+        )
+        labels = {start: int(n) for start, n in self._all(came.group_by(f.start))}
+        return [
+            Coverage(start, end, int(n), labels.get(start, 0))
+            for start, end, n in self._all(made.group_by(r.start).order_by(r.start))
+        ]
+
+    def labelled(self, model: str, version: str, *, after: int, until: int) -> list[Labelled]:
+        """Late labels by device and window, of windows with ``after <= start < until``.
+
+        They are labels of the on-device model's own answers: a cloud that steps in does not hide a
+        model that degrades.
+        """
+        f = feedback.c
+        query = (
+            select(f.device, f.start, func.sum(f.own_labelled), func.sum(f.own_correct))
+            .where(f.model == model, f.version == version, f.start >= after, f.start < until)
+            .group_by(f.device, f.start)
+            .order_by(f.start, f.device)
+        )
+        rows = self._all(query)
+        return [Labelled(d, start, int(n), int(n - right)) for d, start, n, right in rows if n]
+
+    def _all(self, query: Any) -> list[Any]:
+        with self._engine.connect() as db:
+            return list(db.execute(query).all())
+
+
+def _added(a: list[NDArray[np.int64]], b: list[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+    return [mine + theirs for mine, theirs in zip(a, b, strict=True)]

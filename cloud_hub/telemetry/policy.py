@@ -1,0 +1,22 @@
+"""What an owner may say about what is kept: the section ``retention`` of a model's policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_sdk.contract.codec import require
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Days that reports are kept whole, their hourly sums, and votes for pack keys."""
+
+    report_days: float = 2.0
+    sum_days: float = 400.0
+    vote_days: float = 30.0
+
+    def __post_init__(self) -> None:
+        days = (self.report_days, self.vote_days, self.sum_days)
+        require(min(days) >= 1, f"expected at least one day each, got {days}")
+        kept = self.report_days <= self.sum_days
+        require(kept, "sum_days: expected at least report_days")

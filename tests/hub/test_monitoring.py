@@ -1,0 +1,221 @@
+"""Monitoring in a real hub: windows evaluated once, alarms latched, figures kept."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cloud_hub.errors import Conflict, NotFound
+from cloud_hub.hub import Hub
+from cloud_hub.monitoring.cli import told_history, told_status
+from cloud_hub.monitoring.watching import pools
+from cloud_hub.telemetry.fleet_windows import Closed
+from edge_sdk.contract.messages import FeedbackReport, Window
+from tests.edge.builders import rows
+from tests.hub.reporting_fleet import BEGIN, WINDOW, Simulated
+
+POLICY = b"""
+monitoring:
+  outputs: false
+  groups: [region]
+"""
+
+
+@pytest.fixture
+def fleet(serving: Hub) -> Simulated:
+    serving.policies.apply("demo", POLICY.decode(), actor="test")
+    return Simulated(serving)
+
+
+def run(fleet: Simulated, windows: range, **how: Any) -> list[str]:
+    """Report and evaluate window by window; the signals that were raised."""
+    raised = []
+    for number in windows:
+        fleet.window(number, **how)
+        raised += [a.signal for a in fleet.hub.monitoring.tick(fleet.after(number))]
+    return raised
+
+
+def test_a_fleet_as_at_training_raises_nothing_and_its_figures_are_kept(fleet: Simulated) -> None:
+    assert run(fleet, range(4)) == []
+    figures = fleet.hub.monitoring.history("demo", signal="drift:f1")
+    assert [row["start"] for row in figures] == [BEGIN + WINDOW * i for i in range(4)]
+    assert all(row["figures"]["n"] == 1_600 for row in figures)
+
+
+def test_a_feature_that_moved_in_two_windows_in_a_row_is_an_alarm_with_its_evidence(
+    fleet: Simulated,
+) -> None:
+    assert run(fleet, range(1)) == []
+    assert run(fleet, range(1, 2), shift=0.8) == []
+    assert run(fleet, range(2, 3), shift=0.8) == ["drift:f1"]
+    (alarm,) = fleet.hub.monitoring.alarms("demo")
+    assert (alarm.kind, alarm.version, alarm.start) == ("drift", "1.0", BEGIN + 2 * WINDOW)
+    assert alarm.evidence["ks"] > 0.2
+    moved = alarm.evidence["moved"]
+    assert moved["mean_after"] - moved["mean_before"] > 0.5
+    assert "no held-out rows" in alarm.evidence["output"]["note"]
+
+
+def test_one_odd_window_is_no_alarm(fleet: Simulated) -> None:
+    assert run(fleet, range(1), shift=0.8) == []
+    assert run(fleet, range(1, 2)) == []
+    assert run(fleet, range(2, 3), shift=0.8) == []
+
+
+def test_an_alarm_stays_until_it_is_acknowledged_and_may_then_come_again(fleet: Simulated) -> None:
+    run(fleet, range(2), shift=0.8)
+    assert run(fleet, range(2, 5)) == []
+    assert [a.signal for a in fleet.hub.monitoring.alarms("demo")] == ["drift:f1"]
+    assert run(fleet, range(5, 8), shift=0.8) == []
+    seen = fleet.hub.monitoring.alarms("demo", since=fleet.after(7))
+    assert [a.signal for a in seen] == ["drift:f1"]
+    assert fleet.hub.monitoring.alarms("demo", since=fleet.after(7) + 1) == []
+    fleet.hub.monitoring.acknowledge("demo", "drift:f1", actor="anna")
+    assert fleet.hub.monitoring.alarms("demo") == []
+    assert run(fleet, range(8, 9), shift=0.8) == ["drift:f1"]
+    everything = fleet.hub.monitoring.alarms("demo", open_only=False)
+    assert [a.acknowledged_by for a in everything] == ["anna", None]
+
+
+def test_what_was_rebased_is_normal_and_a_return_is_the_drift(fleet: Simulated) -> None:
+    run(fleet, range(2), shift=0.8)
+    fleet.hub.monitoring.acknowledge("demo", "drift:f1", actor="anna", rebase=True)
+    assert run(fleet, range(2, 5), shift=0.8) == []
+    assert run(fleet, range(5, 7)) == ["drift:f1"]
+
+
+def test_held_out_rows_tell_how_the_feature_moved_the_answers(fleet: Simulated) -> None:
+    file = io.BytesIO()
+    np.savez(file, X=rows(2_000, seed=11), y=np.zeros(2_000, np.int64))
+    fleet.hub.registry.add_dataset("demo", "holdout", file.getvalue())
+    run(fleet, range(2), shift=0.8)
+    told = fleet.hub.monitoring.alarms("demo")[0].evidence["output"]
+    (part,) = told["parts"]
+    assert (told["output"], part["name"]) == ("confidence", "f1")
+    assert part["supported"] > 0.95
+    assert abs(part["moved"]) > 0.002
+
+
+def test_missing_values_are_followed_to_the_cohort_that_sends_them(fleet: Simulated) -> None:
+    raised = run(fleet, range(2), missing=0.2, region="us")
+    assert "domain:f2:missing" in raised
+    (alarm,) = (a for a in fleet.hub.monitoring.alarms("demo") if a.kind == "domain")
+    worst, other = alarm.evidence["cohorts"]
+    assert (worst["attribute"], worst["value"], worst["alarming"]) == ("region", "us", True)
+    assert (other["value"], other["rate"]) == ("eu", 0.0) if other else True
+
+
+def test_windows_with_few_observations_are_added_to_the_next(serving: Hub) -> None:
+    fleet = Simulated(serving, devices=2, rows=100)
+    run(fleet, range(2))
+    assert serving.monitoring.history("demo") == []
+    run(fleet, range(2, 5))
+    (row,) = serving.monitoring.history("demo", signal="drift:f0")
+    assert (row["start"], row["end"]) == (BEGIN, BEGIN + 3 * WINDOW)
+
+
+def test_each_window_is_evaluated_once_and_late_reports_start_no_second_look(
+    fleet: Simulated,
+) -> None:
+    run(fleet, range(2))
+    fleet.window(0)
+    fleet.hub.monitoring.tick(fleet.after(1) + 120)
+    assert len(fleet.hub.monitoring.history("demo", signal="drift:f1")) == 2
+
+
+def test_a_window_waits_for_its_grace(fleet: Simulated) -> None:
+    fleet.window(0)
+    fleet.hub.monitoring.tick(BEGIN + WINDOW + 30)
+    assert fleet.hub.monitoring.history("demo") == []
+
+
+def test_errors_that_rose_are_an_alarm_with_the_window_in_which_they_rose(
+    fleet: Simulated,
+) -> None:
+    # The demo release promises no score, so its first labels are the base rate.
+    assert run(fleet, range(4), errors=0.1) == []
+    raised = run(fleet, range(4, 6), errors=0.25)
+    assert raised[0] == "concept:errors"
+    (alarm,) = (a for a in fleet.hub.monitoring.alarms("demo") if a.kind == "concept")
+    assert alarm.evidence["risen_since"] == BEGIN + 4 * WINDOW
+    assert alarm.evidence["coverage"] == 1.0
+    fleet.hub.monitoring.acknowledge("demo", "concept:errors", actor="anna", rebase=True)
+    assert run(fleet, range(6, 9), errors=0.12) == []
+
+
+def test_labels_count_for_the_window_of_their_prediction_once_enough_came(
+    fleet: Simulated,
+) -> None:
+    fleet.window(0, errors=None)
+    fleet.hub.monitoring.tick(fleet.after(0))
+    assert fleet.hub.monitoring.history("demo", signal="concept:errors") == []
+    where = Window("demo", "1.0", BEGIN, BEGIN + WINDOW)
+    for device in fleet.names:
+        fleet.send(device, FeedbackReport(where, 60, 50, 60, 50))
+    fleet.window(1)
+    fleet.hub.monitoring.tick(fleet.after(1))
+    (row,) = fleet.hub.monitoring.history("demo", signal="concept:errors")
+    assert (row["start"], row["figures"]["labelled"]) == (BEGIN, 960)
+
+
+def test_groups_of_devices_are_compared(fleet: Simulated) -> None:
+    where = Window("demo", "1.0", BEGIN, BEGIN + WINDOW)
+    fleet.window(0)
+    for i, device in enumerate(fleet.names):
+        right = 95 if i % 2 else 60
+        fleet.send(device, FeedbackReport(where, 100, right, 100, right))
+    raised = fleet.hub.monitoring.tick(fleet.after(0))
+    assert "fairness:region" in [a.signal for a in raised]
+    (alarm,) = (a for a in raised if a.kind == "fairness")
+    assert (alarm.evidence["best"], alarm.evidence["worst"]) == ("us", "eu")
+    assert len(alarm.evidence["groups"]) == 2
+
+
+def test_another_version_begins_without_alarms(fleet: Simulated, tmp_path: Any) -> None:
+    from tests.edge.builders import make_release
+
+    run(fleet, range(2), shift=0.8)
+    release = make_release(tmp_path / "next", version="1.1", seed=1)
+    fleet.hub.registry.publish(release, actor="test", gated=True)
+    fleet.hub.plans.promote("demo", "1.1", actor="test", reason="better")
+    assert fleet.hub.monitoring.alarms("demo") == []
+    assert fleet.hub.monitoring.status("demo")["version"] == "1.1"
+
+
+REFUSED = {
+    "a signal without an alarm": ("drift:f3", False, NotFound, "no open alarm"),
+    "a rebase of a promise": ("domain:f2:missing", True, Conflict, "only drift and concept"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_an_answer_that_means_nothing_is_refused(fleet: Simulated, case: str) -> None:
+    signal, rebase, error, said = REFUSED[case]
+    run(fleet, range(2), missing=0.3)
+    with pytest.raises(error, match=said):
+        fleet.hub.monitoring.acknowledge("demo", signal, actor="anna", rebase=rebase)
+
+
+def test_a_model_that_serves_nothing_has_no_status(inner: Hub) -> None:
+    with pytest.raises(NotFound, match="nothing serves"):
+        inner.monitoring.status("demo")
+    assert inner.monitoring.alarms("demo") == []
+
+
+def test_the_state_reads_as_text(fleet: Simulated) -> None:
+    assert "no window" in told_status(fleet.hub.monitoring.status("demo"))
+    run(fleet, range(2), shift=0.8, errors=0.1)
+    text = told_status(fleet.hub.monitoring.status("demo"))
+    assert "1 open alarm" in text
+    assert "! drift:f1" in text
+    history = told_history(fleet.hub.monitoring.history("demo", signal="drift:f1"))
+    assert len(history.splitlines()) == 2
+
+
+def test_pools_are_of_neighbours_and_what_is_left_waits() -> None:
+    windows = [Closed(i * 60, i * 60 + 60, n) for i, n in enumerate([600, 300, 300, 100])]
+    assert list(pools(windows, 500)) == [(0, 60), (60, 180)]
