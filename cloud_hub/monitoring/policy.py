@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from cloud_hub.statistics.concept import MEAN_RUN
-from cloud_hub.statistics.drift import OBSERVATIONS
 from edge_sdk.contract.codec import require
 
 
@@ -28,13 +26,13 @@ class MonitoringPolicy:
     A window is looked at ``grace_seconds`` after its end, for devices report late.
     """
 
-    minimum: int = OBSERVATIONS
+    minimum: int = 500
     in_a_row: int = 2
     reference: Literal["training", "season"] = "training"
     outputs: bool = True
     label_coverage: float = 0.5
     label_wait_seconds: float = 86_400.0
-    mean_run: float = MEAN_RUN
+    mean_run: float = 2_000_000.0
     groups: tuple[str, ...] = ()
     acceptable_disparity: float = 0.1
     grace_seconds: float = 60.0

@@ -29,9 +29,6 @@ FDR: Final = 0.05
 EFFECT: Final = 0.1
 """Smallest KS distance, or bias-corrected PSI, that counts as drift however significant."""
 
-OBSERVATIONS: Final = 500
-"""Fewer in a window are added to the next before anything is tested."""
-
 
 @dataclass(frozen=True)
 class FeatureDrift:
