@@ -4,7 +4,7 @@ BIN := .venv/bin
 CODE := edge_sdk converters cloud_hub benchmarks examples tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench swap-kill lock clean
+.PHONY: help demo test check bench sweep swap-kill lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -28,6 +28,9 @@ check: .venv/installed  ## format, lint, types
 
 bench: .venv/installed  ## measure, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
+
+sweep: .venv/installed  ## every scikit-learn estimator through the converters; writes docs/ESTIMATORS.md
+	$(BIN)/python -m benchmarks.sweep
 
 swap-kill: .venv/installed  ## a thousand kills at any moment of a swap of model and pack
 	$(BIN)/python -m tests.campaigns.swap_kill --trials 1000

@@ -21,6 +21,7 @@ import numpy as np
 from converters import certify, parity, probes
 from converters.errors import ConversionError, ParityError, UnsupportedModel
 from converters.export import export, output_specs
+from converters.forms.registry import why_not
 from converters.gate import Gate, answers
 from converters.golden import golden_vectors
 from converters.original import Original
@@ -64,6 +65,9 @@ class Job:
         unknown = sorted(set(variants) - set(VARIANTS))
         if unknown:
             raise ConversionError(f"variants: expected some of {list(VARIANTS)}, got {unknown}")
+        reason = why_not(original.estimator)
+        if reason is not None:
+            raise UnsupportedModel(f"model: {type(original.estimator).__name__} {reason}")
         self.original = original
         self.wish = wish
         self.tolerances = tolerances

@@ -135,8 +135,10 @@ def _kind_of(model: Any) -> Original:
     if _has(model, "transform"):
         return Original(model, "generic", (), {"transformed": "transform"})
     raise ConversionError(
-        f"model: {type(model).__name__} answers nothing about new rows: expected predict or "
-        "transform"
+        f"model: {type(model).__name__} says nothing about new rows: it has neither predict nor "
+        "transform. For clusters use KMeans, BisectingKMeans, Birch or MeanShift; for embeddings "
+        "PCA or Isomap; for outliers IsolationForest, EllipticEnvelope or LocalOutlierFactor with "
+        "novelty=True"
     )
 
 

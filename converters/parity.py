@@ -59,11 +59,12 @@ def spreads_of(expected: Feed) -> Spreads:
 
 
 def _spread(name: str, array: NDArray[Any]) -> NDArray[np.float64]:
-    values = array.astype(np.float64)
     if name == "probabilities":
-        return np.ones(values.shape[1])
-    with np.errstate(invalid="ignore"):
-        spread: NDArray[np.float64] = np.maximum(values.std(axis=0), RESOLUTION * values.std())
+        return np.ones(array.shape[1])
+    with np.errstate(over="ignore"):
+        values = np.ma.masked_invalid(array.astype(np.float64))
+        whole = float(np.ma.filled(values.std(), 0.0))
+    spread: NDArray[np.float64] = np.maximum(values.std(axis=0).filled(0.0), RESOLUTION * whole)
     return spread
 
 

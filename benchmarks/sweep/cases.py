@@ -170,6 +170,13 @@ def _text() -> tuple[Any, Any]:
     return texts, None
 
 
+def _near() -> tuple[Any, Any]:
+    """Rows that all have neighbours within a distance of one."""
+    random = np.random.default_rng(0)
+    X = random.random((ROWS, 3))
+    return X, (X.sum(axis=1) * 2 - 1.5).round().astype(int)
+
+
 def _counts() -> tuple[Any, Any]:
     random = np.random.default_rng(0)
     return random.integers(0, 4, (ROWS, 6)).astype(float), random.integers(0, 3, ROWS)
@@ -215,6 +222,9 @@ _SPECIAL: Final[dict[str, Callable[[], tuple[Any, Any]]]] = {
         ("SimpleImputer", "KNNImputer", "IterativeImputer", "MissingIndicator"), _holed
     ),
     "IsotonicRegression": _one_column,
+    **dict.fromkeys(("RadiusNeighborsClassifier", "RadiusNeighborsRegressor"), _near),
+    "SkewedChi2Sampler": _near,
+    "FunctionTransformer": _near,
     **dict.fromkeys(("DictVectorizer", "FeatureHasher"), _dicts),
     **dict.fromkeys(("LabelEncoder", "LabelBinarizer"), _labels),
     "MultiLabelBinarizer": _sets,

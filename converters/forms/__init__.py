@@ -8,7 +8,17 @@ from __future__ import annotations
 import importlib
 from typing import Final
 
-MODULES: Final = ("structure", "trees")
+MODULES: Final = (
+    "structure",
+    "linear",
+    "kernels",
+    "neighbours",
+    "meta",
+    "preprocess",
+    "impute",
+    "text",
+    "trees",
+)
 
 
 def load() -> None:

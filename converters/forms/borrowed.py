@@ -42,6 +42,11 @@ def probabilities(graph: Graph, model: Any, rows: Table) -> str:
 
 def decision(graph: Graph, model: Any, rows: Table) -> str:
     """What skl2onnx makes of ``model.decision_function``; raises :class:`UnsupportedModel`."""
+    from sklearn.base import is_outlier_detector
+
+    if is_outlier_detector(model):
+        scores = _export(graph, model, rows, None)[0][1]
+        return graph.op("Reshape", scores, np.array([-1, 1], np.int64))
     outputs, _ = _export(graph, model, rows, {"raw_scores": True, "zipmap": False})
     if len(getattr(model, "classes_", ())) == 2:
         return graph.op("Gather", outputs[1], np.array([-1], np.int64), axis=1)

@@ -22,7 +22,7 @@ INT64: Final = 7
 STRING: Final = 8
 BOOL: Final = 9
 DOUBLE: Final = 11
-Operand = str | NDArray[Any] | float | int
+Operand = str | NDArray[Any] | np.generic | float | int
 
 
 class Graph:
@@ -39,7 +39,7 @@ class Graph:
         self._nodes: list[Any] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._tensors: list[Any] = []
-        self._opsets = {"": OPSET, ML: ML_OPSET}
+        self._opsets = {"": OPSET, ML: ML_OPSET, "com.microsoft": 1}
         self._count = 0
 
     def op(self, kind: str, *inputs: Operand, domain: str = "", **attributes: Any) -> str:

@@ -20,8 +20,23 @@ from converters.forms.table import Table
 Form = Callable[[Graph, Any, Table], Any]
 FORMS: Final[dict[tuple[str, str, str], Form]] = {}
 """By library, class and method."""
-REASONS: Final[dict[str, str]] = {}
-"""Why an estimator is refused although skl2onnx would export something."""
+_SOLVES: Final = "solves an optimisation problem for each row, which no ONNX operator does"
+REASONS: Final[dict[str, str]] = {
+    **dict.fromkeys(
+        ("DictionaryLearning", "LatentDirichletAllocation", "LocallyLinearEmbedding",
+         "MiniBatchDictionaryLearning", "MiniBatchNMF", "NMF", "SparseCoder"),
+        _SOLVES,
+    ),
+    "DictVectorizer": "takes dicts; a ColumnTransformer over a DataFrame's columns takes them too",
+    "FeatureHasher": "hashes names of features with MurmurHash3, which no ONNX operator does",
+    "HashingVectorizer": "hashes words, which no ONNX operator does; use TfidfVectorizer",
+    "PatchExtractor": "takes images, not rows of features",
+    **dict.fromkeys(
+        ("LabelBinarizer", "LabelEncoder", "MultiLabelBinarizer"),
+        "transforms targets, not rows of features; convert the model that was fitted on them",
+    ),
+}  # fmt: skip
+"""Why an estimator has no form, where there is more to say than that."""
 
 
 def form(method: str, *names: str, library: str = "sklearn") -> Callable[[Form], Form]:
@@ -33,6 +48,11 @@ def form(method: str, *names: str, library: str = "sklearn") -> Callable[[Form],
         return function
 
     return register
+
+
+def why_not(model: Any) -> str | None:
+    """Why this estimator has no form, if that is known without trying."""
+    return REASONS.get(type(model).__name__)
 
 
 def find(model: Any, method: str) -> Form | None:
@@ -126,6 +146,6 @@ def as_float(graph: Graph, x: str) -> str:
 
 
 def _check(model: Any) -> None:
-    reason = REASONS.get(type(model).__name__)
+    reason = why_not(model)
     if reason is not None:
-        raise UnsupportedModel(f"{type(model).__name__}: {reason}")
+        raise UnsupportedModel(f"{type(model).__name__} {reason}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,27 +17,27 @@ from converters.forms.table import Table, floats, pick, side_by_side
 
 def _through(graph: Graph, model: Any, rows: Table) -> Table:
     """The rows after all steps but the last."""
-    for name, step in model.steps[:-1]:
+    for (name, step), (_, following) in itertools.pairwise(model.steps):
         rows = step_of(graph, name, step, rows)
+        width = getattr(following, "n_features_in_", rows.width)
+        if graph.problems and width != rows.width:
+            rows = _stand_in(graph, width)
     return rows
 
 
 def step_of(graph: Graph, name: str, step: Any, rows: Table) -> Table:
-    """One transformer; what has no form is noted, and replaced by zeros, so that all are found.
-
-    Raises:
-        UnsupportedModel: it has no form, nor a known width.
-    """
-    if step is None or step == "passthrough":
+    """One transformer; one without a form is noted, and zeros stand in, so that all are found."""
+    if step is None or (isinstance(step, str) and step == "passthrough"):
         return rows
     try:
         return registry.transform(graph, step, rows)
     except UnsupportedModel as error:
-        width = width_of(step)
-        if width is None:
-            raise UnsupportedModel(f"step {name!r}: {error}") from error
         graph.problems.append(f"step {name!r}: {error}")
-        return Table.of(graph.constant(np.zeros((1, width), np.float32)), width)
+        return _stand_in(graph, width_of(step) or rows.width)
+
+
+def _stand_in(graph: Graph, width: int) -> Table:
+    return Table.of(graph.constant(np.zeros((1, width), np.float32)), width)
 
 
 def width_of(step: Any) -> int | None:

@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.cluster import DBSCAN
+from sklearn.decomposition import NMF
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, QuantileTransformer
+from sklearn.preprocessing import FunctionTransformer
 
 from converters import ConversionError, convert
 from converters.errors import ParityError, UnsupportedModel
@@ -56,7 +57,7 @@ BAD_INPUT = {
     "no estimator": (lambda: (object(), X, Y), "fitted scikit-learn estimator"),
     "an estimator that says nothing of new rows": (
         lambda: (DBSCAN().fit(X), X, Y),
-        "expected predict or transform",
+        "neither predict nor transform",
     ),
     "other columns than it was fitted with": (
         lambda: (builders.model("names"), NAMED.rename(columns={"width": "w"}), Y),
@@ -122,10 +123,18 @@ UNSUPPORTED = {
         "LogOnePlus",
     ),
     "a function": (
-        lambda: make_pipeline(FunctionTransformer(np.log1p), GaussianNB()).fit(X, Y),
-        "FunctionTransformer",
+        lambda: make_pipeline(FunctionTransformer(lambda x: x + 1), GaussianNB()).fit(X, Y),
+        "step 'functiontransformer': FunctionTransformer: the function '<lambda>' has no form",
     ),
 }
+
+
+def test_all_steps_that_cannot_be_converted_are_listed_with_what_to_do(tmp_path):
+    steps = [LogOnePlus(), NMF(2, max_iter=500), FunctionTransformer(lambda x: x), GaussianNB()]
+    with pytest.raises(UnsupportedModel) as refusal:
+        convert(make_pipeline(*steps).fit(X, Y), X, Y, name="m", out=tmp_path / "r")
+    for name in ("LogOnePlus", "NMF solves", "FunctionTransformer", "What to do"):
+        assert name in str(refusal.value)
 
 
 class LogOnePlus(FunctionTransformer):
@@ -144,11 +153,9 @@ def test_an_unsupported_step_is_named(case, tmp_path):
 
 
 SILENTLY_WRONG = {
-    "quantiles interpolated in float32": lambda: (
-        make_pipeline(QuantileTransformer(n_quantiles=20), LogisticRegression(max_iter=1_000)).fit(
-            X, Y
-        ),
-        X,
+    "sums that float32 cannot hold": lambda: (
+        LogisticRegression(max_iter=5_000).fit(X + 1e6, Y),
+        X + 1e6,
         Y,
     ),
 }

@@ -1,0 +1,104 @@
+"""What is a matrix product with an offset, whatever it is called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from converters.errors import UnsupportedModel
+from converters.forms.graph import Graph
+from converters.forms.maths import affine, complement
+from converters.forms.registry import form
+from converters.forms.table import Table, floats
+
+
+@form(
+    "decision_function",
+    "LinearDiscriminantAnalysis",
+    "LinearSVC",
+    "LogisticRegression",
+    "LogisticRegressionCV",
+    "PassiveAggressiveClassifier",
+    "Perceptron",
+    "RidgeClassifier",
+    "RidgeClassifierCV",
+    "SGDClassifier",
+)
+def _decision(graph: Graph, model: Any, rows: Table) -> str:
+    return affine(graph, floats(graph, rows), np.atleast_2d(model.coef_).T, model.intercept_)
+
+
+@form("predict", "CCA", "PLSCanonical", "PLSRegression")
+def _pls(graph: Graph, model: Any, rows: Table) -> str:
+    """Centring is folded into the offset."""
+    weights = np.atleast_2d(model.coef_).T
+    offset = model.intercept_ - model._x_mean @ weights
+    return affine(graph, floats(graph, rows), weights, offset)
+
+
+@form("transform", "PLSSVD")
+def _pls_svd(graph: Graph, model: Any, rows: Table) -> Table:
+    weights = model.x_weights_ / model._x_std[:, None]
+    return _projected(graph, rows, weights, -model._x_mean @ weights)
+
+
+@form("transform", "FactorAnalysis")
+def _factors(graph: Graph, model: Any, rows: Table) -> Table:
+    scaled = model.components_ / model.noise_variance_
+    inner = np.linalg.inv(np.eye(len(scaled)) + scaled @ model.components_.T)
+    weights = scaled.T @ inner
+    return _projected(graph, rows, weights, -model.mean_ @ weights)
+
+
+@form("transform", "FastICA")
+def _ica(graph: Graph, model: Any, rows: Table) -> Table:
+    weights = model.components_.T
+    mean = getattr(model, "mean_", None)
+    return _projected(graph, rows, weights, None if mean is None else -mean @ weights)
+
+
+@form("transform", "SparsePCA", "MiniBatchSparsePCA")
+def _sparse_pca(graph: Graph, model: Any, rows: Table) -> Table:
+    """Ridge regression onto the components has a closed form."""
+    parts = model.components_
+    gram = parts @ parts.T + model.ridge_alpha * np.eye(len(parts))
+    weights = np.linalg.solve(gram, parts).T
+    return _projected(graph, rows, weights, -model.mean_ @ weights)
+
+
+@form("transform", "SparseRandomProjection", "GaussianRandomProjection")
+def _random(graph: Graph, model: Any, rows: Table) -> Table:
+    parts = model.components_
+    dense = parts.toarray() if hasattr(parts, "toarray") else parts
+    return _projected(graph, rows, dense.T, None)
+
+
+@form("transform", "FeatureAgglomeration")
+def _agglomerated(graph: Graph, model: Any, rows: Table) -> Table:
+    if model.pooling_func is not np.mean:
+        raise UnsupportedModel("FeatureAgglomeration: only the mean has a form as pooling_func")
+    member = (model.labels_[:, None] == np.unique(model.labels_)).astype(float)
+    return _projected(graph, rows, member / member.sum(axis=0), None)
+
+
+@form("transform", "BernoulliRBM")
+def _hidden(graph: Graph, model: Any, rows: Table) -> Table:
+    x = affine(graph, floats(graph, rows), model.components_.T, model.intercept_hidden_)
+    return Table.of(graph.op("Sigmoid", x), len(model.components_))
+
+
+def _projected(graph: Graph, rows: Table, weights: Any, offset: Any) -> Table:
+    return Table.of(affine(graph, floats(graph, rows), weights, offset), weights.shape[1])
+
+
+@form("predict_proba", "LogisticRegression", "LogisticRegressionCV")
+def _logistic(graph: Graph, model: Any, rows: Table) -> str:
+    scores = _decision(graph, model, rows)
+    if len(model.classes_) == 2:
+        return complement(graph, graph.op("Sigmoid", scores))
+    if model.solver == "liblinear":
+        from converters.forms.maths import normalised
+
+        return normalised(graph, graph.op("Sigmoid", scores))
+    return graph.op("Softmax", scores, axis=1)
