@@ -7,6 +7,7 @@ something that another part switches off, must not look as if it worked.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from cloud_hub.monitoring.policy import MonitoringPolicy
@@ -102,13 +103,50 @@ def _is_url(text: str | None) -> bool:
 
 
 @dataclass(frozen=True)
+class GroupRule:
+    """Rows with one value of ``by`` are a group: ``label``, or the name of a column, cut at
+    ``edges`` where those are given. A group of at least ``minimum_rows`` fails if its accuracy
+    drops by more than ``max_drop``, and surely (one-sided p at most 0.05).
+    """
+
+    by: str
+    edges: tuple[float, ...] = ()
+    max_drop: float = 0.05
+    minimum_rows: int = 30
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in pairwise(self.edges))
+        require(rising, "edges: expected numbers that rise")
+        require(not (self.edges and self.by == "label"), "edges: are for columns, not for labels")
+        require(self.minimum_rows >= 1, "minimum_rows: expected at least 1")
+
+
+@dataclass(frozen=True)
 class GatePolicy:
-    """What the offline gate allows: losses of accuracy on fresh rows and on the old holdout."""
+    """What the offline gate allows.
+
+    ``max_fresh_drop`` and ``max_forgetting`` are losses of accuracy on fresh rows and on the old
+    holdout (of models that answer with a value: by which share the mean absolute error may rise).
+    A slice below ``minimum_rows`` decides nothing, and a run needs one that does. ``calibration``
+    (Brier score, or expected calibration error) may rise by ``max_calibration_rise``; a row may
+    take ``max_slowdown`` times what it takes now, measured at the hub in turns.
+    """
 
     max_fresh_drop: float = 0.0
     max_forgetting: float = 0.02
     minimum_rows: int = 50
+    groups: tuple[GroupRule, ...] = ()
+    calibration: Literal["brier", "ece"] = "brier"
+    max_calibration_rise: float | None = None
     max_bytes: int | None = None
+    max_slowdown: float | None = None
+
+    def __post_init__(self) -> None:
+        require(self.minimum_rows >= 1, "minimum_rows: expected at least 1")
+        slower = self.max_slowdown
+        require(slower is None or slower > 0, "max_slowdown: expected more than 0")
+        by = [rule.by for rule in self.groups]
+        require(len(set(by)) == len(by), "groups: expected different columns")
 
 
 @dataclass(frozen=True)
@@ -129,7 +167,7 @@ class CanaryPolicy:
     max_failed_devices: int = 1
 
     def __post_init__(self) -> None:
-        rising = all(a < b for a, b in zip(self.steps, self.steps[1:], strict=False))
+        rising = all(a < b for a, b in pairwise(self.steps))
         require(bool(self.steps) and rising, "steps: expected shares that rise")
         require(self.steps[0] > 0 and self.steps[-1] <= 1, "steps: expected shares up to 1")
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from typing import Any
+from itertools import pairwise
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.errors import GateRefused
 from cloud_hub.plans.service import Plans
+from cloud_hub.policy import GroupRule
 from cloud_hub.registry.service import Dataset, Registry
-from cloud_hub.runs.gate import Check, Slice, as_table, failures, judge
+from cloud_hub.runs.gate import Answers, Check, Costs, Slice, as_table, failures, judge
 from cloud_hub.telemetry.service import Telemetry
+from edge_sdk.contract.manifest import Signature
 from edge_sdk.inference import Model
 from edge_sdk.release import Release
 from edge_sdk.schema import InputSchema
 
-LOOKBACK_SECONDS = 7 * 86_400.0
+LOOKBACK_SECONDS: Final = 7 * 86_400.0
 """How old shared rows may be to count as fresh for a version that is published by hand."""
+
+ROUNDS: Final = 200
+"""How often each model answers one row where latency is compared."""
 
 
 class OfflineGate:
@@ -36,33 +43,113 @@ class OfflineGate:
             GateRefused: a check failed.
         """
         fresh = self._telemetry.samples(model, since=time.time() - LOOKBACK_SECONDS)
-        checks = self.check(model, candidate, fresh)
+        checks = self.check(model, candidate, fresh, required=False)
         said = failures(checks)
         if said:
             raise GateRefused(f"{model} {candidate.manifest.version}: {said}", as_table(checks))
         return as_table(checks)
 
-    def check(self, model: str, candidate: Release, fresh: Dataset | None) -> list[Check]:
-        """Every check of ``candidate`` against what serves; none if nothing serves yet."""
+    def check(
+        self, model: str, candidate: Release, fresh: Dataset | None, *, required: bool = True
+    ) -> list[Check]:
+        """Every check of ``candidate`` against what serves; none if nothing serves yet.
+
+        ``required``: rows to compare on must be there (a person may publish without any).
+        """
         plan = self._plans.current(model)
         if plan is None:
             return []
         incumbent = self._registry.release(model, plan.serving.version)
-        if incumbent.manifest.signature.columns != candidate.manifest.signature.columns:
-            return [Check("columns", 0, None, None, None, None, True, "other inputs: not compared")]
+        if not _comparable(incumbent.manifest.signature, candidate.manifest.signature):
+            note = "other inputs or answers: not compared"
+            return [Check("columns", 0, None, None, None, None, not required, note)]
+        policy = self._registry.policy(model).gate
         slices = {}
         for name, rows in (("fresh", fresh), ("history", self._registry.dataset(model, "holdout"))):
             if rows is not None and rows.labels is not None and len(rows):
-                slices[name] = Slice(correct(candidate, rows), correct(incumbent, rows))
-        size = candidate.model_path.stat().st_size
-        return judge(slices, self._registry.policy(model).gate, candidate_bytes=size)
+                slices[name] = _slice(candidate, incumbent, rows, policy.groups)
+        timed = fresh if policy.max_slowdown is not None else None
+        costs = _costs(candidate, incumbent, timed)
+        return judge(slices, policy, costs, required=required)
 
 
-def correct(release: Release, data: Dataset) -> NDArray[np.bool_]:
-    """Which rows the release answers rightly, [N]; through the device's own runtime."""
-    missing = release.manifest.training.get("missing") == "allowed"
-    schema = InputSchema(release.manifest.signature, missing=missing)
-    labels = Model.load(release).run(schema.batch(data.rows))["label"]
+def answers(release: Release, data: Dataset) -> Answers:
+    """What a release answers on labelled rows; through the device's own runtime."""
+    signature = release.manifest.signature
+    outputs = Model.load(release).run(_schema(release).batch(data.rows))
     assert data.labels is not None
-    right: NDArray[np.bool_] = labels.astype(str) == data.labels.astype(str)
-    return right
+    value, label = signature.output("value"), signature.output("label")
+    if label is None and value is not None:
+        found = outputs[value.name].reshape(len(data), -1)[:, 0].astype(np.float64)
+        return Answers(np.abs(found - data.labels.astype(np.float64)))
+    assert label is not None
+    truth = data.labels.astype(str)
+    loss = (outputs[label.name].astype(str) != truth).astype(np.float64)
+    scores = signature.output("probabilities")
+    if scores is None:
+        return Answers(loss)
+    places = {str(name): i for i, name in enumerate(signature.classes)}
+    index = np.array([places.get(each, -1) for each in truth], dtype=np.int64)
+    return Answers(loss, outputs[scores.name].astype(np.float64), index)
+
+
+def _comparable(one: Signature, other: Signature) -> bool:
+    """Same columns, and both answer with a label or both with a value."""
+    kinds = [(s.output("label") is None, s.output("value") is None) for s in (one, other)]
+    scored = kinds[0] == kinds[1] and kinds[0] != (True, True)
+    return scored and one.columns == other.columns
+
+
+def _slice(
+    candidate: Release, incumbent: Release, data: Dataset, rules: tuple[GroupRule, ...]
+) -> Slice:
+    signature = candidate.manifest.signature
+    groups = {}
+    for rule in rules:
+        named = group_names(rule, data, [column.name for column in signature.columns])
+        if named is not None:
+            groups[rule.by] = named
+    values = signature.output("label") is None
+    return Slice(answers(candidate, data), answers(incumbent, data), groups, values)
+
+
+def group_names(rule: GroupRule, data: Dataset, columns: list[str]) -> NDArray[np.str_] | None:
+    """Each row's group [N]: its label, its value in a column, or between which edges that lies."""
+    if rule.by == "label":
+        return None if data.labels is None else data.labels.astype(str)
+    if rule.by not in columns:
+        return None
+    values = data.rows[:, columns.index(rule.by)]
+    if not rule.edges:
+        return values.astype(str)
+    ends = ["", *(f"{edge:g}" for edge in rule.edges), ""]
+    names = np.array([f"{low}..{high}" for low, high in pairwise(ends)])
+    found: NDArray[np.str_] = names[np.digitize(values.astype(np.float64), rule.edges)]
+    return found
+
+
+def _costs(candidate: Release, incumbent: Release, rows: Dataset | None) -> Costs:
+    """Sizes, and with ``rows`` also times."""
+    sizes = [release.model_path.stat().st_size for release in (candidate, incumbent)]
+    if rows is None or not len(rows):
+        return Costs(sizes[0], sizes[1])
+    seconds = _in_turns([candidate, incumbent], rows)
+    return Costs(sizes[0], sizes[1], seconds[0], seconds[1])
+
+
+def _in_turns(releases: list[Release], data: Dataset) -> list[float]:
+    """Median seconds that each release takes for one row, measured in turns."""
+    models = [Model.load(release) for release in releases]
+    feeds = [_schema(release).batch(data.rows[:1]) for release in releases]
+    found: list[list[float]] = [[] for _ in releases]
+    for _ in range(ROUNDS):
+        for i, (model, feed) in enumerate(zip(models, feeds, strict=True)):
+            began = time.perf_counter()
+            model.run(feed)
+            found[i].append(time.perf_counter() - began)
+    return [statistics.median(times) for times in found]
+
+
+def _schema(release: Release) -> InputSchema:
+    missing = release.manifest.training.get("missing") == "allowed"
+    return InputSchema(release.manifest.signature, missing=missing)

@@ -2,43 +2,233 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
+from cloud_hub.errors import GateRefused
 from cloud_hub.fleet.health import health
-from cloud_hub.policy import GatePolicy
-from cloud_hub.runs.gate import Slice, failures, judge
+from cloud_hub.hub import Hub
+from cloud_hub.policy import GatePolicy, GroupRule
+from cloud_hub.registry.service import Dataset
+from cloud_hub.runs.gate import Answers, Check, Costs, Slice, failures, judge
+from cloud_hub.runs.offline import group_names
+from cloud_hub.statistics.calibration import brier_rows, expected_calibration_error
+from converters import convert
+from edge_sdk.release import Release
+
+COSTS = Costs(10, 10)
 
 
-def of(right: int, n: int) -> np.ndarray:
-    return np.arange(n) < right
+def right(count: int, n: int) -> Answers:
+    return Answers((np.arange(n) >= count).astype(float))
 
 
-OFFLINE: dict[str, tuple[dict[str, Slice], str]] = {
+def pair(candidate: Answers, incumbent: Answers, **groups: Any) -> Slice:
+    return Slice(candidate, incumbent, {name: np.array(g) for name, g in groups.items()})
+
+
+def scored(confidence: float, n: int = 200, accuracy: float = 0.8) -> Answers:
+    """Answers of two classes that are right in ``accuracy`` of all rows."""
+    truth = (np.arange(n) >= accuracy * n).astype(np.int64)
+    probabilities = np.tile([confidence, 1 - confidence], (n, 1))
+    return Answers(truth.astype(float), probabilities, truth)
+
+
+HALVES = ["a"] * 100 + ["b"] * 100
+LOSES_B = pair(
+    Answers(np.r_[np.zeros(100), np.arange(100) < 40].astype(float)),
+    Answers(np.r_[np.arange(100) < 40, np.arange(100) < 10].astype(float)),
+    label=HALVES,
+)
+OFFLINE: dict[str, tuple[dict[str, Slice], GatePolicy, str]] = {
     "better on both": (
-        {"fresh": Slice(of(95, 100), of(60, 100)), "history": Slice(of(96, 100), of(95, 100))}, "",
+        {"fresh": pair(right(95, 100), right(60, 100)),
+         "history": pair(right(96, 100), right(95, 100))},
+        GatePolicy(), "",
     ),
-    "worse on fresh rows": ({"fresh": Slice(of(90, 100), of(91, 100))}, "fresh: 0.900"),
-    "forgets what it knew": (
-        {"fresh": Slice(of(95, 100), of(60, 100)), "history": Slice(of(80, 100), of(95, 100))},
-        "forgetting: 0.800 against 0.950",
+    "worse on fresh rows": (
+        {"fresh": pair(right(90, 100), right(91, 100))}, GatePolicy(), "fresh: 0.900",
     ),
-    "forgets a little, as allowed": ({"history": Slice(of(94, 100), of(95, 100))}, ""),
-    "too few rows to decide": ({"fresh": Slice(of(0, 10), of(10, 10))}, ""),
+    "catastrophic forgetting": (
+        {"fresh": pair(right(95, 100), right(60, 100)),
+         "history": pair(right(80, 100), right(95, 100))},
+        GatePolicy(), "forgetting: 0.800 against 0.950",
+    ),
+    "forgets a little, as allowed": (
+        {"history": pair(right(94, 100), right(95, 100))}, GatePolicy(), "",
+    ),
+    "nothing to compare on": ({}, GatePolicy(), "evidence: nothing to compare on"),
+    "too few rows to compare on": (
+        {"fresh": pair(right(10, 10), right(0, 10))}, GatePolicy(), "evidence: nothing to compare",
+    ),
+    "few fresh rows beside enough old ones": (
+        {"fresh": pair(right(0, 10), right(10, 10)),
+         "history": pair(right(95, 100), right(95, 100))},
+        GatePolicy(), "",
+    ),
+    "better on the whole, but a group loses": (
+        {"fresh": LOSES_B}, GatePolicy(groups=(GroupRule("label"),)), "group fresh label=b: 0.600",
+    ),
+    "a group that nobody declared": ({"fresh": LOSES_B}, GatePolicy(), ""),
+    "a group that loses what is allowed": (
+        {"fresh": LOSES_B}, GatePolicy(groups=(GroupRule("label", max_drop=0.3),)), "",
+    ),
+    "a small group": (
+        {"fresh": LOSES_B}, GatePolicy(groups=(GroupRule("label", minimum_rows=101),)), "",
+    ),
+    "probabilities that say too much": (
+        {"fresh": pair(scored(0.99), scored(0.8))},
+        GatePolicy(max_calibration_rise=0.01), "calibration fresh",
+    ),
+    "the same by calibration error": (
+        {"fresh": pair(scored(0.99), scored(0.8))},
+        GatePolicy(calibration="ece", max_calibration_rise=0.01), "calibration fresh: 0.190",
+    ),
+    "calibration that nobody limits": (
+        {"fresh": pair(scored(0.99), scored(0.8))}, GatePolicy(), "",
+    ),
+    "better calibration": (
+        {"fresh": pair(scored(0.8), scored(0.99))}, GatePolicy(max_calibration_rise=0.0), "",
+    ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", OFFLINE)
 def test_the_offline_gate(case: str) -> None:
-    slices, message = OFFLINE[case]
-    checks = judge(slices, GatePolicy(max_forgetting=0.02), candidate_bytes=10)
-    found = failures(checks)
+    slices, policy, message = OFFLINE[case]
+    found = failures(judge(slices, policy, COSTS))
     assert (message in found) if message else found == ""
 
 
-def test_the_offline_gate_refuses_a_model_that_is_too_large() -> None:
-    checks = judge({}, GatePolicy(max_bytes=9), candidate_bytes=10)
-    assert "10 bytes, allowed 9" in failures(checks)
+def test_a_group_that_loses_by_chance_is_excused_and_says_so() -> None:
+    few = pair(right(2, 10), right(4, 10), label=["a"] * 10)
+    rule = GroupRule("label", minimum_rows=5)
+    checks = judge({"fresh": few}, GatePolicy(1.0, minimum_rows=5, groups=(rule,)), COSTS)
+    assert failures(checks) == ""
+    assert "could be chance" in checks[1].note
+
+
+def test_errors_of_values_may_rise_by_their_share() -> None:
+    errors = np.abs(np.random.default_rng(0).normal(size=100))
+    for worse, ok in ((1.0, True), (1.09, True), (1.2, False)):
+        both = Slice(Answers(worse * errors), Answers(errors), {}, values=True)
+        (check,) = judge({"fresh": both}, GatePolicy(max_fresh_drop=0.1), COSTS)
+        assert check.ok is ok
+
+
+@pytest.mark.parametrize(
+    ("policy", "costs", "message"),
+    [
+        (GatePolicy(max_bytes=9), COSTS, "10 bytes, allowed 9"),
+        (GatePolicy(max_bytes=10), COSTS, ""),
+        (GatePolicy(max_slowdown=1.5), Costs(1, 1, 4e-5, 2e-5), "latency: 40.000 against 20.000"),
+        (GatePolicy(max_slowdown=2.0), Costs(1, 1, 4e-5, 2e-5), ""),
+        (GatePolicy(), Costs(1, 1, 4e-5, 2e-5), ""),
+    ],
+)
+def test_what_a_candidate_may_cost(policy: GatePolicy, costs: Costs, message: str) -> None:
+    found = failures(judge({}, policy, costs, required=False))
+    assert (message in found) if message else found == ""
+
+
+def test_scores_of_calibration_match_what_they_are_by_hand() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.4, 0.6]])
+    rows = brier_rows(probabilities, np.array([0, 0]))
+    np.testing.assert_allclose(rows, [0.02, 0.72])
+    np.testing.assert_allclose(brier_rows(probabilities[:1], np.array([-1])), [0.82 + 1])
+    sure = expected_calibration_error(np.full(100, 0.7), np.arange(100) < 70)
+    np.testing.assert_allclose(sure, 0.0, atol=1e-12)
+    both = expected_calibration_error(np.full(9, 0.7), np.arange(9) < 9)
+    np.testing.assert_allclose(both, 0.3)
+
+
+def test_rows_are_grouped_by_label_by_value_and_between_edges() -> None:
+    data = Dataset(np.array([[1.0, 10], [2, 20], [2, 35]]), np.array([0, 1, 1]))
+    names = ["kind", "age"]
+    assert list(group_names(GroupRule("label"), data, names)) == ["0", "1", "1"]  # type: ignore[arg-type]
+    assert list(group_names(GroupRule("kind"), data, names)) == ["1.0", "2.0", "2.0"]  # type: ignore[arg-type]
+    edged = group_names(GroupRule("age", (18, 30)), data, names)
+    assert list(edged) == ["..18", "18..30", "30.."]  # type: ignore[arg-type]
+    assert group_names(GroupRule("nobody"), data, names) is None
+
+
+# --- with real releases ------------------------------------------------------
+
+
+def rows(seed: int, n: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    X = np.random.default_rng(seed).normal(size=(n, 3)).astype(np.float32)
+    return X, (X[:, 0] + X[:, 1] > 0).astype(np.int64)
+
+
+Lines = Callable[..., Release]
+
+
+@pytest.fixture
+def line(inner: Hub, tmp_path: Path) -> Lines:
+    """Publish and promote a good 1.0 with a holdout; give a candidate."""
+
+    def make(first: Any, second: Any, y: np.ndarray, gate: str) -> Release:
+        X, _ = rows(1)
+        inner.registry.publish(
+            convert(first, X, y, name="demo", out=tmp_path / "1.0"), actor="test"
+        )
+        inner.plans.promote("demo", "1.0", actor="test", reason="first")
+        inner.registry.add_dataset("demo", "holdout", Dataset(X, y).to_bytes())
+        inner.registry.set_policy("demo", f"gate: {gate}\n", "test")
+        return convert(second, X, y, name="demo", version="2.0", out=tmp_path / "2.0")
+
+    return make
+
+
+def by_name(checks: list[Check]) -> dict[str, Check]:
+    return {check.check: check for check in checks}
+
+
+def test_a_release_is_held_to_what_serves_with_groups_calibration_and_latency(
+    inner: Hub, line: Lines
+) -> None:
+    X, y = rows(1)
+    good = LogisticRegression().fit(X, y)
+    blind = LogisticRegression().fit(X[:, [0, 2, 1]], y)
+    gate = (
+        "{groups: [{by: label}, {by: f2, edges: [0]}], max_calibration_rise: 0.0, max_slowdown: 9}"
+    )
+    candidate = line(good, blind, y, gate)
+    fresh = Dataset(*rows(2))
+    checks = by_name(inner.runs.offline_gate.check("demo", candidate, fresh))
+    assert not checks["fresh"].ok
+    assert not checks["forgetting"].ok
+    assert not checks["calibration forgetting"].ok
+    assert {"group fresh label=0", "group forgetting label=1"} <= set(checks)
+    assert checks["latency"].candidate is not None
+    with pytest.raises(GateRefused, match="forgetting: "):
+        inner.registry.publish(candidate, actor="me")
+    inner.registry.publish(candidate, actor="me", override="a test")
+    assert inner.registry.version("demo", "2.0").override == "a test"
+
+
+def test_models_that_answer_with_a_value_are_held_to_their_errors(inner: Hub, line: Lines) -> None:
+    X, _ = rows(1)
+    y = (X[:, 0] + 2 * X[:, 1]).astype(np.float64)
+    good = LinearRegression().fit(X, y + np.random.default_rng(0).normal(0, 0.1, len(y)))
+    candidate = line(good, LinearRegression().fit(X[:, [1, 0, 2]], y), y, "{max_forgetting: 0.1}")
+    checks = by_name(inner.runs.offline_gate.check("demo", candidate, None))
+    assert not checks["forgetting"].ok
+    assert checks["forgetting"].note == "mean absolute error, lower is better"
+
+
+def test_without_any_rows_a_run_is_refused_and_a_person_is_not(
+    serving: Hub, tmp_path: Path
+) -> None:
+    candidate = serving.registry.release("demo", "1.0")
+    checks = serving.runs.offline_gate.check("demo", candidate, None)
+    assert failures(checks).startswith("evidence: nothing to compare on")
+    assert serving.runs.offline_gate("demo", candidate) == []
 
 
 @pytest.mark.parametrize(
