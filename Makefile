@@ -4,7 +4,7 @@ BIN := .venv/bin
 CODE := edge_sdk converters cloud_hub benchmarks examples tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sweep swap-kill lock clean
+.PHONY: help demo test check bench sweep statistics swap-kill lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -31,6 +31,9 @@ bench: .venv/installed  ## measure, and write benchmarks/RESULTS.md
 
 sweep: .venv/installed  ## every scikit-learn estimator through the converters; writes docs/ESTIMATORS.md
 	$(BIN)/python -m benchmarks.sweep
+
+statistics: .venv/installed  ## error rates and power by simulation; write benchmarks/STATISTICS.md
+	$(BIN)/python -m benchmarks.statistics
 
 swap-kill: .venv/installed  ## a thousand kills at any moment of a swap of model and pack
 	$(BIN)/python -m tests.campaigns.swap_kill --trials 1000

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 
 from cloud_hub.errors import HubFault, Invalid
 from edge_sdk.release import Release
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.client import ExperimentsClient
 
 
 class AdminClient:
@@ -54,6 +57,17 @@ class AdminClient:
         """The JSON of ``POST /v1/PATH``, ``None`` without one; raises HubFault."""
         response = self._call("POST", path, query, data)
         return response.json() if response.content else None
+
+    def text(self, path: str) -> str:
+        """The text of ``GET /v1/PATH``; raises HubFault."""
+        return self._call("GET", path, {}).text
+
+    @property
+    def experiments(self) -> ExperimentsClient:
+        """Experiments: plan, start, watch and end them."""
+        from cloud_hub.experiments.client import ExperimentsClient
+
+        return ExperimentsClient(self)
 
     def put(self, path: str, data: bytes, **query: Any) -> None:
         """``PUT /v1/PATH``; raises HubFault."""

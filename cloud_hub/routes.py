@@ -1,4 +1,4 @@
-"""Experiments, packs and the audit log, for administrators."""
+"""Packs and the audit log, for administrators."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ from fastapi import APIRouter, Request
 from cloud_hub.auth import Admin, hub_of
 
 router = APIRouter(prefix="/v1")
-
-
-@router.get("/models/{model}/experiments")
-def experiments(request: Request, admin: Admin, model: str) -> list[dict[str, Any]]:
-    """Every experiment of a model."""
-    return [asdict(record) for record in hub_of(request).experiments.records(model)]
 
 
 @router.get("/models/{model}/packs")

@@ -119,6 +119,10 @@ class Gathering:
             unreachable_after=scene.spec.unreachable_seconds, alpha=scene.spec.guardrails.alpha,
         )  # fmt: skip
 
+    def totals(self, id_: str) -> list[dict[str, Any]]:
+        """Sums by device and arm since the start, whatever has become of the experiment."""
+        return self._sums(id_, 0)
+
     def _sums(self, id_: str, since: int) -> list[dict[str, Any]]:
         columns = [func.sum(exposures.c[name]).label(name) for name in SUMS]
         last = func.max(exposures.c.received_at).label("received_at")

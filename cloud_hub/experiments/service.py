@@ -14,20 +14,21 @@ from typing import Any, Final
 from sqlalchemy import Engine
 
 from cloud_hub.audit import Audit
-from cloud_hub.errors import Conflict, NotFound
-from cloud_hub.experiments import checks, course
+from cloud_hub.errors import Conflict
+from cloud_hub.experiments import course
 from cloud_hub.experiments.beside import decide_interleave, decide_shadow
 from cloud_hub.experiments.evidence import Evidence
 from cloud_hub.experiments.gate import Decision, decide
 from cloud_hub.experiments.gathering import Gathering, Scene
 from cloud_hub.experiments.judgement import Look
+from cloud_hub.experiments.preparation import Preparation
+from cloud_hub.experiments.report import build
 from cloud_hub.experiments.spec import ExperimentSpec, adopted, canary_of
-from cloud_hub.experiments.store import ExperimentRecord, ExperimentStore
+from cloud_hub.experiments.store import ExperimentRecord, ExperimentStore, fresh_record
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.plans.service import Plans
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry.service import Telemetry
-from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.plan import Experiment, Plan
 
 ACTOR: Final = "hub"
@@ -50,6 +51,7 @@ class Experiments:
         self._plans = plans
         self._fleet = fleet
         self.store = ExperimentStore(engine)
+        self.preparation = Preparation(engine, registry, plans, fleet)
         self.gathering = Gathering(engine, fleet, telemetry)
 
     def records(self, model: str | None = None) -> list[ExperimentRecord]:
@@ -74,7 +76,7 @@ class Experiments:
                 inputs.
             Invalid: a cohort that no device belongs to.
         """
-        plan = self.check(spec)
+        plan = self.preparation.check(spec)
         id_ = self.store.next_id(spec.model, spec.strategy)
         devices = {d.device: d.attributes for d in self._fleet.devices(spec.model)}
         salt = course.choose_salt(id_, course.groups_of(spec, devices), spec.minimum_devices)
@@ -82,27 +84,19 @@ class Experiments:
             arm.version: self._plans.reference(spec.model, arm.version) for arm in spec.tried
         }
         trial = course.begin(spec, id_, releases, salt)
-        reason = f"{id_}: {_tried(spec)} on {course.shown(spec, 0, 0)}"
+        reason = f"{id_}: {spec.versions} on {course.shown(spec, 0, 0)}"
         changed = self._change(spec.model, trial, actor, reason)
-        fresh = _fresh(spec, trial, plan.serving.version, changed.serial)
+        fresh = fresh_record(spec, trial, plan.serving.version, changed.serial)
         if not self.store.add(fresh):  # the loop saw the plan first and adopted it
             self.store.note(fresh, spec=fresh.spec, state=fresh.state)
         self._tell(fresh, actor, "started", reason, fresh.spec)
         return self.get(id_)
 
-    def check(self, spec: ExperimentSpec) -> Plan:
-        """Everything that :meth:`run` would refuse; the plan that it would change."""
-        plan = self._plans.current(spec.model)
-        if plan is None:
-            raise NotFound(f"{spec.model}: nothing serves yet; promote a version first")
-        checks.check_plan(spec, plan)
-        serving = self._registry.release(spec.model, plan.serving.version).manifest
-        for arm in spec.tried:
-            checks.check_version(self._registry.version(spec.model, arm.version))
-            manifest = self._registry.release(spec.model, arm.version).manifest
-            checks.check_signature(manifest, serving)
-        checks.check_cohorts(spec, [d.attributes for d in self._fleet.devices(spec.model)])
-        return plan
+    def report(self, id_: str) -> dict[str, Any]:
+        """Everything that was seen and decided, over time; raises NotFound."""
+        record = self.get(id_)
+        devices = {device.device: device for device in self._fleet.devices(record.model)}
+        return build(record, self.store.history(id_), self.gathering.totals(id_), devices)
 
     def pause(self, id_: str, *, actor: str, reason: str) -> ExperimentRecord:
         """Nobody enters any more; who is in stays in. Raises Conflict unless it runs."""
@@ -291,7 +285,7 @@ class Experiments:
         if all(record.id != plan.experiment.id for record in self.records(model)):
             policy = self._registry.policy(model).canary
             spec = adopted(model, plan.experiment, policy)
-            self.store.add(_fresh(spec, plan.experiment, plan.serving.version, plan.serial))
+            self.store.add(fresh_record(spec, plan.experiment, plan.serving.version, plan.serial))
 
     def _expect(self, id_: str, *statuses: str) -> ExperimentRecord:
         record = self.get(id_)
@@ -352,18 +346,6 @@ def judge(spec: ExperimentSpec, evidence: Evidence, looks: dict[str, tuple[Look,
     return decide(spec, evidence, looks)
 
 
-def _fresh(spec: ExperimentSpec, trial: Experiment, control: str, serial: int) -> ExperimentRecord:
-    now = time.time()
-    return ExperimentRecord(
-        trial.id, spec.model, spec.strategy, spec.tried[0].version, control, "running", 0, 0, now,
-        now, None, "started", {}, to_plain(spec), {"serial": serial, "failures_since": 0.0},
-    )  # fmt: skip
-
-
 def _looks(record: ExperimentRecord) -> dict[str, tuple[Look, ...]]:
     kept = record.state.get("looks", {})
     return {name: tuple(Look(**look) for look in found) for name, found in kept.items()}
-
-
-def _tried(spec: ExperimentSpec) -> str:
-    return " and ".join(arm.version for arm in spec.tried)

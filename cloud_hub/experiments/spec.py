@@ -181,6 +181,11 @@ class ExperimentSpec:
         return self.arms
 
     @property
+    def versions(self) -> str:
+        """For people: ``1.1 and 1.2``."""
+        return " and ".join(arm.version for arm in self.tried)
+
+    @property
     def path(self) -> tuple[StageSpec, ...]:
         """A canary's stages with their steps; one for everybody where none are given."""
         stages = self.stages or (StageSpec(self.cohort),)

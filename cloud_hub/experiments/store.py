@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,7 +14,8 @@ from sqlalchemy.exc import IntegrityError
 from cloud_hub.errors import NotFound
 from cloud_hub.experiments.spec import ExperimentSpec
 from cloud_hub.experiments.tables import experiments, looks
-from edge_sdk.contract.codec import from_plain
+from edge_sdk.contract.codec import from_plain, to_plain
+from edge_sdk.contract.plan import Experiment
 
 LOOKS_KEPT: Final = 400
 """Of one experiment; beyond, every other is dropped and looks are noted half as often."""
@@ -56,6 +58,17 @@ class ExperimentRecord:
     def open(self) -> bool:
         """Whether it has not ended."""
         return self.status in OPEN
+
+
+def fresh_record(
+    spec: ExperimentSpec, trial: Experiment, control: str, serial: int
+) -> ExperimentRecord:
+    """An experiment that begins now; ``serial`` is of the plan that names it."""
+    now = time.time()
+    return ExperimentRecord(
+        trial.id, spec.model, spec.strategy, spec.tried[0].version, control, "running", 0, 0, now,
+        now, None, "started", {}, to_plain(spec), {"serial": serial, "failures_since": 0.0},
+    )  # fmt: skip
 
 
 class ExperimentStore:

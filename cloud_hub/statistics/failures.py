@@ -21,13 +21,13 @@ RISKS: Final = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 """Relative risks of failure over which the e-process is mixed."""
 
 
-def log_failure_evidence(
+def failure_path(
     candidate_failures: ArrayLike,
     candidate_n: ArrayLike,
     control_failures: ArrayLike,
     control_n: ArrayLike,
 ) -> Floats:
-    """Log e-value against "the candidate fails no more often than the control".
+    """Log e-value against "the candidate fails no more often than the control" after each period.
 
     Given how many failures a period had in all, the candidate's share of them is, with equal
     risks, that of drawing so many of all requests; a binomial with its share of the requests is
@@ -37,13 +37,13 @@ def log_failure_evidence(
     failures are frequent; it takes failures of different requests as independent.
 
     Args:
-        candidate_failures: by period, arrays [..., P].
+        candidate_failures: by period in order of time, arrays [..., P].
         candidate_n: requests of the candidate, those that failed included.
         control_failures: the same of the control.
         control_n: the same of the control.
 
     Returns:
-        Array of the leading shape. Periods with requests on one arm only say nothing.
+        Array [..., P]. Periods with requests on one arm only say nothing.
     """
     x, n, y, m = (
         np.asarray(values, dtype=np.float64)[..., None]
@@ -53,8 +53,19 @@ def log_failure_evidence(
     risks = np.array(RISKS)
     alternative = risks * share / (risks * share + 1 - share)
     logs = x * np.log(alternative / share) + y * np.log((1 - alternative) / (1 - share))
-    by_risk = np.sum(np.where((n > 0) & (m > 0), logs, 0.0), axis=-2)
+    by_risk = np.cumsum(np.where((n > 0) & (m > 0), logs, 0.0), axis=-2)
     return cast(Floats, logsumexp(by_risk, axis=-1) - np.log(len(RISKS)))
+
+
+def log_failure_evidence(
+    candidate_failures: ArrayLike,
+    candidate_n: ArrayLike,
+    control_failures: ArrayLike,
+    control_n: ArrayLike,
+) -> float:
+    """The log e-value after all periods of :func:`failure_path`; 0 without any."""
+    path = failure_path(candidate_failures, candidate_n, control_failures, control_n)
+    return float(path[-1]) if path.size else 0.0
 
 
 def failure_evidence(
@@ -64,4 +75,4 @@ def failure_evidence(
     found = log_failure_evidence(
         [candidate_failures], [candidate_n], [control_failures], [control_n]
     )
-    return float(np.exp(np.minimum(found, 690.0)))
+    return float(np.exp(min(found, 690.0)))

@@ -1,0 +1,1 @@
+"""Error rates and power of what decides, by simulation: ``make statistics``."""

@@ -1,0 +1,145 @@
+"""Small line charts as inline SVG: no plotting library on the hub, no script in the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 220, 64, 12, 22, 30
+COLOURS: Final = ("#2563a8", "#c2571a", "#2a7d4f", "#7a4fa3", "#8a6d1a", "#5b6470")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A named line of (time, value), with a band from ``low`` to ``high`` where given."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    band: Sequence[tuple[float, float, float]] = ()
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that happened: a dotted line with a word."""
+
+    at: float
+    word: str
+
+
+def chart(
+    lines: Sequence[Line],
+    *,
+    marks: Sequence[Mark] = (),
+    levels: Sequence[tuple[float, str]] = (),
+    limits: tuple[float, float] | None = None,
+) -> str:
+    """One chart; ``levels`` are horizontal lines with a word. Empty without points."""
+    times = [t for line in lines for t, _ in line.points] + [mark.at for mark in marks]
+    if not any(line.points for line in lines):
+        return ""
+    start, end = min(times), max(times)
+    low, high = limits or _limits(lines, levels)
+    frame = _Frame(start, max(end, start + 1.0), low, high)
+    parts = [frame.grid()]
+    for i, line in enumerate(lines):
+        parts.append(frame.line(line, COLOURS[i % len(COLOURS)]))
+    parts += [frame.level(value, word) for value, word in levels]
+    parts += [frame.mark(mark, i) for i, mark in enumerate(marks)]
+    parts.append(_legend(lines))
+    box = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {box}>{"".join(parts)}</svg>'
+
+
+@dataclass(frozen=True)
+class _Frame:
+    start: float
+    end: float
+    low: float
+    high: float
+
+    def x(self, at: float) -> float:
+        return LEFT + (at - self.start) / (self.end - self.start) * (WIDTH - LEFT - RIGHT)
+
+    def y(self, value: float) -> float:
+        inside = min(max(value, self.low), self.high)
+        share = (inside - self.low) / (self.high - self.low)
+        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+
+    def grid(self) -> str:
+        parts = []
+        for value in _ticks(self.low, self.high):
+            y = self.y(value)
+            parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" '
+                         'class="grid"/>')  # fmt: skip
+            parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" class="end">{value:g}</text>')
+        for i in range(5):
+            at = self.start + (self.end - self.start) * i / 4
+            text = _duration(at - self.start)
+            anchor = ("start", "mid", "mid", "mid", "end")[i]
+            parts.append(f'<text x="{self.x(at):.1f}" y="{HEIGHT - 8}" class="{anchor}">{text}'
+                         "</text>")  # fmt: skip
+        return "".join(parts)
+
+    def line(self, line: Line, colour: str) -> str:
+        path = " ".join(f"{self.x(t):.1f},{self.y(v):.1f}" for t, v in line.points)
+        band = ""
+        if line.band:
+            above = [f"{self.x(t):.1f},{self.y(high):.1f}" for t, _, high in line.band]
+            below = [f"{self.x(t):.1f},{self.y(low):.1f}" for t, low, _ in reversed(line.band)]
+            points = " ".join((*above, *below))
+            band = f'<polygon points="{points}" fill="{colour}" fill-opacity="0.15"/>'
+        drawn = f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
+        t, v = line.points[-1] if line.points else (self.start, self.low)
+        dot = f'<circle cx="{self.x(t):.1f}" cy="{self.y(v):.1f}" r="2.5" fill="{colour}"/>'
+        return band + drawn + dot
+
+    def level(self, value: float, word: str) -> str:
+        y = self.y(value)
+        line = f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="level"/>'
+        return f'{line}<text x="{WIDTH - RIGHT}" y="{y - 4:.1f}" class="end">{word}</text>'
+
+    def mark(self, mark: Mark, number: int) -> str:
+        x, top = self.x(mark.at), TOP + 12 * (number % 2)
+        line = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" class="mark"/>'
+        side = "end" if x > WIDTH * 0.8 else "start"
+        at = x - 3 if side == "end" else x + 3
+        return f'{line}<text x="{at:.1f}" y="{top + 10}" class="{side} small">{mark.word}</text>'
+
+
+def _limits(lines: Sequence[Line], levels: Sequence[tuple[float, str]]) -> tuple[float, float]:
+    values = [v for line in lines for _, v in line.points] + [value for value, _ in levels]
+    for line in lines:  # bands are cut: the first ones are far wider than what matters
+        ends = [(b[2] - b[1], b[1], b[2]) for b in line.band]
+        if ends:
+            _, low, high = sorted(ends)[len(ends) // 2]
+            values += [low, high]
+    low, high = min(values), max(values)
+    gap = (high - low) * 0.08 or max(abs(high) * 0.1, 0.01)
+    return low - gap, high + gap
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    rough = (high - low) / 4
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough)
+    first = math.ceil(low / step)
+    return [round(i * step, 12) for i in range(first, math.floor(high / step) + 1)]
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _legend(lines: Sequence[Line]) -> str:
+    parts, x = [], float(LEFT)
+    for i, line in enumerate(lines):
+        colour = COLOURS[i % len(COLOURS)]
+        parts.append(f'<rect x="{x:.0f}" y="4" width="10" height="10" fill="{colour}"/>')
+        parts.append(f'<text x="{x + 14:.0f}" y="13" class="start">{line.name}</text>')
+        x += 30 + 7 * len(line.name)
+    return "".join(parts)

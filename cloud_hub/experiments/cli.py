@@ -1,0 +1,117 @@
+"""``edge-hub experiments``: plan, start, watch and end experiments."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloud_hub.command import add_command, add_group, client_of
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.client import ExperimentsClient
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``experiments`` to the commands of ``edge-hub``."""
+    group = add_group(commands, "experiments", "candidates on live devices: shadow, A/B, canary …")
+    plan = add_command(group, "plan", "how much it needs and how long it takes", _plan, model=False)
+    plan.add_argument("file", type=Path, help="experiment.yaml")
+    plan.add_argument("--power", type=float, default=0.8, help="chance of finding what is there")
+    start = add_command(group, "start", "start what a file declares", _start, model=False)
+    start.add_argument("file", type=Path, help="experiment.yaml")
+    add_command(group, "list", "every experiment of a model", _list)
+    status = add_command(group, "status", "how an experiment stands", _status, model=False)
+    status.add_argument("id")
+    status.add_argument("--json", action="store_true", help="everything that is known")
+    for name, text in (
+        ("pause", "nobody enters; who is in stays in"),
+        ("resume", "go on; earlier failures are acknowledged"),
+        ("stop", "end it; everybody gets what serves"),
+        ("promote", "let the winner, or an arm, serve everybody"),
+    ):
+        command = add_command(group, name, text, _act, model=False)
+        command.add_argument("id")
+        command.add_argument("--reason", default="by hand")
+        if name == "promote":
+            command.add_argument("--arm", help="of several, which")
+        command.set_defaults(act=name)
+    report = add_command(group, "report", "everything, over time", _report, model=False)
+    report.add_argument("id")
+    report.add_argument("--html", type=Path, metavar="FILE", help="a page instead of JSON")
+
+
+def _client(arguments: argparse.Namespace) -> ExperimentsClient:
+    return client_of(arguments).experiments
+
+
+def _plan(arguments: argparse.Namespace) -> str:
+    found = _client(arguments).plan(arguments.file, power=arguments.power)
+    return "\n".join(
+        [found["summary"], *(line for row in found["outcomes"] for line in _told(row))]
+    )
+
+
+def _told(row: Any) -> list[str]:
+    head = f"{row['outcome']} ({row['metric']})"
+    if row["note"]:
+        return [f"  {head}: {row['note']}"]
+    lines = [
+        f"  {head}: lately {row['mean']:.4g} on average, {row['a_device_a_day']:,.0f} a device and "
+        f"day, correlated {row['correlation']:.3f} within a device"
+    ]
+    for need, days in zip(row["needs"], row["days"], strict=True):
+        time = "never with these devices" if days is None else f"about {_days(days)}"
+        lines.append(
+            f"    {need['method']}: {need['independent']:,} independent outcomes an arm: {time}"
+        )
+    return lines
+
+
+def _days(days: float) -> str:
+    if days >= 1:
+        return f"{days:.1f} days"
+    return f"{days * 24:.1f} hours" if days * 24 >= 1 else f"{days * 1_440:.0f} minutes"
+
+
+def _start(arguments: argparse.Namespace) -> str:
+    return _line(_client(arguments).start(arguments.file))
+
+
+def _list(arguments: argparse.Namespace) -> Any:
+    return _client(arguments).of_model(arguments.model)
+
+
+def _status(arguments: argparse.Namespace) -> Any:
+    found = _client(arguments).status(arguments.id)
+    if arguments.json:
+        return found
+    lines = [_line(found)]
+    for row in found["figures"].get("outcomes", []):
+        low, high = (f"{end:+.4g}" if end is not None else "?" for end in (row["low"], row["high"]))
+        lines.append(f"  {row['outcome']} of {row['arm']}: {row['gain']:+.4g} in [{low}, {high}]")
+    for arm, row in found["figures"].get("devices", {}).items():
+        shown = ", ".join(f"{row[name]} {name}" for name in row if name != "exposed")
+        lines.append(f"  {arm}: {shown}; {row['exposed']} with exposure")
+    return "\n".join(lines)
+
+
+def _act(arguments: argparse.Namespace) -> str:
+    more = {"arm": arguments.arm} if arguments.act == "promote" else {}
+    act = getattr(_client(arguments), arguments.act)
+    return _line(act(arguments.id, reason=arguments.reason, **more))
+
+
+def _report(arguments: argparse.Namespace) -> Any:
+    client = _client(arguments)
+    if arguments.html is None:
+        return client.report(arguments.id)
+    arguments.html.write_text(client.page(arguments.id), encoding="utf-8")
+    return f"wrote {arguments.html}"
+
+
+def _line(found: Any) -> str:
+    return (
+        f"{found['id']}: {found['status']}; {found['strategy']} of {found['candidate']} against "
+        f"{found['control']}; {found['reason']}"
+    )

@@ -1,0 +1,74 @@
+"""Experiments from Python: the calls of ``edge-hub experiments`` on an administrator's client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloud_hub.experiments.spec import parse_experiment
+
+if TYPE_CHECKING:
+    from cloud_hub.client import AdminClient
+
+
+class ExperimentsClient:
+    """Experiments of one hub.
+
+    Every method raises :class:`cloud_hub.errors.HubFault` where the hub refuses. ``declared`` is
+    the path of an ``experiment.yaml``, or its text.
+    """
+
+    def __init__(self, hub: AdminClient) -> None:
+        self._hub = hub
+
+    def plan(self, declared: str | Path, *, power: float = 0.8) -> Any:
+        """What it needs, and about how long it takes; starts nothing."""
+        text, model = _read(declared)
+        return self._hub.post(f"models/{model}/experiments/plan", text, power=power)
+
+    def start(self, declared: str | Path) -> Any:
+        """Start it; how it stands, with its ``id``."""
+        text, model = _read(declared)
+        return self._hub.post(f"models/{model}/experiments", text)
+
+    def of_model(self, model: str) -> Any:
+        """Every experiment of a model, oldest first."""
+        return self._hub.get(f"models/{model}/experiments")
+
+    def status(self, id_: str) -> Any:
+        """How it stands."""
+        return self._hub.get(f"experiments/{id_}")
+
+    def pause(self, id_: str, reason: str = "by hand") -> Any:
+        """Nobody enters; who is in stays in."""
+        return self._hub.post(f"experiments/{id_}/pause", reason=reason)
+
+    def resume(self, id_: str, reason: str = "by hand") -> Any:
+        """Go on; what failed until now is acknowledged."""
+        return self._hub.post(f"experiments/{id_}/resume", reason=reason)
+
+    def stop(self, id_: str, reason: str = "by hand") -> Any:
+        """End it; everybody gets what serves."""
+        return self._hub.post(f"experiments/{id_}/stop", reason=reason)
+
+    def promote(self, id_: str, reason: str = "by hand", arm: str | None = None) -> Any:
+        """Let the winner, or ``arm``, serve everybody."""
+        return self._hub.post(f"experiments/{id_}/promote", reason=reason, arm=arm)
+
+    def report(self, id_: str) -> Any:
+        """Everything that was seen and decided, over time, as plain JSON."""
+        return self._hub.get(f"experiments/{id_}/report")
+
+    def page(self, id_: str) -> str:
+        """The report as one HTML page."""
+        return self._hub.text(f"experiments/{id_}/report.html")
+
+
+def _read(declared: str | Path) -> tuple[bytes, str]:
+    """The text and its model; refused here, with the line, if it means nothing."""
+    if isinstance(declared, Path) or "\n" not in declared:
+        path = Path(declared)
+        text, name = path.read_text(encoding="utf-8"), str(path)
+    else:
+        text, name = declared, "experiment.yaml"
+    return text.encode(), parse_experiment(text, name).model

@@ -1,0 +1,132 @@
+"""Before the start: how much an experiment needs, and about how long that takes. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from cloud_hub.experiments.evidence import Row
+from cloud_hub.experiments.spec import ExperimentSpec
+from cloud_hub.statistics.power import Method, Needs, needs
+from edge_sdk.contract.plan import Measure, Outcome
+
+DAY: Final = 86_400.0
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What the fleet did lately: by measure, rows by device, over ``seconds``.
+
+    ``devices`` is how many the experiment could reach.
+    """
+
+    outcomes: Mapping[Measure, Mapping[str, Row]]
+    seconds: float
+    devices: int
+
+
+@dataclass(frozen=True)
+class OutcomePlan:
+    """What one outcome needs: ``days`` is about how long, ``None`` where nobody reports it."""
+
+    outcome: str
+    metric: str
+    mean: float | None
+    spread: float | None
+    correlation: float
+    a_device_a_day: float
+    needs: tuple[Needs, ...]
+    days: tuple[float | None, ...]
+    note: str = ""
+
+
+def plan(spec: ExperimentSpec, rates: Rates, *, power: float = 0.8) -> list[OutcomePlan]:
+    """For each outcome, both methods: looked at all the time, and with a declared end."""
+    return [_plan(spec, outcome, rates, power) for outcome in spec.outcomes]
+
+
+def as_plain(plans: list[OutcomePlan]) -> list[dict[str, Any]]:
+    """Ready for JSON."""
+    return [asdict(each) for each in plans]
+
+
+def correlation_of(rows: Mapping[str, Row]) -> float:
+    """How alike outcomes of one device are: the intraclass correlation by analysis of variance.
+
+    Source: R. Fisher, Statistical Methods for Research Workers, 1925, chapter 7; unequal groups as
+    in W. Donner, "A Review of Inference Procedures for the Intraclass Correlation", 1986.
+    """
+    table = np.array([row for row in rows.values() if row[0] > 0], dtype=np.float64).reshape(-1, 3)
+    n, total, squares = table.T
+    devices, count = len(n), n.sum()
+    if devices < 2 or count <= devices:
+        return 0.0
+    mean = total.sum() / count
+    between = float((n * (total / n - mean) ** 2).sum() / (devices - 1))
+    within = float((squares - total**2 / n).sum() / (count - devices))
+    typical = float((count - (n**2).sum() / count) / (devices - 1))
+    below = between + (typical - 1) * within
+    return min(1.0, max(0.0, (between - within) / below)) if below > 0 else 0.0
+
+
+def _plan(spec: ExperimentSpec, outcome: Outcome, rates: Rates, power: float) -> OutcomePlan:
+    rows = rates.outcomes.get(outcome.metric, {})
+    n, total, squares = (sum(row[i] for row in rows.values()) for i in range(3))
+    if n < 2 or rates.seconds <= 0:
+        said = f"no device reported {outcome.metric} lately: nothing to plan from"
+        return OutcomePlan(outcome.name, outcome.metric, None, None, 0.0, 0.0, (), (), said)
+    mean = total / n
+    variance = max(0.0, squares / n - mean**2)
+    daily = n / len(rows) / rates.seconds * DAY
+    correlation = correlation_of(rows)
+    common = (outcome.name, outcome.metric, mean, variance, correlation, daily)
+    if outcome.minimum_effect == 0 or variance == 0:
+        said = "declare a minimum_effect" if variance else "all outcomes were alike lately"
+        return OutcomePlan(*common, (), (), f"{said}: nothing to plan for")
+    per_device = max(1.0, daily)
+    found = tuple(
+        needs(
+            outcome.minimum_effect, 2 * variance, method=method, alpha=spec.design.alpha,
+            power=power, tuned_for=spec.design.tuned_for if method == "sequential" else None,
+            correlation=correlation, per_device=per_device,
+        )
+        for method in METHODS
+    )  # fmt: skip
+    days = tuple(_days(need, spec, rates, daily, correlation) for need in found)
+    return OutcomePlan(*common, found, days)
+
+
+METHODS: Final[tuple[Method, ...]] = ("sequential", "group-sequential")
+
+
+def _days(
+    need: Needs, spec: ExperimentSpec, rates: Rates, daily: float, correlation: float
+) -> float | None:
+    """Days until the smallest arm is worth ``need.independent``; never, where devices that are
+    alike in themselves are too few.
+    """
+    devices = rates.devices * smallest_share(spec)
+    if devices <= 0 or daily <= 0:
+        return None
+    most = devices / correlation if correlation > 0 else math.inf
+    if need.independent >= most:
+        return None
+    # n requests of m devices are worth n / (1 + (n/m - 1) r).
+    r = correlation
+    requests = need.independent * (1 - r) / (1 - need.independent * r / devices)
+    return requests / (devices * daily)
+
+
+def smallest_share(spec: ExperimentSpec) -> float:
+    """Of the smallest arm, the control included."""
+    if spec.strategy == "ab":
+        weights = [arm.weight for arm in spec.arms]
+        return min(*weights, 1 - sum(weights))
+    if spec.strategy == "canary":
+        first = spec.path[0].steps[0]
+        return min(first, 1 - first)
+    return spec.device_share

@@ -1,0 +1,60 @@
+"""Before an experiment starts: what would be refused, and how long it would take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine
+
+from cloud_hub.errors import NotFound
+from cloud_hub.experiments import checks, planner
+from cloud_hub.experiments.rates import rates_of
+from cloud_hub.experiments.spec import ExperimentSpec
+from cloud_hub.fleet.service import Fleet
+from cloud_hub.plans.service import Plans
+from cloud_hub.registry.service import Registry
+from edge_sdk.contract.plan import Plan
+
+
+class Preparation:
+    """Looks at what is there; changes nothing."""
+
+    def __init__(self, engine: Engine, registry: Registry, plans: Plans, fleet: Fleet) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._plans = plans
+        self._fleet = fleet
+
+    def check(self, spec: ExperimentSpec) -> Plan:
+        """The plan that ``spec`` would change.
+
+        Raises:
+            NotFound: a version is not published, or nothing serves yet.
+            Conflict: another experiment runs, or a version serves already, is gone, or takes other
+                inputs.
+            Invalid: a cohort that no device belongs to.
+        """
+        plan = self._plans.current(spec.model)
+        if plan is None:
+            raise NotFound(f"{spec.model}: nothing serves yet; promote a version first")
+        checks.check_plan(spec, plan)
+        serving = self._registry.release(spec.model, plan.serving.version).manifest
+        for arm in spec.tried:
+            checks.check_version(self._registry.version(spec.model, arm.version))
+            manifest = self._registry.release(spec.model, arm.version).manifest
+            checks.check_signature(manifest, serving)
+        checks.check_cohorts(spec, [d.attributes for d in self._fleet.devices(spec.model)])
+        return plan
+
+    def plan(self, spec: ExperimentSpec, now: float, power: float = 0.8) -> dict[str, Any]:
+        """How much ``spec`` needs and about how long it takes; raises as :meth:`check`."""
+        serving = self.check(spec).serving.version
+        rates = rates_of(self._engine, self._fleet, spec, serving, now)
+        outcomes = planner.as_plain(planner.plan(spec, rates, power=power))
+        share = planner.smallest_share(spec)
+        summary = (
+            f"{spec.model}: {spec.strategy} of {spec.versions} against {serving}; {rates.devices} "
+            f"devices, {share:.1%} of them on the smallest arm at first; chance of finding what is "
+            f"there {power:.0%}"
+        )
+        return {"summary": summary, "devices": rates.devices, "outcomes": outcomes}

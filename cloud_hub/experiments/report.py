@@ -1,0 +1,162 @@
+"""The report of one experiment: everything that it was decided on, over time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from cloud_hub.experiments import course
+from cloud_hub.experiments.devices import shares
+from cloud_hub.experiments.spec import ExperimentSpec
+from cloud_hub.experiments.store import ExperimentRecord
+from cloud_hub.fleet.service import DeviceRecord
+
+MOST_COHORTS: Final = 12
+Plain = dict[str, Any]
+
+
+def build(
+    record: ExperimentRecord,
+    history: Sequence[Plain],
+    sums: Sequence[Plain],
+    devices: Mapping[str, DeviceRecord],
+) -> Plain:
+    """The report as plain JSON.
+
+    Args:
+        record: of the experiment.
+        history: its looks, oldest first.
+        sums: exposure by device and arm since the start.
+        devices: of the model.
+    """
+    spec = record.declared
+    counts = record.figures.get("devices", {})
+    return {
+        "experiment": asdict(record),
+        "now": course.shown(spec, record.stage, min(record.step, _last(spec, record.stage))),
+        "timeline": [_event(spec, look) for look in history if look["event"] != "look"],
+        "outcomes": _outcomes(history),
+        "guardrails": _guardrails(history),
+        "exposure": _exposure(history),
+        "beside": _beside(history),
+        "allocation": record.figures.get("allocation", []),
+        "devices": {arm: {**row, "shares": shares(row)} for arm, row in counts.items()},
+        "cohorts": by_cohort(spec, sums, devices),
+    }
+
+
+def by_cohort(
+    spec: ExperimentSpec, sums: Sequence[Plain], devices: Mapping[str, DeviceRecord]
+) -> list[Plain]:
+    """Every arm in every cohort: of the stages, or of the attribute that tells most apart."""
+    found: dict[tuple[str, str], Plain] = {}
+    names = _cohort_names(spec, devices)
+    for row in sums:
+        cohort = names.get(row["device"], "unknown")
+        empty = {"devices": 0, "predictions": 0, "errors": 0, "labelled": 0, "correct": 0}
+        have = found.setdefault((cohort, row["arm"]), empty)
+        have["devices"] += 1
+        for name in ("predictions", "errors", "labelled", "correct"):
+            have[name] += row[name]
+    return [
+        {"cohort": cohort, "arm": arm, **row, "accuracy": _share(row["correct"], row["labelled"])}
+        for (cohort, arm), row in sorted(found.items())
+    ]
+
+
+def _cohort_names(spec: ExperimentSpec, devices: Mapping[str, DeviceRecord]) -> dict[str, str]:
+    if spec.stages:
+        names = {}
+        for device, record in devices.items():
+            fits = (
+                stage.name
+                for stage in spec.path
+                if stage.cohort is None or stage.cohort.includes(record.attributes)
+            )
+            names[device] = next(fits, "outside")
+        return names
+    values: dict[str, set[str]] = defaultdict(set)
+    for record in devices.values():
+        for name, value in record.attributes.items():
+            values[name].add(value)
+    fit = {name: found for name, found in values.items() if len(found) <= MOST_COHORTS}
+    if not fit:
+        return dict.fromkeys(devices, "everybody")
+    chosen = max(sorted(fit), key=lambda name: len(fit[name]))
+    return {d: f"{chosen}={r.attributes.get(chosen, '?')}" for d, r in devices.items()}
+
+
+def _event(spec: ExperimentSpec, look: Plain) -> Plain:
+    step = min(look["step"], _last(spec, look["stage"]))
+    place = course.shown(spec, look["stage"], step)
+    return {"at": look["at"], "event": look["event"], "step": place, "reason": look["reason"]}
+
+
+def _last(spec: ExperimentSpec, stage: int) -> int:
+    return len(spec.path[stage].steps) - 1
+
+
+def _outcomes(history: Sequence[Plain]) -> list[Plain]:
+    """By outcome and arm: the confidence sequence over time, and how it stands."""
+    found: dict[tuple[str, str], Plain] = {}
+    for look in history:
+        for row in look["figures"].get("outcomes", []):
+            if not isinstance(row, dict) or "gain" not in row:
+                continue  # a declaration's outcomes, in the look of the start
+            empty = {"outcome": row["outcome"], "arm": row["arm"], "points": []}
+            series = found.setdefault((row["outcome"], row["arm"]), empty)
+            point = {"at": look["at"], "step": [look["stage"], look["step"]]}
+            series["points"].append(
+                {**point, **{name: row[name] for name in ("gain", "low", "high", "p", "n")}}
+            )
+            series["latest"] = row
+    return list(found.values())
+
+
+def _guardrails(history: Sequence[Plain]) -> list[Plain]:
+    found: dict[tuple[str, str], Plain] = {}
+    for look in history:
+        for row in look["figures"].get("guardrails", []):
+            if not isinstance(row, dict):
+                continue  # a declaration's guardrails
+            empty = {"name": row["name"], "arm": row["arm"], "points": []}
+            series = found.setdefault((row["name"], row["arm"]), empty)
+            if "e_value" in row["figures"]:
+                value = row["figures"]["e_value"]
+                series["points"].append({"at": look["at"], "e_value": value})
+            series["latest"] = row
+            series["tripped"] = series.get("tripped", False) or row["trips"]
+    return list(found.values())
+
+
+def _exposure(history: Sequence[Plain]) -> list[Plain]:
+    """Predictions of each arm in the step, over time."""
+    found: dict[str, Plain] = {}
+    for look in history:
+        for arm, row in _arms(look).items():
+            series = found.setdefault(arm, {"arm": arm, "points": []})
+            devices, predictions = row["devices"], row["predictions"]
+            series["points"].append(
+                {"at": look["at"], "devices": devices, "predictions": predictions}
+            )
+    return list(found.values())
+
+
+def _arms(look: Plain) -> dict[str, Plain]:
+    arms = look["figures"].get("arms", {})
+    return arms if isinstance(arms, dict) else {}  # a declaration's arms are a list
+
+
+def _beside(history: Sequence[Plain]) -> Plain:
+    """How a shadow run or interleaving stands."""
+    for look in reversed(history):
+        for name in ("shadow", "interleave"):
+            if isinstance(look["figures"].get(name), dict):
+                return {"kind": name, **look["figures"][name]}
+    return {}
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

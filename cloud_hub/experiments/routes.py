@@ -1,0 +1,100 @@
+"""Experiments over HTTP; a declaration is the YAML file itself."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse
+
+from cloud_hub.auth import Admin, hub_of
+from cloud_hub.bodies import raw_body
+from cloud_hub.errors import Invalid
+from cloud_hub.experiments.page import to_html
+from cloud_hub.experiments.spec import ExperimentSpec, parse_experiment
+
+router = APIRouter(prefix="/v1")
+SPEC_BYTES = 1 << 20
+
+
+@router.get("/models/{model}/experiments")
+def experiments(request: Request, admin: Admin, model: str) -> list[dict[str, Any]]:
+    """Every experiment of a model, oldest first."""
+    return [asdict(record) for record in hub_of(request).experiments.records(model)]
+
+
+@router.post("/models/{model}/experiments/plan")
+async def plan(request: Request, admin: Admin, model: str, power: float = 0.8) -> dict[str, Any]:
+    """What the declared experiment needs, and about how long it takes; starts nothing."""
+    spec = await _spec(request, model)
+    if not 0.5 <= power < 1:
+        raise Invalid(f"power: expected 0.5 to below 1, got {power}")
+    prepare = hub_of(request).experiments.preparation.plan
+    return await run_in_threadpool(prepare, spec, time.time(), power)
+
+
+@router.post("/models/{model}/experiments")
+async def start(request: Request, admin: Admin, model: str) -> dict[str, Any]:
+    """Start the declared experiment."""
+    spec = await _spec(request, model)
+    run = hub_of(request).experiments.run
+    return asdict(await run_in_threadpool(run, spec, actor=admin))
+
+
+@router.get("/experiments/{id_}")
+def status(request: Request, admin: Admin, id_: str) -> dict[str, Any]:
+    """How an experiment stands."""
+    return asdict(hub_of(request).experiments.get(id_))
+
+
+@router.post("/experiments/{id_}/pause")
+def pause(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> dict[str, Any]:
+    """Nobody enters; who is in stays in."""
+    return asdict(hub_of(request).experiments.pause(id_, actor=admin, reason=reason))
+
+
+@router.post("/experiments/{id_}/resume")
+def resume(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> dict[str, Any]:
+    """Go on; what failed until now is acknowledged."""
+    return asdict(hub_of(request).experiments.resume(id_, actor=admin, reason=reason))
+
+
+@router.post("/experiments/{id_}/stop")
+def stop(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> dict[str, Any]:
+    """End it; everybody gets what serves."""
+    return asdict(hub_of(request).experiments.stop(id_, actor=admin, reason=reason))
+
+
+@router.post("/experiments/{id_}/promote")
+def promote(
+    request: Request, admin: Admin, id_: str, reason: str = "by hand", arm: str | None = None
+) -> dict[str, Any]:
+    """Let the winner, or the arm that is named, serve everybody."""
+    done = hub_of(request).experiments.promote(id_, actor=admin, reason=reason, arm=arm)
+    return asdict(done)
+
+
+@router.get("/experiments/{id_}/report")
+def report(request: Request, admin: Admin, id_: str) -> dict[str, Any]:
+    """Everything that was seen and decided, over time."""
+    return hub_of(request).experiments.report(id_)
+
+
+@router.get("/experiments/{id_}/report.html")
+def report_page(request: Request, admin: Admin, id_: str) -> HTMLResponse:
+    """The report as one page."""
+    return HTMLResponse(to_html(hub_of(request).experiments.report(id_)))
+
+
+async def _spec(request: Request, model: str) -> ExperimentSpec:
+    raw = await raw_body(request, SPEC_BYTES)
+    try:
+        spec = parse_experiment(raw.decode())
+    except UnicodeDecodeError as error:
+        raise Invalid(f"experiment: expected UTF-8; {error}") from error
+    if spec.model != model:
+        raise Invalid(f"experiment.model: expected {model}, got {spec.model}")
+    return spec
