@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +31,7 @@ from edge_sdk.resources import ResourceUse
 from edge_sdk.service import Service
 from edge_sdk.serving import Terms
 from edge_sdk.stream import Stream
+from edge_sdk.trials.interleaving import Interleaver
 
 if TYPE_CHECKING:  # an offline device needs none of these, and they bring requests and tuf
     from edge_sdk.fleet_link import FleetLink
@@ -38,6 +40,9 @@ if TYPE_CHECKING:  # an offline device needs none of these, and they bring reque
     from edge_sdk.update.slots import Slot
 
 OFFLINE: Final = Terms(reporting=Reporting(votes=0))
+TRIED: Final = Terms("offline", "candidate", OFFLINE.reporting)
+REPORTS: Final = 1_000
+"""Reports that an offline device keeps; older ones go."""
 
 
 class EdgeDevice:
@@ -64,6 +69,7 @@ class EdgeDevice:
     _keeper: Keeper | None
     _last_sync: SyncResult | None
     _repeaters: list[Repeater]
+    _reports: deque[Body]
 
     def __init__(
         self,
@@ -104,12 +110,23 @@ class EdgeDevice:
         *,
         pack: str | Path | None = None,
         features: str | Path | None = None,
+        shadow: str | Path | None = None,
+        interleave: str | Path | None = None,
         config: DeviceConfig = DeviceConfig(),
     ) -> Self:
         """A device that serves the release in ``folder`` and talks to nobody.
 
+        Args:
+            folder: of the release.
+            pack: of answers.
+            features: of entities.
+            shadow: folder of a release that answers beside it; :meth:`reports` compares the two.
+            interleave: folder of a release whose rankings are mixed with its own.
+            config: limits.
+
         Raises:
-            ReleaseError: the folder holds no whole release, or it does not run here.
+            ReleaseError: a folder holds no whole release, or it does not run here, or takes other
+                inputs than what serves.
             PackError: ``pack`` or ``features`` is not for this release, torn or expired.
         """
         device = cls.__new__(cls)
@@ -121,6 +138,11 @@ class EdgeDevice:
             features=None if features is None else Path(features),
         )
         device._service.serve(serving)
+        if shadow is not None:
+            device._service.run(device._service.shadow(Release.open(shadow), TRIED))
+        if interleave is not None:
+            candidate = device._service.open(Release.open(interleave), TRIED)
+            device._service.run(Interleaver(TRIED.arm, serving, candidate))
         device._start_threads(background=True)
         return device
 
@@ -218,6 +240,19 @@ class EdgeDevice:
         """
         self._service.feedback(prediction, label, reward, clicks)
 
+    def reports(self) -> list[Body]:
+        """What an offline device would have told a hub since the last call; windows end now.
+
+        Raises:
+            StateError: the device has a hub, which gets them.
+        """
+        if self._link is not None:
+            raise StateError("this device has a hub: its reports wait in the outbox for it")
+        self._service.collect(final=True)
+        kept = list(self._reports)
+        self._reports.clear()
+        return kept
+
     def sync(self) -> SyncResult:
         """Send reports, fetch the plan, update, check in; now, in this thread.
 
@@ -293,6 +328,7 @@ class EdgeDevice:
         self._keeper = None
         self._service = Service(config, boot, self._keep)
         self._failures = 0
+        self._reports = deque(maxlen=REPORTS)
         self._last_sync = None
         self._sync_lock = threading.Lock()
         self._repeaters = []
@@ -313,7 +349,9 @@ class EdgeDevice:
         self._keeper.activate(slot)
 
     def _keep(self, bodies: list[Body]) -> None:
-        if self._link is not None and bodies:
+        if self._link is None:
+            self._reports.extend(bodies)
+        elif bodies:
             self._link.keep(bodies)
 
     def _fold(self) -> float:

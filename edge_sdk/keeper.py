@@ -24,7 +24,6 @@ from edge_sdk.serving import Serving, Terms
 from edge_sdk.trials.arms import Arms
 from edge_sdk.trials.interleaving import Interleaver
 from edge_sdk.trials.running import Running, check_same_inputs
-from edge_sdk.trials.shadow import Shadow
 from edge_sdk.update.slots import Slot
 from edge_sdk.update.state import SlotRef
 from edge_sdk.update.wanted import Beside
@@ -126,47 +125,35 @@ class Keeper:
         """Run ``beside``; whether that is settled. What does not load here has failed."""
         self._beside = None
         self._service.run(None)
-        arm = CONTROL
+        if beside is None:
+            return True
+        for arm, ref in beside.candidates:
+            try:
+                release = Release.open(self._updater.slot_of(ref).release, verify=False)
+                check_same_inputs(self._service.current().release, release)
+            except EdgeError as error:
+                return self._fail(ref, f"arm {arm}: {error}")
         try:
-            candidates: dict[str, Serving] = {}
-            for arm, ref in beside.candidates if beside is not None else ():
-                candidates[arm] = self._candidate(beside, arm, self._updater.slot_of(ref))
-                check_same_inputs(self._service.current().release, candidates[arm].release)
-            if beside is not None:
-                self._service.run(self._running(beside, candidates, slot))
+            self._service.run(self._running(beside, slot))
         except EdgeError as error:
-            return self._leave(beside, arm, str(error))
+            return self._fail(beside.candidates[0][1], str(error))
         self._beside = beside
         return True
 
-    def _candidate(self, beside: Beside | None, arm: str, slot: Slot) -> Serving:
-        assert beside is not None
-        terms = self._terms(beside.experiment.id, arm)
-        if beside.experiment.strategy != "shadow":
-            return self._load(slot, terms)
-        return self._bare(slot, terms)
-
-    def _bare(self, slot: Slot, terms: Terms) -> Serving:
-        """Nothing but the model: no pack, no cloud, nothing counted."""
-        return self._service.open(Release.open(slot.release, verify=False), terms, monitoring=False)
-
-    def _running(self, beside: Beside, candidates: dict[str, Serving], slot: Slot) -> Running:
-        trial, incumbent = beside.experiment, self._service.current()
+    def _running(self, beside: Beside, slot: Slot) -> Running:
+        trial, service = beside.experiment, self._service
+        slots = {arm: self._updater.slot_of(ref) for arm, ref in beside.candidates}
+        if trial.strategy == "shadow":
+            ((arm, found),) = slots.items()
+            candidate = Release.open(found.release, verify=False)
+            return service.shadow(candidate, self._terms(trial.id, arm), trial.share)
         if trial.unit == "key":
-            control = self._load(slot, self._terms(trial.id, CONTROL))
-            return Arms(trial, self._link.attributes, {CONTROL: control, **candidates})
-        ((arm, candidate),) = candidates.items()
-        if trial.strategy == "interleave":
-            return Interleaver(arm, incumbent, candidate, sampled=trial.share)
-        return Shadow(
-            arm,
-            incumbent,
-            self._bare(slot, incumbent.terms),
-            candidate,
-            sampled=trial.share,
-            budget=self._config.shadow_share,
-            limit=self._config.shadow_seconds,
-        )
+            slots = {CONTROL: slot, **slots}
+        arms = {arm: self._load(found, self._terms(trial.id, arm)) for arm, found in slots.items()}
+        if trial.unit == "key":
+            return Arms(trial, self._link.attributes, arms)
+        ((arm, serving),) = arms.items()
+        return Interleaver(arm, service.current(), serving, sampled=trial.share)
 
     def _take_back(self) -> None:
         errors, serving = self._config.trial_errors, self._service.serving
@@ -178,10 +165,6 @@ class Keeper:
         if trouble is not None and beside is not None:
             arm, reason = trouble
             self._fail(dict(beside.candidates).get(arm), reason)
-
-    def _leave(self, beside: Beside | None, arm: str, reason: str) -> bool:
-        assert beside is not None
-        return self._fail(dict(beside.candidates)[arm], reason)
 
     def _fail(self, ref: SlotRef | None, reason: str) -> bool:
         """Go back from what serves, or do without ``ref``; whether that could be done now."""

@@ -29,6 +29,7 @@ from edge_sdk.serving import NOTHING_SERVES, CloudCall, Serving, Terms
 from edge_sdk.trials.arms import Arms
 from edge_sdk.trials.interleaving import Interleaver
 from edge_sdk.trials.running import Running
+from edge_sdk.trials.shadow import Shadow
 
 RETIRED: Final = 4
 
@@ -89,6 +90,19 @@ class Service:
             monitoring=monitoring and self._config.monitoring,
             threads=self._config.threads,
             model=same.model if same is not None else None,
+        )
+
+    def shadow(self, candidate: Release, terms: Terms, sampled: float = 1.0) -> Shadow:
+        """A shadow of what serves, on a share of its requests; raises :class:`ReleaseError`."""
+        incumbent = self.current()
+        return Shadow(
+            terms.arm,
+            incumbent,
+            self.open(incumbent.release, incumbent.terms, monitoring=False),
+            self.open(candidate, terms, monitoring=False),
+            sampled=sampled,
+            budget=self._config.shadow_share,
+            limit=self._config.shadow_seconds,
         )
 
     def serve(self, serving: Serving) -> None:

@@ -36,6 +36,8 @@ EIGHT_DEFAULT: Final = Goal(
 EIGHT_ONE: Final = Goal(
     7, "throughput of eight threads, against session.run with one thread", 1.0, "x", True
 )
+SHADOW_P50: Final = Goal(8, "one row with a shadow, p50, against without", 1.1, "x")
+SHADOW_P99: Final = Goal(8, "one row with a shadow, p99, against without", 1.5, "x")
 
 
 def batch(rows: int) -> Goal:

@@ -14,6 +14,7 @@ from edge_sdk.bench import (
     footprint,
     machine,
     pack_hits,
+    shadow,
     single_rows,
     telemetry,
 )
@@ -27,6 +28,7 @@ PARTS: Final[dict[str, Part]] = {
     "batches": batches.measure,
     "pack hits": pack_hits.measure,
     "monitoring": telemetry.measure,
+    "shadow": shadow.measure,
     "import and memory": footprint.measure,
     "eight threads": eight_threads.measure,
     "energy": energy.measure,

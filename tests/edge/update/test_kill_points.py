@@ -15,6 +15,7 @@ from edge_sdk.release import Release
 from edge_sdk.update.state import ORDER
 from tests.conftest import Publish
 from tests.edge.builders import rows, softmax
+from tests.edge.live import publish_plan, trial
 from tests.servers import HubProcess
 
 SEEDS = {"1.0": 0, "1.1": 7}
@@ -48,3 +49,28 @@ def test_a_device_killed_at_a_step_comes_back_whole_and_then_completes(
         assert device.status()["version"] == "1.1"
     events = hub.admin.get(f"models/{model}/telemetry")["events"]
     assert [e["version"] for e in events if e["outcome"] == "activated"] == ["1.0", "1.1"]
+
+
+@pytest.mark.parametrize("step", [step for step in ORDER[:-1] if step != "activate"])
+def test_a_device_killed_while_it_fetches_a_shadow_serves_on_and_then_runs_it(
+    hub: HubProcess, publish: Publish, tmp_path: Path, step: str
+) -> None:
+    model, state = f"kill-held-{step}", tmp_path / "d"
+    publish(model)
+    token = hub.token(model)
+    with EdgeDevice(state, hub=hub.url, token=token, model=model, background=False):
+        pass
+    other = publish(model, "1.1", seed=SEEDS["1.1"], promote=False)
+    publish_plan(hub, model, experiment=trial("shadow", other))
+    command = [sys.executable, "-m", "tests.edge.update.killed"]
+    killed = subprocess.run([*command, str(state), hub.url, "", model, step], check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+    with EdgeDevice(state, hub="http://127.0.0.1:9", background=False) as device:
+        answered = np.stack([device.predict(row).probabilities for row in rows(20)])
+        assert np.allclose(answered, softmax(rows(20), SEEDS["1.0"]), atol=1e-6)
+        here = {"b": "1.1"} if step in ("commit", "cleanup") else {}
+        assert device.status()["beside"] == here
+    with EdgeDevice(state, hub=hub.url, background=False) as device:
+        assert device.sync().errors == {}
+        assert (device.status()["version"], device.status()["beside"]) == ("1.0", {"b": "1.1"})

@@ -1,0 +1,44 @@
+"""Row 8: what a shadow costs the caller, against the same device without one.
+
+The candidate is the same release, and every row of a loop at full speed is offered to it: no shadow
+has more to do. What it does not get through within its share of the time is skipped.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_sdk.bench import goals
+from edge_sdk.bench.harness import Candidate, Effort, calls_in, interleave
+from edge_sdk.bench.result import Claim, Findings
+from edge_sdk.bench.subject import Subject
+from edge_sdk.contract.messages import ShadowReport
+from edge_sdk.device import EdgeDevice
+
+GROUP = "one row with a shadow"
+ON, OFF = "shadow on", "shadow off"
+
+
+def measure(subject: Subject, effort: Effort) -> Findings:
+    """Ratios of p50 and p99, medians over rounds that take turns."""
+    folder = subject.release.folder
+    if subject.release.manifest.signature.state:
+        return Findings(notes=("a model with recurrent state has no shadow",))
+    with EdgeDevice.offline(folder, shadow=folder) as on, EdgeDevice.offline(folder) as off:
+        candidates = [
+            Candidate(name, device.predict, subject.inputs)
+            for name, device in ((ON, on), (OFF, off))
+        ]
+        calls = calls_in(effort.turn_seconds, candidates)
+        rounds = interleave(GROUP, candidates, effort.rounds, calls)
+        told = [body for body in on.reports() if isinstance(body, ShadowReport)]
+    ratios = np.median(rounds.levels[ON] / rounds.levels[OFF], axis=0)
+    claims = (
+        Claim.of(goals.SHADOW_P50, float(ratios[0])),
+        Claim.of(goals.SHADOW_P99, float(ratios[2])),
+    )
+    facts = {
+        "rows that the shadow compared": float(sum(body.compared for body in told)),
+        "rows that it skipped": float(sum(sum(body.skipped.values()) for body in told)),
+    }
+    return Findings(rounds.timings, claims, facts)
