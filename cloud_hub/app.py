@@ -16,6 +16,7 @@ from cloud_hub.errors import HubFault
 from cloud_hub.experiments import routes as experiment_routes
 from cloud_hub.features import routes as feature_routes
 from cloud_hub.fleet import routes as fleet_routes
+from cloud_hub.freshness import routes as freshness_routes
 from cloud_hub.hub import open_hub
 from cloud_hub.monitoring import routes as monitor_routes
 from cloud_hub.plans import routes as plan_routes
@@ -45,7 +46,8 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="edge-hub", lifespan=lifespan, docs_url="/docs", redoc_url=None)
     parts = (
         fleet_routes, registry_routes, plan_routes, policy_routes, feature_routes,
-        telemetry_routes, monitor_routes, trigger_routes, run_routes, experiment_routes, routes,
+        telemetry_routes, monitor_routes, trigger_routes, run_routes, experiment_routes,
+        freshness_routes, routes,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router)

@@ -12,6 +12,7 @@ from typing import Any
 
 from cloud_hub.command import Answer, add_command, client_of, getting
 from cloud_hub.experiments.cli import add_commands as add_experiment_commands
+from cloud_hub.freshness.cli import add_commands as add_freshness_commands
 from cloud_hub.monitoring.cli import add_commands as add_monitor_commands
 from cloud_hub.policy.cli import add_commands as add_policy_commands
 from cloud_hub.runs.cli import add_commands as add_run_commands
@@ -110,6 +111,7 @@ def _loop_commands(commands: Any) -> None:
     add_trigger_commands(commands)
     add_run_commands(commands)
     add_experiment_commands(commands)
+    add_freshness_commands(commands)
     add_command(commands, "packs", "packs that were built", getting("models/{model}/packs"))
     add_command(commands, "audit", "who did what, when, why", getting("audit"), model=False)
 

@@ -53,6 +53,10 @@ class AdminClient:
         """The JSON of ``GET /v1/PATH``; raises HubFault."""
         return self._call("GET", path, query).json()
 
+    def fetch(self, path: str, **query: Any) -> bytes:
+        """The bytes of ``GET /v1/PATH``; raises HubFault."""
+        return self._call("GET", path, query).content
+
     def post(self, path: str, data: bytes | None = None, **query: Any) -> Any:
         """The JSON of ``POST /v1/PATH``, ``None`` without one; raises HubFault."""
         response = self._call("POST", path, query, data)

@@ -134,6 +134,13 @@ class Telemetry:
             values = values.astype(np.float32)
         return Dataset(values, np.array([row["label"] for row in rows]))
 
+    def sample_times(self, model: str, *, since: float = 0.0) -> NDArray[np.float64]:
+        """When the rows that :meth:`samples` gives were predicted, Unix seconds, in its order."""
+        query = select(samples.c.taken).where(samples.c.model == model, samples.c.taken >= since)
+        with self._engine.connect() as db:
+            found = list(db.execute(query.order_by(samples.c.id)).scalars())
+        return np.array(found, dtype=np.float64)
+
     def sample_count(self, model: str, *, since: float = 0.0) -> int:
         """How many labelled rows were shared since ``since``."""
         query = select(func.count()).where(samples.c.model == model, samples.c.taken >= since)

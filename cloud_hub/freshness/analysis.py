@@ -1,0 +1,258 @@
+"""Train on every window of the plan, score, and compare schedules on the same rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import combinations
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_hub.errors import HubFault, Invalid
+from cloud_hub.freshness.plan import NEVER, Plan, Training, Window, plan
+from cloud_hub.freshness.verdict import Gain, Verdict, conclude, said_of
+from cloud_hub.runs.context import Rows, Trained, TrainingContext
+from cloud_hub.statistics.blocks import Estimate, block_mean
+from cloud_hub.yaml_reader import shown
+
+Train = Callable[[TrainingContext], Any]
+FEWEST_ROWS: Final = 20
+"""Rows that a training window must have."""
+
+RECENT_BLOCKS: Final = 12
+"""Into how many parts the recent stretch is cut for the intervals of the curve of ages."""
+
+
+@dataclass(frozen=True)
+class History:
+    """Labelled rows in order of time: ``X`` [N, features], ``y`` [N], ``times`` [N] (Unix s)."""
+
+    X: NDArray[Any]
+    y: NDArray[Any]
+    times: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if not len(self.X) == len(self.y) == len(self.times):
+            raise Invalid("rows: expected X, y and t of equal length")
+
+    @classmethod
+    def sorted(cls, X: Any, y: Any, times: Any) -> History:
+        """In order of time; raises Invalid."""
+        stamps = np.asarray(times, dtype=np.float64)
+        if stamps.ndim != 1 or not np.isfinite(stamps).all():
+            raise Invalid("t: expected one time a row, Unix seconds")
+        order = np.argsort(stamps, kind="stable")
+        if len(X) != len(order) or len(y) != len(order):
+            raise Invalid("rows: expected X, y and t of equal length")
+        return cls(np.asarray(X)[order], np.asarray(y)[order], stamps[order])
+
+    def rows(self, window: Window) -> Rows:
+        """Those of a window."""
+        inside = window.of(self.times)
+        return Rows(self.X[inside], self.y[inside])
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked: schedules in seconds, the delay of labels, the smallest gain that would pay
+    for a training, the chance of a wrong interval over all comparisons together.
+    """
+
+    every: Sequence[float]
+    delay: float = 0.0
+    worthwhile: float = 0.005
+    alpha: float = 0.05
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """What was found. Losses are wrong answers (or absolute errors); lower is better."""
+
+    measure: str
+    rows: int
+    stretch: tuple[float, float]
+    trainings: int
+    schedules: dict[str, Estimate]
+    gains: tuple[Gain, ...]
+    ages: tuple[tuple[float, Estimate], ...]
+    iteration: tuple[Gain, ...] = ()
+    verdict: Verdict = field(default_factory=lambda: Verdict("undecided", "", ""))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain; an end of an interval that is nowhere is ``null``."""
+        found: dict[str, Any] = _finite(asdict(self))
+        return found
+
+
+def freshness(
+    train: Train,
+    history: History,
+    wish: Wish,
+    *,
+    alternative: Train | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Freshness:
+    """Measure what retraining more often would have been worth.
+
+    Args:
+        train: the model's own training; it is called stateless on each window.
+        history: labelled rows.
+        wish: what is compared.
+        alternative: another way to train: iterating on the model instead of on the data.
+        progress: called with a line for each training.
+
+    Raises:
+        Invalid: too little history.
+        HubFault: a training failed; says on which window.
+    """
+    planned = plan(history.times, wish.every, delay=wish.delay)
+    scorer = _Scorer(train, history, planned, wish.seed, progress)
+    losses = {name: scorer.losses(trainings) for name, trainings in planned.schedules.items()}
+    ordered = sorted(losses, reverse=True)
+    pairs = list(combinations(ordered, 2))
+    level = wish.alpha / len(pairs)
+    gains = tuple(
+        Gain(label(rare), label(often), scorer.estimate(losses[rare] - losses[often], level))
+        for rare, often in pairs
+    )
+    ages = tuple((age, scorer.aged(training, wish.alpha)) for age, training in planned.ages)
+    iteration: tuple[Gain, ...] = ()
+    if alternative is not None:
+        other = _Scorer(alternative, history, planned, wish.seed, progress)
+        iteration = _iteration(scorer, other, planned, losses, ordered[-1], wish.alpha)
+    return Freshness(
+        measure=scorer.measure,
+        rows=len(losses[NEVER]),
+        stretch=(planned.stretch.begin, planned.stretch.end),
+        trainings=scorer.trained,
+        schedules={label(s): scorer.estimate(losses[s], wish.alpha) for s in ordered},
+        gains=gains,
+        ages=ages,
+        iteration=iteration,
+        verdict=conclude(gains, wish.worthwhile),
+    )
+
+
+def label(seconds: float) -> str:
+    """The name of a schedule."""
+    return "never" if seconds == NEVER else f"every {shown(seconds)}"
+
+
+def _iteration(
+    scorer: _Scorer,
+    other: _Scorer,
+    planned: Plan,
+    losses: Mapping[float, NDArray[np.float64]],
+    often: float,
+    alpha: float,
+) -> tuple[Gain, ...]:
+    """Newer data with the same training, the other training with old data, both, and the first
+    against the second.
+    """
+    old, fresh = losses[NEVER], losses[often]
+    model = other.losses(planned.schedules[NEVER])
+    both = other.losses(planned.schedules[often])
+    level = alpha / 4
+    return (
+        Gain("as it is", "newer data", scorer.estimate(old - fresh, level)),
+        Gain("as it is", "other model", scorer.estimate(old - model, level)),
+        Gain("as it is", "both", scorer.estimate(old - both, level)),
+        Gain("other model", "newer data", scorer.estimate(model - fresh, level)),
+    )
+
+
+class _Scorer:
+    """Trains each window once, and scores rows of the stretch."""
+
+    def __init__(
+        self,
+        train: Train,
+        history: History,
+        planned: Plan,
+        seed: int,
+        progress: Callable[[str], None],
+    ) -> None:
+        self._train = train
+        self._history = history
+        self._plan = planned
+        self._seed = seed
+        self._progress = progress
+        self._models: dict[Window, Any] = {}
+        inside = planned.stretch.of(history.times)
+        self._blocks = _block_of(history.times[inside], planned.stretch.begin, planned.block)
+        self.measure = "share of wrong answers"
+
+    @property
+    def trained(self) -> int:
+        """How many models were trained."""
+        return len(self._models)
+
+    def losses(self, trainings: Sequence[Training]) -> NDArray[np.float64]:
+        """Loss of each row of the stretch, by the model that served then, [rows]."""
+        return np.concatenate([self._loss(training) for training in trainings])
+
+    def estimate(self, values: NDArray[np.float64], alpha: float) -> Estimate:
+        """Mean over the stretch with its interval."""
+        return block_mean(values, self._blocks, alpha)
+
+    def aged(self, training: Training, alpha: float) -> Estimate:
+        """Mean loss on the recent stretch, which is too short for blocks of the usual length."""
+        recent = training.judged
+        times = self._history.times[recent.of(self._history.times)]
+        block = min(self._plan.block, (recent.end - recent.begin) / RECENT_BLOCKS)
+        return block_mean(self._loss(training), _block_of(times, recent.begin, block), alpha)
+
+    def _loss(self, training: Training) -> NDArray[np.float64]:
+        judged = self._history.rows(training.judged)
+        if not len(judged):
+            return np.empty(0)
+        model = self._model(training.on)
+        answers = np.asarray(model.predict(judged.X)).ravel()
+        if hasattr(model, "classes_"):
+            wrong: NDArray[np.bool_] = answers.astype(str) != judged.y.astype(str)
+            return wrong.astype(np.float64)
+        self.measure = "mean absolute error"
+        errors: NDArray[np.float64] = np.abs(answers.astype(np.float64) - judged.y)
+        return errors
+
+    def _model(self, window: Window) -> Any:
+        if window not in self._models:
+            rows = self._history.rows(window)
+            where = said_of(window.begin, window.end)
+            if len(rows) < FEWEST_ROWS:
+                raise Invalid(f"rows: expected {FEWEST_ROWS} {where}, got {len(rows)}")
+            self._progress(f"training on {len(rows)} rows {where}")
+            self._models[window] = self._trained(rows, window, where)
+        return self._models[window]
+
+    def _trained(self, rows: Rows, window: Window, where: str) -> Any:
+        context = TrainingContext(
+            model="freshness", run=0, mode="stateless", mode_reason="freshness analysis",
+            parent="0.0", window=(window.begin, window.end), fresh=rows, history=None, state=None,
+            seed=self._seed,
+        )  # fmt: skip
+        try:
+            found = self._train(context)
+        except Exception as error:
+            raise HubFault(f"train failed {where}: {type(error).__name__}: {error}") from error
+        model = found.model if isinstance(found, Trained) else found
+        if not hasattr(model, "predict"):
+            raise HubFault(f"train: expected a fitted estimator, got {type(model).__name__}")
+        return model
+
+
+def _block_of(times: NDArray[np.float64], begin: float, block: float) -> NDArray[np.int64]:
+    found: NDArray[np.int64] = np.floor((times - begin) / block).astype(np.int64)
+    return found
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,137 @@
+"""Which windows are trained on, and what each model answers. Pure.
+
+The newest stretch is what every schedule is judged on; everything before is history. A schedule
+trains at its cuts, on the window of fixed length that ended at the cut, less the delay of labels,
+and the model serves until the next cut: as a deployed one would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_hub.errors import Invalid
+from cloud_hub.yaml_reader import shown
+
+NEVER: Final = float("inf")
+"""The schedule that trains once, before the stretch begins."""
+
+LONGEST_SHARE: Final = 0.5
+"""Of the history, at most so much is kept to judge on."""
+
+AGES: Final = 8
+"""Points of the curve of ages."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows from ``begin`` to before ``end``, Unix seconds."""
+
+    begin: float
+    end: float
+
+    def of(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which rows lie in it, [N]."""
+        return (times >= self.begin) & (times < self.end)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A model is trained on one window and judged on another."""
+
+    on: Window
+    judged: Window
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is trained: for each schedule its trainings, and the curve of ages.
+
+    ``ages`` are (seconds between the training window's end and the recent stretch, training).
+    """
+
+    stretch: Window
+    block: float
+    schedules: dict[float, tuple[Training, ...]]
+    ages: tuple[tuple[float, Training], ...]
+
+    @property
+    def windows(self) -> set[Window]:
+        """Every window that is trained on, once each."""
+        several = (*self.schedules.values(), tuple(training for _, training in self.ages))
+        return {training.on for trainings in several for training in trainings}
+
+
+def plan(
+    times: NDArray[np.float64], every: Sequence[float], *, delay: float = 0.0, blocks: int = 30
+) -> Plan:
+    """Plan the trainings.
+
+    Args:
+        times: of the rows, Unix seconds, ascending.
+        every: seconds between two trainings, for each schedule.
+        delay: seconds until a label is known.
+        blocks: into how many parts the stretch is cut for intervals, at least.
+
+    Raises:
+        Invalid: no schedule, or a history too short for the longest.
+    """
+    schedules = sorted({float(seconds) for seconds in every}, reverse=True)
+    if not schedules or schedules[-1] <= 0:
+        raise Invalid("every: expected at least one schedule, of more than 0 seconds")
+    if len(times) == 0:
+        raise Invalid("rows: expected some, there are none")
+    first, last = float(times[0]), float(np.nextafter(times[-1], np.inf))
+    length = min(2 * schedules[0], LONGEST_SHARE * (last - first))
+    if length < schedules[0]:
+        raise Invalid(
+            f"rows: expected at least {shown(round(2 * schedules[0]))} of history for a schedule "
+            f"of {shown(schedules[0])}, got {shown(round(last - first))}"
+        )
+    stretch = Window(last - length, last)
+    size = stretch.begin - first - delay
+    if size <= 0:
+        raise Invalid(f"delay: labels come after {shown(delay)}; nothing is left to train on")
+    trainings: dict[float, tuple[Training, ...]] = {}
+    trainings[NEVER] = (_training(stretch.begin, last, size, delay),)
+    for seconds in schedules:
+        trainings[seconds] = _schedule(stretch, seconds, size, delay)
+    return Plan(
+        stretch,
+        min(schedules[-1], length / blocks),
+        trainings,
+        _ages(first, last, schedules, delay),
+    )
+
+
+def _schedule(stretch: Window, seconds: float, size: float, delay: float) -> tuple[Training, ...]:
+    count = int(np.ceil((stretch.end - stretch.begin) / seconds - 1e-9))
+    cuts = [stretch.begin + i * seconds for i in range(count)]
+    ends = [*cuts[1:], stretch.end]
+    return tuple(_training(cut, end, size, delay) for cut, end in zip(cuts, ends, strict=True))
+
+
+def _training(cut: float, end: float, size: float, delay: float) -> Training:
+    return Training(Window(cut - delay - size, cut - delay), Window(cut, end))
+
+
+def _ages(
+    first: float, last: float, schedules: Sequence[float], delay: float
+) -> tuple[tuple[float, Training], ...]:
+    """Windows of one length that end earlier and earlier, judged on one recent stretch."""
+    recent = Window(last - min(schedules[len(schedules) // 2], (last - first) / 5), last)
+    room = recent.begin - delay - first
+    oldest = min(2 * schedules[0], room / 2)
+    steps = np.linspace(0.0, oldest, AGES)
+    size = room - oldest
+    return tuple(
+        (float(age), Training(_ending(recent.begin - delay - age, size), recent)) for age in steps
+    )
+
+
+def _ending(end: float, size: float) -> Window:
+    return Window(end - size, end)

@@ -1,0 +1,148 @@
+"""The report: one page with its figures drawn in, or the figures as a picture."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cloud_hub.errors import Invalid
+from cloud_hub.freshness.analysis import Freshness
+from cloud_hub.freshness.verdict import Gain
+from cloud_hub.statistics.blocks import Estimate
+from edge_sdk.files import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DAY: Final = 86_400.0
+INK, ACCENT, QUIET = "#333333", "#c44e52", "#4c72b0"
+STYLE: Final = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem;
+       color: #222; background: #fff; }
+table { border-collapse: collapse; } td, th { text-align: left; padding: .3rem .8rem;
+       border-bottom: 1px solid #ddd; }
+.said { border-left: 4px solid #c44e52; padding: .5rem 1rem; background: #f7f7f7; }
+svg { width: 100%; height: auto; }
+"""
+
+
+def write_report(found: Freshness, path: Path, *, title: str) -> None:
+    """Write ``path``: ``.html`` a whole page, ``.png`` or ``.svg`` the figures alone.
+
+    Raises:
+        Invalid: another ending, or matplotlib is not installed.
+    """
+    if path.suffix not in (".html", ".png", ".svg"):
+        raise Invalid(f"{path}: expected a name that ends in .html, .png or .svg")
+    picture = io.BytesIO()
+    kind = "svg" if path.suffix == ".html" else path.suffix[1:]
+    draw(found).savefig(picture, format=kind, dpi=150)
+    if path.suffix != ".html":
+        write_atomic(path, picture.getvalue())
+        return
+    svg = re.sub(r"^.*?(?=<svg)", "", picture.getvalue().decode(), flags=re.DOTALL)
+    write_atomic(path, page(found, svg, title).encode())
+
+
+def draw(found: Freshness) -> Figure:
+    """Loss by age of the training data, and loss by schedule, with intervals."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise Invalid(
+            'drawing needs matplotlib: pip install "edge-deployment-sdk[plot]"'
+        ) from error
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _by_age(left, found)
+    _by_schedule(right, found)
+    for axes in (left, right):
+        axes.set_ylabel(found.measure)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _by_age(axes: Any, found: Freshness) -> None:
+    days = [age / DAY for age, _ in found.ages]
+    estimates = [estimate for _, estimate in found.ages]
+    axes.errorbar(days, [e.mean for e in estimates], yerr=_bars(estimates), color=QUIET,
+                  marker="o", ms=4, lw=1.5, capsize=3)  # fmt: skip
+    axes.set_xlabel("days between training data and now")
+    axes.set_title("how models age", fontsize=10, loc="left", color=INK)
+
+
+def _by_schedule(axes: Any, found: Freshness) -> None:
+    names, estimates = list(found.schedules), list(found.schedules.values())
+    places = range(len(names))
+    colours = [ACCENT if name == found.verdict.schedule else QUIET for name in names]
+    for place, estimate, colour in zip(places, estimates, colours, strict=True):
+        axes.errorbar([place], [estimate.mean], yerr=_bars([estimate]), color=colour, marker="o",
+                      ms=6, capsize=4)  # fmt: skip
+    axes.set_xticks(list(places), names)
+    axes.set_xlim(-0.5, len(names) - 0.5)
+    axes.set_title("retrained", fontsize=10, loc="left", color=INK)
+
+
+def _bars(estimates: list[Estimate]) -> list[list[float]]:
+    """Distances below and above; none where there is no interval."""
+    known = [e.high < float("inf") for e in estimates]
+    pairs = list(zip(estimates, known, strict=True))
+    below = [e.mean - e.low if k else 0.0 for e, k in pairs]
+    return [below, [e.high - e.mean if k else 0.0 for e, k in pairs]]
+
+
+def page(found: Freshness, svg: str, title: str) -> str:
+    """The whole page."""
+    schedules = _table(
+        ("retrained", found.measure, "interval"),
+        [(name, f"{e.mean:.4f}", _interval(e)) for name, e in found.schedules.items()],
+    )
+    parts = [
+        f"<h1>{html.escape(title)}</h1>",
+        f"<p class='said'>{html.escape(found.verdict.text)}</p>",
+        svg,
+        schedules,
+        "<h2>What more often is worth</h2>" + _gains(found.gains),
+    ]
+    if found.iteration:
+        said = "Newer data with the same training, another training with the old data, and both."
+        parts.append(f"<h2>Data or model?</h2><p>{said}</p>{_gains(found.iteration)}")
+    parts.append(f"<h2>How to read it</h2><p>{html.escape(reading(found))}</p>")
+    head = f"<meta charset='utf-8'><title>{html.escape(title)}</title><style>{STYLE}</style>"
+    return f"<!doctype html><html lang='en'>{head}{''.join(parts)}</html>"
+
+
+def reading(found: Freshness) -> str:
+    """What the intervals cover, and what they do not."""
+    blocks = next(iter(found.schedules.values())).blocks
+    return (
+        f"Every schedule answers the same {found.rows} rows, the newest of the history; "
+        f"{found.trainings} models were trained, each on a window of one length that ended when it "
+        f"was trained. Gains are paired, and their intervals hold for all comparisons together; "
+        f"they are over {blocks} stretches of time, because rows that come together resemble each "
+        "other. They say how much the figures would vary with other days like these. They do not "
+        "cover another seed of the training, or days unlike these."
+    )
+
+
+def _gains(gains: tuple[Gain, ...]) -> str:
+    rows = [(g.of, g.to, f"{g.estimate.mean:+.4f}", _interval(g.estimate)) for g in gains]
+    return _table(("from", "to", "lower loss by", "interval"), rows)
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.high == float("inf"):
+        return "too few days"
+    return f"{estimate.low:+.4f} to {estimate.high:+.4f}"
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    top = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table><tr>{top}</tr>{body}</table>"

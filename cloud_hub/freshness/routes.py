@@ -1,0 +1,23 @@
+"""The rows that devices shared, for those who analyse them elsewhere."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from cloud_hub.auth import Admin, hub_of
+from cloud_hub.errors import NotFound
+from edge_sdk.release import save_arrays
+
+router = APIRouter(prefix="/v1")
+
+
+@router.get("/models/{model}/samples")
+def samples(request: Request, admin: Admin, model: str, since: float = 0.0) -> Response:
+    """An ``.npz`` of ``X``, ``y`` and ``t`` (when each was predicted, Unix seconds)."""
+    telemetry = hub_of(request).telemetry
+    found = telemetry.samples(model, since=since)
+    if found is None or found.labels is None:
+        raise NotFound(f"{model}: no rows were shared; see sharing in its policy")
+    times = telemetry.sample_times(model, since=since)
+    raw = save_arrays({"X": found.rows, "y": found.labels, "t": times})
+    return Response(raw, media_type="application/octet-stream")
