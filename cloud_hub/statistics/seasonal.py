@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -28,12 +28,12 @@ def hour_of_week(at: float) -> int:
 
 
 def seasonal_reference(
-    past: Sequence[tuple[float, Mapping[str, Sequence[int]]]], at: float, *, least: int
+    past: Sequence[tuple[float, Mapping[str, Any]]], at: float, *, least: int
 ) -> dict[str, Counts] | None:
     """The sum of past histograms of the same hour of the week; ``None`` below ``least`` rows.
 
     Args:
-        past: (start in Unix seconds, histograms by name), before the window that is tested.
+        past: (start in Unix seconds, histograms [bins + 2] by name).
         at: start of the window that is tested.
         least: observations that a reference needs, of the feature that has fewest.
     """

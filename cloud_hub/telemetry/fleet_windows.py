@@ -6,7 +6,7 @@ are evaluated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from sqlalchemy import Engine, func, select
 
 from cloud_hub.statistics.concept import Coverage, Labelled
 from cloud_hub.statistics.seasonal import EPOCH_HOURS, HOUR, WEEK_HOURS
+from cloud_hub.telemetry.histograms import Histograms, added, histograms_of
 from cloud_hub.telemetry.tables import ROLLED, feedback, reports
 from edge_sdk.contract.profile import ReferenceProfile
 
@@ -57,17 +58,16 @@ class FleetWindows:
             .order_by(r.device)
         )
         names = [f.name for f in (*profile.features, *profile.outputs)]
-        sums: dict[str, list[NDArray[np.int64]]] = {}
+        sums: dict[str, Histograms] = {}
         for device, body in self._all(query):
-            found = [np.asarray(c, np.int64) for c in (*body["features"], *body["outputs"])]
-            known = sums.get(device)
-            sums[device] = found if known is None else _added(known, found)
+            found = histograms_of(body)
+            sums[device] = added(sums[device], found) if device in sums else found
         columns = zip(*sums.values(), strict=True)
         return tuple(sums), {n: np.stack(c) for n, c in zip(names, columns, strict=bool(sums))}
 
     def season(
         self, model: str, version: str, profile: ReferenceProfile, *, at: int, weeks: int
-    ) -> list[tuple[float, Mapping[str, Sequence[int]]]]:
+    ) -> list[tuple[float, Mapping[str, NDArray[np.int64]]]]:
         """(start, histograms) of earlier weeks' windows of the same hour, once rolled up."""
         r = reports.c
         slot = (at // HOUR + EPOCH_HOURS) % WEEK_HOURS
@@ -79,7 +79,7 @@ class FleetWindows:
         )
         names = [f.name for f in (*profile.features, *profile.outputs)]
         return [
-            (start, dict(zip(names, (*body["features"], *body["outputs"]), strict=True)))
+            (start, dict(zip(names, histograms_of(body), strict=True)))
             for start, body in self._all(query)
         ]
 
@@ -117,7 +117,3 @@ class FleetWindows:
     def _all(self, query: Any) -> list[Any]:
         with self._engine.connect() as db:
             return list(db.execute(query).all())
-
-
-def _added(a: list[NDArray[np.int64]], b: list[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
-    return [mine + theirs for mine, theirs in zip(a, b, strict=True)]

@@ -31,6 +31,9 @@ from edge_sdk.contract.messages import (
 )
 from edge_sdk.contract.profile import ReferenceProfile
 
+LONGEST_WINDOW: Final = 7 * 86_400
+"""Seconds."""
+
 SKEW_SECONDS: Final = 300
 """How far ahead a device's clock may be."""
 
@@ -83,12 +86,28 @@ class Ingest:
         if isinstance(body, Windowed):
             self._check_window(body.window)
         if isinstance(body, WindowReport):
+            self._check_counts(body)
             self._check_histograms(body)
 
     def _check_window(self, window: Window) -> None:
         if window.start > time.time() + SKEW_SECONDS:
             raise Invalid(f"window: starts in the future ({window.start}); check the clock")
+        length = window.end - window.start
+        if window.start % length:
+            raise Invalid(
+                f"window: expected a start that is a multiple of its {length} s, got "
+                f"{window.start}; it would overlap its neighbours"
+            )
+        if length > LONGEST_WINDOW:
+            raise Invalid(f"window: expected at most {LONGEST_WINDOW} s, got {length}")
         self._profile(window.model, window.version)
+
+    def _check_counts(self, report: WindowReport) -> None:
+        """What cannot add up: more timed than answered."""
+        for source, row in report.latency.items():
+            made = report.predictions.get(source, 0)
+            if sum(row) > made:
+                raise Invalid(f"latency: {sum(row)} were timed, but {source} answered {made}")
 
     def _check_histograms(self, report: WindowReport) -> None:
         digest, profile = self._profile(report.window.model, report.window.version)

@@ -14,8 +14,10 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
+from cloud_hub.telemetry.histograms import Histograms, histograms_of
 from cloud_hub.telemetry.policy import Retention
 from cloud_hub.telemetry.tables import ROLLED, feedback, messages, reports, totals, votes
+from edge_sdk.contract.packing import pack
 from edge_sdk.resources import worst
 
 HOUR: Final = 3_600
@@ -105,11 +107,12 @@ def _merged_reports(rows: Sequence[Any], hour: int) -> dict[str, Any]:
 
 
 def merged_bodies(bodies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The sum of window reports as plain JSON; resources are the worst."""
-    told = [body for body in bodies if body.get("observations")]
-    merged: dict[str, Any] = {
-        name: _summed_rows([body[name] for body in told]) for name in ("features", "outputs")
-    }
+    """The sum of window reports as plain JSON; resources are the worst.
+
+    Histograms of outputs stand after those of features: nobody reads the two apart.
+    """
+    told = [histograms_of(body) for body in bodies if body.get("observations")]
+    merged: dict[str, Any] = {"features": pack(_summed_rows(told)), "outputs": pack([])}
     for name in ("predictions", "errors", "lost"):
         merged[name] = dict(sum((Counter(body.get(name, {})) for body in bodies), Counter()))
     for name in ("observations", "degraded", "defaulted", "units"):
@@ -123,13 +126,13 @@ def merged_bodies(bodies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return merged
 
 
-def _summed(rows: Sequence[Sequence[int]]) -> list[int]:
+def _summed(rows: Sequence[Any]) -> list[int]:
     total: list[int] = np.sum(np.asarray(rows, dtype=np.int64), axis=0).tolist()
     return total
 
 
-def _summed_rows(histograms: Sequence[Sequence[Sequence[int]]]) -> list[list[int]]:
-    return [_summed(column) for column in zip(*histograms, strict=True)]
+def _summed_rows(reports: Sequence[Histograms]) -> list[list[int]]:
+    return [_summed(column) for column in zip(*reports, strict=True)]
 
 
 def _merged_feedback(rows: Sequence[Any], hour: int) -> dict[str, Any]:

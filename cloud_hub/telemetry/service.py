@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Engine, Select, func, select
 
 from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.telemetry import retention
+from cloud_hub.telemetry.histograms import Histograms, added, histograms_of
 from cloud_hub.telemetry.ingest import Ingest
 from cloud_hub.telemetry.tables import (
     ROLLED,
@@ -92,12 +92,12 @@ class Telemetry:
         profile = self._registry.release(model, version).profile()
         names = [f.name for f in (*profile.features, *profile.outputs)]
         query = _narrow(select(reports), reports, model, version, None, None, since)
-        found: dict[int, tuple[list[NDArray[np.int64]], int]] = {}
+        found: dict[int, tuple[Histograms, int]] = {}
         for row in self._rows(query.where(reports.c.observations > 0)):
-            counts = [np.asarray(c) for c in (*row["body"]["features"], *row["body"]["outputs"])]
+            counts = histograms_of(row["body"])
             known, have = found.get(row["start"], (None, 0))
-            added = counts if known is None else [a + b for a, b in zip(known, counts, strict=True)]
-            found[row["start"]] = (added, have + row["observations"])
+            summed = counts if known is None else added(known, counts)
+            found[row["start"]] = (summed, have + row["observations"])
         return [
             (start, {n: c.tolist() for n, c in zip(names, counts, strict=True)}, observations)
             for start, (counts, observations) in sorted(found.items())

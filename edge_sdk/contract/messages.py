@@ -24,8 +24,9 @@ from edge_sdk.contract.limits import (
 )
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.names import Version, check_digest, check_name
+from edge_sdk.contract.packing import pack, unpack
 from edge_sdk.contract.plan import CONTROL
-from edge_sdk.contract.version import REPORT_FORMAT
+from edge_sdk.contract.version import REPORT_FORMAT, WINDOW_FORMAT
 
 Source = Literal["pack", "model", "cloud"]
 SOURCES: Final[tuple[Source, ...]] = ("pack", "model", "cloud")
@@ -98,7 +99,20 @@ class WindowReport:
     latency: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)
     resources: Mapping[str, float] = field(default_factory=dict)
-    format: Literal[1] = REPORT_FORMAT
+    format: Literal[1, 2] = WINDOW_FORMAT
+
+    def to_wire(self, plain: dict[str, Any]) -> dict[str, Any]:
+        """Histograms travel as one text, since format 2."""
+        if self.format == 1:
+            return plain
+        plain.update(features=pack(self.features), outputs=pack(self.outputs))
+        return plain
+
+    @staticmethod
+    def from_wire(plain: dict[str, Any]) -> dict[str, Any]:
+        """Both forms of histograms are read."""
+        packed = {n: plain[n] for n in ("features", "outputs") if isinstance(plain.get(n), str)}
+        return {**plain, **{name: _lists(unpack(text)) for name, text in packed.items()}}
 
     def __post_init__(self) -> None:
         check_digest("profile", self.profile)
@@ -119,6 +133,10 @@ class WindowReport:
         require(shaped, f"latency: expected {LATENCY_BINS} bins")
         whole = all(sum(row) == self.observations for row in (*self.features, *self.outputs))
         require(whole, f"histograms: expected each to add up to {self.observations} observations")
+
+
+def _lists(histograms: tuple[tuple[int, ...], ...]) -> list[list[int]]:
+    return [list(counts) for counts in histograms]
 
 
 @dataclass(frozen=True)
@@ -147,6 +165,11 @@ class FeedbackReport:
     def __post_init__(self) -> None:
         require(0 <= self.correct <= self.labelled, "correct: expected 0 to labelled")
         require(0 <= self.own_correct <= self.own_labelled, "own_correct: expected 0 to labelled")
+        require(self.own_labelled <= self.labelled, "own_labelled: expected 0 to labelled")
+        pairs = self.by_source.values()
+        sums = tuple(sum(pair[i] for pair in pairs) for i in (0, 1))
+        whole = not pairs or sums == (self.labelled, self.correct)
+        require(whole, f"by_source: expected a sum of {(self.labelled, self.correct)}, got {sums}")
         require(min(self.rewards, self.unmatched) >= 0, "counts: expected at least 0")
 
 

@@ -22,5 +22,8 @@ PROFILE_FORMAT: Final = 1
 CERTIFICATE_FORMAT: Final = 1
 PLAN_FORMAT: Final = 1
 REPORT_FORMAT: Final = 1
+WINDOW_FORMAT: Final = 2
+"""Of window reports: 2 packs the histograms; 1 is read, and written by devices of before."""
+
 PACK_FORMAT: Final = 4
 DELTA_FORMAT: Final = 1

@@ -85,6 +85,12 @@ class Simulated:
                 bodies.append(FeedbackReport(where, n, right, n, right))
             self.send(device, *bodies)
 
+    def report_of(self, number: int) -> WindowReport:
+        """A report that no device has sent."""
+        at = BEGIN + number * WINDOW
+        x = self.random.standard_normal((self.rows, FEATURES))
+        return self._report(Window("demo", "1.0", at, at + WINDOW), x)
+
     def _report(self, where: Window, x: np.ndarray) -> WindowReport:
         n = len(x)
         features = [
