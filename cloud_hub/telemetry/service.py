@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Engine, Select, func, select
 
 from cloud_hub.registry.service import Dataset, Registry
