@@ -1,0 +1,1 @@
+"""A small recommender, and two versions of it interleaved on a device."""
