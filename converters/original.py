@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from converters.errors import ConversionError
 from converters.rows import Rows
+from converters.trees.readers import is_tree_model
 from edge_sdk.contract.manifest import Label, Task
 from edge_sdk.release import Feed
 
@@ -100,7 +101,8 @@ def original_of(model: Any) -> Original:
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
-    if isinstance(model, type) or not isinstance(model, BaseEstimator):
+    known = isinstance(model, BaseEstimator) or is_tree_model(model)
+    if isinstance(model, type) or not known:
         came = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise ConversionError(
             "model: expected a fitted scikit-learn estimator, or the path of an .onnx, .pkl or "
@@ -191,7 +193,9 @@ def _answer(came: Any, name: str, rows: int) -> NDArray[Any]:
     if hasattr(came, "toarray"):
         came = came.toarray()
     array = np.asarray(came)
-    if name in ("label", "labels"):
+    if name == "label":
+        return plain_labels(array.reshape(rows))  # CatBoost gives a column
+    if name == "labels":
         return plain_labels(array)
     if array.dtype.kind not in "biuf":
         raise ConversionError(f"model: expected numbers as {name}, got {array.dtype}")

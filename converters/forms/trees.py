@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from converters.errors import UnsupportedModel
 from converters.forms.graph import ML, Graph
 from converters.forms.registry import form, labels
 from converters.forms.table import Table, floats
-from converters.trees import classic
+from converters.trees import classic, xgboost
 from converters.trees.grown import Grown, Link
 from converters.trees.readers import READERS, read
 
+T = TypeVar("T")
 _LINKS: Final[dict[Link, str]] = {"sigmoid": "Sigmoid", "softmax": "Softmax", "exp": "Exp"}
 
 
 def _predict(graph: Graph, model: Any, rows: Table) -> str:
     """Labels [N], of several classified columns [N, columns]; or values [N, targets]."""
-    answers, classes = _answers(graph, model, rows), getattr(model, "classes_", None)
-    if classes is None:
+    answers = _answers(graph, model, rows)
+    if not hasattr(model, "predict_proba"):
         return answers
+    classes = model.classes_
     if not isinstance(classes, list):
         return labels(graph, graph.op("ArgMax", answers, axis=1, keepdims=0), classes)
     ends = np.cumsum([len(known) for known in classes])
@@ -37,35 +41,67 @@ def _answers(graph: Graph, model: Any, rows: Table) -> str:
     """What comes out of the link: probabilities [N, classes], or values [N, targets]."""
     key = ("answers", id(model), rows)
     if key not in graph.borrowed:
-        grown, raw = _sums(graph, model, rows)
-        graph.borrowed[key] = _linked(graph, grown, raw)
+        write = _line if _is_line(model) else _trees
+        graph.borrowed[key] = write(graph, model, floats(graph, rows))
     return str(graph.borrowed[key])
 
 
-def _linked(graph: Graph, grown: Grown, raw: str) -> str:
-    if not grown.two_sided:
-        scaled = raw if grown.scale == 1 else graph.op("Mul", raw, grown.scale)
-        return graph.op(_LINKS[grown.link], scaled) if grown.link in _LINKS else scaled
-    if grown.link == "sigmoid":
-        signs = np.array([[-grown.scale, grown.scale]], np.float32)
-        return graph.op("Sigmoid", graph.op("Mul", raw, signs))
+def _trees(graph: Graph, model: Any, x: str) -> str:
+    grown = _told(model, read)
+    attributes = classic.attributes(grown.ensemble.with_base(grown.base), average=grown.average)
+    raw = graph.op(classic.NAME, _prepared(graph, grown, x), domain=ML, **attributes)
+    if grown.two_sided:
+        return _two_sided(graph, raw, grown.link, grown.scale)
+    scaled = raw if grown.scale == 1 else graph.op("Mul", raw, grown.scale)
+    return graph.op(_LINKS[grown.link], scaled) if grown.link in _LINKS else scaled
+
+
+def _two_sided(graph: Graph, raw: str, link: Link, scale: float = 1.0) -> str:
+    """Two classes from what is said of the second, [N, 1]."""
+    if link == "sigmoid":
+        return graph.op("Sigmoid", graph.op("Mul", raw, np.array([[-scale, scale]], np.float32)))
     return graph.op("Concat", graph.op("Sub", 1.0, raw), raw, axis=1)
 
 
-def _decision(graph: Graph, model: Any, rows: Table) -> str:
-    """What goes into the link, [N, 1] for two classes."""
-    return _sums(graph, model, rows)[1]
+def _is_line(model: Any) -> bool:
+    """Whether it is of a library of trees, and has none."""
+    return type(model).__module__.startswith("xgboost.") and xgboost.is_linear(model)
 
 
-def _sums(graph: Graph, model: Any, rows: Table) -> tuple[Grown, str]:
-    key = ("sums", id(model), rows)
-    if key not in graph.borrowed:
-        grown = read(model)
-        attributes = classic.attributes(grown.ensemble.with_base(grown.base), average=grown.average)
-        summed = graph.op(classic.NAME, floats(graph, rows), domain=ML, **attributes)
-        graph.borrowed[key] = grown, summed
-    found: tuple[Grown, str] = graph.borrowed[key]
-    return found
+def _line(graph: Graph, model: Any, x: str) -> str:
+    """A gblinear booster; missing values add nothing."""
+    weights, base = _told(model, xgboost.linear)
+    link = _told(model, lambda given: xgboost.link_of(xgboost.learner_of(given)))
+    present = graph.op("Where", graph.op("IsNaN", x), 0.0, x)
+    raw = graph.op("Add", graph.op("MatMul", present, weights), base)
+    if getattr(model, "n_classes_", 0) == 2:
+        return _two_sided(graph, raw, link)
+    return graph.op(_LINKS[link], raw) if link in _LINKS else raw
+
+
+def _told(model: Any, ask: Callable[[Any], T]) -> T:
+    """What ``ask`` says of the model; a refusal names it."""
+    try:
+        return ask(model)
+    except UnsupportedModel as error:
+        raise UnsupportedModel(f"{type(model).__name__}: {error}") from error
+
+
+def _prepared(graph: Graph, grown: Grown, x: str) -> str:
+    """Numbers of categories made whole, and those that count as missing made so."""
+    if grown.whole:
+        coded = np.isin(np.arange(grown.ensemble.width), grown.whole)[None]
+        whole = graph.op("Floor", x if grown.rounding == "floor" else graph.op("Abs", x))
+        if grown.rounding == "trunc":
+            whole = graph.op("Mul", whole, graph.op("Sign", x))
+        x = graph.op("Where", coded, whole, x)
+    if grown.absent is not None:
+        low, high = (np.array(edge, np.float32) for edge in grown.absent)
+        inside = graph.op(
+            "And", graph.op("GreaterOrEqual", x, low), graph.op("LessOrEqual", x, high)
+        )
+        x = graph.op("Where", inside, np.array(np.nan, np.float32), x)
+    return x
 
 
 for _library, _name in READERS:

@@ -106,7 +106,7 @@ class _Rows:
             self.nodes.append([tree, place, feature, threshold, AT_MOST, 0, 0, missing])
             return
         for i, member in enumerate(made.members[node]):
-            self.nodes.append([tree, place + i, feature, member, EQUAL, 0, place + i + 1, 0])
+            self.nodes.append([tree, place + i, feature, member, EQUAL, 0, place + i + 1, missing])
 
 
 def read(given: Attributes) -> Ensemble | None:

@@ -34,8 +34,7 @@ class Ensemble:
         leaves: what each leaf adds to each target, float64, [leaves, targets].
         roots: the trees: a node, or ``~leaf``, [trees].
         width: number of features.
-        members: nodes that ask for membership instead: the values that go left. Other values,
-            missing ones too, go right.
+        members: nodes that ask for membership instead: the values that go left.
     """
 
     feature: Ints
@@ -100,11 +99,11 @@ class Ensemble:
         return ~at
 
     def _goes_left(self, node: Ints, x: NDArray[np.float32]) -> NDArray[np.bool_]:
-        left = (x <= self.threshold[node]) | (np.isnan(x) & self.missing_left[node])
+        left = x <= self.threshold[node]
         for member in set(self.members).intersection(np.unique(node).tolist()):
             here = node == member
             left[here] = np.isin(x[here], np.array(self.members[member], np.float32))
-        return left
+        return left | (np.isnan(x) & self.missing_left[node])
 
     def sums(self, X: NDArray[np.float32]) -> Floats:
         """The reference: what the trees add up to for rows [N, width], float64, [N, targets]."""

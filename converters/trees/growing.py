@@ -34,9 +34,11 @@ class Grower:
 
     def split(self, split: Split) -> int:
         """A node; or a child of it, if all rows go there."""
-        members, left, right = split[3:]
-        if left == right or members == ():
+        _, _, missing_left, members, left, right = split
+        if left == right or (members == () and not missing_left):
             return right
+        if members == ():  # nothing goes left but what is missing
+            split = (split[0], -np.inf, True, None, left, right)
         return self.splits.setdefault(split, len(self.splits))
 
     def ensemble(self) -> Ensemble:

@@ -27,6 +27,9 @@ class Grown:
         scale: of what goes into a sigmoid.
         link: from sums to answers; for classes, ``sigmoid`` of one target is that of two classes.
         classes: how many there are; 0 for a regressor.
+        absent: from where to where a number counts as missing.
+        whole: columns of categories, whose numbers are made whole first.
+        rounding: of these: down, or towards zero.
     """
 
     ensemble: Ensemble
@@ -35,11 +38,22 @@ class Grown:
     scale: float = 1.0
     link: Link = "identity"
     classes: int = 0
+    absent: tuple[float, float] | None = None
+    whole: tuple[int, ...] = ()
+    rounding: Literal["floor", "trunc"] = "floor"
 
     def raw(self, X: NDArray[np.float32]) -> Floats:
         """What goes into the link, for rows [N, width]: float64, [N, targets]."""
-        sums = self.ensemble.sums(X)
+        sums = self.ensemble.sums(self._prepared(X))
         return (sums / len(self.ensemble.roots) if self.average else sums) + self.base
+
+    def _prepared(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        rows = X.copy()
+        cut = np.floor if self.rounding == "floor" else np.trunc
+        rows[:, self.whole] = cut(rows[:, self.whole])
+        if self.absent is not None:
+            rows[(rows >= self.absent[0]) & (rows <= self.absent[1])] = np.nan
+        return rows
 
     def answers(self, X: NDArray[np.float32]) -> Floats:
         """The reference: probabilities [N, classes], or values [N, targets]."""

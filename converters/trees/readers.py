@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from converters.trees.boosting import adaboost, gradient_boosting, histogram_boosting
+from converters.trees.catboost import catboost
 from converters.trees.forests import forest
 from converters.trees.grown import Grown
+from converters.trees.lightgbm import lightgbm
+from converters.trees.xgboost import xgboost
 
 Reader = Callable[[Any], Grown]
 
@@ -22,6 +26,19 @@ READERS: Final[dict[tuple[str, str], Reader]] = {
     ("sklearn", "RandomForestRegressor"): forest,
     ("sklearn", "ExtraTreesClassifier"): forest,
     ("sklearn", "ExtraTreesRegressor"): forest,
+    ("sklearn", "GradientBoostingClassifier"): gradient_boosting,
+    ("sklearn", "GradientBoostingRegressor"): gradient_boosting,
+    ("sklearn", "HistGradientBoostingClassifier"): histogram_boosting,
+    ("sklearn", "HistGradientBoostingRegressor"): histogram_boosting,
+    ("sklearn", "AdaBoostClassifier"): adaboost,
+    ("lightgbm", "LGBMClassifier"): lightgbm,
+    ("lightgbm", "LGBMRegressor"): lightgbm,
+    ("xgboost", "XGBClassifier"): xgboost,
+    ("xgboost", "XGBRegressor"): xgboost,
+    ("xgboost", "XGBRFClassifier"): xgboost,
+    ("xgboost", "XGBRFRegressor"): xgboost,
+    ("catboost", "CatBoostClassifier"): catboost,
+    ("catboost", "CatBoostRegressor"): catboost,
 }
 """By the library's and the class's name."""
 

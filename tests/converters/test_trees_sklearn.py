@@ -23,7 +23,7 @@ from sklearn.tree import (
 from converters import convert
 from converters.trees.readers import read
 from edge_sdk import EdgeDevice
-from tests.converters import builders
+from tests.converters import builders, trees
 
 X, Y = builders.iris()
 HOLED = builders.holed_iris()[0]
@@ -61,33 +61,37 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_device_answers_as_the_original(name, tmp_path):
+def test_both_files_answer_as_the_original(name):
     model, rows, targets = MODELS[name]
     rows = rows.astype(np.float32)
     model.fit(rows, targets)
-    release = convert(model, rows, targets, name="m", out=tmp_path / "r")
-    assert release.manifest.training["missing"] == "allowed"
     holes = np.where(np.random.default_rng(0).random(rows.shape) < 0.3, np.nan, rows)
-    for table in (rows, holes.astype(np.float32)):
-        compared(tmp_path / "r", model, table)
+    asked = np.concatenate([rows, holes.astype(np.float32)])
+    for found in trees.answers_of_files(model, rows, asked):
+        compared(found, model, asked)
 
 
-def compared(folder, model, rows):
-    with EdgeDevice.offline(folder) as device:
-        answers = device.predict_batch(rows)
+def compared(found, model, rows):
     if hasattr(model, "predict_proba"):
         expected = model.predict_proba(rows)
-        np.testing.assert_allclose(answers.probabilities, expected, atol=1e-6)
-        labels = np.asarray(answers.labels).astype(str)
+        np.testing.assert_allclose(found["probabilities"], expected, atol=1e-6)
         top = np.sort(expected, axis=1)
         sure = top[:, -1] - (top[:, -2] if expected.shape[1] > 1 else 0) > 1e-6
         plain = model.predict(rows)
         plain = plain.astype(int) if plain.dtype.kind in "bi" else plain
-        assert (labels == plain.astype(str))[sure].all()
+        assert (found["label"].astype(str) == plain.astype(str))[sure].all()
     else:
         expected = model.predict(rows)
-        found = np.asarray(answers.values).reshape(expected.shape)
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
+        np.testing.assert_allclose(found["value"].reshape(expected.shape), expected, rtol=1e-5)
+
+
+def test_a_forest_takes_missing_values_on_the_device(tmp_path):
+    model = RandomForestClassifier(20, random_state=0).fit(HOLED, Y)
+    release = convert(model, HOLED, Y, name="m", out=tmp_path / "r")
+    assert release.manifest.training["missing"] == "allowed"
+    with EdgeDevice.offline(tmp_path / "r") as device:
+        labels = device.predict_batch(HOLED).labels
+    assert list(labels) == list(model.predict(HOLED.astype(np.float32)))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -131,11 +135,12 @@ PIPELINES = {
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_a_forest_at_the_end_of_a_pipeline_is_one_operator(name, tmp_path):
+def test_a_forest_at_the_end_of_a_pipeline_has_both_forms(name, tmp_path):
     model = PIPELINES[name].fit(X, Y)
     release = convert(model, X, Y, name="m", out=tmp_path / "r")
-    assert release.manifest.variant == "compact-trees"
-    assert all(v.label_flips == 0 for v in release.certificate().variants)
+    variants = release.certificate().variants
+    assert {"float32", "compact-trees"} <= {v.name for v in variants}
+    assert all(v.accepted and v.label_flips == 0 for v in variants)
 
 
 def test_the_same_forest_gives_the_same_bytes(tmp_path):

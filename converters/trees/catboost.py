@@ -1,0 +1,116 @@
+"""Models of CatBoost over numbers, from what it saves as JSON.
+
+Its rule: ``x > border`` in float32 goes right. A missing value is less than every border, or more,
+as the feature says.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from converters.errors import UnsupportedModel
+from converters.trees import floats
+from converters.trees.growing import Grower
+from converters.trees.grown import Grown, Link, base_of
+from converters.trees.nested import Fork, flat
+from converters.trees.planting import Tree, plant
+
+_LINKS: Final[dict[str, Link]] = {
+    "Logloss": "sigmoid",
+    "CrossEntropy": "sigmoid",
+    "MultiClass": "softmax",
+    "MultiClassOneVsAll": "sigmoid",
+    **dict.fromkeys(("Poisson", "Tweedie"), "exp"),
+    **dict.fromkeys(
+        ("RMSE", "MAE", "Quantile", "MAPE", "Huber", "Expectile", "LogLinQuantile", "Lq",
+         "MultiRMSE"),
+        "identity",
+    ),
+}  # fmt: skip
+
+
+def catboost(model: Any) -> Grown:
+    """CatBoostClassifier and CatBoostRegressor without features of categories or text."""
+    saved = _saved(model)
+    features = saved["features_info"]
+    others = sorted(set(features) - {"float_features"})
+    if others:
+        raise UnsupportedModel(f"{', '.join(others)}; encode them as numbers before it")
+    loss = _loss(model)
+    columns = _Columns(features["float_features"])
+    scale, bias = saved["scale_and_bias"]
+    grower = Grower(max(f["flat_feature_index"] for f in features["float_features"]) + 1)
+    for tree in _trees(saved, columns, scale):
+        plant(grower, tree)
+    ensemble = grower.ensemble()
+    classes = len(model.classes_) if hasattr(model, "predict_proba") else 0
+    base = base_of(bias, ensemble.targets)
+    return Grown(ensemble, base, link=_LINKS[loss], classes=classes)
+
+
+def _saved(model: Any) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.json"
+        model.save_model(str(path), format="json")
+        saved: dict[str, Any] = json.loads(path.read_text())
+    return saved
+
+
+def _loss(model: Any) -> str:
+    said = str(model.get_all_params()["loss_function"]).split(":")[0]
+    if said not in _LINKS:
+        raise UnsupportedModel(f"the loss {said!r}")
+    return said
+
+
+class _Columns:
+    """Column, and whether a missing value goes left, by the number of a feature."""
+
+    def __init__(self, features: Sequence[dict[str, Any]]) -> None:
+        self.of = {
+            f["feature_index"]: (f["flat_feature_index"], f["nan_value_treatment"] != "AsTrue")
+            for f in features
+        }
+
+    def split(self, split: dict[str, Any]) -> tuple[int, float, bool]:
+        """Column, border, whether a missing value goes left."""
+        column, missing_left = self.of[split["float_feature_index"]]
+        return column, float(split["border"]), missing_left
+
+
+def _trees(saved: dict[str, Any], columns: _Columns, scale: float) -> list[Tree]:
+    if "oblivious_trees" in saved:
+        return [_symmetric(tree, columns, scale) for tree in saved["oblivious_trees"]]
+
+    def look(node: dict[str, Any]) -> Fork | Sequence[float]:
+        if "split" in node:
+            return Fork(*columns.split(node["split"]), node["left"], node["right"])
+        return list(np.atleast_1d(node["value"]) * scale)
+
+    return [flat(tree, look) for tree in saved["trees"]]
+
+
+def _symmetric(tree: dict[str, Any], columns: _Columns, scale: float) -> Tree:
+    """A tree that asks the same of all nodes of one depth; the first question is the lowest bit."""
+    asked = [columns.split(split) for split in reversed(tree.get("splits") or [])]
+    depth = len(asked)
+    count = 2**depth
+    level = np.repeat(np.arange(depth), 2 ** np.arange(depth))
+    nodes = np.arange(count - 1)
+    left, right = 2 * nodes + 1, 2 * nodes + 2  # a heap; from count - 1 on they are leaves
+    of = [np.array(column) for column in zip(*asked, strict=True)] or [np.zeros(0)] * 3
+    return Tree(
+        of[0][level].astype(np.int64),
+        floats.at_most(of[1][level]),
+        of[2][level].astype(bool),
+        np.where(left < count - 1, left, ~(left - (count - 1))),
+        np.where(right < count - 1, right, ~(right - (count - 1))),
+        np.array(tree["leaf_values"]).reshape(count, -1) * scale,
+        0 if depth else ~0,
+    )

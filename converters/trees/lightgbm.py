@@ -1,0 +1,96 @@
+"""Models of LightGBM, from what its booster dumps.
+
+Its rules (``src/io/tree.h``): a missing value is zero unless the feature was trained with missing
+values; with ``zero_as_missing`` zeros are missing; categories are cut to whole numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from converters.errors import UnsupportedModel
+from converters.trees.boosting import on_target
+from converters.trees.growing import Grower
+from converters.trees.grown import Grown, Link, base_of
+from converters.trees.nested import Fork, flat
+from converters.trees.planting import plant
+
+ZERO: Final = float(np.float32(1e-35))
+"""What is no further from zero than this is zero to LightGBM."""
+
+_LINKS: Final[dict[str, Link]] = {
+    "binary": "sigmoid",
+    "multiclass": "softmax",
+    "multiclassova": "sigmoid",
+    "cross_entropy": "sigmoid",
+    "poisson": "exp",
+    "gamma": "exp",
+    "tweedie": "exp",
+    **dict.fromkeys(
+        ("regression", "regression_l1", "huber", "fair", "quantile", "mape"), "identity"
+    ),
+}
+
+
+def lightgbm(model: Any) -> Grown:
+    """LGBMClassifier and LGBMRegressor."""
+    dump = model.booster_.dump_model()
+    objective, *words = str(dump.get("objective") or "custom").split()
+    if objective not in _LINKS or "sqrt" in words:
+        raise UnsupportedModel(f"the objective {' '.join([objective, *words])!r}")
+    if dump["pandas_categorical"]:
+        raise UnsupportedModel("categories of a DataFrame; put an OrdinalEncoder before it")
+    trees = [tree["tree_structure"] for tree in dump["tree_info"]]
+    per_round = int(dump["num_tree_per_iteration"])
+    share = per_round / len(trees) if dump.get("average_output") and trees else 1.0
+    grower, seen = Grower(int(dump["max_feature_idx"]) + 1), _Seen()
+    for i, tree in enumerate(trees):
+        planted = flat(tree, seen.look)
+        values = on_target(planted.values[:, 0] * share, i % per_round, per_round)
+        plant(grower, replace(planted, values=values))
+    sigmoid = next((float(w.split(":")[1]) for w in words if w.startswith("sigmoid:")), 1.0)
+    return Grown(
+        grower.ensemble(),
+        base_of(0, per_round),
+        scale=sigmoid,
+        link=_LINKS[objective],
+        classes=len(model.classes_) if hasattr(model, "predict_proba") else 0,
+        absent=(-ZERO, ZERO) if seen.zeros else None,
+        whole=tuple(sorted(seen.categories)),
+        rounding="trunc",
+    )
+
+
+class _Seen:
+    """Reads nodes, and notes what the features ask for."""
+
+    def __init__(self) -> None:
+        self.zeros = False
+        self.categories: set[int] = set()
+
+    def look(self, node: dict[str, Any]) -> Fork | Sequence[float]:
+        """What a node of the dump asks, or adds."""
+        if "split_feature" not in node:
+            if node.get("leaf_features"):
+                raise UnsupportedModel("linear_tree: leaves that compute; train without it")
+            return [float(node["leaf_value"])]
+        feature, sides = int(node["split_feature"]), (node["left_child"], node["right_child"])
+        if node["decision_type"] == "==":
+            self.categories.add(feature)
+            members = tuple(float(c) for c in str(node["threshold"]).split("||"))
+            return Fork(feature, 0.0, False, *sides, members)
+        threshold, kind = _beside_zero(float(node["threshold"])), node["missing_type"]
+        self.zeros |= kind == "Zero"
+        missing_left = threshold >= 0 if kind == "None" else bool(node["default_left"])
+        return Fork(feature, threshold, missing_left, *sides)
+
+
+def _beside_zero(threshold: float) -> float:
+    """A threshold so near to zero that numbers around it count as zero, moved out of their way."""
+    if -ZERO <= threshold < 0:
+        return -ZERO * (1 + 1e-9)
+    return ZERO if 0 <= threshold < ZERO else threshold

@@ -1,0 +1,144 @@
+"""Models of XGBoost, from what its booster saves as JSON.
+
+Its rules (``include/xgboost/tree_model.h``): ``x < threshold`` in float32 goes left; a set of
+categories goes right; what is missing goes the way that the node says, in sets too.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.errors import UnsupportedModel
+from converters.trees import floats
+from converters.trees.boosting import on_target
+from converters.trees.growing import Grower
+from converters.trees.grown import Grown, Link
+from converters.trees.planting import Tree, plant
+
+_LINKS: Final[dict[str, Link]] = {
+    "binary:logistic": "sigmoid",
+    "reg:logistic": "sigmoid",
+    "multi:softprob": "softmax",
+    "multi:softmax": "softmax",
+    **dict.fromkeys(("count:poisson", "reg:gamma", "reg:tweedie"), "exp"),
+    **dict.fromkeys(
+        (
+            "reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror",
+            "reg:squaredlogerror", "reg:quantileerror",
+        ),
+        "identity",
+    ),
+}  # fmt: skip
+
+
+def xgboost(model: Any) -> Grown:
+    """XGBClassifier and XGBRegressor, their forests, and dart; for gblinear see :func:`linear`."""
+    learner = learner_of(model)
+    booster = learner["gradient_booster"]
+    drops = booster.get("weight_drop")
+    saved = booster.get("gbtree", booster)["model"]
+    targets = targets_of(learner)
+    grower, whole = Grower(int(learner["learner_model_param"]["num_feature"])), set()
+    rounds = saved["iteration_indptr"]
+    for i, tree in enumerate(saved["trees"][: rounds[_rounds(model, len(rounds) - 1)]]):
+        weight = 1.0 if drops is None else float(drops[i])
+        plant(grower, _tree(tree, weight, saved["tree_info"][i], targets))
+        whole |= {tree["split_indices"][node] for node in tree["categories_nodes"]}
+    absent = getattr(model, "missing", np.nan)
+    return Grown(
+        grower.ensemble(),
+        base_margin(learner),
+        link=link_of(learner),
+        classes=len(model.classes_) if hasattr(model, "predict_proba") else 0,
+        absent=None if absent is None or np.isnan(absent) else (float(absent), float(absent)),
+        whole=tuple(sorted(whole)),
+    )
+
+
+def learner_of(model: Any) -> dict[str, Any]:
+    """What the booster saves."""
+    saved: dict[str, Any] = json.loads(bytes(model.get_booster().save_raw("json")))["learner"]
+    return saved
+
+
+def is_linear(model: Any) -> bool:
+    """Whether the booster has weights and no trees."""
+    return bool(learner_of(model)["gradient_booster"]["name"] == "gblinear")
+
+
+def linear(model: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weights [features, targets] and what is added [targets], of a gblinear booster."""
+    learner = learner_of(model)
+    count = targets_of(learner)
+    weights = np.array(learner["gradient_booster"]["model"]["weights"], np.float32)
+    table = weights.reshape(-1, count)
+    return table[:-1], table[-1] + base_margin(learner).astype(np.float32)
+
+
+def targets_of(learner: dict[str, Any]) -> int:
+    """How many sums a booster makes."""
+    said = learner["learner_model_param"]
+    return max(int(said["num_class"]), int(said["num_target"]), 1)
+
+
+def link_of(learner: dict[str, Any]) -> Link:
+    """The link of its objective; raises :class:`UnsupportedModel`."""
+    objective = learner["objective"]["name"]
+    if objective not in _LINKS:
+        raise UnsupportedModel(f"the objective {objective!r}")
+    return _LINKS[objective]
+
+
+def base_margin(learner: dict[str, Any]) -> NDArray[np.float64]:
+    """The base score before the link, [targets]."""
+    said = str(learner["learner_model_param"]["base_score"]).strip("[]")
+    score = np.array([float(part) for part in said.split(",")])
+    link = link_of(learner)
+    if link == "sigmoid":
+        score = np.log(score) - np.log1p(-score)
+    elif link == "exp":
+        score = np.log(score)
+    return np.broadcast_to(score.astype(np.float32), (targets_of(learner),)).astype(np.float64)
+
+
+def _rounds(model: Any, trained: int) -> int:
+    """How many rounds answer: with early stopping those up to the best."""
+    try:
+        return min(int(model.best_iteration) + 1, trained)
+    except AttributeError:
+        return trained
+
+
+def _tree(tree: dict[str, Any], weight: float, target: int, targets: int) -> Tree:
+    if int(tree["tree_param"]["size_leaf_vector"]) > 1:
+        raise UnsupportedModel("multi_strategy='multi_output_tree'; use one_output_per_tree")
+    left, right = np.array(tree["left_children"]), np.array(tree["right_children"])
+    inner = left >= 0
+    place = np.where(inner, np.cumsum(inner) - 1, ~(np.cumsum(~inner) - 1))
+    conditions = np.array(tree["split_conditions"], np.float32)
+    default = np.array(tree["default_left"])[inner].astype(bool)
+    sets = {int(place[node]): chosen for node, chosen in _sets(tree).items()}
+    turned = np.isin(np.arange(inner.sum()), list(sets))  # a set's members go left here
+    lefts, rights = place[left[inner]], place[right[inner]]
+    return Tree(
+        np.array(tree["split_indices"])[inner],
+        floats.below(conditions[inner]),
+        default ^ turned,
+        np.where(turned, rights, lefts),
+        np.where(turned, lefts, rights),
+        on_target(conditions[~inner].astype(np.float64) * weight, target, targets),
+        int(place[0]),
+        sets,
+    )
+
+
+def _sets(tree: dict[str, Any]) -> dict[int, tuple[float, ...]]:
+    """Categories by node."""
+    known = tree["categories"]
+    parts = zip(tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"],
+                strict=True)  # fmt: skip
+    return {node: tuple(map(float, known[at : at + size])) for node, at, size in parts}
