@@ -148,12 +148,12 @@ def test_whoever_has_not_the_runs_token_gets_nothing(
 def test_a_pipeline_that_says_it_failed_ends_the_run(
     hub: HubProcess, pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    serve(hub, tmp_path, "failing", pipeline.url)
+    serve(hub, tmp_path, "pipeline-fails", pipeline.url)
     job = pipeline.job()
     own = {"Authorization": f"Bearer {job['token']}"}
     params = {"reason": "no GPU left"}
     assert requests.post(job["result"], params=params, headers=own, timeout=20).ok
-    run = run_of(hub, "failing")
+    run = run_of(hub, "pipeline-fails")
     assert (run["status"], run["reason"]) == ("failed", "the pipeline said: no GPU left")
 
 
