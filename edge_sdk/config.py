@@ -25,7 +25,8 @@ class DeviceConfig:
     thread: beyond 160,000 predictions a second some go uncounted, and the report says how many."""
 
     monitoring: bool = True
-    """Count what is predicted. Without it nothing is reported and no label can be matched."""
+    """Count what is predicted. Without it nothing is reported, no label can be matched, and a
+    shadow gets no inputs."""
 
     threads: int = 1
     """Threads that onnxruntime may use for one prediction."""

@@ -9,6 +9,7 @@ Invariants:
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -23,7 +24,7 @@ from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body
 from edge_sdk.contract.plan import Reporting
-from edge_sdk.errors import StateError
+from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.ranking import Ranking
 from edge_sdk.release import Release
@@ -99,6 +100,8 @@ class EdgeDevice:
             if self._service.serving is None:
                 self.sync()
         except BaseException:
+            with contextlib.suppress(EdgeError):
+                self._keeper.close()
             link.store.close()
             raise
         self._start_threads(background)
@@ -214,14 +217,16 @@ class EdgeDevice:
         """A sequence of its own through a model with recurrent state."""
         return Stream(self._service.current)
 
-    def predict_batch(self, x: Any) -> BatchPrediction:
+    def predict_batch(self, x: Any, *, unit: str | None = None) -> BatchPrediction:
         """Answer N inputs (2-D array, list of rows or dicts, DataFrame) with the on-device model.
+
+        ``unit`` is as for :meth:`predict`, for all of them.
 
         Raises:
             InputError: there are no rows, or one does not fit.
             ReleaseError: there is no release yet, or the model failed.
         """
-        return self._service.current().predict_batch(x)
+        return self._service.serving_for(unit).predict_batch(x)
 
     def feedback(
         self,
@@ -262,7 +267,7 @@ class EdgeDevice:
         if self._link is None:
             raise StateError("this device was opened offline: it has no hub to sync with")
         with self._sync_lock:
-            self._service.collect()
+            self._fold()
             self._last_sync = result = self._link.syncer.once()
             if result.errors:
                 self._service.why_nothing = f"the last sync said {result.errors}"
@@ -305,7 +310,8 @@ class EdgeDevice:
                 try:
                     self._service.collect(final=True)
                     self._service.close()
-                    self._link.updater.survived()
+                    if self._keeper is not None:
+                        self._keeper.close()
                     self._link.hand_over()
                 finally:
                     self._link.store.close()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.pack import ENTITY
@@ -39,6 +40,8 @@ class Keeper:
         self._config = config
         self._beside: Beside | None = None
         self._unsettled = False
+        self._owed: tuple[SlotRef | None, str] | None = None
+        self._survived = weakref.finalize(self, self._updater.survived)
         self._counting_since = time.monotonic()
         self._lock = threading.RLock()
 
@@ -93,6 +96,13 @@ class Keeper:
                 self.activate(slot)
             if standing.beside != self._beside:
                 self._unsettled = not self._settle(standing.beside, slot)
+
+    def close(self) -> None:
+        """This process ends on purpose, which tells nothing against what is on trial.
+
+        A process that just returns does the same.
+        """
+        self._survived()
 
     def watch(self) -> None:
         """Look whether something fails, and whether what was on trial has answered."""
@@ -158,13 +168,15 @@ class Keeper:
     def _take_back(self) -> None:
         errors, serving = self._config.trial_errors, self._service.serving
         if serving is not None and serving.errors >= errors:
-            serving.errors = 0
             self._fail(None, f"the model failed on {errors} inputs")
         running, beside = self._service.running, self._beside
         trouble = running.trouble(time.monotonic(), errors) if running is not None else None
         if trouble is not None and beside is not None:
             arm, reason = trouble
-            self._fail(dict(beside.candidates).get(arm), reason)
+            self._service.run(None)  # now, even if an update is under way
+            self._owed = (dict(beside.candidates).get(arm), reason)
+        if self._owed is not None and self._fail(*self._owed):
+            self._owed = None
 
     def _fail(self, ref: SlotRef | None, reason: str) -> bool:
         """Go back from what serves, or do without ``ref``; whether that could be done now."""

@@ -69,15 +69,16 @@ class Service:
         cloud: CloudCall | None = None,
         share: bool = False,
         monitoring: bool = True,
+        alone: bool = False,
     ) -> Serving:
-        """Load a release, ready to answer under ``terms``.
+        """Load a release, ready to answer under ``terms``; ``alone``: with a model of its own.
 
         Raises:
             ReleaseError: the model does not load.
             PackError: a file is not for this release, torn or expired.
         """
         self._tags += 1
-        loaded = (s for s in self._servings() if s.release.digest == release.digest)
+        loaded = (s for s in self._servings() if s.release.digest == release.digest and not alone)
         same = next(loaded, None)
         return Serving(
             release,
@@ -99,7 +100,7 @@ class Service:
             terms.arm,
             incumbent,
             self.open(incumbent.release, incumbent.terms, monitoring=False),
-            self.open(candidate, terms, monitoring=False),
+            self.open(candidate, terms, monitoring=False, alone=True),  # it may be aborted
             sampled=sampled,
             budget=self._config.shadow_share,
             limit=self._config.shadow_seconds,
@@ -164,7 +165,8 @@ class Service:
     ) -> None:
         """Join what came late with its prediction; see :meth:`EdgeDevice.feedback`."""
         if clicks is not None:
-            reward = self._clicked(prediction, clicks) if reward is None else reward
+            clicked = self._clicked(prediction, clicks)
+            reward = clicked if reward is None else reward
         if label is None and reward is None:
             return
         label = label.item() if isinstance(label, np.generic) else label

@@ -1,7 +1,8 @@
 """One ranking of two: what serves and a candidate pick in turn, and clicks say who picked better.
 
-A session is one request. Its clicks are credited to the window in which it was shown. Where the
-candidate fails, the request gets what serves, whole, and is no session.
+The candidate answers within the request, so its time is felt. A session is one request; its clicks
+are credited to the window in which it was shown. Where the candidate fails, the request gets what
+serves, whole, and is no session.
 """
 
 from __future__ import annotations

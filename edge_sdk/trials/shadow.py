@@ -49,6 +49,8 @@ LABELS: Final = 16_384
 GIVEN: Final = Records._fields.index("given")
 SOURCE: Final = Records._fields.index("source")
 
+LOOK_SECONDS: Final = 1.0
+
 WARM: Final = 3
 """Batches before the first timing: what runs for the first time is slow."""
 
@@ -119,6 +121,8 @@ class Shadow:
         self._labels: OrderedDict[int, Label | float] = OrderedDict()
         self._size, self._batches, self._answered = 1, 0, False
         self._busy_since: float | None = None
+        self._watched: float | None = None
+        self._waited, self._looked = 0.0, 0.0
         self._wake, self._stopped = threading.Event(), threading.Event()
         incumbent.monitor.tap, incumbent.watch = self._offer, self._offer_feed
         threading.Thread(target=self._run, name="edge-shadow", daemon=True).start()
@@ -130,8 +134,12 @@ class Shadow:
         return self._answered
 
     def trouble(self, now: float, errors: int) -> tuple[str, str] | None:
-        since = self._busy_since
-        if since is not None and now - since > self._limit:
+        since, self._looked, before = self._busy_since, now, self._looked
+        if since is None or since != self._watched:
+            self._watched, self._waited = since, 0.0
+        else:  # a machine that slept in between counts for no more than a moment
+            self._waited += min(now - before, LOOK_SECONDS)
+        if self._waited > self._limit:
             self._candidate.model.abort()
             self._count("errors", "hung", 1)
             return self._arm, f"it did not answer within {self._limit:g} seconds"

@@ -9,8 +9,8 @@ from edge_sdk.update.state import SlotRef
 class Failures:
     """The table ``failure``: by slot, under which plan and in which experiment it failed.
 
-    A slot that failed as a candidate stays out for as long as that experiment runs, whatever else
-    the plan changes; any other until the plan's next serial.
+    A release that failed as a candidate stays out for as long as that experiment runs, whatever
+    else the plan changes, its packs included; any other slot until the plan's next serial.
     """
 
     def __init__(self, store: Store) -> None:
@@ -26,8 +26,11 @@ class Failures:
 
     def known(self, slot: SlotRef, serial: int, experiment: str | None) -> bool:
         """Whether ``slot`` failed under this plan or in this experiment."""
-        sql = "SELECT 1 FROM failure WHERE release = ? AND (serial = ? OR experiment = ?)"
-        return bool(self._store.query(sql, slot.name, serial, experiment))
+        sql = (
+            "SELECT 1 FROM failure WHERE release = ? AND serial = ?"
+            " OR experiment = ? AND substr(release, 1, 64) = ?"
+        )
+        return bool(self._store.query(sql, slot.name, serial, experiment, slot.manifest))
 
     def all(self) -> list[tuple[str, str]]:
         """(release, reason) of everything that failed here."""

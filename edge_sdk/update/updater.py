@@ -164,16 +164,21 @@ class Updater:
         return "activated" if serve else "held"
 
     def prove(self, slot: SlotRef) -> None:
-        """``slot`` was on trial and has answered."""
-        with self._busy:
+        """``slot`` was on trial and has answered; noted now, or later if an update is under way."""
+        if not self._busy.acquire(blocking=False):
+            return
+        try:
             state = self.state
             if state.phase == "idle" and state.trial == slot:
                 self._write(machine.prove(state))
+        finally:
+            self._busy.release()
 
     def survived(self) -> None:
         """This process ends on purpose: it tells nothing against what is on trial."""
         with self._busy:
-            self._write(replace(self.state, starts=0))
+            if self.state.starts:
+                self._write(replace(self.state, starts=0))
 
     def discard(self, reason: str) -> Slot | None:
         """What serves cannot be loaded (its files are damaged): remove it and go back.

@@ -192,10 +192,10 @@ def test_a_candidate_that_fails_beside_what_serves_is_given_up_and_nobody_notice
                 assert device.predict_ranking(touched()).version == "1.0"
             else:
                 assert device.predict(touched()).version == "1.0"
-        until(lambda: device.status()["beside"] == {})
+        until(lambda: device.status()["failures"] and device.status()["experiment"] is None)
+        assert device.status()["beside"] == {}
         assert device.predict(rows(1)[0], unit=mine).version == "1.0"
         assert ("rolled_back", "1.1", f"{strategy}-1") in events(device)
-        assert device.status()["experiment"] is None
     with EdgeDevice(tmp_path / "d", hub=hub.url, config=ALONE, background=False) as device:
         device.sync()
         assert device.status()["beside"] == {}
@@ -221,6 +221,7 @@ def test_a_shadow_that_hangs_is_aborted_and_no_call_fails(
             assert device.predict(touched()).version == "1.0"
             answered += 1
         assert answered > 0
+        until(lambda: device.status()["failures"])
         (report,) = told(device, ShadowReport)
         assert report.errors["hung"] == 1
         assert ("rolled_back", "1.1", "shadow-1") in events(device)
@@ -269,6 +270,24 @@ def test_a_candidate_whose_process_dies_before_it_answered_is_given_up_after_a_f
         device._fold()
         assert device._link is not None
         assert device._link.updater.state.trial is None
+
+
+def test_an_app_that_ends_without_closing_its_device_tells_nothing_against_a_candidate(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("careless")
+    good = publish("careless", "1.1", seed=5, promote=False)
+    publish_plan(hub, "careless", experiment=trial("canary", good))
+    code = (
+        "import sys; from edge_sdk import EdgeDevice;"
+        f"d = EdgeDevice({str(tmp_path / 'd')!r}, hub={hub.url!r}, token=sys.argv[1] or None,"
+        " model='careless', background=False); print(d.status()['version'])"
+    )
+    for token in (hub.token("careless"), "", "", "", ""):
+        done = subprocess.run(
+            [sys.executable, "-c", code, token], capture_output=True, text=True, check=True
+        )
+        assert (done.stdout.strip(), done.stderr) == ("1.1", "")
 
 
 def test_a_paused_canary_keeps_who_is_in_and_the_end_of_it_goes_back(
