@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -38,21 +38,27 @@ class Gate:
         Raises:
             ParityError: it answers differently; the message shows the worst rows.
         """
-        for what, rows, truth in self._exact():
+        for what, rows, truth in self._exact:
             self._hold(release, what, rows, truth)
         learned = self._missing(release)
         if self._is_argmax(release):
             learned["label"] = "argmax"
         return learned
 
-    def _exact(self) -> Iterator[tuple[str, Rows, Feed]]:
-        """Rows on which the answers must agree: the check rows, one alone, and the corners."""
-        yield "check rows", self.check, self.expected
-        one = self.check.take([0])
-        yield "one row", one, self.original.answers(one)
+    @cached_property
+    def _exact(self) -> list[tuple[str, Rows, Feed]]:
+        """Rows on which the answers must agree: check rows, one alone, corners, thresholds."""
         corners = probes.corners(self.check)
-        if corners is not None and self.original.accepts(corners):
-            yield "rows of extremes", corners, self.original.answers(corners)
+        others = [
+            ("one row", self.check.take([0])),
+            *([] if corners is None else [("rows of extremes", corners)]),
+            *probes.of_trees(self.check, self.original.estimator),
+        ]
+        told = [(what, rows, self.original.answers_if_any(rows)) for what, rows in others]
+        return [
+            ("check rows", self.check, self.expected),
+            *((what, rows, truth) for what, rows, truth in told if truth is not None),
+        ]
 
     def _hold(self, release: Release, what: str, rows: Rows, truth: Feed) -> None:
         found = answers(release, rows)

@@ -82,13 +82,16 @@ class Original:
                 raise
             return call(table.astype(np.float64))
 
+    def answers_if_any(self, rows: Rows) -> Feed | None:
+        """Its outputs as :meth:`answers` gives them; ``None`` if it refuses the rows."""
+        try:
+            return self.answers(rows)
+        except ConversionError:
+            return None
+
     def accepts(self, rows: Rows) -> bool:
         """Whether it answers these rows at all."""
-        try:
-            self.answers(rows)
-        except ConversionError:
-            return False
-        return True
+        return self.answers_if_any(rows) is not None
 
 
 def original_of(model: Any) -> Original:

@@ -1,12 +1,14 @@
-"""Rows that find what ordinary rows do not: extremes, zeros, missing values."""
+"""Rows that find what ordinary rows do not: extremes, zeros, missing values, thresholds."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import numpy as np
 
 from converters.rows import Rows
+from converters.trees import probing
 
 HOLES: Final = 0.2
 """Share of floating-point values that :func:`with_holes` takes away."""
@@ -19,6 +21,20 @@ def corners(rows: Rows) -> Rows | None:
     table = np.asarray(rows.table, dtype=np.float32)
     low, high = np.fmin.reduce(table, axis=0), np.fmax.reduce(table, axis=0)
     return rows.with_values(np.nan_to_num(np.stack([low, high, np.zeros_like(low)])))
+
+
+def of_trees(rows: Rows, model: Any) -> Iterator[tuple[str, Rows]]:
+    """Rows at every threshold and category that the trees of ``model`` ask for, if it has some."""
+    ensemble = probing.ensemble_of(model) if rows.dense else None
+    if ensemble is None:
+        return
+    table = np.asarray(rows.table, dtype=np.float32)
+    for what, made in (
+        ("rows at thresholds", probing.at_thresholds(ensemble, table)),
+        ("rows of categories", probing.at_members(ensemble, table)),
+    ):
+        if len(made):
+            yield what, rows.with_values(made)
 
 
 def with_holes(rows: Rows) -> Rows | None:

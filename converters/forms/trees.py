@@ -39,21 +39,41 @@ def _predict(graph: Graph, model: Any, rows: Table) -> str:
 
 def _answers(graph: Graph, model: Any, rows: Table) -> str:
     """What comes out of the link: probabilities [N, classes], or values [N, targets]."""
-    key = ("answers", id(model), rows)
+    if _is_line(model):
+        return str(_once(graph, ("line", id(model), rows), lambda: _line(graph, model, rows)))
+    return str(_once(graph, ("answers", id(model), rows), lambda: _linked(graph, model, rows)))
+
+
+def _once(graph: Graph, key: Any, write: Callable[[], Any]) -> Any:
+    """What ``write`` gives, written into the graph once."""
     if key not in graph.borrowed:
-        write = _line if _is_line(model) else _trees
-        graph.borrowed[key] = write(graph, model, floats(graph, rows))
-    return str(graph.borrowed[key])
+        graph.borrowed[key] = write()
+    return graph.borrowed[key]
 
 
-def _trees(graph: Graph, model: Any, x: str) -> str:
-    grown = _told(model, read)
-    attributes = classic.attributes(grown.ensemble.with_base(grown.base), average=grown.average)
-    raw = graph.op(classic.NAME, _prepared(graph, grown, x), domain=ML, **attributes)
+def _linked(graph: Graph, model: Any, rows: Table) -> str:
+    grown, raw = _sums(graph, model, rows)
     if grown.two_sided:
         return _two_sided(graph, raw, grown.link, grown.scale)
     scaled = raw if grown.scale == 1 else graph.op("Mul", raw, grown.scale)
     return graph.op(_LINKS[grown.link], scaled) if grown.link in _LINKS else scaled
+
+
+def _decision(graph: Graph, model: Any, rows: Table) -> str:
+    """What goes into the link, [N, 1] for two classes."""
+    return _sums(graph, model, rows)[1]
+
+
+def _sums(graph: Graph, model: Any, rows: Table) -> tuple[Grown, str]:
+    def write() -> tuple[Grown, str]:
+        grown = _told(model, read)
+        whole = grown.ensemble.with_base(grown.base)
+        attributes = classic.attributes(whole, average=grown.average)
+        x = _prepared(graph, grown, floats(graph, rows))
+        return grown, graph.op(classic.NAME, x, domain=ML, **attributes)
+
+    made: tuple[Grown, str] = _once(graph, ("sums", id(model), rows), write)
+    return made
 
 
 def _two_sided(graph: Graph, raw: str, link: Link, scale: float = 1.0) -> str:
@@ -68,8 +88,9 @@ def _is_line(model: Any) -> bool:
     return type(model).__module__.startswith("xgboost.") and xgboost.is_linear(model)
 
 
-def _line(graph: Graph, model: Any, x: str) -> str:
+def _line(graph: Graph, model: Any, rows: Table) -> str:
     """A gblinear booster; missing values add nothing."""
+    x = floats(graph, rows)
     weights, base = _told(model, xgboost.linear)
     link = _told(model, lambda given: xgboost.link_of(xgboost.learner_of(given)))
     present = graph.op("Where", graph.op("IsNaN", x), 0.0, x)
@@ -107,3 +128,9 @@ def _prepared(graph: Graph, grown: Grown, x: str) -> str:
 for _library, _name in READERS:
     form("predict", _name, library=_library)(_predict)
     form("predict_proba", _name, library=_library)(_answers)
+
+for _name in (
+    "GradientBoostingClassifier",
+    "HistGradientBoostingClassifier",
+):
+    form("decision_function", _name)(_decision)

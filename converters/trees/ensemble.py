@@ -11,8 +11,9 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,12 +92,26 @@ class Ensemble:
     def leaf_of(self, X: NDArray[np.float32]) -> Ints:
         """The leaf that every row [N, width] ends in, [N, trees]."""
         at = np.broadcast_to(self.roots, (len(X), len(self.roots))).copy()
+        for inner, _, _, children in self._descent(X, at):
+            at[inner] = children
+        return ~at
+
+    def passers(self, X: NDArray[np.float32]) -> Ints:
+        """For every node a row [N, width] that comes by, [nodes]; -1 if none does."""
+        found = np.full(self.nodes, -1, np.int64)
+        at = np.broadcast_to(self.roots, (len(X), len(self.roots))).copy()
+        for inner, node, row, children in self._descent(X, at):
+            found[node] = row
+            at[inner] = children
+        return found
+
+    def _descent(self, X: NDArray[np.float32], at: Ints) -> Iterator[tuple[Any, Ints, Ints, Ints]]:
+        """While some of ``at`` [N, trees] are nodes: where, which, of what rows, their children."""
         rows = np.broadcast_to(np.arange(len(X))[:, None], at.shape)
         while (inner := at >= 0).any():
-            node = at[inner]
-            goes_left = self._goes_left(node, X[rows[inner], self.feature[node]])
-            at[inner] = np.where(goes_left, self.left[node], self.right[node])
-        return ~at
+            node, row = at[inner], rows[inner]
+            left = self._goes_left(node, X[row, self.feature[node]])
+            yield inner, node, row, np.where(left, self.left[node], self.right[node])
 
     def _goes_left(self, node: Ints, x: NDArray[np.float32]) -> NDArray[np.bool_]:
         left = x <= self.threshold[node]
