@@ -4,7 +4,7 @@ BIN := .venv/bin
 CODE := edge_sdk converters cloud_hub benchmarks examples tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sweep statistics swap-kill lock clean
+.PHONY: help demo test check bench sweep statistics live-fleet swap-kill lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -34,6 +34,9 @@ sweep: .venv/installed  ## every scikit-learn estimator through the converters; 
 
 statistics: .venv/installed  ## error rates and power by simulation; write benchmarks/STATISTICS.md
 	$(BIN)/python -m benchmarks.statistics
+
+live-fleet: .venv/installed  ## a thousand devices on a real hub; a candidate bad in one region stops there
+	$(BIN)/python -m tests.campaigns.live_fleet --devices 1000
 
 swap-kill: .venv/installed  ## a thousand kills at any moment of a swap of model and pack
 	$(BIN)/python -m tests.campaigns.swap_kill --trials 1000

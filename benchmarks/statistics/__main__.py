@@ -14,6 +14,7 @@ from benchmarks.statistics import (
     assignment,
     canaries,
     false_winners,
+    interleaving,
     power,
 )
 from benchmarks.statistics.part import FULL, QUICK, Effort, Part, Row
@@ -25,6 +26,7 @@ PARTS: Final[dict[str, Part]] = {
     "power": power.PART,
     "canaries": canaries.PART,
     "allocation": allocation.PART,
+    "interleaving": interleaving.PART,
     "assignment": assignment.PART,
 }
 """What there is. To add a subject, write a module with a ``PART`` and name it here."""

@@ -13,11 +13,20 @@ COLOURS: Final = ("#2563a8", "#c2571a", "#2a7d4f", "#7a4fa3", "#8a6d1a", "#5b647
 
 @dataclass(frozen=True)
 class Line:
-    """A named line of (time, value), with a band from ``low`` to ``high`` where given."""
+    """A named line of (time, value), with a band from ``low`` to ``high`` where given.
+
+    ``begins`` are the indices of points at which it begins anew.
+    """
 
     name: str
     points: Sequence[tuple[float, float]]
     band: Sequence[tuple[float, float, float]] = ()
+    begins: Sequence[int] = ()
+
+    def parts(self) -> list[slice]:
+        """What is drawn in one go."""
+        ends = [*(i for i in self.begins if 0 < i < len(self.points)), len(self.points)]
+        return [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ def chart(
     parts = [frame.grid()]
     for i, line in enumerate(lines):
         parts.append(frame.line(line, COLOURS[i % len(COLOURS)]))
-    parts += [frame.level(value, word) for value, word in levels]
+    parts += [frame.level(value, word, i) for i, (value, word) in enumerate(levels)]
     parts += [frame.mark(mark, i) for i, mark in enumerate(marks)]
     parts.append(_legend(lines))
     box = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
@@ -83,22 +92,30 @@ class _Frame:
         return "".join(parts)
 
     def line(self, line: Line, colour: str) -> str:
-        path = " ".join(f"{self.x(t):.1f},{self.y(v):.1f}" for t, v in line.points)
-        band = ""
-        if line.band:
-            above = [f"{self.x(t):.1f},{self.y(high):.1f}" for t, _, high in line.band]
-            below = [f"{self.x(t):.1f},{self.y(low):.1f}" for t, low, _ in reversed(line.band)]
-            points = " ".join((*above, *below))
-            band = f'<polygon points="{points}" fill="{colour}" fill-opacity="0.15"/>'
-        drawn = f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
-        t, v = line.points[-1] if line.points else (self.start, self.low)
-        dot = f'<circle cx="{self.x(t):.1f}" cy="{self.y(v):.1f}" r="2.5" fill="{colour}"/>'
-        return band + drawn + dot
+        return "".join(self.part(line.points[p], line.band[p], colour) for p in line.parts())
 
-    def level(self, value: float, word: str) -> str:
+    def part(
+        self,
+        points: Sequence[tuple[float, float]],
+        band: Sequence[tuple[float, float, float]],
+        colour: str,
+    ) -> str:
+        if not points:
+            return ""
+        above = [f"{self.x(t):.1f},{self.y(high):.1f}" for t, _, high in band]
+        below = [f"{self.x(t):.1f},{self.y(low):.1f}" for t, low, _ in reversed(band)]
+        area = f'<polygon points="{" ".join((*above, *below))}" fill="{colour}" class="band"/>'
+        path = " ".join(f"{self.x(t):.1f},{self.y(v):.1f}" for t, v in points)
+        drawn = f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
+        t, v = points[-1]
+        dot = f'<circle cx="{self.x(t):.1f}" cy="{self.y(v):.1f}" r="2.5" fill="{colour}"/>'
+        return (area if band else "") + drawn + dot
+
+    def level(self, value: float, word: str, number: int) -> str:
         y = self.y(value)
         line = f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="level"/>'
-        return f'{line}<text x="{WIDTH - RIGHT}" y="{y - 4:.1f}" class="end">{word}</text>'
+        at = y - 4 if number % 2 == 0 else y + 12
+        return f'{line}<text x="{LEFT + 4}" y="{at:.1f}" class="start small">{word}</text>'
 
     def mark(self, mark: Mark, number: int) -> str:
         x, top = self.x(mark.at), TOP + 12 * (number % 2)

@@ -51,6 +51,7 @@ def _outcome_chart(row: Plain, marks: list[Mark]) -> str:
         f"gain of {escape(row['arm'])}",
         [(p["at"], p["gain"]) for p in known],
         [(p["at"], p["low"], p["high"]) for p in known],
+        [i for i, p in enumerate(known) if i and p["step"] != known[i - 1]["step"]],
     )
     levels = [(0.0, "no difference")]
     effect = row["latest"]["minimum_effect"]
@@ -75,7 +76,15 @@ def _evidence_chart(report: Plain, marks: list[Mark]) -> str:
 
 def _exposure_chart(report: Plain, marks: list[Mark]) -> str:
     lines = [
-        Line(escape(row["arm"]), [(p["at"], p["predictions"]) for p in row["points"]])
+        Line(
+            escape(row["arm"]),
+            [(p["at"], p["predictions"]) for p in row["points"]],
+            begins=[
+                i
+                for i, p in enumerate(row["points"])
+                if i and p["step"] != row["points"][i - 1]["step"]
+            ],
+        )
         for row in report["exposure"]
     ]
     return chart(lines, marks=marks, levels=[])

@@ -137,10 +137,9 @@ def _exposure(history: Sequence[Plain]) -> list[Plain]:
     for look in history:
         for arm, row in _arms(look).items():
             series = found.setdefault(arm, {"arm": arm, "points": []})
-            devices, predictions = row["devices"], row["predictions"]
-            series["points"].append(
-                {"at": look["at"], "devices": devices, "predictions": predictions}
-            )
+            counts = {name: row[name] for name in ("devices", "predictions")}
+            place = {"at": look["at"], "step": [look["stage"], look["step"]]}
+            series["points"].append({**place, **counts})
     return list(found.values())
 
 

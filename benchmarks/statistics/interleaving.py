@@ -1,0 +1,127 @@
+"""Interleaving: unbiased where both rankings are the same, and more sensitive than an A/B test."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.statistics.fleets import TRIED, ab, candidates, seen
+from benchmarks.statistics.part import Effort, Part, Row, rate, wilson
+from cloud_hub.experiments.beside import decide_interleave
+from cloud_hub.experiments.evidence import Evidence, InterleaveEvidence
+from cloud_hub.experiments.gate import decide
+from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec
+from edge_sdk.contract.plan import Outcome
+from edge_sdk.trials.draft import coins, team_draft, winner
+
+ITEMS: Final = 30
+SHOWN: Final = 10
+SESSIONS: Final = 10_000
+SPEC: Final = ExperimentSpec(
+    "fleet", "interleave", candidate=TRIED.version, soak_seconds=0, minimum_outcomes=1
+)
+CLICKS: Final = ab(outcomes=(Outcome("clicks", "reward"),))
+
+
+def run(effort: Effort) -> list[Row]:
+    """A/A, then a better ranking by both methods."""
+    sessions = max(500, round(SESSIONS * effort.share))
+    same = [_session(number, 1.0, 1.0) for number in range(sessions)]
+    wins, losses = same.count(1), same.count(0)
+    low, high = wilson(wins, wins + losses)
+    unbiased = low <= 0.5 <= high
+    name = f"A/A, {sessions:,} sessions, {wins + losses:,} decided: the candidate's share of wins"
+    rows = [
+        Row(name, "50% inside", f"{wins / (wins + losses):.2%} ({low:.2%} to {high:.2%})", unbiased)
+    ]
+    runs = effort.runs(300)
+    false = sum(_until(number, 1.0, 1.0, 1_000) is not None for number in range(runs))
+    rows.append(Row("A/A, looked at after every 20 of 1,000 sessions: false winners", "≤ 5%",
+                    rate(false, runs), false / runs <= 0.05))  # fmt: skip
+    runs = effort.runs(100)
+    for noise in (1.0, 1.6):
+        rows += _sensitivity(noise, runs)
+    return rows
+
+
+def _sensitivity(noise: float, runs: int) -> list[Row]:
+    most = 40_000
+    took = [_until(number, noise, 0.5, 5_000) for number in range(runs)]
+    beside = [_ab_until(number, noise, 0.5, most) for number in range(runs)]
+    mixed, apart = (float(np.median([n or np.inf for n in found])) for found in (took, beside))
+    name = f"candidate ranks with noise 0.5, control with {noise:g}: sessions until it is found"
+    shown = [f"{n:,.0f}" if np.isfinite(n) else f"more than {most:,}" for n in (mixed, apart)]
+    ratio = f"{apart / mixed:.0f} times fewer" if np.isfinite(apart) else "far fewer"
+    return [
+        Row(f"{name}, interleaved", "", f"median {shown[0]} ({runs} runs)"),
+        Row(
+            "the same people, A/B on sessions with a click",
+            "",
+            f"median {shown[1]}: {ratio} interleaved",
+        ),
+    ]
+
+
+def _clicks(random: np.random.Generator, liked: NDArray[Any], items: list[Any]) -> list[int]:
+    """Places that are clicked on: looked at less further down, clicked on if liked."""
+    looked = random.random(len(items)) < 1 / (1 + 0.3 * np.arange(len(items)))
+    wanted = random.random(len(items)) < 1 / (1 + np.exp(2.5 - 1.5 * liked[items]))
+    return list(np.flatnonzero(looked & wanted))
+
+
+def _session(number: int, control: float, candidate: float, run: int = 0) -> int | None:
+    """Who wins one session: 1 the candidate, 0 the control, ``None`` nobody."""
+    random = np.random.default_rng([19, run, number])
+    liked = random.normal(size=ITEMS)
+    orders = [
+        list(np.argsort(-(liked + noise * random.normal(size=ITEMS)), kind="stable"))
+        for noise in (control, candidate)
+    ]
+    items, teams = team_draft((orders[0], orders[1]), SHOWN, coins(f"seed-{run}", number))
+    return winner([teams[place] for place in _clicks(random, liked, items)])
+
+
+def _until(run: int, control: float, candidate: float, most: int) -> int | None:
+    """Sessions until the gate calls a winner; ``None`` if not within ``most``."""
+    wins = losses = 0
+    for number in range(most):
+        won = _session(number, control, candidate, run + 1)
+        wins, losses = wins + (won == 1), losses + (won == 0)
+        if number % 20 == 19:
+            found = InterleaveEvidence(wins, losses, 0, number + 1)
+            if decide_interleave(SPEC, Evidence(interleave=found)).action == "conclude":
+                return number + 1
+    return None
+
+
+def _ab_until(run: int, control: float, candidate: float, most: int) -> int | None:
+    """The same people, each shown one ranking only, by the A/B gate on clicks a session."""
+    random = np.random.default_rng([23, run])
+    block, devices = 500, 100
+    inside = candidates(CLICKS, [f"device-{i}" for i in range(devices)], f"salt-{run}")
+    n, total = np.zeros(devices), np.zeros(devices)
+    for done in range(block, most + 1, block):
+        device = random.integers(0, devices, block)
+        noise = np.where(inside[device], candidate, control)
+        liked = random.normal(size=(block, ITEMS))
+        order = np.argsort(-(liked + noise[:, None] * random.normal(size=(block, ITEMS))), axis=1)
+        shown = np.take_along_axis(liked, order[:, :SHOWN], axis=1)
+        looked = random.random(shown.shape) < 1 / (1 + 0.3 * np.arange(SHOWN))
+        clicked = looked & (random.random(shown.shape) < 1 / (1 + np.exp(2.5 - 1.5 * shown)))
+        any_click = clicked.any(axis=1)
+        n += np.bincount(device, minlength=devices)
+        total += np.bincount(device, any_click, minlength=devices)
+        if decide(CLICKS, seen("reward", n, total, inside)).winner == CANDIDATE:
+            return done
+    return None
+
+
+PART = Part(
+    "Interleaving",
+    f"A person likes {ITEMS} items more or less; a ranking knows that with noise. {SHOWN} are shown,"
+    " looked at less further down, and clicked on if liked. Rankings are mixed by the device's own "
+    "team draft with its own coins; the hub's gate judges the sessions.",
+    run,
+)
