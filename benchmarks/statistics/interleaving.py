@@ -120,8 +120,8 @@ def _ab_until(run: int, control: float, candidate: float, most: int) -> int | No
 
 PART = Part(
     "Interleaving",
-    f"A person likes {ITEMS} items more or less; a ranking knows that with noise. {SHOWN} are shown,"
-    " looked at less further down, and clicked on if liked. Rankings are mixed by the device's own "
-    "team draft with its own coins; the hub's gate judges the sessions.",
+    f"People like {ITEMS} items more or less; a ranking knows that with noise. {SHOWN} are shown, "
+    "looked at less further down, clicked on if liked. Rankings are mixed by the device's own team "
+    "draft with its own coins; the hub's gate judges the sessions.",
     run,
 )

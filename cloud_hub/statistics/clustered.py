@@ -12,6 +12,8 @@ Sources:
     W. Cochran, Sampling Techniques, 3rd edition, 1977, chapter 6 (ratio estimators).
     A. Deng, U. Knoblich, J. Lu, "Applying the Delta Method in Metric Analytics", KDD 2018.
     F. Satterthwaite, "An Approximate Distribution of Estimates of Variance Components", 1946.
+    G. Smyth, "Linear Models and Empirical Bayes Methods for Assessing Differential Expression",
+    Statistical Applications in Genetics and Molecular Biology 3(1), 2004 (moderated variances).
     D. Scharfstein, A. Tsiatis, J. Robins, "Semiparametric Efficiency and Its Implication on the
     Design and Analysis of Group-Sequential Studies", JASA 92(440), 1997 (independent increments).
 """
@@ -20,12 +22,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+PRIOR: Final = 3.0
+"""Degrees of freedom with which the variance of independent requests counts (Smyth 2004)."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +98,15 @@ def compare(control: Sample, candidate: Sample, *, scale: float = 1.0) -> Contra
         by_device = np.sum((b.residuals - a.residuals) ** 2, axis=-1)
         by_device *= _corrected(np.sum((control.n > 0) | (candidate.n > 0), axis=-1))
         by_request = a.spread / a.n + b.spread / b.n
-        clustered = by_device > by_request
-        variance = np.where(clustered, by_device, by_request)
+        freedom = _freedom(a, b)
+        variance = _moderated(by_device, by_request, freedom)
         n = np.where(variance > 0, (a.spread + b.spread) / variance, np.minimum(a.n, b.n))
-        freedom = np.where(clustered, _freedom(a, b), np.inf)
     empty = (a.n == 0) | (b.n == 0)
     return Contrast(
         np.where(empty, 0.0, b.mean - a.mean),
         np.where(empty, np.inf, variance),
         np.where(empty, 0.0, n),
-        np.where(empty, np.inf, freedom),
+        np.where(empty, np.inf, freedom + PRIOR),
     )
 
 
@@ -111,17 +115,24 @@ def mean_against(sample: Sample, known: float, *, scale: float = 1.0) -> Contras
     with np.errstate(divide="ignore", invalid="ignore"):
         arm = _arm(sample, scale)
         by_device = np.sum(arm.residuals**2, axis=-1) * _corrected(arm.devices)
-        by_request = arm.spread / arm.n
-        clustered = by_device > by_request
-        variance = np.where(clustered, by_device, by_request)
+        freedom = np.maximum(arm.devices - 1.0, 0.0)
+        variance = _moderated(by_device, arm.spread / arm.n, freedom)
         n = np.where(variance > 0, arm.spread / variance, arm.n)
     empty = arm.n == 0
     return Contrast(
         np.where(empty, 0.0, arm.mean - known),
         np.where(empty, np.inf, variance),
         np.where(empty, 0.0, n),
-        np.where(clustered, np.maximum(arm.devices - 1.0, 1.0), np.inf),
+        np.where(empty, np.inf, freedom + PRIOR),
     )
+
+
+def _moderated(by_device: Floats, by_request: Floats, freedom: Floats) -> Floats:
+    """Few devices hardly say how much devices differ: a variance of devices counts with what is
+    known of requests, and is never below that.
+    """
+    mixed = (freedom * by_device + PRIOR * by_request) / (freedom + PRIOR)
+    return np.fmax(mixed, by_request)
 
 
 @dataclass(frozen=True)
@@ -148,6 +159,8 @@ def _corrected(devices: Floats) -> Floats:
 
 
 def _freedom(a: _Arm, b: _Arm) -> Floats:
+    """Of the devices' variance; with none to see, that of so many devices."""
     va, vb = np.sum(a.residuals**2, axis=-1), np.sum(b.residuals**2, axis=-1)
     below = va**2 / np.maximum(a.devices - 1, 0.5) + vb**2 / np.maximum(b.devices - 1, 0.5)
-    return cast(Floats, np.maximum((va + vb) ** 2 / below, 1.0))
+    plain = np.maximum(a.devices + b.devices - 2.0, 0.0)
+    return np.where(below > 0, (va + vb) ** 2 / below, plain)

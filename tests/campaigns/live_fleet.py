@@ -143,7 +143,8 @@ class Fleet:
         root = self.devices[0].enrol(token)
         list(self._pool.map(lambda d: d.enrol(token), self.devices[1:]))
         first = self.devices[0].client
-        self._trust = Trust(Store(folder / "trust"), first, MODEL, root, time.time)
+        self._store = Store(folder / "trust")
+        self._trust = Trust(self._store, first, MODEL, root, time.time)
         self._plans: dict[str, Plan] = {}
 
     def round(self, requests: int, profiles: Mapping[str, str]) -> int:
@@ -166,6 +167,11 @@ class Fleet:
             self._plans = {etag: plan}
         newest = next(iter(self._plans.values()))
         list(self._pool.map(lambda d: d.sync(lambda _: newest), devices))
+
+    def close(self) -> None:
+        """End its threads and close its files."""
+        self._pool.shutdown()
+        self._store.close()
 
     def exposed(self) -> Counter[str]:
         """Devices that the candidate served, by region."""
@@ -221,6 +227,7 @@ def run(count: int, folder: Path, *, requests: int, seed: int = 1) -> Result:
                 break
         report = hub.admin.experiments.report(id_)
         (folder / "report.html").write_text(hub.admin.experiments.page(id_), encoding="utf-8")
+    fleet.close()
     served: Counter[str] = Counter()
     for device in fleet.devices:
         served.update(device.served)

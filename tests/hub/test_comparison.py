@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cloud_hub.statistics import group_sequential, latency, power, sequential
 from cloud_hub.statistics.allocation import check_allocation, log_mismatch_evidence
 from cloud_hub.statistics.classical import two_proportion_z, welch
-from cloud_hub.statistics.clustered import Contrast, Sample, compare, mean_against, pair_up
+from cloud_hub.statistics.clustered import PRIOR, Contrast, Sample, compare, mean_against, pair_up
 from cloud_hub.statistics.failures import log_failure_evidence
 from cloud_hub.statistics.multiple import adjusted, holm
 from cloud_hub.statistics.paired import log_sign_evidence, sign_test
@@ -82,7 +82,7 @@ def test_arms_that_never_fail_are_not_known_to_be_equal() -> None:
 
 def test_of_a_single_device_requests_are_counted() -> None:
     lonely = mean_against(Sample(np.array([5.0]), np.array([3.0]), np.array([3.0])), 0.5)
-    assert (float(lonely.n), float(lonely.freedom)) == (5, math.inf)
+    assert (float(lonely.n), float(lonely.freedom)) == (5, PRIOR)
 
 
 @given(st.floats(-5, 5), st.floats(0.01, 2), st.floats(10, 1e6))
