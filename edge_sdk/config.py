@@ -28,6 +28,10 @@ class DeviceConfig:
     """Count what is predicted. Without it nothing is reported, no label can be matched, and a
     shadow gets no inputs."""
 
+    kept_predictions: int = 1_000
+    """The newest predictions of each window that are kept on disk for labels that come after a
+    restart; 0 keeps none."""
+
     threads: int = 1
     """Threads that onnxruntime may use for one prediction."""
 

@@ -88,11 +88,13 @@ class EdgeDevice:
     ) -> None:
         from edge_sdk.fleet_link import Enrolment, FleetLink
         from edge_sdk.keeper import Keeper
+        from edge_sdk.kept import KeptPredictions
 
         how = Enrolment(Path(state), hub, model, token, attributes, root, share, verify)
         link = FleetLink(how, config, self._activate, time.time)
         self._prepare(config, link.boot)
         self._link = link
+        self._service.kept = KeptPredictions(link.store)
         self._keeper = Keeper(link, self._service, config)
         link.on_plan = self._keeper.renew
         try:

@@ -30,7 +30,7 @@ from edge_sdk.contract.messages import SOURCES, Body, Source
 from edge_sdk.contract.plan import Reporting, Sharing
 from edge_sdk.errors import InputError
 from edge_sdk.inputs import Inputs
-from edge_sdk.pending import Answered, Outcomes, Pending
+from edge_sdk.pending import Answered, Left, Outcomes, Pending
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.release import Release
 from edge_sdk.reports import Reports, Scope, SharedRows
@@ -199,6 +199,12 @@ class Monitor:
                 self._shared.keep(self._start(self._clock()), place, label)
             if reward is not None:
                 self._pending.reward(place, float(reward))
+
+    def left(self, after: int, most: int) -> dict[int, list[Left]]:
+        """Predictions that still wait for a label; see :meth:`Pending.left`."""
+        with self._lock:
+            self._drain()
+            return self._pending.left(after, most)
 
     def fold(self) -> None:
         """Empty the ring into the counts."""

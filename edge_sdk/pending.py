@@ -19,8 +19,13 @@ from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import SOURCES
 from edge_sdk.errors import InputError
 
-_LABELLED: Final = 1
-_REWARDED: Final = 2
+LABELLED: Final = 1
+REWARDED: Final = 2
+
+
+def bits_of(label: Any, reward: Any) -> int:
+    """What came, as bits of a prediction's state."""
+    return (LABELLED if label is not None else 0) | (REWARDED if reward is not None else 0)
 
 
 @dataclass
@@ -51,6 +56,29 @@ class Outcomes:
         self.rewards += 1
         self.reward_sum += reward
         self.reward_squares += reward * reward
+
+
+def join(
+    outcomes: Outcomes, source: str, answer: Any, own: Label | None, label: Label | float
+) -> None:
+    """Count a label for what was answered: right or wrong, or the squared error of a number."""
+    if isinstance(answer, float) and not isinstance(label, str):
+        outcomes.add_reward((answer - label) ** 2)
+    elif answer is not None:
+        outcomes.add_label(source, answer == label, None if own is None else own == label)
+
+
+class Left(NamedTuple):
+    """A single prediction whose label, or reward, did not come yet.
+
+    ``source`` is an index into :data:`SOURCES`; ``state`` has the bits of what came.
+    """
+
+    number: int
+    source: int
+    answer: Label | float | None
+    own: Label | None
+    state: int = 0
 
 
 class Answered(NamedTuple):
@@ -186,14 +214,10 @@ class Pending:
         Raises:
             InputError: it has one already.
         """
-        place.mark(_LABELLED, "label")
-        outcomes, made = self.outcomes[place.window], place.table.answered
-        answer, own = made.answers[place.at], made.own[place.at]
-        if isinstance(answer, float) and not isinstance(label, str):
-            outcomes.add_reward((answer - label) ** 2)
-        elif answer is not None:
-            source = SOURCES[made.sources[place.at]]
-            outcomes.add_label(source, answer == label, None if own is None else own == label)
+        place.mark(LABELLED, "label")
+        made, at = place.table.answered, place.at
+        source = SOURCES[made.sources[at]]
+        join(self.outcomes[place.window], source, made.answers[at], made.own[at], label)
 
     def reward(self, place: Place, reward: float) -> None:
         """Join a numeric outcome with its prediction.
@@ -201,8 +225,29 @@ class Pending:
         Raises:
             InputError: it has one already.
         """
-        place.mark(_REWARDED, "reward")
+        place.mark(REWARDED, "reward")
         self.outcomes[place.window].add_reward(reward)
+
+    def left(self, after: int, most: int) -> dict[int, list[Left]]:
+        """By window start, the newest ``most`` single predictions numbered above ``after`` whose
+        label did not come.
+        """
+        made, states = self._table.answered, self._table.states
+        open_ = (self._numbers > after) & ((states & LABELLED) == 0)
+        places = np.flatnonzero(open_)
+        newest = places[np.argsort(self._numbers[places])][-most:]
+        found: dict[int, list[Left]] = {}
+        for at in newest.tolist():
+            if made.answers[at] is not None:
+                left = Left(
+                    int(self._numbers[at]),
+                    int(made.sources[at]),
+                    made.answers[at],
+                    made.own[at],
+                    int(states[at]),
+                )
+                found.setdefault(int(made.windows[at]), []).append(left)
+        return found
 
     def take_outcomes(self) -> tuple[dict[int, Outcomes], int]:
         """Outcomes by window start and the count of unmatched labels since the last call."""

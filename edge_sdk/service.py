@@ -23,6 +23,8 @@ from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body
 from edge_sdk.errors import InputError, ReleaseError
+from edge_sdk.kept import KeptPredictions
+from edge_sdk.pending import bits_of
 from edge_sdk.ranking import Item, Ranking, Shown, ShownRankings, ranked
 from edge_sdk.release import Release
 from edge_sdk.serving import NOTHING_SERVES, CloudCall, Serving, Terms
@@ -32,6 +34,8 @@ from edge_sdk.trials.running import Running
 from edge_sdk.trials.shadow import Shadow
 
 RETIRED: Final = 4
+CAME: Final = 65_536
+"""Labels that are remembered until the copies of their predictions are marked."""
 
 
 class Service:
@@ -40,6 +44,8 @@ class Service:
     Attributes:
         serving: answers now, or ``None``. Replaced by one assignment.
         running: an experiment beside it, or ``None``.
+        kept: predictions of earlier starts that wait for labels, where there is a database.
+        why_nothing: there is nothing that serves.
 
     Args:
         config: limits.
@@ -50,6 +56,7 @@ class Service:
     def __init__(self, config: DeviceConfig, boot: str, keep: Callable[[list[Body]], None]) -> None:
         self.serving: Serving | None = None
         self.running: Running | None = None
+        self.kept: KeptPredictions | None = None
         self.why_nothing = "the hub has no plan for this model, or it is closed"
         self._config = config
         self._boot = boot
@@ -58,6 +65,9 @@ class Service:
         self._retired: deque[tuple[Serving, ...]] = deque()
         self._lock = threading.RLock()
         self._shown = ShownRankings()
+        self._copied: dict[str, int] = {}
+        self._came: deque[tuple[str, str, int]] = deque(maxlen=CAME)
+        self._copied_at = time.monotonic()
 
     def open(
         self,
@@ -172,14 +182,30 @@ class Service:
         label = label.item() if isinstance(label, np.generic) else label
         tag, _, number = prediction.rpartition("-")
         serving = next((s for s in self._servings() if s.tag == tag), None)
+        if self.kept is not None:
+            self.kept.mark_used()
         if serving is None:
-            raise self._refusal(
-                "unknown_prediction",
-                f"expected the id of a recent prediction of this process, got {prediction!r:.60}",
-            )
+            self._feed_back_late(prediction, label, reward)
+            return
         serving.feedback(number, label, reward)
+        if self.kept is not None:
+            self._came.append((tag, number, bits_of(label, reward)))
         if label is not None and self.running is not None:
             self.running.labelled(tag, number, label)
+
+    def _feed_back_late(
+        self, prediction: str, label: Label | float | None, reward: float | None
+    ) -> None:
+        """Of a prediction that no serving knows, perhaps of an earlier start."""
+        tag, _, number = prediction.rpartition("-")
+        try:
+            if self.kept is not None and self.kept.feedback(tag, number, label, reward):
+                return
+        except InputError as error:
+            raise self._refusal(error.kind, str(error)) from None
+        raise self._refusal(
+            "unknown_prediction", f"expected the id of a recent prediction, got {prediction!r:.60}"
+        )
 
     def _clicked(self, name: str, clicks: Sequence[Item]) -> float | None:
         """Credit the clicks on a ranking: to a team, or as the reward of the release that made it.
@@ -215,6 +241,26 @@ class Service:
             for serving in self._servings():
                 if serving not in inside:
                     self._keep(serving.monitor.collect(now, final=final))
+            if self.kept is not None:
+                self._keep(self.kept.collect())
+                self._copy(self.kept, final=final)
+
+    def _copy(self, kept: KeptPredictions, *, final: bool) -> None:
+        """Copy what waits for labels into the database, as often as a window ends."""
+        serving = self.serving
+        if serving is None or not self._config.kept_predictions:
+            return
+        passed = time.monotonic() - self._copied_at
+        if not final and (not kept.used or passed < serving.terms.reporting.window_seconds):
+            return
+        self._copied_at = time.monotonic()
+        came, self._came = self._came, deque(maxlen=CAME)
+        kept.settle(came)
+        for each in self._servings():
+            after = self._copied.get(each.tag, 0)
+            for start, left in each.monitor.left(after, self._config.kept_predictions).items():
+                kept.keep(each.tag, each.window(start), left)
+                self._copied[each.tag] = max(self._copied.get(each.tag, 0), left[-1].number)
 
     def forget_errors(self) -> None:
         """Failed calls are counted from now."""

@@ -24,6 +24,7 @@ from edge_sdk.answers import Answers
 from edge_sdk.cascade import CircuitBreaker, is_sure, rule
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
 from edge_sdk.contract.manifest import Label
+from edge_sdk.contract.messages import Window
 from edge_sdk.contract.plan import CascadePolicy, Reporting, Sharing
 from edge_sdk.entity import EntityFeatures
 from edge_sdk.errors import EdgeError, InputError, ReleaseError
@@ -129,6 +130,12 @@ class Serving:
             "experiment": self.terms.experiment,
             "arm": self.terms.arm,
         }
+
+    def window(self, start: int) -> Window:
+        """The window that begins at ``start``, as this release's on its arm."""
+        manifest, terms = self.release.manifest, self.terms
+        end = start + terms.reporting.window_seconds
+        return Window(manifest.model, manifest.version, start, end, terms.experiment, terms.arm)
 
     def predict(self, x: Any) -> Prediction:
         """Answer one input.

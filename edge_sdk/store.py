@@ -20,8 +20,21 @@ from typing import IO, Any, Final
 
 from edge_sdk.errors import StateError
 
-SCHEMA_VERSION: Final = 2
-_SCHEMA: Final = """
+SCHEMA_VERSION: Final = 3
+_WAITING: Final = """
+CREATE TABLE waiting (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tag TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    window TEXT NOT NULL,
+    source INTEGER NOT NULL,
+    answer TEXT NOT NULL,
+    own TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    UNIQUE (tag, number)
+);
+"""
+_SCHEMA: Final = f"""
 CREATE TABLE value (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -37,8 +50,9 @@ CREATE TABLE failure (
     reason TEXT NOT NULL,
     experiment TEXT
 );
+{_WAITING}
 """
-_MIGRATIONS: Final = {1: "ALTER TABLE failure ADD COLUMN experiment TEXT;"}
+_MIGRATIONS: Final = {1: "ALTER TABLE failure ADD COLUMN experiment TEXT;", 2: _WAITING}
 """What brings a database of an older version to the next one."""
 
 

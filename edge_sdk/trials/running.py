@@ -88,6 +88,4 @@ class Windows:
 
     def named(self, start: int) -> Window:
         """The window that begins at ``start``, as the candidate's."""
-        manifest, terms = self._candidate.release.manifest, self._candidate.terms
-        end = start + self._length
-        return Window(manifest.model, manifest.version, start, end, terms.experiment, terms.arm)
+        return self._candidate.window(start)

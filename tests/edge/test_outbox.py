@@ -150,7 +150,7 @@ def test_a_state_folder_of_another_schema_is_refused(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "device.db")
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(StateError, match="expected schema 2 or older, found 99"):
+    with pytest.raises(StateError, match="expected schema 3 or older, found 99"):
         Store(tmp_path)
 
 

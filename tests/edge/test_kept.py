@@ -1,0 +1,102 @@
+"""Labels that come after the application restarted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_sdk.contract.messages import FeedbackReport, Window
+from edge_sdk.errors import InputError
+from edge_sdk.kept import KEPT, KeptPredictions
+from edge_sdk.pending import LABELLED, Left
+from edge_sdk.store import Store
+from tests.conftest import Publish
+from tests.edge.builders import rows
+from tests.edge.live import opened, publish_plan, told, trial
+from tests.servers import HubProcess
+
+WINDOW = Window("m", "1.0", 60, 120, "exp", "b")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "state")
+    yield store
+    store.close()
+
+
+def left(number: int, answer: object = 2, own: object = 2) -> Left:
+    return Left(number, 1, answer, own)  # type: ignore[arg-type]
+
+
+def test_a_label_after_a_restart_counts_for_the_window_and_arm_of_its_prediction(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("late")
+    other = publish("late", "1.1", seed=5, promote=False)
+    publish_plan(hub, "late", experiment=trial("canary", other))
+    with opened(tmp_path / "d", hub, "late") as device:
+        made = [device.predict(row) for row in rows(4)]
+        device.feedback(made[3].id, label=made[3].label)
+    publish_plan(hub, "late", experiment=None)
+    with opened(tmp_path / "d", hub, "late") as device:
+        device.sync()
+        assert device.status()["version"] == "1.0"
+        told(device, FeedbackReport)
+        device.feedback(made[0].id, label=made[0].label)
+        device.feedback(made[1].id, label=(made[1].label + 1) % 3)
+        device.feedback(made[1].id, reward=2.5)
+        with pytest.raises(InputError, match="has its label or reward already"):
+            device.feedback(made[0].id, label=0)
+        with pytest.raises(InputError, match="expected one like"):
+            device.feedback(made[2].id, label="two")
+        for gone in (made[3].id, "gone-7"):  # the first had its label before the restart
+            with pytest.raises(InputError, match="expected the id of a recent prediction"):
+                device.feedback(gone, label=1)
+        found = [f for f in told(device, FeedbackReport) if f.window.arm == "b"]
+    (report,) = found
+    assert (report.labelled, report.correct, report.own_labelled) == (2, 1, 2)
+    assert (report.rewards, report.reward_sum) == (1, 2.5)
+    assert report.by_source == {"model": (2, 1)}
+    assert (report.window.version, report.window.experiment) == ("1.1", "canary-1")
+
+
+def test_a_number_of_a_regressor_is_joined_by_its_squared_error(store: Store) -> None:
+    kept = KeptPredictions(store)
+    kept.keep("t", WINDOW, [left(1, 2.5, None)])
+    assert kept.feedback("t", "1", 2.0, None)
+    assert kept.collect() == [
+        FeedbackReport(WINDOW, rewards=1, reward_sum=0.25, reward_squares=0.0625)
+    ]
+    assert kept.collect() == []
+
+
+def test_what_was_labelled_after_it_was_copied_is_not_labelled_again(store: Store) -> None:
+    kept = KeptPredictions(store)
+    kept.keep("t", WINDOW, [left(1), left(2)])
+    kept.settle([("t", "1", LABELLED)])
+    with pytest.raises(InputError, match="already"):
+        kept.feedback("t", "1", 2, None)
+    assert kept.feedback("t", "1", None, 1.0)
+    assert kept.feedback("t", "2", 2, None)
+
+
+def test_the_oldest_go_when_there_are_too_many(store: Store) -> None:
+    kept = KeptPredictions(store)
+    kept.keep("t", WINDOW, map(left, range(1, KEPT + 11)))
+    assert store.query("SELECT count(*), min(number) FROM waiting") == [(KEPT, 11)]
+    assert not kept.feedback("t", "10", 2, None)
+    assert kept.feedback("t", "11", 2, None)
+
+
+@pytest.mark.parametrize("number", ["", "x", "1.4", "-1", "9" * 30])
+def test_a_number_that_names_nothing_is_not_found(store: Store, number: str) -> None:
+    assert not KeptPredictions(store).feedback("t", number, 1, None)
+
+
+def test_only_an_application_that_gives_labels_has_its_windows_copied(store: Store) -> None:
+    assert not KeptPredictions(store).used
+    KeptPredictions(store).mark_used()
+    assert KeptPredictions(store).used
