@@ -12,10 +12,11 @@ from converters import forms
 from converters.errors import UnsupportedModel
 from converters.forms import registry
 from converters.forms.graph import FLOAT, INT64, IR_VERSION, STRING, Graph
+from converters.forms.scalers import is_sharp
 from converters.forms.table import KINDS, Block, Table, floats
 from converters.original import Original
 from converters.rows import Rows
-from converters.sklearn_repairs import repaired
+from converters.sklearn_repairs import parts_of, repaired
 from edge_sdk.contract.manifest import Dtype, OutputSpec, Role
 
 _DTYPES: Final[dict[int, Dtype]] = {
@@ -39,8 +40,9 @@ def export(original: Original, rows: Rows) -> Any:
         UnsupportedModel: steps have no ONNX form; the message lists all that were found.
     """
     forms.load()
-    graph = Graph()
     estimator = repaired(original.estimator)
+    names = [type(part).__name__ for part in parts_of(estimator)]
+    graph = Graph(faithful=is_sharp(names))
     table = Table(tuple(Block(t.name, KINDS[t.dtype], t.shape[1] or 1) for t in rows.tensors))
     try:
         tensors = {

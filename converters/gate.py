@@ -10,8 +10,10 @@ import numpy as np
 
 from converters import parity, probes
 from converters.errors import ParityError
+from converters.learning import text_columns
 from converters.original import Original
 from converters.rows import Rows
+from edge_sdk.contract.manifest import Column
 from edge_sdk.inference import Model
 from edge_sdk.release import Feed, Release
 from edge_sdk.schema import InputSchema
@@ -86,6 +88,18 @@ class Gate:
                 raise
             return {MISSING: "refused: the exported model treats missing values differently"}
         return {MISSING: "allowed"}
+
+    def columns(self, release: Release) -> tuple[Column, ...]:
+        """The columns with what each text column may hold; see :mod:`converters.learning`.
+
+        Raises:
+            ParityError: it answers differently from the original to texts that both take.
+        """
+        return text_columns(
+            self.original,
+            self.check,
+            lambda what, rows: self._hold(release, what, rows, self.original.answers(rows)),
+        )
 
     def _is_argmax(self, release: Release) -> bool:
         """Whether the label is the class of the largest probability on every check row."""

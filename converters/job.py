@@ -37,6 +37,7 @@ from edge_sdk.contract.manifest import (
     GOLDEN,
     MODEL,
     PROFILE,
+    Column,
     Manifest,
     Signature,
 )
@@ -88,9 +89,10 @@ class Job:
             built = self._build(proto, Path(folder))
             self.progress(f"comparing answers on {len(check)} rows")
             learned = gate.pass_or_refuse(built["float32"])
+            columns = gate.columns(built["float32"])
             results = self._measure(built, gate, y, learned)
             chosen = built[certify.choose(results)]
-            manifest = self._manifest(chosen, results, learned)
+            manifest = self._manifest(chosen, results, learned, columns)
             self.progress(f"chose {manifest.variant}")
             if cloud is not None:
                 manifest = _calibrated(
@@ -171,11 +173,19 @@ class Job:
         return results
 
     def _manifest(
-        self, chosen: Release, results: dict[str, VariantResult], learned: dict[str, str]
+        self,
+        chosen: Release,
+        results: dict[str, VariantResult],
+        learned: dict[str, str],
+        columns: tuple[Column, ...],
     ) -> Manifest:
         manifest = chosen.manifest
-        metrics = _metrics(results[manifest.variant])
-        return replace(manifest, metrics=metrics, training={**manifest.training, **learned})
+        return replace(
+            manifest,
+            signature=replace(manifest.signature, columns=columns),
+            metrics=_metrics(results[manifest.variant]),
+            training={**manifest.training, **learned},
+        )
 
     def _certificate(
         self, manifest: Manifest, results: dict[str, VariantResult], gate: Gate, y: Any

@@ -168,7 +168,11 @@ def refusal(difference: Difference, found: Feed, expected: Feed, limit: float) -
         f"largest difference {difference.maximum:.3g} (allowed {limit:.3g}); worst rows:"
     ]
     for i in difference.worst:
-        shown = {name: (expected[name][i].tolist(), found[name][i].tolist()) for name in expected}
+        shown = {name: (_plain(expected[name][i]), _plain(found[name][i])) for name in expected}
         pairs = "; ".join(f"{n}: original {a}, exported {b}" for n, (a, b) in shown.items())
         lines.append(f"  row {i}: {pairs}"[:300])
     return "\n".join(lines)
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value

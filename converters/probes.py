@@ -9,6 +9,7 @@ import numpy as np
 
 from converters.rows import Rows
 from converters.trees import probing
+from edge_sdk.folding import is_missing
 
 HOLES: Final = 0.2
 """Share of floating-point values that :func:`with_holes` takes away."""
@@ -52,6 +53,41 @@ def with_holes(rows: Rows) -> Rows | None:
         values[random.random(len(values)) < HOLES] = np.nan
         rows = rows.with_column(index, values)
     return rows
+
+
+def texts_of(rows: Rows) -> list[int]:
+    """Indices of the text columns."""
+    return [i for i, column in enumerate(rows.columns) if column.dtype == "string"]
+
+
+def with_text_holes(rows: Rows, index: int) -> Rows:
+    """The rows with a fifth of one text column missing, in the way that the column lacks values."""
+    values = rows.column(index).copy()
+    there = [value for value in values if is_missing(value)]
+    values[np.random.default_rng(index).random(len(values)) < HOLES] = there[0] if there else np.nan
+    return rows.with_column(index, values)
+
+
+STRANGE: Final = (
+    "",
+    " ",
+    "nowhere to be seen",
+    "Ünîçødé ☃ Wörter",
+    "東京 タワー",
+    "it's 3.14, re-do!",
+)
+"""Texts that are no category of any column, and hard to cut into words."""
+
+
+def with_strange_texts(rows: Rows, index: int) -> Rows:
+    """The rows with a third of one text column strange, and a third in capital letters."""
+    values = rows.column(index).copy()
+    for i in range(len(values)):
+        if i % 3 == 0:
+            values[i] = STRANGE[i // 3 % len(STRANGE)]
+        elif i % 3 == 1 and isinstance(values[i], str):
+            values[i] = values[i].upper()
+    return rows.with_column(index, values)
 
 
 def has_missing(rows: Rows) -> bool:

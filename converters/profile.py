@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from converters.parity import right
 from converters.rows import Rows
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
-from edge_sdk.folding import category, histogram
+from edge_sdk.folding import category, histogram, is_missing
 from edge_sdk.release import Feed
 
 BINS: Final = 32
@@ -66,7 +66,8 @@ def _quantiles(name: str, values: NDArray[Any]) -> FeatureProfile:
 
 
 def _categories(name: str, values: NDArray[Any]) -> FeatureProfile:
-    known, counts = np.unique([category(value) for value in values], return_counts=True)
+    there = [category(value) for value in values if not is_missing(value)]
+    known, counts = np.unique(there, return_counts=True)
     frequent = sorted(known[np.argsort(-counts, kind="stable")[:CATEGORIES]].tolist())
     return _counted(FeatureProfile(name, (0,) * (len(frequent) + 2), None, tuple(frequent)), values)
 

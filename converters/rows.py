@@ -84,6 +84,8 @@ class Rows:
         table = self.table.copy()
         if hasattr(table, "iloc"):
             table[table.columns[index]] = values
+        elif table.ndim == 1:
+            table = values
         else:
             table[:, index] = values
         return Rows(self.columns, table)
@@ -106,7 +108,7 @@ def rows_of(
     """
     texts = _texts(X)
     if texts is not None:
-        return Rows((Column("text", "string", "text"),), texts)
+        return Rows((Column("text", "string", "text", lacking=True),), texts)
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         return _from_frame(_ordered(X, names, width), fitted_with_names=bool(names), apart=apart)
     array = table_of(X)
@@ -178,9 +180,12 @@ def _from_frame(frame: Any, *, fitted_with_names: bool, apart: bool) -> Rows:
         values = _float32(np.column_stack(arrays))
         typed = type(frame)(values, columns=frame.columns) if fitted_with_names else values
         return Rows(columns, typed)
-    columns = tuple(Column(n, kind, n, 0) for n, kind in zip(names, kinds, strict=True))
+    columns = tuple(
+        Column(n, kind, n, 0, lacking=True if kind == "string" else None)
+        for n, kind in zip(names, kinds, strict=True)
+    )
     typed = {
-        label: array.astype(object if kind == "string" else kind)
+        label: _objects(array) if kind == "string" else array.astype(kind)
         for label, kind, array in zip(frame.columns, kinds, arrays, strict=True)
     }
     return Rows(columns, type(frame)(typed))
@@ -208,9 +213,22 @@ def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
 def _dtype(name: str, values: NDArray[Any]) -> Dtype:
     if values.dtype.kind in _KINDS:
         return _KINDS[values.dtype.kind]
-    if all(isinstance(value, str) for value in values):
+    there = [value for value in values if not _is_gap(value)]
+    if there and all(isinstance(value, str) for value in there):
         return "string"
     raise ConversionError(
         f"column {name!r}: expected numbers or strings throughout, got {values.dtype} with "
-        f"{sorted({type(v).__name__ for v in values})[:4]}; fill missing strings first"
+        f"{sorted({type(v).__name__ for v in values})[:4]}"
     )
+
+
+def _is_gap(value: Any) -> bool:
+    """Whether a value of a text column is missing: ``None``, NaN or pandas' NA."""
+    return value is None or type(value).__name__ == "NAType" or (value != value) is True
+
+
+def _objects(values: NDArray[Any]) -> NDArray[Any]:
+    """Texts as objects; pandas' NA, which compares with nothing, becomes NaN."""
+    found = np.empty(len(values), dtype=object)
+    found[:] = [np.nan if type(v).__name__ == "NAType" else v for v in values]
+    return found

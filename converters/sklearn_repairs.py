@@ -36,9 +36,12 @@ def _inner(estimator: Any) -> Iterator[Any]:
         yield step
     for _, step, *_ in getattr(estimator, "transformers_", []):
         yield step
-    for name in ("estimators_", "calibrated_classifiers_"):
-        found = getattr(estimator, name, [])
-        yield from found.ravel() if isinstance(found, np.ndarray) else found
+    found = getattr(estimator, "estimators_", [])
+    yield from found.ravel() if isinstance(found, np.ndarray) else found
+    for calibrated in getattr(estimator, "calibrated_classifiers_", []):
+        yield calibrated.estimator
+    if type(estimator).__name__ == "FrozenEstimator":
+        yield estimator.estimator
     for name in ("estimator_", "final_estimator_", "best_estimator_", "regressor_"):
         if hasattr(estimator, name):
             yield getattr(estimator, name)

@@ -40,8 +40,8 @@ class InputError(EdgeError):
     """The application gave something that the model cannot take; ``kind`` is counted in reports.
 
     ``kind`` is one of ``shape``, ``dtype``, ``missing``, ``not_finite``, ``unknown_feature``,
-    ``empty``, ``unknown_prediction``, ``label``, ``unit``; of rankings also ``candidates``,
-    ``ranking``, ``not_shown``, ``repeated``.
+    ``unknown_category``, ``empty``, ``unknown_prediction``, ``label``, ``unit``; of rankings also
+    ``candidates``, ``ranking``, ``not_shown``, ``repeated``.
     """
 
     def __init__(self, kind: str, message: str) -> None:

@@ -80,7 +80,7 @@ def _categorical(
 
 def is_missing(value: Any) -> bool:
     """Whether a value counts as missing: ``None`` or NaN."""
-    return value is None or value != value
+    return value is None or bool(value != value)
 
 
 def category(value: Any) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge_sdk.inference import Model, Outputs
 from edge_sdk.keys import Canonicaliser
 from edge_sdk.release import Feed
-from edge_sdk.schema import InputSchema
+from edge_sdk.schema import MISSING_TEXT, InputSchema
 
 
 class Inputs(Protocol):
@@ -125,7 +125,7 @@ class FeedInputs:
 
 
 def _plain(value: Any) -> Any:
-    return None if value != value else value  # NaN does not travel
+    return None if value != value or value == MISSING_TEXT else value  # NaN does not travel
 
 
 def inputs_for(schema: InputSchema, model: Model) -> Inputs:

@@ -3,7 +3,8 @@
 Invariants:
 
 * Nothing reaches the model unless it has the declared dtype and shape, and is finite (missing
-  values only where the release allows them, infinities never).
+  values only where the release allows them, infinities never), and is one of the declared
+  categories where a text column has them.
 * Every refusal is an :class:`InputError` that names the feature, what was expected, what came.
 """
 
@@ -17,9 +18,12 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.manifest import Column, Signature, TensorSpec
 from edge_sdk.errors import InputError
+from edge_sdk.folding import is_missing
 from edge_sdk.release import Feed
 
 STRING: Final = "string"
+MISSING_TEXT: Final = "\x1amissing"
+"""What stands in a text tensor for a value that is missing, where the column may lack one."""
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
@@ -46,6 +50,7 @@ class InputSchema:
         self.width = len(signature.columns)
         self._names = [column.name for column in signature.columns]
         self._specs = {spec.name: spec for spec in signature.given}
+        self._known = {c.name: frozenset(c.categories) for c in self.columns if c.categories}
 
     def row(self, x: Any) -> Feed:
         """Tensors with a batch of one from a row (1-D), a dict by column, or a feed.
@@ -179,11 +184,25 @@ class InputSchema:
             InputError: one does not fit.
         """
         if column.dtype == STRING:
-            return _strings(column.name, values)
+            return self._texts(column, values)
         array = _numbers(column.name, values)
         converted = _convert(array[:, None], column.dtype, [column.name])
         self._check_finite(converted, [column.name])
         return converted[:, 0]
+
+    def _texts(self, column: Column, values: Any) -> NDArray[Any]:
+        if column.lacking:
+            values = [MISSING_TEXT if is_missing(value) else value for value in values]
+        texts, known = _strings(column.name, values), self._known.get(column.name)
+        if known is not None:
+            for text in texts:
+                if text not in known and text != MISSING_TEXT:
+                    raise InputError(
+                        "unknown_category",
+                        f"feature {column.name!r}: expected one of the {len(known)} categories "
+                        f"that the model was fitted on, got {text!r:.60}",
+                    )
+        return texts
 
     def _feed(self, x: Any) -> Feed:
         if not isinstance(x, Mapping) and len(self._specs) == 1:
@@ -239,7 +258,7 @@ def _strings(name: str, values: Any) -> NDArray[Any]:
     array = np.empty(len(values), dtype=object)
     for i, value in enumerate(values):
         if not isinstance(value, str):
-            kind = "missing" if value is None else "dtype"
+            kind = "missing" if is_missing(value) else "dtype"
             raise InputError(kind, f"feature {name!r}: expected a string, got {value!r:.60}")
         array[i] = _encodable(name, value)
     return array

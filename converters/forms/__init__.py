@@ -15,6 +15,8 @@ MODULES: Final = (
     "neighbours",
     "meta",
     "preprocess",
+    "scalers",
+    "encoders",
     "impute",
     "text",
     "trees",

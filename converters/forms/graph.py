@@ -29,14 +29,17 @@ class Graph:
     """Nodes and constants in the order in which they were asked for.
 
     Attributes:
+        faithful: numbers on their way to a threshold are the original's bit by bit.
         problems: what has no form, one sentence a step; a graph with problems is no model.
         borrowed: what skl2onnx wrote already, by estimator and inputs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, faithful: bool = False) -> None:
+        self.faithful = faithful
         self.problems: list[str] = []
         self.borrowed: dict[Any, Any] = {}
         self._nodes: list[Any] = []
+        self._made: dict[tuple[bytes, int], list[str]] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._tensors: list[Any] = []
         self._opsets = {"": OPSET, ML: ML_OPSET, "com.microsoft": 1}
@@ -49,14 +52,18 @@ class Graph:
     def ops(
         self, kind: str, *inputs: Operand, outputs: int = 1, domain: str = "", **attributes: Any
     ) -> list[str]:
-        """A node with several outputs."""
+        """A node with several outputs; what was asked for before is not computed twice."""
         from onnx import helper
 
-        names = [self.fresh(kind.lower()) for _ in range(outputs)]
         given = [x if isinstance(x, str) else self.constant(x) for x in inputs]
         kept = {name: value for name, value in attributes.items() if value is not None}
-        self._nodes.append(helper.make_node(kind, given, names, domain=domain, **kept))
-        return names
+        node = helper.make_node(kind, given, [], domain=domain, **kept)
+        key = (node.SerializeToString(deterministic=True), outputs)
+        if key not in self._made:
+            self._made[key] = [self.fresh(kind.lower()) for _ in range(outputs)]
+            node.output.extend(self._made[key])
+            self._nodes.append(node)
+        return self._made[key]
 
     def fresh(self, word: str) -> str:
         """A name that nothing has yet."""

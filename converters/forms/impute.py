@@ -8,20 +8,23 @@ import numpy as np
 
 from converters.errors import UnsupportedModel
 from converters.forms import registry
-from converters.forms.graph import BOOL, DOUBLE, STRING, Graph
+from converters.forms.graph import BOOL, DOUBLE, FLOAT, ML, STRING, Graph
 from converters.forms.maths import beside, f32, f64, single, total
 from converters.forms.registry import as_float, form
-from converters.forms.table import Block, Table, floats, side_by_side
+from converters.forms.scalers import common_kind
+from converters.forms.table import Block, Table, floats, joined, pick, side_by_side
+from edge_sdk.folding import is_missing
+from edge_sdk.schema import MISSING_TEXT
 
 
-def missing(graph: Graph, model: Any, x: str) -> str:
-    """Where a float32 tensor has the model's missing value."""
+def missing(graph: Graph, model: Any, x: str, kind: int = FLOAT) -> str:
+    """Where a tensor of floats has the model's missing value."""
     marker = model.missing_values
     if isinstance(marker, float) and np.isnan(marker):
         return graph.op("IsNaN", x)
     if not isinstance(marker, int | float | np.number):
         raise UnsupportedModel(f"{type(model).__name__}: missing_values={marker!r} has no form")
-    return graph.op("Equal", x, np.float32(marker))
+    return graph.op("Equal", x, np.float32(marker) if kind == FLOAT else np.float64(marker))
 
 
 def indicator(graph: Graph, model: Any, gaps: str) -> Table | None:
@@ -38,8 +41,9 @@ def _with_indicator(graph: Graph, model: Any, made: Table, gaps: str) -> Table:
     added = indicator(graph, model, gaps)
     if added is None:
         return made
+    kind = made.blocks[0].kind
     together = side_by_side([made, added])
-    return Table.of(floats(graph, together), together.width)
+    return Table.of(joined(graph, together, kind), together.width, kind)
 
 
 @form("transform", "MissingIndicator")
@@ -53,16 +57,38 @@ def _indicated(graph: Graph, model: Any, rows: Table) -> Table:
 @form("transform", "SimpleImputer")
 def _simple(graph: Graph, model: Any, rows: Table) -> Table:
     if any(block.kind == STRING for block in rows.blocks):
-        raise UnsupportedModel("SimpleImputer: missing text has no form")
-    x, filled = floats(graph, rows), np.asarray(model.statistics_, dtype=np.float64)
-    gaps = missing(graph, model, x)
-    made = graph.op("Where", gaps, f32(np.nan_to_num(filled))[None], x)
+        return _texts(graph, model, rows)
+    filled = np.asarray(model.statistics_, dtype=np.float64)
+    kind = common_kind(rows) if graph.faithful else FLOAT
+    x, fill = joined(graph, rows, kind), np.nan_to_num(filled)[None]
+    gaps = missing(graph, model, x, kind)
+    made = graph.op("Where", gaps, f32(fill) if kind == FLOAT else fill, x)
     kept = np.flatnonzero(~np.isnan(filled))
     if len(kept) < rows.width and not model.keep_empty_features:
         made = graph.op("Gather", made, kept.astype(np.int64), axis=1)
     else:
         kept = np.arange(rows.width)
-    return _with_indicator(graph, model, Table.of(made, len(kept)), gaps)
+    return _with_indicator(graph, model, Table.of(made, len(kept), kind), gaps)
+
+
+def _texts(graph: Graph, model: Any, rows: Table) -> Table:
+    """Text columns: the fill where the marker of a missing value stands."""
+    if not is_missing(model.missing_values):
+        raise UnsupportedModel("SimpleImputer: of text, only missing_values=NaN or None has a form")
+    blocks, gaps = [], []
+    for i, fill in enumerate(model.statistics_):
+        one = pick(graph, rows, [i]).blocks[0]
+        if one.kind != STRING or not isinstance(fill, str):
+            raise UnsupportedModel("SimpleImputer: columns of text beside numbers have no form")
+        marked = graph.op(
+            "LabelEncoder", one.tensor, domain=ML, keys_strings=[MISSING_TEXT],
+            values_int64s=[1], default_int64=0,
+        )  # fmt: skip
+        gaps.append(graph.cast(marked, BOOL))
+        text = np.array([[fill]], dtype=object)
+        blocks.append(Block(graph.op("Where", gaps[-1], text, one.tensor), STRING, 1))
+    added = indicator(graph, model, beside(graph, gaps))
+    return Table((*blocks, *(added.blocks if added else ())))
 
 
 @form("transform", "IterativeImputer")

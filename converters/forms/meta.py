@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,7 +21,9 @@ from converters.forms.maths import (
     total,
 )
 from converters.forms.registry import as_float, column, form, labels
+from converters.forms.scalers import is_sharp
 from converters.forms.table import Block, Table, floats, side_by_side
+from converters.sklearn_repairs import parts_of
 
 
 def _mean(graph: Graph, parts: list[str], weights: Any) -> str:
@@ -134,6 +136,7 @@ def _calibrated_one(graph: Graph, model: Any, rows: Table) -> str:
     count = len(model.classes)
     if len(model.estimator.classes_) != count:
         raise UnsupportedModel("CalibratedClassifierCV: an inner model lacks a class")
+    _check_steps(model)
     scores = _scores(graph, model.estimator, rows)
     parts = []
     for i, calibrator in enumerate(model.calibrators):
@@ -145,6 +148,30 @@ def _calibrated_one(graph: Graph, model: Any, rows: Table) -> str:
     empty = graph.op("Equal", sums, 0.0)
     shares = graph.op("Div", beside(graph, parts), graph.op("Where", empty, 1.0, sums))
     return graph.op("Where", empty, f32(np.full(count, 1 / count))[None], shares)
+
+
+STEEPEST: Final = 500.0
+"""At a steeper step, float32 scores that differ by a rounding are calibrated 1e-4 apart."""
+
+
+def _check_steps(model: Any) -> None:
+    """Refuse isotonic curves over trees with steps that are narrower than float32 is fine.
+
+    Trees give few different scores, so many rows fall exactly onto such a step, and on which side
+    is decided by the last bits of a float64 sum.
+    """
+    names = [type(part).__name__ for part in parts_of(model.estimator)]
+    if model.method != "isotonic" or not is_sharp(names):
+        return
+    for curve in model.calibrators:
+        rise, width = np.diff(curve.y_thresholds_), np.diff(curve.X_thresholds_)
+        if (rise > STEEPEST * np.maximum(width, 1e-300)).any():
+            raise UnsupportedModel(
+                f"CalibratedClassifierCV: its isotonic curve over {names[0]} has a step "
+                f"{float(width[rise > STEEPEST * width].min()):.1g} wide, which float32 scores "
+                "cannot tell apart; use method='sigmoid', or trees that are grown until their "
+                "leaves are pure"
+            )
 
 
 def _scores(graph: Graph, model: Any, rows: Table) -> str:

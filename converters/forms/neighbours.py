@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from converters.forms.maths import (
     single,
     total,
 )
-from converters.forms.registry import form, labels
+from converters.forms.registry import Form, form, labels
 from converters.forms.table import Table
 
 
@@ -129,17 +129,37 @@ def _radius_graph(graph: Graph, model: Any, rows: Table) -> Table:
     return Table.of(single(graph, made), len(model._fit_X))
 
 
-@form("predict", "EllipticEnvelope")
-def _envelope(graph: Graph, model: Any, rows: Table) -> str:
-    score = _envelope_score(graph, model, rows)
+def _crowded(graph: Graph, model: Any, rows: Table) -> str:
+    """How dense it is here compared with where the neighbours are, less the threshold.
+
+    Source: M. Breunig, H.-P. Kriegel, R. Ng, J. Sander, "LOF: Identifying Density-Based Local
+    Outliers", 2000.
+    """
+    if not model.novelty or model.effective_metric_ not in ("euclidean", "manhattan", "chebyshev"):
+        raise UnsupportedModel(
+            "LocalOutlierFactor: only novelty=True and common metrics have a form"
+        )
+    count = model.n_neighbors_
+    far = distances(graph, doubles(graph, rows), model._fit_X, model.effective_metric_)
+    near, index = graph.ops("TopK", far, np.array([count], np.int64), outputs=2, axis=1, largest=0)
+    reach = graph.op("Gather", f64(model._distances_fit_X_[:, count - 1]), index)
+    mean = graph.op("ReduceMean", graph.op("Max", near, reach), AXIS_1, keepdims=1)
+    around = graph.op("ReduceMean", graph.op("Gather", f64(model._lrd), index), AXIS_1, keepdims=1)
+    ratio = graph.op("Mul", around, graph.op("Add", mean, f64(1e-10)))
+    return graph.op("Sub", f64(-model.offset_), ratio)
+
+
+@form("predict", "EllipticEnvelope", "LocalOutlierFactor")
+def _outlier(graph: Graph, model: Any, rows: Table) -> str:
+    score = _SCORES[type(model).__name__](graph, model, rows)
     inside = graph.op("GreaterOrEqual", score, f64(0.0))
     signs = graph.op("Where", inside, 1, -1)
     return graph.op("Reshape", graph.cast(signs, INT64), np.array([-1], np.int64))
 
 
-@form("decision_function", "EllipticEnvelope")
-def _envelope_value(graph: Graph, model: Any, rows: Table) -> str:
-    return single(graph, _envelope_score(graph, model, rows))
+@form("decision_function", "EllipticEnvelope", "LocalOutlierFactor")
+def _outlier_value(graph: Graph, model: Any, rows: Table) -> str:
+    return single(graph, _SCORES[type(model).__name__](graph, model, rows))
 
 
 def _envelope_score(graph: Graph, model: Any, rows: Table) -> str:
@@ -148,3 +168,9 @@ def _envelope_score(graph: Graph, model: Any, rows: Table) -> str:
     spread = graph.op("MatMul", x, f64(model.get_precision()))
     far = graph.op("ReduceSum", graph.op("Mul", spread, x), AXIS_1, keepdims=1)
     return graph.op("Sub", f64(-model.offset_), far)
+
+
+_SCORES: Final[dict[str, Form]] = {
+    "EllipticEnvelope": _envelope_score,
+    "LocalOutlierFactor": _crowded,
+}

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from converters.errors import UnsupportedModel
 from converters.forms import registry
-from converters.forms.graph import DOUBLE, FLOAT, INT64, STRING, Graph
-from converters.forms.maths import below, beside, doubles, f32, f64, interpolate, single, total
+from converters.forms.graph import DOUBLE, Graph
+from converters.forms.maths import below, beside, doubles, f64, interpolate, single, total
 from converters.forms.registry import as_float, form
-from converters.forms.table import Block, Table, pick
+from converters.forms.table import Table, pick
 
 _FUNCTIONS: Final[dict[str, tuple[str, ...]]] = {
     "log": ("Log",), "exp": ("Exp",), "sqrt": ("Sqrt",), "absolute": ("Abs",), "abs": ("Abs",),
@@ -191,40 +190,6 @@ def _spline(graph: Graph, spline: Any, x: str, count: int) -> str:
         more = graph.op("Gather", np.ascontiguousarray(power), index)
         value = graph.op("Add", graph.op("Mul", value, offset), more)
     return value
-
-
-@form("transform", "TargetEncoder")
-def _encoded(graph: Graph, model: Any, rows: Table) -> Table:
-    """Each category's mean target; that of all rows for a category that was not seen."""
-    several = len(model.classes_) if model.target_type_ == "multiclass" else 1
-    fallback = np.atleast_1d(model.target_mean_)
-    made = []
-    for i, known in enumerate(model.categories_):
-        one = pick(graph, rows, [i]).blocks[0]
-        for c in range(several):
-            values = model.encodings_[i * several + c]
-            made.append(look_up(graph, one, known, f32(values), float(fallback[c % len(fallback)])))
-    return Table.of(beside(graph, made), len(made))
-
-
-def look_up(graph: Graph, one: Block, known: NDArray[Any], values: Any, other: float) -> str:
-    """float32 [N, 1]: the value of each category of a column, ``other`` for what is not known."""
-    if one.kind == STRING:
-        return graph.op(
-            "LabelEncoder",
-            one.tensor,
-            domain="ai.onnx.ml",
-            keys_strings=[str(k) for k in known],
-            values_floats=[float(v) for v in values],
-            default_float=other,
-        )
-    if one.kind == INT64:
-        same = graph.op("Equal", one.tensor, np.asarray(known, np.int64)[None])
-    else:
-        same = graph.op("Equal", graph.cast(one.tensor, FLOAT), f32(known)[None])
-    member = as_float(graph, same)
-    found = graph.op("MatMul", member, f32(np.asarray(values) - other)[:, None])
-    return graph.op("Add", found, other)
 
 
 @form("transform", "KernelCenterer")

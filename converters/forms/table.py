@@ -80,6 +80,25 @@ def floats(graph: Graph, table: Table) -> str:
     return joined(graph, table, FLOAT)
 
 
+BELOW: Final = np.float32(2.0**-24 * (1 + 2.0**-10))
+"""A float32 number times this is between a half and a whole step to its neighbour."""
+
+
+def floored(graph: Graph, table: Table) -> str:
+    """All columns in one float32 tensor, float64 rounded down.
+
+    For models that compare with float64 thresholds: if the thresholds are rounded down too, a
+    value that equals one still does, and none that is below one rises above it.
+    """
+    if all(block.kind != DOUBLE for block in table.blocks):
+        return floats(graph, table)
+    exact = joined(graph, table, DOUBLE)
+    nearest = graph.cast(exact, FLOAT)
+    above = graph.op("Greater", graph.cast(nearest, DOUBLE), exact)
+    step = graph.op("Mul", graph.op("Abs", nearest), BELOW)
+    return graph.op("Where", above, graph.op("Sub", nearest, step), nearest)
+
+
 def side_by_side(tables: Sequence[Table]) -> Table:
     """The columns of all tables."""
     return Table(tuple(block for table in tables for block in table.blocks))

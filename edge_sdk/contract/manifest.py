@@ -63,12 +63,18 @@ class OutputSpec:
 
 @dataclass(frozen=True)
 class Column:
-    """A named feature: column ``index`` of axis 1 of the input tensor ``tensor``."""
+    """A named feature: column ``index`` of axis 1 of the input tensor ``tensor``.
+
+    ``lacking`` says that a text column may be without a value; ``categories``, if given, are the
+    only texts that the model was fitted to take.
+    """
 
     name: str
     dtype: Dtype
     tensor: str
     index: int = 0
+    lacking: bool | None = None
+    categories: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
