@@ -9,7 +9,7 @@ import numpy as np
 
 from converters.errors import UnsupportedModel
 from converters.forms.graph import BOOL, DOUBLE, FLOAT, INT64, ML, ML_OPSET, OPSET, STRING, Graph
-from converters.forms.table import Block, Table, floats, floored, merged
+from converters.forms.table import Block, Table, floats, merged
 
 MIXED: Final = {"OneHotEncoder", "OrdinalEncoder", "TargetEncoder"}
 """Estimators that look at each column by itself, whatever its type."""
@@ -74,8 +74,7 @@ def _export(
 def _inputs(graph: Graph, model: Any, rows: Table) -> Table:
     if type(model).__name__ in MIXED or not rows.numeric:
         return merged(graph, rows)
-    read = floored if type(model).__name__.startswith("HistGradientBoosting") else floats
-    return Table.of(read(graph, rows), rows.width)
+    return Table.of(floats(graph, rows), rows.width)
 
 
 def _proto(model: Any, table: Table, options: dict[str, Any] | None) -> Any:

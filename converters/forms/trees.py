@@ -10,13 +10,16 @@ import numpy as np
 from converters.errors import UnsupportedModel
 from converters.forms.graph import ML, Graph
 from converters.forms.registry import form, labels
-from converters.forms.table import Table, floats
+from converters.forms.table import Table, floats, floored
 from converters.trees import classic, xgboost
 from converters.trees.grown import Grown, Link
 from converters.trees.readers import READERS, read
 
 T = TypeVar("T")
 _LINKS: Final[dict[Link, str]] = {"sigmoid": "Sigmoid", "softmax": "Softmax", "exp": "Exp"}
+
+_IN_FLOAT64: Final = ("HistGradientBoosting", "LGBM")
+"""These compare in float64; the others round what comes to float32 first."""
 
 
 def _predict(graph: Graph, model: Any, rows: Table) -> str:
@@ -69,7 +72,8 @@ def _sums(graph: Graph, model: Any, rows: Table) -> tuple[Grown, str]:
         grown = _told(model, read)
         whole = grown.ensemble.with_base(grown.base)
         attributes = classic.attributes(whole, average=grown.average)
-        x = _prepared(graph, grown, floats(graph, rows))
+        taken = floored if type(model).__name__.startswith(_IN_FLOAT64) else floats
+        x = _prepared(graph, grown, taken(graph, rows))
         return grown, graph.op(classic.NAME, x, domain=ML, **attributes)
 
     made: tuple[Grown, str] = _once(graph, ("sums", id(model), rows), write)
