@@ -86,6 +86,19 @@ MANIFEST = Manifest(
     training={"estimator": "LogisticRegression"},
 )
 
+CATEGORISED = replace(
+    MANIFEST,
+    signature=replace(
+        SIGNATURE,
+        columns=tuple(
+            replace(column, lacking=True, categories=("Oslo", "Łódź"))
+            if column.dtype == "string"
+            else column
+            for column in SIGNATURE.columns
+        ),
+    ),
+)
+
 PROFILE = ReferenceProfile(
     rows=6,
     features=(
@@ -242,6 +255,7 @@ DELTA_HEADER = DeltaHeader(
 
 EXAMPLES = {
     "manifest": MANIFEST,
+    "manifest_categorised": CATEGORISED,
     "profile": PROFILE,
     "profile_calibrated": CALIBRATED,
     "certificate": CERTIFICATE,
