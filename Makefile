@@ -15,7 +15,7 @@ help:  ## what there is
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: .venv/installed  ## the whole product on the digits fleet, in under three minutes
+demo: .venv/installed  ## the whole product on the digits fleet, in about three minutes
 	$(BIN)/python -m examples.digits.demo
 
 test: .venv/installed  ## every test

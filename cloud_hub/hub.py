@@ -94,7 +94,7 @@ def open_hub(settings: Settings) -> Hub:
     monitoring = Monitoring(engine, audit, registry, plans, fleet)
     serving = Serving(registry, plans)
     packs = Packs(data, audit, registry, plans, telemetry, serving)
-    histories = Histories(engine, registry, telemetry)
+    histories = Histories(engine, registry)
     triggers = Triggers(audit, registry, plans, histories, Memory(engine))
     experiments = Experiments(engine, audit, registry, plans, fleet, telemetry)
     store = RunStore(engine)

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from edge_sdk.contract.codec import require
 from edge_sdk.contract.errors import ContractError
 
+Kind = Literal["drift", "domain", "concept", "estimate", "fairness"]
 STATES: Final = ("performance", "volume", "drift")
 """Conditions that last until somebody does something; the others happen once each time."""
 
@@ -44,19 +45,20 @@ class VolumeRule:
 
 @dataclass(frozen=True)
 class DriftRule:
-    """Two windows in a row drifted, each of at least ``minimum`` observations.
+    """Monitoring has open alarms of the serving version, at least ``signals`` of these ``kinds``.
 
-    With ``outputs`` also labels, confidences and values count (leave that off where packs or the
-    cloud answer, for they change what is answered without any drift).
+    What becomes an alarm is the policy's section ``monitoring``: after how many windows, of how
+    many observations, with or without outputs. Kinds: ``drift`` (a distribution moved), ``domain``
+    (values that training never saw), ``concept`` (errors on late labels rose), ``estimate``
+    (accuracy as confidence promises it fell), ``fairness`` (groups of devices differ).
     """
 
-    minimum: int = 500
-    outputs: bool = False
-    lookback_seconds: float = 86_400.0
+    kinds: tuple[Kind, ...] = ("drift", "domain", "concept")
+    signals: int = 1
 
     def __post_init__(self) -> None:
-        require(self.minimum >= 1, "minimum: expected at least 1")
-        require(self.lookback_seconds > 0, "lookback_seconds: expected more than 0")
+        require(bool(self.kinds), "kinds: expected at least one")
+        require(self.signals >= 1, "signals: expected at least 1")
 
 
 @dataclass(frozen=True)

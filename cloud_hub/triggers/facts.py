@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-Histograms = Mapping[str, Sequence[int]]
-
 
 @dataclass(frozen=True)
 class Labels:
@@ -27,40 +25,45 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Histograms by feature of one window, over all devices."""
+class OpenAlarm:
+    """An alarm of monitoring, open from ``raised_at`` until it was acknowledged, if it was."""
 
-    start: float
-    observations: int
-    histograms: Histograms
-    known: float
+    signal: str
+    kind: str
+    raised_at: float
+    acknowledged_at: float | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def open_at(self, now: float) -> bool:
+        """Whether it waited for an answer then."""
+        answered = self.acknowledged_at is not None and self.acknowledged_at <= now
+        return self.raised_at <= now and not answered
 
 
 @dataclass(frozen=True)
 class VersionFacts:
-    """One version: ``features`` and ``outputs`` are its reference histograms."""
+    """One version, and everything that came in about it."""
 
     version: str
     published_at: float
     training_rows: int
-    features: Histograms = field(default_factory=dict)
-    outputs: Histograms = field(default_factory=dict)
     labels: tuple[Labels, ...] = ()
-    counts: tuple[Counts, ...] = ()
+    alarms: tuple[OpenAlarm, ...] = ()
 
 
 @dataclass(frozen=True)
 class Facts:
     """Everything that is known at ``now`` about the version that serves ``since``.
 
-    ``labels`` and ``counts`` are in order of time; ``new_rows`` were shared since it was published.
+    ``labels`` are in order of time, ``alarms`` are open; ``new_rows`` were shared since it was
+    published.
     """
 
     now: float
     since: float
     serving: VersionFacts
     labels: tuple[Labels, ...] = ()
-    counts: tuple[Counts, ...] = ()
+    alarms: tuple[OpenAlarm, ...] = ()
     new_rows: int = 0
 
     @property
@@ -90,7 +93,7 @@ class History:
             since=since,
             serving=version,
             labels=tuple(window for window in version.labels if window.known <= now),
-            counts=tuple(window for window in version.counts if window.known <= now),
+            alarms=tuple(alarm for alarm in version.alarms if alarm.open_at(now)),
             new_rows=end - begin,
         )
 

@@ -3,60 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 from sqlalchemy import Engine, func, select
 
+from cloud_hub.monitoring.store import Store
 from cloud_hub.plans.service import plans
-from cloud_hub.policy.rules import TriggerRule
 from cloud_hub.registry.service import Registry
-from cloud_hub.telemetry.service import Telemetry
 from cloud_hub.telemetry.tables import feedback, samples
-from cloud_hub.triggers.facts import Counts, History, Labels, VersionFacts
+from cloud_hub.triggers.facts import History, Labels, OpenAlarm, VersionFacts
 
 
 class Histories:
     """Gives the :class:`History` of a model for a stretch of time."""
 
-    def __init__(self, engine: Engine, registry: Registry, telemetry: Telemetry) -> None:
+    def __init__(self, engine: Engine, registry: Registry) -> None:
         self._engine = engine
         self._registry = registry
-        self._telemetry = telemetry
+        self._alarms = Store(engine)
         self._served: dict[str, tuple[int, tuple[tuple[float, str], ...]]] = {}
 
-    def load(
-        self, model: str, rules: Sequence[TriggerRule], *, since: float, lag: float = 0.0
-    ) -> History:
-        """What ``rules`` need to be judged at any moment from ``since`` (Unix seconds) on.
+    def load(self, model: str, *, since: float, lag: float = 0.0) -> History:
+        """What rules need to be judged at any moment from ``since`` (Unix seconds) on.
 
         ``lag`` is how long after the start of its window a count was known at the earliest.
         """
         served = self._timeline(model)
         ends = [*(at for at, _ in served[1:]), float("inf")]
         names = {name for (_, name), end in zip(served, ends, strict=False) if end > since}
-        drifts = [leaf.drift for rule in rules for leaf in rule.when.leaves() if leaf.drift]
-        first = since - max((drift.lookback_seconds for drift in drifts), default=0.0)
-        first_drift = first if drifts else None
-        versions = {name: self._version(model, name, lag, first_drift) for name in names}
+        versions = {name: self._version(model, name, lag) for name in names}
         oldest = min((v.published_at for v in versions.values()), default=since)
         return History(served, versions, self._sampled(model, oldest))
 
-    def _version(self, model: str, name: str, lag: float, first: float | None) -> VersionFacts:
+    def _version(self, model: str, name: str, lag: float) -> VersionFacts:
         record = self._registry.version(model, name)
-        labels = self._labels(model, name, lag)
-        known = VersionFacts(name, record.published_at, record.rows, labels=labels)
-        if first is None:
-            return known
-        profile = self._registry.release(model, name).profile()
-        rows = self._telemetry.histogram_rows(model, name, since=first)
+        alarms = self._alarms.alarms(model, version=name, open_only=False)
         return VersionFacts(
             name,
             record.published_at,
             record.rows,
-            features={feature.name: feature.counts for feature in profile.features},
-            outputs={output.name: output.counts for output in profile.outputs},
-            labels=labels,
-            counts=tuple(Counts(start, n, found, start + lag) for start, found, n in rows),
+            labels=self._labels(model, name, lag),
+            alarms=tuple(
+                OpenAlarm(a.signal, a.kind, a.raised_at, a.acknowledged_at, a.evidence)
+                for a in alarms
+            ),
         )
 
     def _labels(self, model: str, version: str, lag: float) -> tuple[Labels, ...]:

@@ -6,18 +6,18 @@ The evidence of a verdict is what a person checks it by: every figure that it wa
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from cronsim import CronSim
 
 from cloud_hub.policy.conditions import Condition, DriftRule, PerformanceRule, VolumeRule
-from cloud_hub.statistics.drift import model_drift, summary
 from cloud_hub.statistics.sequential import Moments, mean_interval
-from cloud_hub.triggers.facts import Counts, Facts, Histograms, State
+from cloud_hub.triggers.facts import Facts, OpenAlarm, State
 
-ALPHA = 0.05
+ALPHA: Final = 0.05
+SHOWN: Final = 5
+"""Alarms that evidence names."""
 
 
 @dataclass(frozen=True)
@@ -104,39 +104,21 @@ def judge_volume(rule: VolumeRule, facts: Facts) -> Verdict:
 
 
 def judge_drift(rule: DriftRule, facts: Facts) -> Verdict:
-    """``drift``: the two newest windows, of enough observations each, both drifted.
-
-    Two in a row, so that one odd window does not retrain a model.
-    """
-    chosen = [w for w in facts.counts if w.start >= facts.now - rule.lookback_seconds]
-    windows = pooled_windows(chosen, rule.minimum)
-    if len(windows) < 2:
-        return Verdict(False, {"windows": len(windows), "needed": 2})
-    serving = facts.serving
-    reference = {**serving.features, **(serving.outputs if rule.outputs else {})}
-    judged = [model_drift(reference, window) for window in windows[-2:]]
-    both = all(any(feature.drifted for feature in features) for features in judged)
-    return Verdict(both, summary(judged[-1]))
-
-
-def pooled_windows(windows: Sequence[Counts], minimum: int) -> list[Histograms]:
-    """Neighbouring windows added up until each holds ``minimum`` observations."""
-    pooled: list[Histograms] = []
-    current: list[Counts] = []
-    for window in windows:
-        current.append(window)
-        if sum(each.observations for each in current) >= minimum:
-            pooled.append(_added(current))
-            current = []
-    return pooled
-
-
-def _added(windows: Sequence[Counts]) -> Mapping[str, list[int]]:
-    names = windows[0].histograms
-    return {
-        name: [sum(bins) for bins in zip(*(w.histograms[name] for w in windows), strict=True)]
-        for name in names
+    """``drift``: monitoring raised enough alarms that nobody has answered."""
+    found = [alarm for alarm in facts.alarms if alarm.kind in rule.kinds]
+    evidence = {
+        "alarms": len(found),
+        "needed": rule.signals,
+        "worst": [
+            {"signal": alarm.signal, "raised": _utc(alarm.raised_at), **alarm.evidence}
+            for alarm in sorted(found, key=_effect, reverse=True)[:SHOWN]
+        ],
     }
+    return Verdict(len(found) >= rule.signals, evidence)
+
+
+def _effect(alarm: OpenAlarm) -> float:
+    return float(alarm.evidence.get("effect", 0.0))
 
 
 def _anchor(facts: Facts, state: State) -> float:

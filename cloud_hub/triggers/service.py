@@ -73,7 +73,7 @@ class Triggers:
     def status(self, model: str, now: float) -> list[dict[str, Any]]:
         """Every rule with its evidence and what would come of it now."""
         policy = self._registry.policy(model)
-        facts = self._facts(model, policy, now)
+        facts = self._facts(model, now)
         if facts is None:
             return []
         rows = []
@@ -118,7 +118,7 @@ class Triggers:
         """
         rule = self._rule(model, trigger)
         now = time.time()
-        facts = self._facts(model, self._registry.policy(model), now)
+        facts = self._facts(model, now)
         if facts is None:
             raise NotFound(f"{model}: nothing serves yet; promote a version first")
         firing = _firing(rule, facts, model, actor, {"by": actor, "reason": reason})
@@ -164,13 +164,13 @@ class Triggers:
             raise NotFound(f"{model}: nothing serves yet; promote a version first")
         policy = policy or self._registry.policy(model)
         window = policy.reporting.window_seconds
-        history = self._histories.load(model, policy.triggers, since=since, lag=window)
+        history = self._histories.load(model, since=since, lag=window)
         step = step_of(since, until, window)
         found = replay(policy.triggers, history, policy.budget, since=since, until=until, step=step)
         return {"since": since, "until": until, "step": step, "rules": [asdict(r) for r in found]}
 
     def _evaluate(self, model: str, policy: Policy, now: float) -> None:
-        facts = self._facts(model, policy, now)
+        facts = self._facts(model, now)
         if facts is None:
             return
         text = digest(self._registry.policy_text(model))
@@ -195,8 +195,8 @@ class Triggers:
             self._memory.handled(firing)
         return done
 
-    def _facts(self, model: str, policy: Policy, now: float) -> Facts | None:
-        return self._histories.load(model, policy.triggers, since=now).at(now)
+    def _facts(self, model: str, now: float) -> Facts | None:
+        return self._histories.load(model, since=now).at(now)
 
     def _rule(self, model: str, trigger: str) -> TriggerRule:
         rules = {rule.name: rule for rule in self._registry.policy(model).triggers}
@@ -209,8 +209,10 @@ def _firing(
     rule: TriggerRule, facts: Facts, model: str, actor: str, evidence: dict[str, Any]
 ) -> Firing:
     """``since`` is when what the rule looked at began: newer rows count as fresh."""
-    leaves = [leaf.performance or leaf.drift for leaf in rule.when.leaves()]
-    lookback = max((leaf.lookback_seconds for leaf in leaves if leaf), default=float("inf"))
+    looked = [leaf.performance.lookback_seconds for leaf in rule.when.leaves() if leaf.performance]
+    begins = [facts.now - max(looked)] if looked else []
+    if any(leaf.drift for leaf in rule.when.leaves()):
+        begins += [alarm.raised_at for alarm in facts.alarms]
     return {
         "model": model,
         "trigger": rule.name,
@@ -220,5 +222,5 @@ def _firing(
         "actor": actor,
         "evidence": evidence,
         "mode": rule.mode,
-        "since": max(facts.serving.published_at, facts.now - lookback),
+        "since": max(facts.serving.published_at, min(begins, default=0.0)),
     }

@@ -25,7 +25,18 @@ def context(mode: str, rows: int = 300) -> TrainingContext:
     fresh = Rows(CHANGED[:rows], STREAM.y[:rows])
     history = Rows(TRAIN.X, TRAIN.y)
     state = pickle.dumps(first())
-    return TrainingContext("digits", mode, "1.0", fresh, history, state, 0)  # type: ignore[arg-type]
+    return TrainingContext(
+        "digits",
+        1,
+        mode,
+        "",
+        "1.0",
+        (0.0, 1.0),
+        fresh,
+        history,
+        state,
+        seed=0,  # type: ignore[arg-type]
+    )
 
 
 def test_the_parts_of_the_data_have_no_row_in_common() -> None:
@@ -51,6 +62,13 @@ def test_training_from_scratch_on_both_mends_it_too() -> None:
     scratch = training.train(context("stateless"))
     unseen = changed_camera(STREAM.X[300:], 7)
     assert scratch.score(unseen, STREAM.y[300:]) > 0.85
+
+
+def test_the_hasty_training_learns_the_new_camera_and_forgets_the_old_one() -> None:
+    hasty = training.hasty(context("stateful"))
+    unseen = changed_camera(STREAM.X[300:], 7)
+    assert hasty.score(unseen, STREAM.y[300:]) > first().score(unseen, STREAM.y[300:]) + 0.1
+    assert hasty.score(HOLDOUT.X, HOLDOUT.y) < first().score(HOLDOUT.X, HOLDOUT.y) - 0.03
 
 
 def test_the_bad_model_is_bad() -> None:

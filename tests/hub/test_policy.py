@@ -65,6 +65,7 @@ REFUSED = {
     ),
     "a cloud that nobody named": ("cascade: {mode: cloud}\n", "names no cloud model"),
     "an entry that is no function": (SHARED + "train: {entry: train}\n", "module:function"),
+    "drift of an unknown kind": (trigger("{drift: {kinds: [moon]}}"), "kinds[0]: expected one of"),
     "a budget of nothing": ("budget: {runs_per_week: 0}\n", "runs_per_week: expected at least 1"),
     "steps that go down": ("canary: {steps: [0.5, 0.2]}\n", "expected shares that rise"),
     "steps beyond the fleet": ("canary: {steps: [0.5, 2.0]}\n", "expected shares up to 1"),
@@ -93,7 +94,7 @@ DEMO = Path("examples/digits/policy.yaml")
 
 def test_the_demo_policy_is_read_whole() -> None:
     policy = parse_policy(DEMO.read_text())
-    assert [rule.when.kind for rule in policy.triggers] == ["performance", "drift"]
+    assert [rule.when.kind for rule in policy.triggers] == ["performance", "drift", "webhook"]
     assert policy.train is not None
     assert policy.canary.steps == (0.4, 1.0)
 
@@ -115,10 +116,10 @@ def test_a_policy_written_whole_is_the_same_policy(
 
 def test_changes_are_told_by_path_and_triggers_by_name() -> None:
     before = parse_policy("packs: {every: 1h}\n" + trigger("{drift: {}}"))
-    after = parse_policy(trigger("{drift: {minimum: 9}}") + "  - {name: b, when: {every: 7d}}\n")
+    after = parse_policy(trigger("{drift: {signals: 9}}") + "  - {name: b, when: {every: 7d}}\n")
     lines = [change.line() for change in changes(before, after)]
     assert lines[0] == "~ packs.every: 1h -> 0s"
-    assert lines[1] == "~ triggers[a].when.drift.minimum: 500 -> 9"
+    assert lines[1] == "~ triggers[a].when.drift.signals: 1 -> 9"
     assert lines[2].startswith("+ triggers[b]: {cooldown: 1h, ")
     assert [c.line()[0] for c in changes(after, before)] == ["~", "~", "-"]
     assert changes(before, before) == []

@@ -20,15 +20,20 @@ from cloud_hub.policy import (
 )
 from cloud_hub.triggers import rules
 from cloud_hub.triggers.deciding import WEEK, evaluate
-from cloud_hub.triggers.facts import Call, Counts, Facts, History, Labels, State, VersionFacts
+from cloud_hub.triggers.facts import (
+    Call,
+    Facts,
+    History,
+    Labels,
+    OpenAlarm,
+    State,
+    VersionFacts,
+)
 from cloud_hub.triggers.replay import Replay, replay, step_of
 
 DAY = 86_400.0
 MONDAY = 1_767_571_200.0  # 2026-01-05 00:00 UTC
-REFERENCE = {"f": [100] * 10 + [0, 0]}
-CALM = {"f": [50] * 10 + [0, 0]}
-MOVED = {"f": [0] * 5 + [100] * 5 + [0, 0]}
-SERVING = VersionFacts("1.0", 0.0, 1_000, features=REFERENCE)
+SERVING = VersionFacts("1.0", 0.0, 1_000)
 
 
 def labels(labelled: int, correct: int, start: float = 0.0) -> tuple[Labels, ...]:
@@ -98,25 +103,36 @@ def test_volume_counts_against_the_training_rows() -> None:
     assert rules.judge(five, facts(new_rows=50)).fired
 
 
+ALARMS = (
+    OpenAlarm("drift:f1", "drift", 10.0, evidence={"effect": 0.2, "ks": 0.2}),
+    OpenAlarm("drift:f2", "drift", 20.0, acknowledged_at=40.0, evidence={"effect": 0.4}),
+    OpenAlarm("fairness:region", "fairness", 30.0),
+)
+
+
 @pytest.mark.parametrize(
-    ("windows", "fires"),
+    ("rule", "now", "fires"),
     [
-        ([], False),
-        ([MOVED], False),
-        ([CALM, MOVED], False),
-        ([MOVED, CALM], False),
-        ([MOVED, MOVED], True),
-        ([CALM, CALM, MOVED, MOVED], True),
+        (DriftRule(), 9.0, False),
+        (DriftRule(), 10.0, True),
+        (DriftRule(signals=2), 19.0, False),
+        (DriftRule(signals=2), 20.0, True),
+        (DriftRule(signals=2), 40.0, False),
+        (DriftRule(kinds=("domain", "concept")), 50.0, False),
+        (DriftRule(kinds=("fairness",)), 29.0, False),
+        (DriftRule(kinds=("fairness",)), 30.0, True),
     ],
 )
-def test_drift_needs_two_windows_in_a_row(windows: list[Any], fires: bool) -> None:
-    counts = tuple(Counts(i, 500, window, i) for i, window in enumerate(windows))
-    assert rules.judge(Condition(drift=DriftRule()), facts(counts=counts)).fired is fires
+def test_drift_fires_on_alarms_that_are_open(rule: DriftRule, now: float, fires: bool) -> None:
+    known = History(((0.0, "1.0"),), {"1.0": replace(SERVING, alarms=ALARMS)}).at(now)
+    assert known is not None
+    assert rules.judge(Condition(drift=rule), known).fired is fires
 
 
-def test_windows_are_added_up_until_each_holds_enough() -> None:
-    windows = [Counts(i, 10, {"f": [10, 0, 0]}, i) for i in range(7)]
-    assert rules.pooled_windows(windows, 30) == [{"f": [30, 0, 0]}] * 2
+def test_the_evidence_of_drift_names_the_worst_alarms_first() -> None:
+    found = rules.judge(Condition(drift=DriftRule()), facts(alarms=ALARMS)).evidence
+    assert [alarm["signal"] for alarm in found["worst"]] == ["drift:f2", "drift:f1"]
+    assert found["worst"][1]["ks"] == 0.2
 
 
 def test_all_and_any_combine_and_show_the_evidence_of_every_part() -> None:

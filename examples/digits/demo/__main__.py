@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
+from examples.digits.demo import ending, freshening, opening
 from examples.digits.demo.report import write_report
-from examples.digits.demo.story import Story
+from examples.digits.demo.story import Step, Story
 from examples.digits.demo.table import Table
 
 FOLDER = Path(".demo")
+STEPS: tuple[tuple[str, Step], ...] = (
+    ("start the hub", opening.start_hub),
+    ("train, convert, publish 1.0", opening.publish_first),
+    ("five devices enrol and answer", opening.start_devices),
+    ("a pack for frequent inputs", opening.build_pack),
+    ("the hub is killed and restarted", opening.kill_hub),
+    ("the camera changes: two triggers", freshening.drift),
+    ("a hasty training forgets: caught", freshening.forgetting),
+    ("policy mended: stateful run, 1.1", freshening.stateful),
+    ("canary of 1.1, promoted", freshening.canary),
+    ("webhook: stateless run, 2.0", freshening.stateless),
+    ("a bad version is rolled back", ending.bad_version),
+    ("triggers replayed: dry run", freshening.dry_run),
+    ("how often should it retrain?", freshening.freshness),
+    ("every report exactly once", ending.exactly_once),
+)
 
 
 def main() -> int:
@@ -19,16 +37,8 @@ def main() -> int:
     FOLDER.mkdir()
     table, story = Table(), Story(FOLDER)
     try:
-        table.step("1 start the hub", story.start_hub)
-        table.step("2 train, convert, publish 1.0", story.publish_first)
-        table.step("3 five devices enrol and answer", story.start_devices)
-        table.step("4 a pack for frequent inputs", story.build_pack)
-        table.step("9 the hub is killed and restarted", story.kill_hub)
-        table.step("5 the camera changes: triggers", story.drift)
-        table.step("6 stateful run, offline gate, 1.1", story.retrain)
-        table.step("7 canary of 1.1, promoted", story.canary)
-        table.step("8 a bad version is rolled back", story.bad_version)
-        table.step("10 every report exactly once", story.exactly_once)
+        for number, (name, step) in enumerate(STEPS, 1):
+            table.step(f"{number} {name}", partial(step, story))
         report = write_report(story, table)
     finally:
         story.fleet.close()

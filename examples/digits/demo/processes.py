@@ -13,6 +13,7 @@ from cloud_hub.client import AdminClient
 from cloud_hub.errors import HubFault
 
 START_SECONDS = 60.0
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class Fleet:
@@ -26,6 +27,7 @@ class Fleet:
         self._hub: subprocess.Popen[bytes] | None = None
         self._port = 0
         self._devices: dict[int, subprocess.Popen[bytes]] = {}
+        self._beside: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def hub_data(self) -> Path:
@@ -69,6 +71,24 @@ class Fleet:
             f"device-{number}", command + (["--token", token] if token else [])
         )
 
+    def start_beside(self, name: str, command: list[str], output: Path) -> None:
+        """Start something of low priority beside the fleet; it prints to ``output``."""
+        with output.open("wb") as file, (self._logs / f"{name}.log").open("ab") as log:
+            self._beside[name] = subprocess.Popen(
+                ["nice", "-n", "10", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=log,
+                env={**os.environ, **ONE_THREAD},
+            )
+
+    def ended(self, name: str) -> bool:
+        """Whether what runs beside has ended; raises RuntimeError if it failed."""
+        status = self._beside[name].poll()
+        if status:
+            raise RuntimeError(f"{name} failed; see {self._logs / name}.log")
+        return status == 0
+
     def kill_device(self, number: int) -> None:
         """SIGKILL."""
         self._devices[number].send_signal(signal.SIGKILL)
@@ -91,7 +111,7 @@ class Fleet:
 
     def close(self) -> None:
         """End whatever still runs."""
-        for process in (*self._devices.values(), self._hub):
+        for process in (*self._devices.values(), *self._beside.values(), self._hub):
             if process is not None and process.poll() is None:
                 process.terminate()
                 try:
@@ -100,12 +120,11 @@ class Fleet:
                     process.kill()
 
     def _spawn(self, name: str, module: list[str]) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         with (self._logs / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", *module],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env={**os.environ, **ONE_THREAD},
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import json
 import re
 from collections import defaultdict
 from collections.abc import Callable
@@ -67,6 +68,7 @@ def write_report(story: Story, table: Table) -> Path:
     body = [_table(table)]
     for title, text, draw in plots:
         body.append(f"<h2>{html.escape(title)}</h2><p>{html.escape(text)}</p>{_svg(draw)}")
+    body.append(_freshness(story))
     page = (
         "<!doctype html><html lang='en'><meta charset='utf-8'><title>A fleet that keeps itself "
         f"fresh</title><style>{STYLE}</style><h1>A fleet that keeps itself fresh</h1>"
@@ -86,6 +88,18 @@ def _table(table: Table) -> str:
     )
     head = "<tr><th>step</th><th></th><th>evidence</th><th>took</th></tr>"
     return f"<table>{head}{rows}</table>"
+
+
+def _freshness(story: Story) -> str:
+    """The figures that ``edge-hub freshness`` drew beside the story."""
+    picture, found = story.folder / "freshness.svg", story.folder / "freshness.json"
+    if not picture.exists():
+        return ""
+    verdict = json.loads(found.read_text())["verdict"]["text"]
+    svg = re.sub(r"^.*?(?=<svg)", "", picture.read_text(), flags=re.DOTALL)
+    title = "Is it worth retraining more often?"
+    text = f"Half a year of a camera that ages, analysed by edge-hub freshness: {verdict}."
+    return f"<h2>{title}</h2><p>{html.escape(text)}</p>{svg}"
 
 
 def _svg(draw: Callable[[Any], None]) -> str:

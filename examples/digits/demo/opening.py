@@ -1,0 +1,112 @@
+"""The demo's opening: a hub, a first version, a fleet, a pack, a hub that is killed."""
+
+from __future__ import annotations
+
+import pickle
+import time
+
+from cloud_hub.hub import initialise
+from cloud_hub.registry.service import Dataset
+from cloud_hub.settings import Settings
+from converters import convert
+from examples.digits import training
+from examples.digits.data import catalogue
+from examples.digits.demo import freshening, journals
+from examples.digits.demo.story import DEVICES, POLICY, Outcome, Story
+
+
+def start_hub(story: Story) -> Outcome:
+    """The hub, as its own process."""
+    freshening.start_freshness(story)
+    initialise(Settings(story.fleet.hub_data))
+    story.hub = story.fleet.start_hub()
+    return True, f"{story.hub.url}, SQLite and a folder, keys for 3 roles, 1 signed repository"
+
+
+def publish_first(story: Story) -> Outcome:
+    """Train, convert, certify, sign, publish."""
+    cloud = convert(
+        training.cloud_model(story.train),
+        story.holdout.X,
+        story.holdout.y,
+        name="digits-cloud",
+        out=story.folder / "releases" / "digits-cloud-1.0",
+        data=(story.train.X, story.train.y),
+    )
+    story.publish(cloud)
+    story.hub.post("models/digits-cloud/promote", version="1.0")
+    model = training.first_model(story.train)
+    release = story.convert(model, "1.0", story.train, cloud)
+    for kind, rows in (("holdout", story.holdout), ("train", story.train)):
+        story.hub.post(f"models/digits/datasets/{kind}", Dataset(rows.X, rows.y).to_bytes())
+    known = catalogue(story.stream)
+    story.hub.post("models/digits/datasets/catalogue", Dataset(known["X"], known["y"]).to_bytes())
+    story.policy(POLICY.read_text())
+    story.publish(release, pickle.dumps(model))
+    story.hub.post("models/digits/promote", version="1.0")
+    chosen = next(v for v in release.certificate().variants if v.name == release.manifest.variant)
+    cascade = release.manifest.cascade
+    return True, (
+        f"digits 1.0: {chosen.name}, {chosen.bytes} bytes, accuracy {chosen.score:.3f}, "
+        f"{chosen.label_flips:.1%} label flips, {chosen.row_us:.0f} µs a row; asks the cloud "
+        f"below {cascade.threshold if cascade else '–'}; cloud model accuracy "
+        f"{cloud.manifest.metrics['score']:.3f}, {cloud.model_path.stat().st_size} bytes"
+    )
+
+
+def start_devices(story: Story) -> Outcome:
+    """Five devices enrol, update themselves and answer."""
+    token = story.hub.post("enrolment-tokens", model="digits", uses=DEVICES)["token"]
+    for number in range(DEVICES):
+        story.fleet.start_device(number, story.hub.url, token)
+    story.wait(lambda: story.versions() == ["1.0"] * DEVICES, 60, "all devices on 1.0")
+    story.wait(lambda: len(story.answers()) > 500, 60, "500 answers")
+    lines = story.answers()
+    return True, (
+        f"{DEVICES} processes enrolled, all on 1.0; {len(lines)} answers so far, accuracy "
+        f"{journals.accuracy(lines):.3f}"
+    )
+
+
+def build_pack(story: Story) -> Outcome:
+    """A pack for frequent inputs; answers from pack, model and cloud."""
+    story.wait(lambda: bool(story.hub.get("models/digits/packs")), 60, "a pack")
+    packs = story.hub.get("models/digits/packs")
+    since = time.time()
+    story.wait(
+        lambda: set(journals.sources(story.answers(since))) == {"pack", "model", "cloud"},
+        40,
+        "answers from pack, model and cloud",
+    )
+    time.sleep(3)
+    lines = story.answers(since)
+    found = journals.sources(lines)
+    median = {s: middle([x["us"] for x in lines if x["source"] == s]) for s in found}
+    story.mark("pack", since)
+    return True, (
+        f"{packs[-1]['entries']} keys that 3+ devices voted for, answered by "
+        f"{packs[-1]['answered_by']}, {packs[-1]['length']} bytes; answers now: "
+        + ", ".join(f"{s} {found[s]} (median {median[s]:.0f} µs)" for s in sorted(found))
+    )
+
+
+def kill_hub(story: Story) -> Outcome:
+    """The hub dies and comes back; devices go on."""
+    since = story.mark("hub killed")
+    story.fleet.kill_hub()
+    time.sleep(4)
+    during = story.answers(since)
+    story.hub = story.fleet.start_hub()
+    back = story.mark("hub back")
+    gaps = [journals.longest_gap(story.device_answers(n, since)) for n in range(DEVICES)]
+    degraded = sum(line["degraded"] for line in during)
+    ok = len(during) > 0 and max(gaps) < 2.0
+    return ok, (
+        f"hub away for {back - since:.1f} s (SIGKILL): {len(during)} answers meanwhile, "
+        f"{degraded} of them marked degraded, longest pause of any device {max(gaps):.2f} s"
+    )
+
+
+def middle(values: list[float]) -> float:
+    """The middle one; 0 without any."""
+    return sorted(values)[len(values) // 2] if values else 0.0
