@@ -34,7 +34,8 @@ from edge_sdk.serving import Terms
 from edge_sdk.stream import Stream
 from edge_sdk.trials.interleaving import Interleaver
 
-if TYPE_CHECKING:  # an offline device needs none of these, and they bring requests and tuf
+if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
+    from edge_sdk.explain import Explanation, Scale
     from edge_sdk.fleet_link import FleetLink
     from edge_sdk.keeper import Keeper
     from edge_sdk.sync import SyncResult
@@ -229,6 +230,22 @@ class EdgeDevice:
             ReleaseError: there is no release yet, or the model failed.
         """
         return self._service.serving_for(unit).predict_batch(x)
+
+    def explain(self, x: Any, *, scale: Scale = "probability") -> Explanation:
+        """Each feature's part in the on-device model's answer to ``x``; nothing is counted.
+
+        Args:
+            x: one input, as for :meth:`predict`.
+            scale: of a classifier: ``log-odds`` add up where a model is logistic.
+
+        Raises:
+            InputError: the input does not fit, or the model has no rows of named features.
+            ReleaseError: there is no release yet, or the model failed.
+        """
+        from edge_sdk.explain import explain
+
+        serving = self._service.current()
+        return explain(serving.release, serving.model, x, scale)
 
     def feedback(
         self,

@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from benchmarks.statistics import (
     allocation,
     assignment,
     canaries,
+    drift,
+    errors,
+    estimates,
     false_winners,
     interleaving,
     power,
+    reporting,
 )
 from benchmarks.statistics.part import FULL, QUICK, Effort, Part, Row
 from edge_sdk.bench.result import save
@@ -28,13 +33,17 @@ PARTS: Final[dict[str, Part]] = {
     "allocation": allocation.PART,
     "interleaving": interleaving.PART,
     "assignment": assignment.PART,
+    "drift": drift.PART,
+    "errors": errors.PART,
+    "estimates": estimates.PART,
+    "reporting": reporting.PART,
 }
 """What there is. To add a subject, write a module with a ``PART`` and name it here."""
 
 ABOUT: Final = """# Error rates and power
 
-Written by `make statistics` from one run with fixed seeds. Devices are simulated; who is on which
-arm is decided by the contract's own plan evaluation, and verdicts by the hub's own gates. A rate
+Written by `make statistics` with fixed seeds. Devices are simulated; who is on which arm is
+decided by the contract's own plan evaluation, and verdicts by the hub's own gates. A rate
 stands with its 95% interval; *goal* is what was set beforehand, and goals that are missed stay."""
 
 
@@ -44,8 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     effort = QUICK if arguments.quick else FULL
     found = {name: _measure(name, PARTS[name], effort) for name in arguments.only}
     arguments.out.mkdir(parents=True, exist_ok=True)
-    save(arguments.out / "STATISTICS.md", to_markdown(found).encode())
-    print(f"wrote {arguments.out / 'STATISTICS.md'}")
+    report = arguments.out / "STATISTICS.md"
+    before = sections(report.read_text()) if report.exists() else {}
+    save(report, to_markdown(found, before).encode())
+    print(f"wrote {report}")
     return 0
 
 
@@ -63,21 +74,38 @@ def _measure(name: str, part: Part, effort: Effort) -> tuple[list[Row], float]:
     return part.run(effort), time.perf_counter() - began
 
 
-def to_markdown(found: dict[str, tuple[list[Row], float]]) -> str:
-    """The report."""
-    judged = [row for rows, _ in found.values() for row in rows if row.met is not None]
-    met = sum(row.met is True for row in judged)
-    text = [ABOUT, f"{met} of {len(judged)} goals are met."]
-    for name, (rows, seconds) in found.items():
-        part = PARTS[name]
-        text += [f"## {part.title}", part.about, _table(rows), f"Took {seconds:.0f} s."]
-    return "\n\n".join(text) + "\n"
+def to_markdown(
+    found: Mapping[str, tuple[list[Row], float]], before: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """The report; parts that were not run keep what ``before`` has under their title."""
+    parts = []
+    for name, part in PARTS.items():
+        if name in found:
+            parts.append(_section(part, *found[name]))
+        elif part.title in before:
+            parts.append(before[part.title])
+    whole = "\n\n".join(parts)
+    met, missed = (whole.count(f"| {mark} |") for mark in (MARKS[True], MARKS[False]))
+    return "\n\n".join([ABOUT, f"{met} of {met + missed} goals are met.", whole]) + "\n"
 
 
-def _table(rows: list[Row]) -> str:
+def sections(report: str) -> dict[str, str]:
+    """The parts of a report, by title."""
+    parts = report.strip().split("\n\n## ")[1:]
+    return {part.partition("\n")[0]: f"## {part}" for part in parts}
+
+
+def _section(part: Part, rows: Sequence[Row], seconds: float) -> str:
+    took = f"Took {seconds:.0f} s."
+    return "\n\n".join([f"## {part.title}", part.about, _table(rows), took])
+
+
+MARKS: Final = {True: "met", False: "**missed**", None: ""}
+
+
+def _table(rows: Sequence[Row]) -> str:
     lines = ["| measured | goal | found | |", "|---|---|---|---|"]
-    marks = {True: "met", False: "**missed**", None: ""}
-    lines += [f"| {r.measured} | {r.goal} | {r.found} | {marks[r.met]} |" for r in rows]
+    lines += [f"| {r.measured} | {r.goal} | {r.found} | {MARKS[r.met]} |" for r in rows]
     return "\n".join(lines)
 
 

@@ -1,0 +1,132 @@
+"""Data drift: how often a fleet as at training raises an alarm, and what shifts are found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from benchmarks.statistics.part import Effort, Part, Row, rate
+from cloud_hub.statistics.discoveries import discoveries
+from cloud_hub.statistics.distances import psi
+from cloud_hub.statistics.drift import FDR, fleet_drift
+from cloud_hub.statistics.two_samples import MANY, Signs, homogeneity, p_value
+
+FEATURES: Final = 50
+TRAINING: Final = 10_000
+WINDOW: Final = 2_000
+INNER: Final = norm.ppf(np.linspace(0, 1, 33)[1:-1])
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """``devices`` whose means differ by ``effect`` standard deviations of one device."""
+
+    devices: int
+    effect: float
+
+    def rows(self, random: np.random.Generator, n: int = WINDOW) -> Floats:
+        """[devices, rows] of numbers that are standard normal over all such fleets."""
+        own = random.standard_normal((self.devices, 1)) * self.effect
+        noise = random.standard_normal((self.devices, n // self.devices))
+        rows: Floats = (own + noise) / np.sqrt(1 + self.effect**2)
+        return rows
+
+
+FLEETS: Final = (Fleet(1, 0.0), Fleet(5, 0.3), Fleet(40, 0.3), Fleet(200, 0.3))
+DIFFERENT: Final = Fleet(40, 0.3)
+
+
+def binned(values: Floats) -> Floats:
+    """[devices, rows] to histograms [devices, 34] over 32 bins of equal mass."""
+    devices = len(values)
+    bins = np.searchsorted(INNER, values) + 34 * np.arange(devices)[:, None]
+    return np.bincount(bins.ravel(), minlength=34 * devices).reshape(devices, 34).astype(float)
+
+
+def run(effort: Effort) -> list[Row]:
+    """Null fleets of several kinds, and shifts."""
+    rows = [row for fleet in FLEETS for row in _null(fleet, effort.runs(150))]
+    rows += [_small_shift(Fleet(1, 0.0), effort.runs(1_000))]
+    rows += [_small_shift(Fleet(MANY, 0.0), effort.runs(400))]
+    rows += [_alarm(0.4, effort.runs(100)), _alarm(0.1, effort.runs(100))]
+    return rows
+
+
+def _named(random: np.random.Generator, fleet: Fleet) -> tuple[dict[str, Floats], dict[str, Any]]:
+    one = Fleet(1, 0.0)
+    names = [f"f{i}" for i in range(FEATURES)]
+    reference = {name: binned(one.rows(random, TRAINING))[0] for name in names}
+    return reference, {name: binned(fleet.rows(random)) for name in names}
+
+
+def _null(fleet: Fleet, runs: int) -> list[Row]:
+    alarms = told = rule = pooled = 0
+    for number in range(runs):
+        reference, window = _named(np.random.default_rng([1, fleet.devices, number]), fleet)
+        found = fleet_drift(reference, window, seed=number)
+        alarms += any(f.drifted for f in found)
+        told += any(f.drifted or f.shifted for f in found)
+        rule += _any_psi(reference, window)
+        pooled += _any_pooled(reference, window)
+    differ = f"means {fleet.effect} sd apart" if fleet.effect else "alike"
+    who = f"{fleet.devices} devices, {differ}" if fleet.devices > 1 else "one device"
+    about = f"null, {FEATURES} features, {who}, n = {WINDOW:,}"
+    return [
+        Row(f"{about}: windows with an alarm", "≤ 5%", rate(alarms, runs), alarms / runs <= 0.05),
+        Row("anything significant, however small", "≤ 5%", rate(told, runs), told / runs <= 0.05),
+        Row("the rule PSI > 0.1 on the same", "", rate(rule, runs)),
+        Row("pooled chi-squared, 5% FDR, on the same", "", rate(pooled, runs)),
+    ]
+
+
+def _any_psi(reference: Mapping[str, Floats], window: Mapping[str, Floats]) -> bool:
+    return any(psi(reference[name], window[name].sum(axis=0)) > 0.1 for name in reference)
+
+
+def _any_pooled(reference: Mapping[str, Floats], window: Mapping[str, Floats]) -> bool:
+    found = [homogeneity(reference[name], window[name].sum(axis=0)) for name in reference]
+    return bool(discoveries(found, FDR))
+
+
+def _small_shift(fleet: Fleet, runs: int) -> Row:
+    found = 0
+    for number in range(runs):
+        random = np.random.default_rng([2, fleet.devices, number])
+        reference = binned(Fleet(1, 0.0).rows(random, TRAINING))[0]
+        signs = Signs(fleet.devices, 999, random) if fleet.devices >= MANY else None
+        found += p_value(reference, binned(fleet.rows(random) + 0.1), signs) <= 0.05
+    who = f"{fleet.devices} devices" if fleet.devices > 1 else "one device"
+    name = f"shift of 0.1 sd, n = {WINDOW:,}, one feature, {who}: significant"
+    return Row(name, "≥ 85%", rate(found, runs), found / runs >= 0.85)
+
+
+def _alarm(shift: float, runs: int) -> Row:
+    """One feature of fifty moved, on a fleet whose devices differ: is it an alarm?"""
+    found = 0
+    for number in range(runs):
+        random = np.random.default_rng([3, number])
+        reference, window = _named(random, DIFFERENT)
+        window["f7"] = binned(DIFFERENT.rows(random) + shift)
+        alarms = [f.name for f in fleet_drift(reference, window, seed=number) if f.drifted]
+        found += "f7" in alarms
+    name = (
+        f"shift of {shift} sd in one of {FEATURES}, {DIFFERENT.devices} devices that differ: alarm"
+    )
+    return Row(name, "", rate(found, runs))
+
+
+PART = Part(
+    "Data drift",
+    "Features are normal, binned into 32 quantiles of 10,000 training rows. An alarm is a feature "
+    "that is significant at 5% FDR over all and moved by KS ≥ 0.1 or PSI ≥ 0.1 (less its bias), in "
+    "one window; monitoring waits for two. A shift of 0.1 sd is a KS distance of 0.04: it is told "
+    "as significant, and by design is no alarm.",
+    run,
+)

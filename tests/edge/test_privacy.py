@@ -1,0 +1,107 @@
+"""No value of an input leaves the device: nothing that is sent has the planted canaries."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import json
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from converters import convert
+from edge_sdk.contract.codec import encode
+from edge_sdk.contract.messages import KeyVotes, WindowReport
+from edge_sdk.release import Release
+from edge_sdk.serving import Serving, Terms
+
+NUMBER, SMALL = 31_337.015625, -0.7243919
+TEXT = "canary-Łódź-31337"
+FORMS = [
+    *(np.array([v], dtype).tobytes() for v in (NUMBER, SMALL) for dtype in ("<f4", "<f8", ">f8")),
+    *(repr(v).encode() for v in (NUMBER, SMALL, float(np.float32(SMALL)))),
+    b"31337",
+    b"7243919",
+    TEXT.encode(),
+    json.dumps(TEXT).strip('"').encode(),
+    b"canary",
+]
+
+
+def release_of(folder: Path) -> Release:
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({f"f{i}": random.standard_normal(400) for i in range(48)})
+    frame["town"] = random.choice(["Oslo", "Bern"], 400)
+    y = (frame["f0"] + (frame["town"] == "Oslo") > 0.5).astype(int)
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    numbers = [name for name in frame if name != "town"]
+    parts = [("town", encoder, ["town"]), ("rest", StandardScaler(), numbers)]
+    model = make_pipeline(ColumnTransformer(parts), LogisticRegression()).fit(frame, y)
+    return convert(model, frame, y, name="m", out=folder / "m", variants=("float32",))
+
+
+def everything_in(raw: bytes) -> bytes:
+    """The bytes, and what any base64 or hexadecimal text in them says."""
+    found = [raw]
+    for text in re.findall(rb'"([A-Za-z0-9+/]{8,})"', raw):
+        with contextlib.suppress(binascii.Error):
+            found.append(base64.b64decode(text + b"=" * (-len(text) % 4)))
+    for text in re.findall(rb'"([0-9a-f]{8,})"', raw):
+        if len(text) % 2 == 0:
+            found.append(bytes.fromhex(text.decode()))
+    return b"\0".join(found)
+
+
+def test_planted_values_are_in_no_message_and_a_window_of_fifty_is_small(tmp_path: Path) -> None:
+    release = release_of(tmp_path)
+    random = np.random.default_rng(1)
+    serving = Serving(release, Terms(), tag="t")
+    for i in range(2_000):
+        row = {f"f{j}": float(v) for j, v in enumerate(random.standard_normal(48))}
+        row |= {"town": "Oslo"}
+        if i % 2:
+            row |= {"f0": NUMBER, "f1": SMALL, "town": TEXT}  # the same row often: it gets a vote
+            row |= {f"f{j}": 0.25 for j in range(2, 48)}
+        found = serving.predict(row)
+        serving.feedback(found.id.rpartition("-")[2], 1, None)
+    bodies = serving.monitor.collect(time.time() + 600, final=True)
+    serving.close()
+    kinds = {type(body) for body in bodies}
+    assert {WindowReport, KeyVotes} <= kinds
+    for body in bodies:
+        sent = everything_in(encode(body))
+        assert [form for form in FORMS if form in sent] == [], type(body)
+    sizes = [len(encode(body)) for body in bodies if isinstance(body, WindowReport)]
+    assert max(sizes) <= 5_000
+
+
+def test_a_window_of_few_observations_keeps_its_histograms(tmp_path: Path) -> None:
+    release = release_of(tmp_path)
+    serving = Serving(release, Terms(), tag="t")
+    row = {f"f{j}": 0.5 for j in range(48)} | {"town": "Bern"}
+    for _ in range(99):
+        serving.predict(row)
+    (report,) = (
+        body
+        for body in serving.monitor.collect(time.time() + 600, final=True)
+        if isinstance(body, WindowReport)
+    )
+    assert (report.features, report.outputs, report.observations) == ((), (), 0)
+    assert report.predictions == {"model": 99}
+    for _ in range(2):
+        serving.predict(row)
+    (report,) = (
+        body
+        for body in serving.monitor.collect(time.time() + 1_200, final=True)
+        if isinstance(body, WindowReport)
+    )
+    serving.close()
+    assert report.observations == 101

@@ -1,0 +1,47 @@
+"""The detection parts of ``make statistics``, shortened; the peers' environment is not needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.statistics import drift, errors, reporting
+from benchmarks.statistics.__main__ import sections, to_markdown
+from benchmarks.statistics.part import QUICK, Row
+
+
+def share_of(row: Row) -> float:
+    return float(row.found.partition("%")[0]) / 100
+
+
+def test_null_fleets_rarely_alarm_and_small_shifts_are_significant() -> None:
+    alarm, told, _, pooled = drift._null(drift.DIFFERENT, 20)
+    assert share_of(alarm) <= 0.05
+    assert share_of(told) <= 0.2
+    assert share_of(pooled) >= 0.2
+    assert share_of(drift._small_shift(drift.Fleet(1, 0.0), 60)) >= 0.7
+
+
+def test_a_risen_error_rate_is_found_soon_and_false_alarms_are_rare() -> None:
+    false, *delays = errors._rise(QUICK)
+    assert share_of(false) <= 0.05
+    assert all(float(row.found.split()[0]) <= 350 for row in delays)
+
+
+def test_alarms_are_judged_by_the_changes_that_they_follow() -> None:
+    row = errors._judged("x", {"a": [10, 120, 130], "b": []}, {"a": [100], "b": [50]})
+    assert row.found == "1 of 2 changes, median delay 21, 2 other alarms"
+
+
+def test_a_window_of_fifty_features_is_small(tmp_path: Path) -> None:
+    release, rows = reporting._made(tmp_path)
+    assert reporting._bytes(release, rows, tmp_path)[0].met
+
+
+@pytest.mark.parametrize("before", ["", "# T\n\n1 of 2\n\n## Data drift\n\nkept | met |"])
+def test_parts_that_were_not_run_keep_what_the_report_said(before: str) -> None:
+    rows = [Row("a", "≤ 1", "2", False), Row("b", "", "c")]
+    text = to_markdown({"power": (rows, 1.0)}, sections(before))
+    assert ("kept" in text) == bool(before)
+    assert f"{int(bool(before))} of {1 + bool(before)} goals are met." in text
