@@ -4,7 +4,7 @@ BIN := .venv/bin
 CODE := edge_sdk converters cloud_hub benchmarks examples tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sweep statistics live-fleet swap-kill lock clean peers
+.PHONY: help demo test check bench sweep statistics peers live-fleet swap-kill lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -35,17 +35,15 @@ sweep: .venv/installed  ## every scikit-learn estimator through the converters; 
 statistics: .venv/installed peers  ## error rates, power, detection; write benchmarks/STATISTICS.md
 	$(BIN)/python -m benchmarks.statistics
 
-<<<<<<< HEAD
 live-fleet: .venv/installed  ## a thousand devices on a real hub; a candidate bad in one region stops there
 	$(BIN)/python -m tests.campaigns.live_fleet --devices 1000
-=======
+
 peers: .venv/peers/installed  ## what detection is measured beside, in an environment of its own
 
 .venv/peers/installed: benchmarks/statistics/peers/requirements.txt
 	$(PYTHON) -m venv .venv/peers
 	.venv/peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
->>>>>>> 81c03ea (Explanations on the device; detection measured beside river, NannyML and whylogs; planted values leave no device)
 
 swap-kill: .venv/installed  ## a thousand kills at any moment of a swap of model and pack
 	$(BIN)/python -m tests.campaigns.swap_kill --trials 1000
