@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +11,7 @@ from cloud_hub.experiments.evidence import Evidence, InterleaveEvidence, Row, Sh
 from cloud_hub.experiments.gate import Decision, Looks, tripped
 from cloud_hub.experiments.guardrails import Guard, watch_devices
 from cloud_hub.experiments.judgement import Judgement, judge_pairs
-from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec
+from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec, Guardrails
 from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import mean_against, pair_up
 from cloud_hub.statistics.paired import Signs, sign_test
@@ -47,7 +48,10 @@ def decide_shadow(spec: ExperimentSpec, evidence: Evidence, looks: Looks | None 
 def decide_interleave(spec: ExperimentSpec, evidence: Evidence) -> Decision:
     """Judge interleaved rankings by sessions won; a tie decides nothing."""
     found = evidence.interleave
-    guards = (watch_devices(spec.guardrails, CANDIDATE, found.failed),)
+    guards = (
+        watch_devices(spec.guardrails, CANDIDATE, found.failed),
+        _errors(spec.guardrails, found.errors),
+    )
     signs = sign_test(found.wins, found.losses, spec.design.alpha)
     figures = {
         "interleave": {**_interleave_figures(found), "signs": asdict(signs)},
@@ -110,11 +114,7 @@ def _waits(
 
 def _guards(spec: ExperimentSpec, shadow: ShadowEvidence) -> tuple[Guard, ...]:
     rules = spec.guardrails
-    guards = [watch_devices(rules, CANDIDATE, shadow.failed)]
-    low, mean = _surely_above(shadow.errors, rules.max_error_share, rules.alpha, 1.0)
-    shown = f"{CANDIDATE} fails on more than {rules.max_error_share:.1%} of inputs ({mean:.1%})"
-    figures = {"share": mean, "low": low + rules.max_error_share, "at_most": rules.max_error_share}
-    guards.append(Guard("errors", CANDIDATE, low > 0, shown, figures))
+    guards = [watch_devices(rules, CANDIDATE, shadow.failed), _errors(rules, shadow.errors)]
     if rules.latency is not None:
         most = rules.latency.at_most
         low, mean = _surely_above(shadow.latency, math.log2(most), rules.alpha, 0.0)
@@ -124,8 +124,17 @@ def _guards(spec: ExperimentSpec, shadow: ShadowEvidence) -> tuple[Guard, ...]:
     return tuple(guards)
 
 
+def _errors(rules: Guardrails, errors: Mapping[str, Row]) -> Guard:
+    """A candidate beside what serves has no control to fail as often as: a share is declared."""
+    most = rules.max_error_share
+    low, mean = _surely_above(errors, most, rules.alpha, 1.0)
+    shown = f"{CANDIDATE} fails on more than {most:.1%} of inputs ({mean:.1%})"
+    figures = {"share": mean, "low": low + most, "at_most": most}
+    return Guard("errors", CANDIDATE, low > 0, shown, figures)
+
+
 def _surely_above(
-    rows: dict[str, Row] | Any, known: float, alpha: float, scale: float
+    rows: Mapping[str, Row], known: float, alpha: float, scale: float
 ) -> tuple[float, float]:
     """Lower end of the mean less ``known``, and the mean; without data nothing is sure."""
     sample, _ = pair_up(rows, {})

@@ -61,7 +61,10 @@ class ShadowEvidence:
 
 @dataclass(frozen=True)
 class InterleaveEvidence:
-    """Sessions won by either team; ties and sessions without clicks decide nothing."""
+    """Sessions won by either team; ties and sessions without clicks decide nothing.
+
+    ``errors`` are those of the candidate among what it was asked, by device.
+    """
 
     wins: int = 0
     losses: int = 0
@@ -70,7 +73,7 @@ class InterleaveEvidence:
     clicks: Mapping[str, int] = field(default_factory=dict)
     first: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
-    by_device: Mapping[str, Row] = field(default_factory=dict)
+    errors: Mapping[str, Row] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
 
 

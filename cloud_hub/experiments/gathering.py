@@ -80,7 +80,9 @@ class Gathering:
             )
         if scene.spec.strategy == "interleave":
             return Evidence(
-                interleave=self._interleave(scene, since, any_failed), soaked=soaked, silent=silent
+                interleave=self._interleave(scene, since, sums, any_failed),
+                soaked=soaked,
+                silent=silent,
             )
         failures = self._failures(scene)
         versions = {CONTROL: "", **{arm.name: arm.release.version for arm in scene.trial.arms}}
@@ -215,8 +217,16 @@ class Gathering:
     def _shadow(self, scene: Scene, since: int, failed: frozenset[str]) -> ShadowEvidence:
         return shadow_of(self._bodies(scene, "shadow", since), failed)
 
-    def _interleave(self, scene: Scene, since: int, failed: frozenset[str]) -> InterleaveEvidence:
-        return interleave_of(self._bodies(scene, "interleave", since), failed)
+    def _interleave(
+        self, scene: Scene, since: int, sums: list[dict[str, Any]], failed: frozenset[str]
+    ) -> InterleaveEvidence:
+        """Its errors are told by the reports of the candidate's own monitor."""
+        errors = {
+            row["device"]: (row["predictions"] + row["errors"], *(float(row["errors"]),) * 2)
+            for row in sums
+            if row["arm"] == CANDIDATE
+        }
+        return interleave_of(self._bodies(scene, "interleave", since), errors, failed)
 
     def _rows(self, query: Any) -> list[dict[str, Any]]:
         with self._engine.connect() as db:
@@ -289,25 +299,23 @@ def shadow_of(bodies: list[dict[str, Any]], failed: frozenset[str]) -> ShadowEvi
     )  # fmt: skip
 
 
-def interleave_of(bodies: list[dict[str, Any]], failed: frozenset[str]) -> InterleaveEvidence:
+def interleave_of(
+    bodies: list[dict[str, Any]], errors: Mapping[str, Row], failed: frozenset[str]
+) -> InterleaveEvidence:
     """Merged interleaving reports."""
     totals: dict[str, dict[str, int]] = {
         name: defaultdict(int) for name in ("clicks", "first", "refused", "wins")
     }
-    by_device: dict[str, Row] = {}
     ties = sessions = 0
     for found in bodies:
         body = found["detail"]
         for name, total in totals.items():
             for team, times in body.get(name, {}).items():
                 total[team] += times
-        wins = body.get("wins", {})
-        mine, theirs = wins.get(CANDIDATE, 0), wins.get(CONTROL, 0)
-        _add(by_device, found["device"], (mine + theirs, mine - theirs, mine + theirs))
         ties, sessions = ties + body.get("ties", 0), sessions + body.get("sessions", 0)
     wins = totals.pop("wins")
     return InterleaveEvidence(
-        wins[CANDIDATE], wins[CONTROL], ties, sessions, by_device=by_device, failed=failed,
+        wins[CANDIDATE], wins[CONTROL], ties, sessions, errors=errors, failed=failed,
         **{name: dict(total) for name, total in totals.items()},
     )  # fmt: skip
 

@@ -7,24 +7,26 @@ is adopted. Every decision is audited with the evidence that it was made on.
 
 from __future__ import annotations
 
+import functools
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Engine
 
 from cloud_hub.audit import Audit
 from cloud_hub.errors import Conflict
 from cloud_hub.experiments import course
-from cloud_hub.experiments.beside import decide_interleave, decide_shadow
 from cloud_hub.experiments.evidence import Evidence
-from cloud_hub.experiments.gate import Decision, decide
+from cloud_hub.experiments.gate import Decision
 from cloud_hub.experiments.gathering import Gathering, Scene
-from cloud_hub.experiments.judgement import Look
 from cloud_hub.experiments.preparation import Preparation
 from cloud_hub.experiments.report import build
 from cloud_hub.experiments.spec import ExperimentSpec, adopted, canary_of
 from cloud_hub.experiments.store import ExperimentRecord, ExperimentStore, fresh_record
+from cloud_hub.experiments.strategies import judge, looks_of
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.plans.service import Plans
 from cloud_hub.registry.service import Registry
@@ -32,6 +34,21 @@ from cloud_hub.telemetry.service import Telemetry
 from edge_sdk.contract.plan import Experiment, Plan
 
 ACTOR: Final = "hub"
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _one_at_a_time(
+    method: Callable[Concatenate[Experiments, P], T],
+) -> Callable[Concatenate[Experiments, P], T]:
+    """A person's command and the loop's look never see each other's half-made change."""
+
+    @functools.wraps(method)
+    def locked(self: Experiments, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return locked
 
 
 class Experiments:
@@ -46,6 +63,7 @@ class Experiments:
         fleet: Fleet,
         telemetry: Telemetry,
     ) -> None:
+        self.lock = threading.RLock()
         self._audit = audit
         self._registry = registry
         self._plans = plans
@@ -67,6 +85,7 @@ class Experiments:
         spec = canary_of(model, version, self._registry.policy(model).canary)
         return self.run(spec, actor=actor)
 
+    @_one_at_a_time
     def run(self, spec: ExperimentSpec, *, actor: str) -> ExperimentRecord:
         """Start what ``spec`` declares.
 
@@ -98,12 +117,14 @@ class Experiments:
         devices = {device.device: device for device in self._fleet.devices(record.model)}
         return build(record, self.store.history(id_), self.gathering.totals(id_), devices)
 
+    @_one_at_a_time
     def pause(self, id_: str, *, actor: str, reason: str) -> ExperimentRecord:
         """Nobody enters any more; who is in stays in. Raises Conflict unless it runs."""
         record = self._expect(id_, "running", "waiting")
         self._pause(record, actor, reason, record.figures)
         return self.get(id_)
 
+    @_one_at_a_time
     def resume(self, id_: str, *, actor: str, reason: str) -> ExperimentRecord:
         """Go on. What failed until now is acknowledged: only new failures trip again.
 
@@ -131,6 +152,7 @@ class Experiments:
         self._tell(record, actor, "resumed", reason, acknowledged)
         return self.get(id_)
 
+    @_one_at_a_time
     def stop(self, id_: str, *, actor: str, reason: str) -> ExperimentRecord:
         """End it; everybody gets what serves. Raises Conflict if it has ended."""
         record = self._expect(id_, "running", "paused", "waiting")
@@ -138,6 +160,7 @@ class Experiments:
         self._end(record, "stopped", actor, reason, record.figures)
         return self.get(id_)
 
+    @_one_at_a_time
     def promote(
         self, id_: str, *, actor: str, reason: str, arm: str | None = None
     ) -> ExperimentRecord:
@@ -163,10 +186,11 @@ class Experiments:
     def tick(self, now: float) -> None:
         """Look at every running experiment once."""
         for model in self._registry.models():
-            self._adopt(model)
+            with self.lock:
+                self._adopt(model)
         for record in self.records():
             if record.open:
-                self._watch(record, now)
+                self._watch(record.id, now)
 
     def look(self, record: ExperimentRecord, now: float) -> tuple[Scene, Evidence, Decision] | None:
         """What would be decided now; ``None`` if the plan does not name the experiment."""
@@ -175,11 +199,15 @@ class Experiments:
             return None
         scene = self.gathering.scene(record, plan, now)
         evidence = self.gathering.evidence(scene)
-        decision = judge(scene.spec, evidence, _looks(record))
+        decision = judge(scene.spec, evidence, looks_of(record.state))
         decision.figures["devices"] = self.gathering.counts(scene)
         return scene, evidence, decision
 
-    def _watch(self, record: ExperimentRecord, now: float) -> None:
+    @_one_at_a_time
+    def _watch(self, id_: str, now: float) -> None:
+        record = self.get(id_)
+        if not record.open:
+            return  # it was ended since the loop listed it
         seen = self.look(record, now)
         if seen is None:
             reason = "the plan was changed by hand"
@@ -305,10 +333,9 @@ class Experiments:
         winner: str | None = None,
     ) -> None:
         state = {**self.get(record.id).state, "winner": winner}
-        self.store.note(
-            record, status=status, reason=reason, figures=figures, ended_at=time.time(), state=state
-        )
-        self._tell(record, actor, status, reason, figures)
+        end = {"status": status, "reason": reason, "figures": figures, "ended_at": time.time()}
+        if self.store.move(record, state=state, **end):  # else another process of the hub did
+            self._tell(record, actor, status, reason, figures)
 
     def _note(self, record: ExperimentRecord, reason: str, decision: Decision, now: float) -> None:
         kept = {name: [vars(look) for look in found] for name, found in decision.looks.items()}
@@ -335,17 +362,3 @@ class Experiments:
     ) -> None:
         detail = {"experiment": record.id, "reason": reason, "figures": figures, **more}
         self._audit.record(actor, f"{record.strategy} {event}", record.model, detail)
-
-
-def judge(spec: ExperimentSpec, evidence: Evidence, looks: dict[str, tuple[Look, ...]]) -> Decision:
-    """The strategy's own gate."""
-    if spec.strategy == "shadow":
-        return decide_shadow(spec, evidence, looks)
-    if spec.strategy == "interleave":
-        return decide_interleave(spec, evidence)
-    return decide(spec, evidence, looks)
-
-
-def _looks(record: ExperimentRecord) -> dict[str, tuple[Look, ...]]:
-    kept = record.state.get("looks", {})
-    return {name: tuple(Look(**look) for look in found) for name, found in kept.items()}

@@ -271,6 +271,14 @@ def test_interleaving(case: str) -> None:
     assert reason in decision.reason
 
 
+def test_an_interleaved_candidate_that_fails_is_stopped() -> None:
+    failing = InterleaveEvidence(
+        300, 150, 5, 900, errors={f"d{i}": (100.0, 20.0, 20.0) for i in range(10)}
+    )
+    decision = decide_interleave(MIXED, Evidence(interleave=failing, soaked=60.0))
+    assert (decision.action, "fails on more than 1.0%" in decision.reason) == ("abort", True)
+
+
 def test_stages_go_cohort_by_cohort_and_nobody_who_is_in_leaves() -> None:
     eu, us = Cohort("region", ("eu",)), Cohort("region", ("us",))
     spec = replace(
