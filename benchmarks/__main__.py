@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import packs
+from benchmarks import packs, trees
 from benchmarks.models import MODELS, release_of
 from benchmarks.report import to_markdown
 from edge_sdk.bench import machine
@@ -21,6 +21,8 @@ from edge_sdk.bench.result import BenchResult, Findings, joined, save
 
 HERE: Final = Path(__file__).parent
 PACKS: Final = "packs"
+CONVERSION: Final = "conversion"
+PARTS: Final = (*MODELS, PACKS, CONVERSION)
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 PICTURE: Final = "results.png"
 
@@ -46,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="coarse, to see that all of it runs")
-    parser.add_argument("--only", nargs="*", choices=[*MODELS, PACKS], default=[*MODELS, PACKS])
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
     parser.add_argument("--entries", type=int, nargs="+", default=ENTRIES, help="of the packs")
     parser.add_argument("--out", type=Path, default=HERE, help="folder of what is written")
     parser.add_argument("--scratch", type=Path, help="folder for stores, up to 4 GB at 1e7 entries")
@@ -66,6 +68,8 @@ def _parts(
         parts[PACKS] = packs.measure(
             release, folder, sorted(entries), effort, functools.partial(_tell, PACKS)
         )
+    if CONVERSION in only:
+        parts[CONVERSION] = trees.measure(folder, effort, functools.partial(_tell, CONVERSION))
     return parts
 
 

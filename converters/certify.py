@@ -18,7 +18,7 @@ from edge_sdk.release import Feed, Release
 ROUNDS: Final = 7
 CALLS: Final = 100
 SLOWER: Final = 1.10
-"""A variant is chosen only if one row takes at most this many times as long as float32."""
+"""A variant is chosen only if a row, alone or in a batch, takes at most this much of float32's."""
 
 SMALLER: Final = 0.90
 """... and only if it has at most this share of float32's bytes."""
@@ -90,6 +90,7 @@ def choose(results: Mapping[str, VariantResult]) -> str:
         if result.accepted
         and result.bytes <= SMALLER * plain.bytes
         and result.row_us <= SLOWER * plain.row_us
+        and result.batch_row_us <= SLOWER * plain.batch_row_us
     ]
     return min(paying, key=lambda r: r.bytes).name if paying else "float32"
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import trees
 from benchmarks.__main__ import PICTURE, main
 from benchmarks.models import release_of
 from benchmarks.packs import Content
 from benchmarks.peers import KINDS, Kind, dict_get, drop_from_memory, from_row, size_of
+from edge_sdk.bench.harness import QUICK
 from edge_sdk.bench.result import load
 from edge_sdk.release import Release
 
@@ -80,3 +82,16 @@ def test_a_quick_run_writes_report_figures_and_picture(tmp_path: Path) -> None:
     report = (tmp_path / "RESULTS.md").read_text()
     assert "| 4 | a pack hit end to end, largest against smallest pack | ≤ 1.5× |" in report
     assert "goals are met" in report
+
+
+def test_a_case_of_conversion_has_bytes_flips_and_speeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "gradient boosting, two classes"
+    monkeypatch.setattr(trees, "CASES", {name: trees.CASES[name]})
+    found = trees.measure(tmp_path, QUICK, lambda what: None)
+    told = {claim.what.removesuffix(f", {name}"): claim.measured for claim in found.claims}
+    assert told[trees.FLIPS.what] == 0
+    assert told[trees.SMALL.what] < 0.5
+    assert {trees.NO_SLOWER.what, trees.SECONDS.what} < set(told)
+    assert {t.name for t in found.timings} == {trees.OURS, trees.PLAIN, trees.LIBRARY}

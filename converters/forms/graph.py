@@ -122,7 +122,7 @@ class Graph:
         """
         from onnx import helper
 
-        ends = [helper.make_node("Identity", [x], [n]) for n, (x, _, _) in outputs.items()]
+        ends = self._ends({name: tensor for name, (tensor, _, _) in outputs.items()})
         graph = helper.make_graph(
             [*self._nodes, *ends],
             "model",
@@ -136,6 +136,24 @@ class Graph:
         used = {node.domain for node in graph.node} | {""}
         opsets = [helper.make_opsetid(d, v) for d, v in self._opsets.items() if d in used]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+    def _ends(self, outputs: Mapping[str, str]) -> list[Any]:
+        """Give tensors the names of ``outputs``; nodes that do so where a name is not enough.
+
+        Onnxruntime keeps an Identity before an output, and runs it.
+        """
+        from onnx import helper
+
+        made = {name for node in self._nodes for name in node.output}
+        if any(attribute.HasField("g") for node in self._nodes for attribute in node.attribute):
+            made = set()  # graphs inside nodes may know the names too
+        tensors = list(outputs.values())
+        given = {t: n for n, t in outputs.items() if t in made and tensors.count(t) == 1}
+        for node in self._nodes:
+            node.input[:] = [given.get(name, name) for name in node.input]
+            node.output[:] = [given.get(name, name) for name in node.output]
+        left = {name: tensor for name, tensor in outputs.items() if tensor not in given}
+        return [helper.make_node("Identity", [x], [name]) for name, x in left.items()]
 
 
 def rename(graph: Any, named: Callable[[str], str]) -> None:

@@ -81,10 +81,10 @@ def _sums(graph: Graph, model: Any, rows: Table) -> tuple[Grown, str]:
 
 
 def _two_sided(graph: Graph, raw: str, link: Link, scale: float = 1.0) -> str:
-    """Two classes from what is said of the second, [N, 1]."""
+    """Two classes from what is said of the second, [N, 1]: one operator gives both columns."""
     if link == "sigmoid":
         return graph.op("Sigmoid", graph.op("Mul", raw, np.array([[-scale, scale]], np.float32)))
-    return graph.op("Concat", graph.op("Sub", 1.0, raw), raw, axis=1)
+    return graph.op("Gemm", raw, np.array([[-1, 1]], np.float32), np.array([1, 0], np.float32))
 
 
 def _is_line(model: Any) -> bool:

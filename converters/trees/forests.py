@@ -40,11 +40,9 @@ def forest(model: Any) -> Grown:
     if not hasattr(model, "classes_"):
         return averaged([tree_of(t, t.value[:, :, 0]) for t in trees], width)
     sizes = np.atleast_1d(model.n_classes_).tolist()
-    grown = averaged([tree_of(t, _shares(t, sizes)) for t in trees], width, sum(sizes))
-    leaves = grown.ensemble.leaves
-    if sizes != [2] or np.count_nonzero(leaves, axis=1).max() <= 1:
-        return grown
-    return averaged([tree_of(t, _shares(t, sizes)[:, 1:]) for t in trees], width, 2)
+    first = 1 if sizes == [2] else 0  # the second of two classes says it all
+    shares = [tree_of(tree, _shares(tree, sizes)[:, first:]) for tree in trees]
+    return averaged(shares, width, sum(sizes))
 
 
 def averaged(trees: Sequence[Tree], width: int, classes: int = 0) -> Grown:

@@ -109,14 +109,15 @@ def test_quantized_weights_are_within_half_a_step_of_what_they_were(weights, lar
     assert (error <= scale * 0.5001 + 1e-30).all()
 
 
-def result(name, size, row_us=10.0, accepted=True):
-    return VariantResult(name, size, size, 0.0, 0.0, 0.0, 1.0, row_us, 1.0, 1.0, accepted)
+def result(name, size, row_us=10.0, accepted=True, batch_us=1.0):
+    return VariantResult(name, size, size, 0.0, 0.0, 0.0, 1.0, row_us, batch_us, 1.0, accepted)
 
 
 CHOICES = {
     "the smallest that is accepted": ([("a", 50, 10, True), ("b", 40, 10, True)], "b"),
     "not one out of tolerance": ([("a", 50, 10, True), ("b", 40, 10, False)], "a"),
     "not one slower by more than a tenth": ([("a", 50, 11, True), ("b", 40, 11.1, True)], "a"),
+    "not one slower in a batch": ([("a", 50, 10, True, 1.2)], "float32"),
     "not one of nearly the same size": ([("a", 95, 5, True)], "float32"),
     "float32 where nothing else is left": ([], "float32"),
 }
