@@ -143,6 +143,7 @@ class Keeper:
                 check_same_inputs(self._service.current().release, release)
             except EdgeError as error:
                 return self._fail(ref, f"arm {arm}: {error}")
+        self._updater.try_out([ref for _, ref in beside.candidates])
         try:
             self._service.run(self._running(beside, slot))
         except EdgeError as error:
@@ -186,16 +187,18 @@ class Keeper:
         return done
 
     def _prove(self) -> None:
-        trial, serving = self._updater.trial, self._service.serving
+        """Note what has answered, and try out what has not."""
+        trial, serving, beside = self._updater.trial, self._service.serving, self._beside
+        candidates = beside.candidates if beside is not None else ()
         if trial is None or serving is None:
             return
-        current = self._updater.slot()
-        if current is not None and current.ref == trial:
-            serving.monitor.fold()
-            answered = serving.monitor.answered or not self._config.monitoring
-        else:
-            running, beside = self._service.running, self._beside
-            arms = [arm for arm, ref in beside.candidates if ref == trial] if beside else []
+        running = self._service.running
+        arms = [arm for arm, ref in candidates if ref == trial]
+        if arms:
             answered = running is not None and any(map(running.answered, arms))
-        if answered:
+        else:
+            serving.monitor.fold()
+            answered = serving.monitor.answered
+        if answered or not self._config.monitoring:
             self._updater.prove(trial)
+            self._updater.try_out([ref for _, ref in candidates])

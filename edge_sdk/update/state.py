@@ -6,12 +6,14 @@ held beside what serves, for an experiment, skips ``activate``. Invariants:
 * Until ``activate`` nothing that serves is touched; a crash before it changes nothing.
 * ``activate`` swaps release and packs together and keeps the previous slot until it commits and
   beyond, so that a later failure can go back to it.
-* A release is on trial from its activation, or from when it is held, until it has answered
-  (:func:`prove`). A process that ends before that, :data:`STARTS` times and once more, condemns it.
+* A release is on trial from its activation, or from when it first runs beside what serves
+  (:func:`try_out`), until it has answered (:func:`prove`). A process that ends before that,
+  :data:`STARTS` times and once more, condemns it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -60,7 +62,8 @@ class UpdateState:
     ``target`` is what an update in progress brings: with ``serve`` it becomes current, else it is
     held. ``held`` are slots that the plan needs here besides; ``home`` is what serves again if a
     candidate turns out bad; ``tried`` the experiment that they are for, and ``entered`` the one as
-    whose candidate the current slot serves. ``trial`` has not answered yet, for ``starts`` starts.
+    whose candidate the current slot serves. ``trial`` runs and has not answered yet, for ``starts``
+    starts; ``proven`` have.
     """
 
     phase: Phase = "idle"
@@ -74,6 +77,7 @@ class UpdateState:
     held: tuple[SlotRef, ...] = ()
     home: SlotRef | None = None
     trial: SlotRef | None = None
+    proven: tuple[SlotRef, ...] = ()
     tried: str | None = None
     entered: str | None = None
 
@@ -131,7 +135,7 @@ def _activated(state: UpdateState) -> UpdateState:
 def _held(state: UpdateState) -> UpdateState:
     assert state.target is not None
     held = tuple(dict.fromkeys((*state.held, state.target)))
-    return replace(state, phase="commit", held=held, starts=0, trial=state.target)
+    return replace(state, phase="commit", held=held)
 
 
 def rested(state: UpdateState) -> UpdateState:
@@ -181,13 +185,24 @@ def keep(
 ) -> UpdateState:
     """Plan ``serial`` wants ``wanted`` here: of what is held, the rest is not needed any more."""
     held = tuple(ref for ref in wanted if ref in state.here)
+    after = replace(state, serial=serial, held=held, home=home, tried=tried)
     trial = state.trial if state.trial in (state.current, *held) else None
-    return replace(state, serial=serial, held=held, home=home, tried=tried, trial=trial)
+    return replace(after, trial=trial, proven=tuple(r for r in state.proven if r in after.here))
+
+
+def try_out(state: UpdateState, slots: Sequence[SlotRef]) -> UpdateState:
+    """``slots`` begin to run beside: the first that has not answered yet is on trial.
+
+    One at a time, so that it is known which is to blame.
+    """
+    new = [slot for slot in slots if slot not in state.proven]
+    return state if state.trial is not None or not new else replace(state, trial=new[0], starts=0)
 
 
 def prove(state: UpdateState) -> UpdateState:
     """What was on trial has answered."""
-    return replace(state, trial=None, starts=0)
+    proven = tuple(dict.fromkeys((*state.proven, state.trial))) if state.trial else state.proven
+    return replace(state, trial=None, starts=0, proven=proven)
 
 
 def recover(state: UpdateState) -> UpdateState:

@@ -10,13 +10,12 @@ exactly there.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Final, Literal
 
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.contract.manifest import MANIFEST
-from edge_sdk.contract.messages import UpdateEvent
 from edge_sdk.contract.plan import ReleaseRef
 from edge_sdk.errors import EdgeError, HubError, UpdateError
 from edge_sdk.outbox import Outbox
@@ -24,6 +23,7 @@ from edge_sdk.release import Release
 from edge_sdk.store import Store
 from edge_sdk.transport import HubClient
 from edge_sdk.update import state as machine
+from edge_sdk.update.events import Events
 from edge_sdk.update.failures import Failures
 from edge_sdk.update.packs import fetch_pack
 from edge_sdk.update.slots import Slot, Slots, is_whole
@@ -71,13 +71,12 @@ class Updater:
     ) -> None:
         self._model = model
         self._store = store
-        self._outbox = outbox
+        self._events = Events(model, outbox, clock)
         self._slots = slots
         self._trust = trust
         self._client = client
         self._probe = probe
         self._activate = activate
-        self._clock = clock
         self._checkpoint = checkpoint
         self._busy = threading.RLock()
         self._want: ReleaseRef | None = None
@@ -163,14 +162,23 @@ class Updater:
         self._run(machine.begin(state, target, serial, experiment, serve=serve), want)
         return "activated" if serve else "held"
 
+    def try_out(self, slots: Sequence[SlotRef]) -> None:
+        """``slots`` run beside what serves from now on."""
+        self._note(lambda state: machine.try_out(state, slots))
+
     def prove(self, slot: SlotRef) -> None:
-        """``slot`` was on trial and has answered; noted now, or later if an update is under way."""
+        """``slot`` was on trial and has answered."""
+        self._note(lambda state: machine.prove(state) if state.trial == slot else state)
+
+    def _note(self, change: Callable[[UpdateState], UpdateState]) -> None:
+        """Now, or not at all if an update is under way: it may take long."""
         if not self._busy.acquire(blocking=False):
             return
         try:
             state = self.state
-            if state.phase == "idle" and state.trial == slot:
-                self._write(machine.prove(state))
+            after = change(state)
+            if state.phase == "idle" and after != state:
+                self._write(after)
         finally:
             self._busy.release()
 
@@ -195,7 +203,9 @@ class Updater:
             self._slots.remove(state.current)
             after = machine.lose(state)
             with self._store.transaction():
-                self._event("failed", state.current, after.current, step="load", reason=reason)
+                self._events.tell(
+                    "failed", state.current, after.current, step="load", reason=reason
+                )
                 self._write(after)
             return self.slot()
 
@@ -244,7 +254,9 @@ class Updater:
     ) -> None:
         with self._store.transaction():
             self.failed.remember(slot, state.serial, experiment, reason)
-            self._event("rolled_back", slot, after.current, reason=reason, experiment=experiment)
+            self._events.tell(
+                "rolled_back", slot, after.current, reason=reason, experiment=experiment
+            )
             self._write(after)
 
     def _give_up(self, state: UpdateState, reason: str) -> UpdateState:
@@ -299,7 +311,9 @@ class Updater:
         with self._store.transaction():
             self._write(state)
             if state.serve:
-                self._event("activated", state.current, state.previous, experiment=state.experiment)
+                self._events.tell(
+                    "activated", state.current, state.previous, experiment=state.experiment
+                )
 
     def _restore(self, step: str) -> None:
         """After a failed activation, what served before must serve in memory too."""
@@ -312,7 +326,7 @@ class Updater:
         if state.target is not None:
             with self._store.transaction():
                 self.failed.remember(state.target, state.serial, state.experiment, reason)
-                self._event(
+                self._events.tell(
                     "failed",
                     state.target,
                     after.current,
@@ -381,20 +395,6 @@ class Updater:
     def _write(self, state: UpdateState) -> None:
         self._store.put(_STATE, asdict(state))
         self.trial = state.trial
-
-    def _event(
-        self,
-        outcome: Literal["activated", "failed", "rolled_back"],
-        slot: SlotRef,
-        other: SlotRef | None,
-        **more: Any,
-    ) -> None:
-        if more.get("reason"):
-            more["reason"] = more["reason"][:500]
-        previous = other.version if other else None
-        at = int(self._clock())
-        event = UpdateEvent(self._model, outcome, slot.version, at, previous, **more)
-        self._outbox.put([event])
 
 
 def _as_update_error(step: str, error: EdgeError) -> EdgeError:

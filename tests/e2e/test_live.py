@@ -22,6 +22,7 @@ from edge_sdk.contract.messages import (
     WindowReport,
 )
 from edge_sdk.contract.plan import slot_of
+from edge_sdk.update.state import STARTS
 from tests.conftest import Publish
 from tests.edge.builders import rows, softmax
 from tests.edge.live import ALONE, opened, publish_plan, ref, told, trial
@@ -241,35 +242,48 @@ def test_a_candidate_of_another_input_schema_is_left_out_with_the_reason(
         assert ("rolled_back", "1.1", "shadow-1") in events(device)
 
 
+@pytest.mark.parametrize("strategy", ["canary", "shadow"])
 def test_a_candidate_whose_process_dies_before_it_answered_is_given_up_after_a_few_starts(
-    hub: HubProcess, publish: Publish, tmp_path: Path
+    hub: HubProcess, publish: Publish, tmp_path: Path, strategy: str
 ) -> None:
-    publish("dying")
-    publish("dying", "1.1", seed=5, promote=False)
-    bad = publish("dying", "1.2", seed=6, promote=False)
-    publish_plan(hub, "dying", experiment=trial("canary", bad))
+    model = f"dying-{strategy}"
+    publish(model)
+    bad = publish(model, "1.2", seed=6, promote=False)
     state = tmp_path / "d"
+    with opened(state, hub, model) as device:
+        device.predict(rows(1)[0])
+        publish_plan(hub, model, experiment=trial(strategy, bad))
+        assert device.sync().errors == {}
     code = (
-        "import os, sys; from edge_sdk import EdgeDevice;"
-        f"d = EdgeDevice({str(state)!r}, hub={hub.url!r}, token=sys.argv[1] or None,"
-        " model='dying', background=False); print(d.status()['version'], flush=True);"
-        " os.kill(os.getpid(), 9)"
+        "import os; from edge_sdk import EdgeDevice;"
+        f"d = EdgeDevice({str(state)!r}, hub={NOWHERE!r}, background=False); s = d.status();"
+        " print(s['beside'].get('b', s['version']), flush=True); os.kill(os.getpid(), 9)"
     )
-    served = []
-    for token in (hub.token("dying"), "", "", ""):
+    ran = []
+    for _ in range(STARTS + 1):
         done = subprocess.run(
-            [sys.executable, "-c", code, token], capture_output=True, text=True, check=False
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
         )
-        served.append(done.stdout.strip())
-    assert served == ["1.2", "1.2", "1.2", "1.0"]
+        ran.append(done.stdout.strip())
+    assert ran == ["1.2"] * STARTS + ["1.0"]
     with reopened(state) as device:
         assert device.status()["version"] == "1.0"
-        assert ("rolled_back", "1.2", "canary-1") in events(device)
-    with opened(tmp_path / "e", hub, "dying") as device:  # one that answers is no more on trial
-        device.predict(rows(1)[0])
-        device._fold()
+        assert ("rolled_back", "1.2", f"{strategy}-1") in events(device)
+
+
+@pytest.mark.parametrize("strategy", ["canary", "shadow", "interleave"])
+def test_a_candidate_that_has_answered_is_on_trial_no_more(
+    hub: HubProcess, publish: Publish, tmp_path: Path, strategy: str
+) -> None:
+    model = f"proven-{strategy}"
+    publish(model)
+    good = publish(model, "1.1", seed=5, promote=False)
+    publish_plan(hub, model, experiment=trial(strategy, good))
+    with opened(tmp_path / "d", hub, model, background=True) as device:
         assert device._link is not None
-        assert device._link.updater.state.trial is None
+        updater = device._link.updater
+        until(lambda: device.predict_ranking(rows(1)[0]) and updater.trial is None)
+        until(lambda: ref(good).manifest in {slot.manifest for slot in updater.state.proven})
 
 
 def test_an_app_that_ends_without_closing_its_device_tells_nothing_against_a_candidate(

@@ -21,6 +21,7 @@ from edge_sdk.update.state import (
     prove,
     recover,
     revert,
+    try_out,
 )
 
 OLD = SlotRef("1.0", "a" * 64)
@@ -107,7 +108,7 @@ def activated(state: UpdateState, slot: SlotRef) -> UpdateState:
 def test_a_release_that_is_only_held_touches_nothing_that_serves() -> None:
     state = held(SERVING, NEW)
     assert (state.current, state.previous, state.held) == (OLD, None, (NEW,))
-    assert state.trial == NEW
+    assert state.trial is None
     assert held(state, THIRD).here == (OLD, NEW, THIRD)
 
 
@@ -148,12 +149,19 @@ def test_when_the_plan_wants_less_only_current_and_previous_stay() -> None:
 
 
 def test_only_a_release_that_has_not_answered_is_condemned_by_starts_that_end_early() -> None:
-    state = held(SERVING, NEW)
+    waits = held(held(SERVING, NEW), THIRD)
+    for _ in range(9):
+        waits = recover(waits)
+        assert not gave_up(waits)  # it is held and does not run
+    state = try_out(waits, [NEW, THIRD])
     for _ in range(STARTS):
-        state = recover(state)
+        state = try_out(recover(state), [NEW, THIRD])
         assert not gave_up(state)
     assert gave_up(recover(state))
+    assert drop(state, NEW).trial is None
     proven = prove(state)
+    assert try_out(proven, [NEW]) == proven
+    assert try_out(proven, [NEW, THIRD]).trial == THIRD
     for _ in range(9):
         proven = recover(proven)
         assert not gave_up(proven)
@@ -161,7 +169,7 @@ def test_only_a_release_that_has_not_answered_is_condemned_by_starts_that_end_ea
 
 HAPPENINGS = st.lists(
     st.tuples(
-        st.sampled_from(["hold", "serve", "ok", "fail", "crash", "revert", "less", "prove"]),
+        st.sampled_from(["hold", "serve", "ok", "fail", "crash", "revert", "less", "try", "prove"]),
         st.sampled_from([OLD, NEW, THIRD]),
     ),
     max_size=60,
@@ -187,9 +195,12 @@ def test_whatever_happens_with_several_releases_something_serves_and_is_kept(
             state = revert(state)
         elif what == "less" and idle:
             state = keep(state, (slot,), 2)
+        elif what == "try" and idle:
+            state = try_out(state, state.held)
         elif what == "prove" and idle:
             state = prove(state)
         assert state.current is not None
         assert state.current in state.here
         assert state.back is None or state.back in state.here
         assert state.back != state.current or state.previous == state.current
+        assert state.trial is None or state.trial in (*state.here, state.target)

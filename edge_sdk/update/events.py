@@ -1,0 +1,37 @@
+"""What the hub is told of updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+from edge_sdk.contract.messages import UpdateEvent
+from edge_sdk.outbox import Outbox
+from edge_sdk.update.state import SlotRef
+
+REASON: Final = 500
+"""Characters of a reason that travel."""
+
+
+class Events:
+    """Puts the events of one device's updates into its outbox."""
+
+    def __init__(self, model: str, outbox: Outbox, clock: Callable[[], float]) -> None:
+        self._model = model
+        self._outbox = outbox
+        self._clock = clock
+
+    def tell(
+        self,
+        outcome: Literal["activated", "failed", "rolled_back"],
+        slot: SlotRef,
+        other: SlotRef | None,
+        **more: Any,
+    ) -> None:
+        """``slot`` was activated, or failed, where ``other`` served before, or serves now."""
+        if more.get("reason"):
+            more["reason"] = more["reason"][:REASON]
+        previous = other.version if other else None
+        at = int(self._clock())
+        event = UpdateEvent(self._model, outcome, slot.version, at, previous, **more)
+        self._outbox.put([event])
