@@ -24,7 +24,7 @@ from cloud_hub.experiments.gate import Decision
 from cloud_hub.experiments.gathering import Gathering, Scene
 from cloud_hub.experiments.preparation import Preparation
 from cloud_hub.experiments.report import build
-from cloud_hub.experiments.spec import ExperimentSpec, adopted, canary_of
+from cloud_hub.experiments.spec import ExperimentSpec, adopted, canary_of, spec_of
 from cloud_hub.experiments.store import ExperimentRecord, ExperimentStore, fresh_record
 from cloud_hub.experiments.strategies import judge, looks_of
 from cloud_hub.fleet.service import Fleet
@@ -81,8 +81,13 @@ class Experiments:
         return self.store.get(id_)
 
     def start(self, model: str, version: str, *, actor: str) -> ExperimentRecord:
-        """Try ``version`` in a canary as the model's policy says; raises as :meth:`run`."""
-        spec = canary_of(model, version, self._registry.policy(model).canary)
+        """Try ``version`` with the strategy that the policy names; raises as :meth:`run`."""
+        spec = spec_of(model, version, self._registry.policy(model).experiment)
+        return self.run(spec, actor=actor)
+
+    def canary(self, model: str, version: str, *, actor: str) -> ExperimentRecord:
+        """Try ``version`` in a canary, whatever the policy names; raises as :meth:`run`."""
+        spec = canary_of(model, version, self._registry.policy(model).experiment)
         return self.run(spec, actor=actor)
 
     @_one_at_a_time
@@ -311,7 +316,7 @@ class Experiments:
         if plan is None or plan.experiment is None:
             return
         if all(record.id != plan.experiment.id for record in self.records(model)):
-            policy = self._registry.policy(model).canary
+            policy = self._registry.policy(model).experiment
             spec = adopted(model, plan.experiment, policy)
             self.store.add(fresh_record(spec, plan.experiment, plan.serving.version, plan.serial))
 

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from cloud_hub.errors import Invalid
 from cloud_hub.fleet.health import UNREACHABLE_SECONDS
-from cloud_hub.policy import CanaryPolicy
+from cloud_hub.policy import ExperimentPolicy
 from cloud_hub.statistics.group_sequential import LOOKS
 from cloud_hub.statistics.sequential import TUNED_FOR
 from cloud_hub.yaml_reader import read_yaml
@@ -244,23 +244,36 @@ def parse_experiment(text: str, name: str = "experiment.yaml") -> ExperimentSpec
     return read_yaml(ExperimentSpec, text, name)
 
 
-def canary_of(model: str, version: str, policy: CanaryPolicy) -> ExperimentSpec:
-    """The canary that a model's policy describes."""
+def spec_of(model: str, version: str, policy: ExperimentPolicy) -> ExperimentSpec:
+    """The experiment with which a model's policy tries ``version``."""
+    judged = (Outcome("accuracy", "accuracy", "up", policy.margin),)
+    half = policy.share if policy.share is not None else 0.5
+    ab, canary = policy.strategy == "ab", policy.strategy == "canary"
+    beside = not (ab or canary)
     return ExperimentSpec(
         model,
-        "canary",
-        candidate=version,
-        steps=policy.steps,
+        policy.strategy,
+        candidate=None if ab else version,
+        arms=(ArmSpec(CANDIDATE, version, half),) if ab else (),
+        share=policy.share if beside and policy.share is not None else 1.0,
+        steps=policy.steps if canary else STEPS,
         soak_seconds=policy.soak_seconds,
         minimum_outcomes=policy.minimum_labels,
         minimum_devices=policy.minimum_devices,
-        outcomes=(Outcome("accuracy", "accuracy", "up", policy.margin),),
+        outcomes=ACCURACY if policy.strategy == "interleave" else judged,
         guardrails=Guardrails(max_failed_devices=policy.max_failed_devices),
         design=Design(alpha=policy.alpha),
+        approval=policy.approval,
+        on_success=policy.on_success,
     )
 
 
-def adopted(model: str, trial: Experiment, policy: CanaryPolicy) -> ExperimentSpec:
+def canary_of(model: str, version: str, policy: ExperimentPolicy) -> ExperimentSpec:
+    """A canary with what the model's policy says of one, whichever strategy it names."""
+    return spec_of(model, version, replace(policy, strategy="canary", share=None))
+
+
+def adopted(model: str, trial: Experiment, policy: ExperimentPolicy) -> ExperimentSpec:
     """What a plan's experiment declares of itself; the rest is default, or the policy's."""
     if trial.strategy == "canary":
         canary = canary_of(model, trial.arms[0].release.version, policy)

@@ -46,4 +46,4 @@ def rollback(request: Request, admin: Admin, model: str, reason: str = "by hand"
 @router.post("/canary")
 def canary(request: Request, admin: Admin, model: str, version: str) -> dict[str, Any]:
     """Try a version on the first step's share of the fleet."""
-    return asdict(hub_of(request).experiments.start(model, version, actor=admin))
+    return asdict(hub_of(request).experiments.canary(model, version, actor=admin))

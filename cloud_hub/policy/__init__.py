@@ -10,7 +10,7 @@ from cloud_hub.policy.conditions import Condition, DriftRule, PerformanceRule, V
 from cloud_hub.policy.reading import parse_policy
 from cloud_hub.policy.rules import (
     BudgetPolicy,
-    CanaryPolicy,
+    ExperimentPolicy,
     GatePolicy,
     GroupRule,
     PackPolicy,
@@ -21,7 +21,7 @@ from cloud_hub.policy.rules import (
 
 __all__ = [
     "BudgetPolicy",
-    "CanaryPolicy",
+    "ExperimentPolicy",
     "Condition",
     "DriftRule",
     "GatePolicy",

@@ -15,7 +15,7 @@ from cloud_hub.policy.conditions import Condition
 from cloud_hub.telemetry.policy import Retention
 from edge_sdk.contract.codec import require
 from edge_sdk.contract.names import check_name
-from edge_sdk.contract.plan import CascadePolicy, Reporting, Sharing
+from edge_sdk.contract.plan import CascadePolicy, Reporting, Sharing, Strategy
 
 
 @dataclass(frozen=True)
@@ -150,26 +150,39 @@ class GatePolicy:
 
 
 @dataclass(frozen=True)
-class CanaryPolicy:
-    """How a candidate goes out: shares of the fleet, and what each step needs to pass.
+class ExperimentPolicy:
+    """Which experiment tries a candidate that passed the gate, and what it needs to win.
 
-    ``margin`` is the loss of accuracy that would still be acceptable; ``alpha`` the chance of a
-    wrong verdict; ``minimum_labels`` are needed on each arm; ``soak_seconds`` is the least time in
-    a step; a candidate that fails on ``max_failed_devices`` is withdrawn.
+    ``canary``: shares of the fleet in rising ``steps``. ``ab``: ``share`` of the devices (half of
+    them by default). ``shadow``, ``interleave``: beside what serves, for ``share`` of the requests
+    (all of them by default). ``margin`` is the loss of accuracy that would still be acceptable;
+    ``alpha`` the chance of a wrong verdict; ``minimum_labels`` are needed on each arm;
+    ``soak_seconds`` is the least time in a step; a candidate that fails on ``max_failed_devices``
+    is withdrawn. ``approval``: what won waits for a person. ``on_success``: it is promoted, or the
+    experiment just concludes (a shadow does by default: nobody was served by it).
     """
 
+    strategy: Strategy = "canary"
     steps: tuple[float, ...] = (0.01, 0.05, 0.25, 0.5, 1.0)
+    share: float | None = None
     minimum_devices: int = 1
     minimum_labels: int = 100
     soak_seconds: float = 600.0
     margin: float = 0.02
     alpha: float = 0.05
     max_failed_devices: int = 1
+    approval: bool = False
+    on_success: Literal["promote", "conclude"] | None = None
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in pairwise(self.steps))
         require(bool(self.steps) and rising, "steps: expected shares that rise")
         require(self.steps[0] > 0 and self.steps[-1] <= 1, "steps: expected shares up to 1")
+        canary = self.strategy == "canary"
+        require(not canary or self.share is None, "share: a canary has steps")
+        most = 1.0 if self.strategy != "ab" else 0.99
+        fits = self.share is None or 0 < self.share <= most
+        require(fits, f"share: expected above 0 and at most {most:g}")
 
 
 @dataclass(frozen=True)
@@ -198,7 +211,7 @@ class Policy:
     budget: BudgetPolicy = BudgetPolicy()
     train: TrainPolicy | None = None
     gate: GatePolicy = GatePolicy()
-    canary: CanaryPolicy = CanaryPolicy()
+    experiment: ExperimentPolicy = ExperimentPolicy()
 
     def __post_init__(self) -> None:
         if self.model is not None:

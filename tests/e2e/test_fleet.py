@@ -208,7 +208,7 @@ def test_a_canary_by_hand_reaches_its_share_and_a_rollback_takes_it_back(
     hub: HubProcess, publish: Publish, tmp_path: Path
 ) -> None:
     model = "tried"
-    hub.admin.put(f"models/{model}/policy", POLICY + b"canary: {steps: [0.5, 1.0]}\n")
+    hub.admin.put(f"models/{model}/policy", POLICY + b"experiment: {steps: [0.5, 1.0]}\n")
     publish(model)
     devices = [open_device(tmp_path / f"d{i}", hub, model) for i in range(4)]
     try:

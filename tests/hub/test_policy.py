@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cloud_hub.cli import main
 from cloud_hub.errors import Conflict, Invalid
+from cloud_hub.experiments.spec import canary_of, spec_of
 from cloud_hub.hub import Hub
 from cloud_hub.policy import Policy, parse_policy
 from cloud_hub.policy.reading import as_yaml, changes
@@ -27,7 +28,7 @@ def trigger(when: str, more: str = "", before: str = "") -> str:
 
 REFUSED = {
     "an unknown section": ("trigger: []\n", "policy.yaml:1: trigger: unknown"),
-    "an unknown key": ("canary:\n  step: 1\n", "policy.yaml:2: canary.step: unknown"),
+    "an unknown key": ("experiment:\n  step: 1\n", "policy.yaml:2: experiment.step: unknown"),
     "an unknown key of a trigger": (
         trigger("{every: 1d}", "evry: 1"), "policy.yaml:4: triggers[0].evry: unknown",
     ),
@@ -67,8 +68,13 @@ REFUSED = {
     "an entry that is no function": (SHARED + "train: {entry: train}\n", "module:function"),
     "drift of an unknown kind": (trigger("{drift: {kinds: [moon]}}"), "kinds[0]: expected one of"),
     "a budget of nothing": ("budget: {runs_per_week: 0}\n", "runs_per_week: expected at least 1"),
-    "steps that go down": ("canary: {steps: [0.5, 0.2]}\n", "expected shares that rise"),
-    "steps beyond the fleet": ("canary: {steps: [0.5, 2.0]}\n", "expected shares up to 1"),
+    "steps that go down": ("experiment: {steps: [0.5, 0.2]}\n", "expected shares that rise"),
+    "a canary with one share": ("experiment: {share: 0.5}\n", "share: a canary has steps"),
+    "a test without a control": (
+        "experiment: {strategy: ab, share: 1}\n", "share: expected above 0 and at most 0.99",
+    ),
+    "an unknown strategy": ("experiment: {strategy: hope}\n", "strategy: expected one of"),
+    "steps beyond the fleet": ("experiment: {steps: [0.5, 2.0]}\n", "expected shares up to 1"),
     "text for a number": ("packs: {entries: many}\n", "expected an integer"),
     "a window of no length": ("reporting: {window: 0}\n", "expected at least 1"),
     "a model of no name": ("model: ../../etc\n", "model"),
@@ -96,7 +102,7 @@ def test_the_demo_policy_is_read_whole() -> None:
     policy = parse_policy(DEMO.read_text())
     assert [rule.when.kind for rule in policy.triggers] == ["performance", "drift", "webhook"]
     assert policy.train is not None
-    assert policy.canary.steps == (0.4, 1.0)
+    assert policy.experiment.steps == (0.4, 1.0)
 
 
 @given(
@@ -141,7 +147,7 @@ def test_devices_get_a_new_plan_when_the_policy_says_something_to_them(serving: 
     current = serving.plans.current("demo")
     assert current is not None
     assert (current.reporting.window_seconds, current.serial) == (7, 2)
-    plan = serving.policies.apply("demo", told + "canary: {margin: 0.1}\n", actor="me")
+    plan = serving.policies.apply("demo", told + "experiment: {margin: 0.1}\n", actor="me")
     assert not plan.replan
     again = serving.plans.current("demo")
     assert again is not None
@@ -149,16 +155,35 @@ def test_devices_get_a_new_plan_when_the_policy_says_something_to_them(serving: 
 
 
 def test_a_policy_that_was_replaced_since_it_was_planned_is_a_conflict(serving: Hub) -> None:
-    seen = serving.policies.plan("demo", "canary: {margin: 0.1}\n").digest
-    serving.policies.apply("demo", "canary: {margin: 0.2}\n", actor="somebody else")
+    seen = serving.policies.plan("demo", "experiment: {margin: 0.1}\n").digest
+    serving.policies.apply("demo", "experiment: {margin: 0.2}\n", actor="somebody else")
     with pytest.raises(Conflict, match="plan again"):
-        serving.policies.apply("demo", "canary: {margin: 0.1}\n", actor="me", expected=seen)
-    assert serving.registry.policy("demo").canary.margin == 0.2
+        serving.policies.apply("demo", "experiment: {margin: 0.1}\n", actor="me", expected=seen)
+    assert serving.registry.policy("demo").experiment.margin == 0.2
 
 
 def test_a_policy_of_another_model_is_refused(serving: Hub) -> None:
     with pytest.raises(Invalid, match="is for model other, not demo"):
         serving.policies.apply("demo", "model: other\n", actor="me")
+
+
+STRATEGIES = {
+    "canary": ("{steps: [0.1, 1.0], soak: 5s}", "promote"),
+    "ab": ("{strategy: ab, share: 0.3}", "promote"),
+    "shadow": ("{strategy: shadow, share: 0.2, margin: 0.1}", "conclude"),
+    "interleave": ("{strategy: interleave}", "promote"),
+}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_candidate_is_tried_as_the_policy_says(strategy: str) -> None:
+    text, end = STRATEGIES[strategy]
+    policy = parse_policy(f"experiment: {text}\n").experiment
+    spec = spec_of("demo", "1.1", policy)
+    assert spec.strategy == strategy
+    assert [arm.version for arm in spec.tried] == ["1.1"]
+    assert spec.promotes is (end == "promote")
+    assert canary_of("demo", "1.1", policy).strategy == "canary"
 
 
 def edge_hub(hub: HubProcess, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
@@ -198,7 +223,7 @@ def test_files_that_are_no_policy_are_refused_before_the_hub_is_asked(
 ) -> None:
     file = tmp_path / "p.yaml"
     refusals = {
-        b"model: m\ncanary:\n  step: 1\n": f"{file}:3: canary.step: unknown",
+        b"model: m\nexperiment:\n  step: 1\n": f"{file}:3: experiment.step: unknown",
         b"cloud: c\n": "say which model the policy is for",
         b"\xff\xfe": "expected UTF-8",
     }

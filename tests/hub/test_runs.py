@@ -136,6 +136,19 @@ def test_a_run_trains_gates_publishes_and_starts_an_experiment(ready: Ready) -> 
     assert hub.registry.training_state("demo", "2.0") is not None
 
 
+def test_a_run_whose_policy_names_a_shadow_ends_with_it(ready: Ready) -> None:
+    hub = ready("good")
+    text = hub.registry.policy_text("demo") + "experiment: {strategy: shadow}\n"
+    hub.registry.set_policy("demo", text, "test")
+    run = request(hub)
+    assert (run.status, run.version) == ("experiment", "2.0"), run.reason
+    assert run.experiment == "demo-shadow-1"
+    hub.experiments.stop("demo-shadow-1", actor="me", reason="seen enough")
+    hub.runs.tick(time.time())
+    done = hub.runs.get(run.id)
+    assert (done.status, done.reason) == ("rolled_back", "seen enough")
+
+
 def test_a_stateful_run_continues_from_the_parents_state(ready: Ready) -> None:
     hub = ready("stateful", "stateful")
     run = request(hub)
