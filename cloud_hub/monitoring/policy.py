@@ -23,7 +23,7 @@ class MonitoringPolicy:
     alarm. ``groups`` are attributes of devices whose accuracies are compared;
     ``acceptable_disparity`` is the largest difference that raises no alarm.
 
-    A window is looked at ``grace_seconds`` after its end, for devices report late.
+    A window is looked at ``grace_seconds`` after its end: devices sync once a minute, or later.
     """
 
     minimum: int = 500
@@ -35,7 +35,7 @@ class MonitoringPolicy:
     mean_run: float = 2_000_000.0
     groups: tuple[str, ...] = ()
     acceptable_disparity: float = 0.1
-    grace_seconds: float = 60.0
+    grace_seconds: float = 150.0
 
     def __post_init__(self) -> None:
         require(self.minimum >= 100, f"minimum: expected at least 100, got {self.minimum}")

@@ -7,12 +7,13 @@ hour long (longer ones stay as they are), and nobody can ask for single devices 
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, insert, select, update
 
 from cloud_hub.telemetry.histograms import Histograms, histograms_of
 from cloud_hub.telemetry.policy import Retention
@@ -23,27 +24,37 @@ from edge_sdk.resources import worst
 HOUR: Final = 3_600
 DAY: Final = 86_400.0
 MESSAGE_DAYS: Final = 30.0
-GROUPS: Final = 50
-"""Hours rolled up in one go, so that the loop's other parts get their turn."""
+ROWS: Final = 500
+"""Rows that become part of a sum in one transaction: others write between two."""
+
+STEPS: Final = 200
+"""Transactions in one go, so that the loop's other parts get their turn."""
 
 SCOPE: Final = ("model", "version", "experiment", "arm")
 
 
 def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
-    """Roll up and delete what is due; how many hours were rolled up (:data:`GROUPS` at most)."""
+    """Roll up and delete what is due; how many rows became part of a sum."""
     with engine.begin() as db:
         for table, column, days in (
-            (reports, reports.c.end, retention.sum_days),
+            (reports, reports.c.start, retention.sum_days),
             (feedback, feedback.c.start, retention.sum_days),
             (votes, votes.c.period, retention.vote_days),
         ):
             db.execute(delete(table).where(table.c.model == model, column < now - days * DAY))
-    cutoff = (now - retention.report_days * DAY) // HOUR * HOUR
-    due = _due(engine, model, cutoff)[:GROUPS]
-    for group in due:
-        with engine.begin() as db:
-            _roll_up(db, group)
-    return len(due)
+    cutoff = int((now - retention.report_days * DAY) // HOUR * HOUR)
+    steps = _steps(engine, model, cutoff)
+    return sum(itertools.islice(steps, STEPS))
+
+
+def _steps(engine: Engine, model: str, cutoff: int) -> Iterator[int]:
+    """One transaction after the other, until nothing from before ``cutoff`` is whole."""
+    for table in (reports, feedback):
+        for group in _due(engine, table, model, cutoff):
+            while rows := _roll_up(engine, table, group):
+                yield rows
+                if rows < ROWS:
+                    break
 
 
 def forget_names(engine: Engine, now: float) -> None:
@@ -52,45 +63,55 @@ def forget_names(engine: Engine, now: float) -> None:
         db.execute(delete(messages).where(messages.c.at < now - MESSAGE_DAYS * DAY))
 
 
-def _due(engine: Engine, model: str, cutoff: float) -> list[dict[str, Any]]:
-    """Scopes and hours with whole reports that ended before ``cutoff``, oldest first."""
-    r = reports.c
-    hour = (r.start // HOUR * HOUR).label("hour")
+def _due(engine: Engine, table: Table, model: str, cutoff: int) -> list[dict[str, Any]]:
+    """Scopes and hours before ``cutoff`` that have whole rows, oldest first."""
+    t = table.c
+    hour = (t.start // HOUR * HOUR).label("hour")
     query = (
-        select(r.model, r.version, r.experiment, r.arm, hour)
-        .where(r.model == model, r.end <= cutoff, r.end - r.start < HOUR)
-        .group_by(r.model, r.version, r.experiment, r.arm, hour)
+        select(t.model, t.version, t.experiment, t.arm, hour)
+        .where(t.model == model, t.start < cutoff, _whole(table))
+        .group_by(t.model, t.version, t.experiment, t.arm, hour)
         .order_by(hour)
     )
     with engine.connect() as db:
         return [dict(row) for row in db.execute(query).mappings()]
 
 
-def _roll_up(db: Connection, group: Mapping[str, Any]) -> None:
-    """Replace the reports of one scope and hour by their sum."""
-    hour = group["hour"]
-    for table, merge in ((reports, _merged_reports), (feedback, _merged_feedback)):
-        t = table.c
-        here = (t.start >= hour) & (t.start < hour + HOUR)
-        for name in SCOPE:
-            here &= t[name].is_(None) if group[name] is None else t[name] == group[name]
+def _whole(table: Table) -> ColumnElement[bool]:
+    """As a device sent it, and to be rolled up: of a window that is shorter than an hour."""
+    whole = table.c.device != ROLLED
+    return whole & (table.c.end - table.c.start < HOUR) if table is reports else whole
+
+
+def _roll_up(engine: Engine, table: Table, group: Mapping[str, Any]) -> int:
+    """Add some whole rows of one scope and hour to its sum; how many."""
+    hour, t = group["hour"], table.c
+    here = (t.start >= hour) & (t.start < hour + HOUR)
+    for name in SCOPE:
+        here &= t[name].is_(None) if group[name] is None else t[name] == group[name]
+    with engine.begin() as db:
+        whole = _rows(db, select(table).where(here & _whole(table)).limit(ROWS))
+        if not whole:
+            return 0
+        sums = _rows(db, select(table).where(here, t.device == ROLLED))
+        merge = _merged_reports if table is reports else _merged_feedback
         if table is reports:
-            here &= t.end - t.start < HOUR
-        rows = [dict(row) for row in db.execute(select(table).where(here)).mappings()]
-        if table is reports:
-            _add_totals(db, rows)
-        if rows:
-            db.execute(delete(table).where(here))
-            named = {name: group[name] for name in SCOPE} | {"device": ROLLED, "start": hour}
-            db.execute(insert(table).values(**named, **merge(rows, hour)))
+            _add_totals(db, whole)
+        db.execute(delete(table).where(t.id.in_([row["id"] for row in (*whole, *sums)])))
+        named = {name: group[name] for name in SCOPE} | {"device": ROLLED, "start": hour}
+        db.execute(insert(table).values(**named, **merge([*whole, *sums], hour)))
+    return len(whole)
+
+
+def _rows(db: Connection, query: Any) -> list[dict[str, Any]]:
+    return [dict(row) for row in db.execute(query).mappings()]
 
 
 def _add_totals(db: Connection, rows: Sequence[Any]) -> None:
     """Keep how many predictions each device made."""
     made: Counter[tuple[str, str]] = Counter()
     for row in rows:
-        if row["device"] != ROLLED:
-            made[row["model"], row["device"]] += row["predictions"]
+        made[row["model"], row["device"]] += row["predictions"]
     for (model, device), count in made.items():
         here = (totals.c.model == model) & (totals.c.device == device)
         change = update(totals).where(here).values(predictions=totals.c.predictions + count)

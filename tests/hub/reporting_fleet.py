@@ -103,4 +103,4 @@ class Simulated:
 
     def after(self, number: int) -> float:
         """A moment at which window ``number`` and its grace are over."""
-        return float(BEGIN + (number + 1) * WINDOW + 61)
+        return float(BEGIN + (number + 1) * WINDOW + 151)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cloud_hub.errors import Conflict, NotFound
+from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub
 from cloud_hub.monitoring.cli import told_history, told_status
 from cloud_hub.monitoring.watching import pools
+from cloud_hub.policy import parse_policy
 from cloud_hub.telemetry.fleet_windows import Closed
 from edge_sdk.contract.messages import FeedbackReport, Window
 from tests.edge.builders import rows
@@ -214,6 +216,27 @@ def test_the_state_reads_as_text(fleet: Simulated) -> None:
     assert "! drift:f1" in text
     history = told_history(fleet.hub.monitoring.history("demo", signal="drift:f1"))
     assert len(history.splitlines()) == 2
+
+
+def test_the_policy_that_the_docs_show_is_one() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "MONITORING.md").read_text()
+    policy = parse_policy(text.partition("```yaml\n")[2].partition("```")[0])
+    assert (policy.monitoring.reference, policy.monitoring.groups) == ("season", ("region",))
+
+
+POLICIES = {
+    "few observations": ("minimum: 20", "minimum: expected at least 100"),
+    "no coverage": ("label_coverage: 0", "label_coverage: expected above 0"),
+    "a detector that cries wolf": ("mean_run: 10", "mean_run: expected at least 1000"),
+    "another reference": ("reference: moon", "expected one of"),
+}
+
+
+@pytest.mark.parametrize("case", POLICIES)
+def test_a_policy_that_cannot_be_watched_by_is_refused(case: str) -> None:
+    text, said = POLICIES[case]
+    with pytest.raises(Invalid, match=said):
+        parse_policy(f"monitoring:\n  {text}\n")
 
 
 def test_pools_are_of_neighbours_and_what_is_left_waits() -> None:

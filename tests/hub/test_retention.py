@@ -45,7 +45,7 @@ def test_answers_are_the_same_before_and_after(fleet: Simulated) -> None:
     before = hub.telemetry.outcomes("demo", version="1.0")
     sums = histogram_sums(hub)
     devices = hub.telemetry.predictions_by_device("demo")
-    assert retention.clean(hub.engine, "demo", LATER, Retention()) == 2
+    assert retention.clean(hub.engine, "demo", LATER, Retention()) == 30
     assert count(hub, reports) == count(hub, feedback) == 2
     assert replace(hub.telemetry.outcomes("demo", version="1.0"), devices=3) == before
     assert histogram_sums(hub) == sums
@@ -64,9 +64,25 @@ def histogram_sums(hub: Hub) -> list[int]:
 def test_what_comes_late_is_added_to_its_hour(fleet: Simulated) -> None:
     retention.clean(fleet.hub.engine, "demo", LATER, Retention())
     fleet.window(1, errors=0.0)
-    assert retention.clean(fleet.hub.engine, "demo", LATER, Retention()) == 1
+    assert retention.clean(fleet.hub.engine, "demo", LATER, Retention()) == 6
     assert retention.clean(fleet.hub.engine, "demo", LATER, Retention()) == 0
+    assert count(fleet.hub, reports) == 2
     assert fleet.hub.telemetry.outcomes("demo", version="1.0").predictions == 6 * 3 * 40
+
+
+def test_many_rows_are_rolled_up_in_several_transactions(
+    fleet: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fleet.hub.telemetry.outcomes("demo", version="1.0")
+    monkeypatch.setattr(retention, "ROWS", 4)
+    monkeypatch.setattr(retention, "STEPS", 2)
+    assert retention.clean(fleet.hub.engine, "demo", LATER, Retention()) == 8
+    assert fleet.hub.telemetry.outcomes("demo", version="1.0").predictions == before.predictions
+    while retention.clean(fleet.hub.engine, "demo", LATER, Retention()):
+        pass
+    after = fleet.hub.telemetry.outcomes("demo", version="1.0")
+    assert replace(after, devices=3) == before
+    assert count(fleet.hub, reports) == count(fleet.hub, feedback) == 2
 
 
 def test_young_reports_stay_whole(fleet: Simulated) -> None:

@@ -1,0 +1,80 @@
+"""A device whose inputs moved, a real hub, and edge-hub monitor on top."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+
+from cloud_hub.cli import main
+from edge_sdk import EdgeDevice
+from tests.conftest import Publish
+from tests.servers import HubProcess
+
+POLICY = """
+model: watched
+reporting:
+  window: 1s
+  minimum_observations: 100
+monitoring:
+  minimum: 100
+  outputs: false
+  grace: 0s
+"""
+
+
+def edge_hub(hub: HubProcess, *words: str) -> int:
+    return main([*words, "--data", str(hub.data)])
+
+
+def test_a_drift_is_shown_explained_acknowledged_and_kept(
+    hub: HubProcess, publish: Publish, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish("watched")
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    assert edge_hub(hub, "policy", "apply", str(tmp_path / "policy.yaml")) == 0
+    alarms = _report_until_alarm(hub, tmp_path)
+    assert {alarm["signal"] for alarm in alarms} >= {"drift:f1"}
+    capsys.readouterr()
+    assert edge_hub(hub, "monitor", "status", "watched") == 0
+    assert "! drift:f1" in capsys.readouterr().out
+    assert edge_hub(hub, "monitor", "acknowledge", "watched", "drift:f1") == 0
+    assert "is acknowledged" in capsys.readouterr().out
+    assert edge_hub(hub, "monitor", "acknowledge", "watched", "drift:nothing") == 1
+    assert "no open alarm" in capsys.readouterr().err
+    words = ("monitor", "history", "watched", "--signal", "drift:f1", "--since", "1h", "--json")
+    assert edge_hub(hub, *words) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows[-1]["alarming"]
+    assert hub.admin.get("models/watched/monitor/alarms", everything=True)[0]["acknowledged_by"]
+
+
+def _report_until_alarm(hub: HubProcess, folder: Path) -> list[dict[str, Any]]:
+    token = hub.token("watched")
+    random = np.random.default_rng(0)
+    with EdgeDevice(
+        folder / "device", hub=hub.url, token=token, model="watched", background=False
+    ) as device:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for row in random.standard_normal((300, 4)).astype(np.float32):
+                row[1] += 1.5
+                device.predict(row)
+            time.sleep(0.6)
+            device.sync()
+            alarms: list[dict[str, Any]] = hub.admin.get("models/watched/monitor/alarms")
+            if alarms:
+                return alarms
+    raise AssertionError(hub.admin.get("models/watched/monitor"))
+
+
+def test_monitoring_is_for_administrators(hub: HubProcess) -> None:
+    for path in ("", "/history", "/alarms"):
+        url = f"{hub.url}/v1/models/any/monitor{path}"
+        assert requests.get(url, timeout=20).status_code == 401
+    assert edge_hub(hub, "monitor", "status", "nobody") == 1
