@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import os
 import platform
 import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from converters.parity import Difference, Tolerances
@@ -26,20 +28,26 @@ SMALLER: Final = 0.90
 
 @dataclass(frozen=True)
 class Speed:
-    """Medians: microseconds for one row, for one row of a batch, milliseconds to load."""
+    """Medians: microseconds for one row, for one row of a batch, milliseconds to load.
+
+    ``p99_us`` is the 99th percentile of one row, ``memory_kb`` what loading added to the process.
+    """
 
     row_us: float
     batch_row_us: float
     load_ms: float
+    p99_us: float
+    memory_kb: float
 
 
 def measure(releases: Mapping[str, Release], feed: Feed) -> dict[str, Speed]:
     """Time every candidate on ``feed``, in turns, so that a slow moment hits them all alike."""
-    models, loads = {}, {}
+    models, loads, grown = {}, {}, {}
     for name, release in releases.items():
-        started = time.perf_counter()
+        before, started = resident_kb(), time.perf_counter()
         models[name] = Model.load(release)
         loads[name] = (time.perf_counter() - started) * 1e3
+        grown[name] = max(0.0, resident_kb() - before)
     signature = next(iter(releases.values())).manifest.signature
     one = first_row(feed, signature)
     rows = len(next(iter(feed.values()))) if signature.batched else 1
@@ -50,9 +58,29 @@ def measure(releases: Mapping[str, Release], feed: Feed) -> dict[str, Speed]:
             singles[name].append(_time(model, one, CALLS))
             batches[name].append(_time(model, feed, 3) / rows)
     return {
-        name: Speed(statistics.median(singles[name]), statistics.median(batches[name]), loads[name])
+        name: Speed(
+            statistics.median(singles[name]),
+            statistics.median(batches[name]),
+            loads[name],
+            _p99(models[name], one),
+            grown[name],
+        )
         for name in models
     }
+
+
+def resident_kb() -> float:
+    """Memory of this process now; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1024
+
+
+def _p99(model: Model, feed: Feed) -> float:
+    times = [_time(model, feed, 1) for _ in range(ROUNDS * CALLS)]
+    return statistics.quantiles(times, n=100)[-1]
 
 
 def _time(model: Model, feed: Feed, calls: int) -> float:
@@ -152,4 +180,6 @@ def as_result(
         load_ms=round(speed.load_ms, 2),
         accepted=not reason,
         reason=reason,
+        p99_us=round(speed.p99_us, 2),
+        memory_kb=round(speed.memory_kb, 1),
     )

@@ -56,12 +56,19 @@ def _add_convert(make: argparse.ArgumentParser) -> None:
     make.add_argument(
         "--data", type=Path, required=True, help="held-out rows: .npz (X, y), .csv or .parquet"
     )
-    make.add_argument("--target", help="column of a table that holds the labels (default y)")
+    make.add_argument("--label", help="column of a table that holds the labels (default y)")
+    make.add_argument("--group", help="column whose groups the certificate tells apart")
     make.add_argument("--name", required=True, help="name of the model")
     make.add_argument("--version", default="1.0", help="MAJOR.MINOR (default 1.0)")
     make.add_argument("--parent", help="version that this one continues (stateful training)")
     make.add_argument("--out", type=Path, required=True, help="folder to write; must not exist")
-    make.add_argument("--variants", help="files to try, by comma (default: all that there are)")
+    make.add_argument("--variants", help="files to try, by comma, or all (default: the usual)")
+    make.add_argument(
+        "--budget",
+        help="what the file may cost: 'size<=200KB p99<=50us flips<=0.1%% accuracy-drop<=0.2%%'",
+    )
+    make.add_argument("--target", help="where it must run: any, pi4, pi3, jetson, laptop, legacy")
+    make.add_argument("--plot", type=Path, help="picture of the variants to write, a .png")
     make.add_argument("--calibrate-against", type=Path, help="release of the cloud model")
     make.add_argument(
         "--cascade-metric",
@@ -86,7 +93,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     from converters.conversion import convert
     from converters.report import certificate_table
 
-    X, y = _read(arguments.data, arguments.target)
+    X, y, group = _read(arguments.data, arguments.label, arguments.group)
     release = convert(
         arguments.model,
         X,
@@ -96,11 +103,28 @@ def _convert(arguments: argparse.Namespace) -> int:
         version=arguments.version,
         licence=arguments.licence,
         trust=arguments.trust,
+        group=group,
+        limits=arguments.budget,
+        target=arguments.target,
         progress=lambda message: print(message, file=sys.stderr),
         **_choices(arguments),
     )
     print(certificate_table(release))
+    if arguments.plot:
+        _plot(release, arguments.plot)
     return 0
+
+
+def _plot(release: Any, path: Path) -> None:
+    from converters.errors import ConversionError
+    from converters.report import write_plot
+
+    try:
+        write_plot(release.certificate(), path)
+    except ImportError as error:
+        raise ConversionError("--plot: needs matplotlib; pip install matplotlib") from error
+    except (OSError, ValueError) as error:
+        raise ConversionError(f"--plot: {path} cannot be written; {error}") from error
 
 
 def _choices(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -114,7 +138,7 @@ def _choices(arguments: argparse.Namespace) -> dict[str, Any]:
         "cascade": CascadeTarget(arguments.cascade_metric, arguments.cascade_disagreement),
     }
     if arguments.variants:
-        choices["variants"] = arguments.variants.split(",")
+        choices["variants"] = _variants(arguments.variants)
     if arguments.calibrate_against:
         choices["calibrate_against"] = Release.open(arguments.calibrate_against)
     if arguments.parent:
@@ -122,32 +146,60 @@ def _choices(arguments: argparse.Namespace) -> dict[str, Any]:
     return choices
 
 
-def _read(path: Path, target: str | None) -> tuple[Any, Any]:
-    """Rows and labels of a data file; labels are ``None`` where there are none."""
+def _variants(text: str) -> list[str]:
+    from converters.variants import VARIANTS
+
+    return list(VARIANTS) if text == "all" else text.split(",")
+
+
+def _read(path: Path, label: str | None, group: str | None) -> tuple[Any, Any, Any]:
+    """Rows, labels and groups (or their column); ``None`` for what the file does not have."""
+    from converters.errors import ConversionError
+
+    if path.suffix == ".npz":
+        return _read_arrays(path, label or "y", group)
+    frame = _read_table(path)
+    for option, column in (("--label", label), ("--group", group)):
+        if column is not None and column not in frame.columns:
+            known = list(frame.columns)[:10]
+            raise ConversionError(f"{path}: no column {column!r} ({option}) among {known}")
+    labels = frame.pop(label or "y").to_numpy() if (label or "y") in frame.columns else None
+    return frame, labels, group
+
+
+def _read_table(path: Path) -> Any:
     from converters.errors import ConversionError
 
     try:
-        if path.suffix == ".npz":
-            return _read_arrays(path)
         import pandas
-
-        frame = pandas.read_parquet(path) if path.suffix == ".parquet" else pandas.read_csv(path)
-    except (OSError, ValueError, KeyError, ImportError, zipfile.BadZipFile) as error:
+    except ImportError as error:
+        raise ConversionError(f"{path}: reading tables needs pandas; pip install pandas") from error
+    try:
+        return pandas.read_parquet(path) if path.suffix == ".parquet" else pandas.read_csv(path)
+    except ImportError as error:
+        raise ConversionError(f"{path}: reading this needs pyarrow; pip install pyarrow") from error
+    except (OSError, ValueError, KeyError) as error:
         raise ConversionError(
-            f"{path}: expected an .npz with X (and y), or a .csv or .parquet table (needs pandas); "
-            f"{error}"
+            f"{path}: expected an .npz with X (and y), or a .csv or .parquet table; {error}"
         ) from error
-    if target is not None and target not in frame.columns:
-        raise ConversionError(f"{path}: no column {target!r} among {list(frame.columns)[:10]}")
-    labels = frame.pop(target or "y").to_numpy() if (target or "y") in frame.columns else None
-    return frame, labels
 
 
-def _read_arrays(path: Path) -> tuple[Any, Any]:
+def _read_arrays(path: Path, label: str, group: str | None) -> tuple[Any, Any, Any]:
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as file:
-        return file["X"], file["y"] if "y" in file.files else None
+    from converters.errors import ConversionError
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ConversionError(
+            f"{path}: expected an .npz with X (and y), without pickled objects; {error}"
+        ) from error
+    if "X" not in arrays or (group is not None and group not in arrays):
+        absent = "X" if "X" not in arrays else group
+        raise ConversionError(f"{path}: no array {absent!r} among {sorted(arrays)[:10]}")
+    return arrays["X"], arrays.get(label), None if group is None else arrays[group]
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from converters.fingerprint import count_rows, fingerprint
 from converters.job import Job
 from converters.original import load, original_of
 from converters.parity import Tolerances
-from converters.variants import VARIANTS
+from converters.plan import plan_of
 from converters.wish import CascadeTarget, Wish
 from edge_sdk.contract.errors import EdgeError
 from edge_sdk.contract.manifest import Budget, Lineage
@@ -36,8 +36,11 @@ def convert(
     classes: Sequence[Any] | None = None,
     state: Mapping[str, str] = MappingProxyType({}),
     batched: bool | None = None,
-    variants: Sequence[str] = tuple(VARIANTS),
+    variants: Sequence[str] | None = None,
     tolerances: Tolerances = Tolerances(),
+    limits: str | None = None,
+    target: str | None = None,
+    group: Any = None,
     calibrate_against: Release | None = None,
     cascade: CascadeTarget = CascadeTarget(),
     profile: Any = None,
@@ -66,8 +69,14 @@ def convert(
             call; devices begin with zeros.
         batched: for ONNX files: whether axis 0 of every tensor is the batch; by default, if it is
             open in all of them or has one size in all.
-        variants: which files to try, of :data:`converters.variants.VARIANTS`.
+        variants: which files to try, of :data:`converters.variants.VARIANTS`; by default those
+            that pay most often, with ``limits`` all of them.
         tolerances: what a variant may differ by.
+        limits: what the chosen file may cost, such as ``size<=200KB p99<=50us flips<=0.1%
+            accuracy-drop<=0.2%``; see :mod:`converters.budget`. The smallest file within is chosen.
+        target: where the file must run, of :data:`converters.targets.TARGETS`.
+        group: to which group each row belongs, [N], or the name of a column of ``X``: the
+            certificate says how each group fares.
         profile: rows whose distribution the reference profile describes; default ``X``.
         calibrate_against: the cloud model's release: a cascade threshold is certified against it.
         cascade: how sure an answer must be to stand without the cloud.
@@ -87,7 +96,10 @@ def convert(
                 raise ConversionError("calibrate_against: expected a scikit-learn classifier")
             return convert_existing(Path(model), X, y, wish, Reading(classes, state, batched))
         loaded = load(model, trust=trust) if isinstance(model, str | Path) else model
-        job = Job(original_of(loaded), X, y, wish, tolerances, variants, progress)
+        original = original_of(loaded)
+        X, group = _grouped(X, group, original.names)
+        plan = plan_of(variants, tolerances, limits, target)
+        job = Job(original, X, y, wish, plan, progress, group)
         return job.run(profile, calibrate_against)
     except EdgeError as error:
         raise ConversionError(str(error)) from error
@@ -99,3 +111,13 @@ def _lineage(mode: str, parent: str | None, data: tuple[Any, Any]) -> Lineage:
     if mode == "stateful" and parent is None:
         raise ConversionError("parent: a stateful version continues another; say which")
     return Lineage(mode, parent, fingerprint(*data), count_rows(data[0]))  # type: ignore[arg-type]
+
+
+def _grouped(X: Any, group: Any, names: list[str] | None) -> tuple[Any, Any]:
+    """Rows and groups; a column that only names the group is no feature."""
+    if not isinstance(group, str):
+        return X, group
+    if not hasattr(X, "columns") or group not in X.columns:
+        raise ConversionError(f"group: expected a column of X, there is no {group!r}")
+    values = X[group].to_numpy()
+    return (X if names and group in names else X.drop(columns=[group])), values

@@ -4,7 +4,8 @@
 
     ConversionError          the model, the data or the wish cannot be met; nothing was written
     ├── UnsupportedModel     steps of the model have no ONNX form; the message lists them
-    └── ParityError          the exported model answers differently; the message shows where
+    ├── ParityError          the exported model answers differently; the message shows where
+    └── BudgetExceeded       no variant keeps the budget; the message has the table of all
 """
 
 from __future__ import annotations
@@ -20,3 +21,11 @@ class UnsupportedModel(ConversionError):
 
 class ParityError(ConversionError):
     """The exported model answers differently from the original; the message shows where."""
+
+
+class BudgetExceeded(ConversionError):
+    """No variant keeps the budget; ``table`` shows what each one costs."""
+
+    def __init__(self, message: str, table: str) -> None:
+        super().__init__(f"{message}\n{table}")
+        self.table = table

@@ -11,7 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,18 +19,19 @@ from typing import Any, Final
 import numpy as np
 
 from converters import certify, parity, probes
-from converters.errors import ConversionError, ParityError, UnsupportedModel
+from converters.candidates import Candidates
+from converters.errors import BudgetExceeded, ConversionError, UnsupportedModel
 from converters.export import export, output_specs
 from converters.forms.registry import why_not
 from converters.gate import Gate, answers
 from converters.golden import golden_vectors
 from converters.original import Original
-from converters.packing import to_bytes
-from converters.parity import Tolerances
+from converters.plan import Plan
 from converters.profile import reference_profile
+from converters.report import results_table
 from converters.rows import Rows, rows_of
-from converters.variants import EXACT, VARIANTS
-from converters.wish import UNWRITTEN, CascadeTarget, Wish
+from converters.variants import EXACT
+from converters.wish import CascadeTarget, Wish
 from edge_sdk.contract.certificate import Certificate, VariantResult
 from edge_sdk.contract.manifest import (
     CERTIFICATE,
@@ -42,12 +43,9 @@ from edge_sdk.contract.manifest import (
     Signature,
 )
 from edge_sdk.release import Feed, Golden, Release, write_release
-from edge_sdk.schema import InputSchema
 
 CHECK_ROWS: Final = 5_000
 """Answers are checked on at most this many rows, spread over all that were given."""
-
-TIMED_ROWS: Final = 200
 
 
 class Job:
@@ -59,53 +57,66 @@ class Job:
         X: Any,
         y: Any,
         wish: Wish,
-        tolerances: Tolerances,
-        variants: Sequence[str],
+        plan: Plan,
         progress: Callable[[str], None],
+        group: Any = None,
     ) -> None:
-        unknown = sorted(set(variants) - set(VARIANTS))
-        if unknown:
-            raise ConversionError(f"variants: expected some of {list(VARIANTS)}, got {unknown}")
         reason = why_not(original.estimator)
         if reason is not None:
             raise UnsupportedModel(f"model: {type(original.estimator).__name__} {reason}")
         self.original = original
         self.wish = wish
-        self.tolerances = tolerances
-        self.variants = ["float32", *(v for v in variants if v != "float32")]
+        self.plan = plan
         self.progress = progress
         self.X = X
         self.apart = False
         self.rows = self._rows_of(X)
-        self.y = _targets(y, len(self.rows)) if original.scored else None
+        self.y = _targets("y", y, len(self.rows)) if original.scored else None
+        self.group = _targets("group", group, len(self.rows))
 
     def run(self, profile: Any, cloud: Release | None) -> Release:
         """Make the release; ``profile`` and ``cloud`` as in :func:`converters.convert`."""
         self.progress("exporting")
         proto = self._export()
-        check, y = self._check_rows()
-        gate = Gate(self.original, check, self.original.answers(check), self.tolerances.exact)
+        check, y, group = self._check_rows()
+        exact = self.plan.tolerances.exact
+        gate = Gate(self.original, check, self.original.answers(check), exact)
         with tempfile.TemporaryDirectory() as folder:
-            built = self._build(proto, Path(folder))
+            tried = Candidates(self._base(proto), gate, self.plan, Path(folder), self.progress)
+            built = tried.build(proto)
             self.progress(f"comparing answers on {len(check)} rows")
             learned = gate.pass_or_refuse(built["float32"])
             columns = gate.columns(built["float32"])
-            results = self._measure(built, gate, y, learned)
-            chosen = built[certify.choose(results)]
+            results = tried.measure(built, y, learned)
+            chosen = built[self._chosen(tried, results, gate, y)]
             manifest = self._manifest(chosen, results, learned, columns)
             self.progress(f"chose {manifest.variant}")
             if cloud is not None:
                 manifest = _calibrated(
                     manifest, answers(chosen, check), cloud, check, self.wish.cascade
                 )
+            certificate = self._certificate(manifest, results, gate, y)
+            certificate = replace(certificate, groups=tried.groups(chosen, group, y))
             files = {
                 MODEL: chosen.model_path.read_bytes(),
                 PROFILE: self._profile(chosen, profile),
-                GOLDEN: self._golden(chosen, gate, results).to_bytes(),
-                CERTIFICATE: self._certificate(manifest, results, gate, y).to_json(),
+                GOLDEN: self._golden(chosen, gate).to_bytes(),
+                CERTIFICATE: certificate.to_json(),
             }
             self.progress(f"writing {self.wish.out}")
             return write_release(self.wish.out, manifest, files)
+
+    def _chosen(
+        self, tried: Candidates, results: dict[str, VariantResult], gate: Gate, y: Any
+    ) -> str:
+        chosen = tried.choose(results, y)
+        if chosen is None:
+            assert self.plan.limits is not None
+            score = parity.score(gate.expected, y)
+            raise BudgetExceeded(
+                "budget: no variant keeps it", results_table(results, self.plan.limits, score)
+            )
+        return chosen
 
     def _rows_of(self, X: Any) -> Rows:
         width = self.original.width
@@ -125,14 +136,16 @@ class Job:
         self.rows = self._rows_of(self.X)
         return export(self.original, self.rows)
 
-    def _check_rows(self) -> tuple[Rows, Any]:
+    def _check_rows(self) -> tuple[Rows, Any, Any]:
+        """Rows, targets and groups that answers are checked on."""
         if len(self.rows) <= CHECK_ROWS:
-            return self.rows, self.y
+            return self.rows, self.y, self.group
         chosen = np.linspace(0, len(self.rows) - 1, CHECK_ROWS).astype(int)
-        return self.rows.take(chosen), None if self.y is None else self.y[chosen]
+        y, group = (None if v is None else v[chosen] for v in (self.y, self.group))
+        return self.rows.take(chosen), y, group
 
-    def _build(self, proto: Any, folder: Path) -> dict[str, Release]:
-        """Every variant that this model has, as a scratch release that the runtime can load."""
+    def _base(self, proto: Any) -> Manifest:
+        """What the manifests of all variants share."""
         signature = Signature(
             inputs=self.rows.tensors,
             outputs=output_specs(proto, self.original),
@@ -140,37 +153,7 @@ class Job:
             classes=self.original.classes,
         )
         training = {"estimator": type(self.original.estimator).__name__}
-        built = {}
-        for name in self.variants:
-            made = VARIANTS[name](proto)
-            if made is not None:
-                self.progress(f"built {name}")
-                manifest = self.wish.manifest(self.original.task, signature, made, training)
-                raw = to_bytes(made)
-                files = dict.fromkeys(UNWRITTEN, b"") | {MODEL: raw}
-                built[name] = write_release(folder / name, replace(manifest, variant=name), files)
-        return built
-
-    def _measure(
-        self, built: dict[str, Release], gate: Gate, y: Any, learned: dict[str, str]
-    ) -> dict[str, VariantResult]:
-        self.progress("measuring " + ", ".join(built))
-        schema = InputSchema(built["float32"].manifest.signature, missing=True)
-        some = gate.check.take(np.arange(min(TIMED_ROWS, len(gate.check))))
-        speeds = certify.measure(built, schema.batch(some.for_device()))
-        original_score = parity.score(gate.expected, y)
-        results = {}
-        for name, release in built.items():
-            found = answers(release, gate.check)
-            difference = parity.compare(found, gate.expected)
-            score = parity.score(found, y)
-            if name in EXACT:
-                reason = "" if name == "float32" else _inexact(release, gate, learned)
-            else:
-                reason = certify.judge(difference, score, original_score, self.tolerances)
-            raw = release.model_path.read_bytes()
-            results[name] = certify.as_result(name, raw, difference, score, speeds[name], reason)
-        return results
+        return self.wish.manifest(self.original.task, signature, proto, training)
 
     def _manifest(
         self,
@@ -195,7 +178,7 @@ class Job:
             variants=tuple(results.values()),
             rows=len(gate.check),
             original_score=parity.score(gate.expected, y),
-            tolerances=asdict(self.tolerances),
+            tolerances=asdict(self.plan.tolerances),
             tools=certify.tools(),
             machine=certify.machine(),
             repeat=f"edge-convert verify {self.wish.out.name}",
@@ -206,7 +189,7 @@ class Job:
         told = answers(chosen, self.rows)
         return reference_profile(rows, told, self.original.classes, self.y).to_json()
 
-    def _golden(self, chosen: Release, gate: Gate, results: dict[str, VariantResult]) -> Golden:
+    def _golden(self, chosen: Release, gate: Gate) -> Golden:
         """Golden vectors from the check rows, and for exact variants from rows of extremes too."""
         corners = probes.corners(gate.check)
         exact = chosen.manifest.variant in EXACT
@@ -216,17 +199,8 @@ class Job:
         return golden_vectors(
             chosen.manifest.signature,
             [(rows, answers(chosen, rows), truth) for rows, truth in parts],
-            self.tolerances.exact,
+            self.plan.tolerances.exact,
         )
-
-
-def _inexact(release: Release, gate: Gate, learned: dict[str, str]) -> str:
-    """Why a variant that should be exact is not; empty if it is."""
-    try:
-        same = gate.pass_or_refuse(release) == learned
-    except ParityError as error:
-        return str(error).splitlines()[0]
-    return "" if same else "treats missing values or labels differently from float32"
 
 
 def _calibrated(
@@ -248,13 +222,13 @@ def _calibrated(
     return replace(manifest, cascade=cascade)
 
 
-def _targets(y: Any, rows: int) -> Any:
+def _targets(name: str, y: Any, rows: int) -> Any:
     if y is None:
         return None
     targets = np.asarray(y)
     if targets.ndim == 0 or len(targets) != rows:
         came = "one value" if targets.ndim == 0 else len(targets)
-        raise ConversionError(f"y: expected {rows} values, one for each row of X; got {came}")
+        raise ConversionError(f"{name}: expected {rows} values, one for each row of X; got {came}")
     return targets
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from converters.forms.graph import rename
+
 GRAPH, NODE, ATTRIBUTE, FLOATS, INTS = 7, 1, 5, 7, 8
 """Fields of ModelProto, GraphProto, NodeProto and AttributeProto."""
 
@@ -20,8 +22,22 @@ Field = tuple[int, int, bytes]
 
 
 def to_bytes(proto: Any) -> bytes:
-    """A ModelProto as deterministic bytes."""
-    return _packed(proto.SerializeToString(deterministic=True), _PATH)
+    """A ModelProto as deterministic bytes, its inner tensors under short names."""
+    copy = type(proto)()
+    copy.CopyFrom(proto)
+    outer = {value.name for value in (*copy.graph.input, *copy.graph.output)}
+    short: dict[str, str] = {}
+
+    def named(name: str) -> str:
+        if not name or name in outer:
+            return name
+        return short.setdefault(
+            name, f"t{len(short):x}" if f"t{len(short):x}" not in outer else name
+        )
+
+    rename(copy.graph, named)
+    del copy.graph.value_info[:]
+    return _packed(copy.SerializeToString(deterministic=True), _PATH)
 
 
 def _packed(raw: bytes, path: tuple[int, ...]) -> bytes:

@@ -1,8 +1,39 @@
-"""The certificate as a table for people."""
+"""The certificate as a table for people, and as a picture."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
+from converters.budget import Limits, pareto
+from edge_sdk.contract.certificate import Certificate, GroupResult, VariantResult
 from edge_sdk.release import Release
+
+HEAD = (
+    "| variant | bytes | gzip | flips | max diff | score | row µs | p99 µs | batch µs/row | "
+    "load ms | | |"
+)
+
+
+def results_table(
+    results: Mapping[str, VariantResult],
+    limits: Limits | None = None,
+    original_score: float | None = None,
+) -> str:
+    """Markdown, one row a variant; ``*`` marks those that no other beats in every way."""
+    best = pareto(results)
+    lines = [HEAD, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---|"]
+    for v in results.values():
+        broken = limits.exceeded(v, original_score) if limits and v.accepted else ""
+        score = "–" if v.score is None else f"{v.score:.4f}"
+        p99 = "–" if v.p99_us is None else f"{v.p99_us:.1f}"
+        lines.append(
+            f"| {v.name} | {v.bytes} | {v.gzip_bytes} | {v.label_flips:.2%} | "
+            f"{v.max_difference:.2g} | {score} | {v.row_us:.1f} | {p99} | {v.batch_row_us:.2f} | "
+            f"{v.load_ms:.1f} | {'*' if v.name in best else ''} | "
+            f"{v.reason or broken or 'accepted'} |"
+        )
+    return "\n".join(lines)
 
 
 def certificate_table(release: Release) -> str:
@@ -12,16 +43,10 @@ def certificate_table(release: Release) -> str:
         f"{manifest.model} {manifest.version} ({manifest.task}), {certificate.rows} check rows, "
         f"chosen: {certificate.chosen}",
         "",
-        "| variant | bytes | gzip | flips | max diff | score | row µs | batch µs/row | load ms | |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---|",
+        results_table({v.name: v for v in certificate.variants}),
     ]
-    for v in certificate.variants:
-        score = "–" if v.score is None else f"{v.score:.4f}"
-        lines.append(
-            f"| {v.name} | {v.bytes} | {v.gzip_bytes} | {v.label_flips:.2%} | "
-            f"{v.max_difference:.2g} | {score} | {v.row_us:.1f} | {v.batch_row_us:.2f} | "
-            f"{v.load_ms:.1f} | {v.reason or 'accepted'} |"
-        )
+    if certificate.groups:
+        lines += ["", _groups_table(certificate.groups)]
     cascade = manifest.cascade
     if cascade is not None:
         lines.append(
@@ -31,3 +56,42 @@ def certificate_table(release: Release) -> str:
     elif "cascade" in manifest.training:
         lines.append(f"\ncascade: {manifest.training['cascade']}")
     return "\n".join(lines)
+
+
+def _groups_table(groups: tuple[GroupResult, ...]) -> str:
+    lines = [
+        "| group | rows | score before | after | flips | max diff |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for g in groups:
+        before, after = ("–" if s is None else f"{s:.4f}" for s in (g.original_score, g.score))
+        lines.append(
+            f"| {g.group} | {g.rows} | {before} | {after} | {g.label_flips:.2%} | "
+            f"{g.max_difference:.2g} |"
+        )
+    return "\n".join(lines)
+
+
+def write_plot(certificate: Certificate, path: Path) -> None:
+    """A picture of all variants: bytes across, one row's time up, the score written beside.
+
+    Raises:
+        ImportError: there is no matplotlib.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    best = pareto({v.name: v for v in certificate.variants})
+    for v in certificate.variants:
+        colour = "tab:green" if v.name == certificate.chosen else "tab:blue"
+        colour = colour if v.accepted else "tab:gray"
+        axes.scatter(v.bytes, v.row_us, color=colour, marker="o" if v.name in best else "x")
+        score = "" if v.score is None else f" {v.score:.4f}"
+        axes.annotate(f"{v.name}{score}", (v.bytes, v.row_us), (4, 4), textcoords="offset points")
+    axes.set(xscale="log", xlabel="bytes of the file", ylabel="one row, µs (median)")
+    axes.set_title(
+        "Chosen in green, out of tolerance in gray, dots that no other beats", fontsize=9
+    )
+    axes.margins(0.2)
+    figure.savefig(path, dpi=120)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from converters.errors import UnsupportedModel
-from converters.forms.graph import Graph
-from converters.forms.maths import affine, complement
-from converters.forms.registry import form
+from converters.forms.graph import INT64, Graph
+from converters.forms.maths import affine, complement, normalised
+from converters.forms.registry import flat, form, labels
 from converters.forms.table import Table, floats
 
 
@@ -98,7 +98,45 @@ def _logistic(graph: Graph, model: Any, rows: Table) -> str:
     if len(model.classes_) == 2:
         return complement(graph, graph.op("Sigmoid", scores))
     if model.solver == "liblinear":
-        from converters.forms.maths import normalised
-
         return normalised(graph, graph.op("Sigmoid", scores))
     return graph.op("Softmax", scores, axis=1)
+
+
+_ACTIVATIONS: Final = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid", "identity": ""}
+
+
+def _network(graph: Graph, model: Any, rows: Table) -> str:
+    """What comes out of the last layer: class scores, or values."""
+    x, last = floats(graph, rows), len(model.coefs_) - 1
+    for i, (weights, offset) in enumerate(zip(model.coefs_, model.intercepts_, strict=True)):
+        x = affine(graph, x, weights, offset)
+        kind = _ACTIVATIONS[model.activation] if i < last else ""
+        x = graph.op(kind, x) if kind else x
+    return x
+
+
+@form("predict", "MLPRegressor")
+def _network_value(graph: Graph, model: Any, rows: Table) -> str:
+    return _network(graph, model, rows)
+
+
+@form("predict_proba", "MLPClassifier")
+def _network_shares(graph: Graph, model: Any, rows: Table) -> str:
+    scores = _network(graph, model, rows)
+    if model.out_activation_ == "softmax":
+        return graph.op("Softmax", scores, axis=1)
+    shares = graph.op("Sigmoid", scores)
+    several = model._label_binarizer.y_type_.startswith("multilabel")
+    return shares if several else complement(graph, shares)
+
+
+@form("predict", "MLPClassifier")
+def _network_label(graph: Graph, model: Any, rows: Table) -> str:
+    shares = _network_shares(graph, model, rows)
+    if model._label_binarizer.y_type_.startswith("multilabel"):
+        return graph.cast(graph.op("Greater", shares, 0.5), INT64)
+    if model.out_activation_ == "softmax":
+        return labels(graph, graph.op("ArgMax", shares, axis=1, keepdims=0), model.classes_)
+    second = graph.op("Gather", shares, np.array([1], np.int64), axis=1)
+    yes = flat(graph, graph.op("Greater", second, 0.5))
+    return labels(graph, graph.cast(yes, INT64), model.classes_)

@@ -17,7 +17,8 @@ class VariantResult:
 
     ``label_flips`` is a share of the rows; differences are absolute, of probabilities or values;
     ``score`` is accuracy (classification) or R² (regression); latencies are medians in
-    microseconds on the machine that made the release.
+    microseconds on the machine that made the release, ``p99_us`` the 99th percentile of one row;
+    ``memory_kb`` is what loading added to the process.
     """
 
     name: str
@@ -32,6 +33,23 @@ class VariantResult:
     load_ms: float
     accepted: bool
     reason: str = ""
+    p99_us: float | None = None
+    memory_kb: float | None = None
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """The chosen file on the check rows of one group.
+
+    ``group`` is the value of the declared column; the rest as in :class:`VariantResult`.
+    """
+
+    group: str
+    rows: int
+    original_score: float | None
+    score: float | None
+    label_flips: float
+    max_difference: float
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,7 @@ class Certificate:
     tools: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)
     repeat: str = ""
+    groups: tuple[GroupResult, ...] = ()
     format: Literal[1] = CERTIFICATE_FORMAT
 
     @classmethod

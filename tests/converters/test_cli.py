@@ -89,7 +89,7 @@ def test_a_cascade_is_calibrated_against_a_release(files, release, capsys):
 def test_a_column_of_a_table_holds_the_labels(files, capsys):
     joblib.dump(builders.model("names"), files / "named.joblib")
     model = arguments(files, "named.joblib", "held.csv")
-    assert main([*model, str(files / "r"), "--trust", "--target", "kind"]) == 0
+    assert main([*model, str(files / "r"), "--trust", "--label", "kind"]) == 0
     assert "score" in Release.open(files / "r").manifest.metrics
 
 
@@ -98,7 +98,7 @@ REFUSED = {
     "a model that is not there": (["none.onnx", "held.npz"], [], "no such file"),
     "data that are not there": (["m.onnx", "none.npz"], [], "none.npz"),
     "data that are no archive": (["m.onnx", "m.onnx"], [], "expected an .npz"),
-    "a column that is not in the table": (["m.onnx", "held.csv"], ["--target", "z"], "'z'"),
+    "a column that is not in the table": (["m.onnx", "held.csv"], ["--label", "z"], "'z'"),
     "an unknown variant": (["iris.joblib", "held.npz"], ["--trust", "--variants", "x"], "'x'"),
     "a cloud model that is not there": (
         ["iris.joblib", "held.npz"],

@@ -175,7 +175,12 @@ def test_the_manifest_carries_what_was_asked(tmp_path):
 def test_the_certificate_says_how_it_was_measured_and_not_where(made):
     release = made("scaler and MLP")
     certificate = release.certificate()
-    assert [v.name for v in certificate.variants] == ["float32", "int8-storage", "int8-dynamic"]
+    assert [v.name for v in certificate.variants] == [
+        "float32",
+        "float16-storage",
+        "int8-storage",
+        "int8-dynamic",
+    ]
     assert certificate.rows == len(builders.data_of("scaler and MLP")[0])
     assert {"onnxruntime", "scikit-learn", "skl2onnx"} <= set(certificate.tools)
     assert certificate.repeat.startswith("edge-convert verify")

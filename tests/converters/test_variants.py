@@ -13,7 +13,8 @@ from onnx import numpy_helper
 from converters import Tolerances, convert
 from converters.certify import choose, judge
 from converters.parity import Difference
-from converters.variants import LARGEST_INT7, LARGEST_INT8, int8_dynamic, int8_storage, quantize
+from converters.storage import LARGEST_INT8, int8_storage, quantize, quantize_to_half
+from converters.variants import LARGEST_INT7, int8_dynamic
 from edge_sdk.contract.certificate import VariantResult
 from tests.converters import builders
 
@@ -98,6 +99,13 @@ def test_integer_products_keep_seven_bits_so_that_no_cpu_overflows(proto):
 
 finite = st.floats(-1e3, 1e3, width=32)
 matrices = arrays.arrays(np.float32, arrays.array_shapes(min_dims=2, max_dims=2), elements=finite)
+
+
+@given(matrices)
+def test_scales_in_float16_cost_nothing_more_than_the_half_step(weights):
+    quantized, scale = quantize_to_half(weights)
+    error = np.abs(quantized * scale.astype(np.float64) - weights)
+    assert (error <= scale.astype(np.float64) * 0.5001).all()
 
 
 @given(matrices, st.sampled_from([LARGEST_INT7, LARGEST_INT8]))

@@ -1,0 +1,227 @@
+"""Budgets, targets, groups: what is read, what is chosen, what is refused with the table."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from converters import ConversionError, convert
+from converters.budget import Limits, pareto
+from converters.cli import main
+from converters.errors import BudgetExceeded
+from converters.parity import Tolerances
+from converters.report import write_plot
+from converters.storage import BLOCK, LARGEST_INT4, quantize_int4
+from converters.targets import TARGETS
+from converters.variants import VARIANTS
+from edge_sdk.contract.certificate import VariantResult
+from edge_sdk.release import Release
+from tests.converters import builders
+
+
+def result(name, size=100, row_us=10.0, accepted=True, **more):
+    return VariantResult(name, size, size, 0.0, 0.01, 0.0, 0.9, row_us, 1.0, 1.0, accepted, **more)
+
+
+READ = {
+    "size<=200KB p99<=50us": {"size": 200_000, "p99": 50},
+    "flips<=0.1% accuracy-drop<=0.002": {"flips": 0.001, "accuracy-drop": 0.002},
+    "SIZE<=1MiB, load<=2s": {"size": 1_048_576, "load": 2_000},
+    "row<=1.5ms": {"row": 1_500},
+}
+
+
+@pytest.mark.parametrize("text", READ)
+def test_a_budget_is_read_with_its_units(text):
+    assert Limits.parse(text).limits == pytest.approx(READ[text])
+
+
+@pytest.mark.parametrize("text", ["", "size", "size<200", "size<=2parsecs", "beauty<=1", "size<=x"])
+def test_what_is_no_budget_is_refused_with_an_example(text):
+    with pytest.raises(ConversionError, match="size<=200KB"):
+        Limits.parse(text)
+
+
+def test_the_smallest_within_the_budget_is_chosen_and_float32_is_always_a_candidate():
+    results = {
+        r.name: r
+        for r in (
+            result("float32", 100, 10),
+            result("slow", 10, 99),
+            result("wrong", 20, 10, accepted=False),
+            result("small", 30, 12),
+        )
+    }
+    assert Limits.parse("row<=20us").choose(results, 0.9) == "small"
+    assert Limits.parse("row<=11us").choose(results, 0.9) == "float32"
+    assert Limits.parse("size<=5B").choose(results, 0.9) is None
+    assert "size is 100" in Limits.parse("size<=5B").exceeded(results["float32"], 0.9)
+
+
+def test_limits_of_the_budget_take_the_place_of_tolerances():
+    allowed = Limits.parse("flips<=5% difference<=0.5").tolerances(Tolerances())
+    assert (allowed.flips, allowed.probability, allowed.score_drop) == (0.05, 0.5, 0.002)
+
+
+numbers = st.floats(1, 100)
+
+
+@given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=8))
+def test_nothing_on_the_pareto_front_is_beaten_and_everything_else_is(pairs):
+    results = {str(i): result(str(i), size, row) for i, (size, row) in enumerate(pairs)}
+    front = pareto(results)
+    assert front
+    for name, one in results.items():
+        beaten = any(
+            o.bytes <= one.bytes
+            and o.row_us <= one.row_us
+            and (o.bytes, o.row_us) != (one.bytes, one.row_us)
+            for o in results.values()
+        )
+        assert (name in front) == (not beaten)
+
+
+MATRICES = arrays.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 70), st.integers(1, 5)),
+    elements=st.floats(-1e3, 1e3, width=32),
+)
+
+
+@given(MATRICES)
+def test_four_bits_are_within_half_a_step_of_what_they_were(weights):
+    packed, scale = quantize_int4(weights)
+    low, high = packed & 15, packed >> 4
+    steps = np.stack([low, high], axis=1).reshape(-1, weights.shape[1]).astype(np.float64) - 8
+    assert np.abs(steps).max() <= LARGEST_INT4
+    found = steps.reshape(len(scale), BLOCK, -1) * scale[:, None]
+    error = np.abs(found.reshape(-1, weights.shape[1])[: len(weights)] - weights)
+    step = np.repeat(scale, BLOCK, axis=0)[: len(weights)]
+    assert (error <= step * 0.5001 + 1e-30).all()
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory):
+    X, y = builders.data_of("scaler and MLP")
+    out = tmp_path_factory.mktemp("every") / "r"
+    groups = np.where(X[:, 3] > 8, "dark", "light")
+    return convert(
+        builders.model("scaler and MLP"), X, y, name="m", out=out, group=groups,
+        limits="size<=1MB flips<=100% difference<=1 accuracy-drop<=100%",
+    )  # fmt: skip
+
+
+def test_with_a_budget_every_variant_is_tried_and_the_smallest_within_is_chosen(every):
+    results = {v.name: v for v in every.certificate().variants}
+    assert set(results) >= set(VARIANTS) - {"mixed", "compact-trees"}
+    assert every.manifest.variant == min(results.values(), key=lambda v: v.bytes).name
+    assert all(v.p99_us is not None and v.memory_kb is not None for v in results.values())
+
+
+def test_storage_variants_are_as_small_as_their_bits(every):
+    results = {v.name: v for v in every.certificate().variants}
+    plain = results["float32"].bytes
+    assert results["float16-storage"].bytes < 0.55 * plain
+    assert results["int8-storage"].bytes < 0.30 * plain
+    assert results["int4-storage"].bytes < 0.22 * plain
+    for name in ("float16-storage", "int8-storage"):
+        assert results[name].label_flips == 0
+
+
+def test_the_certificate_tells_groups_apart(every):
+    X, y = builders.data_of("scaler and MLP")
+    groups = {g.group: g for g in every.certificate().groups}
+    assert set(groups) == {"dark", "light"}
+    assert sum(g.rows for g in groups.values()) == len(X)
+    model, dark = builders.model("scaler and MLP"), X[:, 3] > 8
+    assert groups["dark"].original_score == pytest.approx(model.score(X[dark], y[dark]))
+
+
+def test_a_picture_of_the_variants_is_saved(every, tmp_path):
+    write_plot(every.certificate(), tmp_path / "v.png")
+    assert (tmp_path / "v.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_mixed_precision_keeps_sensitive_matrices_in_more_bits(tmp_path):
+    X, y = builders.data_of("scaler and MLP")
+    release = convert(
+        builders.model("scaler and MLP"), X, y, name="m", out=tmp_path / "r",
+        variants=["mixed", "int8-storage", "int4-storage"],
+        limits="difference<=0.3 flips<=1% accuracy-drop<=1%",
+    )  # fmt: skip
+    results = {v.name: v for v in release.certificate().variants}
+    assert not results["int4-storage"].accepted
+    assert results["mixed"].accepted
+    assert results["int4-storage"].bytes < results["mixed"].bytes < results["float32"].bytes
+
+
+def test_where_nothing_keeps_the_budget_the_table_is_in_the_refusal(tmp_path):
+    X, y = builders.iris()
+    with pytest.raises(BudgetExceeded) as refusal:
+        convert(builders.model("voting"), X, y, name="m", out=tmp_path / "r", limits="size<=9B")
+    assert "size is" in refusal.value.table
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_target_leaves_out_what_it_cannot_run(tmp_path):
+    X, y = builders.data_of("forest")
+    lines: list[str] = []
+    release = convert(
+        builders.model("forest"), X, y, name="m", out=tmp_path / "r", target="legacy",
+        progress=lines.append,
+    )  # fmt: skip
+    assert [v.name for v in release.certificate().variants] == ["float32"]
+    assert any("left out compact-trees: legacy: needs ai.onnx.ml 5" in line for line in lines)
+    assert release.manifest.runtime.ir_version <= TARGETS["legacy"].ir_version
+    assert onnx.load(release.model_path).ir_version == release.manifest.runtime.ir_version
+
+
+def test_an_unknown_target_is_refused_with_those_that_there_are(tmp_path):
+    X, y = builders.iris()
+    with pytest.raises(ConversionError, match="pi4"):
+        convert(builders.model("voting"), X, y, name="m", out=tmp_path / "r", target="fridge")
+
+
+def test_on_the_command_line_a_broken_budget_is_exit_code_1_with_the_table(tmp_path, capsys):
+    import joblib
+
+    X, y = builders.iris()
+    joblib.dump(builders.model("voting"), tmp_path / "m.joblib")
+    np.savez(tmp_path / "d.npz", X=X, y=y)
+    command = [str(tmp_path / "m.joblib"), "--data", str(tmp_path / "d.npz"), "--name", "m"]
+    budget = ["--out", str(tmp_path / "r"), "--trust", "--budget", "size<=9B"]
+    assert main([*command, *budget]) == 1
+    assert "| float32 |" in capsys.readouterr().err
+
+
+def test_on_the_command_line_groups_come_from_a_column_and_a_picture_is_saved(tmp_path, capsys):
+    import joblib
+
+    joblib.dump(builders.model("names"), tmp_path / "m.joblib")
+    frame = builders.measurements().assign(y=builders.iris()[1], place=["n", "s"] * 75)
+    frame.to_csv(tmp_path / "d.csv", index=False)
+    command = [str(tmp_path / "m.joblib"), "--data", str(tmp_path / "d.csv"), "--name", "m"]
+    wish = ["--group", "place", "--plot", str(tmp_path / "v.png"), "--target", "pi4"]
+    assert main([*command, "--out", str(tmp_path / "r"), "--trust", *wish]) == 0
+    assert "| n | 75 |" in capsys.readouterr().out
+    assert (tmp_path / "v.png").exists()
+    columns = Release.open(tmp_path / "r").manifest.signature.columns
+    assert [c.name for c in columns] == list(builders.measurements().columns)
+
+
+def test_a_group_that_is_no_column_is_refused(tmp_path):
+    X, y = builders.named_iris()
+    with pytest.raises(ConversionError, match="there is no 'place'"):
+        convert(builders.model("names"), X, y, name="m", out=tmp_path / "r", group="place")
+
+
+def test_a_group_for_each_row_is_asked_for(tmp_path):
+    X, y = builders.named_iris()
+    groups = pd.Series(["n", "s"])
+    with pytest.raises(ConversionError, match="group: expected 150 values"):
+        convert(builders.model("names"), X, y, name="m", out=tmp_path / "r", group=groups)
