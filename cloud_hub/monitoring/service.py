@@ -8,6 +8,7 @@ say.
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any, Final
 
@@ -40,6 +41,7 @@ class Monitoring:
         self._windows = FleetWindows(engine)
         self._store = Store(engine)
         self._looked: dict[str, float] = {}
+        self._lock = threading.Lock()  # answers come while the loop evaluates
 
     def tick(self, now: float) -> list[Alarm]:
         """Evaluate what closed since the last tick; the alarms that were raised."""
@@ -49,7 +51,8 @@ class Monitoring:
             wait = min(self._registry.policy(model).reporting.window_seconds, LONGEST_WAIT)
             if version is not None and now - self._looked.get(model, 0.0) >= wait:
                 self._looked[model] = now
-                raised += self._watch(model, version, now)
+                with self._lock:
+                    raised += self._watch(model, version, now)
         return raised
 
     def _watch(self, model: str, version: str, now: float) -> list[Alarm]:
@@ -127,11 +130,12 @@ class Monitoring:
         open_ = [a for a in self.alarms(model) if a.signal == signal]
         if not open_:
             raise NotFound(f"{model}: {signal!r} has no open alarm")
-        if rebase:
-            self._rebase(model, version, signal)
-        if signal == "concept:errors":
-            self._restart_concept(model, version, rebase=rebase)
-        self._store.acknowledge(model, signal, actor, time.time())
+        with self._lock:
+            if rebase:
+                self._rebase(model, version, signal)
+            if signal == "concept:errors":
+                self._restart_concept(model, version, rebase=rebase)
+            self._store.acknowledge(model, signal, actor, time.time())
         detail = {"signal": signal, "rebase": rebase}
         self._audit.record(actor, "alarm acknowledged", model, detail)
 

@@ -21,6 +21,7 @@ figures = Table(
     Column("figures", JSON, nullable=False),
     Index("figures_by_time", "model", "version", "start"),
     Index("figures_by_signal", "model", "signal", "start"),
+    Index("figures_by_age", "start"),
 )
 
 alarms = Table(

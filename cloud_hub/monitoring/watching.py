@@ -5,6 +5,7 @@ The evaluation itself is pure (``findings``, ``labels``); here it meets the data
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -34,6 +35,9 @@ from edge_sdk.release import Release
 SEASON_WEEKS: Final = 8
 KEPT_DAYS: Final = 60.0
 """How long figures are kept."""
+
+AT_ONCE: Final = 20
+"""Windows evaluated in one go, for the loop has other parts; a hub that was down catches up."""
 
 EXPLAINED: Final = 5
 """Drifted features whose part in the change of the output an alarm tells."""
@@ -67,7 +71,7 @@ class Watcher:
         closed = self._windows.closed(
             *self._of, after=state.watched_to, until=now - policy.grace_seconds
         )
-        for start, end in pools(closed, policy.minimum):
+        for start, end in itertools.islice(pools(closed, policy.minimum), AT_ONCE):
             self._evaluate(state, start, end, now)
         self._score_labels(state, now)
 

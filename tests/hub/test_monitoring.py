@@ -12,10 +12,12 @@ import pytest
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub
 from cloud_hub.monitoring.cli import told_history, told_status
+from cloud_hub.monitoring.findings import References, Watched, evaluate
 from cloud_hub.monitoring.watching import pools
 from cloud_hub.policy import parse_policy
 from cloud_hub.telemetry.fleet_windows import Closed
 from edge_sdk.contract.messages import FeedbackReport, Window
+from edge_sdk.contract.profile import ReferenceProfile
 from tests.edge.builders import rows
 from tests.hub.reporting_fleet import BEGIN, WINDOW, Simulated
 
@@ -237,6 +239,23 @@ def test_a_policy_that_cannot_be_watched_by_is_refused(case: str) -> None:
     text, said = POLICIES[case]
     with pytest.raises(Invalid, match=said):
         parse_policy(f"monitoring:\n  {text}\n")
+
+
+def test_a_hub_that_was_down_catches_up_without_a_break_for_the_others(
+    fleet: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud_hub.monitoring.watching.AT_ONCE", 2)
+    for number in range(3):
+        fleet.window(number)
+    fleet.hub.monitoring.tick(fleet.after(5))
+    assert len(fleet.hub.monitoring.history("demo", signal="drift:f0")) == 2
+    fleet.hub.monitoring.tick(fleet.after(7))
+    assert len(fleet.hub.monitoring.history("demo", signal="drift:f0")) == 3
+
+
+def test_a_model_without_named_features_is_watched_for_what_it_has() -> None:
+    window = Watched(0, 60, ("d1",), {})
+    assert evaluate(window, References(ReferenceProfile(10, ())), outputs=True) == []
 
 
 def test_pools_are_of_neighbours_and_what_is_left_waits() -> None:
