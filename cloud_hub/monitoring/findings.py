@@ -91,7 +91,9 @@ def _drift(
         usual = against.usual.get(signal)
         alarming = found.drifted and (usual is None or found.effect > usual.limit)
         figures = _drift_figures(found, usual)
-        figures["moved"] = moved(profiles[found.name], window.pooled(found.name))
+        before = np.asarray(reference[found.name]).reshape(-1, profiles[found.name].bins + 2)
+        pooled = window.pooled(found.name)
+        figures["moved"] = moved(profiles[found.name], before.sum(axis=0).tolist(), pooled)
         yield Finding(signal, "drift", alarming, found.effect, figures)
 
 
@@ -105,14 +107,16 @@ def _drift_figures(found: FeatureDrift, usual: Usual | None) -> dict[str, Any]:
     return figures if usual is None else {**figures, "usual": asdict(usual)}
 
 
-def moved(feature: FeatureProfile, observed: Sequence[int]) -> dict[str, Any]:
+def moved(
+    feature: FeatureProfile, reference: Sequence[int], observed: Sequence[int]
+) -> dict[str, Any]:
     """How a feature moved, in its own unit: means of a number, shares of categories."""
     if feature.edges is not None:
-        before = mean_of_bins(feature.counts, feature.edges)
+        before = mean_of_bins(reference, feature.edges)
         after = mean_of_bins(observed, feature.edges)
         return {"mean_before": _rounded(before), "mean_after": _rounded(after)}
     assert feature.categories is not None
-    changes = share_changes(feature.counts, observed, feature.categories)
+    changes = share_changes(reference, observed, feature.categories)
     largest = sorted(changes, key=lambda name: -abs(changes[name]))[:COHORTS]
     return {"shares_changed": {name: round(changes[name], 4) for name in largest}}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,14 @@ from cloud_hub.monitoring.cli import told_history, told_status
 from cloud_hub.monitoring.findings import References, Watched, evaluate
 from cloud_hub.monitoring.watching import pools
 from cloud_hub.policy import parse_policy
+from cloud_hub.statistics.seasonal import Usual
+from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.fleet_windows import Closed
+from cloud_hub.telemetry.policy import Retention
 from edge_sdk.contract.messages import FeedbackReport, Window
-from edge_sdk.contract.profile import ReferenceProfile
+from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
+from edge_sdk.folding import histogram
+from tests.edge.builders import profile as reference_profile
 from tests.edge.builders import rows
 from tests.hub.reporting_fleet import BEGIN, WINDOW, Simulated
 
@@ -90,6 +96,8 @@ def test_what_was_rebased_is_normal_and_a_return_is_the_drift(fleet: Simulated) 
     fleet.hub.monitoring.acknowledge("demo", "drift:f1", actor="anna", rebase=True)
     assert run(fleet, range(2, 5), shift=0.8) == []
     assert run(fleet, range(5, 7)) == ["drift:f1"]
+    moved = fleet.hub.monitoring.alarms("demo")[0].evidence["moved"]
+    assert moved["mean_before"] - moved["mean_after"] > 0.5
 
 
 def test_held_out_rows_tell_how_the_feature_moved_the_answers(fleet: Simulated) -> None:
@@ -251,6 +259,45 @@ def test_a_hub_that_was_down_catches_up_without_a_break_for_the_others(
     assert len(fleet.hub.monitoring.history("demo", signal="drift:f0")) == 2
     fleet.hub.monitoring.tick(fleet.after(7))
     assert len(fleet.hub.monitoring.history("demo", signal="drift:f0")) == 3
+
+
+WEEK = 7 * 86_400 // WINDOW
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(0.8, []), (0.0, ["drift:f1"])])
+def test_with_a_season_a_window_is_held_against_the_same_hour_of_earlier_weeks(
+    serving: Hub, shift: float, expected: list[str]
+) -> None:
+    policy = POLICY.decode() + "  reference: season\n"
+    serving.policies.apply("demo", policy, actor="test")
+    fleet = Simulated(serving)
+    for number in range(4):
+        fleet.window(number, shift=0.8)  # at this hour that is usual
+    retention.clean(serving.engine, "demo", fleet.after(WEEK), Retention())
+    raised = run(fleet, range(WEEK, WEEK + 2), shift=shift)
+    assert [signal for signal in raised if signal.startswith("drift")] == expected
+
+
+def test_without_enough_of_a_season_only_what_is_unusual_alarms() -> None:
+    profile = reference_profile()
+    random = np.random.default_rng(0)
+    x = random.standard_normal(4_000) + 0.4
+    counts = np.array([histogram(profile.features[1], x)])
+    window = Watched(0, 60, ("d1",), {"f1": counts})
+    only = replace(profile, features=(profile.features[1],), outputs=())
+    for mean, alarming in ((0.01, True), (0.6, False)):
+        usually = {"drift:f1": Usual(mean, 0.01, 9)}
+        found = evaluate(window, References(only, usual=usually), outputs=True)[0]
+        assert (found.signal, found.alarming) == ("drift:f1", alarming)
+
+
+def test_categories_that_moved_are_told_by_their_shares() -> None:
+    town = FeatureProfile("town", (50, 50, 0, 0), None, ("Bern", "Oslo"))
+    counts = np.array([[900, 100, 0, 0]])
+    window = Watched(0, 60, ("d1",), {"town": counts})
+    found = evaluate(window, References(ReferenceProfile(100, (town,))), outputs=True)[0]
+    assert (found.signal, found.alarming) == ("drift:town", True)
+    assert found.figures["moved"]["shares_changed"]["Bern"] == pytest.approx(0.4)
 
 
 def test_a_model_without_named_features_is_watched_for_what_it_has() -> None:
