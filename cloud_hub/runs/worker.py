@@ -35,8 +35,6 @@ from edge_sdk.release import Release
 
 def main(folder: Path) -> int:
     """Run the job in ``folder``; 0 if there is a release at the end."""
-    end_with_parent()
-    go_first()
     job = decode(Job, (folder / "job.json").read_bytes(), limit=1 << 20)
     try:
         result = _run(folder, job)
@@ -194,4 +192,6 @@ def _function(entry: str, path: str | None) -> Any:
 
 
 if __name__ == "__main__":
+    end_with_parent()
+    go_first()
     sys.exit(main(Path(sys.argv[1])))

@@ -74,11 +74,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class History:
-    """What served when, and what came in. ``sampled`` are the times of shared rows, ascending."""
+    """What served when, and what came in.
+
+    ``sampled`` are (when it was known, how many) of shared rows, ascending.
+    """
 
     serving: tuple[tuple[float, str], ...]
     versions: Mapping[str, VersionFacts]
-    sampled: Sequence[float] = ()
+    sampled: Sequence[tuple[float, int]] = ()
 
     def at(self, now: float) -> Facts | None:
         """The facts as of ``now`` (Unix seconds); ``None`` if nothing served yet."""
@@ -87,14 +90,14 @@ class History:
             return None
         since, name = self.serving[found - 1]
         version = self.versions[name]
-        begin, end = (bisect_right(self.sampled, moment) for moment in (version.published_at, now))
+        new_rows = sum(n for at, n in self.sampled if version.published_at <= at <= now)
         return Facts(
             now=now,
             since=since,
             serving=version,
             labels=tuple(window for window in version.labels if window.known <= now),
             alarms=tuple(alarm for alarm in version.alarms if alarm.open_at(now)),
-            new_rows=end - begin,
+            new_rows=new_rows,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
 from sqlalchemy import Engine, func, select
 
@@ -11,6 +12,9 @@ from cloud_hub.plans.service import plans
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry.tables import feedback, samples
 from cloud_hub.triggers.facts import History, Labels, OpenAlarm, VersionFacts
+
+MINUTE: Final = 60
+"""Seconds over which shared rows are counted together."""
 
 
 class Histories:
@@ -32,7 +36,7 @@ class Histories:
         names = {name for (_, name), end in zip(served, ends, strict=False) if end > since}
         versions = {name: self._version(model, name, lag) for name in names}
         oldest = min((v.published_at for v in versions.values()), default=since)
-        return History(served, versions, self._sampled(model, oldest))
+        return History(served, versions, self._sampled(model, oldest, lag))
 
     def _version(self, model: str, name: str, lag: float) -> VersionFacts:
         record = self._registry.version(model, name)
@@ -60,10 +64,20 @@ class Histories:
             rows = db.execute(query).all()
         return tuple(Labels(start, int(n), int(right), start + lag) for start, n, right in rows)
 
-    def _sampled(self, model: str, since: float) -> list[float]:
-        query = select(samples.c.taken).where(samples.c.model == model, samples.c.taken >= since)
+    def _sampled(self, model: str, since: float, lag: float) -> list[tuple[float, int]]:
+        """Shared rows since then, counted by minute; a minute that had begun counts from its
+        first row on.
+        """
+        s = samples.c
+        first = func.min(s.taken)
+        query = (
+            select(first, func.count())
+            .where(s.model == model, s.taken >= since)
+            .group_by(s.taken - s.taken % MINUTE)
+            .order_by(first)
+        )
         with self._engine.connect() as db:
-            return [float(at) for at in db.execute(query.order_by(samples.c.taken)).scalars()]
+            return [(at + lag, int(n)) for at, n in db.execute(query)]
 
     def _timeline(self, model: str) -> tuple[tuple[float, str], ...]:
         """(since when, version) of everything that served; plans are read once each."""

@@ -92,6 +92,12 @@ class Memory:
         with self._engine.connect() as db:
             return [dict(row) for row in db.execute(query).mappings()]
 
+    def unhandled(self) -> list[Firing]:
+        """Firings whose consequences are still to come, oldest first."""
+        query = select(firings).where(firings.c.handled.is_(False)).order_by(firings.c.id)
+        with self._engine.connect() as db:
+            return [dict(row) for row in db.execute(query).mappings()]
+
     def new_hook(self, model: str, trigger: str) -> str:
         """A new token with which another system may call a rule; the one before is void."""
         token = secrets.token_urlsafe(32)

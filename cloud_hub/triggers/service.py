@@ -187,7 +187,7 @@ class Triggers:
 
     def _handle(self) -> list[Firing]:
         """Do what firings ask for; what the hub's death left undone is done now."""
-        done = [firing for firing in self._memory.firings() if not firing["handled"]]
+        done = self._memory.unhandled()
         for firing in done:
             named = {name: firing[name] for name in ("trigger", "kind", "version", "evidence")}
             self.on_fire(firing)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,15 @@ from cloud_hub.cli import main
 from cloud_hub.errors import Conflict, Invalid
 from cloud_hub.experiments.spec import canary_of, spec_of
 from cloud_hub.hub import Hub
-from cloud_hub.policy import Policy, parse_policy
+from cloud_hub.policy import (
+    Condition,
+    GatePolicy,
+    GroupRule,
+    Policy,
+    TrainPolicy,
+    TriggerRule,
+    parse_policy,
+)
 from cloud_hub.policy.reading import as_yaml, changes
 from tests.conftest import Publish
 from tests.servers import HubProcess
@@ -118,6 +128,21 @@ def test_a_policy_written_whole_is_the_same_policy(
     policy = parse_policy(text + ("triggers:\n" + rules if kinds else ""))
     assert parse_policy(as_yaml(policy)) == policy
     assert changes(policy, parse_policy(as_yaml(policy))) == []
+
+
+GUIDE = Path("docs/POLICY.md")
+
+
+def test_the_guide_shows_the_defaults_as_they_are() -> None:
+    block = GUIDE.read_text().split("```yaml\n")[1].split("```")[0]
+    assert block == as_yaml(Policy())
+
+
+@pytest.mark.parametrize("part", [TrainPolicy, TriggerRule, GatePolicy, GroupRule, Condition])
+def test_the_guide_names_every_key(part: type) -> None:
+    text = GUIDE.read_text()
+    keys = [field.name.removesuffix("_seconds") for field in dataclasses.fields(part)]
+    assert [key for key in keys if not re.search(rf"\b{key}\b", text)] == []
 
 
 def test_changes_are_told_by_path_and_triggers_by_name() -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from cloud_hub.errors import Conflict
 from cloud_hub.hub import Hub
 from cloud_hub.registry.service import Dataset
-from cloud_hub.runs import jobs
+from cloud_hub.runs import jobs, worker
+from cloud_hub.runs.jobs import Job
 from cloud_hub.runs.store import RunRecord
 from converters import convert
 from edge_sdk.contract.codec import to_plain
@@ -51,15 +53,13 @@ def ready(inner: Hub, tmp_path: Path) -> Ready:
         mode: str = "stateless",
         extra: str = "",
         *,
-        state: bool = True,
         how: str = "",
         rows: int = 300,
     ) -> Hub:
         first = data(300, 1)
         poor = LogisticRegression().fit(first.rows[:, ::-1], first.labels)
         release = convert(poor, first.rows, None, name="demo", out=tmp_path / "demo-1.0")
-        pickled = pickle.dumps(poor) if state else None
-        inner.registry.publish(release, actor="test", training_state=pickled)
+        inner.registry.publish(release, actor="test", training_state=pickle.dumps(poor))
         inner.plans.promote("demo", "1.0", actor="test", reason="first")
         how = how or f"entry: tests.hub.trainers:{entry}"
         inner.registry.set_policy("demo", POLICY.format(how=how, mode=mode, extra=extra), "test")
@@ -203,12 +203,7 @@ def test_a_candidate_with_other_inputs_is_held_for_a_person(ready: Ready) -> Non
 
 FAILURES = {
     "one that raises": ("raises", "failed", "RuntimeError: no disk left on the moon"),
-    "one that exits": ("exits", "failed", "SystemExit: I am done here"),
     "one that dies": ("dies", "failed", "ended by SIGABRT"),
-    "one that returns no model": ("wrong_type", "failed", "expected a fitted estimator"),
-    "one that returns a model without training it": ("unfitted", "failed", "conversion:"),
-    "one that is not there": ("nobody", "failed", "has no attribute 'nobody'"),
-    "one whose columns nobody has": ("more_features_without_rows", "failed", "conversion:"),
     "one that makes it worse": ("worse", "rejected", "fresh"),
 }
 
@@ -222,11 +217,6 @@ def test_a_training_that_goes_wrong_ends_with_its_reason_and_changes_nothing(
     run = request(hub)
     assert (run.status, reason in run.reason) == (status, True), run.reason
     unchanged(hub)
-
-
-def test_a_stateful_run_without_the_parents_state_says_what_to_do(ready: Ready) -> None:
-    run = request(ready("stateful", "stateful", state=False))
-    assert "publish with --training-state" in run.reason
 
 
 def test_a_training_that_hangs_is_ended_with_all_that_it_started(
@@ -293,21 +283,39 @@ def test_a_command_trains_and_leaves_a_model(ready: Ready, tmp_path: Path) -> No
     assert hub.registry.training_state("demo", "2.0") == b"mine"
 
 
-COMMANDS = {
-    "one that fails": ("[sh, -c, exit 3]", "the command ended with status 3"),
-    "one that leaves nothing": ("['true']", "expected one of ('model.onnx'"),
-    "one that is not there": ("[no-such-program]", "FileNotFoundError"),
-    "one that leaves noise": ("[sh, -c, 'echo noise > $EDGE_OUT/model.onnx']", "conversion:"),
-}
+WORKERS: dict[str, tuple[dict[str, Any], str]] = {
+    "a training that exits": ({"entry": "exits"}, "SystemExit: I am done here"),
+    "one that returns no model": ({"entry": "wrong_type"}, "expected a fitted estimator"),
+    "one that returns a model without training it": ({"entry": "unfitted"}, "conversion:"),
+    "one that is not there": ({"entry": "nobody"}, "has no attribute 'nobody'"),
+    "one whose columns nobody has": ({"entry": "more_features_without_rows"}, "conversion:"),
+    "one without the parent's state": ({"entry": "stateful"}, "publish with --training-state"),
+    "a command that fails": ({"command": ("sh", "-c", "exit 3")}, "ended with status 3"),
+    "one that leaves nothing": ({"command": ("true",)}, "expected one of ('model.onnx'"),
+    "a program that is not there": ({"command": ("no-such-program",)}, "FileNotFoundError"),
+    "one that leaves noise": (
+        {"command": ("sh", "-c", "echo noise > $EDGE_OUT/model.onnx")}, "conversion:",
+    ),
+    "a pipeline that left nothing": ({}, "expected one of ('model.onnx'"),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("case", COMMANDS)
-def test_a_command_that_goes_wrong_ends_with_its_reason(ready: Ready, case: str) -> None:
-    command, reason = COMMANDS[case]
-    hub = ready(how=f"command: {command}")
-    run = request(hub)
-    assert (run.status, reason in run.reason) == ("failed", True), run.reason
-    unchanged(hub)
+@pytest.mark.parametrize("case", WORKERS)
+def test_a_worker_ends_with_a_result_that_says_why(tmp_path: Path, case: str) -> None:
+    how, reason = WORKERS[case]
+    job = Job(
+        model="demo", run=1, parent="1.0", mode="stateful", mode_reason="",
+        versions={"stateful": "1.1", "stateless": "2.0"}, columns=4, window=(0.0, 1.0), seed=0,
+        entry=f"tests.hub.trainers:{how['entry']}" if "entry" in how else None,
+        command=how.get("command"),
+    )  # fmt: skip
+    folder = tmp_path / "attempt-1"
+    jobs.prepare(folder, job, data(200, 2), None, None)
+    assert worker.main(folder) == 1
+    done = jobs.result(folder)
+    assert done is not None
+    assert (done["ok"], reason in done["reason"]) == (False, True), done
+    assert not (folder / "release").exists()
 
 
 def test_a_run_waits_for_enough_fresh_rows_and_gives_up_in_the_end(ready: Ready) -> None:

@@ -217,7 +217,7 @@ def history(days: int = 30, drops: float = 10 * DAY, promoted: float | None = No
         labels=tuple(Labels(h, 50, 48, h + 3_600) for h in hours if h >= ends),
     )  # fmt: skip
     served = ((0.0, "1.0"), (ends, "2.0")) if promoted else ((0.0, "1.0"),)
-    return History(served, {"1.0": first, "2.0": second}, sampled=hours)
+    return History(served, {"1.0": first, "2.0": second}, sampled=[(hour, 1) for hour in hours])
 
 
 def run(found: History, *what: TriggerRule, budget: int = 100, since: float = 0.0) -> list[Replay]:
