@@ -133,8 +133,11 @@ class EdgeDevice:
         Raises:
             ReleaseError: a folder holds no whole release, or it does not run here, or takes other
                 inputs than what serves.
+            StateError: both ``shadow`` and ``interleave`` are given.
             PackError: ``pack`` or ``features`` is not for this release, torn or expired.
         """
+        if shadow is not None and interleave is not None:
+            raise StateError("expected a shadow or an interleaved release: one trial at a time")
         device = cls.__new__(cls)
         device._prepare(config, "local")
         serving = device._service.open(

@@ -41,7 +41,7 @@ class InputError(EdgeError):
 
     ``kind`` is one of ``shape``, ``dtype``, ``missing``, ``not_finite``, ``unknown_feature``,
     ``unknown_category``, ``empty``, ``unknown_prediction``, ``label``, ``unit``; of rankings also
-    ``candidates``, ``ranking``, ``not_shown``, ``repeated``.
+    ``candidates``, ``ranking``, ``length``, ``clicks``, ``not_shown``, ``repeated``.
     """
 
     def __init__(self, kind: str, message: str) -> None:

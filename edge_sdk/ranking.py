@@ -14,9 +14,9 @@ Equal scores keep the order in which the candidates were given; what is not a nu
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from edge_sdk.errors import InputError
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.serving import Serving
 
+T = TypeVar("T")
 Item = Hashable
 SHOWN: Final = 16_384
 """Rankings that may still be clicked on; older ones are forgotten."""
@@ -59,20 +60,49 @@ def ranked(serving: Serving, x: Any, candidates: Sequence[Item] | None) -> Ranki
     """
     if candidates is None:
         prediction = serving.predict(x)
-        items, scores = _all_scored(prediction, serving)
+        items, scores = _counted(serving, _all_scored, prediction, serving)
         return Ranking(_ordered(items, scores), prediction.id, prediction.version)
-    items = tuple(candidates)
+    items = _counted(serving, _candidates, candidates)
+    batch = serving.predict_batch(x)
+    scores = _counted(serving, _one_scored, batch, len(items))
+    return Ranking(_ordered(items, scores), batch.ids[0], batch.version)
+
+
+def _counted(serving: Serving, call: Callable[..., T], *arguments: Any) -> T:
+    """What ``call`` returns; if it refuses, that is counted."""
+    try:
+        return call(*arguments)
+    except InputError as error:
+        serving.monitor.record_error(error.kind)
+        raise
+
+
+def _candidates(candidates: Sequence[Any]) -> tuple[Item, ...]:
+    items = _hashable("candidates", candidates)
     if len(set(items)) != len(items):
         raise InputError("candidates", "candidates: expected each once")
-    batch = serving.predict_batch(x)
-    if len(batch) != len(items):
+    return items
+
+
+def check_clicks(clicks: Any) -> None:
+    """Refuse what is no list of items; raises :class:`InputError`."""
+    if isinstance(clicks, str) or not hasattr(clicks, "__len__"):
+        raise InputError("clicks", f"clicks: expected a list of items, got {clicks!r:.60}")
+    _hashable("clicks", clicks)
+
+
+def _hashable(what: str, items: Sequence[Any]) -> tuple[Item, ...]:
+    kept = tuple(items)
+    if not all(isinstance(item, Hashable) for item in kept):
+        raise InputError(what, f"{what}: expected names or numbers, got {kept!r:.60}")
+    return kept
+
+
+def _one_scored(batch: BatchPrediction, count: int) -> NDArray[Any]:
+    if len(batch) != count:
         raise InputError(
-            "candidates", f"expected a row for each of {len(items)} candidates, got {len(batch)}"
+            "candidates", f"expected a row for each of {count} candidates, got {len(batch)}"
         )
-    return Ranking(_ordered(items, _one_scored(batch)), batch.ids[0], batch.version)
-
-
-def _one_scored(batch: BatchPrediction) -> NDArray[Any]:
     values, probabilities = batch.values, batch.probabilities
     if values is not None and values.size == len(batch):
         return values.reshape(-1)

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -25,14 +25,15 @@ from edge_sdk.contract.messages import Body
 from edge_sdk.errors import InputError, ReleaseError
 from edge_sdk.kept import KeptPredictions
 from edge_sdk.pending import bits_of
-from edge_sdk.ranking import Item, Ranking, Shown, ShownRankings, ranked
+from edge_sdk.ranking import Item, Ranking, Shown, ShownRankings, check_clicks, ranked
 from edge_sdk.release import Release
 from edge_sdk.serving import NOTHING_SERVES, CloudCall, Serving, Terms
-from edge_sdk.trials.arms import Arms
+from edge_sdk.trials.arms import Arms, check_unit
 from edge_sdk.trials.interleaving import Interleaver
 from edge_sdk.trials.running import Running
 from edge_sdk.trials.shadow import Shadow
 
+T = TypeVar("T")
 RETIRED: Final = 4
 CAME: Final = 65_536
 """Labels that are remembered until the copies of their predictions are marked."""
@@ -147,6 +148,8 @@ class Service:
             ReleaseError: nothing serves.
         """
         running = self.running
+        if unit is not None:
+            self._counted(check_unit, unit)
         if unit is None or not isinstance(running, Arms):
             return self.current()
         return running.serving_for(unit)
@@ -155,6 +158,9 @@ class Service:
         self, x: Any, candidates: Sequence[Item] | None, length: int | None, unit: str | None
     ) -> Ranking:
         """A ranking, of one release or mixed of two; see :meth:`EdgeDevice.predict_ranking`."""
+        if length is not None and length < 1:
+            raise self._refusal("length", f"length: expected at least 1, got {length}")
+        candidates = None if candidates is None else tuple(candidates)
         running = self.running
         if isinstance(running, Interleaver):
             mixed = running.rank(x, candidates, length)
@@ -174,6 +180,7 @@ class Service:
         clicks: Sequence[Item] | None,
     ) -> None:
         """Join what came late with its prediction; see :meth:`EdgeDevice.feedback`."""
+        prediction = str(prediction)
         if clicks is not None:
             clicked = self._clicked(prediction, clicks)
             reward = clicked if reward is None else reward
@@ -198,32 +205,33 @@ class Service:
     ) -> None:
         """Of a prediction that no serving knows, perhaps of an earlier start."""
         tag, _, number = prediction.rpartition("-")
-        try:
-            if self.kept is not None and self.kept.feedback(tag, number, label, reward):
-                return
-        except InputError as error:
-            raise self._refusal(error.kind, str(error)) from None
-        raise self._refusal(
-            "unknown_prediction", f"expected the id of a recent prediction, got {prediction!r:.60}"
-        )
+        kept = self.kept
+        if kept is None or not self._counted(kept.feedback, tag, number, label, reward):
+            raise self._refusal(
+                "unknown_prediction",
+                f"expected the id of a recent prediction, got {prediction!r:.60}",
+            )
 
     def _clicked(self, name: str, clicks: Sequence[Item]) -> float | None:
         """Credit the clicks on a ranking: to a team, or as the reward of the release that made it.
 
         The reward is 1 if there was a click, else 0.
         """
-        if isinstance(clicks, str):
-            raise self._refusal("clicks", f"clicks: expected a list of items, got {clicks!r:.60}")
+        self._counted(check_clicks, clicks)
         running = self.running
         if isinstance(running, Interleaver) and running.knows(name):
             running.clicked(name, clicks)
             return None
         with self._lock:
-            try:
-                self._shown.click(name, clicks)
-            except InputError as error:
-                raise self._refusal(error.kind, str(error)) from None
-        return float(bool(clicks))
+            self._counted(self._shown.click, name, clicks)
+        return float(len(clicks) > 0)
+
+    def _counted(self, call: Callable[..., T], *arguments: Any) -> T:
+        """What ``call`` returns; if it refuses, that is counted."""
+        try:
+            return call(*arguments)
+        except InputError as error:
+            raise self._refusal(error.kind, str(error)) from None
 
     def _refusal(self, kind: str, message: str) -> InputError:
         if self.serving is not None:

@@ -195,9 +195,9 @@ class ShadowReport:
     regressor none). Differences are candidate minus incumbent: ``confidence`` of the largest
     probability, ``value`` of a regressor's number, ``latency`` log2 of the candidate's time by the
     incumbent's, one input at a time, where both were timed alike. ``errors`` counts inputs on which
-    the candidate failed, by kind; ``skipped`` those that it was not given, by reason (``queue``
-    full, ``budget`` of time spent, ``source`` other than the model, ``hung``). ``labelled`` is the
-    paired outcome of late labels.
+    the candidate failed, by kind (``model``, ``hung``); ``skipped`` those that it was not given, by
+    reason (``queue`` full because its share of the time is spent, ``source`` other than the model).
+    ``labelled`` is the paired outcome of late labels.
     """
 
     window: Window

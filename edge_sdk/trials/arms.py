@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body, WindowReport
@@ -18,6 +18,14 @@ from edge_sdk.trials.running import check_same_inputs, failing
 KEY_CHARACTERS: Final = 256
 UNITS: Final = 65_536
 """Keys that a process remembers to have seen; later new ones are not counted, in no arm."""
+
+
+def check_unit(unit: Any) -> None:
+    """Refuse what cannot be a key, experiment or not; raises :class:`InputError`."""
+    if not isinstance(unit, str) or not 0 < len(unit) <= KEY_CHARACTERS:
+        raise InputError(
+            "unit", f"unit: expected a text of 1 to {KEY_CHARACTERS} characters, got {unit!r:.60}"
+        )
 
 
 class Arms:
@@ -44,15 +52,7 @@ class Arms:
         self._new: Counter[str] = Counter()
 
     def serving_for(self, unit: str) -> Serving:
-        """What answers for ``unit``.
-
-        Raises:
-            InputError: it is no text, empty or too long.
-        """
-        if not isinstance(unit, str) or not 0 < len(unit) <= KEY_CHARACTERS:
-            raise InputError(
-                "unit", f"expected a text of 1 to {KEY_CHARACTERS} characters, got {unit!r:.60}"
-            )
+        """What answers for ``unit``, which :func:`check_unit` let through."""
         arm = self._trial.arm_of(unit, self._attributes)
         name = CONTROL if arm is None else arm.name
         self._count(unit, name)

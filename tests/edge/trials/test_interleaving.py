@@ -12,6 +12,7 @@ import pytest
 from edge_sdk import EdgeDevice, EdgeError
 from edge_sdk.contract.messages import FeedbackReport, InterleaveReport, WindowReport
 from edge_sdk.contract.plan import Reporting
+from edge_sdk.errors import InputError, StateError
 from edge_sdk.release import Release
 from edge_sdk.serving import Serving, Terms
 from edge_sdk.trials.interleaving import Interleaver
@@ -121,3 +122,44 @@ def test_without_an_experiment_clicks_are_the_reward_of_what_serves(tmp_path: Pa
 
 def ranking_items(ranking: Any) -> list[Any]:
     return list(ranking.items)
+
+
+# sentence: (what is done with a device and a ranking of its, what the error says)
+REFUSED: dict[str, tuple[Any, str]] = {
+    "a unit that is no text": (lambda d, r: d.predict(ROW, unit=5), "unit: expected a text of 1"),
+    "an empty unit": (lambda d, r: d.predict_batch([ROW], unit=""), "unit: expected a text of 1"),
+    "a ranking of nothing": (lambda d, r: d.predict_ranking(ROW, length=0), "expected at least 1"),
+    "clicks that are one text": (lambda d, r: d.feedback(r.id, clicks="ab"), "a list of items"),
+    "clicks that are a number": (lambda d, r: d.feedback(r.id, clicks=3), "a list of items"),
+    "clicks on lists": (lambda d, r: d.feedback(r.id, clicks=[[1]]), "expected names or numbers"),
+    "a click on what was not shown": (lambda d, r: d.feedback(r.id, clicks=[9]), "did not show 9"),
+    "candidates that are lists": (
+        lambda d, r: d.predict_ranking([ROW], candidates=[[1]]), "expected names or numbers",
+    ),
+    "no candidates": (lambda d, r: d.predict_ranking([], candidates=[]), "at least one row"),
+    "no id": (lambda d, r: d.feedback(None, label=1), "expected the id of a recent prediction"),
+}  # fmt: skip
+ROW = rows(1)[0]
+
+
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_makes_no_sense_is_refused_whether_or_not_an_experiment_runs(
+    tmp_path: Path, case: str, beside: bool
+) -> None:
+    do, message = REFUSED[case]
+    a, b = make_release(tmp_path), make_release(tmp_path, version="1.1", seed=5)
+    with EdgeDevice.offline(a.folder, interleave=b.folder if beside else None) as device:
+        ranking = device.predict_ranking(ROW)
+        with pytest.raises(InputError, match=message):
+            do(device, ranking)
+        told = device.reports()
+    counted = sum(sum(b.errors.values()) for b in told if isinstance(b, WindowReport))
+    counted += sum(sum(b.refused.values()) for b in told if isinstance(b, InterleaveReport))
+    assert counted > 0
+
+
+def test_a_shadow_and_an_interleaved_release_at_once_are_refused(tmp_path: Path) -> None:
+    folder = make_release(tmp_path).folder
+    with pytest.raises(StateError, match="one trial at a time"):
+        EdgeDevice.offline(folder, shadow=folder, interleave=folder)
