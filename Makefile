@@ -4,7 +4,7 @@ BIN := .venv/bin
 CODE := edge_sdk converters cloud_hub benchmarks examples tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sweep statistics peers live-fleet swap-kill lock clean
+.PHONY: help demo test check bench sweep statistics peers live-fleet swap-kill tree-runtimes lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -47,6 +47,9 @@ peers: .venv/peers/installed  ## what detection is measured beside, in an enviro
 
 swap-kill: .venv/installed  ## a thousand kills at any moment of a swap of model and pack
 	$(BIN)/python -m tests.campaigns.swap_kill --trials 1000
+
+tree-runtimes: .venv/installed  ## random trees in every onnxruntime from 1.20 on
+	$(BIN)/python -m tests.campaigns.tree_runtimes
 
 lock: .venv/installed  ## pin the newest versions, with hashes
 	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv

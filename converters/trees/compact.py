@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from converters.trees import classic
 from converters.trees.ensemble import Ensemble, Ints
+from converters.trees.rounding import STEPS, rounded
 from converters.trees.unfolded import Unfolded, unfolded
 
 NAME: Final = "TreeEnsemble"
@@ -34,13 +35,25 @@ RETIRED: Final = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
 
 def compact(proto: Any) -> Any | None:
     """A copy with newer operators; ``None`` if there are no trees, or some that it cannot say."""
+    return _renewed(proto, coarse=False)
+
+
+def coarse(proto: Any) -> Any | None:
+    """The same with leaves on a grid; ``None`` too if that would save little.
+
+    Answers are off by about the grid's step, times the root of the number of trees.
+    """
+    return _renewed(proto, coarse=True)
+
+
+def _renewed(proto: Any, *, coarse: bool) -> Any | None:
     if not any(node.op_type in RETIRED for node in proto.graph.node):
         return None
     made = type(proto)()
     made.CopyFrom(proto)
     del made.graph.node[:]
     for node in proto.graph.node:
-        nodes = _instead(made, node) if node.op_type in RETIRED else [node]
+        nodes = _instead(made, node, coarse=coarse) if node.op_type in RETIRED else [node]
         if not nodes:
             return None
         made.graph.node.extend(nodes)
@@ -50,18 +63,21 @@ def compact(proto: Any) -> Any | None:
     return made
 
 
-def _instead(proto: Any, node: Any) -> list[Any]:
+def _instead(proto: Any, node: Any, *, coarse: bool) -> list[Any]:
     """Nodes that give what ``node`` gives; none if there are none."""
     given = _given(node)
     found = classic.read(given) if node.op_type == classic.NAME else None
     if found is None or not _sayable(found):
         return []
-    ensemble = found.rooted()
+    near, step = rounded(found) if coarse else (found, 0.0)
+    ensemble = near.rooted()
     average = given.get("aggregate_function") == "AVERAGE"
     if (np.count_nonzero(ensemble.leaves, axis=1) <= 1).all():
+        if coarse and len(near.leaves) > len(found.leaves) / 2:
+            return []
         leaves = np.abs(ensemble.leaves).argmax(axis=1), ensemble.leaves.sum(axis=1)
         return [_operator(node, ensemble, unfolded(ensemble), leaves, average=average)]
-    return _looked_up(proto, node, ensemble, average=average)
+    return _looked_up(proto, node, ensemble, step, average=average)
 
 
 def _given(node: Any) -> classic.Attributes:
@@ -81,28 +97,50 @@ def _sayable(ensemble: Ensemble) -> bool:
     return all(0 <= member <= LARGEST_MEMBER for member in members)
 
 
-def _looked_up(proto: Any, node: Any, ensemble: Ensemble, *, average: bool) -> list[Any]:
+def _looked_up(
+    proto: Any, node: Any, ensemble: Ensemble, step: float, *, average: bool
+) -> list[Any]:
     """The place of the leaf that each tree ends in, [N, trees]; then the leaves at these places."""
-    from onnx import helper, numpy_helper
+    from onnx import helper
 
     nodes, leaves = _leaves_of_their_own(unfolded(ensemble))
     trees, places = np.array(leaves).T
     if len(ensemble.leaves) > EXACT_PLACES:
         return []
     out = node.output[0]
-    asked = [f"{out}_{what}" for what in ("places", "whole", "leaves", "table", "axis")]
+    asked = [f"{out}_{what}" for what in ("places", "whole", "leaves")]
     wide = replace(ensemble, leaves=np.zeros((0, len(ensemble.roots))))
     found = helper.make_node(NAME, [node.input[0]], [asked[0]])
-    table = ensemble.leaves.astype(np.float32)
-    proto.graph.initializer.append(numpy_helper.from_array(table, asked[3]))
-    proto.graph.initializer.append(numpy_helper.from_array(np.array([1]), asked[4]))
+    axis = _constant(proto, f"{out}_axis", np.array([1]))
+    table, before = _table(proto, f"{out}_table", ensemble, step)
     reduce = "ReduceMean" if average else "ReduceSum"
     return [
         _operator(found, wide, nodes, (trees, places), average=False),
+        *before,
         helper.make_node("Cast", asked[:1], asked[1:2], to=6),
-        helper.make_node("Gather", [asked[3], asked[1]], asked[2:3], axis=0),
-        helper.make_node(reduce, [asked[2], asked[4]], [out], keepdims=0),
+        helper.make_node("Gather", [table, asked[1]], asked[2:3], axis=0),
+        helper.make_node(reduce, [asked[2], axis], [out], keepdims=0),
     ]
+
+
+def _table(proto: Any, name: str, ensemble: Ensemble, step: float) -> tuple[str, list[Any]]:
+    """The leaves, and the nodes that make them of bytes, which onnxruntime folds at loading."""
+    from onnx import helper
+
+    counts = np.rint(ensemble.leaves / step) if step else ensemble.leaves
+    if not step or counts.min() < 0 or counts.max() > STEPS:
+        return _constant(proto, name, ensemble.leaves.astype(np.float32)), []
+    stored = _constant(proto, f"{name}_bytes", counts.astype(np.uint8))
+    scale = _constant(proto, f"{name}_step", np.array(step, np.float32))
+    cast = helper.make_node("Cast", [stored], [f"{name}_counts"], to=1)
+    return name, [cast, helper.make_node("Mul", [f"{name}_counts", scale], [name])]
+
+
+def _constant(proto: Any, name: str, values: NDArray[Any]) -> str:
+    from onnx import numpy_helper
+
+    proto.graph.initializer.append(numpy_helper.from_array(values, name))
+    return name
 
 
 def _leaves_of_their_own(nodes: Unfolded) -> tuple[Unfolded, list[tuple[int, int]]]:
