@@ -12,6 +12,7 @@ from typing import Final
 
 from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec, StageSpec
 from edge_sdk.contract.plan import (
+    CONTROL,
     SLOTS,
     Arm,
     Cohort,
@@ -95,13 +96,20 @@ def in_stage(trial: Experiment, attributes: Mapping[str, str]) -> bool:
     return trial.cohort is None or trial.cohort.includes(attributes)
 
 
-def arm_of(plan: Plan, device: str, attributes: Mapping[str, str]) -> str | None:
-    """The arm that a device is in or has beside it; ``None`` if it takes no part."""
+def arms_of(plan: Plan, device: str, attributes: Mapping[str, str]) -> tuple[str, ...]:
+    """The arms that a device answers for or has beside what serves; none if it takes no part.
+
+    Where units are smaller than a device it answers for all of them.
+    """
+    trial = plan.experiment
+    if trial is not None and trial.unit == "key":
+        taking_part = trial.takes_part(attributes)
+        return (CONTROL, *(arm.name for arm in trial.arms)) if taking_part else ()
     given = assign(plan, device, attributes, entered=True)
     if given.experiment is None:
-        return None
+        return ()
     beside = given.shadow or given.interleaved
-    return beside.name if beside is not None else given.arm
+    return (beside.name if beside is not None else given.arm,)
 
 
 def choose_salt(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine, func, select
 
-from cloud_hub.experiments.course import arm_of, in_stage
+from cloud_hub.experiments.course import arms_of, in_stage
 from cloud_hub.experiments.devices import Member, count
 from cloud_hub.experiments.evidence import (
     ArmEvidence,
@@ -108,11 +108,11 @@ class Gathering:
             have[1] += row["predictions"] + row["errors"] + row["labelled"]
         members, control = [], [0, 0]
         for device, found in scene.devices.items():
-            arm = arm_of(scene.plan, device, found.attributes)
-            failures, requests = by_device.get((device, arm or ""), (0, 0))
-            if arm == CONTROL:
-                control = [control[0] + failures, control[1] + requests]
-            elif arm is not None:
+            for arm in arms_of(scene.plan, device, found.attributes):
+                failures, requests = by_device.get((device, arm), (0, 0))
+                if arm == CONTROL:
+                    control = [control[0] + failures, control[1] + requests]
+                    continue
                 silent = scene.now - found.seen_at
                 members.append(Member(device, arm, silent, device in failed, failures, requests))
         against = (0, 0) if beside else (control[0], control[1])
@@ -184,7 +184,7 @@ class Gathering:
                 continue
             if scene.spec.unit == "key":
                 found[row["arm"]] += row["units"]
-            elif row["predictions"] and row["arm"] == arm_of(
+            elif row["predictions"] and row["arm"] in arms_of(
                 scene.plan, device.device, device.attributes
             ):
                 found[row["arm"]] += 1

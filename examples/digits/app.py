@@ -21,6 +21,9 @@ from examples.digits.data import Stream, split
 LABEL_SECONDS = 1.0
 """How late the true digit comes."""
 
+VISITORS = 200
+"""Who stand before the camera in turn."""
+
 LABEL_SHARE = 0.6
 """For how many pictures it comes at all."""
 
@@ -41,13 +44,16 @@ def run(arguments: argparse.Namespace, world: World) -> None:
         while world.goes_on():
             picture, truth = world.picture()
             try:
-                prediction = device.predict(picture)
+                prediction = device.predict(picture, unit=world.visitor())
             except EdgeError as error:
                 world.failed(error)
                 continue
             world.answered(prediction, truth)
             for id_, label in world.late_labels():
-                device.feedback(id_, label=label)
+                try:
+                    device.feedback(id_, label=label)
+                except EdgeError as error:  # it came too late
+                    world.failed(error)
 
 
 class World:
@@ -84,6 +90,10 @@ class World:
         picture = self._stream.next(changed=self._changed)
         self._started = time.perf_counter()
         return picture
+
+    def visitor(self) -> str:
+        """Who shows the picture: an A/B test by key gives one visitor one version."""
+        return f"visitor-{self._count % VISITORS}"
 
     def answered(self, prediction: Prediction, truth: int) -> None:
         """Note an answer; sometimes the truth will come later."""

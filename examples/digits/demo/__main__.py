@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from examples.digits.demo import ending, freshening, opening
+from examples.digits.demo import ending, freshening, opening, trials
 from examples.digits.demo.report import write_report
 from examples.digits.demo.story import Step, Story
 from examples.digits.demo.table import Table
@@ -24,9 +24,11 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("policy mended: stateful run, 1.1", freshening.stateful),
     ("canary of 1.1, promoted", freshening.canary),
     ("webhook: stateless run, 2.0", freshening.stateless),
+    ("a bad version as a shadow", trials.shadow),
     ("a bad version is rolled back", ending.bad_version),
     ("triggers replayed: dry run", freshening.dry_run),
     ("how often should it retrain?", freshening.freshness),
+    ("A/B by visitor: a small 4.0", trials.ab),
     ("every report exactly once", ending.exactly_once),
 )
 

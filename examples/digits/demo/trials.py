@@ -1,0 +1,87 @@
+"""Two more ways to try a version: as a shadow, which serves nobody, and against what serves."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from examples.digits import training
+from examples.digits.demo.story import DEVICES, Outcome, Story
+
+SHADOWED: Final = "2.1"
+"""A version of a broken labelling job, tried as a shadow."""
+
+SMALL: Final = "4.0"
+"""A network of eight neurons: would it do as well?"""
+
+SHADOW: Final = f"""
+model: digits
+strategy: shadow
+candidate: '{SHADOWED}'
+soak: 3s
+minimum_outcomes: 200
+"""
+
+AB: Final = f"""
+model: digits
+strategy: ab
+unit: key                      # by visitor, not by device: every device holds both versions
+arms:
+- {{name: small, version: '{SMALL}', weight: 0.5}}
+outcomes:
+- {{name: accuracy, metric: accuracy, direction: up, minimum_effect: 0.01}}
+soak: 6s
+minimum_outcomes: 300
+"""
+
+
+def shadow(story: Story) -> Outcome:
+    """A bad version answers beside what serves: found out before anybody was served by it."""
+    bad = training.bad_model(story.train, seed=1)
+    story.publish(story.convert(bad, SHADOWED, story.train, None), override="demo: as a shadow")
+    trial = _finished(story, SHADOW)
+    seen = trial["figures"]["shadow"]
+    lines = story.answers(trial["started_at"])
+    served = sum(line["version"] == SHADOWED for line in lines)
+    ok = trial["status"] == "concluded" and trial["state"]["winner"] is None and served == 0
+    return ok, (
+        f"{SHADOWED} answered {seen['compared']} inputs beside what served on {seen['devices']} "
+        f"devices and disagreed on {seen['disagreement']:.1%}; where labels told them apart it was "
+        f"right {seen['candidate_only']} times, what served {seen['incumbent_only']}; found worse "
+        f"after {_seconds(trial):.1f} s; it served {served} of {len(lines)} answers"
+    )
+
+
+def ab(story: Story) -> Outcome:
+    """A small network against what serves, by visitor; it stays only if it is as good."""
+    small = story.convert(training.small_model(story.train), SMALL, story.train, None)
+    story.publish(small, override="demo: the A/B test decides")
+    trial = _finished(story, AB)
+    (judged,) = trial["figures"]["outcomes"]
+    lines = [story.device_answers(n, trial["started_at"]) for n in range(DEVICES)]
+    both = sum(any(x["version"] == SMALL for x in mine) for mine in lines)
+    page = story.folder / "ab.html"
+    page.write_text(story.hub.experiments.page(trial["id"]), encoding="utf-8")
+    served = sum(x["version"] == SMALL for mine in lines for x in mine)
+    ok = trial["status"] == "concluded" and trial["state"]["winner"] is None
+    return ok and both == DEVICES, (
+        f"{SMALL} ({small.model_path.stat().st_size} bytes) against {trial['control']} by visitor, "
+        f"on all {DEVICES} devices: own accuracy {judged['candidate']:.3f} against "
+        f"{judged['control']:.3f}, gain {judged['gain']:+.3f} in [{judged['low']:+.3f}, "
+        f"{judged['high']:+.3f}] at any look, after {_seconds(trial):.1f} s and {served} "
+        f"answers; it goes, {trial['control']} stays; report: {page}"
+    )
+
+
+def _finished(story: Story, declared: str) -> Any:
+    """Start an experiment and wait for its end."""
+    client = story.hub.experiments
+    id_ = client.start(declared)["id"]
+    story.mark(id_)
+    story.wait(lambda: client.status(id_)["ended_at"] is not None, 90, f"the end of {id_}")
+    trial = client.status(id_)
+    story.mark(trial["status"], trial["ended_at"])
+    return trial
+
+
+def _seconds(trial: Any) -> float:
+    return float(trial["ended_at"] - trial["started_at"])
