@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec, StageSpec
+from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec, StageSpec, cohort_name
 from edge_sdk.contract.plan import (
     CONTROL,
     SLOTS,
@@ -82,9 +82,9 @@ def advance(spec: ExperimentSpec, trial: Experiment, stage: int, step: int) -> N
 
 
 def shown(spec: ExperimentSpec, stage: int, step: int) -> str:
-    """A step for people: ``5% of region=eu``."""
+    """A step for people: ``5% of region=eu``; of what has no steps whom it is tried on."""
     if spec.strategy != "canary":
-        return spec.strategy
+        return cohort_name(spec.cohort)
     place = spec.path[stage]
     return f"{place.steps[step]:.0%} of {place.name}"
 

@@ -21,7 +21,8 @@ class Member:
     """A device that the plan gives a candidate.
 
     ``silent`` seconds since it was heard of; ``failed`` to activate the candidate or took it back;
-    ``failures`` (wrong labels and errors) of how many requests, where 0 means no exposure.
+    ``failures`` (wrong labels and errors) of how many requests, where 0 means no exposure; the
+    same of its ``own_control``, where it has one.
     """
 
     device: str
@@ -30,6 +31,7 @@ class Member:
     failed: bool
     failures: int = 0
     requests: int = 0
+    own_control: tuple[int, int] | None = None
 
 
 def state_of(
@@ -40,9 +42,8 @@ def state_of(
         return "failed"
     if member.requests == 0:
         return "unreachable" if member.silent > unreachable_after else "pending"
-    evidence = log_failure_evidence(
-        [member.failures], [member.requests], [control[0]], [control[1]]
-    )
+    failures, requests = member.own_control or control
+    evidence = log_failure_evidence([member.failures], [member.requests], [failures], [requests])
     if float(evidence) >= math.log(1 / alpha):
         return "regressed"
     return "healthy"

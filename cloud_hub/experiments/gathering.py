@@ -113,8 +113,10 @@ class Gathering:
                 if arm == CONTROL:
                     control = [control[0] + failures, control[1] + requests]
                     continue
-                silent = scene.now - found.seen_at
-                members.append(Member(device, arm, silent, device in failed, failures, requests))
+                own = by_device.get((device, CONTROL)) if scene.spec.unit == "key" else None
+                silent, bad = scene.now - found.seen_at, device in failed
+                beside_it = (own[0], own[1]) if own else None
+                members.append(Member(device, arm, silent, bad, failures, requests, beside_it))
         against = (0, 0) if beside else (control[0], control[1])
         return count(
             members, against,

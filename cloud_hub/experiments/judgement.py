@@ -142,6 +142,8 @@ def judge(
         looks = _look(contrast, design, looks, design.horizon)
         estimate, low, high, p = _at_looks(looks, design, sign)
         done = bool(looks) and looks[-1].fraction >= 1
+    reach = RANGES[outcome.metric] or math.inf
+    low, high = max(low, -reach), min(high, reach)
     return Judgement(
         outcome.name, arm, None, None, sign * estimate, low, high, p, float(contrast.n),
         (0, 0), (0, 0), outcome.minimum_effect, done, looks,

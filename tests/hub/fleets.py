@@ -75,6 +75,20 @@ class Device:
             FeedbackReport(window, n, round(right * n), n, round(right * n)),
         )  # fmt: skip
 
+    def report_keys(self, start: float, arms: Mapping[str, tuple[str, float]], units: int) -> None:
+        """An A/B by key: on each arm (version, right) ``units`` keys of ten labelled requests."""
+        assert self.plan is not None
+        assert self.plan.experiment is not None
+        begin, n = int(start) + 1, 10 * units
+        for arm, (version, right) in arms.items():
+            window = Window("demo", version, begin, begin + 1, self.plan.experiment.id, arm)
+            digest = self.hub.registry.release("demo", version).profile_digest
+            good = round(right * n)
+            self.send(
+                WindowReport(window, digest, {"model": n}, units=units),
+                FeedbackReport(window, n, good, n, good),
+            )
+
     def shadow(self, start: float, n: int, won: int, lost: int) -> None:
         """``n`` inputs that the candidate answered beside what served."""
         given = self.given

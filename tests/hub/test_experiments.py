@@ -194,6 +194,25 @@ def test_an_ab_test_promotes_the_winner(tried: Hub) -> None:
     assert "two is better" in tried.experiments.get(id_).reason
 
 
+def test_an_ab_test_by_key_compares_within_each_device(tried: Hub) -> None:
+    devices = fleet(tried, 12)
+    spec = ExperimentSpec(
+        "demo", "ab", arms=(ArmSpec("one", "1.1", 0.5),), unit="key", soak_seconds=0,
+        outcomes=(Outcome("accuracy", "accuracy"),),
+    )  # fmt: skip
+    id_ = tried.experiments.run(spec, actor="test").id
+    for i, device in enumerate(devices):  # devices differ more than the arms do
+        device.sync()
+        own = 0.4 + 0.04 * i
+        arms = {"control": ("1.0", own), "one": ("1.1", own + 0.08)}
+        device.report_keys(time.time(), arms, units=60)
+    assert status(tried, id_)[0] == "promoted"
+    figures = tried.experiments.get(id_).figures
+    assert figures["outcomes"][0]["devices"] == [12, 12]
+    assert figures["devices"]["one"]["healthy"] == 12
+    assert figures["allocation"][0]["counts"] == {"control": 720, "one": 720}
+
+
 def test_a_shadow_run_serves_nobody_and_concludes(tried: Hub) -> None:
     devices = fleet(tried, 20)
     spec = ExperimentSpec("demo", "shadow", candidate="1.1", soak_seconds=0, device_share=0.5)

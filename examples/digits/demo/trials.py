@@ -62,13 +62,12 @@ def ab(story: Story) -> Outcome:
     page = story.folder / "ab.html"
     page.write_text(story.hub.experiments.page(trial["id"]), encoding="utf-8")
     served = sum(x["version"] == SMALL for mine in lines for x in mine)
-    ok = trial["status"] == "concluded" and trial["state"]["winner"] is None
-    return ok and both == DEVICES, (
+    ended = trial["status"] in ("concluded", "aborted") and trial["state"]["winner"] is None
+    return ended and both == DEVICES, (
         f"{SMALL} ({small.model_path.stat().st_size} bytes) against {trial['control']} by visitor, "
         f"on all {DEVICES} devices: own accuracy {judged['candidate']:.3f} against "
-        f"{judged['control']:.3f}, gain {judged['gain']:+.3f} in [{judged['low']:+.3f}, "
-        f"{judged['high']:+.3f}] at any look, after {_seconds(trial):.1f} s and {served} "
-        f"answers; it goes, {trial['control']} stays; report: {page}"
+        f"{judged['control']:.3f}; {trial['status']} after {_seconds(trial):.1f} s and {served} "
+        f"answers: {trial['reason']}; {trial['control']} stays; report: {page}"
     )
 
 
