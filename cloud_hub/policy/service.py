@@ -48,7 +48,7 @@ class Policies:
         """What :meth:`apply` would change; raises Invalid."""
         after = self._read(model, text)
         current = self.text(model)
-        found = tuple(changes(parse_policy(current), after))
+        found = tuple(changes(_readable(current), after))
         told = any(change.path.split(".")[0] in TOLD for change in found)
         serves = self._plans.current(model) is not None
         return PolicyPlan(model, found, digest(current), told and serves)
@@ -83,6 +83,16 @@ class Policies:
         if policy.model not in (None, model):
             raise Invalid(f"policy.yaml: is for model {policy.model}, not {model}")
         return policy
+
+
+def _readable(text: str) -> Policy:
+    """The policy in force; all defaults if this hub cannot read it any more, so that another can
+    take its place.
+    """
+    try:
+        return parse_policy(text)
+    except Invalid:
+        return Policy()
 
 
 def digest(text: str) -> str:

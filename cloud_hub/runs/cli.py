@@ -16,14 +16,14 @@ def add_commands(commands: Any) -> None:
     start.add_argument("--mode", choices=("stateful", "stateless"), help="default: as the policy")
     start.add_argument("--reason", default="by hand")
     logs = add_command(group, "logs", "what its training printed", _logs, model=False)
-    logs.add_argument("run", type=int, help="number of the run")
+    logs.add_argument("number", type=int, help="of the run")
     logs.add_argument("--tail", type=int, metavar="LINES", help="the last ones only")
     for name, text in (
         ("cancel", "end a run that waits or trains"),
         ("override", "publish a candidate that the offline gate refused"),
     ):
         command = add_command(group, name, text, _change, model=False)
-        command.add_argument("run", type=int, help="number of the run")
+        command.add_argument("number", type=int, help="of the run")
         command.add_argument("--reason", required=True, help="stays on its record")
         command.set_defaults(action=name)
 
@@ -34,10 +34,10 @@ def _start(arguments: argparse.Namespace) -> Any:
 
 
 def _logs(arguments: argparse.Namespace) -> str:
-    lines = str(client_of(arguments).get(f"runs/{arguments.run}/log")["log"]).splitlines()
+    lines = str(client_of(arguments).get(f"runs/{arguments.number}/log")["log"]).splitlines()
     return "\n".join(lines[-arguments.tail :] if arguments.tail else lines)
 
 
 def _change(arguments: argparse.Namespace) -> Any:
-    path = f"runs/{arguments.run}/{arguments.action}"
+    path = f"runs/{arguments.number}/{arguments.action}"
     return client_of(arguments).post(path, reason=arguments.reason)

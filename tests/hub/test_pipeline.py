@@ -17,6 +17,7 @@ import requests
 import skops.io
 from sklearn.linear_model import LogisticRegression
 
+from cloud_hub.cli import main
 from cloud_hub.registry.service import Dataset
 from converters import convert
 from tests.servers import HubProcess
@@ -172,3 +173,30 @@ def test_a_pipeline_that_refuses_or_is_not_there_ends_the_run(
     assert run_of(hub, "refused")["reason"].endswith("answered 503")
     serve(hub, tmp_path / "b", "absent", "http://127.0.0.1:9/train")
     assert "no answer (ConnectionError)" in run_of(hub, "absent")["reason"]
+
+
+def test_the_commands_of_runs_against_a_real_hub(
+    hub: HubProcess, pipeline: Pipeline, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def cli(*words: str) -> tuple[int, str]:
+        code = main(["runs", *words, "--data", str(hub.data)])
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    serve(hub, tmp_path, "commanded", pipeline.url)
+    number = str(pipeline.job()["run"])
+    assert json.loads(cli("list", "commanded")[1])[0]["status"] == "training"
+    code, out = cli("cancel", number, "--reason", "wrong data")
+    assert (code, json.loads(out)["status"]) == (0, "cancelled")
+    assert cli("logs", number, "--tail", "3")[0] == 0
+    refusals = {
+        ("cancel", number, "--reason", "again"): "is cancelled; only one that waits or trains",
+        ("override", number, "--reason", "why not"): "is cancelled, not one of",
+        ("logs", "9999"): "run 9999: not found",
+        ("start", "nobody"): "no train section",
+    }
+    for words, reason in refusals.items():
+        code, out = cli(*words)
+        assert (code, reason in out) == (1, True), out
+    code, out = cli("start", "commanded", "--mode", "stateful", "--reason", "better data")
+    assert (code, json.loads(out)["causes"][0]["reason"]) == (0, "better data")

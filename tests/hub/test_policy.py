@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from cloud_hub.cli import main
 from cloud_hub.errors import Conflict, Invalid
@@ -25,6 +26,7 @@ from cloud_hub.policy import (
     parse_policy,
 )
 from cloud_hub.policy.reading import as_yaml, changes
+from cloud_hub.registry.tables import models
 from tests.conftest import Publish
 from tests.servers import HubProcess
 
@@ -185,6 +187,14 @@ def test_a_policy_that_was_replaced_since_it_was_planned_is_a_conflict(serving: 
     with pytest.raises(Conflict, match="plan again"):
         serving.policies.apply("demo", "experiment: {margin: 0.1}\n", actor="me", expected=seen)
     assert serving.registry.policy("demo").experiment.margin == 0.2
+
+
+def test_a_policy_that_cannot_be_read_any_more_is_replaced_by_one_that_can(serving: Hub) -> None:
+    serving.registry.set_policy("demo", "budget: {runs_per_week: 3}\n", "test")
+    with serving.engine.begin() as db:  # as an older hub left it
+        db.execute(update(models).values(policy="[packs]\nevery_seconds = 1\n"))
+    serving.policies.apply("demo", "budget: {runs_per_week: 4}\n", actor="me")
+    assert serving.registry.policy("demo").budget.runs_per_week == 4
 
 
 def test_a_policy_of_another_model_is_refused(serving: Hub) -> None:
