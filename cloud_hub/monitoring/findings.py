@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.statistics.distances import corrected_psi, ks_distance
 from cloud_hub.statistics.domain import (
     DomainShift,
     by_cohort,
@@ -94,6 +95,8 @@ def _drift(
         before = np.asarray(reference[found.name]).reshape(-1, profiles[found.name].bins + 2)
         pooled = window.pooled(found.name)
         figures["moved"] = moved(profiles[found.name], before.sum(axis=0).tolist(), pooled)
+        if alarming:
+            figures["cohorts"] = drifted_cohorts(before.sum(axis=0), window, found.name)
         yield Finding(signal, "drift", alarming, found.effect, figures)
 
 
@@ -119,6 +122,26 @@ def moved(
     changes = share_changes(reference, observed, feature.categories)
     largest = sorted(changes, key=lambda name: -abs(changes[name]))[:COHORTS]
     return {"shares_changed": {name: round(changes[name], 4) for name in largest}}
+
+
+def drifted_cohorts(reference: Any, window: Watched, name: str) -> list[dict[str, Any]]:
+    """The cohorts of devices that are farthest from the reference, the worst first."""
+    sums: dict[tuple[str, str], Any] = {}
+    for device, counts in zip(window.devices, window.histograms[name], strict=True):
+        for cohort in window.attributes.get(device, {}).items():
+            sums[cohort] = sums.get(cohort, 0) + counts
+    found: list[dict[str, Any]] = [
+        {
+            "attribute": attribute,
+            "value": value,
+            "n": int(counts.sum()),
+            "ks": round(ks_distance(reference, counts), 4),
+            "psi": round(corrected_psi(reference, counts), 4),
+        }
+        for (attribute, value), counts in sums.items()
+        if counts.sum()
+    ]
+    return sorted(found, key=lambda row: -max(row["ks"], row["psi"]))[:COHORTS]
 
 
 def _rounded(value: float | None) -> float | None:

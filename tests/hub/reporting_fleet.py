@@ -68,15 +68,15 @@ class Simulated:
         region: str | None = None,
         errors: float | None = None,
     ) -> None:
-        """Every device reports window ``number``: feature f1 moved by ``shift``, a share
-        ``missing`` of f2 (in ``region`` only, if given), labels with a share ``errors`` wrong.
+        """Every device reports window ``number``: feature f1 moved by ``shift`` and a share
+        ``missing`` of f2 (both in ``region`` only, if given), a share ``errors`` of labels wrong.
         """
         at = BEGIN + number * WINDOW
         where = Window("demo", "1.0", at, at + WINDOW)
         for i, device in enumerate(self.names):
             there = region is None or self.regions[i % len(self.regions)] == region
             x = self.random.standard_normal((self.rows, FEATURES))
-            x[:, 1] += shift
+            x[:, 1] += shift * there
             x[: round(self.rows * missing * there), 2] = np.nan
             bodies: list[Body] = [self._report(where, x)]
             if errors is not None:

@@ -261,6 +261,14 @@ def test_a_hub_that_was_down_catches_up_without_a_break_for_the_others(
     assert len(fleet.hub.monitoring.history("demo", signal="drift:f0")) == 3
 
 
+def test_a_drift_is_followed_to_the_cohort_that_moved(fleet: Simulated) -> None:
+    raised = run(fleet, range(2), shift=1.0, region="us")
+    assert raised == ["drift:f1"]
+    worst, other = fleet.hub.monitoring.alarms("demo")[0].evidence["cohorts"]
+    assert (worst["attribute"], worst["value"], worst["n"]) == ("region", "us", 800)
+    assert worst["ks"] > 0.3 > 0.1 > other["ks"]
+
+
 WEEK = 7 * 86_400 // WINDOW
 
 
