@@ -78,16 +78,22 @@ class Gate:
         Raises:
             ParityError: it does not agree, and the check rows have missing values.
         """
-        rows = probes.with_holes(self.check)
-        if rows is None or not self.original.accepts(rows):
+        if self._holed is None:
             return {}
         try:
-            self._hold(release, "rows with missing values", rows, self.original.answers(rows))
+            self._hold(release, "rows with missing values", *self._holed)
         except ParityError:
             if probes.has_missing(self.check):
                 raise
             return {MISSING: "refused: the exported model treats missing values differently"}
         return {MISSING: "allowed"}
+
+    @cached_property
+    def _holed(self) -> tuple[Rows, Feed] | None:
+        """Rows with missing values and what the original answers, if it does."""
+        rows = probes.with_holes(self.check)
+        truth = None if rows is None else self.original.answers_if_any(rows)
+        return None if rows is None or truth is None else (rows, truth)
 
     def columns(self, release: Release) -> tuple[Column, ...]:
         """The columns with what each text column may hold; see :mod:`converters.learning`.

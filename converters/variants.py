@@ -15,7 +15,7 @@ from converters.calibrated import METHODS, int8_static
 from converters.matrices import copy_of, matrices, with_nodes
 from converters.mixed import Badness, mixed
 from converters.storage import float16_storage, int4_storage, int8_storage, quantize
-from converters.trees.compact import compact
+from converters.trees.compact import coarse, compact
 from edge_sdk.release import Feed
 
 LARGEST_INT7: Final = 63
@@ -113,6 +113,7 @@ VARIANTS: Final[Mapping[str, Maker]] = {
     "int8-dynamic": lambda proto, guide: int8_dynamic(proto),
     **{name: _static(name) for name in METHODS},
     "compact-trees": lambda proto, guide: compact(proto),
+    "rounded-trees": lambda proto, guide: coarse(proto),
 }
 """How each variant is made; ``None`` says that the model has nothing that it could make smaller."""
 

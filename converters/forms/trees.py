@@ -9,7 +9,7 @@ import numpy as np
 
 from converters.errors import UnsupportedModel
 from converters.forms.graph import ML, Graph
-from converters.forms.registry import form, labels
+from converters.forms.registry import flat, form, labels
 from converters.forms.table import Table, floats, floored
 from converters.trees import classic, xgboost
 from converters.trees.grown import Grown, Link
@@ -129,6 +129,16 @@ def _prepared(graph: Graph, grown: Grown, x: str) -> str:
     return x
 
 
+def _oddity(graph: Graph, model: Any, rows: Table) -> str:
+    """``decision_function`` of an isolation forest: below zero is an outlier."""
+    return graph.op("Sub", -float(model.offset_), _answers(graph, model, rows))
+
+
+def _inlier(graph: Graph, model: Any, rows: Table) -> str:
+    odd = graph.op("Less", flat(graph, _oddity(graph, model, rows)), 0.0)
+    return graph.op("Where", odd, -1, 1)
+
+
 for _library, _name in READERS:
     form("predict", _name, library=_library)(_predict)
     form("predict_proba", _name, library=_library)(_answers)
@@ -138,3 +148,6 @@ for _name in (
     "HistGradientBoostingClassifier",
 ):
     form("decision_function", _name)(_decision)
+
+form("predict", "IsolationForest")(_inlier)
+form("decision_function", "IsolationForest")(_oddity)

@@ -12,6 +12,7 @@ from converters.trees.boosting import adaboost, gradient_boosting, histogram_boo
 from converters.trees.catboost import catboost
 from converters.trees.forests import forest
 from converters.trees.grown import Grown
+from converters.trees.isolation import isolation_forest
 from converters.trees.lightgbm import lightgbm
 from converters.trees.xgboost import xgboost
 
@@ -31,6 +32,7 @@ READERS: Final[dict[tuple[str, str], Reader]] = {
     ("sklearn", "HistGradientBoostingClassifier"): histogram_boosting,
     ("sklearn", "HistGradientBoostingRegressor"): histogram_boosting,
     ("sklearn", "AdaBoostClassifier"): adaboost,
+    ("sklearn", "IsolationForest"): isolation_forest,
     ("lightgbm", "LGBMClassifier"): lightgbm,
     ("lightgbm", "LGBMRegressor"): lightgbm,
     ("xgboost", "XGBClassifier"): xgboost,

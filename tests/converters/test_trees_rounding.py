@@ -13,6 +13,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
 )
 
+from converters import convert
 from converters.export import export
 from converters.original import original_of
 from converters.packing import to_bytes
@@ -71,3 +72,14 @@ def test_base_values_and_zeros_stay_as_they_are():
     assert near.leaves[~near.roots[0]].tolist() == [5_000.125]
     assert len(near.leaves) <= STEPS + 2
     assert np.abs(near.sums(X) - ensemble.sums(X)).max() <= step / 2 * 20
+
+
+def test_rounding_is_tried_where_it_is_asked_for_and_never_else(tmp_path):
+    model = GradientBoostingClassifier(n_estimators=60, random_state=0).fit(X, Y)
+    plain = convert(model, X, Y, name="m", out=tmp_path / "plain")
+    assert "rounded-trees" not in {v.name for v in plain.certificate().variants}
+    asked_for = ["compact-trees", "rounded-trees"]
+    release = convert(model, X, Y, name="m", out=tmp_path / "asked", variants=asked_for)
+    results = {v.name: v for v in release.certificate().variants}
+    assert results["rounded-trees"].bytes < results["compact-trees"].bytes
+    assert results["rounded-trees"].max_difference > results["compact-trees"].max_difference

@@ -7,6 +7,7 @@ import pytest
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
+    IsolationForest,
     RandomForestClassifier,
     RandomForestRegressor,
 )
@@ -125,6 +126,26 @@ def test_several_classified_columns_stand_side_by_side(tmp_path):
     assert outputs["labels"].ravel().tolist() == model.predict(row)[0].tolist()
     expected = np.hstack(model.predict_proba(row)).ravel()
     np.testing.assert_allclose(outputs["probabilities"].ravel(), expected, atol=1e-6)
+
+
+OUTLIERS = {
+    "all features": IsolationForest(n_estimators=20, random_state=0),
+    "half of them": IsolationForest(
+        n_estimators=20, max_features=0.5, contamination=0.1, random_state=0
+    ),
+    "trees of one row": IsolationForest(n_estimators=5, max_samples=1, random_state=0),
+}
+
+
+@pytest.mark.parametrize("case", OUTLIERS)
+def test_an_isolation_forest_is_one_operator_and_scores_as_the_original(case):
+    model = OUTLIERS[case].fit(X)
+    rows = np.concatenate([X, X * 3, -X]).astype(np.float32)
+    expected = model.decision_function(rows)
+    sure = np.abs(expected) > 1e-6
+    for found in trees.answers_of_files(model, X, rows):
+        np.testing.assert_allclose(found["value"].ravel(), expected, atol=1e-6)
+        assert (found["label"] == model.predict(rows))[sure].all()
 
 
 PIPELINES = {
