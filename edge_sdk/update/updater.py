@@ -184,9 +184,7 @@ class Updater:
 
     def survived(self) -> None:
         """This process ends on purpose: it tells nothing against what is on trial."""
-        with self._busy:
-            if self.state.starts:
-                self._write(replace(self.state, starts=0))
+        self._note(lambda state: replace(state, starts=0))
 
     def discard(self, reason: str) -> Slot | None:
         """What serves cannot be loaded (its files are damaged): remove it and go back.
