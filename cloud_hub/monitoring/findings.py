@@ -25,6 +25,9 @@ from cloud_hub.statistics.seasonal import Usual
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 
 Kind = Literal["drift", "domain", "estimate", "concept", "fairness"]
+DROP = 0.02
+"""Smallest drop of the estimated accuracy that alarms, however sure it is."""
+
 COHORTS = 3
 """How many cohorts a finding names."""
 
@@ -206,7 +209,8 @@ def _estimate(
     if found is not None:
         figures = {k: round(v, 4) if isinstance(v, float) else v for k, v in vars(found).items()}
         drop = found.reference - found.accuracy
-        yield Finding("estimate:accuracy", "estimate", found.dropped, drop, figures)
+        alarming = found.dropped and drop >= DROP
+        yield Finding("estimate:accuracy", "estimate", alarming, drop, figures)
 
 
 def fairness_finding(attribute: str, found: Disparity) -> Finding:

@@ -11,6 +11,7 @@ predictive performance in model monitoring", Journal of Artificial Intelligence 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -65,6 +66,6 @@ def estimated_accuracy(
     # Chance of a label once the bin is known, and chance in how often the bin was right.
     variance = float(share @ (rates * (1 - rates))) / n
     variance += float(share**2 @ (rates * (1 - rates) / (rows + 1)))
-    half = float(norm.ppf(0.975)) * np.sqrt(variance)
+    half = float(norm.ppf(0.975)) * math.sqrt(variance)
     low, high = max(0.0, mean - half), min(1.0, mean + half)
     return EstimatedAccuracy(mean, low, high, overall, int(total), 1 - float(n) / total)

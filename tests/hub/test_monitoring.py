@@ -308,6 +308,22 @@ def test_categories_that_moved_are_told_by_their_shares() -> None:
     assert found.figures["moved"]["shares_changed"]["Bern"] == pytest.approx(0.4)
 
 
+@pytest.mark.parametrize(("unsure", "alarming"), [(500, False), (530, False), (700, True)])
+def test_an_estimated_accuracy_alarms_once_it_surely_dropped_by_two_points(
+    unsure: int, alarming: bool
+) -> None:
+    sure = FeatureProfile(
+        "confidence", (50_000, 50_000, 0, 0), (0.5, 0.8, 1.0), None, (30_000, 48_000)
+    )
+    profile = ReferenceProfile(100_000, (), (sure,))
+    counts = np.array([[1_000 * unsure, 1_000 * (1_000 - unsure), 0, 0]])
+    window = Watched(0, 60, ("d1",), {"confidence": counts})
+    found = {f.signal: f for f in evaluate(window, References(profile), outputs=False)}
+    estimate = found["estimate:accuracy"]
+    assert estimate.alarming is alarming
+    assert "blind to concept drift" in estimate.figures["note"]
+
+
 def test_a_model_without_named_features_is_watched_for_what_it_has() -> None:
     window = Watched(0, 60, ("d1",), {})
     assert evaluate(window, References(ReferenceProfile(10, ())), outputs=True) == []
