@@ -36,10 +36,13 @@ def score(
         known[0] += row.errors
         known[1] += row.labelled
     concept.scored_to = windows[-1].start + 1
+    alarmed = None
     if concept.base is None:
         _learn_base(concept)
     else:
-        first_alarm(concept.detector, rows, concept.base, own=concept.own, mean_run=policy.mean_run)
+        alarmed = first_alarm(
+            concept.detector, rows, concept.base, own=concept.own, mean_run=policy.mean_run
+        )
     evidence = concept.detector.evidence
     predictions = sum(window.predictions for window in windows)
     rate = errors / labelled if labelled else 0.0
@@ -50,10 +53,11 @@ def score(
         "base_rate": concept.base,
         "evidence": float(f"{evidence:.4g}"),
         "alarm_from": policy.mean_run,
+        "alarmed_at": alarmed,
         "risen_since": concept.detector.since if evidence > 1 else None,
     }
     rise = rate - concept.base if concept.base is not None and labelled else 0.0
-    return Finding("concept:errors", "concept", evidence >= policy.mean_run, rise, figures)
+    return Finding("concept:errors", "concept", alarmed is not None, rise, figures)
 
 
 def _learn_base(concept: Concept) -> None:

@@ -8,6 +8,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from cloud_hub.monitoring.labels import score
+from cloud_hub.monitoring.policy import MonitoringPolicy
+from cloud_hub.monitoring.store import Concept
 from cloud_hub.statistics.concept import (
     MEAN_RUN,
     Coverage,
@@ -62,6 +65,16 @@ def test_fewer_errors_than_promised_are_no_alarm_and_hide_no_later_rise() -> Non
     alarmed = first_alarm(ErrorDetector(), windows([0.0] * 200 + [0.3] * 20), BASE)
     assert alarmed is not None
     assert 200 <= alarmed // 60 <= 205
+
+
+def test_an_alarm_in_the_middle_of_what_is_scored_at_once_is_not_lost() -> None:
+    rows = windows([0.1] * 5 + [0.9] * 3 + [0.0] * 300)
+    told = [Coverage(row.start, row.start + 60, row.labelled, row.labelled) for row in rows]
+    concept = Concept(base=BASE)
+    found = score(concept, told, rows, MonitoringPolicy())
+    assert concept.detector.evidence < MEAN_RUN
+    assert found.alarming
+    assert 300 <= found.figures["alarmed_at"] <= 420
 
 
 def test_a_detector_that_was_kept_goes_on_where_it_was() -> None:
