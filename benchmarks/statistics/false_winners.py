@@ -24,7 +24,7 @@ SPEC: Final = ab(outcomes=(Outcome("accuracy", "accuracy"),))
 def run(effort: Effort) -> list[Row]:
     """Clustered and independent fleets, large and small."""
     rows = []
-    for devices, correlation in ((200, 0.05), (200, 0.0), (40, 0.05)):
+    for devices, correlation in ((200, 0.05), (200, 0.0), (40, 0.05), (6, 0.05)):
         runs = effort.runs(RUNS if devices == 200 else RUNS // 2)
         ours, naive, once = _campaign(devices, correlation, runs)
         alike = f"correlated {correlation:g} within a device" if correlation else "independent"
