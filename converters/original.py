@@ -44,7 +44,7 @@ class Original:
     def width(self) -> int | None:
         """How many features it was fitted with, if it says so."""
         found = getattr(self.estimator, "n_features_in_", None)
-        return None if found is None else int(found)
+        return int(found) if found else None  # CatBoost forgets it in a pickle
 
     @property
     def scored(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import catboost
+import joblib
 import lightgbm
 import numpy as np
 import pandas as pd
@@ -330,3 +331,13 @@ def test_early_stopping_answers_with_the_best_round(kind, tmp_path):
     expected, _ = told(model, X)
     for found in trees.answers_of_files(model, X, X):
         np.testing.assert_allclose(found["probabilities"], expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("make", [lgb, xgb, cat])
+def test_a_model_from_a_pickle_converts_as_the_one_in_memory(make, tmp_path):
+    model = make().fit(X, Y)
+    joblib.dump(model, tmp_path / "model.joblib")
+    wish = {"name": "m", "variants": ["float32"]}
+    memory = convert(model, X, Y, out=tmp_path / "a", **wish)
+    pickled = convert(tmp_path / "model.joblib", X, Y, out=tmp_path / "b", trust=True, **wish)
+    assert pickled.model_path.read_bytes() == memory.model_path.read_bytes()
