@@ -127,15 +127,3 @@ def judged(features: Sequence[FeatureDrift]) -> list[FeatureDrift]:
         for i, feature in enumerate(features)
     ]
     return sorted(marked, key=lambda f: (-f.drifted, -f.shifted, -f.ks))
-
-
-def summary(features: Sequence[FeatureDrift], most: int = 5) -> dict[str, Any]:
-    """Evidence a person can read."""
-    return {
-        "drifted": sum(feature.drifted for feature in features),
-        "features": len(features),
-        "worst": [
-            {"feature": f.name, "n": f.n, "ks": round(f.ks, 3), "psi": round(f.psi, 3), "p": f.p}
-            for f in features[:most]
-        ],
-    }

@@ -124,7 +124,9 @@ class Triggers:
         firing = _firing(rule, facts, model, actor, {"by": actor, "reason": reason})
         with self._lock:
             self._memory.fired(firing, fired(now, facts.serving.version))
-        return self._handle()[-1]
+        self._handle()
+        mine = [f for f in self._memory.firings(model) if f["trigger"] == trigger]
+        return mine[-1]
 
     def new_hook(self, model: str, trigger: str, *, actor: str) -> str:
         """A new token for a webhook; the one before is void. Raises NotFound, Conflict."""
@@ -187,12 +189,13 @@ class Triggers:
 
     def _handle(self) -> list[Firing]:
         """Do what firings ask for; what the hub's death left undone is done now."""
-        done = self._memory.unhandled()
-        for firing in done:
-            named = {name: firing[name] for name in ("trigger", "kind", "version", "evidence")}
-            self.on_fire(firing)
-            self._audit.record(firing["actor"], "trigger fired", firing["model"], named)
-            self._memory.handled(firing)
+        with self._lock:
+            done = self._memory.unhandled()
+            for firing in done:
+                named = {name: firing[name] for name in ("trigger", "kind", "version", "evidence")}
+                self.on_fire(firing)
+                self._audit.record(firing["actor"], "trigger fired", firing["model"], named)
+                self._memory.handled(firing)
         return done
 
     def _facts(self, model: str, now: float) -> Facts | None:
