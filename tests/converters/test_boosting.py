@@ -21,6 +21,7 @@ from sklearn.ensemble import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
+from threadpoolctl import threadpool_limits
 
 from converters import ConversionError, convert
 from converters.trees import floats
@@ -43,6 +44,13 @@ HOLED_CODES = np.where(_random.random(CODES.shape) < 0.1, np.nan, CODES).astype(
 SPARSE = np.where(_random.random((600, 3)) < 0.5, 0, _random.normal(size=(600, 3)))
 SPARSE = SPARSE.astype(np.float32)
 LIT = (SPARSE.sum(axis=1) + (SPARSE[:, 0] == 0) > 0.4).astype(int)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Models this small only wait for each other's threads."""
+    with threadpool_limits(1):
+        yield
 
 
 def lgb(kind=lightgbm.LGBMClassifier, **wish):
