@@ -137,7 +137,7 @@ GUIDE = Path("docs/POLICY.md")
 
 def test_the_guide_shows_the_defaults_as_they_are() -> None:
     block = GUIDE.read_text().split("```yaml\n")[1].split("```")[0]
-    assert block == as_yaml(Policy())
+    assert block == as_yaml(Policy()), "put the new defaults into docs/POLICY.md"
 
 
 @pytest.mark.parametrize("part", [TrainPolicy, TriggerRule, GatePolicy, GroupRule, Condition])
