@@ -161,7 +161,7 @@ def rename(graph: Any, named: Callable[[str], str]) -> None:
     for tensor in (*graph.initializer, *graph.input, *graph.output):
         tensor.name = named(tensor.name)
     for node in graph.node:
-        node.name = ""
+        node.ClearField("name")
         node.input[:] = [named(name) for name in node.input]
         node.output[:] = [named(name) for name in node.output]
         for attribute in node.attribute:
