@@ -53,6 +53,11 @@ class Limits:
             raise ConversionError("budget: expected at least one limit, such as size<=200KB")
         return cls(found)
 
+    def told(self) -> str:
+        """The budget in the smallest units, as :meth:`parse` reads it."""
+        units = {"size": "B", "download": "B", "row": "us", "p99": "us", "load": "ms"}
+        return " ".join(f"{n}<={value:.12g}{units.get(n, '')}" for n, value in self.limits.items())
+
     def tolerances(self, base: Tolerances) -> Tolerances:
         """What variants may differ by: the budget's word where it has one."""
         return replace(

@@ -203,8 +203,8 @@ def _read_arrays(path: Path, label: str, group: str | None) -> tuple[Any, Any, A
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    from converters.verify import verified
     from edge_sdk.errors import ReleaseError
-    from edge_sdk.probe import probe
     from edge_sdk.release import Release
 
     release = Release.open(arguments.release)
@@ -212,15 +212,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         raise ReleaseError(
             f"{arguments.release}: expected the release {arguments.digest}, found {release.digest}"
         )
-    release.profile()
-    release.certificate()
-    result = probe(release)
-    manifest = release.manifest
-    print(
-        f"ok: {manifest.model} {manifest.version} ({release.digest}), "
-        f"{len(manifest.files)} files whole, {result.golden_rows} golden rows agree, "
-        f"p99 of one row {result.p99_ms * 1e3:.0f} µs here"
-    )
+    print(verified(release))
     return 0
 
 

@@ -91,14 +91,17 @@ def convert(
     try:
         lineage = _lineage(mode, parent, data or (X, y))
         wish = Wish(name, Path(out), version, lineage, budget, licence, cascade)
+        plan = plan_of(variants, tolerances, limits, target)
         if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
             if calibrate_against is not None:
                 raise ConversionError("calibrate_against: expected a scikit-learn classifier")
-            return convert_existing(Path(model), X, y, wish, Reading(classes, state, batched))
+            if group is not None:
+                raise ConversionError("group: expected a scikit-learn model")
+            reading = Reading(classes, state, batched)
+            return convert_existing(Path(model), X, y, wish, reading, plan, progress)
         loaded = load(model, trust=trust) if isinstance(model, str | Path) else model
         original = original_of(loaded)
         X, group = _grouped(X, group, original.names)
-        plan = plan_of(variants, tolerances, limits, target)
         job = Job(original, X, y, wish, plan, progress, group)
         return job.run(profile, calibrate_against)
     except EdgeError as error:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from converters import certify, parity
+from converters.beside import Beside
+from converters.cleaning import tidy
 from converters.errors import ConversionError
 from converters.export import clean
 from converters.golden import GOLDEN_ROWS, plain
-from converters.parity import Difference
+from converters.plan import Plan
 from converters.profile import reference_profile
 from converters.rows import Rows
-from converters.wish import UNWRITTEN, Wish
+from converters.wish import Wish
 from edge_sdk.contract.certificate import Certificate
 from edge_sdk.contract.manifest import (
     CERTIFICATE,
@@ -36,7 +37,6 @@ from edge_sdk.contract.manifest import (
 )
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.errors import ContractError
-from edge_sdk.inference import Model
 from edge_sdk.release import Feed, Golden, Release, write_release
 from edge_sdk.schema import InputSchema
 from edge_sdk.stream import initial_state
@@ -63,7 +63,15 @@ class Reading:
     batched: bool | None = None
 
 
-def convert_existing(path: Path, X: Any, y: Any, wish: Wish, reading: Reading) -> Release:
+def convert_existing(
+    path: Path,
+    X: Any,
+    y: Any,
+    wish: Wish,
+    reading: Reading,
+    plan: Plan,
+    progress: Callable[[str], None] = lambda message: None,
+) -> Release:
     """Make a release of the model at ``path``; see :func:`converters.convert`.
 
     The file itself is the reference: golden vectors are its own answers on this machine.
@@ -81,41 +89,34 @@ def convert_existing(path: Path, X: Any, y: Any, wish: Wish, reading: Reading) -
     except Exception as error:
         raise ConversionError(f"{path}: expected a valid ONNX model; {error}") from error
     clean(proto)
+    tidy(proto)
     signature = _signature(proto, X, reading)
     task: Task = "classification" if reading.classes else "generic"
     manifest = wish.manifest(task, signature, proto, {"estimator": "onnx"})
-    return _write(wish.out, manifest, proto.SerializeToString(deterministic=True), X, y)
-
-
-def _write(out: Path, manifest: Manifest, raw: bytes, X: Any, y: Any) -> Release:
-    with tempfile.TemporaryDirectory() as folder:
-        files = dict.fromkeys(UNWRITTEN, b"") | {MODEL: raw}
-        scratch = write_release(Path(folder) / "scratch", manifest, files)
-        feed = _feed(InputSchema(manifest.signature), X) | initial_state(manifest.signature)
-        answers = Model.load(scratch).run(feed)
-        speed = certify.measure({"float32": scratch}, feed)["float32"]
-    nothing = Difference(0.0, 0.0, 0.0, ())
-    score = _score(manifest, answers, y)
-    result = certify.as_result("float32", raw, nothing, score, speed, "")
-    rows = len(next(iter(feed.values()))) if manifest.signature.batched else 1
+    feed = _feed(InputSchema(signature), X) | initial_state(signature)
+    tried = Beside(manifest, feed, plan, lambda found: _score(manifest, found, y), progress)
+    raw, manifest, results, answers, truth = tried.run(proto)
+    rows = len(next(iter(feed.values()))) if signature.batched else 1
+    score = _score(manifest, truth, y)
     certificate = Certificate(
-        chosen="float32",
-        variants=(result,),
+        chosen=manifest.variant,
+        variants=tuple(results.values()),
         rows=rows,
         original_score=score,
+        tolerances=asdict(plan.tolerances),
         tools=certify.tools(),
         machine=certify.machine(),
-        repeat=f"edge-convert verify {out.name}",
+        repeat=plan.repeat(wish.out.name),
     )
-    golden = _golden(feed, answers, manifest.signature.batched)
     files = {
         MODEL: raw,
         PROFILE: _profile(manifest, feed, answers, rows, y).to_json(),
-        GOLDEN: golden.to_bytes(),
+        GOLDEN: _golden(feed, answers, signature.batched).to_bytes(),
         CERTIFICATE: certificate.to_json(),
     }
-    metrics = {} if score is None else {"score": score}
-    return write_release(out, replace(manifest, metrics=metrics), files)
+    own = results[manifest.variant].score
+    metrics = {} if own is None else {"score": own}
+    return write_release(wish.out, replace(manifest, metrics=metrics), files)
 
 
 def _golden(feed: Feed, answers: Feed, batched: bool) -> Golden:

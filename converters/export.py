@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters import forms
+from converters.cleaning import tidy
 from converters.errors import UnsupportedModel
 from converters.forms import registry
 from converters.forms.graph import FLOAT, INT64, IR_VERSION, STRING, Graph
@@ -57,6 +58,7 @@ def export(original: Original, rows: Rows) -> Any:
     outputs = {name: (tensors[name], *_typed(sample[name])) for name in tensors}
     proto = graph.model([(b.tensor, b.kind, b.width) for b in table.blocks], outputs)
     clean(proto)
+    tidy(proto)
     return proto
 
 

@@ -181,7 +181,7 @@ class Job:
             tolerances=asdict(self.plan.tolerances),
             tools=certify.tools(),
             machine=certify.machine(),
-            repeat=f"edge-convert verify {self.wish.out.name}",
+            repeat=self.plan.repeat(self.wish.out.name),
         )
 
     def _profile(self, chosen: Release, data: Any) -> bytes:

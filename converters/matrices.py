@@ -26,6 +26,27 @@ def matrices(proto: Any) -> list[Any]:
     ]
 
 
+def weights(proto: Any) -> dict[str, int]:
+    """Float32 weights of products and convolutions, and the axis of their outputs.
+
+    Only the main graph is looked at: what a loop or a branch captures is left alone.
+    """
+    found: dict[str, int] = {}
+    for node in proto.graph.node:
+        if node.op_type in _OUTPUT_AXIS and len(node.input) > 1:
+            turned = any(a.name == "transB" and a.i for a in node.attribute)
+            found[node.input[1]] = 0 if turned else _OUTPUT_AXIS[node.op_type]
+    return {
+        tensor.name: found[tensor.name]
+        for tensor in proto.graph.initializer
+        if tensor.name in found and tensor.data_type == 1 and len(tensor.dims) >= 2
+        if int(np.prod(tensor.dims)) >= MINIMUM_WEIGHTS
+    }
+
+
+_OUTPUT_AXIS: Final = {"MatMul": -1, "Gemm": -1, "Conv": 0, "ConvTranspose": 1}
+
+
 def copy_of(proto: Any) -> Any:
     """A copy that may be changed."""
     from onnx import ModelProto

@@ -28,6 +28,15 @@ class Plan:
     limits: Limits | None = None
     target: Target | None = None
 
+    def repeat(self, folder: str) -> str:
+        """The commands that check a release again, and that make it again."""
+        made = f"edge-convert convert MODEL --data FILE --variants {','.join(self.variants)}"
+        if self.limits is not None:
+            made += f" --budget '{self.limits.told()}'"
+        if self.target is not None:
+            made += f" --target {self.target.name}"
+        return f"edge-convert verify {folder}; {made}"
+
 
 def plan_of(
     variants: Sequence[str] | None,

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.matrices import copy_of, matrices, with_nodes
+from converters.matrices import copy_of, matrices, weights, with_nodes
 
 FLOAT: Final = 1
 BLOCK: Final = 32
@@ -29,16 +29,14 @@ def int8_storage(proto: Any) -> Any | None:
     Small matrices, mostly the last ones, next to the answer, stay in float16: what they would save
     is little, and what they would cost is not.
     """
-    ways = {
-        tensor.name: "int8" if int(np.prod(tensor.dims)) >= LARGE else "float16"
-        for tensor in matrices(proto)
-    }
+    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in proto.graph.initializer}
+    ways = {name: "int8" if sizes[name] >= LARGE else "float16" for name in weights(proto)}
     return stored(proto, ways) if "int8" in ways.values() else None
 
 
 def float16_storage(proto: Any) -> Any | None:
     """A copy with float16 weights, or ``None`` if no matrix is worth it."""
-    return stored(proto, {tensor.name: "float16" for tensor in matrices(proto)})
+    return stored(proto, dict.fromkeys(weights(proto), "float16"))
 
 
 def int4_storage(proto: Any) -> Any | None:
@@ -54,14 +52,13 @@ def stored(proto: Any, ways: dict[str, str]) -> Any | None:
 
     copy = copy_of(proto)
     nodes: list[Any] = []
-    for tensor in matrices(copy):
-        way = ways.get(tensor.name)
-        if way is not None:
-            weights = numpy_helper.to_array(tensor)
-            kept, unfold = _WAYS[way](tensor.name, weights)
-            copy.graph.initializer.remove(tensor)
-            copy.graph.initializer.extend(kept)
-            nodes += unfold
+    axes = weights(copy)
+    for tensor in [tensor for tensor in copy.graph.initializer if tensor.name in ways]:
+        values = numpy_helper.to_array(tensor)
+        kept, unfold = _WAYS[ways[tensor.name]](tensor.name, values, axes[tensor.name])
+        copy.graph.initializer.remove(tensor)
+        copy.graph.initializer.extend(kept)
+        nodes += unfold
     return with_nodes(copy, [*nodes, *copy.graph.node])
 
 
@@ -69,19 +66,23 @@ Kept = tuple[list[Any], list[Any]]
 """Constants in the file, and nodes that make the matrix of them."""
 
 
-def _float16(name: str, weights: NDArray[np.float32]) -> Kept:
+def _float16(name: str, values: NDArray[np.float32], axis: int) -> Kept:
     from onnx import helper, numpy_helper
 
-    with np.errstate(over="ignore"):
-        half = np.clip(weights, -65_504, 65_504).astype(np.float16)
+    half = np.clip(values, -65_504, 65_504).astype(np.float16)
     node = helper.make_node("Cast", [f"{name}_half"], [name], to=FLOAT)
     return [numpy_helper.from_array(half, f"{name}_half")], [node]
 
 
-def _int8(name: str, weights: NDArray[np.float32]) -> Kept:
+def _int8(name: str, values: NDArray[np.float32], axis: int) -> Kept:
+    """One scale for each output, wherever the axis of outputs is."""
     from onnx import helper, numpy_helper
 
-    quantized, scale = quantize_to_half(weights)
+    turned = np.moveaxis(values, axis, -1)
+    steps, scale = quantize_to_half(turned.reshape(-1, turned.shape[-1]))
+    quantized = np.ascontiguousarray(np.moveaxis(steps.reshape(turned.shape), -1, axis))
+    if axis != -1:
+        scale = scale.reshape([-1 if i == axis else 1 for i in range(values.ndim)])
     constants = [
         numpy_helper.from_array(quantized, f"{name}_int8"),
         numpy_helper.from_array(scale, f"{name}_half"),
@@ -93,12 +94,12 @@ def _int8(name: str, weights: NDArray[np.float32]) -> Kept:
     ]
 
 
-def _int4(name: str, weights: NDArray[np.float32]) -> Kept:
+def _int4(name: str, values: NDArray[np.float32], axis: int) -> Kept:
     """Two weights in a byte: a row in the low four bits, the next one in the high four."""
     from onnx import helper, numpy_helper
 
-    packed, scale = quantize_int4(weights)
-    blocks, columns = scale.shape[0], weights.shape[1]
+    packed, scale = quantize_int4(values)
+    blocks, columns = scale.shape[0], values.shape[1]
     arrays: dict[str, NDArray[Any]] = {
         "packed": packed,
         "scale": scale[:, None],
@@ -109,7 +110,7 @@ def _int4(name: str, weights: NDArray[np.float32]) -> Kept:
         "shape": np.array([blocks, BLOCK, columns], np.int64),
         "flat": np.array([-1, columns], np.int64),
         "from": np.array([0], np.int64),
-        "until": np.array([len(weights)], np.int64),
+        "until": np.array([len(values)], np.int64),
     }
     t = {word: f"{name}_{word}" for word in (*arrays, *_STEPS)}
     nodes = [

@@ -41,6 +41,11 @@ def test_a_budget_is_read_with_its_units(text):
     assert Limits.parse(text).limits == pytest.approx(READ[text])
 
 
+@pytest.mark.parametrize("text", READ)
+def test_a_budget_that_is_told_again_is_the_same(text):
+    assert Limits.parse(Limits.parse(text).told()) == Limits.parse(text)
+
+
 @pytest.mark.parametrize("text", ["", "size", "size<200", "size<=2parsecs", "beauty<=1", "size<=x"])
 def test_what_is_no_budget_is_refused_with_an_example(text):
     with pytest.raises(ConversionError, match="size<=200KB"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -14,7 +15,7 @@ import pytest
 from converters import convert
 from converters.cli import main
 from edge_sdk.contract.manifest import CERTIFICATE, GOLDEN, MANIFEST, MODEL, PROFILE, Budget
-from edge_sdk.release import Release
+from edge_sdk.release import Release, write_release
 from tests.converters import builders
 from tests.edge.builders import onnx_bytes, rows
 
@@ -144,6 +145,42 @@ def test_help_is_exit_code_0(capsys):
 def test_verify_agrees_with_a_whole_release(release, capsys):
     assert main(["verify", str(release.folder), "--digest", release.digest]) == 0
     assert release.digest in capsys.readouterr().out
+
+
+LIES = {
+    "another file's size": (
+        lambda c: replace(c, variants=(replace(c.variants[0], bytes=1),)),
+        "1 bytes",
+    ),
+    "another choice": (lambda c: replace(c, chosen="int8-storage"), "chose 'int8-storage'"),
+    "another score": (
+        lambda c: replace(c, variants=(replace(c.variants[0], score=1.0),)),
+        "score is 1.0",
+    ),
+    "a file that was refused": (
+        lambda c: replace(c, variants=(replace(c.variants[0], accepted=False, reason="flips"),)),
+        "is refused: flips",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LIES)
+def test_verify_finds_a_certificate_with(case, release, tmp_path, capsys):
+    """The manifest names the lie by its digest, as one who signs a wrong certificate would."""
+    lie, reason = LIES[case]
+    names = (MODEL, PROFILE, GOLDEN)
+    files = {name: (release.folder / name).read_bytes() for name in names}
+    files[CERTIFICATE] = lie(release.certificate()).to_json()
+    write_release(tmp_path / "r", release.manifest, files)
+    assert main(["verify", str(tmp_path / "r")]) == 1
+    assert reason in capsys.readouterr().err
+
+
+def test_verify_shows_this_machine_beside_the_one_that_certified(release, capsys):
+    assert main(["verify", str(release.folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "| | here | certified |" in shown
+    assert "made with" in shown
 
 
 @pytest.mark.parametrize("name", [MODEL, PROFILE, GOLDEN, CERTIFICATE])

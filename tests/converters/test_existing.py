@@ -173,3 +173,66 @@ def test_a_cascade_is_not_calibrated_for_a_file(linear, tmp_path):
     release = convert(linear, linear_rows(5), name="m", out=tmp_path / "r")
     with pytest.raises(ConversionError, match="calibrate_against"):
         convert(linear, linear_rows(5), name="m", out=tmp_path / "s", calibrate_against=release)
+
+
+@pytest.fixture
+def picture_model(tmp_path):
+    """A convolution and two layers whose weights are turned, as other exporters write them."""
+    random = np.random.default_rng(0)
+
+    def weights(name, *shape):
+        values = random.normal(size=shape) / np.sqrt(np.prod(shape[1:]))
+        return numpy_helper.from_array(values.astype(np.float32), name)
+
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Identity", ["b"], ["kept"]),
+        helper.make_node("Flatten", ["kept"], ["c"]),
+        helper.make_node("Gemm", ["c", "v", "o"], ["d"], transB=1),
+        helper.make_node("Softmax", ["d"], ["probabilities"]),
+        helper.make_node("ArgMax", ["d"], ["label"], axis=1, keepdims=0),
+    ]
+    constants = [weights("w", 32, 4, 3, 3), weights("v", 5, 512), weights("o", 5)]
+    label = helper.make_tensor_value_info("label", TensorProto.INT64, [None])
+    outputs = [label, floats("probabilities", [None, 5])]
+    return saved(tmp_path, nodes, [floats("x", [None, 4, 4, 4])], outputs, constants)
+
+
+def pictures(count=60):
+    return {"x": np.random.default_rng(1).normal(size=(count, 4, 4, 4)).astype(np.float32)}
+
+
+def test_weights_of_any_layout_are_stored_in_eight_bits(picture_model, tmp_path):
+    release = convert(picture_model, pictures(), name="m", out=tmp_path / "r", classes=range(5))
+    results = {v.name: v for v in release.certificate().variants}
+    assert results["int8-storage"].bytes < 0.4 * results["float32"].bytes
+    assert results["int8-storage"].max_difference < 0.02
+    assert results["float16-storage"].label_flips == 0
+    assert release.manifest.variant in results
+    assert probe(release).golden_rows > 0
+
+
+def test_a_file_is_held_to_a_budget_and_a_target(picture_model, tmp_path):
+    from converters.errors import BudgetExceeded
+
+    release = convert(
+        picture_model,
+        pictures(),
+        name="m",
+        out=tmp_path / "r",
+        classes=range(5),
+        limits="size<=12KB flips<=2% difference<=0.1",
+        target="pi4",
+    )
+    assert release.model_path.stat().st_size <= 12_000
+    with pytest.raises(BudgetExceeded, match="size is"):
+        convert(picture_model, pictures(), name="m", out=tmp_path / "s", limits="size<=1KB")
+    with pytest.raises(ConversionError, match="group"):
+        convert(picture_model, pictures(), name="m", out=tmp_path / "s", group=[1])
+
+
+def test_what_only_hands_on_is_gone(picture_model, tmp_path):
+    release = convert(picture_model, pictures(), name="m", out=tmp_path / "r", variants=["float32"])
+    kinds = [node.op_type for node in onnx.load(release.model_path).graph.node]
+    assert "Identity" not in kinds
