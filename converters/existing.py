@@ -79,17 +79,7 @@ def convert_existing(
     Raises:
         ConversionError: unreadable, tensors of an unknown type, or samples that do not fit.
     """
-    import onnx
-
-    if not path.is_file():
-        raise ConversionError(f"{path}: there is no such file")
-    try:
-        proto = onnx.load(str(path))
-        onnx.checker.check_model(proto)
-    except Exception as error:
-        raise ConversionError(f"{path}: expected a valid ONNX model; {error}") from error
-    clean(proto)
-    tidy(proto)
+    proto = _loaded(path)
     signature = _signature(proto, X, reading)
     task: Task = "classification" if reading.classes else "generic"
     manifest = wish.manifest(task, signature, proto, {"estimator": "onnx"})
@@ -117,6 +107,21 @@ def convert_existing(
     own = results[manifest.variant].score
     metrics = {} if own is None else {"score": own}
     return write_release(wish.out, replace(manifest, metrics=metrics), files)
+
+
+def _loaded(path: Path) -> Any:
+    import onnx
+
+    if not path.is_file():
+        raise ConversionError(f"{path}: there is no such file")
+    try:
+        proto = onnx.load(str(path))
+        onnx.checker.check_model(proto)
+    except Exception as error:
+        raise ConversionError(f"{path}: expected a valid ONNX model; {error}") from error
+    clean(proto)
+    tidy(proto)
+    return proto
 
 
 def _golden(feed: Feed, answers: Feed, batched: bool) -> Golden:

@@ -80,12 +80,17 @@ def _known(file: Path, name: str, seconds: float) -> Verdict:
 def _write(file: Path, name: str) -> None:
     from benchmarks.sweep.trial import trial
 
+    def keep(verdict: Verdict) -> None:
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(verdict)), encoding="utf-8")
+        partial.replace(file)
+
     try:
-        verdict = trial(name)
+        verdict = trial(name, keep)
     except Exception as error:
         note = f"cannot be tried here: {type(error).__name__}: {error}"[:300]
         verdict = Verdict(name, "not converted", "refused", note, note)
-    file.write_text(json.dumps(asdict(verdict)), encoding="utf-8")
+    keep(verdict)
 
 
 if __name__ == "__main__":
