@@ -7,13 +7,25 @@ bin at training and on every device.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.profile import MISSING, OUTSIDE, FeatureProfile
+
+FEW: Final = 8
+"""Rows up to which all features are counted in one step."""
+
+
+class Counts:
+    """Histograms of several features: ``flat`` holds one after the other, ``each`` views of it."""
+
+    def __init__(self, features: Sequence[FeatureProfile]) -> None:
+        sizes = [feature.bins + 2 for feature in features]
+        self.flat = np.zeros(sum(sizes), np.int64)
+        self.each = np.split(self.flat, np.cumsum(sizes)[:-1]) if sizes else []
 
 
 class Bins:
@@ -22,22 +34,54 @@ class Bins:
     def __init__(self, features: Sequence[FeatureProfile]) -> None:
         self._features = features
         self._edges = [None if f.edges is None else _prepared(f.edges) for f in features]
+        numbers = [edges for edges in self._edges if edges is not None]
+        self._few = _Few(numbers) if numbers and len(numbers) == len(features) else None
 
-    def count(self, columns: NDArray[Any] | Sequence[Any]) -> Iterator[NDArray[np.int64]]:
-        """:func:`histogram` of each feature; ``columns`` holds one sequence of values for each.
+    def add(self, columns: NDArray[Any] | Sequence[Any], counts: Counts) -> None:
+        """Add :func:`histogram` of each feature; ``columns`` holds one sequence of values for each.
 
         Columns of one float matrix are sorted together: counting what lies between two edges of
         sorted values takes a third of the time that finding the bin of each takes.
         """
         together = isinstance(columns, np.ndarray) and columns.dtype.kind == "f"
-        ordered = np.sort(columns).astype(np.float64, copy=False) if together else columns
-        for feature, edges, raw, values in zip(
-            self._features, self._edges, columns, ordered, strict=True
+        if together and self._few is not None and len(columns[0]) <= FEW:
+            np.add.at(counts.flat, self._few.places(np.asarray(columns, np.float64)), 1)
+            return
+        ordered = np.sort(columns) if together else columns
+        for feature, edges, raw, values, place in zip(
+            self._features, self._edges, columns, ordered, counts.each, strict=True
         ):
-            if together and edges is not None:
-                yield _sorted(edges, values)
+            if edges is None:
+                place += _categorical(feature, raw)
             else:
-                yield histogram(feature, raw)
+                numbers = np.asarray(values, np.float64)
+                place += _sorted(edges, numbers if together else np.sort(numbers))
+
+
+class _Few:
+    """Finds the bins of a few rows in one step for all features; sorting each would cost more.
+
+    ``edges`` are those of :func:`_prepared`, one array for each feature.
+    """
+
+    def __init__(self, edges: Sequence[NDArray[np.float64]]) -> None:
+        counts = np.array([len(of_one) - 1 for of_one in edges])
+        self._edges = np.full((len(edges), counts.max(), 1), np.inf)
+        for row, of_one, count in zip(self._edges, edges, counts, strict=True):
+            row[:count, 0] = of_one[:-1]
+        self._bins = (counts - 1)[:, None]
+        self._last = np.array([of_one[-2] for of_one in edges])[:, None]
+        self._starts = np.cumsum([0, *(counts[:-1] + 1)])[:, None]
+
+    def places(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Where each of ``values`` [features, rows] is counted in :attr:`Counts.flat`."""
+        below = (self._edges <= values[:, None]).sum(axis=1)
+        found = np.minimum(below, self._bins) - 1
+        outside = (below == 0) | (values > self._last)
+        found = np.where(outside, self._bins + 2 + OUTSIDE, found)
+        found = np.where(np.isnan(values), self._bins + 2 + MISSING, found)
+        places: NDArray[np.int64] = (found + self._starts).ravel()
+        return places
 
 
 def histogram(feature: FeatureProfile, values: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64]:

@@ -44,7 +44,7 @@ BATCH_SAMPLE_LEAST: Final = 256
 BATCH_SAMPLE: Final = 4_096
 
 FOLD_AT: Final = 2_048
-CHUNK: Final = 2_048
+CHUNK: Final = 1_024
 """Records folded in one go; between two chunks other threads get their turn."""
 
 
@@ -124,7 +124,7 @@ class Monitor:
         self._windows: dict[int, WindowCounts] = {}
         self._reports = Reports(release, scope, reporting, inputs.key_of_mark)
         self._shared = SharedRows(self._sharing)
-        self._pending = Pending(PENDING)
+        self._pending = Pending(PENDING, rows=self._sharing.samples)
         self._current = self._start(clock())
 
     def record(
@@ -255,7 +255,8 @@ class Monitor:
             part = [self._ring.popleft() for _ in range(min(left, CHUNK))]
             left -= len(part)
             self._fold_records(part)
-            time.sleep(0)  # a thread that waits to predict goes first
+            if left > 0:
+                time.sleep(0)  # a thread that waits to predict goes first
         if full:
             self._count_lost()
         for _ in range(len(self._batches)):
@@ -295,13 +296,14 @@ class Monitor:
 
     def _answered(self, start: int, columns: Records, sources: NDArray[np.uint8]) -> Answered:
         count = len(columns.number)
-        answers, own, rows = (np.empty(count, object) for _ in range(3))
+        answers, own = np.empty(count, object), np.empty(count, object)
         if None in columns.label:
             answers[:] = [v if isinstance(v, float) else None for v in columns.value]
         else:
             answers[:] = columns.label
         own[:] = columns.own
-        if self._sharing.samples:
+        rows = np.empty(count, object) if self._sharing.samples else None
+        if rows is not None:
             for i, given in enumerate(columns.given):
                 rows[i] = self._inputs.values(given)
         taken = np.array(columns.at).astype(np.int64)
@@ -350,4 +352,4 @@ def _batch_answered(start: int, taken: int, batch: BatchPrediction) -> Answered:
     own = nothing if batch.labels is None else answers
     source = np.full(count, SOURCES.index(batch.source), np.uint8)
     times = (np.broadcast_to(np.int64(start), count), np.broadcast_to(np.int64(taken), count))
-    return Answered(*times, source, answers, own, nothing)
+    return Answered(*times, source, answers, own)

@@ -86,15 +86,15 @@ class Answered(NamedTuple):
 
     ``answers`` holds the label, or the number a regressor gave, or ``None``; ``own`` the label of
     the on-device model, ``None`` where it was not asked; ``sources`` indices into
-    :data:`SOURCES`; ``rows`` the feature values where they may be shared, else ``None``.
+    :data:`SOURCES`; ``rows`` the feature values where they may be shared, else it is ``None``.
     """
 
-    windows: NDArray[np.int64]
-    taken: NDArray[np.int64]
+    windows: NDArray[Any]
+    taken: NDArray[Any]
     sources: NDArray[np.uint8]
     answers: NDArray[Any]
     own: NDArray[Any]
-    rows: NDArray[Any]
+    rows: NDArray[Any] | None = None
 
 
 class Waiting:
@@ -105,17 +105,19 @@ class Waiting:
         self.states = np.zeros(len(answered.answers), dtype=np.uint8)
 
     @classmethod
-    def empty(cls, count: int) -> Waiting:
-        """Room for ``count`` predictions."""
-        windows, taken = np.zeros((2, count), np.int64)
-        answers, own, rows = (np.empty(count, object) for _ in range(3))
-        return cls(Answered(windows, taken, np.zeros(count, np.uint8), answers, own, rows))
+    def empty(cls, count: int, *, rows: bool) -> Waiting:
+        """Room for ``count`` predictions, with their feature values or without."""
+        windows, taken = np.zeros((2, count), np.uint32)  # Unix seconds until the year 2106
+        answers, own = np.empty(count, object), np.empty(count, object)
+        values = np.empty(count, object) if rows else None
+        return cls(Answered(windows, taken, np.zeros(count, np.uint8), answers, own, values))
 
     def put(self, places: NDArray[np.int64], answered: Answered) -> None:
         """Write ``answered`` over what is at ``places``."""
-        kept: Iterable[NDArray[Any]] = self.answered
+        kept: Iterable[NDArray[Any] | None] = self.answered
         for mine, theirs in zip(kept, answered, strict=True):
-            mine[places] = theirs
+            if mine is not None:
+                mine[places] = theirs
         self.states[places] = 0
 
     def __len__(self) -> int:
@@ -137,7 +139,8 @@ class Place(NamedTuple):
     @property
     def row(self) -> tuple[Any, ...] | None:
         """Its feature values, if they may be shared."""
-        row: tuple[Any, ...] | None = self.table.answered.rows[self.at]
+        rows = self.table.answered.rows
+        row: tuple[Any, ...] | None = None if rows is None else rows[self.at]
         return row
 
     @property
@@ -153,14 +156,15 @@ class Place(NamedTuple):
 
 
 class Pending:
-    """Joins late labels with predictions; at most ``capacity`` single ones are remembered.
+    """Joins late labels with predictions; at most ``capacity`` single ones are remembered, with
+    ``rows`` (they may be shared) also their feature values.
 
     Not thread-safe: its monitor calls it under a lock.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, *, rows: bool = False) -> None:
         self._capacity = capacity
-        self._table = Waiting.empty(capacity)
+        self._table = Waiting.empty(capacity, rows=rows)
         self._numbers = np.zeros(capacity, np.int64)
         self._batches: dict[int, Waiting] = {}
         self.outcomes: defaultdict[int, Outcomes] = defaultdict(Outcomes)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.messages import LATENCY_BINS, SOURCES
-from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
-from edge_sdk.folding import Bins
+from edge_sdk.contract.profile import ReferenceProfile
+from edge_sdk.folding import Bins, Counts
 from edge_sdk.latency import latency_bins
 
 MARKS_PER_WINDOW: Final = 20_000
@@ -27,26 +27,20 @@ KeyOfMark = Callable[[bytes], bytes | None]
 class Histograms:
     """Features and outputs in the layout of the profile, over ``observations`` predictions."""
 
-    features: list[NDArray[np.int64]]
-    outputs: list[NDArray[np.int64]]
+    features: Counts
+    outputs: Counts
     observations: int = 0
 
     @classmethod
     def empty(cls, profile: ReferenceProfile) -> Histograms:
         """All zero."""
-        return cls(_zeros(profile.features), _zeros(profile.outputs))
+        return cls(Counts(profile.features), Counts(profile.outputs))
 
     def add(self, other: Histograms) -> None:
         """Add counts bin by bin."""
-        for mine, theirs in zip(self.features, other.features, strict=True):
-            mine += theirs
-        for mine, theirs in zip(self.outputs, other.outputs, strict=True):
-            mine += theirs
+        self.features.flat += other.features.flat
+        self.outputs.flat += other.outputs.flat
         self.observations += other.observations
-
-
-def _zeros(features: Sequence[FeatureProfile]) -> list[NDArray[np.int64]]:
-    return [np.zeros(feature.bins + 2, dtype=np.int64) for feature in features]
 
 
 class ProfileBins:
@@ -79,17 +73,14 @@ class WindowCounts:
     def add(self, bins: ProfileBins, columns: Any, outputs: Mapping[str, Any], count: int) -> None:
         """Add ``count`` observations: one sequence of values per feature and per output."""
         counts = self.histograms
-        for place, found in zip(counts.features, bins.features.count(columns), strict=True):
-            place += found
-        by_name = [outputs[name] for name in bins.names]
-        for place, found in zip(counts.outputs, bins.outputs.count(by_name), strict=True):
-            place += found
+        bins.features.add(columns, counts.features)
+        bins.outputs.add([outputs[name] for name in bins.names], counts.outputs)
         counts.observations += count
 
     def add_latencies(self, sources: NDArray[np.uint8], latencies: NDArray[np.int64]) -> None:
         """Add single predictions: indices into ``SOURCES``, and the nanoseconds each took."""
         bins = latency_bins(latencies)
-        for i in np.unique(sources):
+        for i in set(sources.tolist()):
             chosen = bins[sources == i]
             name = SOURCES[i]
             self.predictions[name] += len(chosen)

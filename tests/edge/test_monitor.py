@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
 from edge_sdk.contract.manifest import Cascade, Column, OutputSpec, Signature, TensorSpec
@@ -17,7 +19,7 @@ from edge_sdk.contract.messages import SOURCES, WindowReport
 from edge_sdk.contract.plan import CascadePolicy, Reporting
 from edge_sdk.contract.profile import FeatureProfile
 from edge_sdk.errors import InputError
-from edge_sdk.folding import histogram
+from edge_sdk.folding import FEW, Bins, Counts, histogram
 from edge_sdk.inference import Model, _bound_call
 from edge_sdk.inputs import inputs_for
 from edge_sdk.pending import Answered, Pending
@@ -235,6 +237,27 @@ def test_every_value_falls_into_the_bin_that_the_contract_says() -> None:
     named = FeatureProfile("x", (0,) * 4, categories=("1", "Oslo"))
     mixed = [1, 1.0, True, "Oslo", "Rome", None, np.nan, 1.5, np.inf]
     assert histogram(named, mixed).tolist() == [3, 1, 2, 3]
+
+
+EDGES = st.lists(st.sampled_from([-2.0, -0.5, 0.0, 0.25, 1.0, 3.5]), min_size=1, unique=True)
+NUMBERS = st.sampled_from([-9.0, -2.0, -1.0, -0.5, 0.0, 0.1, 0.25, 1.0, 3.5, 4.0, np.nan, np.inf])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(EDGES, min_size=1, max_size=5), st.integers(1, FEW), st.data())
+def test_a_few_rows_are_counted_as_many_are(
+    edges: list[list[float]], count: int, data: st.DataObject
+) -> None:
+    features = [
+        FeatureProfile(f"f{i}", (0,) * (max(1, len(e) - 1) + 2), tuple(sorted(e)))
+        for i, e in enumerate(edges)
+    ]
+    row = st.lists(NUMBERS, min_size=count, max_size=count)
+    columns = np.array([data.draw(row) for _ in features], np.float32)
+    few = Counts(features)
+    Bins(features).add(columns, few)
+    for feature, values, counted in zip(features, columns, few.each, strict=True):
+        assert counted.tolist() == histogram(feature, values).tolist()
 
 
 def test_the_bound_run_has_a_public_way_when_onnxruntime_is_built_otherwise() -> None:
