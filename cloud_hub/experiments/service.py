@@ -28,6 +28,7 @@ from cloud_hub.experiments.spec import ExperimentSpec, adopted, canary_of, spec_
 from cloud_hub.experiments.store import ExperimentRecord, ExperimentStore, fresh_record
 from cloud_hub.experiments.strategies import judge, looks_of
 from cloud_hub.fleet.service import Fleet
+from cloud_hub.isolation import for_each
 from cloud_hub.plans.service import Plans
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry.service import Telemetry
@@ -190,12 +191,13 @@ class Experiments:
 
     def tick(self, now: float) -> None:
         """Look at every running experiment once."""
-        for model in self._registry.models():
-            with self.lock:
-                self._adopt(model)
-        for record in self.records():
-            if record.open:
-                self._watch(record.id, now)
+        for_each(self._registry.models(), self._adopt_locked)
+        open_ = [record.id for record in self.records() if record.open]
+        for_each(open_, lambda id_: self._watch(id_, now))
+
+    def _adopt_locked(self, model: str) -> None:
+        with self.lock:
+            self._adopt(model)
 
     def look(self, record: ExperimentRecord, now: float) -> tuple[Scene, Evidence, Decision] | None:
         """What would be decided now; ``None`` if the plan does not name the experiment."""

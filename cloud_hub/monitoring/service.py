@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from cloud_hub.audit import Audit
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.fleet.service import Fleet
+from cloud_hub.isolation import for_each
 from cloud_hub.monitoring import labels
 from cloud_hub.monitoring.store import Alarm, Store
 from cloud_hub.monitoring.watching import Watcher
@@ -45,15 +46,18 @@ class Monitoring:
 
     def tick(self, now: float) -> list[Alarm]:
         """Evaluate what closed since the last tick; the alarms that were raised."""
-        raised = []
-        for model in self._registry.models():
-            version = self.serving(model)
-            wait = min(self._registry.policy(model).reporting.window_seconds, LONGEST_WAIT)
-            if version is not None and now - self._looked.get(model, 0.0) >= wait:
-                self._looked[model] = now
-                with self._lock:
-                    raised += self._watch(model, version, now)
+        raised: list[Alarm] = []
+        for_each(self._registry.models(), lambda model: raised.extend(self._due(model, now)))
         return raised
+
+    def _due(self, model: str, now: float) -> list[Alarm]:
+        version = self.serving(model)
+        wait = min(self._registry.policy(model).reporting.window_seconds, LONGEST_WAIT)
+        if version is None or now - self._looked.get(model, 0.0) < wait:
+            return []
+        self._looked[model] = now
+        with self._lock:
+            return self._watch(model, version, now)
 
     def _watch(self, model: str, version: str, now: float) -> list[Alarm]:
         before = {alarm.id for alarm in self._store.alarms(model, version=version)}

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from cloud_hub.audit import Audit
 from cloud_hub.errors import NotFound
+from cloud_hub.isolation import for_each
 from cloud_hub.packs.publishing import ANSWERS, pack_file, publish_pack
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy import PackPolicy
@@ -79,14 +80,16 @@ class Packs:
 
     def tick(self, now: float) -> None:
         """Build what is due."""
-        for model in self._registry.models():
-            policy = self._registry.policy(model).packs
-            plan = self._plans.current(model)
-            if policy.every_seconds <= 0 or plan is None or plan.experiment is not None:
-                continue
-            if now - self._looked.get(model, 0.0) >= policy.every_seconds:
-                self._looked[model] = now
-                self.build(model, now)
+        for_each(self._registry.models(), lambda model: self._build_if_due(model, now))
+
+    def _build_if_due(self, model: str, now: float) -> None:
+        policy = self._registry.policy(model).packs
+        plan = self._plans.current(model)
+        if policy.every_seconds <= 0 or plan is None or plan.experiment is not None:
+            return
+        if now - self._looked.get(model, 0.0) >= policy.every_seconds:
+            self._looked[model] = now
+            self.build(model, now)
 
     def records(self, model: str) -> list[PackRecord]:
         """Packs that were built for a model, oldest first."""

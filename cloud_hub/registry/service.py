@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import shutil
 import time
@@ -231,7 +232,7 @@ class Registry:
 
     def policy(self, model: str) -> Policy:
         """How the model is kept fresh; the defaults until a policy was set."""
-        return parse_policy(self.policy_text(model))
+        return _parsed(self.policy_text(model))
 
     def policy_text(self, model: str) -> str:
         """The policy as it was written; empty until one was set."""
@@ -335,3 +336,9 @@ def _fill(folder: Path, files: dict[str, bytes]) -> None:
     except OSError:
         if not folder.exists():
             raise
+
+
+@functools.lru_cache(maxsize=1_024)
+def _parsed(text: str) -> Policy:
+    """The loop asks for every policy again and again; reading YAML takes milliseconds."""
+    return parse_policy(text)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, Select, func, select
 
+from cloud_hub.isolation import for_each
 from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.histograms import Histograms, added, histograms_of
@@ -61,9 +62,11 @@ class Telemetry:
         if now - self._cleaned < CLEAN_SECONDS:
             return
         self._cleaned = now
-        for model in self._registry.models():
-            retention.clean(self._engine, model, now, self._registry.policy(model).retention)
         retention.forget_names(self._engine, now)
+        for_each(self._registry.models(), lambda model: self._clean(model, now))
+
+    def _clean(self, model: str, now: float) -> None:
+        retention.clean(self._engine, model, now, self._registry.policy(model).retention)
 
     def outcomes(
         self,

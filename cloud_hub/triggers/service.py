@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from cloud_hub.audit import Audit
 from cloud_hub.errors import Conflict, Forbidden, NotFound
+from cloud_hub.isolation import for_each
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy import Policy, TriggerRule
 from cloud_hub.policy.service import digest
@@ -61,14 +62,19 @@ class Triggers:
 
     def tick(self, now: float) -> list[Firing]:
         """Evaluate every rule of every model that serves and is due; the firings, handled."""
-        for model in self._registry.models():
-            policy = self._registry.policy(model)
-            wait = min(policy.reporting.window_seconds, LONGEST_WAIT)
-            if policy.triggers and now - self._looked.get(model, 0.0) >= wait:
-                self._looked[model] = now
-                with self._lock:
-                    self._evaluate(model, policy, now)
-        return self._handle()
+        try:
+            for_each(self._registry.models(), lambda model: self._evaluate_if_due(model, now))
+        finally:
+            fired = self._handle()
+        return fired
+
+    def _evaluate_if_due(self, model: str, now: float) -> None:
+        policy = self._registry.policy(model)
+        wait = min(policy.reporting.window_seconds, LONGEST_WAIT)
+        if policy.triggers and now - self._looked.get(model, 0.0) >= wait:
+            self._looked[model] = now
+            with self._lock:
+                self._evaluate(model, policy, now)
 
     def status(self, model: str, now: float) -> list[dict[str, Any]]:
         """Every rule with its evidence and what would come of it now."""
@@ -190,13 +196,15 @@ class Triggers:
     def _handle(self) -> list[Firing]:
         """Do what firings ask for; what the hub's death left undone is done now."""
         with self._lock:
-            done = self._memory.unhandled()
-            for firing in done:
-                named = {name: firing[name] for name in ("trigger", "kind", "version", "evidence")}
-                self.on_fire(firing)
-                self._audit.record(firing["actor"], "trigger fired", firing["model"], named)
-                self._memory.handled(firing)
-        return done
+            waiting = {str(firing["id"]): firing for firing in self._memory.unhandled()}
+            for_each(waiting, lambda id_: self._handle_one(waiting[id_]))
+        return list(waiting.values())
+
+    def _handle_one(self, firing: Firing) -> None:
+        named = {name: firing[name] for name in ("trigger", "kind", "version", "evidence")}
+        self.on_fire(firing)
+        self._audit.record(firing["actor"], "trigger fired", firing["model"], named)
+        self._memory.handled(firing)
 
     def _facts(self, model: str, now: float) -> Facts | None:
         return self._histories.load(model, since=now).at(now)

@@ -46,7 +46,7 @@ class Line:
         keys = tuple(self._canonicaliser.key(row.tobytes()).hex() for row in ROWS[first:last])
         body = to_plain(KeyVotes(self.model, "1.0", 1, keys))
         self._client.upload(Upload((Message("b", last, "votes", body),)))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while len(self.packs()) == before:
             assert time.monotonic() < deadline, "the hub built no pack"
             time.sleep(0.02)
