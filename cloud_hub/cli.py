@@ -17,8 +17,10 @@ from cloud_hub.monitoring.cli import add_commands as add_monitor_commands
 from cloud_hub.policy.cli import add_commands as add_policy_commands
 from cloud_hub.runs.cli import add_commands as add_run_commands
 from cloud_hub.triggers.cli import add_commands as add_trigger_commands
+from edge_sdk.console import may_be_piped
 
 
+@may_be_piped
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 is done, 1 refused, 2 wrong usage."""
     arguments = _parser().parse_args(argv)
@@ -27,8 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         result = arguments.run(arguments)
+    except BrokenPipeError:
+        raise
     except (HubFault, EdgeError, OSError) as error:
-        print(f"edge-hub: {error}", file=sys.stderr)
+        print(f"edge-hub: {_reason(error)}", file=sys.stderr)
         return 1
     if isinstance(result, Answer):
         print(result.text)
@@ -36,6 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if result is not None:
         print(result if isinstance(result, str) else json.dumps(result, indent=2, sort_keys=True))
     return 0
+
+
+def _reason(error: Exception) -> str:
+    """What the user is told: of a file that cannot be read or written, which and why."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -42,11 +42,15 @@ class AdminClient:
             Invalid: no hub was served from there.
         """
         folder = Path(data)
+        if (folder / "admin.token").exists() and not (folder / "hub.url").exists():
+            raise Invalid(f"{folder}: this hub was never served; run edge-hub serve {folder}")
         try:
             url = (folder / "hub.url").read_text().strip()
             token = (folder / "admin.token").read_text().strip()
         except OSError as error:
-            raise Invalid(f"{folder}: expected a hub's data folder; {error}") from error
+            raise Invalid(
+                f"{folder}: expected the data folder of a hub on this machine; {error.strerror}"
+            ) from error
         return cls(url, token)
 
     def get(self, path: str, **query: Any) -> Any:

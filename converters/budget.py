@@ -23,6 +23,9 @@ _UNITS: Final[Mapping[str, Mapping[str, float]]] = {
 }
 """What can be limited, and the units that say how much."""
 
+_SMALLEST: Final = {"size": "B", "download": "B", "row": "us", "p99": "us", "load": "ms"}
+"""In which unit a limit is kept; shares have none."""
+
 _LIMIT: Final = re.compile(r"([a-z0-9-]+)<=([0-9.]+(?:e-?[0-9]+)?)([a-zµ%]*)", re.IGNORECASE)
 
 
@@ -55,8 +58,9 @@ class Limits:
 
     def told(self) -> str:
         """The budget in the smallest units, as :meth:`parse` reads it."""
-        units = {"size": "B", "download": "B", "row": "us", "p99": "us", "load": "ms"}
-        return " ".join(f"{n}<={value:.12g}{units.get(n, '')}" for n, value in self.limits.items())
+        return " ".join(
+            f"{n}<={value:.12g}{_SMALLEST.get(n, '')}" for n, value in self.limits.items()
+        )
 
     def tolerances(self, base: Tolerances) -> Tolerances:
         """What variants may differ by: the budget's word where it has one."""
@@ -83,7 +87,7 @@ class Limits:
             "accuracy-drop": drop,
         }
         broken = [
-            f"{name} is {came[name]:.4g}, allowed {limit:.4g}"
+            f"{name} is {_told(came[name], name)}, allowed {_told(limit, name)}"
             for name, limit in self.limits.items()
             if came[name] > limit
         ]
@@ -116,3 +120,9 @@ def pareto(results: Mapping[str, VariantResult]) -> set[str]:
         )
 
     return {result.name for result in accepted if not beaten(result)}
+
+
+def _told(value: float, name: str) -> str:
+    """A value with its unit; bytes whole."""
+    unit = _SMALLEST.get(name, "")
+    return f"{value:,.0f} {unit}" if unit == "B" else f"{value:.4g} {unit}".rstrip()

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from edge_sdk.console import may_be_piped
+
 COMMANDS: Final = ("convert", "verify", "show")
 
 
+@may_be_piped
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 is done, 1 refused, 2 wrong usage.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,7 @@ from converters.plan import plan_of
 from converters.wish import CascadeTarget, Wish
 from edge_sdk.contract.errors import EdgeError
 from edge_sdk.contract.manifest import Budget, Lineage
+from edge_sdk.contract.names import Version
 from edge_sdk.release import Release
 
 Progress = Callable[[str], None]
@@ -90,7 +92,7 @@ def convert(
     """
     try:
         lineage = _lineage(mode, parent, data or (X, y))
-        wish = Wish(name, Path(out), version, lineage, budget, licence, cascade)
+        wish = Wish(name, Path(out), version, lineage, _positive(budget), licence, cascade)
         plan = plan_of(variants, tolerances, limits, target)
         if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
             if calibrate_against is not None:
@@ -113,7 +115,16 @@ def _lineage(mode: str, parent: str | None, data: tuple[Any, Any]) -> Lineage:
         raise ConversionError(f"mode: expected stateless or stateful, got {mode!r}")
     if mode == "stateful" and parent is None:
         raise ConversionError("parent: a stateful version continues another; say which")
+    if parent is not None:
+        Version.parse(parent)  # refuses what is none
     return Lineage(mode, parent, fingerprint(*data), count_rows(data[0]))  # type: ignore[arg-type]
+
+
+def _positive(budget: Budget) -> Budget:
+    for name, limit in (("p99_ms", budget.p99_ms), ("rss_mb", budget.rss_mb)):
+        if limit is not None and not 0 < limit < math.inf:
+            raise ConversionError(f"budget: {name}: expected a number above 0, got {limit}")
+    return budget
 
 
 def _grouped(X: Any, group: Any, names: list[str] | None) -> tuple[Any, Any]:

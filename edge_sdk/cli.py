@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_sdk.console import may_be_piped
 from edge_sdk.pack_cli import add_pack_commands
 
 if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
 
 
+@may_be_piped
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 is done, 1 refused, 2 wrong usage."""
     arguments = _parser().parse_args(argv)

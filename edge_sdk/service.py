@@ -10,6 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -187,6 +188,7 @@ class Service:
         if label is None and reward is None:
             return
         label = label.item() if isinstance(label, np.generic) else label
+        reward = _number(reward)
         tag, _, number = prediction.rpartition("-")
         serving = next((s for s in self._servings() if s.tag == tag), None)
         if self.kept is not None:
@@ -310,3 +312,16 @@ class Service:
             for oldest in self._retired.pop():
                 self._keep(oldest.monitor.collect(time.time(), final=True))
                 oldest.close()
+
+
+def _number(reward: Any) -> float | None:
+    """The reward as a finite number; raises InputError."""
+    if reward is None:
+        return None
+    try:
+        number = float(reward)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError("label", f"expected a finite number as reward, got {reward!r:.60}")
+    return number

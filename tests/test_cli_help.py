@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from edge_sdk.console import UNREAD
+from tests.edge.builders import make_release, rows
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 SCRIPTS = {
@@ -53,3 +58,18 @@ def test_wrong_usage_ends_with_status_2() -> None:
     for module in SCRIPTS.values():
         done = subprocess.run([sys.executable, "-m", module, "--nonsense"], capture_output=True)
         assert done.returncode == 2
+
+
+def test_a_command_ends_quietly_when_its_output_is_closed(tmp_path: Path) -> None:
+    release = make_release(tmp_path).folder
+    read, write = os.pipe()
+    os.close(read)
+    row = json.dumps(rows(1)[0].tolist())
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_sdk.cli", "predict", str(release), row],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (UNREAD, b"")

@@ -81,7 +81,10 @@ def _function(entry: str, path: str | None) -> Train:
     try:
         found: Train = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise Invalid(f"{entry}: expected module:function; {error}") from error
+        raise Invalid(
+            f"{entry}: expected module:function that can be imported here; {error}"
+            " (--path FOLDER says where the module is)"
+        ) from error
     return found
 
 

@@ -71,6 +71,8 @@ class Dataset:
     @classmethod
     def from_bytes(cls, raw: bytes) -> Dataset:
         """Parse an ``.npz`` with ``X`` and, where there are labels, ``y``; raises Invalid."""
+        if not zipfile.is_zipfile(io.BytesIO(raw)):
+            raise Invalid("dataset: expected an .npz with X and y, this is no .npz")
         try:
             with np.load(io.BytesIO(raw), allow_pickle=False) as file:
                 rows = file["X"]

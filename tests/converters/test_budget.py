@@ -65,7 +65,9 @@ def test_the_smallest_within_the_budget_is_chosen_and_float32_is_always_a_candid
     assert Limits.parse("row<=20us").choose(results, 0.9) == "small"
     assert Limits.parse("row<=11us").choose(results, 0.9) == "float32"
     assert Limits.parse("size<=5B").choose(results, 0.9) is None
-    assert "size is 100" in Limits.parse("size<=5B").exceeded(results["float32"], 0.9)
+    assert "size is 100 B, allowed 5 B" in Limits.parse("size<=5B").exceeded(
+        results["float32"], 0.9
+    )
 
 
 def test_limits_of_the_budget_take_the_place_of_tolerances():

@@ -101,6 +101,9 @@ REFUSED = {
     "data that are no archive": (["m.onnx", "m.onnx"], [], "expected an .npz"),
     "a column that is not in the table": (["m.onnx", "held.csv"], ["--label", "z"], "'z'"),
     "an unknown variant": (["iris.joblib", "held.npz"], ["--trust", "--variants", "x"], "'x'"),
+    "a parent that is no version": (["m.onnx", "rows.npz"], ["--parent", "9.x"], "'9.x'"),
+    "a budget of no time": (["m.onnx", "rows.npz"], ["--p99-ms", "-3"], "p99_ms"),
+    "a budget of no number": (["m.onnx", "rows.npz"], ["--rss-mb", "nan"], "rss_mb"),
     "a cloud model that is not there": (
         ["iris.joblib", "held.npz"],
         ["--trust", "--calibrate-against", "nowhere"],

@@ -14,6 +14,7 @@ from edge_sdk.contract.fleet import CloudReply, CloudRequest
 from edge_sdk.contract.manifest import Cascade
 from edge_sdk.contract.messages import FeedbackReport, KeyVotes, SampleBatch, WindowReport
 from edge_sdk.contract.plan import CascadePolicy, Reporting, Sharing
+from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import HubUnreachable, InputError, ReleaseError
 from edge_sdk.keys import Canonicaliser
 from edge_sdk.monitor import BATCH_SAMPLE
@@ -256,6 +257,15 @@ def test_rewards_are_summed(tmp_path: Path) -> None:
         serving.feedback(p.id.rpartition("-")[2], reward=reward)
     (report,) = collect(serving, FeedbackReport)
     assert (report.rewards, report.reward_sum, report.reward_squares) == (3, 6.0, 14.0)
+
+
+@pytest.mark.parametrize("reward", ["good", float("nan"), [1.0], {}])
+def test_a_reward_that_is_no_number_is_refused(reward: object, tmp_path: Path) -> None:
+    with EdgeDevice.offline(make_release(tmp_path).folder) as device:
+        prediction = device.predict(rows(1)[0])
+        with pytest.raises(InputError, match="expected a finite number as reward"):
+            device.feedback(prediction.id, reward=reward)  # type: ignore[arg-type]
+        device.feedback(prediction.id, reward=1.0)
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,8 @@ def test_commands_that_cannot_be_done_say_why(
         ("rollback", "nobody"): "has no plan",
         ("publish", str(tmp_path)): "expected a release folder",
         ("runs", "start", "nobody"): "no train section",
+        ("policy", "plan", str(tmp_path / "p.yaml")): "p.yaml: No such file",
+        ("dataset", "nobody", "holdout", __file__): "this is no .npz",
     }
     for words, reason in refusals.items():
         code, out = edge_hub(hub, capsys, *words)
@@ -134,4 +136,8 @@ def test_a_folder_is_initialised_once(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["init", str(tmp_path / "h")]) == 0
     assert main(["init", str(tmp_path / "h")]) == 1
     assert "holds a repository already" in capsys.readouterr().err
+    assert main(["models", "--data", str(tmp_path / "h")]) == 1
+    assert "never served; run edge-hub serve" in capsys.readouterr().err
+    assert main(["models", "--data", str(tmp_path)]) == 1
+    assert "expected a hub's data folder" in capsys.readouterr().err
     assert main(["serve", str(tmp_path / "nothing")]) == 1
