@@ -77,7 +77,7 @@ def _join(
             f"{store.folder}: this device is not enrolled yet; give model= and an enrolment token= "
             "(edge-hub enrol-token MODEL)"
         )
-    reply = client.enrol(token, EnrolRequest(model, dict(attributes)))
+    reply = client.enrol(token, EnrolRequest(model, attributes))
     joined = Identity(reply.device, reply.token, model, root or reply.root.encode())
     kept = {**vars(joined), "root": joined.root.decode()}
     store.put("identity", kept)

@@ -99,7 +99,7 @@ def page(found: Freshness, svg: str, title: str) -> str:
     """The whole page."""
     schedules = _table(
         ("retrained", found.measure, "interval"),
-        [(name, f"{e.mean:.4f}", _interval(e)) for name, e in found.schedules.items()],
+        [(name, f"{e.mean:.4f}", _interval(e, "")) for name, e in found.schedules.items()],
     )
     parts = [
         f"<h1>{html.escape(title)}</h1>",
@@ -134,10 +134,10 @@ def _gains(gains: tuple[Gain, ...]) -> str:
     return _table(("from", "to", "lower loss by", "interval"), rows)
 
 
-def _interval(estimate: Estimate) -> str:
+def _interval(estimate: Estimate, sign: str = "+") -> str:
     if estimate.high == float("inf"):
         return "too few days"
-    return f"{estimate.low:+.4f} to {estimate.high:+.4f}"
+    return f"{estimate.low:{sign}.4f} to {estimate.high:{sign}.4f}"
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

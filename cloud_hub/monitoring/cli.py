@@ -88,6 +88,8 @@ SHOWN = {
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}:{_short(part)}" for name, part in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

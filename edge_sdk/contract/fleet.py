@@ -18,7 +18,13 @@ from edge_sdk.contract.version import PROTOCOL
 
 
 def check_attributes(attributes: Mapping[str, str]) -> None:
-    """Refuse too many or too long device attributes."""
+    """Refuse device attributes that are no texts by name, too many, or too long."""
+    texts = isinstance(attributes, Mapping) and all(
+        isinstance(text, str) for item in attributes.items() for text in item
+    )
+    require(
+        texts, f"attributes: expected texts by name, as {{'region': 'eu'}}; got {attributes!r:.60}"
+    )
     require(len(attributes) <= ATTRIBUTES, f"attributes: expected at most {ATTRIBUTES}")
     for name, value in attributes.items():
         check_name("attributes", name)
