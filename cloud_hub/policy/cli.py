@@ -28,14 +28,14 @@ def add_commands(commands: Any) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> Answer:
-    text, model = _read(arguments.file)
+    text, model = read_policy(arguments.file)
     plan = client_of(arguments).post(f"models/{model}/policy/plan", text)
     status = CHANGES if plan["changes"] and arguments.exit_code else 0
     return Answer(_told(plan, arguments.file), status)
 
 
 def _apply(arguments: argparse.Namespace) -> Answer:
-    text, model = _read(arguments.file)
+    text, model = read_policy(arguments.file)
     client = client_of(arguments)
     plan = client.post(f"models/{model}/policy/plan", text)
     print(_told(plan, arguments.file), flush=True)
@@ -52,7 +52,7 @@ def _show(arguments: argparse.Namespace) -> str:
     return str(found["text"]).rstrip() or "# no policy was applied: all defaults (see --whole)"
 
 
-def _read(file: Path) -> tuple[bytes, str]:
+def read_policy(file: Path) -> tuple[bytes, str]:
     """The file and the model that it is for; refused here if it is no policy."""
     from cloud_hub.errors import Invalid
     from cloud_hub.policy.reading import parse_policy

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud_hub.command import add_command, add_group, client_of
+from cloud_hub.policy.cli import read_policy
 
 
 def add_commands(commands: Any) -> None:
@@ -64,7 +65,7 @@ def _hook(arguments: argparse.Namespace) -> str:
 def _dry_run(arguments: argparse.Namespace) -> Any:
     from cloud_hub.yaml_reader import seconds_of
 
-    raw = arguments.policy.read_bytes() if arguments.policy else None
+    raw = read_policy(arguments.policy)[0] if arguments.policy else None
     path = f"models/{arguments.model}/triggers/dry-run"
     found = client_of(arguments).post(path, raw, seconds=seconds_of(arguments.since))
     return found if arguments.json else told(found)

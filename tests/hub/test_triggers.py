@@ -235,14 +235,26 @@ def test_a_bad_call_is_refused(hub: HubProcess, case: str) -> None:
     assert requests.post(url, data=body, headers=headers, timeout=20).status_code == status
 
 
-def test_commands_that_cannot_be_done_say_why(hub: HubProcess, publish: Publish, cli: Cli) -> None:
+def test_commands_that_cannot_be_done_say_why(
+    hub: HubProcess, publish: Publish, cli: Cli, tmp_path: Path
+) -> None:
     publish("calm")
+    typo = tmp_path / "mine.yaml"
+    typo.write_text("model: calm\ntrigers: []\n")
     refusals = {
         ("fire", "calm", "x"): "has no trigger 'x'",
         ("rearm", "calm", "x"): "has no trigger 'x'",
         ("hook", "calm", "x"): "has no trigger 'x'",
         ("dry-run", "calm", "--since", "soon"): "expected seconds, or 90s",
         ("dry-run", "nobody", "--since", "1d"): "nobody",
+        (
+            "dry-run",
+            "calm",
+            "--since",
+            "1d",
+            "--policy",
+            str(typo),
+        ): "mine.yaml:2: trigers",
     }
     for words, reason in refusals.items():
         code, out = cli("triggers", *words)
