@@ -85,7 +85,7 @@ class _Frame:
             parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" class="end">{value:g}</text>')
         for i in range(5):
             at = self.start + (self.end - self.start) * i / 4
-            text = _duration(at - self.start)
+            text = _duration(at - self.start, self.end - self.start)
             anchor = ("start", "mid", "mid", "mid", "end")[i]
             parts.append(f'<text x="{self.x(at):.1f}" y="{HEIGHT - 8}" class="{anchor}">{text}'
                          "</text>")  # fmt: skip
@@ -130,7 +130,7 @@ def _limits(lines: Sequence[Line], levels: Sequence[tuple[float, str]]) -> tuple
     for line in lines:  # bands are cut: the first ones are far wider than what matters
         ends = [(b[2] - b[1], b[1], b[2]) for b in line.band]
         if ends:
-            _, low, high = sorted(ends)[len(ends) // 2]
+            _, low, high = sorted(ends)[len(ends) // 4]
             values += [low, high]
     low, high = min(values), max(values)
     gap = (high - low) * 0.08 or max(abs(high) * 0.1, 0.01)
@@ -145,9 +145,10 @@ def _ticks(low: float, high: float) -> list[float]:
     return [round(i * step, 12) for i in range(first, math.floor(high / step) + 1)]
 
 
-def _duration(seconds: float) -> str:
+def _duration(seconds: float, whole: float) -> str:
+    """In the unit that fits the ``whole`` axis."""
     for unit, size in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
-        if seconds >= 2 * size:
+        if whole >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.0f} s"
 

@@ -230,3 +230,17 @@ def test_a_chart_is_whole_whatever_it_is_given() -> None:
     points = re.search(r'polyline points="([^"]+)"', flat)
     assert points is not None
     assert all(0 <= float(v) <= 720 for pair in points[1].split() for v in pair.split(","))
+
+
+def test_a_band_that_says_nothing_for_most_of_the_time_does_not_flatten_the_rest() -> None:
+    widths = [1.0] * 6 + [0.03] * 4
+    points = [(60.0 * i, 0.0) for i in range(10)]
+    band = [(t, -w, w) for (t, _), w in zip(points, widths, strict=True)]
+    drawn = chart([Line("gain", points, band)])
+    ticks = [float(text) for text in re.findall(r'class="end">(-?[0-9.e-]+)</text>', drawn)]
+    assert 0 < max(ticks) <= 0.05
+
+
+def test_the_times_below_a_chart_are_in_one_unit() -> None:
+    drawn = chart([Line("x", [(0.0, 1.0), (240.0, 1.0)])])
+    assert re.findall(r">([0-9.]+ [a-z]+)</text>", drawn) == [f"{i}.0 min" for i in range(5)]
