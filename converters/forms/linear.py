@@ -7,10 +7,13 @@ from typing import Any, Final
 import numpy as np
 
 from converters.errors import UnsupportedModel
-from converters.forms.graph import INT64, Graph
+from converters.forms.graph import INT64, ML, Graph
 from converters.forms.maths import affine, complement, normalised
-from converters.forms.registry import flat, form, labels
+from converters.forms.registry import by_score, flat, form, labels
 from converters.forms.table import Table, floats
+
+ONE_STEP: Final = 4_096
+"""Weights up to which a logistic regression is one operator."""
 
 
 @form(
@@ -94,12 +97,48 @@ def _projected(graph: Graph, rows: Table, weights: Any, offset: Any) -> Table:
 
 @form("predict_proba", "LogisticRegression", "LogisticRegressionCV")
 def _logistic(graph: Graph, model: Any, rows: Table) -> str:
+    if _in_one_step(model):
+        return _one_step(graph, model, rows)[1]
     scores = _decision(graph, model, rows)
     if len(model.classes_) == 2:
         return complement(graph, graph.op("Sigmoid", scores))
     if model.solver == "liblinear":
         return normalised(graph, graph.op("Sigmoid", scores))
     return graph.op("Softmax", scores, axis=1)
+
+
+@form("predict", "LogisticRegression", "LogisticRegressionCV")
+def _logistic_label(graph: Graph, model: Any, rows: Table) -> str:
+    if _in_one_step(model):
+        return labels(graph, _one_step(graph, model, rows)[0], model.classes_)
+    return by_score(graph, model, rows)
+
+
+def _in_one_step(model: Any) -> bool:
+    """One operator does all of a small model: a step of its own costs more than its arithmetic.
+
+    The weights of a large one are better a constant, which variants can store in fewer bytes.
+    """
+    normalised_shares = model.solver == "liblinear" and len(model.classes_) > 2
+    return bool(model.coef_.size <= ONE_STEP) and not normalised_shares
+
+
+def _one_step(graph: Graph, model: Any, rows: Table) -> list[str]:
+    """The index of the class [N], and the probabilities [N, classes]."""
+    weights, offset = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
+    two = len(model.classes_) == 2
+    if two:
+        weights, offset = np.vstack([-weights, weights]), np.concatenate([-offset, offset])
+    return graph.ops(
+        "LinearClassifier",
+        floats(graph, rows),
+        outputs=2,
+        domain=ML,
+        classlabels_ints=list(range(len(model.classes_))),
+        coefficients=weights.ravel().tolist(),
+        intercepts=np.broadcast_to(offset, len(weights)).tolist(),
+        post_transform="LOGISTIC" if two else "SOFTMAX",
+    )
 
 
 _ACTIVATIONS: Final = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid", "identity": ""}

@@ -84,14 +84,14 @@ def predict(graph: Graph, model: Any, rows: Table) -> str:
     if own:
         return str(own(graph, model, rows))
     if find(model, "decision_function"):
-        return _by_score(graph, model, rows)
+        return by_score(graph, model, rows)
     if find(model, "predict_proba"):
         scores = probabilities(graph, model, rows)
         return labels(graph, graph.op("ArgMax", scores, axis=1, keepdims=0), model.classes_)
     return borrowed.predict(graph, model, rows)
 
 
-def _by_score(graph: Graph, model: Any, rows: Table) -> str:
+def by_score(graph: Graph, model: Any, rows: Table) -> str:
     """The label of the largest decision value; of two classes, the second if it is positive."""
     scores = decision(graph, model, rows)
     if len(model.classes_) > 2:
