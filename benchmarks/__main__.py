@@ -17,7 +17,8 @@ from edge_sdk.bench import machine
 from edge_sdk.bench.harness import FULL, QUICK, Effort
 from edge_sdk.bench.measuring import measure, spans
 from edge_sdk.bench.plot import write_plot
-from edge_sdk.bench.result import BenchResult, Findings, joined, save
+from edge_sdk.bench.result import BenchResult, Findings, joined, load, save
+from edge_sdk.errors import BenchError
 
 HERE: Final = Path(__file__).parent
 PACKS: Final = "packs"
@@ -25,6 +26,7 @@ CONVERSION: Final = "conversion"
 PARTS: Final = (*MODELS, PACKS, CONVERSION)
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 PICTURE: Final = "results.png"
+RESULTS: Final = "results.json"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,15 +36,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     before = machine.conditions()
     with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=arguments.scratch) as folder:
         effort = QUICK if arguments.quick else FULL
-        parts = _parts(Path(folder), arguments.only, arguments.entries, effort)
+        found = _parts(Path(folder), arguments.only, arguments.entries, effort)
+    parts = {**_kept(arguments.out / RESULTS), **found}
+    parts = {name: parts[name] for name in PARTS if name in parts}
     together = joined(found.under(name) for name, found in parts.items())
     conditions = spans(before, machine.conditions())
     whole = BenchResult("benchmarks", together, machine.facts(), conditions)
-    whole.save(arguments.out / "results.json")
+    whole.save(arguments.out / RESULTS)
     write_plot(whole, arguments.out / PICTURE)
     save(arguments.out / "RESULTS.md", to_markdown(parts, whole, PICTURE).encode())
     print(f"wrote {arguments.out / 'RESULTS.md'}, results.json and {PICTURE}")
     return 0
+
+
+def _kept(path: Path) -> dict[str, Findings]:
+    """The parts of an earlier run on this machine."""
+    if not path.exists():
+        return {}
+    try:
+        before = load(path)
+    except BenchError:
+        return {}  # of another format
+    if before.machine != machine.facts():
+        return {}
+    found = {name: before.findings.of(name) for name in PARTS}
+    return {name: part for name, part in found.items() if part != Findings()}
 
 
 def _parser() -> argparse.ArgumentParser:

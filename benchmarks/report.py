@@ -10,7 +10,8 @@ from edge_sdk.bench.result import BenchResult, Findings
 
 ABOUT: Final = """# Benchmark results
 
-Written by `make bench` from one run. Every candidate of a table takes its turn in every round, on
+Written by `make bench`. Each part is one run; `python -m benchmarks --only PART` measures one anew
+and keeps the others of this machine. Every candidate of a table takes its turn in every round, on
 512 or more different rows that go round; a figure is the median over rounds of that percentile, a
 ratio the median over rounds of the ratio of medians within one round.
 

@@ -12,8 +12,9 @@ from benchmarks.__main__ import PICTURE, main
 from benchmarks.models import release_of
 from benchmarks.packs import Content
 from benchmarks.peers import KINDS, Kind, dict_get, drop_from_memory, from_row, size_of
+from edge_sdk.bench import machine
 from edge_sdk.bench.harness import QUICK
-from edge_sdk.bench.result import load
+from edge_sdk.bench.result import BenchResult, Claim, Findings, load
 from edge_sdk.release import Release
 
 
@@ -66,6 +67,19 @@ def test_what_is_written_around_a_store_answers_as_the_model_does(release: Relea
     look_up = from_row(dict_get(iter(pairs(content, 100))), content.prefix)
     found = [look_up(row) for row in content.rows]
     assert np.array_equal(found, content.answers.argmax(axis=1))
+
+
+def test_parts_that_are_not_measured_again_are_kept(tmp_path: Path) -> None:
+    kept = Findings((), (Claim(1, "speed", 2.0, "x"),), {"bytes": 5.0}, ("a note",))
+    other = kept.under("forest-100") + kept.under("gone")
+    BenchResult("benchmarks", other, machine.facts(), {}).save(tmp_path / "results.json")
+    words = ["--quick", "--only", "packs", "--entries", "200", "--out", str(tmp_path)]
+    assert main(words) == 0
+    result = load(tmp_path / "results.json")
+    assert result.findings.of("forest-100") == kept
+    assert result.findings.of("packs").timings
+    assert result.findings.of("gone") == Findings()
+    assert "## forest-100" in (tmp_path / "RESULTS.md").read_text()
 
 
 def test_a_quick_run_writes_report_figures_and_picture(tmp_path: Path) -> None:

@@ -90,6 +90,24 @@ class Findings:
             tuple(f"{name}: {note}" for note in self.notes),
         )
 
+    def of(self, name: str) -> Findings:
+        """What :meth:`under` put under ``name``, as it was before."""
+        start = f"{name}: "
+        return Findings(
+            tuple(
+                replace(timing, group=timing.group.removeprefix(start))
+                for timing in self.timings
+                if timing.group.startswith(start)
+            ),
+            tuple(
+                replace(claim, what=claim.what.removeprefix(start))
+                for claim in self.claims
+                if claim.what.startswith(start)
+            ),
+            {k.removeprefix(start): v for k, v in self.facts.items() if k.startswith(start)},
+            tuple(note.removeprefix(start) for note in self.notes if note.startswith(start)),
+        )
+
 
 @dataclass(frozen=True)
 class BenchResult:
