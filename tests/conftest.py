@@ -12,9 +12,9 @@ from tests.edge.builders import make_release
 from tests.servers import HubProcess, Proxy, running_hub
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
-    """One real hub for a whole test process; tests keep apart by model name."""
+    """One real hub for the tests of a file, which keep apart by model name."""
     with running_hub(tmp_path_factory.mktemp("hub")) as hub:
         yield hub
 

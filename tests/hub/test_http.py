@@ -139,5 +139,5 @@ def test_a_folder_is_initialised_once(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["models", "--data", str(tmp_path / "h")]) == 1
     assert "never served; run edge-hub serve" in capsys.readouterr().err
     assert main(["models", "--data", str(tmp_path)]) == 1
-    assert "expected a hub's data folder" in capsys.readouterr().err
+    assert "expected the data folder of a hub on this machine" in capsys.readouterr().err
     assert main(["serve", str(tmp_path / "nothing")]) == 1
