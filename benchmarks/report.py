@@ -37,7 +37,7 @@ def to_markdown(parts: Mapping[str, Findings], whole: BenchResult, picture: str)
     text = [ABOUT, "## In short", _missed(whole), machine_line(whole)]
     for name, found in parts.items():
         text += list(_part(name, found))
-    text.append(f"![Latencies of all groups]({picture})")
+    text.append(f"`{picture}`, written beside this page, shows the latencies of all groups.")
     return "\n\n".join(text) + "\n"
 
 
