@@ -50,7 +50,8 @@ MODEL: Final = "fleet"
 REGIONS: Final = {"eu": 0.4, "us": 0.3, "asia": 0.2, "africa": 0.1}
 BAD: Final = "us"
 OFFLINE: Final = 0.3
-ROUNDS: Final = 14
+ROUNDS: Final = 40
+"""At most; it takes five to ten, as chance has it who is in an arm and who is online."""
 GOOD, POOR = 0.95, 0.60
 THREADS: Final = 8
 
@@ -65,8 +66,10 @@ stages:
 steps: [0.2, 0.5, 1.0]
 soak: 2s
 soak_predictions: 500
+minimum_devices: 3
 minimum_outcomes: 500
 outcomes: [{name: accuracy, metric: accuracy, minimum_effect: 0.02}]
+guardrails: {alpha: 0.0001}
 """
 
 
