@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.manifest import Cascade
-from edge_sdk.contract.plan import CascadePolicy
+from edge_sdk.contract.terms import CascadePolicy
 
 
 def confidence(

@@ -23,7 +23,7 @@ from edge_sdk.background import Repeater
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body
-from edge_sdk.contract.plan import Reporting
+from edge_sdk.contract.terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.ranking import Ranking

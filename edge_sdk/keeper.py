@@ -14,8 +14,8 @@ import time
 import weakref
 
 from edge_sdk.config import DeviceConfig
+from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.pack import ENTITY
-from edge_sdk.contract.plan import CONTROL
 from edge_sdk.errors import EdgeError, UpdateError
 from edge_sdk.fleet_link import FleetLink
 from edge_sdk.pack import usable

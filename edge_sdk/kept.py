@@ -18,7 +18,8 @@ from typing import Final, NamedTuple
 
 from edge_sdk.contract.codec import encode, from_plain
 from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.messages import SOURCES, Body, FeedbackReport, Window
+from edge_sdk.contract.messages import Body, FeedbackReport
+from edge_sdk.contract.window import SOURCES, Window
 from edge_sdk.errors import InputError
 from edge_sdk.pending import Left, Outcomes, bits_of, join
 from edge_sdk.store import Store

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.messages import LATENCY_BINS
+from edge_sdk.contract.window import LATENCY_BINS
 
 
 def latency_bins(nanoseconds: NDArray[Any]) -> NDArray[np.int64]:

@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.messages import SOURCES, Body, Source
-from edge_sdk.contract.plan import Reporting, Sharing
+from edge_sdk.contract.messages import Body
+from edge_sdk.contract.terms import Reporting, Sharing
+from edge_sdk.contract.window import SOURCES, Source
 from edge_sdk.errors import InputError
 from edge_sdk.inputs import Inputs
 from edge_sdk.pending import Answered, Left, Outcomes, Pending

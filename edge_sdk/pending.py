@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.messages import SOURCES
+from edge_sdk.contract.window import SOURCES
 from edge_sdk.errors import InputError
 
 LABELLED: Final = 1

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.manifest import Label, Role
-from edge_sdk.contract.messages import Source
+from edge_sdk.contract.window import Source
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,10 @@ from typing import Any
 
 from edge_sdk.contract.limits import SAMPLES_PER_MESSAGE
 from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.messages import (
-    Body,
-    FeedbackReport,
-    KeyVotes,
-    SampleBatch,
-    Window,
-    WindowReport,
-)
-from edge_sdk.contract.plan import CONTROL, Reporting, Sharing
+from edge_sdk.contract.messages import Body, FeedbackReport, KeyVotes, SampleBatch, WindowReport
+from edge_sdk.contract.names import CONTROL
+from edge_sdk.contract.terms import Reporting, Sharing
+from edge_sdk.contract.window import Window
 from edge_sdk.pending import Outcomes, Place
 from edge_sdk.release import Release
 from edge_sdk.resources import ResourceUse

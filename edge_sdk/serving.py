@@ -24,8 +24,8 @@ from edge_sdk.answers import Answers
 from edge_sdk.cascade import CircuitBreaker, is_sure, rule
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
 from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.messages import Window
-from edge_sdk.contract.plan import CascadePolicy, Reporting, Sharing
+from edge_sdk.contract.terms import CascadePolicy, Reporting, Sharing
+from edge_sdk.contract.window import Window
 from edge_sdk.entity import EntityFeatures
 from edge_sdk.errors import EdgeError, InputError, ReleaseError
 from edge_sdk.fast_path import FastPath, prepare

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.messages import LATENCY_BINS, SOURCES
 from edge_sdk.contract.profile import ReferenceProfile
+from edge_sdk.contract.window import LATENCY_BINS, SOURCES
 from edge_sdk.folding import Bins, Counts
 from edge_sdk.latency import latency_bins
 

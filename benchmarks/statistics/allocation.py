@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.statistics.fleets import ab, candidates
 from benchmarks.statistics.part import Effort, Part, Row, rate
 from cloud_hub.statistics.allocation import THRESHOLD, check_allocation, log_mismatch_evidence
-from edge_sdk.contract.plan import CONTROL
+from edge_sdk.contract.names import CONTROL
 
 UNITS: Final = 1_000_000
 LOOKS: Final = 300

@@ -11,7 +11,8 @@ from benchmarks.statistics.fleets import SERVING, TRIED
 from benchmarks.statistics.part import Effort, Part, Row
 from cloud_hub.experiments.course import advance, begin
 from cloud_hub.experiments.spec import ExperimentSpec
-from edge_sdk.contract.plan import CONTROL, SLOTS, Plan, assign, slot_of
+from edge_sdk.contract.names import CONTROL
+from edge_sdk.contract.plan import SLOTS, Plan, assign, slot_of
 
 UNITS: Final = 1_000_000
 GOLDEN: Final = {

@@ -13,7 +13,7 @@ from cloud_hub.experiments.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.gate import decide
 from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.failures import failure_path
-from edge_sdk.contract.plan import CONTROL
+from edge_sdk.contract.names import CONTROL
 
 DEVICES: Final = 1_000
 BASE: Final = 0.01

@@ -11,7 +11,8 @@ from cloud_hub.experiments.course import begin
 from cloud_hub.experiments.evidence import ArmEvidence, Evidence, Row
 from cloud_hub.experiments.spec import CANDIDATE, ArmSpec, ExperimentSpec
 from cloud_hub.statistics.clustered import Sample
-from edge_sdk.contract.plan import CONTROL, Measure, Plan, ReleaseRef, assign
+from edge_sdk.contract.names import CONTROL
+from edge_sdk.contract.plan import Measure, Plan, ReleaseRef, assign
 
 Floats = NDArray[np.float64]
 SERVING = ReleaseRef("1.0", "a" * 64)

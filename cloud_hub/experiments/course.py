@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec, StageSpec, cohort_name
+from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import (
-    CONTROL,
     SLOTS,
     Arm,
     Cohort,

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cloud_hub.statistics.allocation import Allocation
-from edge_sdk.contract.plan import CONTROL, Measure
+from edge_sdk.contract.names import CONTROL
+from edge_sdk.contract.plan import Measure
 
 Row = tuple[float, float, float]
 """How many, their sum, their sum of squares."""

@@ -26,7 +26,8 @@ from cloud_hub.experiments.tables import exposures
 from cloud_hub.fleet.service import DeviceRecord, Fleet
 from cloud_hub.statistics.allocation import Allocation, check_allocation
 from cloud_hub.telemetry.service import Telemetry
-from edge_sdk.contract.plan import CONTROL, SLOTS, Experiment, Plan
+from edge_sdk.contract.names import CONTROL
+from edge_sdk.contract.plan import SLOTS, Experiment, Plan
 
 SUMS = (
     "predictions", "errors", "units", "labelled", "correct", "rewards", "reward_sum",

@@ -14,7 +14,7 @@ from cloud_hub.experiments.spec import Guardrails, LatencyGuard
 from cloud_hub.statistics.clustered import Floats
 from cloud_hub.statistics.failures import log_failure_evidence
 from cloud_hub.statistics.latency import compare_latency
-from edge_sdk.contract.messages import LATENCY_BINS
+from edge_sdk.contract.window import LATENCY_BINS
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,9 @@ from sqlalchemy import Connection, insert
 
 from cloud_hub.experiments.tables import exposures
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.messages import (
-    LATENCY_BINS,
-    Body,
-    FeedbackReport,
-    InterleaveReport,
-    ShadowReport,
-    Windowed,
-    WindowReport,
-)
+from edge_sdk.contract.messages import Body, FeedbackReport, Windowed, WindowReport
+from edge_sdk.contract.trials import InterleaveReport, ShadowReport
+from edge_sdk.contract.window import LATENCY_BINS
 
 MIDDLES: Final = (np.arange(LATENCY_BINS) + 0.5) / 4
 """Log2 of microseconds in the middle of each latency bin."""

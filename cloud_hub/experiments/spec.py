@@ -17,8 +17,8 @@ from cloud_hub.statistics.group_sequential import LOOKS
 from cloud_hub.statistics.sequential import TUNED_FOR
 from cloud_hub.yaml_reader import read_yaml
 from edge_sdk.contract.codec import require
-from edge_sdk.contract.names import Version, check_name
-from edge_sdk.contract.plan import CONTROL, SLOTS, Cohort, Experiment, Outcome, Strategy
+from edge_sdk.contract.names import CONTROL, Version, check_name
+from edge_sdk.contract.plan import SLOTS, Cohort, Experiment, Outcome, Strategy
 
 CANDIDATE: Final = "candidate"
 """The arm's name where there is only one."""

@@ -15,7 +15,8 @@ from cloud_hub.policy.conditions import Condition
 from cloud_hub.telemetry.policy import Retention
 from edge_sdk.contract.codec import require
 from edge_sdk.contract.names import check_name
-from edge_sdk.contract.plan import CascadePolicy, Reporting, Sharing, Strategy
+from edge_sdk.contract.plan import Strategy
+from edge_sdk.contract.terms import CascadePolicy, Reporting, Sharing
 
 
 @dataclass(frozen=True)

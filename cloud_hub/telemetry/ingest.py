@@ -25,11 +25,11 @@ from edge_sdk.contract.messages import (
     UpdateEvent,
     Upload,
     UploadReply,
-    Window,
     Windowed,
     WindowReport,
 )
 from edge_sdk.contract.profile import ReferenceProfile
+from edge_sdk.contract.window import Window
 
 LONGEST_WINDOW: Final = 7 * 86_400
 """Seconds."""

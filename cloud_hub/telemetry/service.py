@@ -24,7 +24,8 @@ from cloud_hub.telemetry.tables import (
     totals,
     votes,
 )
-from edge_sdk.contract.messages import LATENCY_BINS, Upload, UploadReply
+from edge_sdk.contract.messages import Upload, UploadReply
+from edge_sdk.contract.window import LATENCY_BINS
 from edge_sdk.resources import worst
 
 CLEAN_SECONDS: Final = 60.0

@@ -9,6 +9,9 @@ from edge_sdk.contract.codec import require
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.limits import NAME_CHARACTERS
 
+CONTROL: Final = "control"
+"""The arm of what serves, in every experiment."""
+
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _VERSION: Final = re.compile(r"(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")

@@ -24,8 +24,9 @@ from typing import Final, Literal
 from edge_sdk.contract.codec import decode, encode, require
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.limits import PLAN_BYTES
-from edge_sdk.contract.manifest import FileRef, Metric
-from edge_sdk.contract.names import Version, check_digest, check_name
+from edge_sdk.contract.manifest import FileRef
+from edge_sdk.contract.names import CONTROL, Version, check_digest, check_name
+from edge_sdk.contract.terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.contract.version import PLAN_FORMAT
 
 SLOTS: Final = 10_000
@@ -98,9 +99,6 @@ class Arm:
     def weight(self) -> int:
         """How many of :data:`SLOTS` it owns."""
         return sum(high - low for low, high in self.slots)
-
-
-CONTROL: Final = "control"
 
 
 Measure = Literal["accuracy", "reward", "latency", "errors"]
@@ -187,44 +185,6 @@ class Experiment:
 
     def _completes(self, attributes: Mapping[str, str]) -> bool:
         return any(cohort.includes(attributes) for cohort in self.completed)
-
-
-@dataclass(frozen=True)
-class Reporting:
-    """How devices report. A device votes for at most ``votes`` frequent keys a window."""
-
-    window_seconds: int = 300
-    minimum_observations: int = 100
-    votes: int = 100
-
-    def __post_init__(self) -> None:
-        require(self.window_seconds >= 1, "window_seconds: expected at least 1")
-
-
-@dataclass(frozen=True)
-class Sharing:
-    """Opt-in sharing of labelled rows: asked for here, given only by a device that opted in."""
-
-    samples: bool = False
-    per_window: int = 0
-
-
-@dataclass(frozen=True)
-class CascadePolicy:
-    """When devices ask the cloud.
-
-    ``local``: never. ``cloud``: always, the on-device model answers in its place. ``cascade``: when
-    the on-device model is less sure than the threshold. ``threshold`` and ``metric`` replace the
-    manifest's certified ones; ``deadline_ms`` bounds how long a prediction waits for the cloud.
-    """
-
-    mode: Literal["local", "cascade", "cloud"] = "cascade"
-    threshold: float | None = None
-    deadline_ms: int = 250
-    metric: Metric | None = None
-
-    def __post_init__(self) -> None:
-        require(self.deadline_ms >= 1, "deadline_ms: expected at least 1")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body, WindowReport
-from edge_sdk.contract.plan import CONTROL, Experiment
+from edge_sdk.contract.names import CONTROL
+from edge_sdk.contract.plan import Experiment
 from edge_sdk.errors import InputError
 from edge_sdk.serving import Serving
 from edge_sdk.trials.running import check_same_inputs, failing

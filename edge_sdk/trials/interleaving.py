@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.messages import Body, InterleaveReport
-from edge_sdk.contract.plan import CONTROL
+from edge_sdk.contract.messages import Body
+from edge_sdk.contract.names import CONTROL
+from edge_sdk.contract.trials import InterleaveReport
 from edge_sdk.errors import EdgeError, InputError
 from edge_sdk.ranking import Item, Ranking, Shown, ShownRankings, ranked
 from edge_sdk.serving import Serving

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.messages import Body, Window
+from edge_sdk.contract.messages import Body
+from edge_sdk.contract.window import Window
 from edge_sdk.errors import ReleaseError
 from edge_sdk.release import Release
 from edge_sdk.serving import Serving

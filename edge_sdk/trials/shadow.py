@@ -26,7 +26,8 @@ from typing import Any, Final
 import numpy as np
 
 from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.messages import Body, Moments, Pairs, ShadowReport
+from edge_sdk.contract.messages import Body
+from edge_sdk.contract.trials import Moments, Pairs, ShadowReport
 from edge_sdk.errors import EdgeError
 from edge_sdk.monitor import Records
 from edge_sdk.prediction import Prediction

@@ -12,15 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edge_sdk.contract.plan import (
-    CONTROL,
-    Assignment,
-    Experiment,
-    Plan,
-    ReleaseRef,
-    assign,
-    holdings,
-)
+from edge_sdk.contract.names import CONTROL
+from edge_sdk.contract.plan import Assignment, Experiment, Plan, ReleaseRef, assign, holdings
 from edge_sdk.update.state import SlotRef, UpdateState
 
 

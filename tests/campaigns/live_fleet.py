@@ -31,15 +31,9 @@ import numpy as np
 from cloud_hub.client import AdminClient
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CheckIn, EnrolRequest
-from edge_sdk.contract.messages import (
-    FeedbackReport,
-    Message,
-    Upload,
-    Window,
-    WindowReport,
-    kind_of,
-)
+from edge_sdk.contract.messages import FeedbackReport, Message, Upload, WindowReport, kind_of
 from edge_sdk.contract.plan import Plan, assign
+from edge_sdk.contract.window import Window
 from edge_sdk.store import Store
 from edge_sdk.transport import HubClient
 from edge_sdk.update.trust import Trust

@@ -22,37 +22,23 @@ from edge_sdk.contract.manifest import (
     TensorSpec,
 )
 from edge_sdk.contract.messages import (
-    LATENCY_BINS,
     FeedbackReport,
-    InterleaveReport,
     KeyVotes,
     Message,
-    Moments,
-    Pairs,
     Rejection,
     SampleBatch,
-    ShadowReport,
     UpdateEvent,
     Upload,
     UploadReply,
-    Window,
     WindowReport,
 )
 from edge_sdk.contract.pack import PackHeader, ValueField
 from edge_sdk.contract.pack_delta import DeltaHeader, Indices
-from edge_sdk.contract.plan import (
-    Arm,
-    CascadePolicy,
-    Cohort,
-    Experiment,
-    Outcome,
-    PackRef,
-    Plan,
-    ReleaseRef,
-    Reporting,
-    Sharing,
-)
+from edge_sdk.contract.plan import Arm, Cohort, Experiment, Outcome, PackRef, Plan, ReleaseRef
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
+from edge_sdk.contract.terms import CascadePolicy, Reporting, Sharing
+from edge_sdk.contract.trials import InterleaveReport, Moments, Pairs, ShadowReport
+from edge_sdk.contract.window import LATENCY_BINS, Window
 
 DIGEST = "0123456789abcdef" * 4
 OTHER = "f" * 64

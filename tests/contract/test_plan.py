@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import (
-    CONTROL,
     SLOTS,
     Arm,
     Assignment,

@@ -14,14 +14,9 @@ from typing import Any
 import pytest
 
 from edge_sdk import EdgeDevice, EdgeError
-from edge_sdk.contract.messages import (
-    FeedbackReport,
-    InterleaveReport,
-    ShadowReport,
-    UpdateEvent,
-    WindowReport,
-)
+from edge_sdk.contract.messages import FeedbackReport, UpdateEvent, WindowReport
 from edge_sdk.contract.plan import slot_of
+from edge_sdk.contract.trials import InterleaveReport, ShadowReport
 from edge_sdk.update.state import STARTS
 from tests.conftest import Publish
 from tests.edge.builders import rows, softmax

@@ -12,7 +12,7 @@ from edge_sdk.cascade import CircuitBreaker, confidence, is_sure, rule
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
 from edge_sdk.contract.manifest import Cascade
 from edge_sdk.contract.messages import FeedbackReport
-from edge_sdk.contract.plan import CascadePolicy, Reporting
+from edge_sdk.contract.terms import CascadePolicy, Reporting
 from edge_sdk.errors import ContractError, HubUnreachable
 from edge_sdk.serving import Serving, Terms
 from tests.edge.builders import make_release, rows

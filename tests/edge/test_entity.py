@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.manifest import Column, Signature, TensorSpec
 from edge_sdk.contract.messages import WindowReport
-from edge_sdk.contract.plan import Reporting
+from edge_sdk.contract.terms import Reporting
 from edge_sdk.entity import EntityFeatures, entity_key, write_entity_features
 from edge_sdk.errors import InputError, PackError
 from edge_sdk.release import Release

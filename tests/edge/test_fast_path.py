@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from edge_sdk.contract.manifest import Cascade
 from edge_sdk.contract.messages import WindowReport
 from edge_sdk.contract.pack import CHECK_BYTES
-from edge_sdk.contract.plan import Reporting
+from edge_sdk.contract.terms import Reporting
 from edge_sdk.errors import HubUnreachable, InputError
 from edge_sdk.keys import Canonicaliser
 from edge_sdk.pack import Pack

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_sdk.contract.messages import FeedbackReport, Window
+from edge_sdk.contract.messages import FeedbackReport
+from edge_sdk.contract.window import Window
 from edge_sdk.errors import InputError
 from edge_sdk.kept import KEPT, KeptPredictions
 from edge_sdk.pending import LABELLED, Left

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
 from edge_sdk.contract.manifest import Cascade, Column, OutputSpec, Signature, TensorSpec
-from edge_sdk.contract.messages import SOURCES, WindowReport
-from edge_sdk.contract.plan import CascadePolicy, Reporting
+from edge_sdk.contract.messages import WindowReport
 from edge_sdk.contract.profile import FeatureProfile
+from edge_sdk.contract.terms import CascadePolicy, Reporting
+from edge_sdk.contract.window import SOURCES
 from edge_sdk.errors import InputError
 from edge_sdk.folding import FEW, Bins, Counts, histogram
 from edge_sdk.inference import Model, _bound_call

@@ -13,7 +13,7 @@ import pytest
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
 from edge_sdk.contract.manifest import Cascade
 from edge_sdk.contract.messages import FeedbackReport, KeyVotes, SampleBatch, WindowReport
-from edge_sdk.contract.plan import CascadePolicy, Reporting, Sharing
+from edge_sdk.contract.terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import HubUnreachable, InputError, ReleaseError
 from edge_sdk.keys import Canonicaliser

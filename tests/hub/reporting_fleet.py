@@ -16,10 +16,10 @@ from edge_sdk.contract.messages import (
     Message,
     Upload,
     UploadReply,
-    Window,
     WindowReport,
     kind_of,
 )
+from edge_sdk.contract.window import Window
 from edge_sdk.folding import histogram
 from tests.edge.builders import FEATURES, profile
 

@@ -30,7 +30,8 @@ from cloud_hub.experiments.spec import (
     parse_experiment,
 )
 from cloud_hub.statistics.allocation import check_allocation
-from edge_sdk.contract.plan import CONTROL, SLOTS, Cohort, Outcome, ReleaseRef, slot_of
+from edge_sdk.contract.names import CONTROL
+from edge_sdk.contract.plan import SLOTS, Cohort, Outcome, ReleaseRef, slot_of
 
 CANARY = ExperimentSpec(
     "m", "canary", candidate="1.1", soak_seconds=10, minimum_outcomes=100,

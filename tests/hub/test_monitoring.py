@@ -20,8 +20,9 @@ from cloud_hub.statistics.seasonal import Usual
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.fleet_windows import Closed
 from cloud_hub.telemetry.policy import Retention
-from edge_sdk.contract.messages import FeedbackReport, Window
+from edge_sdk.contract.messages import FeedbackReport
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
+from edge_sdk.contract.window import Window
 from edge_sdk.folding import histogram
 from tests.edge.builders import profile as reference_profile
 from tests.edge.builders import rows

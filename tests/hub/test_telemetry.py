@@ -18,10 +18,10 @@ from edge_sdk.contract.messages import (
     SampleBatch,
     UpdateEvent,
     Upload,
-    Window,
     WindowReport,
     kind_of,
 )
+from edge_sdk.contract.window import Window
 from tests.edge.builders import profile
 
 NOW = int(time.time()) // 60 * 60

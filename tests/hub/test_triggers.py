@@ -16,7 +16,8 @@ from cloud_hub.errors import Conflict, Forbidden, NotFound
 from cloud_hub.hub import Hub, open_hub
 from cloud_hub.triggers import memory
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.messages import FeedbackReport, Message, Upload, Window
+from edge_sdk.contract.messages import FeedbackReport, Message, Upload
+from edge_sdk.contract.window import Window
 from tests.conftest import Publish
 from tests.edge.builders import make_release
 from tests.servers import HubProcess

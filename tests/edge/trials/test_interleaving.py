@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from edge_sdk import EdgeDevice, EdgeError
-from edge_sdk.contract.messages import FeedbackReport, InterleaveReport, WindowReport
-from edge_sdk.contract.plan import Reporting
+from edge_sdk.contract.messages import FeedbackReport, WindowReport
+from edge_sdk.contract.terms import Reporting
+from edge_sdk.contract.trials import InterleaveReport
 from edge_sdk.errors import InputError, StateError
 from edge_sdk.release import Release
 from edge_sdk.serving import Serving, Terms

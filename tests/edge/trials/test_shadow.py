@@ -13,8 +13,8 @@ import pytest
 from onnx import helper
 
 from edge_sdk import EdgeDevice
-from edge_sdk.contract.messages import Moments, Pairs, ShadowReport
-from edge_sdk.contract.plan import Reporting
+from edge_sdk.contract.terms import Reporting
+from edge_sdk.contract.trials import Moments, Pairs, ShadowReport
 from edge_sdk.errors import ReleaseError
 from edge_sdk.keys import Canonicaliser
 from edge_sdk.pack_writer import write_pack

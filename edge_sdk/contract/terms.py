@@ -1,0 +1,50 @@
+"""What a plan asks of every device while a release serves there: reports, shared rows, the cloud.
+
+Apart from the plan because a device that talks to nobody needs these alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from edge_sdk.contract.codec import require
+from edge_sdk.contract.manifest import Metric
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """How devices report. A device votes for at most ``votes`` frequent keys a window."""
+
+    window_seconds: int = 300
+    minimum_observations: int = 100
+    votes: int = 100
+
+    def __post_init__(self) -> None:
+        require(self.window_seconds >= 1, "window_seconds: expected at least 1")
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Opt-in sharing of labelled rows: asked for here, given only by a device that opted in."""
+
+    samples: bool = False
+    per_window: int = 0
+
+
+@dataclass(frozen=True)
+class CascadePolicy:
+    """When devices ask the cloud.
+
+    ``local``: never. ``cloud``: always, the on-device model answers in its place. ``cascade``: when
+    the on-device model is less sure than the threshold. ``threshold`` and ``metric`` replace the
+    manifest's certified ones; ``deadline_ms`` bounds how long a prediction waits for the cloud.
+    """
+
+    mode: Literal["local", "cascade", "cloud"] = "cascade"
+    threshold: float | None = None
+    deadline_ms: int = 250
+    metric: Metric | None = None
+
+    def __post_init__(self) -> None:
+        require(self.deadline_ms >= 1, "deadline_ms: expected at least 1")

@@ -1,0 +1,35 @@
+"""Which predictions a report speaks of, and how it sorts them: by source and by latency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from edge_sdk.contract.codec import require
+from edge_sdk.contract.names import CONTROL, Version, check_name
+
+Source = Literal["pack", "model", "cloud"]
+SOURCES: Final[tuple[Source, ...]] = ("pack", "model", "cloud")
+
+LATENCY_BINS: Final = 64
+"""Latency histograms: bin ``i`` holds ``[2**(i/4), 2**((i+1)/4))`` microseconds; the first also
+holds less than 1 µs, the last everything from 2**(63/4) µs (55 ms) up. So the mean of log2 of the
+latency follows from them to within an eighth: they are what an experiment on latency compares."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which predictions a message speaks of: one version, one arm, ``start <= t < end``."""
+
+    model: str
+    version: str
+    start: int
+    end: int
+    experiment: str | None = None
+    arm: str = CONTROL
+
+    def __post_init__(self) -> None:
+        check_name("model", self.model)
+        Version.parse(self.version)
+        check_name("arm", self.arm)
+        require(self.start < self.end, f"end: expected after {self.start}, got {self.end}")
