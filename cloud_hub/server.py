@@ -7,6 +7,7 @@ import socket
 import uvicorn
 
 from cloud_hub.app import create_app
+from cloud_hub.claim import sole_server
 from cloud_hub.errors import HubFault
 from cloud_hub.settings import Settings
 from edge_sdk.files import write_atomic
@@ -16,16 +17,17 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; the URL is written to ``hub.url`` in the data folder.
 
     Raises:
-        HubFault: the port is taken, or the folder holds no hub.
+        HubFault: the port is taken, the folder holds no hub, or another process serves it.
     """
     if not (settings.data / "repository").exists():
         raise HubFault(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
-    listener = _listen(settings)
-    url = f"http://{settings.host}:{listener.getsockname()[1]}"
-    write_atomic(settings.data / "hub.url", url.encode())
-    print(f"edge-hub serves {settings.data} at {url}", flush=True)
-    config = uvicorn.Config(create_app(settings), log_level="warning", access_log=False)
-    uvicorn.Server(config).run(sockets=[listener])
+    with sole_server(settings.data) as note_url, _listen(settings) as listener:
+        url = f"http://{settings.host}:{listener.getsockname()[1]}"
+        note_url(url)
+        write_atomic(settings.data / "hub.url", url.encode())
+        print(f"edge-hub serves {settings.data} at {url}", flush=True)
+        config = uvicorn.Config(create_app(settings), log_level="warning", access_log=False)
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(settings: Settings) -> socket.socket:

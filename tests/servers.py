@@ -55,6 +55,10 @@ class HubProcess:
         return self.admin.url
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def key(self) -> Path:
         return self.data / "keys" / "releases.pem"
 

@@ -1,0 +1,53 @@
+"""One process serves a data folder. It holds a lock while it lives; the system takes the lock back
+however the process ends, so a hub that was killed starts again at once.
+
+The file stays when its holder is gone: deleting it would let two processes hold locks on two files
+of one name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from cloud_hub.errors import Conflict
+
+LOCK: Final = "serve.lock"
+
+
+@contextlib.contextmanager
+def sole_server(data: Path) -> Iterator[Callable[[str], None]]:
+    """Be the only process that serves ``data`` while the block runs.
+
+    Yields a function that notes the URL, for whoever tries to serve the folder too.
+
+    Raises:
+        Conflict: another process serves it; says which.
+        OSError: the folder cannot be written.
+    """
+    with (data / LOCK).open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise Conflict(f"{data}: is served already{_told(file.read())}") from None
+
+        def note(url: str) -> None:
+            file.truncate(0)
+            file.write(f"{os.getpid()} {url}\n")
+            file.flush()
+
+        note("")
+        yield note
+
+
+def _told(holder: str) -> str:
+    """What the holder wrote of itself; nothing if it has only just begun."""
+    pid, _, url = holder.strip().partition(" ")
+    if not pid:
+        return ""
+    return f" by process {pid}" + (f" at {url}" if url else "") + "; end it first"
