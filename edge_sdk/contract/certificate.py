@@ -41,7 +41,7 @@ class VariantResult:
 class GroupResult:
     """The chosen file on the check rows of one group.
 
-    ``group`` is the value of the declared column; the rest as in :class:`VariantResult`.
+    ``group`` is one of the declared ``column``; the rest as in :class:`VariantResult`.
     """
 
     group: str
@@ -50,6 +50,7 @@ class GroupResult:
     score: float | None
     label_flips: float
     max_difference: float
+    column: str = ""
 
 
 @dataclass(frozen=True)

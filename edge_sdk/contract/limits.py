@@ -22,5 +22,9 @@ NAME_CHARACTERS: Final = 64
 
 ATTRIBUTES: Final = 32
 FEATURES: Final = 20_000
+GROUP_COLUMNS: Final = 8
+GROUPS: Final = 32
+"""Of one column, besides *other* and *missing*."""
+
 VOTES_PER_MESSAGE: Final = 1_000
 SAMPLES_PER_MESSAGE: Final = 1_000

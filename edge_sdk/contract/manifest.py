@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from edge_sdk.contract.codec import decode, encode, require
-from edge_sdk.contract.limits import FEATURES, MANIFEST_BYTES, MODEL_BYTES
+from edge_sdk.contract.groups import GroupColumn
+from edge_sdk.contract.limits import FEATURES, GROUP_COLUMNS, MANIFEST_BYTES, MODEL_BYTES
 from edge_sdk.contract.names import Version, check_digest, check_name
 from edge_sdk.contract.version import MANIFEST_FORMAT
 
@@ -181,7 +182,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Manifest:
-    """``manifest.json`` of a release."""
+    """``manifest.json`` of a release. ``groups`` are the columns by which rows are told apart."""
 
     model: str
     version: str
@@ -196,6 +197,7 @@ class Manifest:
     budget: Budget = Budget()
     licence: str | None = None
     training: Mapping[str, str] = field(default_factory=dict)
+    groups: tuple[GroupColumn, ...] = ()
     format: Literal[1] = MANIFEST_FORMAT
 
     def __post_init__(self) -> None:
@@ -205,6 +207,9 @@ class Manifest:
             require(name in self.files, f"files: expected {name}")
         for name in self.files:
             check_name("files", name)
+        grouped = {column.name for column in self.groups}
+        require(len(grouped) == len(self.groups), "groups: expected different columns")
+        require(len(grouped) <= GROUP_COLUMNS, f"groups: expected at most {GROUP_COLUMNS} columns")
 
     @classmethod
     def from_json(cls, raw: bytes) -> Manifest:

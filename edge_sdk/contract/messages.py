@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 from edge_sdk.contract.codec import decode, encode, from_plain, require
 from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.groups import GroupCounts, check_groups
 from edge_sdk.contract.limits import (
     MESSAGE_BYTES,
     SAMPLES_PER_MESSAGE,
@@ -40,7 +41,8 @@ class WindowReport:
     refused inputs and failed calls by kind. ``lost`` counts what monitoring dropped, by reason.
     ``defaulted`` counts predictions for entities without stored features. ``units`` counts keys
     of an A/B by key that this process saw for the first time. ``resources`` is a sample at the end
-    of the window.
+    of the window. ``groups`` has, by declared column, the predictions of each group since the
+    device told of that column last, which may be many windows ago.
     """
 
     window: Window
@@ -56,6 +58,7 @@ class WindowReport:
     latency: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)
     resources: Mapping[str, float] = field(default_factory=dict)
+    groups: Mapping[str, Mapping[str, GroupCounts]] = field(default_factory=dict)
     format: Literal[1, 2] = WINDOW_FORMAT
 
     def to_wire(self, plain: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +91,7 @@ class WindowReport:
         require(min(counts, default=0) >= 0, "counts: expected at least 0")
         shaped = all(len(row) == LATENCY_BINS for row in self.latency.values())
         require(shaped, f"latency: expected {LATENCY_BINS} bins")
+        check_groups(self.groups)
         whole = all(sum(row) == self.observations for row in (*self.features, *self.outputs))
         require(whole, f"histograms: expected each to add up to {self.observations} observations")
 
@@ -104,7 +108,8 @@ class FeedbackReport:
     that begin with ``own`` those of the on-device model's own answer wherever it gave one, also
     where the cloud's was served instead, so that a cloud that steps in does not hide a model that
     degrades. ``rewards``, ``reward_sum`` and ``reward_squares`` are numeric outcomes (for a
-    regressor its squared errors). ``by_source`` maps a source to (labelled, correct).
+    regressor its squared errors). ``by_source`` maps a source to (labelled, correct); ``groups``
+    each group of a declared column to those of the model's own answers.
     """
 
     window: Window
@@ -117,6 +122,7 @@ class FeedbackReport:
     reward_sum: float = 0.0
     reward_squares: float = 0.0
     unmatched: int = 0
+    groups: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
     format: Literal[1] = REPORT_FORMAT
 
     def __post_init__(self) -> None:
@@ -128,6 +134,16 @@ class FeedbackReport:
         whole = not pairs or sums == (self.labelled, self.correct)
         require(whole, f"by_source: expected a sum of {(self.labelled, self.correct)}, got {sums}")
         require(min(self.rewards, self.unmatched) >= 0, "counts: expected at least 0")
+        self._check_groups()
+
+    def _check_groups(self) -> None:
+        check_groups(self.groups)
+        own = (self.own_labelled, self.own_correct)
+        for column, pairs in self.groups.items():
+            fits = all(0 <= right <= labelled for labelled, right in pairs.values())
+            require(fits, f"groups: {column}: expected 0 to as many correct as labelled")
+            sums = tuple(sum(pair[i] for pair in pairs.values()) for i in (0, 1))
+            require(sums == own, f"groups: {column}: expected a sum of {own}, got {sums}")
 
 
 @dataclass(frozen=True)

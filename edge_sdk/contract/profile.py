@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Literal
 
 from edge_sdk.contract.codec import decode, encode, require
+from edge_sdk.contract.groups import GroupProfile
 from edge_sdk.contract.limits import FEATURES, PROFILE_BYTES
 from edge_sdk.contract.version import PROFILE_FORMAT
 
@@ -78,16 +79,21 @@ class ReferenceProfile:
 
     ``features`` follow the order of the manifest's columns. ``outputs`` are distributions of what
     the model answered on held-out rows: ``label`` (categories) and ``confidence`` for a
-    classifier, ``value`` for a regressor.
+    classifier, ``value`` for a regressor; ``groups`` are the same of declared groups of rows.
     """
 
     rows: int
     features: tuple[FeatureProfile, ...]
     outputs: tuple[FeatureProfile, ...] = ()
+    groups: tuple[GroupProfile, ...] = ()
     format: Literal[1] = PROFILE_FORMAT
 
     def __post_init__(self) -> None:
         require(len(self.features) <= FEATURES, f"features: expected at most {FEATURES}")
+        sizes = [output.bins + 2 for output in self.outputs]
+        for each in self.groups:
+            fits = [len(counts) for counts in each.outputs] == sizes
+            require(fits, f"groups: {each.column}={each.group}: expected {sizes} counts")
 
     @classmethod
     def from_json(cls, raw: bytes) -> ReferenceProfile:

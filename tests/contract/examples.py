@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_sdk.contract.certificate import Certificate, VariantResult
+from edge_sdk.contract.certificate import Certificate, GroupResult, VariantResult
 from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolReply, EnrolRequest
+from edge_sdk.contract.groups import GroupColumn, GroupCounts, GroupProfile
 from edge_sdk.contract.manifest import (
     Budget,
     Cascade,
@@ -85,6 +86,11 @@ CATEGORISED = replace(
     ),
 )
 
+GROUPED = replace(
+    MANIFEST,
+    groups=(GroupColumn("age", edges=(30.0, 60.0)), GroupColumn("sex", values=("f", "m"))),
+)
+
 PROFILE = ReferenceProfile(
     rows=6,
     features=(
@@ -102,6 +108,14 @@ CALIBRATED = replace(
     ),
 )
 
+PROFILE_OF_GROUPS = replace(
+    PROFILE,
+    groups=(
+        GroupProfile("sex", "f", 4, ((3, 1, 0, 0),)),
+        GroupProfile("sex", "m", 2, ((0, 2, 0, 0),)),
+    ),
+)
+
 CERTIFICATE = Certificate(
     chosen="float32",
     variants=(
@@ -113,6 +127,10 @@ CERTIFICATE = Certificate(
     tools={"onnx": "1.23.2"},
     machine={"cpu": "example"},
     repeat="edge-convert verify churn-1.1",
+)
+
+CERTIFICATE_OF_GROUPS = replace(
+    CERTIFICATE, groups=(GroupResult("f", 300, 0.94, 0.93, 0.01, 1e-6, column="sex"),)
 )
 
 PLAN = Plan(
@@ -184,6 +202,16 @@ REPORT = WindowReport(
 FEEDBACK = FeedbackReport(
     WINDOW, 20, 18, 15, 14, {"model": (15, 14), "pack": (5, 4)}, 2, 1.5, 1.25, 1
 )
+REPORT_OF_GROUPS = replace(
+    REPORT,
+    groups={
+        "sex": {
+            "f": GroupCounts(150, ((110, 40, 0, 0),)),
+            "other": GroupCounts(100, ((60, 39, 1, 0),)),
+        }
+    },
+)
+FEEDBACK_OF_GROUPS = replace(FEEDBACK, groups={"sex": {"f": (9, 9), "missing": (6, 5)}})
 SHADOW = ShadowReport(
     Window("churn", "1.1", 1_700_000_000, 1_700_000_060, "shadow-1", "candidate"),
     incumbent="1.0",
@@ -242,9 +270,12 @@ DELTA_HEADER = DeltaHeader(
 EXAMPLES = {
     "manifest": MANIFEST,
     "manifest_categorised": CATEGORISED,
+    "manifest_grouped": GROUPED,
     "profile": PROFILE,
     "profile_calibrated": CALIBRATED,
+    "profile_grouped": PROFILE_OF_GROUPS,
     "certificate": CERTIFICATE,
+    "certificate_grouped": CERTIFICATE_OF_GROUPS,
     "plan": PLAN,
     "plan_staged": STAGED,
     "plan_by_key": BY_KEY,
@@ -252,7 +283,9 @@ EXAMPLES = {
     "window_report": replace(REPORT, format=1),
     "window_report_of_keys": replace(REPORT, units=17, format=1),
     "window_report_packed": replace(REPORT, units=17),
+    "window_report_grouped": REPORT_OF_GROUPS,
     "feedback_report": FEEDBACK,
+    "feedback_report_grouped": FEEDBACK_OF_GROUPS,
     "shadow_report": SHADOW,
     "interleave_report": INTERLEAVED,
     "sample_batch": SAMPLES,

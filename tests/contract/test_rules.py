@@ -74,6 +74,47 @@ RULES: dict[str, tuple[str, list[Any], Any, str]] = {
     "a cohort of an attribute that cannot be": (
         "plan_staged", ["experiment", "cohort", "attribute"], "a b", "attribute: expected 1 to 64",
     ),
+    "a group column without groups": (
+        "manifest_grouped", ["groups", 1, "values"], [], "expected either values or edges",
+    ),
+    "a group column of values and edges": (
+        "manifest_grouped", ["groups", 1, "edges"], [1.0], "expected either values or edges",
+    ),
+    "cut points that fall": (
+        "manifest_grouped", ["groups", 0, "edges"], [60.0, 30.0], "expected numbers that rise",
+    ),
+    "two groups of one name": (
+        "manifest_grouped", ["groups", 1, "values"], ["f", "f"], "sex: expected groups of",
+    ),
+    "two group columns of one name": (
+        "manifest_grouped", ["groups", 0, "name"], "sex", "groups: expected different columns",
+    ),
+    "more groups than are counted": (
+        "manifest_grouped", ["groups", 1, "values"], list(map(str, range(33))), "at most 32 groups",
+    ),
+    "more group columns than are counted": (
+        "manifest_grouped", ["groups"], [{"name": str(i), "edges": [0]} for i in range(9)],
+        "at most 8 columns",
+    ),
+    "a profile of a group in another layout": (
+        "profile_grouped", ["groups", 0, "outputs"], [[1, 2]], "sex=f: expected [4] counts",
+    ),
+    "a group of nobody": (
+        "window_report_grouped", ["groups", "sex", "f", "observations"], 0, "expected at least 1",
+    ),
+    "histograms of a group that add up to something else": (
+        "window_report_grouped", ["groups", "sex", "f", "observations"], 99, "each to add up to 99",
+    ),
+    "more groups than a column can have": (
+        "window_report_grouped", ["groups", "sex"],
+        {str(i): {"observations": 1} for i in range(35)}, "expected at most 34 of a column, got 35",
+    ),
+    "a group with more right than labelled": (
+        "feedback_report_grouped", ["groups", "sex", "f"], [9, 10], "0 to as many correct as",
+    ),
+    "labels of groups that do not add up": (
+        "feedback_report_grouped", ["groups", "sex", "f"], [8, 8], "expected a sum of (15, 14)",
+    ),
     "more disagreements than comparisons": (
         "shadow_report", ["disagreements"], 91, "expected 0 to compared",
     ),
