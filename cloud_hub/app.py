@@ -10,8 +10,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud_hub import routes
+from cloud_hub.answers import HEADER
 from cloud_hub.errors import HubFault
 from cloud_hub.experiments import routes as experiment_routes
 from cloud_hub.features import routes as feature_routes
@@ -27,6 +29,7 @@ from cloud_hub.settings import Settings
 from cloud_hub.telemetry import routes as telemetry_routes
 from cloud_hub.triggers import routes as trigger_routes
 from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.version import PROTOCOL
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +55,23 @@ def create_app(settings: Settings) -> FastAPI:
     for part in parts:
         app.include_router(part.router)
     _translate_errors(app)
+    app.add_middleware(_Signature)
     return app
+
+
+class _Signature:
+    """Puts on every answer that a hub gave it: what else listens on an address does not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sign(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (HEADER.encode(), b"%d" % PROTOCOL)]
+            await send(message)
+
+        await self._app(scope, receive, sign)
 
 
 def _translate_errors(app: FastAPI) -> None:

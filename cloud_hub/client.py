@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import requests
 
+from cloud_hub import answers
 from cloud_hub.errors import HubFault, Invalid
 from edge_sdk.release import Release
 
@@ -23,16 +26,20 @@ class AdminClient:
         token: the administrator's.
         timeout: seconds for each request.
         verify: TLS certificates are checked; a path names a private CA bundle.
+
+    Raises:
+        Invalid: the URL or the token is none.
     """
 
     def __init__(
         self, url: str, token: str, *, timeout: float = 60.0, verify: bool | str = True
     ) -> None:
-        self.url = url.rstrip("/")
+        self.url = answers.checked_url(url)
         self._timeout = timeout
+        self._advice = answers.MINE
         self._session = requests.Session()
-        self._session.headers["Authorization"] = f"Bearer {token}"
-        self._session.verify = verify
+        self._session.headers["Authorization"] = f"Bearer {answers.checked_token(token.strip())}"
+        self._verify = verify
 
     @classmethod
     def of_data(cls, data: str | Path) -> AdminClient:
@@ -45,13 +52,15 @@ class AdminClient:
         if (folder / "admin.token").exists() and not (folder / "hub.url").exists():
             raise Invalid(f"{folder}: this hub was never served; run edge-hub serve {folder}")
         try:
-            url = (folder / "hub.url").read_text().strip()
-            token = (folder / "admin.token").read_text().strip()
+            url = (folder / "hub.url").read_text(errors="replace").strip()
+            token = (folder / "admin.token").read_text(errors="replace").strip()
         except OSError as error:
             raise Invalid(
                 f"{folder}: expected the data folder of a hub on this machine; {error.strerror}"
             ) from error
-        return cls(url, token)
+        client = cls(url, token)
+        client._advice = f"start the hub: edge-hub serve {folder}"
+        return client
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON of ``GET /v1/PATH``; raises HubFault."""
@@ -118,34 +127,39 @@ class AdminClient:
     def upload(self, raw: bytes) -> str:
         """Upload content that the hub may lack; its SHA-256."""
         digest = hashlib.sha256(raw).hexdigest()
-        known = self._session.head(f"{self.url}/v1/blobs/{digest}", timeout=self._timeout)
-        if known.status_code == 404:
+        if self._send("HEAD", f"blobs/{digest}").status_code == 404:
             self.put(f"blobs/{digest}", raw)
         return digest
 
     def _call(
         self, method: str, path: str, query: dict[str, Any], data: bytes | None = None
     ) -> requests.Response:
-        url = f"{self.url}/v1/{path}"
-        given = {name: value for name, value in query.items() if value is not None}
-        try:
-            response = self._session.request(
-                method, url, params=given, data=data, timeout=self._timeout
-            )
-        except requests.RequestException as error:
-            raise HubFault(f"{url}: no answer; is the hub running? ({error})") from error
+        response = self._send(method, path, query, data)
         if not response.ok:
-            raise HubFault(_reason(response))
+            raise HubFault(answers.refused(self.url, response))
         return response
 
-
-def _reason(response: requests.Response) -> str:
-    try:
-        said = response.json()
-    except ValueError:
-        return f"the hub answered {response.status_code}"
-    lines = [str(said.get("error", f"the hub answered {response.status_code}"))]
-    for row in said.get("gate", []):
-        verdict = "ok" if row["ok"] else "NO"
-        lines.append(f"  {row['check']}: {row['candidate']} against {row['incumbent']} {verdict}")
-    return "\n".join(lines)
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] = MappingProxyType({}),
+        data: bytes | None = None,
+    ) -> requests.Response:
+        """What a hub answers, whatever it is; raises HubFault if it is nothing of a hub's."""
+        try:
+            response = self._session.request(
+                method,
+                f"{self.url}/v1/{path}",
+                params={name: value for name, value in query.items() if value is not None},
+                data=data,
+                timeout=self._timeout,
+                verify=self._verify,  # given here it wins over REQUESTS_CA_BUNDLE
+                allow_redirects=False,
+            )
+        except OSError as error:  # requests' own are OSErrors, and so is a CA file that is none
+            said = answers.unreached(self.url, error, self._timeout, self._advice)
+            raise HubFault(said) from error
+        if response.status_code < 400 and not answers.is_of_a_hub(response):
+            raise HubFault(answers.foreign(self.url, response))
+        return response

@@ -32,10 +32,8 @@ def add_command(
     if model:
         command.add_argument("model", help="name of the model")
     command.add_argument("--data", type=Path, help="data folder of a hub on this machine")
-    command.add_argument("--hub", default=os.environ.get("EDGE_HUB_URL"), help="URL of the hub")
-    command.add_argument(
-        "--token", default=os.environ.get("EDGE_HUB_TOKEN"), help="administrator's token"
-    )
+    command.add_argument("--hub", metavar="URL", help="of the hub; default $EDGE_HUB_URL")
+    command.add_argument("--token", help="administrator's; default $EDGE_HUB_TOKEN")
     command.set_defaults(run=run)
     return command
 
@@ -51,11 +49,15 @@ def client_of(arguments: argparse.Namespace) -> AdminClient:
     from cloud_hub.client import AdminClient
     from cloud_hub.errors import Invalid
 
-    if arguments.hub and arguments.token:
-        return AdminClient(arguments.hub, arguments.token)
-    if arguments.data is None:
+    if arguments.data is not None:
+        if arguments.hub:
+            raise Invalid("say which hub: --data or --hub, not both")
+        return AdminClient.of_data(arguments.data)
+    hub = arguments.hub or os.environ.get("EDGE_HUB_URL")
+    token = arguments.token or os.environ.get("EDGE_HUB_TOKEN")
+    if not hub or not token:
         raise Invalid("say which hub: --data FOLDER, or --hub URL and --token TOKEN")
-    return AdminClient.of_data(arguments.data)
+    return AdminClient(hub, token)
 
 
 def getting(path: str) -> Command:
