@@ -14,12 +14,14 @@ from cloud_hub.experiments.spec import Design
 from cloud_hub.statistics import classical, group_sequential, sequential
 from cloud_hub.statistics.clustered import Contrast, compare, mean_against, pair_up
 from cloud_hub.statistics.sequential import Moments
-from edge_sdk.contract.plan import Outcome
+from edge_sdk.contract.plan import Measure, Outcome
 
 FEW_DEVICES: Final = 10
 """With fewer devices on an arm, how much devices differ is hardly known; figures say so."""
 
-RANGES: Final[Mapping[str, float]] = {"accuracy": 1.0, "errors": 1.0, "reward": 0.0, "latency": 0.0}
+RANGES: Final[Mapping[Measure, float]] = {
+    "accuracy": 1.0, "errors": 1.0, "reward": 0.0, "latency": 0.0, "energy": 0.0
+}  # fmt: skip
 """Of one outcome of each measure; 0 where it has none."""
 
 
@@ -132,7 +134,7 @@ def judge(
     looks: tuple[Look, ...] = (),
 ) -> Judgement:
     """A contrast under the design: at any time, or at the next planned look."""
-    sign = 1.0 if outcome.direction == "up" else -1.0
+    sign = 1.0 if outcome.upward else -1.0
     if design.horizon is None:
         p = float(sequential.always_valid_p(sequential.log_e_value(contrast, design.tuned_for)))
         ends = sequential.interval(contrast, design.alpha, design.tuned_for)

@@ -28,7 +28,7 @@ from edge_sdk.contract.names import Version, check_digest, check_name
 from edge_sdk.contract.packing import pack, unpack
 from edge_sdk.contract.trials import InterleaveReport, ShadowReport
 from edge_sdk.contract.version import REPORT_FORMAT, WINDOW_FORMAT
-from edge_sdk.contract.window import LATENCY_BINS, SOURCES, Window
+from edge_sdk.contract.window import LATENCY_BINS, SOURCES, Energy, Window
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class WindowReport:
     ``defaulted`` counts predictions for entities without stored features. ``units`` counts keys
     of an A/B by key that this process saw for the first time. ``resources`` is a sample at the end
     of the window. ``groups`` has, by declared column, the predictions of each group since the
-    device told of that column last, which may be many windows ago.
+    device told of that column last, which may be many windows ago. ``energy`` is left out without a
+    meter, and where something else than this release answered too.
     """
 
     window: Window
@@ -59,6 +60,7 @@ class WindowReport:
     lost: Mapping[str, int] = field(default_factory=dict)
     resources: Mapping[str, float] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, GroupCounts]] = field(default_factory=dict)
+    energy: Energy | None = None
     format: Literal[1, 2] = WINDOW_FORMAT
 
     def to_wire(self, plain: dict[str, Any]) -> dict[str, Any]:

@@ -101,7 +101,9 @@ class Arm:
         return sum(high - low for low, high in self.slots)
 
 
-Measure = Literal["accuracy", "reward", "latency", "errors"]
+Measure = Literal["accuracy", "reward", "latency", "errors", "energy"]
+GROWING: Final[tuple[Measure, ...]] = ("accuracy", "reward")
+"""More of these is better unless an outcome says otherwise; of the others less is."""
 
 
 @dataclass(frozen=True)
@@ -110,17 +112,24 @@ class Outcome:
 
     ``metric`` is one that devices report: ``accuracy`` of late labels, mean ``reward`` (for a
     regressor its squared error), mean ``latency`` (log2 of µs, from the histograms), share of
-    ``errors``. ``minimum_effect`` is the smallest change, in the metric's own unit, that matters.
+    ``errors``, ``energy`` (joules of the device for each prediction). ``direction`` is where better
+    is, if not where :data:`GROWING` says. ``minimum_effect`` is the smallest change, in the
+    metric's own unit, that matters.
     """
 
     name: str
     metric: Measure
-    direction: Literal["up", "down"] = "up"
+    direction: Literal["up", "down"] | None = None
     minimum_effect: float = 0.0
 
     def __post_init__(self) -> None:
         check_name("outcome", self.name)
         require(self.minimum_effect >= 0, f"{self.name}: expected a minimum effect of at least 0")
+
+    @property
+    def upward(self) -> bool:
+        """Whether more is better."""
+        return self.metric in GROWING if self.direction is None else self.direction == "up"
 
 
 @dataclass(frozen=True)

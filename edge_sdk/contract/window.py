@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -33,3 +34,20 @@ class Window:
         Version.parse(self.version)
         check_name("arm", self.arm)
         require(self.start < self.end, f"end: expected after {self.start}, got {self.end}")
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Joules that the whole device drew over ``seconds`` in which one release alone answered, and
+    the ``predictions`` that it made in them. They add up.
+    """
+
+    joules: float
+    predictions: int
+    seconds: float
+
+    def __post_init__(self) -> None:
+        spent = self.joules > 0 and math.isfinite(self.joules)
+        require(spent, f"joules: expected above 0, got {self.joules}")
+        require(self.predictions >= 1, "energy: expected at least one prediction to share it")
+        require(self.seconds > 0, f"seconds: expected above 0, got {self.seconds}")

@@ -39,7 +39,7 @@ from edge_sdk.contract.plan import Arm, Cohort, Experiment, Outcome, PackRef, Pl
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.contract.terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.contract.trials import InterleaveReport, Moments, Pairs, ShadowReport
-from edge_sdk.contract.window import LATENCY_BINS, Window
+from edge_sdk.contract.window import LATENCY_BINS, Energy, Window
 
 DIGEST = "0123456789abcdef" * 4
 OTHER = "f" * 64
@@ -177,6 +177,13 @@ BY_KEY = replace(
         outcomes=(Outcome("bought", "reward", "up", 0.02),),
     ),
 )
+BY_ENERGY = replace(
+    PLAN,
+    experiment=Experiment(
+        "ab-2", "ab", "pepper", (Arm("b", CANDIDATE, ((0, 3_000),)),),
+        outcomes=(Outcome("power", "energy", minimum_effect=0.05),),
+    ),
+)  # fmt: skip
 SHADOWED = replace(
     PLAN,
     experiment=Experiment(
@@ -280,10 +287,12 @@ EXAMPLES = {
     "plan_staged": STAGED,
     "plan_by_key": BY_KEY,
     "plan_shadowed": SHADOWED,
+    "plan_by_energy": BY_ENERGY,
     "window_report": replace(REPORT, format=1),
     "window_report_of_keys": replace(REPORT, units=17, format=1),
     "window_report_packed": replace(REPORT, units=17),
     "window_report_grouped": REPORT_OF_GROUPS,
+    "window_report_metered": replace(REPORT, energy=Energy(181.25, 103, 60.5)),
     "feedback_report": FEEDBACK,
     "feedback_report_grouped": FEEDBACK_OF_GROUPS,
     "shadow_report": SHADOW,

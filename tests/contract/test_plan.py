@@ -19,6 +19,7 @@ from edge_sdk.contract.plan import (
     Assignment,
     Cohort,
     Experiment,
+    Outcome,
     Plan,
     ReleaseRef,
     assign,
@@ -235,3 +236,10 @@ def test_a_new_salt_draws_anew() -> None:
     other = replace(plan, experiment=replace(plan.experiment, salt="other"))
     agree = sum(assign(plan, u, {}).arm == assign(other, u, {}).arm for u in UNITS)
     assert 0.48 < agree / len(UNITS) < 0.52
+
+
+def test_better_is_more_of_what_is_good_and_less_of_what_costs() -> None:
+    measures = ("accuracy", "reward", "latency", "errors", "energy")
+    upward = [Outcome("o", measure).upward for measure in measures]  # type: ignore[arg-type]
+    assert upward == [True, True, False, False, False]
+    assert not Outcome("squared-error", "reward", "down").upward

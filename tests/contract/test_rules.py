@@ -162,6 +162,15 @@ RULES: dict[str, tuple[str, list[Any], Any, str]] = {
     "a latency histogram that is short": (
         "window_report", ["latency", "model"], [1], "latency: expected 64 bins",
     ),
+    "a window that drew nothing": (
+        "window_report_metered", ["energy", "joules"], 0.0, "joules: expected above 0, got 0.0",
+    ),
+    "energy that no prediction shares": (
+        "window_report_metered", ["energy", "predictions"], 0, "expected at least one prediction",
+    ),
+    "energy of no time": (
+        "window_report_metered", ["energy", "seconds"], 0.0, "seconds: expected above 0",
+    ),
     "more correct than labelled": ("feedback_report", ["correct"], 21, "expected 0 to labelled"),
     "rows without labels": ("sample_batch", ["labels"], ["yes"], "expected a label and time"),
     "a vote given twice": ("key_votes", ["keys"], ["00" * 16] * 2, "expected each once"),
