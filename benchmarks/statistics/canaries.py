@@ -2,89 +2,213 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.statistics.fleets import TRIED, Floats, candidates
 from benchmarks.statistics.part import Effort, Part, Row, rate
 from cloud_hub.experiments.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.gate import decide
 from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec
-from cloud_hub.statistics.failures import failure_path
+from cloud_hub.statistics.failures import failure_path, judge_failures
+from cloud_hub.statistics.unlike_devices import Counts, Failures
 from edge_sdk.contract.names import CONTROL
+from edge_sdk.contract.plan import Outcome
 
-DEVICES: Final = 1_000
 BASE: Final = 0.01
-STEP: Final = 0.05
 RUNS: Final = 500
 HEALTHY: Final = 2_000
+MATTERS: Final = 0.02
+FEWEST: Final = 80
+"""A median of fewer runs tells little."""
+CHECKED: Final = 20
+"""The gate itself judges every such run, and each that is taken back."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """``devices``, of which ``tried`` have the candidate; each look sees ``requests`` more of all.
+
+    ``base`` is the usual rate of failures. Devices' own differ: ``gamma`` is the coefficient of
+    variation of a factor, ``odds`` the standard deviation of the log odds.
+    """
+
+    devices: int = 1_000
+    tried: int = 50
+    requests: int = 100
+    base: float = BASE
+    gamma: float = 0.0
+    odds: float = 0.0
+
+    def inside(self, number: int) -> NDArray[np.bool_]:
+        """Who has the candidate, by the plan, with a salt that gives it to so many, [D]."""
+        spec = replace(SPEC, steps=(self.tried / self.devices, 1.0))
+        names = [f"device-{i}" for i in range(self.devices)]
+        if self.devices > 100:
+            return candidates(spec, names, f"salt-{number % 50}")
+        salts = (candidates(spec, names, f"salt-{number}-{i}") for i in itertools.count())
+        return next(found for found in salts if found.sum() == self.tried)
+
+    def rates(self, random: np.random.Generator) -> Floats:
+        """The devices' own chances of failure, [D]."""
+        if self.gamma:
+            shape = self.gamma**-2
+            return np.minimum(self.base * random.gamma(shape, 1 / shape, self.devices), 1)
+        logit = math.log(self.base / (1 - self.base))
+        return 1 / (1 + np.exp(-logit - self.odds * random.standard_normal(self.devices)))
+
+
 SPEC: Final = ExperimentSpec(
-    "fleet", "canary", candidate=TRIED.version, steps=(STEP, 1.0), outcomes=(), soak_seconds=1e9
+    "fleet", "canary", candidate=TRIED.version, steps=(0.05, 1.0), outcomes=(), soak_seconds=1e9
 )
-EVENTS: Final = 100
-"""Requests of the whole fleet between two looks: about five of the candidate."""
+LIMIT: Final = math.log(1 / SPEC.guardrails.alpha)
+LARGE: Final = Fleet()
+SMALL: Final = tuple(
+    Fleet(devices, tried, 20 * devices, 0.05, odds=0.5)
+    for devices, tried in ((6, 3), (10, 5), (22, 2), (40, 20))
+)
 
 
 def run(effort: Effort) -> list[Row]:
-    """Ten, three and two times the base rate; then healthy ones."""
-    rows = []
-    for risk, most, goal in ((10.0, 600, 60), (3.0, 3_000, 500), (2.0, 8_000, 1_600)):
-        runs = effort.runs(RUNS)
-        took = [_aborted(risk, most, number, 0.0) for number in range(runs)]
-        median = float(np.median([n if n is not None else math.inf for n in took]))
-        name = f"candidate at {risk:g}× of {BASE:.0%} errors: candidate requests until taken back"
-        late = sum(n is None for n in took)
-        found = f"median {median:,.0f} ({late} of {runs} not within {most:,})"
-        rows.append(Row(name, f"median ≤ {goal:,}", found, median <= goal))
-    for varied, allowed in ((0.0, "≤ 1%"), (1.0, "")):
-        runs = effort.runs(HEALTHY)
-        bad = sum(_aborted(1.0, 5_000, number, varied) is not None for number in range(runs))
-        alike = "devices' own error rates vary (gamma, shape 1)" if varied else "devices alike"
-        name = f"healthy candidate, 5,000 of its requests, {alike}: taken back"
-        met = bad / runs <= 0.01 if allowed else None
-        rows.append(Row(name, allowed, rate(bad, runs), met))
-    return rows
+    """Ten, three and two times the base rate; healthy ones; small fleets; what does not matter."""
+    rows = [
+        _sick(effort, *case) for case in ((10.0, 600, 60), (3.0, 3_000, 500), (2.0, 8_000, 1_600))
+    ]
+    rows += _healthy(effort, LARGE, "devices alike")
+    rows += _healthy(effort, replace(LARGE, gamma=1.0), "own rates vary (gamma, shape 1)")
+    for fleet in SMALL:
+        name = f"{fleet.tried} of {fleet.devices} devices, log odds vary (sd {fleet.odds:g})"
+        rows += _healthy(effort, fleet, name, looks=50)
+    for risk in (3.0, 10.0):
+        rows.append(_found(effort, SMALL[-1], risk))
+    return [*rows, _harmless(effort)]
 
 
-def _aborted(risk: float, most: int, number: int, varied: float) -> int | None:
-    """After how many candidate requests the gate aborts; ``None`` if not within ``most``."""
-    random = np.random.default_rng([13, round(10 * risk), round(10 * varied), number])
-    inside = candidates(SPEC, [f"device-{i}" for i in range(DEVICES)], f"salt-{number % 50}")
-    own = np.full(DEVICES, BASE)
-    if varied:
-        own = BASE * random.gamma(1.0, 1.0, DEVICES)
-    own = np.minimum(own * np.where(inside, risk, 1.0), 1.0)
-    looks = round(most / STEP / EVENTS)
-    asked = random.integers(0, DEVICES, (looks, EVENTS))
-    failed = random.random((looks, EVENTS)) < own[asked]
-    mine = inside[asked]
-    n, m = mine.sum(axis=1), (~mine).sum(axis=1)
-    x, y = (failed & mine).sum(axis=1), (failed & ~mine).sum(axis=1)
-    path = failure_path(x, n, y, m)
-    crossed = np.flatnonzero(path >= math.log(1 / SPEC.guardrails.alpha))
-    at = int(crossed[0]) if len(crossed) else int(np.argmax(path))
-    decision = decide(SPEC, _seen(x, n, y, m, at))
-    assert (decision.action == "abort") == bool(len(crossed)), "the gate decides as its evidence"
-    return int(n[: at + 1].sum()) if len(crossed) else None
+def _sick(effort: Effort, risk: float, most: int, goal: int) -> Row:
+    looks = most * LARGE.devices // LARGE.tried // LARGE.requests
+    trials = [_try(LARGE, risk, looks, number) for number in range(max(FEWEST, effort.runs(RUNS)))]
+    median = float(np.median([trial.asked for trial in trials]))
+    late = sum(not trial.taken_back for trial in trials)
+    return Row(
+        f"candidate at {risk:g}× of {BASE:.0%} errors: candidate requests until taken back",
+        f"median ≤ {goal:,}",
+        f"median {median:,.0f} ({late} of {len(trials)} not within {most:,})",
+        median <= goal,
+    )
 
 
-def _seen(x: Floats, n: Floats, y: Floats, m: Floats, at: int) -> Evidence:
-    def arm(failures: Floats, requests: Floats) -> ArmEvidence:
-        periods = {
-            i: (int(a), int(b))
-            for i, (a, b) in enumerate(zip(failures[: at + 1], requests[: at + 1], strict=True))
-        }
-        return ArmEvidence(failures={"errors": periods}, predictions=int(requests.sum()))
+def _healthy(effort: Effort, fleet: Fleet, name: str, looks: int = 1_000) -> list[Row]:
+    trials = [_try(fleet, 1.0, looks, number) for number in range(effort.runs(HEALTHY))]
+    bad = sum(trial.taken_back for trial in trials)
+    naive = sum(trial.suspected for trial in trials)
+    about = f"healthy candidate, {fleet.base:.0%} errors, {name}: taken back"
+    return [
+        Row(about, "≤ 1%", rate(bad, len(trials)), bad / len(trials) <= 0.01),
+        Row("the same runs, had requests been independent", "", rate(naive, len(trials))),
+    ]
 
-    return Evidence({CANDIDATE: arm(x, n), CONTROL: arm(y, m)})
+
+def _found(effort: Effort, fleet: Fleet, risk: float) -> Row:
+    trials = [_try(fleet, risk, 50, number) for number in range(effort.runs(RUNS))]
+    requests = 50 * fleet.requests * fleet.tried // fleet.devices
+    name = f"candidate at {risk:g}× on {fleet.tried} of the last {fleet.devices} devices"
+    found = rate(sum(trial.taken_back for trial in trials), len(trials))
+    return Row(f"{name}, {requests:,} of its requests: taken back", "", found)
+
+
+def _harmless(effort: Effort) -> Row:
+    """As much worse as was declared not to matter."""
+    fleet = replace(LARGE, base=0.05)
+    spec = replace(SPEC, outcomes=(Outcome("errors", "errors", "down", MATTERS),))
+    worse = (fleet.base + MATTERS) / fleet.base
+    trials = [_try(fleet, worse, 300, number, spec) for number in range(effort.runs(RUNS))]
+    bad = sum(trial.taken_back for trial in trials)
+    name = f"candidate at 7% errors against 5%, of which {MATTERS:.0%} do not matter: taken back"
+    return Row(name, "≤ 1%", rate(bad, len(trials)), bad / len(trials) <= 0.01)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """After how many of its requests the candidate was taken back, infinite if it was not.
+
+    ``suspected``: independent requests would have been evidence enough.
+    """
+
+    asked: float
+    suspected: bool
+
+    @property
+    def taken_back(self) -> bool:
+        """At any look."""
+        return math.isfinite(self.asked)
+
+
+def _try(fleet: Fleet, risk: float, looks: int, number: int, spec: ExperimentSpec = SPEC) -> Trial:
+    requests = _requests(fleet, risk, looks, number)
+    margin = max((outcome.minimum_effect for outcome in spec.outcomes), default=0.0)
+    # Neither a design effect nor a margin trips earlier than independent requests would.
+    suspect = np.flatnonzero(failure_path(*requests.by_period()) >= LIMIT)
+    trips = (
+        told
+        for told in (_until(requests, look) for look in suspect)
+        if judge_failures(told, margin=margin).log_e >= LIMIT
+    )
+    told = next(trips, None)
+    if told is not None or number % CHECKED == 0:
+        decision = decide(spec, _seen(told or requests))
+        assert (decision.action == "abort") == (told is not None), "the gate as its evidence"
+    asked = math.inf if told is None else float(told.by_period()[1].sum())
+    return Trial(asked, len(suspect) > 0)
+
+
+def _requests(fleet: Fleet, risk: float, looks: int, number: int) -> Failures:
+    """All requests, in order of looks, which are their periods."""
+    seed = [13, *(round(10 * v) for v in (risk, fleet.gamma, fleet.odds)), fleet.devices, number]
+    random = np.random.default_rng(seed)
+    inside = fleet.inside(number)
+    own = np.minimum(fleet.rates(random) * np.where(inside, risk, 1.0), 1.0)
+    device = random.integers(0, fleet.devices, looks * fleet.requests)
+    failed = (random.random(len(device)) < own[device]).astype(np.float64)
+    period = np.repeat(np.arange(looks), fleet.requests)
+    return Failures(device, period, inside[device], failed, np.ones(len(device)))
+
+
+def _until(requests: Failures, look: np.intp) -> Failures:
+    rows = slice(int(np.searchsorted(requests.period, look, side="right")))
+    return Failures(
+        requests.device[rows],
+        requests.period[rows],
+        requests.candidate[rows],
+        requests.failed[rows],
+        requests.requests[rows],
+    )
+
+
+def _seen(requests: Failures) -> Evidence:
+    def arm(candidate: bool) -> ArmEvidence:
+        counts: dict[tuple[str, int], Counts] = {}
+        rows = requests.candidate == candidate
+        columns = (requests.device, requests.period, requests.failed)
+        for device, period, failed in zip(*(c[rows].tolist() for c in columns), strict=True):
+            x, n = counts.get((f"device-{device}", period), (0, 0))
+            counts[f"device-{device}", period] = (x + int(failed), n + 1)
+        return ArmEvidence(failures={"errors": counts}, predictions=int(rows.sum()))
+
+    arms: Mapping[str, ArmEvidence] = {CANDIDATE: arm(True), CONTROL: arm(False)}
+    return Evidence(arms)
 
 
 PART = Part(
     "Canaries",
-    f"{DEVICES:,} devices, the candidate on {STEP:.0%} of them by the plan; requests come "
-    f"from devices at random, and the gate looks after every {EVENTS}. The guardrail's chance of "
+    f"{LARGE.devices:,} devices, the candidate on {LARGE.tried / LARGE.devices:.0%} of them by the "
+    f"plan, and small fleets; requests come from devices at random, and the gate looks after every "
+    f"{LARGE.requests}, in small fleets after every 20 a device. The guardrail's chance of "
     f"tripping on a healthy one at any look is {SPEC.guardrails.alpha:.0%}.",
     run,
 )

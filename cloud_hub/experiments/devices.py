@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cloud_hub.statistics.failures import log_failure_evidence
+from cloud_hub.statistics.failures import log_device_evidence
+from cloud_hub.statistics.unlike_devices import SPREAD
 
 State = Literal["pending", "unreachable", "failed", "regressed", "healthy"]
 STATES: tuple[State, ...] = ("pending", "unreachable", "failed", "regressed", "healthy")
@@ -42,9 +43,11 @@ def state_of(
         return "failed"
     if member.requests == 0:
         return "unreachable" if member.silent > unreachable_after else "pending"
-    failures, requests = member.own_control or control
-    evidence = log_failure_evidence([member.failures], [member.requests], [failures], [requests])
-    if float(evidence) >= math.log(1 / alpha):
+    evidence = log_device_evidence(
+        member.failures, member.requests, member.own_control or control,
+        differ=0.0 if member.own_control else SPREAD,
+    )  # fmt: skip
+    if evidence >= math.log(1 / alpha):
         return "regressed"
     return "healthy"
 

@@ -6,28 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cloud_hub.statistics.allocation import Allocation
+from cloud_hub.statistics.unlike_devices import Counts
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Measure
 
 Row = tuple[float, float, float]
 """How many, their sum, their sum of squares."""
 
-Counts = tuple[int, int]
-"""How many failed, of how many."""
-
 
 @dataclass(frozen=True)
 class ArmEvidence:
     """One arm since the stage began, from devices of the stage's cohort.
 
-    ``outcomes`` are by measure and device. ``failures`` are by kind (``errors``, ``wrong labels``)
-    and period, since a person last acknowledged what had failed. ``latency`` are histograms by
-    device. ``exposed`` devices reported predictions on it; on ``failed`` ones it could not be
+    ``outcomes`` are by measure and device. ``failures`` are by kind (``errors``, ``wrong labels``),
+    device and period, since a person last acknowledged what had failed. ``latency`` are histograms
+    by device. ``exposed`` devices reported predictions on it; on ``failed`` ones it could not be
     activated or was taken back since.
     """
 
     outcomes: Mapping[Measure, Mapping[str, Row]] = field(default_factory=dict)
-    failures: Mapping[str, Mapping[int, Counts]] = field(default_factory=dict)
+    failures: Mapping[str, Mapping[tuple[str, int], Counts]] = field(default_factory=dict)
     latency: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     exposed: frozenset[str] = frozenset()
     failed: frozenset[str] = frozenset()

@@ -41,7 +41,7 @@ def decide(spec: ExperimentSpec, evidence: Evidence, looks: Looks | None = None)
     guards = tuple(
         guard
         for arm in spec.tried
-        for guard in watch(spec.guardrails, arm.name, evidence.control, _arm(evidence, arm.name))
+        for guard in watch(spec, arm.name, evidence.control, _arm(evidence, arm.name))
     )
     judged = _judge(spec, evidence, looks or {})
     figures = _figures(evidence, guards, judged)

@@ -14,7 +14,6 @@ from cloud_hub.experiments.course import arms_of, in_stage
 from cloud_hub.experiments.devices import Member, count
 from cloud_hub.experiments.evidence import (
     ArmEvidence,
-    Counts,
     Evidence,
     InterleaveEvidence,
     Row,
@@ -25,6 +24,7 @@ from cloud_hub.experiments.store import ExperimentRecord
 from cloud_hub.experiments.tables import exposures
 from cloud_hub.fleet.service import DeviceRecord, Fleet
 from cloud_hub.statistics.allocation import Allocation, check_allocation
+from cloud_hub.statistics.unlike_devices import Counts
 from cloud_hub.telemetry.service import Telemetry
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import SLOTS, Experiment, Plan
@@ -256,7 +256,7 @@ def _arm(
     }
     return ArmEvidence(
         outcomes={k: {d: r for d, r in rows.items() if r[0]} for k, rows in measures.items()},
-        failures=_by_period([row for row in failures if row["arm"] == name]),
+        failures=_by_device_and_period([row for row in failures if row["arm"] == name]),
         latency=latency,
         exposed=frozenset(r["device"] for r in mine if r["predictions"] + r["errors"]),
         failed=failed,
@@ -264,15 +264,14 @@ def _arm(
     )
 
 
-def _by_period(rows: list[dict[str, Any]]) -> dict[str, dict[int, Counts]]:
-    errors: dict[int, Counts] = {}
-    wrong: dict[int, Counts] = {}
-    for row in rows:
-        x, n = errors.get(row["start"], (0, 0))
-        errors[row["start"]] = (x + row["errors"], n + row["predictions"] + row["errors"])
-        x, n = wrong.get(row["start"], (0, 0))
-        wrong[row["start"]] = (x + row["labelled"] - row["correct"], n + row["labelled"])
-    return {"errors": errors, "wrong labels": wrong}
+def _by_device_and_period(
+    rows: list[dict[str, Any]],
+) -> dict[str, dict[tuple[str, int], Counts]]:
+    keys = [(row["device"], row["start"]) for row in rows]
+    errors = [(row["errors"], row["predictions"] + row["errors"]) for row in rows]
+    wrong = [(row["labelled"] - row["correct"], row["labelled"]) for row in rows]
+    kinds = {"errors": errors, "wrong labels": wrong}
+    return {kind: dict(zip(keys, counts, strict=True)) for kind, counts in kinds.items()}
 
 
 def shadow_of(bodies: list[dict[str, Any]], failed: frozenset[str]) -> ShadowEvidence:

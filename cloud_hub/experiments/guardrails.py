@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from cloud_hub.experiments.evidence import ArmEvidence, Counts
-from cloud_hub.experiments.spec import Guardrails, LatencyGuard
+from cloud_hub.experiments.evidence import ArmEvidence
+from cloud_hub.experiments.spec import ExperimentSpec, Guardrails, LatencyGuard
 from cloud_hub.statistics.clustered import Floats
-from cloud_hub.statistics.failures import log_failure_evidence
+from cloud_hub.statistics.failures import judge_failures
 from cloud_hub.statistics.latency import compare_latency
+from cloud_hub.statistics.unlike_devices import Failures
+from edge_sdk.contract.plan import Measure
 from edge_sdk.contract.window import LATENCY_BINS
+
+FAILURES: Final[Mapping[str, Measure]] = {"errors": "errors", "wrong labels": "accuracy"}
+"""Kinds of failure, and the outcome whose ``minimum_effect`` says how many more do not matter."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,16 @@ class Guard:
 
 
 def watch(
-    rules: Guardrails, arm: str, control: ArmEvidence, candidate: ArmEvidence
+    spec: ExperimentSpec, arm: str, control: ArmEvidence, candidate: ArmEvidence
 ) -> tuple[Guard, ...]:
     """Every guardrail of an arm, those that do not trip included."""
+    rules = spec.guardrails
     guards = [_devices(rules, arm, candidate.failed)]
-    for kind in ("errors", "wrong labels"):
+    for kind, measure in FAILURES.items():
         mine, theirs = candidate.failures.get(kind, {}), control.failures.get(kind, {})
-        guards.append(_failures(rules, arm, kind, mine, theirs))
+        margins = [o.minimum_effect for o in spec.outcomes if o.metric == measure]
+        failures = Failures.of(mine, theirs)
+        guards.append(_failures(rules, arm, kind, failures, max(margins, default=0.0)))
     if rules.latency is not None:
         guards.append(_latency(rules, rules.latency, arm, control, candidate))
     return tuple(guards)
@@ -53,24 +61,20 @@ def _devices(rules: Guardrails, arm: str, failed: frozenset[str]) -> Guard:
     return Guard("failed devices", arm, trips, reason, figures)
 
 
-def _failures(
-    rules: Guardrails,
-    arm: str,
-    kind: str,
-    candidate: Mapping[int, Counts],
-    control: Mapping[int, Counts],
-) -> Guard:
-    periods = sorted({*candidate, *control})
-    table = np.array(
-        [(*candidate.get(p, (0, 0)), *control.get(p, (0, 0))) for p in periods], dtype=np.float64
-    ).reshape(-1, 4)
-    log_e = float(log_failure_evidence(*table.T))
-    x, n, y, m = (int(total) for total in table.sum(axis=0))
-    trips = log_e >= math.log(1 / rules.alpha)
-    e_value = math.exp(min(log_e, 690.0))
-    shown = f"{x} of {n} against {y} of {m}"
-    reason = f"{arm} has more {kind}: {shown}, e-value {e_value:.3g} >= {1 / rules.alpha:.3g}"
-    figures = {"candidate": [x, n], "control": [y, m], "e_value": e_value}
+def _failures(rules: Guardrails, arm: str, kind: str, failures: Failures, margin: float) -> Guard:
+    found = judge_failures(failures, margin=margin)
+    trips = found.log_e >= math.log(1 / rules.alpha)
+    e_value = math.exp(min(found.log_e, 690.0))
+    x, n, y, m = (int(total) for total in failures.by_period().sum(axis=1))
+    beyond = f" by more than {margin:.3g}" if margin else ""
+    reason = (
+        f"{arm} has more {kind}{beyond}: {x} of {n} against {y} of {m}, "
+        f"e-value {e_value:.3g} >= {1 / rules.alpha:.3g}"
+    )
+    figures = {
+        "candidate": [x, n], "control": [y, m], "e_value": e_value, "margin": margin,
+        "design_effect": found.design_effect,
+    }  # fmt: skip
     return Guard(kind, arm, trips, reason, figures)
 
 

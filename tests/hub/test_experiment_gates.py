@@ -59,8 +59,14 @@ def arm(
             "errors": dict.fromkeys(names, (each, 0.0, 0.0)),
         },
         "failures": {
-            "errors": {0: (errors, n + errors)},
-            "wrong labels": {0: (n - good * devices, n)},
+            "errors": {
+                (name, 0): (
+                    errors // devices + (i < errors % devices),
+                    each + errors // devices + (i < errors % devices),
+                )
+                for i, name in enumerate(names)
+            },
+            "wrong labels": {(name, 0): (each - good, each) for name in names},
         },
         "latency": dict.fromkeys(names, histogram),
         "exposed": frozenset(names),

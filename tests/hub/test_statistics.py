@@ -9,7 +9,6 @@ import pytest
 
 from cloud_hub.statistics.distances import corrected_psi, jensen_shannon
 from cloud_hub.statistics.drift import feature_drift, model_drift
-from cloud_hub.statistics.failures import failure_evidence
 from cloud_hub.statistics.sequential import Moments, difference_interval, mean_interval
 
 RANDOM = np.random.default_rng
@@ -105,31 +104,3 @@ def test_a_difference_of_arms_is_seen_when_it_is_there() -> None:
     assert worse[1] < 0
     same = difference_interval(Moments.of_successes(90, 100), Moments.of_successes(88, 100))
     assert same[0] < 0 < same[1]
-
-
-def _ever_aborts(candidate: float, control: float, seed: int) -> int | None:
-    """How many candidate requests until e >= 20; ``None`` if never within 4,000."""
-    random = RANDOM(seed)
-    bad = np.cumsum(random.random(4_000) < candidate)
-    other = np.cumsum(random.random(36_000) < control)
-    for n in range(10, 4_001, 10):
-        if failure_evidence(int(bad[n - 1]), n, int(other[9 * n - 1]), 9 * n) >= 20:
-            return n
-    return None
-
-
-def test_a_healthy_candidate_is_rarely_aborted_at_any_look() -> None:
-    aborted = sum(_ever_aborts(0.01, 0.01, seed) is not None for seed in range(100))
-    assert aborted <= 5
-
-
-@pytest.mark.parametrize(("risk", "requests"), [(10, 120), (3, 800)])
-def test_a_failing_candidate_is_aborted_soon(risk: int, requests: int) -> None:
-    found = [_ever_aborts(0.01 * risk, 0.01, seed) for seed in range(40)]
-    assert np.median([n if n is not None else 10_000 for n in found]) <= requests
-
-
-def test_no_failures_or_no_exposure_is_no_evidence() -> None:
-    assert failure_evidence(0, 100, 0, 100) == 1.0
-    assert failure_evidence(5, 5, 0, 0) == 1.0
-    assert failure_evidence(3, 100, 300, 100) < 1.0
