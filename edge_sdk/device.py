@@ -161,6 +161,7 @@ class EdgeDevice:
         *,
         entity: str | None = None,
         unit: str | None = None,
+        groups: Mapping[str, Any] | None = None,
         deadline_ms: float | None = None,
     ) -> Prediction:
         """Answer one input: a 1-D array, a dict by column name, or a feed by tensor name.
@@ -174,6 +175,9 @@ class EdgeDevice:
                 stored gets the declared defaults.
             unit: for whom it is asked, such as ``"user-42"``: while the plan runs an A/B by key,
                 the same unit is always answered by the same version. It does not leave the device.
+            groups: to which groups it belongs, such as ``{"sex": "f"}``, of the columns that the
+                release declares and the model does not take (a dict may have them as well). They
+                are counted, and mean nothing to a release that does not declare them.
             deadline_ms: this call waits so long for the cloud, instead of as long as the plan says;
                 0 means not at all. The on-device model answers where the cloud does not in time.
 
@@ -188,10 +192,10 @@ class EdgeDevice:
         if entity is not None:
             x = serving.joined(entity, x)
         if serving.stateful:
-            return self._sequence.predict(x, deadline_ms=deadline_ms)
+            return self._sequence.predict(x, deadline_ms=deadline_ms, groups=groups)
         if deadline_ms is None:
-            return serving.predict(x)
-        return serving.predict_any(x, deadline=deadline_ms / 1e3)
+            return serving.predict(x, groups)
+        return serving.predict_any(x, deadline=deadline_ms / 1e3, groups=groups)
 
     def predict_ranking(
         self,
@@ -223,16 +227,18 @@ class EdgeDevice:
         """A sequence of its own through a model with recurrent state."""
         return Stream(self._service.current)
 
-    def predict_batch(self, x: Any, *, unit: str | None = None) -> BatchPrediction:
+    def predict_batch(
+        self, x: Any, *, unit: str | None = None, groups: Mapping[str, Any] | None = None
+    ) -> BatchPrediction:
         """Answer N inputs (2-D array, list of rows or dicts, DataFrame) with the on-device model.
 
-        ``unit`` is as for :meth:`predict`, for all of them.
+        ``unit`` is as for :meth:`predict`, for all of them; ``groups`` holds N values by column.
 
         Raises:
             InputError: there are no rows, or one does not fit.
             ReleaseError: there is no release yet, or the model failed.
         """
-        return self._service.serving_for(unit).predict_batch(x)
+        return self._service.serving_for(unit).predict_batch(x, groups)
 
     def explain(self, x: Any, *, scale: Scale = "probability") -> Explanation:
         """Each feature's part in the on-device model's answer to ``x``; nothing is counted.

@@ -34,7 +34,9 @@ from edge_sdk.pack import Pack
 from edge_sdk.prediction import Prediction
 from edge_sdk.schema import InputSchema
 
-FastPath = Callable[[Any], Prediction | None]
+FastPath = Callable[[Any, bytes | None], Prediction | None]
+"""Of a row, and of the groups that were said of it."""
+
 Settle = Callable[[bytes, Prediction], Prediction]
 """Asks the cloud where the model's own answer is not sure enough, else gives it back."""
 
@@ -99,7 +101,7 @@ def _path(
     canonical, seed = canonicaliser.canonical, crc32(canonicaliser.prefix)
     (marks, begin, shift), find, stored = _lookup(pack, canonicaliser.prefix, answers)
 
-    def answer(x: Any) -> Prediction | None:
+    def answer(x: Any, groups: bytes | None = None) -> Prediction | None:
         started = perf_counter_ns()
         if type(x) is not _ARRAY or x.shape != shape:
             return None
@@ -116,7 +118,7 @@ def _path(
                 entry = find(check, asked)
                 if entry >= 0:
                     prediction = stored(entry)
-                    record(row, prediction, None, perf_counter_ns() - started)
+                    record(row, prediction, None, perf_counter_ns() - started, groups)
                     return prediction
         place[:] = row
         try:
@@ -127,7 +129,7 @@ def _path(
         own = prediction.label
         if settle is not None:
             prediction = settle(row, prediction)
-        record(row, prediction, own, perf_counter_ns() - started)
+        record(row, prediction, own, perf_counter_ns() - started, groups)
         return prediction
 
     return answer

@@ -5,7 +5,8 @@ Invariants:
 * ``predict`` never writes here: predictions are copied at the end of a window and when the device
   is closed, the newest of each, at most :data:`KEPT` in all. What a power cut took since the last
   copy is gone, and its labels are counted as unmatched.
-* No input is kept: what was answered, by which source, and the window that a label counts for.
+* No input is kept: what was answered, by which source, and the window and the declared groups
+  that a label counts for.
 * A device whose application never gives labels writes when it is closed, and otherwise nothing.
 """
 
@@ -55,13 +56,22 @@ class KeptPredictions:
         """Copy predictions that the serving ``tag`` made in ``window``; the oldest of all go."""
         name = encode(window).decode()
         rows = [
-            (tag, p.number, name, p.source, json.dumps(p.answer), json.dumps(p.own), p.state)
+            (
+                tag,
+                p.number,
+                name,
+                p.source,
+                *map(json.dumps, (p.answer, p.own)),
+                p.state,
+                json.dumps(p.groups),
+            )
             for p in left
         ]
         with self._store.transaction() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO waiting (tag, number, window, source, answer, own, state)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO waiting"
+                " (tag, number, window, source, answer, own, state, groups)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
             db.execute("DELETE FROM waiting WHERE id <= (SELECT max(id) FROM waiting) - ?", (KEPT,))
@@ -88,7 +98,8 @@ class KeptPredictions:
             outcomes = self._outcomes.setdefault(found.window, Outcomes())
             if label is not None:
                 left = found.left
-                join(outcomes, SOURCES[left.source], left.answer, left.own, label)
+                source = SOURCES[left.source]
+                join(outcomes, source, left.answer, left.own, label, left.groups)
             if reward is not None:
                 outcomes.add_reward(float(reward))
             db.execute("UPDATE waiting SET state = ? WHERE id = ?", (state, found.id))
@@ -98,11 +109,14 @@ class KeptPredictions:
         if not number.isdecimal() or len(number) > 18:
             return None
         sql = (
-            "SELECT id, window, number, source, answer, own, state FROM waiting"
+            "SELECT id, window, number, source, answer, own, state, groups FROM waiting"
             " WHERE tag = ? AND number = ?"
         )
-        for id_, window, at, source, answer, own, state in self._store.query(sql, tag, int(number)):
-            left = Left(at, source, json.loads(answer), json.loads(own), state)
+        for id_, window, at, source, answer, own, state, groups in self._store.query(
+            sql, tag, int(number)
+        ):
+            named = tuple((column, group) for column, group in json.loads(groups))
+            left = Left(at, source, json.loads(answer), json.loads(own), state, named)
             return Found(id_, from_plain(Window, json.loads(window)), left)
         return None
 

@@ -30,11 +30,13 @@ from edge_sdk.contract.messages import Body
 from edge_sdk.contract.terms import Reporting, Sharing
 from edge_sdk.contract.window import SOURCES, Source
 from edge_sdk.errors import InputError
+from edge_sdk.grouping import Codes, Grouping
 from edge_sdk.inputs import Inputs
 from edge_sdk.pending import Answered, Left, Outcomes, Pending
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.release import Release
 from edge_sdk.reports import Reports, Scope, SharedRows
+from edge_sdk.tally import Tally
 from edge_sdk.window import Histograms, ProfileBins, WindowCounts
 
 RING: Final = 16_384
@@ -54,7 +56,9 @@ Columns = NDArray[Any] | Sequence[Any]
 
 
 class Records(NamedTuple):
-    """Predictions by column, until they are folded; ``latency`` in nanoseconds."""
+    """Predictions by column, until they are folded; ``latency`` in nanoseconds, ``groups`` what
+    was said of them.
+    """
 
     number: Sequence[int]
     at: Sequence[float]
@@ -66,6 +70,7 @@ class Records(NamedTuple):
     source: Sequence[Source]
     degraded: Sequence[bool]
     latency: Sequence[int]
+    groups: Sequence[bytes | None]
 
 
 class Monitor:
@@ -73,6 +78,7 @@ class Monitor:
 
     Attributes:
         answered: whether a prediction was folded yet.
+        grouping: the declared groups of the release.
         tap: is given the ring's records (rows of :class:`Records`) as they are folded; must not
             wait, because a lock is held.
 
@@ -105,6 +111,8 @@ class Monitor:
         self._profile = release.profile()
         self._bins = ProfileBins(self._profile)
         self._inputs = inputs
+        manifest = release.manifest
+        self.grouping = Grouping(manifest.groups, manifest.signature.columns)
         self.scope = scope
         self._reporting = reporting
         self._sharing = sharing if share and sharing.samples else Sharing()
@@ -117,15 +125,17 @@ class Monitor:
         self._defaulted: deque[float] = deque(maxlen=capacity)
         self._batch_numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._batches: deque[tuple[float, Columns, BatchPrediction, int]] = deque(maxlen=BATCH_RING)
+        self._batches: deque[tuple[float, Columns, BatchPrediction, int, Codes | None]] = deque(
+            maxlen=BATCH_RING
+        )
         self._named_batches: deque[tuple[float, BatchPrediction]] = deque(maxlen=BATCH_RING)
         self._highest, self._folded, self._lost = 0, 0, 0
         self.answered = False
         self.tap: Callable[[list[tuple[Any, ...]]], None] | None = None
         self._windows: dict[int, WindowCounts] = {}
-        self._reports = Reports(release, scope, reporting, inputs.key_of_mark)
+        self._reports = Reports(release, scope, reporting, inputs.key_of_mark, self.grouping)
         self._shared = SharedRows(self._sharing)
-        self._pending = Pending(PENDING, rows=self._sharing.samples)
+        self._pending = Pending(PENDING, self.grouping, rows=self._sharing.samples)
         self._current = self._start(clock())
 
     def record(
@@ -134,10 +144,12 @@ class Monitor:
         prediction: Prediction,
         own: Label | None,
         latency: int,
+        groups: bytes | None = None,
     ) -> None:
         """Number ``prediction`` and put it into the ring.
 
-        ``own`` is the on-device model's label where it was asked; ``latency`` in nanoseconds.
+        ``own`` is the on-device model's label where it was asked; ``latency`` in nanoseconds;
+        ``groups`` what :meth:`Grouping.said` made of what the application said.
         """
         prediction._number = number = self._next_number()
         if not self._enabled:
@@ -155,19 +167,22 @@ class Monitor:
                 origin.source,
                 origin.degraded,
                 latency,
+                groups,
             )
         )
 
-    def record_batch(self, columns: Columns, batch: BatchPrediction) -> None:
+    def record_batch(self, columns: Columns, batch: BatchPrediction, groups: Codes | None) -> None:
         """Number ``batch`` and put some of its rows into the ring.
 
-        ``columns`` holds one sequence per feature, over the rows that :func:`sampled` chooses.
+        ``columns`` holds one sequence per feature, over the rows that :func:`sampled` chooses;
+        ``groups`` those of all rows.
         """
         batch._number = next(self._batch_numbers)
         if self._enabled:
-            batch._remembered = self._remember
-            rows = batch.sample(sampled(len(batch)))
-            self._batches.append((self._clock(), columns, rows, len(batch)))
+            batch._remembered, batch._groups = self._remember, groups
+            chosen = sampled(len(batch))
+            some = None if groups is None else groups[chosen]
+            self._batches.append((self._clock(), columns, batch.sample(chosen), len(batch), some))
 
     def _remember(self, batch: BatchPrediction) -> None:
         """Somebody asked for ids of ``batch``: keep its answers for late labels."""
@@ -205,7 +220,8 @@ class Monitor:
         """Predictions that still wait for a label; see :meth:`Pending.left`."""
         with self._lock:
             self._drain()
-            return self._pending.left(after, most)
+            found = self._pending.left(after, most)
+            return {start: self._reports.left(waiting) for start, waiting in found.items()}
 
     def fold(self) -> None:
         """Empty the ring into the counts."""
@@ -222,7 +238,8 @@ class Monitor:
             ended = sorted(s for s in self._windows if final or self._end(s) <= now)
             bodies: list[Body] = []
             for start in ended:
-                bodies.extend(self._reports.window(start, self._windows.pop(start)))
+                last = final and start == ended[-1]
+                bodies.extend(self._reports.window(start, self._windows.pop(start), final=last))
             if turned:
                 bodies.extend(self._reports.outcomes(*self._take_outcomes()))
                 bodies.extend(self._reports.samples(self._shared.take()))
@@ -245,7 +262,7 @@ class Monitor:
         window = self._windows.get(start)
         if window is None:
             empty = Histograms.empty(self._profile)
-            window = self._windows[start] = WindowCounts(empty)
+            window = self._windows[start] = WindowCounts(empty, Tally(self._profile))
         return window
 
     def _drain(self) -> None:
@@ -287,13 +304,18 @@ class Monitor:
         self.answered = True
         window = self._window(start)
         outputs = {name: getattr(columns, name) for name in self._bins.names}
-        window.add(self._bins, self._inputs.columns(columns.given), outputs, len(records))
+        values = self._inputs.columns(columns.given)
+        window.add(self._bins, values, outputs, len(records))
+        codes = self.grouping.codes(values, columns.groups) if self.grouping else None
+        if codes is not None:
+            window.groups.add(self._bins.outputs, codes, list(outputs.values()))
         sources = np.fromiter(map(_SOURCE.__getitem__, columns.source), np.uint8, len(records))
         window.add_latencies(sources, np.asarray(columns.latency))
         window.degraded += sum(columns.degraded)
         if self._reporting.votes:
             window.add_marks(self._inputs.marks(columns.given))
-        self._pending.add(columns.number, self._answered(start, columns, sources))
+        answered = self._answered(start, columns, sources)
+        self._pending.add(columns.number, answered._replace(groups=codes))
 
     def _answered(self, start: int, columns: Records, sources: NDArray[np.uint8]) -> Answered:
         count = len(columns.number)
@@ -310,12 +332,22 @@ class Monitor:
         taken = np.array(columns.at).astype(np.int64)
         return Answered(np.full(count, start), taken, sources, answers, own, rows)
 
-    def _add_batch(self, at: float, columns: Columns, rows: BatchPrediction, count: int) -> None:
+    def _add_batch(
+        self,
+        at: float,
+        columns: Columns,
+        rows: BatchPrediction,
+        count: int,
+        groups: Codes | None,
+    ) -> None:
         self.answered = True
         window = self._window(self._start(at))
         found = {"label": rows.labels, "confidence": rows.confidences, "value": rows.values}
         outputs = {name: array for name, array in found.items() if array is not None}
         window.add(self._bins, columns, outputs, len(rows))
+        if groups is not None:
+            told = [outputs[name] for name in self._bins.names]
+            window.groups.add(self._bins.outputs, groups, told)
         window.predictions[rows.source] += count
 
     def _keep_batch(self, at: float, batch: BatchPrediction) -> None:
@@ -353,4 +385,4 @@ def _batch_answered(start: int, taken: int, batch: BatchPrediction) -> Answered:
     own = nothing if batch.labels is None else answers
     source = np.full(count, SOURCES.index(batch.source), np.uint8)
     times = (np.broadcast_to(np.int64(start), count), np.broadcast_to(np.int64(taken), count))
-    return Answered(*times, source, answers, own)
+    return Answered(*times, source, answers, own, groups=batch._groups)

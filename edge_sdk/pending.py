@@ -18,6 +18,10 @@ from numpy.typing import NDArray
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.window import SOURCES
 from edge_sdk.errors import InputError
+from edge_sdk.grouping import UNGROUPED, Codes, Grouping
+
+Group = tuple[str, str]
+"""A declared column and one of its groups."""
 
 LABELLED: Final = 1
 REWARDED: Final = 2
@@ -40,6 +44,7 @@ class Outcomes:
     rewards: int = 0
     reward_sum: float = 0.0
     reward_squares: float = 0.0
+    groups: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
 
     def add_label(self, source: str, correct: bool, own_correct: bool | None) -> None:
         """Count one label; ``own_correct`` is ``None`` where the on-device model was not asked."""
@@ -51,6 +56,12 @@ class Outcomes:
         labelled, right = self.by_source.get(source, (0, 0))
         self.by_source[source] = (labelled + 1, right + correct)
 
+    def add_group(self, group: Group, own_correct: bool) -> None:
+        """Count one label of the on-device model's own answer for a group."""
+        groups = self.groups.setdefault(group[0], {})
+        labelled, right = groups.get(group[1], (0, 0))
+        groups[group[1]] = (labelled + 1, right + own_correct)
+
     def add_reward(self, reward: float) -> None:
         """Count one numeric outcome."""
         self.rewards += 1
@@ -59,13 +70,20 @@ class Outcomes:
 
 
 def join(
-    outcomes: Outcomes, source: str, answer: Any, own: Label | None, label: Label | float
+    outcomes: Outcomes,
+    source: str,
+    answer: Any,
+    own: Label | None,
+    label: Label | float,
+    groups: Iterable[Group] = (),
 ) -> None:
     """Count a label for what was answered: right or wrong, or the squared error of a number."""
     if isinstance(answer, float) and not isinstance(label, str):
         outcomes.add_reward((answer - label) ** 2)
     elif answer is not None:
         outcomes.add_label(source, answer == label, None if own is None else own == label)
+        for group in groups if own is not None else ():
+            outcomes.add_group(group, own == label)
 
 
 class Left(NamedTuple):
@@ -79,6 +97,7 @@ class Left(NamedTuple):
     answer: Label | float | None
     own: Label | None
     state: int = 0
+    groups: tuple[Group, ...] = ()
 
 
 class Answered(NamedTuple):
@@ -86,7 +105,8 @@ class Answered(NamedTuple):
 
     ``answers`` holds the label, or the number a regressor gave, or ``None``; ``own`` the label of
     the on-device model, ``None`` where it was not asked; ``sources`` indices into
-    :data:`SOURCES`; ``rows`` the feature values where they may be shared, else it is ``None``.
+    :data:`SOURCES`; ``rows`` the feature values where they may be shared, else it is ``None``;
+    ``groups`` the codes of declared groups, where the release has some.
     """
 
     windows: NDArray[Any]
@@ -95,6 +115,7 @@ class Answered(NamedTuple):
     answers: NDArray[Any]
     own: NDArray[Any]
     rows: NDArray[Any] | None = None
+    groups: Codes | None = None
 
 
 class Waiting:
@@ -105,12 +126,16 @@ class Waiting:
         self.states = np.zeros(len(answered.answers), dtype=np.uint8)
 
     @classmethod
-    def empty(cls, count: int, *, rows: bool) -> Waiting:
-        """Room for ``count`` predictions, with their feature values or without."""
+    def empty(cls, count: int, *, rows: bool, columns: int = 0) -> Waiting:
+        """Room for ``count`` predictions, with their feature values or without, and with the
+        groups of ``columns``.
+        """
         windows, taken = np.zeros((2, count), np.uint32)  # Unix seconds until the year 2106
         answers, own = np.empty(count, object), np.empty(count, object)
         values = np.empty(count, object) if rows else None
-        return cls(Answered(windows, taken, np.zeros(count, np.uint8), answers, own, values))
+        sources = np.zeros(count, np.uint8)
+        groups = np.zeros((count, columns), np.uint8) if columns else None
+        return cls(Answered(windows, taken, sources, answers, own, values, groups))
 
     def put(self, places: NDArray[np.int64], answered: Answered) -> None:
         """Write ``answered`` over what is at ``places``."""
@@ -148,6 +173,12 @@ class Place(NamedTuple):
         """Start of its window, Unix seconds."""
         return int(self.table.answered.windows[self.at])
 
+    @property
+    def groups(self) -> Sequence[int]:
+        """The codes of its declared groups."""
+        groups = self.table.answered.groups
+        return () if groups is None else groups[self.at].tolist()
+
     def mark(self, what: int, name: str) -> None:
         """Note that the label or reward has come; raises :class:`InputError` the second time."""
         if self.table.states[self.at] & what:
@@ -157,14 +188,17 @@ class Place(NamedTuple):
 
 class Pending:
     """Joins late labels with predictions; at most ``capacity`` single ones are remembered, with
-    ``rows`` (they may be shared) also their feature values.
+    ``rows`` (they may be shared) also their feature values; of ``grouping`` also their groups.
 
     Not thread-safe: its monitor calls it under a lock.
     """
 
-    def __init__(self, capacity: int, *, rows: bool = False) -> None:
+    def __init__(
+        self, capacity: int, grouping: Grouping = UNGROUPED, *, rows: bool = False
+    ) -> None:
         self._capacity = capacity
-        self._table = Waiting.empty(capacity, rows=rows)
+        self._grouping = grouping
+        self._table = Waiting.empty(capacity, rows=rows, columns=len(grouping.columns))
         self._numbers = np.zeros(capacity, np.int64)
         self._batches: dict[int, Waiting] = {}
         self.outcomes: defaultdict[int, Outcomes] = defaultdict(Outcomes)
@@ -221,7 +255,8 @@ class Pending:
         place.mark(LABELLED, "label")
         made, at = place.table.answered, place.at
         source = SOURCES[made.sources[at]]
-        join(self.outcomes[place.window], source, made.answers[at], made.own[at], label)
+        outcomes, groups = self.outcomes[place.window], self._grouping.names(place.groups)
+        join(outcomes, source, made.answers[at], made.own[at], label, groups)
 
     def reward(self, place: Place, reward: float) -> None:
         """Join a numeric outcome with its prediction.
@@ -249,6 +284,7 @@ class Pending:
                     made.answers[at],
                     made.own[at],
                     int(states[at]),
+                    tuple(self._grouping.names(Place("", self._table, at).groups)),
                 )
                 found.setdefault(int(made.windows[at]), []).append(left)
         return found

@@ -121,6 +121,7 @@ class BatchPrediction:
         self._classes = classes
         self._roles = roles
         self._remembered: Callable[[BatchPrediction], None] | None = None
+        self._groups: NDArray[np.uint8] | None = None
         self.outputs = outputs
         self._given = _by_role(outputs, roles, "label")
         self.probabilities = _by_role(outputs, roles, "probabilities")

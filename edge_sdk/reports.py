@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_sdk.contract.limits import SAMPLES_PER_MESSAGE
@@ -12,9 +12,11 @@ from edge_sdk.contract.messages import Body, FeedbackReport, KeyVotes, SampleBat
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.terms import Reporting, Sharing
 from edge_sdk.contract.window import Window
-from edge_sdk.pending import Outcomes, Place
+from edge_sdk.grouping import Grouping
+from edge_sdk.pending import Left, Outcomes, Place
 from edge_sdk.release import Release
 from edge_sdk.resources import ResourceUse
+from edge_sdk.tally import GroupReports
 from edge_sdk.window import Histograms, KeyOfMark, WindowCounts
 
 
@@ -35,7 +37,12 @@ class Reports:
     """
 
     def __init__(
-        self, release: Release, scope: Scope, reporting: Reporting, key_of: KeyOfMark
+        self,
+        release: Release,
+        scope: Scope,
+        reporting: Reporting,
+        key_of: KeyOfMark,
+        grouping: Grouping,
     ) -> None:
         self._key_of = key_of
         self._release = release
@@ -43,10 +50,14 @@ class Reports:
         self._reporting = reporting
         self._profile = release.profile()
         self._carried = Histograms.empty(self._profile)
+        self._groups = GroupReports(grouping, self._profile, reporting.minimum_observations)
         self._resources = ResourceUse()
 
-    def window(self, start: int, counts: WindowCounts) -> Iterator[Body]:
-        """What the window that began at ``start`` held; nothing if it is empty."""
+    def window(self, start: int, counts: WindowCounts, *, final: bool = False) -> Iterator[Body]:
+        """What the window that began at ``start`` held; nothing if it is empty.
+
+        ``final``: groups do not wait for another.
+        """
         if counts.empty:
             return
         manifest = self._release.manifest
@@ -64,6 +75,7 @@ class Reports:
             latency={name: tuple(map(int, row)) for name, row in counts.latency.items()},
             lost=dict(counts.lost),
             resources=self._resources.sample(),
+            groups=self._groups.window(counts.groups, final=final),
         )
         votes = counts.votes(self._reporting.votes, self._key_of)
         if votes:
@@ -72,8 +84,24 @@ class Reports:
     def outcomes(self, found: Mapping[int, Outcomes], unmatched: int) -> Iterator[Body]:
         """Outcomes by window start; labels without a prediction go with the first."""
         for start, outcomes in sorted(found.items()):
+            outcomes = replace(outcomes, groups=self._known(outcomes))
             yield FeedbackReport(window=self._named(start), unmatched=unmatched, **vars(outcomes))
             unmatched = 0
+
+    def left(self, waiting: Sequence[Left]) -> list[Left]:
+        """Predictions that wait for labels, with their groups as they may be told."""
+        return [p._replace(groups=tuple(self._groups.known(*g) for g in p.groups)) for p in waiting]
+
+    def _known(self, outcomes: Outcomes) -> dict[str, dict[str, tuple[int, int]]]:
+        """Labels by group, those of groups that were never told as *other*."""
+        found: dict[str, dict[str, tuple[int, int]]] = {}
+        for column, pairs in outcomes.groups.items():
+            mine = found.setdefault(column, {})
+            for group, (labelled, right) in pairs.items():
+                name = self._groups.known(column, group)[1]
+                known = mine.get(name, (0, 0))
+                mine[name] = (known[0] + labelled, known[1] + right)
+        return found
 
     def samples(self, shared: Sequence[SharedRow]) -> Iterator[Body]:
         """Rows that the owner shares, in messages of bounded size."""

@@ -29,6 +29,7 @@ from edge_sdk.contract.window import Window
 from edge_sdk.entity import EntityFeatures
 from edge_sdk.errors import EdgeError, InputError, ReleaseError
 from edge_sdk.fast_path import FastPath, prepare
+from edge_sdk.grouping import Said
 from edge_sdk.inference import Model
 from edge_sdk.inputs import inputs_for
 from edge_sdk.monitor import Monitor, sampled
@@ -137,8 +138,8 @@ class Serving:
         end = start + terms.reporting.window_seconds
         return Window(manifest.model, manifest.version, start, end, terms.experiment, terms.arm)
 
-    def predict(self, x: Any) -> Prediction:
-        """Answer one input.
+    def predict(self, x: Any, groups: Said | None = None) -> Prediction:
+        """Answer one input; ``groups`` are those that are no columns of the model.
 
         Raises:
             InputError: the input does not fit the model; the model did not run.
@@ -150,16 +151,21 @@ class Serving:
             fast = self._local.fast = self._prepare()
         if fast is not None:
             try:
-                prediction = fast(x)
-            except ReleaseError as error:
+                prediction = fast(x, None if groups is None else self.monitor.grouping.said(groups))
+            except EdgeError as error:
                 self._count(error)
                 raise
             if prediction is not None:
                 return prediction
-        return self.predict_any(x)
+        return self.predict_any(x, groups=groups)
 
     def predict_any(
-        self, x: Any, *, deadline: float | None = None, state: State | None = None
+        self,
+        x: Any,
+        *,
+        deadline: float | None = None,
+        state: State | None = None,
+        groups: Said | None = None,
     ) -> Prediction:
         """Answer one input the general way.
 
@@ -168,6 +174,7 @@ class Serving:
             deadline: seconds that this call waits for the cloud, instead of the plan's.
             state: what a stateful model remembers; its next state is kept there. Without it the
                 input is the first of a sequence.
+            groups: those that are no columns of the model.
 
         Raises:
             InputError: the input does not fit the model; the model did not run.
@@ -175,6 +182,8 @@ class Serving:
         """
         started = time.perf_counter_ns()
         try:
+            x, groups = self.monitor.grouping.split(x, groups)
+            said = None if groups is None else self.monitor.grouping.said(groups)
             given = self._inputs.check(x)
             key = self._inputs.key(given) if self._pack is not None else None
             found = self._pack.get(key) if self._pack is not None and key else None
@@ -187,7 +196,7 @@ class Serving:
             raise
         took = time.perf_counter_ns() - started
         kept = self._inputs.kept(given)
-        self.monitor.record(kept, prediction, own, took)
+        self.monitor.record(kept, prediction, own, took, said)
         if kept is None and self.watch is not None:
             self.watch(given, prediction)
         return prediction
@@ -234,24 +243,28 @@ class Serving:
             self.monitor.record_defaulted()
         return row
 
-    def predict_batch(self, x: Any) -> BatchPrediction:
-        """Answer N inputs with the model; neither pack nor cloud is asked.
+    def predict_batch(self, x: Any, groups: Said | None = None) -> BatchPrediction:
+        """Answer N inputs with the model; neither pack nor cloud is asked. ``groups`` holds N
+        values of each that is no column of the model.
 
         Raises:
             InputError: the rows do not fit the model; the model did not run.
             ReleaseError: the model failed.
         """
+        grouping = self.monitor.grouping
         try:
             if self._one_by_one:
                 raise InputError("batch", "this model takes one input at a time: use predict")
+            x, groups = grouping.split_batch(x, groups)
             feed = self._schema.batch(x)
             outputs = self.model.run(feed, self._answers.needed)
+            batch = self._answers.batch(outputs)
+            codes = grouping.batch(feed, groups, len(batch)) if grouping else None
         except EdgeError as error:
             self._count(error)
             raise
-        batch = self._answers.batch(outputs)
         rows = sampled(len(batch))
-        self.monitor.record_batch(self._schema.columns_of(feed, rows), batch)
+        self.monitor.record_batch(self._schema.columns_of(feed, rows), batch, codes)
         return batch
 
     def feedback(self, number: str, label: Any = None, reward: float | None = None) -> None:

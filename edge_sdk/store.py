@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 
 from edge_sdk.errors import StateError
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 _WAITING: Final = """
 CREATE TABLE waiting (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -34,6 +34,7 @@ CREATE TABLE waiting (
     UNIQUE (tag, number)
 );
 """
+_GROUPS: Final = "ALTER TABLE waiting ADD COLUMN groups TEXT NOT NULL DEFAULT '[]';"
 _SCHEMA: Final = f"""
 CREATE TABLE value (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE outbox (
@@ -51,8 +52,13 @@ CREATE TABLE failure (
     experiment TEXT
 );
 {_WAITING}
+{_GROUPS}
 """
-_MIGRATIONS: Final = {1: "ALTER TABLE failure ADD COLUMN experiment TEXT;", 2: _WAITING}
+_MIGRATIONS: Final = {
+    1: "ALTER TABLE failure ADD COLUMN experiment TEXT;",
+    2: _WAITING,
+    3: _GROUPS,
+}
 """What brings a database of an older version to the next one."""
 
 

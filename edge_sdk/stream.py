@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.manifest import Signature
+from edge_sdk.grouping import Said
 from edge_sdk.release import Feed
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ class Stream:
         self._release = ""
         self._state: State | None = None
 
-    def predict(self, x: Any, *, deadline_ms: float | None = None) -> Prediction:
+    def predict(
+        self, x: Any, *, deadline_ms: float | None = None, groups: Said | None = None
+    ) -> Prediction:
         """Answer the next input of the sequence; see :meth:`EdgeDevice.predict`."""
         with self._lock:
             serving = self._serving()
@@ -69,7 +72,7 @@ class Stream:
                 self._release = serving.release.digest
                 self._state = State(serving.release.manifest.signature)
             deadline = None if deadline_ms is None else deadline_ms / 1e3
-            return serving.predict_any(x, deadline=deadline, state=self._state)
+            return serving.predict_any(x, deadline=deadline, state=self._state, groups=groups)
 
     def reset(self) -> None:
         """Forget the sequence: the next input is the first of another."""

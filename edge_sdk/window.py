@@ -14,6 +14,7 @@ from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.contract.window import LATENCY_BINS, SOURCES
 from edge_sdk.folding import Bins, Counts
 from edge_sdk.latency import latency_bins
+from edge_sdk.tally import Tally
 
 MARKS_PER_WINDOW: Final = 20_000
 MARK_BYTES_PER_WINDOW: Final = 4 << 20
@@ -57,6 +58,7 @@ class WindowCounts:
     """What one window report is made of."""
 
     histograms: Histograms
+    groups: Tally
     predictions: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_sdk.contract.certificate import Certificate
+from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import (
     CERTIFICATE,
     GOLDEN,
@@ -163,6 +164,7 @@ def make_release(
     golden_seed: int | None = None,
     padding: int = 0,
     columns: Sequence[str] = ("f0", "f1", "f2", "f3"),
+    groups: Sequence[GroupColumn] = (),
 ) -> Release:
     """Write a release; its answers depend on ``seed`` alone. ``padding`` makes it larger."""
     x = rows(16, seed=3)
@@ -188,6 +190,7 @@ def make_release(
         cascade=cascade,
         budget=budget,
         training={"label": "argmax"} if argmax else {},
+        groups=tuple(groups),
     )
     files = {
         MODEL: onnx_bytes(seed, defect=defect),
