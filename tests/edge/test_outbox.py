@@ -142,6 +142,7 @@ def test_a_state_folder_of_an_older_schema_is_brought_up_with_all_that_it_holds(
     for _ in range(2):
         store = Store(tmp_path)
         assert store.query("SELECT * FROM failure") == [("aa", 3, "slow", None)]
+        assert store.query("SELECT groups FROM waiting") == []
         store.close()
 
 
@@ -150,7 +151,7 @@ def test_a_state_folder_of_another_schema_is_refused(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "device.db")
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(StateError, match="expected schema 3 or older, found 99"):
+    with pytest.raises(StateError, match="expected schema 4 or older, found 99"):
         Store(tmp_path)
 
 
