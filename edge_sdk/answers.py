@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import isfinite, nan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.fleet import CloudReply
 from edge_sdk.contract.manifest import Label, Manifest, OutputSpec
 from edge_sdk.errors import HubError
 from edge_sdk.prediction import BatchPrediction, Origin, Prediction, as_value
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.fleet import CloudReply
 
 
 class Answers:

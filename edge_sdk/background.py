@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import Final
 
 AFTER_ERROR: Final = 5.0
-log = logging.getLogger(__name__)
 
 
 class Repeater:
@@ -42,6 +40,12 @@ class Repeater:
                 wait = self._work()
                 self.error = None
             except Exception as error:
-                log.exception("%s: failed, will try again", self._thread.name)
+                self._log()
                 self.error, wait = error, AFTER_ERROR
             self._wake.wait(wait)
+
+    def _log(self) -> None:
+        import logging  # 3 ms, for what hardly ever happens
+
+        log = logging.getLogger(__name__)
+        log.exception("%s: failed, will try again", self._thread.name)

@@ -10,7 +10,6 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
 import time
 from collections import deque
@@ -22,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from edge_sdk.background import Repeater
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.messages import Body
 from edge_sdk.contract.terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.prediction import BatchPrediction, Prediction
@@ -32,13 +30,15 @@ from edge_sdk.resources import ResourceUse
 from edge_sdk.service import Service
 from edge_sdk.serving import Terms
 from edge_sdk.stream import Stream
-from edge_sdk.trials.interleaving import Interleaver
 
 if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
+    from edge_sdk.contract.messages import Body
+    from edge_sdk.entity import EntityFeatures
     from edge_sdk.explain import Explanation, Scale
     from edge_sdk.fleet_link import FleetLink
     from edge_sdk.keeper import Keeper
-    from edge_sdk.sync import SyncResult
+    from edge_sdk.pack import Pack
+    from edge_sdk.sync import Rhythm, SyncResult
     from edge_sdk.update.slots import Slot
 
 OFFLINE: Final = Terms(reporting=Reporting(votes=0))
@@ -71,6 +71,7 @@ class EdgeDevice:
     _keeper: Keeper | None
     _last_sync: SyncResult | None
     _repeaters: list[Repeater]
+    _rhythm: Rhythm
     _reports: deque[Body]
 
     def __init__(
@@ -90,11 +91,12 @@ class EdgeDevice:
         from edge_sdk.fleet_link import Enrolment, FleetLink
         from edge_sdk.keeper import Keeper
         from edge_sdk.kept import KeptPredictions
+        from edge_sdk.sync import Rhythm
 
         how = Enrolment(Path(state), hub, model, token, attributes, root, share, verify)
         link = FleetLink(how, config, self._activate, time.time)
         self._prepare(config, link.boot)
-        self._link = link
+        self._link, self._rhythm = link, Rhythm(config)
         self._service.kept = KeptPredictions(link.store)
         self._keeper = Keeper(link, self._service, config)
         link.on_plan = self._keeper.renew
@@ -140,16 +142,16 @@ class EdgeDevice:
             raise StateError("expected a shadow or an interleaved release: one trial at a time")
         device = cls.__new__(cls)
         device._prepare(config, "local")
+        release = Release.open(folder)
         serving = device._service.open(
-            Release.open(folder),
-            OFFLINE,
-            pack=None if pack is None else Path(pack),
-            features=None if features is None else Path(features),
+            release, OFFLINE, pack=_pack(pack, release), features=_features(features, release)
         )
         device._service.serve(serving)
         if shadow is not None:
             device._service.run(device._service.shadow(Release.open(shadow), TRIED))
         if interleave is not None:
+            from edge_sdk.trials.interleaving import Interleaver
+
             candidate = device._service.open(Release.open(interleave), TRIED)
             device._service.run(Interleaver(TRIED.arm, serving, candidate))
         device._start_threads(background=True)
@@ -195,7 +197,7 @@ class EdgeDevice:
             return self._sequence.predict(x, deadline_ms=deadline_ms, groups=groups)
         if deadline_ms is None:
             return serving.predict(x, groups)
-        return serving.predict_any(x, deadline=deadline_ms / 1e3, groups=groups)
+        return serving.predict_any(x, deadline_ms=deadline_ms, groups=groups)
 
     def predict_ranking(
         self,
@@ -303,24 +305,14 @@ class EdgeDevice:
 
     def status(self) -> dict[str, Any]:
         """How the device is, as plain values."""
-        link = self._link
-        status: dict[str, Any] = {
+        status = {
             **self._service.status(),
-            "offline": link is None,
+            "offline": self._link is None,
             "resources": self._resources.sample(),
         }
-        if link is not None:
-            checkin = link.describe()
-            status |= {
-                "device": link.identity.device,
-                "hub": link.client.url,
-                "plan": checkin.plan,
-                "phase": checkin.phase,
-                "waiting": checkin.waiting,
-                "sharing": link.share,
-                "failures": dict(link.updater.failed.all()),
-                "last_sync": vars(self._last_sync) if self._last_sync else None,
-            }
+        if self._link is not None:
+            last = self._last_sync
+            status |= self._link.status() | {"last_sync": None if last is None else vars(last)}
         return status
 
     def close(self) -> None:
@@ -361,12 +353,10 @@ class EdgeDevice:
         self._link = None
         self._keeper = None
         self._service = Service(config, boot, self._keep)
-        self._failures = 0
         self._reports = deque(maxlen=REPORTS)
         self._last_sync = None
         self._sync_lock = threading.Lock()
         self._repeaters = []
-        self._random = random.Random()
         self._resources = ResourceUse()
         self._sequence = Stream(self._service.current)
 
@@ -397,12 +387,20 @@ class EdgeDevice:
 
     def _sync_again(self) -> float:
         """One round of the sync thread; the seconds until the next."""
-        from edge_sdk.sync import backoff, jittered
+        return self._rhythm.after(self.sync())
 
-        result = self.sync()
-        if result.reached:
-            self._failures = 0
-            return jittered(self._config.sync_seconds, self._random)
-        self._failures += 1
-        config = self._config
-        return backoff(self._failures, config.retry_seconds, config.retry_max_seconds, self._random)
+
+def _pack(path: str | Path | None, release: Release) -> Pack | None:
+    if path is None:
+        return None
+    from edge_sdk.pack import Pack  # with all that reads its format: only where there is one
+
+    return Pack.open(path, release)
+
+
+def _features(path: str | Path | None, release: Release) -> EntityFeatures | None:
+    if path is None:
+        return None
+    from edge_sdk.entity import EntityFeatures
+
+    return EntityFeatures.open(Path(path), release)

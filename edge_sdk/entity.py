@@ -14,12 +14,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.contract.key import ENTITY, KEY_BYTES
 from edge_sdk.contract.manifest import Column
-from edge_sdk.contract.pack import ENTITY, KEY_BYTES, PackHeader, ValueField
+from edge_sdk.contract.pack import PackHeader, ValueField
 from edge_sdk.errors import InputError, PackError
 from edge_sdk.keys import key_of
 from edge_sdk.pack import Pack
-from edge_sdk.pack_writer import draft_header, write_entries
 from edge_sdk.release import Release
 from edge_sdk.schema import STRING, InputSchema
 
@@ -107,6 +107,8 @@ def write_entity_features(
         PackError: a column that the release does not have, values that do not fit, a column
             without default, or an entity twice.
     """
+    from edge_sdk.pack_writer import draft_header, write_entries  # reading does without
+
     if len(set(entities)) != len(entities):
         raise PackError("entities: expected different names")
     if set(defaults) != set(columns) or not columns:

@@ -20,7 +20,7 @@ import struct
 import sys
 from collections.abc import Callable
 from time import perf_counter_ns
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 import numpy as np
@@ -30,9 +30,11 @@ from edge_sdk.errors import ReleaseError
 from edge_sdk.inference import BoundRow, Model, Outputs
 from edge_sdk.keys import SIGN, Canonicaliser
 from edge_sdk.monitor import Monitor
-from edge_sdk.pack import Pack
 from edge_sdk.prediction import Prediction
 from edge_sdk.schema import InputSchema
+
+if TYPE_CHECKING:
+    from edge_sdk.pack import Pack
 
 FastPath = Callable[[Any, bytes | None], Prediction | None]
 """Of a row, and of the groups that were said of it."""

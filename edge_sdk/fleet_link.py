@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.fleet import CheckIn
@@ -154,6 +155,19 @@ class FleetLink:
             sharing=self.share,
             software={"edge_sdk": _version(), "python": platform.python_version()},
         )
+
+    def status(self) -> dict[str, Any]:
+        """How device and hub get along, as plain values."""
+        checkin = self.describe()
+        return {
+            "device": self.identity.device,
+            "hub": self.client.url,
+            "plan": checkin.plan,
+            "phase": checkin.phase,
+            "waiting": checkin.waiting,
+            "sharing": self.share,
+            "failures": dict(self.updater.failed.all()),
+        }
 
     def keep(self, bodies: list[Body]) -> None:
         """Put messages into the outbox, all or none; what it dropped before is told with them."""

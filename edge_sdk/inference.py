@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -183,53 +182,6 @@ def _check_names(
     expected = [spec.name for spec in specs]
     if sorted(found) != sorted(expected):
         raise ReleaseError(f"{path}: expected the {what} {expected}, found {found}")
-
-
-class RawSession:
-    """Plain onnxruntime on a file, as people use it: the peer that ``edge bench`` measures.
-
-    Args:
-        path: of the ``.onnx`` file.
-        threads: per call; ``None`` leaves every option at its default.
-    """
-
-    def __init__(self, path: Path, threads: int | None) -> None:
-        options = session_options(threads) if threads else None
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=list(_PROVIDERS)
-            )
-        except Exception as error:
-            raise ReleaseError(f"{path}: onnxruntime cannot load it; {error}") from error
-
-    def run(self, feed: Feed) -> list[Any]:
-        """Every output."""
-        outputs: list[Any] = self._session.run(None, feed)
-        return outputs
-
-    def random_feed(self, rows: int) -> Feed:
-        """Standard normal values for float inputs, small numbers or letters for others."""
-        random = np.random.default_rng(0)
-        feed: Feed = {}
-        for spec in self._session.get_inputs():
-            sizes = [size if isinstance(size, int) else 1 for size in spec.shape]
-            free = bool(spec.shape) and not isinstance(spec.shape[0], int)
-            shape = (rows if free else sizes[0], *sizes[1:]) if sizes else ()
-            if spec.type == "tensor(string)":
-                feed[spec.name] = random.choice(np.array(["a", "b"], dtype=object), shape)
-            elif "float" in spec.type or "double" in spec.type:
-                kind = _TYPES[spec.type]
-                feed[spec.name] = random.standard_normal(shape).astype(kind)
-            else:
-                feed[spec.name] = random.integers(0, 2, shape).astype(_TYPES[spec.type])
-        return feed
-
-
-_TYPES: Final = {
-    "tensor(float16)": "float16", "tensor(float)": "float32", "tensor(double)": "float64",
-    "tensor(int8)": "int8", "tensor(uint8)": "uint8", "tensor(int16)": "int16",
-    "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(bool)": "bool",
-}  # fmt: skip
 
 
 def runtime_version() -> str:

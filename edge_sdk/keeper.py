@@ -14,8 +14,9 @@ import time
 import weakref
 
 from edge_sdk.config import DeviceConfig
+from edge_sdk.contract.key import ENTITY
 from edge_sdk.contract.names import CONTROL
-from edge_sdk.contract.pack import ENTITY
+from edge_sdk.entity import EntityFeatures
 from edge_sdk.errors import EdgeError, UpdateError
 from edge_sdk.fleet_link import FleetLink
 from edge_sdk.pack import usable
@@ -73,7 +74,6 @@ class Keeper:
 
         Raises:
             ReleaseError: it does not load.
-            PackError: its pack is not for it, torn or expired.
         """
         with self._lock:
             standing = self._link.standing()
@@ -122,11 +122,12 @@ class Keeper:
 
     def _load(self, slot: Slot, terms: Terms) -> Serving:
         release = Release.open(slot.release, verify=False)
+        features = usable(slot.features, release, ENTITY)
         return self._service.open(
             release,
             terms,
             pack=usable(slot.pack, release),
-            features=usable(slot.features, release, ENTITY),
+            features=EntityFeatures(features) if features is not None else None,
             cloud=self._link.client.predict,
             share=self._link.share,
         )

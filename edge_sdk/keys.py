@@ -20,8 +20,8 @@ from zlib import crc32
 
 import numpy as np
 
+from edge_sdk.contract.key import CHECK_BYTES, DIGEST_BYTES
 from edge_sdk.contract.manifest import Signature
-from edge_sdk.contract.pack import CHECK_BYTES, DIGEST_BYTES
 from edge_sdk.release import Feed
 from edge_sdk.schema import STRING, InputSchema
 

@@ -20,13 +20,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.messages import Body
 from edge_sdk.contract.terms import Reporting, Sharing
 from edge_sdk.contract.window import SOURCES, Source
 from edge_sdk.errors import InputError
@@ -38,6 +37,9 @@ from edge_sdk.release import Release
 from edge_sdk.reports import Reports, Scope, SharedRows
 from edge_sdk.tally import Tally
 from edge_sdk.window import Histograms, ProfileBins, WindowCounts
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.messages import Body
 
 RING: Final = 16_384
 PENDING: Final = 65_536

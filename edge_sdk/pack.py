@@ -25,16 +25,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.pack import (
-    CHECK_BYTES,
-    DIGEST_BYTES,
-    HEADER_BYTES,
-    KEY_BYTES,
-    PackHeader,
-    Sections,
-    ValueField,
-    parse_header,
-)
+from edge_sdk.contract.key import CHECK_BYTES, DIGEST_BYTES, KEY_BYTES
+from edge_sdk.contract.pack import HEADER_BYTES, PackHeader, Sections, ValueField, parse_header
 from edge_sdk.contract.pack import sections as sections_of
 from edge_sdk.errors import ContractError, PackError
 from edge_sdk.keys import Canonicaliser
@@ -215,14 +207,12 @@ class Pack:
         self.close()
 
 
-def usable(path: Path | None, release: Release, canonicaliser: str | None = None) -> Path | None:
-    """``path`` if it opens for ``release`` now; an expired pack must not stop the model."""
+def usable(path: Path | None, release: Release, canonicaliser: str | None = None) -> Pack | None:
+    """The pack at ``path``, if it opens for ``release`` now; an expired one stops no model."""
     try:
-        if path is not None:
-            Pack.open(path, release, canonicaliser=canonicaliser).close()
+        return None if path is None else Pack.open(path, release, canonicaliser=canonicaliser)
     except PackError:
         return None
-    return path
 
 
 def _directory(header: PackHeader, sections: Sections, data: mmap.mmap) -> memoryview:

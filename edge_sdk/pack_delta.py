@@ -20,15 +20,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.contract.key import KEY_BYTES
 from edge_sdk.contract.manifest import FileRef
-from edge_sdk.contract.pack import (
-    HEADER_BYTES,
-    KEY_BYTES,
-    PREFIX,
-    PackHeader,
-    Sections,
-    parse_header,
-)
+from edge_sdk.contract.pack import HEADER_BYTES, PREFIX, PackHeader, Sections, parse_header
 from edge_sdk.contract.pack import sections as sections_of
 from edge_sdk.contract.pack_delta import (
     SEAL_BYTES,

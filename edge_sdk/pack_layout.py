@@ -7,7 +7,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.pack import ALIGNMENT, CHECK_BYTES, KEY_BYTES
+from edge_sdk.contract.key import CHECK_BYTES, KEY_BYTES
+from edge_sdk.contract.pack import ALIGNMENT
 from edge_sdk.errors import PackError
 
 _CHECKED_AT_ONCE: Final = 1 << 16

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.pack import KEY_BYTES, Encoding, PackHeader, ValueField
+from edge_sdk.contract.key import KEY_BYTES
+from edge_sdk.contract.pack import Encoding, PackHeader, ValueField
 from edge_sdk.errors import PackError
 from edge_sdk.files import write_atomic
 from edge_sdk.keys import Canonicaliser

@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.contract.key import ENTITY
 from edge_sdk.contract.manifest import Budget
-from edge_sdk.contract.pack import ENTITY
 from edge_sdk.errors import ReleaseError
 from edge_sdk.inference import Model, first_row
 from edge_sdk.pack import Pack

@@ -62,10 +62,9 @@ def ranked(serving: Serving, x: Any, candidates: Sequence[Item] | None) -> Ranki
         prediction = serving.predict(x)
         items, scores = _counted(serving, _all_scored, prediction, serving)
         return Ranking(_ordered(items, scores), prediction.id, prediction.version)
-    items = _counted(serving, _candidates, candidates)
     batch = serving.predict_batch(x)
-    scores = _counted(serving, _one_scored, batch, len(items))
-    return Ranking(_ordered(items, scores), batch.ids[0], batch.version)
+    scores = _counted(serving, _one_scored, batch, len(candidates))
+    return Ranking(_ordered(candidates, scores), batch.ids[0], batch.version)
 
 
 def _counted(serving: Serving, call: Callable[..., T], *arguments: Any) -> T:
@@ -75,27 +74,6 @@ def _counted(serving: Serving, call: Callable[..., T], *arguments: Any) -> T:
     except InputError as error:
         serving.monitor.record_error(error.kind)
         raise
-
-
-def _candidates(candidates: Sequence[Any]) -> tuple[Item, ...]:
-    items = _hashable("candidates", candidates)
-    if len(set(items)) != len(items):
-        raise InputError("candidates", "candidates: expected each once")
-    return items
-
-
-def check_clicks(clicks: Any) -> None:
-    """Refuse what is no list of items; raises :class:`InputError`."""
-    if isinstance(clicks, str) or not hasattr(clicks, "__len__"):
-        raise InputError("clicks", f"clicks: expected a list of items, got {clicks!r:.60}")
-    _hashable("clicks", clicks)
-
-
-def _hashable(what: str, items: Sequence[Any]) -> tuple[Item, ...]:
-    kept = tuple(items)
-    if not all(isinstance(item, Hashable) for item in kept):
-        raise InputError(what, f"{what}: expected names or numbers, got {kept!r:.60}")
-    return kept
 
 
 def _one_scored(batch: BatchPrediction, count: int) -> NDArray[Any]:

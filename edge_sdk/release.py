@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.certificate import Certificate
 from edge_sdk.contract.limits import MANIFEST_BYTES
 from edge_sdk.contract.manifest import (
     CERTIFICATE,
@@ -31,6 +29,9 @@ from edge_sdk.contract.manifest import (
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.errors import ContractError, ReleaseError
 from edge_sdk.files import folder_atomic, sha256_file
+
+if TYPE_CHECKING:  # not needed to serve
+    from edge_sdk.contract.certificate import Certificate
 
 Feed = dict[str, NDArray[Any]]
 _INPUT: Final = "input:"
@@ -59,6 +60,8 @@ class Golden:
     @classmethod
     def from_bytes(cls, raw: bytes) -> Golden:
         """Parse ``golden.npz``; raises :class:`ReleaseError`."""
+        import zipfile  # 6 ms that serving does without
+
         try:
             with np.load(io.BytesIO(raw), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
@@ -70,6 +73,8 @@ class Golden:
 
 def save_arrays(arrays: Mapping[str, Any]) -> bytes:
     """An ``.npz`` whose bytes depend on the arrays alone (NumPy's own carries the time)."""
+    import zipfile  # 6 ms that serving does without
+
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(arrays):
@@ -143,6 +148,8 @@ class Release:
 
     def certificate(self) -> Certificate:
         """What was measured when it was made; raises :class:`ReleaseError`."""
+        from edge_sdk.contract.certificate import Certificate
+
         try:
             return Certificate.from_json(self._read(CERTIFICATE))
         except ContractError as error:

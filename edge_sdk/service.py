@@ -10,29 +10,30 @@ Invariants:
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
+from edge_sdk.arguments import candidates_of, check_length, check_unit, clicks_of, reward_of
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.messages import Body
 from edge_sdk.errors import InputError, ReleaseError
-from edge_sdk.kept import KeptPredictions
 from edge_sdk.pending import bits_of
-from edge_sdk.ranking import Item, Ranking, Shown, ShownRankings, check_clicks, ranked
+from edge_sdk.ranking import Item, Ranking, Shown, ShownRankings, ranked
 from edge_sdk.release import Release
 from edge_sdk.serving import NOTHING_SERVES, CloudCall, Serving, Terms
-from edge_sdk.trials.arms import Arms, check_unit
-from edge_sdk.trials.interleaving import Interleaver
-from edge_sdk.trials.running import Running
-from edge_sdk.trials.shadow import Shadow
+
+if TYPE_CHECKING:  # a device without hub, pack and experiment starts without them
+    from edge_sdk.contract.messages import Body
+    from edge_sdk.entity import EntityFeatures
+    from edge_sdk.kept import KeptPredictions
+    from edge_sdk.pack import Pack
+    from edge_sdk.trials.running import Running
+    from edge_sdk.trials.shadow import Shadow
 
 T = TypeVar("T")
 RETIRED: Final = 4
@@ -76,8 +77,8 @@ class Service:
         release: Release,
         terms: Terms,
         *,
-        pack: Path | None = None,
-        features: Path | None = None,
+        pack: Pack | None = None,
+        features: EntityFeatures | None = None,
         cloud: CloudCall | None = None,
         share: bool = False,
         monitoring: bool = True,
@@ -87,7 +88,6 @@ class Service:
 
         Raises:
             ReleaseError: the model does not load.
-            PackError: a file is not for this release, torn or expired.
         """
         self._tags += 1
         loaded = (s for s in self._servings() if s.release.digest == release.digest and not alone)
@@ -107,6 +107,8 @@ class Service:
 
     def shadow(self, candidate: Release, terms: Terms, sampled: float = 1.0) -> Shadow:
         """A shadow of what serves, on a share of its requests; raises :class:`ReleaseError`."""
+        from edge_sdk.trials.shadow import Shadow
+
         incumbent = self.current()
         return Shadow(
             terms.arm,
@@ -148,25 +150,25 @@ class Service:
             InputError: ``unit`` cannot be a key.
             ReleaseError: nothing serves.
         """
-        running = self.running
-        if unit is not None:
-            self._counted(check_unit, unit)
-        if unit is None or not isinstance(running, Arms):
+        if unit is None:
             return self.current()
-        return running.serving_for(unit)
+        self._counted(check_unit, unit)
+        running = self.running
+        arm = running.serving_for(unit) if running is not None else None
+        return self.current() if arm is None else arm
 
     def ranking(
         self, x: Any, candidates: Sequence[Item] | None, length: int | None, unit: str | None
     ) -> Ranking:
         """A ranking, of one release or mixed of two; see :meth:`EdgeDevice.predict_ranking`."""
-        if length is not None and length < 1:
-            raise self._refusal("length", f"length: expected at least 1, got {length}")
-        candidates = None if candidates is None else tuple(candidates)
+        if length is not None:
+            self._counted(check_length, length)
+        if candidates is not None:
+            candidates = self._counted(candidates_of, candidates)
         running = self.running
-        if isinstance(running, Interleaver):
-            mixed = running.rank(x, candidates, length)
-            if mixed is not None:
-                return mixed
+        mixed = running.rank(x, candidates, length) if running is not None else None
+        if mixed is not None:
+            return mixed
         whole = ranked(self.serving_for(unit), x, candidates)
         ranking = Ranking(whole.items[:length], whole.id, whole.version)
         with self._lock:
@@ -188,7 +190,7 @@ class Service:
         if label is None and reward is None:
             return
         label = label.item() if isinstance(label, np.generic) else label
-        reward = _number(reward)
+        reward = None if reward is None else self._counted(reward_of, reward)
         tag, _, number = prediction.rpartition("-")
         serving = next((s for s in self._servings() if s.tag == tag), None)
         if self.kept is not None:
@@ -219,10 +221,9 @@ class Service:
 
         The reward is 1 if there was a click, else 0.
         """
-        self._counted(check_clicks, clicks)
+        clicks = self._counted(clicks_of, clicks)
         running = self.running
-        if isinstance(running, Interleaver) and running.knows(name):
-            running.clicked(name, clicks)
+        if running is not None and running.clicked(name, clicks):
             return None
         with self._lock:
             self._counted(self._shown.click, name, clicks)
@@ -312,16 +313,3 @@ class Service:
             for oldest in self._retired.pop():
                 self._keep(oldest.monitor.collect(time.time(), final=True))
                 oldest.close()
-
-
-def _number(reward: Any) -> float | None:
-    """The reward as a finite number; raises InputError."""
-    if reward is None:
-        return None
-    try:
-        number = float(reward)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise InputError("label", f"expected a finite number as reward, got {reward!r:.60}")
-    return number

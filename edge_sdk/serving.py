@@ -2,7 +2,7 @@
 
 The order is pack, model, and the cloud only when the model is unsure. Invariants:
 
-* The pack was made for this release; both are opened together and replaced together.
+* The pack was made for this release; both come together and are replaced together.
 * A call takes no lock and waits for nothing but the model, or for the cloud within its deadline.
 * Whatever goes wrong with the cloud, the model's own answer is returned, marked ``degraded``.
 * The prepared way of :mod:`edge_sdk.fast_path` and the general way here give identical answers.
@@ -15,32 +15,34 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from edge_sdk.answers import Answers
+from edge_sdk.arguments import deadline_of
 from edge_sdk.cascade import CircuitBreaker, is_sure, rule
-from edge_sdk.contract.fleet import CloudReply, CloudRequest
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.contract.window import Window
-from edge_sdk.entity import EntityFeatures
 from edge_sdk.errors import EdgeError, InputError, ReleaseError
 from edge_sdk.fast_path import FastPath, prepare
 from edge_sdk.grouping import Said
 from edge_sdk.inference import Model
 from edge_sdk.inputs import inputs_for
 from edge_sdk.monitor import Monitor, sampled
-from edge_sdk.pack import Pack
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.release import Release
 from edge_sdk.reports import Scope
 from edge_sdk.schema import InputSchema
 from edge_sdk.stream import State
 
-CloudCall = Callable[[CloudRequest, float], CloudReply]
+if TYPE_CHECKING:  # a device without hub and pack starts without them
+    from edge_sdk.contract.fleet import CloudReply, CloudRequest
+    from edge_sdk.entity import EntityFeatures
+    from edge_sdk.pack import Pack
+
+CloudCall = Callable[["CloudRequest", float], "CloudReply"]
 """Asks the cloud; the second argument is the deadline in seconds. Raises :class:`HubError`."""
 
 
@@ -74,8 +76,8 @@ class Serving:
         terms: Terms,
         *,
         tag: str,
-        pack: Path | None = None,
-        features: Path | None = None,
+        pack: Pack | None = None,
+        features: EntityFeatures | None = None,
         cloud: CloudCall | None = None,
         share: bool = False,
         monitoring: bool = True,
@@ -83,11 +85,10 @@ class Serving:
         model: Model | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Load ``release`` (unless ``model`` is it), open its packs of answers and of features.
+        """Load ``release``, unless ``model`` is it; ``pack`` and ``features`` were opened for it.
 
         Raises:
             ReleaseError: the model does not load.
-            PackError: a file is not for this release, torn or expired.
         """
         manifest = release.manifest
         self.release = release
@@ -97,9 +98,8 @@ class Serving:
         self.stateful = bool(manifest.signature.state)
         self.watch: Callable[[Any, Prediction], None] | None = None
         self.model = model or Model.load(release, threads)
-        now, lacking = clock(), manifest.training.get("missing") == "allowed"
-        self._pack = Pack.open(pack, release, now=now) if pack else None
-        self._features = EntityFeatures.open(features, release, now=now) if features else None
+        self._pack, self._features = pack, features
+        lacking = manifest.training.get("missing") == "allowed"
         self._schema = InputSchema(manifest.signature, missing=lacking)
         self._inputs = inputs_for(self._schema, self.model)
         self._answers = Answers(manifest, tag)
@@ -163,7 +163,7 @@ class Serving:
         self,
         x: Any,
         *,
-        deadline: float | None = None,
+        deadline_ms: float | None = None,
         state: State | None = None,
         groups: Said | None = None,
     ) -> Prediction:
@@ -171,17 +171,19 @@ class Serving:
 
         Args:
             x: the input.
-            deadline: seconds that this call waits for the cloud, instead of the plan's.
+            deadline_ms: that this call waits for the cloud, instead of the plan's.
             state: what a stateful model remembers; its next state is kept there. Without it the
                 input is the first of a sequence.
             groups: those that are no columns of the model.
 
         Raises:
-            InputError: the input does not fit the model; the model did not run.
+            InputError: the input does not fit the model, or this is no deadline; the model did not
+                run.
             ReleaseError: the model failed on it.
         """
         started = time.perf_counter_ns()
         try:
+            deadline = None if deadline_ms is None else deadline_of(deadline_ms)
             x, groups = self.monitor.grouping.split(x, groups)
             said = None if groups is None else self.monitor.grouping.said(groups)
             given = self._inputs.check(x)
@@ -335,6 +337,8 @@ class Serving:
         wait = self.terms.cascade.deadline_ms / 1e3 if deadline is None else deadline
         if wait <= 0 or not self._breaker.allows():
             return None
+        from edge_sdk.contract.fleet import CloudRequest
+
         manifest = self.release.manifest
         request = CloudRequest(manifest.model, manifest.version, self._inputs.values(given))
         try:

@@ -71,8 +71,7 @@ class Stream:
             if self._release != serving.release.digest:
                 self._release = serving.release.digest
                 self._state = State(serving.release.manifest.signature)
-            deadline = None if deadline_ms is None else deadline_ms / 1e3
-            return serving.predict_any(x, deadline=deadline, state=self._state, groups=groups)
+            return serving.predict_any(x, deadline_ms=deadline_ms, state=self._state, groups=groups)
 
     def reset(self) -> None:
         """Forget the sequence: the next input is the first of another."""

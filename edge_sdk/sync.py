@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
+from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.fleet import CheckIn
 from edge_sdk.contract.plan import Plan
 from edge_sdk.errors import EdgeError
@@ -123,6 +124,25 @@ class Syncer:
                 return
         self._client.checkin(checkin)
         self._said = (checkin, now)
+
+
+class Rhythm:
+    """When to sync next: in step with ``config``, later after each failure in a row."""
+
+    def __init__(self, config: DeviceConfig) -> None:
+        self._config = config
+        self._failures = 0
+        self._random = random.Random()
+
+    def after(self, result: SyncResult) -> float:
+        """Seconds to wait after a sync that came to ``result``."""
+        config = self._config
+        if result.reached:
+            self._failures = 0
+            return jittered(config.sync_seconds, self._random)
+        self._failures += 1
+        longest = config.retry_max_seconds
+        return backoff(self._failures, config.retry_seconds, longest, self._random)
 
 
 def backoff(failures: int, first: float, longest: float, random_: random.Random) -> float:

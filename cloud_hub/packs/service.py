@@ -28,8 +28,8 @@ from cloud_hub.policy import PackPolicy
 from cloud_hub.registry.service import Registry
 from cloud_hub.serving.service import Serving
 from cloud_hub.telemetry.service import Telemetry
+from edge_sdk.contract.key import KEY_BYTES
 from edge_sdk.contract.manifest import OutputSpec
-from edge_sdk.contract.pack import KEY_BYTES
 from edge_sdk.contract.plan import Plan
 from edge_sdk.errors import PackError
 from edge_sdk.keys import Canonicaliser

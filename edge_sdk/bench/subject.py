@@ -20,8 +20,8 @@ from edge_sdk.bench.harness import Candidate
 from edge_sdk.bench.raw import RawSession
 from edge_sdk.bench.result import OURS
 from edge_sdk.config import DeviceConfig
+from edge_sdk.contract.key import KEY_BYTES
 from edge_sdk.contract.manifest import OutputSpec
-from edge_sdk.contract.pack import KEY_BYTES
 from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import BenchError, PackError
 from edge_sdk.inference import Model

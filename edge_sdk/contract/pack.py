@@ -30,6 +30,7 @@ from typing import Final, Literal
 
 from edge_sdk.contract.codec import decode, encode, require
 from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.key import ENTITY, KEY_BYTES
 from edge_sdk.contract.manifest import Role
 from edge_sdk.contract.names import Version, check_digest, check_name
 from edge_sdk.contract.version import PACK_FORMAT
@@ -37,12 +38,6 @@ from edge_sdk.contract.version import PACK_FORMAT
 MAGIC: Final = b"EDGEPACK"
 PREFIX: Final = struct.Struct("<8sII")
 ALIGNMENT: Final = 64
-CHECK_BYTES: Final = 4
-DIGEST_BYTES: Final = 12
-KEY_BYTES: Final = CHECK_BYTES + DIGEST_BYTES
-ENTITY: Final = "entity-v1"
-"""Canonicaliser of entity features: the canonical bytes are the entity's name in UTF-8."""
-
 HEADER_BYTES: Final = 1 << 20
 ValueDtype = Literal[
     "float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"

@@ -28,9 +28,10 @@ from typing import Final, Literal
 
 from edge_sdk.contract.codec import decode, encode, require
 from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.key import KEY_BYTES
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.names import check_digest, check_name
-from edge_sdk.contract.pack import HEADER_BYTES, KEY_BYTES, PackHeader
+from edge_sdk.contract.pack import HEADER_BYTES, PackHeader
 from edge_sdk.contract.version import DELTA_FORMAT
 
 MAGIC: Final = b"EDGEDLTA"

@@ -6,30 +6,19 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Experiment
-from edge_sdk.errors import InputError
 from edge_sdk.serving import Serving
-from edge_sdk.trials.running import check_same_inputs, failing
+from edge_sdk.trials.running import Running, check_same_inputs, failing
 
-KEY_CHARACTERS: Final = 256
 UNITS: Final = 65_536
 """Keys that a process remembers to have seen; later new ones are not counted, in no arm."""
 
 
-def check_unit(unit: Any) -> None:
-    """Refuse what cannot be a key, experiment or not; raises :class:`InputError`."""
-    if not isinstance(unit, str) or not 0 < len(unit) <= KEY_CHARACTERS:
-        raise InputError(
-            "unit", f"unit: expected a text of 1 to {KEY_CHARACTERS} characters, got {unit!r:.60}"
-        )
-
-
-class Arms:
+class Arms(Running):
     """Every arm of an A/B by key, what serves among them as control.
 
     Args:
@@ -53,7 +42,6 @@ class Arms:
         self._new: Counter[str] = Counter()
 
     def serving_for(self, unit: str) -> Serving:
-        """What answers for ``unit``, which :func:`check_unit` let through."""
         arm = self._trial.arm_of(unit, self._attributes)
         name = CONTROL if arm is None else arm.name
         self._count(unit, name)
@@ -77,9 +65,6 @@ class Arms:
 
     def trouble(self, now: float, errors: int) -> tuple[str, str] | None:
         return failing(self.candidates, errors)
-
-    def labelled(self, tag: str, number: str, label: Label | float) -> None:
-        """Its own monitor has it already."""
 
     def collect(self, now: float, *, final: bool = False) -> list[Body]:
         bodies: list[Body] = []

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.trials import InterleaveReport
@@ -25,7 +24,7 @@ from edge_sdk.errors import EdgeError, InputError
 from edge_sdk.ranking import Item, Ranking, Shown, ShownRankings, ranked
 from edge_sdk.serving import Serving
 from edge_sdk.trials.draft import Team, coins, team_draft, winner
-from edge_sdk.trials.running import Windows, check_same_inputs, failing
+from edge_sdk.trials.running import Running, Windows, check_same_inputs, failing
 
 
 @dataclass
@@ -40,7 +39,7 @@ class Counts:
     refused: Counter[str] = field(default_factory=Counter)
 
 
-class Interleaver:
+class Interleaver(Running):
     """Mixes the rankings of ``incumbent`` and ``candidate``.
 
     Args:
@@ -80,12 +79,6 @@ class Interleaver:
         self._answered = False
 
     def rank(self, x: Any, candidates: Sequence[Item] | None, length: int | None) -> Ranking | None:
-        """A ranking mixed of both; ``None`` where this request gets what serves.
-
-        Raises:
-            InputError: the input does not fit, or the incumbent gives no scores.
-            ReleaseError: the incumbent failed.
-        """
         if self._random.random() >= self._sampled:
             return None
         try:
@@ -109,16 +102,9 @@ class Interleaver:
             counts.sessions += 1
             counts.first[named[0]] += 1
 
-    def knows(self, name: str) -> bool:
-        """Whether the ranking ``name`` is one of its sessions."""
-        return name in self._shown
-
-    def clicked(self, name: str, clicks: Sequence[Item]) -> None:
-        """Credit the items that were clicked on in the ranking ``name``.
-
-        Raises:
-            InputError: an item was not shown, or the clicks came already.
-        """
+    def clicked(self, name: str, clicks: Sequence[Item]) -> bool:
+        if name not in self._shown:
+            return False
         with self._lock:
             try:
                 shown = self._shown.click(name, clicks)
@@ -134,6 +120,7 @@ class Interleaver:
                 counts.wins[self._names[won]] += 1
             elif teams:
                 counts.ties += 1
+        return True
 
     def servings(self) -> Iterator[Serving]:
         yield self._candidate
@@ -143,9 +130,6 @@ class Interleaver:
 
     def trouble(self, now: float, errors: int) -> tuple[str, str] | None:
         return failing(self.candidates, errors)
-
-    def labelled(self, tag: str, number: str, label: Label | float) -> None:
-        """A ranking has clicks, no labels."""
 
     def collect(self, now: float, *, final: bool = False) -> list[Body]:
         bodies = self._candidate.monitor.collect(now, final=final)

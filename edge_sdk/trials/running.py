@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body
@@ -12,15 +12,42 @@ from edge_sdk.errors import ReleaseError
 from edge_sdk.release import Release
 from edge_sdk.serving import Serving
 
+if TYPE_CHECKING:
+    from edge_sdk.ranking import Item, Ranking
+
 
 class Running(Protocol):
-    """An experiment that runs beside what serves.
+    """An experiment that runs beside what serves; what it has no part in, what serves does alone.
 
     Attributes:
         candidates: by arm; they answer, are counted, or are only compared, as the strategy says.
     """
 
     candidates: Mapping[str, Serving]
+
+    def serving_for(self, unit: str) -> Serving | None:
+        """What answers for ``unit``, which :func:`check_unit` let through; ``None``: what serves.
+
+        Only an A/B by key says more.
+        """
+        return None
+
+    def rank(self, x: Any, candidates: Sequence[Item] | None, length: int | None) -> Ranking | None:
+        """A ranking mixed of several; ``None`` where this request gets what serves.
+
+        Raises:
+            InputError: the input does not fit, or what serves gives no scores.
+            ReleaseError: what serves failed.
+        """
+        return None
+
+    def clicked(self, name: str, clicks: Sequence[Item]) -> bool:
+        """Credit clicks on the ranking ``name``; whether it is one of those that it mixed.
+
+        Raises:
+            InputError: an item was not shown, or the clicks came already.
+        """
+        return False
 
     def servings(self) -> Iterator[Serving]:
         """Those whose predictions an application may hold and whose monitors report."""
@@ -36,6 +63,7 @@ class Running(Protocol):
 
     def labelled(self, tag: str, number: str, label: Label | float) -> None:
         """A late label came for prediction ``number`` of the serving ``tag``."""
+        return
 
     def collect(self, now: float, *, final: bool = False) -> list[Body]:
         """Messages of the windows that ended by ``now``, Unix seconds (with ``final``, of all)."""

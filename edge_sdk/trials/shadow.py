@@ -32,7 +32,7 @@ from edge_sdk.errors import EdgeError
 from edge_sdk.monitor import Records
 from edge_sdk.prediction import Prediction
 from edge_sdk.serving import Serving
-from edge_sdk.trials.running import Windows, check_same_inputs, failing
+from edge_sdk.trials.running import Running, Windows, check_same_inputs, failing
 
 QUEUE: Final = 2_048
 """Inputs that wait for the candidate at most."""
@@ -79,7 +79,7 @@ class Counts:
         return not (self.compared or self.errors or self.skipped or self.labelled)
 
 
-class Shadow:
+class Shadow(Running):
     """Compares ``candidate`` with what ``incumbent`` served.
 
     Args:

@@ -106,8 +106,8 @@ def test_a_call_may_shorten_its_wait_or_forbid_it(tmp_path: Path) -> None:
     device = serving(tmp_path, cloud, CascadePolicy(threshold=2.0, deadline_ms=400))
     x = rows(1)[0]
     assert device.predict(x).source == "cloud"
-    assert device.predict_any(x, deadline=0.05).source == "cloud"
-    without = device.predict_any(x, deadline=0.0)
+    assert device.predict_any(x, deadline_ms=50).source == "cloud"
+    without = device.predict_any(x, deadline_ms=0)
     assert (without.source, without.degraded) == ("model", True)
     assert cloud.deadlines == [0.4, 0.05]
 
@@ -115,7 +115,7 @@ def test_a_call_may_shorten_its_wait_or_forbid_it(tmp_path: Path) -> None:
 def test_a_forbidden_wait_does_not_open_the_breaker(tmp_path: Path) -> None:
     device = serving(tmp_path, Cloud(), CascadePolicy(threshold=2.0))
     for _ in range(10):
-        device.predict_any(rows(1)[0], deadline=0.0)
+        device.predict_any(rows(1)[0], deadline_ms=0)
     assert device.predict(rows(1)[0]).source == "cloud"
 
 

@@ -17,6 +17,7 @@ from edge_sdk.contract.messages import WindowReport
 from edge_sdk.contract.terms import Reporting
 from edge_sdk.entity import EntityFeatures, entity_key, write_entity_features
 from edge_sdk.errors import InputError, PackError
+from edge_sdk.pack import Pack
 from edge_sdk.release import Release
 from edge_sdk.serving import Serving, Terms
 from tests.edge.builders import make_release, rows
@@ -30,6 +31,10 @@ def written(folder: Path, release: Release, **changes: Any) -> Path:
     choices = {"entities": USERS, "columns": STORED, "defaults": DEFAULTS} | changes
     write_entity_features(folder / "features", release, **choices)
     return folder / "features"
+
+
+def opened(folder: Path, release: Release) -> EntityFeatures:
+    return EntityFeatures.open(written(folder, release), release)
 
 
 def test_an_answer_is_that_of_the_whole_row(tmp_path: Path) -> None:
@@ -53,7 +58,7 @@ def test_what_comes_with_the_call_goes_over_what_is_stored(tmp_path: Path) -> No
 def test_an_unknown_entity_gets_the_defaults_and_is_counted(tmp_path: Path) -> None:
     release = make_release(tmp_path)
     terms = Terms(reporting=Reporting(window_seconds=60, minimum_observations=1))
-    serving = Serving(release, terms, tag="t", features=written(tmp_path, release))
+    serving = Serving(release, terms, tag="t", features=opened(tmp_path, release))
     streaming = {"f1": 7.0, "f3": 8.0}
     assert serving.joined("stranger", streaming) == DEFAULTS | streaming
     serving.predict(serving.joined("stranger", streaming))
@@ -119,10 +124,10 @@ def test_features_and_answers_are_not_taken_for_each_other(tmp_path: Path) -> No
     release = make_release(tmp_path)
     path = written(tmp_path, release)
     with pytest.raises(PackError, match="entity-v1"):
-        Serving(release, Terms(), tag="t", pack=path)
+        Pack.open(path, release)
     other = make_release(tmp_path, seed=5)
     with pytest.raises(PackError, match="made for release"):
-        Serving(other, Terms(), tag="t", features=path)
+        EntityFeatures.open(path, other)
 
 
 def test_expired_features_are_refused(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.extra.numpy import arrays
 
+from edge_sdk.contract.key import CHECK_BYTES
 from edge_sdk.contract.manifest import Cascade
 from edge_sdk.contract.messages import WindowReport
-from edge_sdk.contract.pack import CHECK_BYTES
 from edge_sdk.contract.terms import Reporting
 from edge_sdk.errors import HubUnreachable, InputError
 from edge_sdk.keys import Canonicaliser
@@ -113,7 +113,7 @@ def test_with_a_pack_both_ways_find_the_same_answers(tmp_path: Path) -> None:
     keys = np.array([np.frombuffer(key(row.tobytes()), np.uint8) for row in x])
     values = {"probabilities": softmax(x, 9).astype(np.float32)}
     write_pack(tmp_path / "pack", release, keys, values, answered_by="9.0")
-    serving = Serving(release, TERMS, tag="t", pack=tmp_path / "pack")
+    serving = Serving(release, TERMS, tag="t", pack=Pack.open(tmp_path / "pack", release))
     x[2, 1] = -0.0
     for row in (*x, *rows(20)[10:]):
         found = answer(serving, row, "fast")
@@ -130,7 +130,7 @@ def test_a_row_with_another_rows_checksum_is_a_miss(tmp_path: Path) -> None:
     values = {"probabilities": softmax(stored[None], 9).astype(np.float32)}
     keys = np.frombuffer(key, np.uint8)[None]
     write_pack(tmp_path / "pack", release, keys, values, answered_by="9.0")
-    serving = Serving(release, TERMS, tag="t", pack=tmp_path / "pack")
+    serving = Serving(release, TERMS, tag="t", pack=Pack.open(tmp_path / "pack", release))
     for ask in (serving.predict, serving.predict_any):
         assert (ask(stored).source, ask(other).source) == ("pack", "model")
 

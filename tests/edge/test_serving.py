@@ -18,6 +18,7 @@ from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import HubUnreachable, InputError, ReleaseError
 from edge_sdk.keys import Canonicaliser
 from edge_sdk.monitor import BATCH_SAMPLE
+from edge_sdk.pack import Pack
 from edge_sdk.pack_writer import write_pack
 from edge_sdk.probe import probe
 from edge_sdk.serving import Serving, Terms
@@ -98,7 +99,9 @@ def with_pack(tmp_path: Path, cloud_seed: int = 9) -> Serving:
     keys = np.array([np.frombuffer(canonicaliser.key(row.tobytes()), np.uint8) for row in x])
     values = {"probabilities": softmax(x, cloud_seed).astype(np.float32)}
     write_pack(tmp_path / "pack", release, keys, values, answered_by="cloud 1.0")
-    return Serving(release, reporting(), tag="t", pack=tmp_path / "pack", clock=Clock())
+    return Serving(
+        release, reporting(), tag="t", pack=Pack.open(tmp_path / "pack", release), clock=Clock()
+    )
 
 
 def test_the_pack_answers_first_and_the_model_what_it_does_not_hold(tmp_path: Path) -> None:

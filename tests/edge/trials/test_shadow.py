@@ -17,6 +17,7 @@ from edge_sdk.contract.terms import Reporting
 from edge_sdk.contract.trials import Moments, Pairs, ShadowReport
 from edge_sdk.errors import ReleaseError
 from edge_sdk.keys import Canonicaliser
+from edge_sdk.pack import Pack
 from edge_sdk.pack_writer import write_pack
 from edge_sdk.release import Release
 from edge_sdk.serving import Serving, Terms
@@ -41,7 +42,8 @@ class Beside:
     """A serving with a shadow that a test drives."""
 
     def __init__(self, a: Release, b: Release, pack: Path | None = None, **more: Any) -> None:
-        self.serving = Serving(a, TERMS, tag="t", pack=pack)
+        opened = None if pack is None else Pack.open(pack, a)
+        self.serving = Serving(a, TERMS, tag="t", pack=opened)
         options = {"budget": 1.0, "limit": 10.0} | more
         self.shadow = Shadow("b", self.serving, bare(a), bare(b, TRIED), **options)
 
