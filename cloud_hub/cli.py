@@ -189,7 +189,10 @@ def _canary(arguments: argparse.Namespace) -> Any:
 
 def _enrol_token(arguments: argparse.Namespace) -> str:
     query = {"model": arguments.model, "uses": arguments.uses, "seconds": arguments.hours * 3_600}
-    return str(client_of(arguments).post("enrolment-tokens", **query)["token"])
+    made = client_of(arguments).post("enrolment-tokens", **query)
+    if "warning" in made:
+        print(f"edge-hub: warning: {made['warning']}", file=sys.stderr)
+    return str(made["token"])
 
 
 def _dataset(arguments: argparse.Namespace) -> Any:

@@ -21,6 +21,7 @@ from cloud_hub.policy.service import Policies
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.service import Registry
+from cloud_hub.runs.entry import problem
 from cloud_hub.runs.service import Runs
 from cloud_hub.runs.store import RunStore
 from cloud_hub.runs.training import Training
@@ -104,6 +105,7 @@ def open_hub(settings: Settings) -> Hub:
     )
     plans.features_of = features.reference
     registry.offline_gate = runs.offline_gate
+    policies.train_problem = problem
     triggers.on_fire = lambda firing: _request_run(runs, firing)
     triggers.run_times = runs.times
     hub = Hub(

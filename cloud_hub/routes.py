@@ -8,12 +8,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from cloud_hub.auth import Admin, hub_of
+from cloud_hub.known import KnownModel
 
 router = APIRouter(prefix="/v1")
 
 
 @router.get("/models/{model}/packs")
-def packs(request: Request, admin: Admin, model: str) -> list[dict[str, Any]]:
+def packs(request: Request, admin: Admin, model: KnownModel) -> list[dict[str, Any]]:
     """Every pack of a model."""
     return [asdict(record) for record in hub_of(request).packs.records(model)]
 

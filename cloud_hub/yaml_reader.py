@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 import yaml
 
 from cloud_hub.errors import Invalid
+from cloud_hub.spelling import did_you_mean
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.contract.errors import ContractError
 
@@ -185,7 +186,8 @@ class _Reader:
             if key == name.removesuffix(SECONDS):
                 return name, hints[name]
         known = sorted(name.removesuffix(SECONDS) for name in names)
-        raise Invalid(f"{self._name}:{line}: {path}: unknown; expected one of {known}")
+        near = did_you_mean(key, known)
+        raise Invalid(f"{self._name}:{line}: {path}: unknown; {near}expected one of {known}")
 
     def _seconds(self, value: Any, path: str) -> Any:
         if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):

@@ -15,19 +15,22 @@ from cloud_hub.bodies import raw_body
 from cloud_hub.errors import Invalid
 from cloud_hub.experiments.page import to_html
 from cloud_hub.experiments.spec import ExperimentSpec, parse_experiment
+from cloud_hub.known import KnownModel
 
 router = APIRouter(prefix="/v1")
 SPEC_BYTES = 1 << 20
 
 
 @router.get("/models/{model}/experiments")
-def experiments(request: Request, admin: Admin, model: str) -> list[dict[str, Any]]:
+def experiments(request: Request, admin: Admin, model: KnownModel) -> list[dict[str, Any]]:
     """Every experiment of a model, oldest first."""
     return [asdict(record) for record in hub_of(request).experiments.records(model)]
 
 
 @router.post("/models/{model}/experiments/plan")
-async def plan(request: Request, admin: Admin, model: str, power: float = 0.8) -> dict[str, Any]:
+async def plan(
+    request: Request, admin: Admin, model: KnownModel, power: float = 0.8
+) -> dict[str, Any]:
     """What the declared experiment needs, and about how long it takes; starts nothing."""
     spec = await _spec(request, model)
     if not 0.5 <= power < 1:
@@ -37,7 +40,7 @@ async def plan(request: Request, admin: Admin, model: str, power: float = 0.8) -
 
 
 @router.post("/models/{model}/experiments")
-async def start(request: Request, admin: Admin, model: str) -> dict[str, Any]:
+async def start(request: Request, admin: Admin, model: KnownModel) -> dict[str, Any]:
     """Start the declared experiment."""
     spec = await _spec(request, model)
     run = hub_of(request).experiments.run

@@ -10,20 +10,25 @@ from fastapi.concurrency import run_in_threadpool
 from cloud_hub.auth import Admin, hub_of
 from cloud_hub.bodies import message
 from cloud_hub.features.table import FeatureTable
+from cloud_hub.known import KnownModel
 from edge_sdk.contract.limits import MODEL_BYTES
 
 router = APIRouter(prefix="/v1")
 
 
 @router.get("/models/{model}/features")
-def status(request: Request, admin: Admin, model: str) -> dict[str, Any]:
+def status(request: Request, admin: Admin, model: KnownModel) -> dict[str, Any]:
     """What is kept of a model, and which file each release has."""
     return hub_of(request).features.status(model)
 
 
 @router.post("/models/{model}/features")
 async def put(
-    request: Request, admin: Admin, model: str, expires: int | None = None, replace: bool = False
+    request: Request,
+    admin: Admin,
+    model: KnownModel,
+    expires: int | None = None,
+    replace: bool = False,
 ) -> dict[str, Any]:
     """Take features in: the body is a table as JSON (``entities``, ``columns``, ``defaults``)."""
     table = await message(request, FeatureTable, MODEL_BYTES)

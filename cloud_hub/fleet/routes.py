@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from cloud_hub.auth import Admin, Device, bearer, hub_of
 from cloud_hub.bodies import message
 from cloud_hub.fleet.health import health
+from cloud_hub.known import unknown
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CheckIn, EnrolRequest
 
@@ -39,9 +40,13 @@ async def check_in(request: Request, device: Device) -> Response:
 def new_token(
     request: Request, admin: Admin, model: str, uses: int = 1, seconds: float = 86_400.0
 ) -> dict[str, str]:
-    """A token for new devices."""
-    fleet = hub_of(request).fleet
-    return {"token": fleet.new_token(model, uses=uses, seconds=seconds, actor=admin)}
+    """A token for new devices; a ``warning`` if there is no such model yet."""
+    hub = hub_of(request)
+    made = {"token": hub.fleet.new_token(model, uses=uses, seconds=seconds, actor=admin)}
+    known = hub.registry.models()
+    if model not in known:
+        made["warning"] = f"{unknown(model, known)}; devices that join wait for its first version"
+    return made
 
 
 @router.get("/devices")

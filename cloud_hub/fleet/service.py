@@ -6,15 +6,20 @@ import hashlib
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Engine, insert, select, update
 
 from cloud_hub.audit import Audit
 from cloud_hub.errors import Conflict, Forbidden, Invalid
 from cloud_hub.fleet.tables import devices, enrolment_tokens
+from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.fleet import CheckIn, EnrolReply, EnrolRequest
+from edge_sdk.contract.names import check_name
 from edge_sdk.contract.version import PROTOCOL
+
+MOST_USES: Final = 10_000_000
+LONGEST_SECONDS: Final = 10 * 366 * 86_400
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,21 @@ class Fleet:
         self._root = root
 
     def new_token(self, model: str, *, uses: int, seconds: float, actor: str) -> str:
-        """A token with which ``uses`` devices may join within ``seconds``."""
-        if uses < 1 or seconds <= 0:
-            raise Invalid(f"expected at least one use and some time, got {uses} and {seconds}")
+        """A token with which ``uses`` devices may join within ``seconds``.
+
+        The model need not be there yet: devices that join wait for its first version.
+
+        Raises:
+            Invalid: no name of a model, no use, or no time, or more than anybody can mean.
+        """
+        try:
+            check_name("model", model)
+        except ContractError as error:
+            raise Invalid(str(error)) from error
+        if not 1 <= uses <= MOST_USES:
+            raise Invalid(f"uses: expected 1 to {MOST_USES}, got {uses}")
+        if not 0 < seconds <= LONGEST_SECONDS:
+            raise Invalid(f"seconds: expected above 0, at most {LONGEST_SECONDS}, got {seconds:g}")
         token = secrets.token_urlsafe(24)
         row = {"token": _digest(token), "model": model, "uses": uses}
         with self._engine.begin() as db:

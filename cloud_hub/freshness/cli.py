@@ -71,21 +71,16 @@ def _entry(arguments: argparse.Namespace) -> tuple[str, str | None]:
 
 
 def _function(entry: str, path: str | None) -> Train:
-    import importlib
-
     from cloud_hub.errors import Invalid
+    from cloud_hub.runs.entry import function_of
 
-    if path and path not in sys.path:
-        sys.path.insert(0, path)
-    module, _, name = entry.partition(":")
     try:
-        found: Train = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        return function_of(entry, path)
+    except Exception as error:  # whatever a module raises when it is imported
         raise Invalid(
-            f"{entry}: expected module:function that can be imported here; {error}"
-            " (--path FOLDER says where the module is)"
+            f"{entry}: expected module:function that can be imported here; "
+            f"{type(error).__name__}: {error} (--path FOLDER says where the module is)"
         ) from error
-    return found
 
 
 def _history(arguments: argparse.Namespace) -> History:

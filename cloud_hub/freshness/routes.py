@@ -6,13 +6,14 @@ from fastapi import APIRouter, Request, Response
 
 from cloud_hub.auth import Admin, hub_of
 from cloud_hub.errors import NotFound
+from cloud_hub.known import KnownModel
 from edge_sdk.release import save_arrays
 
 router = APIRouter(prefix="/v1")
 
 
 @router.get("/models/{model}/samples")
-def samples(request: Request, admin: Admin, model: str, since: float = 0.0) -> Response:
+def samples(request: Request, admin: Admin, model: KnownModel, since: float = 0.0) -> Response:
     """An ``.npz`` of ``X``, ``y`` and ``t`` (when each was predicted, Unix seconds)."""
     telemetry = hub_of(request).telemetry
     found = telemetry.samples(model, since=since)

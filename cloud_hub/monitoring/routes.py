@@ -7,12 +7,13 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from cloud_hub.auth import Admin, hub_of
+from cloud_hub.known import KnownModel
 
 router = APIRouter(prefix="/v1/models/{model}/monitor")
 
 
 @router.get("")
-def status(request: Request, admin: Admin, model: str) -> dict[str, Any]:
+def status(request: Request, admin: Admin, model: KnownModel) -> dict[str, Any]:
     """Open alarms, and every signal as the newest window has it."""
     return hub_of(request).monitoring.status(model)
 
@@ -21,7 +22,7 @@ def status(request: Request, admin: Admin, model: str) -> dict[str, Any]:
 def history(
     request: Request,
     admin: Admin,
-    model: str,
+    model: KnownModel,
     signal: str | None = None,
     since: float = 0.0,
     limit: int = 1_000,
@@ -33,7 +34,7 @@ def history(
 
 @router.get("/alarms")
 def alarms(
-    request: Request, admin: Admin, model: str, since: float = 0.0, everything: bool = False
+    request: Request, admin: Admin, model: KnownModel, since: float = 0.0, everything: bool = False
 ) -> list[dict[str, Any]]:
     """Alarms of the serving version with their evidence; with ``everything`` also answered ones."""
     found = hub_of(request).monitoring.alarms(model, since, open_only=not everything)
@@ -42,7 +43,7 @@ def alarms(
 
 @router.post("/acknowledge", status_code=204)
 def acknowledge(
-    request: Request, admin: Admin, model: str, signal: str, rebase: bool = False
+    request: Request, admin: Admin, model: KnownModel, signal: str, rebase: bool = False
 ) -> Response:
     """Answer an alarm; with ``rebase`` how it is now becomes what is normal."""
     hub_of(request).monitoring.acknowledge(model, signal, actor=admin, rebase=rebase)

@@ -19,6 +19,7 @@ from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.isolation import for_each
 from cloud_hub.monitoring import labels
+from cloud_hub.monitoring.signals import in_order, why_none
 from cloud_hub.monitoring.store import Alarm, Store
 from cloud_hub.monitoring.watching import Watcher
 from cloud_hub.plans.service import Plans
@@ -106,15 +107,22 @@ class Monitoring:
             "version": version,
             "watched_to": state.watched_to or None,
             "alarms": [vars(alarm) for alarm in self.alarms(model)],
-            "signals": sorted(shown, key=lambda row: (not row["alarming"], row["signal"])),
+            "signals": in_order(shown, self._names(model, version)),
         }
 
     def history(
         self, model: str, *, signal: str | None = None, since: float = 0.0, limit: int = 1_000
     ) -> list[dict[str, Any]]:
-        """Figures by signal and window, oldest first; raises NotFound."""
-        self._must_serve(model)
-        return self._store.figures(model, signal=signal, version=None, since=since, limit=limit)
+        """Figures by signal and window, oldest first.
+
+        Raises:
+            NotFound: nothing serves, or what serves has no such signal.
+        """
+        version = self._must_serve(model)
+        rows = self._store.figures(model, signal=signal, version=None, since=since, limit=limit)
+        if signal is not None and not rows:
+            self._expect_signal(model, version, signal)
+        return rows
 
     def acknowledge(self, model: str, signal: str, *, actor: str, rebase: bool = False) -> None:
         """Answer an alarm, so that it may be raised again.
@@ -133,6 +141,7 @@ class Monitoring:
         version = self._must_serve(model)
         open_ = [a for a in self.alarms(model) if a.signal == signal]
         if not open_:
+            self._expect_signal(model, version, signal)
             raise NotFound(f"{model}: {signal!r} has no open alarm")
         with self._lock:
             if rebase:
@@ -142,6 +151,16 @@ class Monitoring:
             self._store.acknowledge(model, signal, actor, time.time())
         detail = {"signal": signal, "rebase": rebase}
         self._audit.record(actor, "alarm acknowledged", model, detail)
+
+    def _names(self, model: str, version: str) -> list[str]:
+        """Columns in the order of the signature, then outputs."""
+        profile = self._registry.release(model, version).profile()
+        return [each.name for each in (*profile.features, *profile.outputs)]
+
+    def _expect_signal(self, model: str, version: str, signal: str) -> None:
+        why = why_none(signal, self._names(model, version))
+        if why:
+            raise NotFound(f"{model} {version}: {why}")
 
     def _rebase(self, model: str, version: str, signal: str) -> None:
         kind, _, name = signal.partition(":")

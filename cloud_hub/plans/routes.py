@@ -9,13 +9,14 @@ from fastapi import APIRouter, Request
 
 from cloud_hub.auth import Admin, hub_of
 from cloud_hub.errors import NotFound
+from cloud_hub.known import KnownModel
 from edge_sdk.contract.codec import to_plain
 
 router = APIRouter(prefix="/v1/models/{model}")
 
 
 @router.get("/plan")
-def plan(request: Request, admin: Admin, model: str) -> dict[str, Any]:
+def plan(request: Request, admin: Admin, model: KnownModel) -> dict[str, Any]:
     """The plan in force."""
     found = hub_of(request).plans.current(model)
     if found is None:
@@ -26,7 +27,7 @@ def plan(request: Request, admin: Admin, model: str) -> dict[str, Any]:
 
 @router.post("/promote")
 def promote(
-    request: Request, admin: Admin, model: str, version: str, reason: str = "by hand"
+    request: Request, admin: Admin, model: KnownModel, version: str, reason: str = "by hand"
 ) -> dict[str, Any]:
     """Let a version serve everybody."""
     made = hub_of(request).plans.promote(model, version, actor=admin, reason=reason)
@@ -35,7 +36,9 @@ def promote(
 
 
 @router.post("/rollback")
-def rollback(request: Request, admin: Admin, model: str, reason: str = "by hand") -> dict[str, Any]:
+def rollback(
+    request: Request, admin: Admin, model: KnownModel, reason: str = "by hand"
+) -> dict[str, Any]:
     """End the experiment, or go back to what served before."""
     plain: dict[str, Any] = to_plain(
         hub_of(request).plans.rollback(model, actor=admin, reason=reason)
@@ -44,6 +47,6 @@ def rollback(request: Request, admin: Admin, model: str, reason: str = "by hand"
 
 
 @router.post("/canary")
-def canary(request: Request, admin: Admin, model: str, version: str) -> dict[str, Any]:
+def canary(request: Request, admin: Admin, model: KnownModel, version: str) -> dict[str, Any]:
     """Try a version on the first step's share of the fleet."""
     return asdict(hub_of(request).experiments.canary(model, version, actor=admin))

@@ -23,6 +23,9 @@ def add_commands(commands: Any) -> None:
     apply = add_command(group, "apply", "show the changes and make them", _apply, model=False)
     apply.add_argument("file", type=Path, help="YAML")
     apply.add_argument("--dry-run", action="store_true", help="show them only")
+    apply.add_argument(
+        "--override", metavar="REASON", help="although the hub cannot begin its training yet"
+    )
     show = add_command(group, "show", "the policy in force", _show)
     show.add_argument("--whole", action="store_true", help="with every default")
 
@@ -31,18 +34,21 @@ def _plan(arguments: argparse.Namespace) -> Answer:
     text, model = read_policy(arguments.file)
     plan = client_of(arguments).post(f"models/{model}/policy/plan", text)
     status = CHANGES if plan["changes"] and arguments.exit_code else 0
-    return Answer(_told(plan, arguments.file), status)
+    return Answer(_told(plan), status)
 
 
 def _apply(arguments: argparse.Namespace) -> Answer:
     text, model = read_policy(arguments.file)
     client = client_of(arguments)
-    plan = client.post(f"models/{model}/policy/plan", text)
-    print(_told(plan, arguments.file), flush=True)
-    if arguments.dry_run:
-        return Answer("dry run: nothing was changed", 0)
-    client.put(f"models/{model}/policy", text, expected=plan["digest"])
-    return Answer(f"{model}: policy applied", 0)
+    dry = arguments.dry_run
+    plan = client.post(f"models/{model}/policy/plan", text, check=dry)
+    if dry:
+        return Answer(f"{_told(plan)}\ndry run: nothing was changed", 0)
+    if plan["changes"]:
+        print(_told(plan), flush=True)
+    client.put(f"models/{model}/policy", text, expected=plan["digest"], override=arguments.override)
+    said = "policy applied" if plan["changes"] else f"nothing changed; {arguments.file} is in force"
+    return Answer(f"{model}: {said}", 0)
 
 
 def _show(arguments: argparse.Namespace) -> str:
@@ -67,11 +73,10 @@ def read_policy(file: Path) -> tuple[bytes, str]:
     return raw, model
 
 
-def _told(plan: Any, file: Path) -> str:
-    lines = [f"  {change['line']}" for change in plan["changes"]]
-    if not lines:
-        return f"{plan['model']}: nothing changes; {file} is in force"
+def _told(plan: Any) -> str:
+    count = len(plan["changes"])
+    said = f"{count} change{'s' * (count > 1)}" if count else "nothing changes"
+    lines = [f"{plan['model']}: {said}", *(f"  {change['line']}" for change in plan["changes"])]
     if plan["replan"]:
         lines.append("  devices get a new plan")
-    count = len(plan["changes"])
-    return "\n".join([f"{plan['model']}: {count} change{'s' * (count > 1)}", *lines])
+    return "\n".join([*lines, *(f"warning: {text}" for text in plan["warnings"])])

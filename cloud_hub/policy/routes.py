@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from cloud_hub.auth import Admin, hub_of
 from cloud_hub.bodies import raw_body
 from cloud_hub.errors import Invalid
+from cloud_hub.known import KnownModel
 from cloud_hub.policy.reading import as_yaml, parse_policy
 
 router = APIRouter(prefix="/v1")
@@ -17,28 +18,37 @@ POLICY_BYTES = 1 << 20
 
 
 @router.get("/models/{model}/policy")
-def show(request: Request, admin: Admin, model: str) -> dict[str, str]:
+def show(request: Request, admin: Admin, model: KnownModel) -> dict[str, str]:
     """The file in force, and the whole policy with its defaults."""
     text = hub_of(request).policies.text(model)
     return {"text": text, "whole": as_yaml(parse_policy(text))}
 
 
 @router.post("/models/{model}/policy/plan")
-async def plan(request: Request, admin: Admin, model: str) -> dict[str, Any]:
-    """What the policy in the body would change."""
+async def plan(request: Request, admin: Admin, model: str, check: bool = True) -> dict[str, Any]:
+    """What the policy in the body would change; with ``check`` whether it could train here."""
     text = await _text(request)
-    found = await run_in_threadpool(hub_of(request).policies.plan, model, text)
+    found = await run_in_threadpool(hub_of(request).policies.plan, model, text, check=check)
     return found.as_json()
 
 
 @router.put("/models/{model}/policy")
 async def apply(
-    request: Request, admin: Admin, model: str, expected: str | None = None
+    request: Request,
+    admin: Admin,
+    model: str,
+    expected: str | None = None,
+    override: str | None = None,
 ) -> dict[str, Any]:
     """Put the policy in the body in force."""
     text = await _text(request)
-    apply = hub_of(request).policies.apply
-    done = await run_in_threadpool(apply, model, text, actor=admin, expected=expected)
+    done = await run_in_threadpool(
+        hub_of(request).policies.apply,
+        *(model, text),
+        actor=admin,
+        expected=expected,
+        override=override,
+    )
     return done.as_json()
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from cloud_hub.errors import Conflict, Invalid
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.reading import Change, changes, parse_policy
-from cloud_hub.policy.rules import Policy
+from cloud_hub.policy.rules import Policy, TrainPolicy
 from cloud_hub.registry.service import Registry
+from cloud_hub.spelling import did_you_mean, listed
 
 TOLD: Final = ("reporting", "sharing", "cascade")
 """Sections that devices must know: a change of them makes a new plan."""
@@ -19,13 +21,14 @@ TOLD: Final = ("reporting", "sharing", "cascade")
 @dataclass(frozen=True)
 class PolicyPlan:
     """What applying a policy changes. ``digest`` names the policy that it was compared with;
-    ``replan`` says that devices get a new plan.
+    ``replan`` says that devices get a new plan; ``warnings`` are what a person should look at.
     """
 
     model: str
     changes: tuple[Change, ...]
     digest: str
     replan: bool
+    warnings: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For the wire, with a line of text for each change."""
@@ -39,22 +42,38 @@ class Policies:
     def __init__(self, registry: Registry, plans: Plans) -> None:
         self._registry = registry
         self._plans = plans
+        self.train_problem: Callable[[TrainPolicy], str] = lambda policy: ""
+        """Why this machine cannot train so, if it cannot; set by who trains."""
 
     def text(self, model: str) -> str:
         """The file that is in force, as it was applied; empty until there is one."""
         return self._registry.policy_text(model)
 
-    def plan(self, model: str, text: str) -> PolicyPlan:
-        """What :meth:`apply` would change; raises Invalid."""
+    def plan(self, model: str, text: str, *, check: bool = True) -> PolicyPlan:
+        """What :meth:`apply` would change; raises Invalid.
+
+        Args:
+            model: whose.
+            text: YAML.
+            check: also try whether a training could begin; takes as long as its import.
+        """
         after = self._read(model, text)
         current = self.text(model)
         found = tuple(changes(_readable(current), after))
         told = any(change.path.split(".")[0] in TOLD for change in found)
         serves = self._plans.current(model) is not None
-        return PolicyPlan(model, found, digest(current), told and serves)
+        warned = [self._new_here(model), self._problem(after) if check else ""]
+        warnings = tuple(text for text in warned if text)
+        return PolicyPlan(model, found, digest(current), told and serves, warnings)
 
     def apply(
-        self, model: str, text: str, *, actor: str, expected: str | None = None
+        self,
+        model: str,
+        text: str,
+        *,
+        actor: str,
+        expected: str | None = None,
+        override: str | None = None,
     ) -> PolicyPlan:
         """Put a policy in force.
 
@@ -63,20 +82,35 @@ class Policies:
             text: YAML.
             actor: who wants it.
             expected: ``digest`` of the plan that was looked at.
+            override: reason for a training that cannot begin on this machine, as things are.
 
         Raises:
-            Invalid: the text is no policy, or one for another model.
+            Invalid: the text is no policy, or one for another model, or its training cannot begin
+                and ``override`` gives no reason.
             Conflict: another policy was applied since ``expected`` was planned.
         """
-        plan = self.plan(model, text)
+        plan = self.plan(model, text, check=False)
         if expected is not None and expected != plan.digest:
             raise Conflict(f"{model}: another policy was applied meanwhile; plan again")
+        problem = "" if override else self._problem(self._read(model, text))
+        if problem:
+            raise Invalid(f"{problem}; put it right, or insist with --override REASON")
         if self.text(model) != text:
-            self._registry.set_policy(model, text, actor)
+            self._registry.set_policy(model, text, actor, override)
         if plan.replan:
             reason = f"policy: {', '.join(change.path for change in plan.changes)}"
             self._plans.change(model, lambda current: current, actor=actor, reason=reason[:500])
         return plan
+
+    def _problem(self, policy: Policy) -> str:
+        return self.train_problem(policy.train) if policy.train is not None else ""
+
+    def _new_here(self, model: str) -> str:
+        """That the model is new, unless it is the first: a typo looks the same."""
+        known = self._registry.models()
+        if model in known or not known:
+            return ""
+        return f"{model}: is new here; {did_you_mean(model, known)}this hub has {listed(known)}"
 
     def _read(self, model: str, text: str) -> Policy:
         policy = parse_policy(text)

@@ -24,6 +24,7 @@ from cloud_hub.registry import signing
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.repository import RELEASES, Repository, parse_releases
 from cloud_hub.registry.tables import datasets, models, versions
+from cloud_hub.spelling import listed
 from edge_sdk.contract.errors import ContractError, EdgeError
 from edge_sdk.contract.manifest import MANIFEST, Manifest
 from edge_sdk.contract.names import Version, check_name
@@ -117,10 +118,11 @@ class Registry:
 
     def version(self, model: str, version: str) -> VersionRecord:
         """One version; raises NotFound."""
-        found = [record for record in self.versions(model) if record.version == version]
-        if not found:
-            raise NotFound(f"{model} {version}: not published")
-        return found[0]
+        known = {record.version: record for record in self.versions(model)}
+        if version not in known:
+            there = f"; there are {listed(list(known))}" if known else ""
+            raise NotFound(f"{model} {version}: not published{there}")
+        return known[version]
 
     def set_status(self, model: str, version: str, status: str) -> None:
         """Note what became of a version."""
@@ -242,13 +244,13 @@ class Registry:
             text = db.execute(select(models.c.policy).where(models.c.model == model)).scalar()
         return text or ""
 
-    def set_policy(self, model: str, text: str, actor: str) -> Policy:
+    def set_policy(self, model: str, text: str, actor: str, override: str | None = None) -> Policy:
         """Set the policy from YAML; raises Invalid."""
         policy = parse_policy(text)
         self._ensure_model(model)
         with self._engine.begin() as db:
             db.execute(update(models).where(models.c.model == model).values(policy=text))
-        self._audit.record(actor, "policy", model, {"policy": text})
+        self._audit.record(actor, "policy", model, {"policy": text, "override": override})
         return policy
 
     def _offered_manifest(self, raw: bytes, model: str, version: str) -> str:

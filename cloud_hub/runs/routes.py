@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse
 
 from cloud_hub.auth import Admin, bearer, hub_of
 from cloud_hub.bodies import raw_body
+from cloud_hub.known import KnownModel
 from cloud_hub.runs import pipeline
 from edge_sdk.contract.limits import MODEL_BYTES
 
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/v1")
 
 
 @router.get("/models/{model}/runs")
-def runs(request: Request, admin: Admin, model: str) -> list[dict[str, Any]]:
+def runs(request: Request, admin: Admin, model: KnownModel) -> list[dict[str, Any]]:
     """Every run of a model."""
     return [asdict(run) for run in hub_of(request).runs.records(model)]
 
@@ -27,7 +28,7 @@ def runs(request: Request, admin: Admin, model: str) -> list[dict[str, Any]]:
 def request_run(
     request: Request,
     admin: Admin,
-    model: str,
+    model: KnownModel,
     mode: Literal["stateful", "stateless"] | None = None,
     reason: str = "by hand",
 ) -> dict[str, Any]:

@@ -59,6 +59,11 @@ class Watched:
         """Whether it is still at work."""
         return self._process.poll() is None or self._watcher.is_alive()
 
+    def wait(self) -> None:
+        """Until it has ended, or was ended for what it took."""
+        self._watcher.join()
+        self._process.wait()
+
     def ended(self) -> str:
         """How it ended, for a person: the limit that it broke, or its exit status."""
         if self.broke:

@@ -7,7 +7,6 @@ failed, whatever else it left.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import pickle
@@ -25,6 +24,7 @@ from cloud_hub.registry.service import Dataset
 from cloud_hub.runs import jobs
 from cloud_hub.runs.context import Mode, Rows, Trained, TrainingContext
 from cloud_hub.runs.continuity import mode_after
+from cloud_hub.runs.entry import function_of
 from cloud_hub.runs.jobs import Job
 from cloud_hub.runs.watch import end_with_parent, go_first
 from converters import ConversionError, convert
@@ -64,7 +64,7 @@ def _run(folder: Path, job: Job) -> dict[str, Any]:
 
 def _train(folder: Path, job: Job, context: TrainingContext) -> Any:
     if job.entry is not None:
-        return _function(job.entry, job.path)(context)
+        return function_of(job.entry, job.path)(context)
     if job.command is not None:
         _run_command(folder, job, context)
     left = jobs.left_model(folder)
@@ -181,14 +181,6 @@ def _rows(path: Path) -> Rows | None:
     if data.labels is None:
         raise ValueError(f"{path.name}: expected labels y beside X")
     return Rows(data.rows, data.labels)
-
-
-def _function(entry: str, path: str | None) -> Any:
-    """The user's function, from ``module:function``."""
-    if path:
-        sys.path.insert(0, path)
-    module, _, name = entry.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.auth import Admin, Device, hub_of
 from cloud_hub.bodies import message
+from cloud_hub.known import KnownModel
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CloudRequest
 from edge_sdk.contract.limits import UPLOAD_BYTES
@@ -37,7 +38,9 @@ async def predict(request: Request, device: Device) -> dict[str, Any]:
 
 
 @router.get("/models/{model}/telemetry")
-def telemetry(request: Request, admin: Admin, model: str, since: float = 0.0) -> dict[str, Any]:
+def telemetry(
+    request: Request, admin: Admin, model: KnownModel, since: float = 0.0
+) -> dict[str, Any]:
     """Merged windows by version and arm, and what devices did with releases."""
     service = hub_of(request).telemetry
     windows = service.windows(model, since=since)
@@ -50,7 +53,7 @@ def telemetry(request: Request, admin: Admin, model: str, since: float = 0.0) ->
 
 @router.get("/models/{model}/histograms")
 def histograms(
-    request: Request, admin: Admin, model: str, version: str, since: float = 0.0
+    request: Request, admin: Admin, model: KnownModel, version: str, since: float = 0.0
 ) -> list[dict[str, Any]]:
     """Histograms of features and outputs by window, over all devices."""
     rows = hub_of(request).telemetry.histogram_rows(model, version, since=since)

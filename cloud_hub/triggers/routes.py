@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.auth import Admin, bearer, hub_of
 from cloud_hub.bodies import raw_body
+from cloud_hub.known import KnownModel
 from cloud_hub.policy.reading import parse_policy
 from cloud_hub.triggers.calls import read_call
 
@@ -20,7 +21,7 @@ POLICY_BYTES = 1 << 20
 
 
 @router.get("")
-def status(request: Request, admin: Admin, model: str) -> dict[str, Any]:
+def status(request: Request, admin: Admin, model: KnownModel) -> dict[str, Any]:
     """Every rule with its evidence as it stands, and what fired."""
     service = hub_of(request).triggers
     return {"rules": service.status(model, time.time()), "firings": service.firings(model)}
@@ -28,14 +29,16 @@ def status(request: Request, admin: Admin, model: str) -> dict[str, Any]:
 
 @router.get("/evaluations")
 def evaluations(
-    request: Request, admin: Admin, model: str, trigger: str | None = None, limit: int = 100
+    request: Request, admin: Admin, model: KnownModel, trigger: str | None = None, limit: int = 100
 ) -> list[dict[str, Any]]:
     """The newest evaluations; neighbours with one outcome are one row."""
     return hub_of(request).triggers.evaluations(model, trigger, min(limit, 10_000))
 
 
 @router.post("/dry-run")
-async def dry_run(request: Request, admin: Admin, model: str, seconds: Seconds) -> dict[str, Any]:
+async def dry_run(
+    request: Request, admin: Admin, model: KnownModel, seconds: Seconds
+) -> dict[str, Any]:
     """When each rule would have fired in the last ``seconds``; a policy in the body is tried."""
     raw = await raw_body(request, POLICY_BYTES)
     policy = parse_policy(raw.decode(errors="replace")) if raw else None
@@ -46,7 +49,7 @@ async def dry_run(request: Request, admin: Admin, model: str, seconds: Seconds) 
 
 
 @router.post("/{trigger}/rearm", status_code=204)
-def rearm(request: Request, admin: Admin, model: str, trigger: str) -> Response:
+def rearm(request: Request, admin: Admin, model: KnownModel, trigger: str) -> Response:
     """Let a trigger fire again."""
     hub_of(request).triggers.rearm(model, trigger, actor=admin)
     return Response(status_code=204)
@@ -54,14 +57,14 @@ def rearm(request: Request, admin: Admin, model: str, trigger: str) -> Response:
 
 @router.post("/{trigger}/fire")
 def fire(
-    request: Request, admin: Admin, model: str, trigger: str, reason: str = "by hand"
+    request: Request, admin: Admin, model: KnownModel, trigger: str, reason: str = "by hand"
 ) -> dict[str, Any]:
     """Fire a trigger by hand."""
     return hub_of(request).triggers.fire(model, trigger, actor=admin, reason=reason)
 
 
 @router.post("/{trigger}/hook")
-def hook(request: Request, admin: Admin, model: str, trigger: str) -> dict[str, str]:
+def hook(request: Request, admin: Admin, model: KnownModel, trigger: str) -> dict[str, str]:
     """A new token for a webhook; the one before is void."""
     return {"token": hub_of(request).triggers.new_hook(model, trigger, actor=admin)}
 

@@ -19,6 +19,7 @@ from cloud_hub.plans.service import Plans
 from cloud_hub.policy import Policy, TriggerRule
 from cloud_hub.policy.service import digest
 from cloud_hub.registry.service import Registry
+from cloud_hub.spelling import did_you_mean, listed
 from cloud_hub.triggers.deciding import evaluate, fired, latched
 from cloud_hub.triggers.facts import Call, Facts
 from cloud_hub.triggers.history import Histories
@@ -102,8 +103,15 @@ class Triggers:
         return self._memory.firings(model)
 
     def evaluations(self, model: str, trigger: str | None, limit: int) -> list[dict[str, Any]]:
-        """The newest evaluations, oldest first; neighbours with one outcome are one row."""
-        return self._memory.evaluations(model, trigger, limit)
+        """The newest evaluations, oldest first; neighbours with one outcome are one row.
+
+        Raises:
+            NotFound: no rule of that name, and none that there was.
+        """
+        found = self._memory.evaluations(model, trigger, limit)
+        if trigger is not None and not found:
+            self._rule(model, trigger)
+        return found
 
     def rearm(self, model: str, trigger: str, *, actor: str) -> None:
         """Let a rule that is latched fire again; raises NotFound, Conflict."""
@@ -212,7 +220,9 @@ class Triggers:
     def _rule(self, model: str, trigger: str) -> TriggerRule:
         rules = {rule.name: rule for rule in self._registry.policy(model).triggers}
         if trigger not in rules:
-            raise NotFound(f"{model}: has no trigger {trigger!r}; its policy has {sorted(rules)}")
+            near = did_you_mean(trigger, list(rules))
+            there = f"{near}its policy has {listed(sorted(rules)) or 'none'}"
+            raise NotFound(f"{model}: has no trigger {trigger!r}; {there}")
         return rules[trigger]
 
 

@@ -114,22 +114,57 @@ def test_the_commands_publish_promote_and_show(
 
 
 def test_commands_that_cannot_be_done_say_why(
-    hub: HubProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    hub: HubProcess, publish: Publish, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    publish("idle", promote=False)
     refusals = {
-        ("promote", "nobody", "1.0"): "not published",
-        ("plan", "nobody"): "has no plan yet",
-        ("rollback", "nobody"): "has no plan",
+        ("promote", "idle", "9.0"): "idle 9.0: not published; there are 1.0",
+        ("plan", "idle"): "has no plan yet",
+        ("rollback", "idle"): "has no plan",
         ("publish", str(tmp_path)): "expected a release folder",
-        ("runs", "start", "nobody"): "no train section",
+        ("runs", "start", "idle"): "no train section",
         ("policy", "plan", str(tmp_path / "p.yaml")): "p.yaml: No such file",
-        ("dataset", "nobody", "holdout", __file__): "this is no .npz",
+        ("dataset", "idle", "holdout", __file__): "this is no .npz",
+        ("triggers", "log", "idle", "--trigger", "x"): "no trigger 'x'; its policy has none",
     }
     for words, reason in refusals.items():
         code, out = edge_hub(hub, capsys, *words)
         assert (code, reason in out) == (1, True), out
     assert main(["models"]) == 1
     assert "say which hub" in capsys.readouterr().err
+
+
+ABOUT_A_MODEL = [
+    "plan M", "promote M 1.0", "rollback M", "canary M 1.0", "telemetry M", "policy show M",
+    "features M", "monitor status M", "monitor history M", "monitor acknowledge M drift:x",
+    "triggers status M", "triggers log M", "triggers fire M t", "triggers rearm M t",
+    "triggers hook M t", "triggers dry-run M", "runs list M", "runs start M", "experiments list M",
+    "freshness M", "packs M",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ABOUT_A_MODEL)
+def test_a_model_that_is_not_there_is_an_error_that_names_those_that_are(
+    hub: HubProcess, publish: Publish, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    publish("numbers", promote=False)
+    words = command.replace("M", "nubmers").split()
+    code, out = edge_hub(hub, capsys, *words)
+    assert code == 1
+    assert out.startswith("edge-hub: nubmers: no such model; did you mean numbers? this hub has ")
+    assert out.count("\n") == 1
+
+
+def test_devices_may_be_enrolled_before_the_first_version_with_a_warning(
+    hub: HubProcess, publish: Publish, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["enrol-token", "coming-soon", "--data", str(hub.data)]) == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.strip()) > 20
+    assert printed.err.startswith("edge-hub: warning: coming-soon: no such model; ")
+    publish("coming-soon", promote=False)
+    assert main(["enrol-token", "coming-soon", "--data", str(hub.data)]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_folder_is_initialised_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -268,3 +269,103 @@ def test_files_that_are_no_policy_are_refused_before_the_hub_is_asked(
             assert main(["policy", action, str(file), "--hub", "http://x", "--token", "t"]) == 1
             assert reason in capsys.readouterr().err
     assert main(["policy", "plan", str(tmp_path / "none.yaml"), "--hub", "h", "--token", "t"]) == 1
+
+
+TRAIN = "model: {model}\nsharing: {{samples: true, per_window: 5}}\ntrain: {{{how}}}\n"
+IMPOSSIBLE = {
+    "a module that is not there": (
+        "entry: 'not_there.at_all:train'",
+        "train.entry: not_there.at_all:train cannot be used on the hub's machine: "
+        "ModuleNotFoundError: No module named 'not_there' (train.path says in which folder",
+    ),
+    "a module without the function": ("entry: 'json:train'", "no attribute 'train'"),
+    "a function that is none": ("entry: 'os:environ'", "TypeError: environ is no function"),
+    "a module that ends the process": ("entry: 'os_exit:train', path: FOLDER", "left no result"),
+    "a module that raises": ("entry: 'raises:train', path: FOLDER", "ZeroDivisionError"),
+    "a module that never ends": (
+        "entry: 'hangs:train', path: FOLDER, timeout: 1s", "took longer than the 1 s",
+    ),
+    "a folder that is none": ("entry: 'json:loads', path: /not/there", "/not/there is no folder"),
+    "a program that is not there": ("command: [not-there, x]", "no program not-there"),
+    "a program that cannot be run": (
+        "command: [./raises.py], path: FOLDER", "no program ./raises.py",
+    ),
+}  # fmt: skip
+MODULES = {
+    "os_exit": "import os\nos._exit(3)\n",
+    "raises": "1 / 0\n",
+    "hangs": "import time\ntime.sleep(1000)\n",
+    "fine": "def train(context): ...\n",
+}
+
+
+@pytest.fixture
+def modules(tmp_path: Path) -> Path:
+    for name, text in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+def test_a_training_that_cannot_begin_is_refused_when_its_policy_is_applied(
+    serving: Hub, modules: Path, case: str
+) -> None:
+    how, reason = IMPOSSIBLE[case]
+    text = TRAIN.format(model="demo", how=how.replace("FOLDER", str(modules)))
+    (warning,) = serving.policies.plan("demo", text).warnings
+    assert reason in warning
+    with pytest.raises(Invalid) as caught:
+        serving.policies.apply("demo", text, actor="me")
+    assert reason in str(caught.value)
+    assert "insist with --override REASON" in str(caught.value)
+    assert serving.policies.text("demo") == ""
+
+
+def test_a_training_that_can_begin_is_applied_and_never_loaded_into_the_hub(
+    serving: Hub, modules: Path
+) -> None:
+    for how in (f"entry: 'fine:train', path: {modules}", "command: [sh, train.sh]"):
+        text = TRAIN.format(model="demo", how=how)
+        assert serving.policies.plan("demo", text).warnings == ()
+        serving.policies.apply("demo", text, actor="me")
+        assert serving.policies.text("demo") == text
+    assert "fine" not in sys.modules
+
+
+def test_a_reason_puts_a_training_in_force_whose_module_comes_later(
+    hub: HubProcess, publish: Publish, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish("early")
+    file = tmp_path / "policy.yaml"
+    file.write_text(TRAIN.format(model="early", how="entry: 'comes.later:train'"))
+    said = "train.entry: comes.later:train cannot be used on the hub's machine"
+    code, out = edge_hub(hub, capsys, "policy", "plan", str(file))
+    assert (code, f"\nwarning: {said}" in out) == (0, True)
+    code, out = edge_hub(hub, capsys, "policy", "apply", str(file))
+    assert (code, f"edge-hub: {said}" in out) == (1, True)
+    code, out = edge_hub(hub, capsys, "policy", "apply", str(file), "--override", "comes tomorrow")
+    assert (code, "early: policy applied" in out) == (0, True), out
+    told = [row for row in hub.admin.get("audit", model="early") if row["action"] == "policy"]
+    assert [row["detail"]["override"] for row in told] == ["comes tomorrow"]
+
+
+def test_a_policy_for_a_model_that_is_new_warns_of_a_typo(
+    hub: HubProcess, publish: Publish, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish("letters")
+    file = tmp_path / "policy.yaml"
+    file.write_text("model: leters\n")
+    code, out = edge_hub(hub, capsys, "policy", "plan", str(file))
+    assert (code, "warning: leters: is new here; did you mean letters? " in out) == (0, True)
+
+
+def test_applying_what_is_in_force_says_one_thing(
+    hub: HubProcess, publish: Publish, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish("twice")
+    file = tmp_path / "policy.yaml"
+    file.write_text("model: twice\nbudget: {runs_per_week: 2}\n")
+    code, out = edge_hub(hub, capsys, "policy", "apply", str(file))
+    assert (code, out.splitlines()[-1]) == (0, "twice: policy applied")
+    again = edge_hub(hub, capsys, "policy", "apply", str(file))
+    assert again == (0, f"twice: nothing changed; {file} is in force\n")

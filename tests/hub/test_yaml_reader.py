@@ -70,10 +70,10 @@ REFUSED = {
     "a tab": ("steps:\n\t- share: 1", "wish.yaml:2: expected YAML"),
     "a list instead": ("- 1", "wish.yaml:1: expected an object"),
     "a text instead": ("hello", "wish.yaml:1: expected an object"),
-    "an unknown key": ("title: x\ntittle: y", "wish.yaml:2: tittle: unknown; expected one of"),
+    "an unknown key": ("title: x\ntittle: y", "wish.yaml:2: tittle: unknown; did you mean title?"),
     "an unknown key inside": (
         "steps:\n  - share: 1\n  - share: 1\n    shaer: 1",
-        "wish.yaml:4: steps[1].shaer: unknown; expected one of ['names', 'share', 'soak']",
+        "wish.yaml:4: steps[1].shaer: unknown; did you mean share? expected one of ['names', ",
     ),
     "a key that stands twice": ("count: 1\ncount: 1", "wish.yaml:2: count: stands twice"),
     "a key that is no text": ("1: 2", "wish.yaml:1: file: expected texts as keys"),
@@ -124,7 +124,11 @@ def test_a_duration_comes_back_as_it_was_shown(seconds: int) -> None:
     assert read(f"only: {{share: 1, soak: {shown(seconds)}}}").only == Step(1.0, float(seconds))
 
 
-@given(st.text(max_size=60), st.integers())
+# What PyYAML writes of U+0085 it does not read back itself.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x85"), max_size=60)
+
+
+@given(TEXTS, st.integers())
 def test_what_yaml_writes_is_read_back(title: str, count: int) -> None:
     text = yaml.safe_dump({"title": title, "count": count}, allow_unicode=True)
     wish = read(text)

@@ -1,0 +1,46 @@
+"""Names of signals: ``KIND:NAME`` or ``KIND:NAME:WHAT``, of a column or an output. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from cloud_hub.spelling import did_you_mean, listed
+
+BY_NAME: Final = ("drift", "domain", "outlier")
+ALONE: Final = ("concept:errors", "estimate:accuracy", "domain:low confidence")
+GROUPS: Final = "fairness:"
+
+
+def why_none(signal: str, names: Sequence[str]) -> str:
+    """Why a model whose columns and outputs have these ``names`` cannot have such a signal; empty
+    if it can.
+    """
+    kind = signal.partition(":")[0]
+    if signal in ALONE or signal.startswith(GROUPS):
+        return ""
+    if kind in BY_NAME and _place(signal, names) < len(names):
+        return ""
+    known = [*(f"drift:{name}" for name in names), *ALONE]
+    return f"no signal {signal!r}; {did_you_mean(signal, known)}there are {listed(known)} …"
+
+
+def in_order(rows: Iterable[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Figures of signals: what alarms first, then by kind, then in the order of ``names``; the rest
+    by their text.
+    """
+    return sorted(
+        rows,
+        key=lambda row: (
+            not row["alarming"], row["kind"], _place(row["signal"], names), row["signal"],
+        ),
+    )  # fmt: skip
+
+
+def _place(signal: str, names: Sequence[str]) -> int:
+    """Where the signal's name stands; behind all if it is none of them."""
+    name = signal.partition(":")[2]
+    for whole in (name, name.rpartition(":")[0]):
+        if whole in names:
+            return names.index(whole)
+    return len(names)
