@@ -22,6 +22,7 @@ from edge_sdk.background import Repeater
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.terms import Reporting
+from edge_sdk.energy import EnergyUse, energy_use
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.prediction import BatchPrediction, Prediction
 from edge_sdk.ranking import Ranking
@@ -37,6 +38,7 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.explain import Explanation, Scale
     from edge_sdk.fleet_link import FleetLink
     from edge_sdk.keeper import Keeper
+    from edge_sdk.meters import Meter
     from edge_sdk.pack import Pack
     from edge_sdk.sync import Rhythm, SyncResult
     from edge_sdk.update.slots import Slot
@@ -60,10 +62,13 @@ class EdgeDevice:
         root: bytes of a ``root.json`` baked into the image, instead of trust on first enrolment.
         verify: TLS certificates are checked; a path names a private CA bundle.
         config: limits and intervals.
+        energy: your own meter, a function that returns the joules that the device drew so far;
+            without it what the machine counts by itself, if it does. :mod:`edge_sdk.meters` helps.
         background: sync and fold on daemon threads; without it call :meth:`sync`.
 
     Raises:
-        StateError: the folder is in use, not writable, or another model's.
+        StateError: the folder is in use, not writable, or another model's; ``energy`` is no
+            function.
         HubError: the device is not enrolled and the hub refuses or cannot be reached.
     """
 
@@ -86,6 +91,7 @@ class EdgeDevice:
         root: bytes | None = None,
         verify: bool | str = True,
         config: DeviceConfig = DeviceConfig(),
+        energy: Meter | None = None,
         background: bool = True,
     ) -> None:
         from edge_sdk.fleet_link import Enrolment, FleetLink
@@ -93,9 +99,10 @@ class EdgeDevice:
         from edge_sdk.kept import KeptPredictions
         from edge_sdk.sync import Rhythm
 
+        use = energy_use(energy)
         how = Enrolment(Path(state), hub, model, token, attributes, root, share, verify)
         link = FleetLink(how, config, self._activate, time.time)
-        self._prepare(config, link.boot)
+        self._prepare(config, link.boot, use)
         self._link, self._rhythm = link, Rhythm(config)
         self._service.kept = KeptPredictions(link.store)
         self._keeper = Keeper(link, self._service, config)
@@ -121,6 +128,7 @@ class EdgeDevice:
         shadow: str | Path | None = None,
         interleave: str | Path | None = None,
         config: DeviceConfig = DeviceConfig(),
+        energy: Meter | None = None,
     ) -> Self:
         """A device that serves the release in ``folder`` and talks to nobody.
 
@@ -131,17 +139,18 @@ class EdgeDevice:
             shadow: folder of a release that answers beside it; :meth:`reports` compares the two.
             interleave: folder of a release whose rankings are mixed with its own.
             config: limits.
+            energy: your own meter, as above.
 
         Raises:
             ReleaseError: a folder holds no whole release, or it does not run here, or takes other
                 inputs than what serves.
-            StateError: both ``shadow`` and ``interleave`` are given.
+            StateError: both ``shadow`` and ``interleave`` are given; ``energy`` is no function.
             PackError: ``pack`` or ``features`` is not for this release, torn or expired.
         """
         if shadow is not None and interleave is not None:
             raise StateError("expected a shadow or an interleaved release: one trial at a time")
         device = cls.__new__(cls)
-        device._prepare(config, "local")
+        device._prepare(config, "local", energy_use(energy))
         release = Release.open(folder)
         serving = device._service.open(
             release, OFFLINE, pack=_pack(pack, release), features=_features(features, release)
@@ -348,11 +357,11 @@ class EdgeDevice:
     ) -> None:
         self.close()
 
-    def _prepare(self, config: DeviceConfig, boot: str) -> None:
+    def _prepare(self, config: DeviceConfig, boot: str, energy: EnergyUse) -> None:
         self._config = config
         self._link = None
         self._keeper = None
-        self._service = Service(config, boot, self._keep)
+        self._service = Service(config, boot, self._keep, energy)
         self._reports = deque(maxlen=REPORTS)
         self._last_sync = None
         self._sync_lock = threading.Lock()

@@ -21,6 +21,7 @@ import numpy as np
 from edge_sdk.arguments import candidates_of, check_length, check_unit, clicks_of, reward_of
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
+from edge_sdk.energy import EnergyUse, Stretch
 from edge_sdk.errors import InputError, ReleaseError
 from edge_sdk.pending import bits_of
 from edge_sdk.ranking import Item, Ranking, Shown, ShownRankings, ranked
@@ -54,9 +55,16 @@ class Service:
         config: limits.
         boot: random name of this start; the first part of prediction ids.
         keep: takes messages for the hub.
+        energy: what the device draws.
     """
 
-    def __init__(self, config: DeviceConfig, boot: str, keep: Callable[[list[Body]], None]) -> None:
+    def __init__(
+        self,
+        config: DeviceConfig,
+        boot: str,
+        keep: Callable[[list[Body]], None],
+        energy: EnergyUse,
+    ) -> None:
         self.serving: Serving | None = None
         self.running: Running | None = None
         self.kept: KeptPredictions | None = None
@@ -67,6 +75,8 @@ class Service:
         self._tags = 0
         self._retired: deque[tuple[Serving, ...]] = deque()
         self._lock = threading.RLock()
+        self._collecting = threading.Lock()  # held while a meter is read, so never with _lock
+        self._energy = energy
         self._shown = ShownRankings()
         self._copied: dict[str, int] = {}
         self._came: deque[tuple[str, str, int]] = deque(maxlen=CAME)
@@ -127,11 +137,14 @@ class Service:
             self.run(None)
             if old is not None:
                 self._retire((old,))
+        self._energy.begin(serving, _window(serving, time.time()))
 
     def run(self, running: Running | None) -> None:
         """End what runs beside, and run ``running``."""
         with self._lock:
             ended, self.running = self.running, running
+            if (ended, running) != (None, None):
+                self._energy.mix()
             if ended is not None:
                 ended.close()
                 self._keep(ended.collect(time.time(), final=True))
@@ -244,17 +257,34 @@ class Service:
     def collect(self, *, final: bool = False) -> None:
         """Keep the messages of windows that ended (with ``final``, of all)."""
         now = time.time()
-        with self._lock:
-            running = self.running
-            inside = set(running.servings()) if running is not None else set()
-            if running is not None:
-                self._keep(running.collect(now, final=final))
-            for serving in self._servings():
-                if serving not in inside:
-                    self._keep(serving.monitor.collect(now, final=final))
-            if self.kept is not None:
-                self._keep(self.kept.collect())
-                self._copy(self.kept, final=final)
+        with self._collecting:
+            stretch = self._stretch(now, final=final)
+            with self._lock:
+                self._collect(now, stretch, final=final)
+
+    def _collect(self, now: float, stretch: Stretch | None, *, final: bool) -> None:
+        running = self.running
+        inside = set(running.servings()) if running is not None else set()
+        if running is not None:
+            self._keep(running.collect(now, final=final))
+        for serving in self._servings():
+            if serving in inside:
+                continue
+            bodies = serving.monitor.collect(now, final=final)
+            if stretch is not None and stretch.who is serving:
+                bodies = self._energy.charged(bodies, stretch)
+            self._keep(bodies)
+        if self.kept is not None:
+            self._keep(self.kept.collect())
+            self._copy(self.kept, final=final)
+
+    def _stretch(self, now: float, *, final: bool) -> Stretch | None:
+        """What was drawn since the last window, if one ended, while what serves was alone."""
+        serving = self.serving
+        if serving is None:
+            return None
+        alone = serving if self.running is None else None
+        return self._energy.collect(alone, _window(serving, now), final=final)
 
     def _copy(self, kept: KeptPredictions, *, final: bool) -> None:
         """Copy what waits for labels into the database, as often as a window ends."""
@@ -287,6 +317,7 @@ class Service:
         return {
             **(serving.status() if serving is not None else NOTHING_SERVES),
             "beside": {arm: s.release.manifest.version for arm, s in beside.items()},
+            "energy": self._energy.status(),
         }
 
     def close(self) -> None:
@@ -313,3 +344,8 @@ class Service:
             for oldest in self._retired.pop():
                 self._keep(oldest.monitor.collect(time.time(), final=True))
                 oldest.close()
+
+
+def _window(serving: Serving, now: float) -> int:
+    """The number of the window in which ``now`` is."""
+    return int(now // serving.terms.reporting.window_seconds)

@@ -1,6 +1,6 @@
-"""Joules for a thousand predictions, where the processor counts its energy (Intel RAPL, in sysfs).
+"""Joules for a thousand predictions, where this machine counts its energy.
 
-The counters are those of whole processor packages: what idles or works beside the benchmark is
+What is counted is the whole processor package or board: what idles or works beside the benchmark is
 counted too, in our turns and the peer's alike.
 """
 
@@ -9,81 +9,41 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
 
 from edge_sdk.bench.harness import Candidate, Effort
 from edge_sdk.bench.result import Findings
 from edge_sdk.bench.subject import Subject
+from edge_sdk.meters import Meter, find_meter, why_none
 
-POWERCAP: Final = Path("/sys/class/powercap")
-_AT_ONCE: Final = 16
-_UNREADABLE: Final = (
-    "energy: not measured, no readable RAPL counter in /sys/class/powercap (it takes an x86 "
-    "processor that is not virtualised, and often root)"
-)
+_AT_ONCE = 16
 
 
-@dataclass(frozen=True)
-class Counter:
-    """The energy counter of one processor package, in microjoules, beginning again at ``range``."""
-
-    path: Path
-    range: int
-
-    def read(self) -> int:
-        """How it stands."""
-        return int((self.path / "energy_uj").read_text())
-
-
-def counters(root: Path = POWERCAP) -> list[Counter]:
-    """One for each processor package; none where they cannot be read."""
-    found = []
-    for path in sorted(root.glob("intel-rapl:*")):
-        if path.name.count(":") != 1:
-            continue  # a part of a package, which counts for it already
-        try:
-            counter = Counter(path, int((path / "max_energy_range_uj").read_text()))
-            counter.read()
-        except (OSError, ValueError):
-            continue
-        found.append(counter)
-    return found
-
-
-def used(before: int, after: int, counter_range: int) -> int:
-    """Microjoules between two readings, of which the counter may have begun again once."""
-    return after - before if after >= before else after - before + counter_range
-
-
-def measure(subject: Subject, effort: Effort, root: Path = POWERCAP) -> Findings:
+def measure(subject: Subject, effort: Effort, meter: Meter | None = None) -> Findings:
     """Joules for a thousand predictions, ours and the raw call's in turn; a note where not."""
-    found = counters(root)
-    if not found:
-        return Findings(notes=(_UNREADABLE,))
+    meter = meter or find_meter()
+    if meter is None:
+        return Findings(notes=(f"energy: not measured, {why_none()}",))
     with subject.device() as device:
         candidates = [subject.ours(device), subject.raw(None), subject.raw(1)]
         spent: dict[str, list[float]] = {c.name: [] for c in candidates}
-        for _ in range(3):
-            for candidate in candidates:
-                turn = joules(candidate, effort.energy_seconds, found)
-                spent[candidate.name].append(turn)
+        try:
+            for candidate in candidates * 3:
+                spent[candidate.name].append(joules(candidate, effort.energy_seconds, meter))
+        except (OSError, ValueError) as error:
+            return Findings(notes=(f"energy: not measured, the meter failed: {error}",))
     names = {name: f"energy of 1,000 predictions, {name}, J" for name in spent}
     return Findings(
         facts={names[n]: round(statistics.median(values), 6) for n, values in spent.items()}
     )
 
 
-def joules(candidate: Candidate, seconds: float, found: list[Counter]) -> float:
+def joules(candidate: Candidate, seconds: float, meter: Meter) -> float:
     """Joules for a thousand calls."""
     inputs = itertools.cycle(candidate.inputs)
-    before = [counter.read() for counter in found]
+    before = meter()
     calls, end = 0, time.perf_counter() + seconds
     while time.perf_counter() < end:
         for x in itertools.islice(inputs, _AT_ONCE):
             candidate.ask(x)
         calls += _AT_ONCE
-    after = [counter.read() for counter in found]
-    total = sum(used(b, a, c.range) for b, a, c in zip(before, after, found, strict=True))
-    return total / 1e6 / calls * 1e3
+    return (meter() - before) / calls * 1e3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -36,6 +35,10 @@ class Window:
         require(self.start < self.end, f"end: expected after {self.start}, got {self.end}")
 
 
+MOST_JOULES: Final = 1e9
+"""Of one report: a kilowatt for eleven days."""
+
+
 @dataclass(frozen=True)
 class Energy:
     """Joules that the whole device drew over ``seconds`` in which one release alone answered, and
@@ -47,7 +50,7 @@ class Energy:
     seconds: float
 
     def __post_init__(self) -> None:
-        spent = self.joules > 0 and math.isfinite(self.joules)
-        require(spent, f"joules: expected above 0, got {self.joules}")
+        possible = 0 < self.joules <= MOST_JOULES
+        require(possible, f"joules: expected above 0, at most {MOST_JOULES:g}, got {self.joules}")
         require(self.predictions >= 1, "energy: expected at least one prediction to share it")
         require(self.seconds > 0, f"seconds: expected above 0, got {self.seconds}")

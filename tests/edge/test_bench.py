@@ -39,7 +39,9 @@ from edge_sdk.bench.subject import Subject
 from edge_sdk.cli import main
 from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import BenchError
+from edge_sdk.meters import find_meter
 from tests.edge.builders import CLASSES, FEATURES, make_release, onnx_bytes
+from tests.edge.counters import powercap
 
 Capture = pytest.CaptureFixture[str]
 
@@ -414,49 +416,30 @@ def test_without_matplotlib_html_is_drawn_and_a_bitmap_refused_with_advice(
 # The machine
 
 
-def rapl(root: Path, name: str, energy_uj: int) -> None:
-    (root / name).mkdir(parents=True)
-    (root / name / "energy_uj").write_text(f"{energy_uj}\n")
-    (root / name / "max_energy_range_uj").write_text("1000\n")
-
-
-def test_energy_counts_each_package_once_and_skips_what_cannot_be_read(tmp_path: Path) -> None:
-    rapl(tmp_path, "intel-rapl:0", 10)
-    rapl(tmp_path, "intel-rapl:0:0", 5)  # the cores of package 0, counted there
-    rapl(tmp_path, "intel-rapl:1", 20)
-    (tmp_path / "intel-rapl:2").mkdir()
-    found = energy.counters(tmp_path)
-    assert [(c.path.name, c.read(), c.range) for c in found] == [
-        ("intel-rapl:0", 10, 1_000),
-        ("intel-rapl:1", 20, 1_000),
-    ]
-
-
-def test_a_counter_that_began_again_still_counts_forward() -> None:
-    assert energy.used(900, 950, 1_000) == 50
-    assert energy.used(900, 50, 1_000) == 150
-
-
 def test_energy_is_measured_where_counters_are_and_a_note_says_where_not(tmp_path: Path) -> None:
     release = make_release(tmp_path)
     subject = Subject.prepare(release.folder, tmp_path, entries=10)
-    missing = energy.measure(subject, QUICK, tmp_path / "none")
-    assert (missing.facts, "not measured" in missing.notes[0]) == ({}, True)
-    rapl(tmp_path / "rapl", "intel-rapl:0", 10)
-    found = energy.measure(subject, QUICK, tmp_path / "rapl")
-    assert list(found.facts.values()) == [0.0, 0.0, 0.0]  # this counter stands still
+    if find_meter() is None:
+        assert "energy: not measured, no meter" in energy.measure(subject, QUICK).notes[0]
+    still = find_meter(powercap(tmp_path / "powercap", package=10), tmp_path)
+    found = energy.measure(subject, QUICK, still)
+    assert list(found.facts.values()) == [0.0, 0.0, 0.0]
+
+    def broken() -> float:
+        raise OSError("no such device")
+
+    assert "the meter failed: no such device" in energy.measure(subject, QUICK, broken).notes[0]
 
 
 def test_joules_are_what_the_counters_gained_for_a_thousand_calls(tmp_path: Path) -> None:
-    rapl(tmp_path, "intel-rapl:0", 10)
-    (counter,) = energy.counters(tmp_path)
-    path = tmp_path / "intel-rapl:0" / "energy_uj"
+    root = powercap(tmp_path, package=10)
+    path, meter = root / "intel-rapl:0" / "energy_uj", find_meter(root, tmp_path)
+    assert meter is not None
 
     def ask(x: object) -> object:
-        return path.write_text(str(counter.read() + 3))
+        return path.write_text(str(int(path.read_text()) + 3))
 
-    spent = energy.joules(Candidate("a", ask, [0]), 0.01, [counter])
-    assert spent == pytest.approx(3e-3)
+    assert energy.joules(Candidate("a", ask, [0]), 0.01, meter) == pytest.approx(3e-3)
 
 
 @pytest.mark.parametrize(
