@@ -1,35 +1,70 @@
-"""What a device's message says of an experiment, as one row of sums."""
+"""What devices' messages say of an experiment, added up."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, and_, insert, select, update
 
-from cloud_hub.experiments.tables import exposures
+from cloud_hub.experiments.tables import experiments, exposures
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import Body, FeedbackReport, Windowed, WindowReport
 from edge_sdk.contract.trials import InterleaveReport, ShadowReport
-from edge_sdk.contract.window import LATENCY_BINS
+from edge_sdk.contract.window import LATENCY_BINS, Window
+
+DAY: Final = 86_400
+"""Seconds."""
 
 MIDDLES: Final = (np.arange(LATENCY_BINS) + 0.5) / 4
 """Log2 of microseconds in the middle of each latency bin."""
 
 
 def record_exposure(db: Connection, device: str, body: Body) -> None:
-    """Keep what ``body`` says of an experiment, if it belongs to one."""
+    """Add what ``body`` says of an experiment, if it belongs to one, to what is known of it.
+
+    The message itself must have been written by the same transaction, so that nobody else adds to
+    the same row.
+    """
     if not isinstance(body, Windowed) or body.window.experiment is None:
         return
-    row = {
+    more = sums_of(body)
+    key = {
         "experiment": body.window.experiment,
-        "arm": body.window.arm,
+        "start": _period(db, body.window),
         "device": device,
-        "start": body.window.start,
-        "received_at": time.time(),
+        "arm": body.window.arm,
+        "kind": more.pop("kind"),
     }
-    db.execute(insert(exposures).values(**row, **sums_of(body)))
+    more["received_at"] = time.time()
+    here = and_(*(exposures.c[name] == value for name, value in key.items()))
+    known = db.execute(select(exposures).where(here)).mappings().one_or_none()
+    if known is None:
+        db.execute(insert(exposures).values(**key, **more))
+        return
+    summed = {name: added(known[name], value) for name, value in more.items()}
+    summed["received_at"] = max(known["received_at"], more["received_at"])
+    db.execute(update(exposures).where(here).values(**summed))
+
+
+def _period(db: Connection, window: Window) -> int:
+    """Where the day of ``window`` began, or the present step if that is later."""
+    query = select(experiments.c.step_started_at).where(experiments.c.id == window.experiment)
+    step = int(db.execute(query).scalar() or 0)
+    day = window.start - window.start % DAY
+    return max(day, step) if window.start >= step else day
+
+
+def added(known: Any, more: Any) -> Any:
+    """The sum of two details: numbers, and lists and mappings of them, name by name."""
+    if isinstance(known, Mapping):
+        both = {name: added(known[name], more[name]) for name in known if name in more}
+        return {**known, **more, **both}
+    if isinstance(known, list):
+        return [added(a, b) for a, b in zip(known, more, strict=True)]
+    return known + more
 
 
 def sums_of(body: Windowed) -> dict[str, Any]:
