@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from converters import certify, parity
 from converters.errors import ConversionError, ParityError
 from converters.gate import Gate, answers
+from converters.groups import Declared
 from converters.packing import to_bytes
 from converters.plan import Plan
 from converters.variants import EXACT, VARIANTS, Guide
 from converters.wish import UNWRITTEN
 from edge_sdk.contract.certificate import GroupResult, VariantResult
 from edge_sdk.contract.manifest import MODEL, Manifest, RuntimeNeeds
-from edge_sdk.release import Release, write_release
+from edge_sdk.release import Feed, Release, write_release
 from edge_sdk.schema import InputSchema
 
 TIMED_ROWS: Final = 200
 CALIBRATION_ROWS: Final = 200
 """Rows that static quantization learns ranges from, spread over the check rows."""
+
+Judged = tuple[float | None, float | None, parity.Difference]
+"""The score of the original, that of the file, and how far they are apart."""
 
 
 @dataclass(frozen=True)
@@ -124,30 +129,42 @@ class Candidates:
             return certify.choose(results)
         return self.plan.limits.choose(results, parity.score(self.gate.expected, y))
 
-    def groups(self, chosen: Release, group: Any, y: Any) -> tuple[GroupResult, ...]:
+    def groups(
+        self, chosen: Release, declared: Sequence[Declared], y: Any
+    ) -> tuple[GroupResult, ...]:
         """How the chosen file does on the check rows of each group."""
-        if group is None:
+        if not declared:
             return ()
-        found, results = answers(chosen, self.gate.check), []
-        names = np.asarray(group).astype(str)
-        for name in np.unique(names):
-            rows = np.flatnonzero(names == name)
-            own = {n: array[rows] for n, array in found.items()}
-            truth = {n: array[rows] for n, array in self.gate.expected.items()}
+        found, expected = answers(chosen, self.gate.check), self.gate.expected
+        spreads = parity.spreads_of(expected)
+
+        def judged(rows: NDArray[np.int64]) -> Judged:
+            own, truth = of_rows(found, rows), of_rows(expected, rows)
             some = None if y is None else y[rows]
-            spreads = parity.spreads_of(self.gate.expected)
             difference = parity.compare(own, truth, spreads)
-            results.append(
-                GroupResult(
-                    str(name),
-                    len(rows),
-                    parity.score(truth, some),
-                    parity.score(own, some),
-                    difference.label_flips,
-                    difference.maximum,
-                )
+            return parity.score(truth, some), parity.score(own, some), difference
+
+        return group_results(declared, judged)
+
+
+def of_rows(answers: Feed, rows: NDArray[np.int64]) -> Feed:
+    """The answers to the rows at ``rows``."""
+    return {name: array[rows] for name, array in answers.items()}
+
+
+def group_results(
+    declared: Sequence[Declared], judged: Callable[[NDArray[np.int64]], Judged]
+) -> tuple[GroupResult, ...]:
+    """What ``judged`` says of the rows of each group."""
+    results = []
+    for each in declared:
+        for name, rows in each.each():
+            before, after, far = judged(rows)
+            told = GroupResult(
+                name, len(rows), before, after, far.label_flips, far.maximum, each.column.name
             )
-        return tuple(results)
+            results.append(told)
+    return tuple(results)
 
 
 def _inexact(release: Release, gate: Gate, learned: dict[str, str]) -> str:

@@ -60,7 +60,13 @@ def _add_convert(make: argparse.ArgumentParser) -> None:
         "--data", type=Path, required=True, help="held-out rows: .npz (X, y), .csv or .parquet"
     )
     make.add_argument("--label", help="column of a table that holds the labels (default y)")
-    make.add_argument("--group", help="column whose groups the certificate tells apart")
+    make.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        metavar="COLUMN[:CUTS]",
+        help="column by which rows are told apart, once for each: sex, or age:30,60",
+    )
     make.add_argument("--name", required=True, help="name of the model")
     make.add_argument("--version", default="1.0", help="MAJOR.MINOR (default 1.0)")
     make.add_argument("--parent", help="version that this one continues (stateful training)")
@@ -96,7 +102,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     from converters.conversion import convert
     from converters.report import certificate_table
 
-    X, y, group = _read(arguments.data, arguments.label, arguments.group)
+    X, y, groups = _read(arguments.data, arguments.label, arguments.group)
     release = convert(
         arguments.model,
         X,
@@ -106,7 +112,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         version=arguments.version,
         licence=arguments.licence,
         trust=arguments.trust,
-        group=group,
+        groups=groups,
         limits=arguments.budget,
         target=arguments.target,
         progress=lambda message: print(message, file=sys.stderr),
@@ -155,19 +161,18 @@ def _variants(text: str) -> list[str]:
     return list(VARIANTS) if text == "all" else text.split(",")
 
 
-def _read(path: Path, label: str | None, group: str | None) -> tuple[Any, Any, Any]:
-    """Rows, labels and groups (or their column); ``None`` for what the file does not have."""
+def _read(path: Path, label: str | None, groups: list[str]) -> tuple[Any, Any, Any]:
+    """Rows, labels (``None`` if the file has none) and groups as ``convert`` takes them."""
     from converters.errors import ConversionError
 
     if path.suffix == ".npz":
-        return _read_arrays(path, label or "y", group)
+        return _read_arrays(path, label or "y", groups)
     frame = _read_table(path)
-    for option, column in (("--label", label), ("--group", group)):
-        if column is not None and column not in frame.columns:
-            known = list(frame.columns)[:10]
-            raise ConversionError(f"{path}: no column {column!r} ({option}) among {known}")
+    if label is not None and label not in frame.columns:
+        known = list(frame.columns)[:10]
+        raise ConversionError(f"{path}: no column {label!r} (--label) among {known}")
     labels = frame.pop(label or "y").to_numpy() if (label or "y") in frame.columns else None
-    return frame, labels, group
+    return frame, labels, groups
 
 
 def _read_table(path: Path) -> Any:
@@ -187,7 +192,7 @@ def _read_table(path: Path) -> Any:
         ) from error
 
 
-def _read_arrays(path: Path, label: str, group: str | None) -> tuple[Any, Any, Any]:
+def _read_arrays(path: Path, label: str, groups: list[str]) -> tuple[Any, Any, Any]:
     import numpy as np
 
     from converters.errors import ConversionError
@@ -199,10 +204,11 @@ def _read_arrays(path: Path, label: str, group: str | None) -> tuple[Any, Any, A
         raise ConversionError(
             f"{path}: expected an .npz with X (and y), without pickled objects; {error}"
         ) from error
-    if "X" not in arrays or (group is not None and group not in arrays):
-        absent = "X" if "X" not in arrays else group
-        raise ConversionError(f"{path}: no array {absent!r} among {sorted(arrays)[:10]}")
-    return arrays["X"], arrays.get(label), None if group is None else arrays[group]
+    if "X" not in arrays:
+        raise ConversionError(f"{path}: no array 'X' among {sorted(arrays)[:10]}")
+    names = {spec: spec if spec in arrays else spec.rpartition(":")[0] for spec in groups}
+    apart = {spec: arrays.get(name) for spec, name in names.items()}
+    return arrays["X"], arrays.get(label), apart
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from converters.errors import ConversionError
 from converters.existing import Reading, convert_existing
 from converters.fingerprint import count_rows, fingerprint
+from converters.groups import declare
 from converters.job import Job
 from converters.original import load, original_of
 from converters.parity import Tolerances
@@ -42,7 +43,7 @@ def convert(
     tolerances: Tolerances = Tolerances(),
     limits: str | None = None,
     target: str | None = None,
-    group: Any = None,
+    groups: Any = None,
     calibrate_against: Release | None = None,
     cascade: CascadeTarget = CascadeTarget(),
     profile: Any = None,
@@ -77,8 +78,10 @@ def convert(
         limits: what the chosen file may cost, such as ``size<=200KB p99<=50us flips<=0.1%
             accuracy-drop<=0.2%``; see :mod:`converters.budget`. The smallest file within is chosen.
         target: where the file must run, of :data:`converters.targets.TARGETS`.
-        group: to which group each row belongs, [N], or the name of a column of ``X``: the
-            certificate says how each group fares.
+        groups: by which columns rows are told apart: names of columns of ``X``, with cut points
+            for numbers (``["sex", "age:30,60"]``), or values [N] by name of what ``X`` does not
+            have. The certificate says how each group fares, and devices count them. A column that
+            is not one of the model's must be told to :meth:`edge_sdk.EdgeDevice.predict`.
         profile: rows whose distribution the reference profile describes; default ``X``.
         calibrate_against: the cloud model's release: a cascade threshold is certified against it.
         cascade: how sure an answer must be to stand without the cloud.
@@ -97,14 +100,12 @@ def convert(
         if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
             if calibrate_against is not None:
                 raise ConversionError("calibrate_against: expected a scikit-learn classifier")
-            if group is not None:
-                raise ConversionError("group: expected a scikit-learn model")
             reading = Reading(classes, state, batched)
-            return convert_existing(Path(model), X, y, wish, reading, plan, progress)
+            return convert_existing(Path(model), X, y, wish, reading, plan, groups, progress)
         loaded = load(model, trust=trust) if isinstance(model, str | Path) else model
         original = original_of(loaded)
-        X, group = _grouped(X, group, original.names)
-        job = Job(original, X, y, wish, plan, progress, group)
+        X, declared = declare(X, groups, names=original.names, width=original.width)
+        job = Job(original, X, y, wish, plan, progress, declared)
         return job.run(profile, calibrate_against)
     except EdgeError as error:
         raise ConversionError(str(error)) from error
@@ -125,13 +126,3 @@ def _positive(budget: Budget) -> Budget:
         if limit is not None and not 0 < limit < math.inf:
             raise ConversionError(f"budget: {name}: expected a number above 0, got {limit}")
     return budget
-
-
-def _grouped(X: Any, group: Any, names: list[str] | None) -> tuple[Any, Any]:
-    """Rows and groups; a column that only names the group is no feature."""
-    if not isinstance(group, str):
-        return X, group
-    if not hasattr(X, "columns") or group not in X.columns:
-        raise ConversionError(f"group: expected a column of X, there is no {group!r}")
-    values = X[group].to_numpy()
-    return (X if names and group in names else X.drop(columns=[group])), values

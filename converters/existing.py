@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from converters import certify, parity
-from converters.beside import Beside
+from converters.beside import Beside, compared
+from converters.candidates import Judged, group_results, of_rows
 from converters.cleaning import tidy
 from converters.errors import ConversionError
 from converters.export import clean
 from converters.golden import GOLDEN_ROWS, plain
+from converters.groups import Declared, check_rows, declare
 from converters.plan import Plan
-from converters.profile import reference_profile
+from converters.profile import group_profiles, reference_profile
 from converters.rows import Rows
 from converters.wish import Wish
-from edge_sdk.contract.certificate import Certificate
+from edge_sdk.contract.certificate import Certificate, GroupResult
 from edge_sdk.contract.manifest import (
     CERTIFICATE,
     GOLDEN,
@@ -70,6 +73,7 @@ def convert_existing(
     wish: Wish,
     reading: Reading,
     plan: Plan,
+    groups: Any = None,
     progress: Callable[[str], None] = lambda message: None,
 ) -> Release:
     """Make a release of the model at ``path``; see :func:`converters.convert`.
@@ -80,13 +84,18 @@ def convert_existing(
         ConversionError: unreadable, tensors of an unknown type, or samples that do not fit.
     """
     proto = _loaded(path)
+    X, declared = _declared(proto, X, groups)
     signature = _signature(proto, X, reading)
     task: Task = "classification" if reading.classes else "generic"
-    manifest = wish.manifest(task, signature, proto, {"estimator": "onnx"})
+    manifest = replace(
+        wish.manifest(task, signature, proto, {"estimator": "onnx"}),
+        groups=tuple(each.column for each in declared),
+    )
     feed = _feed(InputSchema(signature), X) | initial_state(signature)
     tried = Beside(manifest, feed, plan, lambda found: _score(manifest, found, y), progress)
     raw, manifest, results, answers, truth = tried.run(proto)
     rows = len(next(iter(feed.values()))) if signature.batched else 1
+    _check_groups(declared, rows, answers)
     score = _score(manifest, truth, y)
     certificate = Certificate(
         chosen=manifest.variant,
@@ -97,10 +106,11 @@ def convert_existing(
         tools=certify.tools(),
         machine=certify.machine(),
         repeat=plan.repeat(wish.out.name),
+        groups=_group_results(manifest, declared, answers, truth, y),
     )
     files = {
         MODEL: raw,
-        PROFILE: _profile(manifest, feed, answers, rows, y).to_json(),
+        PROFILE: _profile(manifest, feed, answers, y, declared).to_json(),
         GOLDEN: _golden(feed, answers, signature.batched).to_bytes(),
         CERTIFICATE: certificate.to_json(),
     }
@@ -144,12 +154,48 @@ def _score(manifest: Manifest, answers: Feed, y: Any) -> float | None:
     return parity.score({"label": found}, y)
 
 
-def _profile(manifest: Manifest, feed: Feed, answers: Feed, rows: int, y: Any) -> ReferenceProfile:
-    if not manifest.signature.columns:
-        return ReferenceProfile(rows, ())
-    known: Feed = {r.role: answers[r.name] for r in manifest.signature.outputs if r.role != "other"}
-    table = Rows(manifest.signature.columns, feed[manifest.signature.inputs[0].name])
-    return reference_profile(table, known, manifest.signature.classes, y)
+def _profile(
+    manifest: Manifest, feed: Feed, answers: Feed, y: Any, declared: tuple[Declared, ...]
+) -> ReferenceProfile:
+    signature = manifest.signature
+    if not signature.columns:
+        rows = len(next(iter(feed.values()))) if signature.batched else 1
+        return ReferenceProfile(
+            rows, (), (), group_profiles(ReferenceProfile(rows, ()), {}, declared)
+        )
+    known: Feed = {r.role: answers[r.name] for r in signature.outputs if r.role != "other"}
+    table = Rows(signature.columns, feed[signature.inputs[0].name])
+    made = reference_profile(table, known, signature.classes, y)
+    return replace(made, groups=group_profiles(made, known, declared))
+
+
+def _group_results(
+    manifest: Manifest, declared: Sequence[Declared], answers: Feed, truth: Feed, y: Any
+) -> tuple[GroupResult, ...]:
+    def judged(rows: NDArray[np.int64]) -> Judged:
+        own, before = of_rows(answers, rows), of_rows(truth, rows)
+        some = None if y is None else np.asarray(y)[rows]
+        return _score(manifest, before, some), _score(manifest, own, some), compared(own, before)
+
+    return group_results(declared, judged)
+
+
+def _check_groups(declared: Sequence[Declared], rows: int, answers: Feed) -> None:
+    """Groups are of rows: each has its own answers."""
+    check_rows(declared, rows)
+    apart = all(array.ndim and len(array) == rows for array in answers.values())
+    if declared and not apart:
+        raise ConversionError("groups: expected answers for each row, this model has others")
+
+
+def _declared(proto: Any, X: Any, groups: Any) -> tuple[Any, tuple[Declared, ...]]:
+    """Groups of the samples; a list of feeds may have them beside the inputs."""
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    inputs = [_spec(value) for value in proto.graph.input if value.name not in constants]
+    shape = inputs[0].shape if len(inputs) == 1 else ()
+    width = shape[1] if len(shape) == 2 else None
+    names = _names(inputs) if isinstance(X, list) else None
+    return declare(X, groups, names=names, width=width)
 
 
 def _feed(schema: InputSchema, X: Any) -> Feed:

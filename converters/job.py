@@ -25,9 +25,10 @@ from converters.export import export, output_specs
 from converters.forms.registry import why_not
 from converters.gate import Gate, answers
 from converters.golden import golden_vectors
+from converters.groups import Declared, check_rows
 from converters.original import Original
 from converters.plan import Plan
-from converters.profile import reference_profile
+from converters.profile import group_profiles, reference_profile
 from converters.report import results_table
 from converters.rows import Rows, rows_of
 from converters.variants import EXACT
@@ -59,7 +60,7 @@ class Job:
         wish: Wish,
         plan: Plan,
         progress: Callable[[str], None],
-        group: Any = None,
+        groups: tuple[Declared, ...] = (),
     ) -> None:
         reason = why_not(original.estimator)
         if reason is not None:
@@ -72,13 +73,14 @@ class Job:
         self.apart = False
         self.rows = self._rows_of(X)
         self.y = _targets("y", y, len(self.rows)) if original.scored else None
-        self.group = _targets("group", group, len(self.rows))
+        check_rows(groups, len(self.rows))
+        self.groups = groups
 
     def run(self, profile: Any, cloud: Release | None) -> Release:
         """Make the release; ``profile`` and ``cloud`` as in :func:`converters.convert`."""
         self.progress("exporting")
         proto = self._export()
-        check, y, group = self._check_rows()
+        check, y, groups = self._check_rows()
         exact = self.plan.tolerances.exact
         gate = Gate(self.original, check, self.original.answers(check), exact)
         with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +98,7 @@ class Job:
                     manifest, answers(chosen, check), cloud, check, self.wish.cascade
                 )
             certificate = self._certificate(manifest, results, gate, y)
-            certificate = replace(certificate, groups=tried.groups(chosen, group, y))
+            certificate = replace(certificate, groups=tried.groups(chosen, groups, y))
             files = {
                 MODEL: chosen.model_path.read_bytes(),
                 PROFILE: self._profile(chosen, profile),
@@ -136,13 +138,13 @@ class Job:
         self.rows = self._rows_of(self.X)
         return export(self.original, self.rows)
 
-    def _check_rows(self) -> tuple[Rows, Any, Any]:
+    def _check_rows(self) -> tuple[Rows, Any, tuple[Declared, ...]]:
         """Rows, targets and groups that answers are checked on."""
         if len(self.rows) <= CHECK_ROWS:
-            return self.rows, self.y, self.group
+            return self.rows, self.y, self.groups
         chosen = np.linspace(0, len(self.rows) - 1, CHECK_ROWS).astype(int)
-        y, group = (None if v is None else v[chosen] for v in (self.y, self.group))
-        return self.rows.take(chosen), y, group
+        y = None if self.y is None else self.y[chosen]
+        return self.rows.take(chosen), y, tuple(each.take(chosen) for each in self.groups)
 
     def _base(self, proto: Any) -> Manifest:
         """What the manifests of all variants share."""
@@ -168,6 +170,7 @@ class Job:
             signature=replace(manifest.signature, columns=columns),
             metrics=_metrics(results[manifest.variant]),
             training={**manifest.training, **learned},
+            groups=tuple(each.column for each in self.groups),
         )
 
     def _certificate(
@@ -187,7 +190,8 @@ class Job:
     def _profile(self, chosen: Release, data: Any) -> bytes:
         rows = self.rows if data is None else self._rows_of(data)
         told = answers(chosen, self.rows)
-        return reference_profile(rows, told, self.original.classes, self.y).to_json()
+        made = reference_profile(rows, told, self.original.classes, self.y)
+        return replace(made, groups=group_profiles(made, told, self.groups)).to_json()
 
     def _golden(self, chosen: Release, gate: Gate) -> Golden:
         """Golden vectors from the check rows, and for exact variants from rows of extremes too."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.groups import Declared
 from converters.parity import right
 from converters.rows import Rows
+from edge_sdk.contract.groups import GroupProfile
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.folding import category, histogram, is_missing
 from edge_sdk.release import Feed
@@ -43,6 +46,33 @@ def reference_profile(
     if "value" in answers and answers["value"].shape[1:] in ((), (1,)):
         outputs.append(_quantiles("value", answers["value"].ravel()))
     return ReferenceProfile(len(rows), features, tuple(outputs))
+
+
+def group_profiles(
+    profile: ReferenceProfile, answers: Feed, groups: Sequence[Declared]
+) -> tuple[GroupProfile, ...]:
+    """How the ``answers`` to each group of the held-out rows are distributed, in the bins of
+    ``profile``.
+    """
+    values = [_answered(output.name, answers) for output in profile.outputs]
+    return tuple(
+        GroupProfile(each.column.name, name, len(rows), _histograms(profile, values, rows))
+        for each in groups
+        for name, rows in each.each()
+    )
+
+
+def _histograms(
+    profile: ReferenceProfile, values: Sequence[NDArray[Any]], rows: NDArray[np.int64]
+) -> tuple[tuple[int, ...], ...]:
+    pairs = zip(profile.outputs, values, strict=True)
+    return tuple(_counted(output, found[rows]).counts for output, found in pairs)
+
+
+def _answered(name: str, answers: Feed) -> NDArray[Any]:
+    if name == "confidence":
+        return np.asarray(answers["probabilities"].max(axis=1))
+    return answers[name].ravel() if name == "value" else answers[name]
 
 
 def _confidences(answers: Feed, truth: Any) -> FeatureProfile:

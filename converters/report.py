@@ -66,7 +66,7 @@ def _groups_table(groups: tuple[GroupResult, ...]) -> str:
     for g in groups:
         before, after = ("–" if s is None else f"{s:.4f}" for s in (g.original_score, g.score))
         lines.append(
-            f"| {g.group} | {g.rows} | {before} | {after} | {g.label_flips:.2%} | "
+            f"| {g.column}={g.group} | {g.rows} | {before} | {after} | {g.label_flips:.2%} | "
             f"{g.max_difference:.2g} |"
         )
     return "\n".join(lines)

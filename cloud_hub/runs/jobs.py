@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from cloud_hub.registry.service import Dataset
 from cloud_hub.runs.watch import Limits, Watched
 from edge_sdk.contract.codec import encode
+from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import Label
 from edge_sdk.files import write_atomic
 
@@ -44,7 +45,8 @@ class Job:
     ``versions`` are the names that a stateful and a stateless result get; ``columns`` how many the
     parent takes; ``entry`` and ``command`` are both ``None`` when a pipeline has trained already;
     ``cloud`` is the folder of the release that a cascade is calibrated against; ``classes`` are
-    the parent's, in the order of the probabilities, for models that are files.
+    the parent's, in the order of the probabilities, for models that are files; ``groups`` are what
+    the parent declares.
     """
 
     model: str
@@ -61,6 +63,7 @@ class Job:
     path: str | None = None
     cloud: str | None = None
     classes: tuple[Label, ...] = ()
+    groups: tuple[GroupColumn, ...] = ()
 
 
 def start(folder: Path, job: Job, limits: Limits) -> Watched:

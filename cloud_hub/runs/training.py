@@ -118,7 +118,8 @@ class Training:
         return None
 
     def _job(self, run: RunRecord, policy: TrainPolicy, now: float) -> Job:
-        signature = self._registry.release(run.model, run.parent).manifest.signature
+        manifest = self._registry.release(run.model, run.parent).manifest
+        signature = manifest.signature
         kept = self._registry.dataset(run.model, "train")
         columns = len(signature.columns)
         wanted: Mode = "stateful" if run.mode == "stateful" else "stateless"
@@ -135,6 +136,7 @@ class Training:
             },
             columns=columns,
             classes=signature.classes,
+            groups=manifest.groups,
             window=(run.since, now),
             seed=policy.seed,
             entry=policy.entry,

@@ -142,6 +142,7 @@ def _convert(
         data=(np.concatenate([r.X for r in used]), np.concatenate([r.y for r in used])),
         profile=np.concatenate([fresh.X, held.X]) if trained.check is None else held.X,
         classes=(job.classes or None) if _is_onnx(trained) else None,
+        groups=job.groups,
         calibrate_against=_cloud(job, trained),
         trust=True,  # the model is the user's own, and so is this process
         progress=print,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,7 +117,7 @@ def every(tmp_path_factory):
     out = tmp_path_factory.mktemp("every") / "r"
     groups = np.where(X[:, 3] > 8, "dark", "light")
     return convert(
-        builders.model("scaler and MLP"), X, y, name="m", out=out, group=groups,
+        builders.model("scaler and MLP"), X, y, name="m", out=out, groups={"shade": groups},
         limits="size<=1MB flips<=100% difference<=1 accuracy-drop<=100%",
     )  # fmt: skip
 
@@ -215,20 +214,7 @@ def test_on_the_command_line_groups_come_from_a_column_and_a_picture_is_saved(tm
     command = [str(tmp_path / "m.joblib"), "--data", str(tmp_path / "d.csv"), "--name", "m"]
     wish = ["--group", "place", "--plot", str(tmp_path / "v.png"), "--target", "pi4"]
     assert main([*command, "--out", str(tmp_path / "r"), "--trust", *wish]) == 0
-    assert "| n | 75 |" in capsys.readouterr().out
+    assert "| place=n | 75 |" in capsys.readouterr().out
     assert (tmp_path / "v.png").exists()
     columns = Release.open(tmp_path / "r").manifest.signature.columns
     assert [c.name for c in columns] == list(builders.measurements().columns)
-
-
-def test_a_group_that_is_no_column_is_refused(tmp_path):
-    X, y = builders.named_iris()
-    with pytest.raises(ConversionError, match="there is no 'place'"):
-        convert(builders.model("names"), X, y, name="m", out=tmp_path / "r", group="place")
-
-
-def test_a_group_for_each_row_is_asked_for(tmp_path):
-    X, y = builders.named_iris()
-    groups = pd.Series(["n", "s"])
-    with pytest.raises(ConversionError, match="group: expected 150 values"):
-        convert(builders.model("names"), X, y, name="m", out=tmp_path / "r", group=groups)

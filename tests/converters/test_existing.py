@@ -228,8 +228,6 @@ def test_a_file_is_held_to_a_budget_and_a_target(picture_model, tmp_path):
     assert release.model_path.stat().st_size <= 12_000
     with pytest.raises(BudgetExceeded, match="size is"):
         convert(picture_model, pictures(), name="m", out=tmp_path / "s", limits="size<=1KB")
-    with pytest.raises(ConversionError, match="group"):
-        convert(picture_model, pictures(), name="m", out=tmp_path / "s", group=[1])
 
 
 def test_what_only_hands_on_is_gone(picture_model, tmp_path):
