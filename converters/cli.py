@@ -77,7 +77,7 @@ def _add_convert(make: argparse.ArgumentParser) -> None:
         help="what the file may cost: 'size<=200KB p99<=50us flips<=0.1%% accuracy-drop<=0.2%%'",
     )
     make.add_argument("--target", help="where it must run: any, pi4, pi3, jetson, laptop, legacy")
-    make.add_argument("--plot", type=Path, help="picture of the variants to write, a .png")
+    make.add_argument("--plot", type=Path, help="picture of the variants to write, a .png or .svg")
     make.add_argument("--calibrate-against", type=Path, help="release of the cloud model")
     make.add_argument(
         "--cascade-metric",
@@ -100,8 +100,10 @@ def _add_convert(make: argparse.ArgumentParser) -> None:
 
 def _convert(arguments: argparse.Namespace) -> int:
     from converters.conversion import convert
-    from converters.report import certificate_table
+    from converters.report import certificate_table, check_plot, write_plot
 
+    if arguments.plot:
+        check_plot(arguments.plot)
     X, y, groups = _read(arguments.data, arguments.label, arguments.group)
     release = convert(
         arguments.model,
@@ -120,20 +122,8 @@ def _convert(arguments: argparse.Namespace) -> int:
     )
     print(certificate_table(release))
     if arguments.plot:
-        _plot(release, arguments.plot)
+        write_plot(release.certificate(), arguments.plot)
     return 0
-
-
-def _plot(release: Any, path: Path) -> None:
-    from converters.errors import ConversionError
-    from converters.report import write_plot
-
-    try:
-        write_plot(release.certificate(), path)
-    except ImportError as error:
-        raise ConversionError("--plot: needs matplotlib; pip install matplotlib") from error
-    except (OSError, ValueError) as error:
-        raise ConversionError(f"--plot: {path} cannot be written; {error}") from error
 
 
 def _choices(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from converters.budget import Limits, pareto
+from converters.errors import ConversionError
 from edge_sdk.contract.certificate import Certificate, GroupResult, VariantResult
+from edge_sdk.files import check_writable, write_atomic
 from edge_sdk.release import Release
 
+PICTURES: Final = (".png", ".svg")
 HEAD = (
     "| variant | bytes | gzip | flips | max diff | score | row µs | p99 µs | batch µs/row | "
     "load ms | | |"
@@ -72,12 +77,33 @@ def _groups_table(groups: tuple[GroupResult, ...]) -> str:
     return "\n".join(lines)
 
 
+def check_plot(path: Path) -> None:
+    """Find out before a conversion whether :func:`write_plot` could write ``path``.
+
+    Raises:
+        ConversionError: another ending, no matplotlib, or not writable.
+    """
+    if path.suffix not in PICTURES:
+        raise ConversionError(f"{path}: expected a name that ends in {' or '.join(PICTURES)}")
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise ConversionError(
+            'drawing needs matplotlib: pip install "edge-deployment-sdk[plot]"'
+        ) from error
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise ConversionError(f"{path}: cannot be written; {error.strerror}") from error
+
+
 def write_plot(certificate: Certificate, path: Path) -> None:
     """A picture of all variants: bytes across, one row's time up, the score written beside.
 
     Raises:
-        ImportError: there is no matplotlib.
+        ConversionError: as :func:`check_plot`.
     """
+    check_plot(path)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
@@ -94,4 +120,6 @@ def write_plot(certificate: Certificate, path: Path) -> None:
         "Chosen in green, out of tolerance in gray, dots that no other beats", fontsize=9
     )
     axes.margins(0.2)
-    figure.savefig(path, dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, format=path.suffix[1:], dpi=120)
+    write_atomic(path, picture.getvalue())

@@ -23,6 +23,7 @@ from edge_sdk.contract.manifest import (
     Task,
 )
 from edge_sdk.contract.names import Version, check_name
+from edge_sdk.files import check_writable
 
 UNWRITTEN: Final = {n: FileRef(0, "0" * 64) for n in (MODEL, PROFILE, GOLDEN, CERTIFICATE)}
 """Stands for the files of a release while it is being made."""
@@ -56,7 +57,7 @@ class Wish:
     """The caller's part of a manifest, and the folder to write.
 
     Raises:
-        ConversionError: the folder exists.
+        ConversionError: the folder exists, or could not be made.
         ContractError: the name or the version is none.
     """
 
@@ -71,8 +72,12 @@ class Wish:
     def __post_init__(self) -> None:
         check_name("name", self.name)
         Version.parse(self.version)
-        if self.out.exists():
-            raise ConversionError(f"{self.out}: exists already; releases are never overwritten")
+        try:
+            if self.out.exists():
+                raise ConversionError(f"{self.out}: exists already; releases are never overwritten")
+            check_writable(self.out, parents=True)
+        except OSError as error:
+            raise ConversionError(f"{self.out}: cannot be written; {error.strerror}") from error
 
     def manifest(
         self, task: Task, signature: Signature, proto: Any, training: Mapping[str, str]

@@ -7,6 +7,7 @@ sooner without the compression libraries that ``shutil`` and ``tempfile`` bring.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -36,6 +37,32 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
         temporary.unlink(missing_ok=True)
         raise
     fsync_directory(path.parent)
+
+
+def check_writable(path: Path, *, parents: bool = False) -> None:
+    """Find out now whether something could be put at ``path`` after hours of work: make an empty
+    file beside it, and take it away.
+
+    Args:
+        path: of a file, or of a folder that is yet to be made.
+        parents: folders on the way are made when they are needed, so they may be missing.
+
+    Raises:
+        OSError: it could not; ``filename`` is ``path``.
+    """
+    import tempfile
+
+    folder = path.parent
+    try:
+        while parents and not folder.exists():
+            folder = folder.parent
+        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    os.close(handle)
+    Path(name).unlink()
+    if path.is_dir() and not parents:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
 
 @contextlib.contextmanager

@@ -34,9 +34,11 @@ def add_commands(commands: Any) -> None:
 
 def _freshness(arguments: argparse.Namespace) -> Any:
     from cloud_hub.freshness.analysis import Wish, freshness
-    from cloud_hub.freshness.report import reading, write_report
+    from cloud_hub.freshness.report import check_report, reading, write_report
     from cloud_hub.yaml_reader import seconds_of
 
+    if arguments.out:
+        check_report(arguments.out)
     every = [seconds_of(part) for part in arguments.every.split(",")]
     delay = seconds_of(arguments.label_delay)
     entry, path = _entry(arguments)

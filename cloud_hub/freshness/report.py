@@ -13,7 +13,7 @@ from cloud_hub.errors import Invalid
 from cloud_hub.freshness.analysis import Freshness
 from cloud_hub.freshness.verdict import Gain
 from cloud_hub.statistics.blocks import Estimate
-from edge_sdk.files import write_atomic
+from edge_sdk.files import check_writable, write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,14 +30,33 @@ svg { width: 100%; height: auto; }
 """
 
 
+def check_report(path: Path) -> None:
+    """Find out before the trainings whether :func:`write_report` could write ``path``.
+
+    Raises:
+        Invalid: another ending, matplotlib is not installed, or the path cannot be written.
+    """
+    if path.suffix not in (".html", ".png", ".svg"):
+        raise Invalid(f"{path}: expected a name that ends in .html, .png or .svg")
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise Invalid(
+            'drawing needs matplotlib: pip install "edge-deployment-sdk[plot]"'
+        ) from error
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise Invalid(f"{path}: cannot be written; {error.strerror}") from error
+
+
 def write_report(found: Freshness, path: Path, *, title: str) -> None:
     """Write ``path``: ``.html`` a whole page, ``.png`` or ``.svg`` the figures alone.
 
     Raises:
-        Invalid: another ending, or matplotlib is not installed.
+        Invalid: as :func:`check_report`.
     """
-    if path.suffix not in (".html", ".png", ".svg"):
-        raise Invalid(f"{path}: expected a name that ends in .html, .png or .svg")
+    check_report(path)
     picture = io.BytesIO()
     kind = "svg" if path.suffix == ".html" else path.suffix[1:]
     draw(found).savefig(picture, format=kind, dpi=150)
@@ -50,12 +69,8 @@ def write_report(found: Freshness, path: Path, *, title: str) -> None:
 
 def draw(found: Freshness) -> Figure:
     """Loss by age of the training data, and loss by schedule, with intervals."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise Invalid(
-            'drawing needs matplotlib: pip install "edge-deployment-sdk[plot]"'
-        ) from error
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     _by_age(left, found)

@@ -123,6 +123,38 @@ def test_a_refusal_is_exit_code_1_and_one_sentence(case, files, capsys):
     assert not (files / "r").exists()
 
 
+UNWRITABLE = {
+    "a release in a file": (["--out", "held.npz/r"], "held.npz/r: cannot be written; Not a dir"),
+    "a release that is there": (["--out", "there"], "there: exists already"),
+    "a picture in a folder that is not there": (["--plot", "no/p.png"], "No such file"),
+    "a picture where a folder is": (["--plot", "there.png"], "there.png: cannot be written; Is a"),
+    "a picture of another kind": (["--plot", "p.doc"], "p.doc: expected a name that ends in .png"),
+}
+
+
+@pytest.mark.parametrize("case", UNWRITABLE)
+def test_what_cannot_be_written_is_refused_before_the_work(case, files, capsys, monkeypatch):
+    options, reason = UNWRITABLE[case]
+    for name in ("there", "there.png"):
+        (files / name).mkdir()
+    monkeypatch.chdir(files)
+    before = sorted(files.iterdir())
+    assert main([*arguments(files, "m.onnx", "rows.npz"), "r", *options]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("edge-convert: ")
+    assert said.count("\n") == 1  # no step of the work was told
+    assert reason in said
+    assert sorted(files.iterdir()) == before
+
+
+def test_a_picture_is_drawn_where_it_is_wanted(files):
+    for name in ("p.png", "p.svg"):
+        model = arguments(files, "m.onnx", "rows.npz")
+        assert main([*model, str(files / name[2:]), "--plot", str(files / name)]) == 0
+    assert (files / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in (files / "p.svg").read_bytes()
+
+
 def test_a_model_out_of_parity_is_refused_with_its_worst_rows(tmp_path, capsys):
     from sklearn.linear_model import LogisticRegression
 

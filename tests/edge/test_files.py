@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_sdk.files import folder_atomic, sha256_file, write_atomic
+from edge_sdk.files import check_writable, folder_atomic, sha256_file, write_atomic
 
 
 def test_a_write_replaces_the_whole_content(tmp_path: Path) -> None:
@@ -38,3 +38,32 @@ def test_a_folder_appears_at_the_end_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError), folder_atomic(tmp_path / "d"):
         pass
     assert [p.name for p in tmp_path.iterdir()] == ["d"]
+
+
+def test_what_can_be_written_is_known_before_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"old")
+    check_writable(tmp_path / "f")
+    check_writable(tmp_path / "new")
+    check_writable(tmp_path / "a" / "b" / "new", parents=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+    assert (tmp_path / "f").read_bytes() == b"old"
+
+
+UNWRITABLE = {
+    "a folder that is missing": ("a/new", False, "No such file"),
+    "a folder where a file is to be": ("folder", False, "Is a directory"),
+    "a file for a folder": ("file/new", False, "Not a directory"),
+    "a file for a folder on the way": ("file/a/new", True, "Not a directory"),
+    "a name that is too long": ("x" * 300, True, "too long"),
+    "a folder of the system": ("/proc/new", True, "/proc/new"),
+}
+
+
+@pytest.mark.parametrize("case", UNWRITABLE)
+def test_what_cannot_be_written_is_known_before(tmp_path: Path, case: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    name, parents, reason = UNWRITABLE[case]
+    with pytest.raises(OSError, match=reason) as caught:
+        check_writable(tmp_path / name, parents=parents)
+    assert caught.value.filename == str(tmp_path / name)

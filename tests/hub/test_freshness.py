@@ -262,6 +262,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "a function that is not there": (["freshness", "m", "--entry", "tests:nobody"], "no attribute"),
     "a module that is not there": (["freshness", "m", "--entry", "nobody:x"], "No module"),
     "a schedule of words": (["freshness", "m", "--every", "daily"], "expected seconds, or 90s"),
+    "a report in a folder that is not there": (
+        ["freshness", "m", "--out", "no/r.html"], "no/r.html: cannot be written; No such file",
+    ),
+    "a report of another kind": (["freshness", "m", "--out", "r.pdf"], "ends in .html, .png or"),
     "rows that are none": (
         ["freshness", "m", "--entry", "tests.hub.test_freshness:train", "--rows", __file__],
         "expected an .npz with X, y and t",
