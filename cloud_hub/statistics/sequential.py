@@ -120,9 +120,12 @@ def difference_interval(
 
 
 def _widened(z: Floats, freedom: Floats) -> Floats:
-    """Student's quantile where ``z`` is the normal one."""
+    """Student's quantile where ``z`` is the normal one. Too far out for SciPy, which then says
+    infinity of either sign or NaN, it is infinite.
+    """
     tail = np.maximum(ndtr(-z), 1e-300)
-    return cast(Floats, np.where(np.isfinite(freedom), -stdtrit(_finite(freedom), tail), z))
+    quantile = np.nan_to_num(np.abs(stdtrit(_finite(freedom), tail)), nan=np.inf, posinf=np.inf)
+    return cast(Floats, np.where(np.isfinite(freedom), quantile, z))
 
 
 def _narrowed(z: Floats, freedom: Floats) -> Floats:

@@ -103,6 +103,15 @@ def test_few_devices_make_intervals_wider() -> None:
     assert sequential.log_e_value(few) < sequential.log_e_value(many)
 
 
+@given(st.floats(0.01, 1e4), st.floats(0.5, 60.0), st.sampled_from([50, 5_000, 10**6]))
+def test_however_little_is_known_an_interval_has_its_ends_in_order(
+    n: float, freedom: float, tuned_for: int
+) -> None:
+    contrast = Contrast(*map(np.array, (0.3, 0.01, n, freedom)))
+    low, high = sequential.interval(contrast, 0.05, tuned_for)
+    assert low < 0.3 < high
+
+
 def test_lan_demets_bounds_are_the_published_ones() -> None:
     """R package gsDesign 3, `gsDesign(k = 5, test.type = 2, sfu = sfLDOF, alpha = 0.025)`."""
     published = (4.8769, 3.3569, 2.6803, 2.2898, 2.0310)
