@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import JSON, Column, Engine, Float, Integer, String, Table, insert, select
 
-from cloud_hub.db import metadata
+from cloud_hub.db import metadata, transaction
 
 audit_table = Table(
     "audit",
@@ -33,7 +33,7 @@ class Audit:
     ) -> None:
         """Add an entry; ``detail`` is plain JSON."""
         row = {"at": time.time(), "actor": actor, "action": action, "model": model}
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             db.execute(insert(audit_table).values(**row, detail=dict(detail or {})))
 
     def entries(self, model: str | None = None, limit: int = 200) -> list[dict[str, Any]]:

@@ -4,10 +4,24 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Column as SqlColumn
-from sqlalchemy import Engine, Integer, MetaData, Table, create_engine, event, insert, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    insert,
+    select,
+)
 from sqlalchemy.exc import IntegrityError
 
 from cloud_hub.errors import Conflict
@@ -52,3 +66,62 @@ def _check_schema(engine: Engine) -> None:
             return  # another process was first
     elif found != SCHEMA_VERSION:
         raise Conflict(f"database: expected schema {SCHEMA_VERSION}, found {found}; see CHANGELOG")
+
+
+@dataclass
+class _Open:
+    """The transaction of this thread, and what is to be done when it is on disk."""
+
+    engine: Engine
+    db: Connection
+    afterwards: list[Callable[[], object]] = field(default_factory=list)
+
+
+_open: ContextVar[_Open | None] = ContextVar("open transaction", default=None)
+
+
+@contextlib.contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Everything that is written within it is kept, or nothing; one within another is part of it.
+
+    So a service may do several things that hold for themselves and belong together: a hub that is
+    killed at any moment has done all of them or none.
+    """
+    outer = _within(engine)
+    if outer is not None:
+        yield outer.db
+        return
+    with engine.begin() as db:
+        opened = _Open(engine, db)
+        token = _open.set(opened)
+        try:
+            yield db
+        finally:
+            _open.reset(token)
+    for work in opened.afterwards:
+        work()
+
+
+@contextlib.contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection that sees what the open transaction has written, if there is one."""
+    outer = _within(engine)
+    if outer is not None:
+        yield outer.db
+        return
+    with engine.connect() as db:
+        yield db
+
+
+def afterwards(engine: Engine, work: Callable[[], object]) -> None:
+    """Do ``work`` when the open transaction is on disk; now, where none is open."""
+    outer = _within(engine)
+    if outer is None:
+        work()
+    else:
+        outer.afterwards.append(work)
+
+
+def _within(engine: Engine) -> _Open | None:
+    outer = _open.get()
+    return outer if outer is not None and outer.engine is engine else None

@@ -1,4 +1,4 @@
-"""The loop: monitoring, triggers, runs, experiments, packs and renewals, looked at again and again.
+"""The loop: plans, monitoring, triggers, runs, experiments, packs and renewals, again and again.
 
 Only one process of a hub loops: it holds a lock. Each part is isolated: an error in one is kept and
 shown, and the others go on.
@@ -27,6 +27,7 @@ class Loop:
     def __init__(self, hub: Hub, seconds: float) -> None:
         self._seconds = seconds
         self._parts: dict[str, Callable[[float], object]] = {
+            "plans": hub.plans.tick,
             "monitoring": hub.monitoring.tick,
             "triggers": hub.triggers.tick,
             "runs": hub.runs.tick,

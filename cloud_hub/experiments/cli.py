@@ -27,14 +27,15 @@ def add_commands(commands: Any) -> None:
     for name, text in (
         ("pause", "nobody enters; who is in stays in"),
         ("resume", "go on; earlier failures are acknowledged"),
+        ("drop", "take an arm of an A/B/n test back; the others go on"),
         ("stop", "end it; everybody gets what serves"),
         ("promote", "let the winner, or an arm, serve everybody"),
     ):
         command = add_command(group, name, text, _act, model=False)
         command.add_argument("id")
         command.add_argument("--reason", default="by hand")
-        if name == "promote":
-            command.add_argument("--arm", help="of several, which")
+        if name in ("drop", "promote"):
+            command.add_argument("--arm", required=name == "drop", help="of several, which")
         command.set_defaults(act=name)
     report = add_command(group, "report", "everything, over time", _report, model=False)
     report.add_argument("id")
@@ -93,11 +94,13 @@ def _status(arguments: argparse.Namespace) -> Any:
     for arm, row in found["figures"].get("devices", {}).items():
         shown = ", ".join(f"{row[name]} {name}" for name in row if name != "exposed")
         lines.append(f"  {arm}: {shown}; {row['exposed']} with exposure")
+    for arm, row in found["state"].get("dropped", {}).items():
+        lines.append(f"  {arm}: dropped by {row['actor']}; {row['reason']}")
     return "\n".join(lines)
 
 
 def _act(arguments: argparse.Namespace) -> str:
-    more = {"arm": arguments.arm} if arguments.act == "promote" else {}
+    more = {"arm": arguments.arm} if "arm" in arguments else {}
     act = getattr(_client(arguments), arguments.act)
     return _line(act(arguments.id, reason=arguments.reason, **more))
 
@@ -111,7 +114,9 @@ def _report(arguments: argparse.Namespace) -> Any:
 
 
 def _line(found: Any) -> str:
+    arms = (arm["version"] for arm in found["spec"]["arms"])
+    tried = " and ".join(arms) or found["candidate"]
     return (
-        f"{found['id']}: {found['status']}; {found['strategy']} of {found['candidate']} against "
+        f"{found['id']}: {found['status']}; {found['strategy']} of {tried} against "
         f"{found['control']}; {found['reason']}"
     )

@@ -51,6 +51,10 @@ class ExperimentsClient:
         """End it; everybody gets what serves."""
         return self._hub.post(f"experiments/{id_}/stop", reason=reason)
 
+    def drop(self, id_: str, arm: str, reason: str = "by hand") -> Any:
+        """Take an arm of an A/B/n test back; the others go on."""
+        return self._hub.post(f"experiments/{id_}/drop", reason=reason, arm=arm)
+
     def promote(self, id_: str, reason: str = "by hand", arm: str | None = None) -> Any:
         """Let the winner, or ``arm``, serve everybody."""
         return self._hub.post(f"experiments/{id_}/promote", reason=reason, arm=arm)

@@ -6,7 +6,7 @@ passes; a sample-ratio mismatch blocks every verdict; what is inconclusive waits
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from cloud_hub.experiments.judgement import Judgement, Look, judge_arm
 from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.multiple import adjusted
 
-Action = Literal["wait", "pass", "abort", "pause", "conclude"]
+Action = Literal["wait", "pass", "drop", "abort", "pause", "conclude"]
 Looks = Mapping[str, tuple[Look, ...]]
 """Planned looks taken so far, by ``outcome/arm``."""
 
@@ -25,8 +25,9 @@ Looks = Mapping[str, tuple[Look, ...]]
 class Decision:
     """What to do, why, and the figures that it was decided on.
 
-    ``pass``: on to the next step. ``conclude``: it is over; ``winner`` is the arm to promote, if
-    any. ``looks`` are kept for the next time.
+    ``pass``: on to the next step. ``drop``: ``arms`` are taken back and the others go on.
+    ``conclude``: it is over; ``winner`` is the arm to promote, if any. ``looks`` are kept for the
+    next time.
     """
 
     action: Action
@@ -34,19 +35,31 @@ class Decision:
     figures: dict[str, Any] = field(default_factory=dict)
     winner: str | None = None
     looks: Looks = field(default_factory=dict)
+    arms: tuple[str, ...] = ()
 
 
-def decide(spec: ExperimentSpec, evidence: Evidence, looks: Looks | None = None) -> Decision:
-    """Judge a canary's step, or an A/B/n test, at this moment."""
+def decide(
+    spec: ExperimentSpec,
+    evidence: Evidence,
+    looks: Looks | None = None,
+    dropped: Collection[str] = (),
+) -> Decision:
+    """Judge a canary's step, or an A/B/n test without the arms that were ``dropped``, now."""
+    running = [arm.name for arm in spec.tried if arm.name not in dropped]
     guards = tuple(
         guard
-        for arm in spec.tried
-        for guard in watch(spec, arm.name, evidence.control, _arm(evidence, arm.name))
+        for arm in running
+        for guard in watch(spec, arm, evidence.control, _arm(evidence, arm))
     )
-    judged = _judge(spec, evidence, looks or {})
+    judged = _judge(spec, running, evidence, looks or {})
     figures = _figures(evidence, guards, judged)
     kept = {f"{j.outcome}/{j.arm}": j.looks for j in judged}
-    action, reason, winner = _settle(spec, evidence, guards, judged)
+    trip = tripped(spec, guards)
+    if trip is not None:
+        bad = tuple(arm for arm in running if any(g.trips and g.arm == arm for g in guards))
+        alone = trip[0] != "abort" or len(bad) == len(running)
+        return Decision(trip[0] if alone else "drop", trip[1], figures, looks=kept, arms=bad)
+    action, reason, winner = _settle(spec, running, evidence, judged)
     return Decision(action, reason, figures, winner, kept)
 
 
@@ -69,31 +82,30 @@ def mismatch(evidence: Evidence) -> str:
     return ""
 
 
-def _judge(spec: ExperimentSpec, evidence: Evidence, looks: Looks) -> tuple[Judgement, ...]:
+def _judge(
+    spec: ExperimentSpec, running: Sequence[str], evidence: Evidence, looks: Looks
+) -> tuple[Judgement, ...]:
     return tuple(
         judge_arm(
-            outcome, arm.name, evidence.control, _arm(evidence, arm.name), spec.design,
-            looks.get(f"{outcome.name}/{arm.name}", ()),
+            outcome, arm, evidence.control, _arm(evidence, arm), spec.design,
+            looks.get(f"{outcome.name}/{arm}", ()),
         )
         for outcome in spec.outcomes
-        for arm in spec.tried
+        for arm in running
     )  # fmt: skip
 
 
 def _settle(
     spec: ExperimentSpec,
+    running: Sequence[str],
     evidence: Evidence,
-    guards: tuple[Guard, ...],
     judged: tuple[Judgement, ...],
 ) -> tuple[Action, str, str | None]:
-    trip = tripped(spec, guards)
-    if trip is not None:
-        return (*trip, None)
     if spec.strategy == "canary":
         worse = [j for j in judged if j.worse]
         if worse and not mismatch(evidence):
             return spec.guardrails.then, f"{_said(worse[0])}: worse than may be", None
-    waits = _waits(spec, evidence)
+    waits = _waits(spec, running, evidence)
     if waits is not None:
         return (*waits, None)
     return _canary(judged) if spec.strategy == "canary" else _compare_arms(spec, judged)
@@ -110,9 +122,12 @@ def _canary(judged: tuple[Judgement, ...]) -> tuple[Action, str, str | None]:
 def _compare_arms(
     spec: ExperimentSpec, judged: tuple[Judgement, ...]
 ) -> tuple[Action, str, str | None]:
-    """The first outcome decides, by Holm over arms; no other may get worse by what matters."""
+    """The first outcome decides, by Holm over arms; no other may get worse by what matters.
+
+    The family is the declared one: that an arm was dropped makes no other easier to win.
+    """
     first = [j for j in judged if j.outcome == spec.outcomes[0].name]
-    p = adjusted({j.arm: j.p for j in first})
+    p = adjusted(dict.fromkeys((arm.name for arm in spec.tried), 1.0) | {j.arm: j.p for j in first})
     better = [j for j in first if p[j.arm] <= spec.design.alpha and j.gain > 0]
     if better:
         best = max(better, key=lambda j: j.gain)
@@ -128,14 +143,16 @@ def _compare_arms(
     return "wait", f"undecided: {'; '.join(map(_said, first))}", None
 
 
-def _waits(spec: ExperimentSpec, evidence: Evidence) -> tuple[Action, str] | None:
+def _waits(
+    spec: ExperimentSpec, running: Sequence[str], evidence: Evidence
+) -> tuple[Action, str] | None:
     """What keeps a verdict back whatever the figures say."""
     if evidence.silent >= spec.no_data_seconds:
         return "pause", f"no candidate has reported for {evidence.silent:.0f} s: paused, not passed"
     unheard = _unheard(spec, evidence)
     if unheard:
         return "pause", unheard
-    missing = _missing(spec, evidence)
+    missing = _missing(spec, running, evidence)
     if missing:
         return "wait", missing
     bad = mismatch(evidence)
@@ -153,17 +170,17 @@ def _unheard(spec: ExperimentSpec, evidence: Evidence) -> str:
     return ""
 
 
-def _missing(spec: ExperimentSpec, evidence: Evidence) -> str:
+def _missing(spec: ExperimentSpec, running: Sequence[str], evidence: Evidence) -> str:
     if evidence.soaked < spec.soak_seconds:
         return f"soaking: {evidence.soaked:.0f} of {spec.soak_seconds:.0f} s"
-    for name in (arm.name for arm in spec.tried):
+    for name in running:
         arm = _arm(evidence, name)
         if len(arm.exposed) < spec.minimum_devices:
             return f"{name}: on {len(arm.exposed)} of {spec.minimum_devices} devices"
         if arm.predictions < max(1, spec.soak_predictions):
             return f"{name}: {arm.predictions} of {max(1, spec.soak_predictions)} predictions"
     for outcome in spec.outcomes:
-        for name in ("control", *(arm.name for arm in spec.tried)):
+        for name in ("control", *running):
             have = _arm(evidence, name).outcomes_of(outcome.metric)
             if have < spec.minimum_outcomes:
                 return f"{name}: {have} of {spec.minimum_outcomes} outcomes of {outcome.name}"

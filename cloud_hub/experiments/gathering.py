@@ -169,14 +169,17 @@ class Gathering:
     def _silent(self, scene: Scene, sums: list[dict[str, Any]]) -> float:
         """How long no candidate reported in this step."""
         since = max(scene.record.step_started_at, float(scene.record.state.get("resumed_at", 0)))
-        heard = [row["received_at"] for row in sums if row["arm"] != CONTROL]
+        arms = {arm.name for arm in scene.trial.arms}
+        heard = [row["received_at"] for row in sums if row["arm"] in arms]
         return float(scene.now - max([since, *heard]))
 
     def _allocation(self, scene: Scene, sums: list[dict[str, Any]]) -> tuple[Allocation, ...]:
         """Arms of the devices that follow this step's plan, against the slots.
 
         A device that does not know the plan yet may rightly be on another arm, so it is not
-        counted on any. Units smaller than a device are counted by the device.
+        counted on any. Units smaller than a device are counted by the device. That an arm was
+        dropped changes nothing for the others: its units are counted on none, and who belongs to
+        the others was settled before.
         """
         serial = int(scene.record.state.get("serial", 0))
         follows = {d for d, r in scene.devices.items() if r.plan >= serial}
@@ -192,7 +195,7 @@ class Gathering:
             ):
                 found[row["arm"]] += 1
         weights = {arm.name: arm.weight / SLOTS for arm in scene.trial.arms}
-        weights[CONTROL] = 1 - sum(weights.values())
+        weights[CONTROL] = scene.trial.control / SLOTS
         return (check_allocation(cohort_name(scene.trial.cohort), found, weights),)
 
     def _latency(self, scene: Scene, since: int, arm: str) -> dict[str, tuple[int, ...]]:

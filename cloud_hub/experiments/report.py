@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cloud_hub.experiments import course
 from cloud_hub.experiments.devices import shares
-from cloud_hub.experiments.spec import ExperimentSpec
+from cloud_hub.experiments.spec import ArmSpec, ExperimentSpec
 from cloud_hub.experiments.store import ExperimentRecord
 from cloud_hub.fleet.service import DeviceRecord
 
@@ -36,6 +36,7 @@ def build(
     return {
         "experiment": asdict(record),
         "now": course.shown(spec, record.stage, min(record.step, _last(spec, record.stage))),
+        "arms": [_arm(record, arm) for arm in spec.tried],
         "timeline": [_event(spec, look) for look in history if look["event"] != "look"],
         "outcomes": _outcomes(history),
         "guardrails": _guardrails(history),
@@ -86,6 +87,11 @@ def _cohort_names(spec: ExperimentSpec, devices: Mapping[str, DeviceRecord]) -> 
         return dict.fromkeys(devices, "everybody")
     chosen = max(sorted(fit), key=lambda name: len(fit[name]))
     return {d: f"{chosen}={r.attributes.get(chosen, '?')}" for d, r in devices.items()}
+
+
+def _arm(record: ExperimentRecord, arm: ArmSpec) -> Plain:
+    """A candidate: its version, and if it was dropped when, by whom, why and on what figures."""
+    return {"arm": arm.name, "version": arm.version, "dropped": record.dropped.get(arm.name)}
 
 
 def _event(spec: ExperimentSpec, look: Plain) -> Plain:

@@ -71,6 +71,15 @@ def stop(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> d
     return asdict(hub_of(request).experiments.stop(id_, actor=admin, reason=reason))
 
 
+@router.post("/experiments/{id_}/drop")
+def drop(
+    request: Request, admin: Admin, id_: str, arm: str, reason: str = "by hand"
+) -> dict[str, Any]:
+    """Take an arm of an A/B/n test back; the others go on."""
+    done = hub_of(request).experiments.drop(id_, arm, actor=admin, reason=reason)
+    return asdict(done)
+
+
 @router.post("/experiments/{id_}/promote")
 def promote(
     request: Request, admin: Admin, id_: str, reason: str = "by hand", arm: str | None = None

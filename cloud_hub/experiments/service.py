@@ -1,8 +1,9 @@
 """Running experiments: start, watch, advance, pause, promote, take back.
 
-The plan is the truth about what runs; the table follows it. An experiment whose plan was changed by
-hand has ended; one that the plan names and the table does not know (the hub was killed in between)
-is adopted. Every decision is audited with the evidence that it was made on.
+What is decided is written as a whole, plan, record, history and audit log in one transaction, and
+published then: a hub that is killed at any moment has done all of it or nothing, and decides again.
+An experiment whose plan was changed by hand has ended. Every decision is audited with the evidence
+that it was made on.
 """
 
 from __future__ import annotations
@@ -10,46 +11,47 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Engine
 
 from cloud_hub.audit import Audit
+from cloud_hub.db import transaction
 from cloud_hub.errors import Conflict
 from cloud_hub.experiments import course
 from cloud_hub.experiments.evidence import Evidence
 from cloud_hub.experiments.gate import Decision
 from cloud_hub.experiments.gathering import Gathering, Scene
+from cloud_hub.experiments.ledger import Ledger
 from cloud_hub.experiments.preparation import Preparation
 from cloud_hub.experiments.report import build
-from cloud_hub.experiments.spec import ExperimentSpec, adopted, canary_of, spec_of
-from cloud_hub.experiments.store import ExperimentRecord, ExperimentStore, fresh_record
+from cloud_hub.experiments.spec import ExperimentSpec, canary_of, spec_of
+from cloud_hub.experiments.store import ExperimentRecord, ExperimentStore, against, fresh_record
 from cloud_hub.experiments.strategies import judge, looks_of
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.isolation import for_each
 from cloud_hub.plans.service import Plans
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry.service import Telemetry
-from edge_sdk.contract.plan import Experiment, Plan
 
 ACTOR: Final = "hub"
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _one_at_a_time(
+def _whole(
     method: Callable[Concatenate[Experiments, P], T],
 ) -> Callable[Concatenate[Experiments, P], T]:
-    """A person's command and the loop's look never see each other's half-made change."""
+    """All of it or nothing; a person's command and the loop's look come one after the other."""
 
     @functools.wraps(method)
-    def locked(self: Experiments, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self.lock:
+    def alone(self: Experiments, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self.lock, transaction(self._engine):
             return method(self, *args, **kwargs)
 
-    return locked
+    return alone
 
 
 class Experiments:
@@ -65,11 +67,12 @@ class Experiments:
         telemetry: Telemetry,
     ) -> None:
         self.lock = threading.RLock()
-        self._audit = audit
+        self._engine = engine
         self._registry = registry
         self._plans = plans
         self._fleet = fleet
         self.store = ExperimentStore(engine)
+        self._ledger = Ledger(audit, plans, self.store)
         self.preparation = Preparation(engine, registry, plans, fleet)
         self.gathering = Gathering(engine, fleet, telemetry)
 
@@ -91,7 +94,7 @@ class Experiments:
         spec = canary_of(model, version, self._registry.policy(model).experiment)
         return self.run(spec, actor=actor)
 
-    @_one_at_a_time
+    @_whole
     def run(self, spec: ExperimentSpec, *, actor: str) -> ExperimentRecord:
         """Start what ``spec`` declares.
 
@@ -110,11 +113,10 @@ class Experiments:
         }
         trial = course.begin(spec, id_, releases, salt)
         reason = f"{id_}: {spec.versions} on {course.shown(spec, 0, 0)}"
-        changed = self._change(spec.model, trial, actor, reason)
+        changed = self._ledger.change(spec.model, trial, actor, reason)
         fresh = fresh_record(spec, trial, plan.serving.version, changed.serial)
-        if not self.store.add(fresh):  # the loop saw the plan first and adopted it
-            self.store.note(fresh, spec=fresh.spec, state=fresh.state)
-        self._tell(fresh, actor, "started", reason, fresh.spec)
+        self.store.add(fresh)
+        self._ledger.tell(fresh, actor, "started", reason, fresh.spec)
         return self.get(id_)
 
     def report(self, id_: str) -> dict[str, Any]:
@@ -123,29 +125,29 @@ class Experiments:
         devices = {device.device: device for device in self._fleet.devices(record.model)}
         return build(record, self.store.history(id_), self.gathering.totals(id_), devices)
 
-    @_one_at_a_time
+    @_whole
     def pause(self, id_: str, *, actor: str, reason: str) -> ExperimentRecord:
         """Nobody enters any more; who is in stays in. Raises Conflict unless it runs."""
-        record = self._expect(id_, "running", "waiting")
+        record = self._ledger.expect(id_, "running", "waiting")
         self._pause(record, actor, reason, record.figures)
         return self.get(id_)
 
-    @_one_at_a_time
+    @_whole
     def resume(self, id_: str, *, actor: str, reason: str) -> ExperimentRecord:
         """Go on. What failed until now is acknowledged: only new failures trip again.
 
         Raises:
             Conflict: it is not paused.
         """
-        record = self._expect(id_, "paused")
-        trial = self._trial(record)
+        record = self._ledger.expect(id_, "paused")
+        trial = self._ledger.trial(record)
         now = time.time()
         acknowledged = {
             "acknowledged": self.gathering.last_event(record),
             "failures_since": now,
             "resumed_at": now,
         }
-        changed = self._change(
+        changed = self._ledger.change(
             record.model, replace(trial, paused=False), actor, f"{id_} resumed: {reason}"
         )
         self.store.note(
@@ -155,49 +157,61 @@ class Experiments:
             reason=f"resumed: {reason}",
             state={**record.state, **acknowledged, "serial": changed.serial},
         )
-        self._tell(record, actor, "resumed", reason, acknowledged)
+        self._ledger.tell(record, actor, "resumed", reason, acknowledged)
         return self.get(id_)
 
-    @_one_at_a_time
+    @_whole
     def stop(self, id_: str, *, actor: str, reason: str) -> ExperimentRecord:
         """End it; everybody gets what serves. Raises Conflict if it has ended."""
-        record = self._expect(id_, "running", "paused", "waiting")
-        self._change(record.model, None, actor, f"{id_} stopped: {reason}", record.figures)
-        self._end(record, "stopped", actor, reason, record.figures)
+        record = self._ledger.expect(id_, "running", "paused", "waiting")
+        self._ledger.change(record.model, None, actor, f"{id_} stopped: {reason}", record.figures)
+        self._ledger.end(record, "stopped", actor, reason, record.figures)
         return self.get(id_)
 
-    @_one_at_a_time
+    @_whole
     def promote(
         self, id_: str, *, actor: str, reason: str, arm: str | None = None
     ) -> ExperimentRecord:
         """Let an arm serve everybody: the winner, or the one that is named.
 
         Raises:
-            Conflict: it was taken back or promoted already, or no arm won and none is named.
+            Conflict: it was taken back or promoted already, the arm was dropped, or no arm won and
+                none is named.
         """
-        record = self._expect(id_, "running", "paused", "waiting", "concluded")
+        record = self._ledger.expect(id_, "running", "paused", "waiting", "concluded")
         chosen = arm or record.state.get("winner")
-        versions = {tried.name: tried.version for tried in record.declared.tried}
+        versions = {arm.name: arm.version for arm in record.running}
         if chosen is None and len(versions) == 1:
             chosen = next(iter(versions))
         if chosen not in versions:
-            raise Conflict(f"{id_}: expected an arm of {sorted(versions)}, got {chosen}")
+            raise Conflict(f"{id_}: expected an arm of {sorted(versions)}{_got(record, chosen)}")
         said = f"{id_}: {reason}"
         self._plans.promote(
             record.model, versions[chosen], actor=actor, reason=said, evidence=record.figures
         )
-        self._end(record, "promoted", actor, reason, record.figures, winner=chosen)
+        self._ledger.end(record, "promoted", actor, reason, record.figures, winner=chosen)
+        return self.get(id_)
+
+    @_whole
+    def drop(self, id_: str, arm: str, *, actor: str, reason: str) -> ExperimentRecord:
+        """Take an arm of an A/B/n test back; the others go on.
+
+        Raises:
+            Conflict: it has ended, has no such arm, or no other.
+        """
+        record = self._ledger.expect(id_, "running", "paused", "waiting")
+        names = [running.name for running in record.running]
+        if arm not in names:
+            raise Conflict(f"{id_}: expected an arm of {sorted(names)}{_got(record, arm)}")
+        if len(names) == 1:
+            raise Conflict(f"{id_}: {arm} is its only arm; edge-hub experiments stop ends it")
+        self._drop(record, (arm,), actor, reason, record.figures)
         return self.get(id_)
 
     def tick(self, now: float) -> None:
         """Look at every running experiment once."""
-        for_each(self._registry.models(), self._adopt_locked)
         open_ = [record.id for record in self.records() if record.open]
         for_each(open_, lambda id_: self._watch(id_, now))
-
-    def _adopt_locked(self, model: str) -> None:
-        with self.lock:
-            self._adopt(model)
 
     def look(self, record: ExperimentRecord, now: float) -> tuple[Scene, Evidence, Decision] | None:
         """What would be decided now; ``None`` if the plan does not name the experiment."""
@@ -206,11 +220,12 @@ class Experiments:
             return None
         scene = self.gathering.scene(record, plan, now)
         evidence = self.gathering.evidence(scene)
-        decision = judge(scene.spec, evidence, looks_of(record.state))
+        gone = [arm.name for arm in scene.trial.dropped]
+        decision = judge(scene.spec, evidence, looks_of(record.state), gone)
         decision.figures["devices"] = self.gathering.counts(scene)
         return scene, evidence, decision
 
-    @_one_at_a_time
+    @_whole
     def _watch(self, id_: str, now: float) -> None:
         record = self.get(id_)
         if not record.open:
@@ -218,18 +233,20 @@ class Experiments:
         seen = self.look(record, now)
         if seen is None:
             reason = "the plan was changed by hand"
-            self._end(record, "stopped", ACTOR, reason, record.figures)
+            self._ledger.end(record, "stopped", ACTOR, reason, record.figures)
             return
         scene, _, decision = seen
         if record.status == "paused":
-            self._note(record, record.reason, decision, now)
+            self._ledger.note(record, record.reason, decision, now)
         elif decision.action == "abort":
             self._abort(record, decision)
+        elif decision.action == "drop":
+            self._drop(record, decision.arms, ACTOR, decision.reason, decision.figures)
         elif decision.action == "pause":
             self._pause(record, ACTOR, decision.reason, decision.figures)
         elif record.status == "waiting" or decision.action == "wait":
             waiting = record.status == "waiting"
-            self._note(record, record.reason if waiting else decision.reason, decision, now)
+            self._ledger.note(record, record.reason if waiting else decision.reason, decision, now)
         elif decision.action == "conclude":
             self._conclude(record, scene.spec, decision)
         else:
@@ -244,7 +261,7 @@ class Experiments:
             self._conclude(record, spec, replace(decision, winner=spec.tried[0].name))
             return
         on = course.shown(spec, following.stage, following.step)
-        changed = self._change(
+        changed = self._ledger.change(
             record.model, following.experiment, ACTOR,
             f"{record.id}: {decision.reason}; on to {on}", decision.figures,
         )  # fmt: skip
@@ -260,7 +277,7 @@ class Experiments:
             state=state,
         )
         passed = course.shown(spec, record.stage, record.step)
-        self._audit_row(record, ACTOR, "passed", decision.reason, decision.figures, step=passed)
+        self._ledger.audit(record, ACTOR, "passed", decision.reason, decision.figures, step=passed)
 
     def _conclude(self, record: ExperimentRecord, spec: ExperimentSpec, decision: Decision) -> None:
         figures, reason, winner = decision.figures, decision.reason, decision.winner
@@ -268,104 +285,58 @@ class Experiments:
             state = {**record.state, "winner": winner}
             said = f"{reason}; waits for: edge-hub experiments promote {record.id}"
             self.store.note(record, status="waiting", reason=said, figures=figures, state=state)
-            self._tell(record, ACTOR, "waits for approval", reason, figures)
+            self._ledger.tell(record, ACTOR, "waits for approval", reason, figures)
         elif winner is not None and spec.promotes:
             self.store.note(record, figures=figures, state={**record.state, "winner": winner})
             self.promote(record.id, actor=ACTOR, reason=reason)
         else:
-            self._change(record.model, None, ACTOR, f"{record.id} concluded: {reason}", figures)
-            self._end(record, "concluded", ACTOR, reason, figures, winner=winner)
+            self._ledger.change(
+                record.model, None, ACTOR, f"{record.id} concluded: {reason}", figures
+            )
+            self._ledger.end(record, "concluded", ACTOR, reason, figures, winner=winner)
 
     def _abort(self, record: ExperimentRecord, decision: Decision) -> None:
         reason, figures = decision.reason, decision.figures
-        self._change(record.model, None, ACTOR, f"{record.id} aborted: {reason}", figures)
-        tripped = {guard["arm"] for guard in figures["guardrails"] if guard["trips"]}
-        for arm in record.declared.tried:
-            if not tripped or arm.name in tripped:
+        self._ledger.change(record.model, None, ACTOR, f"{record.id} aborted: {reason}", figures)
+        for arm in record.running:
+            self._registry.set_status(record.model, arm.version, "rolled_back")
+        self._ledger.end(record, "aborted", ACTOR, reason, figures)
+
+    def _drop(
+        self,
+        record: ExperimentRecord,
+        arms: Sequence[str],
+        actor: str,
+        reason: str,
+        figures: dict[str, Any],
+    ) -> None:
+        """Take ``arms`` back at once; a winner among them has not won."""
+        trial = self._ledger.trial(record).drop(arms)
+        said = f"{', '.join(arms)} dropped: {reason}"
+        self._ledger.change(record.model, trial, actor, f"{record.id}: {said}", figures)
+        gone = {arm: against(arm, actor, reason, figures) for arm in arms}
+        state = {**record.state, "dropped": {**record.dropped, **gone}}
+        status = record.status
+        if record.state.get("winner") in arms:
+            state, status = {**state, "winner": None}, "running"
+        for arm in record.running if actor == ACTOR else ():
+            if arm.name in arms:
                 self._registry.set_status(record.model, arm.version, "rolled_back")
-        self._end(record, "aborted", ACTOR, reason, figures)
+        self.store.note(record, status=status, reason=said, figures=figures, state=state)
+        self._ledger.tell(record, actor, "dropped", said, {**figures, "dropped": gone})
 
     def _pause(
         self, record: ExperimentRecord, actor: str, reason: str, figures: dict[str, Any]
     ) -> None:
-        trial = replace(self._trial(record), paused=True)
-        self._change(record.model, trial, actor, f"{record.id} paused: {reason}", figures)
+        trial = replace(self._ledger.trial(record), paused=True)
+        self._ledger.change(record.model, trial, actor, f"{record.id} paused: {reason}", figures)
         self.store.note(record, status="paused", reason=reason, figures=figures)
-        self._tell(record, actor, "paused", reason, figures)
+        self._ledger.tell(record, actor, "paused", reason, figures)
 
-    def _trial(self, record: ExperimentRecord) -> Experiment:
-        plan = self._plans.current(record.model)
-        if plan is None or plan.experiment is None or plan.experiment.id != record.id:
-            raise Conflict(f"{record.id}: the plan of {record.model} does not name it any more")
-        return plan.experiment
 
-    def _change(
-        self,
-        model: str,
-        trial: Experiment | None,
-        actor: str,
-        reason: str,
-        evidence: dict[str, Any] | None = None,
-    ) -> Plan:
-        return self._plans.change(
-            model, lambda p: replace(p, experiment=trial),
-            actor=actor, reason=reason, evidence=evidence,
-        )  # fmt: skip
-
-    def _adopt(self, model: str) -> None:
-        """Take in an experiment that only the plan knows, as far as the plan says what it is."""
-        plan = self._plans.current(model)
-        if plan is None or plan.experiment is None:
-            return
-        if all(record.id != plan.experiment.id for record in self.records(model)):
-            policy = self._registry.policy(model).experiment
-            spec = adopted(model, plan.experiment, policy)
-            self.store.add(fresh_record(spec, plan.experiment, plan.serving.version, plan.serial))
-
-    def _expect(self, id_: str, *statuses: str) -> ExperimentRecord:
-        record = self.get(id_)
-        if record.status not in statuses:
-            raise Conflict(
-                f"{id_}: expected one that is {' or '.join(statuses)}, it is {record.status}"
-            )
-        return record
-
-    def _end(
-        self,
-        record: ExperimentRecord,
-        status: str,
-        actor: str,
-        reason: str,
-        figures: dict[str, Any],
-        winner: str | None = None,
-    ) -> None:
-        state = {**self.get(record.id).state, "winner": winner}
-        end = {"status": status, "reason": reason, "figures": figures, "ended_at": time.time()}
-        if self.store.move(record, state=state, **end):  # else another process of the hub did
-            self._tell(record, actor, status, reason, figures)
-
-    def _note(self, record: ExperimentRecord, reason: str, decision: Decision, now: float) -> None:
-        kept = {name: [vars(look) for look in found] for name, found in decision.looks.items()}
-        state = {**record.state, "looks": kept}
-        self.store.move(record, reason=reason, figures=decision.figures, state=state)
-        if self.store.due(record, now):
-            self.store.look(record, now, "look", reason, decision.figures)
-
-    def _tell(
-        self, record: ExperimentRecord, actor: str, event: str, reason: str, figures: Any
-    ) -> None:
-        """To the history that the report shows, and to the audit log."""
-        self.store.look(record, time.time(), event, reason, figures)
-        self._audit_row(record, actor, event, reason, figures)
-
-    def _audit_row(
-        self,
-        record: ExperimentRecord,
-        actor: str,
-        event: str,
-        reason: str,
-        figures: Any,
-        **more: Any,
-    ) -> None:
-        detail = {"experiment": record.id, "reason": reason, "figures": figures, **more}
-        self._audit.record(actor, f"{record.strategy} {event}", record.model, detail)
+def _got(record: ExperimentRecord, arm: str | None) -> str:
+    """The end of a refusal of ``arm``."""
+    gone = record.dropped.get(arm or "")
+    if gone is None:
+        return f", got {arm}"
+    return f"; {arm} was dropped ({gone['reason']})"

@@ -18,7 +18,7 @@ from cloud_hub.statistics.sequential import TUNED_FOR
 from cloud_hub.yaml_reader import read_yaml
 from edge_sdk.contract.codec import require
 from edge_sdk.contract.names import CONTROL, Version, check_name
-from edge_sdk.contract.plan import SLOTS, Cohort, Experiment, Outcome, Strategy
+from edge_sdk.contract.plan import SLOTS, Cohort, Outcome, Strategy
 
 CANDIDATE: Final = "candidate"
 """The arm's name where there is only one."""
@@ -271,27 +271,6 @@ def spec_of(model: str, version: str, policy: ExperimentPolicy) -> ExperimentSpe
 def canary_of(model: str, version: str, policy: ExperimentPolicy) -> ExperimentSpec:
     """A canary with what the model's policy says of one, whichever strategy it names."""
     return spec_of(model, version, replace(policy, strategy="canary", share=None))
-
-
-def adopted(model: str, trial: Experiment, policy: ExperimentPolicy) -> ExperimentSpec:
-    """What a plan's experiment declares of itself; the rest is default, or the policy's."""
-    if trial.strategy == "canary":
-        canary = canary_of(model, trial.arms[0].release.version, policy)
-        return replace(canary, cohort=trial.cohort)
-    given = ExperimentSpec(
-        model,
-        trial.strategy,
-        candidate=None if trial.strategy == "ab" else trial.arms[0].release.version,
-        arms=tuple(
-            ArmSpec(arm.name, arm.release.version, arm.weight / SLOTS)
-            for arm in trial.arms
-            if trial.strategy == "ab"
-        ),
-        cohort=trial.cohort,
-        unit=trial.unit,
-        share=trial.share,
-    )
-    return replace(given, outcomes=trial.outcomes) if trial.outcomes else given
 
 
 def cohort_name(cohort: Cohort | None) -> str:

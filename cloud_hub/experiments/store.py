@@ -11,8 +11,9 @@ from typing import Any, Final
 from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from cloud_hub.errors import NotFound
-from cloud_hub.experiments.spec import ExperimentSpec
+from cloud_hub.db import reading, transaction
+from cloud_hub.errors import Conflict, NotFound
+from cloud_hub.experiments.spec import ArmSpec, ExperimentSpec
 from cloud_hub.experiments.tables import experiments, looks
 from edge_sdk.contract.codec import from_plain, to_plain
 from edge_sdk.contract.plan import Experiment
@@ -55,6 +56,16 @@ class ExperimentRecord:
         return from_plain(ExperimentSpec, self.spec, "experiment")
 
     @property
+    def dropped(self) -> dict[str, dict[str, Any]]:
+        """Arms of an A/B/n test that were taken back, with what :func:`against` kept."""
+        return dict(self.state.get("dropped", {}))
+
+    @property
+    def running(self) -> tuple[ArmSpec, ...]:
+        """The candidates that were not dropped."""
+        return tuple(arm for arm in self.declared.tried if arm.name not in self.dropped)
+
+    @property
     def open(self) -> bool:
         """Whether it has not ended."""
         return self.status in OPEN
@@ -71,6 +82,19 @@ def fresh_record(
     )  # fmt: skip
 
 
+def against(arm: str, actor: str, reason: str, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """What is remembered of an arm that was dropped: when, by whom, why, and what it had shown."""
+    return {
+        "at": time.time(),
+        "actor": actor,
+        "reason": reason,
+        "arm": figures.get("arms", {}).get(arm, {}),
+        "devices": figures.get("devices", {}).get(arm, {}),
+        "guardrails": [g for g in figures.get("guardrails", []) if g["arm"] == arm and g["trips"]],
+        "outcomes": [row for row in figures.get("outcomes", []) if row["arm"] == arm],
+    }
+
+
 class ExperimentStore:
     """Records and looks of all experiments."""
 
@@ -82,43 +106,42 @@ class ExperimentStore:
         query = select(experiments).order_by(experiments.c.started_at)
         if model is not None:
             query = query.where(experiments.c.model == model)
-        with self._engine.connect() as db:
+        with reading(self._engine) as db:
             return [ExperimentRecord(**row) for row in db.execute(query).mappings()]
 
     def get(self, id_: str) -> ExperimentRecord:
         """One of them; raises NotFound."""
-        with self._engine.connect() as db:
+        with reading(self._engine) as db:
             row = db.execute(select(experiments).where(experiments.c.id == id_)).mappings().first()
         if row is None:
             raise NotFound(f"experiment {id_}: not found")
         return ExperimentRecord(**row)
 
-    def add(self, record: ExperimentRecord) -> bool:
-        """Keep a new one; ``False`` if whoever else starts it was first."""
+    def add(self, record: ExperimentRecord) -> None:
+        """Keep a new one; raises Conflict if somebody else started one of that name."""
         try:
-            with self._engine.begin() as db:
+            with transaction(self._engine) as db:
                 db.execute(insert(experiments).values(**vars(record)))
-        except IntegrityError:
-            return False
-        return True
+        except IntegrityError as error:
+            raise Conflict(f"{record.id}: was started meanwhile, try again") from error
 
     def note(self, record: ExperimentRecord, **values: Any) -> None:
         """Change some fields of a record."""
         change = update(experiments).where(experiments.c.id == record.id)
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             db.execute(change.values(**values))
 
     def move(self, record: ExperimentRecord, **values: Any) -> bool:
         """Change fields, unless its status changed since ``record`` was read."""
         same = (experiments.c.id == record.id) & (experiments.c.status == record.status)
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             done = db.execute(update(experiments).where(same).values(**values))
         return bool(done.rowcount)
 
     def next_id(self, model: str, strategy: str) -> str:
         """A new name such as ``digits-canary-3``."""
         query = select(func.count()).where(experiments.c.model == model)
-        with self._engine.connect() as db:
+        with reading(self._engine) as db:
             number = 1 + int(db.execute(query).scalar() or 0)
         return f"{model[:40]}-{strategy}-{number}"
 
@@ -133,7 +156,7 @@ class ExperimentStore:
         """Keep what was seen at ``at``; ``event`` is ``look``, or what was decided."""
         row = {"experiment": record.id, "at": at, "event": event, "reason": reason}
         place = {"stage": record.stage, "step": record.step, "figures": dict(figures)}
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             db.execute(insert(looks).values(**row, **place))
             kept = select(looks.c.id).where(looks.c.experiment == record.id)
             plain = kept.where(looks.c.event == "look").order_by(looks.c.id)
@@ -144,7 +167,7 @@ class ExperimentStore:
     def due(self, record: ExperimentRecord, now: float) -> bool:
         """Whether the last look is long enough ago, measured by the experiment's age."""
         query = select(func.max(looks.c.at)).where(looks.c.experiment == record.id)
-        with self._engine.connect() as db:
+        with reading(self._engine) as db:
             last = db.execute(query).scalar()
         gap = max(1.0, (now - record.started_at) / (LOOKS_KEPT / 2))
         return now - (last if last is not None else -math.inf) >= gap
@@ -152,5 +175,5 @@ class ExperimentStore:
     def history(self, id_: str) -> list[dict[str, Any]]:
         """Every look that is kept, oldest first."""
         query = select(looks).where(looks.c.experiment == id_).order_by(looks.c.id)
-        with self._engine.connect() as db:
+        with reading(self._engine) as db:
             return [dict(row) for row in db.execute(query).mappings()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from cloud_hub.experiments.beside import decide_interleave, decide_shadow
@@ -12,13 +12,15 @@ from cloud_hub.experiments.judgement import Look
 from cloud_hub.experiments.spec import ExperimentSpec
 
 
-def judge(spec: ExperimentSpec, evidence: Evidence, looks: Looks) -> Decision:
-    """The verdict of the strategy's own gate."""
+def judge(
+    spec: ExperimentSpec, evidence: Evidence, looks: Looks, dropped: Collection[str] = ()
+) -> Decision:
+    """The verdict of the strategy's own gate; ``dropped`` are arms that were taken back."""
     if spec.strategy == "shadow":
         return decide_shadow(spec, evidence, looks)
     if spec.strategy == "interleave":
         return decide_interleave(spec, evidence)
-    return decide(spec, evidence, looks)
+    return decide(spec, evidence, looks, dropped)
 
 
 def looks_of(state: Mapping[str, Any]) -> dict[str, tuple[Look, ...]]:

@@ -1,4 +1,8 @@
-"""Plans: every change makes the next serial, is signed, published and audited with its evidence."""
+"""Plans: every change makes the next serial, is signed, published and audited with its evidence.
+
+A plan is kept before it is published: one that a kill or a full disk left unpublished goes out when
+the hub starts, and in its loop.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,9 @@ from sqlalchemy import Column, Engine, Float, Integer, String, Table, Text, inse
 from sqlalchemy.exc import IntegrityError
 
 from cloud_hub.audit import Audit
-from cloud_hub.db import metadata
+from cloud_hub.db import afterwards, metadata, reading, transaction
 from cloud_hub.errors import Conflict, NotFound
+from cloud_hub.isolation import for_each
 from cloud_hub.registry.service import Registry
 from edge_sdk.contract.plan import PackRef, Plan, ReleaseRef
 
@@ -35,6 +40,7 @@ class Plans:
         self._engine = engine
         self._audit = audit
         self._registry = registry
+        self._owed: set[str] = set()
         self.features_of: Callable[[str, str], PackRef | None] = lambda model, version: None
         """The file of entity features for a version; set by who has them."""
 
@@ -46,7 +52,7 @@ class Plans:
     def history(self, model: str, limit: int = 100) -> list[Plan]:
         """Plans, the newest first."""
         query = select(plans.c.plan).where(plans.c.model == model)
-        with self._engine.connect() as db:
+        with reading(self._engine) as db:
             rows = db.execute(query.order_by(plans.c.serial.desc()).limit(limit)).scalars()
             return [Plan.from_json(text.encode()) for text in rows]
 
@@ -65,15 +71,16 @@ class Plans:
             if current.experiment is None:
                 raise Conflict(f"{model} {version}: serves already")
             reference = current.serving
-        plan = self._change(
-            model,
-            lambda plan: replace(plan, serving=reference, experiment=None),
-            first=reference,
-            actor=actor,
-            reason=reason,
-            evidence=evidence,
-        )
-        self._mark(model, version, current)
+        with transaction(self._engine):
+            plan = self._change(
+                model,
+                lambda plan: replace(plan, serving=reference, experiment=None),
+                first=reference,
+                actor=actor,
+                reason=reason,
+                evidence=evidence,
+            )
+            self._mark(model, version, current)
         return plan
 
     def rollback(self, model: str, *, actor: str, reason: str) -> Plan:
@@ -91,9 +98,12 @@ class Plans:
         if before is None:
             raise Conflict(f"{model}: no other version served before {serving.version}")
         before = replace(before, features=self.features_of(model, before.version))
-        plan = self.change(model, lambda p: replace(p, serving=before), actor=actor, reason=reason)
-        self._registry.set_status(model, serving.version, "rolled_back")
-        self._registry.set_status(model, before.version, "serving")
+        with transaction(self._engine):
+            plan = self.change(
+                model, lambda p: replace(p, serving=before), actor=actor, reason=reason
+            )
+            self._registry.set_status(model, serving.version, "rolled_back")
+            self._registry.set_status(model, before.version, "serving")
         return plan
 
     def change(
@@ -135,25 +145,32 @@ class Plans:
             sharing=policy.sharing,
             cascade=policy.cascade,
         )
-        self._keep(plan, actor, reason)
-        self._registry.repository.publish_plan(plan)
         detail = {"serial": serial, "reason": reason, "serving": plan.serving.version}
         if plan.experiment is not None:
             detail["experiment"] = plan.experiment.id
-        self._audit.record(actor, "plan", model, {**detail, "evidence": evidence})
+        with transaction(self._engine):
+            self._keep(plan, actor, reason)
+            self._audit.record(actor, "plan", model, {**detail, "evidence": evidence})
+            afterwards(self._engine, lambda: self.republish(model))
         return plan
 
+    def tick(self, now: float) -> None:
+        """Publish what could not be published when it was decided: a full disk, say."""
+        for_each(sorted(self._owed), self.republish)
+
     def republish(self, model: str) -> None:
-        """Publish the newest plan again, if the hub was killed between noting and publishing it."""
+        """Publish the newest plan, unless devices see it already."""
+        self._owed.add(model)
         plan = self.current(model)
         if plan is not None and not self._registry.repository.has_plan(plan):
             self._registry.repository.publish_plan(plan)
+        self._owed.discard(model)
 
     def _keep(self, plan: Plan, actor: str, reason: str) -> None:
         """The serial is the lock: of two changes at once, one fails here."""
         row = {"model": plan.model, "serial": plan.serial, "plan": plan.to_json().decode()}
         try:
-            with self._engine.begin() as db:
+            with transaction(self._engine) as db:
                 db.execute(insert(plans).values(**row, at=time.time(), actor=actor, reason=reason))
         except IntegrityError as error:
             raise Conflict(f"{plan.model}: the plan changed meanwhile, try again") from error

@@ -127,8 +127,8 @@ class Repository:
             self._publish_plans(plans)
 
     def has_plan(self, plan: Plan) -> bool:
-        """Whether this very plan is the one that is published."""
-        target = self._newest(PLANS).signed.targets.get(f"plans/{plan.model}.json")
+        """Whether this very plan is the one that devices see."""
+        target = self._sealed_plans().signed.targets.get(f"plans/{plan.model}.json")
         return target is not None and target == TargetFile.from_data(target.path, plan.to_json())
 
     def renew(self, now: datetime.datetime) -> bool:
@@ -212,6 +212,16 @@ class Repository:
         )
         timestamp.unrecognized_fields[SIGNED_AT] = int(time.time())
         self._write("timestamp.json", _signed(timestamp, online))
+
+    def _sealed_plans(self) -> Metadata[Targets]:
+        """The plans that the timestamp leads to: newer ones, of a hub that was killed, are none."""
+        raw = (self.metadata / "timestamp.json").read_bytes()
+        version = Metadata[Timestamp].from_bytes(raw).signed.snapshot_meta.version
+        raw = (self.metadata / f"{version}.snapshot.json").read_bytes()
+        version = Metadata[Snapshot].from_bytes(raw).signed.meta[f"{PLANS}.json"].version
+        return Metadata[Targets].from_bytes(
+            (self.metadata / f"{version}.{PLANS}.json").read_bytes()
+        )
 
     def _newest(self, role: str) -> Metadata[Any]:
         path = self.metadata / f"{self._version(role)}.{role}.json"

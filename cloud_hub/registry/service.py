@@ -18,6 +18,7 @@ from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud_hub.audit import Audit
+from cloud_hub.db import transaction
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.policy import Policy, parse_policy
 from cloud_hub.registry import signing
@@ -128,7 +129,7 @@ class Registry:
         """Note what became of a version."""
         assert status in STATUSES
         change = update(versions).where(versions.c.model == model, versions.c.version == version)
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             db.execute(change.values(status=status))
 
     def next_version(self, model: str, parent: str, mode: str) -> str:

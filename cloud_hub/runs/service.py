@@ -217,10 +217,11 @@ class Runs:
         if run.status == "held":
             return
         assert run.version is not None
-        trial = self._experiments.start(run.model, run.version, actor=actor)
-        self._store.note(
-            run, status="experiment", experiment=trial.id, reason=f"experiment {trial.id}"
-        )
+        with self._store.whole():  # or a hub that is killed here would try it a second time
+            trial = self._experiments.start(run.model, run.version, actor=actor)
+            self._store.note(
+                run, status="experiment", experiment=trial.id, reason=f"experiment {trial.id}"
+            )
 
     def _candidate(self, run: RunRecord) -> Release:
         return Release.open(self._training.folder(run) / "release")

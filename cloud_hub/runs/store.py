@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Engine, insert, select, update
 
+from cloud_hub.db import transaction
 from cloud_hub.errors import NotFound
 from cloud_hub.runs.tables import runs
 
@@ -86,8 +88,12 @@ class RunStore:
             assert key is not None
             return self.get(int(key[0])), True
 
+    def whole(self) -> AbstractContextManager[object]:
+        """What is written within it is kept together, or not at all."""
+        return transaction(self._engine)
+
     def note(self, run: RunRecord, **values: Any) -> None:
         """Change a run."""
         change = update(runs).where(runs.c.id == run.id)
-        with self._engine.begin() as db:
+        with transaction(self._engine) as db:
             db.execute(change.values(**values, updated_at=time.time()))

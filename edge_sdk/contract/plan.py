@@ -8,6 +8,9 @@ Invariants:
 
 * An arm owns *slots* of the circle ``0 .. SLOTS - 1``. Raising its weight gives it more slots
   (:func:`widen`) and takes none away, so no unit that is in an arm ever leaves it by that.
+* The slots of an arm that was taken back stay its own, so nobody moves between the others: whoever
+  is in them gets what serves and speaks for no arm. As control they would bias it, for those whose
+  device the arm failed on would be missing among them.
 * A canary that goes from cohort to cohort puts those that it has finished into ``completed``; a
   device that comes late finds its place by its attributes alone.
 * Whoever takes part in an experiment also holds what serves, to go back to it at once.
@@ -16,8 +19,8 @@ Invariants:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Literal
 
@@ -140,7 +143,8 @@ class Experiment:
     the arm's release answers, or its ranking is mixed in, for ``share`` of the requests. ``ab``:
     units (devices, or with ``unit="key"`` keys that the app gives) are served the arm that owns
     their slot. ``canary``: so are devices; those of ``completed`` cohorts all get the candidate.
-    ``paused``: who is in stays in and nobody enters; shadow and interleaving stop.
+    ``dropped`` are arms of an A/B/n test that were taken back while the others go on. ``paused``:
+    who is in stays in and nobody enters; shadow and interleaving stop.
     """
 
     id: str
@@ -153,13 +157,14 @@ class Experiment:
     share: float = 1.0
     paused: bool = False
     outcomes: tuple[Outcome, ...] = ()
+    dropped: tuple[Arm, ...] = ()
 
     def __post_init__(self) -> None:
         check_name("id", self.id)
         require(bool(self.arms), "arms: expected at least one")
-        names = [arm.name for arm in self.arms]
+        names = [arm.name for arm in self.declared]
         require(len(set(names)) == len(names), "arms: expected different names")
-        ranges = sorted(slots for arm in self.arms for slots in arm.slots)
+        ranges = sorted(slots for arm in self.declared for slots in arm.slots)
         apart = all(a[1] <= b[0] for a, b in pairwise(ranges))
         require(apart, "arms: expected slots that do not overlap")
         outcomes = [outcome.name for outcome in self.outcomes]
@@ -171,26 +176,43 @@ class Experiment:
         require(what == "ab" or arms == 1, f"arms: {what} tries one candidate, got {arms}")
         require(what == "ab" or self.unit == "device", f"unit: {what} is by device, not by key")
         require(what == "canary" or not self.completed, f"completed: {what} has no stages")
+        require(what == "ab" or not self.dropped, f"dropped: {what} ends with its only arm")
         require(0 < self.share <= 1, f"share: expected above 0 and at most 1, got {self.share}")
         partial = what in ("shadow", "interleave") or self.share == 1
         require(partial, f"share: {what} is for whole units; give the arms fewer slots instead")
         idle = [arm.name for arm in self.arms if not arm.slots]
         reached = bool(self.completed) or not idle
         require(reached, f"arms: {idle} own no slots, so nobody would get them")
-        control = SLOTS - sum(arm.weight for arm in self.arms)
-        require(what != "ab" or control > 0, "arms: ab leaves no slots to what serves")
+        require(what != "ab" or self.control > 0, "arms: ab leaves no slots to what serves")
+
+    @property
+    def declared(self) -> tuple[Arm, ...]:
+        """The arms that it began with."""
+        return (*self.arms, *self.dropped)
+
+    @property
+    def control(self) -> int:
+        """How many of :data:`SLOTS` are the control's."""
+        return SLOTS - sum(arm.weight for arm in self.declared)
 
     def takes_part(self, attributes: Mapping[str, str]) -> bool:
         """Whether a device with ``attributes`` is in it at all, in an arm or as control."""
         return self._completes(attributes) or not self.cohort or self.cohort.includes(attributes)
 
     def arm_of(self, unit: str, attributes: Mapping[str, str]) -> Arm | None:
-        """The arm of a unit that takes part; ``None`` for control."""
+        """The arm of a unit that takes part, be it one that was dropped; ``None`` for control."""
         if self._completes(attributes):
             return self.arms[0]
         slot = slot_of(self.salt, unit)
-        inside = (arm for arm in self.arms if any(low <= slot < high for low, high in arm.slots))
+        inside = (a for a in self.declared if any(low <= slot < high for low, high in a.slots))
         return next(inside, None)
+
+    def drop(self, names: Collection[str]) -> Experiment:
+        """Without the arms ``names``, whose slots stay theirs; raises :class:`ContractError`."""
+        left = tuple(arm for arm in self.arms if arm.name not in names)
+        gone = tuple(arm for arm in self.arms if arm.name in names)
+        require(len(gone) == len(set(names)), f"drop: expected arms of {self.id}, got {names}")
+        return replace(self, arms=left, dropped=(*self.dropped, *gone))
 
     def _completes(self, attributes: Mapping[str, str]) -> bool:
         return any(cohort.includes(attributes) for cohort in self.completed)
@@ -260,6 +282,8 @@ def assign(
     if trial is None or not trial.takes_part(attributes):
         return Assignment(plan.serving)
     arm = trial.arm_of(unit, attributes)
+    if arm in trial.dropped:
+        return Assignment(plan.serving)
     if trial.strategy in ("shadow", "interleave"):
         beside = None if trial.paused else arm
         if trial.strategy == "shadow":
@@ -277,7 +301,7 @@ def holdings(
 ) -> tuple[ReleaseRef, ...]:
     """The releases that a device needs under ``plan``: first what serves, then candidates.
 
-    In an A/B by key any arm may be asked for, so it holds all of them.
+    In an A/B by key any arm may be asked for, so it holds all of them that were not dropped.
     """
     trial = plan.experiment
     candidates: list[ReleaseRef] = []

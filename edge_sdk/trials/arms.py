@@ -41,8 +41,11 @@ class Arms(Running):
         self._seen: set[bytes] = set()
         self._new: Counter[str] = Counter()
 
-    def serving_for(self, unit: str) -> Serving:
+    def serving_for(self, unit: str) -> Serving | None:
+        """``None`` where the key's arm was dropped: it gets what serves, counted on no arm."""
         arm = self._trial.arm_of(unit, self._attributes)
+        if arm in self._trial.dropped:
+            return None
         name = CONTROL if arm is None else arm.name
         self._count(unit, name)
         return self.candidates[name]

@@ -184,6 +184,16 @@ BY_ENERGY = replace(
         outcomes=(Outcome("power", "energy", minimum_effect=0.05),),
     ),
 )  # fmt: skip
+DROPPED = replace(
+    BY_KEY,
+    experiment=Experiment(
+        id="ab-2",
+        strategy="ab",
+        salt="pepper",
+        arms=(Arm("c", CANDIDATE, ((3_000, 6_000),)),),
+        dropped=(Arm("b", ReleaseRef("1.2", DIGEST), ((0, 3_000),)),),
+    ),
+)
 SHADOWED = replace(
     PLAN,
     experiment=Experiment(
@@ -286,6 +296,7 @@ EXAMPLES = {
     "plan": PLAN,
     "plan_staged": STAGED,
     "plan_by_key": BY_KEY,
+    "plan_dropped": DROPPED,
     "plan_shadowed": SHADOWED,
     "plan_by_energy": BY_ENERGY,
     "window_report": replace(REPORT, format=1),

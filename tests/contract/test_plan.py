@@ -243,3 +243,53 @@ def test_better_is_more_of_what_is_good_and_less_of_what_costs() -> None:
     upward = [Outcome("o", measure).upward for measure in measures]  # type: ignore[arg-type]
     assert upward == [True, True, False, False, False]
     assert not Outcome("squared-error", "reward", "down").upward
+
+
+def test_dropping_an_arm_moves_nobody_and_adds_nobody_to_the_control() -> None:
+    """Those of the arm get what serves and speak for nobody; all others are where they were."""
+    before = plan_with(*ARMS)
+    assert before.experiment is not None
+    after = replace(before, experiment=before.experiment.drop(["b"]))
+    for unit in UNITS:
+        was, now = assign(before, unit, NOBODY), assign(after, unit, NOBODY)
+        assert now == (Assignment(SERVING) if was.arm == "b" else was)
+    assert after.experiment is not None
+    assert (after.experiment.control, before.experiment.control) == (5_000, 5_000)
+
+
+def test_a_dropped_arm_is_held_by_nobody() -> None:
+    plan = plan_with(ARMS[1], unit="key", dropped=(ARMS[0],))
+    assert holdings(plan, "u", NOBODY) == (SERVING, RIVAL)
+
+
+DROPS: dict[str, tuple[dict[str, Any], str]] = {
+    "slots of a dropped arm given to another": (
+        {"dropped": (Arm("x", RIVAL, ((0, 10),)),)}, "do not overlap",
+    ),
+    "the name of a dropped arm given to another": (
+        {"dropped": (Arm("b", RIVAL, ((9_000, 9_010),)),)}, "different names",
+    ),
+    "a canary without its arm": (
+        {"strategy": "canary", "dropped": (Arm("x", RIVAL, ((9_000, 9_010),)),)},
+        "canary ends with its only arm",
+    ),
+    "nothing left to the control": (
+        {"dropped": (Arm("x", RIVAL, ((2_000, SLOTS),)),)}, "no slots to what serves",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DROPS)
+def test_drops_that_cannot_be_are_refused(case: str) -> None:
+    more, message = DROPS[case]
+    with pytest.raises(ContractError, match=message):
+        plan_with(ARMS[0], **more)
+
+
+def test_dropping_what_is_no_arm_or_the_last_one_is_refused() -> None:
+    trial = plan_with(*ARMS).experiment
+    assert trial is not None
+    with pytest.raises(ContractError, match="expected arms of exp"):
+        trial.drop(["x"])
+    with pytest.raises(ContractError, match="expected at least one"):
+        trial.drop(["b", "c"])

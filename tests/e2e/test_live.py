@@ -15,9 +15,9 @@ import pytest
 
 from edge_sdk import EdgeDevice, EdgeError
 from edge_sdk.contract.messages import FeedbackReport, UpdateEvent, WindowReport
-from edge_sdk.contract.plan import slot_of
+from edge_sdk.contract.plan import Arm, Experiment, slot_of
 from edge_sdk.contract.trials import InterleaveReport, ShadowReport
-from edge_sdk.update.state import STARTS
+from edge_sdk.update.state import STARTS, SlotRef
 from tests.conftest import Publish
 from tests.edge.builders import rows, softmax
 from tests.edge.live import ALONE, opened, publish_plan, ref, told, trial
@@ -97,6 +97,60 @@ def test_an_ab_by_key_serves_each_key_its_arm_and_reports_by_arm(
     assert windows[None, "control"].predictions == {"model": 1}
     assert (rewards["b"].rewards, rewards["b"].reward_sum) == (2 * counts["1.1"],) * 2
     assert rewards["c"].reward_sum == rewards["control"].reward_sum == 0
+
+
+def test_keys_of_an_arm_that_was_dropped_get_what_serves_and_are_counted_on_no_arm(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("dropped")
+    others = [publish("dropped", v, seed=s, promote=False) for v, s in (("1.1", 5), ("1.2", 6))]
+    running = trial("ab", *others, unit="key")
+    publish_plan(hub, "dropped", experiment=running)
+    with opened(tmp_path / "d", hub, "dropped") as device:
+        assert device._link is not None
+        assert device._keeper is not None
+        device._keeper._fail(SlotRef.of(ref(others[0])), "seen to fail here")
+        device.sync()  # where an arm failed the device leaves the experiment ...
+        assert device.status()["beside"] == {}
+        publish_plan(hub, "dropped", experiment=running.drop(["b"]))
+        assert device.sync().errors == {}  # ... and is back in it without that arm
+        assert device.status()["beside"] == {"control": "1.0", "c": "1.2"}
+        assert device._link.describe().holds == ("1.2",)
+        told(device, WindowReport)
+        row = rows(1)[0]
+        for unit in (f"user-{i}" for i in range(200)):
+            quarter = slot_of("salt", unit) // 2_500
+            version = device.predict(row, unit=unit).version
+            assert version == ("1.0", "1.2", "1.0", "1.0")[quarter]
+        windows = {(w.window.experiment, w.window.arm): w for w in told(device, WindowReport)}
+    quarters = [slot_of("salt", f"user-{i}") // 2_500 for i in range(200)]
+    told_of = {key: sum(report.predictions.values()) for key, report in windows.items()}
+    assert told_of == {
+        (None, "control"): quarters.count(0),
+        ("ab-1", "c"): quarters.count(1),
+        ("ab-1", "control"): quarters.count(2) + quarters.count(3),
+    }
+
+
+def test_a_device_of_an_arm_that_was_dropped_goes_back_and_speaks_for_nobody(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("sent-home")
+    good = publish("sent-home", "1.1", seed=5, promote=False)
+    other = publish("sent-home", "1.2", seed=6, promote=False)
+    with opened(tmp_path / "d", hub, "sent-home") as device:
+        own = slot_of("salt", device.status()["device"])
+        others = ((0, own),) if own else ((own + 1, own + 2),)
+        arms = (Arm("b", ref(good), ((own, own + 1),)), Arm("c", ref(other), others))
+        running = Experiment("ab-1", "ab", "salt", arms)
+        publish_plan(hub, "sent-home", experiment=running)
+        assert device.sync().errors == {}
+        assert (device.status()["version"], device.status()["arm"]) == ("1.1", "b")
+        publish_plan(hub, "sent-home", experiment=running.drop(["b"]))
+        assert device.sync().errors == {}
+        status = device.status()
+        assert (status["version"], status["experiment"]) == ("1.0", None)
+        assert ("activated", "1.0", None) in events(device)
 
 
 def test_a_ranking_is_drafted_from_both_versions_and_clicks_are_credited(

@@ -200,6 +200,63 @@ def test_an_ab_test(case: str) -> None:
     assert not any(t["valid"] for t in tests)
 
 
+def failing(name: str) -> ArmEvidence:
+    return replace(rewarded(0.3, name=name), failed=frozenset(["d-1"]))
+
+
+def drops(**arms: ArmEvidence) -> Evidence:
+    calm = {name: rewarded(0.3, name=name) for name in (CONTROL, "one", "two")}
+    return Evidence({**calm, **arms}, soaked=60.0)
+
+
+DROPS: dict[str, tuple[Evidence, str, str, tuple[str, ...], tuple[str, ...]]] = {
+    "one of two fails: it alone is dropped": (
+        drops(one=failing("one")), "abort", "drop", ("one",), (),
+    ),
+    "both fail: nothing is left": (
+        drops(one=failing("one"), two=failing("two")), "abort", "abort", ("one", "two"), (),
+    ),
+    "the one that is left fails: nothing is left": (
+        drops(one=failing("one"), two=failing("two")), "abort", "abort", ("two",), ("one",),
+    ),
+    "one that was dropped fails on and on: nothing happens": (
+        drops(one=failing("one")), "abort", "wait", (), ("one",),
+    ),
+    "a person wants to look first": (
+        drops(one=failing("one")), "pause", "pause", ("one",), (),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DROPS)
+def test_a_guardrail_takes_back_its_own_arm_only(case: str) -> None:
+    evidence, then, action, arms, dropped = DROPS[case]
+    spec = replace(AB, guardrails=Guardrails(then=then))  # type: ignore[arg-type]
+    decision = decide(spec, evidence, dropped=dropped)
+    assert (decision.action, decision.arms) == (action, arms), decision.reason
+    assert {j["arm"] for j in decision.figures["outcomes"]} == {"one", "two"} - set(dropped)
+    if arms == ("one",):
+        assert "two" not in decision.reason
+
+
+def test_a_verdict_waits_for_nothing_of_a_dropped_arm() -> None:
+    evidence = trial(0.3, 0.3, 0.45)
+    arms = {name: arm for name, arm in evidence.arms.items() if name != "one"}
+    assert decide(AB, replace(evidence, arms=arms)).action == "wait"
+    decision = decide(AB, replace(evidence, arms=arms), dropped=["one"])
+    assert (decision.action, decision.winner) == ("conclude", "two")
+
+
+def test_a_dropped_arm_makes_no_other_easier_to_win() -> None:
+    """Between alpha / 2 and alpha: enough for one arm, not for one of two."""
+    alone = replace(AB, arms=AB.arms[1:])
+    gains = np.arange(0.32, 0.36, 0.0005)
+    p = {g: decide(alone, trial(0.3, 0.3, g)).figures["outcomes"][0]["p"] for g in gains}
+    gain = next(g for g in gains if AB.design.alpha / 2 < p[g] <= AB.design.alpha)
+    assert decide(alone, trial(0.3, 0.3, gain)).winner == "two"
+    assert decide(AB, trial(0.3, 0.3, gain), dropped=["one"]).action == "wait"
+
+
 def test_a_declared_end_is_looked_at_as_planned_and_then_over() -> None:
     one = ExperimentSpec(
         "m", "ab", arms=(ArmSpec("one", "1.1", 0.5),), soak_seconds=0, minimum_outcomes=1,

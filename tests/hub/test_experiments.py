@@ -194,6 +194,117 @@ def test_an_ab_test_promotes_the_winner(tried: Hub) -> None:
     assert "two is better" in tried.experiments.get(id_).reason
 
 
+ABN = ExperimentSpec(
+    "demo", "ab", arms=(ArmSpec("one", "1.1", 0.3), ArmSpec("two", "1.2", 0.3)),
+    soak_seconds=0, outcomes=(Outcome("accuracy", "accuracy"),),
+)  # fmt: skip
+
+
+def arms_of(devices: list[Device]) -> dict[str, tuple[str, str | None, str]]:
+    """By device: its arm, of which experiment, and what serves there."""
+    return {d.name: (d.given.arm, d.given.experiment, d.given.release.version) for d in devices}
+
+
+def test_an_arm_that_fails_is_dropped_and_the_others_go_on_to_a_winner(tried: Hub) -> None:
+    devices = fleet(tried, 40)
+    id_ = tried.experiments.run(ABN, actor="test").id
+    for device in devices:
+        device.sync()
+    before = arms_of(devices)
+    next(d for d in devices if d.given.arm == "one").fails()
+    everybody(devices, lambda d: 0.8, n=40)
+    assert status(tried, id_)[0] == "running"
+    record = tried.experiments.get(id_)
+    assert record.reason.startswith("one dropped: one failed on 1 device(s)")
+    assert [arm.name for arm in record.running] == ["two"]
+    assert tried.registry.version("demo", "1.1").status == "rolled_back"
+    assert tried.registry.version("demo", "1.2").status == "published"
+
+    for device in devices:
+        device.sync()
+    after = arms_of(devices)
+    for name, (arm, *rest) in before.items():
+        assert after[name] == (("control", None, "1.0") if arm == "one" else (arm, *rest))
+    right = {"control": 0.8, "two": 0.95}
+    everybody(devices, lambda d: right[d.given.arm])
+    assert status(tried, id_)[0] == "promoted"
+    plan = tried.plans.current("demo")
+    assert plan is not None
+    assert (plan.serving.version, plan.experiment) == ("1.2", None)
+
+    report = tried.experiments.report(id_)
+    assert [e["event"] for e in report["timeline"]] == ["started", "dropped", "promoted"]
+    gone = {arm["arm"]: arm["dropped"] for arm in report["arms"]}
+    assert gone["two"] is None
+    assert [g["name"] for g in gone["one"]["guardrails"]] == ["failed devices"]
+    assert gone["one"]["devices"]["failed"] == 1
+    entry = next(e for e in tried.audit.entries("demo") if e["action"] == "ab dropped")
+    assert entry["detail"]["figures"]["dropped"]["one"]["guardrails"][0]["figures"]["count"] == 1
+
+
+def test_the_last_arm_that_fails_ends_it(tried: Hub) -> None:
+    devices = fleet(tried, 40)
+    id_ = tried.experiments.run(ABN, actor="test").id
+    for device in devices:
+        device.sync()
+    for arm, then in (("one", "running"), ("two", "aborted")):
+        next(d for d in devices if d.given.arm == arm).fails()
+        assert status(tried, id_)[0] == then
+    statuses = {v.version: v.status for v in tried.registry.versions("demo")}
+    assert statuses == {"1.0": "serving", "1.1": "rolled_back", "1.2": "rolled_back"}
+    assert "two failed on 1 device" in tried.experiments.get(id_).reason
+
+
+def test_dropping_an_arm_is_no_sample_ratio_mismatch(tried: Hub) -> None:
+    devices = fleet(tried, 240)
+    id_ = tried.experiments.run(ABN, actor="test").id
+    everybody(devices, lambda d: 0.8, n=20)
+    counted = tried.experiments
+    status(tried, id_)
+    (before,) = counted.get(id_).figures["allocation"]
+    tried.experiments.drop(id_, "one", actor="ann", reason="too dear")
+    everybody([d for i, d in enumerate(devices) if i % 3], lambda d: 0.8, n=20)
+    assert status(tried, id_)[0] == "running"
+    (after,) = counted.get(id_).figures["allocation"]
+    assert after["expected"] == pytest.approx({"two": 0.3 / 0.7, "control": 0.4 / 0.7})
+    assert {arm: before["counts"][arm] for arm in after["counts"]} == after["counts"]
+    assert after["p"] > 0.01
+
+
+def test_a_winner_that_waits_and_then_fails_has_not_won(tried: Hub) -> None:
+    devices = fleet(tried, 40)
+    id_ = tried.experiments.run(replace(ABN, approval=True), actor="test").id
+    right = {"control": 0.8, "one": 0.95, "two": 0.8}
+    everybody(devices, lambda d: right[d.given.arm])
+    assert status(tried, id_)[0] == "waiting"
+    next(d for d in devices if d.given.arm == "one").fails()
+    assert status(tried, id_)[0] == "running"
+    assert tried.experiments.get(id_).state["winner"] is None
+    with pytest.raises(Conflict, match=r"an arm of \['two'\]; one was dropped \(one failed on 1"):
+        tried.experiments.promote(id_, actor="ann", reason="still", arm="one")
+    assert tried.experiments.promote(id_, actor="ann", reason="then two").state["winner"] == "two"
+
+
+def test_a_person_may_look_first_drop_the_arm_and_let_the_others_go_on(tried: Hub) -> None:
+    devices = fleet(tried, 40)
+    spec = replace(ABN, guardrails=Guardrails(then="pause"))
+    id_ = tried.experiments.run(spec, actor="test").id
+    for device in devices:
+        device.sync()
+    next(d for d in devices if d.given.arm == "one").fails()
+    assert status(tried, id_)[0] == "paused"
+    dropped = tried.experiments.drop(id_, "one", actor="ann", reason="it is broken")
+    assert (dropped.status, dropped.dropped["one"]["actor"]) == ("paused", "ann")
+    with pytest.raises(Conflict, match="two is its only arm; edge-hub experiments stop"):
+        tried.experiments.drop(id_, "two", actor="ann", reason="this too")
+    with pytest.raises(Conflict, match=r"an arm of \['two'\]; one was dropped \(it is broken\)"):
+        tried.experiments.drop(id_, "one", actor="ann", reason="again")
+    tried.experiments.resume(id_, actor="ann", reason="without it")
+    everybody(devices, lambda d: 0.95 if d.given.arm == "two" else 0.8)
+    assert status(tried, id_)[0] == "promoted"
+    assert tried.registry.version("demo", "1.1").status == "published"  # nobody proved it bad
+
+
 def test_an_ab_test_by_key_compares_within_each_device(tried: Hub) -> None:
     devices = fleet(tried, 12)
     spec = ExperimentSpec(
@@ -353,21 +464,6 @@ def test_a_plan_that_a_person_changed_ends_the_experiment(tried: Hub) -> None:
     tried.plans.promote("demo", "1.2", actor="ann", reason="now")
     assert status(tried, id_)[0] == "stopped"
     assert "by hand" in tried.experiments.get(id_).reason
-
-
-def test_an_experiment_that_only_the_plan_knows_is_adopted(tried: Hub) -> None:
-    """As if the hub had been killed between publishing the plan and noting the record."""
-    fleet(tried, 4)
-    spec = ExperimentSpec("demo", "ab", arms=(ArmSpec("one", "1.1", 0.3),))
-    id_ = tried.experiments.run(spec, actor="test").id
-    with tried.engine.begin() as db:
-        from sqlalchemy import delete
-
-        from cloud_hub.experiments.tables import experiments
-
-        db.execute(delete(experiments))
-    assert status(tried, id_) == ("running", 0, 0)
-    assert tried.experiments.get(id_).declared == spec
 
 
 def test_an_experiment_is_remembered_over_a_restart(tried: Hub) -> None:
