@@ -102,8 +102,8 @@ def _fleet_commands(commands: Any) -> None:
     token.add_argument("--uses", type=int, default=1)
     token.add_argument("--hours", type=float, default=24.0)
     add_command(commands, "devices", "devices and their health", getting("devices"), model=False)
-    telemetry = getting("models/{model}/telemetry")
-    add_command(commands, "telemetry", "merged reports by window", telemetry)
+    telemetry = add_command(commands, "telemetry", "merged reports by window", _telemetry)
+    telemetry.add_argument("--since", default="1d", help="how far back, for example 12h or 30d")
 
 
 def _loop_commands(commands: Any) -> None:
@@ -198,6 +198,13 @@ def _enrol_token(arguments: argparse.Namespace) -> str:
 def _dataset(arguments: argparse.Namespace) -> Any:
     path = f"models/{arguments.model}/datasets/{arguments.kind}"
     return client_of(arguments).post(path, arguments.file.read_bytes())
+
+
+def _telemetry(arguments: argparse.Namespace) -> Any:
+    from cloud_hub.yaml_reader import seconds_of
+
+    path = f"models/{arguments.model}/telemetry"
+    return client_of(arguments).get(path, seconds=seconds_of(arguments.since))
 
 
 def _features(arguments: argparse.Namespace) -> Any:

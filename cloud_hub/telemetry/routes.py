@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.auth import Admin, Device, hub_of
@@ -16,6 +17,9 @@ from edge_sdk.contract.limits import UPLOAD_BYTES
 from edge_sdk.contract.messages import Upload
 
 router = APIRouter(prefix="/v1")
+
+DAY: Final = 86_400.0
+Seconds = Annotated[float, Query(gt=0, le=10 * 366 * DAY)]
 
 
 @router.post("/messages")
@@ -39,23 +43,26 @@ async def predict(request: Request, device: Device) -> dict[str, Any]:
 
 @router.get("/models/{model}/telemetry")
 def telemetry(
-    request: Request, admin: Admin, model: KnownModel, since: float = 0.0
+    request: Request, admin: Admin, model: KnownModel, seconds: Seconds = DAY
 ) -> dict[str, Any]:
-    """Merged windows by version and arm, and what devices did with releases."""
-    service = hub_of(request).telemetry
-    windows = service.windows(model, since=since)
+    """Of the last ``seconds``: merged windows by version and arm, what devices did with releases.
+
+    ``devices`` are all predictions of each, ever.
+    """
+    service, since = hub_of(request).telemetry, time.time() - seconds
     return {
-        "windows": windows,
-        "events": service.events(model),
+        "windows": service.windows(model, since=since),
+        "events": service.events(model, since=since),
         "devices": service.predictions_by_device(model),
     }
 
 
 @router.get("/models/{model}/histograms")
 def histograms(
-    request: Request, admin: Admin, model: KnownModel, version: str, since: float = 0.0
+    request: Request, admin: Admin, model: KnownModel, version: str, seconds: Seconds = DAY
 ) -> list[dict[str, Any]]:
-    """Histograms of features and outputs by window, over all devices."""
+    """Histograms of features and outputs by window, over all devices, of the last ``seconds``."""
+    since = time.time() - seconds
     rows = hub_of(request).telemetry.histogram_rows(model, version, since=since)
     return [
         {"start": start, "histograms": found, "observations": observations}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +30,8 @@ from edge_sdk.contract.window import LATENCY_BINS
 from edge_sdk.resources import worst
 
 CLEAN_SECONDS: Final = 60.0
+AT_ONCE: Final = 500
+"""Rows read at once."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Telemetry:
         names = [f.name for f in (*profile.features, *profile.outputs)]
         query = _narrow(select(reports), reports, model, version, None, None, since)
         found: dict[int, tuple[Histograms, int]] = {}
-        for row in self._rows(query.where(reports.c.observations > 0)):
+        for row in self._each(query.where(reports.c.observations > 0)):
             counts = histograms_of(row["body"])
             known, have = found.get(row["start"], (None, 0))
             summed = counts if known is None else added(known, counts)
@@ -114,12 +117,11 @@ class Telemetry:
         ``resources`` are those of the device that used most.
         """
         found: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for row in self._rows(
-            select(reports).where(reports.c.model == model, reports.c.start >= since)
-        ):
+        query = select(reports).where(reports.c.model == model, reports.c.start >= since)
+        for row in self._each(query):
             _add_report(found.setdefault(_window_key(row), _empty_window(row)), row)
         query = select(feedback).where(feedback.c.model == model, feedback.c.start >= since)
-        for row in self._rows(query):
+        for row in self._each(query):
             window = found.setdefault(_window_key(row), _empty_window(row))
             for name in ("labelled", "correct", "own_labelled", "own_correct"):
                 window[name] += row[name]
@@ -179,16 +181,24 @@ class Telemetry:
                 found[row["device"]] += row["made"]
         return dict(found)
 
-    def events(self, model: str, *, experiment: str | None = None) -> list[dict[str, Any]]:
-        """What devices did with releases, oldest first."""
-        query = select(events).where(events.c.model == model).order_by(events.c.id)
+    def events(
+        self, model: str, *, experiment: str | None = None, since: float = 0.0
+    ) -> list[dict[str, Any]]:
+        """What devices did with releases since ``since`` (Unix seconds), oldest first."""
+        query = select(events).where(events.c.model == model, events.c.at >= since)
+        query = query.order_by(events.c.id)
         if experiment is not None:
             query = query.where(events.c.experiment == experiment)
         return self._rows(query)
 
     def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
+        return list(self._each(query))
+
+    def _each(self, query: Select[Any]) -> Iterator[dict[str, Any]]:
+        """Row by row: a day of a large fleet is more than belongs in memory."""
         with self._engine.connect() as db:
-            return [dict(row) for row in db.execute(query).mappings()]
+            found = db.execution_options(yield_per=AT_ONCE).execute(query)
+            yield from map(dict, found.mappings())
 
 
 def _narrow(
