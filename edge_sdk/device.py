@@ -13,7 +13,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -65,6 +65,7 @@ class EdgeDevice:
         energy: your own meter, a function that returns the joules that the device drew so far;
             without it what the machine counts by itself, if it does. :mod:`edge_sdk.meters` helps.
         background: sync and fold on daemon threads; without it call :meth:`sync`.
+        clock: Unix seconds, which windows of reports and expiry go by.
 
     Raises:
         StateError: the folder is in use, not writable, or another model's; ``energy`` is no
@@ -93,6 +94,7 @@ class EdgeDevice:
         config: DeviceConfig = DeviceConfig(),
         energy: Meter | None = None,
         background: bool = True,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         from edge_sdk.fleet_link import Enrolment, FleetLink
         from edge_sdk.keeper import Keeper
@@ -101,8 +103,8 @@ class EdgeDevice:
 
         use = energy_use(energy)
         how = Enrolment(Path(state), hub, model, token, attributes, root, share, verify)
-        link = FleetLink(how, config, self._activate, time.time)
-        self._prepare(config, link.boot, use)
+        link = FleetLink(how, config, self._activate, clock)
+        self._prepare(config, link.boot, use, clock)
         self._link, self._rhythm = link, Rhythm(config)
         self._service.kept = KeptPredictions(link.store)
         self._keeper = Keeper(link, self._service, config)
@@ -129,6 +131,7 @@ class EdgeDevice:
         interleave: str | Path | None = None,
         config: DeviceConfig = DeviceConfig(),
         energy: Meter | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> Self:
         """A device that serves the release in ``folder`` and talks to nobody.
 
@@ -140,6 +143,7 @@ class EdgeDevice:
             interleave: folder of a release whose rankings are mixed with its own.
             config: limits.
             energy: your own meter, as above.
+            clock: Unix seconds, which windows of reports go by.
 
         Raises:
             ReleaseError: a folder holds no whole release, or it does not run here, or takes other
@@ -150,7 +154,7 @@ class EdgeDevice:
         if shadow is not None and interleave is not None:
             raise StateError("expected a shadow or an interleaved release: one trial at a time")
         device = cls.__new__(cls)
-        device._prepare(config, "local", energy_use(energy))
+        device._prepare(config, "local", energy_use(energy), clock)
         release = Release.open(folder)
         serving = device._service.open(
             release, OFFLINE, pack=_pack(pack, release), features=_features(features, release)
@@ -162,7 +166,7 @@ class EdgeDevice:
             from edge_sdk.trials.interleaving import Interleaver
 
             candidate = device._service.open(Release.open(interleave), TRIED)
-            device._service.run(Interleaver(TRIED.arm, serving, candidate))
+            device._service.run(Interleaver(TRIED.arm, serving, candidate, clock=clock))
         device._start_threads(background=True)
         return device
 
@@ -357,11 +361,13 @@ class EdgeDevice:
     ) -> None:
         self.close()
 
-    def _prepare(self, config: DeviceConfig, boot: str, energy: EnergyUse) -> None:
+    def _prepare(
+        self, config: DeviceConfig, boot: str, energy: EnergyUse, clock: Callable[[], float]
+    ) -> None:
         self._config = config
         self._link = None
         self._keeper = None
-        self._service = Service(config, boot, self._keep, energy)
+        self._service = Service(config, boot, self._keep, energy, clock)
         self._reports = deque(maxlen=REPORTS)
         self._last_sync = None
         self._sync_lock = threading.Lock()

@@ -165,7 +165,9 @@ class Keeper:
         if trial.unit == "key":
             return Arms(trial, self._link.attributes, arms)
         ((arm, serving),) = arms.items()
-        return Interleaver(arm, service.current(), serving, sampled=trial.share)
+        return Interleaver(
+            arm, service.current(), serving, sampled=trial.share, clock=service.clock
+        )
 
     def _take_back(self) -> None:
         errors, serving = self._config.trial_errors, self._service.serving

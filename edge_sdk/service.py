@@ -56,6 +56,7 @@ class Service:
         boot: random name of this start; the first part of prediction ids.
         keep: takes messages for the hub.
         energy: what the device draws.
+        clock: Unix seconds.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Service:
         boot: str,
         keep: Callable[[list[Body]], None],
         energy: EnergyUse,
+        clock: Callable[[], float],
     ) -> None:
         self.serving: Serving | None = None
         self.running: Running | None = None
@@ -72,6 +74,7 @@ class Service:
         self._config = config
         self._boot = boot
         self._keep = keep
+        self.clock = clock
         self._tags = 0
         self._retired: deque[tuple[Serving, ...]] = deque()
         self._lock = threading.RLock()
@@ -112,6 +115,7 @@ class Service:
             share=share,
             monitoring=monitoring and self._config.monitoring,
             threads=self._config.threads,
+            clock=self.clock,
             model=same.model if same is not None else None,
         )
 
@@ -128,6 +132,7 @@ class Service:
             sampled=sampled,
             budget=self._config.shadow_share,
             limit=self._config.shadow_seconds,
+            clock=self.clock,
         )
 
     def serve(self, serving: Serving) -> None:
@@ -137,7 +142,7 @@ class Service:
             self.run(None)
             if old is not None:
                 self._retire((old,))
-        self._energy.begin(serving, _window(serving, time.time()))
+        self._energy.begin(serving, _window(serving, self.clock()))
 
     def run(self, running: Running | None) -> None:
         """End what runs beside, and run ``running``."""
@@ -147,7 +152,7 @@ class Service:
                 self._energy.mix()
             if ended is not None:
                 ended.close()
-                self._keep(ended.collect(time.time(), final=True))
+                self._keep(ended.collect(self.clock(), final=True))
                 self._retire(tuple(ended.servings()))
 
     def current(self) -> Serving:
@@ -256,7 +261,7 @@ class Service:
 
     def collect(self, *, final: bool = False) -> None:
         """Keep the messages of windows that ended (with ``final``, of all)."""
-        now = time.time()
+        now = self.clock()
         with self._collecting:
             stretch = self._stretch(now, final=final)
             with self._lock:
@@ -342,7 +347,7 @@ class Service:
         self._retired.appendleft(group)
         while len(self._retired) > RETIRED:
             for oldest in self._retired.pop():
-                self._keep(oldest.monitor.collect(time.time(), final=True))
+                self._keep(oldest.monitor.collect(self.clock(), final=True))
                 oldest.close()
 
 

@@ -6,10 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from edge_sdk.release import Release
 from tests.edge.builders import make_release
 from tests.servers import HubProcess, Proxy, running_hub
+
+# Property tests try the same examples in every run, on machines of any speed. ``pytest
+# --hypothesis-profile=search`` looks for others; what it finds becomes an ``@example``.
+ANY_SPEED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", ANY_SPEED, derandomize=True, database=None)
+settings.register_profile("search", ANY_SPEED, max_examples=1_000)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="module")

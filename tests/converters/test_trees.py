@@ -175,7 +175,7 @@ def answers(proto, X):
     return session.run(None, {"X": X})[0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([1, 2, 3]),
@@ -212,7 +212,7 @@ def test_every_form_of_leaf_has_its_compact_form():
                          ["TreeEnsemble", "Cast", "Gather", "ReduceMean"])  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3]))
 def test_what_was_written_reads_back_as_it_was(seed, targets):
     ensemble = random_ensemble(seed, targets, one_each=False)

@@ -51,7 +51,10 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Serving:
 
 
 @given(row=ANY_ROW)
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_both_ways_answer_or_refuse_any_row_alike(both: Serving, row: Any) -> None:
     assert answer(both, row, "fast") == answer(both, row, "general")
 

@@ -244,7 +244,7 @@ EDGES = st.lists(st.sampled_from([-2.0, -0.5, 0.0, 0.25, 1.0, 3.5]), min_size=1,
 NUMBERS = st.sampled_from([-9.0, -2.0, -1.0, -0.5, 0.0, 0.1, 0.25, 1.0, 3.5, 4.0, np.nan, np.inf])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(EDGES, min_size=1, max_size=5), st.integers(1, FEW), st.data())
 def test_a_few_rows_are_counted_as_many_are(
     edges: list[list[float]], count: int, data: st.DataObject

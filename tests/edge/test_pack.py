@@ -56,7 +56,10 @@ def test_every_key_gets_its_own_answer_and_others_none(
         assert all(pack.get(key.tobytes()) is None for key in strangers)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.sets(st.binary(min_size=16, max_size=16), max_size=40))
 def test_any_keys_at_all_are_found(release: Release, tmp_path: Path, chosen: set[bytes]) -> None:
     raw = sorted(chosen, key=lambda k: k[::-1])

@@ -22,7 +22,8 @@ from tests.edge.builders import make_release
 from tests.edge.pack_builders import random_keys, value_release, write
 
 SLOW = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 ENTRIES = st.dictionaries(
     st.binary(min_size=2, max_size=2).map(lambda b: b[:1] + bytes(14) + b[1:]),

@@ -20,7 +20,10 @@ from edge_sdk.release import Release
 from tests.edge.builders import make_release
 from tests.edge.pack_builders import random_keys, value_release, with_outputs, write
 
-SLOW = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOW = settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 FINITE32 = st.floats(-(2.0**99), 2.0**99, width=32)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import norm
@@ -42,7 +42,6 @@ counts = arrays(np.int64, 10, elements=st.integers(0, 500)).filter(lambda a: a[:
 
 
 @given(counts, counts)
-@settings(deadline=None)
 def test_distances_are_symmetric_within_their_range_and_zero_for_the_same(
     a: np.ndarray, b: np.ndarray
 ) -> None:

@@ -275,7 +275,7 @@ def test_long_replays_look_less_often_but_never_more_often_than_windows() -> Non
     assert step_of(0, 10, 0.5) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.floats(1, 29),
     st.integers(0, 48),
