@@ -18,15 +18,18 @@ from cloud_hub.client import AdminClient
 from cloud_hub.errors import HubFault
 from cloud_hub.hub import initialise
 from cloud_hub.settings import Settings
+from tests.waiting import PATIENCE, wait_for
 
 
 class HubProcess:
-    """``edge-hub serve`` on a folder; it can be killed and started again on its port."""
+    """``edge-hub serve`` on a folder; it can be killed and started again.
+
+    Each start has a port of its own: while it is away, somebody else may be given the one it had.
+    """
 
     def __init__(self, folder: Path, *, tick: float = 0.2) -> None:
         self.data = folder / "hub"
         self._tick = tick
-        self._port = 0
         self._log = (folder / "hub.log").open("ab")
         initialise(Settings(self.data))
         self.start()
@@ -35,20 +38,20 @@ class HubProcess:
         address = self.data / "hub.url"
         address.unlink(missing_ok=True)
         command = [sys.executable, "-m", "cloud_hub.cli", "serve", str(self.data)]
-        options = ["--port", str(self._port), "--tick", str(self._tick)]
+        options = ["--port", "0", "--tick", str(self._tick)]
         self._process = subprocess.Popen(
             command + options, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if address.exists():
-                self.admin = AdminClient.of_data(self.data)
-                with contextlib.suppress(HubFault):
-                    self.admin.get("health")
-                    self._port = int(self.url.rpartition(":")[2])
-                    return
-            time.sleep(0.05)
-        raise RuntimeError("the hub did not start")
+        wait_for(lambda: address.exists() or self._process.poll() is not None, "the hub's address")
+        assert self._process.poll() is None, f"the hub ended: {self._log.name}"
+        self.admin = AdminClient.of_data(self.data)
+        wait_for(self._answers, "an answer of the hub")
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(HubFault):
+            self.admin.get("health")
+            return True
+        return False
 
     @property
     def url(self) -> str:
@@ -68,7 +71,7 @@ class HubProcess:
 
     def close(self) -> None:
         self._process.terminate()
-        self._process.wait(timeout=20)
+        self._process.wait(timeout=PATIENCE)
         self._log.close()
 
     def token(self, model: str, uses: int = 1) -> str:
@@ -82,10 +85,11 @@ class Proxy:
     then the connection drops), ``flip`` (one bit of each target is flipped), ``away`` (no answer),
     ``drip`` (a byte every now and then).
     ``only`` limits it to paths that contain the text. ``served`` are the paths that the hub was
-    asked for, with the bytes that it gave.
+    asked for, with the bytes that it gave. ``hub`` is where they go, and may be changed.
     """
 
     def __init__(self, hub: str) -> None:
+        self.hub = hub
         self.fault = "none"
         self.only = ""
         self.statuses: list[int] = []
@@ -96,7 +100,7 @@ class Proxy:
             protocol_version = "HTTP/1.1"
 
             def handle_any(self) -> None:
-                proxy.answer(self, hub)
+                proxy.answer(self)
 
             do_GET = do_POST = handle_any
 
@@ -108,7 +112,7 @@ class Proxy:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def answer(self, request: BaseHTTPRequestHandler, hub: str) -> None:
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
         length = int(request.headers.get("Content-Length") or 0)
         body = request.rfile.read(length)
         fault = self.fault if self.only in request.path else "none"
@@ -121,9 +125,14 @@ class Proxy:
             return
         wanted = ("Authorization", "If-None-Match", "Range")
         headers = {n: request.headers[n] for n in wanted if n in request.headers}
-        got = requests.request(
-            request.command, hub + request.path, data=body, headers=headers, timeout=30
-        )
+        try:
+            got = requests.request(
+                request.command, self.hub + request.path, data=body, headers=headers,
+                timeout=PATIENCE,
+            )  # fmt: skip
+        except requests.ConnectionError:  # the hub is away
+            request.close_connection = True
+            return
         self.statuses.append(got.status_code)
         content = got.content
         self.served.append((request.path, len(content)))

@@ -47,6 +47,7 @@ from edge_sdk.release import Release
 from edge_sdk.update.state import ORDER
 from edge_sdk.update.wanted import Wanted
 from tests.edge.builders import CLASSES, make_release, rows, softmax
+from tests.edge.live import PATIENT
 from tests.servers import HubProcess, running_hub
 
 MODEL: Final = "swap"
@@ -151,7 +152,7 @@ class Device:
 def live(how: Device, log: int, ready: int) -> None:
     """Answer and swap until killed."""
     with EdgeDevice(
-        how.state, hub=how.hub, token=how.token, model=MODEL, background=False
+        how.state, hub=how.hub, token=how.token, model=MODEL, config=PATIENT, background=False
     ) as device:
         assert device._link is not None
         updater = device._link.updater

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +13,21 @@ import pytest
 from cloud_hub.cli import main as edge_hub
 from cloud_hub.errors import HubFault
 from edge_sdk import EdgeDevice, EdgeError
-from edge_sdk.config import DeviceConfig
+from tests.clock import Clock
 from tests.conftest import Publish
 from tests.edge.builders import make_release, rows, softmax
+from tests.edge.live import PATIENT
 from tests.servers import HubProcess, Proxy, running_hub
+from tests.waiting import PATIENCE, wait_for
 
-QUICK = DeviceConfig(request_seconds=5.0)
 POLICY = b"reporting: {window: 1s, minimum_observations: 10}\n"
 
 
 def open_device(
     state: Path, hub: HubProcess, model: str, *, url: str | None = None, **more: Any
 ) -> EdgeDevice:
-    options = {"config": QUICK, "background": False} | more
+    options = {"config": PATIENT, "background": False} | more
     return EdgeDevice(state, hub=url or hub.url, token=hub.token(model), model=model, **options)
-
-
-def wait(reached: Callable[[], Any], seconds: float = 20) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := reached():
-            return found
-        time.sleep(0.1)
-    raise TimeoutError
 
 
 def test_a_new_device_enrols_updates_and_answers_as_its_release_says(
@@ -89,7 +80,7 @@ def test_a_restarted_device_serves_without_its_hub(
     publish("alone")
     open_device(tmp_path / "d", hub, "alone").close()
     nowhere = "http://127.0.0.1:9"
-    with EdgeDevice(tmp_path / "d", hub=nowhere, config=QUICK, background=False) as device:
+    with EdgeDevice(tmp_path / "d", hub=nowhere, config=PATIENT, background=False) as device:
         assert device.predict(rows(1)[0]).version == "1.0"
         assert set(device.sync().errors) == {"plan", "checkin"}
 
@@ -153,8 +144,8 @@ def test_a_model_that_fails_in_service_is_taken_back_by_the_device_itself(
         assert device.predict(rows(1)[0]).version == "1.1"
         serving = device._service.serving
         assert serving is not None
-        serving.errors = QUICK.trial_errors  # what failing calls count up to
-        wait(lambda: device.predict(rows(1)[0]).version == "1.0")
+        serving.errors = PATIENT.trial_errors  # what failing calls count up to
+        wait_for(lambda: device.predict(rows(1)[0]).version == "1.0", "the way back to 1.0")
 
 
 def test_two_processes_cannot_share_a_state_folder(
@@ -185,12 +176,13 @@ def test_a_wrong_enrolment_token_is_refused_with_the_reason(
 
 
 def test_a_hub_that_is_killed_loses_nothing_and_comes_back(tmp_path: Path) -> None:
-    with running_hub(tmp_path) as hub:
+    clock = Clock()
+    with running_hub(tmp_path) as hub, contextlib.closing(Proxy(hub.url)) as way:
         release = make_release(tmp_path / "made", "killed")
         hub.admin.put("models/killed/policy", POLICY)
         hub.admin.publish(release.folder, hub.key)
         hub.admin.post("models/killed/promote", version="1.0")
-        with open_device(tmp_path / "d", hub, "killed") as device:
+        with open_device(tmp_path / "d", hub, "killed", url=way.url, clock=clock) as device:
             name = device.status()["device"]
             for row in rows(20):
                 device.predict(row)
@@ -199,7 +191,8 @@ def test_a_hub_that_is_killed_loses_nothing_and_comes_back(tmp_path: Path) -> No
                 device.predict(row)
             assert device.sync().errors
             hub.start()
-            time.sleep(1.1)
+            way.hub = hub.url
+            clock.now += 2  # the window has ended
             assert device.sync().errors == {}
         assert hub.admin.get("models/killed/telemetry")["devices"][name] == 40
 
@@ -226,7 +219,8 @@ def test_a_canary_by_hand_reaches_its_share_and_a_rollback_takes_it_back(
         assert {device.status()["version"] for device in devices} == {"1.0"}
         assert {device.status()["experiment"] for device in devices} == {None}
         trials = f"models/{model}/experiments"
-        wait(lambda: [e["status"] for e in hub.admin.get(trials)] == ["stopped"])
+        ended = lambda: [e["status"] for e in hub.admin.get(trials)] == ["stopped"]  # noqa: E731
+        wait_for(ended, "the end of the experiment")
     finally:
         for device in devices:
             device.close()
@@ -237,18 +231,19 @@ def test_closing_ends_a_download_that_would_take_minutes_and_a_restart_resumes_i
 ) -> None:
     publish("slow")
     device = open_device(tmp_path / "d", hub, "slow", url=proxy.url)
-    publish("slow", "1.1", seed=5)
-    proxy.fault, proxy.only = "drip", "model.onnx"
+    publish("slow", "1.1", seed=5, padding=100_000)
+    proxy.fault, proxy.only = "drip", "certificate.json"
     syncing = threading.Thread(target=device.sync)
     syncing.start()
-    part = wait(lambda: next((tmp_path / "d").glob("**/model.onnx.part"), None))
-    wait(lambda: any("model.onnx" in path for path, _ in proxy.served))
+    begun = lambda: next((tmp_path / "d").glob("**/certificate.json.part"), None)  # noqa: E731
+    part = wait_for(begun, "the download")
+    wait_for(lambda: any("certificate" in path for path, _ in proxy.served), "the hub's answer")
     device.close()
-    syncing.join(timeout=5)
+    syncing.join(PATIENCE)
     assert not syncing.is_alive()
     assert part.exists()
     proxy.fault = "none"
-    with EdgeDevice(tmp_path / "d", hub=proxy.url, config=QUICK, background=False) as again:
+    with EdgeDevice(tmp_path / "d", hub=proxy.url, config=PATIENT, background=False) as again:
         assert again.predict(rows(1)[0]).version == "1.0"
         assert again.sync().update == "activated"
 

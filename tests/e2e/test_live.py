@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,20 +16,14 @@ from edge_sdk.contract.messages import FeedbackReport, UpdateEvent, WindowReport
 from edge_sdk.contract.plan import Arm, Experiment, slot_of
 from edge_sdk.contract.trials import InterleaveReport, ShadowReport
 from edge_sdk.update.state import STARTS, SlotRef
+from tests.clock import Clock
 from tests.conftest import Publish
 from tests.edge.builders import rows, softmax
 from tests.edge.live import ALONE, opened, publish_plan, ref, told, trial
 from tests.servers import HubProcess
+from tests.waiting import wait_for
 
 NOWHERE = "http://127.0.0.1:9"
-
-
-def until(reached: Callable[[], Any], seconds: float = 20) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := reached()):
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.01)
-    return found
 
 
 def test_a_shadow_answers_beside_and_its_comparison_is_reported(
@@ -48,13 +40,14 @@ def test_a_shadow_answers_beside_and_its_comparison_is_reported(
         labels = softmax(x, 5).argmax(axis=1)
         for p, label in zip(made[:100], labels, strict=False):
             device.feedback(p.id, label=int(label))
-        compared = until(lambda: device._service.running._counts.compared >= 300 and 300)  # type: ignore[union-attr]
+        counts = lambda: device._service.running._counts  # type: ignore[union-attr]  # noqa: E731
+        wait_for(lambda: counts().compared >= 300, "the comparison of all")
         for p, label in zip(made[100:], labels[100:], strict=False):
             device.feedback(p.id, label=int(label))
         (report,) = told(device, ShadowReport)
         windows = told(device, WindowReport)
     differing = int((softmax(x, 0).argmax(axis=1) != labels).sum())
-    assert (report.compared, report.disagreements) == (compared, differing)
+    assert (report.compared, report.disagreements) == (300, differing)
     assert (report.window.version, report.window.arm, report.incumbent) == ("1.1", "b", "1.0")
     assert report.confidence.count == 300
     shift = (softmax(x, 5).max(axis=1) - softmax(x, 0).max(axis=1)).sum()
@@ -182,7 +175,7 @@ def touched(feature: float = 1_000.0) -> Any:
 
 def reopened(state: Path, **more: Any) -> EdgeDevice:
     """The device again, where no hub can be reached."""
-    return EdgeDevice(state, hub=NOWHERE, config=ALONE, background=True, **more)
+    return EdgeDevice(state, hub=NOWHERE, config=ALONE, background=True, clock=Clock(), **more)
 
 
 def events(device: EdgeDevice) -> list[tuple[Any, ...]]:
@@ -194,23 +187,23 @@ def test_a_candidate_that_fails_in_service_is_taken_back_offline_and_does_not_co
 ) -> None:
     publish("offline")
     bad = publish("offline", "1.1", seed=5, promote=False, defect="touchy")
-    plan = publish_plan(hub, "offline", experiment=trial("canary", bad, slots=((0, 9_999),)))
-    opened(tmp_path / "d", hub, "offline").close()
+    with opened(tmp_path / "d", hub, "offline") as device:
+        own = slot_of("salt", device.status()["device"])
+        publish_plan(hub, "offline", experiment=trial("canary", bad, slots=((own, own + 1),)))
+        assert device.sync().update == "activated"
     with reopened(tmp_path / "d") as device:
         assert device.predict(rows(1)[0]).version == "1.1"
         for _ in range(ALONE.trial_errors):
             with pytest.raises(EdgeError, match="the model failed"):
                 device.predict(touched())
-        until(lambda: device.predict(rows(1)[0]).version == "1.0")
+        wait_for(lambda: device.predict(rows(1)[0]).version == "1.0", "the way back to 1.0")
         status = device.status()
         assert (status["experiment"], status["arm"]) == (None, "control")
         windows = {(w.window.arm, w.window.experiment): w for w in told(device, WindowReport)}
         assert windows["b", "canary-1"].errors == {"model": ALONE.trial_errors}
         assert windows["control", None].window.version == "1.0"
         assert ("rolled_back", "1.1", "canary-1") in events(device)
-    assert plan.experiment is not None
-    widened = trial("canary", bad)
-    publish_plan(hub, "offline", experiment=widened)
+    publish_plan(hub, "offline", experiment=trial("canary", bad))  # wider
     with EdgeDevice(tmp_path / "d", hub=hub.url, config=ALONE, background=False) as device:
         device.sync()
         assert device.status()["version"] == "1.0"
@@ -233,7 +226,7 @@ def test_a_candidate_that_fails_beside_what_serves_is_given_up_and_nobody_notice
     mine = next(u for u in map(str, range(99)) if slot_of("salt", u) < 2_500)
     with reopened(tmp_path / "d") as device:
         assert device.status()["beside"].get("b") == "1.1"
-        for _ in range(5):
+        for _ in range(ALONE.trial_errors):
             if strategy == "ab":
                 with pytest.raises(EdgeError, match="the model failed"):
                     device.predict(touched(), unit=mine)
@@ -242,7 +235,8 @@ def test_a_candidate_that_fails_beside_what_serves_is_given_up_and_nobody_notice
                 assert device.predict_ranking(touched()).version == "1.0"
             else:
                 assert device.predict(touched()).version == "1.0"
-        until(lambda: device.status()["failures"] and device.status()["experiment"] is None)
+        wait_for(lambda: device.status()["failures"], "the end of the candidate")
+        wait_for(lambda: device.status()["experiment"] is None, "the end of the experiment here")
         assert device.status()["beside"] == {}
         assert device.predict(rows(1)[0], unit=mine).version == "1.0"
         assert ("rolled_back", "1.1", f"{strategy}-1") in events(device)
@@ -261,7 +255,7 @@ def test_a_shadow_that_hangs_is_aborted_and_no_call_fails(
     publish_plan(hub, "hanging", experiment=trial("shadow", bad))
     opened(tmp_path / "d", hub, "hanging").close()
     quick = replace(ALONE, shadow_seconds=0.2)
-    with EdgeDevice(tmp_path / "d", hub=NOWHERE, config=quick) as device:
+    with EdgeDevice(tmp_path / "d", hub=NOWHERE, config=quick, clock=Clock()) as device:
         shadow = device._service.running
         assert shadow is not None
         threads = {t.name for t in threading.enumerate()}
@@ -271,11 +265,12 @@ def test_a_shadow_that_hangs_is_aborted_and_no_call_fails(
             assert device.predict(touched()).version == "1.0"
             answered += 1
         assert answered > 0
-        until(lambda: device.status()["failures"])
+        wait_for(lambda: device.status()["failures"], "the end of the candidate")
         (report,) = told(device, ShadowReport)
         assert report.errors["hung"] == 1
         assert ("rolled_back", "1.1", "shadow-1") in events(device)
-        until(lambda: "edge-shadow" not in {t.name for t in threading.enumerate()})
+        names = lambda: {t.name for t in threading.enumerate()}  # noqa: E731
+        wait_for(lambda: "edge-shadow" not in names(), "the end of the call that hangs")
 
 
 def test_a_candidate_of_another_input_schema_is_left_out_with_the_reason(
@@ -331,8 +326,11 @@ def test_a_candidate_that_has_answered_is_on_trial_no_more(
     with opened(tmp_path / "d", hub, model, background=True) as device:
         assert device._link is not None
         updater = device._link.updater
-        until(lambda: device.predict_ranking(rows(1)[0]) and updater.trial is None)
-        until(lambda: ref(good).manifest in {slot.manifest for slot in updater.state.proven})
+        wait_for(
+            lambda: device.predict_ranking(rows(1)[0]) and updater.trial is None, "an answer of it"
+        )
+        proven = lambda: {slot.manifest for slot in updater.state.proven}  # noqa: E731
+        wait_for(lambda: ref(good).manifest in proven(), "a note of that")
 
 
 def test_an_app_that_ends_without_closing_its_device_tells_nothing_against_a_candidate(

@@ -13,10 +13,13 @@ from edge_sdk.contract.codec import from_plain
 from edge_sdk.contract.messages import Body
 from edge_sdk.contract.plan import SLOTS, Arm, Experiment, Plan, ReleaseRef
 from edge_sdk.release import Release
+from tests.clock import Clock
 from tests.servers import HubProcess
+from tests.waiting import PATIENCE
 
 EVERYBODY = ((0, SLOTS),)
-ALONE = DeviceConfig(request_seconds=5.0, fold_seconds=0.01, sync_seconds=3_600.0)
+PATIENT = DeviceConfig(request_seconds=PATIENCE)
+ALONE = replace(PATIENT, fold_seconds=0.01, sync_seconds=3_600.0)
 
 
 def publish_plan(hub: HubProcess, model: str, **changes: Any) -> Plan:
@@ -47,7 +50,7 @@ def trial(strategy: str, *candidates: Release, slots: Any = EVERYBODY, **more: A
 
 
 def opened(state: Path, hub: HubProcess, model: str, **more: Any) -> EdgeDevice:
-    options = {"config": ALONE, "background": False, "hub": hub.url} | more
+    options = {"config": ALONE, "background": False, "hub": hub.url, "clock": Clock()} | more
     return EdgeDevice(state, token=hub.token(model), model=model, **options)
 
 

@@ -15,6 +15,7 @@ from edge_sdk.contract.messages import FeedbackReport
 from edge_sdk.contract.terms import CascadePolicy, Reporting
 from edge_sdk.errors import ContractError, HubUnreachable
 from edge_sdk.serving import Serving, Terms
+from tests.clock import Clock
 from tests.edge.builders import make_release, rows
 
 
@@ -35,7 +36,7 @@ class Cloud:
 def serving(tmp_path: Path, cloud: Cloud, policy: CascadePolicy, **options: Any) -> Serving:
     release = make_release(tmp_path, **options)
     terms = Terms(reporting=Reporting(window_seconds=60, minimum_observations=1), cascade=policy)
-    return Serving(release, terms, tag="t", cloud=cloud)
+    return Serving(release, terms, tag="t", cloud=cloud, clock=Clock())
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from edge_sdk.pack_writer import write_pack
 from edge_sdk.prediction import Prediction
 from edge_sdk.release import Release
 from edge_sdk.serving import Serving, Terms
+from tests.clock import Clock
 from tests.edge.builders import FEATURES, make_release, rows, softmax
 
 TERMS = Terms(reporting=Reporting(window_seconds=60, minimum_observations=1))
@@ -47,7 +48,7 @@ def answer(serving: Serving, x: Any, how: str) -> tuple[Any, ...]:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Serving:
-    return Serving(make_release(tmp_path_factory.mktemp("release")), TERMS, tag="t")
+    return Serving(make_release(tmp_path_factory.mktemp("release")), TERMS, tag="t", clock=Clock())
 
 
 @given(row=ANY_ROW)
@@ -97,7 +98,7 @@ def test_a_single_float_row_takes_the_prepared_way(both: Serving) -> None:
 
 
 def test_what_the_prepared_way_declines_is_counted_once(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path), TERMS, tag="t")
+    serving = Serving(make_release(tmp_path), TERMS, tag="t", clock=Clock())
     x = rows(3)
     serving.predict(x[0])
     serving.predict(x[1].tolist())
@@ -116,7 +117,9 @@ def test_with_a_pack_both_ways_find_the_same_answers(tmp_path: Path) -> None:
     keys = np.array([np.frombuffer(key(row.tobytes()), np.uint8) for row in x])
     values = {"probabilities": softmax(x, 9).astype(np.float32)}
     write_pack(tmp_path / "pack", release, keys, values, answered_by="9.0")
-    serving = Serving(release, TERMS, tag="t", pack=Pack.open(tmp_path / "pack", release))
+    serving = Serving(
+        release, TERMS, tag="t", clock=Clock(), pack=Pack.open(tmp_path / "pack", release)
+    )
     x[2, 1] = -0.0
     for row in (*x, *rows(20)[10:]):
         found = answer(serving, row, "fast")
@@ -133,7 +136,9 @@ def test_a_row_with_another_rows_checksum_is_a_miss(tmp_path: Path) -> None:
     values = {"probabilities": softmax(stored[None], 9).astype(np.float32)}
     keys = np.frombuffer(key, np.uint8)[None]
     write_pack(tmp_path / "pack", release, keys, values, answered_by="9.0")
-    serving = Serving(release, TERMS, tag="t", pack=Pack.open(tmp_path / "pack", release))
+    serving = Serving(
+        release, TERMS, tag="t", clock=Clock(), pack=Pack.open(tmp_path / "pack", release)
+    )
     for ask in (serving.predict, serving.predict_any):
         assert (ask(stored).source, ask(other).source) == ("pack", "model")
 
@@ -156,7 +161,7 @@ def test_both_ways_ask_the_cloud_for_the_same_rows(tmp_path: Path, threshold: fl
         raise HubUnreachable("away")
 
     release = make_release(tmp_path, cascade=Cascade(threshold))
-    serving = Serving(release, TERMS, tag="t", cloud=cloud)
+    serving = Serving(release, TERMS, tag="t", clock=Clock(), cloud=cloud)
     for row in rows(50):
         assert answer(serving, row, "fast") == answer(serving, row, "general")
 
@@ -169,7 +174,7 @@ def test_a_probability_that_is_not_finite_has_no_confidence_and_is_hard(tmp_path
         raise HubUnreachable("away")
 
     release = make_release(tmp_path, defect="nan", cascade=Cascade(0.0))
-    serving = Serving(release, TERMS, tag="t", cloud=cloud)
+    serving = Serving(release, TERMS, tag="t", clock=Clock(), cloud=cloud)
     for way in (serving.predict, serving.predict_any):
         p = way(rows(1)[0])
         assert p.confidence is not None
@@ -179,7 +184,7 @@ def test_a_probability_that_is_not_finite_has_no_confidence_and_is_hard(tmp_path
 
 
 def test_monitoring_can_be_off_and_ids_still_differ(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path), TERMS, tag="t", monitoring=False)
+    serving = Serving(make_release(tmp_path), TERMS, tag="t", clock=Clock(), monitoring=False)
     ids = {serving.predict(row).id for row in rows(5)}
     batch = serving.predict_batch(rows(5))
     assert len(ids | set(batch.ids)) == 10
@@ -189,8 +194,8 @@ def test_monitoring_can_be_off_and_ids_still_differ(tmp_path: Path) -> None:
 def test_a_release_without_certified_argmax_takes_the_general_way(tmp_path: Path) -> None:
     release = make_release(tmp_path)
     plain = replace(release.manifest, training={})
-    serving = Serving(Release(release.folder, plain, release.digest), TERMS, tag="t")
-    expected = Serving(release, TERMS, tag="t").predict(rows(1)[0])
+    serving = Serving(Release(release.folder, plain, release.digest), TERMS, tag="t", clock=Clock())
+    expected = Serving(release, TERMS, tag="t", clock=Clock()).predict(rows(1)[0])
     assert serving.predict(rows(1)[0]).label == expected.label
     assert serving._local.fast is None
 

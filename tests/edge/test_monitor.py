@@ -27,17 +27,10 @@ from edge_sdk.pending import Answered, Pending
 from edge_sdk.release import Release
 from edge_sdk.schema import InputSchema
 from edge_sdk.serving import Serving, Terms
+from tests.clock import Clock
 from tests.edge.builders import make_release, rows
 
 WINDOW = Terms(reporting=Reporting(window_seconds=60, minimum_observations=1))
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def windows(serving: Serving) -> list[WindowReport]:
@@ -184,7 +177,7 @@ def cascade(
     manifest = replace(release.manifest, training={"label": "argmax", **training})
     release = Release(release.folder, manifest, release.digest)
     terms = Terms(cascade=CascadePolicy(mode))  # type: ignore[arg-type]
-    return Serving(release, terms, tag="t", cloud=cloud), asked
+    return Serving(release, terms, tag="t", cloud=cloud, clock=Clock()), asked
 
 
 def test_a_missing_value_travels_to_the_cloud_as_none(tmp_path: Path) -> None:

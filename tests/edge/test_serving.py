@@ -22,15 +22,8 @@ from edge_sdk.pack import Pack
 from edge_sdk.pack_writer import write_pack
 from edge_sdk.probe import probe
 from edge_sdk.serving import Serving, Terms
+from tests.clock import Clock
 from tests.edge.builders import make_release, rows, softmax
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def reporting(**options: Any) -> Terms:
@@ -44,7 +37,7 @@ def collect(serving: Serving, cls: type, *, final: bool = True) -> list[Any]:
 
 
 def test_the_model_answers_rows_lists_dicts_and_batches_alike(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path), Terms(), tag="t")
+    serving = Serving(make_release(tmp_path), Terms(), tag="t", clock=Clock())
     x = rows(30)
     expected = softmax(x, 0)
     batch = serving.predict_batch(x)
@@ -60,12 +53,12 @@ def test_the_model_answers_rows_lists_dicts_and_batches_alike(tmp_path: Path) ->
 
 @pytest.mark.parametrize("argmax", [True, False])
 def test_the_label_is_a_plain_python_value(tmp_path: Path, argmax: bool) -> None:
-    serving = Serving(make_release(tmp_path, argmax=argmax), Terms(), tag="t")
+    serving = Serving(make_release(tmp_path, argmax=argmax), Terms(), tag="t", clock=Clock())
     assert type(serving.predict(rows(1)[0]).label) is int
 
 
 def test_an_answer_stays_the_callers_after_the_next_call(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path), Terms(), tag="t")
+    serving = Serving(make_release(tmp_path), Terms(), tag="t", clock=Clock())
     x = rows(2)
     first = serving.predict(x[0])
     kept = first.probabilities.copy()
@@ -133,7 +126,7 @@ SURE = CloudReply("7.0", 2, (0.0, 0.1, 0.9))
 def unsure(tmp_path: Path, cloud: Cloud, mode: str = "cascade", threshold: float = 2.0) -> Serving:
     release = make_release(tmp_path, cascade=Cascade(threshold))
     terms = Terms(cascade=CascadePolicy(mode))  # type: ignore[arg-type]
-    return Serving(release, terms, tag="t", cloud=cloud)
+    return Serving(release, terms, tag="t", cloud=cloud, clock=Clock())
 
 
 def test_an_unsure_model_asks_the_cloud_with_the_row(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from edge_sdk.errors import InputError, StateError
 from edge_sdk.release import Release
 from edge_sdk.serving import Serving, Terms
 from edge_sdk.trials.interleaving import Interleaver
+from tests.clock import Clock
 from tests.edge.builders import make_release, rows, softmax
 
 SESSIONS = 10_000
@@ -24,11 +25,12 @@ TRIED = Terms("exp", "b", Reporting(window_seconds=60, votes=0))
 
 
 def interleaver(a: Release, b: Release, seed: str = "s", sampled: float = 1.0) -> Interleaver:
+    clock = Clock()
     ours, theirs = (
-        Serving(a, Terms(), tag="a", monitoring=False),
-        Serving(b, TRIED, tag="b", monitoring=False),
+        Serving(a, Terms(), tag="a", monitoring=False, clock=clock),
+        Serving(b, TRIED, tag="b", monitoring=False, clock=clock),
     )
-    return Interleaver("b", ours, theirs, seed=seed, sampled=sampled)
+    return Interleaver("b", ours, theirs, seed=seed, sampled=sampled, clock=clock)
 
 
 def report_of(running: Interleaver) -> InterleaveReport:
@@ -96,7 +98,7 @@ def test_a_request_on_which_the_candidate_fails_gets_what_serves_whole(tmp_path:
 
 def test_an_offline_device_tries_a_ranking_and_tells_what_came_of_it(tmp_path: Path) -> None:
     a, b = make_release(tmp_path), make_release(tmp_path, version="1.1", seed=5)
-    with EdgeDevice.offline(a.folder, interleave=b.folder) as device:
+    with EdgeDevice.offline(a.folder, interleave=b.folder, clock=Clock()) as device:
         for row in rows(20):
             ranking = device.predict_ranking(row)
             assert sorted(ranking.items) == [0, 1, 2]
@@ -111,7 +113,7 @@ def test_an_offline_device_tries_a_ranking_and_tells_what_came_of_it(tmp_path: P
 
 
 def test_without_an_experiment_clicks_are_the_reward_of_what_serves(tmp_path: Path) -> None:
-    with EdgeDevice.offline(make_release(tmp_path).folder) as device:
+    with EdgeDevice.offline(make_release(tmp_path).folder, clock=Clock()) as device:
         shown = [device.predict_ranking(row, length=1) for row in rows(4)]
         for ranking, clicks in zip(shown, (ranking_items(shown[0]), [], [], []), strict=True):
             device.feedback(ranking.id, clicks=clicks)
@@ -150,7 +152,9 @@ def test_what_makes_no_sense_is_refused_whether_or_not_an_experiment_runs(
 ) -> None:
     do, message = REFUSED[case]
     a, b = make_release(tmp_path), make_release(tmp_path, version="1.1", seed=5)
-    with EdgeDevice.offline(a.folder, interleave=b.folder if beside else None) as device:
+    with EdgeDevice.offline(
+        a.folder, interleave=b.folder if beside else None, clock=Clock()
+    ) as device:
         ranking = device.predict_ranking(ROW)
         with pytest.raises(InputError, match=message):
             do(device, ranking)

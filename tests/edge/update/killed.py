@@ -7,11 +7,14 @@ import signal
 import sys
 
 from edge_sdk import EdgeDevice
+from tests.edge.live import PATIENT
 
 
 def main() -> None:
     state, hub, token, model, step = sys.argv[1:]
-    device = EdgeDevice(state, hub=hub, token=token or None, model=model, background=False)
+    device = EdgeDevice(
+        state, hub=hub, token=token or None, model=model, config=PATIENT, background=False
+    )
     assert device._link is not None
 
     def checkpoint(reached: str) -> None:

@@ -15,7 +15,7 @@ from edge_sdk.release import Release
 from edge_sdk.update.state import ORDER
 from tests.conftest import Publish
 from tests.edge.builders import rows, softmax
-from tests.edge.live import publish_plan, trial
+from tests.edge.live import PATIENT, publish_plan, trial
 from tests.servers import HubProcess
 
 SEEDS = {"1.0": 0, "1.1": 7}
@@ -28,14 +28,14 @@ def test_a_device_killed_at_a_step_comes_back_whole_and_then_completes(
     model, state = f"kill-{step}", tmp_path / "d"
     publish(model)
     token = hub.token(model)
-    with EdgeDevice(state, hub=hub.url, token=token, model=model, background=False):
+    with EdgeDevice(state, hub=hub.url, token=token, model=model, config=PATIENT, background=False):
         pass
     publish(model, "1.1", seed=SEEDS["1.1"])
     command = [sys.executable, "-m", "tests.edge.update.killed"]
     killed = subprocess.run([*command, str(state), hub.url, "", model, step], check=False)
     assert killed.returncode == -signal.SIGKILL
 
-    with EdgeDevice(state, hub="http://127.0.0.1:9", background=False) as device:
+    with EdgeDevice(state, hub="http://127.0.0.1:9", config=PATIENT, background=False) as device:
         version = device.predict(rows(1)[0]).version
         assert version == ("1.0" if step in ("download", "verify", "stage", "probe") else "1.1")
         answered = np.stack([device.predict(row).probabilities for row in rows(20)])
@@ -44,7 +44,7 @@ def test_a_device_killed_at_a_step_comes_back_whole_and_then_completes(
         if not folder.name.startswith("."):
             Release.open(folder)
 
-    with EdgeDevice(state, hub=hub.url, background=False) as device:
+    with EdgeDevice(state, hub=hub.url, config=PATIENT, background=False) as device:
         device.sync()
         assert device.status()["version"] == "1.1"
     events = hub.admin.get(f"models/{model}/telemetry")["events"]
@@ -58,7 +58,7 @@ def test_a_device_killed_while_it_fetches_a_shadow_serves_on_and_then_runs_it(
     model, state = f"kill-held-{step}", tmp_path / "d"
     publish(model)
     token = hub.token(model)
-    with EdgeDevice(state, hub=hub.url, token=token, model=model, background=False):
+    with EdgeDevice(state, hub=hub.url, token=token, model=model, config=PATIENT, background=False):
         pass
     other = publish(model, "1.1", seed=SEEDS["1.1"], promote=False)
     publish_plan(hub, model, experiment=trial("shadow", other))
@@ -66,11 +66,11 @@ def test_a_device_killed_while_it_fetches_a_shadow_serves_on_and_then_runs_it(
     killed = subprocess.run([*command, str(state), hub.url, "", model, step], check=False)
     assert killed.returncode == -signal.SIGKILL
 
-    with EdgeDevice(state, hub="http://127.0.0.1:9", background=False) as device:
+    with EdgeDevice(state, hub="http://127.0.0.1:9", config=PATIENT, background=False) as device:
         answered = np.stack([device.predict(row).probabilities for row in rows(20)])
         assert np.allclose(answered, softmax(rows(20), SEEDS["1.0"]), atol=1e-6)
         here = {"b": "1.1"} if step in ("commit", "cleanup") else {}
         assert device.status()["beside"] == here
-    with EdgeDevice(state, hub=hub.url, background=False) as device:
+    with EdgeDevice(state, hub=hub.url, config=PATIENT, background=False) as device:
         assert device.sync().errors == {}
         assert (device.status()["version"], device.status()["beside"]) == ("1.0", {"b": "1.1"})

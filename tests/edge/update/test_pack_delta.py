@@ -21,6 +21,7 @@ from edge_sdk.release import Release
 from edge_sdk.transport import HubClient
 from tests.conftest import Publish
 from tests.edge.builders import rows
+from tests.edge.live import PATIENT
 from tests.servers import HubProcess, Proxy
 
 ROWS = rows(400)
@@ -65,7 +66,9 @@ def line(hub: HubProcess, publish: Publish, request: pytest.FixtureRequest) -> L
 
 def opened(line: Line, state: Path, proxy: Proxy) -> EdgeDevice:
     token = line.hub.token(line.model)
-    return EdgeDevice(state, hub=proxy.url, token=token, model=line.model, background=False)
+    return EdgeDevice(
+        state, hub=proxy.url, token=token, model=line.model, config=PATIENT, background=False
+    )
 
 
 def pack_downloads(proxy: Proxy) -> list[tuple[str, int]]:

@@ -14,12 +14,15 @@ from edge_sdk.errors import StateError
 from edge_sdk.update.slots import Slots
 from tests.conftest import Publish
 from tests.edge.builders import rows
+from tests.edge.live import PATIENT
 from tests.servers import HubProcess, Proxy
 
 
 def opened(state: Path, hub: HubProcess, model: str, url: str | None = None) -> EdgeDevice:
     token = hub.token(model)
-    return EdgeDevice(state, hub=url or hub.url, token=token, model=model, background=False)
+    return EdgeDevice(
+        state, hub=url or hub.url, token=token, model=model, config=PATIENT, background=False
+    )
 
 
 @pytest.mark.parametrize("fault", ["error", "flip", "cut"])
@@ -81,7 +84,7 @@ def test_a_release_damaged_on_the_device_gives_way_to_the_one_before_and_comes_b
         slot = device._link.updater.slot()
     assert slot is not None
     (slot.release / "model.onnx").unlink()
-    with EdgeDevice(tmp_path / "d", hub=hub.url, background=False) as device:
+    with EdgeDevice(tmp_path / "d", hub=hub.url, config=PATIENT, background=False) as device:
         assert device.predict(rows(1)[0]).version == "1.0"
         device.sync()
         assert device.predict(rows(1)[0]).version == "1.1"
@@ -96,7 +99,7 @@ def test_a_release_damaged_while_it_was_being_activated_gives_way_too(
     command = [sys.executable, "-m", "tests.edge.update.killed", str(tmp_path / "d"), hub.url]
     subprocess.run([*command, "", "halfway", "activate"], check=False)
     (tmp_path / "d" / "releases" / release.digest / "model.onnx").unlink()
-    with EdgeDevice(tmp_path / "d", hub=hub.url, background=False) as device:
+    with EdgeDevice(tmp_path / "d", hub=hub.url, config=PATIENT, background=False) as device:
         assert device.predict(rows(1)[0]).version == "1.0"
 
 

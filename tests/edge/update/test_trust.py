@@ -17,6 +17,7 @@ from cloud_hub.registry.repository import Repository
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.plan import Plan, ReleaseRef
 from tests.edge.builders import make_release, rows
+from tests.edge.live import PATIENT
 from tests.servers import HubProcess, running_hub
 
 MODEL = "trusted"
@@ -34,7 +35,9 @@ def own_hub(tmp_path: Path) -> object:
 
 def open_device(hub: HubProcess, state: Path) -> EdgeDevice:
     token = hub.token(MODEL)
-    return EdgeDevice(state, hub=hub.url, token=token, model=MODEL, background=False)
+    return EdgeDevice(
+        state, hub=hub.url, token=token, model=MODEL, config=PATIENT, background=False
+    )
 
 
 def repository(hub: HubProcess) -> Repository:
@@ -160,6 +163,7 @@ def test_a_device_started_from_another_root_believes_nothing(
         token=own_hub.token(MODEL),
         model=MODEL,
         root=stranger.root().encode(),
+        config=PATIENT,
         background=False,
     )
     with device:
