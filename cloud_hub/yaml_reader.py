@@ -1,4 +1,4 @@
-"""Strict YAML: a text that a person keeps in git, read into a frozen dataclass.
+"""Strict YAML: a text that a person keeps in git, read into a frozen dataclass; and written.
 
 What would silently mean something else is refused with its line: duplicate and unknown keys,
 anchors and aliases, tags, a second document. Only ``true`` and ``false`` are booleans, and dates
@@ -31,6 +31,9 @@ DEPTH: Final = 40
 
 UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 SECONDS: Final = "_seconds"
+BREAKS: Final = frozenset("\x85\u2028\u2029\ufeff")
+"""PyYAML writes these bare and reads them as a break or as nothing, unless they are quoted."""
+
 DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)", re.ASCII)
 
 
@@ -38,6 +41,16 @@ class _Loader(yaml.SafeLoader):
     """The core types of YAML 1.2: no dates, no ``yes`` and ``no``, no numbers of base 60."""
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes texts that the loader, or any other reader, would take for something else."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style='"' if BREAKS.intersection(text) else None
+    ),
+)
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("bool", "true|false", "tf"),
@@ -45,9 +58,10 @@ for _tag, _pattern, _first in (
     ("int", "[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
     ("float", r"[-+]?(?:[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?", "-+0123456789"),
 ):
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), list(_first)
-    )
+    for _each in (_Loader, _Dumper):
+        _each.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), list(_first)
+        )
 
 
 def read_yaml(cls: type[T], text: str, name: str) -> T:
@@ -67,6 +81,12 @@ def read_yaml(cls: type[T], text: str, name: str) -> T:
         return from_plain(cls, plain, name)
     except ContractError as error:
         raise Invalid(reader.placed(str(error))) from error
+
+
+def write_yaml(value: Any, **layout: Any) -> str:
+    """Plain values as YAML that is read back as they are; ``layout`` is PyYAML's."""
+    text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, **layout)
+    return text
 
 
 def shown(seconds: float) -> str:

@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import yaml
-
 from cloud_hub.policy.rules import Policy
-from cloud_hub.yaml_reader import SECONDS, read_yaml, shown
+from cloud_hub.yaml_reader import SECONDS, read_yaml, shown, write_yaml
 
 
 def parse_policy(text: str, name: str = "policy.yaml") -> Policy:
@@ -55,8 +53,7 @@ def plain(policy: Policy) -> dict[str, Any]:
 
 def as_yaml(policy: Policy) -> str:
     """The whole policy as YAML that :func:`parse_policy` reads."""
-    text: str = yaml.safe_dump(plain(policy), sort_keys=False, allow_unicode=True, width=100)
-    return text
+    return write_yaml(plain(policy), sort_keys=False, width=100)
 
 
 def _written(value: Any) -> Any:
@@ -96,5 +93,5 @@ def _named(item: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
+    text = write_yaml(value, default_flow_style=True, width=10_000)
     return text.removesuffix("...\n").strip()
