@@ -12,13 +12,14 @@ from cloud_hub.cli import main
 from tests.conftest import Publish
 from tests.edge.builders import make_release
 from tests.servers import HubProcess
+from tests.waiting import PATIENCE
 
 
 def call(
     hub: HubProcess, method: str, path: str, token: str | None = None, **more: object
 ) -> requests.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return requests.request(method, hub.url + path, headers=headers, timeout=20, **more)  # type: ignore[arg-type]
+    return requests.request(method, hub.url + path, headers=headers, timeout=PATIENCE, **more)  # type: ignore[arg-type]
 
 
 REFUSED: dict[str, tuple[str, str, bytes | None, int, str]] = {
@@ -85,7 +86,7 @@ def test_unchanged_metadata_costs_a_304(hub: HubProcess) -> None:
     again = requests.get(
         hub.url + "/v1/metadata/timestamp.json",
         headers={"If-None-Match": first.headers["ETag"]},
-        timeout=20,
+        timeout=PATIENCE,
     )
     assert (again.status_code, again.content) == (304, b"")
 

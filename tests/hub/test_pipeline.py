@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +20,7 @@ from cloud_hub.cli import main
 from cloud_hub.registry.service import Dataset
 from converters import convert
 from tests.servers import HubProcess
+from tests.waiting import PATIENCE, wait_for
 
 POLICY = """
 model: {model}
@@ -55,10 +55,7 @@ class Pipeline:
         self.url = f"http://127.0.0.1:{self._server.server_port}/train"
 
     def job(self) -> dict[str, Any]:
-        deadline = time.monotonic() + 20
-        while not self.jobs and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return self.jobs[0]
+        return wait_for(lambda: self.jobs, "the hub's call")[0]
 
     def close(self) -> None:
         self._server.shutdown()
@@ -77,7 +74,7 @@ def rows(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return X, (X[:, 0] + X[:, 1] > 0).astype(np.int64)
 
 
-def serve(hub: HubProcess, folder: Path, model: str, url: str, timeout: str = "60s") -> None:
+def serve(hub: HubProcess, folder: Path, model: str, url: str, timeout: str = "1h") -> None:
     """A poor 1.0 serves, its rows are kept, and a run was asked for."""
     X, y = rows(1)
     poor = LogisticRegression().fit(X[:, ::-1], y)
@@ -92,13 +89,11 @@ def serve(hub: HubProcess, folder: Path, model: str, url: str, timeout: str = "6
 
 
 def run_of(hub: HubProcess, model: str) -> Any:
-    deadline = time.monotonic() + 40
-    while time.monotonic() < deadline:
+    def ended() -> Any:
         (run,) = hub.admin.get(f"models/{model}/runs")
-        if run["status"] not in ("waiting", "training"):
-            return run
-        time.sleep(0.1)
-    raise TimeoutError(run)
+        return None if run["status"] in ("waiting", "training") else run
+
+    return wait_for(ended, "the end of the run", every=0.1)
 
 
 def npz(X: np.ndarray, y: np.ndarray) -> bytes:
@@ -115,15 +110,15 @@ def test_a_pipeline_fetches_trains_leaves_and_the_hub_tries_what_it_left(
     assert (job["model"], job["mode"], job["parent"]) == ("piped", "stateless", "1.0")
     web = requests.Session()
     web.headers["Authorization"] = f"Bearer {job['token']}"
-    history = np.load(io.BytesIO(web.get(f"{job['data']}/history", timeout=20).content))
+    history = np.load(io.BytesIO(web.get(f"{job['data']}/history", timeout=PATIENCE).content))
     model = LogisticRegression().fit(history["X"], history["y"])
-    early = web.post(job["result"], timeout=20)
+    early = web.post(job["result"], timeout=PATIENCE)
     assert (early.status_code, "leave a model" in early.json()["error"]) == (409, True)
     left = {"skops": skops.io.dumps(model), "check": npz(*rows(2)), "state": b"epoch 3"}
     for kind, raw in left.items():
-        assert web.put(f"{job['result']}/{kind}", data=raw, timeout=20).status_code == 204
-    assert web.post(job["result"], timeout=20).status_code == 204
-    late = web.put(f"{job['result']}/skops", data=b"another", timeout=20)
+        assert web.put(f"{job['result']}/{kind}", data=raw, timeout=PATIENCE).status_code == 204
+    assert web.post(job["result"], timeout=PATIENCE).status_code == 204
+    late = web.put(f"{job['result']}/skops", data=b"another", timeout=PATIENCE)
     assert late.status_code == 409
     run = run_of(hub, "piped")
     assert (run["status"], run["version"]) == ("experiment", "2.0"), run["reason"]
@@ -135,13 +130,15 @@ def test_whoever_has_not_the_runs_token_gets_nothing(
     serve(hub, tmp_path, "guarded", pipeline.url)
     job = pipeline.job()
     wrong = {"Authorization": "Bearer guess"}
-    assert requests.get(f"{job['data']}/history", headers=wrong, timeout=20).status_code == 401
-    assert requests.get(f"{job['data']}/history", timeout=20).status_code == 401
+    assert (
+        requests.get(f"{job['data']}/history", headers=wrong, timeout=PATIENCE).status_code == 401
+    )
+    assert requests.get(f"{job['data']}/history", timeout=PATIENCE).status_code == 401
     url = f"{job['result']}/skops"
-    assert requests.put(url, data=b"x", headers=wrong, timeout=20).status_code == 401
+    assert requests.put(url, data=b"x", headers=wrong, timeout=PATIENCE).status_code == 401
     own = {"Authorization": f"Bearer {job['token']}"}
-    assert requests.get(f"{job['data']}/secrets", headers=own, timeout=20).status_code == 404
-    pickled = requests.put(f"{job['result']}/pkl", data=b"x", headers=own, timeout=20)
+    assert requests.get(f"{job['data']}/secrets", headers=own, timeout=PATIENCE).status_code == 404
+    pickled = requests.put(f"{job['result']}/pkl", data=b"x", headers=own, timeout=PATIENCE)
     assert (pickled.status_code, "expected one of" in pickled.json()["error"]) == (422, True)
     hub.admin.post(f"runs/{job['run']}/cancel", reason="test")
 
@@ -153,7 +150,7 @@ def test_a_pipeline_that_says_it_failed_ends_the_run(
     job = pipeline.job()
     own = {"Authorization": f"Bearer {job['token']}"}
     params = {"reason": "no GPU left"}
-    assert requests.post(job["result"], params=params, headers=own, timeout=20).ok
+    assert requests.post(job["result"], params=params, headers=own, timeout=PATIENCE).ok
     run = run_of(hub, "pipeline-fails")
     assert (run["status"], run["reason"]) == ("failed", "the pipeline said: no GPU left")
 

@@ -21,6 +21,7 @@ from edge_sdk.contract.window import Window
 from tests.conftest import Publish
 from tests.edge.builders import make_release
 from tests.servers import HubProcess
+from tests.waiting import PATIENCE, wait_for
 
 POLICY = """
 sharing: {samples: true, per_window: 10}
@@ -199,12 +200,13 @@ def test_the_commands_against_a_real_hub(
     code, out = cli("triggers", "hook", "fires", "asked")
     token, address = out.split()[0], out.split()[-1]
     called = requests.post(
-        address, json={"commit": "abc"}, headers={"Authorization": f"Bearer {token}"}, timeout=20
+        address,
+        json={"commit": "abc"},
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=PATIENCE,
     )
     assert (called.status_code, called.json()) == (202, {"calls": 1})
-    deadline = time.monotonic() + 20
-    while not (runs := hub.admin.get("models/fires/runs")) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    runs = wait_for(lambda: hub.admin.get("models/fires/runs"), "the run")
     assert runs[0]["causes"][0]["trigger"] == "asked"
     assert cli("triggers", "fire", "fires", "accuracy", "--reason", "demo")[0] == 0
     assert cli("triggers", "rearm", "fires", "accuracy") == (0, "fires: accuracy is armed\n")
@@ -233,7 +235,7 @@ def test_a_bad_call_is_refused(hub: HubProcess, case: str) -> None:
     body, token, status = REFUSED[case]
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     url = f"{hub.url}/v1/models/nobody/triggers/x/call"
-    assert requests.post(url, data=body, headers=headers, timeout=20).status_code == status
+    assert requests.post(url, data=body, headers=headers, timeout=PATIENCE).status_code == status
 
 
 def test_commands_that_cannot_be_done_say_why(

@@ -82,20 +82,22 @@ def hangs(context: TrainingContext) -> Any:
     print("waiting for godot", flush=True)
     if os.fork() == 0:  # a helper that must not outlive the run
         Path(os.environ["HELPER"]).write_text(str(os.getpid())) if "HELPER" in os.environ else None
-        time.sleep(600)
-    time.sleep(600)
+        time.sleep(3_600)
+    time.sleep(3_600)
 
 
 def leaks(context: TrainingContext) -> Any:
     kept = []
-    while True:
+    for _ in range(120):  # no more: whoever watches may be slow to look
         kept.append(np.ones(1 << 20))  # 8 MB
         time.sleep(0.01)
+    time.sleep(3_600)
 
 
-def prints_without_end(context: TrainingContext) -> Any:
-    while True:
+def prints_too_much(context: TrainingContext) -> Any:
+    for _ in range(1_000):
         print("x" * 100_000)
+    time.sleep(3_600)
 
 
 def seeded(context: TrainingContext) -> Any:

@@ -24,6 +24,7 @@ from edge_sdk.serving import Serving, Terms
 from edge_sdk.trials.shadow import FEEDS, LABELS, QUEUE, Answered, Shadow
 from tests.edge.builders import make_release, rows, softmax
 from tests.edge.test_tensors import release_of, value
+from tests.waiting import wait_for
 
 TERMS = Terms(reporting=Reporting(votes=0))
 TRIED = Terms("exp", "b", Reporting(votes=0))
@@ -50,13 +51,14 @@ class Beside:
     def offer(self) -> None:
         self.serving.monitor.fold()
 
+    @property
+    def idle(self) -> bool:
+        """Whether all that was offered is compared: what is taken up is busy before it is taken."""
+        return not self.shadow._queue and self.shadow._busy_since is None
+
     def report(self, ready: Callable[[Any], bool] = lambda counts: True) -> ShadowReport:
-        deadline = time.monotonic() + 10
         self.offer()
-        while self.shadow._queue or not ready(self.shadow._counts):
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        time.sleep(0.05)
+        wait_for(lambda: self.idle and ready(self.shadow._counts), "the comparison")
         (body,) = self.shadow.collect(time.time(), final=True)
         assert isinstance(body, ShadowReport)
         return body
@@ -96,8 +98,7 @@ def test_labels_that_come_before_or_after_the_comparison_fill_mcnemars_table(
     truth = np.arange(200) % 3
     if not early:
         beside.offer()
-        while beside.shadow._counts.compared < 200:
-            time.sleep(0.005)
+        wait_for(lambda: beside.shadow._counts.compared == 200, "the comparison")
     for p, label in zip(made, truth, strict=True):
         beside.shadow.labelled("t", p.id.rpartition("-")[2], int(label))
         beside.shadow.labelled("other", p.id.rpartition("-")[2], int(label))
@@ -145,8 +146,7 @@ def test_the_queue_is_bounded_and_what_does_not_fit_is_counted(tmp_path: Path) -
     x[0] = 1_000
     beside.serving.predict(x)
     beside.offer()
-    while beside.shadow._busy_since is None:
-        time.sleep(0.005)
+    wait_for(lambda: beside.shadow._busy_since is not None, "the call that hangs")
     for row in rows(QUEUE + 500):
         beside.serving.predict(row)
     beside.offer()
@@ -159,10 +159,12 @@ def test_the_queue_is_bounded_and_what_does_not_fit_is_counted(tmp_path: Path) -
     assert looks[:18] == [None] * 18
     assert looks[-1] == ("b", "it did not answer within 10 seconds")
     beside.shadow.close()
-    deadline = time.monotonic() + 10
-    while any(t.name == "edge-shadow" and t.is_alive() for t in threading.enumerate()):
-        assert time.monotonic() < deadline, "the call that hung was not ended"
-        time.sleep(0.01)
+    wait_for(ended, "the end of the call that hung")
+
+
+def ended() -> bool:
+    """Whether no shadow's thread is left."""
+    return all(thread.name != "edge-shadow" for thread in threading.enumerate())
 
 
 def test_a_share_of_the_requests_is_compared(pair: tuple[Release, Release]) -> None:
@@ -187,8 +189,9 @@ def test_the_budget_bounds_the_share_of_the_time(pair: tuple[Release, Release]) 
     for row in rows(500):
         beside.serving.predict(row)
     beside.report(lambda counts: counts.compared == 500)
-    assert sum(waits) == pytest.approx(3 * sum(worked))
     beside.shadow.close()
+    wait_for(ended, "the end of the shadow")  # so that the wait after the last work is there
+    assert sum(waits) == pytest.approx(3 * sum(worked))
 
 
 def test_a_candidate_of_other_inputs_is_refused(tmp_path: Path) -> None:
@@ -197,17 +200,26 @@ def test_a_candidate_of_other_inputs_is_refused(tmp_path: Path) -> None:
         Beside(make_release(tmp_path), other)
 
 
+def compared(device: EdgeDevice, count: int) -> int:
+    """How many inputs were compared without an error, once there are ``count``."""
+    told: list[ShadowReport] = []
+
+    def reached() -> bool:
+        told.extend(body for body in device.reports() if isinstance(body, ShadowReport))
+        return sum(body.compared for body in told) >= count
+
+    wait_for(reached, "the comparison")
+    assert [body.errors for body in told if body.errors] == []
+    return sum(body.compared for body in told)
+
+
 def test_an_offline_device_compares_with_a_shadow(pair: tuple[Release, Release]) -> None:
     with EdgeDevice.offline(pair[0].folder, shadow=pair[1].folder) as device:
         for row in rows(50):
             p = device.predict(row)
             assert p.version == "1.0"
             device.feedback(p.id, label=0)
-        deadline = time.monotonic() + 10
-        found = 0
-        while found < 50:
-            assert time.monotonic() < deadline
-            found += sum(b.compared for b in device.reports() if isinstance(b, ShadowReport))
+        assert compared(device, 50) == 50
         assert device.status()["beside"] == {"candidate": "1.1"}
 
 
@@ -230,9 +242,4 @@ def test_feeds_of_several_tensors_are_answered_beside_too(tmp_path: Path) -> Non
     with EdgeDevice.offline(release.folder, shadow=release.folder) as device:
         for _ in range(FEEDS):
             device.predict(feeds[0])
-        deadline = time.monotonic() + 10
-        told: list[ShadowReport] = []
-        while sum(body.compared for body in told) < FEEDS:
-            assert time.monotonic() < deadline
-            told += [body for body in device.reports() if isinstance(body, ShadowReport)]
-    assert [body.errors for body in told if body.errors] == []
+        assert compared(device, FEEDS) == FEEDS

@@ -16,6 +16,7 @@ from tests.conftest import Publish
 from tests.edge.builders import rows
 from tests.edge.live import PATIENT
 from tests.servers import HubProcess, Proxy
+from tests.waiting import PATIENCE, wait_for
 
 
 def opened(state: Path, hub: HubProcess, model: str, url: str | None = None) -> EdgeDevice:
@@ -104,7 +105,7 @@ def test_a_release_damaged_while_it_was_being_activated_gives_way_too(
 
 
 def test_an_error_in_the_background_does_not_end_the_threads(
-    hub: HubProcess, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from edge_sdk.background import Repeater
 
@@ -114,14 +115,13 @@ def test_an_error_in_the_background_does_not_end_the_threads(
         called.append(1)
         if len(called) == 1:
             raise StateError("disk full")
-        return 60.0
+        return 3_600.0
 
     monkeypatch.setattr("edge_sdk.background.AFTER_ERROR", 0.01)
     repeater = Repeater("test", work)
     repeater.start()
-    while len(called) < 2:
-        pass
-    repeater.stop(timeout=5)
+    wait_for(lambda: len(called) == 2, "another call")
+    repeater.stop(timeout=PATIENCE)
     assert len(called) == 2
 
 
