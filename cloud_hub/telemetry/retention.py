@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, insert,
 
 from cloud_hub.telemetry.histograms import Histograms, histograms_of
 from cloud_hub.telemetry.policy import Retention
-from cloud_hub.telemetry.tables import ROLLED, feedback, messages, reports, totals, votes
+from cloud_hub.telemetry.tables import ROLLED, feedback, messages, reports, samples, totals, votes
 from edge_sdk.contract.packing import pack
 from edge_sdk.resources import worst
 
@@ -40,6 +40,7 @@ def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
             (reports, reports.c.start, retention.sum_days),
             (feedback, feedback.c.start, retention.sum_days),
             (votes, votes.c.period, retention.vote_days),
+            (samples, samples.c.taken, retention.sample_days),
         ):
             db.execute(delete(table).where(table.c.model == model, column < now - days * DAY))
     cutoff = int((now - retention.report_days * DAY) // HOUR * HOUR)

@@ -17,9 +17,9 @@ from cloud_hub.policy import parse_policy
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.histograms import histograms_of
 from cloud_hub.telemetry.policy import Retention
-from cloud_hub.telemetry.tables import feedback, messages, reports
+from cloud_hub.telemetry.tables import feedback, messages, reports, samples
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.messages import Message, Upload
+from edge_sdk.contract.messages import Message, SampleBatch, Upload, kind_of
 from edge_sdk.contract.packing import pack
 from tests.hub.reporting_fleet import BEGIN, WINDOW, Simulated
 
@@ -101,6 +101,18 @@ def test_sums_names_of_messages_and_nothing_else_are_forgotten_in_the_end(
     assert count(fleet.hub, messages) == 0
     retention.clean(fleet.hub.engine, "demo", BEGIN + 500 * 86_400.0, Retention())
     assert count(fleet.hub, reports) == count(fleet.hub, feedback) == 0
+
+
+def test_shared_rows_are_forgotten_when_the_policy_says(serving: Hub) -> None:
+    now = time.time()
+    batch = SampleBatch("demo", "1.0", ((0.0,) * 4,) * 2, (1, 0), (int(now) - 8 * 86_400, int(now)))
+    serving.telemetry.ingest(
+        "d-1", "demo", Upload((Message("b", 1, kind_of(batch), to_plain(batch)),))
+    )
+    retention.clean(serving.engine, "demo", now, Retention())
+    assert count(serving, samples) == 2
+    retention.clean(serving.engine, "demo", now, Retention(sample_days=7))
+    assert serving.telemetry.sample_count("demo") == 1
 
 
 def test_the_loop_keeps_what_the_policy_says(fleet: Simulated) -> None:
