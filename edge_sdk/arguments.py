@@ -6,16 +6,30 @@ Each raises :class:`InputError`. A call that is given none of it never comes her
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Hashable, Iterable, Mapping, Set
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from edge_sdk.errors import InputError
+from edge_sdk.config import DeviceConfig
+from edge_sdk.errors import EdgeError, InputError
+
+LARGEST: Final = 1e50
+"""Rewards and numeric labels: the squares of squared errors, and sums of those, stay finite."""
 
 KEY_CHARACTERS: Final = 256
 DEADLINE_MS: Final = 3_600_000
 """An hour."""
+
+
+def check_opening(config: Any, share: Any = False) -> None:
+    """Refuse what is no configuration, or neither yes nor no to sharing rows."""
+    if not isinstance(config, DeviceConfig):
+        raise InputError("opening", f"config: expected a DeviceConfig, got {config!r:.60}")
+    if not isinstance(share, bool):
+        raise InputError("opening", f"share: expected True or False, got {share!r:.60}")
 
 
 def check_unit(unit: Any) -> None:
@@ -40,9 +54,20 @@ def deadline_of(deadline_ms: Any) -> float:
 def reward_of(reward: Any) -> float:
     """A reward as a number."""
     number = _number(reward)
-    if not math.isfinite(number):
-        raise InputError("label", f"expected a finite number as reward, got {reward!r:.60}")
+    if not abs(number) <= LARGEST:  # NaN is not
+        raise InputError(
+            "label",
+            f"expected a finite number as reward, at most {LARGEST:g} from 0, got {reward!r:.60}",
+        )
     return number
+
+
+def label_of(label: Any) -> str | bool | int | float:
+    """A label as a plain value; whether it is one of the classes is for the release to say."""
+    plain = label.item() if isinstance(label, np.generic) else label
+    if isinstance(plain, str) or (isinstance(plain, int | float) and abs(plain) <= LARGEST):
+        return plain
+    raise InputError("label", f"expected a class or a finite number as label, got {label!r:.60}")
 
 
 def check_length(length: Any) -> None:
@@ -70,12 +95,21 @@ def clicks_of(clicks: Any) -> tuple[Hashable, ...]:
 def _items(what: str, items: Any) -> tuple[Hashable, ...]:
     if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
         raise InputError(what, f"{what}: expected a list of items, got {items!r:.60}")
-    kept = tuple(items)
+    kept = tuple(np.atleast_1d(items) if isinstance(items, np.ndarray) else items)
     try:
         hash(kept)
     except TypeError:
         raise InputError(what, f"{what}: expected names or numbers, got {kept!r:.60}") from None
     return kept
+
+
+def path_of(what: str, path: Any, refusal: type[EdgeError]) -> Path:
+    """A path; what is none raises ``refusal``, as does what no file system could hold."""
+    if isinstance(path, str | os.PathLike):
+        text = os.fspath(path)
+        if isinstance(text, str) and "\0" not in text and _encodes(text):
+            return Path(text)
+    raise refusal(f"{what}: expected a path, got {path!r:.60}")
 
 
 def _number(value: Any) -> float:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+from edge_sdk.errors import InputError
 
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """How often the device talks, how much it keeps, how long it waits."""
+    """How often the device talks, how much it keeps, how long it waits.
+
+    Raises:
+        InputError: a value that is none, such as a wait of no time.
+    """
 
     sync_seconds: float = 60.0
     """Between two background syncs; each wait is jittered by up to a fifth."""
@@ -52,3 +60,24 @@ class DeviceConfig:
 
     shadow_seconds: float = 10.0
     """After which a shadow's call is taken to hang: it is aborted and the candidate given up."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            expected = _lacking(field.name, type(field.default), getattr(self, field.name))
+            if expected:
+                value = getattr(self, field.name)
+                raise InputError("opening", f"{field.name}: expected {expected}, got {value!r:.60}")
+
+
+def _lacking(name: str, kind: type, value: Any) -> str:
+    """What ``value`` should be and is not; empty if all is well."""
+    if kind is bool:
+        return "" if isinstance(value, bool) else "True or False"
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
+        return "an integer" if kind is int else "a number"
+    if name == "shadow_share":
+        return "" if 0 < value <= 1 else "more than 0 and at most 1"
+    if kind is int:
+        least = 0 if name == "kept_predictions" else 1
+        return "" if value >= least else f"at least {least}"
+    return "" if 0 < value < math.inf else "more than 0"

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from edge_sdk.arguments import check_opening
 from edge_sdk.background import Repeater
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
@@ -71,6 +72,7 @@ class EdgeDevice:
         StateError: the folder is in use, not writable, or another model's; ``energy`` is no
             function.
         HubError: the device is not enrolled and the hub refuses or cannot be reached.
+        EdgeError: an argument is not what it should be.
     """
 
     _link: FleetLink | None
@@ -101,8 +103,9 @@ class EdgeDevice:
         from edge_sdk.kept import KeptPredictions
         from edge_sdk.sync import Rhythm
 
+        check_opening(config, share)
         use = energy_use(energy)
-        how = Enrolment(Path(state), hub, model, token, attributes, root, share, verify)
+        how = Enrolment(state, hub, model, token, attributes, root, share, verify)
         link = FleetLink(how, config, self._activate, clock)
         self._prepare(config, link.boot, use, clock)
         self._link, self._rhythm = link, Rhythm(config)
@@ -151,6 +154,7 @@ class EdgeDevice:
             StateError: both ``shadow`` and ``interleave`` are given; ``energy`` is no function.
             PackError: ``pack`` or ``features`` is not for this release, torn or expired.
         """
+        check_opening(config)
         if shadow is not None and interleave is not None:
             raise StateError("expected a shadow or an interleaved release: one trial at a time")
         device = cls.__new__(cls)
@@ -350,6 +354,11 @@ class EdgeDevice:
                     self._link.store.close()
         self._service.close()
 
+    def __repr__(self) -> str:
+        serving = self._service.status()
+        what = "{model} {version}".format(**serving) if serving["version"] else "without a release"
+        return f"<EdgeDevice {what}, {'offline' if self._link is None else self._link.client.url}>"
+
     def __enter__(self) -> Self:
         return self
 
@@ -418,4 +427,4 @@ def _features(path: str | Path | None, release: Release) -> EntityFeatures | Non
         return None
     from edge_sdk.entity import EntityFeatures
 
-    return EntityFeatures.open(Path(path), release)
+    return EntityFeatures.open(path, release)

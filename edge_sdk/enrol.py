@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from edge_sdk.contract.fleet import EnrolRequest
 from edge_sdk.errors import StateError
 from edge_sdk.store import Store
 from edge_sdk.transport import HubClient
+from edge_sdk.update.trust import check_root
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,12 @@ def enrol(
     return known
 
 
+def check_token(token: Any) -> None:
+    """Refuse what is no token of any hub; raises :class:`StateError`."""
+    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
+        raise StateError(f"token: expected one of edge-hub enrol-token, got {token!r:.60}")
+
+
 def _join(
     store: Store,
     client: HubClient,
@@ -77,6 +85,9 @@ def _join(
             f"{store.folder}: this device is not enrolled yet; give model= and an enrolment token= "
             "(edge-hub enrol-token MODEL)"
         )
+    check_token(token)
+    if root is not None:
+        check_root(root)
     reply = client.enrol(token, EnrolRequest(model, attributes))
     joined = Identity(reply.device, reply.token, model, root or reply.root.encode())
     kept = {**vars(joined), "root": joined.root.decode()}

@@ -49,7 +49,9 @@ class EntityFeatures:
         self._categories = pack.header.categories
 
     @classmethod
-    def open(cls, path: Path, release: Release, *, now: float | None = None) -> EntityFeatures:
+    def open(
+        cls, path: str | Path, release: Release, *, now: float | None = None
+    ) -> EntityFeatures:
         """Open the file at ``path`` for ``release``.
 
         Raises:

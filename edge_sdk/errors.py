@@ -4,7 +4,7 @@
 
     EdgeError
     ├── ContractError       a message or file is not what the contract says
-    ├── InputError          the application gave predict or feedback something it cannot take
+    ├── InputError          the application gave a call something that it cannot take
     ├── ReleaseError        a release is missing, corrupt, or does not run on this machine
     ├── PackError           a pack is torn, expired, or was made for another release
     ├── StateError          the state folder is locked, unwritable, or another model's
@@ -37,11 +37,12 @@ __all__ = [
 
 
 class InputError(EdgeError):
-    """The application gave something that the model cannot take; ``kind`` is counted in reports.
+    """The application gave something that a call cannot take; ``kind`` is counted in reports.
 
     ``kind`` is one of ``shape``, ``dtype``, ``missing``, ``not_finite``, ``unknown_feature``,
-    ``unknown_category``, ``empty``, ``unknown_prediction``, ``label``, ``unit``; of rankings also
-    ``candidates``, ``ranking``, ``length``, ``clicks``, ``not_shown``, ``repeated``.
+    ``unknown_category``, ``empty``, ``entity``, ``group``, ``batch``, ``unknown_prediction``,
+    ``label``, ``unit``, ``deadline``; of rankings also ``candidates``, ``ranking``, ``length``,
+    ``clicks``, ``not_shown``, ``repeated``; of an opening ``opening``.
     """
 
     def __init__(self, kind: str, message: str) -> None:

@@ -107,7 +107,7 @@ def _output(
     """What is explained: the class with the largest probability, or the (first) value."""
     signature = release.manifest.signature
     probabilities, value = signature.output("probabilities"), signature.output("value")
-    if scale not in ("probability", "log-odds"):
+    if not isinstance(scale, str) or scale not in ("probability", "log-odds"):
         raise InputError("shape", f"scale: expected probability or log-odds, got {scale!r:.60}")
     if probabilities is not None and answers[probabilities.name].ndim == 2:
         name = probabilities.name

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_sdk.config import DeviceConfig
-from edge_sdk.contract.fleet import CheckIn
+from edge_sdk.contract.fleet import CheckIn, check_attributes
 from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.plan import Plan, ReleaseRef
 from edge_sdk.enrol import Identity, enrol
@@ -33,7 +33,7 @@ from edge_sdk.update.wanted import Standing, Wanted, standing, wanted
 class Enrolment:
     """How a device reaches and joins its hub; see :class:`edge_sdk.EdgeDevice`."""
 
-    state: Path
+    state: str | Path
     hub: str
     model: str | None = None
     token: str | None = None
@@ -62,7 +62,9 @@ class FleetLink:
     ) -> None:
         self.boot = secrets.token_hex(4)
         self.share = how.share
-        self.attributes = dict(how.attributes or {})
+        attributes = {} if how.attributes is None else how.attributes
+        check_attributes(attributes)
+        self.attributes = dict(attributes)
         self.store = Store(how.state)
         try:
             self._wire(how, config, activate, clock)

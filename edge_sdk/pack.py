@@ -25,6 +25,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.arguments import path_of
 from edge_sdk.contract.key import CHECK_BYTES, DIGEST_BYTES, KEY_BYTES
 from edge_sdk.contract.pack import HEADER_BYTES, PackHeader, Sections, ValueField, parse_header
 from edge_sdk.contract.pack import sections as sections_of
@@ -72,7 +73,7 @@ class Pack:
             PackError: unreadable, torn, expired at ``now`` (default: the clock), or made for
                 another release or canonicaliser.
         """
-        where = Path(path)
+        where = path_of("pack", path, PackError)
         try:
             with where.open("rb") as file:
                 head = file.read(HEADER_BYTES + 16)
@@ -89,6 +90,10 @@ class Pack:
             data.close()
             raise
         return cls(where, header, sections, data)
+
+    def __repr__(self) -> str:
+        header = self.header
+        return f"<Pack of {header.count} entries for {header.model} {header.version}>"
 
     def __len__(self) -> int:
         return self.header.count

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.arguments import LARGEST
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.window import SOURCES
 from edge_sdk.errors import InputError
@@ -79,7 +80,9 @@ def join(
 ) -> None:
     """Count a label for what was answered: right or wrong, or the squared error of a number."""
     if isinstance(answer, float) and not isinstance(label, str):
-        outcomes.add_reward((answer - label) ** 2)
+        error = answer - label
+        if abs(error) <= LARGEST:  # what is not even finite has no error that could be summed
+            outcomes.add_reward(error * error)
     elif answer is not None:
         outcomes.add_label(source, answer == label, None if own is None else own == label)
         for group in groups if own is not None else ():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import operator
+import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -94,8 +96,10 @@ class Prediction:
 
     def __repr__(self) -> str:
         answer = self.label if self.label is not None else self.value
+        shown = reprlib.repr(answer) if answer is not None else _shapes(self.outputs)
         sure = "" if self.confidence is None else f" confidence={self.confidence:.3f}"
-        return f"<Prediction {answer!r}{sure} from {self.source} {self.version} id={self.id}>"
+        origin = f"{self.source} {self.version}" + (" degraded" if self.degraded else "")
+        return f"<Prediction {shown}{sure} from {origin} id={self.id}>"
 
 
 class BatchPrediction:
@@ -127,6 +131,11 @@ class BatchPrediction:
         self.probabilities = _by_role(outputs, roles, "probabilities")
         self.values = _by_role(outputs, roles, "value")
         self._count = len(next(iter(outputs.values())))
+
+    def __repr__(self) -> str:
+        answers = self.labels if self.labels is not None else self.values
+        shown = _shapes(self.outputs) if answers is None else reprlib.repr(answers[:7].tolist())
+        return f"<BatchPrediction of {self._count}: {shown} from {self.source} {self.version}>"
 
     @property
     def version(self) -> str:
@@ -167,10 +176,12 @@ class BatchPrediction:
         return self._count
 
     def __getitem__(self, index: int) -> Prediction:
-        if not -self._count <= index < self._count:
+        """One answer; like those of a list: TypeError or IndexError."""
+        i = operator.index(index)
+        if not -self._count <= i < self._count:
             raise IndexError(f"expected an index below {self._count}, got {index}")
         self._remember()
-        i = index % self._count
+        i %= self._count
         labels, confidences = self.labels, self.confidences
         return Prediction(
             self._origin,
@@ -190,6 +201,11 @@ def _by_role(
     outputs: Mapping[str, NDArray[Any]], roles: Mapping[Role, str], role: Role
 ) -> NDArray[Any] | None:
     return outputs[roles[role]] if role in roles else None
+
+
+def _shapes(outputs: Mapping[str, Any]) -> str:
+    """Arrays of a model that is neither classifier nor regressor: what there is to see of them."""
+    return reprlib.repr({name: np.shape(array) for name, array in outputs.items()})
 
 
 def _scalar(label: Any) -> Label:

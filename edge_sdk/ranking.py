@@ -13,6 +13,7 @@ Equal scores keep the order in which the candidates were given; what is not a nu
 
 from __future__ import annotations
 
+import reprlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,9 @@ class Ranking:
     items: tuple[Any, ...]
     id: str
     version: str
+
+    def __repr__(self) -> str:
+        return f"<Ranking {reprlib.repr(self.items)} from {self.version} id={self.id}>"
 
 
 def ranked(serving: Serving, x: Any, candidates: Sequence[Item] | None) -> Ranking:

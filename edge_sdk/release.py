@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.arguments import path_of
 from edge_sdk.contract.limits import MANIFEST_BYTES
 from edge_sdk.contract.manifest import (
     CERTIFICATE,
@@ -49,6 +50,10 @@ class Golden:
     inputs: Feed
     outputs: Feed
     tolerance: float
+
+    def __repr__(self) -> str:
+        shown = {name: array.shape for name, array in {**self.inputs, **self.outputs}.items()}
+        return f"<Golden {shown} within {self.tolerance:g}>"
 
     def to_bytes(self) -> bytes:
         """The content of ``golden.npz``; the same arrays give the same bytes."""
@@ -104,7 +109,7 @@ class Release:
         Raises:
             ReleaseError: something is missing, or is not what the manifest says.
         """
-        path = Path(folder)
+        path = path_of("release", folder, ReleaseError)
         try:
             raw = (path / MANIFEST).read_bytes()
         except OSError as error:
@@ -119,6 +124,9 @@ class Release:
         if verify:
             release.verify()
         return release
+
+    def __repr__(self) -> str:
+        return f"<Release {self.manifest.model} {self.manifest.version} in {self.folder}>"
 
     def verify(self) -> None:
         """Check every file against the manifest.

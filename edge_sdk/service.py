@@ -16,9 +16,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import numpy as np
-
-from edge_sdk.arguments import candidates_of, check_length, check_unit, clicks_of, reward_of
+from edge_sdk.arguments import (
+    candidates_of,
+    check_length,
+    check_unit,
+    clicks_of,
+    label_of,
+    reward_of,
+)
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
 from edge_sdk.energy import EnergyUse, Stretch
@@ -70,7 +75,7 @@ class Service:
         self.serving: Serving | None = None
         self.running: Running | None = None
         self.kept: KeptPredictions | None = None
-        self.why_nothing = "the hub has no plan for this model, or it is closed"
+        self.why_nothing = "the hub has no plan for this model yet"
         self._config = config
         self._boot = boot
         self._keep = keep
@@ -158,7 +163,7 @@ class Service:
     def current(self) -> Serving:
         """What serves; raises :class:`ReleaseError` if nothing does."""
         if self.serving is None:
-            raise ReleaseError(f"no release yet: {self.why_nothing}")
+            raise ReleaseError(f"nothing serves: {self.why_nothing}")
         return self.serving
 
     def serving_for(self, unit: str | None) -> Serving:
@@ -207,7 +212,7 @@ class Service:
             reward = clicked if reward is None else reward
         if label is None and reward is None:
             return
-        label = label.item() if isinstance(label, np.generic) else label
+        label = None if label is None else self._counted(label_of, label)
         reward = None if reward is None else self._counted(reward_of, reward)
         tag, _, number = prediction.rpartition("-")
         serving = next((s for s in self._servings() if s.tag == tag), None)
@@ -332,6 +337,7 @@ class Service:
             for serving in self._servings():
                 serving.close()
             self.serving = None
+            self.why_nothing = "this device is closed"
             self._retired.clear()
 
     def _servings(self) -> Iterator[Serving]:

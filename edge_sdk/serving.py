@@ -10,14 +10,11 @@ The order is pack, model, and the cloud only when the model is unsure. Invariant
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
 
 from edge_sdk.answers import Answers
 from edge_sdk.arguments import deadline_of
@@ -270,15 +267,11 @@ class Serving:
         return batch
 
     def feedback(self, number: str, label: Any = None, reward: float | None = None) -> None:
-        """Join a late label or reward with a prediction.
+        """Join a late label or reward, both plain values, with a prediction.
 
         Raises:
             InputError: unknown prediction, a label that is no class, or one that came already.
         """
-        if isinstance(label, np.generic):
-            label = label.item()
-        if any(isinstance(v, float) and not math.isfinite(v) for v in (label, reward)):
-            raise InputError("label", f"expected a finite label or reward, got {label}, {reward}")
         try:
             self.monitor.feedback(number, label, reward)
         except InputError as error:

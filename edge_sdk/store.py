@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
+from edge_sdk.arguments import path_of
 from edge_sdk.errors import StateError
 
 SCHEMA_VERSION: Final = 4
@@ -71,7 +72,7 @@ class Store:
         Raises:
             StateError: another process has it open, it is not writable, or of another schema.
         """
-        self.folder = Path(folder)
+        self.folder = path_of("state", folder, StateError)
         self._guard = threading.RLock()
         try:
             # The folder holds the device's token, and it may hold rows that wait to be shared.

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
+from edge_sdk.arguments import path_of
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolReply, EnrolRequest
 from edge_sdk.contract.limits import MANIFEST_BYTES
@@ -42,6 +47,9 @@ class HubClient:
         token: of the device; ``None`` before enrolment.
         timeout: seconds to connect, and between two reads.
         verify: TLS certificates are checked; a path names a private CA bundle.
+
+    Raises:
+        HubError: ``url`` is none, or ``verify`` names no file.
     """
 
     def __init__(
@@ -52,9 +60,9 @@ class HubClient:
         timeout: float = 10.0,
         verify: bool | str = True,
     ) -> None:
-        self.url = url.rstrip("/")
+        self.url = _checked_url(url)
         self._timeout = timeout
-        self._verify = verify
+        self._verify = _checked_bundle(verify)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(CLOUD_CALLS, thread_name_prefix="edge-cloud")
@@ -195,7 +203,7 @@ class HubClient:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise HubUnreachable(f"{url}: no answer; {error}") from error
+            raise HubUnreachable(f"{url}: no answer; {_why(error)}") from error
         if response.status_code not in _OK:
             raise HubError(f"{url}: {_reason(response)}", response.status_code)
         return response
@@ -213,9 +221,33 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
     try:
         yield from response.iter_content(_CHUNK)
     except requests.RequestException as error:
-        raise HubUnreachable(f"{response.url}: the transfer stopped; {error}") from error
+        raise HubUnreachable(f"{response.url}: the transfer stopped; {_why(error)}") from error
     finally:
         response.close()
+
+
+def _checked_url(url: Any) -> str:
+    """``url`` without a slash at its end."""
+    parts = urlsplit(url) if isinstance(url, str) else None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
+        raise HubError(f"hub: expected a URL such as https://hub:8000, got {url!r:.80}")
+    return str(url).rstrip("/")
+
+
+def _checked_bundle(verify: Any) -> bool | str:
+    if isinstance(verify, bool):
+        return verify
+    path = path_of("verify", verify, HubError)
+    if not os.access(path, os.R_OK):
+        raise HubError(f"{path}: expected a bundle of CA certificates, found none")
+    return str(path)
+
+
+def _why(error: BaseException) -> str:
+    """What went wrong, without what each library on the way says of it."""
+    while isinstance(error.__context__, OSError | HTTPException | HTTPError):
+        error = error.__context__
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _read(response: requests.Response, limit: int) -> bytes:

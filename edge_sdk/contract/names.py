@@ -41,11 +41,16 @@ class Version(NamedTuple):
 
 def check_name(what: str, text: str) -> None:
     """Refuse a name that is not safe in a path, a URL and a shell."""
-    fits = len(text) <= NAME_CHARACTERS and _NAME.fullmatch(text) and ".." not in text
+    fits = (
+        isinstance(text, str)
+        and len(text) <= NAME_CHARACTERS
+        and _NAME.fullmatch(text)
+        and ".." not in text
+    )
     require(
         bool(fits),
         f"{what}: expected 1 to {NAME_CHARACTERS} of a-z 0-9 . _ - beginning and ending with a "
-        f"letter or digit, got {text[:80]!r}",
+        f"letter or digit, got {text!r:.80}",
     )
 
 

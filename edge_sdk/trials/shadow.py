@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from edge_sdk.arguments import LARGEST
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body
 from edge_sdk.contract.trials import Moments, Pairs, ShadowReport
@@ -303,7 +304,7 @@ def _moments(candidate: Sequence[Any], incumbent: Sequence[Any]) -> Moments:
     if not isinstance(candidate[0], float) or not isinstance(incumbent[0], float):
         return Moments()
     x = np.array(candidate, np.float64) - np.array(incumbent, np.float64)
-    x = x[np.isfinite(x)]
+    x = x[np.abs(x) <= LARGEST]  # neither infinite nor NaN, nor are sums of squares
     return Moments(len(x), float(x.sum()), float((x * x).sum()))
 
 

@@ -220,6 +220,19 @@ class Trust:
             raise TrustError(STEP, f"{target.path}: cannot be read; {error}") from error
 
 
+def check_root(root: Any) -> None:
+    """Refuse what is not the content of a ``root.json``; raises :class:`TrustError`.
+
+    Whether it is the right one, the hub's metadata shows.
+    """
+    try:
+        kind = Metadata.from_bytes(root).signed.type
+    except (RepositoryError, TypeError, AttributeError) as error:
+        raise TrustError("root", f"expected the bytes of a root.json, got {root!r:.60}") from error
+    if kind != "root":
+        raise TrustError("root", f"expected the bytes of a root.json, got a {kind}.json")
+
+
 def _moment(seconds: float) -> datetime.datetime:
     try:
         return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
