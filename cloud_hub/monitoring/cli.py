@@ -60,6 +60,7 @@ def told_status(found: Mapping[str, Any]) -> str:
     lines.append("signals (newest window):")
     for row in found["signals"]:
         lines.append(f"  {_told(row)}")
+        lines += [f"      {_told_group(group)}" for group in row["figures"].get("groups", ())]
     return "\n".join(lines)
 
 
@@ -78,12 +79,19 @@ def _told(row: Mapping[str, Any]) -> str:
     return f"{mark} {row['signal']:<32} {said}"
 
 
+def _told_group(group: Mapping[str, Any]) -> str:
+    if group["rate"] is None:
+        return f"{group['group']:<20} {group['n']} rows, too few"
+    rates = " ".join(f"{name}={_short(group[name])}" for name in ("n", "rate", "low", "high"))
+    return f"{group['group']:<20} {rates}"
+
+
 SHOWN = {
     "drift": ("n", "ks", "psi", "p", "moved"),
     "domain": ("n", "rate", "rate_at_training", "score", "p"),
     "estimate": ("n", "accuracy", "low", "high", "reference", "note"),
     "concept": ("labelled", "errors", "coverage", "base_rate", "evidence", "alarm_from"),
-    "fairness": ("best", "worst", "low", "high"),
+    "fairness": ("answer", "best", "worst", "most", "least", "low", "high"),
 }
 
 

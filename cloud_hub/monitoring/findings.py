@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,10 +18,11 @@ from cloud_hub.statistics.domain import (
     outlier_score,
 )
 from cloud_hub.statistics.drift import FeatureDrift, fleet_drift
-from cloud_hub.statistics.fairness import Disparity
+from cloud_hub.statistics.fairness import LEAST, Disparity
 from cloud_hub.statistics.label_free import estimated_accuracy
 from cloud_hub.statistics.moved_output import mean_of_bins, share_changes
 from cloud_hub.statistics.seasonal import Usual
+from cloud_hub.telemetry.histograms import group_output
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 
 Kind = Literal["drift", "domain", "estimate", "concept", "fairness"]
@@ -80,9 +81,22 @@ def evaluate(window: Watched, against: References, *, outputs: bool) -> list[Fin
     watched = (*profile.features, *profile.outputs) if outputs else profile.features
     return [
         *_drift(window, against, watched),
+        *(_drift(window, against, group_outputs(window, profile)) if outputs else ()),
         *_domain(window, profile),
         *_outputs(window, profile),
     ]
+
+
+def group_outputs(window: Watched, profile: ReferenceProfile) -> list[FeatureProfile]:
+    """The outputs of declared groups that are large enough to be compared with their own."""
+    found = []
+    for group in profile.groups:
+        for output, counts in zip(profile.outputs, group.outputs, strict=True):
+            name = group_output(group.column, group.group, output.name)
+            seen = window.histograms.get(name)
+            if seen is not None and min(int(seen.sum()), group.rows) >= LEAST:
+                found.append(replace(output, name=name, counts=counts, correct=None))
+    return found
 
 
 def _drift(
@@ -213,22 +227,34 @@ def _estimate(
         yield Finding("estimate:accuracy", "estimate", alarming, drop, figures)
 
 
-def fairness_finding(attribute: str, found: Disparity) -> Finding:
-    """The largest difference between groups of devices by one attribute."""
-    figures = {
-        "best": found.best,
-        "worst": found.worst,
+def fairness_finding(name: str, found: Disparity) -> Finding:
+    """The largest difference of accuracy between groups, by one column or attribute."""
+    figures = {"best": found.most, "worst": found.least, **_difference(found)}
+    return Finding(f"fairness:{name}", "fairness", found.alarming, found.difference, figures)
+
+
+def selection_finding(column: str, answer: str, found: Disparity) -> Finding:
+    """The largest difference of an answer's shares between groups."""
+    figures = {"answer": answer, "most": found.most, "least": found.least, **_difference(found)}
+    return Finding(f"selection:{column}", "fairness", found.alarming, found.difference, figures)
+
+
+def _difference(found: Disparity) -> dict[str, Any]:
+    return {
         "low": round(found.low, 4),
         "high": round(found.high, 4),
         "groups": [asdict(group) for group in found.groups],
     }
-    name = f"fairness:{attribute}"
-    return Finding(name, "fairness", found.alarming, found.difference, figures)
 
 
 def lengthened(streaks: Mapping[str, int], findings: Sequence[Finding]) -> dict[str, int]:
-    """In how many windows in a row each signal was alarming, this one included."""
-    return {f.signal: streaks.get(f.signal, 0) + 1 for f in findings if f.alarming}
+    """In how many windows in a row each signal was alarming, this one included.
+
+    Windows that do not have a signal are passed over: a small group is not told of in each.
+    """
+    here = {f.signal for f in findings}
+    kept = {signal: count for signal, count in streaks.items() if signal not in here}
+    return kept | {f.signal: streaks.get(f.signal, 0) + 1 for f in findings if f.alarming}
 
 
 def due(

@@ -1,11 +1,12 @@
-"""Late labels of one version: scored window by window, compared by group. Pure."""
+"""Late labels of one version, scored window by window. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from cloud_hub.monitoring.findings import Finding, fairness_finding
+from cloud_hub.monitoring.findings import Finding
 from cloud_hub.monitoring.policy import MonitoringPolicy
 from cloud_hub.monitoring.store import Concept
 from cloud_hub.statistics.concept import (
@@ -16,7 +17,6 @@ from cloud_hub.statistics.concept import (
     device_bases,
     first_alarm,
 )
-from cloud_hub.statistics.fairness import disparity
 
 LEAST: Final = 500
 """Labels that become the base rate where the release promises none."""
@@ -72,29 +72,13 @@ def rebased(concept: Concept) -> Concept:
     errors = sum(pair[0] for pair in concept.counts.values())
     labelled = sum(pair[1] for pair in concept.counts.values())
     if not labelled:
-        return Concept(concept.scored_to, concept.base, concept.own)
+        return replace(concept, counts={}, detector=ErrorDetector())
     base = base_rate(errors, labelled)
     pairs = {device: (wrong, n) for device, (wrong, n) in concept.counts.items()}
-    return Concept(concept.scored_to, base, device_bases(pairs, base))
+    own = device_bases(pairs, base)
+    return replace(concept, base=base, own=own, counts={}, detector=ErrorDetector())
 
 
 def restarted(concept: Concept) -> Concept:
     """The same promise, without the evidence."""
-    return Concept(concept.scored_to, concept.base, concept.own, concept.counts, ErrorDetector())
-
-
-def compare_groups(
-    concept: Concept, attributes: Mapping[str, Mapping[str, str]], policy: MonitoringPolicy
-) -> list[Finding]:
-    """The accuracies of groups of devices, by each declared attribute."""
-    found = []
-    for attribute in policy.groups:
-        groups: dict[str, tuple[int, int]] = {}
-        for device, (errors, labelled) in concept.counts.items():
-            value = attributes.get(device, {}).get(attribute)
-            if value is not None:
-                known = groups.get(value, (0, 0))
-                groups[value] = (known[0] + labelled, known[1] + labelled - errors)
-        acceptable = policy.acceptable_disparity
-        found.append(fairness_finding(attribute, disparity(groups, acceptable=acceptable)))
-    return found
+    return replace(concept, detector=ErrorDetector())

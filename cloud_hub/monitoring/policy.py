@@ -20,8 +20,10 @@ class MonitoringPolicy:
 
     Errors on late labels: a window counts once ``label_coverage`` of its predictions have labels,
     or ``label_wait_seconds`` after its end; ``mean_run`` is the mean number of labels to a false
-    alarm. ``groups`` are attributes of devices whose accuracies are compared;
-    ``acceptable_disparity`` is the largest difference that raises no alarm.
+    alarm. Accuracies of groups of rows that the release declares are compared, and those of devices
+    by each attribute in ``groups``; ``acceptable_disparity`` is the largest difference that raises
+    no alarm. So is ``acceptable_selection`` of the shares of an answer among groups of rows, which
+    raise none without it: base rates may differ.
 
     A window is looked at ``grace_seconds`` after its end: devices sync once a minute, or later.
     """
@@ -35,6 +37,7 @@ class MonitoringPolicy:
     mean_run: float = 2_000_000.0
     groups: tuple[str, ...] = ()
     acceptable_disparity: float = 0.1
+    acceptable_selection: float | None = None
     grace_seconds: float = 150.0
 
     def __post_init__(self) -> None:
@@ -44,4 +47,7 @@ class MonitoringPolicy:
         require(share, f"label_coverage: expected above 0 and at most 1, got {self.label_coverage}")
         require(self.mean_run >= 1_000, f"mean_run: expected at least 1000, got {self.mean_run:g}")
         require(0 <= self.acceptable_disparity < 1, "acceptable_disparity: expected 0 to 1")
+        selected = self.acceptable_selection
+        fits = selected is None or 0 <= selected < 1
+        require(fits, "acceptable_selection: expected 0 to 1")
         require(self.grace_seconds >= 0, "grace_seconds: expected at least 0")

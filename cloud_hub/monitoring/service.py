@@ -18,13 +18,14 @@ from cloud_hub.audit import Audit
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.isolation import for_each
-from cloud_hub.monitoring import labels
+from cloud_hub.monitoring import groups, labels
 from cloud_hub.monitoring.signals import in_order, why_none
 from cloud_hub.monitoring.store import Alarm, Store
 from cloud_hub.monitoring.watching import Watcher
 from cloud_hub.plans.service import Plans
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry.fleet_windows import FleetWindows
+from cloud_hub.telemetry.groups import GroupSums
 
 LONGEST_WAIT: Final = 60.0
 """Seconds between two looks at a model, however long its windows are."""
@@ -41,6 +42,7 @@ class Monitoring:
         self._plans = plans
         self._fleet = fleet
         self._windows = FleetWindows(engine)
+        self._sums = GroupSums(engine)
         self._store = Store(engine)
         self._looked: dict[str, float] = {}
         self._lock = threading.Lock()  # answers come while the loop evaluates
@@ -73,7 +75,9 @@ class Monitoring:
     def _watcher(self, model: str, version: str) -> Watcher:
         release = self._registry.release(model, version)
         policy = self._registry.policy(model).monitoring
-        return Watcher(self._windows, self._store, self._registry, self._fleet, release, policy)
+        return Watcher(
+            self._windows, self._sums, self._store, self._registry, self._fleet, release, policy
+        )
 
     def serving(self, model: str) -> str | None:
         """The version that is watched."""
@@ -146,8 +150,8 @@ class Monitoring:
         with self._lock:
             if rebase:
                 self._rebase(model, version, signal)
-            if signal == "concept:errors":
-                self._restart_concept(model, version, rebase=rebase)
+            if open_[0].kind == "concept":
+                self._restart_concept(model, version, signal, rebase=rebase)
             self._store.acknowledge(model, signal, actor, time.time())
         detail = {"signal": signal, "rebase": rebase}
         self._audit.record(actor, "alarm acknowledged", model, detail)
@@ -158,7 +162,11 @@ class Monitoring:
         return [each.name for each in (*profile.features, *profile.outputs)]
 
     def _expect_signal(self, model: str, version: str, signal: str) -> None:
-        why = why_none(signal, self._names(model, version))
+        declared = self._registry.release(model, version).manifest.groups
+        known = [
+            groups.name_of(column.name, group) for column in declared for group in column.groups
+        ]
+        why = why_none(signal, self._names(model, version), known)
         if why:
             raise NotFound(f"{model} {version}: {why}")
 
@@ -174,10 +182,15 @@ class Monitoring:
             raise Conflict(f"{signal}: the reports of its newest window are not kept any more")
         self._store.set_baseline(model, version, name, window)
 
-    def _restart_concept(self, model: str, version: str, *, rebase: bool) -> None:
+    def _restart_concept(self, model: str, version: str, signal: str, *, rebase: bool) -> None:
         state = self._store.state(model, version)
-        again = labels.rebased if rebase else labels.restarted
-        state.concept = again(state.concept)
+        group = signal.partition(":")[2]
+        if group in state.concept.groups:
+            known = state.concept.groups[group]
+            state.concept.groups[group] = groups.restarted(known, rebase=rebase)
+        else:
+            again = labels.rebased if rebase else labels.restarted
+            state.concept = again(state.concept)
         self._store.keep(model, version, state, [], [], time.time())
 
     def _must_serve(self, model: str) -> str:

@@ -9,15 +9,17 @@ from cloud_hub.spelling import did_you_mean, listed
 
 BY_NAME: Final = ("drift", "domain", "outlier")
 ALONE: Final = ("concept:errors", "estimate:accuracy", "domain:low confidence")
-GROUPS: Final = "fairness:"
+GROUPS: Final = ("fairness:", "selection:")
 
 
-def why_none(signal: str, names: Sequence[str]) -> str:
+def why_none(signal: str, names: Sequence[str], groups: Sequence[str] = ()) -> str:
     """Why a model whose columns and outputs have these ``names`` cannot have such a signal; empty
-    if it can.
+    if it can. ``groups`` are those that it declares, such as ``sex=f``.
     """
-    kind = signal.partition(":")[0]
+    kind, _, name = signal.partition(":")
     if signal in ALONE or signal.startswith(GROUPS):
+        return ""
+    if (kind == "concept" and name in groups) or (kind == "drift" and _group_of(name) in groups):
         return ""
     if kind in BY_NAME and _place(signal, names) < len(names):
         return ""
@@ -35,6 +37,11 @@ def in_order(rows: Iterable[dict[str, Any]], names: Sequence[str]) -> list[dict[
             not row["alarming"], row["kind"], _place(row["signal"], names), row["signal"],
         ),
     )  # fmt: skip
+
+
+def _group_of(name: str) -> str:
+    """The group of ``sex=f:label``."""
+    return name.rpartition(":")[0]
 
 
 def _place(signal: str, names: Sequence[str]) -> int:

@@ -16,11 +16,22 @@ from cloud_hub.statistics.concept import ErrorDetector
 
 
 @dataclass
+class GroupErrors:
+    """What late labels of one group of rows said since its ``base`` rate of errors was set."""
+
+    base: float | None = None
+    errors: int = 0
+    labelled: int = 0
+    detector: ErrorDetector = field(default_factory=ErrorDetector)
+
+
+@dataclass
 class Concept:
     """What late labels said so far about one version.
 
     ``scored_to`` is where scoring goes on (Unix seconds); ``base`` the base rate of errors, ``own``
-    those of single devices; ``counts`` are (errors, labels) by device since the base was set.
+    those of single devices; ``counts`` are (errors, labels) by device since the base was set;
+    ``groups`` by declared group of rows, such as ``sex=f``.
     """
 
     scored_to: int = 0
@@ -28,6 +39,7 @@ class Concept:
     own: dict[str, float] = field(default_factory=dict)
     counts: dict[str, list[int]] = field(default_factory=dict)
     detector: ErrorDetector = field(default_factory=ErrorDetector)
+    groups: dict[str, GroupErrors] = field(default_factory=dict)
 
 
 @dataclass
@@ -73,9 +85,7 @@ class Store:
             row = db.execute(query).mappings().first()
         if row is None:
             return State()
-        concept = dict(row["concept"])
-        detector = ErrorDetector(**concept.pop("detector"))
-        return State(row["watched_to"], dict(row["streaks"]), Concept(**concept, detector=detector))
+        return State(row["watched_to"], dict(row["streaks"]), _concept(dict(row["concept"])))
 
     def keep(
         self,
@@ -173,6 +183,15 @@ class Store:
         """Delete figures of windows that began before then."""
         with self._engine.begin() as db:
             db.execute(delete(figures).where(figures.c.start < before))
+
+
+def _concept(kept: dict[str, Any]) -> Concept:
+    detector = ErrorDetector(**kept.pop("detector"))
+    groups = {
+        name: GroupErrors(**{**group, "detector": ErrorDetector(**group["detector"])})
+        for name, group in kept.pop("groups", {}).items()
+    }
+    return Concept(**kept, detector=detector, groups=groups)
 
 
 def _put_state(db: Connection, named: dict[str, str], state: State) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from cloud_hub.fleet.service import Fleet
-from cloud_hub.monitoring import labels
+from cloud_hub.monitoring import groups, labels
 from cloud_hub.monitoring.explaining import explain_drift
 from cloud_hub.monitoring.findings import (
     Finding,
@@ -25,11 +25,12 @@ from cloud_hub.monitoring.findings import (
     lengthened,
 )
 from cloud_hub.monitoring.policy import MonitoringPolicy
-from cloud_hub.monitoring.store import State, Store
+from cloud_hub.monitoring.store import Concept, State, Store
 from cloud_hub.registry.service import Registry
 from cloud_hub.statistics.concept import base_rate, settled
 from cloud_hub.statistics.seasonal import seasonal_reference, usual
 from cloud_hub.telemetry.fleet_windows import Closed, FleetWindows
+from cloud_hub.telemetry.groups import GroupSums
 from edge_sdk.release import Release
 
 SEASON_WEEKS: Final = 8
@@ -49,6 +50,7 @@ class Watcher:
     def __init__(
         self,
         windows: FleetWindows,
+        sums: GroupSums,
         store: Store,
         registry: Registry,
         fleet: Fleet,
@@ -56,6 +58,7 @@ class Watcher:
         policy: MonitoringPolicy,
     ) -> None:
         self._windows = windows
+        self._sums = sums
         self._store = store
         self._registry = registry
         self._fleet = fleet
@@ -91,6 +94,9 @@ class Watcher:
         state.watched_to, state.streaks = end, lengthened(state.streaks, findings)
         kinds: dict[Kind, int] = dict.fromkeys(("drift", "domain", "estimate"), policy.in_a_row)
         raised = self._explained(window, due(findings, state.streaks, kinds))
+        selected = self._selections()
+        findings += selected
+        raised += [finding for finding in selected if finding.alarming]
         told = [(finding, start, end) for finding in findings]
         self._store.keep(*self._of, state, told, [(f, start) for f in raised], now)
         self._store.forget(now - KEPT_DAYS * 86_400)
@@ -146,10 +152,33 @@ class Watcher:
             *self._of, after=concept.scored_to, until=windows[-1].start + 1
         )
         findings = [labels.score(concept, windows, rows, policy)]
-        findings += labels.compare_groups(concept, self._attributes(), policy)
+        findings += self._compare_groups(concept, start, windows[-1].start + 1)
         told = [(finding, start, end) for finding in findings] if rows else []
         raised = [(finding, start) for finding in findings if finding.alarming]
         self._store.keep(*self._of, state, told, raised, now)
+
+    def _compare_groups(self, concept: Concept, after: int, until: int) -> list[Finding]:
+        """Groups of devices and of rows, and the labels of the latter that were settled now."""
+        policy, declared = self._policy, self._release.manifest.groups
+        of_devices = groups.by_attribute(concept, self._attributes(), policy.groups)
+        if not declared:
+            return groups.compare(of_devices, policy)
+        of_rows = self._sums.labels(*self._of, until=until)
+        windows = self._sums.windows(*self._of, after=after, until=until)
+        bases = groups.promised(self._release.certificate()) if self._promised_errors() else {}
+        count = sum(len(column.groups) for column in declared)
+        return [
+            *groups.compare(of_devices | of_rows, policy),
+            *groups.score(concept, windows, bases, policy, count=count),
+        ]
+
+    def _selections(self) -> list[Finding]:
+        """What groups of rows were answered so far."""
+        label = next((o for o in self._profile.outputs if o.name == "label"), None)
+        if label is None or not self._release.manifest.groups:
+            return []
+        answers = self._sums.answers(*self._of)
+        return groups.selections(answers, label.categories or (), self._policy)
 
     def _promised_errors(self) -> float | None:
         """The error rate on the rows that the release was certified on."""

@@ -20,14 +20,17 @@ class PerformanceRule:
     """The anytime-valid upper bound of accuracy on late labels is below ``below``.
 
     Labels of the serving version's own answers in the last ``lookback_seconds`` count, at least
-    ``minimum`` of them.
+    ``minimum`` of them. With ``by`` those of one group are enough: of rows by a column that the
+    release declares, or of devices by an attribute.
     """
 
     below: float
     minimum: int = 500
     lookback_seconds: float = 86_400.0
+    by: str | None = None
 
     def __post_init__(self) -> None:
+        require(self.by != "", "by: expected a column or an attribute")
         require(0 < self.below <= 1, "below: expected an accuracy, above 0 and up to 1")
         require(self.minimum >= 1, "minimum: expected at least 1")
         require(self.lookback_seconds > 0, "lookback_seconds: expected more than 0")
@@ -50,7 +53,7 @@ class DriftRule:
     What becomes an alarm is the policy's section ``monitoring``: after how many windows, of how
     many observations, with or without outputs. Kinds: ``drift`` (a distribution moved), ``domain``
     (values that training never saw), ``concept`` (errors on late labels rose), ``estimate``
-    (accuracy as confidence promises it fell), ``fairness`` (groups of devices differ).
+    (accuracy as confidence promises it fell), ``fairness`` (groups of rows or devices differ).
     """
 
     kinds: tuple[Kind, ...] = ("drift", "domain", "concept")

@@ -1,81 +1,112 @@
-"""Is the model as good for one group as for another? Counts by declared group alone.
+"""Is the model as good for one group as for another, and does it answer them alike? From counts by
+declared group alone.
 
-A group is judged only from :data:`LEAST` labels on. Intervals are valid at every look, for these
-figures are looked at all the time.
+A group is judged only from :data:`LEAST` rows on. Intervals are valid at every look, for these
+figures are looked at all the time; they count rows as independent.
 
-Source of the disparities: M. Hardt, E. Price, N. Srebro, "Equality of opportunity in supervised
-learning", NeurIPS 2016 (differences of error rates between groups).
+Sources of the disparities: M. Hardt, E. Price, N. Srebro, "Equality of opportunity in supervised
+learning", NeurIPS 2016 (differences of error rates between groups); C. Dwork et al., "Fairness
+through awareness", ITCS 2012 (differences of answers: statistical parity).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from cloud_hub.statistics.sequential import Moments, difference_interval, mean_interval
 
 LEAST: Final = 100
-"""Labels below which a group is shown without figures."""
+"""Rows below which a group is shown without figures."""
+
+Counts = Mapping[str, tuple[int, int]]
+"""By group: how many there are, and how many of those count."""
 
 
 @dataclass(frozen=True)
-class GroupAccuracy:
-    """Accuracy of one group with its interval; ``accuracy`` is ``None`` with too few labels."""
+class GroupRate:
+    """A share of one group with its interval; ``rate`` is ``None`` of too few."""
 
     group: str
-    labelled: int
-    accuracy: float | None
+    n: int
+    rate: float | None
     low: float = 0.0
     high: float = 1.0
 
 
 @dataclass(frozen=True)
 class Disparity:
-    """The largest difference of accuracy between two groups, ``best`` less ``worst``.
+    """The largest difference of rates between two groups, ``most`` less ``least``.
 
     ``low`` and ``high`` hold the difference at any look; ``alarming`` says that it is surely more
     than was declared acceptable.
     """
 
-    groups: tuple[GroupAccuracy, ...]
-    best: str | None = None
-    worst: str | None = None
+    groups: tuple[GroupRate, ...]
+    most: str | None = None
+    least: str | None = None
     difference: float = 0.0
     low: float = 0.0
     high: float = 1.0
     alarming: bool = False
 
 
-def disparity(
-    groups: Mapping[str, tuple[int, int]], *, acceptable: float, alpha: float = 0.05
-) -> Disparity:
-    """Compare groups by their (labelled, correct).
+def disparity(groups: Counts, *, acceptable: float, alpha: float = 0.05) -> Disparity:
+    """Compare groups by their rates, such as (labelled, correct).
 
     Args:
         groups: by name.
-        acceptable: largest difference of accuracy that raises no alarm.
+        acceptable: largest difference of rates that raises no alarm.
         alpha: chance of a wrong alarm at any look, over all pairs of groups (Bonferroni).
     """
-    told = tuple(_accuracy(name, *groups[name], alpha) for name in sorted(groups))
-    known = sorted((g for g in told if g.accuracy is not None), key=lambda g: g.accuracy or 0.0)
+    told = tuple(_rate(name, *groups[name], alpha) for name in sorted(groups))
+    known = sorted((g for g in told if g.rate is not None), key=lambda g: g.rate or 0.0)
     if len(known) < 2:
         return Disparity(told)
-    worst, best = known[0].group, known[-1].group
+    least, most = known[0].group, known[-1].group
     pairs = len(known) * (len(known) - 1) // 2
     low, high = difference_interval(
-        _moments(*groups[worst]), _moments(*groups[best]), alpha / pairs
+        _moments(*groups[least]), _moments(*groups[most]), alpha / pairs
     )
-    difference = (known[-1].accuracy or 0.0) - (known[0].accuracy or 0.0)
-    return Disparity(told, best, worst, difference, max(0.0, low), min(1.0, high), low > acceptable)
+    difference = (known[-1].rate or 0.0) - (known[0].rate or 0.0)
+    return Disparity(told, most, least, difference, max(0.0, low), min(1.0, high), low > acceptable)
 
 
-def _accuracy(name: str, labelled: int, correct: int, alpha: float) -> GroupAccuracy:
-    if labelled < LEAST:
-        return GroupAccuracy(name, labelled, None)
-    low, high = mean_interval(_moments(labelled, correct), alpha)
-    return GroupAccuracy(name, labelled, correct / labelled, max(0.0, low), min(1.0, high))
+def selection(
+    answers: Mapping[str, Mapping[str, int]],
+    classes: Sequence[str],
+    *,
+    acceptable: float,
+    alpha: float = 0.05,
+) -> tuple[str, Disparity] | None:
+    """The answer whose share differs most between groups, as far as that is sure.
+
+    Of two classes it is the second one: the other's shares differ as much. ``None`` without
+    classes.
+
+    Args:
+        answers: predictions by group and answer.
+        classes: all answers that there are.
+        acceptable: largest difference of shares that raises no alarm.
+        alpha: chance of a wrong alarm at any look, over all answers (Bonferroni).
+    """
+    looked = classes[1:] if len(classes) == 2 else classes
+    totals = {group: sum(counts.values()) for group, counts in answers.items()}
+    found = {}
+    for answer in looked:
+        rates = {g: (n, answers[g].get(answer, 0)) for g, n in totals.items()}
+        found[answer] = disparity(rates, acceptable=acceptable, alpha=alpha / len(looked))
+    most = max(found, key=lambda answer: (found[answer].low, found[answer].difference), default="")
+    return (most, found[most]) if found else None
 
 
-def _moments(labelled: int, correct: int) -> Moments:
-    return Moments.of_successes(correct, labelled)
+def _rate(name: str, n: int, counted: int, alpha: float) -> GroupRate:
+    if n < LEAST:
+        return GroupRate(name, n, None)
+    low, high = mean_interval(_moments(n, counted), alpha)
+    return GroupRate(name, n, counted / n, max(0.0, low), min(1.0, high))
+
+
+def _moments(n: int, counted: int) -> Moments:
+    return Moments.of_successes(counted, n)

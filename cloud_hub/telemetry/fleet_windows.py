@@ -6,7 +6,7 @@ are evaluated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from sqlalchemy import Engine, func, select
 
 from cloud_hub.statistics.concept import Coverage, Labelled
 from cloud_hub.statistics.seasonal import EPOCH_HOURS, HOUR, WEEK_HOURS
-from cloud_hub.telemetry.histograms import Histograms, added, histograms_of
+from cloud_hub.telemetry.histograms import Histograms, added, group_histograms_of, histograms_of
 from cloud_hub.telemetry.tables import ROLLED, feedback, reports
 from edge_sdk.contract.profile import ReferenceProfile
 
@@ -49,7 +49,9 @@ class FleetWindows:
     def by_device(
         self, model: str, version: str, profile: ReferenceProfile, *, start: int, end: int
     ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
-        """Devices, and their histograms [devices, bins + 2] by name, of ``start <= t < end``."""
+        """Devices, and their histograms [devices, bins + 2] by name, of ``start <= t < end``; those
+        of groups by names such as ``sex=f:label``.
+        """
         r = reports.c
         query = (
             select(r.device, r.body)
@@ -59,11 +61,16 @@ class FleetWindows:
         )
         names = [f.name for f in (*profile.features, *profile.outputs)]
         sums: dict[str, Histograms] = {}
+        grouped: dict[str, dict[str, NDArray[np.int64]]] = {}
         for device, body in self._all(query):
             found = histograms_of(body)
             sums[device] = added(sums[device], found) if device in sums else found
+            for name, counts in group_histograms_of(body, [o.name for o in profile.outputs]):
+                mine = grouped.setdefault(name, {})
+                mine[device] = mine[device] + counts if device in mine else counts
         columns = zip(*sums.values(), strict=True)
-        return tuple(sums), {n: np.stack(c) for n, c in zip(names, columns, strict=bool(sums))}
+        by_name = {n: np.stack(c) for n, c in zip(names, columns, strict=bool(sums))}
+        return tuple(sums), by_name | {n: _of_all(sums, mine) for n, mine in grouped.items()}
 
     def season(
         self, model: str, version: str, profile: ReferenceProfile, *, at: int, weeks: int
@@ -117,3 +124,9 @@ class FleetWindows:
     def _all(self, query: Any) -> list[Any]:
         with self._engine.connect() as db:
             return list(db.execute(query).all())
+
+
+def _of_all(devices: Iterable[str], found: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Histograms of all ``devices``: of those that told nothing, zeros."""
+    nothing = np.zeros_like(next(iter(found.values())))
+    return np.stack([found.get(device, nothing) for device in devices])

@@ -5,7 +5,7 @@ NumPy; ``edge_sdk.contract.packing`` has the format, and checked them when they 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,21 @@ Histograms = list[NDArray[np.int64]]
 def histograms_of(body: Mapping[str, Any]) -> Histograms:
     """Those of features, then those of outputs, of a report as plain JSON."""
     return [*_unpacked(body.get("features", [])), *_unpacked(body.get("outputs", []))]
+
+
+def group_histograms_of(
+    body: Mapping[str, Any], outputs: Sequence[str]
+) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Histograms of the ``outputs`` of each declared group, by names such as ``sex=f:label``."""
+    for column, groups in body.get("groups", {}).items():
+        for group, told in groups.items():
+            for name, counts in zip(outputs, _unpacked(told["outputs"]), strict=False):
+                yield group_output(column, group, name), counts
+
+
+def group_output(column: str, group: str, output: str) -> str:
+    """How the output of a group is called where those of all rows are."""
+    return f"{column}={group}:{output}"
 
 
 def _unpacked(told: Any) -> Histograms:

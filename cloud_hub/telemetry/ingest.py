@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -12,9 +12,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.experiments.intake import record_exposure
 from cloud_hub.registry.service import Registry
-from cloud_hub.telemetry import tables
+from cloud_hub.telemetry import groups, tables
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.messages import (
     Body,
     FeedbackReport,
@@ -28,7 +29,7 @@ from edge_sdk.contract.messages import (
     Windowed,
     WindowReport,
 )
-from edge_sdk.contract.profile import ReferenceProfile
+from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.contract.window import Window
 
 LONGEST_WINDOW: Final = 7 * 86_400
@@ -38,13 +39,21 @@ SKEW_SECONDS: Final = 300
 """How far ahead a device's clock may be."""
 
 
+class _Known(NamedTuple):
+    """What reports of one version are held against."""
+
+    digest: str
+    profile: ReferenceProfile
+    groups: tuple[GroupColumn, ...]
+
+
 class Ingest:
     """Takes uploads of devices."""
 
     def __init__(self, engine: Engine, registry: Registry) -> None:
         self._engine = engine
         self._registry = registry
-        self._profiles: dict[tuple[str, str], tuple[str, ReferenceProfile]] = {}
+        self._known_releases: dict[tuple[str, str], _Known] = {}
 
     def take(self, device: str, model: str, upload: Upload) -> UploadReply:
         """Take every message of ``upload`` that is new and makes sense, in one transaction."""
@@ -58,9 +67,18 @@ class Ingest:
             except (ContractError, Invalid) as error:
                 rejected.append(Rejection(message.boot, message.sequence, str(error)[:300]))
         with self._engine.begin() as db:
-            accepted = sum(_take_one(db, device, message, body) for message, body in fresh)
+            accepted = sum(self._take_one(db, device, message, body) for message, body in fresh)
         duplicates = len(upload.messages) - accepted - len(rejected)
         return UploadReply(accepted, duplicates, tuple(rejected))
+
+    def _take_one(self, db: Connection, device: str, message: Message, body: Body) -> bool:
+        if not _take_one(db, device, message, body):
+            return False
+        if isinstance(body, WindowReport) and body.groups:
+            groups.add_predictions(db, body, self._release(body.window).profile)
+        elif isinstance(body, FeedbackReport) and body.groups:
+            groups.add_labels(db, body)
+        return True
 
     def _known(self, device: str, upload: Upload) -> set[tuple[str, int]]:
         """Names of messages that were taken before."""
@@ -88,6 +106,8 @@ class Ingest:
         if isinstance(body, WindowReport):
             self._check_counts(body)
             self._check_histograms(body)
+        if isinstance(body, WindowReport | FeedbackReport) and body.groups:
+            groups.check_groups(body.groups, self._release(body.window).groups)
 
     def _check_window(self, window: Window) -> None:
         if window.start > time.time() + SKEW_SECONDS:
@@ -100,7 +120,7 @@ class Ingest:
             )
         if length > LONGEST_WINDOW:
             raise Invalid(f"window: expected at most {LONGEST_WINDOW} s, got {length}")
-        self._profile(window.model, window.version)
+        self._release(window)
 
     def _check_counts(self, report: WindowReport) -> None:
         """What cannot add up: more timed than answered."""
@@ -110,29 +130,35 @@ class Ingest:
                 raise Invalid(f"latency: {sum(row)} were timed, but {source} answered {made}")
 
     def _check_histograms(self, report: WindowReport) -> None:
-        digest, profile = self._profile(report.window.model, report.window.version)
-        if report.profile != digest:
-            raise Invalid(f"profile: expected {digest[:12]}…, got {report.profile[:12]}…")
-        if not report.observations:
-            return
-        for found, known in (
-            (report.features, profile.features),
-            (report.outputs, profile.outputs),
-        ):
-            bins = [len(row) for row in found]
-            expected = [feature.bins + 2 for feature in known]
-            if bins != expected:
-                raise Invalid(f"histograms: expected {expected} counts, got {bins}"[:200])
+        release = self._release(report.window)
+        if report.profile != release.digest:
+            raise Invalid(f"profile: expected {release.digest[:12]}…, got {report.profile[:12]}…")
+        profile = release.profile
+        if report.observations:
+            _check_bins(report.features, profile.features)
+            _check_bins(report.outputs, profile.outputs)
+        for of_column in report.groups.values():
+            for counts in of_column.values():
+                _check_bins(counts.outputs, profile.outputs)
 
-    def _profile(self, model: str, version: str) -> tuple[str, ReferenceProfile]:
-        known = self._profiles.get((model, version))
+    def _release(self, window: Window) -> _Known:
+        named = (window.model, window.version)
+        known = self._known_releases.get(named)
         if known is None:
             try:
-                release = self._registry.release(model, version)
+                release = self._registry.release(*named)
             except NotFound as error:
                 raise Invalid(str(error)) from error
-            known = self._profiles[model, version] = (release.profile_digest, release.profile())
+            known = _Known(release.profile_digest, release.profile(), release.manifest.groups)
+            self._known_releases[named] = known
         return known
+
+
+def _check_bins(found: Sequence[Sequence[int]], known: Sequence[FeatureProfile]) -> None:
+    bins = [len(row) for row in found]
+    expected = [feature.bins + 2 for feature in known]
+    if bins != expected:
+        raise Invalid(f"histograms: expected {expected} counts, got {bins}"[:200])
 
 
 def _take_one(db: Connection, device: str, message: Message, body: Body) -> bool:

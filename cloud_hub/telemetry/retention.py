@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, insert, select, update
 
+from cloud_hub.telemetry.groups import roll_up as roll_up_groups
 from cloud_hub.telemetry.histograms import Histograms, histograms_of
 from cloud_hub.telemetry.policy import Retention
 from cloud_hub.telemetry.tables import ROLLED, feedback, messages, reports, samples, totals, votes
@@ -43,7 +44,8 @@ def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
             (samples, samples.c.taken, retention.sample_days),
         ):
             db.execute(delete(table).where(table.c.model == model, column < now - days * DAY))
-    cutoff = int((now - retention.report_days * DAY) // HOUR * HOUR)
+        cutoff = int((now - retention.report_days * DAY) // HOUR * HOUR)
+        roll_up_groups(db, model, cutoff=cutoff, forget=now - retention.sum_days * DAY)
     steps = _steps(engine, model, cutoff)
     return sum(itertools.islice(steps, STEPS))
 

@@ -60,6 +60,30 @@ feedback = Table(
     Index("feedback_by_window", "model", "version", "start"),
 )
 
+group_sums = Table(
+    "group_sums",
+    metadata,
+    Column("model", String, primary_key=True),
+    Column("version", String, primary_key=True),
+    Column("by", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("start", Integer, primary_key=True),
+    Column("observations", Integer, nullable=False, server_default="0"),
+    Column("labelled", Integer, nullable=False, server_default="0"),
+    Column("correct", Integer, nullable=False, server_default="0"),
+)
+
+group_answers = Table(
+    "group_answers",
+    metadata,
+    Column("model", String, primary_key=True),
+    Column("version", String, primary_key=True),
+    Column("by", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("answer", String, primary_key=True),
+    Column("predictions", Integer, nullable=False),
+)
+
 totals = Table(
     "device_totals",
     metadata,

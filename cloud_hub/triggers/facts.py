@@ -24,6 +24,10 @@ class Labels:
     known: float
 
 
+Groups = Mapping[str, Mapping[str, tuple[Labels, ...]]]
+"""Late labels by column or attribute, and group."""
+
+
 @dataclass(frozen=True)
 class OpenAlarm:
     """An alarm of monitoring, open from ``raised_at`` until it was acknowledged, if it was."""
@@ -49,14 +53,15 @@ class VersionFacts:
     training_rows: int
     labels: tuple[Labels, ...] = ()
     alarms: tuple[OpenAlarm, ...] = ()
+    groups: Groups = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Facts:
     """Everything that is known at ``now`` about the version that serves ``since``.
 
-    ``labels`` are in order of time, ``alarms`` are open; ``new_rows`` were shared since it was
-    published.
+    ``labels`` are in order of time, ``groups`` those of each group by column or attribute,
+    ``alarms`` are open; ``new_rows`` were shared since it was published.
     """
 
     now: float
@@ -65,6 +70,7 @@ class Facts:
     labels: tuple[Labels, ...] = ()
     alarms: tuple[OpenAlarm, ...] = ()
     new_rows: int = 0
+    groups: Groups = field(default_factory=dict)
 
     @property
     def labelled(self) -> int:
@@ -95,10 +101,18 @@ class History:
             now=now,
             since=since,
             serving=version,
-            labels=tuple(window for window in version.labels if window.known <= now),
+            labels=_known(version.labels, now),
             alarms=tuple(alarm for alarm in version.alarms if alarm.open_at(now)),
             new_rows=new_rows,
+            groups={
+                by: {name: _known(windows, now) for name, windows in groups.items()}
+                for by, groups in version.groups.items()
+            },
         )
+
+
+def _known(windows: tuple[Labels, ...], now: float) -> tuple[Labels, ...]:
+    return tuple(window for window in windows if window.known <= now)
 
 
 @dataclass(frozen=True)

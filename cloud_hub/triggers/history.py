@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from sqlalchemy import Engine, func, select
 
+from cloud_hub.fleet.tables import devices
 from cloud_hub.monitoring.store import Store
 from cloud_hub.plans.service import plans
 from cloud_hub.registry.service import Registry
+from cloud_hub.telemetry.groups import GroupSums
 from cloud_hub.telemetry.tables import feedback, samples
 from cloud_hub.triggers.facts import History, Labels, OpenAlarm, VersionFacts
 
@@ -24,21 +27,28 @@ class Histories:
         self._engine = engine
         self._registry = registry
         self._alarms = Store(engine)
+        self._sums = GroupSums(engine)
         self._served: dict[str, tuple[int, tuple[tuple[float, str], ...]]] = {}
 
-    def load(self, model: str, *, since: float, lag: float = 0.0) -> History:
+    def load(
+        self, model: str, *, since: float, lag: float = 0.0, by: Collection[str] = ()
+    ) -> History:
         """What rules need to be judged at any moment from ``since`` (Unix seconds) on.
 
-        ``lag`` is how long after the start of its window a count was known at the earliest.
+        Args:
+            model: its name.
+            since: that moment.
+            lag: how long after the start of its window a count was known at the earliest.
+            by: columns and attributes whose groups rules look at.
         """
         served = self._timeline(model)
         ends = [*(at for at, _ in served[1:]), float("inf")]
         names = {name for (_, name), end in zip(served, ends, strict=False) if end > since}
-        versions = {name: self._version(model, name, lag) for name in names}
+        versions = {name: self._version(model, name, lag, by) for name in names}
         oldest = min((v.published_at for v in versions.values()), default=since)
         return History(served, versions, self._sampled(model, oldest, lag))
 
-    def _version(self, model: str, name: str, lag: float) -> VersionFacts:
+    def _version(self, model: str, name: str, lag: float, by: Collection[str]) -> VersionFacts:
         record = self._registry.version(model, name)
         alarms = self._alarms.alarms(model, version=name, open_only=False)
         return VersionFacts(
@@ -50,7 +60,46 @@ class Histories:
                 OpenAlarm(a.signal, a.kind, a.raised_at, a.acknowledged_at, a.evidence)
                 for a in alarms
             ),
+            groups={each: self._groups(model, name, lag, each) for each in by},
         )
+
+    def _groups(
+        self, model: str, version: str, lag: float, by: str
+    ) -> dict[str, tuple[Labels, ...]]:
+        """Late labels by group: of rows if the release declares such a column, else of devices."""
+        declared = self._registry.release(model, version).manifest.groups
+        of_rows = any(column.name == by for column in declared)
+        found: dict[str, dict[int, tuple[int, int]]] = {}
+        for group, start, n, right in (
+            self._of_rows(model, version, by) if of_rows else self._of_devices(model, version, by)
+        ):
+            windows = found.setdefault(group, {})
+            known = windows.get(start, (0, 0))
+            windows[start] = (known[0] + n, known[1] + right)
+        return {
+            group: tuple(Labels(start, *pair, start + lag) for start, pair in windows.items())
+            for group, windows in found.items()
+        }
+
+    def _of_rows(self, model: str, version: str, by: str) -> Iterator[tuple[str, int, int, int]]:
+        for row in self._sums.windows(model, version):
+            if row.column == by and row.labelled:
+                yield row.group, row.start, row.labelled, row.correct
+
+    def _of_devices(self, model: str, version: str, by: str) -> Iterator[tuple[str, int, int, int]]:
+        """What was rolled up has no devices any more."""
+        f, d = feedback.c, devices.c
+        query = (
+            select(d.attributes, f.start, func.sum(f.own_labelled), func.sum(f.own_correct))
+            .join(feedback, f.device == d.device)
+            .where(f.model == model, f.version == version)
+            .group_by(d.device, f.start)
+            .order_by(f.start)
+        )
+        with self._engine.connect() as db:
+            for attributes, start, n, right in db.execute(query).all():
+                if by in attributes:
+                    yield attributes[by], start, int(n), int(right)
 
     def _labels(self, model: str, version: str, lag: float) -> tuple[Labels, ...]:
         f = feedback.c

@@ -6,6 +6,7 @@ The evidence of a verdict is what a person checks it by: every figure that it wa
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from cronsim import CronSim
 
 from cloud_hub.policy.conditions import Condition, DriftRule, PerformanceRule, VolumeRule
 from cloud_hub.statistics.sequential import Moments, mean_interval
-from cloud_hub.triggers.facts import Facts, OpenAlarm, State
+from cloud_hub.triggers.facts import Facts, Labels, OpenAlarm, State
 
 ALPHA: Final = 0.05
 SHOWN: Final = 5
@@ -81,18 +82,35 @@ def judge_call(state: State) -> Verdict:
 
 def judge_performance(rule: PerformanceRule, facts: Facts) -> Verdict:
     """``performance``: accuracy is surely below the limit, however often one looks."""
-    chosen = [w for w in facts.labels if w.start >= facts.now - rule.lookback_seconds]
+    limits = {"below": rule.below, "minimum": rule.minimum}
+    if rule.by is None:
+        figures, surely = _accuracy(rule, facts, facts.labels, ALPHA)
+        return Verdict(surely, {**figures, **limits})
+    groups = facts.groups.get(rule.by, {})
+    judged = {
+        name: _accuracy(rule, facts, windows, ALPHA / len(groups))
+        for name, windows in groups.items()
+    }
+    worst = sorted(judged.items(), key=lambda each: (-each[1][1], each[1][0]["upper_bound"]))
+    told = [{"group": name, **figures} for name, (figures, _) in worst[:SHOWN]]
+    evidence = {"by": rule.by, "groups": told, **limits}
+    return Verdict(any(surely for _, surely in judged.values()), evidence)
+
+
+def _accuracy(
+    rule: PerformanceRule, facts: Facts, windows: Sequence[Labels], alpha: float
+) -> tuple[dict[str, Any], bool]:
+    """The accuracy of some labels, and whether it is surely below the limit."""
+    chosen = [w for w in windows if w.start >= facts.now - rule.lookback_seconds]
     labelled, correct = sum(w.labelled for w in chosen), sum(w.correct for w in chosen)
-    low, high = mean_interval(Moments.of_successes(correct, labelled), ALPHA)
-    evidence = {
+    low, high = mean_interval(Moments.of_successes(correct, labelled), alpha)
+    figures = {
         "labelled": labelled,
         "accuracy": round(correct / labelled, 4) if labelled else None,
         "upper_bound": round(min(1.0, high), 4),
         "lower_bound": round(max(0.0, low), 4),
-        "below": rule.below,
-        "minimum": rule.minimum,
     }
-    return Verdict(labelled >= rule.minimum and high < rule.below, evidence)
+    return figures, labelled >= rule.minimum and high < rule.below
 
 
 def judge_volume(rule: VolumeRule, facts: Facts) -> Verdict:

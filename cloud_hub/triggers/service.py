@@ -180,7 +180,8 @@ class Triggers:
             raise NotFound(f"{model}: nothing serves yet; promote a version first")
         policy = policy or self._registry.policy(model)
         window = policy.reporting.window_seconds
-        history = self._histories.load(model, since=since, lag=window)
+        by = _groups_of(policy)
+        history = self._histories.load(model, since=since, lag=window, by=by)
         step = step_of(since, until, window)
         found = replay(policy.triggers, history, policy.budget, since=since, until=until, step=step)
         return {"since": since, "until": until, "step": step, "rules": [asdict(r) for r in found]}
@@ -215,7 +216,8 @@ class Triggers:
         self._memory.handled(firing)
 
     def _facts(self, model: str, now: float) -> Facts | None:
-        return self._histories.load(model, since=now).at(now)
+        by = _groups_of(self._registry.policy(model))
+        return self._histories.load(model, since=now, by=by).at(now)
 
     def _rule(self, model: str, trigger: str) -> TriggerRule:
         rules = {rule.name: rule for rule in self._registry.policy(model).triggers}
@@ -224,6 +226,12 @@ class Triggers:
             there = f"{near}its policy has {listed(sorted(rules)) or 'none'}"
             raise NotFound(f"{model}: has no trigger {trigger!r}; {there}")
         return rules[trigger]
+
+
+def _groups_of(policy: Policy) -> set[str]:
+    """The columns and attributes whose groups some rule looks at."""
+    leaves = [leaf for rule in policy.triggers for leaf in rule.when.leaves()]
+    return {leaf.performance.by for leaf in leaves if leaf.performance and leaf.performance.by}
 
 
 def _firing(

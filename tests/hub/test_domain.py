@@ -79,10 +79,10 @@ def test_the_outlier_score_is_about_one_without_a_shift_at_any_size() -> None:
 
 def test_groups_that_differ_alarm_and_groups_with_few_labels_have_no_figures() -> None:
     found = disparity({"a": (4_000, 3_800), "b": (4_000, 3_000), "c": (60, 10)}, acceptable=0.05)
-    assert (found.best, found.worst, found.alarming) == ("a", "b", True)
+    assert (found.most, found.least, found.alarming) == ("a", "b", True)
     assert found.difference == pytest.approx(0.2)
     assert found.low < found.difference < found.high
-    assert found.groups[2].accuracy is None
+    assert found.groups[2].rate is None
 
 
 def test_groups_alike_rarely_alarm_however_often_one_looks() -> None:
@@ -97,7 +97,7 @@ def test_groups_alike_rarely_alarm_however_often_one_looks() -> None:
 
 
 def test_one_group_alone_is_compared_with_nobody() -> None:
-    assert disparity({"a": (500, 400), "b": (5, 5)}, acceptable=0.01).worst is None
+    assert disparity({"a": (500, 400), "b": (5, 5)}, acceptable=0.01).least is None
 
 
 def test_hours_of_the_week_begin_on_monday() -> None:

@@ -30,15 +30,28 @@ def test_alarms_come_first_then_kinds_then_columns_in_their_order() -> None:
 POSSIBLE = [
     "drift:x10", "drift:a:b", "domain:x2:missing", "domain:a:b:outside", "outlier:label",
     "domain:low confidence", "estimate:accuracy", "concept:errors", "fairness:region",
+    "selection:sex", "concept:sex=f", "drift:sex=f:label",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("signal", POSSIBLE)
 def test_a_signal_that_the_model_can_have_is_none_to_refuse(signal: str) -> None:
-    assert why_none(signal, NAMES) == ""
+    assert why_none(signal, NAMES, ["sex=f", "sex=m"]) == ""
 
 
-@pytest.mark.parametrize("signal", ["", "x10", "drift:", "drift:x3", "dirft:x1", "moon:full"])
+@pytest.mark.parametrize(
+    "signal",
+    [
+        "",
+        "x10",
+        "drift:",
+        "drift:x3",
+        "dirft:x1",
+        "moon:full",
+        "concept:sex=f",
+        "drift:sex=f:label",
+    ],
+)
 def test_a_signal_that_no_window_can_ever_have_is_refused_with_those_that_there_are(
     signal: str,
 ) -> None:

@@ -1,0 +1,143 @@
+"""What devices said of declared groups of rows, added up as it comes in.
+
+A version has one row a group and window (an hour, once that is old), and one a group and answer:
+questions about groups cost the same however many devices there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from cloud_hub.errors import Invalid
+from cloud_hub.telemetry.tables import group_answers, group_sums
+from edge_sdk.contract.groups import GroupColumn
+from edge_sdk.contract.messages import FeedbackReport, WindowReport
+from edge_sdk.contract.profile import ReferenceProfile
+from edge_sdk.contract.window import Window
+
+HOUR: Final = 3_600
+
+Counts = dict[str, dict[str, tuple[int, int]]]
+"""By column and group: how many there are, and how many of those count."""
+
+
+class GroupWindow(NamedTuple):
+    """One group in one window, over all devices; ``start`` in Unix seconds."""
+
+    column: str
+    group: str
+    start: int
+    observations: int
+    labelled: int
+    correct: int
+
+
+def check_groups(groups: Mapping[str, Mapping[str, Any]], declared: Iterable[GroupColumn]) -> None:
+    """Refuse groups that the release does not declare; raises Invalid."""
+    known = {column.name: column.groups for column in declared}
+    for column, found in groups.items():
+        if column not in known:
+            raise Invalid(f"groups: {column!r} is declared by no release, {sorted(known)} are")
+        unknown = sorted(set(found) - set(known[column]))
+        if unknown:
+            raise Invalid(f"groups: {column} has no group {unknown[0]!r}"[:200])
+
+
+def add_predictions(db: Connection, report: WindowReport, profile: ReferenceProfile) -> None:
+    """Add the predictions of a report, in its transaction."""
+    label = next((i for i, o in enumerate(profile.outputs) if o.name == "label"), None)
+    names = profile.outputs[label].categories or () if label is not None else ()
+    for column, groups in sorted(report.groups.items()):
+        for group, counts in sorted(groups.items()):
+            named = _named(report.window, column, group)
+            _add(db, group_sums, {**named, "start": report.window.start},
+                 observations=counts.observations)  # fmt: skip
+            told = counts.outputs[label] if label is not None else ()
+            for answer, count in zip(names, told, strict=False):
+                if count:
+                    _add(db, group_answers, {**named, "answer": answer}, predictions=count)
+
+
+def add_labels(db: Connection, report: FeedbackReport) -> None:
+    """Add the late labels of a report, in its transaction."""
+    for column, groups in sorted(report.groups.items()):
+        for group, (labelled, correct) in sorted(groups.items()):
+            key = {**_named(report.window, column, group), "start": report.window.start}
+            _add(db, group_sums, key, labelled=labelled, correct=correct)
+
+
+def _named(window: Window, column: str, group: str) -> dict[str, Any]:
+    return {"model": window.model, "version": window.version, "by": column, "name": group}
+
+
+def _add(db: Connection, table: Any, key: dict[str, Any], **counts: int) -> None:
+    make = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+    row = make(table).values(**key, **counts)
+    grown = {name: table.c[name] + count for name, count in counts.items()}
+    db.execute(row.on_conflict_do_update(index_elements=list(key), set_=grown))
+
+
+class GroupSums:
+    """Questions about the groups of one version after the other."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def windows(
+        self, model: str, version: str, *, after: int = 0, until: float = float("inf")
+    ) -> list[GroupWindow]:
+        """Every group's windows with ``after <= start < until``, in order of time."""
+        s = group_sums.c
+        query = (
+            select(s.by, s.name, s.start, s.observations, s.labelled, s.correct)
+            .where(s.model == model, s.version == version, s.start >= after, s.start < until)
+            .order_by(s.start, s.by, s.name)
+        )
+        return [GroupWindow(*row) for row in self._all(query)]
+
+    def labels(self, model: str, version: str, *, until: float) -> Counts:
+        """(labelled, correct) of predictions that were made before ``until``."""
+        s = group_sums.c
+        query = (
+            select(s.by, s.name, func.sum(s.labelled), func.sum(s.correct))
+            .where(s.model == model, s.version == version, s.start < until)
+            .group_by(s.by, s.name)
+        )
+        found: Counts = {}
+        for column, group, labelled, correct in self._all(query):
+            found.setdefault(column, {})[group] = (int(labelled), int(correct))
+        return found
+
+    def answers(self, model: str, version: str) -> dict[str, dict[str, dict[str, int]]]:
+        """Predictions by column, group and answer."""
+        a = group_answers.c
+        query = select(a.by, a.name, a.answer, a.predictions).where(
+            a.model == model, a.version == version
+        )
+        found: dict[str, dict[str, dict[str, int]]] = {}
+        for column, group, answer, count in self._all(query):
+            found.setdefault(column, {}).setdefault(group, {})[answer] = count
+        return found
+
+    def _all(self, query: Any) -> list[Any]:
+        with self._engine.connect() as db:
+            return list(db.execute(query).all())
+
+
+def roll_up(db: Connection, model: str, *, cutoff: int, forget: float) -> None:
+    """Make windows from before ``cutoff`` (a whole hour) into hours; forget what is older than
+    ``forget``, Unix seconds.
+    """
+    s = group_sums.c
+    db.execute(delete(group_sums).where(s.model == model, s.start < forget))
+    whole = (s.model == model) & (s.start < cutoff) & (s.start % HOUR != 0)
+    rows = db.execute(select(group_sums).where(whole)).mappings().all()
+    db.execute(delete(group_sums).where(whole))
+    for row in rows:
+        key = {name: row[name] for name in ("model", "version", "by", "name")}
+        counts = {name: row[name] for name in ("observations", "labelled", "correct")}
+        _add(db, group_sums, {**key, "start": row["start"] // HOUR * HOUR}, **counts)
