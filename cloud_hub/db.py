@@ -27,7 +27,7 @@ from sqlalchemy.exc import IntegrityError
 from cloud_hub.errors import Conflict
 from cloud_hub.settings import Settings
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 metadata: Final = MetaData()
 _schema = Table("schema_version", metadata, SqlColumn("version", Integer, primary_key=True))
 

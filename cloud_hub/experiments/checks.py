@@ -55,6 +55,19 @@ def _difference(mine: object, theirs: object) -> str:
     return f": {', '.join(said)}" if said else ""
 
 
+def check_metered(spec: ExperimentSpec, version: str, reporting: int, metered: int) -> None:
+    """Whether somebody measures energy, if that is an outcome; raises Invalid.
+
+    ``reporting`` devices told of ``version`` lately, ``metered`` of them with energy; where nobody
+    told anything nobody knows.
+    """
+    if reporting and not metered and any(o.metric == "energy" for o in spec.outcomes):
+        raise Invalid(
+            f"outcomes: nobody reports energy, none of {reporting} devices that reported of "
+            f"{version} lately; on a device `edge status` says why"
+        )
+
+
 def check_cohorts(spec: ExperimentSpec, devices: Iterable[Mapping[str, str]]) -> None:
     """Whether every cohort's attribute and values are known in the fleet; raises Invalid."""
     known: dict[str, set[str]] = {}

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from cloud_hub.experiments.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.guardrails import Guard, watch
 from cloud_hub.experiments.judgement import Judgement, Look, judge_arm
 from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.multiple import adjusted
+from edge_sdk.contract.plan import Measure
 
 Action = Literal["wait", "pass", "drop", "abort", "pause", "conclude"]
 Looks = Mapping[str, tuple[Look, ...]]
 """Planned looks taken so far, by ``outcome/arm``."""
+
+
+FEEDBACK: Final = "do the apps call feedback?"
+ASK: Final[Mapping[Measure, str]] = {"energy": "has a device a meter? `edge status` there says"}
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,7 @@ def _unheard(spec: ExperimentSpec, evidence: Evidence) -> str:
         if not any(arm.outcomes_of(outcome.metric) for arm in evidence.arms.values()):
             return (
                 f"nobody reports {outcome.metric} (outcome {outcome.name}) after "
-                f"{evidence.soaked:.0f} s: paused; do the apps call feedback?"
+                f"{evidence.soaked:.0f} s: paused; {ASK.get(outcome.metric, FEEDBACK)}"
             )
     return ""
 

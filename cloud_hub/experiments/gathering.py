@@ -19,6 +19,7 @@ from cloud_hub.experiments.evidence import (
     Row,
     ShadowEvidence,
 )
+from cloud_hub.experiments.measures import SUMS, outcomes_of
 from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec, cohort_name
 from cloud_hub.experiments.store import ExperimentRecord
 from cloud_hub.experiments.tables import exposures
@@ -28,11 +29,6 @@ from cloud_hub.statistics.unlike_devices import Counts
 from cloud_hub.telemetry.service import Telemetry
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import SLOTS, Experiment, Plan
-
-SUMS = (
-    "predictions", "errors", "units", "labelled", "correct", "rewards", "reward_sum",
-    "reward_squares", "latency_n", "latency_sum", "latency_squares",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -247,18 +243,8 @@ def _arm(
     latency: Mapping[str, tuple[int, ...]],
 ) -> ArmEvidence:
     mine = [row for row in sums if row["arm"] == name]
-    measures: dict[Any, dict[str, Row]] = {
-        "accuracy": {r["device"]: (r["labelled"], r["correct"], r["correct"]) for r in mine},
-        "reward": {r["device"]: (r["rewards"], r["reward_sum"], r["reward_squares"]) for r in mine},
-        "latency": {
-            r["device"]: (r["latency_n"], r["latency_sum"], r["latency_squares"]) for r in mine
-        },
-        "errors": {
-            r["device"]: (r["predictions"] + r["errors"], *(r["errors"],) * 2) for r in mine
-        },
-    }
     return ArmEvidence(
-        outcomes={k: {d: r for d, r in rows.items() if r[0]} for k, rows in measures.items()},
+        outcomes=outcomes_of({row["device"]: row for row in mine}),
         failures=_by_device_and_period([row for row in failures if row["arm"] == name]),
         latency=latency,
         exposed=frozenset(r["device"] for r in mine if r["predictions"] + r["errors"]),

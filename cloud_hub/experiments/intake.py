@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection, and_, insert, select, update
 
+from cloud_hub.experiments.measures import energy_of
 from cloud_hub.experiments.tables import experiments, exposures
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import Body, FeedbackReport, Windowed, WindowReport
@@ -92,6 +93,7 @@ def _of_window(report: WindowReport) -> dict[str, Any]:
         "latency_n": int(counts.sum()),
         "latency_sum": float(counts @ MIDDLES),
         "latency_squares": float(counts @ MIDDLES**2),
+        **energy_of(report),
         "detail": {"latency": [int(c) for c in counts]} if counts.any() else {},
     }
 

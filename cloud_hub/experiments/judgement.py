@@ -12,7 +12,7 @@ import numpy as np
 from cloud_hub.experiments.evidence import ArmEvidence, Row
 from cloud_hub.experiments.spec import Design
 from cloud_hub.statistics import classical, group_sequential, sequential
-from cloud_hub.statistics.clustered import Contrast, compare, mean_against, pair_up
+from cloud_hub.statistics.clustered import PRIOR, Contrast, compare, mean_against, pair_up
 from cloud_hub.statistics.sequential import Moments
 from edge_sdk.contract.plan import Measure, Outcome
 
@@ -23,6 +23,10 @@ RANGES: Final[Mapping[Measure, float]] = {
     "accuracy": 1.0, "errors": 1.0, "reward": 0.0, "latency": 0.0, "energy": 0.0
 }  # fmt: skip
 """Of one outcome of each measure; 0 where it has none."""
+
+ALIKE: Final[Mapping[Measure, float]] = {"energy": 0.0}
+"""Where what one device reports says less than usual of how much devices differ: boards draw what
+they draw, hour after hour."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,8 @@ def judge_arm(
     """Compare an arm with the control on one outcome."""
     a = control.outcomes.get(outcome.metric, {})
     b = candidate.outcomes.get(outcome.metric, {})
-    contrast = compare(*pair_up(a, b), scale=RANGES[outcome.metric])
+    measure = outcome.metric
+    contrast = compare(*pair_up(a, b), scale=RANGES[measure], prior=ALIKE.get(measure, PRIOR))
     judged = judge(outcome, arm, contrast, design, looks)
     plain = (_moments(a), _moments(b))
     test = classical.welch
@@ -136,8 +141,9 @@ def judge(
     """A contrast under the design: at any time, or at the next planned look."""
     sign = 1.0 if outcome.upward else -1.0
     if design.horizon is None:
-        p = float(sequential.always_valid_p(sequential.log_e_value(contrast, design.tuned_for)))
-        ends = sequential.interval(contrast, design.alpha, design.tuned_for)
+        tuned_for = design.tightest(outcome.metric)
+        p = float(sequential.always_valid_p(sequential.log_e_value(contrast, tuned_for)))
+        ends = sequential.interval(contrast, design.alpha, tuned_for)
         low, high = sorted(sign * float(end) for end in ends)
         estimate, done = float(contrast.estimate), False
     else:

@@ -28,6 +28,7 @@ def to_html(report: Plain) -> str:
             outcomes=[(row, _outcome_chart(row, marks)) for row in report["outcomes"]],
             evidence=_evidence_chart(report, marks),
             exposure=_exposure_chart(report, marks),
+            metered=any(row["joules_a_prediction"] is not None for row in report["cohorts"]),
         )
     )
 

@@ -87,11 +87,11 @@ def _plan(spec: ExperimentSpec, outcome: Outcome, rates: Rates, power: float) ->
     if outcome.minimum_effect == 0 or variance == 0:
         said = "declare a minimum_effect" if variance else "all outcomes were alike lately"
         return OutcomePlan(*common, (), (), f"{said}: nothing to plan for")
-    per_device = max(1.0, daily)
+    per_device, tuned_for = max(1.0, daily), spec.design.tightest(outcome.metric)
     found = tuple(
         needs(
             outcome.minimum_effect, 2 * variance, method=method, alpha=spec.design.alpha,
-            power=power, tuned_for=spec.design.tuned_for if method == "sequential" else None,
+            power=power, tuned_for=tuned_for if method == "sequential" else None,
             correlation=correlation, per_device=per_device,
         )
         for method in METHODS

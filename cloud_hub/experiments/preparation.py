@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from cloud_hub.errors import NotFound
 from cloud_hub.experiments import checks, planner
-from cloud_hub.experiments.rates import rates_of
+from cloud_hub.experiments.rates import metered_of, rates_of
 from cloud_hub.experiments.spec import ExperimentSpec
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.plans.service import Plans
@@ -32,7 +32,7 @@ class Preparation:
             NotFound: a version is not published, or nothing serves yet.
             Conflict: another experiment runs, or a version serves already, is gone, or takes other
                 inputs.
-            Invalid: a cohort that no device belongs to.
+            Invalid: a cohort that no device belongs to, or an outcome that nobody measures.
         """
         plan = self._plans.current(spec.model)
         if plan is None:
@@ -44,6 +44,8 @@ class Preparation:
             manifest = self._registry.release(spec.model, arm.version).manifest
             checks.check_signature(manifest, serving)
         checks.check_cohorts(spec, [d.attributes for d in self._fleet.devices(spec.model)])
+        serves = plan.serving.version
+        checks.check_metered(spec, serves, *metered_of(self._engine, self._fleet, spec, serves))
         return plan
 
     def plan(self, spec: ExperimentSpec, now: float, power: float = 0.8) -> dict[str, Any]:

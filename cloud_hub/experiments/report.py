@@ -14,6 +14,7 @@ from cloud_hub.experiments.store import ExperimentRecord
 from cloud_hub.fleet.service import DeviceRecord
 
 MOST_COHORTS: Final = 12
+ADDED: Final = ("predictions", "errors", "labelled", "correct", "energy_n", "energy_sum")
 Plain = dict[str, Any]
 
 
@@ -56,13 +57,18 @@ def by_cohort(
     names = _cohort_names(spec, devices)
     for row in sums:
         cohort = names.get(row["device"], "unknown")
-        empty = {"devices": 0, "predictions": 0, "errors": 0, "labelled": 0, "correct": 0}
-        have = found.setdefault((cohort, row["arm"]), empty)
+        have = found.setdefault((cohort, row["arm"]), dict.fromkeys(("devices", *ADDED), 0))
         have["devices"] += 1
-        for name in ("predictions", "errors", "labelled", "correct"):
+        for name in ADDED:
             have[name] += row[name]
     return [
-        {"cohort": cohort, "arm": arm, **row, "accuracy": _share(row["correct"], row["labelled"])}
+        {
+            "cohort": cohort,
+            "arm": arm,
+            **row,
+            "accuracy": _share(row["correct"], row["labelled"]),
+            "joules_a_prediction": _share(row["energy_sum"], row["energy_n"]),
+        }
         for (cohort, arm), row in sorted(found.items())
     ]
 
@@ -163,5 +169,5 @@ def _beside(history: Sequence[Plain]) -> Plain:
     return {}
 
 
-def _share(part: int, whole: int) -> float | None:
+def _share(part: float, whole: float) -> float | None:
     return part / whole if whole else None

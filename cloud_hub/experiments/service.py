@@ -102,7 +102,7 @@ class Experiments:
             NotFound: a version is not published, or nothing serves yet.
             Conflict: another experiment runs, or a version serves already, is gone, or takes other
                 inputs.
-            Invalid: a cohort that no device belongs to.
+            Invalid: a cohort that no device belongs to, or an outcome that nobody measures.
         """
         plan = self.preparation.check(spec)
         id_ = self.store.next_id(spec.model, spec.strategy)

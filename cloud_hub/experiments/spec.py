@@ -18,7 +18,7 @@ from cloud_hub.statistics.sequential import TUNED_FOR
 from cloud_hub.yaml_reader import read_yaml
 from edge_sdk.contract.codec import require
 from edge_sdk.contract.names import CONTROL, Version, check_name
-from edge_sdk.contract.plan import SLOTS, Cohort, Outcome, Strategy
+from edge_sdk.contract.plan import SLOTS, Cohort, Measure, Outcome, Strategy
 
 CANDIDATE: Final = "candidate"
 """The arm's name where there is only one."""
@@ -26,6 +26,11 @@ CANDIDATE: Final = "candidate"
 STEPS: Final = (0.01, 0.05, 0.25, 0.5, 1.0)
 ACCURACY: Final = (Outcome("accuracy", "accuracy", "up", 0.02),)
 """Judged by where nothing else is said: accuracy may drop by two points at most."""
+
+
+TUNED_FOR_DEVICES: Final = 50
+"""As :data:`TUNED_FOR`, of a measure that differs between devices and hardly in time: a device is
+worth little more than one outcome, however many it reports."""
 
 
 @dataclass(frozen=True)
@@ -95,20 +100,26 @@ class Design:
     """How a verdict is reached, with chance ``alpha`` of a wrong one.
 
     Without a ``horizon`` it may come at any time; intervals are tightest at ``tuned_for``
-    independent outcomes an arm. With one, the data are looked at ``looks`` times until so many
-    have come, which finds more, and then it ends.
+    independent outcomes an arm (left out: see :meth:`tightest`). With one, the data are looked at
+    ``looks`` times until so many have come, which finds more, and then it ends.
     """
 
     alpha: float = 0.05
-    tuned_for: int = TUNED_FOR
+    tuned_for: int | None = None
     horizon: int | None = None
     looks: int = LOOKS
 
     def __post_init__(self) -> None:
         require(0 < self.alpha < 0.5, "alpha: expected above 0 and below 0.5")
-        require(self.tuned_for >= 10, "tuned_for: expected at least 10")
+        tuned = self.tuned_for is None or self.tuned_for >= 10
+        require(tuned, "tuned_for: expected at least 10")
         require(self.horizon is None or self.horizon >= 10, "horizon: expected at least 10")
         require(1 <= self.looks <= 100, "looks: expected 1 to 100")
+
+    def tightest(self, measure: Measure) -> int:
+        """At how many independent outcomes of ``measure`` intervals are tightest."""
+        usual = TUNED_FOR_DEVICES if measure == "energy" else TUNED_FOR
+        return usual if self.tuned_for is None else self.tuned_for
 
 
 @dataclass(frozen=True)
@@ -215,6 +226,11 @@ def _check_outcomes(spec: ExperimentSpec) -> None:
     if spec.strategy == "shadow":
         strange = [o.name for o in spec.outcomes if o.metric == "reward"]
         require(not strange, f"outcomes: nobody rewards a shadow's answers, got {strange}")
+    energy = [outcome.name for outcome in spec.outcomes if outcome.metric == "energy"]
+    apart = spec.strategy != "shadow" and spec.unit == "device"
+    what = "shadow" if spec.strategy == "shadow" else "test by key"
+    one = f"both versions of a {what} run on the same device, which only knows what it draws"
+    require(apart or not energy, f"outcomes: {one} as a whole; try {energy} by device instead")
     if spec.strategy == "interleave":
         given = spec.outcomes not in ((), ACCURACY)
         require(not given, "outcomes: interleave is decided by sessions won, it has no others")

@@ -64,5 +64,11 @@ exposures = Table(
     Column("latency_n", Integer, nullable=False, default=0),
     Column("latency_sum", Float, nullable=False, default=0.0),
     Column("latency_squares", Float, nullable=False, default=0.0),
+    Column("energy_windows", Integer, nullable=False, default=0),
+    Column("energy_n", Float, nullable=False, default=0.0),
+    Column("energy_sum", Float, nullable=False, default=0.0),
+    Column("energy_n_squares", Float, nullable=False, default=0.0),
+    Column("energy_cross", Float, nullable=False, default=0.0),
+    Column("energy_squares", Float, nullable=False, default=0.0),
     Column("detail", JSON, nullable=False, default=dict),
 )

@@ -80,7 +80,9 @@ def pair_up(
     return arm(control), arm(candidate)
 
 
-def compare(control: Sample, candidate: Sample, *, scale: float = 1.0) -> Contrast:
+def compare(
+    control: Sample, candidate: Sample, *, scale: float = 1.0, prior: float = PRIOR
+) -> Contrast:
     """The difference of two arms' means.
 
     Args:
@@ -88,6 +90,8 @@ def compare(control: Sample, candidate: Sample, *, scale: float = 1.0) -> Contra
         candidate: the same devices on the other arm, [..., D].
         scale: range of one outcome; few outcomes that are all alike must not pretend to certainty.
             0 where the range is unknown.
+        prior: degrees of freedom with which independent requests say how much devices differ. With
+            0 they say nothing of it, and a single device on an arm is no data.
 
     Returns:
         The contrast; without data on an arm its variance is infinite and ``n`` 0. The variance is
@@ -99,14 +103,14 @@ def compare(control: Sample, candidate: Sample, *, scale: float = 1.0) -> Contra
         by_device *= _corrected(np.sum((control.n > 0) | (candidate.n > 0), axis=-1))
         by_request = a.spread / a.n + b.spread / b.n
         freedom = _freedom(a, b)
-        variance = _moderated(by_device, by_request, freedom)
+        variance = _moderated(by_device, by_request, freedom, prior)
         n = np.where(variance > 0, (a.spread + b.spread) / variance, np.minimum(a.n, b.n))
-    empty = (a.n == 0) | (b.n == 0)
+    empty = np.minimum(a.devices, b.devices) < (1 if prior else 2)
     return Contrast(
         np.where(empty, 0.0, b.mean - a.mean),
         np.where(empty, np.inf, variance),
         np.where(empty, 0.0, n),
-        np.where(empty, np.inf, freedom + PRIOR),
+        np.where(empty, np.inf, freedom + prior),
     )
 
 
@@ -127,11 +131,13 @@ def mean_against(sample: Sample, known: float, *, scale: float = 1.0) -> Contras
     )
 
 
-def _moderated(by_device: Floats, by_request: Floats, freedom: Floats) -> Floats:
+def _moderated(
+    by_device: Floats, by_request: Floats, freedom: Floats, prior: float = PRIOR
+) -> Floats:
     """Few devices hardly say how much devices differ: a variance of devices counts with what is
     known of requests, and is never below that.
     """
-    mixed = (freedom * by_device + PRIOR * by_request) / (freedom + PRIOR)
+    mixed = (freedom * by_device + prior * by_request) / (freedom + prior)
     return np.fmax(mixed, by_request)
 
 

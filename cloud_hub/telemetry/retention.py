@@ -147,7 +147,15 @@ def merged_bodies(bodies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for source in sources
     }
     merged["resources"] = worst([body.get("resources", {}) for body in bodies])
-    return merged
+    energy = merged_energy([body.get("energy") for body in bodies])
+    return merged if energy is None else {**merged, "energy": energy}
+
+
+def merged_energy(told: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
+    """What devices drew together, and their predictions; ``None`` without a meter among them."""
+    known = [energy for energy in told if energy is not None]
+    names = ("joules", "predictions", "seconds")
+    return {name: sum(each[name] for each in known) for name in names} if known else None
 
 
 def _summed(rows: Sequence[Any]) -> list[int]:

@@ -114,7 +114,8 @@ class Telemetry:
     def windows(self, model: str, *, since: float = 0.0) -> list[dict[str, Any]]:
         """One row for each version, arm and window over all devices, in order of time.
 
-        ``resources`` are those of the device that used most.
+        ``resources`` are those of the device that used most; ``energy`` is the sum of what devices
+        with a meter drew, and of their predictions.
         """
         found: dict[tuple[Any, ...], dict[str, Any]] = {}
         query = select(reports).where(reports.c.model == model, reports.c.start >= since)
@@ -240,6 +241,7 @@ def _empty_window(row: dict[str, Any]) -> dict[str, Any]:
         "own_labelled": 0,
         "own_correct": 0,
         "resources": {},
+        "energy": None,
         "devices": set(),
     }
 
@@ -252,6 +254,7 @@ def _add_report(window: dict[str, Any], row: dict[str, Any]) -> None:
         window["latency"][source] += np.asarray(counts)
     window["degraded"] += body.get("degraded", 0)
     window["resources"] = worst([window["resources"], body.get("resources", {})])
+    window["energy"] = retention.merged_energy([window["energy"], body.get("energy")])
     if row["device"] != ROLLED:
         window["devices"].add(row["device"])
 

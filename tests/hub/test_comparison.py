@@ -16,6 +16,7 @@ from cloud_hub.statistics.clustered import PRIOR, Contrast, Sample, compare, mea
 from cloud_hub.statistics.failures import failure_path
 from cloud_hub.statistics.multiple import adjusted, holm
 from cloud_hub.statistics.paired import log_sign_evidence, sign_test
+from cloud_hub.statistics.ratios import Windows, as_sample
 from cloud_hub.statistics.sequential import Moments
 
 RANDOM = np.random.default_rng
@@ -101,6 +102,57 @@ def test_few_devices_make_intervals_wider() -> None:
     wide, narrow = (np.ptp(sequential.interval(c)) for c in (few, many))
     assert wide > 1.5 * narrow
     assert sequential.log_e_value(few) < sequential.log_e_value(many)
+
+
+def windows(n: np.ndarray, total: np.ndarray) -> Windows:
+    """Of windows [W, D] of each device."""
+    count = np.full(n.shape[1], float(len(n)))
+    sums = (n, total, n * n, n * total, total * total)
+    return Windows(count, *(each.sum(axis=0) for each in sums))
+
+
+def test_a_ratio_over_windows_of_one_size_is_the_mean_of_their_ratios() -> None:
+    random = RANDOM(5)
+    each = random.normal(3.0, 1.0, (12, 8))
+    found = as_sample(windows(np.full((12, 8), 50.0), each * 50))
+    assert found.n == pytest.approx(np.full(8, 12.0))
+    assert found.total == pytest.approx(each.sum(axis=0))
+    assert found.squares == pytest.approx((each**2).sum(axis=0))
+
+
+def test_a_ratio_is_that_of_the_totals_with_the_variance_of_the_textbook() -> None:
+    random = RANDOM(6)
+    n = random.poisson(random.uniform(5, 80, (1, 400)), (1, 400)) + 1.0
+    arms = [windows(n, 30.0 + rate * n + random.normal(0, 5, n.shape)) for rate in (2.0, 2.5)]
+    none = np.zeros(400)
+    samples = [as_sample(arm) for arm in arms]
+    control = Sample(*(np.concatenate([getattr(samples[0], f), none]) for f in SUMS))
+    candidate = Sample(*(np.concatenate([none, getattr(samples[1], f)]) for f in SUMS))
+    found = compare(control, candidate, scale=0, prior=0)
+    ratios = [arm.total.sum() / arm.n.sum() for arm in arms]
+    assert found.estimate == pytest.approx(ratios[1] - ratios[0])
+    textbook = sum(  # without the correction for a finite population
+        ((arm.total - ratio * arm.n) ** 2).sum() / 399 / 400 / n.mean() ** 2
+        for arm, ratio in zip(arms, ratios, strict=True)
+    )
+    assert found.variance == pytest.approx(textbook, rel=0.01)
+    assert found.n == pytest.approx(400, rel=0.01)
+
+
+SUMS = ("n", "total", "squares")
+
+
+def test_without_a_prior_a_single_device_says_nothing_however_much_it_reports() -> None:
+    alone = Sample(np.array([1e6, 0.0]), np.array([2e6, 0.0]), np.array([5e6, 0.0]))
+    other = Sample(np.array([0.0, 1e6]), np.array([0.0, 3e6]), np.array([0.0, 1e7]))
+    assert compare(alone, other, scale=0).n > 1e5
+    found = compare(alone, other, scale=0, prior=0)
+    assert (float(found.n), float(found.variance)) == (0.0, math.inf)
+
+
+def test_devices_without_windows_are_no_outcomes() -> None:
+    nothing = as_sample(windows(np.zeros((1, 3)), np.zeros((1, 3))))
+    assert nothing.n.tolist() == nothing.total.tolist() == nothing.squares.tolist() == [0.0] * 3
 
 
 @given(st.floats(0.01, 1e4), st.floats(0.5, 60.0), st.sampled_from([50, 5_000, 10**6]))
