@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from edge_sdk.pack_cli import add_pack_commands
 
 if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
+    from edge_sdk.prediction import Prediction
 
 
 @may_be_piped
@@ -48,7 +50,7 @@ def _device_commands(commands: Any) -> None:
     _add_state(enrol)
     enrol.add_argument("--token", required=True, help="enrolment token, from edge-hub enrol-token")
     enrol.add_argument("--model", required=True)
-    enrol.add_argument("--attribute", action="append", default=[], metavar="NAME=VALUE")
+    enrol.add_argument("--attribute", type=_pair, action="append", default=[], metavar="NAME=VALUE")
     enrol.set_defaults(run=_enrol)
     run = commands.add_parser("run", help="keep a device in step with its hub; JSON rows on stdin")
     _add_state(run)
@@ -80,59 +82,84 @@ def _bench_command(commands: Any) -> None:
     bench.add_argument("--json", type=Path, help="write the figures here")
     bench.add_argument("--markdown", type=Path, help="write the tables here")
     bench.add_argument("--plot", type=Path, help="draw here: .html, or .png with matplotlib")
-    bench.add_argument("--max-p99-ms", type=float, help="exit 1 if one row takes longer")
-    bench.add_argument("--max-rss-mb", type=float, help="exit 1 if a serving process holds more")
+    bench.add_argument("--max-p99-ms", type=_budget, help="exit 1 if one row takes longer")
+    bench.add_argument("--max-rss-mb", type=_budget, help="exit 1 if a serving process holds more")
     bench.add_argument(
         "--compare", type=Path, nargs=2, metavar=("A.json", "B.json"), help="ratios of two runs"
     )
     bench.set_defaults(run=_bench)
 
 
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
+    return name, value
+
+
+def _budget(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:  # NaN is not
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
+    return number
+
+
 def _print(value: Any) -> None:
     print(json.dumps(value, indent=2, default=str))
 
 
-def _device(arguments: argparse.Namespace, **more: Any) -> EdgeDevice:
+def _enrolled(arguments: argparse.Namespace, **more: Any) -> EdgeDevice:
+    """The device of a state folder that is there; a look must not make one."""
     from edge_sdk.device import EdgeDevice
+    from edge_sdk.errors import StateError
 
-    return EdgeDevice(arguments.state, hub=arguments.hub, background=False, **more)
+    if not (arguments.state / "device.db").is_file():
+        raise StateError(
+            f"{arguments.state}: no device is enrolled here; begin with edge enrol "
+            f"{arguments.state} --hub {arguments.hub} --token T --model M"
+        )
+    return EdgeDevice(arguments.state, hub=arguments.hub, **more)
 
 
 def _enrol(arguments: argparse.Namespace) -> int:
-    pairs = [pair.partition("=") for pair in arguments.attribute]
-    attributes = {name: value for name, _, value in pairs}
-    options = {"token": arguments.token, "model": arguments.model, "attributes": attributes}
-    with _device(arguments, **options) as device:
+    from edge_sdk.device import EdgeDevice
+
+    options = {"token": arguments.token, "model": arguments.model}
+    attributes = dict(arguments.attribute)
+    with EdgeDevice(
+        arguments.state, hub=arguments.hub, attributes=attributes, background=False, **options
+    ) as device:
         _print(device.status())
     return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from edge_sdk.device import EdgeDevice
-    from edge_sdk.errors import InputError
+    from edge_sdk.errors import EdgeError
 
-    with EdgeDevice(arguments.state, hub=arguments.hub) as device:
-        for line in sys.stdin:
+    with _enrolled(arguments) as device:
+        for line in sys.stdin.buffer if sys.stdin is not None else ():
             if not line.strip():
                 continue
             try:
-                p = device.predict(_row(line))
-                answer = {"id": p.id, "label": p.label, "value": p.value, "source": p.source,
-                          "confidence": p.confidence, "version": p.version}  # fmt: skip
-            except InputError as error:
+                p = device.predict(_row(line.decode(errors="replace")))
+                answer = {"id": p.id, **_answer(p)}
+            except EdgeError as error:  # the next row may do better, or a release has come
                 answer = {"error": str(error)}
-            print(json.dumps(answer, default=str), flush=True)
+            print(json.dumps(answer), flush=True)
     return 0
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    with _device(arguments) as device:
+    with _enrolled(arguments, background=False) as device:
         _print(device.status())
     return 0
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    with _device(arguments) as device:
+    with _enrolled(arguments, background=False) as device:
         result = device.sync()
     _print(vars(result))
     return 0 if result.reached else 1
@@ -143,10 +170,25 @@ def _predict(arguments: argparse.Namespace) -> int:
 
     with EdgeDevice.offline(arguments.release) as device:
         p = device.predict(_row(arguments.row))
-        probabilities = None if p.probabilities is None else p.probabilities.tolist()
-        _print({"label": p.label, "value": p.value, "probabilities": probabilities,
-                "confidence": p.confidence, "source": p.source, "version": p.version})  # fmt: skip
+        _print({**_answer(p), "probabilities": _plain(p.probabilities)})
     return 0
+
+
+def _answer(p: Prediction) -> dict[str, Any]:
+    outputs = {"outputs": _plain(p.outputs)} if p.outputs else {}
+    return {"label": p.label, "value": _plain(p.value), "confidence": _plain(p.confidence),
+            **outputs, "source": p.source, "version": p.version}  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    """For JSON: arrays as lists, and nothing where there is no number."""
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _row(text: str) -> Any:
@@ -154,7 +196,7 @@ def _row(text: str) -> Any:
 
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError("shape", f"expected a JSON array or object, got {text[:40]!r}") from error
 
 

@@ -82,8 +82,8 @@ def _join(
 ) -> Identity:
     if model is None or token is None:
         raise StateError(
-            f"{store.folder}: this device is not enrolled yet; give model= and an enrolment token= "
-            "(edge-hub enrol-token MODEL)"
+            f"{store.folder}: this device is not enrolled yet; it needs the name of a model and an "
+            "enrolment token (edge-hub enrol-token MODEL)"
         )
     check_token(token)
     if root is not None:

@@ -33,7 +33,13 @@ __all__ = [
     "StateError",
     "TrustError",
     "UpdateError",
+    "said",
 ]
+
+
+def said(error: BaseException) -> str:
+    """What a foreign error says, without its number and the names of temporary files."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 class InputError(EdgeError):

@@ -65,6 +65,7 @@ class FleetLink:
         attributes = {} if how.attributes is None else how.attributes
         check_attributes(attributes)
         self.attributes = dict(attributes)
+        self.client = HubClient(how.hub, timeout=config.request_seconds, verify=how.verify)
         self.store = Store(how.state)
         try:
             self._wire(how, config, activate, clock)
@@ -79,7 +80,6 @@ class FleetLink:
         activate: Callable[[Slot], None],
         clock: Callable[[], float],
     ) -> None:
-        self.client = HubClient(how.hub, timeout=config.request_seconds, verify=how.verify)
         self.identity: Identity = enrol(
             self.store,
             self.client,

@@ -29,7 +29,7 @@ from edge_sdk.arguments import path_of
 from edge_sdk.contract.key import CHECK_BYTES, DIGEST_BYTES, KEY_BYTES
 from edge_sdk.contract.pack import HEADER_BYTES, PackHeader, Sections, ValueField, parse_header
 from edge_sdk.contract.pack import sections as sections_of
-from edge_sdk.errors import ContractError, PackError
+from edge_sdk.errors import ContractError, PackError, said
 from edge_sdk.keys import Canonicaliser
 from edge_sdk.pack_encoding import Read, reader
 from edge_sdk.pack_layout import check_structure
@@ -80,7 +80,7 @@ class Pack:
                 header, directory = parse_header(head)
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError, ContractError) as error:
-            raise PackError(f"{where}: cannot open the pack; {error}") from error
+            raise PackError(f"{where}: cannot open the pack; {said(error)}") from error
         sections = sections_of(header, directory)
         try:
             _check(where, header, sections, len(data), time.time() if now is None else now)

@@ -54,7 +54,7 @@ def _info(arguments: argparse.Namespace) -> int:
     from edge_sdk.contract.codec import to_plain
     from edge_sdk.pack import Pack
 
-    with Pack.open(arguments.pack) as pack:
+    with Pack.open(arguments.pack, now=0) as pack:  # an expired one may be looked at
         _print(to_plain(pack.header))
     return 0
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.key import KEY_BYTES
 from edge_sdk.contract.pack import Encoding, PackHeader, ValueField
-from edge_sdk.errors import PackError
+from edge_sdk.errors import PackError, said
 from edge_sdk.files import write_atomic
 from edge_sdk.keys import Canonicaliser
 from edge_sdk.pack_encoding import stored_output
@@ -104,7 +104,7 @@ def write_entries(
     try:
         write_atomic(path, header.to_bytes() + body)
     except OSError as error:
-        raise PackError(f"{path}: cannot write the pack; {error}") from error
+        raise PackError(f"{path}: cannot write the pack; {said(error)}") from error
     return header
 
 

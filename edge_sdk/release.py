@@ -28,7 +28,7 @@ from edge_sdk.contract.manifest import (
     Manifest,
 )
 from edge_sdk.contract.profile import ReferenceProfile
-from edge_sdk.errors import ContractError, ReleaseError
+from edge_sdk.errors import ContractError, ReleaseError, said
 from edge_sdk.files import folder_atomic, sha256_file
 
 if TYPE_CHECKING:  # not needed to serve
@@ -202,5 +202,5 @@ def write_release(out: str | Path, manifest: Manifest, files: Mapping[str, bytes
             for name, content in {**files, MANIFEST: raw}.items():
                 (folder / name).write_bytes(content)
     except OSError as error:
-        raise ReleaseError(f"{out}: cannot write the release; {error}") from error
+        raise ReleaseError(f"{out}: cannot write the release; {said(error)}") from error
     return Release.open(out)

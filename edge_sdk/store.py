@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from edge_sdk.arguments import path_of
-from edge_sdk.errors import StateError
+from edge_sdk.errors import StateError, said
 
 SCHEMA_VERSION: Final = 4
 _WAITING: Final = """
@@ -85,7 +85,9 @@ class Store:
                 self._lock_file.close()
                 raise
         except (OSError, sqlite3.Error) as error:
-            raise StateError(f"{self.folder}: cannot use it as a state folder; {error}") from error
+            raise StateError(
+                f"{self.folder}: cannot use it as a state folder; {said(error)}"
+            ) from error
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -26,7 +26,7 @@ from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolRepl
 from edge_sdk.contract.limits import MANIFEST_BYTES
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.messages import Upload, UploadReply
-from edge_sdk.errors import ContractError, HubError, HubUnreachable
+from edge_sdk.errors import ContractError, HubError, HubUnreachable, said
 from edge_sdk.files import fsync_directory, fsync_file, sha256_file
 
 T = TypeVar("T")
@@ -247,7 +247,7 @@ def _why(error: BaseException) -> str:
     """What went wrong, without what each library on the way says of it."""
     while isinstance(error.__context__, OSError | HTTPException | HTTPError):
         error = error.__context__
-    return getattr(error, "strerror", None) or str(error)
+    return said(error)
 
 
 def _read(response: requests.Response, limit: int) -> bytes:

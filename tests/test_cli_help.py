@@ -73,3 +73,13 @@ def test_a_command_ends_quietly_when_its_output_is_closed(tmp_path: Path) -> Non
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (UNREAD, b"")
+
+
+def test_a_command_whose_output_cannot_be_written_says_why(tmp_path: Path) -> None:
+    release = make_release(tmp_path).folder
+    row = json.dumps(rows(1)[0].tolist())
+    command = f"'{sys.executable}' -m edge_sdk.cli predict '{release}' '{row}'"
+    full = subprocess.run(["sh", "-c", f"{command} > /dev/full"], capture_output=True, check=False)
+    assert (full.returncode, full.stderr) == (1, b"cannot go on: No space left on device\n")
+    closed = subprocess.run(["sh", "-c", f"{command} >&-"], capture_output=True, check=False)
+    assert (closed.returncode, closed.stderr) == (0, b"")

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from pathlib import Path
 
 from edge_sdk.bench import comparison, result
 from edge_sdk.bench.budgets import breaches
 from edge_sdk.bench.harness import FULL, QUICK
 from edge_sdk.bench.markdown import to_markdown
 from edge_sdk.bench.measuring import measure
-from edge_sdk.bench.plot import write_plot
+from edge_sdk.bench.plot import check_kind, write_plot
 from edge_sdk.errors import BenchError
 
 
 def run_bench(arguments: Namespace) -> int:
     """The command; 1 if a budget is exceeded or cannot be judged."""
     if arguments.compare:
+        if arguments.target or any(_outputs(arguments)):
+            raise BenchError("--compare: expected two runs and nothing else; it prints ratios")
         before, after = map(result.load, arguments.compare)
         print(comparison.to_markdown(comparison.compare(before, after)))
         return 0
     if arguments.target is None:
         raise BenchError("expected a release folder or an .onnx file, or --compare A.json B.json")
+    _check_outputs(arguments)
     effort = QUICK if arguments.quick else FULL
     found = measure(arguments.target, effort, rows=arguments.rows, tell=_tell)
     text = to_markdown(found)
@@ -36,6 +40,19 @@ def run_bench(arguments: Namespace) -> int:
     for line in exceeded:
         print(f"edge bench: {line}", file=sys.stderr)
     return 1 if exceeded else 0
+
+
+def _outputs(arguments: Namespace) -> tuple[Path | None, ...]:
+    return arguments.json, arguments.markdown, arguments.plot
+
+
+def _check_outputs(arguments: Namespace) -> None:
+    """Raise :class:`BenchError` now for what could not be written after minutes of measuring."""
+    for path in _outputs(arguments):
+        if path is not None:
+            result.check_savable(path)
+    if arguments.plot:
+        check_kind(arguments.plot)
 
 
 def _tell(part: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib.util
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Final
 from edge_sdk.bench.result import BenchResult, Timing, save
 from edge_sdk.errors import BenchError
 
+HTML: Final = ".html"
 DRAWN: Final = (".png", ".svg", ".pdf")
 _WIDTH, _LABEL, _BAR = 460, 260, 18
 
@@ -28,13 +30,26 @@ def write_plot(result: BenchResult, path: Path) -> None:
     Raises:
         BenchError: an unknown suffix, no matplotlib for one that needs it, or it cannot be written.
     """
+    check_kind(path)
     suffix = path.suffix.lower()
-    if suffix == ".html":
-        save(path, to_html(result).encode())
-    elif suffix in DRAWN:
-        save(path, _drawn(result, suffix[1:]))
-    else:
-        raise BenchError(f"{path}: expected a plot as .html, {', '.join(DRAWN)}")
+    drawn = to_html(result).encode() if suffix == HTML else _drawn(result, suffix[1:])
+    save(path, drawn)
+
+
+def check_kind(path: Path) -> None:
+    """Refuse what :func:`write_plot` cannot draw here.
+
+    Raises:
+        BenchError: an unknown suffix, or no matplotlib for one that needs it.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (HTML, *DRAWN):
+        raise BenchError(f"{path}: expected a plot as {HTML}, {', '.join(DRAWN)}")
+    if suffix != HTML and importlib.util.find_spec("matplotlib") is None:
+        raise BenchError(
+            f"{path}: drawing it needs matplotlib: pip install edge-deployment-sdk[plot], or ask "
+            f"for {HTML}"
+        )
 
 
 def to_html(result: BenchResult) -> str:
@@ -89,12 +104,8 @@ def _machine(result: BenchResult) -> str:
 
 
 def _drawn(result: BenchResult, kind: str) -> bytes:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise BenchError(
-            "this plot needs matplotlib: pip install edge-deployment-sdk[plot], or ask for .html"
-        ) from error
+    import matplotlib
+
     matplotlib.use("agg")
     from matplotlib import pyplot
 

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from edge_sdk.bench.goals import Goal
 from edge_sdk.contract.codec import decode, to_plain
 from edge_sdk.errors import BenchError, ContractError
-from edge_sdk.files import write_atomic
+from edge_sdk.files import check_writable, write_atomic
 
 BENCH_FORMAT: Final = 2
 _LIMIT: Final = 16 << 20
@@ -163,6 +163,14 @@ def load(path: Path) -> BenchResult:
         return decode(BenchResult, raw, limit=_LIMIT)
     except ContractError as error:
         raise BenchError(f"{path}: {error}") from error
+
+
+def check_savable(path: Path) -> None:
+    """Find out now whether :func:`save` could write ``path``; raises :class:`BenchError`."""
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise BenchError(f"{path}: cannot write it; {error.strerror}") from error
 
 
 def save(path: Path, content: bytes) -> None:

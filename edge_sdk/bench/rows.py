@@ -45,8 +45,10 @@ def from_file(path: Path, specs: Sequence[TensorSpec]) -> Feed:
     """
     try:
         content = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise BenchError(f"{path}: expected rows as .npy or .npz; {error}") from error
+    except OSError as error:
+        raise BenchError(f"{path}: expected rows as .npy or .npz; {error.strerror}") from error
+    except (ValueError, EOFError) as error:  # which speaks of pickles, whatever it was
+        raise BenchError(f"{path}: expected rows as .npy or .npz; this is neither") from error
     names = [spec.name for spec in specs]
     if isinstance(content, np.ndarray):
         content = {names[0]: content}

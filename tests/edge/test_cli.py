@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 from edge_sdk.cli import main
 from edge_sdk.keys import Canonicaliser
 from edge_sdk.pack_writer import write_pack
+from edge_sdk.release import Release
 from tests.conftest import Publish
 from tests.edge.builders import make_release, rows, softmax
 from tests.servers import HubProcess
@@ -91,3 +95,133 @@ def test_two_packs_are_compared_and_one_is_made_of_the_other(
     write_pack(new, release, keys, {"label": np.zeros(500, np.int32)}, answered_by="test 1.0")
     code, _, err = edge(capsys, "pack", "diff", old, new)
     assert (code, "their values are laid out differently" in err) == (1, True)
+
+
+def test_rows_from_standard_input_are_answered_one_by_one_whatever_they_are(
+    hub: HubProcess, publish: Publish, tmp_path: Path, capsys: Capture
+) -> None:
+    publish("piped")
+    state = tmp_path / "d"
+    options = ("--token", hub.token("piped"), "--model", "piped")
+    assert edge(capsys, "enrol", state, "--hub", hub.url, *options)[0] == 0
+    good = json.dumps(rows(1)[0].tolist()).encode()
+    lines = [good, b"", b"[1]", b"\xff", b"[" * 100_000, b"[1, 2, 3, NaN]", b'{"f0": 1}', good]
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_sdk.cli", "run", str(state), "--hub", hub.url],
+        input=b"\n".join(lines), capture_output=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert ["error" in answer for answer in answers] == [False, True, True, True, True, True, False]
+    assert answers[0]["label"] == answers[-1]["label"]
+
+
+def test_an_answer_that_is_no_number_is_null(tmp_path: Path, capsys: Capture) -> None:
+    folder = make_release(tmp_path, defect="nan").folder
+    code, out, _ = edge(capsys, "predict", folder, "[1, 2, 3, 4]")
+    assert (code, json.loads(out)["probabilities"], "NaN" in out) == (0, [None] * 3, False)
+
+
+def test_an_expired_pack_can_be_looked_at(tmp_path: Path, capsys: Capture) -> None:
+    release = make_release(tmp_path)
+    values = {"probabilities": softmax(rows(1), 0).astype(np.float32)}
+    path, keys = tmp_path / "old.pack", np.zeros((1, 16), np.uint8)
+    write_pack(path, release, keys, values, answered_by="1.0", expires=int(time.time()) - 9)
+    assert json.loads(edge(capsys, "pack", "info", path)[1])["count"] == 1
+    assert edge(capsys, "pack", "verify", path)[0] == 1
+
+
+NOBODY = "http://127.0.0.1:9"
+REFUSED: dict[str, tuple[str, str]] = {
+    "a release that is not there": ("predict nowhere [1]", "expected a release folder"),
+    "a release that is a file": ("predict text [1]", "text: expected a release folder"),
+    "a release without its files": (
+        "predict torn [1,2,3,4]",
+        "certificate.json: No such file",
+    ),
+    "a manifest that is no JSON": (
+        "predict garbled [1]",
+        "manifest.json: Manifest: expected",
+    ),
+    "a row that is none": ("predict release {", "expected a JSON array or object, got '{'"),
+    "a row without end": ("predict release " + "[" * 100_000, "expected a JSON array or object"),
+    "a row that is a number": ("predict release 5", "expected a row of 4 features, got int"),
+    "a number beyond all": ("predict release [1,2,3,1e999]", "'f3': expected a finite number"),
+    "a pack that is not there": (
+        "pack info nowhere",
+        "cannot open the pack; No such file",
+    ),
+    "a pack that is a folder": ("pack verify release", "cannot open the pack; Is a directory"),
+    "a pack that is empty": ("pack info empty", "expected at least 16 bytes, got 0"),
+    "a delta to nowhere": ("pack apply a.pack text out", "text: cannot read the delta"),
+    "a state that is a file": (f"status text --hub {NOBODY}", "no device is enrolled here"),
+    "a state that is not there": (f"sync nowhere --hub {NOBODY}", "begin with edge enrol nowhere"),
+    "a run without a device": (f"run nowhere --hub {NOBODY}", "no device is enrolled here"),
+    "a hub that is none": ("enrol d --hub hub --token t --model m", "hub: expected a URL such as"),
+    "a hub that is away": (f"enrol d --hub {NOBODY} --token t --model m", "Connection refused"),
+    "a name that is none": (f"enrol d --hub {NOBODY} --token t --model A!", "model: expected 1 to"),
+    "nothing to measure": ("bench", "expected a release folder or an .onnx file"),
+    "what cannot be measured": ("bench text", "text: onnxruntime cannot load it"),
+    "figures to nowhere": ("bench release --json no/x", "no/x: cannot write it; No such file"),
+    "tables into a folder": ("bench release --markdown torn", "torn: cannot write it; Is a dir"),
+    "a plot of another kind": (
+        "bench release --plot x.gif",
+        "x.gif: expected a plot as .html",
+    ),
+    "rows that are not there": (
+        "bench release --rows no",
+        "expected rows as .npy or .npz; No",
+    ),
+    "rows that are none": ("bench release --rows text", "expected rows as .npy or .npz; this is"),
+    "runs that are none": ("bench --compare text text", "text: expected the JSON of a benchmark"),
+    "a comparison and a run": (
+        "bench release --compare a b",
+        "--compare: expected two runs and",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_a_command_cannot_do_it_says_in_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, what: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    release = make_release(tmp_path / "made").folder.rename(tmp_path / "release")
+    (tmp_path / "text").write_text("this is a text\n" * 9)
+    (tmp_path / "empty").touch()
+    for broken in ("torn", "garbled"):
+        (tmp_path / broken).mkdir()
+    (tmp_path / "torn" / "manifest.json").write_bytes((release / "manifest.json").read_bytes())
+    (tmp_path / "garbled" / "manifest.json").write_text('{"a":')
+    keys, values = np.zeros((1, 16), np.uint8), {"probabilities": np.ones((1, 3), np.float32)}
+    write_pack(tmp_path / "a.pack", Release.open(release), keys, values, answered_by="1.0")
+    before = {path.name for path in tmp_path.iterdir()}
+    command, message = REFUSED[what]
+    code, out, err = edge(capsys, *command.split(" "))
+    assert (code, out) == (1, "")
+    assert err.startswith("edge: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert "tmp/" not in err.replace(str(tmp_path), ""), "no temporary file is named"
+    left = {path.name for path in tmp_path.iterdir()} - before
+    assert left <= ({"d"} if NOBODY in command else set()), "where it would join there is a folder"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("enrol", "d", "--hub", NOBODY, "--token", "t", "--model", "m", "--attribute", "eu"),
+         "--attribute: expected NAME=VALUE, got 'eu'"),
+        (("bench", "release", "--max-p99-ms", "-1"), "--max-p99-ms: expected a number of"),
+        (("bench", "release", "--max-rss-mb", "nan"), "--max-rss-mb: expected a number of"),
+        (("bench", "release", "--max-rss-mb", "much"), "--max-rss-mb: expected a number of"),
+        (("pack",), "the following arguments are required: WHAT"),
+        ((), "the following arguments are required: COMMAND"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_ends_with_2_before_anything_is_done(
+    words: tuple[str, ...], message: str, capsys: Capture
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(list(words))
+    assert (end.value.code, message in capsys.readouterr().err) == (2, True)
