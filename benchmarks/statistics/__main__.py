@@ -15,6 +15,7 @@ from benchmarks.statistics import (
     assignment,
     canaries,
     drift,
+    energy,
     errors,
     estimates,
     false_winners,
@@ -29,6 +30,7 @@ HERE: Final = Path(__file__).parent.parent
 PARTS: Final[dict[str, Part]] = {
     "false-winners": false_winners.PART,
     "power": power.PART,
+    "energy": energy.PART,
     "canaries": canaries.PART,
     "allocation": allocation.PART,
     "interleaving": interleaving.PART,
