@@ -69,6 +69,10 @@ def decide_interleave(spec: ExperimentSpec, evidence: Evidence) -> Decision:
     said = (
         f"wins {signs.share:.1%} of {decisive} decided sessions [{signs.low:.1%}, {signs.high:.1%}]"
     )
+    limit = 0.5 + spec.minimum_effect
+    if signs.winner is None and limit > 0.5 and signs.high <= limit:
+        reason = f"no gain that matters: candidate {said}, at most {limit:.1%}"
+        return Decision("conclude", reason, figures)
     if signs.winner is None and spec.design.horizon and decisive >= spec.design.horizon:
         return Decision("conclude", f"no difference until the end: candidate {said}", figures)
     if signs.winner is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloud_hub.command import add_command, add_group, client_of
+from cloud_hub.durations import spoken
 
 if TYPE_CHECKING:
     from cloud_hub.experiments.client import ExperimentsClient
@@ -55,24 +56,29 @@ def _plan(arguments: argparse.Namespace) -> str:
 
 def _told(row: Any) -> list[str]:
     head = f"{row['outcome']} ({row['metric']})"
-    if row["note"]:
-        return [f"  {head}: {row['note']}"]
-    lines = [
-        f"  {head}: lately {row['mean']:.4g} on average, {row['a_device_a_day']:,.0f} a device and "
-        f"day, correlated {row['correlation']:.3f} within a device"
-    ]
+    lines = [f"  {head}: {_lately(row)}"] if row["needs"] else []
     for need, days in zip(row["needs"], row["days"], strict=True):
-        time = "never with these devices" if days is None else f"about {_days(days)}"
-        lines.append(
-            f"    {need['method']}: {need['independent']:,} independent outcomes an arm: {time}"
-        )
+        lines.append(f"    {need['method']}: {need['independent']:,} {_until(row, days)}")
+    if row["note"]:
+        lines.append(f"    {row['note']}" if lines else f"  {head}: {row['note']}")
     return lines
 
 
-def _days(days: float) -> str:
-    if days >= 1:
-        return f"{days:.1f} days"
-    return f"{days * 24:.1f} hours" if days * 24 >= 1 else f"{days * 1_440:.0f} minutes"
+def _lately(row: Any) -> str:
+    if row["metric"] == "wins":
+        return f"lately {row['a_device_a_day']:,.1f} clicked rankings a device and day would decide"
+    return (
+        f"lately {row['mean']:.4g} on average, {row['a_device_a_day']:,.0f} a device and day, "
+        f"correlated {row['correlation']:.3f} within a device"
+    )
+
+
+def _until(row: Any, days: float | None) -> str:
+    what = "decided sessions" if row["metric"] == "wins" else "independent outcomes an arm"
+    if days is None:
+        unknown = row["note"] and row["metric"] == "wins"
+        return what if unknown else f"{what}: never with these devices"
+    return f"{what}: about {spoken(days * 86_400)}"
 
 
 def _start(arguments: argparse.Namespace) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cloud_hub.experiments.evidence import Row
 from cloud_hub.experiments.spec import ExperimentSpec
-from cloud_hub.statistics.power import Method, Needs, needs
+from cloud_hub.statistics.power import Method, Needs, needs, pairs_needed
 from edge_sdk.contract.plan import Measure, Outcome
 
 DAY: Final = 86_400.0
@@ -21,17 +21,22 @@ DAY: Final = 86_400.0
 class Rates:
     """What the fleet did lately: by measure, rows by device, over ``seconds``.
 
-    ``devices`` is how many the experiment could reach.
+    ``devices`` is how many the experiment could reach; ``decided`` the share of the rankings with
+    clicks that decided a session, when some were interleaved before.
     """
 
     outcomes: Mapping[Measure, Mapping[str, Row]]
     seconds: float
     devices: int
+    decided: float | None = None
 
 
 @dataclass(frozen=True)
 class OutcomePlan:
-    """What one outcome needs: ``days`` is about how long, ``None`` where nobody reports it."""
+    """What one outcome needs: ``days`` is about how long, ``None`` where it never comes to that.
+
+    ``note`` says what is missing to say more.
+    """
 
     outcome: str
     metric: str
@@ -45,7 +50,12 @@ class OutcomePlan:
 
 
 def plan(spec: ExperimentSpec, rates: Rates, *, power: float = 0.8) -> list[OutcomePlan]:
-    """For each outcome, both methods: looked at all the time, and with a declared end."""
+    """For each outcome, both methods: looked at all the time, and with a declared end.
+
+    Interleaving has one: sessions won, by its own test.
+    """
+    if spec.strategy == "interleave":
+        return [_plan_sessions(spec, rates, power)]
     return [_plan(spec, outcome, rates, power) for outcome in spec.outcomes]
 
 
@@ -98,6 +108,31 @@ def _plan(spec: ExperimentSpec, outcome: Outcome, rates: Rates, power: float) ->
     )  # fmt: skip
     days = tuple(_days(need, spec, rates, daily, correlation) for need in found)
     return OutcomePlan(*common, found, days)
+
+
+def _plan_sessions(spec: ExperimentSpec, rates: Rates, power: float) -> OutcomePlan:
+    """Decided sessions of all devices together, from the rankings that were clicked on lately."""
+    rows = rates.outcomes.get("reward", {})
+    clicked = sum(row[1] for row in rows.values())
+    daily = clicked * spec.share / len(rows) / rates.seconds * DAY if clicked > 0 else 0.0
+    decided = daily * (1.0 if rates.decided is None else rates.decided)
+    common = ("sessions", "wins", None, 0.25, 0.0, decided)
+    if spec.minimum_effect == 0:
+        said = "declare a minimum_effect: by how much more than half of the sessions it should win"
+        return OutcomePlan(*common, (), (), f"{said}; nothing to plan for")
+    n = pairs_needed(spec.minimum_effect, alpha=spec.design.alpha, power=power)
+    reached = rates.devices * spec.device_share
+    need = Needs("sequential", n, n, math.ceil(n / max(decided, 1.0)), power, 1.0)
+    days = n / (reached * decided) if reached * decided > 0 else None
+    if not decided:
+        note = "nobody clicked on a ranking lately (feedback with clicks): how long is not known"
+    elif rates.decided is None:
+        note = (
+            "at best: ties decide nothing, and how many sessions end so is not known yet"
+        )
+    else:
+        note = ""
+    return OutcomePlan(*common, (need,), (days,), note)
 
 
 METHODS: Final[tuple[Method, ...]] = ("sequential", "group-sequential")

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from cloud_hub.durations import spoken
 from cloud_hub.errors import NotFound
 from cloud_hub.experiments import checks, planner
 from cloud_hub.experiments.rates import metered_of, rates_of
@@ -53,10 +54,20 @@ class Preparation:
         serving = self.check(spec).serving.version
         rates = rates_of(self._engine, self._fleet, spec, serving, now)
         outcomes = planner.as_plain(planner.plan(spec, rates, power=power))
-        share = planner.smallest_share(spec)
         summary = (
             f"{spec.model}: {spec.strategy} of {spec.versions} against {serving}; {rates.devices} "
-            f"devices, {share:.1%} of them on the smallest arm at first; chance of finding what is "
-            f"there {power:.0%}"
+            f"devices, {_shared(spec)}; chance of finding what is there {power:.0%}"
         )
         return {"summary": summary, "devices": rates.devices, "outcomes": outcomes}
+
+
+def _shared(spec: ExperimentSpec) -> str:
+    """Who has the candidate, for people."""
+    share = f"{planner.smallest_share(spec):.1%} of them"
+    if spec.strategy in ("shadow", "interleave"):
+        return f"{share} with the candidate beside what serves"
+    at_least = ""
+    if spec.strategy == "canary":
+        steps = sum(len([step for step in stage.steps if step < 1]) for stage in spec.path)
+        at_least = f" ({steps} steps, together at least {spoken(steps * spec.soak_seconds)})"
+    return f"{share} on the smallest arm at first{at_least}"

@@ -11,6 +11,7 @@ from cloud_hub.experiments.intake import sums_of
 from cloud_hub.experiments.measures import SUMS, outcomes_of
 from cloud_hub.experiments.planner import DAY, Rates
 from cloud_hub.experiments.spec import ExperimentSpec
+from cloud_hub.experiments.tables import experiments, exposures
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.telemetry.tables import feedback, reports
 from edge_sdk.contract.codec import from_plain
@@ -35,7 +36,7 @@ def rates_of(engine: Engine, fleet: Fleet, spec: ExperimentSpec, version: str, n
         if device in reached:
             first = min(first, start)
             found[device].update({name: sums[name] for name in SUMS if name in sums})
-    return Rates(outcomes_of(found), now - first, len(reached))
+    return Rates(outcomes_of(found), now - first, len(reached), _decided(engine, spec))
 
 
 def metered_of(engine: Engine, fleet: Fleet, spec: ExperimentSpec, version: str) -> tuple[int, int]:
@@ -62,6 +63,20 @@ def _reached(fleet: Fleet, spec: ExperimentSpec) -> set[str]:
         for d in fleet.devices(spec.model)
         if any(cohort is None or cohort.includes(d.attributes) for cohort in cohorts)
     }
+
+
+def _decided(engine: Engine, spec: ExperimentSpec) -> float | None:
+    """Of the clicked rankings of earlier interleavings of the model, how many were no tie."""
+    query = (
+        select(exposures.c.detail)
+        .join(experiments, exposures.c.experiment == experiments.c.id)
+        .where(experiments.c.model == spec.model, exposures.c.kind == "interleave")
+    )
+    won = ties = 0
+    with engine.connect() as db:
+        for detail in db.execute(query).scalars() if spec.strategy == "interleave" else ():
+            won, ties = won + sum(detail["wins"].values()), ties + detail["ties"]
+    return won / (won + ties) if won + ties else None
 
 
 def _sums(

@@ -132,8 +132,9 @@ class ExperimentSpec:
     ``minimum_outcomes`` of every outcome on both arms and ``minimum_devices`` with the candidate.
     ``no_data_seconds`` without a report of the candidate pause it. ``share`` of the requests get an
     answer beside, or a mixed ranking, on ``device_share`` of the devices. ``approval``: what won
-    waits for a person. ``on_success``: it is promoted, or the experiment just concludes (a shadow
-    run does by default: nobody was served by it).
+    waits for a person. ``minimum_effect`` is of interleaving: how far from half the share of
+    sessions won must be to matter. ``on_success``: it is promoted, or the experiment just concludes
+    (a shadow run does by default: nobody was served by it).
     """
 
     model: str
@@ -153,6 +154,7 @@ class ExperimentSpec:
     outcomes: tuple[Outcome, ...] = ACCURACY
     guardrails: Guardrails = Guardrails()
     design: Design = Design()
+    minimum_effect: float = 0.0
     device_share: float = 1.0
     unreachable_seconds: float = UNREACHABLE_SECONDS
     approval: bool = False
@@ -231,9 +233,20 @@ def _check_outcomes(spec: ExperimentSpec) -> None:
     what = "shadow" if spec.strategy == "shadow" else "test by key"
     one = f"both versions of a {what} run on the same device, which only knows what it draws"
     require(apart or not energy, f"outcomes: {one} as a whole; try {energy} by device instead")
-    if spec.strategy == "interleave":
-        given = spec.outcomes not in ((), ACCURACY)
-        require(not given, "outcomes: interleave is decided by sessions won, it has no others")
+    _check_sessions(spec)
+
+
+def _check_sessions(spec: ExperimentSpec) -> None:
+    mixed = spec.strategy == "interleave"
+    given = mixed and spec.outcomes not in ((), ACCURACY)
+    require(
+        not given,
+        "outcomes: interleave is decided by sessions won, it has no others; minimum_effect says by "
+        "how much more than half",
+    )
+    effect = spec.minimum_effect
+    require(mixed or effect == 0, f"minimum_effect: {spec.strategy} has one for each outcome")
+    require(0 <= effect < 0.5, f"minimum_effect: expected 0 to below 0.5, got {effect:g}")
 
 
 def _check_stages(spec: ExperimentSpec) -> None:

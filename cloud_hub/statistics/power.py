@@ -17,7 +17,8 @@ from typing import Final, Literal
 import numpy as np
 
 from cloud_hub.statistics.group_sequential import LOOKS, bounds, crossing, planned_looks
-from cloud_hub.statistics.sequential import TUNED_FOR, multiplier
+from cloud_hub.statistics.paired import PRIOR
+from cloud_hub.statistics.sequential import TUNED_FOR, multiplier, rho_squared
 
 Method = Literal["sequential", "group-sequential"]
 SEQUENTIAL_LOOKS: Final = 50
@@ -100,3 +101,15 @@ def needs(
         method, math.ceil(inflated), math.ceil(high), devices, power,
         design_effect(correlation, per_device),
     )  # fmt: skip
+
+
+def pairs_needed(effect: float, *, alpha: float = 0.05, power: float = 0.8) -> int:
+    """Pairs that differ (sessions won or lost) until the sign test finds a share 0.5 + ``effect``.
+
+    In large numbers its mixture over shares is the normal one of a confidence sequence that is
+    tightest at a fixed number of pairs.
+    """
+    inverse = 2 * PRIOR + 1  # of the mixture's variance, in variances of one pair
+    tuned_for = inverse * rho_squared(1.0)
+    found = needs(effect, 0.25, alpha=alpha, power=power, tuned_for=tuned_for)
+    return found.independent

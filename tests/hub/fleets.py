@@ -66,6 +66,15 @@ class Device:
             FeedbackReport(window, n, round(right * n), n, round(right * n)),
         )  # fmt: skip
 
+    def rewarded(self, start: float, n: int, clicked: int) -> None:
+        """``n`` rankings of what serves, of which ``clicked`` were clicked on."""
+        self.send(
+            FeedbackReport(
+                self.window(start), 0, 0, 0, 0, rewards=n, reward_sum=clicked,
+                reward_squares=clicked,
+            )
+        )  # fmt: skip
+
     def report_keys(self, start: float, arms: Mapping[str, tuple[str, float]], units: int) -> None:
         """An A/B by key: on each arm (version, right) ``units`` keys of ten labelled requests."""
         assert self.plan is not None

@@ -302,3 +302,15 @@ def test_a_slower_candidate_is_found_and_an_equal_one_is_not(q: float) -> None:
 def test_latency_without_data_says_nothing() -> None:
     found = latency.compare_latency(np.zeros((0, 64)), np.zeros((3, 64)), 0.5)
     assert (found.low, found.high) == (0.0, math.inf)
+
+
+@pytest.mark.parametrize(("effect", "alpha", "power_"), [(0.05, 0.05, 0.8), (0.1, 0.01, 0.9)])
+def test_the_planned_number_of_sessions_is_enough(
+    effect: float, alpha: float, power_: float
+) -> None:
+    n = power.pairs_needed(effect, alpha=alpha, power=power_)
+    wins = np.cumsum(np.random.default_rng(0).random((500, n)) < 0.5 + effect, axis=1)
+    played = np.arange(1, n + 1)
+    evidence = log_sign_evidence(wins, played - wins)
+    found = ((evidence >= np.log(1 / alpha)) & (2 * wins > played)).any(axis=1).mean()
+    assert power_ - 0.03 < found < power_ + 0.07

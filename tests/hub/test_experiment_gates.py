@@ -335,6 +335,20 @@ def test_interleaving(case: str) -> None:
     assert reason in decision.reason
 
 
+@pytest.mark.parametrize(
+    ("wins", "losses", "effect", "action"),
+    [(3_000, 3_000, 0.05, "conclude"), (3_000, 3_000, 0.0, "wait"), (300, 300, 0.05, "wait")],
+)
+def test_interleaving_ends_where_no_gain_that_matters_is_left(
+    wins: int, losses: int, effect: float, action: str
+) -> None:
+    found = InterleaveEvidence(wins, losses, 5, 2 * (wins + losses))
+    spec = replace(MIXED, minimum_effect=effect)
+    decision = decide_interleave(spec, Evidence(interleave=found, soaked=60.0))
+    assert (decision.action, decision.winner) == (action, None)
+    assert ("no gain that matters" in decision.reason) == (action == "conclude")
+
+
 def test_an_interleaved_candidate_that_fails_is_stopped() -> None:
     failing = InterleaveEvidence(
         300, 150, 5, 900, errors={f"d{i}": (100.0, 20.0, 20.0) for i in range(10)}
@@ -466,6 +480,14 @@ REFUSED = {
     "an outcome in interleaving": (
         "model: m\nstrategy: interleave\ncandidate: '1.1'\noutcomes: [{name: r, metric: reward}]\n",
         "decided by sessions won",
+    ),
+    "a minimum effect of a canary as a whole": (
+        "model: m\nstrategy: canary\ncandidate: '1.1'\nminimum_effect: 0.1\n",
+        "minimum_effect: canary has one for each outcome",
+    ),
+    "a share of sessions beyond all": (
+        "model: m\nstrategy: interleave\ncandidate: '1.1'\nminimum_effect: 0.5\n",
+        "minimum_effect: expected 0 to below 0.5, got 0.5",
     ),
     "a metric that no device has": (
         "model: m\nstrategy: canary\ncandidate: '1.1'\noutcomes: [{name: r, metric: happiness}]\n",

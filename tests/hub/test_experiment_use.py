@@ -158,6 +158,58 @@ def test_what_nobody_reports_cannot_be_planned() -> None:
     assert "declare a minimum_effect" in plan(vague, rates(10, 0.0))[0].note
 
 
+MIXED = ExperimentSpec("m", "interleave", candidate="1.1", share=0.5, minimum_effect=0.05)
+
+
+def clicked(**more: float) -> Rates:
+    """A week in which each of 50 devices had 700 rankings, of which 70 were clicked on."""
+    rows = dict.fromkeys((f"d{i}" for i in range(50)), (700.0, 70.0, 70.0))
+    return Rates({"reward": rows}, 7 * 86_400.0, 50, **more)
+
+
+def test_interleaving_is_planned_by_sessions_won() -> None:
+    (best,) = plan(MIXED, clicked())
+    (need,) = best.needs
+    assert 1_000 < need.n < 2_000
+    assert best.days[0] == pytest.approx(need.n / (50 * 10 * 0.5))
+    assert "at best" in best.note
+    (known,) = plan(MIXED, clicked(decided=0.25))
+    assert known.days[0] == pytest.approx(4 * best.days[0])
+    assert known.note == ""
+    (finer,) = plan(replace(MIXED, minimum_effect=0.025), clicked())
+    assert finer.needs[0].n == pytest.approx(4 * need.n, rel=0.3)
+
+
+def test_interleaving_that_says_too_little_cannot_be_planned() -> None:
+    (vague,) = plan(replace(MIXED, minimum_effect=0.0), clicked())
+    assert (vague.needs, "declare a minimum_effect" in vague.note) == ((), True)
+    (unknown,) = plan(MIXED, Rates({}, 0.0, 50))
+    assert (unknown.needs[0].n > 1_000, unknown.days) == (True, (None,))
+    assert "nobody clicked on a ranking" in unknown.note
+
+
+def test_the_hub_plans_interleaving_from_clicks_and_from_earlier_sessions(
+    tried: Hub,
+) -> None:
+    devices = fleet(tried, 10)
+    for device in devices:
+        device.sync()
+        device.rewarded(time.time() - 43_200, 50, 20)
+    spec = replace(MIXED, model="demo", share=1.0)
+    (row,) = tried.experiments.preparation.plan(spec, time.time())["outcomes"]
+    assert row["a_device_a_day"] == pytest.approx(40, rel=0.01)
+    assert "at best" in row["note"]
+    id_ = tried.experiments.run(spec, actor="test").id
+    for device in devices:
+        device.sync()
+        device.rankings(time.time(), wins=1, losses=2)  # and two ties
+    tried.experiments.stop(id_, actor="test", reason="enough")
+    found = tried.experiments.preparation.plan(spec, time.time())
+    (row,) = found["outcomes"]
+    assert row["a_device_a_day"] == pytest.approx(40 * 0.6, rel=0.01)
+    assert "100.0% of them with the candidate beside what serves" in found["summary"]
+
+
 @pytest.mark.parametrize(
     "rows", [{}, {"a": (1.0, 1.0, 1.0)}, {"a": (3.0, 3.0, 3.0), "b": (3.0, 3.0, 3.0)}]
 )
