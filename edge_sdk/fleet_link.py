@@ -22,6 +22,7 @@ from edge_sdk.release import Release
 from edge_sdk.store import Store
 from edge_sdk.sync import Syncer
 from edge_sdk.transport import HubClient
+from edge_sdk.trials.mark import Mark
 from edge_sdk.update.slots import Slot, Slots
 from edge_sdk.update.state import SlotRef
 from edge_sdk.update.trust import Trust
@@ -68,6 +69,7 @@ class FleetLink:
         self.client = HubClient(how.hub, timeout=config.request_seconds, verify=how.verify)
         self.store = Store(how.state)
         try:
+            self.mark = Mark(self.store.folder / "running.mark")
             self._wire(how, config, activate, clock)
         except BaseException:
             self.store.close()

@@ -25,9 +25,11 @@ from edge_sdk.service import Service
 from edge_sdk.serving import Serving, Terms
 from edge_sdk.trials.arms import Arms
 from edge_sdk.trials.interleaving import Interleaver
+from edge_sdk.trials.mark import Mark
 from edge_sdk.trials.running import Running, check_same_inputs
 from edge_sdk.update.slots import Slot
 from edge_sdk.update.state import SlotRef
+from edge_sdk.update.updater import Updater
 from edge_sdk.update.wanted import Beside
 
 
@@ -42,7 +44,7 @@ class Keeper:
         self._beside: Beside | None = None
         self._unsettled = False
         self._owed: tuple[SlotRef | None, str] | None = None
-        self._survived = weakref.finalize(self, self._updater.survived)
+        self._survived = weakref.finalize(self, _survived, self._updater, link.mark)
         self._counting_since = time.monotonic()
         self._lock = threading.RLock()
 
@@ -58,7 +60,15 @@ class Keeper:
             pass  # what served before was activated again
         except EdgeError as error:
             self._fall_back(str(error))
+        self._accuse()
         self.renew()
+
+    def _accuse(self) -> None:
+        """What ran beside when the last process ended without a word is given up."""
+        left, updater = self._link.mark.left, self._updater
+        for slot in updater.state.held:
+            if left is not None and left.guilty and left.manifest == slot.manifest:
+                updater.fail("the process ended while it ran", slot)
 
     def _fall_back(self, reason: str) -> None:
         while (slot := self._updater.discard(reason)) is not None:
@@ -158,7 +168,8 @@ class Keeper:
         if trial.strategy == "shadow":
             ((arm, found),) = slots.items()
             candidate = Release.open(found.release, verify=False)
-            return service.shadow(candidate, self._terms(trial.id, arm), trial.share)
+            terms = self._terms(trial.id, arm)
+            return service.shadow(candidate, terms, trial.share, self._link.mark)
         if trial.unit == "key":
             slots = {CONTROL: slot, **slots}
         arms = {arm: self._load(found, self._terms(trial.id, arm)) for arm, found in slots.items()}
@@ -205,3 +216,8 @@ class Keeper:
         if answered or not self._config.monitoring:
             self._updater.prove(trial)
             self._updater.try_out([ref for _, ref in candidates])
+
+
+def _survived(updater: Updater, mark: Mark) -> None:
+    mark.close()
+    updater.survived()

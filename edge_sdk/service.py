@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.entity import EntityFeatures
     from edge_sdk.kept import KeptPredictions
     from edge_sdk.pack import Pack
+    from edge_sdk.trials.mark import Mark
     from edge_sdk.trials.running import Running
     from edge_sdk.trials.shadow import Shadow
 
@@ -124,8 +125,13 @@ class Service:
             model=same.model if same is not None else None,
         )
 
-    def shadow(self, candidate: Release, terms: Terms, sampled: float = 1.0) -> Shadow:
-        """A shadow of what serves, on a share of its requests; raises :class:`ReleaseError`."""
+    def shadow(
+        self, candidate: Release, terms: Terms, sampled: float = 1.0, mark: Mark | None = None
+    ) -> Shadow:
+        """A shadow of what serves, on a share of its requests; raises :class:`ReleaseError`.
+
+        ``mark`` outlives the process, should the candidate end it.
+        """
         from edge_sdk.trials.shadow import Shadow
 
         incumbent = self.current()
@@ -138,6 +144,7 @@ class Service:
             budget=self._config.shadow_share,
             limit=self._config.shadow_seconds,
             clock=self.clock,
+            mark=mark,
         )
 
     def serve(self, serving: Serving) -> None:

@@ -127,9 +127,7 @@ def _plan_sessions(spec: ExperimentSpec, rates: Rates, power: float) -> OutcomeP
     if not decided:
         note = "nobody clicked on a ranking lately (feedback with clicks): how long is not known"
     elif rates.decided is None:
-        note = (
-            "at best: ties decide nothing, and how many sessions end so is not known yet"
-        )
+        note = "at best: ties decide nothing, and how many sessions end so is not known yet"
     else:
         note = ""
     return OutcomePlan(*common, (need,), (days,), note)

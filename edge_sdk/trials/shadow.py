@@ -4,6 +4,7 @@ Invariants:
 
 * ``predict`` does nothing for it: inputs come from the monitoring ring after the answer was given,
   into a bounded queue. What does not fit is counted as skipped.
+* While it runs that is marked on disk (:mod:`edge_sdk.trials.mark`), for it may end the process.
 * The candidate runs on one daemon thread, in batches, for at most a share of the time. A call that
   does not end within its limit is aborted and the candidate is given up; one that crashes is
   counted. Neither is noticed by whoever asks for predictions.
@@ -20,6 +21,7 @@ import threading
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -33,6 +35,7 @@ from edge_sdk.errors import EdgeError
 from edge_sdk.monitor import Records
 from edge_sdk.prediction import Prediction
 from edge_sdk.serving import Serving
+from edge_sdk.trials.mark import Mark
 from edge_sdk.trials.running import Running, Windows, check_same_inputs, failing
 
 QUEUE: Final = 2_048
@@ -91,6 +94,7 @@ class Shadow(Running):
         sampled: share of the requests that are given to it.
         budget: share of the time that it may run.
         limit: seconds after which a batch is taken to hang.
+        mark: tells the next process that the candidate was running when this one ended.
         clock: Unix seconds.
 
     Raises:
@@ -107,6 +111,7 @@ class Shadow(Running):
         sampled: float = 1.0,
         budget: float,
         limit: float,
+        mark: Mark | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_same_inputs(incumbent.release, candidate.release)
@@ -114,6 +119,7 @@ class Shadow(Running):
         self._arm = arm
         self._incumbent, self._twin, self._candidate = incumbent, twin, candidate
         self._sampled, self._budget, self._limit = sampled, budget, limit
+        self._mark, self._digest = mark, candidate.release.digest
         self._random = random.Random()
         self._queue: deque[Record] = deque()
         self._lock = threading.Lock()
@@ -216,17 +222,29 @@ class Shadow(Running):
             self._busy_since = None
             return 0.0
         try:
+            with self._marked():
+                took = self._run_batch(some, started)
+        finally:
+            self._busy_since = None
+        fits = int(len(some) * BATCH_SECONDS / max(took, 1e-6))
+        self._size = max(1, min(BATCH, fits, 2 * self._size))
+        return time.monotonic() - started
+
+    def _marked(self) -> AbstractContextManager[None]:
+        if self._mark is None:
+            return nullcontext()
+        return self._mark.running(self._digest, first=not self._answered)
+
+    def _run_batch(self, some: Sequence[Record], started: float) -> float:
+        """Compare and time; the seconds since ``started`` that the comparison took."""
+        try:
             self._compare(some)
             took = time.monotonic() - started
             self._time(some[-1][GIVEN])
         except EdgeError:
             took = time.monotonic() - started
             self._one_by_one(some)
-        finally:
-            self._busy_since = None
-        fits = int(len(some) * BATCH_SECONDS / max(took, 1e-6))
-        self._size = max(1, min(BATCH, fits, 2 * self._size))
-        return time.monotonic() - started
+        return took
 
     def _take(self, count: int) -> list[Record]:
         """The next ``count`` inputs, those that something else than the model answered left out."""

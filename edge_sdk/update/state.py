@@ -9,6 +9,7 @@ held beside what serves, for an experiment, skips ``activate``. Invariants:
 * A release is on trial from its activation, or from when it first runs beside what serves
   (:func:`try_out`), until it has answered (:func:`prove`). A process that ends before that,
   :data:`STARTS` times and once more, condemns it.
+* So does one that ends while it is probed, and once more: the first end may be somebody's else.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class UpdateState:
     held. ``held`` are slots that the plan needs here besides; ``home`` is what serves again if a
     candidate turns out bad; ``tried`` the experiment that they are for, and ``entered`` the one as
     whose candidate the current slot serves. ``trial`` runs and has not answered yet, for ``starts``
-    starts; ``proven`` have.
+    starts; ``proven`` have. ``crashed`` was being probed when a process ended.
     """
 
     phase: Phase = "idle"
@@ -80,6 +81,7 @@ class UpdateState:
     proven: tuple[SlotRef, ...] = ()
     tried: str | None = None
     entered: str | None = None
+    crashed: SlotRef | None = None
 
     @property
     def here(self) -> tuple[SlotRef, ...]:
@@ -113,6 +115,8 @@ def advance(state: UpdateState) -> UpdateState:
     """The state after the current step succeeded."""
     require(state.phase != "idle", "advance: expected an update in progress")
     following = ORDER[ORDER.index(state.phase) + 1]
+    if state.phase == "probe":
+        state = replace(state, crashed=None)
     if following == "activate":
         return _activated(state) if state.serve else _held(state)
     if following == "idle":
@@ -206,11 +210,17 @@ def prove(state: UpdateState) -> UpdateState:
 
 
 def recover(state: UpdateState) -> UpdateState:
-    """The state with which a fresh start goes on; what was left before ``activate`` is retried."""
+    """The state with which a fresh start goes on; what was left before ``activate`` is retried.
+
+    A release whose probe ended a process twice stays in ``probe``, to be given up.
+    """
     counted = state if state.trial is None else replace(state, starts=state.starts + 1)
+    if state.phase == "probe":
+        again = state.crashed == state.target
+        return counted if again else replace(rested(counted), crashed=state.target)
     return rested(counted) if state.phase in BEFORE_ACTIVATION else counted
 
 
 def gave_up(state: UpdateState) -> bool:
-    """Whether too many processes ended before the release on trial had answered."""
-    return state.trial is not None and state.starts > STARTS
+    """Whether too many processes ended, as :func:`recover` says, over a release that is new."""
+    return state.phase == "probe" or (state.trial is not None and state.starts > STARTS)

@@ -258,6 +258,8 @@ class Updater:
             self._write(after)
 
     def _give_up(self, state: UpdateState, reason: str) -> UpdateState:
+        if state.phase == "probe":
+            return self._abandon(state, "the process ended twice while the release was probed")
         if state.phase != "idle":
             return self._abandon(state, reason)
         slot = state.trial

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -313,6 +314,72 @@ def test_a_candidate_whose_process_dies_before_it_answered_is_given_up_after_a_f
     with reopened(state) as device:
         assert device.status()["version"] == "1.0"
         assert ("rolled_back", "1.2", f"{strategy}-1") in events(device)
+
+
+SEGFAULT = """
+import ctypes, sys, time
+from edge_sdk import EdgeDevice
+from edge_sdk.config import DeviceConfig
+import edge_sdk.fleet_link, edge_sdk.serving
+from tests.edge.builders import rows
+
+state, hub, where = sys.argv[1:]
+again, probe = edge_sdk.serving.Serving.again, edge_sdk.fleet_link.probe
+
+def crashing(self, given):
+    if self.release.manifest.version == "1.1":
+        ctypes.string_at(0)
+    return again(self, given)
+
+def probing(release, *more, **options):
+    if where == "probe" and release.manifest.version == "1.1":
+        ctypes.string_at(0)
+    return probe(release, *more, **options)
+
+if where == "run":
+    edge_sdk.serving.Serving.again = crashing
+edge_sdk.fleet_link.probe = probing
+config = DeviceConfig(request_seconds=5.0, fold_seconds=0.01, sync_seconds=3_600.0)
+device = EdgeDevice(state, hub=hub, config=config)
+if where == "probe":
+    device.sync()
+print(device.status()["beside"].get("b", "none"), flush=True)
+end = time.monotonic() + 30
+while device.status()["beside"] and time.monotonic() < end:
+    device.predict(rows(1)[0])
+    time.sleep(0.01)
+print(device.predict(rows(1)[0]).version, flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "ends"), [("run", 1), ("probe", 2)], ids=["in its first run", "in the probe"]
+)
+def test_a_shadow_that_ends_the_process_is_not_started_again(
+    hub: HubProcess, publish: Publish, tmp_path: Path, where: str, ends: int
+) -> None:
+    """By a fault in native code, which nothing in the process can catch."""
+    model = f"fatal-{where}"
+    publish(model)
+    bad = publish(model, "1.1", seed=5, promote=False)
+    state = tmp_path / "d"
+    with opened(state, hub, model) as device:
+        if where == "run":
+            publish_plan(hub, model, experiment=trial("shadow", bad))
+        assert device.sync().errors == {}
+    if where == "probe":
+        publish_plan(hub, model, experiment=trial("shadow", bad))
+    command = [sys.executable, "-c", SEGFAULT, str(state), hub.url, where]
+    runs = [
+        subprocess.run(command, capture_output=True, text=True, check=False)
+        for _ in range(ends + 1)
+    ]
+    assert [run.returncode for run in runs] == [-signal.SIGSEGV] * ends + [0], runs[-1].stderr
+    assert runs[-1].stdout.split() == ["none", "1.0"]
+    with reopened(state) as device:
+        (reason,) = device.status()["failures"].values()
+        told_as = "ended twice while the release was probed" if where == "probe" else "while it ran"
+        assert told_as in reason
 
 
 @pytest.mark.parametrize("strategy", ["canary", "shadow", "interleave"])

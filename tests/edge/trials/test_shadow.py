@@ -21,6 +21,7 @@ from edge_sdk.pack import Pack
 from edge_sdk.pack_writer import write_pack
 from edge_sdk.release import Release
 from edge_sdk.serving import Serving, Terms
+from edge_sdk.trials.mark import Left, Mark
 from edge_sdk.trials.shadow import FEEDS, LABELS, QUEUE, Answered, Shadow
 from tests.edge.builders import make_release, rows, softmax
 from tests.edge.test_tensors import release_of, value
@@ -243,3 +244,26 @@ def test_feeds_of_several_tensors_are_answered_beside_too(tmp_path: Path) -> Non
         for _ in range(FEEDS):
             device.predict(feeds[0])
         assert compared(device, FEEDS) == FEEDS
+
+
+def test_while_it_runs_that_is_marked_and_the_first_time_as_such(
+    pair: tuple[Release, Release], tmp_path: Path
+) -> None:
+    made = Beside(*pair, mark=Mark(tmp_path / "mark"))
+    candidate, seen = made.shadow._candidate, []
+    again = candidate.again
+
+    def looking(given: Any) -> Any:
+        (tmp_path / "copy").write_bytes((tmp_path / "mark").read_bytes())
+        seen.append(Mark(tmp_path / "copy").left)
+        return again(given)
+
+    candidate.again = looking  # type: ignore[method-assign]
+    for row in rows(20):
+        made.serving.predict(row)
+    made.report(lambda counts: counts.compared == 20)
+    made.shadow.close()
+    digest = pair[1].digest
+    assert seen[0] == Left(digest, True, 1)
+    assert set(seen[1:]) == {Left(digest, False, 1)}
+    assert Mark(tmp_path / "mark").left is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -204,3 +206,17 @@ def test_whatever_happens_with_several_releases_something_serves_and_is_kept(
         assert state.back is None or state.back in state.here
         assert state.back != state.current or state.previous == state.current
         assert state.trial is None or state.trial in (*state.here, state.target)
+
+
+def test_a_probe_that_ends_the_process_is_tried_once_more_and_then_given_up() -> None:
+    probing = replace(begin(UpdateState(current=OLD), NEW, 3), phase="probe")
+    once = recover(probing)
+    assert (once.phase, once.target, once.crashed) == ("idle", None, NEW)
+    assert not gave_up(once)
+    again = recover(replace(begin(once, NEW, 3), phase="probe"))
+    assert (again.phase, gave_up(again)) == ("probe", True)
+    assert abandon(again).current == OLD
+    survived = advance(replace(begin(once, NEW, 3), phase="probe"))
+    assert survived.crashed is None
+    other = recover(replace(begin(once, OLD, 3), phase="probe"))
+    assert not gave_up(other)
