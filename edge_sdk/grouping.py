@@ -7,6 +7,7 @@ the rows that monitoring keeps anyway, when it folds them; ``predict`` does noth
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -34,7 +35,8 @@ class Groups:
         self.column = column
         self.names = column.groups
         self.missing, self._other = self.names.index(LACKING), self.names.index(OTHER)
-        self._known = {name: i for i, name in enumerate(self.names)}
+        self._known = {name: i for i, name in enumerate(self.names)} | {MISSING_TEXT: self.missing}
+        self._texts = not column.edges
 
     def code(self, value: Any) -> int:
         """The place of the group of one value.
@@ -42,6 +44,8 @@ class Groups:
         Raises:
             InputError: it is none: a list, or a text where the groups are of numbers.
         """
+        if self._texts and type(value) is str:  # most are
+            return self._known.get(value, self._other)
         name, edges = self.column.name, self.column.edges
         if not _is_scalar(value):
             raise InputError("group", f"group {name!r}: expected one value, got {value!r:.60}")
@@ -51,7 +55,7 @@ class Groups:
             return self._known.get(category(value), self._other)
         if isinstance(value, str):
             raise InputError("group", f"group {name!r}: expected a number, got {value!r:.60}")
-        return int(np.digitize(float(value), edges))
+        return bisect_right(edges, float(value))
 
     def codes(self, values: Sequence[Any] | NDArray[Any]) -> Codes:
         """Those of N values; raises like :meth:`code`."""
@@ -101,7 +105,7 @@ class Grouping:
         Raises:
             InputError: a value is none.
         """
-        return bytes(each.code(groups.get(name)) for name, each in self._asked.items())
+        return bytes([each.code(groups.get(name)) for name, each in self._asked.items()])
 
     def split(self, x: Any, groups: Said | None) -> tuple[Any, Said | None]:
         """A row without the columns that are not the model's, and what it said in them."""
