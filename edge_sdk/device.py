@@ -273,6 +273,7 @@ class EdgeDevice:
         from edge_sdk.explain import explain
 
         serving = self._service.current()
+        x, _ = serving.monitor.grouping.split(x, None)
         return explain(serving.release, serving.model, x, scale)
 
     def feedback(

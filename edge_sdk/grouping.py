@@ -105,6 +105,7 @@ class Grouping:
         Raises:
             InputError: a value is none.
         """
+        check_said(groups)
         return bytes([each.code(groups.get(name)) for name, each in self._asked.items()])
 
     def split(self, x: Any, groups: Said | None) -> tuple[Any, Said | None]:
@@ -115,21 +116,23 @@ class Grouping:
         if not found:
             return x, groups
         rest = {name: value for name, value in x.items() if name not in found}
-        return rest, {**found, **(groups or {})}
+        return rest, _both(found, groups)
 
     def split_batch(self, x: Any, groups: Said | None) -> tuple[Any, Said | None]:
         """The same for N rows: a DataFrame, columns by name, or a list of dicts."""
+        if groups is not None:
+            check_said(groups)
         if not self._asked or not self._rows:
             return x, groups
         if hasattr(x, "columns") and hasattr(x, "drop"):
             found = {name: x[name].to_numpy() for name in self.asked if name in x.columns}
-            return x.drop(columns=list(found)), {**found, **(groups or {})}
+            return x.drop(columns=list(found)), _both(found, groups)
         if not isinstance(x, Sequence) or not all(isinstance(row, Mapping) for row in x):
             return self.split(x, groups)
         pairs = [self.split(row, None) for row in x]
         told = [said or {} for _, said in pairs]
         found = {name: [said.get(name) for said in told] for name in self.asked}
-        return [row for row, _ in pairs], {**found, **(groups or {})}
+        return [row for row, _ in pairs], _both(found, groups)
 
     def codes(self, columns: Any, said: Sequence[bytes | None]) -> Codes:
         """Groups of N rows, from one sequence of values per feature and what was said of each."""
@@ -162,6 +165,20 @@ class Grouping:
 
 UNGROUPED: Final = Grouping((), ())
 """Of a release that declares no groups."""
+
+
+def check_said(groups: Any) -> None:
+    """Refuse what names no columns; raises :class:`InputError`."""
+    if type(groups) is not dict and not isinstance(groups, Mapping):
+        raise InputError("group", f"groups: expected them by column, got {groups!r:.60}")
+
+
+def _both(found: Said, groups: Said | None) -> Said:
+    """What rows have and what was said; the latter counts where they differ."""
+    if groups is None:
+        return found
+    check_said(groups)
+    return {**found, **groups}
 
 
 def _is_scalar(value: Any) -> bool:

@@ -90,6 +90,7 @@ def test_numbers_of_an_array_are_cut_like_single_ones(values: list[float]) -> No
 
 # sentence: (what is said of groups, what the error says)
 REFUSED: dict[str, tuple[Any, str]] = {
+    "no names": ("f", "groups: expected them by column, got 'f'"),
     "a list": ({"sex": ["f"]}, "group 'sex': expected one value, got"),
     "a text where numbers are cut": ({"weight": "heavy"}, "group 'weight': expected a number"),
 }
@@ -101,10 +102,11 @@ def test_what_is_no_group_is_refused_and_counted(
 ) -> None:
     release = make_release(tmp_path, groups=(SEX, GroupColumn("weight", edges=(70.0,))))
     serving = Serving(release, Terms(), tag="t", clock=clock)
+    twice = {n: [v, v] for n, v in said.items()} if isinstance(said, dict) else said
     for ask in (
         lambda: serving.predict(rows(1)[0], said),
         lambda: serving.predict_any(rows(1)[0], groups=said),
-        lambda: serving.predict_batch(rows(2), {n: [v, v] for n, v in said.items()}),
+        lambda: serving.predict_batch(rows(2), twice),
     ):
         with pytest.raises(InputError, match=why):
             ask()
