@@ -19,7 +19,7 @@ from cloud_hub.experiments import routes as experiment_routes
 from cloud_hub.features import routes as feature_routes
 from cloud_hub.fleet import routes as fleet_routes
 from cloud_hub.freshness import routes as freshness_routes
-from cloud_hub.hub import open_hub
+from cloud_hub.hub import Hub, open_hub
 from cloud_hub.monitoring import routes as monitor_routes
 from cloud_hub.plans import routes as plan_routes
 from cloud_hub.policy import routes as policy_routes
@@ -34,12 +34,15 @@ from edge_sdk.contract.version import PROTOCOL
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application of one hub; its data must have been initialised."""
+def create_app(settings: Settings, opened: Hub | None = None) -> FastAPI:
+    """The application of one hub; its data must have been initialised.
+
+    It opens the hub when it starts, or takes one that was ``opened``, and closes it at its end.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.hub = hub = open_hub(settings)
+        app.state.hub = hub = opened or open_hub(settings)
         hub.loop.start()
         try:
             yield
@@ -89,7 +92,8 @@ def _translate_errors(app: FastAPI) -> None:
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return JSONResponse({"error": f"{where}: {first['msg']}"}, 422)
+        said = f"{where}: {first['msg']}, got {first['input']!r:.60}"
+        return JSONResponse({"error": said}, 422)
 
     @app.exception_handler(HTTPException)
     def unknown(request: Request, error: HTTPException) -> JSONResponse:

@@ -1,15 +1,21 @@
-"""Reading request bodies: bounded, and parsed by the contract."""
+"""Reading requests: numbers and bodies are bounded, messages are parsed by the contract."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from fastapi import Request
+from fastapi import Path, Query, Request
 
 from cloud_hub.errors import TooLarge
 from edge_sdk.contract.codec import decode
 
 T = TypeVar("T")
+
+Limit = Annotated[int, Query(ge=1, le=10_000)]
+"""How many rows an answer may have."""
+
+Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
+"""Of a run: what a database counts with."""
 
 
 async def raw_body(request: Request, limit: int) -> bytes:

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cloud_hub.command import Answer, add_command, client_of, getting
+from cloud_hub import arguments as words
+from cloud_hub.command import Answer, add_command, client_of, getting, without_warning
 from cloud_hub.experiments.cli import add_commands as add_experiment_commands
 from cloud_hub.freshness.cli import add_commands as add_freshness_commands
 from cloud_hub.monitoring.cli import add_commands as add_monitor_commands
 from cloud_hub.policy.cli import add_commands as add_policy_commands
 from cloud_hub.runs.cli import add_commands as add_run_commands
 from cloud_hub.triggers.cli import add_commands as add_trigger_commands
-from edge_sdk.console import may_be_piped
+from edge_sdk.console import may_be_piped, reason_of
 
 
 @may_be_piped
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         raise
     except (HubFault, EdgeError, OSError) as error:
-        print(f"edge-hub: {_reason(error)}", file=sys.stderr)
+        print(f"edge-hub: {reason_of(error)}", file=sys.stderr)
         return 1
     if isinstance(result, Answer):
         print(result.text)
@@ -40,13 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if result is not None:
         print(result if isinstance(result, str) else json.dumps(result, indent=2, sort_keys=True))
     return 0
-
-
-def _reason(error: Exception) -> str:
-    """What the user is told: of a file that cannot be read or written, which and why."""
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,10 +62,14 @@ def _server_commands(commands: Any) -> None:
     serve = commands.add_parser("serve", help="serve a hub")
     serve.add_argument("data", type=Path)
     serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=8000, help="0 chooses a free one")
+    port = words.whole(0, 65_535)
+    serve.add_argument("--port", type=port, default=8000, help="0 chooses a free one")
     serve.add_argument("--database", help="SQLAlchemy URL (default: SQLite inside the folder)")
-    serve.add_argument("--trainings", type=int, default=1, help="how many may train at once")
-    serve.add_argument("--tick", type=float, default=1.0, help="seconds between looks of the loop")
+    serve.add_argument(
+        "--trainings", type=words.whole(1, 64), default=1, help="how many may train at once"
+    )
+    tick = words.amount(3_600, zero=True)
+    serve.add_argument("--tick", type=tick, default=1.0, help="seconds between looks of the loop")
     serve.set_defaults(run=_serve)
 
 
@@ -87,20 +85,20 @@ def _release_commands(commands: Any) -> None:
     add_command(commands, "models", "models, versions, what serves", getting("models"), model=False)
     add_command(commands, "plan", "the plan in force", getting("models/{model}/plan"))
     promote = add_command(commands, "promote", "let a version serve everybody", _promote)
-    promote.add_argument("version")
+    promote.add_argument("version", type=words.version)
     promote.add_argument("--reason", default="by hand")
     rollback = add_command(
         commands, "rollback", "end the experiment, or go back a version", _rollback
     )
     rollback.add_argument("--reason", default="by hand")
     canary = add_command(commands, "canary", "try a version on a share of the fleet", _canary)
-    canary.add_argument("version")
+    canary.add_argument("version", type=words.version)
 
 
 def _fleet_commands(commands: Any) -> None:
     token = add_command(commands, "enrol-token", "a token with which devices join", _enrol_token)
-    token.add_argument("--uses", type=int, default=1)
-    token.add_argument("--hours", type=float, default=24.0)
+    token.add_argument("--uses", type=words.whole(1, 10_000_000), default=1)
+    token.add_argument("--hours", type=words.amount(words.LONGEST_HOURS), default=24.0)
     add_command(commands, "devices", "devices and their health", getting("devices"), model=False)
     telemetry = add_command(commands, "telemetry", "merged reports by window", _telemetry)
     telemetry.add_argument("--since", default="1d", help="how far back, for example 12h or 30d")
@@ -117,7 +115,11 @@ def _loop_commands(commands: Any) -> None:
         "--default", action="append", default=[], metavar="NAME=VALUE", help="for other entities"
     )
     features.add_argument("--replace", action="store_true", help="forget all that is kept")
-    features.add_argument("--hours", type=float, help="after which devices stop using them")
+    features.add_argument(
+        "--hours",
+        type=words.amount(words.LONGEST_HOURS),
+        help="after which devices stop using them",
+    )
     add_monitor_commands(commands)
     add_trigger_commands(commands)
     add_run_commands(commands)
@@ -189,15 +191,12 @@ def _canary(arguments: argparse.Namespace) -> Any:
 
 def _enrol_token(arguments: argparse.Namespace) -> str:
     query = {"model": arguments.model, "uses": arguments.uses, "seconds": arguments.hours * 3_600}
-    made = client_of(arguments).post("enrolment-tokens", **query)
-    if "warning" in made:
-        print(f"edge-hub: warning: {made['warning']}", file=sys.stderr)
-    return str(made["token"])
+    return str(without_warning(client_of(arguments).post("enrolment-tokens", **query))["token"])
 
 
 def _dataset(arguments: argparse.Namespace) -> Any:
     path = f"models/{arguments.model}/datasets/{arguments.kind}"
-    return client_of(arguments).post(path, arguments.file.read_bytes())
+    return without_warning(client_of(arguments).post(path, arguments.file.read_bytes()))
 
 
 def _telemetry(arguments: argparse.Namespace) -> Any:
@@ -208,8 +207,12 @@ def _telemetry(arguments: argparse.Namespace) -> Any:
 
 
 def _features(arguments: argparse.Namespace) -> Any:
+    from cloud_hub.errors import Invalid
+
     client, path = client_of(arguments), f"models/{arguments.model}/features"
     if arguments.put is None:
+        if arguments.default or arguments.hours or arguments.replace:
+            raise Invalid("--default, --hours and --replace say how a file is taken in; --put CSV")
         return client.get(path)
     from cloud_hub.features.reading import parse_defaults, read_csv
     from edge_sdk.contract.codec import encode

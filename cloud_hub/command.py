@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cloud_hub import arguments as words
 
 if TYPE_CHECKING:
     from cloud_hub.client import AdminClient
@@ -30,7 +33,7 @@ def add_command(
     """A command that talks with a hub."""
     command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     if model:
-        command.add_argument("model", help="name of the model")
+        command.add_argument("model", type=words.name, help="name of the model")
     command.add_argument("--data", type=Path, help="data folder of a hub on this machine")
     command.add_argument("--hub", metavar="URL", help="of the hub; default $EDGE_HUB_URL")
     command.add_argument("--token", help="administrator's; default $EDGE_HUB_TOKEN")
@@ -67,3 +70,10 @@ def getting(path: str) -> Command:
         return client_of(arguments).get(path.format(**vars(arguments)))
 
     return run
+
+
+def without_warning(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer of a hub; a warning in it goes to standard error."""
+    if "warning" in answer:
+        print(f"edge-hub: warning: {answer['warning']}", file=sys.stderr)
+    return {name: value for name, value in answer.items() if name != "warning"}

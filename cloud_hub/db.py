@@ -22,9 +22,10 @@ from sqlalchemy import (
     insert,
     select,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
-from cloud_hub.errors import Conflict
+from cloud_hub.errors import Conflict, HubFault
 from cloud_hub.settings import Settings
 
 SCHEMA_VERSION: Final = 4
@@ -37,12 +38,23 @@ def open_engine(settings: Settings) -> Engine:
 
     Raises:
         Conflict: another version of the hub made the database.
+        HubFault: there is no database, or it is none of this kind.
     """
-    engine = create_engine(settings.database_url)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-    metadata.create_all(engine)
-    _check_schema(engine)
+    try:
+        engine = create_engine(settings.database_url)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _prepare_sqlite)
+        metadata.create_all(engine)
+        _check_schema(engine)
+    except ArgumentError as error:
+        raise HubFault("database: expected a URL such as postgresql+psycopg://host/name") from error
+    except ImportError as error:
+        extra = 'pip install "edge-deployment-sdk[postgres]"'
+        raise HubFault(f"database: its driver is not installed ({error}); {extra}") from error
+    except SQLAlchemyError as error:
+        said = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        where = make_url(settings.database_url).render_as_string(hide_password=True)
+        raise HubFault(f"database: {where}: {said}") from error
     return engine
 
 

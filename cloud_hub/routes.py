@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from cloud_hub.auth import Admin, hub_of
+from cloud_hub.bodies import Limit
 from cloud_hub.known import KnownModel
 
 router = APIRouter(prefix="/v1")
@@ -21,10 +22,10 @@ def packs(request: Request, admin: Admin, model: KnownModel) -> list[dict[str, A
 
 @router.get("/audit")
 def audit(
-    request: Request, admin: Admin, model: str | None = None, limit: int = 200
+    request: Request, admin: Admin, model: str | None = None, limit: Limit = 200
 ) -> list[dict[str, Any]]:
     """Who did what, when, and why."""
-    return hub_of(request).audit.entries(model, min(limit, 10_000))
+    return hub_of(request).audit.entries(model, limit)
 
 
 @router.get("/health")

@@ -9,6 +9,7 @@ import uvicorn
 from cloud_hub.app import create_app
 from cloud_hub.claim import sole_server
 from cloud_hub.errors import HubFault
+from cloud_hub.hub import open_hub
 from cloud_hub.settings import Settings
 from edge_sdk.files import write_atomic
 
@@ -22,19 +23,23 @@ def serve(settings: Settings) -> None:
     if not (settings.data / "repository").exists():
         raise HubFault(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
     with sole_server(settings.data) as note_url, _listen(settings) as listener:
-        url = f"http://{settings.host}:{listener.getsockname()[1]}"
+        hub = open_hub(settings)  # what is wrong with it is told before anybody is invited
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        url = f"http://{host}:{listener.getsockname()[1]}"
         note_url(url)
         write_atomic(settings.data / "hub.url", url.encode())
         print(f"edge-hub serves {settings.data} at {url}", flush=True)
-        config = uvicorn.Config(create_app(settings), log_level="warning", access_log=False)
+        config = uvicorn.Config(create_app(settings, hub), log_level="warning", access_log=False)
         uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(settings: Settings) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """A socket that listens; of an address that is both, the IPv4 one."""
+    asked = (settings.host, settings.port)
     try:
-        listener.bind((settings.host, settings.port))
+        found = socket.getaddrinfo(*asked, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+        return socket.create_server(address[:2], family=family)
     except OSError as error:
-        raise HubFault(f"{settings.host}:{settings.port}: cannot listen; {error}") from error
-    return listener
+        said = f"{settings.host}:{settings.port}: cannot listen; {error.strerror}"
+        raise HubFault(said) from error

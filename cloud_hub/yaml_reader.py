@@ -89,6 +89,14 @@ def write_yaml(value: Any, **layout: Any) -> str:
     return text
 
 
+def text_of(raw: bytes, name: str) -> str:
+    """The text of a file called ``name``; raises Invalid."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise Invalid(f"{name}: expected UTF-8; {error}") from error
+
+
 def shown(seconds: float) -> str:
     """A number of seconds as one writes it: ``7d``, ``90s``."""
     for unit in ("d", "h", "m"):

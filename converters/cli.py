@@ -102,7 +102,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     from converters.conversion import convert
     from converters.report import certificate_table, check_plot, write_plot
 
-    if arguments.plot:
+    if arguments.plot is not None:
         check_plot(arguments.plot)
     X, y, groups = _read(arguments.data, arguments.label, arguments.group)
     release = convert(
@@ -121,7 +121,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         **_choices(arguments),
     )
     print(certificate_table(release))
-    if arguments.plot:
+    if arguments.plot is not None:
         write_plot(release.certificate(), arguments.plot)
     return 0
 
@@ -136,11 +136,11 @@ def _choices(arguments: argparse.Namespace) -> dict[str, Any]:
         "budget": Budget(arguments.p99_ms, arguments.rss_mb),
         "cascade": CascadeTarget(arguments.cascade_metric, arguments.cascade_disagreement),
     }
-    if arguments.variants:
+    if arguments.variants is not None:
         choices["variants"] = _variants(arguments.variants)
-    if arguments.calibrate_against:
+    if arguments.calibrate_against is not None:
         choices["calibrate_against"] = Release.open(arguments.calibrate_against)
-    if arguments.parent:
+    if arguments.parent is not None:
         choices |= {"parent": arguments.parent, "mode": "stateful"}
     return choices
 
@@ -156,7 +156,7 @@ def _read(path: Path, label: str | None, groups: list[str]) -> tuple[Any, Any, A
     from converters.errors import ConversionError
 
     if path.suffix == ".npz":
-        return _read_arrays(path, label or "y", groups)
+        return _read_arrays(path, label, groups)
     frame = _read_table(path)
     if label is not None and label not in frame.columns:
         known = list(frame.columns)[:10]
@@ -178,11 +178,11 @@ def _read_table(path: Path) -> Any:
         raise ConversionError(f"{path}: reading this needs pyarrow; pip install pyarrow") from error
     except (OSError, ValueError, KeyError) as error:
         raise ConversionError(
-            f"{path}: expected an .npz with X (and y), or a .csv or .parquet table; {error}"
+            f"{path}: expected an .npz with X (and y), or a .csv or .parquet table; {_why(error)}"
         ) from error
 
 
-def _read_arrays(path: Path, label: str, groups: list[str]) -> tuple[Any, Any, Any]:
+def _read_arrays(path: Path, label: str | None, groups: list[str]) -> tuple[Any, Any, Any]:
     import numpy as np
 
     from converters.errors import ConversionError
@@ -192,13 +192,20 @@ def _read_arrays(path: Path, label: str, groups: list[str]) -> tuple[Any, Any, A
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ConversionError(
-            f"{path}: expected an .npz with X (and y), without pickled objects; {error}"
+            f"{path}: expected an .npz with X (and y), without pickled objects; {_why(error)}"
         ) from error
-    if "X" not in arrays:
-        raise ConversionError(f"{path}: no array 'X' among {sorted(arrays)[:10]}")
+    for needed in ("X", label or "X"):
+        if needed not in arrays:
+            raise ConversionError(f"{path}: no array {needed!r} among {sorted(arrays)[:10]}")
     names = {spec: spec if spec in arrays else spec.rpartition(":")[0] for spec in groups}
     apart = {spec: arrays.get(name) for spec, name in names.items()}
-    return arrays["X"], arrays.get(label), apart
+    return arrays["X"], arrays.get(label or "y"), apart
+
+
+def _why(error: Exception) -> str:
+    """What went wrong, without the number and the name that the system adds."""
+    told = error.strerror if isinstance(error, OSError) else None
+    return told or str(error)
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -247,7 +247,7 @@ def load(path: str | Path, *, trust: bool = False) -> Any:
     try:
         return joblib.load(where)
     except Exception as error:
-        raise ConversionError(f"{where}: cannot be loaded; {error}") from error
+        raise ConversionError(f"{where}: cannot be loaded; {error!r:.300}") from error
 
 
 def _load_skops(where: Path, *, trust: bool) -> Any:
@@ -261,7 +261,7 @@ def _load_skops(where: Path, *, trust: bool) -> Any:
         if not unknown or trust:
             return io.load(where, trusted=unknown)
     except Exception as error:
-        raise ConversionError(f"{where}: cannot be loaded; {error}") from error
+        raise ConversionError(f"{where}: cannot be loaded; {error!r:.300}") from error
     raise ConversionError(
         f"{where}: holds types that skops does not know: {', '.join(unknown[:5])}; "
         "if you trust its source, say --trust"

@@ -49,11 +49,11 @@ def plan_of(
     Raises:
         ConversionError: an unknown variant, limit or target.
     """
-    chosen = variants or (tuple(VARIANTS) if limits else DEFAULT)
+    chosen = variants or (tuple(VARIANTS) if limits is not None else DEFAULT)
     unknown = sorted(set(chosen) - set(VARIANTS))
     if unknown:
         raise ConversionError(f"variants: expected some of {list(VARIANTS)}, got {unknown}")
     names = ("float32", *(name for name in chosen if name != "float32"))
-    budget = Limits.parse(limits) if limits else None
+    budget = Limits.parse(limits) if limits is not None else None
     allowed = budget.tolerances(tolerances) if budget else tolerances
-    return Plan(names, allowed, budget, target_of(target) if target else None)
+    return Plan(names, allowed, budget, target_of(target) if target is not None else None)

@@ -57,7 +57,7 @@ class Wish:
     """The caller's part of a manifest, and the folder to write.
 
     Raises:
-        ConversionError: the folder exists, or could not be made.
+        ConversionError: the folder exists, or could not be made; the parent is no earlier version.
         ContractError: the name or the version is none.
     """
 
@@ -71,7 +71,9 @@ class Wish:
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
-        Version.parse(self.version)
+        version, parent = Version.parse(self.version), self.lineage.parent
+        if parent is not None and not Version.parse(parent) < version:
+            raise ConversionError(f"parent: expected one before {version}, got {parent}")
         try:
             if self.out.exists():
                 raise ConversionError(f"{self.out}: exists already; releases are never overwritten")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,32 +14,51 @@ Main = Callable[[Sequence[str] | None], int]
 UNREAD: Final = 141
 """Exit status if the output was closed, as a shell has it for SIGPIPE."""
 
+INTERRUPTED: Final = 130
+"""Exit status after Ctrl-C, as a shell has it for SIGINT."""
+
 
 def may_be_piped(main: Main) -> Callable[..., int]:
-    """``main`` that ends without a word once its output is closed, as by ``| head``.
+    """``main`` that ends without a word once its output is closed, as by ``| head``, or on Ctrl-C,
+    and with one line where the system refuses something else, such as room on the disk.
 
-    Where nothing more can be written, as on a full disk, it ends with 1 and says why.
+    What the terminal's encoding lacks is written as an escape.
     """
 
     @functools.wraps(main)
     def run(argv: Sequence[str] | None = None) -> int:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             code = main(argv)
-            if sys.stdout is not None:  # as it is where it was closed before the start
+            if sys.stdout is not None:  # it may be closed from the start
                 sys.stdout.flush()
+        except KeyboardInterrupt:
+            return INTERRUPTED
         except BrokenPipeError:
             _drop_output()
             return UNREAD
         except OSError as error:
             _drop_output()
-            where = f"{error.filename}: " if error.filename else ""
-            print(f"cannot go on: {where}{error.strerror or error}", file=sys.stderr)
+            print(f"cannot go on: {reason_of(error)}", file=sys.stderr)
             return 1
         return code
 
     return run
 
 
+def reason_of(error: Exception) -> str:
+    """What the user is told: of a file that cannot be read or written, which and why."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
 def _drop_output() -> None:
     """What is still buffered goes nowhere, or the interpreter complains as it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

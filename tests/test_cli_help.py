@@ -7,11 +7,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from edge_sdk.console import UNREAD
+from edge_sdk.console import INTERRUPTED, UNREAD, may_be_piped
 from tests.edge.builders import make_release, rows
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -83,3 +84,11 @@ def test_a_command_whose_output_cannot_be_written_says_why(tmp_path: Path) -> No
     assert (full.returncode, full.stderr) == (1, b"cannot go on: No space left on device\n")
     closed = subprocess.run(["sh", "-c", f"{command} >&-"], capture_output=True, check=False)
     assert (closed.returncode, closed.stderr) == (0, b"")
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def main(argv: Sequence[str] | None = None) -> int:
+        raise KeyboardInterrupt
+
+    assert may_be_piped(main)([]) == INTERRUPTED
+    assert capsys.readouterr().err == ""

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cloud_hub import arguments as words
 from cloud_hub.command import add_command, add_group, client_of
 from cloud_hub.durations import spoken
 
@@ -23,7 +24,7 @@ def add_commands(commands: Any) -> None:
     start.add_argument("file", type=Path, help="experiment.yaml")
     add_command(group, "list", "every experiment of a model", _list)
     status = add_command(group, "status", "how an experiment stands", _status, model=False)
-    status.add_argument("id")
+    status.add_argument("id", type=words.name)
     status.add_argument("--json", action="store_true", help="everything that is known")
     for name, text in (
         ("pause", "nobody enters; who is in stays in"),
@@ -33,13 +34,13 @@ def add_commands(commands: Any) -> None:
         ("promote", "let the winner, or an arm, serve everybody"),
     ):
         command = add_command(group, name, text, _act, model=False)
-        command.add_argument("id")
+        command.add_argument("id", type=words.name)
         command.add_argument("--reason", default="by hand")
         if name in ("drop", "promote"):
             command.add_argument("--arm", required=name == "drop", help="of several, which")
         command.set_defaults(act=name)
     report = add_command(group, "report", "everything, over time", _report, model=False)
-    report.add_argument("id")
+    report.add_argument("id", type=words.name)
     report.add_argument("--html", type=Path, metavar="FILE", help="a page instead of JSON")
 
 

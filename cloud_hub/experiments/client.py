@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloud_hub.experiments.spec import parse_experiment
+from cloud_hub.yaml_reader import text_of
 
 if TYPE_CHECKING:
     from cloud_hub.client import AdminClient
@@ -72,7 +73,7 @@ def _read(declared: str | Path) -> tuple[bytes, str]:
     """The text and its model; refused here, with the line, if it means nothing."""
     if isinstance(declared, Path) or "\n" not in declared:
         path = Path(declared)
-        text, name = path.read_text(encoding="utf-8"), str(path)
+        text, name = text_of(path.read_bytes(), str(path)), str(path)
     else:
         text, name = declared, "experiment.yaml"
     return text.encode(), parse_experiment(text, name).model

@@ -16,6 +16,7 @@ from cloud_hub.errors import Invalid
 from cloud_hub.experiments.page import to_html
 from cloud_hub.experiments.spec import ExperimentSpec, parse_experiment
 from cloud_hub.known import KnownModel
+from cloud_hub.yaml_reader import text_of
 
 router = APIRouter(prefix="/v1")
 SPEC_BYTES = 1 << 20
@@ -102,11 +103,7 @@ def report_page(request: Request, admin: Admin, id_: str) -> HTMLResponse:
 
 
 async def _spec(request: Request, model: str) -> ExperimentSpec:
-    raw = await raw_body(request, SPEC_BYTES)
-    try:
-        spec = parse_experiment(raw.decode())
-    except UnicodeDecodeError as error:
-        raise Invalid(f"experiment: expected UTF-8; {error}") from error
+    spec = parse_experiment(text_of(await raw_body(request, SPEC_BYTES), "experiment"))
     if spec.model != model:
         raise Invalid(f"experiment.model: expected {model}, got {spec.model}")
     return spec

@@ -20,7 +20,9 @@ def read_csv(path: Path, defaults: Mapping[str, str]) -> FeatureTable:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = [line for line in csv.reader(file, strict=True) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise Invalid(f"{path}: cannot read it; {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise Invalid(f"{path}: cannot read it as CSV; {error}") from error
     if not lines or len(lines[0]) < 2:
         raise Invalid(f"{path}: expected a header: the entity, then at least one column")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.auth import Admin, hub_of
@@ -27,7 +27,7 @@ async def put(
     request: Request,
     admin: Admin,
     model: KnownModel,
-    expires: int | None = None,
+    expires: Annotated[int | None, Query(ge=0, le=2**40)] = None,
     replace: bool = False,
 ) -> dict[str, Any]:
     """Take features in: the body is a table as JSON (``entities``, ``columns``, ``defaults``)."""

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cloud_hub import arguments as words
 from cloud_hub.command import add_command, client_of
 
 if TYPE_CHECKING:
@@ -25,9 +26,16 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--alternative", help="another one: iterate on the model, not the data")
     command.add_argument("--path", help="put before Python's own, to find the functions")
     command.add_argument("--every", default="30d,7d,1d", help="schedules to compare")
-    command.add_argument("--label-delay", default="0s", help="until a label is known")
-    command.add_argument("--worthwhile", type=float, default=0.005, help="smallest gain that pays")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument(
+        "--label-delay", type=words.duration, default="0s", help="until a label is known"
+    )
+    command.add_argument(
+        "--worthwhile",
+        type=words.amount(1e9, zero=True),
+        default=0.005,
+        help="smallest gain that pays",
+    )
+    command.add_argument("--seed", type=words.whole(0), default=0)
     command.add_argument("--out", type=Path, help="report: .html, .png or .svg")
     command.add_argument("--json", action="store_true", help="every figure, for programs")
 
@@ -40,13 +48,12 @@ def _freshness(arguments: argparse.Namespace) -> Any:
     if arguments.out:
         check_report(arguments.out)
     every = [seconds_of(part) for part in arguments.every.split(",")]
-    delay = seconds_of(arguments.label_delay)
     entry, path = _entry(arguments)
     other = _function(arguments.alternative, path) if arguments.alternative else None
     found = freshness(
         _function(entry, path),
         _history(arguments),
-        Wish(every, delay, arguments.worthwhile, seed=arguments.seed),
+        Wish(every, arguments.label_delay, arguments.worthwhile, seed=arguments.seed),
         alternative=other,
         progress=lambda line: print(line, file=sys.stderr, flush=True),
     )
@@ -100,5 +107,7 @@ def _history(arguments: argparse.Namespace) -> History:
     try:
         with np.load(io.BytesIO(raw), allow_pickle=False) as file:
             return History.sorted(file["X"], file["y"], file["t"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise Invalid(f"rows: expected an .npz with X, y and t; {error}") from error
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise Invalid(
+            f"{arguments.rows or 'rows'}: expected an .npz with X, y and t; {error}"
+        ) from error

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from cloud_hub import arguments as words
 from cloud_hub.command import add_command, add_group, client_of
 
 
@@ -18,7 +19,9 @@ def add_commands(commands: Any) -> None:
     status.add_argument("--json", action="store_true", help="everything, for programs")
     history = add_command(group, "history", "figures by window", _history)
     history.add_argument("--signal", help="one signal, for example drift:age")
-    history.add_argument("--since", default="7d", help="how far back, for example 12h or 30d")
+    history.add_argument(
+        "--since", type=words.duration, default="7d", help="how far back, for example 12h or 30d"
+    )
     history.add_argument("--json", action="store_true", help="everything, for programs")
     answer = add_command(group, "acknowledge", "answer an alarm", _acknowledge)
     answer.add_argument("signal", help="for example drift:age")
@@ -33,9 +36,7 @@ def _status(arguments: argparse.Namespace) -> Any:
 
 
 def _history(arguments: argparse.Namespace) -> Any:
-    from cloud_hub.yaml_reader import seconds_of
-
-    since = time.time() - seconds_of(arguments.since)
+    since = time.time() - arguments.since
     path = f"models/{arguments.model}/monitor/history"
     rows = client_of(arguments).get(path, signal=arguments.signal, since=since)
     return rows if arguments.json else told_history(rows)

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from cloud_hub.auth import Admin, hub_of
+from cloud_hub.bodies import Limit
 from cloud_hub.known import KnownModel
 
 router = APIRouter(prefix="/v1/models/{model}/monitor")
@@ -25,11 +26,10 @@ def history(
     model: KnownModel,
     signal: str | None = None,
     since: float = 0.0,
-    limit: int = 1_000,
+    limit: Limit = 1_000,
 ) -> list[dict[str, Any]]:
     """Figures by signal and window, oldest first."""
-    kept = min(max(limit, 1), 10_000)
-    return hub_of(request).monitoring.history(model, signal=signal, since=since, limit=kept)
+    return hub_of(request).monitoring.history(model, signal=signal, since=since, limit=limit)
 
 
 @router.get("/alarms")

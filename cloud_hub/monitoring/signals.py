@@ -24,7 +24,8 @@ def why_none(signal: str, names: Sequence[str], groups: Sequence[str] = ()) -> s
     if kind in BY_NAME and _place(signal, names) < len(names):
         return ""
     known = [*(f"drift:{name}" for name in names), *ALONE]
-    return f"no signal {signal!r}; {did_you_mean(signal, known)}there are {listed(known)} …"
+    near = did_you_mean(name, names) if kind in BY_NAME else did_you_mean(signal, known)
+    return f"no signal {signal!r}; {near}there are {listed(known)} …"
 
 
 def in_order(rows: Iterable[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:

@@ -62,12 +62,10 @@ def read_policy(file: Path) -> tuple[bytes, str]:
     """The file and the model that it is for; refused here if it is no policy."""
     from cloud_hub.errors import Invalid
     from cloud_hub.policy.reading import parse_policy
+    from cloud_hub.yaml_reader import text_of
 
     raw = file.read_bytes()
-    try:
-        model = parse_policy(raw.decode(), str(file)).model
-    except UnicodeDecodeError as error:
-        raise Invalid(f"{file}: expected UTF-8; {error}") from error
+    model = parse_policy(text_of(raw, str(file)), str(file)).model
     if model is None:
         raise Invalid(f"{file}:1: model: say which model the policy is for")
     return raw, model

@@ -9,9 +9,9 @@ from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.auth import Admin, hub_of
 from cloud_hub.bodies import raw_body
-from cloud_hub.errors import Invalid
 from cloud_hub.known import KnownModel
 from cloud_hub.policy.reading import as_yaml, parse_policy
+from cloud_hub.yaml_reader import text_of
 
 router = APIRouter(prefix="/v1")
 POLICY_BYTES = 1 << 20
@@ -53,8 +53,4 @@ async def apply(
 
 
 async def _text(request: Request) -> str:
-    raw = await raw_body(request, POLICY_BYTES)
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise Invalid(f"policy: expected UTF-8; {error}") from error
+    return text_of(await raw_body(request, POLICY_BYTES), "policy")

@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse
 from cloud_hub.auth import Admin, Device, hub_of
 from cloud_hub.bodies import raw_body
 from cloud_hub.errors import NotFound
+from cloud_hub.known import unknown
 from edge_sdk.contract.limits import MODEL_BYTES
 
 router = APIRouter(prefix="/v1")
@@ -93,8 +94,13 @@ def models(request: Request, admin: Admin) -> list[dict[str, Any]]:
 
 
 @router.post("/models/{model}/datasets/{kind}")
-async def add_dataset(request: Request, admin: Admin, model: str, kind: str) -> dict[str, int]:
-    """Keep rows for a model: the body is an ``.npz`` with ``X`` and ``y``."""
+async def add_dataset(request: Request, admin: Admin, model: str, kind: str) -> dict[str, Any]:
+    """Keep rows for a model: the body is an ``.npz`` with ``X`` and ``y``. A ``warning`` if the
+    model is new here.
+    """
     raw = await raw_body(request, MODEL_BYTES)
     registry = hub_of(request).registry
-    return {"rows": await run_in_threadpool(registry.add_dataset, model, kind, raw)}
+    known = await run_in_threadpool(registry.models)
+    rows = await run_in_threadpool(registry.add_dataset, model, kind, raw)
+    new = {"warning": f"{unknown(model, known)}; the rows wait for its first version"}
+    return {"rows": rows} | ({} if model in known else new)

@@ -33,8 +33,10 @@ def load_signer(path: Path) -> Signer:
 
         key: Any = load_pem_private_key(path.read_bytes(), password=None)
         return CryptoSigner(key)
-    except (OSError, ValueError, TypeError) as error:
-        raise Invalid(f"{path}: expected an ed25519 private key in PEM; {error}") from error
+    except OSError as error:
+        raise Invalid(f"{path}: expected a private key in PEM; {error.strerror}") from error
+    except (ValueError, TypeError) as error:
+        raise Invalid(f"{path}: expected an ed25519 private key in PEM, unlocked") from error
 
 
 def release_targets(release: Release) -> dict[str, Path]:

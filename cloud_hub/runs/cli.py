@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from cloud_hub import arguments as words
 from cloud_hub.command import add_command, add_group, client_of, getting
 
 
@@ -16,14 +17,14 @@ def add_commands(commands: Any) -> None:
     start.add_argument("--mode", choices=("stateful", "stateless"), help="default: as the policy")
     start.add_argument("--reason", default="by hand")
     logs = add_command(group, "logs", "what its training printed", _logs, model=False)
-    logs.add_argument("number", type=int, help="of the run")
-    logs.add_argument("--tail", type=int, metavar="LINES", help="the last ones only")
+    logs.add_argument("number", type=words.whole(1), help="of the run")
+    logs.add_argument("--tail", type=words.whole(1), metavar="LINES", help="the last ones only")
     for name, text in (
         ("cancel", "end a run that waits or trains"),
         ("override", "publish a candidate that the offline gate refused"),
     ):
         command = add_command(group, name, text, _change, model=False)
-        command.add_argument("number", type=int, help="of the run")
+        command.add_argument("number", type=words.whole(1), help="of the run")
         command.add_argument("--reason", required=True, help="stays on its record")
         command.set_defaults(action=name)
 

@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
 from cloud_hub.auth import Admin, bearer, hub_of
-from cloud_hub.bodies import raw_body
+from cloud_hub.bodies import Number, raw_body
 from cloud_hub.known import KnownModel
 from cloud_hub.runs import pipeline
 from edge_sdk.contract.limits import MODEL_BYTES
@@ -38,25 +38,25 @@ def request_run(
 
 
 @router.get("/runs/{run}/log")
-def run_log(request: Request, admin: Admin, run: int) -> dict[str, str]:
+def run_log(request: Request, admin: Admin, run: Number) -> dict[str, str]:
     """What the worker of a run printed."""
     return {"log": hub_of(request).runs.log(run)}
 
 
 @router.post("/runs/{run}/cancel")
-def cancel(request: Request, admin: Admin, run: int, reason: str) -> dict[str, Any]:
+def cancel(request: Request, admin: Admin, run: Number, reason: str) -> dict[str, Any]:
     """End a run that waits or trains."""
     return asdict(hub_of(request).runs.cancel(run, actor=admin, reason=reason))
 
 
 @router.post("/runs/{run}/override")
-def override(request: Request, admin: Admin, run: int, reason: str) -> dict[str, Any]:
+def override(request: Request, admin: Admin, run: Number, reason: str) -> dict[str, Any]:
     """Publish a candidate that the offline gate refused."""
     return asdict(hub_of(request).runs.override(run, actor=admin, reason=reason))
 
 
 @router.get("/runs/{run}/data/{name}")
-def data(request: Request, run: int, name: str) -> FileResponse:
+def data(request: Request, run: Number, name: str) -> FileResponse:
     """What a pipeline trains on: ``fresh``, ``history``, ``state``."""
     folder = hub_of(request).runs.folder(run)
     pipeline.check_token(folder, bearer(request))
@@ -64,7 +64,7 @@ def data(request: Request, run: int, name: str) -> FileResponse:
 
 
 @router.put("/runs/{run}/result/{kind}", status_code=204)
-async def leave(request: Request, run: int, kind: str) -> Response:
+async def leave(request: Request, run: Number, kind: str) -> Response:
     """What a pipeline made: ``onnx`` or ``skops``; ``state`` and ``check`` where there are any."""
     folder = hub_of(request).runs.folder(run)
     pipeline.check_token(folder, bearer(request))
@@ -74,7 +74,7 @@ async def leave(request: Request, run: int, kind: str) -> Response:
 
 
 @router.post("/runs/{run}/result", status_code=204)
-def finish(request: Request, run: int, reason: str = "") -> Response:
+def finish(request: Request, run: Number, reason: str = "") -> Response:
     """A pipeline is done; with a ``reason`` it failed."""
     folder = hub_of(request).runs.folder(run)
     pipeline.check_token(folder, bearer(request))

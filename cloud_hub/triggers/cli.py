@@ -7,6 +7,7 @@ import datetime
 from pathlib import Path
 from typing import Any
 
+from cloud_hub import arguments as words
 from cloud_hub.command import add_command, add_group, client_of
 from cloud_hub.policy.cli import read_policy
 
@@ -17,18 +18,20 @@ def add_commands(commands: Any) -> None:
     add_command(group, "status", "every rule with its evidence, and what fired", _status)
     log = add_command(group, "log", "evaluations, with what they were decided on", _log)
     log.add_argument("--trigger", metavar="NAME")
-    log.add_argument("--limit", type=int, default=20)
+    log.add_argument("--limit", type=words.whole(1, 10_000), default=20)
     for name, run, text in (
         ("fire", _fire, "fire a rule now, whatever its evidence says"),
         ("rearm", _rearm, "let a rule that fired fire again"),
         ("hook", _hook, "a new token with which another system may call a rule"),
     ):
         command = add_command(group, name, text, run)
-        command.add_argument("trigger", help="name of the rule")
+        command.add_argument("trigger", type=words.name, help="name of the rule")
         if name == "fire":
             command.add_argument("--reason", default="by hand")
     dry = add_command(group, "dry-run", "when each rule would have fired", _dry_run)
-    dry.add_argument("--since", default="30d", help="how far back, for example 12h or 30d")
+    dry.add_argument(
+        "--since", type=words.duration, default="30d", help="how far back, for example 12h or 30d"
+    )
     dry.add_argument("--policy", type=Path, help="try this policy instead of the one in force")
     dry.add_argument("--json", action="store_true", help="everything, for programs")
 
@@ -63,11 +66,9 @@ def _hook(arguments: argparse.Namespace) -> str:
 
 
 def _dry_run(arguments: argparse.Namespace) -> Any:
-    from cloud_hub.yaml_reader import seconds_of
-
     raw = read_policy(arguments.policy)[0] if arguments.policy else None
     path = f"models/{arguments.model}/triggers/dry-run"
-    found = client_of(arguments).post(path, raw, seconds=seconds_of(arguments.since))
+    found = client_of(arguments).post(path, raw, seconds=arguments.since)
     return found if arguments.json else told(found)
 
 

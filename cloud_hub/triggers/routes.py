@@ -9,10 +9,11 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.auth import Admin, bearer, hub_of
-from cloud_hub.bodies import raw_body
+from cloud_hub.bodies import Limit, raw_body
 from cloud_hub.known import KnownModel
 from cloud_hub.policy.reading import parse_policy
 from cloud_hub.triggers.calls import read_call
+from cloud_hub.yaml_reader import text_of
 
 router = APIRouter(prefix="/v1/models/{model}/triggers")
 Seconds = Annotated[float, Query(gt=0, le=400 * 86_400)]
@@ -29,10 +30,14 @@ def status(request: Request, admin: Admin, model: KnownModel) -> dict[str, Any]:
 
 @router.get("/evaluations")
 def evaluations(
-    request: Request, admin: Admin, model: KnownModel, trigger: str | None = None, limit: int = 100
+    request: Request,
+    admin: Admin,
+    model: KnownModel,
+    trigger: str | None = None,
+    limit: Limit = 100,
 ) -> list[dict[str, Any]]:
     """The newest evaluations; neighbours with one outcome are one row."""
-    return hub_of(request).triggers.evaluations(model, trigger, min(limit, 10_000))
+    return hub_of(request).triggers.evaluations(model, trigger, limit)
 
 
 @router.post("/dry-run")
@@ -41,7 +46,7 @@ async def dry_run(
 ) -> dict[str, Any]:
     """When each rule would have fired in the last ``seconds``; a policy in the body is tried."""
     raw = await raw_body(request, POLICY_BYTES)
-    policy = parse_policy(raw.decode(errors="replace")) if raw else None
+    policy = parse_policy(text_of(raw, "policy")) if raw else None
     now, service = time.time(), hub_of(request).triggers
     return await run_in_threadpool(
         service.dry_run, model, since=now - seconds, until=now, policy=policy
