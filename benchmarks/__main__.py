@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import packs, trees
+from benchmarks import hub, packs, trees
 from benchmarks.models import MODELS, release_of
 from benchmarks.report import to_markdown
 from edge_sdk.bench import machine
@@ -23,7 +23,8 @@ from edge_sdk.errors import BenchError
 HERE: Final = Path(__file__).parent
 PACKS: Final = "packs"
 CONVERSION: Final = "conversion"
-PARTS: Final = (*MODELS, PACKS, CONVERSION)
+HUB: Final = "hub"
+PARTS: Final = (*MODELS, PACKS, CONVERSION, HUB)
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 PICTURE: Final = "results.png"
 RESULTS: Final = "results.json"
@@ -88,6 +89,8 @@ def _parts(
         )
     if CONVERSION in only:
         parts[CONVERSION] = trees.measure(folder, effort, functools.partial(_tell, CONVERSION))
+    if HUB in only:
+        parts[HUB] = hub.measure(folder, effort, functools.partial(_tell, HUB))
     return parts
 
 

@@ -28,6 +28,8 @@ ratio the median over rounds of the ratio of medians within one round.
   with onnxruntime alone.
 - A *cold* lookup follows after the file was closed and its pages were dropped with
   `posix_fadvise(DONTNEED)`; how often the disk was then read is given with it.
+- The *hub* runs in the benchmark's process, without HTTP, on SQLite; its devices are simulated, who
+  is on which arm is decided by the plan.
 
 `results.json` holds the figures; `edge bench --compare OLD NEW` compares two such files."""
 

@@ -63,7 +63,8 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [to_plain(item) for item in value]
+        scalars = {int, float, str} >= {*map(type, value)}
+        return list(value) if scalars else [to_plain(item) for item in value]
     return value
 
 
@@ -170,6 +171,8 @@ def _parse_tuple(arguments: tuple[Any, ...], plain: Any, path: str) -> tuple[Any
     if not isinstance(plain, list):
         _fail(path, "an array", plain)
     if arguments[-1] is Ellipsis:
+        if arguments[0] is int and {int} >= {*map(type, plain)}:  # counts: most of what is parsed
+            return tuple(plain)
         return tuple(_parse(arguments[0], x, f"{path}[{i}]") for i, x in enumerate(plain))
     if len(plain) != len(arguments):
         _fail(path, f"an array of {len(arguments)}", plain)

@@ -25,6 +25,9 @@ def pack(histograms: Sequence[Sequence[int]]) -> str:
     _put(raw, len(histograms))
     for counts in histograms:
         _put(raw, len(counts))
+        if counts and min(counts) >= 0 and max(counts) <= 0x7F:
+            raw += bytes(counts)  # each its own byte
+            continue
         for count in counts:
             _put(raw, count)
     return base64.b64encode(raw).decode().rstrip("=")
