@@ -55,16 +55,15 @@ def _difference(mine: object, theirs: object) -> str:
     return f": {', '.join(said)}" if said else ""
 
 
-def check_metered(spec: ExperimentSpec, version: str, reporting: int, metered: int) -> None:
-    """Whether somebody measures energy, if that is an outcome; raises Invalid.
+def check_metered(reporting: int, metered: int) -> None:
+    """Whether somebody measures energy, of devices that reported lately; raises Invalid.
 
-    ``reporting`` devices told of ``version`` lately, ``metered`` of them with energy; where nobody
-    told anything nobody knows.
+    Where nobody reported anything nobody knows.
     """
-    if reporting and not metered and any(o.metric == "energy" for o in spec.outcomes):
+    if reporting and not metered:
         raise Invalid(
-            f"outcomes: nobody reports energy, none of {reporting} devices that reported of "
-            f"{version} lately; on a device `edge status` says why"
+            f"outcomes: nobody reports energy, of {reporting} devices that reported lately; "
+            "`edge status`, or status() in the app, says why"
         )
 
 

@@ -23,7 +23,7 @@ Looks = Mapping[str, tuple[Look, ...]]
 
 
 FEEDBACK: Final = "do the apps call feedback?"
-ASK: Final[Mapping[Measure, str]] = {"energy": "has a device a meter? `edge status` there says"}
+ASK: Final[Mapping[Measure, str]] = {"energy": "have the devices meters? `edge status` says"}
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,9 @@ class Preparation:
             manifest = self._registry.release(spec.model, arm.version).manifest
             checks.check_signature(manifest, serving)
         checks.check_cohorts(spec, [d.attributes for d in self._fleet.devices(spec.model)])
-        serves = plan.serving.version
-        checks.check_metered(spec, serves, *metered_of(self._engine, self._fleet, spec, serves))
+        if any(outcome.metric == "energy" for outcome in spec.outcomes):
+            told = metered_of(self._engine, self._fleet, spec, plan.serving.version)
+            checks.check_metered(*told)
         return plan
 
     def plan(self, spec: ExperimentSpec, now: float, power: float = 0.8) -> dict[str, Any]:

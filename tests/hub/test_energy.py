@@ -130,29 +130,23 @@ def test_a_better_version_that_draws_too_much_is_not_promoted(tried: Hub) -> Non
     assert served(tried) == "1.0"
 
 
-def arm(*devices: tuple[float, float], windows: int = 100) -> ArmEvidence:
-    """Devices that draw (joules a prediction, their spread over windows)."""
+def arm(*boards: float, windows: int = 100) -> ArmEvidence:
+    """Devices that draw so many joules for each prediction."""
     random, sums = np.random.default_rng(1), {}
-    for i, (joules, spread) in enumerate(devices):
+    for joules in boards:
         n = np.full(windows, 100.0)
-        drawn = n * random.normal(joules, spread, windows)
+        drawn = n * random.normal(joules, 0.001, windows)
         values = (windows, n.sum(), drawn.sum(), n @ n, n @ drawn, drawn @ drawn)
-        sums[f"{id(devices)}-{i}"] = dict(zip(ENERGY, values, strict=True))
+        sums[f"draws {joules}"] = dict(zip(ENERGY, values, strict=True))
     rows = outcomes_of(sums)
-    return ArmEvidence(rows, exposed=frozenset(sums), predictions=100 * windows * len(devices))
+    return ArmEvidence(rows, exposed=frozenset(sums), predictions=100 * windows * len(boards))
 
 
 FEW: dict[str, tuple[ArmEvidence, ArmEvidence]] = {
-    "one device on each arm, however long": (
-        arm((0.05, 0.001), windows=5_000), arm((0.1, 0.001), windows=5_000),
-    ),
-    "one device against many": (
-        arm((0.05, 0.001)), arm(*[(0.1 + i / 1e3, 0.001) for i in range(9)]),
-    ),
-    "two boards that differ, against two": (
-        arm((0.05, 0.001), (0.09, 0.001)), arm((0.1, 0.001), (0.11, 0.001)),
-    ),
-}  # fmt: skip
+    "one device on each arm, however long": (arm(0.05, windows=5_000), arm(0.1, windows=5_000)),
+    "one device against many": (arm(0.05), arm(*(0.1 + i / 1e3 for i in range(9)))),
+    "two boards that differ, against two": (arm(0.05, 0.09), arm(0.1, 0.11)),
+}
 
 
 @pytest.mark.parametrize("case", FEW)
@@ -203,7 +197,7 @@ def test_energy_that_nobody_reports_is_refused_before_the_start(tried: Hub) -> N
     for device in devices:
         device.sync()
         device.send(metered(device, int(time.time()), 10, None))
-    message = r"nobody reports energy, none of 3 devices that reported of 1\.0 lately"
+    message = "nobody reports energy, of 3 devices that reported lately"
     with pytest.raises(Invalid, match=message):
         tried.experiments.run(AB, actor="test")
     tried.experiments.run(replace(AB, outcomes=(Outcome("time", "latency"),)), actor="test")
@@ -228,7 +222,7 @@ def test_energy_that_does_not_come_pauses_and_says_where_to_look(tried: Hub) -> 
     tried.experiments.store.note(record, step_started_at=record.step_started_at - 120.0)
     assert status(tried, id_)[0] == "paused"
     assert "nobody reports energy (outcome power)" in tried.experiments.get(id_).reason
-    assert "`edge status` there says" in tried.experiments.get(id_).reason
+    assert "have the devices meters?" in tried.experiments.get(id_).reason
     assert actions(tried)[-1] == "ab paused"
 
 
