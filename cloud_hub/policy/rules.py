@@ -14,6 +14,7 @@ from cloud_hub.monitoring.policy import MonitoringPolicy
 from cloud_hub.policy.conditions import Condition
 from cloud_hub.telemetry.policy import Retention
 from edge_sdk.contract.codec import require
+from edge_sdk.contract.limits import GROUPS
 from edge_sdk.contract.names import check_name
 from edge_sdk.contract.plan import Strategy
 from edge_sdk.contract.terms import CascadePolicy, Reporting, Sharing
@@ -106,8 +107,9 @@ def _is_url(text: str | None) -> bool:
 @dataclass(frozen=True)
 class GroupRule:
     """Rows with one value of ``by`` are a group: ``label``, or the name of a column, cut at
-    ``edges`` where those are given. A group of at least ``minimum_rows`` fails if its accuracy
-    drops by more than ``max_drop``, and surely (one-sided p at most 0.05).
+    ``edges`` where those are given, else as the release declares its groups. A group of at least
+    ``minimum_rows`` fails if its accuracy drops by more than ``max_drop``, and surely (one-sided p
+    at most 0.05).
     """
 
     by: str
@@ -118,6 +120,7 @@ class GroupRule:
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in pairwise(self.edges))
         require(rising, "edges: expected numbers that rise")
+        require(len(self.edges) < GROUPS, f"edges: expected fewer than {GROUPS}")
         require(not (self.edges and self.by == "label"), "edges: are for columns, not for labels")
         require(self.minimum_rows >= 1, "minimum_rows: expected at least 1")
 

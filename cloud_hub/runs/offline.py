@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +16,10 @@ from cloud_hub.policy import GroupRule
 from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.runs.gate import Answers, Check, Costs, Slice, as_table, failures, judge
 from cloud_hub.telemetry.service import Telemetry
+from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import Signature
+from edge_sdk.folding import category
+from edge_sdk.grouping import Groups
 from edge_sdk.inference import Model
 from edge_sdk.release import Release
 from edge_sdk.schema import InputSchema
@@ -104,28 +107,34 @@ def _slice(
     candidate: Release, incumbent: Release, data: Dataset, rules: tuple[GroupRule, ...]
 ) -> Slice:
     signature = candidate.manifest.signature
+    names = [column.name for column in signature.columns]
     groups = {}
     for rule in rules:
-        named = group_names(rule, data, [column.name for column in signature.columns])
+        named = group_names(rule, data, names, candidate.manifest.groups)
         if named is not None:
             groups[rule.by] = named
     values = signature.output("label") is None
     return Slice(answers(candidate, data), answers(incumbent, data), groups, values)
 
 
-def group_names(rule: GroupRule, data: Dataset, columns: list[str]) -> NDArray[np.str_] | None:
-    """Each row's group [N]: its label, its value in a column, or between which edges that lies."""
+def group_names(
+    rule: GroupRule, data: Dataset, columns: list[str], declared: Sequence[GroupColumn] = ()
+) -> NDArray[np.str_] | None:
+    """Each row's group [N]: its label, or what devices call the group of its value in a column: by
+    the rule's edges, by what the release declares, or each value by itself.
+    """
     if rule.by == "label":
         return None if data.labels is None else data.labels.astype(str)
     if rule.by not in columns:
         return None
     values = data.rows[:, columns.index(rule.by)]
-    if not rule.edges:
-        return values.astype(str)
-    ends = ["", *(f"{edge:g}" for edge in rule.edges), ""]
-    names = np.array([f"{low}..{high}" for low, high in pairwise(ends)])
-    found: NDArray[np.str_] = names[np.digitize(values.astype(np.float64), rule.edges)]
-    return found
+    known = {column.name: column for column in declared}
+    if rule.edges:
+        known = {rule.by: GroupColumn(rule.by, edges=rule.edges)}
+    if rule.by not in known:
+        return np.array([category(value) for value in values.tolist()])
+    groups = Groups(known[rule.by])
+    return np.array(groups.names)[groups.codes(values)]
 
 
 def _costs(candidate: Release, incumbent: Release, rows: Dataset | None) -> Costs:

@@ -19,6 +19,7 @@ from cloud_hub.runs.gate import Answers, Check, Costs, Slice, failures, judge
 from cloud_hub.runs.offline import group_names
 from cloud_hub.statistics.calibration import brier_rows, expected_calibration_error
 from converters import convert
+from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.release import Release
 
 COSTS = Costs(10, 10)
@@ -151,9 +152,13 @@ def test_rows_are_grouped_by_label_by_value_and_between_edges() -> None:
     data = Dataset(np.array([[1.0, 10], [2, 20], [2, 35]]), np.array([0, 1, 1]))
     names = ["kind", "age"]
     assert list(group_names(GroupRule("label"), data, names)) == ["0", "1", "1"]  # type: ignore[arg-type]
-    assert list(group_names(GroupRule("kind"), data, names)) == ["1.0", "2.0", "2.0"]  # type: ignore[arg-type]
+    assert list(group_names(GroupRule("kind"), data, names)) == ["1", "2", "2"]  # type: ignore[arg-type]
     edged = group_names(GroupRule("age", (18, 30)), data, names)
     assert list(edged) == ["..18", "18..30", "30.."]  # type: ignore[arg-type]
+    declared = (GroupColumn("age", edges=(25.0,)), GroupColumn("kind", values=("2",)))
+    for by, expected in (("age", ["..25", "..25", "25.."]), ("kind", ["other", "2", "2"])):
+        found = group_names(GroupRule(by), data, names, declared)
+        assert list(found) == expected  # type: ignore[arg-type]
     assert group_names(GroupRule("nobody"), data, names) is None
 
 

@@ -26,6 +26,7 @@ from edge_sdk.contract.messages import Message, SampleBatch, Upload
 from tests.waiting import wait_for
 
 NOW = int(time.time())
+GROUPS = {"x2:0": None, "sex": ["f", "m"] * 150}
 POLICY = """
 sharing: {{samples: true, per_window: 10}}
 train:
@@ -59,7 +60,9 @@ def ready(inner: Hub, tmp_path: Path) -> Ready:
     ) -> Hub:
         first = data(300, 1)
         poor = LogisticRegression().fit(first.rows[:, ::-1], first.labels)
-        release = convert(poor, first.rows, None, name="demo", out=tmp_path / "demo-1.0")
+        release = convert(
+            poor, first.rows, None, name="demo", out=tmp_path / "demo-1.0", groups=GROUPS
+        )
         inner.registry.publish(release, actor="test", training_state=pickle.dumps(poor))
         inner.plans.promote("demo", "1.0", actor="test", reason="first")
         how = how or f"entry: tests.hub.trainers:{entry}"
@@ -130,6 +133,9 @@ def test_a_run_trains_gates_publishes_and_starts_an_experiment(ready: Ready) -> 
     assert plan is not None
     assert plan.experiment is not None
     assert hub.registry.training_state("demo", "2.0") is not None
+    made, parent = (hub.registry.release("demo", version) for version in ("2.0", "1.0"))
+    assert made.manifest.groups == parent.manifest.groups
+    assert {g.column for g in made.certificate().groups} == {"x2"}  # shared rows tell no sex
 
 
 def test_a_run_whose_policy_names_a_shadow_ends_with_it(ready: Ready) -> None:
