@@ -24,12 +24,14 @@ from tests.waiting import PATIENCE, wait_for
 class HubProcess:
     """``edge-hub serve`` on a folder; it can be killed and started again.
 
-    Each start has a port of its own: while it is away, somebody else may be given the one it had.
+    Devices that it enrols have the same names in every run. Each start has a port of its own: while
+    it is away, somebody else may be given the one it had.
     """
 
     def __init__(self, folder: Path, *, tick: float = 0.2) -> None:
         self.data = folder / "hub"
         self._tick = tick
+        self._starts = 0
         self._log = (folder / "hub.log").open("ab")
         initialise(Settings(self.data))
         self.start()
@@ -37,7 +39,8 @@ class HubProcess:
     def start(self) -> None:
         address = self.data / "hub.url"
         address.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "cloud_hub.cli", "serve", str(self.data)]
+        self._starts += 1
+        command = [sys.executable, "-m", "tests.named_hub", str(self._starts), str(self.data)]
         options = ["--port", "0", "--tick", str(self._tick)]
         self._process = subprocess.Popen(
             command + options, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL

@@ -39,13 +39,14 @@ from edge_sdk.transport import HubClient
 from edge_sdk.update.trust import Trust
 from tests.edge.builders import make_release
 from tests.servers import running_hub
+from tests.waiting import PATIENCE
 
 MODEL: Final = "fleet"
 REGIONS: Final = {"eu": 0.4, "us": 0.3, "asia": 0.2, "africa": 0.1}
 BAD: Final = "us"
 OFFLINE: Final = 0.3
 ROUNDS: Final = 40
-"""At most; it takes five to ten, as chance has it who is in an arm and who is online."""
+"""At most; it takes five to ten, as the hub comes to look."""
 GOOD, POOR = 0.95, 0.60
 THREADS: Final = 8
 
@@ -105,14 +106,17 @@ class Device:
             said = CheckIn(MODEL, version, self.plan.serial, attributes=self.attributes)
             self.client.checkin(said)
 
-    def answer(self, at: int, requests: int, profiles: Mapping[str, str]) -> None:
-        """A window of requests with late labels, as the version that serves here answers them."""
+    def answer(self, turn: int, at: int, requests: int, profiles: Mapping[str, str]) -> None:
+        """A window of requests with late labels, as the version that serves here answers them.
+
+        What comes is drawn for the ``turn``, not for the moment: it is the same in every run.
+        """
         if self.plan is None:
             return
         given = assign(self.plan, self.name, self.attributes)
         version = given.release.version
         rate = POOR if (version, self.region) == ("1.1", BAD) else GOOD
-        draw = np.random.default_rng([self.number, at])
+        draw = np.random.default_rng([self.number, turn])
         right = int(draw.binomial(requests, rate))
         latency = np.bincount(draw.integers(24, 34, requests), minlength=64)
         window = Window(MODEL, version, at, at + 1, given.experiment, given.arm)
@@ -134,11 +138,12 @@ class Fleet:
         weights = tuple(REGIONS.values())
         regions = [*REGIONS, *self._random.choices([*REGIONS], weights, k=count - len(REGIONS))]
         self.devices = [
-            Device(HubClient(admin.url, timeout=60), i, r) for i, r in enumerate(regions)
+            Device(HubClient(admin.url, timeout=PATIENCE), i, r) for i, r in enumerate(regions)
         ]
         self._pool = ThreadPoolExecutor(THREADS)
-        root = self.devices[0].enrol(token)
-        list(self._pool.map(lambda d: d.enrol(token), self.devices[1:]))
+        # One after the other, so that every device has the same name in every run.
+        root, *_ = [device.enrol(token) for device in self.devices]
+        self._turn = 0
         first = self.devices[0].client
         self._store = Store(folder / "trust")
         self._trust = Trust(self._store, first, MODEL, root, time.time)
@@ -149,8 +154,9 @@ class Fleet:
         online = [d for d in self.devices if self._random.random() >= OFFLINE]
         self._sync(online)
         at = int(time.time()) + 1
+        self._turn += 1
         for device in self.devices:
-            device.answer(at, requests, profiles)
+            device.answer(self._turn, at, requests, profiles)
         self._sync(online)
         return len(online)
 

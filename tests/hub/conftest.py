@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import random
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.settings import Settings
 from tests.edge.builders import make_release
+from tests.named_hub import names
 
 
 @pytest.fixture(autouse=True)
 def names_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same in every run: they settle who is on which arm of an experiment."""
-    seeded = random.Random(1)
-    drawn = SimpleNamespace(
-        token_hex=lambda size: seeded.randbytes(size).hex(), token_urlsafe=secrets.token_urlsafe
-    )
-    monkeypatch.setattr("cloud_hub.fleet.service.secrets", drawn)
+    monkeypatch.setattr("cloud_hub.fleet.service.secrets", names(1))
 
 
 @pytest.fixture

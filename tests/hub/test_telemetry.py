@@ -68,7 +68,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         lambda hub: report(hub, window=replace(WINDOW, version="9.9")), "9.9: not published",
     ),
     "a window in the future": (
-        lambda hub: report(hub, window=replace(WINDOW, start=NOW + 9_000, end=NOW + 9_060)),
+        lambda hub: report(hub, window=replace(WINDOW, start=NOW + 864_000, end=NOW + 864_060)),
         "in the future",
     ),
     "another reference profile": (lambda hub: report(hub, profile="e" * 64), "profile: expected"),

@@ -38,8 +38,10 @@ train: {entry: "tests.hub.trainers:good"}
 """
 
 
-def feedback(hub: Hub, labelled: int, correct: int, *, boot: str = "b1", ago: int = 60) -> None:
-    start = int(time.time()) - ago
+def feedback(
+    hub: Hub, labelled: int, correct: int, *, boot: str = "b1", at: float | None = None
+) -> None:
+    start = int(time.time() - 60 if at is None else at)
     window = Window("demo", "1.0", start, start + 1)
     report = FeedbackReport(window, labelled, correct, labelled, correct)
     message = Message(boot, 1, "feedback", to_plain(report))
@@ -162,7 +164,7 @@ def test_a_dry_run_replays_what_came_in_and_changes_nothing(ready: Hub) -> None:
     plan = ready.plans.current("demo")
     assert plan is not None
     for boot, ago, correct in (("a", 20, 95), ("b", 15, 95), ("c", 10, 10), ("d", 5, 10)):
-        feedback(ready, 100, correct, boot=boot, ago=ago)
+        feedback(ready, 100, correct, boot=boot, at=now - ago)
     found = ready.triggers.dry_run("demo", since=now - 30, until=now + 1)
     assert [rule["trigger"] for rule in found["rules"]] == ["accuracy", "asked"]
     assert ready.triggers.firings("demo") == []
