@@ -15,6 +15,7 @@ import requests
 from edge_sdk.release import Release
 from examples.digits.ageing import write_history
 from examples.digits.demo import journals
+from examples.digits.demo.processes import PATIENCE
 from examples.digits.demo.story import DEVICES, KILLED, POLICY, Outcome, Story
 
 EVERY: Final = "30d,7d,1d"
@@ -37,7 +38,7 @@ def drift(story: Story) -> Outcome:
     story.policy(POLICY.read_text().replace(*HASTY))
     story.fleet.camera.write_text("changed")
     story.drifted_at = story.mark("camera changed")
-    story.wait(lambda: {"performance", "drift"} <= set(_firings(story)), 60, "both triggers")
+    story.wait(lambda: {"performance", "drift"} <= set(_firings(story)), "both triggers")
     found = _firings(story)
     performance, drift = found["performance"]["evidence"], found["drift"]["evidence"]
     worst = drift["worst"][0]
@@ -58,7 +59,7 @@ def forgetting(story: Story) -> Outcome:
     checks = _checks(run)
     caught = not checks["forgetting"]["ok"] and checks["fresh"]["ok"]
     return run["status"] == "rejected" and caught, (
-        f"run {run['id']} fine-tuned on fresh rows alone, in a hurry: {_shown(run)}; "
+        f"run {run['id']} trained on the newest rows alone, in a hurry: {_shown(run)}; "
         f"{run['status']}: {run['reason']}; what serves goes on serving"
     )
 
@@ -80,12 +81,12 @@ def stateful(story: Story) -> Outcome:
 
 def canary(story: Story) -> Outcome:
     """1.1 as a canary, promoted on live evidence; a device dies during the update."""
-    story.wait(lambda: story.experiment("1.1")["status"] != "running", 90, "the canary's end")
+    story.wait(lambda: story.experiment("1.1")["status"] != "running", "the canary's end")
     killed = _kill_during_update(story)
     trial = story.experiment("1.1")
     story.promoted_at = story.mark("1.1 promoted", trial["ended_at"])
     story.fleet.start_device(KILLED, story.hub.url, None)
-    story.wait(lambda: story.versions() == ["1.1"] * DEVICES, 60, "all devices on 1.1")
+    story.wait(lambda: story.versions() == ["1.1"] * DEVICES, "all devices on 1.1")
     arms, (outcome,) = trial["figures"]["arms"], trial["figures"]["outcomes"]
     whole = Release.open(_current_release(story, KILLED)).manifest.version
     ok = trial["status"] == "promoted" and killed is not None and whole == "1.1"
@@ -105,7 +106,7 @@ def stateless(story: Story) -> Outcome:
         f"{story.hub.url}/v1/{path}/call",
         json={"job": "label review 17"},
         headers={"Authorization": f"Bearer {token}"},
-        timeout=20,
+        timeout=PATIENCE,
     ).raise_for_status()
     _wait_for_run(story, 3)
     run = story.run()
@@ -115,7 +116,7 @@ def stateless(story: Story) -> Outcome:
         story.mark("2.0 tried")
         reason = "the demo goes on"
         story.hub.post(f"experiments/{run['experiment']}/stop", reason=reason)
-        story.wait(lambda: story.versions() == ["1.1"] * DEVICES, 60, "all devices back on 1.1")
+        story.wait(lambda: story.versions() == ["1.1"] * DEVICES, "all devices back on 1.1")
     return ok, (
         f"webhook said {evidence['said']}; run {run['id']} ({run['mode']}) trained "
         f"{run['version']} on {run['rows']} fresh rows and all old ones; {_shown(run)}; "
@@ -126,7 +127,7 @@ def stateless(story: Story) -> Outcome:
 def freshness(story: Story) -> Outcome:
     """What retraining more often would have been worth, on half a year of history."""
     path = story.folder / "freshness.json"
-    story.wait(lambda: story.fleet.ended("freshness"), 90, "the analysis")
+    story.wait(lambda: story.fleet.ended("freshness"), "the analysis")
     found = json.loads(path.read_text())
     names = ("never", *(f"every {each}" for each in EVERY.split(",")))
     losses = ", ".join(f"{name} {found['schedules'][name]['mean']:.3f}" for name in names)
@@ -163,7 +164,7 @@ def _wait_for_run(story: Story, number: int) -> None:
         runs = story.hub.get("models/digits/runs")
         return len(runs) >= number and runs[number - 1]["status"] not in ("waiting", "training")
 
-    story.wait(over, 90, f"run {number}")
+    story.wait(over, f"run {number}")
 
 
 def _checks(run: Any) -> dict[str, Any]:
@@ -182,7 +183,7 @@ def _shown(run: Any) -> str:
 def _kill_during_update(story: Story) -> str | None:
     """Watch a device's own database and kill it between two steps of its update."""
     database = story.fleet.state(KILLED) / "device.db"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
         while time.monotonic() < deadline:
             row = db.execute("SELECT content FROM value WHERE name = 'update'").fetchone()

@@ -16,7 +16,7 @@ from converters import convert
 from edge_sdk.release import Release
 from examples.digits.data import Digits, pilot, split
 from examples.digits.demo import journals
-from examples.digits.demo.processes import Fleet
+from examples.digits.demo.processes import PATIENCE, Fleet
 
 DEVICES: Final = 5
 KILLED: Final = 4
@@ -103,11 +103,11 @@ class Story:
         path = self.fleet.journal(number)
         return journals.answers(path, since) if path.exists() else []
 
-    def wait(self, reached: Callable[[], bool], seconds: float, what: str) -> None:
+    def wait(self, reached: Callable[[], bool], what: str) -> None:
         """Wait for something; raises TimeoutError."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if reached():
                 return
             time.sleep(0.25)
-        raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+        raise TimeoutError(f"waited {PATIENCE:.0f} s for {what}")

@@ -30,7 +30,9 @@ arms:
 outcomes:
 - {{name: accuracy, metric: accuracy, direction: up, minimum_effect: 0.01}}
 soak: 6s
+minimum_devices: {DEVICES}
 minimum_outcomes: 300
+guardrails: {{alpha: 0.000001}}  # so sure, that a device that is late still takes part
 """
 
 
@@ -76,7 +78,7 @@ def _finished(story: Story, declared: str) -> Any:
     client = story.hub.experiments
     id_ = client.start(declared)["id"]
     story.mark(id_)
-    story.wait(lambda: client.status(id_)["ended_at"] is not None, 90, f"the end of {id_}")
+    story.wait(lambda: client.status(id_)["ended_at"] is not None, f"the end of {id_}")
     trial = client.status(id_)
     story.mark(trial["status"], trial["ended_at"])
     return trial
