@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from hypothesis import HealthCheck, settings
 from edge_sdk.release import Release
 from tests.edge.builders import make_release
 from tests.servers import HubProcess, Proxy, running_hub
+
+os.environ["no_proxy"] = "*"  # everything that tests talk with is on this machine
 
 # Property tests try the same examples in every run, on machines of any speed. ``pytest
 # --hypothesis-profile=search`` looks for others; what it finds becomes an ``@example``.

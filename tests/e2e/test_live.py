@@ -339,12 +339,12 @@ def probing(release, *more, **options):
 if where == "run":
     edge_sdk.serving.Serving.again = crashing
 edge_sdk.fleet_link.probe = probing
-config = DeviceConfig(request_seconds=5.0, fold_seconds=0.01, sync_seconds=3_600.0)
+config = DeviceConfig(request_seconds=300.0, fold_seconds=0.01, sync_seconds=3_600.0)
 device = EdgeDevice(state, hub=hub, config=config)
 if where == "probe":
     device.sync()
 print(device.status()["beside"].get("b", "none"), flush=True)
-end = time.monotonic() + 30
+end = time.monotonic() + 300
 while device.status()["beside"] and time.monotonic() < end:
     device.predict(rows(1)[0])
     time.sleep(0.01)

@@ -353,7 +353,7 @@ def service(kept: list[Body]) -> Iterator[Service]:
         clock.now += 1.0
         return float(next(joules))
 
-    made = Service(DeviceConfig(), "boot", kept.extend, EnergyUse(meter, "fake", clock))
+    made = Service(DeviceConfig(), "boot", kept.extend, EnergyUse(meter, "fake", clock), Clock())
     yield made
     made.close()
 

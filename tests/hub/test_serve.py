@@ -12,6 +12,7 @@ from cloud_hub.claim import sole_server
 from cloud_hub.cli import main
 from cloud_hub.errors import Conflict
 from tests.servers import HubProcess
+from tests.waiting import PATIENCE
 
 
 def serve(data: Path) -> subprocess.CompletedProcess[str]:
@@ -19,7 +20,7 @@ def serve(data: Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "cloud_hub.cli", "serve", str(data), "--port", "0"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 
