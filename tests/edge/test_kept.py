@@ -101,3 +101,18 @@ def test_only_an_application_that_gives_labels_has_its_windows_copied(store: Sto
     assert not KeptPredictions(store).used
     KeptPredictions(store).mark_used()
     assert KeptPredictions(store).used
+
+
+def test_a_label_after_a_restart_counts_for_the_groups_of_its_prediction(store: Store) -> None:
+    kept = KeptPredictions(store)
+    kept.keep(
+        "t", WINDOW, [left(i)._replace(groups=(("sex", "f"), ("age", "..30"))) for i in (1, 2)]
+    )
+    kept.keep("t", WINDOW, [left(3, 2, None)._replace(groups=(("sex", "m"), ("age", "..30")))])
+    again = KeptPredictions(store)
+    for number, label in (("1", 2), ("2", 0), ("3", 2)):
+        assert again.feedback("t", number, label, None)
+    (report,) = again.collect()
+    assert isinstance(report, FeedbackReport)
+    assert (report.labelled, report.own_labelled) == (3, 2)  # the cloud alone answered the third
+    assert report.groups == {"sex": {"f": (2, 1)}, "age": {"..30": (2, 1)}}
