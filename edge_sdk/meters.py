@@ -117,7 +117,7 @@ def _readable(zone: Path) -> list[Counter]:
 
 
 def hwmon(root: Path = HWMON) -> list[Counter]:
-    """The board's own counter, if there is one; of several nobody says which count for which."""
+    """Sensors of the board that count, graphics cards left out."""
     found = []
     for path in sorted(root.glob("hwmon*/energy*_input")):
         try:
@@ -126,21 +126,31 @@ def hwmon(root: Path = HWMON) -> list[Counter]:
                 found.append(Counter(path))
         except (OSError, ValueError):
             continue
-    return found if len(found) == 1 else []
+    return found
 
 
 def find_meter(powercap: Path = POWERCAP, board: Path = HWMON) -> Counters | None:
-    """What this machine counts by itself: the processor packages, else the board."""
-    found = rapl(powercap) or hwmon(board)
+    """What this machine counts by itself: the processor packages, else the board.
+
+    Of several sensors of a board nobody says whether one counts what another counts too.
+    """
+    packages, sensors = rapl(powercap), hwmon(board)
+    found = packages or (sensors if len(sensors) == 1 else [])
     return Counters(found) if found else None
 
 
-def why_none(powercap: Path = POWERCAP) -> str:
+def why_none(powercap: Path = POWERCAP, board: Path = HWMON) -> str:
     """Why :func:`find_meter` found nothing, and what to do."""
     zones = [str(zone / "energy_uj") for zone in sorted(powercap.glob("intel-rapl:?"))]
     if zones:
         return (
             f"no meter: {', '.join(zones)} cannot be read by this process; let it, or run as root"
+        )
+    sensors = [str(counter.path) for counter in hwmon(board)]
+    if sensors:
+        return (
+            f"no meter: several sensors count, perhaps the same twice ({', '.join(sensors)}); "
+            "EdgeDevice(…, energy=…) takes a function that reads the right ones"
         )
     return (
         "no meter: neither processor nor board counts joules; EdgeDevice(…, energy=…) takes a "

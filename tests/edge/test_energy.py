@@ -78,7 +78,9 @@ class TestMeters:
         (root / "intel-rapl:0" / "energy_uj").write_text("secret")
         assert find_meter(root, tmp_path / "none") is None
         assert "intel-rapl:0/energy_uj cannot be read by this process" in why_none(root)
-        assert "EdgeDevice(…, energy=…)" in why_none(tmp_path / "none")
+        assert "EdgeDevice(…, energy=…)" in why_none(tmp_path / "none", tmp_path / "none")
+        several = board(tmp_path / "board", "scmi", "ina228")
+        assert "several sensors count" in why_none(tmp_path / "none", several)
 
     @given(
         st.integers(0, RANGE - 1),
@@ -410,6 +412,28 @@ class TestDevices:
         asked(serving, 5)
         service.collect(final=True)
         assert told(kept)["1.0"] == Energy(1.0, 5, 1.0)
+
+    def test_every_window_is_charged_with_its_own_part(
+        self, kept: list[Body], tmp_path: Path
+    ) -> None:
+        clock, terms = Clock(), Terms(reporting=Reporting(60, minimum_observations=1))
+        three_watts = lambda: 3.0 * clock.now  # noqa: E731
+        energy = EnergyUse(three_watts, "fake", clock)
+        service = Service(DeviceConfig(), "boot", kept.extend, energy, clock)
+        clock.now = 1_200.0  # a window begins
+        service.serve(service.open(make_release(tmp_path), terms))
+        for made in (5, 0, 9):
+            for row in rows(made) if made else ():
+                service.current().predict(row)
+            clock.now += 59.0
+            service.collect()
+            clock.now += 1.1
+            service.collect()
+            clock.now -= 0.1
+        service.close()
+        found = [body for body in kept if isinstance(body, WindowReport)]
+        told = [(body.window.start, body.energy) for body in found]
+        assert told == [(1_200, Energy(180.3, 5, 60.1)), (1_320, Energy(180.0, 9, 60.0))]
 
     @pytest.mark.usefixtures("unhurried")
     def test_a_device_reads_a_counter_file_and_its_status_says_so(self, tmp_path: Path) -> None:
