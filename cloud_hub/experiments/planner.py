@@ -106,7 +106,8 @@ def _plan(spec: ExperimentSpec, outcome: Outcome, rates: Rates, power: float) ->
         )
         for method in METHODS
     )  # fmt: skip
-    days = tuple(_days(need, spec, rates, daily, correlation) for need in found)
+    devices = len(rows) * smallest_share(spec)  # others would not report it either
+    days = tuple(_days(need, devices, daily, correlation) for need in found)
     return OutcomePlan(*common, found, days)
 
 
@@ -136,13 +137,10 @@ def _plan_sessions(spec: ExperimentSpec, rates: Rates, power: float) -> OutcomeP
 METHODS: Final[tuple[Method, ...]] = ("sequential", "group-sequential")
 
 
-def _days(
-    need: Needs, spec: ExperimentSpec, rates: Rates, daily: float, correlation: float
-) -> float | None:
-    """Days until the smallest arm is worth ``need.independent``; never, where devices that are
-    alike in themselves are too few.
+def _days(need: Needs, devices: float, daily: float, correlation: float) -> float | None:
+    """Days until the smallest arm, of so many devices, is worth ``need.independent``; never, where
+    devices that are alike in themselves are too few.
     """
-    devices = rates.devices * smallest_share(spec)
     if devices <= 0 or daily <= 0:
         return None
     most = devices / correlation if correlation > 0 else math.inf

@@ -16,6 +16,7 @@ from cloud_hub.experiments.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.gate import decide
 from cloud_hub.experiments.measures import ENERGY, outcomes_of
 from cloud_hub.experiments.page import to_html
+from cloud_hub.experiments.planner import Rates, plan
 from cloud_hub.experiments.rates import rates_of
 from cloud_hub.experiments.spec import ArmSpec, Design, ExperimentSpec, parse_experiment
 from cloud_hub.hub import Hub
@@ -236,8 +237,22 @@ def test_the_plan_knows_what_the_fleet_draws(tried: Hub) -> None:
     sequential, planned = power["needs"]
     assert sequential["independent"] < 200
     assert planned["independent"] < sequential["independent"]
+    assert power["days"][0] is not None
     rates = rates_of(tried.engine, tried.fleet, AB, "1.0", time.time() + 60)
     assert sum(row[0] for row in rates.outcomes["energy"].values()) == pytest.approx(20 * 20)
+
+
+def test_devices_without_a_meter_do_not_shorten_the_plan() -> None:
+    board = {"energy_windows": 100, "energy_n": 1e4, "energy_n_squares": 1e6}
+    sums = {}
+    for i in range(30):
+        joules = 1_000.0 + 40 * (i % 6)
+        drawn = {"energy_sum": joules, "energy_cross": 100 * joules}
+        sums[f"d{i}"] = {**board, **drawn, "energy_squares": joules**2 / 99}
+    rows = outcomes_of(sums)
+    few, many = (plan(AB, Rates(rows, 8_640.0, reached))[0] for reached in (30, 3_000))
+    assert few.days == many.days
+    assert few.days[0] is not None
 
 
 def test_the_report_says_what_each_cohort_draws(tried: Hub) -> None:
