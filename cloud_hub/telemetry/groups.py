@@ -6,10 +6,10 @@ questions about groups cost the same however many devices there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Connection, Engine, Table, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cloud_hub.errors import Invalid
@@ -19,7 +19,9 @@ from edge_sdk.contract.messages import FeedbackReport, WindowReport
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.contract.window import Window
 
+T = TypeVar("T")
 HOUR: Final = 3_600
+NO_LABELS: Final = {"labelled": 0, "correct": 0}
 
 Counts = dict[str, dict[str, tuple[int, int]]]
 """By column and group: how many there are, and how many of those count."""
@@ -51,34 +53,58 @@ def add_predictions(db: Connection, report: WindowReport, profile: ReferenceProf
     """Add the predictions of a report, in its transaction."""
     label = next((i for i, o in enumerate(profile.outputs) if o.name == "label"), None)
     names = profile.outputs[label].categories or () if label is not None else ()
-    for column, groups in sorted(report.groups.items()):
-        for group, counts in sorted(groups.items()):
-            named = _named(report.window, column, group)
-            _add(db, group_sums, {**named, "start": report.window.start},
-                 observations=counts.observations)  # fmt: skip
-            told = counts.outputs[label] if label is not None else ()
-            for answer, count in zip(names, told, strict=False):
-                if count:
-                    _add(db, group_answers, {**named, "answer": answer}, predictions=count)
+    sums, answers = [], []
+    for named, counts in _each(report.window, report.groups):
+        sums.append(
+            {
+                **named,
+                "start": report.window.start,
+                "observations": counts.observations,
+                **NO_LABELS,
+            }
+        )
+        told = counts.outputs[label] if label is not None else ()
+        answers += [
+            {**named, "answer": answer, "predictions": count}
+            for answer, count in zip(names, told, strict=False)
+            if count
+        ]
+    _add(db, group_sums, sums, ("observations",))
+    _add(db, group_answers, answers, ("predictions",))
 
 
 def add_labels(db: Connection, report: FeedbackReport) -> None:
     """Add the late labels of a report, in its transaction."""
-    for column, groups in sorted(report.groups.items()):
-        for group, (labelled, correct) in sorted(groups.items()):
-            key = {**_named(report.window, column, group), "start": report.window.start}
-            _add(db, group_sums, key, labelled=labelled, correct=correct)
+    rows = [
+        {**named, "start": report.window.start, "observations": 0, "labelled": n, "correct": right}
+        for named, (n, right) in _each(report.window, report.groups)
+    ]
+    _add(db, group_sums, rows, ("labelled", "correct"))
 
 
-def _named(window: Window, column: str, group: str) -> dict[str, Any]:
-    return {"model": window.model, "version": window.version, "by": column, "name": group}
+def _each(
+    window: Window, groups: Mapping[str, Mapping[str, T]]
+) -> Iterator[tuple[dict[str, Any], T]]:
+    """The key of every group, and what is told of it; in one order, so that nobody waits in turn
+    for two.
+    """
+    for column, found in sorted(groups.items()):
+        for group, told in sorted(found.items()):
+            of = {"model": window.model, "version": window.version}
+            yield {**of, "by": column, "name": group}, told
 
 
-def _add(db: Connection, table: Any, key: dict[str, Any], **counts: int) -> None:
+def _add(
+    db: Connection, table: Table, rows: Sequence[Mapping[str, Any]], counts: Sequence[str]
+) -> None:
+    """Insert rows, or add their ``counts`` to those that are there."""
+    if not rows:
+        return
     make = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-    row = make(table).values(**key, **counts)
-    grown = {name: table.c[name] + count for name, count in counts.items()}
-    db.execute(row.on_conflict_do_update(index_elements=list(key), set_=grown))
+    row = make(table)
+    grown = {name: table.c[name] + row.excluded[name] for name in counts}
+    key = [column.name for column in table.primary_key]
+    db.execute(row.on_conflict_do_update(index_elements=key, set_=grown), rows)
 
 
 class GroupSums:
@@ -137,7 +163,5 @@ def roll_up(db: Connection, model: str, *, cutoff: int, forget: float) -> None:
     whole = (s.model == model) & (s.start < cutoff) & (s.start % HOUR != 0)
     rows = db.execute(select(group_sums).where(whole)).mappings().all()
     db.execute(delete(group_sums).where(whole))
-    for row in rows:
-        key = {name: row[name] for name in ("model", "version", "by", "name")}
-        counts = {name: row[name] for name in ("observations", "labelled", "correct")}
-        _add(db, group_sums, {**key, "start": row["start"] // HOUR * HOUR}, **counts)
+    hours = [{**row, "start": row["start"] // HOUR * HOUR} for row in rows]
+    _add(db, group_sums, hours, ("observations", "labelled", "correct"))

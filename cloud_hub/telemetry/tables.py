@@ -68,9 +68,9 @@ group_sums = Table(
     Column("by", String, primary_key=True),
     Column("name", String, primary_key=True),
     Column("start", Integer, primary_key=True),
-    Column("observations", Integer, nullable=False, server_default="0"),
-    Column("labelled", Integer, nullable=False, server_default="0"),
-    Column("correct", Integer, nullable=False, server_default="0"),
+    Column("observations", Integer, nullable=False),
+    Column("labelled", Integer, nullable=False),
+    Column("correct", Integer, nullable=False),
 )
 
 group_answers = Table(
