@@ -175,7 +175,7 @@ class InputSchema:
         """One array per column over ``rows`` of checked tensors, not shared with the caller."""
         if self.dense:
             return feed[self.dense.name][rows].copy().T
-        return [np.array(feed[c.tensor][rows, c.index]) for c in self.columns]
+        return [_counted(c, np.array(feed[c.tensor][rows, c.index])) for c in self.columns]
 
     def column(self, column: Column, values: Any) -> NDArray[Any]:
         """``values`` of one column as an array [N] of its dtype.
@@ -228,6 +228,13 @@ class InputSchema:
         converted = _convert(array, spec.dtype, [spec.name])
         self._check_finite(converted, [spec.name])
         return np.asarray(converted, order="C")
+
+
+def _counted(column: Column, values: NDArray[Any]) -> NDArray[Any]:
+    """``values`` as they are counted: a text that is missing is none."""
+    if column.lacking:
+        values[values == MISSING_TEXT] = None
+    return values
 
 
 def _dense_tensor(signature: Signature) -> TensorSpec | None:

@@ -6,7 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from onnx import TensorProto, helper
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from converters import ConversionError, convert
 from converters.cli import main
@@ -230,3 +234,27 @@ def test_a_device_counts_what_was_declared(tmp_path):
         "..5.5": 104,
         "5.5..": 196,
     }
+
+
+def test_missing_texts_are_counted_as_such_one_by_one_and_in_batches(tmp_path):
+    ages = np.linspace(10, 70, 400)
+    frame = pd.DataFrame({"age": ages, "city": [None, "Oslo", "Łódź", "Oslo"] * 100})
+    y = ages > 40
+    texts = make_pipeline(
+        SimpleImputer(strategy="constant", fill_value="?"), OneHotEncoder(handle_unknown="ignore")
+    )
+    columns = make_column_transformer((texts, ["city"]), ("passthrough", ["age"]))
+    model = make_pipeline(columns, LogisticRegression()).fit(frame, y)
+    convert(model, frame, y, name="m", out=tmp_path / "r", groups="city", variants=["float32"])
+    with EdgeDevice.offline(tmp_path / "r") as device:
+        device.predict_batch(frame[:200])
+        device.predict_batch(frame[200:])
+        (batches,) = [b for b in device.reports() if isinstance(b, WindowReport)]
+        for row in frame.to_dict("records"):
+            device.predict(row)
+        (rows,) = [b for b in device.reports() if isinstance(b, WindowReport)]
+    assert batches.features == rows.features
+    assert rows.features[1] == (200, 100, 100, 0)
+    for report in (batches, rows):
+        sizes = {group: counts.observations for group, counts in report.groups["city"].items()}
+        assert sizes == {"Oslo": 200, "missing": 100, "Łódź": 100}
