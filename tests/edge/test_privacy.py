@@ -45,7 +45,10 @@ def release_of(folder: Path) -> Release:
     numbers = [name for name in frame if name != "town"]
     parts = [("town", encoder, ["town"]), ("rest", StandardScaler(), numbers)]
     model = make_pipeline(ColumnTransformer(parts), LogisticRegression()).fit(frame, y)
-    return convert(model, frame, y, name="m", out=folder / "m", variants=("float32",))
+    groups = {"town": None, "who": ["a", "b"] * 200}
+    return convert(
+        model, frame, y, name="m", out=folder / "m", variants=("float32",), groups=groups
+    )
 
 
 def everything_in(raw: bytes) -> bytes:
@@ -70,7 +73,7 @@ def test_planted_values_are_in_no_message_and_a_window_of_fifty_is_small(tmp_pat
         if i % 2:
             row |= {"f0": NUMBER, "f1": SMALL, "town": TEXT}  # the same row often: it gets a vote
             row |= {f"f{j}": 0.25 for j in range(2, 48)}
-        found = serving.predict(row)
+        found = serving.predict(row, {"who": TEXT if i % 2 else "a"})
         serving.feedback(found.id.rpartition("-")[2], 1, None)
     bodies = serving.monitor.collect(0.0, final=True)
     serving.close()
@@ -79,8 +82,11 @@ def test_planted_values_are_in_no_message_and_a_window_of_fifty_is_small(tmp_pat
     for body in bodies:
         sent = everything_in(encode(body))
         assert [form for form in FORMS if form in sent] == [], type(body)
-    sizes = [len(encode(body)) for body in bodies if isinstance(body, WindowReport)]
-    assert max(sizes) <= 5_000
+    (report,) = [body for body in bodies if isinstance(body, WindowReport)]
+    for column, known in (("town", "Oslo"), ("who", "a")):
+        told = {group: counts.observations for group, counts in report.groups[column].items()}
+        assert told == {known: 1_000, "other": 1_000}
+    assert len(encode(report)) <= 5_000
 
 
 def test_a_window_of_few_observations_keeps_its_histograms(tmp_path: Path) -> None:
