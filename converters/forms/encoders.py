@@ -40,13 +40,19 @@ def _one_hot(graph: Graph, model: Any, rows: Table) -> Table:
 def _places(model: Any, i: int, known: NDArray[Any], columns: int) -> list[int]:
     """The column of each category of feature ``i``; -1 for none."""
     start = int(np.sum(model._n_features_outs[:i]))
+    part = _answers(model, i, known)[:, start : start + columns]
+    return [int(row.argmax()) if row.any() else -1 for row in part]
+
+
+def _answers(model: Any, i: int, known: NDArray[Any]) -> NDArray[Any]:
+    """What the encoder itself makes of each category of feature ``i``, the other features at their
+    first: [categories, outputs].
+    """
     grid = np.empty((len(known), len(model.categories_)), dtype=object)
     for j, others in enumerate(model.categories_):
         grid[:, j] = known if j == i else others[0]
     table = model.transform(_typed(grid, model))
-    table = table.toarray() if hasattr(table, "toarray") else np.asarray(table)
-    part = table[:, start : start + columns]
-    return [int(row.argmax()) if row.any() else -1 for row in part]
+    return np.asarray(table.toarray() if hasattr(table, "toarray") else table)
 
 
 def _typed(grid: NDArray[Any], model: Any) -> Any:
@@ -78,10 +84,7 @@ def _ordinal(graph: Graph, model: Any, rows: Table) -> Table:
     made = []
     other = np.nan if model.handle_unknown == "error" else float(model.unknown_value)
     for i, known in enumerate(model.categories_):
-        grid = np.empty((len(known), len(model.categories_)), dtype=object)
-        for j, others in enumerate(model.categories_):
-            grid[:, j] = known if j == i else others[0]
-        numbers = np.asarray(model.transform(_typed(grid, model)), dtype=np.float64)[:, i]
+        numbers = _answers(model, i, known)[:, i].astype(np.float64)
         one = pick(graph, rows, [i]).blocks[0]
         made.append(look_up(graph, one, known, f32(numbers), other))
     return Table.of(beside(graph, made), len(made))
@@ -105,14 +108,7 @@ def _target(graph: Graph, model: Any, rows: Table) -> Table:
 def index_of(graph: Graph, one: Block, known: NDArray[Any], places: list[int], other: int) -> str:
     """int64 [N, 1]: the place of each category of a column, ``other`` for what is not known."""
     if one.kind == STRING:
-        return graph.op(
-            "LabelEncoder",
-            one.tensor,
-            domain=ML,
-            keys_strings=_keys(known),
-            values_int64s=places,
-            default_int64=other,
-        )
+        return _of_text(graph, one, known, values_int64s=places, default_int64=other)
     table = f32(np.array([*places, other], dtype=np.float64) - other)
     member = _members(graph, one, known)
     found = graph.op("Add", graph.op("MatMul", member, table[:-1, None]), np.float32(other))
@@ -122,14 +118,8 @@ def index_of(graph: Graph, one: Block, known: NDArray[Any], places: list[int], o
 def look_up(graph: Graph, one: Block, known: NDArray[Any], values: Any, other: float) -> str:
     """float32 [N, 1]: the value of each category of a column, ``other`` for what is not known."""
     if one.kind == STRING:
-        return graph.op(
-            "LabelEncoder",
-            one.tensor,
-            domain=ML,
-            keys_strings=_keys(known),
-            values_floats=[float(v) for v in values],
-            default_float=float(other),
-        )
+        numbers = [float(value) for value in values]
+        return _of_text(graph, one, known, values_floats=numbers, default_float=float(other))
     member = _members(graph, one, known)
     table = np.append(np.asarray(values, np.float64), other)
     if np.isfinite(table).all():
@@ -155,6 +145,7 @@ def _members(graph: Graph, one: Block, known: NDArray[Any]) -> str:
     return as_float(graph, same)
 
 
-def _keys(known: NDArray[Any]) -> list[str]:
-    """Categories as a text tensor has them."""
-    return [MISSING_TEXT if is_missing(k) else str(k) for k in known]
+def _of_text(graph: Graph, one: Block, known: NDArray[Any], **answers: Any) -> str:
+    """A column of texts looked up among the categories, as a text tensor has them."""
+    keys = [MISSING_TEXT if is_missing(k) else str(k) for k in known]
+    return graph.op("LabelEncoder", one.tensor, domain=ML, keys_strings=keys, **answers)
