@@ -18,10 +18,11 @@ from cloud_hub.monitoring.cli import add_commands as add_monitor_commands
 from cloud_hub.policy.cli import add_commands as add_policy_commands
 from cloud_hub.runs.cli import add_commands as add_run_commands
 from cloud_hub.triggers.cli import add_commands as add_trigger_commands
-from edge_sdk.console import may_be_piped, reason_of
+from edge_sdk.console import may_be_piped, part_of, reason_of
 
 
 @may_be_piped
+@part_of("hub", "edge-hub")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 is done, 1 refused, 2 wrong usage."""
     arguments = _parser().parse_args(argv)

@@ -49,7 +49,7 @@ def open_engine(settings: Settings) -> Engine:
     except ArgumentError as error:
         raise HubFault("database: expected a URL such as postgresql+psycopg://host/name") from error
     except ImportError as error:
-        extra = 'pip install "edge-deployment-sdk[postgres]"'
+        extra = 'pip install "edge-deployment-sdk[postgres]" for postgresql+psycopg://'
         raise HubFault(f"database: its driver is not installed ({error}); {extra}") from error
     except SQLAlchemyError as error:
         said = str(getattr(error, "orig", None) or error).partition("\n")[0]

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from edge_sdk.console import may_be_piped
+from edge_sdk.console import may_be_piped, part_of
 
 COMMANDS: Final = ("convert", "verify", "show")
 
 
 @may_be_piped
+@part_of("convert", "edge-convert")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 is done, 1 refused, 2 wrong usage.
 

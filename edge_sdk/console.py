@@ -14,6 +14,8 @@ Main = Callable[[Sequence[str] | None], int]
 UNREAD: Final = 141
 """Exit status if the output was closed, as a shell has it for SIGPIPE."""
 
+OURS: Final = ("edge_sdk", "converters", "cloud_hub")
+
 INTERRUPTED: Final = 130
 """Exit status after Ctrl-C, as a shell has it for SIGINT."""
 
@@ -45,6 +47,29 @@ def may_be_piped(main: Main) -> Callable[..., int]:
         return code
 
     return run
+
+
+def part_of(extra: str, name: str) -> Callable[[Main], Main]:
+    """For the ``main`` of the command ``name``: where a package is missing, it says that the
+    ``extra`` of our distribution brings it.
+    """
+
+    def wrap(main: Main) -> Main:
+        @functools.wraps(main)
+        def run(argv: Sequence[str] | None = None) -> int:
+            try:
+                return main(argv)
+            except ModuleNotFoundError as error:
+                missing = (error.name or str(error)).partition(".")[0]
+                if missing in OURS:
+                    raise
+                brings = f'pip install "edge-deployment-sdk[{extra}]"'
+                print(f"{name}: {missing} is not installed: {brings}", file=sys.stderr)
+                return 1
+
+        return run
+
+    return wrap
 
 
 def reason_of(error: Exception) -> str:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_sdk.console import INTERRUPTED, UNREAD, may_be_piped
@@ -84,6 +85,48 @@ def test_a_command_whose_output_cannot_be_written_says_why(tmp_path: Path) -> No
     assert (full.returncode, full.stderr) == (1, b"cannot go on: No space left on device\n")
     closed = subprocess.run(["sh", "-c", f"{command} >&-"], capture_output=True, check=False)
     assert (closed.returncode, closed.stderr) == (0, b"")
+
+
+MISSING = {
+    "sqlalchemy": ("cloud_hub.cli", ["init", "FOLDER"], "hub"),
+    "uvicorn": ("cloud_hub.cli", ["serve", "FOLDER"], "hub"),
+    "yaml": ("cloud_hub.cli", ["policy", "plan", "README.md"], "hub"),
+    "onnx": (
+        "converters.cli",
+        ["RELEASE/model.onnx", "--data", "rows.npz", "--name", "m"],
+        "convert",
+    ),
+    "matplotlib": (
+        "converters.cli",
+        ["m.onnx", "--data", "d", "--name", "m", "--plot", "p.png"],
+        "plot",
+    ),
+}
+
+
+@pytest.mark.parametrize("package", MISSING)
+def test_a_command_whose_package_is_missing_says_which_extra_brings_it(
+    tmp_path: Path, package: str
+) -> None:
+    module, words, extra = MISSING[package]
+    release = make_release(tmp_path).folder
+    np.savez(tmp_path / "rows.npz", X=rows(5))
+    words = [word.replace("RELEASE", str(release)).replace("FOLDER", "f") for word in words]
+    if module == "converters.cli":
+        words += ["--out", "new"]
+    code = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        f"from {module} import main\n"
+        f"sys.exit(main({words!r}))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert f'pip install "edge-deployment-sdk[{extra}]"' in done.stderr
 
 
 def test_ctrl_c_ends_a_command_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:

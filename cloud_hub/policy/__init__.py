@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from cloud_hub.policy.conditions import Condition, DriftRule, PerformanceRule, VolumeRule
-from cloud_hub.policy.reading import parse_policy
 from cloud_hub.policy.rules import (
     BudgetPolicy,
     ExperimentPolicy,
@@ -18,6 +19,9 @@ from cloud_hub.policy.rules import (
     TrainPolicy,
     TriggerRule,
 )
+
+if TYPE_CHECKING:
+    from cloud_hub.policy.reading import parse_policy
 
 __all__ = [
     "BudgetPolicy",
@@ -34,3 +38,12 @@ __all__ = [
     "VolumeRule",
     "parse_policy",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``parse_policy``, once somebody reads a policy: ``--help`` needs no YAML."""
+    if name == "parse_policy":
+        from cloud_hub.policy.reading import parse_policy
+
+        return parse_policy
+    raise AttributeError(name)
