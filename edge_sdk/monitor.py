@@ -173,18 +173,18 @@ class Monitor:
             )
         )
 
-    def record_batch(self, columns: Columns, batch: BatchPrediction, groups: Codes | None) -> None:
-        """Number ``batch`` and put some of its rows into the ring.
+    def record_batch(
+        self, rows: slice, columns: Columns, batch: BatchPrediction, groups: Codes | None
+    ) -> None:
+        """Number ``batch`` and put ``rows`` of it, which :func:`sampled` chose, into the ring.
 
-        ``columns`` holds one sequence per feature, over the rows that :func:`sampled` chooses;
-        ``groups`` those of all rows.
+        ``columns`` holds one sequence per feature, over those; ``groups`` those of all rows.
         """
         batch._number = next(self._batch_numbers)
         if self._enabled:
             batch._remembered, batch._groups = self._remember, groups
-            chosen = sampled(len(batch))
-            some = None if groups is None else groups[chosen]
-            self._batches.append((self._clock(), columns, batch.sample(chosen), len(batch), some))
+            some = None if groups is None else groups[rows]
+            self._batches.append((self._clock(), columns, batch.sample(rows), len(batch), some))
 
     def _remember(self, batch: BatchPrediction) -> None:
         """Somebody asked for ids of ``batch``: keep its answers for late labels."""

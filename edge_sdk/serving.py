@@ -263,7 +263,7 @@ class Serving:
             self._count(error)
             raise
         rows = sampled(len(batch))
-        self.monitor.record_batch(self._schema.columns_of(feed, rows), batch, codes)
+        self.monitor.record_batch(rows, self._schema.columns_of(feed, rows), batch, codes)
         return batch
 
     def feedback(self, number: str, label: Any = None, reward: float | None = None) -> None:
