@@ -109,7 +109,7 @@ class EdgeDevice:
         link = FleetLink(how, config, self._activate, clock)
         self._prepare(config, link.boot, use, clock)
         self._link, self._rhythm = link, Rhythm(config)
-        self._service.kept = KeptPredictions(link.store)
+        self._service.kept = KeptPredictions(link.store, config.kept_predictions)
         self._keeper = Keeper(link, self._service, config)
         link.on_plan = self._keeper.renew
         try:

@@ -143,8 +143,8 @@ class Model:
 def _plain_call(session: Any) -> Callable[..., Any]:
     """``session.run`` without the checks of onnxruntime's wrapper: 1.1 of 12 µs, measured.
 
-    The schema has checked more than they do. The wrapper is used where this version of onnxruntime is
-    built otherwise.
+    The schema has checked more than they do. Where this version of onnxruntime is built otherwise,
+    the wrapper is used.
     """
     try:
         run: Callable[..., Any] = session._sess.run

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import json
 import threading
+import time
+from collections import deque
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from edge_sdk.contract.codec import encode, from_plain
 from edge_sdk.contract.manifest import Label
@@ -25,7 +27,14 @@ from edge_sdk.errors import InputError
 from edge_sdk.pending import Left, Outcomes, bits_of, join
 from edge_sdk.store import Store
 
+if TYPE_CHECKING:
+    from edge_sdk.serving import Serving
+
 KEPT: Final = 20_000
+MOST: Final = 1_000
+CAME: Final = 65_536
+"""Labels that are remembered until the copies of their predictions are marked."""
+
 _USED: Final = "feedback_used"
 
 
@@ -38,10 +47,19 @@ class Found(NamedTuple):
 
 
 class KeptPredictions:
-    """The table ``waiting``, and what labels of its predictions told since the last report."""
+    """The table ``waiting``, and what labels of its predictions told since the last report.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: of the device.
+        most: predictions of each window that are copied, the newest; 0: none.
+    """
+
+    def __init__(self, store: Store, most: int = MOST) -> None:
         self._store = store
+        self._most = most
+        self._copied: dict[str, int] = {}
+        self._came: deque[tuple[str, str, int]] = deque(maxlen=CAME)
+        self._copied_at = time.monotonic()
         self._outcomes: dict[Window, Outcomes] = {}
         self._lock = threading.Lock()
         self.used = bool(store.get(_USED))
@@ -51,6 +69,24 @@ class KeptPredictions:
         if not self.used:
             self.used = True
             self._store.put(_USED, True)
+
+    def came(self, tag: str, number: str, bits: int) -> None:
+        """A label or reward (``bits``) came for a prediction of this process, perhaps copied."""
+        self._came.append((tag, number, bits))
+
+    def copy(self, servings: Iterable[Serving], every: float, *, final: bool = False) -> None:
+        """Copy what waits for labels, once in ``every`` seconds (with ``final``, now)."""
+        passed = time.monotonic() - self._copied_at
+        if not self._most or (not final and (not self.used or passed < every)):
+            return
+        self._copied_at = time.monotonic()
+        came, self._came = self._came, deque(maxlen=CAME)
+        self.settle(came)
+        for serving in servings:
+            after = self._copied.get(serving.tag, 0)
+            for start, left in serving.monitor.left(after, self._most).items():
+                self.keep(serving.tag, serving.window(start), left)
+                self._copied[serving.tag] = max(self._copied.get(serving.tag, 0), left[-1].number)
 
     def keep(self, tag: str, window: Window, left: Iterable[Left]) -> None:
         """Copy predictions that the serving ``tag`` made in ``window``; the oldest of all go."""

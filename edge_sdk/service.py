@@ -11,7 +11,6 @@ Invariants:
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -44,8 +43,6 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
 
 T = TypeVar("T")
 RETIRED: Final = 4
-CAME: Final = 65_536
-"""Labels that are remembered until the copies of their predictions are marked."""
 
 
 class Service:
@@ -87,9 +84,6 @@ class Service:
         self._collecting = threading.Lock()  # held while a meter is read, so never with _lock
         self._energy = energy
         self._shown = ShownRankings()
-        self._copied: dict[str, int] = {}
-        self._came: deque[tuple[str, str, int]] = deque(maxlen=CAME)
-        self._copied_at = time.monotonic()
 
     def open(
         self,
@@ -230,7 +224,7 @@ class Service:
             return
         serving.feedback(number, label, reward)
         if self.kept is not None:
-            self._came.append((tag, number, bits_of(label, reward)))
+            self.kept.came(tag, number, bits_of(label, reward))
         if label is not None and self.running is not None:
             self.running.labelled(tag, number, label)
 
@@ -293,7 +287,9 @@ class Service:
             self._keep(bodies)
         if self.kept is not None:
             self._keep(self.kept.collect())
-            self._copy(self.kept, final=final)
+            if self.serving is not None:
+                every = self.serving.terms.reporting.window_seconds
+                self.kept.copy(self._servings(), every, final=final)
 
     def _stretch(self, now: float, *, final: bool) -> Stretch | None:
         """What was drawn since the last window, if one ended, while what serves was alone."""
@@ -302,23 +298,6 @@ class Service:
             return None
         alone = serving if self.running is None else None
         return self._energy.collect(alone, _window(serving, now), final=final)
-
-    def _copy(self, kept: KeptPredictions, *, final: bool) -> None:
-        """Copy what waits for labels into the database, as often as a window ends."""
-        serving = self.serving
-        if serving is None or not self._config.kept_predictions:
-            return
-        passed = time.monotonic() - self._copied_at
-        if not final and (not kept.used or passed < serving.terms.reporting.window_seconds):
-            return
-        self._copied_at = time.monotonic()
-        came, self._came = self._came, deque(maxlen=CAME)
-        kept.settle(came)
-        for each in self._servings():
-            after = self._copied.get(each.tag, 0)
-            for start, left in each.monitor.left(after, self._config.kept_predictions).items():
-                kept.keep(each.tag, each.window(start), left)
-                self._copied[each.tag] = max(self._copied.get(each.tag, 0), left[-1].number)
 
     def forget_errors(self) -> None:
         """Failed calls are counted from now."""

@@ -29,10 +29,10 @@ from edge_sdk.inference import Model
 from edge_sdk.inputs import inputs_for
 from edge_sdk.monitor import Monitor, sampled
 from edge_sdk.prediction import BatchPrediction, Prediction
+from edge_sdk.recurrent import State
 from edge_sdk.release import Release
 from edge_sdk.reports import Scope
 from edge_sdk.schema import InputSchema
-from edge_sdk.stream import State
 
 if TYPE_CHECKING:  # a device without hub and pack starts without them
     from edge_sdk.contract.fleet import CloudReply, CloudRequest

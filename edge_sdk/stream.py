@@ -3,49 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edge_sdk.contract.manifest import Signature
 from edge_sdk.grouping import Said
-from edge_sdk.release import Feed
-
-if TYPE_CHECKING:
-    from edge_sdk.prediction import Prediction
-    from edge_sdk.serving import Serving
-
-
-class State:
-    """What a stateful model remembers of one sequence; not safe from several threads at once.
-
-    Attributes:
-        feed: the state's input tensors for the next call.
-    """
-
-    def __init__(self, signature: Signature) -> None:
-        self._links = signature.state
-        self.feed = initial_state(signature)
-
-    def keep(self, outputs: Mapping[str, NDArray[Any]]) -> None:
-        """Take the next state out of ``outputs``."""
-        self.feed = {link.input: outputs[link.output] for link in self._links}
-
-
-def initial_state(signature: Signature) -> Feed:
-    """Zeros (empty strings) for every state input; a dimension that is open has size one."""
-    specs = {spec.name: spec for spec in signature.inputs}
-    feed: Feed = {}
-    for link in signature.state:
-        spec = specs[link.input]
-        shape = [size or 1 for size in spec.shape]
-        if spec.dtype == "string":
-            feed[link.input] = np.full(shape, "", dtype=object)
-        else:
-            feed[link.input] = np.zeros(shape, dtype=spec.dtype)
-    return feed
+from edge_sdk.prediction import Prediction
+from edge_sdk.recurrent import State
+from edge_sdk.serving import Serving
 
 
 class Stream:

@@ -27,8 +27,8 @@ from edge_sdk.errors import BenchError, PackError
 from edge_sdk.inference import Model
 from edge_sdk.keys import Canonicaliser
 from edge_sdk.pack_writer import write_pack
+from edge_sdk.recurrent import initial_state
 from edge_sdk.release import Feed, Release
-from edge_sdk.stream import initial_state
 
 RAW_DEFAULT = "session.run, default options"
 RAW_ONE = "session.run, one thread"

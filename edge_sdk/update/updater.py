@@ -11,36 +11,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from typing import Any, Final, Literal
+from dataclasses import replace
+from typing import Literal
 
-from edge_sdk.contract.codec import from_plain
-from edge_sdk.contract.manifest import MANIFEST
 from edge_sdk.contract.plan import ReleaseRef
-from edge_sdk.errors import EdgeError, HubError, UpdateError
+from edge_sdk.errors import EdgeError, HubError, UpdateError, said
 from edge_sdk.outbox import Outbox
-from edge_sdk.release import Release
 from edge_sdk.store import Store
 from edge_sdk.transport import HubClient
 from edge_sdk.update import state as machine
-from edge_sdk.update.events import Events
+from edge_sdk.update.delivery import Delivery
 from edge_sdk.update.failures import Failures
-from edge_sdk.update.packs import fetch_pack
-from edge_sdk.update.slots import Slot, Slots, is_whole
+from edge_sdk.update.journal import Journal
+from edge_sdk.update.slots import Slot, Slots
 from edge_sdk.update.state import SlotRef, UpdateState
 from edge_sdk.update.trust import Trust
 from edge_sdk.update.wanted import Wanted
 
 Outcome = Literal["unchanged", "activated", "held", "failed", "known_bad"]
-_STATE: Final = "update"
 
 
 class Updater:
     """The update of one device.
-
-    Attributes:
-        failed: what failed here.
-        trial: the slot that has not answered yet since it came, as is on disk.
 
     Args:
         model: of the device.
@@ -69,19 +61,14 @@ class Updater:
         clock: Callable[[], float],
         checkpoint: Callable[[str], None] = lambda step: None,
     ) -> None:
-        self._model = model
-        self._store = store
-        self._events = Events(model, outbox, clock)
+        self._journal = Journal(model, store, outbox, clock)
+        self._delivery = Delivery(model, slots, trust, client)
         self._slots = slots
-        self._trust = trust
-        self._client = client
         self._probe = probe
         self._activate = activate
         self._checkpoint = checkpoint
         self._busy = threading.RLock()
         self._want: ReleaseRef | None = None
-        self.failed = Failures(store)
-        self.trial: SlotRef | None = None
         self._steps: dict[str, Callable[[UpdateState], None]] = {
             "download": self._download,
             "verify": self._verify,
@@ -95,8 +82,17 @@ class Updater:
     @property
     def state(self) -> UpdateState:
         """What is on disk."""
-        kept = self._store.get(_STATE)
-        return from_plain(UpdateState, kept) if kept else UpdateState()
+        return self._journal.state
+
+    @property
+    def failed(self) -> Failures:
+        """What failed here."""
+        return self._journal.failed
+
+    @property
+    def trial(self) -> SlotRef | None:
+        """The slot that has not answered yet since it came, as is on disk."""
+        return self._journal.trial
 
     def slot(self) -> Slot | None:
         """What serves, if anything does."""
@@ -113,7 +109,7 @@ class Updater:
             state = machine.recover(self.state)
             if machine.gave_up(state):
                 state = self._give_up(state, "the process ended before the release had answered")
-            self._write(state)
+            self._journal.write(state)
             return self.slot()
 
     def finish(self) -> None:
@@ -140,7 +136,7 @@ class Updater:
             before = self._settled()
             home = SlotRef.of(want.home) if want.home is not None else None
             refs = tuple(map(SlotRef.of, want.releases))
-            self._write(machine.keep(before, refs, serial, home, want.experiment))
+            self._journal.write(machine.keep(before, refs, serial, home, want.experiment))
             outcomes: set[Outcome] = set()
             for ref in want.releases:
                 experiment = None if ref == want.releases[0] else want.experiment
@@ -178,7 +174,7 @@ class Updater:
             state = self.state
             after = change(state)
             if state.phase == "idle" and after != state:
-                self._write(after)
+                self._journal.write(after)
         finally:
             self._busy.release()
 
@@ -199,12 +195,7 @@ class Updater:
             if state.current is None:
                 return None
             self._slots.remove(state.current)
-            after = machine.lose(state)
-            with self._store.transaction():
-                self._events.tell(
-                    "failed", state.current, after.current, step="load", reason=reason
-                )
-                self._write(after)
+            self._journal.lost(machine.lose(state), state.current, reason)
             return self.slot()
 
     def fail(self, reason: str, slot: SlotRef | None = None) -> Slot | None:
@@ -231,8 +222,7 @@ class Updater:
             return self.slot()
         if state.back is None:
             return None
-        after = machine.revert(state)
-        self._told_back(state, after, slot, reason, state.entered)
+        self._journal.went_back(machine.revert(state), slot, reason, state.entered)
         serving = self.slot()
         assert serving is not None
         self._activate(serving)
@@ -240,34 +230,21 @@ class Updater:
 
     def _drop(self, state: UpdateState, slot: SlotRef, reason: str) -> None:
         if slot in state.held:
-            self._told_back(state, machine.drop(state, slot), slot, reason, state.tried)
-
-    def _told_back(
-        self,
-        state: UpdateState,
-        after: UpdateState,
-        slot: SlotRef,
-        reason: str,
-        experiment: str | None,
-    ) -> None:
-        with self._store.transaction():
-            self.failed.remember(slot, state.serial, experiment, reason)
-            self._events.tell(
-                "rolled_back", slot, after.current, reason=reason, experiment=experiment
-            )
-            self._write(after)
+            self._journal.went_back(machine.drop(state, slot), slot, reason, state.tried)
 
     def _give_up(self, state: UpdateState, reason: str) -> UpdateState:
         if state.phase == "probe":
-            return self._abandon(state, "the process ended twice while the release was probed")
+            return self._abandon(
+                state, "probe", "the process ended twice while the release was probed"
+            )
         if state.phase != "idle":
-            return self._abandon(state, reason)
+            return self._abandon(state, state.phase, reason)
         slot = state.trial
         assert slot is not None
         if slot != state.current:
             self._drop(state, slot, reason)
         elif state.back is not None:
-            self._told_back(state, machine.revert(state), slot, reason, state.entered)
+            self._journal.went_back(machine.revert(state), slot, reason, state.entered)
         else:
             return machine.prove(state)  # there is nothing else to serve
         return self.state
@@ -277,26 +254,26 @@ class Updater:
         self._want = want
         while state.phase != "idle":
             step = state.phase
-            self._write(state)
+            self._journal.write(state)
             self._checkpoint(step)
             try:
                 self._steps[step](state)
             except HubError:
                 # The network's or the hub's trouble, not the release's: it will be tried again.
-                self._write(machine.abandon(state))
+                self._journal.write(machine.abandon(state))
                 raise
             except OSError as error:
-                self._write(machine.abandon(state))
+                self._journal.write(machine.abandon(state))
                 self._restore(step)
-                raise UpdateError(step, f"trouble with the disk; {error}") from error
+                raise UpdateError(step, f"trouble with the disk; {said(error)}") from error
             except EdgeError as error:
-                self._write(self._abandon(state, str(error), step))
+                self._abandon(state, step, str(error))
                 self._restore(step)
                 raise _as_update_error(step, error) from error
             state = machine.advance(state)
             if state.phase == "cleanup":
-                self._committed(state)
-        self._write(state)
+                self._journal.committed(state)
+        self._journal.write(state)
 
     def _settled(self) -> UpdateState:
         """The state with nothing under way: an update that was cut short is ended or forgotten."""
@@ -306,76 +283,25 @@ class Updater:
             return self.state
         return machine.rested(state)
 
-    def _committed(self, state: UpdateState) -> None:
-        assert state.current is not None
-        with self._store.transaction():
-            self._write(state)
-            if state.serve:
-                self._events.tell(
-                    "activated", state.current, state.previous, experiment=state.experiment
-                )
-
     def _restore(self, step: str) -> None:
         """After a failed activation, what served before must serve in memory too."""
         current = self.state.current
         if step == "activate" and current is not None:
             self._activate(self._slots.slot(current))
 
-    def _abandon(self, state: UpdateState, reason: str, step: str | None = None) -> UpdateState:
+    def _abandon(self, state: UpdateState, step: str, reason: str) -> UpdateState:
         after = machine.abandon(state)
-        if state.target is not None:
-            with self._store.transaction():
-                self.failed.remember(state.target, state.serial, state.experiment, reason)
-                self._events.tell(
-                    "failed",
-                    state.target,
-                    after.current,
-                    step=step or state.phase,
-                    reason=reason,
-                    experiment=state.experiment,
-                )
-                self._write(after)
+        self._journal.abandoned(state, after, step, reason)
         return after
 
     def _download(self, state: UpdateState) -> None:
-        want = self._wanted()
-        ref = self._trust.check_release(want)
-        if not self._slots.holds_whole(want.manifest):
-            self._download_release(state, want, ref)
-        bases = {
-            "pack": [ref.pack for ref in state.here],
-            "features": [ref.features for ref in state.here],
-        }
-        for kind, file in (("pack", want.pack), ("features", want.features)):
-            if file is not None:
-                known = [digest for digest in bases[kind] if digest]
-                fetch_pack(self._model, file, known, self._slots, self._trust, self._client)
-
-    def _download_release(self, state: UpdateState, want: ReleaseRef, manifest: Any) -> None:
-        folder = self._slots.incoming(want.manifest)
-        prefix = f"models/{self._model}/{want.version}"
-        if not is_whole(folder / MANIFEST, manifest):
-            self._client.download(f"{prefix}/{MANIFEST}", manifest, folder / MANIFEST)
-        release = Release.open(folder, verify=False)
-        for name, ref in release.manifest.files.items():
-            signed = self._trust.file(f"{prefix}/{name}")
-            if signed != ref:
-                raise UpdateError("download", f"{prefix}/{name}: not signed as the manifest says")
-            place = folder / name
-            if not is_whole(place, ref) and not self._slots.reuse(name, ref, place, state.here):
-                self._client.download(f"{prefix}/{name}", ref, place)
+        self._delivery.download(self._wanted(), state.here)
 
     def _verify(self, state: UpdateState) -> None:
-        want = self._wanted()
-        slot = self._slots.slot(SlotRef(want.version, want.manifest))
-        staged = slot.release.is_dir()
-        folder = slot.release if staged else self._slots.incoming(want.manifest)
-        release = Release.open(folder)
-        if release.digest != want.manifest or release.manifest.model != self._model:
-            raise UpdateError("verify", f"{folder.name}: holds another release")
+        self._delivery.verify(self._wanted())
 
     def _stage(self, state: UpdateState) -> None:
-        self._slots.stage(self._wanted().manifest)
+        self._delivery.stage(self._wanted())
 
     def _run_probe(self, state: UpdateState) -> None:
         assert state.target is not None
@@ -391,10 +317,6 @@ class Updater:
     def _wanted(self) -> ReleaseRef:
         assert self._want is not None, "only steps from activate on run without a plan"
         return self._want
-
-    def _write(self, state: UpdateState) -> None:
-        self._store.put(_STATE, asdict(state))
-        self.trial = state.trial
 
 
 def _as_update_error(step: str, error: EdgeError) -> EdgeError:
