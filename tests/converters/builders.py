@@ -152,7 +152,7 @@ MODELS: dict[str, tuple[Any, Any]] = {
         lambda: VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft"),
         iris,
     ),
-    "no probabilities": (LinearSVC, iris),
+    "no probabilities": (lambda: LinearSVC(random_state=0), iris),
     "names": (LogisticRegression, named_iris),
     "integers beside fractions": (
         lambda: make_pipeline(StandardScaler(), LogisticRegression()),

@@ -67,23 +67,25 @@ def cat(kind=catboost.CatBoostClassifier, **wish):
 
 
 def hist(**wish):
-    return HistGradientBoostingClassifier(**{"max_iter": 12} | wish)
+    return HistGradientBoostingClassifier(**{"max_iter": 12, "random_state": 0} | wish)
 
 
 GRADIENT, HISTOGRAM = GradientBoostingRegressor, HistGradientBoostingRegressor
 LIGHT, EXTREME, CAT = lightgbm.LGBMRegressor, xgboost.XGBRegressor, catboost.CatBoostRegressor
 
 MODELS = {
-    "gradient boosting": (GradientBoostingClassifier(n_estimators=10), X, Y),
-    "gradient boosting of two classes": (GradientBoostingClassifier(n_estimators=10), X, Y > 1),
+    "gradient boosting": (GradientBoostingClassifier(random_state=0, n_estimators=10), X, Y),
+    "gradient boosting of two classes": (
+        GradientBoostingClassifier(random_state=0, n_estimators=10), X, Y > 1,
+    ),
     "exponential loss": (
-        GradientBoostingClassifier(n_estimators=10, loss="exponential"), X, Y > 1,
+        GradientBoostingClassifier(random_state=0, n_estimators=10, loss="exponential"), X, Y > 1,
     ),
     "gradient boosting from zero": (
-        GradientBoostingClassifier(n_estimators=10, init="zero"), X, WORDS,
+        GradientBoostingClassifier(random_state=0, n_estimators=10, init="zero"), X, WORDS,
     ),
-    "boosted values": (GRADIENT(n_estimators=20), D, T),
-    "boosted quantiles": (GRADIENT(n_estimators=20, loss="quantile"), D, T),
+    "boosted values": (GRADIENT(random_state=0, n_estimators=20), D, T),
+    "boosted quantiles": (GRADIENT(random_state=0, n_estimators=20, loss="quantile"), D, T),
     "adaboost": (AdaBoostClassifier(n_estimators=10, random_state=0), X, WORDS),
     "adaboost of two classes": (
         AdaBoostClassifier(DecisionTreeClassifier(max_depth=2), n_estimators=10, random_state=0),
@@ -100,9 +102,9 @@ MODELS = {
     "histogram boosting with categories in the second column": (
         hist(categorical_features=[1], min_samples_leaf=5), HOLED_CODES[:, ::-1], CODED,
     ),
-    "poisson link": (HISTOGRAM(max_iter=12, loss="poisson"), D, COUNTS),
-    "gamma link": (HISTOGRAM(max_iter=12, loss="gamma"), D, T),
-    "absolute error": (HISTOGRAM(max_iter=12, loss="absolute_error"), D, T),
+    "poisson link": (HISTOGRAM(random_state=0, max_iter=12, loss="poisson"), D, COUNTS),
+    "gamma link": (HISTOGRAM(random_state=0, max_iter=12, loss="gamma"), D, T),
+    "absolute error": (HISTOGRAM(random_state=0, max_iter=12, loss="absolute_error"), D, T),
     "lightgbm": (lgb(), X, Y),
     "lightgbm of two classes": (lgb(), X, WORDS == "b"),
     "lightgbm with text labels": (lgb(), X, WORDS),
@@ -291,7 +293,7 @@ PIPED = {
     "xgboost": lambda: xgb(),
     "catboost": lambda: cat(),
     "histogram boosting": lambda: hist(),
-    "gradient boosting": lambda: GradientBoostingClassifier(n_estimators=5),
+    "gradient boosting": lambda: GradientBoostingClassifier(random_state=0, n_estimators=5),
 }
 
 

@@ -130,7 +130,12 @@ UNSUPPORTED = {
 
 
 def test_all_steps_that_cannot_be_converted_are_listed_with_what_to_do(tmp_path):
-    steps = [LogOnePlus(), NMF(2, max_iter=500), FunctionTransformer(lambda x: x), GaussianNB()]
+    steps = [
+        LogOnePlus(),
+        NMF(2, max_iter=500, random_state=0),
+        FunctionTransformer(lambda x: x),
+        GaussianNB(),
+    ]
     with pytest.raises(UnsupportedModel) as refusal:
         convert(make_pipeline(*steps).fit(X, Y), X, Y, name="m", out=tmp_path / "r")
     for name in ("LogOnePlus", "NMF solves", "FunctionTransformer", "What to do"):

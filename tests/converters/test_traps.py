@@ -176,12 +176,12 @@ def test_quantiles_are_interpolated_in_float64(tmp_path):
 NAMED = np.array(["äh", "b", "c"])[Y]
 OTHERS = [
     LabelSpreading(),
-    LinearSVC(),
+    LinearSVC(random_state=0),
     NearestCentroid(),
     OneVsOneClassifier(LogisticRegression()),
     OneVsRestClassifier(RidgeClassifier()),
     OutputCodeClassifier(LogisticRegression(), random_state=0),
-    CalibratedClassifierCV(LinearSVC(), cv=2),
+    CalibratedClassifierCV(LinearSVC(random_state=0), cv=2),
 ]
 
 

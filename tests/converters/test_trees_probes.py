@@ -74,7 +74,7 @@ def test_trees_that_see_other_features_are_not_probed(case):
 
 @pytest.mark.parametrize("loss", ["log_loss", "exponential"])
 def test_decision_values_of_boosting_are_calibrated_as_in_the_original(loss, tmp_path):
-    boosted = GradientBoostingClassifier(n_estimators=5, loss=loss)
+    boosted = GradientBoostingClassifier(n_estimators=5, loss=loss, random_state=0)
     model = CalibratedClassifierCV(boosted, cv=2).fit(X, Y > 1)
     release = convert(model, X, Y > 1, name="m", out=tmp_path / "r")
     assert release.certificate().variants[0].max_difference < 1e-5

@@ -30,7 +30,7 @@ VALUES = X[:, 0] * 40 + X[:, 1] ** 2 + 5_000
 MODELS = {
     "boosting": (GradientBoostingClassifier(n_estimators=60, random_state=0), Y, 0.8),
     "values far from zero": (GradientBoostingRegressor(random_state=0), VALUES, 0.8),
-    "a forest of shares": (RandomForestClassifier(40, min_samples_leaf=5), Y, 0.95),
+    "a forest of shares": (RandomForestClassifier(40, min_samples_leaf=5, random_state=0), Y, 0.95),
 }
 
 

@@ -56,7 +56,7 @@ MODELS = {
         RandomForestRegressor(20, random_state=0), np.where(D > 0.08, np.nan, D), T,
     ),
     "two targets": (ExtraTreesRegressor(20, random_state=0), D, np.c_[T, -2 * T]),
-    "a stump": (DecisionTreeRegressor(max_depth=1), D, T),
+    "a stump": (DecisionTreeRegressor(max_depth=1, random_state=0), D, T),
     "no split at all": (DecisionTreeRegressor(min_samples_leaf=400), D, T),
 }  # fmt: skip
 
