@@ -37,11 +37,11 @@ __all__ = ["tried"]  # a fixture
 
 POWER = Outcome("power", "energy", minimum_effect=0.02)
 AB = ExperimentSpec(
-    "demo", "ab", arms=(ArmSpec("thrifty", "1.1", 0.5),), soak_seconds=0, minimum_outcomes=100,
+    "demo", "ab", arms=(ArmSpec("thrifty", "1.1", 0.5),), soak_seconds=0, minimum_outcomes=40,
     outcomes=(POWER,),
 )  # fmt: skip
 CANARY = ExperimentSpec(
-    "demo", "canary", candidate="1.1", steps=(0.5, 1.0), soak_seconds=0, minimum_outcomes=100,
+    "demo", "canary", candidate="1.1", steps=(0.5, 1.0), soak_seconds=0, minimum_outcomes=40,
     outcomes=(POWER,),
 )  # fmt: skip
 
@@ -53,7 +53,7 @@ def dear(candidate: float, control: float) -> Draws:
     return lambda device: candidate if device.given.release.version == "1.1" else control
 
 
-def report(devices: list[Device], draws: Draws, windows: int = 12, made: int = 300) -> None:
+def report(devices: list[Device], draws: Draws, windows: int = 6, made: int = 300) -> None:
     """All sync and report some windows: a third of the power is idle, and boards differ."""
     now = int(time.time())
     for i, device in enumerate(devices):
@@ -83,7 +83,7 @@ def served(hub: Hub) -> str:
 
 
 def test_the_version_that_draws_less_wins_and_is_promoted(tried: Hub) -> None:
-    devices = fleet(tried, 40)
+    devices = fleet(tried, 24)
     id_ = tried.experiments.run(AB, actor="test").id
     report(devices, dear(0.08, 0.1))
     assert status(tried, id_)[0] == "promoted"
@@ -93,23 +93,23 @@ def test_the_version_that_draws_less_wins_and_is_promoted(tried: Hub) -> None:
     (power,) = record.figures["outcomes"]
     assert power["control"] == pytest.approx(0.15, rel=0.1)
     assert power["gain"] == pytest.approx(0.02, abs=0.01)
-    assert power["outcomes"] == [12 * n for n in power["devices"]]
-    assert sum(power["devices"]) == 40
+    assert power["outcomes"] == [6 * n for n in power["devices"]]
+    assert sum(power["devices"]) == 24
 
 
 def test_versions_that_draw_the_same_stay_undecided(tried: Hub) -> None:
-    devices = fleet(tried, 40)
+    devices = fleet(tried, 24)
     id_ = tried.experiments.run(
         replace(AB, outcomes=(Outcome("power", "energy"),)), actor="test"
     ).id
-    for _ in range(3):
+    for _ in range(2):
         report(devices, dear(0.1, 0.1))
         assert status(tried, id_)[0] == "running"
     assert "undecided" in tried.experiments.get(id_).reason
 
 
 def test_a_canary_that_draws_more_than_may_be_is_taken_back(tried: Hub) -> None:
-    devices = fleet(tried, 40)
+    devices = fleet(tried, 24)
     id_ = tried.experiments.run(CANARY, actor="test").id
     report(devices, dear(0.2, 0.1))
     assert status(tried, id_)[0] == "aborted"
@@ -118,7 +118,7 @@ def test_a_canary_that_draws_more_than_may_be_is_taken_back(tried: Hub) -> None:
 
 
 def test_a_better_version_that_draws_too_much_is_not_promoted(tried: Hub) -> None:
-    devices = fleet(tried, 40)
+    devices = fleet(tried, 24)
     outcomes = (Outcome("accuracy", "accuracy"), POWER)
     id_ = tried.experiments.run(replace(AB, outcomes=outcomes), actor="test").id
     everybody(devices, lambda d: 0.95 if d.given.arm == "thrifty" else 0.8)
@@ -159,15 +159,15 @@ def test_devices_that_are_too_few_to_say_how_boards_differ_decide_nothing(case: 
 
 
 def test_devices_without_a_meter_are_not_counted(tried: Hub) -> None:
-    devices = fleet(tried, 50)
+    devices = fleet(tried, 30)
     id_ = tried.experiments.run(AB, actor="test").id
-    report(devices[:40], dear(0.08, 0.1))
-    for device in devices[40:]:
+    report(devices[:24], dear(0.08, 0.1))
+    for device in devices[24:]:
         device.sync()
         device.send(metered(device, int(time.time()) + 1, 10**6, None))
     assert status(tried, id_)[0] == "promoted"
     (power,) = tried.experiments.get(id_).figures["outcomes"]
-    assert sum(power["devices"]) == 40
+    assert sum(power["devices"]) == 24
     assert power["control"] == pytest.approx(0.15, rel=0.1)
 
 
@@ -229,7 +229,7 @@ def test_energy_that_does_not_come_pauses_and_says_where_to_look(tried: Hub) -> 
 
 def test_the_plan_knows_what_the_fleet_draws(tried: Hub) -> None:
     devices = fleet(tried, 20)
-    report(devices, dear(0.1, 0.1), windows=20)
+    report(devices, dear(0.1, 0.1), windows=10)
     found = tried.experiments.preparation.plan(AB, time.time() + 60)
     (power,) = found["outcomes"]
     assert power["mean"] == pytest.approx(0.15, rel=0.05)
@@ -239,7 +239,7 @@ def test_the_plan_knows_what_the_fleet_draws(tried: Hub) -> None:
     assert planned["independent"] < sequential["independent"]
     assert power["days"][0] is not None
     rates = rates_of(tried.engine, tried.fleet, AB, "1.0", time.time() + 60)
-    assert sum(row[0] for row in rates.outcomes["energy"].values()) == pytest.approx(20 * 20)
+    assert sum(row[0] for row in rates.outcomes["energy"].values()) == pytest.approx(20 * 10)
 
 
 def test_devices_without_a_meter_do_not_shorten_the_plan() -> None:
@@ -256,7 +256,7 @@ def test_devices_without_a_meter_do_not_shorten_the_plan() -> None:
 
 
 def test_the_report_says_what_each_cohort_draws(tried: Hub) -> None:
-    devices = fleet(tried, 40)
+    devices = fleet(tried, 24)
     id_ = tried.experiments.run(AB, actor="test").id
     report(devices, dear(0.08, 0.1))
     status(tried, id_)
