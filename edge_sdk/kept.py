@@ -119,9 +119,15 @@ class KeptPredictions:
             db.executemany(sql, [(bits, tag, number) for tag, number, bits in came])
 
     def feedback(
-        self, tag: str, number: str, label: Label | float | None, reward: float | None
+        self,
+        tag: str,
+        number: str,
+        label: Label | float | None,
+        reward: float | None,
+        within: float | None = None,
     ) -> bool:
-        """Join what came late; whether the prediction is one of these.
+        """Join what came late; whether the prediction is one of these. Numbers are right ``within``
+        so much.
 
         Raises:
             InputError: it came already, or the label is of another kind than what was answered.
@@ -135,7 +141,7 @@ class KeptPredictions:
             if label is not None:
                 left = found.left
                 source = SOURCES[left.source]
-                join(outcomes, source, left.answer, left.own, label, left.groups)
+                join(outcomes, source, left.answer, left.own, label, left.groups, within)
             if reward is not None:
                 outcomes.add_reward(float(reward))
             db.execute("UPDATE waiting SET state = ? WHERE id = ?", (state, found.id))

@@ -137,7 +137,8 @@ class Monitor:
         self._windows: dict[int, WindowCounts] = {}
         self._reports = Reports(release, scope, reporting, inputs.key_of_mark, self.grouping)
         self._shared = SharedRows(self._sharing)
-        self._pending = Pending(PENDING, self.grouping, rows=self._sharing.samples)
+        samples, within = self._sharing.samples, reporting.right_within
+        self._pending = Pending(PENDING, self.grouping, rows=samples, within=within)
         self._current = self._start(clock())
 
     def record(

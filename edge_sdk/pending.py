@@ -70,23 +70,40 @@ class Outcomes:
         self.reward_squares += reward * reward
 
 
+def is_right(answer: Any, label: Label | float, within: float | None) -> bool | None:
+    """Whether ``answer`` is what came later; ``None`` if there is nothing to tell by.
+
+    A number is right if it is off by at most ``within``.
+    """
+    if answer is None:
+        return None
+    if isinstance(answer, float) and not isinstance(label, str):
+        return None if within is None else abs(answer - label) <= within
+    return bool(answer == label)
+
+
 def join(
     outcomes: Outcomes,
     source: str,
     answer: Any,
-    own: Label | None,
+    own: Label | float | None,
     label: Label | float,
     groups: Iterable[Group] = (),
+    within: float | None = None,
 ) -> None:
-    """Count a label for what was answered: right or wrong, or the squared error of a number."""
+    """Count a label for what was answered: right or wrong, and the squared error of a number."""
     if isinstance(answer, float) and not isinstance(label, str):
+        own = answer if source == "model" else None
         error = answer - label
         if abs(error) <= LARGEST:  # what is not even finite has no error that could be summed
             outcomes.add_reward(error * error)
-    elif answer is not None:
-        outcomes.add_label(source, answer == label, None if own is None else own == label)
-        for group in groups if own is not None else ():
-            outcomes.add_group(group, own == label)
+    right = is_right(answer, label, within)
+    if right is None:
+        return
+    own_right = is_right(own, label, within)
+    outcomes.add_label(source, right, own_right)
+    for group in groups if own_right is not None else ():
+        outcomes.add_group(group, bool(own_right))
 
 
 class Left(NamedTuple):
@@ -192,14 +209,21 @@ class Place(NamedTuple):
 class Pending:
     """Joins late labels with predictions; at most ``capacity`` single ones are remembered, with
     ``rows`` (they may be shared) also their feature values; of ``grouping`` also their groups.
+    Numbers are right ``within`` so much.
 
     Not thread-safe: its monitor calls it under a lock.
     """
 
     def __init__(
-        self, capacity: int, grouping: Grouping = UNGROUPED, *, rows: bool = False
+        self,
+        capacity: int,
+        grouping: Grouping = UNGROUPED,
+        *,
+        rows: bool = False,
+        within: float | None = None,
     ) -> None:
         self._capacity = capacity
+        self._within = within
         self._grouping = grouping
         self._table = Waiting.empty(capacity, rows=rows, columns=len(grouping.columns))
         self._numbers = np.zeros(capacity, np.int64)
@@ -250,7 +274,7 @@ class Pending:
         return None if batch is None or index >= len(batch) else Place(name, batch, index)
 
     def label(self, place: Place, label: Label | float) -> None:
-        """Join a label with its prediction: right or wrong, or the squared error of a number.
+        """Join a label with its prediction: right or wrong, and the squared error of a number.
 
         Raises:
             InputError: it has one already.
@@ -259,7 +283,7 @@ class Pending:
         made, at = place.table.answered, place.at
         source = SOURCES[made.sources[at]]
         outcomes, groups = self.outcomes[place.window], self._grouping.names(place.groups)
-        join(outcomes, source, made.answers[at], made.own[at], label, groups)
+        join(outcomes, source, made.answers[at], made.own[at], label, groups, self._within)
 
     def reward(self, place: Place, reward: float) -> None:
         """Join a numeric outcome with its prediction.

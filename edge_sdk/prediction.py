@@ -129,7 +129,9 @@ class BatchPrediction:
         self.outputs = outputs
         self._given = _by_role(outputs, roles, "label")
         self.probabilities = _by_role(outputs, roles, "probabilities")
-        self.values = _by_role(outputs, roles, "value")
+        values = _by_role(outputs, roles, "value")
+        one = values is not None and values.ndim == 2 and values.shape[1] == 1
+        self.values = values[:, 0] if one and values is not None else values
         self._count = len(next(iter(outputs.values())))
 
     def __repr__(self) -> str:

@@ -234,7 +234,8 @@ class Service:
         """Of a prediction that no serving knows, perhaps of an earlier start."""
         tag, _, number = prediction.rpartition("-")
         kept = self.kept
-        if kept is None or not self._counted(kept.feedback, tag, number, label, reward):
+        within = None if self.serving is None else self.serving.terms.reporting.right_within
+        if kept is None or not self._counted(kept.feedback, tag, number, label, reward, within):
             raise self._refusal(
                 "unknown_prediction",
                 f"expected the id of a recent prediction, got {prediction!r:.60}",

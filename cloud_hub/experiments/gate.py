@@ -23,7 +23,10 @@ Looks = Mapping[str, tuple[Look, ...]]
 
 
 FEEDBACK: Final = "do the apps call feedback?"
-ASK: Final[Mapping[Measure, str]] = {"energy": "have the devices meters? `edge status` says"}
+ASK: Final[Mapping[Measure, str]] = {
+    "accuracy": f"{FEEDBACK} Of numbers, does the policy say reporting.right_within?",
+    "energy": "have the devices meters? `edge status` says",
+}
 
 
 @dataclass(frozen=True)

@@ -225,6 +225,13 @@ class Policy:
         self._check_sharing()
         self._check_sources()
 
+    @property
+    def needs_accuracy(self) -> bool:
+        """Whether a trigger or what tries candidates waits for labels that are right or wrong."""
+        leaves = (leaf for rule in self.triggers for leaf in rule.when.leaves())
+        tries = self.train is not None and self.experiment.strategy != "interleave"
+        return tries or any(leaf.performance is not None for leaf in leaves)
+
     def _check_sharing(self) -> None:
         """Whoever waits for shared rows needs them shared."""
         shares = self.sharing.samples

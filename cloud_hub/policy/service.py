@@ -62,7 +62,8 @@ class Policies:
         found = tuple(changes(_readable(current), after))
         told = any(change.path.split(".")[0] in TOLD for change in found)
         serves = self._plans.current(model) is not None
-        warned = [self._new_here(model), self._problem(after) if check else ""]
+        problem = self._problem(after) if check else ""
+        warned = [self._new_here(model), self._unscored(model, after), problem]
         warnings = tuple(text for text in warned if text)
         return PolicyPlan(model, found, digest(current), told and serves, warnings)
 
@@ -104,6 +105,19 @@ class Policies:
 
     def _problem(self, policy: Policy) -> str:
         return self.train_problem(policy.train) if policy.train is not None else ""
+
+    def _unscored(self, model: str, policy: Policy) -> str:
+        """That no label will ever be right, where something waits for that."""
+        serving = self._plans.current(model)
+        if serving is None or policy.reporting.right_within is not None:
+            return ""
+        manifest = self._registry.release(model, serving.serving.version).manifest
+        if manifest.task != "regression" or not policy.needs_accuracy:
+            return ""
+        return (
+            f"reporting: {model} answers with numbers, and none is right unless right_within says "
+            "how far off it may be: performance triggers and canaries would wait for ever"
+        )
 
     def _new_here(self, model: str) -> str:
         """That the model is new, unless it is the first: a typo looks the same."""

@@ -14,14 +14,21 @@ from edge_sdk.contract.manifest import Metric
 
 @dataclass(frozen=True)
 class Reporting:
-    """How devices report. A device votes for at most ``votes`` frequent keys a window."""
+    """How devices report. A device votes for at most ``votes`` frequent keys a window.
+
+    A regressor's number is counted as correct if it is off its label by at most ``right_within``
+    (in the label's unit), the same for all versions; without it regressors have no accuracy.
+    """
 
     window_seconds: int = 300
     minimum_observations: int = 100
     votes: int = 100
+    right_within: float | None = None
 
     def __post_init__(self) -> None:
         require(self.window_seconds >= 1, "window_seconds: expected at least 1")
+        within = self.right_within
+        require(within is None or within > 0, f"right_within: expected above 0, got {within}")
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from edge_sdk.contract.messages import Body
 from edge_sdk.contract.trials import Moments, Pairs, ShadowReport
 from edge_sdk.errors import EdgeError
 from edge_sdk.monitor import Records
+from edge_sdk.pending import is_right
 from edge_sdk.prediction import Prediction
 from edge_sdk.serving import Serving
 from edge_sdk.trials.mark import Mark
@@ -278,16 +279,17 @@ class Shadow(Running):
             counts.disagreements += differing
             counts.confidence += surer
             counts.value += more
-            self._answers.put(numbers, served, labels)
+            self._answers.put(numbers, _told(served, values), _told(labels, own_values))
             for number in self._labels.keys() & set(numbers):
                 answers = self._answers.take(number)
                 if answers is not None:
                     self._pair(answers, self._labels.pop(number))
 
-    def _pair(self, answers: tuple[Label | None, Label | None], label: Label | float) -> None:
-        if None in answers:
+    def _pair(self, answers: tuple[Any, Any], label: Label | float) -> None:
+        within = self._incumbent.terms.reporting.right_within
+        served, candidate = (is_right(answer, label, within) for answer in answers)
+        if served is None or candidate is None:
             return
-        served, candidate = (answer == label for answer in answers)
         both = "both" if served else "candidate_only"
         self._counts.labelled[both if candidate else "incumbent_only" if served else "neither"] += 1
 
@@ -302,6 +304,11 @@ class Shadow(Running):
         ratio = times[id(self._candidate)] / times[id(self._twin)]
         with self._lock:
             self._counts.latency += _moments([math.log2(ratio)], [0.0])
+
+
+def _told(labels: Sequence[Any], values: Sequence[Any]) -> Sequence[Any]:
+    """What late labels are compared with: labels, or a regressor's numbers."""
+    return [v if isinstance(v, float) else None for v in values] if labels[0] is None else labels
 
 
 def _nanoseconds(serving: Serving, given: Any) -> int:
@@ -340,7 +347,7 @@ class Answered:
         self._numbers[places] = named
         self._served[places], self._candidate[places] = served, candidate
 
-    def take(self, number: int) -> tuple[Label | None, Label | None] | None:
+    def take(self, number: int) -> tuple[Any, Any] | None:
         """Both answers, once; ``None`` if there are none."""
         place = number % len(self._numbers)
         if int(self._numbers[place]) != number or number <= 0:

@@ -74,6 +74,15 @@ def test_a_number_of_a_regressor_is_joined_by_its_squared_error(store: Store) ->
     assert kept.collect() == []
 
 
+def test_a_number_is_right_within_what_the_policy_says_also_after_a_restart(store: Store) -> None:
+    kept = KeptPredictions(store)
+    kept.keep("t", WINDOW, [left(1, 2.5, None), left(2, 2.5, None)])
+    assert kept.feedback("t", "1", 2.0, None, 0.5)
+    assert kept.feedback("t", "2", 1.0, None, 0.5)
+    (report,) = kept.collect()
+    assert (report.labelled, report.correct, report.own_labelled) == (2, 1, 2)
+
+
 def test_what_was_labelled_after_it_was_copied_is_not_labelled_again(store: Store) -> None:
     kept = KeptPredictions(store)
     kept.keep("t", WINDOW, [left(1), left(2)])

@@ -8,9 +8,11 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.linear_model import LinearRegression
 from sqlalchemy import update
 
 from cloud_hub.cli import main
@@ -28,6 +30,7 @@ from cloud_hub.policy import (
 )
 from cloud_hub.policy.reading import as_yaml, changes
 from cloud_hub.registry.tables import models
+from converters import convert
 from tests.conftest import Publish
 from tests.servers import HubProcess
 
@@ -369,3 +372,22 @@ def test_applying_what_is_in_force_says_one_thing(
     assert (code, out.splitlines()[-1]) == (0, "twice: policy applied")
     again = edge_hub(hub, capsys, "policy", "apply", str(file))
     assert again == (0, f"twice: nothing changed; {file} is in force\n")
+
+
+def test_accuracy_of_a_regressor_needs_a_bound_and_a_plan_warns_without(
+    inner: Hub, tmp_path: Path
+) -> None:
+    X = np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32)
+    model = LinearRegression().fit(X, X.sum(axis=1))
+    release = convert(model, X, X.sum(axis=1), name="numbers", out=tmp_path / "r")
+    inner.registry.publish(release, actor="test")
+    inner.plans.promote("numbers", "1.0", actor="test", reason="first")
+    rule = "triggers:\n- name: worse\n  when: {performance: {below: 0.8}}\n"
+    (warning,) = inner.policies.plan("numbers", rule).warnings
+    assert "none is right unless right_within says" in warning
+    told = f"reporting: {{right_within: 0.5}}\n{rule}"
+    assert inner.policies.plan("numbers", told).warnings == ()
+    inner.policies.apply("numbers", told, actor="test")
+    plan = inner.plans.current("numbers")
+    assert plan is not None
+    assert plan.reporting.right_within == 0.5
