@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.statistics import drift, errors, reporting
+from benchmarks.statistics import drift, errors, groups, reporting
 from benchmarks.statistics.__main__ import sections, to_markdown
 from benchmarks.statistics.part import QUICK, Row
 
@@ -45,3 +45,12 @@ def test_parts_that_were_not_run_keep_what_the_report_said(before: str) -> None:
     text = to_markdown({"power": (rows, 1.0)}, sections(before))
     assert ("kept" in text) == bool(before)
     assert f"{int(bool(before))} of {1 + bool(before)} goals are met." in text
+
+
+def test_a_group_that_gets_worse_is_found_by_its_own_errors_and_groups_alike_are_not() -> None:
+    alarm, difference, _ = groups._null(QUICK)
+    assert (share_of(alarm), share_of(difference)) == (0, 0)
+    own, between, everybody = groups._worse(QUICK)
+    assert share_of(own) == share_of(between) == 1
+    assert share_of(everybody) <= 0.2
+    assert own.met

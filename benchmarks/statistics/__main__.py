@@ -19,6 +19,7 @@ from benchmarks.statistics import (
     errors,
     estimates,
     false_winners,
+    groups,
     interleaving,
     power,
     reporting,
@@ -37,6 +38,7 @@ PARTS: Final[dict[str, Part]] = {
     "assignment": assignment.PART,
     "drift": drift.PART,
     "errors": errors.PART,
+    "groups": groups.PART,
     "estimates": estimates.PART,
     "reporting": reporting.PART,
 }

@@ -1,0 +1,138 @@
+"""Groups of rows: one that gets worse while the figures of all hardly move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from benchmarks.statistics.part import Effort, Part, Row, rate
+from cloud_hub.monitoring.groups import compare, name_of, score
+from cloud_hub.monitoring.policy import MonitoringPolicy
+from cloud_hub.monitoring.store import Concept
+from cloud_hub.statistics.concept import MEAN_RUN, ErrorDetector, base_rate
+from cloud_hub.telemetry.groups import GroupWindow
+
+SHARES: Final = {"large": 0.6, "middle": 0.35, "small": 0.05}
+CHECK: Final = 4_000
+"""Check rows of the release, of all groups."""
+
+WINDOW: Final = 200
+"""Labels of a window."""
+
+WINDOWS: Final = 100
+PEOPLE: Final = 20
+"""Who make all rows of a group, where rows are not independent."""
+
+Rates = Mapping[str, float]
+
+
+@dataclass
+class Watch:
+    """One release with late labels, as the hub watches it; windows of the first alarms."""
+
+    random: np.random.Generator
+    acceptable: float
+    first: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        wrong = {g: int(self.random.binomial(round(CHECK * s), 0.1)) for g, s in SHARES.items()}
+        self.base = base_rate(sum(wrong.values()), CHECK)
+        self.bases = {
+            name_of("by", g): base_rate(n, round(CHECK * SHARES[g])) for g, n in wrong.items()
+        }
+        self.policy = MonitoringPolicy(acceptable_disparity=self.acceptable)
+        self.concept = Concept()
+        self.all = ErrorDetector()
+        self.counts = dict.fromkeys(SHARES, (0, 0))
+
+    def take(self, number: int, rates: Rates) -> None:
+        """A window in which the groups err at these rates."""
+        windows = []
+        for group, share in SHARES.items():
+            n = round(WINDOW * share)
+            right = n - int(self.random.binomial(n, rates[group]))
+            windows.append(GroupWindow("by", group, number, n, n, right))
+            known = self.counts[group]
+            self.counts[group] = (known[0] + n, known[1] + right)
+        errors = sum(w.labelled - w.correct for w in windows)
+        self.all.add(number, [(WINDOW, errors, self.base)])
+        found = score(self.concept, windows, self.bases, self.policy, count=len(SHARES))
+        found += compare({"by": self.counts}, self.policy)
+        alarms = [finding.signal for finding in found if finding.alarming]
+        alarms += ["concept:errors"] if self.all.evidence >= MEAN_RUN else []
+        for signal in alarms:
+            self.first.setdefault(signal, number)
+
+
+def run(effort: Effort) -> list[Row]:
+    """Nothing happens; the small group gets worse."""
+    return [*_null(effort), *_worse(effort)]
+
+
+def _null(effort: Effort) -> list[Row]:
+    runs, hits = effort.runs(1_000), {"concept": 0, "fairness": 0, "people": 0}
+    for seed in range(runs):
+        watch = Watch(np.random.default_rng(seed), acceptable=0.0)
+        for number in range(WINDOWS):
+            watch.take(number, dict.fromkeys(SHARES, 0.1))
+        hits["concept"] += any(s.startswith("concept:by=") for s in watch.first)
+        hits["fairness"] += "fairness:by" in watch.first
+        hits["people"] += _people(seed)
+    labels = f"{WINDOW * WINDOWS:,} labels, error rate .10 in every group"
+    return [
+        Row(f"{labels}: errors of a group alarm", "≤ 1%", rate(hits["concept"], runs),
+            hits["concept"] / runs <= 0.01),
+        Row(f"{labels}: a difference above 0 alarms, at any of {WINDOWS} looks", "≤ 5%",
+            rate(hits["fairness"], runs), hits["fairness"] / runs <= 0.05),
+        Row(f"the same, {PEOPLE} people make all rows of a group and differ (correlated 0.05)", "",
+            rate(hits["people"], runs)),
+    ]  # fmt: skip
+
+
+def _people(seed: int) -> bool:
+    """Whether groups of few people, alike as groups, alarm."""
+    random = np.random.default_rng(seed)
+    watch = Watch(random, acceptable=0.0)
+    own = {group: float(random.beta(1.9, 17.1, PEOPLE).mean()) for group in SHARES}
+    for number in range(WINDOWS):
+        watch.take(number, own)
+    return "fairness:by" in watch.first
+
+
+def _worse(effort: Effort) -> list[Row]:
+    runs, before = effort.runs(300), WINDOWS // 2
+    watches = []
+    for seed in range(runs):
+        watch = Watch(np.random.default_rng(10_000 + seed), acceptable=0.05)
+        for number in range(before + WINDOWS):
+            worse = {"small": 0.3} if number >= before else {}
+            watch.take(number, dict.fromkeys(SHARES, 0.1) | worse)
+        watches.append(watch)
+    told = "the small group (5% of rows) errs .10 → .30, all rows .10 → .11"
+    return [
+        _found(f"{told}: its own errors alarm", "≥ 95%", "concept:by=small", watches, before),
+        _found("the same: the difference of accuracies surely exceeds .05", "", "fairness:by",
+               watches, before),
+        _found("the same: the errors of all rows alarm", "", "concept:errors", watches, before),
+    ]  # fmt: skip
+
+
+def _found(measured: str, goal: str, signal: str, watches: list[Watch], before: int) -> Row:
+    late = [w.first[signal] - before + 1 for w in watches if w.first.get(signal, -1) >= before]
+    found = rate(len(late), len(watches))
+    if late:
+        own = round(np.median(late) * WINDOW * SHARES["small"])
+        found += f", median after {own} labels of the group, {np.median(late) * WINDOW:,.0f} of all"
+    return Row(measured, goal, found, len(late) / len(watches) >= 0.95 if goal else None)
+
+
+PART = Part(
+    "Groups of rows",
+    f"A release with {CHECK:,} check rows, {WINDOW} late labels a window, groups of 60, 35 and 5% "
+    "of the rows; what each group's errors are held against is learned from its check rows. "
+    f"{WINDOWS} windows after the change, {WINDOWS // 2} before.",
+    run,
+)
