@@ -35,7 +35,7 @@ def test_alarms_are_judged_by_the_changes_that_they_follow() -> None:
 
 
 def test_a_window_of_fifty_features_is_small(tmp_path: Path) -> None:
-    release, rows = reporting._made(tmp_path)
+    release, rows = reporting.made(tmp_path)
     assert reporting._bytes(release, rows, tmp_path)[0].met
 
 

@@ -33,18 +33,25 @@ ROWS: Final = 20_000
 def run(effort: Effort) -> list[Row]:
     """A logistic regression of 50 features."""
     with tempfile.TemporaryDirectory() as folder:
-        release, rows = _made(Path(folder))
+        release, rows = made(Path(folder))
         found = [*_bytes(release, rows, Path(folder)), *_times(release, rows, effort)]
         return [*found, _memory(release, effort)]
 
 
-def _made(folder: Path) -> tuple[Release, NDArray[np.float32]]:
+def made(folder: Path, groups: Any = None) -> tuple[Release, NDArray[np.float32]]:
+    """A release of 50 features, and rows for it."""
     random = np.random.default_rng(6)
     X = random.standard_normal((4_000, FEATURES)).astype(np.float32)
     y = (X[:, :5].sum(axis=1) + random.standard_normal(4_000) > 0).astype(int)
     model = LogisticRegression().fit(X[:2_000], y[:2_000])
     made = convert(
-        model, X[2_000:], y[2_000:], name="fifty", out=folder / "fifty", variants=("float32",)
+        model,
+        X[2_000:],
+        y[2_000:],
+        name="fifty",
+        out=folder / "fifty",
+        variants=("float32",),
+        groups=groups,
     )
     return made, random.standard_normal((WINDOW, FEATURES)).astype(np.float32)
 
