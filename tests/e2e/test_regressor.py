@@ -1,0 +1,69 @@
+"""A regressor's way through the loop: late labels of numbers, on real devices of a real hub."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LinearRegression
+
+from converters import convert
+from edge_sdk import EdgeDevice
+from tests.edge.live import opened
+from tests.servers import HubProcess
+from tests.waiting import wait_for
+
+MODEL = "numbers"
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(400, 3)).astype(np.float32)
+Y = X @ [1.0, -2.0, 0.5]
+
+POLICY = b"""
+reporting: {window: 1s, minimum_observations: 1, right_within: 0.5}
+experiment: {steps: [0.5, 1.0], soak: 0s, minimum_labels: 50}
+"""
+
+
+def publish(hub: HubProcess, folder: Path, version: str, shift: float) -> None:
+    model = LinearRegression().fit(X, Y + shift)
+    made = convert(
+        model, X, Y, name=MODEL, version=version, out=folder / version, variants=("float32",)
+    )
+    hub.admin.publish(made.folder, hub.key, override="test")
+
+
+def answer(device: EdgeDevice) -> None:
+    for i in range(40):
+        prediction = device.predict(X[i])
+        device.feedback(prediction.id, label=float(Y[i]))
+    device._service.collect(final=True)
+    device.sync()
+
+
+def test_a_regressor_that_is_off_is_taken_back_by_its_late_labels(
+    hub: HubProcess, tmp_path: Path
+) -> None:
+    hub.admin.put(f"models/{MODEL}/policy", POLICY)
+    publish(hub, tmp_path, "1.0", shift=0.0)
+    hub.admin.post(f"models/{MODEL}/promote", version="1.0")
+    devices = [opened(tmp_path / f"d{i}", hub, MODEL, clock=time.time) for i in range(4)]
+    try:
+        publish(hub, tmp_path, "1.1", shift=2.0)
+        hub.admin.post(f"models/{MODEL}/canary", version="1.1")
+
+        def over() -> bool:
+            for device in devices:
+                answer(device)
+            (trial,) = hub.admin.get(f"models/{MODEL}/experiments")
+            return trial["status"] not in ("running", "waiting")
+
+        wait_for(over, "the end of the canary")
+        (trial,) = hub.admin.get(f"models/{MODEL}/experiments")
+        assert (trial["status"], "more wrong labels" in trial["reason"]) == ("aborted", True)
+        for device in devices:
+            device.sync()
+        assert {device.status()["version"] for device in devices} == {"1.0"}
+    finally:
+        for device in devices:
+            device.close()
