@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sqlalchemy import Engine
 
@@ -68,9 +69,19 @@ def initialise(settings: Settings) -> None:
     Raises:
         Conflict: there is one already.
     """
+    repository = Repository(settings.data / "repository", settings.data / "keys")
     settings.data.mkdir(parents=True, exist_ok=True)
-    Repository(settings.data / "repository", settings.data / "keys").initialise()
-    new_admin_token(settings.data / "admin.token")
+    if not repository.whole:
+        new_admin_token(settings.data / "admin.token")
+    repository.initialise()  # last: a hub with a whole repository is a whole hub
+
+
+def repository_of(data: Path) -> Repository:
+    """The signed repository of a hub's data; raises NotFound."""
+    repository = Repository(data / "repository", data / "keys")
+    if not repository.whole:
+        raise NotFound(f"{data}: holds no hub; run edge-hub init {data}")
+    return repository
 
 
 def open_hub(settings: Settings) -> Hub:
@@ -78,11 +89,12 @@ def open_hub(settings: Settings) -> Hub:
 
     Raises:
         NotFound: it was not initialised.
+        Invalid: the key with which it signs is none.
+        HubFault: its database or its metadata cannot be read.
     """
     data = settings.data
-    repository = Repository(data / "repository", data / "keys")
-    if not repository.metadata.exists():
-        raise NotFound(f"{data}: holds no hub; run edge-hub init {data}")
+    repository = repository_of(data)
+    repository.signer("online")  # what cannot sign is better known now than at the first renewal
     engine = open_engine(settings)
     audit = Audit(engine)
     blobs = BlobStore(data / "blobs")

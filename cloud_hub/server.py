@@ -7,9 +7,10 @@ import socket
 import uvicorn
 
 from cloud_hub.app import create_app
+from cloud_hub.auth import check_admin_token
 from cloud_hub.claim import sole_server
 from cloud_hub.errors import HubFault
-from cloud_hub.hub import open_hub
+from cloud_hub.hub import open_hub, repository_of
 from cloud_hub.settings import Settings
 from edge_sdk.files import write_atomic
 
@@ -20,8 +21,8 @@ def serve(settings: Settings) -> None:
     Raises:
         HubFault: the port is taken, the folder holds no hub, or another process serves it.
     """
-    if not (settings.data / "repository").exists():
-        raise HubFault(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
+    repository_of(settings.data)
+    check_admin_token(settings.data / "admin.token")
     with sole_server(settings.data) as note_url, _listen(settings) as listener:
         hub = open_hub(settings)  # what is wrong with it is told before anybody is invited
         host = f"[{settings.host}]" if ":" in settings.host else settings.host

@@ -33,7 +33,7 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
-from cloud_hub.errors import Conflict, Invalid, NotFound
+from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
 from cloud_hub.registry.signing import YEAR, load_signer
 from edge_sdk.contract.plan import Plan
 from edge_sdk.files import fsync_directory, write_atomic
@@ -55,16 +55,21 @@ class Repository:
         self.targets = folder / "targets"
         self._keys = keys
 
+    @property
+    def whole(self) -> bool:
+        """Whether it was made to its end: the timestamp is what is written last."""
+        return (self.metadata / "timestamp.json").exists()
+
     def initialise(self) -> None:
-        """Make keys and the first metadata.
+        """Make keys and the first metadata, anew where that was interrupted.
 
         Raises:
             Conflict: there is a repository already.
         """
-        if self.metadata.exists():
+        if self.whole:
             raise Conflict(f"{self.metadata.parent}: holds a repository already")
-        self.metadata.mkdir(parents=True)
-        self.targets.mkdir(parents=True)
+        self.metadata.mkdir(parents=True, exist_ok=True)
+        self.targets.mkdir(parents=True, exist_ok=True)
         offline, releases, online = (self._new_key(n) for n in ("offline", RELEASES, "online"))
         root = Root(expires=_later(YEAR), consistent_snapshot=True)
         for role, signer in (
@@ -134,9 +139,7 @@ class Repository:
     def renew(self, now: datetime.datetime) -> bool:
         """Sign anew what the online key signs, if it is past half of its validity."""
         with self._locked():
-            timestamp = Metadata[Timestamp].from_bytes(
-                (self.metadata / "timestamp.json").read_bytes()
-            )
+            timestamp: Metadata[Timestamp] = self._read("timestamp.json")
             plans = self._newest(PLANS)
             if plans.signed.expires - now < WEEK / 2:
                 self._publish_plans(plans)
@@ -215,17 +218,25 @@ class Repository:
 
     def _sealed_plans(self) -> Metadata[Targets]:
         """The plans that the timestamp leads to: newer ones, of a hub that was killed, are none."""
-        raw = (self.metadata / "timestamp.json").read_bytes()
-        version = Metadata[Timestamp].from_bytes(raw).signed.snapshot_meta.version
-        raw = (self.metadata / f"{version}.snapshot.json").read_bytes()
-        version = Metadata[Snapshot].from_bytes(raw).signed.meta[f"{PLANS}.json"].version
-        return Metadata[Targets].from_bytes(
-            (self.metadata / f"{version}.{PLANS}.json").read_bytes()
-        )
+        timestamp: Metadata[Timestamp] = self._read("timestamp.json")
+        version = timestamp.signed.snapshot_meta.version
+        snapshot: Metadata[Snapshot] = self._read(f"{version}.snapshot.json")
+        version = snapshot.signed.meta[f"{PLANS}.json"].version
+        return self._read(f"{version}.{PLANS}.json")
 
     def _newest(self, role: str) -> Metadata[Any]:
-        path = self.metadata / f"{self._version(role)}.{role}.json"
-        return Metadata.from_bytes(path.read_bytes())
+        return self._read(f"{self._version(role)}.{role}.json")
+
+    def _read(self, name: str) -> Metadata[Any]:
+        """Metadata on disk; raises HubFault if somebody else than a hub wrote or removed it."""
+        path = self.metadata / name
+        try:
+            return Metadata.from_bytes(path.read_bytes())
+        except (OSError, RepositoryError) as error:
+            raise HubFault(
+                f"{path}: expected signed metadata, it is missing or damaged; restore the folder "
+                "of the hub from a backup"
+            ) from error
 
     def _version(self, role: str) -> int:
         """The newest version of ``role`` on disk, 0 if there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 
 from cloud_hub.claim import sole_server
 from cloud_hub.cli import main
-from cloud_hub.errors import Conflict
+from cloud_hub.errors import Conflict, HubFault
+from cloud_hub.hub import initialise, open_hub
+from cloud_hub.settings import Settings
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE
 
@@ -54,3 +57,52 @@ def test_a_folder_is_claimed_until_the_block_ends(tmp_path: Path) -> None:
             pass
     with sole_server(tmp_path):
         pass
+
+
+DAMAGED = {
+    "no folder at all": ("", "holds no hub; run edge-hub init"),
+    "a repository that is not whole": ("repository/metadata/timestamp.json", "holds no hub"),
+    "no token of the administrator": ("admin.token", "admin.token: expected the administrator's"),
+    "no key to sign with": (
+        "keys/online.pem",
+        "online.pem: expected a private key in PEM; No such",
+    ),
+    "no root": ("repository/metadata/1.root.json", "1.root.json: No such file"),
+    "no list of releases": ("repository/metadata/1.releases.json", "missing or damaged; restore"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_hub_that_is_not_whole_is_not_served(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    name, reason = DAMAGED[case]
+    data = tmp_path / "h"
+    initialise(Settings(data))
+    (data / name).unlink() if name else shutil.rmtree(data)
+    assert main(["serve", str(data), "--port", "0"]) == 1
+    printed = capsys.readouterr()
+    assert reason in printed.err
+    assert (printed.err.count("\n"), printed.out) == (1, "")
+    assert not (data / "hub.url").exists()
+
+
+def test_metadata_that_is_none_is_told_by_its_file(tmp_path: Path) -> None:
+    data = tmp_path / "h"
+    initialise(Settings(data))
+    (data / "repository" / "metadata" / "1.releases.json").write_text("x")
+    with pytest.raises(HubFault, match=r"1\.releases\.json: expected signed metadata"):
+        open_hub(Settings(data))
+
+
+def test_an_initialisation_that_was_interrupted_is_done_again(tmp_path: Path) -> None:
+    data = tmp_path / "h"
+    initialise(Settings(data))
+    (data / "repository" / "metadata" / "timestamp.json").unlink()  # it is written last
+    (data / "admin.token").unlink()
+    initialise(Settings(data))
+    open_hub(Settings(data)).close()
+    token = (data / "admin.token").read_bytes()
+    with pytest.raises(Conflict, match="holds a repository already"):
+        initialise(Settings(data))
+    assert (data / "admin.token").read_bytes() == token

@@ -13,6 +13,7 @@ from cloud_hub.arguments import amount, duration, name, version, whole
 from cloud_hub.cli import main
 from cloud_hub.db import open_engine
 from cloud_hub.errors import HubFault
+from cloud_hub.hub import initialise
 from cloud_hub.server import serve
 from cloud_hub.settings import Settings
 from tests.servers import HubProcess
@@ -141,7 +142,7 @@ def test_a_database_that_is_none_is_one_error_without_its_password(
 
 
 def test_an_address_that_cannot_be_listened_on_is_one_error(tmp_path: Path) -> None:
-    (tmp_path / "repository").mkdir()
+    initialise(Settings(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(HubFault, match=f"127.0.0.1:{port}: cannot listen; Address already"):
