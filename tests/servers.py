@@ -47,7 +47,8 @@ class HubProcess:
         )
         wait_for(lambda: address.exists() or self._process.poll() is not None, "the hub's address")
         assert self._process.poll() is None, f"the hub ended: {self._log.name}"
-        self.admin = AdminClient.of_data(self.data)
+        token = (self.data / "admin.token").read_text().strip()
+        self.admin = AdminClient(address.read_text().strip(), token, timeout=PATIENCE)
         wait_for(self._answers, "an answer of the hub")
 
     def _answers(self) -> bool:

@@ -11,12 +11,19 @@ from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.settings import Settings
 from tests.edge.builders import make_release
 from tests.named_hub import names
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(autouse=True)
 def names_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same in every run: they settle who is on which arm of an experiment."""
     monkeypatch.setattr("cloud_hub.fleet.service.secrets", names(1))
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow this machine is, a module is loaded before it is taken to hang."""
+    monkeypatch.setattr("cloud_hub.runs.entry.IMPORT_SECONDS", PATIENCE)
 
 
 @pytest.fixture

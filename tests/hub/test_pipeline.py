@@ -190,7 +190,7 @@ def test_the_commands_of_runs_against_a_real_hub(
         ("cancel", number, "--reason", "again"): "is cancelled; only one that waits or trains",
         ("override", number, "--reason", "why not"): "is cancelled, not one of",
         ("logs", "9999"): "run 9999: not found",
-        ("start", "nobody"): "no train section",
+        ("start", "nobody"): "nobody: no such model",
     }
     for words, reason in refusals.items():
         code, out = cli(*words)

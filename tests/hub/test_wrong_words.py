@@ -17,6 +17,7 @@ from cloud_hub.hub import initialise
 from cloud_hub.server import serve
 from cloud_hub.settings import Settings
 from tests.servers import HubProcess
+from tests.waiting import PATIENCE
 
 NAME = "expected 1 to 64 of a-z 0-9 . _ -"
 WORDS = {
@@ -112,9 +113,8 @@ def test_a_number_that_no_database_takes_is_refused_and_fails_nothing(
 ) -> None:
     hub.admin.put("models/filed/policy", b"model: filed\n")
     token = (hub.data / "admin.token").read_text()
-    answer = requests.get(
-        f"{hub.url}/v1/{path}", headers={"Authorization": f"Bearer {token}"}, timeout=20
-    )
+    bearer = {"Authorization": f"Bearer {token}"}
+    answer = requests.get(f"{hub.url}/v1/{path}", headers=bearer, timeout=PATIENCE)
     assert answer.status_code == 422
     assert "should be" in answer.json()["error"]
     assert ", got " in answer.json()["error"]
