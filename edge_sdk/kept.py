@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from edge_sdk.contract.codec import encode, from_plain
@@ -166,7 +167,19 @@ class KeptPredictions:
         """What labels told since the last call."""
         with self._lock:
             told, self._outcomes = self._outcomes, {}
-        return [FeedbackReport(window, **vars(outcomes)) for window, outcomes in told.items()]
+        return [
+            FeedbackReport(window, **vars(replace(outcomes, groups=_whole(outcomes))))
+            for window, outcomes in told.items()
+        ]
+
+
+def _whole(outcomes: Outcomes) -> dict[str, dict[str, tuple[int, int]]]:
+    """Groups by columns that are known of every label; older software kept none."""
+    return {
+        column: groups
+        for column, groups in outcomes.groups.items()
+        if sum(labelled for labelled, _ in groups.values()) == outcomes.own_labelled
+    }
 
 
 def _given(left: Left, number: str, label: Label | float | None, reward: float | None) -> int:

@@ -94,6 +94,8 @@ def judge_performance(rule: PerformanceRule, facts: Facts) -> Verdict:
     worst = sorted(judged.items(), key=lambda each: (-each[1][1], each[1][0]["upper_bound"]))
     told = [{"group": name, **figures} for name, (figures, _) in worst[:SHOWN]]
     evidence = {"by": rule.by, "groups": told, **limits}
+    if not groups:
+        evidence["note"] = "no labels: neither a column that the release declares nor an attribute?"
     return Verdict(any(surely for _, surely in judged.values()), evidence)
 
 

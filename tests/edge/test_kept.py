@@ -125,3 +125,11 @@ def test_a_label_after_a_restart_counts_for_the_groups_of_its_prediction(store: 
     assert isinstance(report, FeedbackReport)
     assert (report.labelled, report.own_labelled) == (3, 2)  # the cloud alone answered the third
     assert report.groups == {"sex": {"f": (2, 1)}, "age": {"..30": (2, 1)}}
+    kept.keep(
+        "t", WINDOW, [left(4), left(5)._replace(groups=(("sex", "f"),))]
+    )  # of before, and of now
+    for number in ("4", "5"):
+        assert again.feedback("t", number, 2, None)
+    (report,) = again.collect()
+    assert isinstance(report, FeedbackReport)
+    assert (report.own_labelled, report.groups) == (2, {})

@@ -97,6 +97,25 @@ def test_performance_looks_back_and_no_further() -> None:
     assert rules.judge(short, facts(90, labels=labels(1_000, 500, start=80))).fired
 
 
+def test_performance_by_group_is_that_of_the_worst_one() -> None:
+    groups = {"sex": {"f": labels(1_000, 700), "m": labels(9_000, 8_700), "x": labels(50, 5)}}
+    all_ = labels(10_050, 9_405)
+    by = Condition(performance=PerformanceRule(0.9, 100, by="sex"))
+    verdict = rules.judge(by, facts(labels=all_, groups=groups))
+    assert verdict.fired
+    assert [group["group"] for group in verdict.evidence["groups"]] == ["f", "x", "m"]
+    assert not rules.judge(POOR, facts(labels=all_, groups=groups)).fired
+    few = {"sex": {**groups["sex"], "f": labels(99, 1)}}
+    assert not rules.judge(by, facts(labels=all_, groups=few)).fired
+
+
+def test_performance_by_what_nobody_has_never_fires_and_says_so() -> None:
+    by = Condition(performance=PerformanceRule(0.9, 100, by="sx"))
+    verdict = rules.judge(by, facts(labels=labels(1_000, 1)))
+    assert not verdict.fired
+    assert "no labels" in verdict.evidence["note"]
+
+
 def test_volume_counts_against_the_training_rows() -> None:
     five = Condition(volume=VolumeRule(0.05))
     assert not rules.judge(five, facts(new_rows=49)).fired
