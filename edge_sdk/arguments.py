@@ -42,7 +42,7 @@ def check_unit(unit: Any) -> None:
 
 def deadline_of(deadline_ms: Any) -> float:
     """Seconds of a deadline in milliseconds."""
-    wait = math.nan if isinstance(deadline_ms, bool) else _number(deadline_ms)
+    wait = math.nan if isinstance(deadline_ms, bool) else number_of(deadline_ms)
     if not 0 <= wait <= DEADLINE_MS:  # NaN is not
         raise InputError(
             "deadline",
@@ -53,7 +53,7 @@ def deadline_of(deadline_ms: Any) -> float:
 
 def reward_of(reward: Any) -> float:
     """A reward as a number."""
-    number = _number(reward)
+    number = number_of(reward)
     if not abs(number) <= LARGEST:  # NaN is not
         raise InputError(
             "label",
@@ -112,7 +112,7 @@ def path_of(what: str, path: Any, refusal: type[EdgeError]) -> Path:
     raise refusal(f"{what}: expected a path, got {path!r:.60}")
 
 
-def _number(value: Any) -> float:
+def number_of(value: Any) -> float:
     """``value`` as a float; NaN for what is none, a text that reads like one included."""
     try:
         return math.nan if isinstance(value, str | bytes) else float(value)

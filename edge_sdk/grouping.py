@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.arguments import number_of
 from edge_sdk.contract.groups import LACKING, OTHER, GroupColumn
 from edge_sdk.contract.manifest import Column
 from edge_sdk.errors import InputError
@@ -53,9 +54,10 @@ class Groups:
             return self.missing
         if not edges:
             return self._known.get(category(value), self._other)
-        if isinstance(value, str):
+        number = number_of(value)
+        if number != number:  # what is missing was told apart above
             raise InputError("group", f"group {name!r}: expected a number, got {value!r:.60}")
-        return bisect_right(edges, float(value))
+        return bisect_right(edges, number)
 
     def codes(self, values: Sequence[Any] | NDArray[Any]) -> Codes:
         """Those of N values; raises like :meth:`code`."""
@@ -189,7 +191,9 @@ def _of_rows(groups: Groups, values: Any, count: int) -> Codes | int:
     if values is None:
         return groups.missing
     name = groups.column.name
-    if isinstance(values, str) or not hasattr(values, "__len__") or len(values) != count:
-        came = len(values) if hasattr(values, "__len__") and not isinstance(values, str) else values
+    lone = isinstance(values, str) or getattr(values, "ndim", 1) == 0  # which has a len, or none
+    counted = hasattr(values, "__len__") and not lone
+    if not counted or len(values) != count:
+        came = len(values) if counted else values
         raise InputError("group", f"group {name!r}: expected {count} values, got {came!r:.60}")
     return groups.codes(values if isinstance(values, np.ndarray) else list(values))

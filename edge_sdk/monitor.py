@@ -19,20 +19,19 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.terms import Reporting, Sharing
-from edge_sdk.contract.window import SOURCES, Source
 from edge_sdk.errors import InputError
 from edge_sdk.grouping import Codes, Grouping
 from edge_sdk.inputs import Inputs
-from edge_sdk.pending import Answered, Left, Outcomes, Pending
+from edge_sdk.pending import Left, Outcomes, Pending
 from edge_sdk.prediction import BatchPrediction, Prediction
+from edge_sdk.records import Columns, Records, batch_answered
 from edge_sdk.release import Release
 from edge_sdk.reports import Reports, Scope, SharedRows
 from edge_sdk.tally import Tally
@@ -43,36 +42,11 @@ if TYPE_CHECKING:
 
 RING: Final = 16_384
 PENDING: Final = 65_536
-_SOURCE: Final = {source: i for i, source in enumerate(SOURCES)}
 BATCH_RING: Final = 64
-BATCH_SAMPLE_LEAST: Final = 256
-BATCH_SAMPLE: Final = 4_096
 
 FOLD_AT: Final = 2_048
 CHUNK: Final = 1_024
 """Records folded in one go; between two chunks other threads get their turn."""
-
-
-Columns = NDArray[Any] | Sequence[Any]
-"""One sequence of values per feature."""
-
-
-class Records(NamedTuple):
-    """Predictions by column, until they are folded; ``latency`` in nanoseconds, ``groups`` what
-    was said of them.
-    """
-
-    number: Sequence[int]
-    at: Sequence[float]
-    given: Sequence[Any]
-    label: Sequence[Label | None]
-    own: Sequence[Label | None]
-    value: Sequence[Any]
-    confidence: Sequence[float | None]
-    source: Sequence[Source]
-    degraded: Sequence[bool]
-    latency: Sequence[int]
-    groups: Sequence[bytes | None]
 
 
 class Monitor:
@@ -312,28 +286,13 @@ class Monitor:
         codes = self.grouping.codes(values, columns.groups) if self.grouping else None
         if codes is not None:
             window.groups.add(self._bins.outputs, codes, list(outputs.values()))
-        sources = np.fromiter(map(_SOURCE.__getitem__, columns.source), np.uint8, len(records))
+        sources = columns.sources()
         window.add_latencies(sources, np.asarray(columns.latency))
         window.degraded += sum(columns.degraded)
         if self._reporting.votes:
             window.add_marks(self._inputs.marks(columns.given))
-        answered = self._answered(start, columns, sources)
-        self._pending.add(columns.number, answered._replace(groups=codes))
-
-    def _answered(self, start: int, columns: Records, sources: NDArray[np.uint8]) -> Answered:
-        count = len(columns.number)
-        answers, own = np.empty(count, object), np.empty(count, object)
-        if None in columns.label:
-            answers[:] = [v if isinstance(v, float) else None for v in columns.value]
-        else:
-            answers[:] = columns.label
-        own[:] = columns.own
-        rows = np.empty(count, object) if self._sharing.samples else None
-        if rows is not None:
-            for i, given in enumerate(columns.given):
-                rows[i] = self._inputs.values(given)
-        taken = np.array(columns.at).astype(np.int64)
-        return Answered(np.full(count, start), taken, sources, answers, own, rows)
+        shared = list(map(self._inputs.values, columns.given)) if self._sharing.samples else None
+        self._pending.add(columns.number, columns.answered(start, sources, codes, shared))
 
     def _add_batch(
         self,
@@ -354,7 +313,7 @@ class Monitor:
         window.predictions[rows.source] += count
 
     def _keep_batch(self, at: float, batch: BatchPrediction) -> None:
-        answered = _batch_answered(self._start(at), int(at), batch)
+        answered = batch_answered(self._start(at), int(at), batch)
         self._pending.add_batch(int(batch._number), answered)
 
     def _count_lost(self) -> None:
@@ -368,24 +327,3 @@ class Monitor:
         classes = self._release.manifest.signature.classes
         if classes and label not in classes:
             raise InputError("label", f"expected one of {list(classes)[:20]}, got {label!r:.60}")
-
-
-def sampled(count: int) -> slice:
-    """The rows of a batch that monitoring looks at: an eighth, evenly spaced, within bounds."""
-    wanted = min(max(count // 8, BATCH_SAMPLE_LEAST), BATCH_SAMPLE)
-    return slice(0, count, max(1, -(-count // wanted)))
-
-
-def _batch_answered(start: int, taken: int, batch: BatchPrediction) -> Answered:
-    """A batch for the table of late labels; its rows are not kept, so they are never shared."""
-    count = len(batch)
-    answers = np.empty(count, object)
-    nothing = np.broadcast_to(np.array(None), count)
-    if batch.labels is not None:
-        answers[:] = batch.labels.tolist()
-    elif batch.values is not None and batch.values.size == count:
-        answers[:] = batch.values.ravel().tolist()
-    own = nothing if batch.labels is None else answers
-    source = np.full(count, SOURCES.index(batch.source), np.uint8)
-    times = (np.broadcast_to(np.int64(start), count), np.broadcast_to(np.int64(taken), count))
-    return Answered(*times, source, answers, own, groups=batch._groups)

@@ -27,8 +27,9 @@ from edge_sdk.fast_path import FastPath, prepare
 from edge_sdk.grouping import Said
 from edge_sdk.inference import Model
 from edge_sdk.inputs import inputs_for
-from edge_sdk.monitor import Monitor, sampled
+from edge_sdk.monitor import Monitor
 from edge_sdk.prediction import BatchPrediction, Prediction
+from edge_sdk.records import sampled
 from edge_sdk.recurrent import State
 from edge_sdk.release import Release
 from edge_sdk.reports import Scope

@@ -32,9 +32,9 @@ from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body
 from edge_sdk.contract.trials import Moments, Pairs, ShadowReport
 from edge_sdk.errors import EdgeError
-from edge_sdk.monitor import Records
 from edge_sdk.pending import is_right
 from edge_sdk.prediction import Prediction
+from edge_sdk.records import Records
 from edge_sdk.serving import Serving
 from edge_sdk.trials.mark import Mark
 from edge_sdk.trials.running import Running, Windows, check_same_inputs, failing
@@ -62,7 +62,7 @@ WARM: Final = 3
 
 
 Record = tuple[Any, ...]
-"""A prediction as the monitoring ring holds it: a row of :class:`edge_sdk.monitor.Records`."""
+"""A prediction as the monitoring ring holds it: a row of :class:`edge_sdk.records.Records`."""
 
 
 @dataclass

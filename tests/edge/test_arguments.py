@@ -11,6 +11,7 @@ import pytest
 
 from edge_sdk import EdgeDevice
 from edge_sdk.config import DeviceConfig
+from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
 from edge_sdk.errors import (
     EdgeError,
@@ -94,6 +95,31 @@ def test_what_a_call_cannot_take_is_refused_and_counted(device: EdgeDevice, what
         assert message in str(refusal.value)
         assert len(str(refusal.value)) < 250, "short enough to read"
     if what not in ("an input to explain", "a scale"):  # which count nothing
+        (report,) = (body for body in device.reports() if isinstance(body, WindowReport))
+        assert sum(report.errors.values()) == len(values)
+
+
+GROUPS = (GroupColumn("sex", values=("f", "m")), GroupColumn("age", edges=(30.0,)))
+GROUPED: dict[str, tuple[Callable[[EdgeDevice, Any], object], list[Any]]] = {
+    "groups": (lambda d, v: d.predict(ROW, groups=v), [True, "f", 0, [], ["sex"], Odd()]),
+    "a group": (
+        lambda d, v: d.predict(ROW, groups={"sex": v}), [["f"], ("f",), {}, Odd(), ROW]),
+    "a number": (
+        lambda d, v: d.predict(ROW, groups={"age": v}),
+        ["old", 10**400, np.datetime64("2020"), [30], Odd()]),
+    "groups of a batch": (
+        lambda d, v: d.predict_batch(rows(3), groups={"sex": v}),
+        ["fmm", ["f"], np.array("f"), {"f"}, 3, Odd(), [["f"]] * 3]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", GROUPED)
+def test_groups_that_are_none_are_refused_and_counted(tmp_path: Path, what: str) -> None:
+    call, values = GROUPED[what]
+    with EdgeDevice.offline(make_release(tmp_path, groups=GROUPS).folder) as device:
+        for value in values:
+            with pytest.raises(InputError, match="groups?"):
+                call(device, value)
         (report,) = (body for body in device.reports() if isinstance(body, WindowReport))
         assert sum(report.errors.values()) == len(values)
 

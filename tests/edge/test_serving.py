@@ -17,10 +17,10 @@ from edge_sdk.contract.terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import HubUnreachable, InputError, ReleaseError
 from edge_sdk.keys import Canonicaliser
-from edge_sdk.monitor import BATCH_SAMPLE
 from edge_sdk.pack import Pack
 from edge_sdk.pack_writer import write_pack
 from edge_sdk.probe import probe
+from edge_sdk.records import BATCH_SAMPLE
 from edge_sdk.serving import Serving, Terms
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows, softmax
