@@ -11,7 +11,7 @@ from typing import Any
 from converters.errors import ConversionError
 from converters.existing import Reading, convert_existing
 from converters.fingerprint import count_rows, fingerprint
-from converters.groups import declare
+from converters.groups import declare, without_groups
 from converters.job import Job
 from converters.original import load, original_of
 from converters.parity import Tolerances
@@ -106,7 +106,7 @@ def convert(
         original = original_of(loaded)
         X, declared = declare(X, groups, names=original.names, width=original.width)
         job = Job(original, X, y, wish, plan, progress, declared)
-        return job.run(profile, calibrate_against)
+        return job.run(without_groups(profile, X, declared), calibrate_against)
     except EdgeError as error:
         raise ConversionError(str(error)) from error
 

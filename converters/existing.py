@@ -92,10 +92,11 @@ def convert_existing(
         groups=tuple(each.column for each in declared),
     )
     feed = _feed(InputSchema(signature), X) | initial_state(signature)
+    rows = len(next(iter(feed.values()))) if signature.batched else 1
+    check_rows(declared, rows)
     tried = Beside(manifest, feed, plan, lambda found: _score(manifest, found, y), progress)
     raw, manifest, results, answers, truth = tried.run(proto)
-    rows = len(next(iter(feed.values()))) if signature.batched else 1
-    _check_groups(declared, rows, answers)
+    _check_answers(declared, rows, answers)
     score = _score(manifest, truth, y)
     certificate = Certificate(
         chosen=manifest.variant,
@@ -180,9 +181,8 @@ def _group_results(
     return group_results(declared, judged)
 
 
-def _check_groups(declared: Sequence[Declared], rows: int, answers: Feed) -> None:
+def _check_answers(declared: Sequence[Declared], rows: int, answers: Feed) -> None:
     """Groups are of rows: each has its own answers."""
-    check_rows(declared, rows)
     apart = all(array.ndim and len(array) == rows for array in answers.values())
     if declared and not apart:
         raise ConversionError("groups: expected answers for each row, this model has others")

@@ -67,6 +67,14 @@ def declare(
     return _without(X, _apart(X, there, known, names, width)), tuple(found)
 
 
+def without_groups(rows: Any, X: Any, declared: Sequence[Declared]) -> Any:
+    """``rows`` without the columns that only said the group in ``X``."""
+    if not hasattr(rows, "iloc") or not hasattr(X, "iloc"):
+        return rows
+    only = {each.column.name for each in declared} - set(map(str, X.columns))
+    return _without(rows, [name for name in map(str, rows.columns) if name in only])
+
+
 def check_rows(declared: Sequence[Declared], rows: int) -> None:
     """Refuse groups of other rows than the ``rows`` that there are; raises ConversionError."""
     for each in declared:
@@ -80,8 +88,8 @@ def check_rows(declared: Sequence[Declared], rows: int) -> None:
 def _one(X: Any, spec: str | GroupColumn, given: Any, known: Sequence[str]) -> Declared:
     """What one of ``groups`` asks for."""
     if isinstance(spec, GroupColumn):
-        there = spec.name in known
-        return Declared(spec, _codes(spec, _values(X, spec.name, known)) if there else None)
+        values = _values(X, spec.name, known) if given is None and spec.name in known else given
+        return Declared(spec, None if values is None else _codes(spec, values))
     name, edges = _parsed(spec, known if given is None else ())
     if given is None and name not in known:
         raise ConversionError(
@@ -92,20 +100,17 @@ def _one(X: Any, spec: str | GroupColumn, given: Any, known: Sequence[str]) -> D
 
 def _asked(groups: Any) -> Iterator[tuple[str | GroupColumn, Any]]:
     """What is asked for, with its values where they are given apart from the rows."""
-    if isinstance(groups, Mapping):
-        yield from groups.items()
-    elif isinstance(groups, str | GroupColumn):
-        yield groups, None
-    elif groups is not None:
-        if not isinstance(groups, list | tuple):
-            raise ConversionError(
-                "groups: expected names of columns of X, or values by name; got "
-                f"{type(groups).__name__}"
-            )
-        for spec in groups:
-            if not isinstance(spec, str | GroupColumn):
-                raise ConversionError(f"groups: expected names of columns of X, got {spec!r:.60}")
-            yield spec, None
+    if groups is None or isinstance(groups, str | GroupColumn):
+        groups = () if groups is None else (groups,)
+    if not isinstance(groups, list | tuple | Mapping):
+        raise ConversionError(
+            "groups: expected names of columns of X, or values by name; got "
+            f"{type(groups).__name__}"
+        )
+    for spec in groups:
+        if not isinstance(spec, str | GroupColumn):
+            raise ConversionError(f"groups: expected names of columns of X, got {spec!r:.60}")
+        yield spec, groups[spec] if isinstance(groups, Mapping) else None
 
 
 def _parsed(spec: str, known: Sequence[str]) -> tuple[str, tuple[float, ...]]:
@@ -176,6 +181,8 @@ def _without(X: Any, names: Sequence[str]) -> Any:
         return X
     if hasattr(X, "iloc"):
         return X.loc[:, [str(name) not in names for name in X.columns]]
+    if hasattr(X, "shape"):
+        return X[:, [name not in names for name in _numbered(X.shape[1])]]
     return [{n: value for n, value in row.items() if n not in names} for row in X]
 
 

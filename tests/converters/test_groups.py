@@ -109,6 +109,20 @@ def test_columns_of_arrays_are_numbered(tmp_path):
         out=tmp_path / "r", groups=["x20:8"], variants=["float32"],
     )  # fmt: skip
     assert sum(sizes(release, "x20").values()) == 300
+    more = np.column_stack([builders.digits()[0][:300], np.arange(300) % 2])
+    release = convert(
+        builders.model("logistic regression"), more, name="m", out=tmp_path / "s", groups="x64",
+        variants=["float32"],
+    )  # fmt: skip
+    assert sizes(release, "x64") == {"0": 150, "1": 150}
+    assert len(release.manifest.signature.columns) == 64
+
+
+def test_rows_of_the_reference_profile_may_have_the_column_too(tmp_path):
+    frame = builders.measurements().assign(sex=SEXES)
+    release = converted(tmp_path, frame, "sex", profile=frame[:100], variants=["float32"])
+    assert [f.name for f in release.profile().features] == list(builders.measurements())
+    assert sum(release.profile().features[0].counts) == 100
 
 
 # sentence: (groups, what the error says)
@@ -132,6 +146,7 @@ REFUSED = {
     "nothing but missing values": ({"sex": [None] * 150}, "all of them are missing"),
     "values without a name": (SEXES, "expected names of columns of X, or values by name"),
     "names that are none": ([1], "expected names of columns of X, got 1"),
+    "values by what is no name": ({1: SEXES}, "expected names of columns of X, got 1"),
 }  # fmt: skip
 
 
