@@ -36,6 +36,13 @@ def version(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def reason(text: str) -> str:
+    """Why somebody does something; it stays on a record."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a reason, in words")
+    return text
+
+
 def whole(least: int, most: int = MOST) -> Callable[[str], int]:
     """A whole number from ``least`` to ``most``."""
 

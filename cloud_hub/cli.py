@@ -81,17 +81,19 @@ def _release_commands(commands: Any) -> None:
     publish.add_argument("release", type=Path)
     publish.add_argument("--key", type=Path, help="releases key (default: the hub's own folder)")
     publish.add_argument("--training-state", type=Path, help="pickle, for stateful retraining")
-    publish.add_argument("--override", metavar="REASON", help="publish past the offline gate")
+    publish.add_argument(
+        "--override", type=words.reason, metavar="REASON", help="publish past the offline gate"
+    )
     publish.add_argument("--promote", action="store_true", help="let it serve everybody at once")
     add_command(commands, "models", "models, versions, what serves", getting("models"), model=False)
     add_command(commands, "plan", "the plan in force", getting("models/{model}/plan"))
     promote = add_command(commands, "promote", "let a version serve everybody", _promote)
     promote.add_argument("version", type=words.version)
-    promote.add_argument("--reason", default="by hand")
+    promote.add_argument("--reason", type=words.reason, default="by hand")
     rollback = add_command(
         commands, "rollback", "end the experiment, or go back a version", _rollback
     )
-    rollback.add_argument("--reason", default="by hand")
+    rollback.add_argument("--reason", type=words.reason, default="by hand")
     canary = add_command(commands, "canary", "try a version on a share of the fleet", _canary)
     canary.add_argument("version", type=words.version)
 

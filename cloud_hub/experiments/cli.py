@@ -35,7 +35,7 @@ def add_commands(commands: Any) -> None:
     ):
         command = add_command(group, name, text, _act, model=False)
         command.add_argument("id", type=words.name)
-        command.add_argument("--reason", default="by hand")
+        command.add_argument("--reason", type=words.reason, default="by hand")
         if name in ("drop", "promote"):
             command.add_argument("--arm", required=name == "drop", help="of several, which")
         command.set_defaults(act=name)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from cloud_hub import arguments as words
 from cloud_hub.command import Answer, add_command, add_group, client_of
 
 CHANGES = 3
@@ -24,7 +25,10 @@ def add_commands(commands: Any) -> None:
     apply.add_argument("file", type=Path, help="YAML")
     apply.add_argument("--dry-run", action="store_true", help="show them only")
     apply.add_argument(
-        "--override", metavar="REASON", help="although the hub cannot begin its training yet"
+        "--override",
+        type=words.reason,
+        metavar="REASON",
+        help="although the hub cannot begin its training yet",
     )
     show = add_command(group, "show", "the policy in force", _show)
     show.add_argument("--whole", action="store_true", help="with every default")

@@ -24,6 +24,7 @@ from cloud_hub.policy import Policy, parse_policy
 from cloud_hub.registry import signing
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.repository import RELEASES, Repository, parse_releases
+from cloud_hub.registry.rows import check_rows
 from cloud_hub.registry.tables import datasets, models, versions
 from cloud_hub.spelling import listed
 from edge_sdk.contract.errors import ContractError, EdgeError
@@ -217,16 +218,18 @@ class Registry:
         """Keep rows for a model; how many there are.
 
         Raises:
-            Invalid: unknown kind, or not a dataset.
+            Invalid: unknown kind, not a dataset, or rows that do not fit the kind or the model.
         """
         if kind not in KINDS:
             raise Invalid(f"kind: expected one of {KINDS}, got {kind!r}")
-        rows = len(Dataset.from_bytes(raw))
-        row = {"model": model, "kind": kind, "blob": self.blobs.put(raw), "rows": rows}
+        data = Dataset.from_bytes(raw)
+        newest_first = [self.release(model, v.version) for v in reversed(self.versions(model))]
+        check_rows(kind, data.rows, data.labels, newest_first)
+        row = {"model": model, "kind": kind, "blob": self.blobs.put(raw), "rows": len(data)}
         self._ensure_model(model)
         with self._engine.begin() as db:
             db.execute(insert(datasets).values(**row, added_at=time.time()))
-        return rows
+        return len(data)
 
     def dataset(self, model: str, kind: str) -> Dataset | None:
         """The newest rows of a kind."""

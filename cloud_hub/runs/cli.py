@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from cloud_hub import arguments as words
@@ -15,7 +16,7 @@ def add_commands(commands: Any) -> None:
     add_command(group, "list", "every run, its causes and its gate", getting("models/{model}/runs"))
     start = add_command(group, "start", "ask for one now", _start)
     start.add_argument("--mode", choices=("stateful", "stateless"), help="default: as the policy")
-    start.add_argument("--reason", default="by hand")
+    start.add_argument("--reason", type=words.reason, default="by hand")
     logs = add_command(group, "logs", "what its training printed", _logs, model=False)
     logs.add_argument("number", type=words.whole(1), help="of the run")
     logs.add_argument("--tail", type=words.whole(1), metavar="LINES", help="the last ones only")
@@ -25,7 +26,9 @@ def add_commands(commands: Any) -> None:
     ):
         command = add_command(group, name, text, _change, model=False)
         command.add_argument("number", type=words.whole(1), help="of the run")
-        command.add_argument("--reason", required=True, help="stays on its record")
+        command.add_argument(
+            "--reason", type=words.reason, required=True, help="stays on its record"
+        )
         command.set_defaults(action=name)
 
 
@@ -36,6 +39,8 @@ def _start(arguments: argparse.Namespace) -> Any:
 
 def _logs(arguments: argparse.Namespace) -> str:
     lines = str(client_of(arguments).get(f"runs/{arguments.number}/log")["log"]).splitlines()
+    if not lines:
+        print(f"edge-hub: run {arguments.number} has printed nothing", file=sys.stderr)
     return "\n".join(lines[-arguments.tail :] if arguments.tail else lines)
 
 

@@ -27,7 +27,7 @@ def add_commands(commands: Any) -> None:
         command = add_command(group, name, text, run)
         command.add_argument("trigger", type=words.name, help="name of the rule")
         if name == "fire":
-            command.add_argument("--reason", default="by hand")
+            command.add_argument("--reason", type=words.reason, default="by hand")
     dry = add_command(group, "dry-run", "when each rule would have fired", _dry_run)
     dry.add_argument(
         "--since", type=words.duration, default="30d", help="how far back, for example 12h or 30d"

@@ -1,0 +1,64 @@
+"""Whether rows that somebody gives fit what they are for: better refused now than at the next gate.
+
+Rows for training may have other columns than the model (a training may take new features); a
+holdout and a catalogue are answered by the model as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_hub.errors import Invalid
+from edge_sdk.errors import InputError
+from edge_sdk.release import Release
+from edge_sdk.schema import InputSchema
+
+LABELLED: Final = ("holdout", "train")
+ANSWERED: Final = ("holdout", "catalogue")
+
+
+def check_rows(
+    kind: str, rows: NDArray[Any], labels: NDArray[Any] | None, releases: Sequence[Release]
+) -> None:
+    """Refuse rows [N, columns] and labels [N] of a ``kind`` that nothing could be done with.
+
+    Raises:
+        Invalid: no rows, no labels where they are needed, labels that are none, or rows that no
+            version of the model takes; ``releases`` are those, the newest first.
+    """
+    if len(rows) == 0:
+        raise Invalid("dataset: expected at least one row, got none")
+    if labels is None and kind in LABELLED:
+        raise Invalid(f"dataset: expected labels y beside X in rows of the kind {kind}")
+    if labels is not None:
+        _check_labels(labels)
+    if kind in ANSWERED and releases:
+        _check_fit(rows, releases)
+
+
+def _check_labels(labels: NDArray[Any]) -> None:
+    if labels.ndim != 1:
+        raise Invalid(f"dataset: expected y [N], one label a row, got {labels.shape}")
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        row = int(np.flatnonzero(~np.isfinite(labels))[0])
+        raise Invalid(f"dataset: y: expected finite numbers, row {row} has {labels[row]}")
+
+
+def _check_fit(rows: NDArray[Any], releases: Sequence[Release]) -> None:
+    """One of the versions takes the rows; the refusal of the newest is told."""
+    refusals = []
+    for release in releases:
+        signature = release.manifest.signature
+        missing = release.manifest.training.get("missing") == "allowed"
+        try:
+            if signature.columns:
+                InputSchema(signature, missing=missing).batch(rows)
+        except InputError as error:
+            refusals.append(f"dataset: {release.manifest.version} does not take it; {error}")
+        else:
+            return
+    raise Invalid(refusals[0])
