@@ -13,4 +13,4 @@ def spoken(seconds: float) -> str:
         if seconds >= size:
             number = f"{seconds / size:.1f}".removesuffix(".0")
             return f"{number} {name.removesuffix('s') if number == '1' else name}"
-    return f"{seconds:.0f} seconds"
+    return f"{seconds:.0f} second{'' if round(seconds) == 1 else 's'}"

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from cloud_hub.durations import spoken
 from cloud_hub.experiments.evidence import Evidence, InterleaveEvidence, Row, ShadowEvidence
-from cloud_hub.experiments.gate import Decision, Looks, tripped
+from cloud_hub.experiments.gate import PAUSED, Decision, Looks, tripped
 from cloud_hub.experiments.guardrails import Guard, watch_devices
 from cloud_hub.experiments.judgement import Judgement, judge_pairs
+from cloud_hub.experiments.pace import until, until_not_worse, until_won
 from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec, Guardrails
 from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import mean_against, pair_up
@@ -76,7 +78,11 @@ def decide_interleave(spec: ExperimentSpec, evidence: Evidence) -> Decision:
     if signs.winner is None and spec.design.horizon and decisive >= spec.design.horizon:
         return Decision("conclude", f"no difference until the end: candidate {said}", figures)
     if signs.winner is None:
-        return Decision("wait", f"undecided: candidate {said}", figures)
+        more = until_won(
+            signs.share, signs.low, signs.high, decisive, spec.minimum_effect, evidence.soaked,
+            spec.design.alpha,
+        )  # fmt: skip
+        return Decision("wait", f"undecided: candidate {said}{more}", figures)
     winner = CANDIDATE if signs.winner == CANDIDATE else None
     return Decision("conclude", f"candidate {said}: {signs.winner} is better", figures, winner)
 
@@ -99,20 +105,26 @@ def _settle(
         )
     if all(j.done for j in judged):
         return "conclude", f"undecided at the declared end: {said}", None
-    return "wait", f"undecided: {said}", None
+    unsure = next(j for j in judged if not j.not_worse)
+    more = until_not_worse(unsure, evidence.soaked, spec)
+    return "wait", f"undecided: {said}{more}", None
 
 
 def _waits(
     spec: ExperimentSpec, evidence: Evidence, exposure: int, outcomes: int
 ) -> tuple[Any, str] | None:
     if evidence.silent >= spec.no_data_seconds:
-        return "pause", f"no candidate has reported for {evidence.silent:.0f} s: paused, not passed"
+        return "pause", f"no candidate has reported for {spoken(evidence.silent)}: {PAUSED}"
     if evidence.soaked < spec.soak_seconds:
-        return "wait", f"soaking: {evidence.soaked:.0f} of {spec.soak_seconds:.0f} s"
-    if exposure < max(1, spec.soak_predictions):
-        return "wait", f"{exposure} of {max(1, spec.soak_predictions)} requests with the candidate"
-    if outcomes < spec.minimum_outcomes:
-        return "wait", f"{outcomes} of {spec.minimum_outcomes} outcomes"
+        return "wait", f"soaking: {spoken(evidence.soaked)} of {spoken(spec.soak_seconds)}"
+    most, least = max(1, spec.soak_predictions), spec.minimum_outcomes
+    if exposure < most:
+        more = until(exposure, most, evidence.soaked)
+        return "wait", f"{exposure} of {most} requests with the candidate{more}"
+    if outcomes < least:
+        what = "decided sessions" if spec.strategy == "interleave" else "outcomes"
+        more = until(outcomes, least, evidence.soaked)
+        return "wait", f"{outcomes} of {least} {what}{more}"
     return None
 
 

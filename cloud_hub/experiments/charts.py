@@ -54,7 +54,9 @@ def chart(
     parts = [frame.grid()]
     for i, line in enumerate(lines):
         parts.append(frame.line(line, COLOURS[i % len(COLOURS)]))
-    parts += [frame.level(value, word, i) for i, (value, word) in enumerate(levels)]
+    lowest = min((value for value, _ in levels), default=0.0)
+    below = lowest if len(levels) > 1 else None
+    parts += [frame.level(value, word, below=value == below) for value, word in levels]
     parts += [frame.mark(mark, i) for i, mark in enumerate(marks)]
     parts.append(_legend(lines))
     box = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
@@ -111,10 +113,10 @@ class _Frame:
         dot = f'<circle cx="{self.x(t):.1f}" cy="{self.y(v):.1f}" r="2.5" fill="{colour}"/>'
         return (area if band else "") + drawn + dot
 
-    def level(self, value: float, word: str, number: int) -> str:
+    def level(self, value: float, word: str, *, below: bool) -> str:
         y = self.y(value)
         line = f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="level"/>'
-        at = y - 4 if number % 2 == 0 else y + 12
+        at = y + 12 if below else y - 4
         return f'{line}<text x="{LEFT + 4}" y="{at:.1f}" class="start small">{word}</text>'
 
     def mark(self, mark: Mark, number: int) -> str:

@@ -96,8 +96,11 @@ def _status(arguments: argparse.Namespace) -> Any:
         return found
     lines = [_line(found)]
     for row in found["figures"].get("outcomes", []):
-        low, high = (f"{end:+.4g}" if end is not None else "?" for end in (row["low"], row["high"]))
-        lines.append(f"  {row['outcome']} of {row['arm']}: {row['gain']:+.4g} in [{low}, {high}]")
+        low, high = (
+            f"{end + 0.0:+.4g}" if end is not None else "?" for end in (row["low"], row["high"])
+        )
+        gain = f"{row['gain'] + 0.0:+.4g}"
+        lines.append(f"  {row['outcome']} of {row['arm']}: {gain} in [{low}, {high}]")
     for arm, row in found["figures"].get("devices", {}).items():
         shown = ", ".join(f"{row[name]} {name}" for name in row if name != "exposed")
         lines.append(f"  {arm}: {shown}; {row['exposed']} with exposure")
@@ -125,5 +128,5 @@ def _line(found: Any) -> str:
     tried = " and ".join(arms) or found["candidate"]
     return (
         f"{found['id']}: {found['status']}; {found['strategy']} of {tried} against "
-        f"{found['control']}; {found['reason']}"
+        f"{found['control']}, {found['now']}; {found['reason']}"
     )

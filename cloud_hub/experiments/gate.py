@@ -10,14 +10,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
+from cloud_hub.durations import spoken
 from cloud_hub.experiments.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.guardrails import Guard, watch
 from cloud_hub.experiments.judgement import Judgement, Look, judge_arm
+from cloud_hub.experiments.pace import until, until_compared, until_not_worse
 from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.multiple import adjusted
 from edge_sdk.contract.plan import Measure
 
 Action = Literal["wait", "pass", "drop", "abort", "pause", "conclude"]
+PAUSED: Final = "paused, not passed"
 Looks = Mapping[str, tuple[Look, ...]]
 """Planned looks taken so far, by ``outcome/arm``."""
 
@@ -116,19 +119,24 @@ def _settle(
     waits = _waits(spec, running, evidence)
     if waits is not None:
         return (*waits, None)
-    return _canary(judged) if spec.strategy == "canary" else _compare_arms(spec, judged)
+    verdict = _canary if spec.strategy == "canary" else _compare_arms
+    return verdict(spec, judged, evidence.soaked)
 
 
-def _canary(judged: tuple[Judgement, ...]) -> tuple[Action, str, str | None]:
+def _canary(
+    spec: ExperimentSpec, judged: tuple[Judgement, ...], soaked: float
+) -> tuple[Action, str, str | None]:
     undecided = [j for j in judged if not j.not_worse]
     if undecided:
-        ended = " at the declared end" if undecided[0].done else ""
-        return "wait", f"undecided{ended}: {_said(undecided[0])}", None
+        j = undecided[0]
+        more = until_not_worse(j, soaked, spec)
+        told = " at the declared end" if j.done else ""
+        return "wait", f"undecided{told}: {_said(j)}{more}", None
     return "pass", "; ".join(map(_said, judged)) or "no guardrail tripped", CANDIDATE
 
 
 def _compare_arms(
-    spec: ExperimentSpec, judged: tuple[Judgement, ...]
+    spec: ExperimentSpec, judged: tuple[Judgement, ...], soaked: float
 ) -> tuple[Action, str, str | None]:
     """The first outcome decides, by Holm over arms; no other may get worse by what matters.
 
@@ -148,7 +156,8 @@ def _compare_arms(
         return "conclude", f"no arm gains what matters: {'; '.join(map(_said, first))}", None
     if all(j.done for j in first):
         return "conclude", f"no difference until the end: {'; '.join(map(_said, first))}", None
-    return "wait", f"undecided: {'; '.join(map(_said, first))}", None
+    more = until_compared(first, soaked, spec)
+    return "wait", f"undecided: {'; '.join(map(_said, first))}{more}", None
 
 
 def _waits(
@@ -156,7 +165,7 @@ def _waits(
 ) -> tuple[Action, str] | None:
     """What keeps a verdict back whatever the figures say."""
     if evidence.silent >= spec.no_data_seconds:
-        return "pause", f"no candidate has reported for {evidence.silent:.0f} s: paused, not passed"
+        return "pause", f"no candidate has reported for {spoken(evidence.silent)}: {PAUSED}"
     unheard = _unheard(spec, evidence)
     if unheard:
         return "pause", unheard
@@ -173,25 +182,27 @@ def _unheard(spec: ExperimentSpec, evidence: Evidence) -> str:
         if not any(arm.outcomes_of(outcome.metric) for arm in evidence.arms.values()):
             return (
                 f"nobody reports {outcome.metric} (outcome {outcome.name}) after "
-                f"{evidence.soaked:.0f} s: paused; {ASK.get(outcome.metric, FEEDBACK)}"
+                f"{spoken(evidence.soaked)}: paused; {ASK.get(outcome.metric, FEEDBACK)}"
             )
     return ""
 
 
 def _missing(spec: ExperimentSpec, running: Sequence[str], evidence: Evidence) -> str:
     if evidence.soaked < spec.soak_seconds:
-        return f"soaking: {evidence.soaked:.0f} of {spec.soak_seconds:.0f} s"
+        return f"soaking: {spoken(evidence.soaked)} of {spoken(spec.soak_seconds)}"
     for name in running:
         arm = _arm(evidence, name)
         if len(arm.exposed) < spec.minimum_devices:
             return f"{name}: on {len(arm.exposed)} of {spec.minimum_devices} devices"
-        if arm.predictions < max(1, spec.soak_predictions):
-            return f"{name}: {arm.predictions} of {max(1, spec.soak_predictions)} predictions"
+        most, have = max(1, spec.soak_predictions), arm.predictions
+        if have < most:
+            return f"{name}: {have} of {most} predictions{until(have, most, evidence.soaked)}"
     for outcome in spec.outcomes:
         for name in ("control", *running):
             have = _arm(evidence, name).outcomes_of(outcome.metric)
             if have < spec.minimum_outcomes:
-                return f"{name}: {have} of {spec.minimum_outcomes} outcomes of {outcome.name}"
+                more = until(have, spec.minimum_outcomes, evidence.soaked)
+                return f"{name}: {have} of {spec.minimum_outcomes} outcomes of {outcome.name}{more}"
     return ""
 
 
@@ -200,8 +211,8 @@ def _arm(evidence: Evidence, name: str) -> ArmEvidence:
 
 
 def _said(judged: Judgement) -> str:
-    low, high = (f"{end:+.4g}" for end in (judged.low, judged.high))
-    return f"{judged.outcome} of {judged.arm} {judged.gain:+.4g} in [{low}, {high}]"
+    gain, low, high = (f"{end + 0.0:+.4g}" for end in (judged.gain, judged.low, judged.high))
+    return f"{judged.outcome} of {judged.arm} {gain} in [{low}, {high}]"
 
 
 def _figures(

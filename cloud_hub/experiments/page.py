@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 import time
 from html import escape
-from typing import Any
+from typing import Any, Final
 
+from cloud_hub.experiments import words
 from cloud_hub.experiments.charts import Line, Mark, chart
 
 Plain = dict[str, Any]
+BESIDE: Final = {
+    "compared": "inputs that both answered",
+    "devices": "devices",
+    "disagreement": "answers that differ",
+    "confidence_shift": "confidence, candidate minus incumbent",
+    "value_shift": "value, candidate minus incumbent",
+    "latency_ratio": "time, candidate by incumbent",
+    "error_share": "inputs on which the candidate failed",
+    "skipped": "inputs that it did not get to",
+    "candidate_only": "labels on which only the candidate was right",
+    "incumbent_only": "labels on which only the incumbent was right",
+    "wins": "sessions that the candidate won",
+    "losses": "sessions that what serves won",
+    "ties": "sessions with as many clicks for either",
+    "sessions": "rankings shown",
+    "clicks": "clicks, by whose item it was",
+    "first": "rankings by whose item was on top",
+    "refused": "clicks that were refused, by reason",
+}
+"""What the figures of a shadow run and of interleaving are."""
 
 
 def to_html(report: Plain) -> str:
@@ -25,7 +45,10 @@ def to_html(report: Plain) -> str:
         _template().render(
             r=report,
             e=report["experiment"],
-            outcomes=[(row, _outcome_chart(row, marks)) for row in report["outcomes"]],
+            outcomes=[(row, _outcome_chart(report, row, marks)) for row in report["outcomes"]],
+            sessions=_session_chart(report, marks),
+            dropped=[arm["arm"] for arm in report["arms"] if arm["dropped"]],
+            beside_names=BESIDE,
             evidence=_evidence_chart(report, marks),
             exposure=_exposure_chart(report, marks),
             metered=any(row["joules_a_prediction"] is not None for row in report["cohorts"]),
@@ -41,12 +64,15 @@ def _template() -> Any:
         loader=jinja2.PackageLoader("cloud_hub.experiments", "."), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    filters = {"when": _when, "share": _share, "number": _number, "facts": _facts}
+    filters: dict[str, Any] = {
+        "when": _when, "percent": _percent, "share": _share, "number": _number,
+        "guard": words.guard, "counts": words.counts,
+    }  # fmt: skip
     environment.filters.update(filters)
     return environment.get_template("report.html")
 
 
-def _outcome_chart(row: Plain, marks: list[Mark]) -> str:
+def _outcome_chart(report: Plain, row: Plain, marks: list[Mark]) -> str:
     known = [p for p in row["points"] if p["low"] is not None and p["high"] is not None]
     line = Line(
         f"gain of {escape(row['arm'])}",
@@ -58,6 +84,22 @@ def _outcome_chart(row: Plain, marks: list[Mark]) -> str:
     effect = row["latest"]["minimum_effect"]
     if effect:
         levels.append((-effect, f"may lose {effect:g}"))
+    if effect and report["experiment"]["strategy"] == "ab":
+        levels.append((effect, f"a gain of {effect:g} matters"))
+    return chart([line], marks=marks, levels=levels)
+
+
+def _session_chart(report: Plain, marks: list[Mark]) -> str:
+    points = [p for p in report["sessions"] if p["high"] - p["low"] < 1]
+    line = Line(
+        "share of decided sessions that the candidate wins",
+        [(p["at"], p["share"]) for p in points],
+        [(p["at"], p["low"], p["high"]) for p in points],
+    )
+    levels = [(0.5, "no difference")]
+    effect = report["experiment"]["spec"]["minimum_effect"]
+    if effect:
+        levels.append((0.5 + effect, f"{0.5 + effect:.1%} matters"))
     return chart([line], marks=marks, levels=levels)
 
 
@@ -99,11 +141,13 @@ def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.2%}"
 
 
+def _percent(value: float) -> str:
+    return f"{value * 100:g}%"
+
+
 def _number(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
-def _facts(value: Plain) -> str:
-    return json.dumps(value, sort_keys=True)
+    if isinstance(value, int) or abs(value) >= 1_000:
+        return f"{value:,.0f}"
+    return f"{value + 0.0:.4g}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from cloud_hub.experiments import course
+from cloud_hub.experiments import course, words
 from cloud_hub.experiments.devices import shares
 from cloud_hub.experiments.spec import ArmSpec, ExperimentSpec
 from cloud_hub.experiments.store import ExperimentRecord
@@ -33,20 +33,36 @@ def build(
         devices: of the model.
     """
     spec = record.declared
+    arms = [_arm(record, arm) for arm in spec.tried]
     counts = record.figures.get("devices", {})
     return {
         "experiment": asdict(record),
-        "now": course.shown(spec, record.stage, min(record.step, _last(spec, record.stage))),
-        "arms": [_arm(record, arm) for arm in spec.tried],
+        "now": now(record),
+        "tried": words.tried(spec, arms),
+        "arms": arms,
+        "path": words.path(spec, record.stage, record.step, record.status),
+        "rules": words.rules(spec),
         "timeline": [_event(spec, look) for look in history if look["event"] != "look"],
         "outcomes": _outcomes(history),
         "guardrails": _guardrails(history),
         "exposure": _exposure(history),
         "beside": _beside(history),
+        "sessions": _sessions(history),
         "allocation": record.figures.get("allocation", []),
         "devices": {arm: {**row, "shares": shares(row)} for arm, row in counts.items()},
         "cohorts": by_cohort(spec, sums, devices),
     }
+
+
+def told(record: ExperimentRecord) -> Plain:
+    """How it stands, as plain JSON; ``now`` is the step that it is in, for people."""
+    return {**asdict(record), "now": now(record)}
+
+
+def now(record: ExperimentRecord) -> str:
+    """The step that it is in, for people."""
+    spec = record.declared
+    return course.shown(spec, record.stage, min(record.step, _last(spec, record.stage)))
 
 
 def by_cohort(
@@ -96,8 +112,18 @@ def _cohort_names(spec: ExperimentSpec, devices: Mapping[str, DeviceRecord]) -> 
 
 
 def _arm(record: ExperimentRecord, arm: ArmSpec) -> Plain:
-    """A candidate: its version, and if it was dropped when, by whom, why and on what figures."""
-    return {"arm": arm.name, "version": arm.version, "dropped": record.dropped.get(arm.name)}
+    """A candidate: its version, what has become of it, and of one that was dropped on what figures.
+
+    ``state`` is ``runs``, ``dropped``, ``won`` (where nothing is promoted by itself, or a person is
+    waited for), or how the experiment ended.
+    """
+    dropped = record.dropped.get(arm.name)
+    won = record.state.get("winner") == arm.name
+    ended = "not promoted" if record.status == "promoted" else record.status
+    state = "dropped" if dropped else "runs" if record.open else ended
+    if won:
+        state = "promoted" if record.status == "promoted" else "won"
+    return {"arm": arm.name, "version": arm.version, "state": state, "dropped": dropped}
 
 
 def _event(spec: ExperimentSpec, look: Plain) -> Plain:
@@ -156,8 +182,23 @@ def _exposure(history: Sequence[Plain]) -> list[Plain]:
 
 
 def _arms(look: Plain) -> dict[str, Plain]:
-    arms = look["figures"].get("arms", {})
+    figures = look["figures"]
+    if isinstance(figures.get("shadow"), dict):
+        found = figures["shadow"]
+        return {"candidate": {"devices": found["devices"], "predictions": found["compared"]}}
+    if isinstance(figures.get("interleave"), dict):
+        return {"sessions": {"devices": None, "predictions": figures["interleave"]["sessions"]}}
+    arms = figures.get("arms", {})
     return arms if isinstance(arms, dict) else {}  # a declaration's arms are a list
+
+
+def _sessions(history: Sequence[Plain]) -> list[Plain]:
+    """The candidate's share of the decided sessions over time."""
+    return [
+        {"at": look["at"], **{name: found["signs"][name] for name in ("share", "low", "high")}}
+        for look in history
+        if isinstance(found := look["figures"].get("interleave"), dict)
+    ]
 
 
 def _beside(history: Sequence[Plain]) -> Plain:

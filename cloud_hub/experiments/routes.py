@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -14,6 +13,7 @@ from cloud_hub.auth import Admin, hub_of
 from cloud_hub.bodies import raw_body
 from cloud_hub.errors import Invalid
 from cloud_hub.experiments.page import to_html
+from cloud_hub.experiments.report import told
 from cloud_hub.experiments.spec import ExperimentSpec, parse_experiment
 from cloud_hub.known import KnownModel
 from cloud_hub.yaml_reader import text_of
@@ -25,7 +25,7 @@ SPEC_BYTES = 1 << 20
 @router.get("/models/{model}/experiments")
 def experiments(request: Request, admin: Admin, model: KnownModel) -> list[dict[str, Any]]:
     """Every experiment of a model, oldest first."""
-    return [asdict(record) for record in hub_of(request).experiments.records(model)]
+    return [told(record) for record in hub_of(request).experiments.records(model)]
 
 
 @router.post("/models/{model}/experiments/plan")
@@ -45,31 +45,31 @@ async def start(request: Request, admin: Admin, model: KnownModel) -> dict[str, 
     """Start the declared experiment."""
     spec = await _spec(request, model)
     run = hub_of(request).experiments.run
-    return asdict(await run_in_threadpool(run, spec, actor=admin))
+    return told(await run_in_threadpool(run, spec, actor=admin))
 
 
 @router.get("/experiments/{id_}")
 def status(request: Request, admin: Admin, id_: str) -> dict[str, Any]:
     """How an experiment stands."""
-    return asdict(hub_of(request).experiments.get(id_))
+    return told(hub_of(request).experiments.get(id_))
 
 
 @router.post("/experiments/{id_}/pause")
 def pause(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> dict[str, Any]:
     """Nobody enters; who is in stays in."""
-    return asdict(hub_of(request).experiments.pause(id_, actor=admin, reason=reason))
+    return told(hub_of(request).experiments.pause(id_, actor=admin, reason=reason))
 
 
 @router.post("/experiments/{id_}/resume")
 def resume(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> dict[str, Any]:
     """Go on; what failed until now is acknowledged."""
-    return asdict(hub_of(request).experiments.resume(id_, actor=admin, reason=reason))
+    return told(hub_of(request).experiments.resume(id_, actor=admin, reason=reason))
 
 
 @router.post("/experiments/{id_}/stop")
 def stop(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> dict[str, Any]:
     """End it; everybody gets what serves."""
-    return asdict(hub_of(request).experiments.stop(id_, actor=admin, reason=reason))
+    return told(hub_of(request).experiments.stop(id_, actor=admin, reason=reason))
 
 
 @router.post("/experiments/{id_}/drop")
@@ -78,7 +78,7 @@ def drop(
 ) -> dict[str, Any]:
     """Take an arm of an A/B/n test back; the others go on."""
     done = hub_of(request).experiments.drop(id_, arm, actor=admin, reason=reason)
-    return asdict(done)
+    return told(done)
 
 
 @router.post("/experiments/{id_}/promote")
@@ -87,7 +87,7 @@ def promote(
 ) -> dict[str, Any]:
     """Let the winner, or the arm that is named, serve everybody."""
     done = hub_of(request).experiments.promote(id_, actor=admin, reason=reason, arm=arm)
-    return asdict(done)
+    return told(done)
 
 
 @router.get("/experiments/{id_}/report")

@@ -322,7 +322,8 @@ class Experiments:
         for arm in record.running if actor == ACTOR else ():
             if arm.name in arms:
                 self._registry.set_status(record.model, arm.version, "rolled_back")
-        self.store.note(record, status=status, reason=said, figures=figures, state=state)
+        shown = record.reason if status == "waiting" else said  # a winner still waits for a person
+        self.store.note(record, status=status, reason=shown, figures=figures, state=state)
         self._ledger.tell(record, actor, "dropped", said, {**figures, "dropped": gone})
 
     def _pause(

@@ -23,6 +23,9 @@ from cloud_hub.statistics.sequential import TUNED_FOR, multiplier, rho_squared
 Method = Literal["sequential", "group-sequential"]
 SEQUENTIAL_LOOKS: Final = 50
 MOST: Final = 1e9
+PAIRS_TUNED_FOR: Final = (2 * PRIOR + 1) * float(rho_squared(1.0))
+"""Of the sign test: in large numbers its mixture over shares, whose variance is that of one pair by
+``2 * PRIOR + 1``, is the normal one of a confidence sequence that is tightest at so many pairs."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +107,6 @@ def needs(
 
 
 def pairs_needed(effect: float, *, alpha: float = 0.05, power: float = 0.8) -> int:
-    """Pairs that differ (sessions won or lost) until the sign test finds a share 0.5 + ``effect``.
-
-    In large numbers its mixture over shares is the normal one of a confidence sequence that is
-    tightest at a fixed number of pairs.
-    """
-    inverse = 2 * PRIOR + 1  # of the mixture's variance, in variances of one pair
-    tuned_for = inverse * rho_squared(1.0)
-    found = needs(effect, 0.25, alpha=alpha, power=power, tuned_for=tuned_for)
+    """Pairs that differ (sessions won or lost) until the sign test finds 0.5 + ``effect`` won."""
+    found = needs(effect, 0.25, alpha=alpha, power=power, tuned_for=PAIRS_TUNED_FOR)
     return found.independent

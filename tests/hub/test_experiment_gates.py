@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,8 @@ from cloud_hub.experiments.evidence import (
     Row,
     ShadowEvidence,
 )
-from cloud_hub.experiments.gate import decide
+from cloud_hub.experiments.gate import Decision, decide
+from cloud_hub.experiments.pace import until, until_won
 from cloud_hub.experiments.spec import (
     ArmSpec,
     Design,
@@ -84,7 +86,9 @@ SKEWED = check_allocation("region=eu", {"candidate": 90, CONTROL: 10}, {"candida
 
 CANARIES: dict[str, tuple[Evidence, str, str]] = {
     "a better one passes": (seen(arm(0.95), arm(0.7)), "pass", "accuracy of candidate +0.26"),
-    "a better one soaks first": (seen(arm(0.95), arm(0.7), soaked=5.0), "wait", "soaking: 5 of 10"),
+    "a better one soaks first": (
+        seen(arm(0.95), arm(0.7), soaked=5.0), "wait", "soaking: 5 seconds of 10 seconds",
+    ),
     "a worse one is taken back": (seen(arm(0.7), arm(0.95)), "abort", "more wrong labels"),
     "a worse one is taken back before it has soaked": (
         seen(arm(0.7), arm(0.95), soaked=0.0), "abort", "more wrong labels",
@@ -94,7 +98,7 @@ CANARIES: dict[str, tuple[Evidence, str, str]] = {
         seen(EMPTY, EMPTY, soaked=1e9, silent=301.0), "pause", "paused, not passed",
     ),
     "a good one that fell silent pauses": (
-        seen(arm(0.95), arm(0.7), silent=301.0), "pause", "no candidate has reported for 301 s",
+        seen(arm(0.95), arm(0.7), silent=301.0), "pause", "no candidate has reported for 5 minutes",
     ),
     "without a control it waits": (seen(arm(0.95), EMPTY), "wait", "control: 0 of 100 outcomes"),
     "without labels for long it pauses and says what is missing": (
@@ -321,7 +325,7 @@ SESSIONS: dict[str, tuple[tuple[int, int, int], str, str, str | None]] = {
     "the candidate wins": ((300, 150, 900), "conclude", "candidate is better", "candidate"),
     "the control wins": ((100, 300, 900), "conclude", "control is better", None),
     "as many each": ((200, 200, 900), "wait", "undecided", None),
-    "too few that decide": ((20, 2, 900), "wait", "22 of 50 outcomes", None),
+    "too few that decide": ((20, 2, 900), "wait", "22 of 50 decided sessions", None),
     "no sessions": ((0, 0, 0), "wait", "0 of 1 requests", None),
 }
 
@@ -522,3 +526,56 @@ def test_a_declaration_is_read_whole() -> None:
     assert [stage.name for stage in spec.path] == ["region=eu", "everybody"]
     assert spec.path[1].steps == (0.01, 0.05, 0.25, 0.5, 1.0)
     assert spec.guardrails.latency == LatencyGuard(0.9, 1.5)
+
+
+@pytest.mark.parametrize("times", [0.6, 1.4])
+def test_who_waits_is_told_about_how_long(times: float) -> None:
+    """With as many outcomes as that, less a bit, it still waits, and passes with a bit more."""
+    few = decide(CANARY, seen(arm(0.9, n=400), arm(0.9, n=400), soaked=3_600.0))
+    told = re.search(r"; about ([0-9.]+) hours more, if it goes on so$", few.reason)
+    assert told is not None, few.reason
+    n = round(400 * (1 + float(told[1]) * times) / 200) * 200
+    action = decide(CANARY, seen(arm(0.9, n=n), arm(0.9, n=n), soaked=1e5)).action
+    assert action == ("wait" if times < 1 else "pass")
+
+
+PACES = {
+    "outcomes that are missing come as they came": (until(60, 100, 60.0), "about 40 seconds more"),
+    "nothing came yet": (until(0, 100, 60.0), ""),
+    "sessions: half as wide takes more than four times as long": (
+        until_won(0.55, 0.45, 0.65, 300, 0.0, 3_600.0, 0.05),
+        "hours more",
+    ),
+    "sessions: as often as not, and all would matter": (
+        until_won(0.5, 0.4, 0.6, 300, 0.0, 60.0, 0.05),
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("wins", [160, 150])
+def test_who_waits_for_sessions_is_told_about_how_long(wins: int) -> None:
+    """For a winner, or for no gain that matters."""
+    spec = replace(MIXED, minimum_effect=0.05)
+
+    def at(times: float) -> Decision:
+        found = InterleaveEvidence(round(wins * times), round((300 - wins) * times), 0, 1_000)
+        return decide_interleave(spec, Evidence(interleave=found, soaked=3_600.0))
+
+    (told,) = re.findall(r"; about ([0-9.]+) hours more, if it goes on so$", at(1.0).reason)
+    assert at(1 + 0.7 * float(told)).action == "wait"
+    assert at(1 + 1.3 * float(told)).action == "conclude"
+
+
+@pytest.mark.parametrize("case", PACES)
+def test_the_pace(case: str) -> None:
+    told, expected = PACES[case]
+    assert (expected in told, bool(told)) == (True, bool(expected))
+
+
+def test_a_declared_end_bounds_how_long_one_waits() -> None:
+    spec = replace(AB, design=Design(horizon=16_000))
+    decision = decide(spec, trial(0.3, 0.3, 0.3))
+    (told,) = re.findall(r"about ([0-9.]+) minutes? more", decision.reason)
+    worth = min(row["n"] for row in decision.figures["outcomes"] if row["outcome"] == "clicks")
+    assert float(told) == pytest.approx(16_000 / worth - 1, abs=0.1)

@@ -21,7 +21,7 @@ from cloud_hub.hub import Hub
 from edge_sdk.contract.plan import Cohort, Outcome
 from tests.conftest import Publish
 from tests.hub.fleets import fleet
-from tests.hub.test_experiments import CANARY, everybody, status, tried
+from tests.hub.test_experiments import ABN, CANARY, everybody, status, tried
 from tests.servers import HubProcess
 
 __all__ = ["tried"]  # a fixture
@@ -59,6 +59,7 @@ def test_the_commands_from_plan_to_report(
         assert (code, f"{id_}: {state}" in out) == (0, True), out
     code, out = edge_hub(hub, capsys, "experiments", "status", id_)
     assert (code, out.startswith(f"{id_}: running")) == (0, True)
+    assert "against 1.0, 20% of everybody;" in out
     code, out = edge_hub(hub, capsys, "experiments", "start", str(file))
     assert (code, f"{id_} runs; end it first" in out) == (1, True)
     code, out = edge_hub(hub, capsys, "experiments", "stop", id_, "--reason", "enough")
@@ -264,6 +265,55 @@ def test_the_report_shows_every_cohort_and_where_it_was_stopped(tried: Hub) -> N
     assert page.count("<svg") == 3
     assert "src=" not in page
     assert "region=us" in page
+
+
+def test_a_report_says_what_was_declared_and_how_far_it_is(tried: Hub) -> None:
+    stages = (StageSpec(Cohort("region", ("eu",))), StageSpec())
+    fleet(tried, 10)
+    id_ = tried.experiments.run(replace(CANARY, stages=stages), actor="test").id
+    report = tried.experiments.report(id_)
+    states = [(place["stage"], [s["state"] for s in place["steps"]]) for place in report["path"]]
+    assert states == [("region=eu", ["now", "to come"]), ("everybody", ["to come", "to come"])]
+    assert report["rules"][0] == "Judged by accuracy (accuracy): more is better, 0.02 matters."
+    assert "The hub promotes what wins." in report["rules"]
+    tried.experiments.stop(id_, actor="test", reason="enough")
+    page = to_html(tried.experiments.report(id_))
+    assert "30% stopped" in page
+    assert "As declared" in page
+
+
+def test_a_page_names_a_dropped_arm_with_its_evidence(tried: Hub) -> None:
+    devices = fleet(tried, 40)
+    id_ = tried.experiments.run(ABN, actor="test").id
+    everybody(devices, lambda d: 0.8, n=60)
+    status(tried, id_)
+    next(d for d in devices if d.given.arm == "one").fails()
+    status(tried, id_)
+    report = tried.experiments.report(id_)
+    page = to_html(report)
+    assert "ab of demo 1.1 (one) and 1.2 (two) against 1.0" in page
+    assert 'accuracy of one <span class="bad">(dropped)</span>' in page
+    assert "by hub: one failed on 1 device(s), of 1 allowed (after" in page
+    assert [(arm["arm"], arm["state"]) for arm in report["arms"]] == [
+        ("one", "dropped"), ("two", "runs"),
+    ]  # fmt: skip
+
+
+def test_a_page_of_what_runs_beside_shows_what_there_is_and_nothing_else(tried: Hub) -> None:
+    devices = fleet(tried, 10)
+    spec = ExperimentSpec(
+        "demo", "interleave", candidate="1.1", soak_seconds=0, minimum_effect=0.05
+    )
+    id_ = tried.experiments.run(spec, actor="test").id
+    for device in devices:
+        device.sync()
+        device.rankings(time.time(), wins=6, losses=5)
+    tried.experiments.tick(time.time() + 60)
+    page = to_html(tried.experiments.report(id_))
+    assert page.count("<svg") == 2  # the share of sessions won, and how many there were
+    assert "55.0% matters" in page
+    assert "Did the arms get" not in page
+    assert "Sessions in the step" in page
 
 
 def test_names_in_a_report_are_escaped(tried: Hub) -> None:
