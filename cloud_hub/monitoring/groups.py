@@ -5,7 +5,7 @@ rose though those of all did not. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cloud_hub.monitoring.findings import Finding, fairness_finding, selection_finding
 from cloud_hub.monitoring.policy import MonitoringPolicy
@@ -14,7 +14,9 @@ from cloud_hub.statistics.concept import Labelled, base_rate, first_alarm
 from cloud_hub.statistics.fairness import LEAST, Counts, disparity, selection
 from cloud_hub.telemetry.groups import GroupWindow
 from edge_sdk.contract.certificate import Certificate
+from edge_sdk.contract.groups import OTHER, GroupColumn
 
+T = TypeVar("T")
 LEARNED: Final = 500
 """Labels of a group that become its base rate where the release promises none."""
 
@@ -46,6 +48,19 @@ def by_attribute(
                 known = groups.get(value, (0, 0))
                 groups[value] = (known[0] + labelled, known[1] + labelled - errors)
     return found
+
+
+def told_apart(
+    found: Mapping[str, Mapping[str, T]], declared: Iterable[GroupColumn]
+) -> dict[str, dict[str, T]]:
+    """What is known of groups of rows that can be compared: *other* holds rows of all groups that
+    a device does not tell of by name, and is none unless the release declares it.
+    """
+    real = {column.name for column in declared if OTHER in column.values}
+    return {
+        column: {g: each for g, each in groups.items() if g != OTHER or column in real}
+        for column, groups in found.items()
+    }
 
 
 def compare(groups: Mapping[str, Counts], policy: MonitoringPolicy) -> list[Finding]:

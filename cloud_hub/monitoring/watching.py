@@ -163,7 +163,7 @@ class Watcher:
         of_devices = groups.by_attribute(concept, self._attributes(), policy.groups)
         if not declared:
             return groups.compare(of_devices, policy)
-        of_rows = self._sums.labels(*self._of, until=until)
+        of_rows = groups.told_apart(self._sums.labels(*self._of, until=until), declared)
         windows = self._sums.windows(*self._of, after=after, until=until)
         bases = groups.promised(self._release.certificate()) if self._promised_errors() else {}
         count = sum(len(column.groups) for column in declared)
@@ -177,7 +177,8 @@ class Watcher:
         label = next((o for o in self._profile.outputs if o.name == "label"), None)
         if label is None or not self._release.manifest.groups:
             return []
-        answers = self._sums.answers(*self._of)
+        declared = self._release.manifest.groups
+        answers = groups.told_apart(self._sums.answers(*self._of), declared)
         return groups.selections(answers, label.categories or (), self._policy)
 
     def _promised_errors(self) -> float | None:

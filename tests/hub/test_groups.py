@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub
 from cloud_hub.monitoring.cli import told_status
+from cloud_hub.monitoring.groups import told_apart
 from cloud_hub.policy import parse_policy
 from cloud_hub.statistics.fairness import selection
 from cloud_hub.telemetry import retention
@@ -26,7 +27,7 @@ from cloud_hub.telemetry.policy import Retention
 from converters import convert
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import EnrolRequest
-from edge_sdk.contract.groups import GroupCounts
+from edge_sdk.contract.groups import GroupColumn, GroupCounts
 from edge_sdk.contract.messages import (
     Body,
     FeedbackReport,
@@ -168,6 +169,8 @@ def test_a_model_that_gets_worse_for_one_group_alone_is_found_by_its_group(fleet
     assert outcomes["women"][1]["groups"][0]["upper_bound"] < 0.9
     assert outcomes["fair"][0] == "fired"
     said = told_status(fleet.hub.monitoring.status("demo"))
+    assert re.search(r"concept:sex=other ", said)  # of the first windows
+    assert not re.search(r"\n +other +n=", said)  # who they were, nobody knows
     assert re.search(r"! concept:sex=f +labelled=\d+ errors=\d+", said)
     assert re.search(r"\n +m +n=\d+ rate=0\.9\d+ low=", said)
 
@@ -224,6 +227,16 @@ def test_selection_of_many_classes_is_about_the_answer_that_differs_most() -> No
 
 
 COUNTS = GroupCounts(100, ((100, 0, 0, 0), (100, *[0] * 29)))
+
+
+def test_other_is_compared_only_where_it_is_a_group_of_its_own() -> None:
+    found = {"sex": {"f": 1, "other": 2}, "age": {"..30": 3, "other": 4, "missing": 5}}
+    sex = GroupColumn("sex", values=("f", "other"))
+    assert told_apart(found, [sex, GroupColumn("age", edges=(30.0,))]) == {
+        "sex": {"f": 1, "other": 2},
+        "age": {"..30": 3, "missing": 5},
+    }
+
 
 # sentence: (what is done to a report, why it is refused)
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
