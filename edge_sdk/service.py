@@ -308,12 +308,13 @@ class Service:
             serving.errors = 0
 
     def status(self) -> dict[str, Any]:
-        """What serves, and what runs beside it: the version by arm."""
+        """What serves, what runs beside it (the version by arm), and which groups it asks for."""
         serving, running = self.serving, self.running
         beside = {} if running is None else running.candidates
         return {
             **(serving.status() if serving is not None else NOTHING_SERVES),
             "beside": {arm: s.release.manifest.version for arm, s in beside.items()},
+            "groups": [] if serving is None else list(serving.monitor.grouping.asked),
             "energy": self._energy.status(),
         }
 

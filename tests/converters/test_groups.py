@@ -239,6 +239,7 @@ def test_a_device_counts_what_was_declared(tmp_path):
     groups, given = ["sex", "sepal:5.5"], frame.assign(sex=SEXES)
     convert(model, given, y, name="m", out=tmp_path / "r", groups=groups, variants=["float32"])
     with EdgeDevice.offline(tmp_path / "r") as device:
+        assert device.status()["groups"] == ["sex"]
         for row in frame.assign(sex="f").to_dict("records"):
             device.predict(row)
         for row in frame.to_numpy(np.float32):
