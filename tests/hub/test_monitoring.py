@@ -229,10 +229,12 @@ def test_the_state_reads_as_text(fleet: Simulated) -> None:
     assert len(history.splitlines()) == 2
 
 
-def test_the_policy_that_the_docs_show_is_one() -> None:
+def test_the_policies_that_the_docs_show_are_some() -> None:
     text = (Path(__file__).parents[2] / "docs" / "MONITORING.md").read_text()
-    policy = parse_policy(text.partition("```yaml\n")[2].partition("```")[0])
-    assert (policy.monitoring.reference, policy.monitoring.groups) == ("season", ("region",))
+    blocks = [block.partition("```")[0] for block in text.split("```yaml\n")[1:]]
+    bound, whole = map(parse_policy, blocks)
+    assert bound.reporting.right_within == 2.5
+    assert (whole.monitoring.reference, whole.monitoring.groups) == ("season", ("region",))
 
 
 POLICIES = {
