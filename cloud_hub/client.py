@@ -38,7 +38,7 @@ class AdminClient:
         self._timeout = timeout
         self._advice = answers.MINE
         self._session = requests.Session()
-        self._session.headers["Authorization"] = f"Bearer {answers.checked_token(token.strip())}"
+        self._session.auth = _Bearer(answers.checked_token(token.strip()))
         self._verify = verify
 
     @classmethod
@@ -60,6 +60,7 @@ class AdminClient:
             ) from error
         client = cls(url, token)
         client._advice = f"start the hub: edge-hub serve {folder}"
+        client._session.trust_env = False  # no proxy stands before a hub on this machine
         return client
 
     def get(self, path: str, **query: Any) -> Any:
@@ -163,3 +164,14 @@ class AdminClient:
         if response.status_code < 400 and not answers.is_of_a_hub(response):
             raise HubFault(answers.foreign(self.url, response))
         return response
+
+
+class _Bearer(requests.auth.AuthBase):
+    """A token in the header; a bare header would give way to a ``.netrc``."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request

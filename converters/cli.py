@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from edge_sdk.console import may_be_piped, part_of
+from edge_sdk.console import add_version, may_be_piped, part_of
 
 COMMANDS: Final = ("convert", "verify", "show")
 
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edge-convert", description="Turn a trained model into a small, certified release."
     )
+    add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_convert(commands.add_parser("convert", help="convert a model file into a release folder"))
     verify = commands.add_parser("verify", help="re-check a release with the device's runtime")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from converters.errors import ConversionError
+from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.manifest import (
     CERTIFICATE,
     GOLDEN,
@@ -57,8 +58,9 @@ class Wish:
     """The caller's part of a manifest, and the folder to write.
 
     Raises:
-        ConversionError: the folder exists, or could not be made; the parent is no earlier version.
-        ContractError: the name or the version is none.
+        ConversionError: the folder exists, or could not be made; the version is none, or the parent
+            no earlier one.
+        ContractError: the name is none.
     """
 
     name: str
@@ -71,8 +73,8 @@ class Wish:
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
-        version, parent = Version.parse(self.version), self.lineage.parent
-        if parent is not None and not Version.parse(parent) < version:
+        version, parent = _version("version", self.version), self.lineage.parent
+        if parent is not None and not _version("parent", parent) < version:
             raise ConversionError(f"parent: expected one before {version}, got {parent}")
         try:
             if self.out.exists():
@@ -99,3 +101,10 @@ class Wish:
             licence=self.licence,
             training=training,
         )
+
+
+def _version(what: str, text: str) -> Version:
+    try:
+        return Version.parse(text)
+    except ContractError as error:
+        raise ConversionError(f"{what}: {error}") from error

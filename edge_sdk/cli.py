@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk.console import may_be_piped
+from edge_sdk.console import add_version, may_be_piped
 from edge_sdk.pack_cli import add_pack_commands
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edge", description="Predictions on the device: from a pack, the model, or the cloud."
     )
+    add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _device_commands(commands)
     add_pack_commands(commands, _row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import io
 import os
@@ -70,6 +71,21 @@ def part_of(extra: str, name: str) -> Callable[[Main], Main]:
         return run
 
     return wrap
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add ``--version``: the version of our distribution."""
+    parser.add_argument("--version", action=_Version, nargs=0, help="print it, and end")
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(parser.prog, version("edge-deployment-sdk"))
+        parser.exit()
 
 
 def reason_of(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -127,6 +128,15 @@ def test_a_command_whose_package_is_missing_says_which_extra_brings_it(
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1, done.stderr
     assert f'pip install "edge-deployment-sdk[{extra}]"' in done.stderr
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_command_tells_its_version(script: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", SCRIPTS[script], "--version"], capture_output=True, text=True
+    )
+    told = f"{script} {importlib.metadata.version('edge-deployment-sdk')}\n"
+    assert (done.returncode, done.stdout) == (0, told)
 
 
 def test_ctrl_c_ends_a_command_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:

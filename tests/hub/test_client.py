@@ -193,3 +193,20 @@ def test_one_hub_is_named_and_explicit_words_win_over_the_environment(
     assert "http://hub.invalid: no machine of that name" in capsys.readouterr().err
     assert main(["models", "--data", str(hub.data), "--hub", "http://x"]) == 1
     assert "--data or --hub, not both" in capsys.readouterr().err
+
+
+def test_neither_a_netrc_nor_a_proxy_stands_between_a_token_and_its_hub(
+    hub: HubProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    token = (hub.data / "admin.token").read_text()
+    assert isinstance(AdminClient(hub.url, token).get("models"), list)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        assert isinstance(AdminClient.of_data(hub.data).get("models"), list)
+        said = told("http://hub.invalid")
+    assert said.endswith("the proxy on the way does not connect; see HTTPS_PROXY and NO_PROXY")
