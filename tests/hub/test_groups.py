@@ -266,6 +266,24 @@ def test_reports_of_groups_that_cannot_be_are_refused(
     assert "'age' is declared by no release, ['sex'] are" in rejection.reason
 
 
+def test_a_report_that_comes_again_counts_its_groups_once(fleet: Fleet) -> None:
+    where = Window("demo", "1.0", BEGIN, BEGIN + WINDOW)
+    digest = fleet.release.profile_digest
+    bodies: list[Body] = [
+        WindowReport(where, digest, {}, groups={"sex": {"f": COUNTS}}),
+        FeedbackReport(where, 9, 7, 9, 7, groups={"sex": {"f": (9, 7)}}),
+    ]
+    upload = Upload(
+        tuple(Message("b9", i, kind_of(b), to_plain(b)) for i, b in enumerate(bodies, 1))
+    )
+    device = next(iter(fleet.devices))
+    for accepted in (2, 0):
+        assert fleet.hub.telemetry.ingest(device, "demo", upload).accepted == accepted
+    sums = GroupSums(fleet.hub.engine)
+    assert sums.windows("demo", "1.0") == [("sex", "f", BEGIN, 100, 9, 7)]
+    assert sums.answers("demo", "1.0") == {"sex": {"f": {"0": 100}}}
+
+
 def test_sums_of_groups_are_kept_by_the_hour_and_forgotten_in_the_end(fleet: Fleet) -> None:
     for number in range(5):
         fleet.window(number)
