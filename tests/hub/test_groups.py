@@ -6,7 +6,7 @@ import itertools
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -226,7 +226,10 @@ def test_selection_of_many_classes_is_about_the_answer_that_differs_most() -> No
     assert selection({}, [], acceptable=0.1) is None
 
 
-COUNTS = GroupCounts(100, ((100, 0, 0, 0), (100, *[0] * 29)))
+def hundred(release: Release) -> GroupCounts:
+    """A hundred predictions, all in the first bins."""
+    sizes = [output.bins + 2 for output in release.profile().outputs]
+    return GroupCounts(100, tuple((100, *[0] * (size - 1)) for size in sizes))
 
 
 def test_other_is_compared_only_where_it_is_a_group_of_its_own() -> None:
@@ -238,28 +241,24 @@ def test_other_is_compared_only_where_it_is_a_group_of_its_own() -> None:
     }
 
 
-# sentence: (what is done to a report, why it is refused)
-REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "a column that the release does not declare": (
-        {"groups": {"age": {"f": COUNTS}}}, "'age' is declared by no",
-    ),
-    "a group that the column does not have": (
-        {"groups": {"sex": {"x": COUNTS}}}, "sex has no group 'x'",
-    ),
-    "histograms of another layout": (
-        {"groups": {"sex": {"f": GroupCounts(100, ((100, 0),))}}}, "histograms: expected [4, ",
-    ),
-}  # fmt: skip
+# sentence: (column, group, whether its histograms are cut short, why it is refused)
+REFUSED = {
+    "a column that the release does not declare": ("age", "f", False, "'age' is declared by no"),
+    "a group that the column does not have": ("sex", "x", False, "sex has no group 'x'"),
+    "histograms of another layout": ("sex", "f", True, "histograms: expected [4, "),
+}
 
 
-@pytest.mark.parametrize(("damage", "why"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(("column", "group", "cut", "why"), REFUSED.values(), ids=REFUSED)
 def test_reports_of_groups_that_cannot_be_are_refused(
-    fleet: Fleet, damage: dict[str, Any], why: str
+    fleet: Fleet, column: str, group: str, cut: bool, why: str
 ) -> None:
     where = Window("demo", "1.0", BEGIN, BEGIN + WINDOW)
-    report = WindowReport(where, fleet.release.profile_digest, {})
+    counts = GroupCounts(100, ((100, 0),)) if cut else hundred(fleet.release)
+    digest = fleet.release.profile_digest
     device = next(iter(fleet.devices))
-    (rejection,) = fleet.send(device, replace(report, **damage)).rejected
+    report = WindowReport(where, digest, {}, groups={column: {group: counts}})
+    (rejection,) = fleet.send(device, report).rejected
     assert why in rejection.reason
     labels = FeedbackReport(where, 1, 1, 1, 1, groups={"age": {"f": (1, 1)}})
     (rejection,) = fleet.send(device, labels).rejected
@@ -270,7 +269,7 @@ def test_a_report_that_comes_again_counts_its_groups_once(fleet: Fleet) -> None:
     where = Window("demo", "1.0", BEGIN, BEGIN + WINDOW)
     digest = fleet.release.profile_digest
     bodies: list[Body] = [
-        WindowReport(where, digest, {}, groups={"sex": {"f": COUNTS}}),
+        WindowReport(where, digest, {}, groups={"sex": {"f": hundred(fleet.release)}}),
         FeedbackReport(where, 9, 7, 9, 7, groups={"sex": {"f": (9, 7)}}),
     ]
     upload = Upload(
