@@ -182,7 +182,7 @@ def test_an_answered_alarm_of_a_group_may_come_again_unless_it_is_normal(fleet: 
     hub.monitoring.acknowledge("demo", "concept:sex=f", actor="anna")
     assert "concept:sex=f" in fleet.window(7, wrong={"f": 0.4})
     hub.monitoring.acknowledge("demo", "concept:sex=f", actor="anna", rebase=True)
-    assert fleet.window(8, wrong={"f": 0.4}) == []
+    assert "concept:sex=f" not in fleet.window(8, wrong={"f": 0.4})
     with pytest.raises(Conflict, match="only drift and concept have a reference"):
         hub.monitoring.acknowledge("demo", "fairness:sex", actor="anna", rebase=True)
     with pytest.raises(NotFound, match="no signal 'concept:sex=x'"):
