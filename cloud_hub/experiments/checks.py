@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from cloud_hub.errors import Conflict, Invalid
-from cloud_hub.experiments.spec import ExperimentSpec
+from cloud_hub.experiments.spec import ExperimentSpec, cohort_name
 from cloud_hub.registry.service import VersionRecord
 from edge_sdk.contract.manifest import Manifest
 from edge_sdk.contract.plan import Cohort, Plan
@@ -68,8 +68,13 @@ def check_metered(reporting: int, metered: int) -> None:
 
 
 def check_cohorts(spec: ExperimentSpec, devices: Iterable[Mapping[str, str]]) -> None:
-    """Whether every cohort's attribute and values are known in the fleet; raises Invalid."""
+    """Whether every cohort's attribute and values are known in the fleet, and devices enough.
+
+    Raises:
+        Invalid: a cohort has no devices, or, where there are any, fewer than every arm should have.
+    """
     known: dict[str, set[str]] = {}
+    devices = list(devices)
     for attributes in devices:
         for name, value in attributes.items():
             known.setdefault(name, set()).add(value)
@@ -77,6 +82,10 @@ def check_cohorts(spec: ExperimentSpec, devices: Iterable[Mapping[str, str]]) ->
     for cohort in stages:
         if cohort is not None:
             _check_cohort(cohort, known)
+        have = sum(cohort is None or cohort.includes(attributes) for attributes in devices)
+        if 0 < have < spec.minimum_devices:
+            least, name = spec.minimum_devices, cohort_name(cohort)
+            raise Invalid(f"minimum_devices: expected at most the {have} of {name}, got {least}")
 
 
 def _check_cohort(cohort: Cohort, known: Mapping[str, set[str]]) -> None:

@@ -33,6 +33,10 @@ TUNED_FOR_DEVICES: Final = 50
 worth little more than one outcome, however many it reports."""
 
 
+def _check_alpha(alpha: float) -> None:
+    require(0 < alpha < 0.5, f"alpha: expected above 0 and below 0.5, got {alpha:g}")
+
+
 @dataclass(frozen=True)
 class ArmSpec:
     """One candidate of an A/B/n test and its share of the units."""
@@ -45,7 +49,9 @@ class ArmSpec:
         check_name("arm", self.name)
         require(self.name != CONTROL, f"arm: {CONTROL!r} is what serves, name it otherwise")
         Version.parse(self.version)
-        require(0 < self.weight < 1, f"{self.name}: expected a weight above 0 and below 1")
+        least = 1 / SLOTS
+        fits = least <= self.weight < 1
+        require(fits, f"weight: expected {least:g} to below 1 (0.3 is 30%), got {self.weight:g}")
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,10 @@ class LatencyGuard:
     at_most: float = 2.0
 
     def __post_init__(self) -> None:
-        require(0 < self.quantile < 1, "quantile: expected above 0 and below 1")
-        require(self.at_most >= 1, "at_most: expected at least 1")
+        require(
+            0 < self.quantile < 1, f"quantile: expected above 0, below 1, got {self.quantile:g}"
+        )
+        require(self.at_most >= 1, f"at_most: expected at least 1, got {self.at_most:g}")
 
 
 @dataclass(frozen=True)
@@ -90,9 +98,10 @@ class Guardrails:
     then: Literal["abort", "pause"] = "abort"
 
     def __post_init__(self) -> None:
-        require(0 < self.alpha < 0.5, "alpha: expected above 0 and below 0.5")
-        require(self.max_failed_devices >= 1, "max_failed_devices: expected at least 1")
-        require(0 <= self.max_error_share < 1, "max_error_share: expected 0 to 1")
+        _check_alpha(self.alpha)
+        most, share = self.max_failed_devices, self.max_error_share
+        require(most >= 1, f"max_failed_devices: expected at least 1, got {most}")
+        require(0 <= share < 1, f"max_error_share: expected 0 to below 1, got {share:g}")
 
 
 @dataclass(frozen=True)
@@ -110,11 +119,12 @@ class Design:
     looks: int = LOOKS
 
     def __post_init__(self) -> None:
-        require(0 < self.alpha < 0.5, "alpha: expected above 0 and below 0.5")
+        _check_alpha(self.alpha)
         tuned = self.tuned_for is None or self.tuned_for >= 10
-        require(tuned, "tuned_for: expected at least 10")
-        require(self.horizon is None or self.horizon >= 10, "horizon: expected at least 10")
-        require(1 <= self.looks <= 100, "looks: expected 1 to 100")
+        require(tuned, f"tuned_for: expected at least 10, got {self.tuned_for}")
+        ends = self.horizon is None or self.horizon >= 10
+        require(ends, f"horizon: expected at least 10 outcomes an arm, got {self.horizon}")
+        require(1 <= self.looks <= 100, f"looks: expected 1 to 100, got {self.looks}")
 
     def tightest(self, measure: Measure) -> int:
         """At how many independent outcomes of ``measure`` intervals are tightest."""
@@ -172,9 +182,7 @@ class ExperimentSpec:
             beside or self.device_share == 1, f"device_share: {self.strategy} has steps or arms"
         )
         require(self.unit == "device" or self.strategy == "ab", "unit: only ab is by key")
-        least = (self.soak_seconds, self.soak_predictions, self.minimum_outcomes)
-        require(min(least) >= 0, "soak and minimum_outcomes: expected at least 0")
-        require(self.no_data_seconds > 0, "no_data: expected above 0")
+        _check_amounts(self)
         _check_outcomes(self)
 
     @property
@@ -205,12 +213,27 @@ class ExperimentSpec:
         return tuple(StageSpec(s.cohort, s.steps or self.steps) for s in stages)
 
 
+def _check_amounts(spec: ExperimentSpec) -> None:
+    for name, value, least in (
+        ("soak", spec.soak_seconds, 0),
+        ("soak_predictions", spec.soak_predictions, 0),
+        ("minimum_outcomes", spec.minimum_outcomes, 0),
+        ("minimum_devices", spec.minimum_devices, 1),
+        ("no_data", spec.no_data_seconds, 1),
+        ("unreachable", spec.unreachable_seconds, 1),
+    ):
+        require(value >= least, f"{name}: expected at least {least}, got {value:g}")
+
+
 def _check_arms(spec: ExperimentSpec) -> None:
     if spec.strategy == "ab":
         one = spec.candidate is None and bool(spec.arms)
         require(one, "arms: ab expects arms, each with name, version and weight, no candidate")
         names = [arm.name for arm in spec.arms]
-        require(len(set(names)) == len(names), "arms: expected different names")
+        require(len(set(names)) == len(names), f"arms: expected different names, got {names}")
+        versions = [arm.version for arm in spec.arms]
+        apart = len(set(versions)) == len(versions)
+        require(apart, f"arms: expected different versions, got {versions}; raise one's weight")
         total = sum(round(arm.weight * SLOTS) for arm in spec.arms)
         left = f"expected a sum below 1, what is left is {CONTROL}'s; got {total / SLOTS:g}"
         require(total < SLOTS, f"weights: {left}")
@@ -257,10 +280,17 @@ def _check_stages(spec: ExperimentSpec) -> None:
         rising = bool(steps) and all(a < b for a, b in pairwise(steps))
         shown = ", ".join(f"{step:g}" for step in steps)
         require(rising, f"steps: expected shares that rise, got {shown or 'none'}")
-        require(steps[0] > 0 and steps[-1] <= 1, f"steps: expected above 0 and up to 1: {shown}")
+        within = steps[0] > 0 and steps[-1] <= 1
+        require(within, f"steps: expected above 0 and up to 1 (0.05 is 5%), got {shown}")
         require(
             steps[0] < 1, "steps: expected a first below 1, or there is nothing to compare with"
         )
+    for i, stage in enumerate(spec.stages):
+        cohort = stage.cohort
+        before = [s.cohort for s in spec.stages[:i] if s.cohort is not None]
+        seen = {v for c in before for v in c.values if cohort and c.attribute == cohort.attribute}
+        left = cohort is None or set(cohort.values) - seen
+        require(bool(left), f"stages: all of {stage.name} have had their turn before; leave it out")
     whole = [i for i, stage in enumerate(spec.stages) if stage.cohort is None]
     last = len(spec.stages) - 1
     require(whole in ([], [last]), "stages: one without a cohort is everybody left, so the last")
@@ -288,7 +318,7 @@ def spec_of(model: str, version: str, policy: ExperimentPolicy) -> ExperimentSpe
         steps=policy.steps if canary else STEPS,
         soak_seconds=policy.soak_seconds,
         minimum_outcomes=policy.minimum_labels,
-        minimum_devices=policy.minimum_devices,
+        minimum_devices=max(1, policy.minimum_devices),
         outcomes=ACCURACY if policy.strategy == "interleave" else judged,
         guardrails=Guardrails(max_failed_devices=policy.max_failed_devices),
         design=Design(alpha=policy.alpha),

@@ -444,6 +444,10 @@ REFUSED = {
         "model: m\nstrategy: canary\ncandidate: '1.1'\nsteps: [0.5, 0.2]\n",
         "expected shares that rise, got 0.5, 0.2",
     ),
+    "steps in percent": (
+        "model: m\nstrategy: canary\ncandidate: '1.1'\nsteps: [1, 5, 25, 50, 100]\n",
+        "(0.05 is 5%), got 1, 5, 25, 50, 100",
+    ),
     "steps beyond everybody": (
         "model: m\nstrategy: canary\ncandidate: '1.1'\nsteps: [0.5, 2]\n", "up to 1",
     ),
@@ -455,7 +459,32 @@ REFUSED = {
         "- {name: b, version: '1.2', weight: 0.4}\n", "weights: expected a sum below 1",
     ),
     "an arm of no weight": (
-        "model: m\nstrategy: ab\narms:\n- {name: a, version: '1.1', weight: 0}\n", "weight above 0",
+        "model: m\nstrategy: ab\narms:\n- {name: a, version: '1.1', weight: 0}\n",
+        "weight: expected 0.0001 to below 1 (0.3 is 30%), got 0",
+    ),
+    "a weight in percent": (
+        "model: m\nstrategy: ab\narms:\n- {name: a, version: '1.1', weight: 30}\n",
+        "(0.3 is 30%), got 30",
+    ),
+    "one version on two arms": (
+        "model: m\nstrategy: ab\narms:\n- {name: a, version: '1.1', weight: 0.1}\n"
+        "- {name: b, version: '1.1', weight: 0.1}\n", "different versions, got ['1.1', '1.1']",
+    ),
+    "a cohort that has had its turn": (
+        "model: m\nstrategy: canary\ncandidate: '1.1'\nstages:\n"
+        "- cohort: {attribute: region, values: [eu, us]}\n"
+        "- cohort: {attribute: region, values: [us]}\n", "all of region=us have had their turn",
+    ),
+    "a verdict on no device": (
+        "model: m\nstrategy: canary\ncandidate: '1.1'\nminimum_devices: 0\n",
+        "minimum_devices: expected at least 1, got 0",
+    ),
+    "a time below none": (
+        "model: m\nstrategy: canary\ncandidate: '1.1'\nunreachable: -1\n", "unreachable: expected",
+    ),
+    "a chance in percent": (
+        "model: m\nstrategy: canary\ncandidate: '1.1'\nguardrails: {alpha: 5}\n",
+        "alpha: expected above 0 and below 0.5, got 5",
     ),
     "two arms of one name": (
         "model: m\nstrategy: ab\narms:\n- {name: a, version: '1.1', weight: 0.1}\n"

@@ -402,6 +402,13 @@ REFUSED: dict[str, tuple[dict[str, Any], type[HubFault], str]] = {
         {"stages": (StageSpec(Cohort("region", ("eu", "moon"))), StageSpec())},
         Invalid, r"region \['moon'\]; known: \['eu', 'us'\]",
     ),
+    "more devices than there are": (
+        {"minimum_devices": 3}, Invalid, "minimum_devices: expected at most the 2 of everybody",
+    ),
+    "more devices than a cohort has": (
+        {"minimum_devices": 2, "stages": (StageSpec(Cohort("region", ("eu",))), StageSpec())},
+        Invalid, "minimum_devices: expected at most the 1 of region=eu, got 2",
+    ),
 }  # fmt: skip
 
 
