@@ -34,6 +34,10 @@ SECONDS: Final = "_seconds"
 BREAKS: Final = frozenset("\x85\u2028\u2029\ufeff")
 """PyYAML writes these bare and reads them as a break or as nothing, unless they are quoted."""
 
+TIMES: Final = "seconds, or 90s, 10m, 36h, 7d, at most 100 years"
+LONGEST: Final = 100 * 365 * 86_400.0
+"""A hundred years: beyond, clocks and databases end."""
+
 DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)", re.ASCII)
 
 
@@ -109,15 +113,17 @@ def seconds_of(text: str) -> float:
     """The seconds that ``10m`` or ``90`` says; raises Invalid."""
     found = _duration(text)
     if found is None:
-        raise Invalid(f"expected seconds, or 90s, 10m, 36h, 7d, got {text!r}")
+        raise Invalid(f"expected {TIMES}, got {text[:40]!r}")
     return found
 
 
-def _duration(text: str) -> float | None:
-    match = DURATION.fullmatch(text.strip())
-    if match is None:
-        return None
-    return float(match[1]) * UNITS[match[2] or "s"]
+def _duration(value: Any) -> float | None:
+    """The seconds that a value says, if it is a time."""
+    if isinstance(value, str):
+        match = DURATION.fullmatch(value.strip())
+        value = float(match[1]) * UNITS[match[2] or "s"] if match else None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if number and 0 <= value <= LONGEST else None
 
 
 def _compose(text: str, name: str) -> yaml.Node | None:
@@ -218,13 +224,13 @@ class _Reader:
         raise Invalid(f"{self._name}:{line}: {path}: unknown; {near}expected one of {known}")
 
     def _seconds(self, value: Any, path: str) -> Any:
-        if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-            return value
-        seconds = _duration(value) if isinstance(value, str) else None
+        if value is None:
+            return None
+        seconds = _duration(value)
         if seconds is None:
-            said = f"{self._name}.{path}: expected seconds, or 90s, 10m, 36h, 7d, got {value!r}"
+            said = f"{self._name}.{path}: expected {TIMES}, got {value!r:.60}"
             raise Invalid(self.placed(said))
-        return int(seconds) if seconds.is_integer() else seconds
+        return int(seconds) if seconds == int(seconds) else seconds
 
 
 def _bare(annotation: Any) -> Any:

@@ -98,6 +98,8 @@ class TrainPolicy:
         require(hooked or self.token_env is None, "token_env: only a webhook gets a token")
         for name in ("timeout_seconds", "memory_mb"):
             require(getattr(self, name) > 0, f"{name}: expected more than 0")
+        require(self.minimum_samples >= 0, "minimum_samples: expected at least 0")
+        require(0 <= self.seed < 1 << 32, "seed: expected 0 to below 2**32, as NumPy takes it")
 
 
 def _is_url(text: str | None) -> bool:
@@ -147,6 +149,7 @@ class GatePolicy:
 
     def __post_init__(self) -> None:
         require(self.minimum_rows >= 1, "minimum_rows: expected at least 1")
+        require(self.max_bytes is None or self.max_bytes > 0, "max_bytes: expected more than 0")
         slower = self.max_slowdown
         require(slower is None or slower > 0, "max_slowdown: expected more than 0")
         by = [rule.by for rule in self.groups]
@@ -187,6 +190,11 @@ class ExperimentPolicy:
         most = 1.0 if self.strategy != "ab" else 0.99
         fits = self.share is None or 0 < self.share <= most
         require(fits, f"share: expected above 0 and at most {most:g}")
+        for name in ("minimum_devices", "max_failed_devices"):
+            require(getattr(self, name) >= 1, f"{name}: expected at least 1")
+        require(self.minimum_labels >= 0, "minimum_labels: expected at least 0")
+        require(0 <= self.margin < 0.5, "margin: expected 0 to below 0.5")
+        require(0 < self.alpha < 0.5, "alpha: expected above 0 and below 0.5")
 
 
 @dataclass(frozen=True)
@@ -197,6 +205,11 @@ class PackPolicy:
     minimum_devices: int = 20
     entries: int = 10_000
     expires_seconds: float = 30 * 86_400.0
+
+    def __post_init__(self) -> None:
+        for name in ("minimum_devices", "entries"):
+            require(getattr(self, name) >= 1, f"{name}: expected at least 1")
+        require(self.expires_seconds > 0, "expires_seconds: expected more than 0")
 
 
 @dataclass(frozen=True)

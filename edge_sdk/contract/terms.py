@@ -27,6 +27,8 @@ class Reporting:
 
     def __post_init__(self) -> None:
         require(self.window_seconds >= 1, "window_seconds: expected at least 1")
+        require(self.minimum_observations >= 1, "minimum_observations: expected at least 1")
+        require(self.votes >= 0, "votes: expected at least 0")
         within = self.right_within
         require(within is None or within > 0, f"right_within: expected above 0, got {within}")
 
@@ -37,6 +39,9 @@ class Sharing:
 
     samples: bool = False
     per_window: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.per_window >= 0, "per_window: expected at least 0")
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,23 @@ REFUSED = {
     "an unknown strategy": ("experiment: {strategy: hope}\n", "strategy: expected one of"),
     "steps beyond the fleet": ("experiment: {steps: [0.5, 2.0]}\n", "expected shares up to 1"),
     "text for a number": ("packs: {entries: many}\n", "expected an integer"),
+    "an interval beyond all clocks": (
+        trigger("{every: 1.0e+300}"), "when.every: expected seconds, or 90s, 10m, 36h, 7d, at most",
+    ),
+    "a time before": ("experiment: {soak: -5}\n", "experiment.soak: expected seconds, or 90s"),
+    "a chance below none": ("experiment: {alpha: -1}\n", "alpha: expected above 0 and below 0.5"),
+    "a margin of all": ("experiment: {margin: 1}\n", "margin: expected 0 to below 0.5"),
+    "an experiment on nobody": ("experiment: {minimum_devices: 0}\n", "minimum_devices: expected"),
+    "packs of nothing": ("packs: {entries: 0}\n", "entries: expected at least 1"),
+    "packs that one device fills": ("packs: {minimum_devices: 0}\n", "minimum_devices: expected"),
+    "a file of no bytes": ("gate: {max_bytes: 0}\n", "max_bytes: expected more than 0"),
+    "histograms of nothing": (
+        "reporting: {minimum_observations: 0}\n", "minimum_observations: expected at least 1",
+    ),
+    "fewer votes than none": ("reporting: {votes: -1}\n", "votes: expected at least 0"),
+    "a seed that NumPy does not take": (
+        SHARED + "train: {entry: 'a:b', seed: -1}\n", "seed: expected 0 to below 2**32",
+    ),
     "a window of no length": ("reporting: {window: 0}\n", "expected at least 1"),
     "a model of no name": ("model: ../../etc\n", "model"),
     "the format of before": ("[packs]\nevery_seconds = 1\n", "policy.yaml:2: expected YAML"),
