@@ -4,7 +4,7 @@ BIN := .venv/bin
 CODE := edge_sdk converters cloud_hub benchmarks examples tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sweep statistics peers live-fleet swap-kill tree-runtimes lock clean
+.PHONY: help demo test check bench sweep statistics peers postgres live-fleet swap-kill tree-runtimes lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -20,6 +20,9 @@ demo: .venv/installed  ## the whole product on the digits fleet, in about three 
 
 test: .venv/installed  ## every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q
+
+postgres: .venv/installed  ## the tests of the hub once more, with PostgreSQL in place of SQLite
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q --postgres tests/hub
 
 check: .venv/installed  ## format, lint, types
 	$(BIN)/ruff format --check $(CODE)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,6 +22,7 @@ from sqlalchemy import (
     insert,
     select,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
@@ -78,6 +79,17 @@ def _check_schema(engine: Engine) -> None:
             return  # another process was first
     elif found != SCHEMA_VERSION:
         raise Conflict(f"database: expected schema {SCHEMA_VERSION}, found {found}; see CHANGELOG")
+
+
+def insert_if_new(db: Connection, table: Table, values: Mapping[str, Any]) -> bool:
+    """Insert a row unless one with its key is there; whether it was new.
+
+    While another transaction is inserting the same key, PostgreSQL waits for its end.
+    """
+    make = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+    statement = make(table).values(**values).on_conflict_do_nothing()
+    # Without the option PostgreSQL's driver is not asked how many rows there were.
+    return bool(db.execute(statement, execution_options={"preserve_rowcount": True}).rowcount)
 
 
 @dataclass

@@ -23,6 +23,10 @@ settings.register_profile("search", ANY_SPEED, max_examples=1_000)
 settings.load_profile("suite")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--postgres", action="store_true", help="hubs in tests/hub use PostgreSQL")
+
+
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """One real hub for the tests of a file, which keep apart by model name."""

@@ -28,12 +28,13 @@ class HubProcess:
     it is away, somebody else may be given the one it had.
     """
 
-    def __init__(self, folder: Path, *, tick: float = 0.2) -> None:
+    def __init__(self, folder: Path, *, tick: float = 0.2, database: str | None = None) -> None:
         self.data = folder / "hub"
-        self._tick = tick
+        self._options = ["--port", "0", "--tick", str(tick)]
+        self._options += ["--database", database] if database is not None else []
         self._starts = 0
         self._log = (folder / "hub.log").open("ab")
-        initialise(Settings(self.data))
+        initialise(Settings(self.data, database))
         self.start()
 
     def start(self) -> None:
@@ -41,9 +42,8 @@ class HubProcess:
         address.unlink(missing_ok=True)
         self._starts += 1
         command = [sys.executable, "-m", "tests.named_hub", str(self._starts), str(self.data)]
-        options = ["--port", "0", "--tick", str(self._tick)]
         self._process = subprocess.Popen(
-            command + options, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
+            command + self._options, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL
         )
         wait_for(lambda: address.exists() or self._process.poll() is not None, "the hub's address")
         assert self._process.poll() is None, f"the hub ended: {self._log.name}"

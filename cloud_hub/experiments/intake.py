@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, select, update
 
+from cloud_hub.db import insert_if_new
 from cloud_hub.experiments.measures import energy_of
 from cloud_hub.experiments.tables import experiments, exposures
 from edge_sdk.contract.codec import to_plain
@@ -24,11 +25,7 @@ MIDDLES: Final = (np.arange(LATENCY_BINS) + 0.5) / 4
 
 
 def record_exposure(db: Connection, device: str, body: Body) -> None:
-    """Add what ``body`` says of an experiment, if it belongs to one, to what is known of it.
-
-    The message itself must have been written by the same transaction, so that nobody else adds to
-    the same row.
-    """
+    """Add what ``body`` says of an experiment, if it belongs to one, to what is known of it."""
     if not isinstance(body, Windowed) or body.window.experiment is None:
         return
     more = sums_of(body)
@@ -41,10 +38,10 @@ def record_exposure(db: Connection, device: str, body: Body) -> None:
     }
     more["received_at"] = time.time()
     here = and_(*(exposures.c[name] == value for name, value in key.items()))
-    known = db.execute(select(exposures).where(here)).mappings().one_or_none()
-    if known is None:
-        db.execute(insert(exposures).values(**key, **more))
+    if insert_if_new(db, exposures, {**key, **more}):
         return
+    # Of two uploads at once the second waits here, and adds to what the first has written.
+    known = db.execute(select(exposures).where(here).with_for_update()).mappings().one()
     summed = {name: added(known[name], value) for name, value in more.items()}
     summed["received_at"] = max(known["received_at"], more["received_at"])
     db.execute(update(exposures).where(here).values(**summed))

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from cloud_hub.db import insert_if_new
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.experiments.intake import record_exposure
 from cloud_hub.registry.service import Registry
@@ -163,10 +163,9 @@ def _check_bins(found: Sequence[Sequence[int]], known: Sequence[FeatureProfile])
 
 def _take_one(db: Connection, device: str, message: Message, body: Body) -> bool:
     """Store one message; ``False`` if the same one came twice at once."""
-    make = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
     name = {"device": device, "boot": message.boot, "sequence": message.sequence}
     values = {**name, "kind": message.kind, "at": time.time()}
-    if not db.execute(make(tables.messages).values(**values).on_conflict_do_nothing()).rowcount:
+    if not insert_if_new(db, tables.messages, values):
         return False
     if type(body) in STORES:
         STORES[type(body)](db, device, body)

@@ -11,6 +11,7 @@ from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.settings import Settings
 from tests.edge.builders import make_release
 from tests.named_hub import names
+from tests.postgres import Cluster, running_cluster
 from tests.waiting import PATIENCE
 
 
@@ -26,9 +27,21 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cloud_hub.runs.entry.IMPORT_SECONDS", PATIENCE)
 
 
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    yield from running_cluster()
+
+
 @pytest.fixture
-def inner(tmp_path: Path) -> Iterator[Hub]:
-    settings = Settings(tmp_path / "hub", tick_seconds=0)
+def database(request: pytest.FixtureRequest) -> str | None:
+    """Where the tables of the hub are: its own SQLite, or with ``--postgres`` in PostgreSQL."""
+    wanted = request.config.getoption("--postgres")
+    return request.getfixturevalue("cluster").database() if wanted else None
+
+
+@pytest.fixture
+def inner(tmp_path: Path, database: str | None) -> Iterator[Hub]:
+    settings = Settings(tmp_path / "hub", database, tick_seconds=0)
     initialise(settings)
     hub = open_hub(settings)
     yield hub

@@ -1,0 +1,74 @@
+"""A PostgreSQL of the tests' own, where its server is installed (``apt install postgresql``).
+
+It listens on a socket in its own folder, so that it meets no other and none meets it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+NUMBERS = itertools.count(1)
+INSTALLED = Path("/usr/lib/postgresql")
+MISSING = "PostgreSQL's server is not installed here (Debian: apt install postgresql)"
+
+
+class Cluster:
+    """A server that ends with the tests; each database is empty at first."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs, self._folder = programs, folder
+        # The server refuses to run as root.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        if self._user is not None:
+            shutil.chown(folder, self._user)
+        self._run("initdb", "-A", "trust", "-U", "postgres", "--no-sync")
+        quick = "-c fsync=off -c listen_addresses='' -c max_connections=200"
+        self._run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", f"-k {folder} {quick}", "start")
+
+    def _run(self, program: str, *options: str) -> None:
+        subprocess.run(
+            [self._programs / program, "-D", self._folder / "data", *options],
+            check=True, cwd=self._folder, user=self._user,
+            stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def database(self) -> str:
+        """The SQLAlchemy URL of a new database."""
+        name = f"hub_{next(NUMBERS)}"
+        where = f"host={self._folder} user=postgres"
+        with psycopg.connect(f"{where} dbname=postgres", autocommit=True) as db:
+            db.execute(f"CREATE DATABASE {name}".encode())
+        return f"postgresql+psycopg://postgres@/{name}?host={self._folder}"
+
+    def close(self) -> None:
+        self._run("pg_ctl", "-m", "immediate", "stop")
+
+
+def running_cluster() -> Iterator[Cluster]:
+    """A server, or a skip that says what is missing."""
+    programs = _programs()
+    if programs is None:
+        pytest.skip(MISSING)
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        cluster = Cluster(programs, Path(folder))
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+
+
+def _programs() -> Path | None:
+    found = shutil.which("pg_ctl")
+    if found is not None:
+        return Path(found).parent
+    versions = sorted(INSTALLED.glob("*/bin/pg_ctl"), key=lambda p: int(p.parts[-3]))
+    return versions[-1].parent if versions else None
