@@ -38,6 +38,9 @@ class AdminClient:
         self._timeout = timeout
         self._advice = answers.MINE
         self._session = requests.Session()
+        # A kept connection may be closed by the hub just as it is used again, and not every command
+        # may be sent twice; there are few, so each has a connection of its own.
+        self._session.headers["Connection"] = "close"
         self._session.auth = _Bearer(answers.checked_token(token.strip()))
         self._verify = verify
 

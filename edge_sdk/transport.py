@@ -1,7 +1,8 @@
 """The conversation with the hub over HTTP: the only module that knows requests.
 
 Every failure is a :class:`HubError`; no answer at all is :class:`HubUnreachable`. Bodies are read
-with a limit, redirects are not followed, and a download resumes where it stopped.
+with a limit, redirects are not followed, and a download resumes where it stopped. Connections are
+kept; one that the hub closed while a request was on its way costs no request (:data:`ONCE`).
 """
 
 from __future__ import annotations
@@ -34,6 +35,12 @@ _CHUNK: Final = 1 << 16
 _OK: Final = (200, 204, 206, 304)
 SMALL_BYTES: Final = 1 << 16
 """Bodies that are not asked for (refusals, check-ins) are read up to this."""
+
+ENROL: Final = "/v1/enrol"
+ONCE: Final = (ENROL,)
+"""Requests that are not sent again when the hub hangs up without a word: they may have had an
+effect, and a second time is not the same as once. The hub takes all others as often as they come.
+"""
 
 CLOUD_CALLS: Final = 8
 """Cloud predictions under way at once; more wait, within their deadline."""
@@ -86,7 +93,7 @@ class HubClient:
     def enrol(self, token: str, request: EnrolRequest) -> EnrolReply:
         """Join the fleet with an enrolment token."""
         headers = {"Authorization": f"Bearer {token}"}
-        return self._post("/v1/enrol", request, EnrolReply, headers=headers)
+        return self._post(ENROL, request, EnrolReply, headers=headers)
 
     def checkin(self, checkin: CheckIn) -> None:
         """Say how the device is."""
@@ -191,22 +198,35 @@ class HubClient:
         data: bytes | None = None,
     ) -> requests.Response:
         url = self.url + path
+        options: dict[str, Any] = {
+            "data": data,
+            "headers": {**self._headers, **(headers or {})},
+            "timeout": timeout or self._timeout,
+        }
         try:
-            response = self._session().request(
-                method,
-                url,
-                data=data,
-                headers={**self._headers, **(headers or {})},
-                timeout=timeout or self._timeout,
-                stream=True,
-                verify=self._verify,
-                allow_redirects=False,
-            )
+            response = self._ask(method, url, options, again=path not in ONCE)
         except requests.RequestException as error:
             raise HubUnreachable(f"{url}: no answer; {_why(error)}") from error
         if response.status_code not in _OK:
             raise HubError(f"{url}: {_reason(response)}", response.status_code)
         return response
+
+    def _ask(
+        self, method: str, url: str, options: dict[str, Any], *, again: bool
+    ) -> requests.Response:
+        """One request; ``again`` if the connection was closed at the other end before the answer.
+
+        A hub closes connections that were idle for some seconds, and may do so just as it is asked.
+        """
+        fixed: dict[str, Any] = {
+            "stream": True, "verify": self._verify, "allow_redirects": False,
+        }  # fmt: skip
+        try:
+            return self._session().request(method, url, **options, **fixed)
+        except requests.ConnectionError as error:
+            if not again or not isinstance(_cause(error), _HUNG_UP):
+                raise
+            return self._session().request(method, url, **options, **fixed)
 
     def _session(self) -> requests.Session:
         """A session per thread: requests' are not safe to share."""
@@ -243,11 +263,19 @@ def _checked_bundle(verify: Any) -> bool | str:
     return str(path)
 
 
-def _why(error: BaseException) -> str:
-    """What went wrong, without what each library on the way says of it."""
+_HUNG_UP: Final = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
+"""At the other end; :class:`http.client.RemoteDisconnected` is a reset."""
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong, below what each library on the way made of it."""
     while isinstance(error.__context__, OSError | HTTPException | HTTPError):
         error = error.__context__
-    return said(error)
+    return error
+
+
+def _why(error: BaseException) -> str:
+    return said(_cause(error))
 
 
 def _read(response: requests.Response, limit: int) -> bytes:
