@@ -6,6 +6,7 @@ login page, or another service on that address.
 
 from __future__ import annotations
 
+import http.client
 import socket
 import ssl
 from typing import Any, Final
@@ -16,7 +17,7 @@ from cloud_hub.errors import Invalid
 
 HEADER: Final = "Edge-Hub"
 SCHEMES: Final = ("http://", "https://")
-MINE: Final = "is the hub running, and the address right?"
+ADVICE: Final = "is the hub running, and the address right?"
 
 
 def checked_url(url: str) -> str:
@@ -26,7 +27,7 @@ def checked_url(url: str) -> str:
     except requests.RequestException:
         usable = False
     else:
-        usable = url.startswith(SCHEMES)
+        usable = url.lower().startswith(SCHEMES) and not set(url) & set("?#@\\")
     if not usable:
         raise Invalid(f"hub: expected a URL such as https://hub:8000, got {url[:80]!r}")
     return url.rstrip("/")
@@ -39,7 +40,7 @@ def checked_token(token: str) -> str:
     return token
 
 
-def unreached(hub: str, error: OSError, seconds: float, advice: str = MINE) -> str:
+def unreached(hub: str, error: OSError, seconds: float, advice: str = ADVICE) -> str:
     """Why a request got no answer.
 
     Args:
@@ -66,6 +67,8 @@ def unreached(hub: str, error: OSError, seconds: float, advice: str = MINE) -> s
         return f"{hub}: no machine of that name is known here; is the address right?"
     if isinstance(cause, ConnectionRefusedError):
         return f"{hub}: nobody listens there; {advice}"
+    if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, ConnectionError):
+        return f"{hub}: what listens there speaks no HTTP; is the address right?"
     if isinstance(cause, OSError) and cause.strerror:
         return f"{hub}: no answer ({cause.strerror}); {advice}"
     return f"{hub}: the connection broke off before the answer was whole; try again"

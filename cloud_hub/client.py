@@ -36,7 +36,7 @@ class AdminClient:
     ) -> None:
         self.url = answers.checked_url(url)
         self._timeout = timeout
-        self._advice = answers.MINE
+        self._advice = answers.ADVICE
         self._session = requests.Session()
         # A kept connection may be closed by the hub just as it is used again, and not every command
         # may be sent twice; there are few, so each has a connection of its own.

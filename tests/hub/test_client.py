@@ -105,6 +105,22 @@ def test_a_server_that_never_answers() -> None:
     assert "no answer within 0.3 s; it may be busy" in said
 
 
+def test_something_that_speaks_no_http() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def greet() -> None:
+            connection, _ = other.accept()
+            with connection:
+                connection.recv(1)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
+
+        thread = threading.Thread(target=greet, daemon=True)
+        thread.start()
+        said = told(f"http://127.0.0.1:{other.getsockname()[1]}")
+        thread.join()
+    assert said.endswith("what listens there speaks no HTTP; is the address right?")
+
+
 def test_an_answer_that_breaks_off() -> None:
     with answering(200, {"Content-Length": "1000", "Edge-Hub": "1"}, b"[") as server:
         said = told(f"http://127.0.0.1:{server.server_port}")
@@ -155,7 +171,18 @@ def test_tls_that_does_not_come_about(tmp_path: Path) -> None:
     assert "expected a hub" in trusted
 
 
-NO_URLS = ["foo", "foo:8000", "ftp://hub", "http://", "http://[::1", "https://hub:port", "", "//x"]
+NO_URLS = [
+    "foo",
+    "foo:8000",
+    "ftp://hub",
+    "http://",
+    "http://[::1",
+    "https://hub:port",
+    "",
+    "//x",
+    "http://x?y",
+    "http://u:p@x",
+]
 
 
 @pytest.mark.parametrize("url", NO_URLS)
