@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import hmac
-import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
-from cloud_hub.errors import Forbidden, HubFault
+from cloud_hub.errors import Forbidden
 from cloud_hub.fleet.service import DeviceRecord
-from edge_sdk.files import write_atomic
 
 if TYPE_CHECKING:
     from cloud_hub.hub import Hub
 
 ADMIN = "admin"
-
-
-def new_admin_token(path: Path) -> None:
-    """Write a new administrator's token to ``path``, readable by the owner only."""
-    write_atomic(path, secrets.token_urlsafe(32).encode())
-    path.chmod(0o600)
-
-
-def check_admin_token(path: Path) -> None:
-    """Raise HubFault unless an administrator could show what is in ``path``."""
-    try:
-        usable = bool(path.read_text().strip())
-    except (OSError, UnicodeDecodeError):
-        usable = False
-    if not usable:
-        raise HubFault(f"{path}: expected the administrator's token; write a long secret into it")
 
 
 def bearer(request: Request) -> str:

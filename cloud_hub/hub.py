@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Engine
 
+from cloud_hub.admin_token import new_admin_token
 from cloud_hub.audit import Audit
-from cloud_hub.auth import new_admin_token
 from cloud_hub.db import open_engine
 from cloud_hub.errors import NotFound
 from cloud_hub.experiments.service import Experiments
@@ -58,8 +60,9 @@ class Hub:
     loop: Loop = field(init=False)
 
     def close(self) -> None:
-        """Stop the loop and close the database."""
+        """Stop the loop and the workers, and close the database."""
         self.loop.stop()
+        self.runs.stop()
         self.engine.dispose()
 
 
@@ -124,10 +127,26 @@ def open_hub(settings: Settings) -> Hub:
         settings, engine, audit, blobs, repository, registry, fleet, plans, features,
         policies, telemetry, monitoring, serving, packs, triggers, experiments, runs,
     )  # fmt: skip
-    hub.loop = Loop(hub, settings.tick_seconds)
+    hub.loop = Loop(_parts(hub), settings.tick_seconds, data / "loop.lock")
     for model in registry.models():
         plans.republish(model)
     return hub
+
+
+def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
+    """What the loop looks at, in this order."""
+    return {
+        "plans": hub.plans.tick,
+        "monitoring": hub.monitoring.tick,
+        "triggers": hub.triggers.tick,
+        "runs": hub.runs.tick,
+        "experiments": hub.experiments.tick,
+        "packs": hub.packs.tick,
+        "retention": hub.telemetry.clean,
+        "renewal": lambda now: hub.repository.renew(
+            datetime.datetime.fromtimestamp(now, datetime.UTC)
+        ),
+    }
 
 
 def _request_run(runs: Runs, firing: Firing) -> None:

@@ -6,40 +6,26 @@ shown, and the others go on.
 
 from __future__ import annotations
 
-import datetime
 import fcntl
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from cloud_hub.hub import Hub
+from typing import IO
 
 log = logging.getLogger(__name__)
 
 
 class Loop:
-    """Runs :meth:`tick` on a thread, every ``seconds``."""
+    """Runs :meth:`tick` on a thread, every ``seconds``; ``parts`` are given the time."""
 
-    def __init__(self, hub: Hub, seconds: float) -> None:
+    def __init__(
+        self, parts: Mapping[str, Callable[[float], object]], seconds: float, lock: Path
+    ) -> None:
+        self._parts = parts
         self._seconds = seconds
-        self._parts: dict[str, Callable[[float], object]] = {
-            "plans": hub.plans.tick,
-            "monitoring": hub.monitoring.tick,
-            "triggers": hub.triggers.tick,
-            "runs": hub.runs.tick,
-            "experiments": hub.experiments.tick,
-            "packs": hub.packs.tick,
-            "retention": hub.telemetry.clean,
-            "renewal": lambda now: hub.repository.renew(
-                datetime.datetime.fromtimestamp(now, datetime.UTC)
-            ),
-        }
-        self._runs = hub.runs
-        self._lock_path: Path = hub.settings.data / "loop.lock"
+        self._lock_path = lock
         self._lock: IO[bytes] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hub-loop", daemon=True)
@@ -51,11 +37,10 @@ class Loop:
             self._thread.start()
 
     def stop(self) -> None:
-        """End after the tick under way, and end the workers."""
+        """End after the tick under way."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=30)
-        self._runs.stop()
         if self._lock is not None:
             self._lock.close()
 

@@ -6,8 +6,8 @@ import socket
 
 import uvicorn
 
+from cloud_hub.admin_token import check_admin_token
 from cloud_hub.app import create_app
-from cloud_hub.auth import check_admin_token
 from cloud_hub.claim import sole_server
 from cloud_hub.errors import HubFault
 from cloud_hub.hub import open_hub, repository_of

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from cloud_hub.experiments.spec import parse_experiment
 from cloud_hub.yaml_reader import text_of
 
-if TYPE_CHECKING:
-    from cloud_hub.client import AdminClient
+
+class Asks(Protocol):
+    """What asks the hub: :class:`cloud_hub.client.AdminClient`."""
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The JSON of a GET."""
+
+    def post(self, path: str, data: bytes | None = None, **query: Any) -> Any:
+        """The JSON of a POST."""
+
+    def text(self, path: str) -> str:
+        """The text of a GET."""
 
 
 class ExperimentsClient:
@@ -19,7 +29,7 @@ class ExperimentsClient:
     the path of an ``experiment.yaml``, or its text.
     """
 
-    def __init__(self, hub: AdminClient) -> None:
+    def __init__(self, hub: Asks) -> None:
         self._hub = hub
 
     def plan(self, declared: str | Path, *, power: float = 0.8) -> Any:

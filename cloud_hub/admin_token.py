@@ -1,0 +1,25 @@
+"""The administrator's token: a secret in a file of the hub's data."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from cloud_hub.errors import HubFault
+from edge_sdk.files import write_atomic
+
+
+def new_admin_token(path: Path) -> None:
+    """Write a new administrator's token to ``path``, readable by the owner only."""
+    write_atomic(path, secrets.token_urlsafe(32).encode())
+    path.chmod(0o600)
+
+
+def check_admin_token(path: Path) -> None:
+    """Raise HubFault unless an administrator could show what is in ``path``."""
+    try:
+        usable = bool(path.read_text().strip())
+    except (OSError, UnicodeDecodeError):
+        usable = False
+    if not usable:
+        raise HubFault(f"{path}: expected the administrator's token; write a long secret into it")
