@@ -32,7 +32,8 @@ class Cluster:
             shutil.chown(folder, self._user)
         self._run("initdb", "-A", "trust", "-U", "postgres", "--no-sync")
         quick = "-c fsync=off -c listen_addresses='' -c max_connections=200"
-        self._run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", f"-k {folder} {quick}", "start")
+        log, options = str(folder / "log"), f"-k {folder} {quick}"
+        self._run("pg_ctl", "-w", "-t", "300", "-l", log, "-o", options, "start")
 
     def _run(self, program: str, *options: str) -> None:
         subprocess.run(
