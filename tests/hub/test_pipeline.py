@@ -109,7 +109,7 @@ def test_a_pipeline_fetches_trains_leaves_and_the_hub_tries_what_it_left(
     job = pipeline.job()
     assert (job["model"], job["mode"], job["parent"]) == ("piped", "stateless", "1.0")
     web = requests.Session()
-    web.headers["Authorization"] = f"Bearer {job['token']}"
+    web.headers.update({"Authorization": f"Bearer {job['token']}", "Connection": "close"})
     history = np.load(io.BytesIO(web.get(f"{job['data']}/history", timeout=PATIENCE).content))
     model = LogisticRegression().fit(history["X"], history["y"])
     early = web.post(job["result"], timeout=PATIENCE)
