@@ -6,6 +6,7 @@ Names load lazily: ``import edge_sdk`` costs next to nothing until a device is o
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ _HOMES = {
     "EdgeError": "edge_sdk.errors",
     "Prediction": "edge_sdk.prediction",
 }
+
+
+# From version 1.32 on onnxruntime reports its use to its maker, unless it is told not to before it
+# is imported. Who wants that says ORT_DISABLE_TELEMETRY=0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> object:

@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +27,9 @@ from edge_sdk.release import Feed, Release
 Outputs = dict[str, NDArray[Any]]
 _QUIET: Final = 4
 """onnxruntime's log severity "fatal": what went wrong reaches the caller as an exception."""
+
+if os.environ.get("ORT_DISABLE_TELEMETRY") == "1":
+    onnxruntime.disable_telemetry_events()  # an application may have imported it before us
 
 _PROVIDERS: Final = ("CPUExecutionProvider",)
 

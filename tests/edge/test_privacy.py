@@ -6,11 +6,15 @@ import base64
 import binascii
 import contextlib
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -22,6 +26,8 @@ from edge_sdk.contract.messages import KeyVotes, WindowReport
 from edge_sdk.release import Release
 from edge_sdk.serving import Serving, Terms
 from tests.clock import Clock
+from tests.edge.builders import make_release
+from tests.waiting import PATIENCE
 
 NUMBER, SMALL = 31_337.015625, -0.7243919
 TEXT = "canary-Łódź-31337"
@@ -107,3 +113,28 @@ def test_a_window_of_few_observations_keeps_its_histograms(tmp_path: Path) -> No
     )
     serving.close()
     assert report.observations == 101
+
+
+USES = {
+    "a device": (
+        "from edge_sdk import EdgeDevice\nwith EdgeDevice.offline({folder!r}) as device:\n"
+        "    device.predict([0.0] * 4)"
+    ),
+    "a conversion": "import converters.conversion, onnxruntime",
+    "a hub": "import cloud_hub.app, onnxruntime",
+}
+
+
+@pytest.mark.parametrize("case", USES)
+def test_onnxruntime_does_not_report_home(case: str, tmp_path: Path) -> None:
+    """Its telemetry keeps a device id and a queue of events in the home folder."""
+    release = make_release(tmp_path / "release")
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    # Its own guess at machines of continuous integration would hide what devices do.
+    environment = {k: v for k, v in environment.items() if k not in ("CI", "TF_BUILD")}
+    environment |= {"HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    program = USES[case].format(folder=str(release.folder))
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=PATIENCE)
+    assert [path.name for path in home.rglob("*") if path.is_file()] == []
