@@ -10,7 +10,7 @@ from typing import Final
 from converters.budget import Limits, pareto
 from converters.errors import ConversionError
 from edge_sdk.contract.certificate import Certificate, GroupResult, VariantResult
-from edge_sdk.files import check_writable, write_atomic
+from edge_sdk.files import READABLE, check_writable, write_atomic
 from edge_sdk.release import Release
 
 PICTURES: Final = (".png", ".svg")
@@ -122,4 +122,4 @@ def write_plot(certificate: Certificate, path: Path) -> None:
     axes.margins(0.2)
     picture = io.BytesIO()
     figure.savefig(picture, format=path.suffix[1:], dpi=120)
-    write_atomic(path, picture.getvalue())
+    write_atomic(path, picture.getvalue(), mode=READABLE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import sys
@@ -48,7 +49,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _device_commands(commands: Any) -> None:
     enrol = commands.add_parser("enrol", help="join a fleet")
-    _add_state(enrol)
+    enrol.add_argument("state", type=Path, help="folder for the device's state")
+    enrol.add_argument("--hub", required=True, help="URL of the hub")
     enrol.add_argument("--token", required=True, help="enrolment token, from edge-hub enrol-token")
     enrol.add_argument("--model", required=True)
     enrol.add_argument("--attribute", type=_pair, action="append", default=[], metavar="NAME=VALUE")
@@ -70,7 +72,7 @@ def _device_commands(commands: Any) -> None:
 
 def _add_state(command: argparse.ArgumentParser) -> None:
     command.add_argument("state", type=Path, help="the device's state folder")
-    command.add_argument("--hub", required=True, help="URL of the hub")
+    command.add_argument("--hub", help="URL of the hub (default: the one of the last time)")
 
 
 def _bench_command(commands: Any) -> None:
@@ -120,9 +122,21 @@ def _enrolled(arguments: argparse.Namespace, **more: Any) -> EdgeDevice:
     if not (arguments.state / "device.db").is_file():
         raise StateError(
             f"{arguments.state}: no device is enrolled here; begin with edge enrol "
-            f"{arguments.state} --hub {arguments.hub} --token T --model M"
+            f"{arguments.state} --hub {arguments.hub or 'URL'} --token T --model M"
         )
-    return EdgeDevice(arguments.state, hub=arguments.hub, **more)
+    return EdgeDevice(arguments.state, hub=arguments.hub or _known_hub(arguments.state), **more)
+
+
+def _known_hub(state: Path) -> str:
+    from edge_sdk.enrol import hub_of
+    from edge_sdk.errors import StateError
+    from edge_sdk.store import Store
+
+    with contextlib.closing(Store(state)) as store:
+        known = hub_of(store)
+    if known is None:
+        raise StateError(f"{state}: does not say which hub; say --hub URL")
+    return known
 
 
 def _enrol(arguments: argparse.Namespace) -> int:

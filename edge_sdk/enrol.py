@@ -23,6 +23,12 @@ class Identity:
     root: bytes
 
 
+def hub_of(store: Store) -> str | None:
+    """URL of the hub that the device of ``store`` spoke with last."""
+    known: str | None = store.get("hub")
+    return known
+
+
 def identity(store: Store) -> Identity | None:
     """The identity in ``store``, if the device was enrolled."""
     kept = store.get("identity")

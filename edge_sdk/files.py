@@ -15,10 +15,17 @@ from pathlib import Path
 from typing import Final
 
 _CHUNK: Final = 1 << 20
+READABLE: Final = 0o644
+"""Permissions of reports and pictures: a web server may show them."""
 
 
-def write_atomic(path: Path, data: bytes | memoryview) -> None:
+def write_atomic(path: Path, data: bytes | memoryview, *, mode: int = 0o600) -> None:
     """Put ``data`` at ``path``: after a crash there is the old content or the new, never a part.
+
+    Args:
+        path: of the file.
+        data: all of it.
+        mode: its permissions; what is made to be shown to others takes :data:`READABLE`.
 
     Raises:
         OSError: the folder is missing, full or not writable; nothing is left behind.
@@ -31,6 +38,7 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
+            os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:

@@ -14,7 +14,7 @@ from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.fleet import CheckIn, check_attributes
 from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.plan import Plan, ReleaseRef
-from edge_sdk.enrol import Identity, enrol
+from edge_sdk.enrol import Identity, enrol, hub_of
 from edge_sdk.errors import ContractError, EdgeError
 from edge_sdk.outbox import Outbox
 from edge_sdk.probe import probe
@@ -90,6 +90,8 @@ class FleetLink:
             attributes=self.attributes,
             root=how.root,
         )
+        if hub_of(self.store) != how.hub:
+            self.store.put("hub", how.hub)
         self.outbox = Outbox(self.store, self.boot, config.outbox_bytes)
         trust = Trust(self.store, self.client, self.identity.model, self.identity.root, clock)
         self.updater = Updater(

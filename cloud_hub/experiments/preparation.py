@@ -70,5 +70,6 @@ def _shared(spec: ExperimentSpec) -> str:
     at_least = ""
     if spec.strategy == "canary":
         steps = sum(len([step for step in stage.steps if step < 1]) for stage in spec.path)
-        at_least = f" ({steps} steps, together at least {spoken(steps * spec.soak_seconds)})"
+        many = f"{steps} step{'' if steps == 1 else 's'}"
+        at_least = f" ({many}, at least {spoken(steps * spec.soak_seconds)})"
     return f"{share} on the smallest arm at first{at_least}"

@@ -13,7 +13,7 @@ from cloud_hub.errors import Invalid
 from cloud_hub.freshness.analysis import Freshness
 from cloud_hub.freshness.verdict import Gain
 from cloud_hub.statistics.blocks import Estimate
-from edge_sdk.files import check_writable, write_atomic
+from edge_sdk.files import READABLE, check_writable, write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,10 +61,10 @@ def write_report(found: Freshness, path: Path, *, title: str) -> None:
     kind = "svg" if path.suffix == ".html" else path.suffix[1:]
     draw(found).savefig(picture, format=kind, dpi=150)
     if path.suffix != ".html":
-        write_atomic(path, picture.getvalue())
+        write_atomic(path, picture.getvalue(), mode=READABLE)
         return
     svg = re.sub(r"^.*?(?=<svg)", "", picture.getvalue().decode(), flags=re.DOTALL)
-    write_atomic(path, page(found, svg, title).encode())
+    write_atomic(path, page(found, svg, title).encode(), mode=READABLE)
 
 
 def draw(found: Freshness) -> Figure:

@@ -57,7 +57,7 @@ def told_status(found: Mapping[str, Any]) -> str:
     alarms = found["alarms"]
     lines.append(f"{len(alarms)} open alarm{'s' * (len(alarms) != 1)}" if alarms else "no alarms")
     for alarm in alarms:
-        lines.append(f"  {alarm['signal']} since {_utc(alarm['raised_at'])}: {alarm['evidence']}")
+        lines += [f"  {line}" for line in _told_alarm(alarm)]
     lines.append("signals (newest window):")
     for row in found["signals"]:
         lines.append(f"  {_told(row)}")
@@ -78,6 +78,27 @@ def _told(row: Mapping[str, Any]) -> str:
     shown = {k: figures[k] for k in SHOWN[row["kind"]] if figures.get(k) is not None}
     said = " ".join(f"{name}={_short(value)}" for name, value in shown.items())
     return f"{mark} {row['signal']:<32} {said}"
+
+
+def _told_alarm(alarm: Mapping[str, Any]) -> list[str]:
+    """When it was raised and by what figures; below that in which cohorts, and its output."""
+    evidence = dict(alarm["evidence"])
+    parts = {name: evidence.pop(name, None) for name in ("cohorts", "groups", "output")}
+    lines = [f"{alarm['signal']} since {_utc(alarm['raised_at'])}: {_figures(evidence)}"]
+    lines += [f"    cohort {_cohort(cohort)}" for cohort in parts["cohorts"] or ()]
+    lines += [f"    {_told_group(group)}" for group in parts["groups"] or ()]
+    if parts["output"]:
+        lines.append(f"    output {_figures(parts['output'])}")
+    return lines
+
+
+def _cohort(cohort: Mapping[str, Any]) -> str:
+    rest = {k: v for k, v in cohort.items() if k not in ("attribute", "value")}
+    return f"{cohort['attribute']}={cohort['value']}: {_figures(rest)}"
+
+
+def _figures(figures: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={_short(v)}" for name, v in figures.items() if v is not None)
 
 
 def _told_group(group: Mapping[str, Any]) -> str:

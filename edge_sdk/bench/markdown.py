@@ -25,11 +25,17 @@ def claims_table(claims: Sequence[Claim]) -> str:
     """Each claim with its goal, what was measured, and whether it is met."""
     lines = ["| row | measured | goal | result | met |", "|---:|---|---:|---:|---|"]
     for claim in sorted(claims, key=lambda claim: claim.row):
-        sign = "≥" if claim.at_least else "≤"
-        goal = "" if claim.goal is None else f"{sign} {_figure(claim.goal, claim.unit)}"
-        measured = _figure(claim.measured, claim.unit)
-        lines.append(f"| {claim.row} | {claim.what} | {goal} | {measured} | {_MET[claim.met]} |")
+        measured = figure(claim.measured, claim.unit)
+        lines.append(
+            f"| {claim.row} | {claim.what} | {goal_of(claim)} | {measured} | {_MET[claim.met]} |"
+        )
     return "\n".join(lines)
+
+
+def goal_of(claim: Claim) -> str:
+    """What was to be reached, such as ``≤ 4 µs``; empty if nothing was."""
+    sign = "≥" if claim.at_least else "≤"
+    return "" if claim.goal is None else f"{sign} {figure(claim.goal, claim.unit)}"
 
 
 def timings_table(timings: Sequence[Timing]) -> str:
@@ -57,6 +63,7 @@ def _us(value: float) -> str:
     return f"{value:,.2f}" if value < 1_000 else f"{value:,.0f}"
 
 
-def _figure(value: float, unit: str) -> str:
+def figure(value: float, unit: str) -> str:
+    """A number of three digits with its unit."""
     number = f"{value:.3g}" if abs(value) < 1_000 else f"{value:,.0f}"
     return f"{number}×" if unit == "x" else f"{number} {unit}"

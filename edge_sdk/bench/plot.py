@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from edge_sdk.bench.markdown import figure, goal_of
 from edge_sdk.bench.result import BenchResult, Timing, save
 from edge_sdk.errors import BenchError
 
@@ -92,9 +93,9 @@ def _bar(timing: Timing, y: int, scale: float) -> str:
 def _claims(result: BenchResult) -> str:
     words = {True: "yes", False: "no", None: ""}
     rows = "".join(
-        f"<tr><td>{c.row}<td>{html.escape(c.what)}<td>{'' if c.goal is None else c.goal}"
-        f'<td>{c.measured:.4g} {html.escape(c.unit)}<td class="{words[c.met]}">{words[c.met]}'
-        for c in result.findings.claims
+        f"<tr><td>{c.row}<td>{html.escape(c.what)}<td>{goal_of(c)}"
+        f'<td>{html.escape(figure(c.measured, c.unit))}<td class="{words[c.met]}">{words[c.met]}'
+        for c in sorted(result.findings.claims, key=lambda claim: claim.row)
     )
     return f"<table><tr><th>row<th>measured<th>goal<th>result<th>met{rows}</table>"
 

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from edge_sdk.bench.goals import Goal
 from edge_sdk.contract.codec import decode, to_plain
 from edge_sdk.errors import BenchError, ContractError
-from edge_sdk.files import check_writable, write_atomic
+from edge_sdk.files import READABLE, check_writable, write_atomic
 
 BENCH_FORMAT: Final = 2
 _LIMIT: Final = 16 << 20
@@ -176,7 +176,7 @@ def check_savable(path: Path) -> None:
 def save(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``, whole or not at all; raises :class:`BenchError`."""
     try:
-        write_atomic(path, content)
+        write_atomic(path, content, mode=READABLE)
     except OSError as error:
         raise BenchError(f"{path}: cannot write it; {error.strerror}") from error
 

@@ -36,8 +36,9 @@ def test_a_device_enrols_syncs_and_says_how_it_is(
     options = ("--token", hub.token("cli"), "--model", "cli", "--attribute", "region=eu")
     code, out, _ = edge(capsys, "enrol", state, "--hub", hub.url, *options)
     assert (code, json.loads(out)["version"]) == (0, "1.0")
-    code, out, _ = edge(capsys, "sync", state, "--hub", hub.url)
-    assert (code, json.loads(out)["errors"]) == (0, {})
+    for where in ((), ("--hub", hub.url)):  # it knows its hub
+        code, out, _ = edge(capsys, "sync", state, *where)
+        assert (code, json.loads(out)["errors"]) == (0, {})
     code, out, _ = edge(capsys, "status", state, "--hub", "http://127.0.0.1:9")
     assert (code, json.loads(out)["model"]) == (0, "cli")
     code, out, _ = edge(capsys, "sync", state, "--hub", "http://127.0.0.1:9")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_sdk.files import check_writable, folder_atomic, sha256_file, write_atomic
+from edge_sdk.files import READABLE, check_writable, folder_atomic, sha256_file, write_atomic
 
 
 def test_a_write_replaces_the_whole_content(tmp_path: Path) -> None:
@@ -17,6 +17,13 @@ def test_a_write_replaces_the_whole_content(tmp_path: Path) -> None:
         assert path.read_bytes() == content
         assert sha256_file(path) == hashlib.sha256(content).hexdigest()
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+def test_what_is_written_is_private_unless_it_is_to_be_shown(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "key", b"secret")
+    write_atomic(tmp_path / "report.html", b"<p>", mode=READABLE)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"key": 0o600, "report.html": 0o644}
 
 
 def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:

@@ -224,6 +224,11 @@ def test_the_state_reads_as_text(fleet: Simulated) -> None:
     run(fleet, range(2), shift=0.8, errors=0.1)
     text = told_status(fleet.hub.monitoring.status("demo"))
     assert "1 open alarm" in text
+    raised = next(line for line in text.splitlines() if line.startswith("  drift:f1 since "))
+    assert "ks=0." in raised
+    assert "moved=mean_before:" in raised
+    assert "    output note=no held-out rows" in text
+    assert "{" not in text  # figures for people, not a program's
     assert "! drift:f1" in text
     history = told_history(fleet.hub.monitoring.history("demo", signal="drift:f1"))
     assert len(history.splitlines()) == 2
