@@ -172,6 +172,7 @@ class FleetLink:
             "phase": checkin.phase,
             "waiting": checkin.waiting,
             "sharing": self.share,
+            "rejected": self.store.get("last_rejection"),
             "failures": dict(self.updater.failed.all()),
         }
 

@@ -39,7 +39,9 @@ class Inputs(Protocol):
         """The model's outputs with a batch axis of one; ``state`` holds the recurrent inputs."""
 
     def values(self, given: Any) -> tuple[Any, ...]:
-        """Its feature values as Python scalars, in column order; ``None`` where one is missing."""
+        """Its feature values as they travel, in column order: numbers, 0 and 1 for truth values,
+        and texts; ``None`` where one is missing.
+        """
 
     def columns(self, given: Sequence[Any]) -> Any:
         """One sequence of values per feature, over several inputs."""
@@ -114,14 +116,17 @@ class FeedInputs:
         return self._model.run({**given, **state})
 
     def values(self, given: Feed | None) -> tuple[Any, ...]:
+        return tuple(int(x) if isinstance(x, bool) else x for x in self._cells(given))
+
+    def columns(self, given: Sequence[Feed | None]) -> Sequence[Any]:
+        rows = [self._cells(feed) for feed in given]
+        return list(zip(*rows, strict=True))
+
+    def _cells(self, given: Feed | None) -> tuple[Any, ...]:
         if given is None:
             return ()
         cells = [given[c.tensor][0, c.index] for c in self._schema.columns]
         return tuple(_plain(x.item() if isinstance(x, np.generic) else x) for x in cells)
-
-    def columns(self, given: Sequence[Feed | None]) -> Sequence[Any]:
-        rows = [self.values(feed) for feed in given]
-        return list(zip(*rows, strict=True))
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.durations import spoken
 from cloud_hub.errors import Invalid
 from cloud_hub.yaml_reader import shown
 
@@ -90,7 +91,7 @@ def plan(
     if length < schedules[0]:
         raise Invalid(
             f"rows: expected at least {shown(round(2 * schedules[0]))} of history for a schedule "
-            f"of {shown(schedules[0])}, got {shown(round(last - first))}"
+            f"of {shown(schedules[0])}, got {spoken(last - first)}"
         )
     stretch = Window(last - length, last)
     size = stretch.begin - first - delay

@@ -63,7 +63,8 @@ class Policies:
         told = any(change.path.split(".")[0] in TOLD for change in found)
         serves = self._plans.current(model) is not None
         problem = self._problem(after) if check else ""
-        warned = [self._new_here(model), self._unscored(model, after), problem]
+        warned = [self._new_here(model), self._unscored(model, after)]
+        warned += [self._textual(model, after), problem]
         warnings = tuple(text for text in warned if text)
         return PolicyPlan(model, found, digest(current), told and serves, warnings)
 
@@ -117,6 +118,20 @@ class Policies:
         return (
             f"reporting: {model} answers with numbers, and none is right unless right_within says "
             "how far off it may be: performance triggers and canaries would wait for ever"
+        )
+
+    def _textual(self, model: str, policy: Policy) -> str:
+        """That rows with texts are shared, but no training gets them as they were."""
+        serving = self._plans.current(model)
+        if serving is None or policy.train is None or not policy.sharing.samples:
+            return ""
+        signature = self._registry.release(model, serving.serving.version).manifest.signature
+        texts = [column.name for column in signature.columns if column.dtype == "string"]
+        if not texts:
+            return ""
+        return (
+            f"train: {model} has texts ({', '.join(texts[:5])}), and retraining from shared rows "
+            "is for models with numeric columns; encode texts before the model"
         )
 
     def _new_here(self, model: str) -> str:

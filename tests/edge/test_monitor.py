@@ -6,23 +6,25 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
 from edge_sdk.contract.manifest import Cascade, Column, OutputSpec, Signature, TensorSpec
-from edge_sdk.contract.messages import WindowReport
+from edge_sdk.contract.messages import SampleBatch, WindowReport
 from edge_sdk.contract.profile import FeatureProfile
 from edge_sdk.contract.terms import CascadePolicy, Reporting
 from edge_sdk.contract.window import SOURCES
 from edge_sdk.errors import InputError
 from edge_sdk.folding import FEW, Bins, Counts, histogram
 from edge_sdk.inference import Model, _bound_call
-from edge_sdk.inputs import inputs_for
+from edge_sdk.inputs import FeedInputs, inputs_for
+from edge_sdk.keys import Canonicaliser
 from edge_sdk.pending import Answered, Pending
 from edge_sdk.release import Release
 from edge_sdk.schema import InputSchema
@@ -207,6 +209,20 @@ def test_text_that_is_no_unicode_is_refused_before_the_model() -> None:
     )
     with pytest.raises(InputError, match="'city': expected Unicode text"):
         InputSchema(signature).row({"city": "Os\udcfflo"})
+
+
+def test_a_truth_value_is_shared_as_a_number_and_the_message_can_be_read() -> None:
+    signature = Signature(
+        inputs=(TensorSpec("garden", "bool", (None, 1)), TensorSpec("town", "string", (None, 1))),
+        outputs=(OutputSpec("y", "float32", (None,)),),
+        columns=(Column("garden", "bool", "garden"), Column("town", "string", "town")),
+    )
+    schema = InputSchema(signature)
+    inputs = FeedInputs(schema, cast(Model, None), Canonicaliser(signature))
+    row = inputs.values(schema.row({"garden": True, "town": "Bonn"}))
+    assert [type(value) for value in row] == [int, str]
+    batch = SampleBatch("m", "1.0", (row,), (1.5,), (7,))
+    assert decode(SampleBatch, encode(batch), limit=1_000).rows == ((1, "Bonn"),)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

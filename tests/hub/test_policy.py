@@ -9,10 +9,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 from sqlalchemy import update
 
 from cloud_hub.cli import main
@@ -408,3 +412,19 @@ def test_accuracy_of_a_regressor_needs_a_bound_and_a_plan_warns_without(
     plan = inner.plans.current("numbers")
     assert plan is not None
     assert plan.reporting.right_within == 0.5
+
+
+def test_a_plan_warns_that_rows_with_texts_are_not_what_a_training_can_use(
+    inner: Hub, tmp_path: Path
+) -> None:
+    X = pd.DataFrame({"area": np.arange(60.0), "town": ["Bonn", "Oslo", "Rome"] * 20})
+    encoded = ColumnTransformer([("town", OneHotEncoder(), ["town"])], remainder="passthrough")
+    model = make_pipeline(encoded, LinearRegression()).fit(X, X["area"])
+    release = convert(model, X, X["area"], name="homes", out=tmp_path / "r", variants=["float32"])
+    inner.registry.publish(release, actor="test")
+    inner.plans.promote("homes", "1.0", actor="test", reason="first")
+    bound, shares = "reporting: {right_within: 1}\n", "sharing: {samples: true, per_window: 9}\n"
+    train = "train: {entry: 'homes:train'}\n"
+    (warning,) = inner.policies.plan("homes", bound + shares + train, check=False).warnings
+    assert "homes has texts (town)" in warning
+    assert inner.policies.plan("homes", bound + shares, check=False).warnings == ()
