@@ -106,15 +106,23 @@ def write_plot(certificate: Certificate, path: Path) -> None:
     check_plot(path)
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(8.5, 4.5), layout="constrained")
     axes = figure.subplots()
     best = pareto({v.name: v for v in certificate.variants})
-    for v in certificate.variants:
+    count = len(certificate.variants)
+    for i, v in enumerate(sorted(certificate.variants, key=lambda v: v.row_us)):
         colour = "tab:green" if v.name == certificate.chosen else "tab:blue"
         colour = colour if v.accepted else "tab:gray"
         axes.scatter(v.bytes, v.row_us, color=colour, marker="o" if v.name in best else "x")
         score = "" if v.score is None else f" {v.score:.4f}"
-        axes.annotate(f"{v.name}{score}", (v.bytes, v.row_us), (4, 4), textcoords="offset points")
+        axes.annotate(  # beside the picture, one below the other: near each other they overlap
+            f"{v.name}{score}",
+            (v.bytes, v.row_us),
+            (1.03, (i + 0.5) / count),
+            textcoords="axes fraction",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": "tab:gray", "linewidth": 0.5},
+        )
     axes.set(xscale="log", xlabel="bytes of the file", ylabel="one row, µs (median)")
     axes.set_title(
         "Chosen in green, out of tolerance in gray, dots that no other beats", fontsize=9
