@@ -84,7 +84,13 @@ class Plans:
         return plan
 
     def rollback(self, model: str, *, actor: str, reason: str) -> Plan:
-        """End the running experiment, or go back to the version that served before."""
+        """End the running experiment, or go back to the version that served before.
+
+        A version that was rolled back itself is passed over: a second call goes further back.
+
+        Raises:
+            Conflict: no such version is left.
+        """
         current = self.current(model)
         if current is None:
             raise NotFound(f"{model}: has no plan")
@@ -93,10 +99,15 @@ class Plans:
                 model, lambda p: replace(p, experiment=None), actor=actor, reason=reason
             )
         serving = current.serving
-        older = (p.serving for p in self.history(model) if p.serving.version != serving.version)
+        passed = {r.version for r in self._registry.versions(model) if r.status == "rolled_back"}
+        passed.add(serving.version)
+        older = (p.serving for p in self.history(model) if p.serving.version not in passed)
         before = next(older, None)
         if before is None:
-            raise Conflict(f"{model}: no other version served before {serving.version}")
+            raise Conflict(
+                f"{model}: no other version served before {serving.version} that was not rolled "
+                "back itself; promote one"
+            )
         before = replace(before, features=self.features_of(model, before.version))
         with transaction(self._engine):
             plan = self.change(

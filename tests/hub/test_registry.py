@@ -170,6 +170,9 @@ def test_promote_and_rollback_go_back_and_forth(serving: Hub, tmp_path: Path) ->
     plan = serving.plans.rollback("demo", actor="ann", reason="worse after all")
     assert (plan.serving.version, plan.serial) == ("1.0", 3)
     assert serving.registry.version("demo", "1.1").status == "rolled_back"
+    with pytest.raises(Conflict, match="not rolled back itself; promote one"):  # said twice
+        serving.plans.rollback("demo", actor="ann", reason="worse after all")
+    assert serving.registry.version("demo", "1.0").status == "serving"
 
 
 def test_a_model_without_another_version_cannot_be_rolled_back(serving: Hub) -> None:
