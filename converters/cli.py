@@ -69,6 +69,9 @@ def _add_convert(make: argparse.ArgumentParser) -> None:
         metavar="COLUMN[:CUTS]",
         help="column by which rows are told apart, once for each: sex, or age:30,60",
     )
+    make.add_argument(
+        "--classes", help="labels of an .onnx file in the order of its probabilities, by comma"
+    )
     make.add_argument("--name", required=True, help="name of the model")
     make.add_argument("--version", default="1.0", help="MAJOR.MINOR (default 1.0)")
     make.add_argument("--parent", help="version that this one continues (stateful training)")
@@ -138,6 +141,8 @@ def _choices(arguments: argparse.Namespace) -> dict[str, Any]:
         "budget": Budget(arguments.p99_ms, arguments.rss_mb),
         "cascade": CascadeTarget(arguments.cascade_metric, arguments.cascade_disagreement),
     }
+    if arguments.classes is not None:
+        choices["classes"] = _labels(arguments.classes)
     if arguments.variants is not None:
         choices["variants"] = _variants(arguments.variants)
     if arguments.calibrate_against is not None:
@@ -145,6 +150,19 @@ def _choices(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.parent is not None:
         choices |= {"parent": arguments.parent, "mode": "stateful"}
     return choices
+
+
+def _labels(text: str) -> list[Any]:
+    """Labels by comma: whole numbers if all of them are, else texts."""
+    from converters.errors import ConversionError
+
+    labels = [label.strip() for label in text.split(",")]
+    if "" in labels or len(set(labels)) < len(labels):
+        raise ConversionError(f"--classes: expected different labels by comma, got {text!r}")
+    try:
+        return [int(label) for label in labels]
+    except ValueError:
+        return labels
 
 
 def _variants(text: str) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from converters.errors import ConversionError
 from converters.existing import Reading, convert_existing
@@ -22,6 +23,9 @@ from edge_sdk.contract.manifest import Budget, Lineage
 from edge_sdk.release import Release
 
 Progress = Callable[[str], None]
+
+BROUGHT: Final = ("onnx", "sklearn", "skl2onnx")
+"""Packages that the extra ``convert`` brings."""
 
 
 def convert(
@@ -92,7 +96,7 @@ def convert(
     Raises:
         ConversionError: with the reasons; nothing was written.
     """
-    try:
+    with _as_conversion_errors():
         lineage = _lineage(mode, parent, data or (X, y))
         wish = Wish(name, Path(out), version, lineage, _positive(budget), licence, cascade)
         plan = plan_of(variants, tolerances, limits, target)
@@ -106,8 +110,21 @@ def convert(
         X, declared = declare(X, groups, names=original.names, width=original.width)
         job = Job(original, X, y, wish, plan, progress, declared)
         return job.run(without_groups(profile, X, declared), calibrate_against)
+
+
+@contextlib.contextmanager
+def _as_conversion_errors() -> Iterator[None]:
+    """Errors of our other packages, and packages that are missing, as errors of conversion."""
+    try:
+        yield
     except EdgeError as error:
         raise ConversionError(str(error)) from error
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in BROUGHT:
+            raise
+        brings = 'pip install "edge-deployment-sdk[convert]"'
+        raise ConversionError(f"{missing} is not installed: {brings}") from error
 
 
 def _lineage(mode: str, parent: str | None, data: tuple[Any, Any]) -> Lineage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from cloud_hub.errors import Conflict, Invalid
@@ -63,7 +64,7 @@ class Policies:
         told = any(change.path.split(".")[0] in TOLD for change in found)
         serves = self._plans.current(model) is not None
         problem = self._problem(after) if check else ""
-        warned = [self._new_here(model), self._unscored(model, after)]
+        warned = [self._new_here(model), _relative(after), self._unscored(model, after)]
         warned += [self._textual(model, after), problem]
         warnings = tuple(text for text in warned if text)
         return PolicyPlan(model, found, digest(current), told and serves, warnings)
@@ -146,6 +147,17 @@ class Policies:
         if policy.model not in (None, model):
             raise Invalid(f"policy.yaml: is for model {policy.model}, not {model}")
         return policy
+
+
+def _relative(policy: Policy) -> str:
+    """That a folder is looked for where the hub was started, which may be elsewhere next time."""
+    path = policy.train.path if policy.train is not None else None
+    if path is None or Path(path).is_absolute():
+        return ""
+    return (
+        f"train.path: {path} begins at the folder in which the hub was started; say all of it, so "
+        "that a hub that is started elsewhere finds it too"
+    )
 
 
 def _readable(text: str) -> Policy:

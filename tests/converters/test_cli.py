@@ -286,3 +286,31 @@ finally:
 def test_importing_the_package_and_its_help_load_nothing_heavy():
     command = [sys.executable, "-c", LIGHT]
     subprocess.run(command, cwd=Path(__file__).parents[2], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(("said", "expected"), [("0,1,2", (0, 1, 2)), ("a, b,c", ("a", "b", "c"))])
+def test_the_labels_of_an_onnx_file_are_said_by_comma(files, said, expected):
+    out = str(files / "r")
+    assert main([*arguments(files, "m.onnx", "rows.npz"), out, "--classes", said]) == 0
+    assert Release.open(out).manifest.signature.classes == expected
+
+
+@pytest.mark.parametrize("said", ["", "a,,b", "1,1,2"])
+def test_labels_that_are_none_are_refused(files, capsys, said):
+    given = [*arguments(files, "m.onnx", "rows.npz"), str(files / "r"), "--classes", said]
+    assert main(given) == 1
+    assert "--classes: expected different labels by comma" in capsys.readouterr().err
+
+
+def test_without_its_packages_convert_names_the_extra_that_brings_them():
+    program = (
+        "import sys; sys.modules['sklearn'] = None\n"
+        "from converters import ConversionError, convert\n"
+        "try:\n    convert(object(), [[1.0]], name='m', out='r')\n"
+        "except ConversionError as error:\n    print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    expected = 'sklearn is not installed: pip install "edge-deployment-sdk[convert]"'
+    assert done.stdout.strip() == expected

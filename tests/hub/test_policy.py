@@ -428,3 +428,11 @@ def test_a_plan_warns_that_rows_with_texts_are_not_what_a_training_can_use(
     (warning,) = inner.policies.plan("homes", bound + shares + train, check=False).warnings
     assert "homes has texts (town)" in warning
     assert inner.policies.plan("homes", bound + shares, check=False).warnings == ()
+
+
+def test_a_folder_that_depends_on_where_the_hub_was_started_is_warned_of(serving: Hub) -> None:
+    text = "train: {entry: 'm:train', path: ., minimum_samples: 0}\n"
+    (warning,) = serving.policies.plan("demo", text, check=False).warnings
+    assert warning.startswith("train.path: . begins at the folder in which the hub was started")
+    told = text.replace("path: .", f"path: {Path.cwd()}")
+    assert serving.policies.plan("demo", told, check=False).warnings == ()
