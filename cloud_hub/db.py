@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -86,10 +86,27 @@ def insert_if_new(db: Connection, table: Table, values: Mapping[str, Any]) -> bo
 
     While another transaction is inserting the same key, PostgreSQL waits for its end.
     """
-    make = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-    statement = make(table).values(**values).on_conflict_do_nothing()
+    statement = _insert(db, table).values(**values).on_conflict_do_nothing()
     # Without the option PostgreSQL's driver is not asked how many rows there were.
     return bool(db.execute(statement, execution_options={"preserve_rowcount": True}).rowcount)
+
+
+def insert_or_add(
+    db: Connection, table: Table, rows: Sequence[Mapping[str, Any]], counts: Sequence[str]
+) -> None:
+    """Insert rows, or add their ``counts`` to those that are there."""
+    if not rows:
+        return
+    row = _insert(db, table)
+    grown = {name: table.c[name] + row.excluded[name] for name in counts}
+    key = [column.name for column in table.primary_key]
+    db.execute(row.on_conflict_do_update(index_elements=key, set_=grown), rows)
+
+
+def _insert(db: Connection, table: Table) -> Any:
+    """An insert that can be told what to do where the key is known: each database has its own."""
+    make = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+    return make(table)
 
 
 @dataclass

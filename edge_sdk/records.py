@@ -22,6 +22,13 @@ Columns = NDArray[Any] | Sequence[Any]
 """One sequence of values per feature."""
 
 
+def comparable(labels: Sequence[Any], values: Sequence[Any]) -> Sequence[Any]:
+    """What late labels are compared with: labels, or a regressor's numbers."""
+    if None not in labels:
+        return labels
+    return [value if isinstance(value, float) else None for value in values]
+
+
 class Records(NamedTuple):
     """Predictions by column, until they are folded; ``latency`` in nanoseconds, ``groups`` what
     was said of them.
@@ -56,10 +63,7 @@ class Records(NamedTuple):
         """
         count = len(self.number)
         answers, own = np.empty(count, object), np.empty(count, object)
-        if None in self.label:
-            answers[:] = [v if isinstance(v, float) else None for v in self.value]
-        else:
-            answers[:] = self.label
+        answers[:] = comparable(self.label, self.value)
         own[:] = self.own
         rows = None if shared is None else _one_by_one(shared)
         taken = np.array(self.at).astype(np.int64)

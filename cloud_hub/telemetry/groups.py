@@ -6,12 +6,12 @@ questions about groups cost the same however many devices there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, delete, func, select
 
+from cloud_hub.db import insert_or_add
 from cloud_hub.errors import Invalid
 from cloud_hub.telemetry.tables import group_answers, group_sums
 from edge_sdk.contract.groups import GroupColumn
@@ -69,8 +69,8 @@ def add_predictions(db: Connection, report: WindowReport, profile: ReferenceProf
             for answer, count in zip(names, told, strict=False)
             if count
         ]
-    _add(db, group_sums, sums, ("observations",))
-    _add(db, group_answers, answers, ("predictions",))
+    insert_or_add(db, group_sums, sums, ("observations",))
+    insert_or_add(db, group_answers, answers, ("predictions",))
 
 
 def add_labels(db: Connection, report: FeedbackReport) -> None:
@@ -79,7 +79,7 @@ def add_labels(db: Connection, report: FeedbackReport) -> None:
         {**named, "start": report.window.start, "observations": 0, "labelled": n, "correct": right}
         for named, (n, right) in _each(report.window, report.groups)
     ]
-    _add(db, group_sums, rows, ("labelled", "correct"))
+    insert_or_add(db, group_sums, rows, ("labelled", "correct"))
 
 
 def _each(
@@ -92,19 +92,6 @@ def _each(
         for group, told in sorted(found.items()):
             of = {"model": window.model, "version": window.version}
             yield {**of, "by": column, "name": group}, told
-
-
-def _add(
-    db: Connection, table: Table, rows: Sequence[Mapping[str, Any]], counts: Sequence[str]
-) -> None:
-    """Insert rows, or add their ``counts`` to those that are there."""
-    if not rows:
-        return
-    make = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-    row = make(table)
-    grown = {name: table.c[name] + row.excluded[name] for name in counts}
-    key = [column.name for column in table.primary_key]
-    db.execute(row.on_conflict_do_update(index_elements=key, set_=grown), rows)
 
 
 class GroupSums:
@@ -164,4 +151,4 @@ def roll_up(db: Connection, model: str, *, cutoff: int, forget: float) -> None:
     rows = db.execute(select(group_sums).where(whole)).mappings().all()
     db.execute(delete(group_sums).where(whole))
     hours = [{**row, "start": row["start"] // HOUR * HOUR} for row in rows]
-    _add(db, group_sums, hours, ("observations", "labelled", "correct"))
+    insert_or_add(db, group_sums, hours, ("observations", "labelled", "correct"))

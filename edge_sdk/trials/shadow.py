@@ -34,7 +34,7 @@ from edge_sdk.contract.trials import Moments, Pairs, ShadowReport
 from edge_sdk.errors import EdgeError
 from edge_sdk.pending import is_right
 from edge_sdk.prediction import Prediction
-from edge_sdk.records import Records
+from edge_sdk.records import Records, comparable
 from edge_sdk.serving import Serving
 from edge_sdk.trials.mark import Mark
 from edge_sdk.trials.running import Running, Windows, check_same_inputs, failing
@@ -279,7 +279,7 @@ class Shadow(Running):
             counts.disagreements += differing
             counts.confidence += surer
             counts.value += more
-            self._answers.put(numbers, _told(served, values), _told(labels, own_values))
+            self._answers.put(numbers, comparable(served, values), comparable(labels, own_values))
             for number in self._labels.keys() & set(numbers):
                 answers = self._answers.take(number)
                 if answers is not None:
@@ -304,11 +304,6 @@ class Shadow(Running):
         ratio = times[id(self._candidate)] / times[id(self._twin)]
         with self._lock:
             self._counts.latency += _moments([math.log2(ratio)], [0.0])
-
-
-def _told(labels: Sequence[Any], values: Sequence[Any]) -> Sequence[Any]:
-    """What late labels are compared with: labels, or a regressor's numbers."""
-    return [v if isinstance(v, float) else None for v in values] if labels[0] is None else labels
 
 
 def _nanoseconds(serving: Serving, given: Any) -> int:
