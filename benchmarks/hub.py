@@ -38,7 +38,7 @@ from edge_sdk.contract.messages import (
 )
 from edge_sdk.contract.plan import assign
 from edge_sdk.contract.window import LATENCY_BINS, Window
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 
 MODEL: Final = "fleet"
 EVERY: Final = 300

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
 from converters import convert
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 
 Maker = Callable[[], tuple[Any, Any, Any]]
 

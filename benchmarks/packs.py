@@ -39,12 +39,12 @@ from edge_sdk.bench.harness import Candidate, Effort, Rounds, calls_in, interlea
 from edge_sdk.bench.result import OURS, Claim, Findings
 from edge_sdk.bench.rows import different
 from edge_sdk.device import EdgeDevice
-from edge_sdk.inference import Model
-from edge_sdk.keys import Canonicaliser
-from edge_sdk.pack import Pack
-from edge_sdk.pack_layout import sorted_order
-from edge_sdk.pack_writer import write_pack
-from edge_sdk.release import Release
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.model.release import Release
+from edge_sdk.model.session import Model
+from edge_sdk.packs.layout import sorted_order
+from edge_sdk.packs.reader import Pack
+from edge_sdk.packs.writer import write_pack
 
 ROWS: Final = 5_000
 COLD_KEYS: Final = 200

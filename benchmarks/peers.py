@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.keys import key_of
+from edge_sdk.model.keys import key_of
 
 Get = Callable[[bytes], NDArray[np.float32] | None]
 Pairs = Iterator[tuple[bytes, bytes]]

@@ -27,7 +27,7 @@ from converters import convert
 from edge_sdk.bench.goals import Goal
 from edge_sdk.bench.harness import Candidate, Effort, Rounds, calls_in, interleave
 from edge_sdk.bench.result import Claim, Findings
-from edge_sdk.inference import session_options
+from edge_sdk.model.session import session_options
 
 BATCH: Final = 500
 OURS, PLAIN, LIBRARY = "our file", "plain export", "library"

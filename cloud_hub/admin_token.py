@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 from cloud_hub.errors import HubFault
-from edge_sdk.files import write_atomic
+from edge_sdk.system.files import write_atomic
 
 
 def new_admin_token(path: Path) -> None:

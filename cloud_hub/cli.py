@@ -18,7 +18,7 @@ from cloud_hub.monitoring.cli import add_commands as add_monitor_commands
 from cloud_hub.policy.cli import add_commands as add_policy_commands
 from cloud_hub.runs.cli import add_commands as add_run_commands
 from cloud_hub.triggers.cli import add_commands as add_trigger_commands
-from edge_sdk.console import add_version, may_be_piped, part_of, reason_of
+from edge_sdk.cli.console import add_version, may_be_piped, part_of, reason_of
 
 
 @may_be_piped

@@ -12,7 +12,7 @@ import requests
 
 from cloud_hub import answers
 from cloud_hub.errors import HubFault, Invalid
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 
 if TYPE_CHECKING:
     from cloud_hub.experiments.client import ExperimentsClient

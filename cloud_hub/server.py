@@ -12,7 +12,7 @@ from cloud_hub.claim import sole_server
 from cloud_hub.errors import HubFault
 from cloud_hub.hub import open_hub, repository_of
 from cloud_hub.settings import Settings
-from edge_sdk.files import write_atomic
+from edge_sdk.system.files import write_atomic
 
 
 def serve(settings: Settings) -> None:

@@ -20,8 +20,8 @@ from converters.variants import VARIANTS, Guide
 from converters.wish import UNWRITTEN
 from edge_sdk.contract.certificate import VariantResult
 from edge_sdk.contract.manifest import MODEL, Manifest, RuntimeNeeds
-from edge_sdk.inference import Model
-from edge_sdk.release import Feed, Release, write_release
+from edge_sdk.model.release import Feed, Release, write_release
+from edge_sdk.model.session import Model
 
 Score = Callable[[Feed], float | None]
 

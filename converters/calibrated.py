@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from converters.matrices import copy_of, matrices, with_nodes
-from edge_sdk.release import Feed
+from edge_sdk.model.release import Feed
 
 METHODS: Final = {
     "int8-static-minmax": "MinMax",

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from converters.wish import CascadeTarget
-from edge_sdk.cascade import confidence as confidence_of
 from edge_sdk.contract.manifest import Cascade
+from edge_sdk.serving.cascade import confidence as confidence_of
 
 GRID: Final = tuple(np.round(np.linspace(0.99, 0.01, 99), 2).tolist())
 """Thresholds in the order in which they are tested: the strictest first."""

@@ -21,8 +21,8 @@ from converters.variants import EXACT, VARIANTS, Guide
 from converters.wish import UNWRITTEN
 from edge_sdk.contract.certificate import GroupResult, VariantResult
 from edge_sdk.contract.manifest import MODEL, Manifest, RuntimeNeeds
-from edge_sdk.release import Feed, Release, write_release
-from edge_sdk.schema import InputSchema
+from edge_sdk.model.release import Feed, Release, write_release
+from edge_sdk.model.schema import InputSchema
 
 TIMED_ROWS: Final = 200
 CALIBRATION_ROWS: Final = 200

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from converters.parity import Difference, Tolerances
 from edge_sdk.contract.certificate import VariantResult
-from edge_sdk.inference import Model, first_row, runtime_version
-from edge_sdk.release import Feed, Release
+from edge_sdk.model.release import Feed, Release
+from edge_sdk.model.session import Model, first_row, runtime_version
 
 ROUNDS: Final = 7
 CALLS: Final = 100

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from edge_sdk.console import add_version, may_be_piped, part_of
+from edge_sdk.cli.console import add_version, may_be_piped, part_of
 
 COMMANDS: Final = ("convert", "verify", "show")
 
@@ -135,7 +135,7 @@ def _choices(arguments: argparse.Namespace) -> dict[str, Any]:
     """Arguments of ``convert`` for the options that were given."""
     from converters.wish import CascadeTarget
     from edge_sdk.contract.manifest import Budget
-    from edge_sdk.release import Release
+    from edge_sdk.model.release import Release
 
     choices: dict[str, Any] = {
         "budget": Budget(arguments.p99_ms, arguments.rss_mb),
@@ -231,7 +231,7 @@ def _why(error: Exception) -> str:
 def _verify(arguments: argparse.Namespace) -> int:
     from converters.verify import verified
     from edge_sdk.errors import ReleaseError
-    from edge_sdk.release import Release
+    from edge_sdk.model.release import Release
 
     release = Release.open(arguments.release)
     if arguments.digest not in (None, release.digest):
@@ -244,7 +244,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     from converters.report import certificate_table
-    from edge_sdk.release import Release
+    from edge_sdk.model.release import Release
 
     print(certificate_table(Release.open(arguments.release)))
     return 0

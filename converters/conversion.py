@@ -20,7 +20,7 @@ from converters.plan import plan_of
 from converters.wish import CascadeTarget, Wish
 from edge_sdk.contract.errors import EdgeError
 from edge_sdk.contract.manifest import Budget, Lineage
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 
 Progress = Callable[[str], None]
 

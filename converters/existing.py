@@ -40,9 +40,9 @@ from edge_sdk.contract.manifest import (
 )
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.errors import ContractError
-from edge_sdk.recurrent import initial_state
-from edge_sdk.release import Feed, Golden, Release, write_release
-from edge_sdk.schema import InputSchema
+from edge_sdk.model.release import Feed, Golden, Release, write_release
+from edge_sdk.model.schema import InputSchema
+from edge_sdk.model.state import initial_state
 
 TOLERANCE: Final = 1e-4
 _DTYPES: Final[Mapping[int, Dtype]] = {

@@ -14,9 +14,9 @@ from converters.learning import text_columns
 from converters.original import Original
 from converters.rows import Rows
 from edge_sdk.contract.manifest import Column
-from edge_sdk.inference import Model
-from edge_sdk.release import Feed, Release
-from edge_sdk.schema import InputSchema
+from edge_sdk.model.release import Feed, Release
+from edge_sdk.model.schema import InputSchema
+from edge_sdk.model.session import Model
 
 MISSING: Final = "missing"
 """Key of ``manifest.training``: ``allowed``, or why the release takes no missing values."""

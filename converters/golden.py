@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from converters import parity
 from converters.rows import Rows
 from edge_sdk.contract.manifest import Signature
-from edge_sdk.release import Feed, Golden
-from edge_sdk.schema import InputSchema
+from edge_sdk.model.release import Feed, Golden
+from edge_sdk.model.schema import InputSchema
 
 GOLDEN_ROWS: Final = 32
 

@@ -43,7 +43,7 @@ from edge_sdk.contract.manifest import (
     Manifest,
     Signature,
 )
-from edge_sdk.release import Feed, Golden, Release, write_release
+from edge_sdk.model.release import Feed, Golden, Release, write_release
 
 CHECK_ROWS: Final = 5_000
 """Answers are checked on at most this many rows, spread over all that were given."""

@@ -16,7 +16,7 @@ from converters.original import Original
 from converters.rows import Rows
 from converters.sklearn_repairs import parts_of
 from edge_sdk.contract.manifest import Column
-from edge_sdk.folding import is_missing
+from edge_sdk.telemetry.histograms import is_missing
 
 MOST_CATEGORIES: Final = 2_000
 """Categories of a column that are asked for one by one."""

@@ -15,7 +15,7 @@ from converters.errors import ConversionError
 from converters.rows import Rows
 from converters.trees.readers import is_tree_model
 from edge_sdk.contract.manifest import Label, Task
-from edge_sdk.release import Feed
+from edge_sdk.model.release import Feed
 
 
 @dataclass(frozen=True)

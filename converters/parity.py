@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.release import Feed
+from edge_sdk.model.release import Feed
 
 SHOWN: Final = 5
 """Rows that a refusal shows."""

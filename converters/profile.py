@@ -14,8 +14,8 @@ from converters.parity import right
 from converters.rows import Rows
 from edge_sdk.contract.groups import GroupProfile
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
-from edge_sdk.folding import category, histogram, is_missing
-from edge_sdk.release import Feed
+from edge_sdk.model.release import Feed
+from edge_sdk.telemetry.histograms import category, histogram, is_missing
 
 BINS: Final = 32
 CATEGORIES: Final = 256

@@ -10,8 +10,8 @@ from typing import Final
 from converters.budget import Limits, pareto
 from converters.errors import ConversionError
 from edge_sdk.contract.certificate import Certificate, GroupResult, VariantResult
-from edge_sdk.files import READABLE, check_writable, write_atomic
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
+from edge_sdk.system.files import READABLE, check_writable, write_atomic
 
 PICTURES: Final = (".png", ".svg")
 HEAD = (

@@ -68,7 +68,7 @@ class Rows:
         return np.asarray(self.table if self.table.ndim == 1 else self.table[:, index])
 
     def for_device(self) -> Any:
-        """What :class:`edge_sdk.schema.InputSchema` takes as a batch."""
+        """What :class:`edge_sdk.model.schema.InputSchema` takes as a batch."""
         if hasattr(self.table, "iloc") or self.table.ndim == 1:
             return {c.name: self.column(i) for i, c in enumerate(self.columns)}
         return self.table

@@ -16,7 +16,7 @@ from converters.matrices import copy_of, matrices, with_nodes
 from converters.mixed import Badness, mixed
 from converters.storage import float16_storage, int4_storage, int8_storage, quantize
 from converters.trees.compact import coarse, compact
-from edge_sdk.release import Feed
+from edge_sdk.model.release import Feed
 
 LARGEST_INT7: Final = 63
 """Products of uint8 and int8 are added in pairs in 16 bits on CPUs without VNNI: seven bits of

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from edge_sdk.contract.certificate import Certificate, VariantResult
 from edge_sdk.errors import ReleaseError
-from edge_sdk.probe import probe
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
+from edge_sdk.update.probe import probe
 
 
 def verified(release: Release) -> str:

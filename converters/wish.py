@@ -24,7 +24,7 @@ from edge_sdk.contract.manifest import (
     Task,
 )
 from edge_sdk.contract.names import Version, check_name
-from edge_sdk.files import check_writable
+from edge_sdk.system.files import check_writable
 
 UNWRITTEN: Final = {n: FileRef(0, "0" * 64) for n in (MODEL, PROFILE, GOLDEN, CERTIFICATE)}
 """Stands for the files of a release while it is being made."""
@@ -35,7 +35,7 @@ class CascadeTarget:
     """What a cascade is certified for.
 
     Attributes:
-        metric: how sure an answer is; see :func:`edge_sdk.cascade.confidence`.
+        metric: how sure an answer is; see :func:`edge_sdk.serving.cascade.confidence`.
         disagreement: with the cloud model, the largest allowed share among answers that stand.
         alpha: chance that the certificate is wrong.
     """

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
     from edge_sdk.errors import EdgeError
-    from edge_sdk.prediction import BatchPrediction, Prediction
+    from edge_sdk.model.prediction import BatchPrediction, Prediction
 
 __all__ = ["BatchPrediction", "EdgeDevice", "EdgeError", "Prediction"]
 
 _HOMES = {
-    "BatchPrediction": "edge_sdk.prediction",
+    "BatchPrediction": "edge_sdk.model.prediction",
     "EdgeDevice": "edge_sdk.device",
     "EdgeError": "edge_sdk.errors",
-    "Prediction": "edge_sdk.prediction",
+    "Prediction": "edge_sdk.model.prediction",
 }
 
 

@@ -18,31 +18,31 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from edge_sdk.arguments import check_opening
-from edge_sdk.background import Repeater
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.terms import Reporting
-from edge_sdk.energy import EnergyUse, energy_use
+from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
-from edge_sdk.prediction import BatchPrediction, Prediction
-from edge_sdk.ranking import Ranking
-from edge_sdk.release import Release
-from edge_sdk.resources import ResourceUse
-from edge_sdk.service import Service
-from edge_sdk.serving import Terms
-from edge_sdk.stream import Stream
+from edge_sdk.fleet.active_releases import Service
+from edge_sdk.model.prediction import BatchPrediction, Prediction
+from edge_sdk.model.release import Release
+from edge_sdk.serving.predictor import Terms
+from edge_sdk.serving.ranking import Ranking
+from edge_sdk.serving.stream import Stream
+from edge_sdk.system.repeater import Repeater
+from edge_sdk.telemetry.energy import EnergyUse, energy_use
+from edge_sdk.telemetry.resources import ResourceUse
+from edge_sdk.validation import check_opening
 
 if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.contract.messages import Body
-    from edge_sdk.entity import EntityFeatures
-    from edge_sdk.explain import Explanation, Scale
-    from edge_sdk.fleet_link import FleetLink
-    from edge_sdk.keeper import Keeper
-    from edge_sdk.meters import Meter
-    from edge_sdk.pack import Pack
-    from edge_sdk.sync import Rhythm, SyncResult
+    from edge_sdk.fleet.connection import FleetLink
+    from edge_sdk.fleet.rollout import Keeper
+    from edge_sdk.model.explain import Explanation, Scale
+    from edge_sdk.packs.entity_features import EntityFeatures
+    from edge_sdk.packs.reader import Pack
+    from edge_sdk.telemetry.meters import Meter
     from edge_sdk.update.slots import Slot
+    from edge_sdk.update.syncer import Rhythm, SyncResult
 
 OFFLINE: Final = Terms(reporting=Reporting(votes=0))
 TRIED: Final = Terms("offline", "candidate", OFFLINE.reporting)
@@ -98,10 +98,10 @@ class EdgeDevice:
         background: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        from edge_sdk.fleet_link import Enrolment, FleetLink
-        from edge_sdk.keeper import Keeper
-        from edge_sdk.kept import KeptPredictions
-        from edge_sdk.sync import Rhythm
+        from edge_sdk.fleet.connection import Enrolment, FleetLink
+        from edge_sdk.fleet.rollout import Keeper
+        from edge_sdk.telemetry.label_store import KeptPredictions
+        from edge_sdk.update.syncer import Rhythm
 
         check_opening(config, share)
         use = energy_use(energy)
@@ -167,7 +167,7 @@ class EdgeDevice:
         if shadow is not None:
             device._service.run(device._service.shadow(Release.open(shadow), TRIED))
         if interleave is not None:
-            from edge_sdk.trials.interleaving import Interleaver
+            from edge_sdk.experiments.interleaving import Interleaver
 
             candidate = device._service.open(Release.open(interleave), TRIED)
             device._service.run(Interleaver(TRIED.arm, serving, candidate, clock=clock))
@@ -270,7 +270,7 @@ class EdgeDevice:
             InputError: the input does not fit, or the model has no rows of named features.
             ReleaseError: there is no release yet, or the model failed.
         """
-        from edge_sdk.explain import explain
+        from edge_sdk.model.explain import explain
 
         serving = self._service.current()
         x, _ = serving.monitor.grouping.split(x, None)
@@ -418,7 +418,9 @@ class EdgeDevice:
 def _pack(path: str | Path | None, release: Release) -> Pack | None:
     if path is None:
         return None
-    from edge_sdk.pack import Pack  # with all that reads its format: only where there is one
+    from edge_sdk.packs.reader import (
+        Pack,  # with all that reads its format: only where there is one
+    )
 
     return Pack.open(path, release)
 
@@ -426,6 +428,6 @@ def _pack(path: str | Path | None, release: Release) -> Pack | None:
 def _features(path: str | Path | None, release: Release) -> EntityFeatures | None:
     if path is None:
         return None
-    from edge_sdk.entity import EntityFeatures
+    from edge_sdk.packs.entity_features import EntityFeatures
 
     return EntityFeatures.open(path, release)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 from tests.edge.builders import make_release
 from tests.servers import HubProcess, Proxy, running_hub
 

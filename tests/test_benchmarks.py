@@ -15,7 +15,7 @@ from benchmarks.peers import KINDS, Kind, dict_get, drop_from_memory, from_row, 
 from edge_sdk.bench import machine
 from edge_sdk.bench.harness import QUICK
 from edge_sdk.bench.result import BenchResult, Claim, Findings, load
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_sdk.console import INTERRUPTED, UNREAD, may_be_piped
+from edge_sdk.cli.console import INTERRUPTED, UNREAD, may_be_piped
 from tests.edge.builders import make_release, rows
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 SCRIPTS = {
-    "edge": "edge_sdk.cli",
+    "edge": "edge_sdk.cli.main",
     "edge-hub": "cloud_hub.cli",
     "edge-convert": "converters.cli",
 }
@@ -69,7 +69,7 @@ def test_a_command_ends_quietly_when_its_output_is_closed(tmp_path: Path) -> Non
     os.close(read)
     row = json.dumps(rows(1)[0].tolist())
     done = subprocess.run(
-        [sys.executable, "-m", "edge_sdk.cli", "predict", str(release), row],
+        [sys.executable, "-m", "edge_sdk.cli.main", "predict", str(release), row],
         stdout=write,
         stderr=subprocess.PIPE,
         check=False,
@@ -81,7 +81,7 @@ def test_a_command_ends_quietly_when_its_output_is_closed(tmp_path: Path) -> Non
 def test_a_command_whose_output_cannot_be_written_says_why(tmp_path: Path) -> None:
     release = make_release(tmp_path).folder
     row = json.dumps(rows(1)[0].tolist())
-    command = f"'{sys.executable}' -m edge_sdk.cli predict '{release}' '{row}'"
+    command = f"'{sys.executable}' -m edge_sdk.cli.main predict '{release}' '{row}'"
     full = subprocess.run(["sh", "-c", f"{command} > /dev/full"], capture_output=True, check=False)
     assert (full.returncode, full.stderr) == (1, b"cannot go on: No space left on device\n")
     closed = subprocess.run(["sh", "-c", f"{command} >&-"], capture_output=True, check=False)

@@ -21,7 +21,7 @@ from cloud_hub.monitoring.store import Concept
 from cloud_hub.statistics.concept import MEAN_RUN, ErrorDetector, base_rate
 from cloud_hub.telemetry.groups import GroupWindow
 from edge_sdk.device import OFFLINE
-from edge_sdk.serving import Serving
+from edge_sdk.serving.predictor import Serving
 
 SHARES: Final = {"large": 0.6, "middle": 0.35, "small": 0.05}
 CHECK: Final = 4_000

@@ -14,7 +14,7 @@ from cloud_hub.experiments.evidence import Evidence, InterleaveEvidence
 from cloud_hub.experiments.gate import decide
 from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec
 from edge_sdk.contract.plan import Outcome
-from edge_sdk.trials.draft import coins, team_draft, winner
+from edge_sdk.experiments.team_draft import coins, team_draft, winner
 
 ITEMS: Final = 30
 SHOWN: Final = 10

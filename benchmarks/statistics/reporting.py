@@ -22,8 +22,8 @@ from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.codec import encode
 from edge_sdk.contract.messages import WindowReport
 from edge_sdk.device import OFFLINE
-from edge_sdk.release import Release
-from edge_sdk.serving import Serving
+from edge_sdk.model.release import Release
+from edge_sdk.serving.predictor import Serving
 
 FEATURES: Final = 50
 WINDOW: Final = 2_000

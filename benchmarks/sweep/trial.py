@@ -22,7 +22,7 @@ from converters.gate import answers
 from converters.original import Original, original_of
 from converters.parity import Tolerances
 from converters.rows import Rows, rows_of
-from edge_sdk.release import Feed
+from edge_sdk.model.release import Feed
 
 Plain = Literal["in parity", "differs", "does not run", "not converted"]
 Ours = Literal["in parity", "refused", "WRONG"]

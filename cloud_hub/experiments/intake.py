@@ -13,8 +13,8 @@ from cloud_hub.db import insert_if_new
 from cloud_hub.experiments.measures import energy_of
 from cloud_hub.experiments.tables import experiments, exposures
 from edge_sdk.contract.codec import to_plain
+from edge_sdk.contract.experiment_reports import InterleaveReport, ShadowReport
 from edge_sdk.contract.messages import Body, FeedbackReport, Windowed, WindowReport
-from edge_sdk.contract.trials import InterleaveReport, ShadowReport
 from edge_sdk.contract.window import LATENCY_BINS, Window
 
 DAY: Final = 86_400

@@ -21,9 +21,9 @@ from cloud_hub.plans.service import Plans
 from cloud_hub.registry.repository import RELEASES
 from cloud_hub.registry.service import Registry
 from edge_sdk.contract.plan import PackRef, Plan, ReleaseRef
-from edge_sdk.entity import write_entity_features
 from edge_sdk.errors import PackError
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
+from edge_sdk.packs.entity_features import write_entity_features
 
 ACTION: Final = "features"
 

@@ -13,7 +13,7 @@ from cloud_hub.errors import Invalid
 from cloud_hub.freshness.analysis import Freshness
 from cloud_hub.freshness.verdict import Gain
 from cloud_hub.statistics.blocks import Estimate
-from edge_sdk.files import READABLE, check_writable, write_atomic
+from edge_sdk.system.files import READABLE, check_writable, write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from cloud_hub.auth import Admin, hub_of
 from cloud_hub.errors import NotFound
 from cloud_hub.known import KnownModel
-from edge_sdk.release import save_arrays
+from edge_sdk.model.release import save_arrays
 
 router = APIRouter(prefix="/v1")
 

@@ -12,9 +12,9 @@ from cloud_hub.monitoring.findings import Watched
 from cloud_hub.registry.service import Dataset
 from cloud_hub.statistics.moved_output import explained, feature_part, mean_of_bins, places
 from edge_sdk.contract.errors import EdgeError
-from edge_sdk.inference import Model
-from edge_sdk.release import Release
-from edge_sdk.schema import InputSchema
+from edge_sdk.model.release import Release
+from edge_sdk.model.schema import InputSchema
+from edge_sdk.model.session import Model
 
 
 def explain_drift(

@@ -31,7 +31,7 @@ from cloud_hub.statistics.concept import base_rate, settled
 from cloud_hub.statistics.seasonal import seasonal_reference, usual
 from cloud_hub.telemetry.fleet_windows import Closed, FleetWindows
 from cloud_hub.telemetry.groups import GroupSums
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 
 SEASON_WEEKS: Final = 8
 KEPT_DAYS: Final = 60.0

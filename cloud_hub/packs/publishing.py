@@ -23,7 +23,7 @@ from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.pack_delta import delta_target
 from edge_sdk.contract.plan import PackRef, ReleaseRef
 from edge_sdk.errors import PackError
-from edge_sdk.pack_delta import write_delta
+from edge_sdk.packs.delta import write_delta
 
 Kind = Callable[[ReleaseRef], PackRef | None]
 ANSWERS: Final[Kind] = operator.attrgetter("pack")

@@ -32,11 +32,11 @@ from edge_sdk.contract.key import KEY_BYTES
 from edge_sdk.contract.manifest import OutputSpec
 from edge_sdk.contract.plan import Plan
 from edge_sdk.errors import PackError
-from edge_sdk.keys import Canonicaliser
-from edge_sdk.pack import Pack
-from edge_sdk.pack_writer import write_pack
-from edge_sdk.release import Release
-from edge_sdk.schema import InputSchema
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.model.release import Release
+from edge_sdk.model.schema import InputSchema
+from edge_sdk.packs.reader import Pack
+from edge_sdk.packs.writer import write_pack
 
 ACTOR: Final = "hub"
 

@@ -17,7 +17,7 @@ from edge_sdk.contract.codec import require
 from edge_sdk.contract.limits import GROUPS
 from edge_sdk.contract.names import check_name
 from edge_sdk.contract.plan import Strategy
-from edge_sdk.contract.terms import CascadePolicy, Reporting, Sharing
+from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from cloud_hub.errors import Invalid, NotFound, TooLarge
 from edge_sdk.contract.limits import MODEL_BYTES
 from edge_sdk.contract.names import check_digest
-from edge_sdk.files import write_atomic
+from edge_sdk.system.files import write_atomic
 
 
 class BlobStore:

@@ -36,7 +36,7 @@ from tuf.api.metadata import (
 from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
 from cloud_hub.registry.signing import YEAR, load_signer
 from edge_sdk.contract.plan import Plan
-from edge_sdk.files import fsync_directory, write_atomic
+from edge_sdk.system.files import fsync_directory, write_atomic
 from edge_sdk.update.trust import SIGNED_AT
 
 RELEASES: Final = "releases"

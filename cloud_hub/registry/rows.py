@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from cloud_hub.errors import Invalid
 from edge_sdk.errors import InputError
-from edge_sdk.release import Release
-from edge_sdk.schema import InputSchema
+from edge_sdk.model.release import Release
+from edge_sdk.model.schema import InputSchema
 
 LABELLED: Final = ("holdout", "train")
 ANSWERED: Final = ("holdout", "catalogue")

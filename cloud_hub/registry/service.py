@@ -30,8 +30,8 @@ from cloud_hub.spelling import listed
 from edge_sdk.contract.errors import ContractError, EdgeError
 from edge_sdk.contract.manifest import MANIFEST, Manifest
 from edge_sdk.contract.names import Version, check_name
-from edge_sdk.files import folder_atomic
-from edge_sdk.release import Release, save_arrays
+from edge_sdk.model.release import Release, save_arrays
+from edge_sdk.system.files import folder_atomic
 
 KINDS: Final = ("holdout", "catalogue", "train")
 STATUSES: Final = ("published", "serving", "retired", "rolled_back")

@@ -17,7 +17,7 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from cloud_hub.errors import Conflict, Invalid
 from edge_sdk.contract.manifest import MANIFEST
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 
 YEAR: Final = datetime.timedelta(days=365)
 

@@ -28,7 +28,7 @@ from cloud_hub.runs.watch import Limits, Watched
 from edge_sdk.contract.codec import encode
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import Label
-from edge_sdk.files import write_atomic
+from edge_sdk.system.files import write_atomic
 
 HELD_SHARE: Final = 0.25
 """Of the fresh rows, kept from training for the offline gate."""

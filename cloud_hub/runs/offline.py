@@ -18,11 +18,11 @@ from cloud_hub.runs.gate import Answers, Check, Costs, Slice, as_table, failures
 from cloud_hub.telemetry.service import Telemetry
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import Signature
-from edge_sdk.folding import category
-from edge_sdk.grouping import Groups
-from edge_sdk.inference import Model
-from edge_sdk.release import Release
-from edge_sdk.schema import InputSchema
+from edge_sdk.model.release import Release
+from edge_sdk.model.schema import InputSchema
+from edge_sdk.model.session import Model
+from edge_sdk.telemetry.groups import Groups
+from edge_sdk.telemetry.histograms import category
 
 LOOKBACK_SECONDS: Final = 7 * 86_400.0
 """How old shared rows may be to count as fresh for a version that is published by hand."""

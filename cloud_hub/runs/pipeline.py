@@ -20,7 +20,7 @@ from cloud_hub.errors import Conflict, Forbidden, HubFault, Invalid, NotFound
 from cloud_hub.policy import TrainPolicy
 from cloud_hub.runs import jobs
 from cloud_hub.runs.jobs import Job
-from edge_sdk.files import write_atomic
+from edge_sdk.system.files import write_atomic
 
 ANSWER_SECONDS: Final = 10.0
 GIVEN: Final = {"fresh": "fresh.npz", "history": "history.npz", "state": "parent.state"}

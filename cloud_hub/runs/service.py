@@ -26,7 +26,7 @@ from cloud_hub.runs.store import RunRecord, RunStore
 from cloud_hub.runs.training import Training
 from cloud_hub.telemetry.service import Telemetry
 from edge_sdk.errors import EdgeError
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 
 ACTOR: Final = "hub"
 OVERRIDABLE: Final = ("rejected", "held")

@@ -29,8 +29,8 @@ from cloud_hub.runs.jobs import Job
 from cloud_hub.runs.watch import end_with_parent, go_first
 from converters import ConversionError, convert
 from edge_sdk.contract.codec import decode
-from edge_sdk.files import write_atomic
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
+from edge_sdk.system.files import write_atomic
 
 
 def main(folder: Path) -> int:

@@ -13,9 +13,9 @@ from cloud_hub.registry.service import Registry
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
 from edge_sdk.contract.manifest import Manifest, Role
 from edge_sdk.errors import InputError
-from edge_sdk.inference import Model
-from edge_sdk.release import Feed, Release
-from edge_sdk.schema import InputSchema
+from edge_sdk.model.release import Feed, Release
+from edge_sdk.model.schema import InputSchema
+from edge_sdk.model.session import Model
 
 
 class Serving:

@@ -1,5 +1,5 @@
 """The histograms of stored reports as arrays. Thousands are read at once, so they are unpacked with
-NumPy; ``edge_sdk.contract.packing`` has the format, and checked them when they came in.
+NumPy; ``edge_sdk.contract.histogram_codec`` has the format, and checked them when they came in.
 """
 
 from __future__ import annotations

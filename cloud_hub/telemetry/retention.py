@@ -19,8 +19,8 @@ from cloud_hub.telemetry.groups import roll_up as roll_up_groups
 from cloud_hub.telemetry.histograms import Histograms, histograms_of
 from cloud_hub.telemetry.policy import Retention
 from cloud_hub.telemetry.tables import ROLLED, feedback, messages, reports, samples, totals, votes
-from edge_sdk.contract.packing import pack
-from edge_sdk.resources import worst
+from edge_sdk.contract.histogram_codec import pack
+from edge_sdk.telemetry.resources import worst
 
 HOUR: Final = 3_600
 DAY: Final = 86_400.0

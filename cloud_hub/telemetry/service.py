@@ -27,7 +27,7 @@ from cloud_hub.telemetry.tables import (
 )
 from edge_sdk.contract.messages import Upload, UploadReply
 from edge_sdk.contract.window import LATENCY_BINS
-from edge_sdk.resources import worst
+from edge_sdk.telemetry.resources import worst
 
 CLEAN_SECONDS: Final = 60.0
 AT_ONCE: Final = 500

@@ -16,8 +16,8 @@ from converters.forms.graph import FLOAT, INT64, ML, STRING, Graph
 from converters.forms.maths import beside, f32
 from converters.forms.registry import as_float, form
 from converters.forms.table import Block, Table, pick
-from edge_sdk.folding import is_missing
-from edge_sdk.schema import MISSING_TEXT
+from edge_sdk.model.schema import MISSING_TEXT
+from edge_sdk.telemetry.histograms import is_missing
 
 
 @form("transform", "OneHotEncoder")

@@ -13,8 +13,8 @@ from converters.forms.maths import beside, f32, f64, single, total
 from converters.forms.registry import as_float, form
 from converters.forms.scalers import common_kind
 from converters.forms.table import Block, Table, floats, joined, pick, side_by_side
-from edge_sdk.folding import is_missing
-from edge_sdk.schema import MISSING_TEXT
+from edge_sdk.model.schema import MISSING_TEXT
+from edge_sdk.telemetry.histograms import is_missing
 
 
 def missing(graph: Graph, model: Any, x: str, kind: int = FLOAT) -> str:

@@ -17,7 +17,7 @@ from edge_sdk.bench.result import OURS, Claim, Findings
 from edge_sdk.bench.rows import batch_as_given, mixed
 from edge_sdk.bench.subject import RAW_DEFAULT, RAW_ONE, Subject
 from edge_sdk.device import EdgeDevice
-from edge_sdk.release import Feed
+from edge_sdk.model.release import Feed
 
 MOST_SECONDS = 2.0
 """A batch that takes longer than this is left out."""

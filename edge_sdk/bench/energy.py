@@ -13,7 +13,7 @@ import time
 from edge_sdk.bench.harness import Candidate, Effort
 from edge_sdk.bench.result import Findings
 from edge_sdk.bench.subject import Subject
-from edge_sdk.meters import Meter, find_meter, why_none
+from edge_sdk.telemetry.meters import Meter, find_meter, why_none
 
 _AT_ONCE = 16
 

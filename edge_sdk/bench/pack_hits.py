@@ -11,8 +11,8 @@ from edge_sdk.bench.result import OURS, Claim, Findings
 from edge_sdk.bench.rows import as_given
 from edge_sdk.bench.subject import Subject
 from edge_sdk.errors import BenchError
-from edge_sdk.keys import Canonicaliser
-from edge_sdk.pack import Pack
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.packs.reader import Pack
 
 BY_KEY = "Pack.get"
 

@@ -1,7 +1,7 @@
 """Plain onnxruntime on a file: the peer, used as people use it, and the limit of what it can do.
 
-Besides :mod:`edge_sdk.inference` the only module that imports onnxruntime: a peer is the library
-itself, not our use of it.
+Besides :mod:`edge_sdk.model.session` the only module that imports onnxruntime: a peer is the
+library itself, not our use of it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import onnxruntime
 from edge_sdk.bench.harness import Ask
 from edge_sdk.contract.manifest import Dtype, OutputSpec, TensorSpec
 from edge_sdk.errors import BenchError
-from edge_sdk.release import Feed
+from edge_sdk.model.release import Feed
 
 _DTYPES: Final[dict[str, Dtype]] = {
     "tensor(float16)": "float16", "tensor(float)": "float32", "tensor(double)": "float64",

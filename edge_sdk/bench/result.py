@@ -14,7 +14,7 @@ from typing import Final, Literal
 from edge_sdk.bench.goals import Goal
 from edge_sdk.contract.codec import decode, to_plain
 from edge_sdk.errors import BenchError, ContractError
-from edge_sdk.files import READABLE, check_writable, write_atomic
+from edge_sdk.system.files import READABLE, check_writable, write_atomic
 
 BENCH_FORMAT: Final = 2
 _LIMIT: Final = 16 << 20

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.manifest import Signature, TensorSpec
 from edge_sdk.errors import BenchError
-from edge_sdk.release import Feed
-from edge_sdk.schema import InputSchema
+from edge_sdk.model.release import Feed
+from edge_sdk.model.schema import InputSchema
 
 ROWS: Final = 1_024
 """Different rows; half of them are in the pack that a measured device opens."""

@@ -12,7 +12,7 @@ from edge_sdk.bench import goals
 from edge_sdk.bench.harness import Candidate, Effort, calls_in, interleave
 from edge_sdk.bench.result import Claim, Findings
 from edge_sdk.bench.subject import Subject
-from edge_sdk.contract.trials import ShadowReport
+from edge_sdk.contract.experiment_reports import ShadowReport
 from edge_sdk.device import EdgeDevice
 
 GROUP = "one row with a shadow"

@@ -24,11 +24,11 @@ from edge_sdk.contract.key import KEY_BYTES
 from edge_sdk.contract.manifest import OutputSpec
 from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import BenchError, PackError
-from edge_sdk.inference import Model
-from edge_sdk.keys import Canonicaliser
-from edge_sdk.pack_writer import write_pack
-from edge_sdk.recurrent import initial_state
-from edge_sdk.release import Feed, Release
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.model.release import Feed, Release
+from edge_sdk.model.session import Model
+from edge_sdk.model.state import initial_state
+from edge_sdk.packs.writer import write_pack
 
 RAW_DEFAULT = "session.run, default options"
 RAW_ONE = "session.run, one thread"

@@ -23,7 +23,7 @@ from edge_sdk.bench.result import Claim, Findings, Timing
 from edge_sdk.bench.subject import Subject
 from edge_sdk.config import DeviceConfig
 from edge_sdk.device import EdgeDevice
-from edge_sdk.monitor import FOLD_AT, RING
+from edge_sdk.telemetry.monitor import FOLD_AT, RING
 
 BURST = RING // 2
 GROUP = "one row in a loop at full speed"

@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 from edge_sdk.contract.codec import require
+from edge_sdk.contract.histogram_codec import pack, unpack
 from edge_sdk.contract.limits import GROUP_COLUMNS, GROUPS
-from edge_sdk.contract.packing import pack, unpack
 
 OTHER: Final = "other"
 LACKING: Final = "missing"

@@ -15,7 +15,9 @@ from typing import Any, Final, Literal
 
 from edge_sdk.contract.codec import decode, encode, from_plain, require
 from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.experiment_reports import InterleaveReport, ShadowReport
 from edge_sdk.contract.groups import GroupCounts, check_groups
+from edge_sdk.contract.histogram_codec import pack, unpack
 from edge_sdk.contract.limits import (
     MESSAGE_BYTES,
     SAMPLES_PER_MESSAGE,
@@ -25,8 +27,6 @@ from edge_sdk.contract.limits import (
 )
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.names import Version, check_digest, check_name
-from edge_sdk.contract.packing import pack, unpack
-from edge_sdk.contract.trials import InterleaveReport, ShadowReport
 from edge_sdk.contract.version import REPORT_FORMAT, WINDOW_FORMAT
 from edge_sdk.contract.window import LATENCY_BINS, SOURCES, Energy, Window
 

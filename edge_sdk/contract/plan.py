@@ -29,7 +29,7 @@ from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.limits import PLAN_BYTES
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.names import CONTROL, Version, check_digest, check_name
-from edge_sdk.contract.terms import CascadePolicy, Reporting, Sharing
+from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.contract.version import PLAN_FORMAT
 
 SLOTS: Final = 10_000

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from edge_sdk.contract.messages import UpdateEvent
-from edge_sdk.outbox import Outbox
+from edge_sdk.hub.outbox import Outbox
 from edge_sdk.update.state import SlotRef
 
 REASON: Final = 500

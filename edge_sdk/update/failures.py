@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_sdk.store import Store
+from edge_sdk.state_db import Store
 from edge_sdk.update.state import SlotRef
 
 

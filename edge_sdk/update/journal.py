@@ -11,8 +11,8 @@ from dataclasses import asdict
 from typing import Final
 
 from edge_sdk.contract.codec import from_plain
-from edge_sdk.outbox import Outbox
-from edge_sdk.store import Store
+from edge_sdk.hub.outbox import Outbox
+from edge_sdk.state_db import Store
 from edge_sdk.update.events import Events
 from edge_sdk.update.failures import Failures
 from edge_sdk.update.state import SlotRef, UpdateState

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from edge_sdk.contract.pack_delta import delta_target
 from edge_sdk.contract.plan import PackRef
 from edge_sdk.errors import EdgeError, PackError, UpdateError
-from edge_sdk.pack_delta import apply_delta, read_delta
-from edge_sdk.transport import HubClient
+from edge_sdk.hub.client import HubClient
+from edge_sdk.packs.delta import apply_delta, read_delta
 from edge_sdk.update.slots import Slots, is_whole
 from edge_sdk.update.trust import Trust
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.errors import ReleaseError
-from edge_sdk.files import fsync_directory
-from edge_sdk.release import Release, check_file
+from edge_sdk.model.release import Release, check_file
+from edge_sdk.system.files import fsync_directory
 from edge_sdk.update.state import SlotRef
 
 

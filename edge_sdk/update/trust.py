@@ -28,8 +28,8 @@ from edge_sdk.contract.limits import MANIFEST_BYTES, PLAN_BYTES
 from edge_sdk.contract.manifest import MANIFEST, FileRef
 from edge_sdk.contract.plan import Plan, ReleaseRef
 from edge_sdk.errors import ContractError, EdgeError, HubError, HubUnreachable, TrustError
-from edge_sdk.store import Store
-from edge_sdk.transport import HubClient
+from edge_sdk.hub.client import HubClient
+from edge_sdk.state_db import Store
 
 SIGNED_AT: Final = "edge_signed_at"
 """Field of ``timestamp.json``: when it was signed, Unix seconds."""

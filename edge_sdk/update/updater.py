@@ -16,17 +16,17 @@ from typing import Literal
 
 from edge_sdk.contract.plan import ReleaseRef
 from edge_sdk.errors import EdgeError, HubError, UpdateError, said
-from edge_sdk.outbox import Outbox
-from edge_sdk.store import Store
-from edge_sdk.transport import HubClient
+from edge_sdk.hub.client import HubClient
+from edge_sdk.hub.outbox import Outbox
+from edge_sdk.state_db import Store
 from edge_sdk.update import state as machine
-from edge_sdk.update.delivery import Delivery
+from edge_sdk.update.download import Delivery
 from edge_sdk.update.failures import Failures
 from edge_sdk.update.journal import Journal
 from edge_sdk.update.slots import Slot, Slots
 from edge_sdk.update.state import SlotRef, UpdateState
+from edge_sdk.update.targets import Wanted
 from edge_sdk.update.trust import Trust
-from edge_sdk.update.wanted import Wanted
 
 Outcome = Literal["unchanged", "activated", "held", "failed", "known_bad"]
 

@@ -22,7 +22,7 @@ from typing import Final
 from cloud_hub.statistics.paired import Signs, sign_test
 from converters import convert
 from edge_sdk import EdgeDevice
-from edge_sdk.contract.trials import InterleaveReport
+from edge_sdk.contract.experiment_reports import InterleaveReport
 from examples.recommender.bottles import Cellar, cellars, training_pairs, versions
 
 SHOWN: Final = 10

@@ -34,8 +34,8 @@ from edge_sdk.contract.fleet import CheckIn, EnrolRequest
 from edge_sdk.contract.messages import FeedbackReport, Message, Upload, WindowReport, kind_of
 from edge_sdk.contract.plan import Plan, assign
 from edge_sdk.contract.window import Window
-from edge_sdk.store import Store
-from edge_sdk.transport import HubClient
+from edge_sdk.hub.client import HubClient
+from edge_sdk.state_db import Store
 from edge_sdk.update.trust import Trust
 from tests.edge.builders import make_release
 from tests.servers import running_hub

@@ -40,12 +40,12 @@ from cloud_hub.registry.repository import RELEASES, Repository
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.plan import PackRef, Plan, ReleaseRef
-from edge_sdk.files import sha256_file
-from edge_sdk.keys import Canonicaliser
-from edge_sdk.pack_writer import write_pack
-from edge_sdk.release import Release
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.model.release import Release
+from edge_sdk.packs.writer import write_pack
+from edge_sdk.system.files import sha256_file
 from edge_sdk.update.state import ORDER
-from edge_sdk.update.wanted import Wanted
+from edge_sdk.update.targets import Wanted
 from tests.edge.builders import CLASSES, make_release, rows, softmax
 from tests.edge.live import PATIENT
 from tests.servers import HubProcess, running_hub

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge_sdk.contract.certificate import Certificate, GroupResult, VariantResult
+from edge_sdk.contract.experiment_reports import InterleaveReport, Moments, Pairs, ShadowReport
 from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolReply, EnrolRequest
 from edge_sdk.contract.groups import GroupColumn, GroupCounts, GroupProfile
 from edge_sdk.contract.manifest import (
@@ -37,8 +38,7 @@ from edge_sdk.contract.pack import PackHeader, ValueField
 from edge_sdk.contract.pack_delta import DeltaHeader, Indices
 from edge_sdk.contract.plan import Arm, Cohort, Experiment, Outcome, PackRef, Plan, ReleaseRef
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
-from edge_sdk.contract.terms import CascadePolicy, Reporting, Sharing
-from edge_sdk.contract.trials import InterleaveReport, Moments, Pairs, ShadowReport
+from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.contract.window import LATENCY_BINS, Energy, Window
 
 DIGEST = "0123456789abcdef" * 4

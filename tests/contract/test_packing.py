@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.histogram_codec import pack, unpack
 from edge_sdk.contract.limits import MESSAGE_BYTES
 from edge_sdk.contract.messages import WindowReport
-from edge_sdk.contract.packing import pack, unpack
 from tests.contract.examples import REPORT
 
 counts = st.lists(st.integers(0, 2**61), max_size=40)

@@ -19,7 +19,7 @@ from converters.storage import BLOCK, LARGEST_INT4, quantize_int4
 from converters.targets import TARGETS
 from converters.variants import VARIANTS
 from edge_sdk.contract.certificate import VariantResult
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 from tests.converters import builders
 
 

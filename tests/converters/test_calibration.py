@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from converters import CascadeTarget, ConversionError, convert
 from converters.calibration import calibrate, upper_bound
-from edge_sdk.cascade import is_sure
+from edge_sdk.serving.cascade import is_sure
 from tests.converters import builders
 
 TARGET, ALPHA = CascadeTarget().disagreement, CascadeTarget().alpha

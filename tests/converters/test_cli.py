@@ -15,7 +15,7 @@ import pytest
 from converters import convert
 from converters.cli import main
 from edge_sdk.contract.manifest import CERTIFICATE, GOLDEN, MANIFEST, MODEL, PROFILE, Budget
-from edge_sdk.release import Release, write_release
+from edge_sdk.model.release import Release, write_release
 from tests.converters import builders
 from tests.edge.builders import onnx_bytes, rows
 

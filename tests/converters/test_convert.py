@@ -16,8 +16,8 @@ from sklearn.preprocessing import OneHotEncoder
 from converters import convert
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.manifest import Budget
-from edge_sdk.probe import probe
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
+from edge_sdk.update.probe import probe
 from tests.converters import builders
 
 

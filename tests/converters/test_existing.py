@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from converters import ConversionError, convert
 from edge_sdk import EdgeDevice
-from edge_sdk.probe import probe
+from edge_sdk.update.probe import probe
 from tests.converters import builders
 from tests.edge.builders import onnx_bytes
 from tests.edge.builders import rows as linear_rows

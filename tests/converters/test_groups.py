@@ -17,7 +17,7 @@ from converters.cli import main
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.messages import WindowReport
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 from tests.converters import builders
 from tests.edge.builders import onnx_bytes
 from tests.edge.builders import rows as linear_rows

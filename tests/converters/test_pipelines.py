@@ -12,7 +12,7 @@ from converters.original import original_of
 from converters.rows import rows_of
 from edge_sdk import EdgeDevice
 from edge_sdk.errors import InputError
-from edge_sdk.probe import probe
+from edge_sdk.update.probe import probe
 from tests.converters import pipelines
 from tests.converters.pipelines import MORE, PIPELINES
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from edge_sdk import EdgeDevice, EdgeError
+from edge_sdk.contract.experiment_reports import InterleaveReport, ShadowReport
 from edge_sdk.contract.messages import FeedbackReport, UpdateEvent, WindowReport
 from edge_sdk.contract.plan import Arm, Experiment, slot_of
-from edge_sdk.contract.trials import InterleaveReport, ShadowReport
 from edge_sdk.update.state import STARTS, SlotRef
 from tests.clock import Clock
 from tests.conftest import Publish
@@ -320,11 +320,11 @@ SEGFAULT = """
 import ctypes, sys, time
 from edge_sdk import EdgeDevice
 from edge_sdk.config import DeviceConfig
-import edge_sdk.fleet_link, edge_sdk.serving
+import edge_sdk.fleet.connection, edge_sdk.serving.predictor
 from tests.edge.builders import rows
 
 state, hub, where = sys.argv[1:]
-again, probe = edge_sdk.serving.Serving.again, edge_sdk.fleet_link.probe
+again, probe = edge_sdk.serving.predictor.Serving.again, edge_sdk.fleet.connection.probe
 
 def crashing(self, given):
     if self.release.manifest.version == "1.1":
@@ -337,8 +337,8 @@ def probing(release, *more, **options):
     return probe(release, *more, **options)
 
 if where == "run":
-    edge_sdk.serving.Serving.again = crashing
-edge_sdk.fleet_link.probe = probing
+    edge_sdk.serving.predictor.Serving.again = crashing
+edge_sdk.fleet.connection.probe = probing
 config = DeviceConfig(request_seconds=300.0, fold_seconds=0.01, sync_seconds=3_600.0)
 device = EdgeDevice(state, hub=hub, config=config)
 if where == "probe":

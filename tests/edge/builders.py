@@ -29,8 +29,8 @@ from edge_sdk.contract.manifest import (
     TensorSpec,
 )
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
-from edge_sdk.folding import histogram
-from edge_sdk.release import Golden, Release, write_release
+from edge_sdk.model.release import Golden, Release, write_release
+from edge_sdk.telemetry.histograms import histogram
 
 FEATURES, CLASSES = 4, 3
 NOTHING = {n: FileRef(0, "0" * 64) for n in (MODEL, PROFILE, GOLDEN, CERTIFICATE)}

@@ -12,7 +12,7 @@ from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.contract.messages import Body
 from edge_sdk.contract.plan import SLOTS, Arm, Experiment, Plan, ReleaseRef
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 from tests.clock import Clock
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE

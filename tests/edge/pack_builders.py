@@ -10,8 +10,8 @@ import numpy as np
 
 from edge_sdk.contract.manifest import Label, OutputSpec
 from edge_sdk.contract.pack import PackHeader
-from edge_sdk.pack_writer import write_pack
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
+from edge_sdk.packs.writer import write_pack
 
 
 def with_outputs(

@@ -22,7 +22,7 @@ from edge_sdk.errors import (
     StateError,
     TrustError,
 )
-from edge_sdk.pending import Outcomes, join
+from edge_sdk.telemetry.label_join import Outcomes, join
 from tests.edge.builders import make_release, rows
 
 ROW = rows(1)[0]

@@ -36,10 +36,10 @@ from edge_sdk.bench.result import (
 )
 from edge_sdk.bench.rows import different, mixed
 from edge_sdk.bench.subject import Subject
-from edge_sdk.cli import main
+from edge_sdk.cli.main import main
 from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import BenchError
-from edge_sdk.meters import find_meter
+from edge_sdk.telemetry.meters import find_meter
 from tests.edge.builders import CLASSES, FEATURES, make_release, onnx_bytes
 from tests.edge.counters import powercap
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_sdk.cascade import CircuitBreaker, confidence, is_sure, rule
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
 from edge_sdk.contract.manifest import Cascade
 from edge_sdk.contract.messages import FeedbackReport
-from edge_sdk.contract.terms import CascadePolicy, Reporting
+from edge_sdk.contract.serving_terms import CascadePolicy, Reporting
 from edge_sdk.errors import ContractError, HubUnreachable
-from edge_sdk.serving import Serving, Terms
+from edge_sdk.serving.cascade import CircuitBreaker, confidence, is_sure, rule
+from edge_sdk.serving.predictor import Serving, Terms
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows
 

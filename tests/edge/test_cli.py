@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_sdk.cli import main
-from edge_sdk.keys import Canonicaliser
-from edge_sdk.pack_writer import write_pack
-from edge_sdk.release import Release
+from edge_sdk.cli.main import main
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.model.release import Release
+from edge_sdk.packs.writer import write_pack
 from tests.conftest import Publish
 from tests.edge.builders import make_release, rows, softmax
 from tests.servers import HubProcess
@@ -108,7 +108,7 @@ def test_rows_from_standard_input_are_answered_one_by_one_whatever_they_are(
     good = json.dumps(rows(1)[0].tolist()).encode()
     lines = [good, b"", b"[1]", b"\xff", b"[" * 100_000, b"[1, 2, 3, NaN]", b'{"f0": 1}', good]
     done = subprocess.run(
-        [sys.executable, "-m", "edge_sdk.cli", "run", str(state), "--hub", hub.url],
+        [sys.executable, "-m", "edge_sdk.cli.main", "run", str(state), "--hub", hub.url],
         input=b"\n".join(lines), capture_output=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")

@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from edge_sdk import EdgeDevice
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.messages import Body, WindowReport
-from edge_sdk.contract.terms import Reporting
+from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.contract.window import Energy, Window
-from edge_sdk.energy import READ_SECONDS, EnergyUse, Stretch
 from edge_sdk.errors import StateError
-from edge_sdk.meters import (
+from edge_sdk.fleet.active_releases import Service
+from edge_sdk.serving.predictor import Serving, Terms
+from edge_sdk.telemetry.energy import READ_SECONDS, EnergyUse, Stretch
+from edge_sdk.telemetry.meters import (
     MOST_WATTS,
     Counter,
     Counters,
@@ -29,8 +31,6 @@ from edge_sdk.meters import (
     gained,
     why_none,
 )
-from edge_sdk.service import Service
-from edge_sdk.serving import Serving, Terms
 from tests.edge.builders import make_release, rows
 from tests.edge.counters import RANGE, board, powercap
 
@@ -378,7 +378,9 @@ def told(kept: list[Body]) -> dict[str, Energy | None]:
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow this machine is, a meter that answers is waited for."""
-    monkeypatch.setattr("edge_sdk.energy.InTime", functools.partial(InTime, seconds=600.0))
+    monkeypatch.setattr(
+        "edge_sdk.telemetry.energy.InTime", functools.partial(InTime, seconds=600.0)
+    )
 
 
 class TestDevices:

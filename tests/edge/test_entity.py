@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.manifest import Column, Signature, TensorSpec
 from edge_sdk.contract.messages import WindowReport
-from edge_sdk.contract.terms import Reporting
-from edge_sdk.entity import EntityFeatures, entity_key, write_entity_features
+from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import InputError, PackError
-from edge_sdk.pack import Pack
-from edge_sdk.release import Release
-from edge_sdk.serving import Serving, Terms
+from edge_sdk.model.release import Release
+from edge_sdk.packs.entity_features import EntityFeatures, entity_key, write_entity_features
+from edge_sdk.packs.reader import Pack
+from edge_sdk.serving.predictor import Serving, Terms
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows
 

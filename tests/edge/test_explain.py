@@ -17,7 +17,7 @@ from sklearn.tree import DecisionTreeRegressor
 from converters import convert
 from edge_sdk import EdgeDevice
 from edge_sdk.errors import InputError
-from edge_sdk.explain import VALUES, representatives
+from edge_sdk.model.explain import VALUES, representatives
 from tests.edge.builders import make_release
 
 RANDOM = np.random.default_rng(0)
@@ -102,7 +102,7 @@ def test_many_features_go_through_in_several_batches(
     y = X @ [3.0, -1.0, 0.5, 0.0]
     with device_of(tmp_path, Ridge(1e-9), X, y) as device:
         whole = device.explain(X[0])
-        monkeypatch.setattr("edge_sdk.explain.CELLS", 2 * 4 * VALUES)
+        monkeypatch.setattr("edge_sdk.model.explain.CELLS", 2 * 4 * VALUES)
         assert device.explain(X[0]).parts == pytest.approx(whole.parts)
 
 

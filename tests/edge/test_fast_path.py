@@ -16,14 +16,14 @@ from hypothesis.extra.numpy import arrays
 from edge_sdk.contract.key import CHECK_BYTES
 from edge_sdk.contract.manifest import Cascade
 from edge_sdk.contract.messages import WindowReport
-from edge_sdk.contract.terms import Reporting
+from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import HubUnreachable, InputError
-from edge_sdk.keys import Canonicaliser
-from edge_sdk.pack import Pack
-from edge_sdk.pack_writer import write_pack
-from edge_sdk.prediction import Prediction
-from edge_sdk.release import Release
-from edge_sdk.serving import Serving, Terms
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.model.prediction import Prediction
+from edge_sdk.model.release import Release
+from edge_sdk.packs.reader import Pack
+from edge_sdk.packs.writer import write_pack
+from edge_sdk.serving.predictor import Serving, Terms
 from tests.clock import Clock
 from tests.edge.builders import FEATURES, make_release, rows, softmax
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_sdk.files import READABLE, check_writable, folder_atomic, sha256_file, write_atomic
+from edge_sdk.system.files import READABLE, check_writable, folder_atomic, sha256_file, write_atomic
 
 
 def test_a_write_replaces_the_whole_content(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
-from edge_sdk.contract.terms import Reporting
+from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import InputError
-from edge_sdk.folding import Bins
-from edge_sdk.grouping import Grouping, Groups
-from edge_sdk.serving import Serving, Terms
-from edge_sdk.tally import PATIENCE, Tally
+from edge_sdk.serving.predictor import Serving, Terms
+from edge_sdk.telemetry.group_counts import PATIENCE, Tally
+from edge_sdk.telemetry.groups import Grouping, Groups
+from edge_sdk.telemetry.histograms import Bins
 from tests.edge.builders import make_release, profile, rows
 
 SEX = GroupColumn("sex", values=("f", "m"))

@@ -10,9 +10,9 @@ import pytest
 from edge_sdk.contract.messages import FeedbackReport
 from edge_sdk.contract.window import Window
 from edge_sdk.errors import InputError
-from edge_sdk.kept import KEPT, KeptPredictions
-from edge_sdk.pending import LABELLED, Left
-from edge_sdk.store import Store
+from edge_sdk.state_db import Store
+from edge_sdk.telemetry.label_join import LABELLED, Left
+from edge_sdk.telemetry.label_store import KEPT, KeptPredictions
 from tests.conftest import Publish
 from tests.edge.builders import rows
 from tests.edge.live import opened, publish_plan, told, trial

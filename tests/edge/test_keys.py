@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from edge_sdk.contract.manifest import Column, OutputSpec, Signature, TensorSpec
-from edge_sdk.keys import Canonicaliser
-from edge_sdk.schema import InputSchema
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.model.schema import InputSchema
 
 WIDTH = 4
 

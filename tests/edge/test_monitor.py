@@ -18,17 +18,17 @@ from edge_sdk.contract.fleet import CloudReply, CloudRequest
 from edge_sdk.contract.manifest import Cascade, Column, OutputSpec, Signature, TensorSpec
 from edge_sdk.contract.messages import SampleBatch, WindowReport
 from edge_sdk.contract.profile import FeatureProfile
-from edge_sdk.contract.terms import CascadePolicy, Reporting
+from edge_sdk.contract.serving_terms import CascadePolicy, Reporting
 from edge_sdk.contract.window import SOURCES
 from edge_sdk.errors import InputError
-from edge_sdk.folding import FEW, Bins, Counts, histogram
-from edge_sdk.inference import Model, _bound_call
-from edge_sdk.inputs import FeedInputs, inputs_for
-from edge_sdk.keys import Canonicaliser
-from edge_sdk.pending import Answered, Pending
-from edge_sdk.release import Release
-from edge_sdk.schema import InputSchema
-from edge_sdk.serving import Serving, Terms
+from edge_sdk.model.inputs import FeedInputs, inputs_for
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.model.release import Release
+from edge_sdk.model.schema import InputSchema
+from edge_sdk.model.session import Model, _bound_call
+from edge_sdk.serving.predictor import Serving, Terms
+from edge_sdk.telemetry.histograms import FEW, Bins, Counts, histogram
+from edge_sdk.telemetry.label_join import Answered, Pending
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows
 

@@ -12,11 +12,11 @@ from sklearn.linear_model import LinearRegression
 from converters import convert
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
-from edge_sdk.contract.terms import Reporting
-from edge_sdk.pending import Outcomes, is_right, join
-from edge_sdk.release import Release
-from edge_sdk.serving import Serving, Terms
-from edge_sdk.trials.shadow import Shadow
+from edge_sdk.contract.serving_terms import Reporting
+from edge_sdk.experiments.shadow import Shadow
+from edge_sdk.model.release import Release
+from edge_sdk.serving.predictor import Serving, Terms
+from edge_sdk.telemetry.label_join import Outcomes, is_right, join
 from tests.clock import Clock
 from tests.waiting import wait_for
 

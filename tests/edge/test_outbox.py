@@ -13,9 +13,9 @@ import pytest
 
 from edge_sdk.contract.messages import KeyVotes, Rejection, UpdateEvent, UploadReply
 from edge_sdk.errors import ContractError, StateError
-from edge_sdk.outbox import Outbox
-from edge_sdk.store import Store
-from edge_sdk.sync import backoff, jittered
+from edge_sdk.hub.outbox import Outbox
+from edge_sdk.state_db import Store
+from edge_sdk.update.syncer import backoff, jittered
 
 
 def event(number: int) -> UpdateEvent:
@@ -47,7 +47,8 @@ def test_messages_wait_in_order_under_names_that_stay(store: Store) -> None:
 
 def test_messages_survive_the_end_of_the_process(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from edge_sdk.store import Store; from edge_sdk.outbox import Outbox\n"
+        "import os, sys; from edge_sdk.state_db import Store\n"
+        "from edge_sdk.hub.outbox import Outbox\n"
         "from edge_sdk.contract.messages import UpdateEvent\n"
         f"o = Outbox(Store({str(tmp_path)!r}), 'b1')\n"
         "o.put([UpdateEvent('demo', 'activated', '1.0', 7)]); os.kill(os.getpid(), 9)"

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from edge_sdk.contract.pack import PREFIX, sections
 from edge_sdk.contract.version import PACK_FORMAT
 from edge_sdk.errors import PackError
-from edge_sdk.keys import Canonicaliser
-from edge_sdk.pack import Pack
-from edge_sdk.pack_writer import write_pack
-from edge_sdk.release import Release
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.model.release import Release
+from edge_sdk.packs.reader import Pack
+from edge_sdk.packs.writer import write_pack
 from tests.edge.builders import CLASSES, make_release
 from tests.edge.pack_builders import value_release
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from edge_sdk.contract.pack import parse_header
 from edge_sdk.contract.pack_delta import PREFIX, why_no_delta
 from edge_sdk.errors import PackError
-from edge_sdk.pack import Pack
-from edge_sdk.pack_delta import apply_delta, read_delta, write_delta
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
+from edge_sdk.packs.delta import apply_delta, read_delta, write_delta
+from edge_sdk.packs.reader import Pack
 from tests.edge.builders import make_release
 from tests.edge.pack_builders import random_keys, value_release, write
 

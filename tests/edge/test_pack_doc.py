@@ -18,11 +18,11 @@ import pytest
 
 from edge_sdk.contract.manifest import Column, OutputSpec, TensorSpec
 from edge_sdk.contract.version import DELTA_FORMAT, PACK_FORMAT
-from edge_sdk.keys import Canonicaliser
-from edge_sdk.pack import Pack
-from edge_sdk.pack_delta import write_delta
-from edge_sdk.release import Release
-from edge_sdk.schema import InputSchema
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.model.release import Release
+from edge_sdk.model.schema import InputSchema
+from edge_sdk.packs.delta import write_delta
+from edge_sdk.packs.reader import Pack
 from tests.contract.examples import SIGNATURE
 from tests.edge.builders import make_release, rows
 from tests.edge.pack_builders import random_keys, with_outputs, write

@@ -15,8 +15,8 @@ from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.manifest import OutputSpec
 from edge_sdk.contract.pack import ValueField
 from edge_sdk.errors import PackError
-from edge_sdk.pack import Pack
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
+from edge_sdk.packs.reader import Pack
 from tests.edge.builders import make_release
 from tests.edge.pack_builders import random_keys, value_release, with_outputs, write
 

@@ -13,8 +13,8 @@ import pytest
 from edge_sdk.contract.pack import PREFIX, PackHeader, parse_header, sections
 from edge_sdk.contract.version import PACK_FORMAT
 from edge_sdk.errors import PackError
-from edge_sdk.pack import Pack
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
+from edge_sdk.packs.reader import Pack
 from tests.edge.builders import CLASSES, make_release
 from tests.edge.pack_builders import random_keys, write
 

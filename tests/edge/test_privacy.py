@@ -23,8 +23,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from converters import convert
 from edge_sdk.contract.codec import encode
 from edge_sdk.contract.messages import KeyVotes, WindowReport
-from edge_sdk.release import Release
-from edge_sdk.serving import Serving, Terms
+from edge_sdk.model.release import Release
+from edge_sdk.serving.predictor import Serving, Terms
 from tests.clock import Clock
 from tests.edge.builders import make_release
 from tests.waiting import PATIENCE

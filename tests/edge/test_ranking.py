@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from converters import convert
 from edge_sdk import EdgeDevice
 from edge_sdk.errors import InputError
-from edge_sdk.ranking import SHOWN, Shown, ShownRankings
+from edge_sdk.serving.ranking import SHOWN, Shown, ShownRankings
 from tests.edge.builders import make_release, rows, softmax
 
 RANDOM = np.random.default_rng(0)

@@ -9,9 +9,9 @@ import pytest
 
 from edge_sdk.contract.manifest import CERTIFICATE, GOLDEN, MANIFEST, MODEL, PROFILE
 from edge_sdk.errors import ReleaseError
-from edge_sdk.folding import histogram
-from edge_sdk.latency import latency_bins, percentile
-from edge_sdk.release import Golden, Release, save_arrays
+from edge_sdk.model.release import Golden, Release, save_arrays
+from edge_sdk.telemetry.histograms import histogram
+from edge_sdk.telemetry.latency import latency_bins, percentile
 from tests.edge.builders import make_release
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from edge_sdk.contract.manifest import Column, OutputSpec, Signature, TensorSpec
 from edge_sdk.errors import InputError
-from edge_sdk.schema import InputSchema
+from edge_sdk.model.schema import InputSchema
 
 OUT = (OutputSpec("y", "float32", (None,)),)
 DENSE = Signature(

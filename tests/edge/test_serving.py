@@ -13,15 +13,15 @@ import pytest
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
 from edge_sdk.contract.manifest import Cascade
 from edge_sdk.contract.messages import FeedbackReport, KeyVotes, SampleBatch, WindowReport
-from edge_sdk.contract.terms import CascadePolicy, Reporting, Sharing
+from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import HubUnreachable, InputError, ReleaseError
-from edge_sdk.keys import Canonicaliser
-from edge_sdk.pack import Pack
-from edge_sdk.pack_writer import write_pack
-from edge_sdk.probe import probe
-from edge_sdk.records import BATCH_SAMPLE
-from edge_sdk.serving import Serving, Terms
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.packs.reader import Pack
+from edge_sdk.packs.writer import write_pack
+from edge_sdk.serving.predictor import Serving, Terms
+from edge_sdk.telemetry.ring_records import BATCH_SAMPLE
+from edge_sdk.update.probe import probe
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows, softmax
 

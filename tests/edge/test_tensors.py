@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from converters import ConversionError, convert
 from edge_sdk import EdgeDevice
 from edge_sdk.errors import InputError
-from edge_sdk.probe import probe
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
+from edge_sdk.update.probe import probe
 
 DTYPES = {
     "float16": TensorProto.FLOAT16,

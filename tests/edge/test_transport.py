@@ -14,7 +14,7 @@ from edge_sdk.contract.codec import encode
 from edge_sdk.contract.fleet import CheckIn, EnrolReply, EnrolRequest
 from edge_sdk.contract.messages import Upload, UploadReply
 from edge_sdk.errors import HubUnreachable
-from edge_sdk.transport import HubClient
+from edge_sdk.hub.client import HubClient
 from tests.waiting import PATIENCE
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 
 
 def test_the_example_converts_and_predicts(tmp_path):

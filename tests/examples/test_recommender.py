@@ -26,7 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Cellar]:
 
 @pytest.fixture(autouse=True)
 def same_coins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_sdk.trials.interleaving.secrets.token_hex", lambda count: "seed")
+    monkeypatch.setattr("edge_sdk.experiments.interleaving.secrets.token_hex", lambda count: "seed")
 
 
 def test_interleaving_finds_the_version_that_alone_shows_more_of_what_is_relevant(

@@ -9,10 +9,10 @@ from typing import Any
 
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
+from edge_sdk.contract.experiment_reports import InterleaveReport, Moments, Pairs, ShadowReport
 from edge_sdk.contract.fleet import CheckIn, EnrolRequest
 from edge_sdk.contract.messages import FeedbackReport, Message, UpdateEvent, Upload, WindowReport
 from edge_sdk.contract.plan import Assignment, Plan, assign
-from edge_sdk.contract.trials import InterleaveReport, Moments, Pairs, ShadowReport
 from edge_sdk.contract.window import Window
 
 NUMBERS = itertools.count(1)

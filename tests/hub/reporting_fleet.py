@@ -20,7 +20,7 @@ from edge_sdk.contract.messages import (
     kind_of,
 )
 from edge_sdk.contract.window import Window
-from edge_sdk.folding import histogram
+from edge_sdk.telemetry.histograms import histogram
 from tests.edge.builders import FEATURES, profile
 
 WINDOW = 60

@@ -26,7 +26,7 @@ from edge_sdk.contract.messages import WindowReport
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Outcome
 from edge_sdk.contract.window import Energy, Window
-from edge_sdk.meters import InTime
+from edge_sdk.telemetry.meters import InTime
 from tests.conftest import Publish
 from tests.edge.live import opened
 from tests.hub.fleets import Device, fleet
@@ -299,7 +299,9 @@ def test_intervals_of_energy_are_tightest_for_fleets_and_of_the_rest_for_request
 def test_what_a_device_draws_comes_to_its_hub(
     hub: HubProcess, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_sdk.energy.InTime", functools.partial(InTime, seconds=600.0))
+    monkeypatch.setattr(
+        "edge_sdk.telemetry.energy.InTime", functools.partial(InTime, seconds=600.0)
+    )
     publish("watty")
     joules = iter(range(10**6))
     with opened(tmp_path / "state", hub, "watty", energy=lambda: float(next(joules))) as device:

@@ -15,7 +15,7 @@ from cloud_hub.features.table import FeatureTable
 from cloud_hub.hub import Hub
 from cloud_hub.packs.publishing import pack_file
 from edge_sdk.contract.plan import PackRef
-from edge_sdk.entity import EntityFeatures
+from edge_sdk.packs.entity_features import EntityFeatures
 from tests.edge.builders import make_release
 
 USERS = FeatureTable(

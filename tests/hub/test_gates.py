@@ -20,7 +20,7 @@ from cloud_hub.runs.offline import group_names
 from cloud_hub.statistics.calibration import brier_rows, expected_calibration_error
 from converters import convert
 from edge_sdk.contract.groups import GroupColumn
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 
 COSTS = Costs(10, 10)
 

@@ -37,11 +37,11 @@ from edge_sdk.contract.messages import (
     WindowReport,
     kind_of,
 )
-from edge_sdk.contract.terms import Reporting
+from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.contract.window import Window
-from edge_sdk.prediction import BatchPrediction
-from edge_sdk.release import Release
-from edge_sdk.serving import Serving, Terms
+from edge_sdk.model.prediction import BatchPrediction
+from edge_sdk.model.release import Release
+from edge_sdk.serving.predictor import Serving, Terms
 
 WINDOW, ROWS, DEVICES = 60, 500, 4
 BEGIN = 1_700_000_040  # a whole minute

@@ -23,7 +23,7 @@ from cloud_hub.telemetry.policy import Retention
 from edge_sdk.contract.messages import FeedbackReport
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.contract.window import Window
-from edge_sdk.folding import histogram
+from edge_sdk.telemetry.histograms import histogram
 from tests.edge.builders import profile as reference_profile
 from tests.edge.builders import rows
 from tests.hub.reporting_fleet import BEGIN, WINDOW, Simulated

@@ -16,8 +16,8 @@ from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CloudRequest
 from edge_sdk.contract.manifest import OutputSpec
 from edge_sdk.contract.messages import KeyVotes, Message, Upload
-from edge_sdk.keys import Canonicaliser
-from edge_sdk.pack import Pack
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.packs.reader import Pack
 from tests.edge.builders import make_release, rows, softmax
 
 POLICY = "cloud: big\npacks: {every: 1s, minimum_devices: 3}\n"

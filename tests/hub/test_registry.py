@@ -13,7 +13,7 @@ from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.registry import signing
 from cloud_hub.registry.service import Dataset
 from cloud_hub.settings import Settings
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 from tests.edge.builders import make_release, rows, softmax
 
 

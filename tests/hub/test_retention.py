@@ -19,8 +19,8 @@ from cloud_hub.telemetry.histograms import histograms_of
 from cloud_hub.telemetry.policy import Retention
 from cloud_hub.telemetry.tables import feedback, messages, reports, samples
 from edge_sdk.contract.codec import to_plain
+from edge_sdk.contract.histogram_codec import pack
 from edge_sdk.contract.messages import Message, SampleBatch, Upload, kind_of
-from edge_sdk.contract.packing import pack
 from tests.hub.reporting_fleet import BEGIN, WINDOW, Simulated
 
 HOUR = 3_600

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import requests
 
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 from examples.digits.ageing import write_history
 from examples.digits.demo import journals
 from examples.digits.demo.processes import PATIENCE

@@ -15,7 +15,7 @@ import matplotlib
 import numpy as np
 
 from cloud_hub.statistics.drift import model_drift
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 from examples.digits.demo.journals import Line
 from examples.digits.demo.table import Table
 

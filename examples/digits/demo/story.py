@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from cloud_hub.client import AdminClient
 from converters import convert
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 from examples.digits.data import Digits, pilot, split
 from examples.digits.demo import journals
 from examples.digits.demo.processes import PATIENCE, Fleet

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_sdk.trials.draft import coins, team_draft, winner
+from edge_sdk.experiments.team_draft import coins, team_draft, winner
 
 SESSIONS = 10_000
 

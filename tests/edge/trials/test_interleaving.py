@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from edge_sdk import EdgeDevice, EdgeError
+from edge_sdk.contract.experiment_reports import InterleaveReport
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
-from edge_sdk.contract.terms import Reporting
-from edge_sdk.contract.trials import InterleaveReport
+from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import InputError, StateError
-from edge_sdk.release import Release
-from edge_sdk.serving import Serving, Terms
-from edge_sdk.trials.interleaving import Interleaver
+from edge_sdk.experiments.interleaving import Interleaver
+from edge_sdk.model.release import Release
+from edge_sdk.serving.predictor import Serving, Terms
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows, softmax
 

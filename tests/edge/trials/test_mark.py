@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_sdk.trials import mark
-from edge_sdk.trials.mark import ENDS, Left, Mark
+from edge_sdk.experiments import crash_marker
+from edge_sdk.experiments.crash_marker import ENDS, Left, Mark
 
 ONE, TWO = "a" * 64, "b" * 64
 UNENDED: list[object] = []
@@ -67,14 +67,14 @@ def test_a_power_cut_accuses_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ends(tmp_path / "m", first=True)
     boot = tmp_path / "boot"
     boot.write_text("another-boot\n")
-    monkeypatch.setattr(mark, "BOOT", boot)
+    monkeypatch.setattr(crash_marker, "BOOT", boot)
     assert left(tmp_path / "m") is None
 
 
 def test_a_machine_that_names_no_boot_is_taken_to_be_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mark, "BOOT", tmp_path / "none")
+    monkeypatch.setattr(crash_marker, "BOOT", tmp_path / "none")
     ends(tmp_path / "m", first=True)
     assert left(tmp_path / "m") == Left(ONE, True, 1)
 
@@ -86,6 +86,6 @@ def test_a_machine_that_names_no_boot_is_taken_to_be_up(
 def test_a_torn_file_says_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw: bytes
 ) -> None:
-    monkeypatch.setattr(mark, "BOOT", tmp_path / "none")
+    monkeypatch.setattr(crash_marker, "BOOT", tmp_path / "none")
     (tmp_path / "m").write_bytes(raw)
     assert left(tmp_path / "m") is None

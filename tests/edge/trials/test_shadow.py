@@ -13,16 +13,16 @@ import pytest
 from onnx import helper
 
 from edge_sdk import EdgeDevice
-from edge_sdk.contract.terms import Reporting
-from edge_sdk.contract.trials import Moments, Pairs, ShadowReport
+from edge_sdk.contract.experiment_reports import Moments, Pairs, ShadowReport
+from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import ReleaseError
-from edge_sdk.keys import Canonicaliser
-from edge_sdk.pack import Pack
-from edge_sdk.pack_writer import write_pack
-from edge_sdk.release import Release
-from edge_sdk.serving import Serving, Terms
-from edge_sdk.trials.mark import Left, Mark
-from edge_sdk.trials.shadow import FEEDS, LABELS, QUEUE, Answered, Shadow
+from edge_sdk.experiments.crash_marker import Left, Mark
+from edge_sdk.experiments.shadow import FEEDS, LABELS, QUEUE, Answered, Shadow
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.model.release import Release
+from edge_sdk.packs.reader import Pack
+from edge_sdk.packs.writer import write_pack
+from edge_sdk.serving.predictor import Serving, Terms
 from tests.edge.builders import make_release, rows, softmax
 from tests.edge.test_tensors import release_of, value
 from tests.waiting import wait_for

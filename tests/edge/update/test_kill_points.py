@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_sdk import EdgeDevice
-from edge_sdk.release import Release
+from edge_sdk.model.release import Release
 from edge_sdk.update.state import ORDER
 from tests.conftest import Publish
 from tests.edge.builders import rows, softmax

@@ -15,10 +15,10 @@ from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import EnrolRequest
 from edge_sdk.contract.messages import KeyVotes, Message, Upload
 from edge_sdk.errors import PackError
-from edge_sdk.keys import Canonicaliser
-from edge_sdk.pack_delta import apply_delta
-from edge_sdk.release import Release
-from edge_sdk.transport import HubClient
+from edge_sdk.hub.client import HubClient
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.model.release import Release
+from edge_sdk.packs.delta import apply_delta
 from tests.conftest import Publish
 from tests.edge.builders import rows
 from tests.edge.live import PATIENT

@@ -107,7 +107,7 @@ def test_a_release_damaged_while_it_was_being_activated_gives_way_too(
 def test_an_error_in_the_background_does_not_end_the_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from edge_sdk.background import Repeater
+    from edge_sdk.system.repeater import Repeater
 
     called: list[int] = []
 
@@ -117,7 +117,7 @@ def test_an_error_in_the_background_does_not_end_the_threads(
             raise StateError("disk full")
         return 3_600.0
 
-    monkeypatch.setattr("edge_sdk.background.AFTER_ERROR", 0.01)
+    monkeypatch.setattr("edge_sdk.system.repeater.AFTER_ERROR", 0.01)
     repeater = Repeater("test", work)
     repeater.start()
     wait_for(lambda: len(called) == 2, "another call")

@@ -8,7 +8,7 @@ import pytest
 
 from edge_sdk.contract.plan import SLOTS, Arm, Experiment, Plan, ReleaseRef
 from edge_sdk.update.state import SlotRef, UpdateState
-from edge_sdk.update.wanted import Standing, Wanted, standing, wanted
+from edge_sdk.update.targets import Standing, Wanted, standing, wanted
 
 SERVING = ReleaseRef("1.0", "a" * 64)
 B, C = ReleaseRef("1.1", "b" * 64), ReleaseRef("1.2", "c" * 64)

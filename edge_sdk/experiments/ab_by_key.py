@@ -1,0 +1,82 @@
+"""A/B by key: which of several releases answers depends on the key that the application gives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+
+from edge_sdk.contract.messages import Body, WindowReport
+from edge_sdk.contract.names import CONTROL
+from edge_sdk.contract.plan import Experiment
+from edge_sdk.experiments.base import Running, check_same_inputs, failing
+from edge_sdk.serving.predictor import Serving
+
+UNITS: Final = 65_536
+"""Keys that a process remembers to have seen; later new ones are not counted, in no arm."""
+
+
+class Arms(Running):
+    """Every arm of an A/B by key, what serves among them as control.
+
+    Args:
+        trial: the experiment.
+        attributes: of the device.
+        candidates: by arm, control included; each has a monitor of its own.
+
+    Raises:
+        ReleaseError: an arm takes other inputs than control.
+    """
+
+    def __init__(
+        self, trial: Experiment, attributes: Mapping[str, str], candidates: Mapping[str, Serving]
+    ) -> None:
+        for serving in candidates.values():
+            check_same_inputs(candidates[CONTROL].release, serving.release)
+        self.candidates = candidates
+        self._trial = trial
+        self._attributes = attributes
+        self._seen: set[bytes] = set()
+        self._new: Counter[str] = Counter()
+
+    def serving_for(self, unit: str) -> Serving | None:
+        """``None`` where the key's arm was dropped: it gets what serves, counted on no arm."""
+        arm = self._trial.arm_of(unit, self._attributes)
+        if arm in self._trial.dropped:
+            return None
+        name = CONTROL if arm is None else arm.name
+        self._count(unit, name)
+        return self.candidates[name]
+
+    def _count(self, unit: str, arm: str) -> None:
+        """The first sight of a key; only a hash of it is remembered."""
+        if len(self._seen) >= UNITS:
+            return
+        mark = hashlib.blake2b(unit.encode(), digest_size=8).digest()
+        if mark not in self._seen:
+            self._seen.add(mark)
+            self._new[arm] += 1
+
+    def servings(self) -> Iterator[Serving]:
+        yield from self.candidates.values()
+
+    def answered(self, arm: str) -> bool:
+        self.candidates[arm].monitor.fold()
+        return self.candidates[arm].monitor.answered
+
+    def trouble(self, now: float, errors: int) -> tuple[str, str] | None:
+        return failing(self.candidates, errors)
+
+    def collect(self, now: float, *, final: bool = False) -> list[Body]:
+        bodies: list[Body] = []
+        for arm, serving in self.candidates.items():
+            for body in serving.monitor.collect(now, final=final):
+                if isinstance(body, WindowReport):
+                    body = replace(body, units=self._new.pop(arm, 0))
+                bodies.append(body)
+        return bodies
+
+    def close(self) -> None:
+        """Its servings are closed by whoever retires them."""

@@ -1,0 +1,120 @@
+"""What every experiment on a device can do for the service that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edge_sdk.contract.manifest import Label
+from edge_sdk.contract.messages import Body
+from edge_sdk.contract.window import Window
+from edge_sdk.errors import ReleaseError
+from edge_sdk.model.release import Release
+from edge_sdk.serving.predictor import Serving
+
+if TYPE_CHECKING:
+    from edge_sdk.serving.ranking import Item, Ranking
+
+
+class Running(Protocol):
+    """An experiment that runs beside what serves; what it has no part in, what serves does alone.
+
+    Attributes:
+        candidates: by arm; they answer, are counted, or are only compared, as the strategy says.
+    """
+
+    candidates: Mapping[str, Serving]
+
+    def serving_for(self, unit: str) -> Serving | None:
+        """What answers for ``unit``, which :func:`check_unit` let through; ``None``: what serves.
+
+        Only an A/B by key says more.
+        """
+        return None
+
+    def rank(self, x: Any, candidates: Sequence[Item] | None, length: int | None) -> Ranking | None:
+        """A ranking mixed of several; ``None`` where this request gets what serves.
+
+        Raises:
+            InputError: the input does not fit, or what serves gives no scores.
+            ReleaseError: what serves failed.
+        """
+        return None
+
+    def clicked(self, name: str, clicks: Sequence[Item]) -> bool:
+        """Credit clicks on the ranking ``name``; whether it is one of those that it mixed.
+
+        Raises:
+            InputError: an item was not shown, or the clicks came already.
+        """
+        return False
+
+    def servings(self) -> Iterator[Serving]:
+        """Those whose predictions an application may hold and whose monitors report."""
+
+    def answered(self, arm: str) -> bool:
+        """Whether the candidate of ``arm`` has answered at all."""
+
+    def trouble(self, now: float, errors: int) -> tuple[str, str] | None:
+        """An arm that fails and why: ``errors`` failed calls, or one that does not end.
+
+        ``now`` is monotonic seconds.
+        """
+
+    def labelled(self, tag: str, number: str, label: Label | float) -> None:
+        """A late label came for prediction ``number`` of the serving ``tag``."""
+        return
+
+    def collect(self, now: float, *, final: bool = False) -> list[Body]:
+        """Messages of the windows that ended by ``now``, Unix seconds (with ``final``, of all)."""
+
+    def close(self) -> None:
+        """End it; nothing more is offered to it."""
+
+
+def failing(candidates: Mapping[str, Serving], errors: int) -> tuple[str, str] | None:
+    """The first candidate whose model failed on ``errors`` inputs, and that as a sentence."""
+    for arm, serving in candidates.items():
+        if serving.errors >= errors:
+            return arm, f"the model failed on {errors} inputs"
+    return None
+
+
+def check_same_inputs(incumbent: Release, candidate: Release) -> None:
+    """Refuse a candidate that cannot answer what the incumbent is asked.
+
+    Raises:
+        ReleaseError: it takes other inputs, or one of them keeps a state from call to call.
+    """
+    ours, theirs = incumbent.manifest.signature, candidate.manifest.signature
+    if ours.inputs != theirs.inputs or ours.columns != theirs.columns:
+        ours_v, theirs_v = incumbent.manifest.version, candidate.manifest.version
+        raise ReleaseError(f"{theirs_v} takes other inputs than {ours_v}: they cannot be compared")
+    if ours.state or theirs.state:
+        raise ReleaseError("a model with recurrent state is compared by A/B or canary, by device")
+
+
+class Windows:
+    """The windows that a candidate is counted in; ``start`` is that of the current one."""
+
+    def __init__(self, candidate: Serving, now: float) -> None:
+        self._candidate = candidate
+        self._length = candidate.terms.reporting.window_seconds
+        self.start = self.of(now)
+
+    def of(self, now: float) -> int:
+        """Start of the window that holds ``now``, Unix seconds."""
+        return int(now // self._length) * self._length
+
+    def ended(self, now: float) -> bool:
+        """Whether ``now`` is in another window than the current one."""
+        return self.of(now) != self.start
+
+    def turn(self, now: float) -> Window:
+        """Make the window of ``now`` current; the one that was."""
+        ended, self.start = self.start, self.of(now)
+        return self.named(ended)
+
+    def named(self, start: int) -> Window:
+        """The window that begins at ``start``, as the candidate's."""
+        return self._candidate.window(start)

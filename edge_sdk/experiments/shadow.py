@@ -1,0 +1,353 @@
+"""A candidate answers beside what serves, on the same inputs, and is never served.
+
+Invariants:
+
+* ``predict`` does nothing for it: inputs come from the monitoring ring after the answer was given,
+  into a bounded queue. What does not fit is counted as skipped.
+* While it runs that is marked on disk (:mod:`edge_sdk.experiments.crash_marker`), for it may end
+the process.
+* The candidate runs on one daemon thread, in batches, for at most a share of the time. A call that
+  does not end within its limit is aborted and the candidate is given up; one that crashes is
+  counted. Neither is noticed by whoever asks for predictions.
+* Of every batch one input is timed alone, through both releases, in this thread, in turn: so
+  latencies are compared under the same conditions.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import random
+import threading
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from edge_sdk.contract.experiment_reports import Moments, Pairs, ShadowReport
+from edge_sdk.contract.manifest import Label
+from edge_sdk.contract.messages import Body
+from edge_sdk.errors import EdgeError
+from edge_sdk.experiments.base import Running, Windows, check_same_inputs, failing
+from edge_sdk.experiments.crash_marker import Mark
+from edge_sdk.model.prediction import Prediction
+from edge_sdk.serving.predictor import Serving
+from edge_sdk.telemetry.label_join import is_right
+from edge_sdk.telemetry.ring_records import Records, comparable
+from edge_sdk.validation import LARGEST
+
+QUEUE: Final = 2_048
+"""Inputs that wait for the candidate at most."""
+
+FEEDS: Final = 32
+"""Of those, inputs that are tensors (images, text): they may be large."""
+
+BATCH: Final = 256
+BATCH_SECONDS: Final = 0.02
+"""A batch is made as large as fits into this time, so that it never keeps a core for long."""
+
+LABELS: Final = 16_384
+"""Compared predictions that wait for a label."""
+
+GIVEN: Final = Records._fields.index("given")
+SOURCE: Final = Records._fields.index("source")
+
+LOOK_SECONDS: Final = 1.0
+
+WARM: Final = 3
+"""Batches before the first timing: what runs for the first time is slow."""
+
+
+Record = tuple[Any, ...]
+"""A prediction as the monitoring ring holds it: a row of
+:class:`edge_sdk.telemetry.ring_records.Records`."""
+
+
+@dataclass
+class Counts:
+    """What one report is made of."""
+
+    compared: int = 0
+    disagreements: int = 0
+    confidence: Moments = Moments()
+    value: Moments = Moments()
+    latency: Moments = Moments()
+    errors: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    labelled: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to report."""
+        return not (self.compared or self.errors or self.skipped or self.labelled)
+
+
+class Shadow(Running):
+    """Compares ``candidate`` with what ``incumbent`` served.
+
+    Args:
+        arm: name of the candidate's arm.
+        incumbent: serves; its monitor's ring is where inputs come from.
+        twin: the incumbent's release once more, without monitor, pack and cloud, for timing.
+        candidate: without monitor, pack and cloud.
+        sampled: share of the requests that are given to it.
+        budget: share of the time that it may run.
+        limit: seconds after which a batch is taken to hang.
+        mark: tells the next process that the candidate was running when this one ended.
+        clock: Unix seconds.
+
+    Raises:
+        ReleaseError: the candidate takes other inputs.
+    """
+
+    def __init__(
+        self,
+        arm: str,
+        incumbent: Serving,
+        twin: Serving,
+        candidate: Serving,
+        *,
+        sampled: float = 1.0,
+        budget: float,
+        limit: float,
+        mark: Mark | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        check_same_inputs(incumbent.release, candidate.release)
+        self.candidates: Mapping[str, Serving] = {arm: candidate}
+        self._arm = arm
+        self._incumbent, self._twin, self._candidate = incumbent, twin, candidate
+        self._sampled, self._budget, self._limit = sampled, budget, limit
+        self._mark, self._digest = mark, candidate.release.digest
+        self._random = random.Random()
+        self._queue: deque[Record] = deque()
+        self._lock = threading.Lock()
+        self._counts = Counts()
+        self._windows = Windows(candidate, clock())
+        self._answers = Answered(LABELS)
+        self._labels: OrderedDict[int, Label | float] = OrderedDict()
+        self._size, self._batches, self._answered = 1, 0, False
+        self._busy_since: float | None = None
+        self._watched: float | None = None
+        self._waited, self._looked = 0.0, 0.0
+        self._wake, self._stopped = threading.Event(), threading.Event()
+        incumbent.monitor.tap, incumbent.watch = self._offer, self._offer_feed
+        threading.Thread(target=self._run, name="edge-shadow", daemon=True).start()
+
+    def servings(self) -> Iterator[Serving]:
+        return iter(())
+
+    def answered(self, arm: str) -> bool:
+        return self._answered
+
+    def trouble(self, now: float, errors: int) -> tuple[str, str] | None:
+        since, self._looked, before = self._busy_since, now, self._looked
+        if since is None or since != self._watched:
+            self._watched, self._waited = since, 0.0
+        else:  # a machine that slept in between counts for no more than a moment
+            self._waited += min(now - before, LOOK_SECONDS)
+        if self._waited > self._limit:
+            self._candidate.model.abort()
+            self._count("errors", "hung", 1)
+            return self._arm, f"it did not answer within {self._limit:g} seconds"
+        return failing(self.candidates, errors)
+
+    def labelled(self, tag: str, number: str, label: Label | float) -> None:
+        """Join a label with both answers, or keep it until the candidate's is there."""
+        if tag != self._incumbent.tag or not number.isdecimal():
+            return
+        with self._lock:
+            answers = self._answers.take(int(number))
+            if answers is not None:
+                self._pair(answers, label)
+                return
+            self._labels[int(number)] = label
+            if len(self._labels) > LABELS:
+                self._labels.popitem(last=False)
+
+    def collect(self, now: float, *, final: bool = False) -> list[Body]:
+        self._incumbent.monitor.fold()  # so that what was asked a moment ago is offered now
+        with self._lock:
+            if not final and not self._windows.ended(now):
+                return []
+            window = self._windows.turn(now)
+            counts, self._counts = self._counts, Counts()
+        if counts.empty:
+            return []
+        version = self._incumbent.release.manifest.version
+        told = {**vars(counts), "labelled": Pairs(**counts.labelled)}
+        return [ShadowReport(window, version, **told)]
+
+    def close(self) -> None:
+        self._incumbent.monitor.tap = self._incumbent.watch = None
+        self._stopped.set()
+        self._wake.set()
+
+    def _offer(self, records: Sequence[Record]) -> None:
+        """Records of the monitoring ring, under its lock."""
+        self._enqueue([record for record in records if record[GIVEN] is not None], QUEUE)
+
+    def _offer_feed(self, given: Any, p: Prediction) -> None:
+        """A feed that monitoring does not keep, in the caller's thread."""
+        answer = (p.label, None, p.value, p.confidence)
+        self._enqueue([(int(p._number), 0.0, given, *answer, p.source, p.degraded, 0)], FEEDS)
+
+    def _enqueue(self, records: list[Record], room: int) -> None:
+        if self._sampled < 1:
+            records = [record for record in records if self._random.random() < self._sampled]
+        free = max(0, room - len(self._queue))
+        self._queue.extend(records[:free])
+        if len(records) > free:
+            self._count("skipped", "queue", len(records) - free)
+        self._wake.set()
+
+    def _count(self, what: str, kind: str, number: int) -> None:
+        with self._lock:
+            getattr(self._counts, what)[kind] += number
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            while self._queue and not self._stopped.is_set():
+                took = self._compare_some()
+                self._stopped.wait(took * (1 / self._budget - 1))
+
+    def _compare_some(self) -> float:
+        """Compare a batch; the seconds that it took."""
+        self._busy_since = started = time.monotonic()
+        some = self._take(min(self._size, len(self._queue)))
+        if not some:
+            self._busy_since = None
+            return 0.0
+        try:
+            with self._marked():
+                took = self._run_batch(some, started)
+        finally:
+            self._busy_since = None
+        fits = int(len(some) * BATCH_SECONDS / max(took, 1e-6))
+        self._size = max(1, min(BATCH, fits, 2 * self._size))
+        return time.monotonic() - started
+
+    def _marked(self) -> AbstractContextManager[None]:
+        if self._mark is None:
+            return nullcontext()
+        return self._mark.running(self._digest, first=not self._answered)
+
+    def _run_batch(self, some: Sequence[Record], started: float) -> float:
+        """Compare and time; the seconds since ``started`` that the comparison took."""
+        try:
+            self._compare(some)
+            took = time.monotonic() - started
+            self._time(some[-1][GIVEN])
+        except EdgeError:
+            took = time.monotonic() - started
+            self._one_by_one(some)
+        return took
+
+    def _take(self, count: int) -> list[Record]:
+        """The next ``count`` inputs, those that something else than the model answered left out."""
+        some = [self._queue.popleft() for _ in range(count)]
+        models = [record for record in some if record[SOURCE] == "model"]
+        if len(models) < count:
+            self._count("skipped", "source", count - len(models))
+        return models
+
+    def _one_by_one(self, some: Sequence[Record]) -> None:
+        """Something in the batch made the candidate fail: find out what."""
+        for record in some:
+            if self._stopped.is_set():
+                return
+            try:
+                self._compare([record])
+            except EdgeError:
+                self._candidate.errors += 1
+                self._count("errors", "model", 1)
+
+    def _compare(self, some: Sequence[Record]) -> None:
+        """Answer ``some`` and count how answers differ; by column, which holds the GIL least."""
+        numbers, _, given, served, _, values, confidences, *_ = zip(*some, strict=True)
+        labels, own_confidences, own_values = self._candidate.again(given)
+        self._answered = True
+        differing = sum(map(operator.ne, labels, served))
+        surer, more = _moments(own_confidences, confidences), _moments(own_values, values)
+        with self._lock:
+            counts = self._counts
+            counts.compared += len(some)
+            counts.disagreements += differing
+            counts.confidence += surer
+            counts.value += more
+            self._answers.put(numbers, comparable(served, values), comparable(labels, own_values))
+            for number in self._labels.keys() & set(numbers):
+                answers = self._answers.take(number)
+                if answers is not None:
+                    self._pair(answers, self._labels.pop(number))
+
+    def _pair(self, answers: tuple[Any, Any], label: Label | float) -> None:
+        within = self._incumbent.terms.reporting.right_within
+        served, candidate = (is_right(answer, label, within) for answer in answers)
+        if served is None or candidate is None:
+            return
+        both = "both" if served else "candidate_only"
+        self._counts.labelled[both if candidate else "incumbent_only" if served else "neither"] += 1
+
+    def _time(self, given: Any) -> None:
+        """Time one input through both, in random order."""
+        self._batches += 1
+        if self._batches <= WARM:
+            return
+        order = [self._twin, self._candidate]
+        self._random.shuffle(order)
+        times = {id(serving): _nanoseconds(serving, given) for serving in order}
+        ratio = times[id(self._candidate)] / times[id(self._twin)]
+        with self._lock:
+            self._counts.latency += _moments([math.log2(ratio)], [0.0])
+
+
+def _nanoseconds(serving: Serving, given: Any) -> int:
+    """What one prediction takes; the call before it warms the caches."""
+    if isinstance(given, bytes):
+        row = np.frombuffer(given, serving.release.manifest.signature.inputs[0].dtype)
+        ask: Callable[[], Any] = lambda: serving.predict(row)  # noqa: E731
+    else:
+        ask = lambda: serving.again([given])  # noqa: E731
+    ask()
+    started = time.perf_counter_ns()
+    ask()
+    return max(1, time.perf_counter_ns() - started)
+
+
+def _moments(candidate: Sequence[Any], incumbent: Sequence[Any]) -> Moments:
+    """Of the differences, where both are numbers."""
+    if not isinstance(candidate[0], float) or not isinstance(incumbent[0], float):
+        return Moments()
+    x = np.array(candidate, np.float64) - np.array(incumbent, np.float64)
+    x = x[np.abs(x) <= LARGEST]  # neither infinite nor NaN, nor are sums of squares
+    return Moments(len(x), float(x.sum()), float((x * x).sum()))
+
+
+class Answered:
+    """What both said of the last ``capacity`` predictions, for labels that come late."""
+
+    def __init__(self, capacity: int) -> None:
+        self._numbers = np.zeros(capacity, np.int64)
+        self._served, self._candidate = np.empty((2, capacity), object)
+
+    def put(self, numbers: Sequence[int], served: Sequence[Any], candidate: Sequence[Any]) -> None:
+        """Remember answers by prediction number; each replaces an old one."""
+        named = np.array(numbers, np.int64)
+        places = named % len(self._numbers)
+        self._numbers[places] = named
+        self._served[places], self._candidate[places] = served, candidate
+
+    def take(self, number: int) -> tuple[Any, Any] | None:
+        """Both answers, once; ``None`` if there are none."""
+        place = number % len(self._numbers)
+        if int(self._numbers[place]) != number or number <= 0:
+            return None
+        self._numbers[place] = 0
+        return self._served[place], self._candidate[place]

@@ -1,0 +1,350 @@
+"""What answers on one device: the release that serves, those that it replaced, and what an
+experiment runs beside it.
+
+Invariants:
+
+* A replaced release still takes labels for predictions that it made, for :data:`RETIRED` swaps.
+* What an experiment runs ends with the release that it ran beside.
+* Releases with the same digest share one model in memory.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from edge_sdk.config import DeviceConfig
+from edge_sdk.contract.manifest import Label
+from edge_sdk.errors import InputError, ReleaseError
+from edge_sdk.model.release import Release
+from edge_sdk.serving.predictor import NOTHING_SERVES, CloudCall, Serving, Terms
+from edge_sdk.serving.ranking import Item, Ranking, Shown, ShownRankings, ranked
+from edge_sdk.telemetry.energy import EnergyUse, Stretch
+from edge_sdk.telemetry.label_join import bits_of
+from edge_sdk.validation import (
+    candidates_of,
+    check_length,
+    check_unit,
+    clicks_of,
+    label_of,
+    reward_of,
+)
+
+if TYPE_CHECKING:  # a device without hub, pack and experiment starts without them
+    from edge_sdk.contract.messages import Body
+    from edge_sdk.experiments.base import Running
+    from edge_sdk.experiments.crash_marker import Mark
+    from edge_sdk.experiments.shadow import Shadow
+    from edge_sdk.packs.entity_features import EntityFeatures
+    from edge_sdk.packs.reader import Pack
+    from edge_sdk.telemetry.label_store import KeptPredictions
+
+T = TypeVar("T")
+RETIRED: Final = 4
+
+
+class Service:
+    """The servings of one device.
+
+    Attributes:
+        serving: answers now, or ``None``. Replaced by one assignment.
+        running: an experiment beside it, or ``None``.
+        kept: predictions of earlier starts that wait for labels, where there is a database.
+        why_nothing: there is nothing that serves.
+
+    Args:
+        config: limits.
+        boot: random name of this start; the first part of prediction ids.
+        keep: takes messages for the hub.
+        energy: what the device draws.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        config: DeviceConfig,
+        boot: str,
+        keep: Callable[[list[Body]], None],
+        energy: EnergyUse,
+        clock: Callable[[], float],
+    ) -> None:
+        self.serving: Serving | None = None
+        self.running: Running | None = None
+        self.kept: KeptPredictions | None = None
+        self.why_nothing = "the hub has no plan for this model yet"
+        self._config = config
+        self._boot = boot
+        self._keep = keep
+        self.clock = clock
+        self._tags = 0
+        self._retired: deque[tuple[Serving, ...]] = deque()
+        self._lock = threading.RLock()
+        self._collecting = threading.Lock()  # held while a meter is read, so never with _lock
+        self._energy = energy
+        self._shown = ShownRankings()
+
+    def open(
+        self,
+        release: Release,
+        terms: Terms,
+        *,
+        pack: Pack | None = None,
+        features: EntityFeatures | None = None,
+        cloud: CloudCall | None = None,
+        share: bool = False,
+        monitoring: bool = True,
+        alone: bool = False,
+    ) -> Serving:
+        """Load a release, ready to answer under ``terms``; ``alone``: with a model of its own.
+
+        Raises:
+            ReleaseError: the model does not load.
+        """
+        self._tags += 1
+        loaded = (s for s in self._servings() if s.release.digest == release.digest and not alone)
+        same = next(loaded, None)
+        return Serving(
+            release,
+            terms,
+            tag=f"{self._boot}.{self._tags}",
+            pack=pack,
+            features=features,
+            cloud=cloud,
+            share=share,
+            monitoring=monitoring and self._config.monitoring,
+            threads=self._config.threads,
+            clock=self.clock,
+            model=same.model if same is not None else None,
+        )
+
+    def shadow(
+        self, candidate: Release, terms: Terms, sampled: float = 1.0, mark: Mark | None = None
+    ) -> Shadow:
+        """A shadow of what serves, on a share of its requests; raises :class:`ReleaseError`.
+
+        ``mark`` outlives the process, should the candidate end it.
+        """
+        from edge_sdk.experiments.shadow import Shadow
+
+        incumbent = self.current()
+        return Shadow(
+            terms.arm,
+            incumbent,
+            self.open(incumbent.release, incumbent.terms, monitoring=False),
+            self.open(candidate, terms, monitoring=False, alone=True),  # it may be aborted
+            sampled=sampled,
+            budget=self._config.shadow_share,
+            limit=self._config.shadow_seconds,
+            clock=self.clock,
+            mark=mark,
+        )
+
+    def serve(self, serving: Serving) -> None:
+        """Let ``serving`` answer from the next call on."""
+        with self._lock:
+            old, self.serving = self.serving, serving
+            self.run(None)
+            if old is not None:
+                self._retire((old,))
+        self._energy.begin(serving, _window(serving, self.clock()))
+
+    def run(self, running: Running | None) -> None:
+        """End what runs beside, and run ``running``."""
+        with self._lock:
+            ended, self.running = self.running, running
+            if (ended, running) != (None, None):
+                self._energy.mix()
+            if ended is not None:
+                ended.close()
+                self._keep(ended.collect(self.clock(), final=True))
+                self._retire(tuple(ended.servings()))
+
+    def current(self) -> Serving:
+        """What serves; raises :class:`ReleaseError` if nothing does."""
+        if self.serving is None:
+            raise ReleaseError(f"nothing serves: {self.why_nothing}")
+        return self.serving
+
+    def serving_for(self, unit: str | None) -> Serving:
+        """What answers for ``unit``: an arm of an A/B by key, if one runs, else what serves.
+
+        Raises:
+            InputError: ``unit`` cannot be a key.
+            ReleaseError: nothing serves.
+        """
+        if unit is None:
+            return self.current()
+        self._counted(check_unit, unit)
+        running = self.running
+        arm = running.serving_for(unit) if running is not None else None
+        return self.current() if arm is None else arm
+
+    def ranking(
+        self, x: Any, candidates: Sequence[Item] | None, length: int | None, unit: str | None
+    ) -> Ranking:
+        """A ranking, of one release or mixed of two; see :meth:`EdgeDevice.predict_ranking`."""
+        if length is not None:
+            self._counted(check_length, length)
+        if candidates is not None:
+            candidates = self._counted(candidates_of, candidates)
+        running = self.running
+        mixed = running.rank(x, candidates, length) if running is not None else None
+        if mixed is not None:
+            return mixed
+        whole = ranked(self.serving_for(unit), x, candidates)
+        ranking = Ranking(whole.items[:length], whole.id, whole.version)
+        with self._lock:
+            self._shown.put(ranking.id, Shown(ranking.items))
+        return ranking
+
+    def feedback(
+        self,
+        prediction: str,
+        label: Label | float | None,
+        reward: float | None,
+        clicks: Sequence[Item] | None,
+    ) -> None:
+        """Join what came late with its prediction; see :meth:`EdgeDevice.feedback`."""
+        prediction = str(prediction)
+        if clicks is not None:
+            clicked = self._clicked(prediction, clicks)
+            reward = clicked if reward is None else reward
+        if label is None and reward is None:
+            return
+        label = None if label is None else self._counted(label_of, label)
+        reward = None if reward is None else self._counted(reward_of, reward)
+        tag, _, number = prediction.rpartition("-")
+        serving = next((s for s in self._servings() if s.tag == tag), None)
+        if self.kept is not None:
+            self.kept.mark_used()
+        if serving is None:
+            self._feed_back_late(prediction, label, reward)
+            return
+        serving.feedback(number, label, reward)
+        if self.kept is not None:
+            self.kept.came(tag, number, bits_of(label, reward))
+        if label is not None and self.running is not None:
+            self.running.labelled(tag, number, label)
+
+    def _feed_back_late(
+        self, prediction: str, label: Label | float | None, reward: float | None
+    ) -> None:
+        """Of a prediction that no serving knows, perhaps of an earlier start."""
+        tag, _, number = prediction.rpartition("-")
+        kept = self.kept
+        within = None if self.serving is None else self.serving.terms.reporting.right_within
+        if kept is None or not self._counted(kept.feedback, tag, number, label, reward, within):
+            raise self._refusal(
+                "unknown_prediction",
+                f"expected the id of a recent prediction, got {prediction!r:.60}",
+            )
+
+    def _clicked(self, name: str, clicks: Sequence[Item]) -> float | None:
+        """Credit the clicks on a ranking: to a team, or as the reward of the release that made it.
+
+        The reward is 1 if there was a click, else 0.
+        """
+        clicks = self._counted(clicks_of, clicks)
+        running = self.running
+        if running is not None and running.clicked(name, clicks):
+            return None
+        with self._lock:
+            self._counted(self._shown.click, name, clicks)
+        return float(len(clicks) > 0)
+
+    def _counted(self, call: Callable[..., T], *arguments: Any) -> T:
+        """What ``call`` returns; if it refuses, that is counted."""
+        try:
+            return call(*arguments)
+        except InputError as error:
+            raise self._refusal(error.kind, str(error)) from None
+
+    def _refusal(self, kind: str, message: str) -> InputError:
+        if self.serving is not None:
+            self.serving.monitor.record_error(kind)
+        return InputError(kind, message)
+
+    def collect(self, *, final: bool = False) -> None:
+        """Keep the messages of windows that ended (with ``final``, of all)."""
+        now = self.clock()
+        with self._collecting:
+            stretch = self._stretch(now, final=final)
+            with self._lock:
+                self._collect(now, stretch, final=final)
+
+    def _collect(self, now: float, stretch: Stretch | None, *, final: bool) -> None:
+        running = self.running
+        inside = set(running.servings()) if running is not None else set()
+        if running is not None:
+            self._keep(running.collect(now, final=final))
+        for serving in self._servings():
+            if serving in inside:
+                continue
+            bodies = serving.monitor.collect(now, final=final)
+            if stretch is not None and stretch.who is serving:
+                bodies = self._energy.charged(bodies, stretch)
+            self._keep(bodies)
+        if self.kept is not None:
+            self._keep(self.kept.collect())
+            if self.serving is not None:
+                every = self.serving.terms.reporting.window_seconds
+                self.kept.copy(self._servings(), every, final=final)
+
+    def _stretch(self, now: float, *, final: bool) -> Stretch | None:
+        """What was drawn since the last window, if one ended, while what serves was alone."""
+        serving = self.serving
+        if serving is None:
+            return None
+        alone = serving if self.running is None else None
+        return self._energy.collect(alone, _window(serving, now), final=final)
+
+    def forget_errors(self) -> None:
+        """Failed calls are counted from now."""
+        for serving in self._servings():
+            serving.errors = 0
+        for serving in self.running.candidates.values() if self.running is not None else ():
+            serving.errors = 0
+
+    def status(self) -> dict[str, Any]:
+        """What serves, what runs beside it (the version by arm), and which groups it asks for."""
+        serving, running = self.serving, self.running
+        beside = {} if running is None else running.candidates
+        return {
+            **(serving.status() if serving is not None else NOTHING_SERVES),
+            "beside": {arm: s.release.manifest.version for arm, s in beside.items()},
+            "groups": [] if serving is None else list(serving.monitor.grouping.asked),
+            "energy": self._energy.status(),
+        }
+
+    def close(self) -> None:
+        """Unmap every file; nothing answers after it."""
+        with self._lock:
+            self.run(None)
+            for serving in self._servings():
+                serving.close()
+            self.serving = None
+            self.why_nothing = "this device is closed"
+            self._retired.clear()
+
+    def _servings(self) -> Iterator[Serving]:
+        """All that may still get a label."""
+        if self.serving is not None:
+            yield self.serving
+        if self.running is not None:
+            yield from self.running.servings()
+        for group in tuple(self._retired):
+            yield from group
+
+    def _retire(self, group: tuple[Serving, ...]) -> None:
+        self._retired.appendleft(group)
+        while len(self._retired) > RETIRED:
+            for oldest in self._retired.pop():
+                self._keep(oldest.monitor.collect(self.clock(), final=True))
+                oldest.close()
+
+
+def _window(serving: Serving, now: float) -> int:
+    """The number of the window in which ``now`` is."""
+    return int(now // serving.terms.reporting.window_seconds)

@@ -1,0 +1,213 @@
+"""A device's link with its hub: state on disk, trust, updates and syncs, wired together."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from edge_sdk.config import DeviceConfig
+from edge_sdk.contract.fleet import CheckIn, check_attributes
+from edge_sdk.contract.messages import Body, WindowReport
+from edge_sdk.contract.plan import Plan, ReleaseRef
+from edge_sdk.errors import ContractError, EdgeError
+from edge_sdk.experiments.crash_marker import Mark
+from edge_sdk.fleet.enrolment import Identity, enrol, hub_of
+from edge_sdk.hub.client import HubClient
+from edge_sdk.hub.outbox import Outbox
+from edge_sdk.model.release import Release
+from edge_sdk.state_db import Store
+from edge_sdk.update.probe import probe
+from edge_sdk.update.slots import Slot, Slots
+from edge_sdk.update.state import SlotRef
+from edge_sdk.update.syncer import Syncer
+from edge_sdk.update.targets import Standing, Wanted, standing, wanted
+from edge_sdk.update.trust import Trust
+from edge_sdk.update.updater import Updater
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """How a device reaches and joins its hub; see :class:`edge_sdk.EdgeDevice`."""
+
+    state: str | Path
+    hub: str
+    model: str | None = None
+    token: str | None = None
+    attributes: Mapping[str, str] | None = None
+    root: bytes | None = None
+    share: bool = False
+    verify: bool | str = True
+
+
+class FleetLink:
+    """Everything of a device that needs its state folder or its hub.
+
+    Args:
+        how: to reach and join the hub.
+        config: limits and intervals.
+        activate: makes a slot serve; raises :class:`EdgeError`.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        how: Enrolment,
+        config: DeviceConfig,
+        activate: Callable[[Slot], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.boot = secrets.token_hex(4)
+        self.share = how.share
+        attributes = {} if how.attributes is None else how.attributes
+        check_attributes(attributes)
+        self.attributes = dict(attributes)
+        self.client = HubClient(how.hub, timeout=config.request_seconds, verify=how.verify)
+        self.store = Store(how.state)
+        try:
+            self.mark = Mark(self.store.folder / "running.mark")
+            self._wire(how, config, activate, clock)
+        except BaseException:
+            self.store.close()
+            raise
+
+    def _wire(
+        self,
+        how: Enrolment,
+        config: DeviceConfig,
+        activate: Callable[[Slot], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.identity: Identity = enrol(
+            self.store,
+            self.client,
+            model=how.model,
+            token=how.token,
+            attributes=self.attributes,
+            root=how.root,
+        )
+        if hub_of(self.store) != how.hub:
+            self.store.put("hub", how.hub)
+        self.outbox = Outbox(self.store, self.boot, config.outbox_bytes)
+        trust = Trust(self.store, self.client, self.identity.model, self.identity.root, clock)
+        self.updater = Updater(
+            self.identity.model,
+            self.store,
+            self.outbox,
+            Slots(self.store.folder),
+            trust,
+            self.client,
+            probe=lambda slot: _probe(slot, config.threads),
+            activate=activate,
+            clock=clock,
+        )
+        self.syncer = Syncer(
+            self.store,
+            self.outbox,
+            self.client,
+            trust,
+            describe=self.describe,
+            follow=self.follow,
+            heartbeat=config.heartbeat_seconds,
+            clock=clock,
+        )
+        self.plan = self._kept_plan()
+        self.on_plan: Callable[[], None] = lambda: None
+
+    def wanted(self, plan: Plan) -> Wanted:
+        """What ``plan`` wants of this device, leaving out what failed on it."""
+        trial = plan.experiment.id if plan.experiment is not None else None
+        updater = self.updater
+
+        def failed(release: ReleaseRef) -> bool:
+            return updater.failed.known(SlotRef.of(release), plan.serial, trial)
+
+        entered = trial is not None and updater.state.entered == trial
+        device = self.identity.device
+        return wanted(plan, device, self.attributes, entered=entered, failed=failed)
+
+    def standing(self) -> Standing:
+        """As whose arm this device answers now, and what runs beside it."""
+        plan = self.plan
+        return Standing() if plan is None else standing(plan, self.wanted(plan), self.updater.state)
+
+    def follow(self, plan: Plan) -> str:
+        """Make a verified plan take effect; raises :class:`EdgeError`."""
+        self.plan = plan
+        self.store.put("plan", plan.to_json().decode())
+        try:
+            return self.updater.apply(self.wanted(plan), serial=plan.serial)
+        finally:
+            self.on_plan()  # whatever came of it, what the plan says of reporting holds
+
+    def describe(self) -> CheckIn:
+        """How the device is."""
+        state = self.updater.state
+        return CheckIn(
+            model=self.identity.model,
+            version=state.current.version if state.current else None,
+            plan=self.plan.serial if self.plan else 0,
+            attributes=self.attributes,
+            pack=state.current.pack if state.current else None,
+            features=state.current.features if state.current else None,
+            phase=state.phase,
+            failed=tuple(release for release, _ in self.updater.failed.all())[-20:],
+            holds=tuple(ref.version for ref in state.held if ref != state.current),
+            waiting=self.outbox.waiting(),
+            sharing=self.share,
+            software={"edge_sdk": _version(), "python": platform.python_version()},
+        )
+
+    def status(self) -> dict[str, Any]:
+        """How device and hub get along, as plain values."""
+        checkin = self.describe()
+        return {
+            "device": self.identity.device,
+            "hub": self.client.url,
+            "plan": checkin.plan,
+            "phase": checkin.phase,
+            "waiting": checkin.waiting,
+            "sharing": self.share,
+            "rejected": self.store.get("last_rejection"),
+            "failures": dict(self.updater.failed.all()),
+        }
+
+    def keep(self, bodies: list[Body]) -> None:
+        """Put messages into the outbox, all or none; what it dropped before is told with them."""
+        with self.store.transaction():
+            if isinstance(bodies[0], WindowReport):
+                lost = self.outbox.take_lost()
+                lost.update(bodies[0].lost)
+                bodies[0] = replace(bodies[0], lost=dict(lost))
+            self.outbox.put(bodies)
+
+    def hand_over(self) -> None:
+        """Send what waits, as far as one request goes; the rest waits for the next start."""
+        try:
+            upload = self.outbox.batch()
+            if upload is not None:
+                self.outbox.settle(upload, self.client.upload(upload))
+        except EdgeError:
+            return
+
+    def _kept_plan(self) -> Plan | None:
+        kept = self.store.get("plan")
+        try:
+            return Plan.from_json(kept.encode()) if kept else None
+        except ContractError:
+            return None  # of another format version; the next refresh brings one that fits
+
+
+def _probe(slot: Slot, threads: int) -> None:
+    probe(Release.open(slot.release), slot.pack, slot.features, threads=threads)
+
+
+def _version() -> str:
+    try:
+        return version("edge-deployment-sdk")
+    except PackageNotFoundError:
+        return "unknown"

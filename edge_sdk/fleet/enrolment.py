@@ -1,0 +1,101 @@
+"""Joining a fleet: once, with a token that the hub gave out; afterwards the device has its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge_sdk.contract.fleet import EnrolRequest
+from edge_sdk.errors import StateError
+from edge_sdk.hub.client import HubClient
+from edge_sdk.state_db import Store
+from edge_sdk.update.trust import check_root
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who this device is to its hub. ``root`` are the bytes that its trust starts from."""
+
+    device: str
+    token: str
+    model: str
+    root: bytes
+
+
+def hub_of(store: Store) -> str | None:
+    """URL of the hub that the device of ``store`` spoke with last."""
+    known: str | None = store.get("hub")
+    return known
+
+
+def identity(store: Store) -> Identity | None:
+    """The identity in ``store``, if the device was enrolled."""
+    kept = store.get("identity")
+    if kept is None:
+        return None
+    return Identity(kept["device"], kept["token"], kept["model"], kept["root"].encode())
+
+
+def enrol(
+    store: Store,
+    client: HubClient,
+    *,
+    model: str | None,
+    token: str | None,
+    attributes: Mapping[str, str],
+    root: bytes | None = None,
+) -> Identity:
+    """The device's identity: the one it has, else a new one from the hub.
+
+    Args:
+        store: of the device.
+        client: of the hub; it is authorised with the device's own token.
+        model: whose fleet to join.
+        token: enrolment token; not needed again once the device is enrolled.
+        attributes: for cohorts, such as ``{"region": "eu"}``.
+        root: bytes of a ``root.json`` baked into the image; else the hub's at enrolment is trusted.
+
+    Raises:
+        StateError: not enrolled and no token, or enrolled for another model.
+        HubError: the hub refused, or cannot be reached.
+    """
+    known = identity(store)
+    if known is None:
+        known = _join(store, client, model, token, attributes, root)
+    elif model is not None and model != known.model:
+        raise StateError(
+            f"{store.folder}: belongs to a device of model {known.model!r}, not {model!r}; "
+            "use another state folder"
+        )
+    client.authorise(known.token)
+    return known
+
+
+def check_token(token: Any) -> None:
+    """Refuse what is no token of any hub; raises :class:`StateError`."""
+    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
+        raise StateError(f"token: expected one of edge-hub enrol-token, got {token!r:.60}")
+
+
+def _join(
+    store: Store,
+    client: HubClient,
+    model: str | None,
+    token: str | None,
+    attributes: Mapping[str, str],
+    root: bytes | None,
+) -> Identity:
+    if model is None or token is None:
+        raise StateError(
+            f"{store.folder}: this device is not enrolled yet; it needs the name of a model and an "
+            "enrolment token (edge-hub enrol-token MODEL)"
+        )
+    check_token(token)
+    if root is not None:
+        check_root(root)
+    reply = client.enrol(token, EnrolRequest(model, attributes))
+    joined = Identity(reply.device, reply.token, model, root or reply.root.encode())
+    kept = {**vars(joined), "root": joined.root.decode()}
+    store.put("identity", kept)
+    return joined

@@ -1,0 +1,298 @@
+"""The conversation with the hub over HTTP: the only module that knows requests.
+
+Every failure is a :class:`HubError`; no answer at all is :class:`HubUnreachable`. Bodies are read
+with a limit, redirects are not followed, and a download resumes where it stopped. Connections are
+kept; one that the hub closed while a request was on its way costs no request (:data:`ONCE`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from edge_sdk.contract.codec import decode, encode
+from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolReply, EnrolRequest
+from edge_sdk.contract.limits import MANIFEST_BYTES
+from edge_sdk.contract.manifest import FileRef
+from edge_sdk.contract.messages import Upload, UploadReply
+from edge_sdk.errors import ContractError, HubError, HubUnreachable, said
+from edge_sdk.system.files import fsync_directory, fsync_file, sha256_file
+from edge_sdk.validation import path_of
+
+T = TypeVar("T")
+_CHUNK: Final = 1 << 16
+_OK: Final = (200, 204, 206, 304)
+SMALL_BYTES: Final = 1 << 16
+"""Bodies that are not asked for (refusals, check-ins) are read up to this."""
+
+ENROL: Final = "/v1/enrol"
+ONCE: Final = (ENROL,)
+"""Requests that are not sent again when the hub hangs up without a word: they may have had an
+effect, and a second time is not the same as once. The hub takes all others as often as they come.
+"""
+
+CLOUD_CALLS: Final = 8
+"""Cloud predictions under way at once; more wait, within their deadline."""
+
+
+class HubClient:
+    """One hub, as one device sees it. Safe from several threads.
+
+    Args:
+        url: of the hub, without a path (``https://hub:8000``).
+        token: of the device; ``None`` before enrolment.
+        timeout: seconds to connect, and between two reads.
+        verify: TLS certificates are checked; a path names a private CA bundle.
+
+    Raises:
+        HubError: ``url`` is none, or ``verify`` names no file.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        timeout: float = 10.0,
+        verify: bool | str = True,
+    ) -> None:
+        self.url = _checked_url(url)
+        self._timeout = timeout
+        self._verify = _checked_bundle(verify)
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._local = threading.local()
+        self._pool = ThreadPoolExecutor(CLOUD_CALLS, thread_name_prefix="edge-cloud")
+        self._interrupted = threading.Event()
+        self._downloading: requests.Response | None = None
+
+    def interrupt(self) -> None:
+        """End a download that is under way, and every later one; its part waits to be resumed."""
+        self._interrupted.set()
+        response = self._downloading
+        # A read that waits for a slow hub does not look at the flag. urllib3 has this since 2.3.
+        shutdown = getattr(response.raw, "shutdown", None) if response is not None else None
+        if shutdown is not None:
+            with contextlib.suppress(Exception):
+                shutdown()
+
+    def authorise(self, token: str) -> None:
+        """Use ``token`` from now on."""
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def enrol(self, token: str, request: EnrolRequest) -> EnrolReply:
+        """Join the fleet with an enrolment token."""
+        headers = {"Authorization": f"Bearer {token}"}
+        return self._post(ENROL, request, EnrolReply, headers=headers)
+
+    def checkin(self, checkin: CheckIn) -> None:
+        """Say how the device is."""
+        response = self._send("POST", "/v1/checkin", data=encode(checkin))
+        _read(response, SMALL_BYTES)
+
+    def upload(self, upload: Upload) -> UploadReply:
+        """Hand over messages."""
+        return self._post("/v1/messages", upload, UploadReply)
+
+    def predict(self, request: CloudRequest, deadline: float) -> CloudReply:
+        """Ask the cloud model; ``deadline`` in seconds bounds connecting and waiting."""
+        call = self._pool.submit(self._post, "/v1/predict", request, CloudReply, timeout=deadline)
+        try:
+            return call.result(timeout=deadline)
+        except TimeoutError:
+            # A hub that drips its answer keeps a read alive for ever; the caller does not wait.
+            call.cancel()
+            raise HubUnreachable(f"/v1/predict: no answer within {deadline} s") from None
+
+    def changed(self, etag: str | None) -> str | None:
+        """The one cheap question: the ETag of the newest metadata, or ``None`` if unchanged."""
+        headers = {"If-None-Match": etag} if etag else {}
+        path = "/v1/metadata/timestamp.json"
+        response = self._send("GET", path, headers=headers)
+        _read(response, SMALL_BYTES)
+        return None if response.status_code == 304 else response.headers.get("ETag", "")
+
+    def stream(self, url: str) -> Iterator[bytes]:
+        """The body of an absolute ``url`` of this hub, in chunks."""
+        if not url.startswith(self.url + "/"):
+            raise HubError(f"expected a URL of {self.url}, got {url}")
+        response = self._send("GET", url.removeprefix(self.url))
+        return _chunks(response)
+
+    def download(self, target: str, ref: FileRef, destination: Path) -> None:
+        """Put the signed target at ``destination``: whole and verified, or not at all.
+
+        A partial download waits in ``destination.part`` and is resumed.
+
+        Raises:
+            HubError: the hub refused, or sent something else than ``ref``.
+        """
+        part = destination.with_name(destination.name + ".part")
+        try:
+            have = part.stat().st_size if part.exists() else 0
+            if have > ref.length:
+                part.unlink()
+                have = 0
+            if have < ref.length or ref.length == 0:
+                self._append(target, ref, part, have)
+            self._finish(target, ref, part, destination)
+        except OSError as error:
+            raise HubError(f"{destination}: cannot store the download; {error}") from error
+
+    def _append(self, target: str, ref: FileRef, part: Path, have: int) -> None:
+        folder, _, name = target.rpartition("/")
+        headers = {"Range": f"bytes={have}-"} if have else {}
+        path = f"/v1/targets/{folder}/{ref.sha256}.{name}"
+        self._downloading = response = self._send("GET", path, headers=headers)
+        resumed = have > 0 and response.status_code == 206
+        with part.open("ab" if resumed else "wb") as file:
+            room = ref.length - (have if resumed else 0)
+            for chunk in _chunks(response):
+                if self._interrupted.is_set():
+                    raise HubUnreachable(f"{target}: interrupted")
+                room -= len(chunk)
+                if room < 0:
+                    file.truncate(0)
+                    raise HubError(f"{target}: expected {ref.length} bytes, the hub sends more")
+                file.write(chunk)
+        fsync_file(part)
+
+    def _finish(self, target: str, ref: FileRef, part: Path, destination: Path) -> None:
+        length = part.stat().st_size
+        if length < ref.length:
+            raise HubUnreachable(
+                f"{target}: the transfer stopped at {length} of {ref.length} bytes"
+            )
+        digest = sha256_file(part)
+        if digest != ref.sha256:
+            part.unlink()
+            raise HubError(f"{target}: expected SHA-256 {ref.sha256}, got {digest}")
+        part.replace(destination)
+        fsync_directory(destination.parent)
+
+    def _post(self, path: str, message: Any, answer: type[T], **options: Any) -> T:
+        response = self._send("POST", path, data=encode(message), **options)
+        raw = _read(response, MANIFEST_BYTES)
+        try:
+            return decode(answer, raw, limit=MANIFEST_BYTES)
+        except ContractError as error:
+            raise HubError(f"{path}: the hub's answer cannot be read; {error}") from error
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        timeout: float | None = None,
+        data: bytes | None = None,
+    ) -> requests.Response:
+        url = self.url + path
+        options: dict[str, Any] = {
+            "data": data,
+            "headers": {**self._headers, **(headers or {})},
+            "timeout": timeout or self._timeout,
+        }
+        try:
+            response = self._ask(method, url, options, again=path not in ONCE)
+        except requests.RequestException as error:
+            raise HubUnreachable(f"{url}: no answer; {_why(error)}") from error
+        if response.status_code not in _OK:
+            raise HubError(f"{url}: {_reason(response)}", response.status_code)
+        return response
+
+    def _ask(
+        self, method: str, url: str, options: dict[str, Any], *, again: bool
+    ) -> requests.Response:
+        """One request; ``again`` if the connection was closed at the other end before the answer.
+
+        A hub closes connections that were idle for some seconds, and may do so just as it is asked.
+        """
+        fixed: dict[str, Any] = {
+            "stream": True, "verify": self._verify, "allow_redirects": False,
+        }  # fmt: skip
+        try:
+            return self._session().request(method, url, **options, **fixed)
+        except requests.ConnectionError as error:
+            if not again or not isinstance(_cause(error), _HUNG_UP):
+                raise
+            return self._session().request(method, url, **options, **fixed)
+
+    def _session(self) -> requests.Session:
+        """A session per thread: requests' are not safe to share."""
+        try:
+            session: requests.Session = self._local.session
+        except AttributeError:
+            session = self._local.session = requests.Session()
+        return session
+
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    try:
+        yield from response.iter_content(_CHUNK)
+    except requests.RequestException as error:
+        raise HubUnreachable(f"{response.url}: the transfer stopped; {_why(error)}") from error
+    finally:
+        response.close()
+
+
+def _checked_url(url: Any) -> str:
+    """``url`` without a slash at its end."""
+    parts = urlsplit(url) if isinstance(url, str) else None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
+        raise HubError(f"hub: expected a URL such as https://hub:8000, got {url!r:.80}")
+    return str(url).rstrip("/")
+
+
+def _checked_bundle(verify: Any) -> bool | str:
+    if isinstance(verify, bool):
+        return verify
+    path = path_of("verify", verify, HubError)
+    if not os.access(path, os.R_OK):
+        raise HubError(f"{path}: expected a bundle of CA certificates, found none")
+    return str(path)
+
+
+_HUNG_UP: Final = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
+"""At the other end; :class:`http.client.RemoteDisconnected` is a reset."""
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong, below what each library on the way made of it."""
+    while isinstance(error.__context__, OSError | HTTPException | HTTPError):
+        error = error.__context__
+    return error
+
+
+def _why(error: BaseException) -> str:
+    return said(_cause(error))
+
+
+def _read(response: requests.Response, limit: int) -> bytes:
+    """The whole body, at most ``limit`` bytes."""
+    raw = b""
+    for chunk in _chunks(response):
+        raw += chunk
+        if len(raw) > limit:
+            response.close()
+            raise HubError(f"{response.url}: expected at most {limit} bytes of answer")
+    return raw
+
+
+def _reason(response: requests.Response) -> str:
+    """What a refusal says, in one line."""
+    try:
+        said = json.loads(_read(response, SMALL_BYTES)).get("error")
+    except (ValueError, AttributeError, HubError):
+        said = None
+    return f"the hub answered {response.status_code}" + (f": {said}" if said else "")

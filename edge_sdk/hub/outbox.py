@@ -1,0 +1,130 @@
+"""Messages that wait for the hub: at-least-once delivery that survives power loss.
+
+Invariants:
+
+* A message is named by (boot, sequence) before it is stored and keeps that name for every delivery,
+  so the hub can count it once.
+* Order is kept. When the box is full the oldest go, and how many went is counted and reported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from edge_sdk.contract.codec import encode
+from edge_sdk.contract.limits import MESSAGE_BYTES, UPLOAD_BYTES, UPLOAD_MESSAGES
+from edge_sdk.contract.messages import Body, Message, Upload, UploadReply, kind_of
+from edge_sdk.errors import ContractError
+from edge_sdk.state_db import Store
+
+_ENVELOPE_BYTES: Final = 200
+"""More than what boot, sequence and kind add to a body."""
+
+
+class Outbox:
+    """The box of one process start.
+
+    Args:
+        store: where it is kept.
+        boot: random name of this start; sequences begin at 1 within it.
+        capacity: bytes of bodies that wait at most.
+    """
+
+    def __init__(self, store: Store, boot: str, capacity: int = 64 << 20) -> None:
+        self._store = store
+        self._boot = boot
+        self._capacity = capacity
+        self._sequence = 0
+
+    def put(self, bodies: Iterable[Body]) -> None:
+        """Store messages; when it returns they survive a power cut.
+
+        A body that no hub would take is counted as lost and not kept.
+        """
+        with self._store.transaction() as db:  # its lock also guards the sequence
+            for body in bodies:
+                try:
+                    raw = encode(body)
+                except ContractError:
+                    self._count_lost("unreadable", 1)
+                    continue
+                if len(raw) > MESSAGE_BYTES:
+                    self._count_lost("oversized", 1)
+                    continue
+                self._sequence += 1
+                db.execute(
+                    "INSERT INTO outbox (boot, sequence, kind, body, bytes) VALUES (?, ?, ?, ?, ?)",
+                    (self._boot, self._sequence, kind_of(body), raw.decode(), len(raw)),
+                )
+            self._make_room()
+
+    def _make_room(self) -> None:
+        with self._store.transaction() as db:
+            (waiting,) = db.execute("SELECT coalesce(sum(bytes), 0) FROM outbox").fetchone()
+            dropped = 0
+            while waiting > self._capacity:
+                id_, size = db.execute(
+                    "SELECT id, bytes FROM outbox ORDER BY id LIMIT 1"
+                ).fetchone()
+                db.execute("DELETE FROM outbox WHERE id = ?", (id_,))
+                waiting -= size
+                dropped += 1
+            if dropped:
+                self._count_lost("outbox", dropped)
+
+    def waiting(self) -> int:
+        """How many messages wait."""
+        return int(self._store.query("SELECT count(*) FROM outbox")[0][0])
+
+    def batch(self) -> Upload | None:
+        """The oldest messages that fit into one upload, or ``None``."""
+        rows = self._store.query(
+            "SELECT boot, sequence, kind, body, bytes FROM outbox ORDER BY id LIMIT ?",
+            UPLOAD_MESSAGES,
+        )
+        messages: list[Message] = []
+        size = 0
+        for boot, sequence, kind, body, length in rows:
+            size += length + _ENVELOPE_BYTES
+            if messages and size > UPLOAD_BYTES:
+                break
+            messages.append(Message(boot, sequence, kind, json.loads(body)))
+        return Upload(tuple(messages)) if messages else None
+
+    def settle(self, upload: Upload, reply: UploadReply) -> None:
+        """Forget what the hub has, or will never take; the latter is counted as lost.
+
+        Raises:
+            ContractError: the reply does not account for every message; nothing is forgotten.
+        """
+        answered = reply.accepted + reply.duplicates + len(reply.rejected)
+        if answered != len(upload.messages):
+            raise ContractError(
+                f"UploadReply: expected {len(upload.messages)} messages accounted for, "
+                f"got {answered}"
+            )
+        with self._store.transaction() as db:
+            db.executemany(
+                "DELETE FROM outbox WHERE boot = ? AND sequence = ?",
+                [(message.boot, message.sequence) for message in upload.messages],
+            )
+            if reply.rejected:
+                self._count_lost("rejected", len(reply.rejected))
+                self._store.put("last_rejection", reply.rejected[-1].reason)
+
+    def take_lost(self) -> Counter[str]:
+        """What was lost since the last call, by reason; it goes into the next window report."""
+        with self._store.transaction():
+            lost = Counter(self._store.get("lost") or {})
+            if lost:
+                self._store.put("lost", {})
+        return lost
+
+    def _count_lost(self, reason: str, count: int) -> None:
+        with self._store.transaction():
+            lost = Counter(self._store.get("lost") or {})
+            lost[reason] += count
+            self._store.put("lost", lost)

@@ -1,0 +1,197 @@
+"""Why this answer? Each feature's part in it, by occlusion against the reference profile.
+
+A feature's part is what the output loses, on average, if that feature alone takes other values of
+the training rows instead: :data:`VALUES` of equal mass, all rows in a few batches. Parts of a model
+that adds up its features (on the scale that was asked for) are exact and make up the whole
+difference to a usual output; those of others do not, and :attr:`Explanation.residual` says how much
+is left to features acting together.
+
+Sources: M. Robnik-Šikonja, I. Kononenko, "Explaining classifications for individual instances",
+IEEE TKDE 20(5), 2008 (occlusion by the distribution of the feature); M. McKay, R. Beckman, W.
+Conover, "A comparison of three methods for selecting values of input variables", Technometrics
+21(2), 1979 (Latin hypercube for the usual output).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.contract.manifest import Column, Label
+from edge_sdk.contract.profile import FeatureProfile
+from edge_sdk.errors import InputError
+from edge_sdk.model.release import Release
+from edge_sdk.model.schema import STRING, InputSchema
+from edge_sdk.model.session import Model
+
+VALUES: Final = 8
+"""Reference values that replace one feature."""
+
+USUAL_ROWS: Final = 16 * VALUES
+"""Rows of reference values over which the usual output is averaged."""
+
+CELLS: Final = 2_000_000
+"""Values in one batch at most: 8 to 16 MB."""
+
+ADDITIVE: Final = 0.1
+"""Largest residual, as a share of all parts, of an explanation that adds up."""
+
+CLIP: Final = 1e-6
+
+Scale = Literal["probability", "log-odds"]
+Output = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What made one output differ from the usual one.
+
+    Attributes:
+        label: the class that is explained; ``None`` for a regressor.
+        scale: ``probability``, ``log-odds``, or ``value``.
+        given: the output for the input, on that scale.
+        usual: the mean output over reference values.
+        parts: by feature, the largest first; positive ones raised the output.
+        residual: ``given - usual`` less the sum of the parts.
+    """
+
+    label: Label | None
+    scale: str
+    given: float
+    usual: float
+    parts: Mapping[str, float]
+    residual: float
+
+    @property
+    def additive(self) -> bool:
+        """Whether the parts make up the difference; else features acted together."""
+        size = max(abs(self.given - self.usual), sum(map(abs, self.parts.values())))
+        return abs(self.residual) <= ADDITIVE * size + 1e-9
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The features with the largest parts."""
+        return list(self.parts.items())[:count]
+
+
+def explain(release: Release, model: Model, x: Any, scale: Scale = "probability") -> Explanation:
+    """Explain the output of ``model`` for ``x``; see :meth:`edge_sdk.EdgeDevice.explain`."""
+    signature = release.manifest.signature
+    if not signature.columns or signature.state or not signature.batched:
+        raise InputError("shape", "explain: expected a model of independent rows of named features")
+    missing = release.manifest.training.get("missing") == "allowed"
+    schema = InputSchema(signature, missing=missing)
+    row = schema.row(x)
+    values = [row[column.tensor][0, column.index] for column in signature.columns]
+    profiles = {feature.name: feature for feature in release.profile().features}
+    others = [representatives(profiles[c.name], c, v) for c, v in zip(
+        signature.columns, values, strict=True
+    )]  # fmt: skip
+    rows = _Rows(schema, model, values, others)
+    label, name, output = _output(release, model.run(row), scale)
+    given = float(output(model.run(row))[0])
+    found = np.concatenate([output(answers) for answers in rows.occluded()])
+    parts = given - found.reshape(len(values), VALUES).mean(axis=1)
+    usual = float(output(rows.usual()).mean())
+    order = np.argsort(-np.abs(parts), kind="stable")
+    named = {signature.columns[i].name: float(parts[i]) for i in order}
+    return Explanation(label, name, given, usual, named, given - usual - float(parts.sum()))
+
+
+def _output(
+    release: Release, answers: Mapping[str, NDArray[Any]], scale: Scale
+) -> tuple[Label | None, str, Output]:
+    """What is explained: the class with the largest probability, or the (first) value."""
+    signature = release.manifest.signature
+    probabilities, value = signature.output("probabilities"), signature.output("value")
+    if not isinstance(scale, str) or scale not in ("probability", "log-odds"):
+        raise InputError("shape", f"scale: expected probability or log-odds, got {scale!r:.60}")
+    if probabilities is not None and answers[probabilities.name].ndim == 2:
+        name = probabilities.name
+        best = int(answers[name][0].argmax())
+        label = signature.classes[best] if signature.classes else best
+        return label, scale, lambda found: _scaled(found[name][:, best], scale)
+    if value is not None:
+        return None, "value", lambda found: _first(found[value.name])
+    raise InputError("shape", "explain: expected a model with probabilities or a value")
+
+
+def _first(values: NDArray[Any]) -> NDArray[np.float64]:
+    return values.reshape(len(values), -1)[:, 0].astype(np.float64)
+
+
+def _scaled(probabilities: NDArray[Any], scale: Scale) -> NDArray[np.float64]:
+    p = probabilities.astype(np.float64)
+    if scale == "probability":
+        return p
+    clipped = np.clip(p, CLIP, 1 - CLIP)
+    odds: NDArray[np.float64] = np.log(clipped / (1 - clipped))
+    return odds
+
+
+class _Rows:
+    """Batches of the input with some features replaced."""
+
+    def __init__(
+        self, schema: InputSchema, model: Model, values: Sequence[Any], others: Sequence[list[Any]]
+    ) -> None:
+        self._schema = schema
+        self._model = model
+        self._values = values
+        self._others = others
+
+    def occluded(self) -> Iterator[Mapping[str, NDArray[Any]]]:
+        """Outputs of :data:`VALUES` rows for each feature, in order."""
+        width = len(self._values)
+        some = max(1, CELLS // (width * VALUES))
+        for start in range(0, width, some):
+            replaced = range(start, min(width, start + some))
+            columns = [[value] * (len(replaced) * VALUES) for value in self._values]
+            for place, i in enumerate(replaced):
+                columns[i][place * VALUES : (place + 1) * VALUES] = self._others[i]
+            yield self._run(columns)
+
+    def usual(self) -> Mapping[str, NDArray[Any]]:
+        """Outputs of rows in which every feature has its reference values, mixed at random."""
+        random = np.random.default_rng(0)
+        rows = max(VALUES, min(USUAL_ROWS, CELLS // len(self._values) // VALUES * VALUES))
+        mixed = [[other[i] for i in random.permutation(rows) % VALUES] for other in self._others]
+        return self._run(mixed)
+
+    def _run(self, columns: list[list[Any]]) -> Mapping[str, NDArray[Any]]:
+        names = [column.name for column in self._schema.columns]
+        return self._model.run(self._schema.batch(dict(zip(names, columns, strict=True))))
+
+
+def representatives(feature: FeatureProfile, column: Column, value: Any) -> list[Any]:
+    """:data:`VALUES` values of a feature, each standing for the same share of the training rows.
+
+    ``value`` itself where training had none.
+    """
+    counts = np.asarray(feature.counts[:-2], dtype=np.float64)
+    if not counts.sum():
+        return [value] * VALUES
+    cumulated = np.cumsum(counts) / counts.sum()
+    shares = (np.arange(VALUES) + 0.5) / VALUES
+    if feature.categories is not None:
+        names = [feature.categories[i] for i in np.searchsorted(cumulated, shares)]
+        return [name if column.dtype == STRING else float(name) for name in names]
+    assert feature.edges is not None
+    edges = np.asarray(feature.edges)
+    if len(edges) == 1:
+        return [_column_value(column, float(edges[0]), edges)] * VALUES
+    quantiles = np.interp(shares, np.concatenate([[0.0], cumulated]), edges)
+    return [_column_value(column, float(q), edges) for q in quantiles]
+
+
+def _column_value(column: Column, quantile: float, edges: NDArray[np.float64]) -> float | int:
+    """A quantile as the column's kind of number: a bin of whole numbers lacks its upper edge, but
+    for the last one.
+    """
+    if column.dtype.startswith("float"):
+        return quantile
+    last = len(edges) < 2 or quantile >= edges[-2]
+    return round(quantile) if last else int(np.floor(quantile))

@@ -1,0 +1,120 @@
+"""From output tensors to a :class:`Prediction`: what each output means was settled at loading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from math import isfinite, nan
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.contract.manifest import Label, Manifest, OutputSpec
+from edge_sdk.errors import HubError
+from edge_sdk.model.prediction import BatchPrediction, Origin, Prediction, as_value
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.fleet import CloudReply
+
+
+class Answers:
+    """Reads answers of one release, whether they come from its model, a pack or the cloud.
+
+    Attributes:
+        model: the origin of the on-device model's answers; ``pack`` that of stored ones.
+        needed: the outputs that an answer is read from.
+    """
+
+    def __init__(self, manifest: Manifest, tag: str) -> None:
+        signature = manifest.signature
+        self.classes: tuple[Label, ...] = signature.classes
+        label, probabilities = signature.output("label"), signature.output("probabilities")
+        value = signature.output("value")
+        self.probabilities = probabilities.name if probabilities else None
+        self.value = value.name if value else None
+        # Where the certificate says so, the label is the class of the largest probability.
+        argmax = manifest.training.get("label") == "argmax" and probabilities is not None
+        self.label = label.name if label and not argmax else None
+        self.generic = not (label or probabilities or value)
+        state = {link.output for link in signature.state}
+        dropped = {label.name} if label and argmax else set()
+        self.needed: tuple[OutputSpec, ...] = tuple(
+            spec for spec in signature.outputs if spec.name not in dropped
+        )
+        self._roles = {spec.role: spec.name for spec in self.needed}
+        self._shown = [spec.name for spec in signature.outputs if spec.name not in state]
+        self._batched = signature.batched
+        dtype = probabilities.dtype if probabilities else "float32"
+        self.model = Origin(tag, manifest.version, "model", dtype)
+        self.pack = replace(self.model, source="pack")
+        self._degraded = replace(self.model, degraded=True)
+
+    def read(self, outputs: Mapping[str, NDArray[Any]], origin: Origin) -> Prediction:
+        """One prediction from outputs with a batch axis of one; keeps views of them."""
+        if self.generic:
+            return Prediction(origin, 0, None, None, outputs=self._plain(outputs))
+        label, confidence, scores, value = None, None, None, None
+        if self.probabilities is not None:
+            scores = outputs[self.probabilities][0]
+            label, confidence = most_likely(scores.tolist(), self.classes)
+        if self.label is not None and self.label in outputs:
+            given = outputs[self.label][0]
+            label = given.item() if isinstance(given, np.generic) else given
+        if self.value is not None and self.value in outputs:
+            value = as_value(outputs[self.value][0])
+        return Prediction(origin, 0, label, confidence, scores, value)
+
+    def batch(self, outputs: dict[str, NDArray[Any]]) -> BatchPrediction:
+        """Predictions from outputs with N rows; keeps them."""
+        return BatchPrediction(self.model, self.classes, outputs, self._roles)
+
+    def degraded(self, local: Prediction) -> Prediction:
+        """``local``, marked as served because the cloud could not answer."""
+        local._origin = self._degraded
+        return local
+
+    def from_pack(self, stored: Mapping[str, NDArray[Any]]) -> Prediction:
+        """One prediction from a pack's value; a stored label is the index of its class."""
+        outputs = {name: array[None] for name, array in stored.items()}
+        if self.label is not None and self.label in outputs:
+            index = int(stored[self.label])
+            outputs[self.label] = np.asarray([self.classes[index]], dtype=object)
+        return self.read(outputs, self.pack)
+
+    def from_cloud(self, reply: CloudReply) -> Prediction:
+        """One prediction from the cloud model's reply.
+
+        Raises:
+            HubError: it speaks of other classes than this release.
+        """
+        classes = self.classes
+        known = not classes or reply.label in classes
+        if not known or len(reply.probabilities) not in (0, len(classes)):
+            raise HubError(f"cloud: expected one of {list(classes)[:20]}, got {reply.label!r:.60}")
+        scores = reply.probabilities or None
+        confidence = None if scores is None else most_likely(scores, classes)[1]
+        origin = replace(self.model, source="cloud", version=reply.version)
+        return Prediction(origin, 0, reply.label, confidence, scores, reply.value)
+
+    def _plain(self, outputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        if self._batched:
+            return {name: outputs[name][0] for name in self._shown}
+        return {name: outputs[name] for name in self._shown}
+
+
+def classifier(origin: Origin, classes: Sequence[Label]) -> Callable[[Sequence[float]], Prediction]:
+    """Makes the prediction of the class with the largest of given scores."""
+
+    def classified(scores: Sequence[float]) -> Prediction:
+        largest = max(scores)
+        confidence = largest if isfinite(sum(scores)) else nan
+        return Prediction(origin, 0, classes[scores.index(largest)], confidence, scores)
+
+    return classified
+
+
+def most_likely(scores: Sequence[float], classes: Sequence[Label]) -> tuple[Label, float]:
+    """The class of the largest of ``scores`` and how large it is; NaN if any is not finite."""
+    largest = max(scores)
+    return classes[scores.index(largest)], largest if isfinite(sum(scores)) else nan

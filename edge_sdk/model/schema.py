@@ -1,0 +1,299 @@
+"""From what applications give to the tensors that the model takes, or one clear refusal.
+
+Invariants:
+
+* Nothing reaches the model unless it has the declared dtype and shape, and is finite (missing
+  values only where the release allows them, infinities never), and is one of the declared
+  categories where a text column has them.
+* Every refusal is an :class:`InputError` that names the feature, what was expected, what came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.contract.manifest import Column, Signature, TensorSpec
+from edge_sdk.errors import InputError
+from edge_sdk.model.release import Feed
+from edge_sdk.telemetry.histograms import is_missing
+
+STRING: Final = "string"
+MISSING_TEXT: Final = "\x1amissing"
+"""What stands in a text tensor for a value that is missing, where the column may lack one."""
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """The NumPy dtype of a contract dtype; strings travel as object arrays."""
+    return np.dtype(object if name == STRING else name)
+
+
+class InputSchema:
+    """What one release takes.
+
+    Args:
+        signature: of the release.
+        missing: whether NaN (``None`` in lists and dicts) is allowed in float columns.
+
+    Attributes:
+        dense: the input tensor, when every column is in one numeric tensor in order; else ``None``.
+    """
+
+    def __init__(self, signature: Signature, *, missing: bool = False) -> None:
+        self.signature = signature
+        self.columns = signature.columns
+        self.missing = missing
+        self.dense = _dense_tensor(signature)
+        self.width = len(signature.columns)
+        self._names = [column.name for column in signature.columns]
+        self._specs = {spec.name: spec for spec in signature.given}
+        self._known = {c.name: frozenset(c.categories) for c in self.columns if c.categories}
+
+    def row(self, x: Any) -> Feed:
+        """Tensors with a batch of one from a row (1-D), a dict by column, or a feed.
+
+        Raises:
+            InputError: the row does not fit.
+        """
+        if not self.columns:
+            return self._feed(x)
+        if isinstance(x, Mapping):
+            self._check_names(x)
+            return self._columns([[x[name]] for name in self._names])
+        if isinstance(x, np.ndarray) and x.ndim != 1:
+            raise InputError("shape", f"expected a row of {self.width} features, got {x.shape}")
+        if self.dense and isinstance(x, np.ndarray) and x.dtype != object:
+            return {self.dense.name: self._matrix(x.reshape(1, -1))}
+        values = self._sequence(x)
+        return self._columns([[value] for value in values])
+
+    def batch(self, x: Any) -> Feed:
+        """Tensors from N rows: a 2-D array, a list of rows or dicts, a DataFrame, or a feed.
+
+        Raises:
+            InputError: there are no rows, or a row does not fit.
+        """
+        if not self.columns:
+            return self._feed(x)
+        if hasattr(x, "columns") and hasattr(x, "to_numpy"):
+            x = {str(name): x[name].to_numpy() for name in x.columns}
+        if isinstance(x, Mapping):
+            return self._batch_by_name(x)
+        if self.dense and isinstance(x, np.ndarray) and x.dtype != object:
+            return {self.dense.name: self._matrix(x)}
+        if isinstance(x, np.ndarray) and x.ndim != 2:
+            raise InputError("shape", f"expected rows of {self.width} features, got {x.shape}")
+        if not hasattr(x, "__len__"):
+            raise InputError("shape", f"expected rows, got {type(x).__name__}")
+        if len(x) == 0:
+            raise InputError("empty", "expected at least one row, got none")
+        rows = [self._values(row) for row in x]
+        return self._columns([list(column) for column in zip(*rows, strict=True)])
+
+    def _values(self, row: Any) -> Sequence[Any]:
+        if isinstance(row, Mapping):
+            self._check_names(row)
+            return [row[name] for name in self._names]
+        return self._sequence(row)
+
+    def _sequence(self, x: Any) -> Sequence[Any]:
+        if isinstance(x, str | bytes) or not hasattr(x, "__len__"):
+            raise InputError(
+                "shape", f"expected a row of {self.width} features, got {type(x).__name__}"
+            )
+        if len(x) != self.width:
+            raise InputError("shape", f"expected {self.width} features, got {len(x)}")
+        return list(x)
+
+    def _check_names(self, row: Mapping[str, Any]) -> None:
+        absent = [name for name in self._names if name not in row]
+        if absent:
+            raise InputError("missing", f"expected feature {absent[0]!r}, which is not in the row")
+        if len(row) > self.width:
+            known = set(self._names)
+            extra = next(name for name in row if name not in known)
+            raise InputError("unknown_feature", f"{extra!r} is no feature of this model")
+
+    def _batch_by_name(self, x: Mapping[str, Any]) -> Feed:
+        self._check_names(x)
+        lengths = {name: len(x[name]) for name in self._names}
+        if len(set(lengths.values())) != 1:
+            raise InputError("shape", f"expected columns of one length, got {lengths}")
+        if next(iter(lengths.values())) == 0:
+            raise InputError("empty", "expected at least one row, got none")
+        return self._columns([x[name] for name in self._names])
+
+    def _matrix(self, x: NDArray[Any]) -> NDArray[Any]:
+        """[N, width] of the dense tensor's dtype, checked in one pass."""
+        assert self.dense is not None
+        if x.ndim != 2 or x.shape[1] != self.width:
+            shape = x.shape[1:] if x.ndim == 2 and len(x) == 1 else x.shape
+            raise InputError("shape", f"expected rows of {self.width} features, got {shape}")
+        if len(x) == 0:
+            raise InputError("empty", "expected at least one row, got none")
+        converted = _convert(x, self.columns[0].dtype, self._names)
+        self._check_finite(converted, self._names)
+        return np.ascontiguousarray(converted)
+
+    def _check_finite(self, array: NDArray[Any], names: Sequence[str]) -> None:
+        if array.dtype.kind != "f":
+            return
+        # One pass: NaN and infinities survive a sum of squares. Unlike dot, vdot does not warn.
+        if np.vdot(array, array) < np.inf:
+            return
+        bad = np.isinf(array) if self.missing else ~np.isfinite(array)
+        if not bad.any():
+            return
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        name = names[where[1] if array.ndim > 1 and where[1] < len(names) else 0]
+        came = array[where]
+        kind = "missing" if np.isnan(came) else "not_finite"
+        raise InputError(kind, f"feature {name!r}: expected a finite number, got {came}")
+
+    def _columns(self, values: Sequence[Any]) -> Feed:
+        """Tensors from one sequence of N values per column."""
+        arrays = [
+            self.column(column, items) for column, items in zip(self.columns, values, strict=True)
+        ]
+        feed: Feed = {}
+        for spec in self.signature.given:
+            parts = [
+                (column.index, array)
+                for column, array in zip(self.columns, arrays, strict=True)
+                if column.tensor == spec.name
+            ]
+            ordered = [array for _, array in sorted(parts, key=lambda part: part[0])]
+            stacked = np.column_stack(ordered)
+            feed[spec.name] = stacked.astype(numpy_dtype(spec.dtype), copy=False)
+        return feed
+
+    def columns_of(self, feed: Feed, rows: slice) -> NDArray[Any] | Sequence[NDArray[Any]]:
+        """One array per column over ``rows`` of checked tensors, not shared with the caller."""
+        if self.dense:
+            return feed[self.dense.name][rows].copy().T
+        return [_counted(c, np.array(feed[c.tensor][rows, c.index])) for c in self.columns]
+
+    def column(self, column: Column, values: Any) -> NDArray[Any]:
+        """``values`` of one column as an array [N] of its dtype.
+
+        Raises:
+            InputError: one does not fit.
+        """
+        if column.dtype == STRING:
+            return self._texts(column, values)
+        array = _numbers(column.name, values)
+        converted = _convert(array[:, None], column.dtype, [column.name])
+        self._check_finite(converted, [column.name])
+        return converted[:, 0]
+
+    def _texts(self, column: Column, values: Any) -> NDArray[Any]:
+        if column.lacking:
+            values = [MISSING_TEXT if is_missing(value) else value for value in values]
+        texts, known = _strings(column.name, values), self._known.get(column.name)
+        if known is not None:
+            for text in texts:
+                if text not in known and text != MISSING_TEXT:
+                    raise InputError(
+                        "unknown_category",
+                        f"feature {column.name!r}: expected one of the {len(known)} categories "
+                        f"that the model was fitted on, got {text!r:.60}",
+                    )
+        return texts
+
+    def _feed(self, x: Any) -> Feed:
+        if not isinstance(x, Mapping) and len(self._specs) == 1:
+            x = {next(iter(self._specs)): x}
+        if not isinstance(x, Mapping) or set(x) != set(self._specs):
+            came = sorted(map(str, x)) if isinstance(x, Mapping) else type(x).__name__
+            raise InputError(
+                "shape", f"expected a feed with the inputs {sorted(self._specs)}, got {came}"
+            )
+        return {name: self._tensor(self._specs[name], value) for name, value in x.items()}
+
+    def _tensor(self, spec: TensorSpec, value: Any) -> NDArray[Any]:
+        array = np.asarray(value)
+        fits = array.ndim == len(spec.shape) and all(
+            want is None or want == have for want, have in zip(spec.shape, array.shape, strict=True)
+        )
+        if not fits:
+            raise InputError(
+                "shape", f"input {spec.name!r}: expected shape {spec.shape}, got {array.shape}"
+            )
+        if spec.dtype == STRING:
+            return _strings(spec.name, array.ravel()).reshape(array.shape)
+        converted = _convert(array, spec.dtype, [spec.name])
+        self._check_finite(converted, [spec.name])
+        return np.asarray(converted, order="C")
+
+
+def _counted(column: Column, values: NDArray[Any]) -> NDArray[Any]:
+    """``values`` as they are counted: a text that is missing is none."""
+    if column.lacking:
+        values[values == MISSING_TEXT] = None
+    return values
+
+
+def _dense_tensor(signature: Signature) -> TensorSpec | None:
+    if len(signature.inputs) != 1 or not signature.columns:
+        return None
+    tensor = signature.inputs[0]
+    ordered = [column.index for column in signature.columns] == list(range(len(signature.columns)))
+    same = all(column.dtype == tensor.dtype for column in signature.columns)
+    return tensor if ordered and same and tensor.dtype != STRING else None
+
+
+def _numbers(name: str, values: Any) -> NDArray[Any]:
+    array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    if array.ndim == 1 and array.dtype.kind in "biuf":
+        return array
+    return np.array([_number(name, value) for value in values])
+
+
+def _number(name: str, value: Any) -> float | int:
+    if value is None:
+        return float("nan")
+    if isinstance(value, bool | int | float | np.number | np.bool_):
+        return value.item() if isinstance(value, np.generic) else value
+    raise InputError("dtype", f"feature {name!r}: expected a number, got {value!r:.60}")
+
+
+def _strings(name: str, values: Any) -> NDArray[Any]:
+    array = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        if not isinstance(value, str):
+            kind = "missing" if is_missing(value) else "dtype"
+            raise InputError(kind, f"feature {name!r}: expected a string, got {value!r:.60}")
+        array[i] = _encodable(name, value)
+    return array
+
+
+def _encodable(name: str, value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputError("dtype", f"feature {name!r}: expected Unicode text; {error}") from error
+    return str(value)
+
+
+def _convert(x: NDArray[Any], dtype: str, names: Sequence[str]) -> NDArray[Any]:
+    """``x`` as ``dtype``, refusing what the cast would change beyond rounding a float."""
+    target = np.dtype(dtype)
+    if x.dtype == target:
+        return x
+    if x.dtype.kind not in "biuf":
+        raise InputError("dtype", f"feature {names[0]!r}: expected {dtype}, got {x.dtype}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted = x.astype(target)
+        if target.kind == "f":
+            changed = np.isinf(converted) & np.isfinite(x)
+        else:
+            changed = converted.astype(x.dtype) != x
+    if changed.any():
+        where = tuple(int(i) for i in np.argwhere(changed)[0])
+        name = names[where[1] if x.ndim > 1 and where[1] < len(names) else 0]
+        kind = "missing" if np.isnan(x[where]) else "dtype"
+        raise InputError(kind, f"feature {name!r}: expected {dtype}, got {x[where]}")
+    return converted

@@ -1,0 +1,167 @@
+"""Batch features by entity: computed ahead in the cloud, joined on the device with streaming ones.
+
+They travel in the pack format: the key is the entity's, the values are columns of the release. So a
+model that needs "orders in the last month" of a user gets it without a network, and what only the
+moment knows is given with the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.contract.key import ENTITY, KEY_BYTES
+from edge_sdk.contract.manifest import Column
+from edge_sdk.contract.pack import PackHeader, ValueField
+from edge_sdk.errors import InputError, PackError
+from edge_sdk.model.keys import key_of
+from edge_sdk.model.release import Release
+from edge_sdk.model.schema import STRING, InputSchema
+from edge_sdk.packs.reader import Pack
+
+_PREFIX: Final = ENTITY.encode() + b"\0"
+
+
+def entity_key(entity: str) -> bytes:
+    """The pack key of an entity's name (not empty).
+
+    Raises:
+        InputError: it is no text, empty, or cannot be written as UTF-8.
+    """
+    if not isinstance(entity, str) or not entity:
+        raise InputError("entity", f"entity: expected a name, got {entity!r:.60}")
+    try:
+        return key_of(_PREFIX + entity.encode())
+    except UnicodeEncodeError as error:
+        raise InputError("entity", f"entity: expected Unicode text; {error}") from error
+
+
+class EntityFeatures:
+    """Stored features of one release; :meth:`join` is safe from any number of threads."""
+
+    def __init__(self, pack: Pack) -> None:
+        self._pack = pack
+        self._defaults = dict(pack.header.defaults)
+        self._categories = pack.header.categories
+
+    @classmethod
+    def open(
+        cls, path: str | Path, release: Release, *, now: float | None = None
+    ) -> EntityFeatures:
+        """Open the file at ``path`` for ``release``.
+
+        Raises:
+            PackError: unreadable, torn, expired, for another release, or a pack of answers.
+        """
+        return cls(Pack.open(path, release, canonicaliser=ENTITY, now=now))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file's body."""
+        return self._pack.header.body
+
+    def join(self, entity: str, streaming: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        """A row by column name, and whether the entity is known (else it has the defaults).
+
+        What is given with the call goes over what is stored.
+        """
+        stored = self._pack.get(entity_key(entity))
+        row = self._defaults if stored is None else self._plain(stored)
+        return {**row, **streaming}, stored is not None
+
+    def close(self) -> None:
+        """Unmap the file."""
+        self._pack.close()
+
+    def _plain(self, stored: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        row = {name: array.item() for name, array in stored.items()}
+        for name, known in self._categories.items():
+            row[name] = known[row[name]]
+        return row
+
+
+def write_entity_features(
+    path: str | Path,
+    release: Release,
+    entities: Sequence[str],
+    columns: Mapping[str, Any],
+    *,
+    defaults: Mapping[str, Any],
+    computed_by: str = "",
+    expires: int | None = None,
+) -> PackHeader:
+    """Write stored features for ``release`` to ``path``.
+
+    Args:
+        path: where; an existing file is replaced in one step.
+        release: whose columns they are.
+        entities: N different names.
+        columns: N values for each stored column, by its name.
+        defaults: a value for each of those columns, for entities that are not among them.
+        computed_by: what computed them, for the record.
+        expires: Unix seconds after which devices stop using it.
+
+    Raises:
+        PackError: a column that the release does not have, values that do not fit, a column
+            without default, or an entity twice.
+    """
+    from edge_sdk.packs.writer import draft_header, write_entries  # reading does without
+
+    if len(set(entities)) != len(entities):
+        raise PackError("entities: expected different names")
+    if set(defaults) != set(columns) or not columns:
+        raise PackError(f"defaults: expected one for each of {sorted(columns)}")
+    missing = release.manifest.training.get("missing") == "allowed"
+    schema = InputSchema(release.manifest.signature, missing=missing)
+    known = {column.name: column for column in schema.columns}
+    stored, fields, plain, categories = [], [], {}, {}
+    for name, values in columns.items():
+        if name not in known:
+            raise PackError(f"columns: expected some of {sorted(known)}, got {name!r}")
+        array = _checked(schema, known[name], values, len(entities))
+        plain[name] = _scalar(_checked(schema, known[name], [defaults[name]], 1)[0])
+        if known[name].dtype == STRING:
+            categories[name], array = _indexed(array)
+        stored.append(array)
+        fields.append(ValueField(name, "other", array.dtype.name))  # type: ignore[arg-type]
+    draft = draft_header(
+        *(release, ENTITY, tuple(fields)),
+        answered_by=computed_by,
+        expires=expires,
+        defaults=plain,
+        categories=categories,
+    )
+    keys = np.frombuffer(b"".join(map(_key, entities)), np.uint8).reshape(-1, KEY_BYTES)
+    return write_entries(Path(path), draft, keys, dict(zip(columns, stored, strict=True)), stored)
+
+
+def _key(entity: str) -> bytes:
+    try:
+        return entity_key(entity)
+    except InputError as error:
+        raise PackError(str(error)) from error
+
+
+def _checked(schema: InputSchema, column: Column, values: Any, count: int) -> NDArray[Any]:
+    if len(values) != count:
+        raise PackError(f"{column.name}: expected {count} values, got {len(values)}")
+    try:
+        return schema.column(column, values)
+    except InputError as error:
+        raise PackError(str(error)) from error
+
+
+def _indexed(texts: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    # Not np.unique: NumPy's own text drops NULs at the end.
+    names = tuple(sorted(set(texts.tolist())))
+    places = {name: i for i, name in enumerate(names)}
+    return names, np.array([places[text] for text in texts.tolist()], dtype=np.int32)
+
+
+def _scalar(value: Any) -> Any:
+    plain = value.item() if isinstance(value, np.generic) else value
+    return None if plain != plain else plain  # NaN has no place in JSON

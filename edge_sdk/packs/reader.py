@@ -1,0 +1,267 @@
+"""Reading a pack: one memory-mapped file. Most misses end at its filter; else a lookup is one
+directory read and one short search.
+
+Invariants:
+
+* A pack that opens was made for exactly this release and this canonicaliser, has its full length
+  and has not expired. :meth:`Pack.verify` checks every byte; the updater does that once.
+* What a lookup returns is the caller's to keep: it never points into the file.
+* The file under an open pack is never written: a new pack is another file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import struct
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.contract.key import CHECK_BYTES, DIGEST_BYTES, KEY_BYTES
+from edge_sdk.contract.pack import HEADER_BYTES, PackHeader, Sections, ValueField, parse_header
+from edge_sdk.contract.pack import sections as sections_of
+from edge_sdk.errors import ContractError, PackError, said
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.model.release import Release
+from edge_sdk.packs.encoding import Read, reader
+from edge_sdk.packs.layout import check_structure
+from edge_sdk.validation import path_of
+
+_CHUNK: Final = 1 << 20
+_top = struct.Struct(">I").unpack_from
+"""The upper 32 bits of a key, as a tuple of one."""
+
+
+class Pack:
+    """An open pack; :meth:`get` is safe from any number of threads."""
+
+    def __init__(self, path: Path, header: PackHeader, sections: Sections, data: mmap.mmap) -> None:
+        self.path = path
+        self.header = header
+        self._sections = sections
+        self._data = data
+        # All that a lookup needs, prepared once: a lookup makes nothing but its answer.
+        self._shift = 32 - header.directory_bits
+        self._keys_at = sections.keys
+        self._find = data.find
+        self._filter_shift = 32 - header.filter_bits
+        self._directory = _directory(header, sections, data)
+        self._readers = _readers(header, sections, data)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        release: Release | None = None,
+        *,
+        canonicaliser: str | None = None,
+        now: float | None = None,
+    ) -> Pack:
+        """Open the pack at ``path`` for ``release`` (``None``: any release, to inspect it).
+
+        ``canonicaliser`` is whose keys it must hold; by default those of the release's inputs.
+
+        Raises:
+            PackError: unreadable, torn, expired at ``now`` (default: the clock), or made for
+                another release or canonicaliser.
+        """
+        where = path_of("pack", path, PackError)
+        try:
+            with where.open("rb") as file:
+                head = file.read(HEADER_BYTES + 16)
+                header, directory = parse_header(head)
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError, ContractError) as error:
+            raise PackError(f"{where}: cannot open the pack; {said(error)}") from error
+        sections = sections_of(header, directory)
+        try:
+            _check(where, header, sections, len(data), time.time() if now is None else now)
+            if release is not None:
+                _check_release(where, header, release, canonicaliser)
+        except PackError:
+            data.close()
+            raise
+        return cls(where, header, sections, data)
+
+    def __repr__(self) -> str:
+        header = self.header
+        return f"<Pack of {header.count} entries for {header.model} {header.version}>"
+
+    def __len__(self) -> int:
+        return self.header.count
+
+    def get(self, key: bytes) -> dict[str, NDArray[Any]] | None:
+        """The outputs stored under ``key`` (16 bytes) by name, or ``None``."""
+        entry = self._entry(key)
+        return None if entry < 0 else self.entry(entry)
+
+    @property
+    def filter(self) -> tuple[mmap.mmap, int, int]:
+        """The file, where its filter begins, and how far a checksum is shifted.
+
+        An input of checksum ``check`` (begun with that of the prefix) cannot be in the pack unless
+        ``file[begin + (check >> shift)] & 1 << (check & 7)``. Whoever asks often asks that first,
+        without a call.
+        """
+        return self._data, self._sections.filter, self._filter_shift
+
+    def finder(self, prefix: bytes) -> Callable[[int, bytes], int]:
+        """A lookup by checksum and canonical bytes: the entry, or -1.
+
+        ``prefix`` is hashed before the bytes. Nearly every miss that passes the filter ends at the
+        checksum; only what may be a hit is digested.
+        """
+        shift, directory, begin = self._shift, self._directory, self._keys_at
+        data, find, sha256 = self._data, self._find, hashlib.sha256
+
+        def entry(check: int, canonical: bytes) -> int:
+            bucket = check >> shift
+            first, end = directory[bucket], directory[bucket + 1]
+            at = find(check.to_bytes(4, "big"), begin + KEY_BYTES * first, begin + KEY_BYTES * end)
+            if at < 0:
+                return -1
+            digest = sha256(prefix + canonical).digest()[:DIGEST_BYTES]
+            if data[at + CHECK_BYTES : at + KEY_BYTES] == digest and not (at - begin) % KEY_BYTES:
+                return (at - begin) // KEY_BYTES
+            # The checksum of another input, or bytes across two keys.
+            return self._entry(check.to_bytes(4, "big") + digest)
+
+        return entry
+
+    def entry(self, index: int) -> dict[str, NDArray[Any]]:
+        """The outputs of entry ``index`` by name."""
+        return {name: read(index) for name, read in self._readers.items()}
+
+    def vectors(self, name: str) -> Callable[[int], tuple[float, ...]] | None:
+        """Reads an entry that is a vector of floats as Python floats: half the cost of an array.
+
+        ``None`` unless the pack holds one output, ``name``, stored as float32 or float64.
+        """
+        field = self.header.fields[0]
+        code = {"float32": "f", "float64": "d"}.get(field.stored)
+        plain = len(self.header.fields) == 1 and not field.encoding and len(field.shape) == 1
+        if not plain or field.name != name or code is None:
+            return None
+        data, begin, size = self._data, self._sections.values, field.size
+        unpack = struct.Struct(f"<{field.shape[0]}{code}").unpack_from
+        return lambda entry: unpack(data, begin + size * entry)
+
+    def _entry(self, key: bytes) -> int:
+        """Where ``key`` is among the sorted keys; -1 if it is not."""
+        bucket = _top(key)[0] >> self._shift
+        directory, begin = self._directory, self._keys_at
+        end = begin + KEY_BYTES * directory[bucket + 1]
+        at = self._find(key, begin + KEY_BYTES * directory[bucket], end)
+        while at >= 0 and (at - begin) % KEY_BYTES:  # across two keys: not one of them
+            at = self._find(key, at + 1, end)
+        return (at - begin) // KEY_BYTES
+
+    def keys(self) -> NDArray[np.uint8]:
+        """Every key in order, [count, 16]; a copy, so that the pack can be closed."""
+        start = self._sections.keys
+        raw = self._data[start : start + KEY_BYTES * self.header.count]
+        return np.frombuffer(raw, np.uint8).reshape(-1, KEY_BYTES)
+
+    def verify(self) -> None:
+        """Read everything: the body has the header's SHA-256, keys are sorted and can be found.
+
+        Raises:
+            PackError: the content is damaged, or was written wrongly.
+        """
+        digest = hashlib.sha256()
+        for start in range(self._sections.directory, len(self._data), _CHUNK):
+            digest.update(self._data[start : start + _CHUNK])
+        if digest.hexdigest() != self.header.body:
+            raise PackError(f"{self.path}: its content is damaged (SHA-256 differs)")
+        directory = np.asarray(self._directory, dtype=np.uint32)
+        places = self._sections
+        marks = np.ndarray(1 << self.header.filter_bits, np.uint8, self._data, places.filter)
+        keys = np.ndarray((self.header.count, KEY_BYTES), np.uint8, self._data, places.keys)
+        try:
+            check_structure(directory, marks, keys)
+        except PackError as error:
+            raise PackError(f"{self.path}: {error}") from error
+
+    def close(self) -> None:
+        """Let go of the file; lookups after it are an error.
+
+        It is unmapped now, or as soon as a lookup of another thread has ended.
+        """
+        self._directory.release()
+        self._readers = {}
+        with contextlib.suppress(BufferError):
+            self._data.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def usable(path: Path | None, release: Release, canonicaliser: str | None = None) -> Pack | None:
+    """The pack at ``path``, if it opens for ``release`` now; an expired one stops no model."""
+    try:
+        return None if path is None else Pack.open(path, release, canonicaliser=canonicaliser)
+    except PackError:
+        return None
+
+
+def _directory(header: PackHeader, sections: Sections, data: mmap.mmap) -> memoryview:
+    """The directory as integers of this machine."""
+    end = sections.directory + 4 * ((1 << header.directory_bits) + 1)
+    if sys.byteorder == "little":
+        return memoryview(data)[sections.directory : end].cast("I")
+    swapped = np.frombuffer(data[sections.directory : end], "<u4").astype("=u4")
+    return memoryview(swapped.tobytes()).cast("I")
+
+
+def _readers(header: PackHeader, sections: Sections, data: mmap.mmap) -> dict[str, Read]:
+    """How to read each output of an entry."""
+    readers, offset = {}, sections.values
+    for field in header.fields:
+        readers[field.name] = reader(field, _rows(header, field, data, offset))
+        offset += field.size
+    return readers
+
+
+def _rows(header: PackHeader, field: ValueField, data: mmap.mmap, offset: int) -> NDArray[Any]:
+    """What is stored of ``field``, [count, ...]: a view of the file that begins at ``offset``."""
+    dtype = np.dtype(field.stored).newbyteorder("<")
+    if header.count == 0:
+        return np.empty((0, *field.shape), dtype)
+    strides = (header.value_bytes, *np.empty(field.shape, dtype).strides)
+    return np.ndarray((header.count, *field.shape), dtype, data, offset, strides)
+
+
+def _check(path: Path, header: PackHeader, sections: Sections, length: int, now: float) -> None:
+    if length != sections.end:
+        raise PackError(f"{path}: expected {sections.end} bytes, found {length}; it is torn")
+    if header.expires is not None and now >= header.expires:
+        raise PackError(f"{path}: expired at {header.expires} (Unix seconds)")
+
+
+def _check_release(
+    path: Path, header: PackHeader, release: Release, canonicaliser: str | None
+) -> None:
+    if header.manifest != release.digest:
+        raise PackError(
+            f"{path}: made for release {header.model} {header.version} ({header.manifest[:12]}…), "
+            f"this is {release.manifest.model} {release.manifest.version} ({release.digest[:12]}…)"
+        )
+    expected = canonicaliser or Canonicaliser(release.manifest.signature).name
+    if header.canonicaliser != expected:
+        raise PackError(f"{path}: keys of {header.canonicaliser}, expected {expected}")

@@ -1,0 +1,1 @@
+"""Answering one input: the pack, else the model, else the cloud."""

@@ -1,0 +1,209 @@
+"""The prepared way of one row, from the application's array to the answer: most calls go here.
+
+Invariants:
+
+* It answers a float array of the declared width with finite values; whatever else comes it declines
+  with ``None`` before anything is counted, and the general way of
+  :mod:`edge_sdk.serving.predictor` answers or refuses. Both ways give identical answers.
+* Its buffers belong to one thread, and what it returns is the caller's: nothing refers to them.
+* It takes no lock and waits for nothing but the model. Beside the answer it makes the row's bytes
+  and one tuple for the monitoring ring.
+
+What is done here in one function is done for its speed: on small models a call of a Python function
+costs as much as a tenth of the prediction.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+import sys
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
+
+import numpy as np
+
+from edge_sdk.errors import ReleaseError
+from edge_sdk.model.keys import SIGN, Canonicaliser
+from edge_sdk.model.outputs import Answers, classifier
+from edge_sdk.model.prediction import Prediction
+from edge_sdk.model.schema import InputSchema
+from edge_sdk.model.session import BoundRow, Model, Outputs
+from edge_sdk.telemetry.monitor import Monitor
+
+if TYPE_CHECKING:
+    from edge_sdk.packs.reader import Pack
+
+FastPath = Callable[[Any, bytes | None], Prediction | None]
+"""Of a row, and of the groups that were said of it."""
+
+Settle = Callable[[bytes, Prediction], Prediction]
+"""Asks the cloud where the model's own answer is not sure enough, else gives it back."""
+
+Fetch = Callable[[], Any]
+"""What the bound outputs hold now, the caller's to keep."""
+
+Make = Callable[[Any], Prediction]
+"""The on-device model's answer, of what was fetched."""
+
+_ARRAY: Final = np.ndarray
+_NARROW: Final = np.dtype("float32")
+_WIDE: Final = np.dtype("float64")
+_CODES: Final = {"float32": "f", "float64": "d", "float16": "e"}
+_ORDER: Final = sys.byteorder
+_TOPS: Final = slice(3 if _ORDER == "little" else 0, None, 4)
+"""The upper byte of each float32: its sign and most of its exponent."""
+
+_HUGE, _MINUS_HUGE = 0x7F, 0xFF
+"""From 2**127 on, infinities and NaN; the general way looks closer."""
+_ZERO: Final = SIGN
+
+
+def prepare(
+    model: Model,
+    schema: InputSchema,
+    answers: Answers,
+    monitor: Monitor,
+    *,
+    pack: Pack | None,
+    settle: Settle | None,
+) -> FastPath | None:
+    """A fast path for the calling thread; ``None`` where this release needs the general way.
+
+    That is a release with columns of several dtypes or tensors, outputs of open shape, a label that
+    does not follow from the probabilities, or several targets; or a pack (whose keys are
+    little-endian) on a big-endian machine.
+    """
+    dense = schema.dense
+    if dense is None or dense.dtype != "float32" or answers.label is not None:
+        return None
+    if pack is not None and _ORDER != "little":
+        return None
+    bound = model.bind(answers.needed)
+    way = _way(bound.outputs, answers) if bound is not None else None
+    if bound is None or way is None:
+        return None
+    return _path(bound, way, schema, answers, monitor, pack, settle)
+
+
+def _path(
+    bound: BoundRow,
+    way: tuple[Fetch, Make],
+    schema: InputSchema,
+    answers: Answers,
+    monitor: Monitor,
+    pack: Pack | None,
+    settle: Settle | None,
+) -> FastPath:
+    place, run, record, (fetch, make) = bound.place, bound.run, monitor.record, way
+    shape, narrowed = (schema.width,), _narrower(schema.width)
+    canonicaliser = Canonicaliser(schema.signature)
+    canonical, seed = canonicaliser.canonical, crc32(canonicaliser.prefix)
+    (marks, begin, shift), find, stored = _lookup(pack, canonicaliser.prefix, answers)
+
+    def answer(x: Any, groups: bytes | None = None) -> Prediction | None:
+        started = perf_counter_ns()
+        if type(x) is not _ARRAY or x.shape != shape:
+            return None
+        row = x.tobytes() if x.dtype is _NARROW else narrowed(x)
+        if row is None:
+            return None
+        tops = row[_TOPS]
+        if _HUGE in tops or _MINUS_HUGE in tops:
+            return None
+        if marks is not None:
+            asked = canonical(row) if _ZERO in tops else row
+            check = crc32(asked, seed)
+            if marks[begin + (check >> shift)] & 1 << (check & 7):
+                entry = find(check, asked)
+                if entry >= 0:
+                    prediction = stored(entry)
+                    record(row, prediction, None, perf_counter_ns() - started, groups)
+                    return prediction
+        place[:] = row
+        try:
+            run()
+        except Exception as error:
+            raise ReleaseError(f"the model failed; {error}") from error
+        prediction = make(fetch())
+        own = prediction.label
+        if settle is not None:
+            prediction = settle(row, prediction)
+        record(row, prediction, own, perf_counter_ns() - started, groups)
+        return prediction
+
+    return answer
+
+
+def _narrower(width: int) -> Callable[[Any], bytes | None]:
+    """The bytes in float32 of a row of float64 below 2**127; ``None`` for all else."""
+    integer = int.from_bytes
+    mask, step, carry = _too_large(8, 11, 1023 + 127, width)
+
+    def narrowed(x: Any) -> bytes | None:
+        # Narrowing what does not fit would warn.
+        if x.dtype is not _WIDE or (integer(x.tobytes(), _ORDER) & mask) + step & carry:
+            return None
+        row: bytes = x.astype(_NARROW).tobytes()
+        return row
+
+    return narrowed
+
+
+def _too_large(size: int, bits: int, exponent: int, count: int) -> tuple[int, int, int]:
+    """Finds numbers whose exponent is ``exponent`` or more (NaN and infinities have the largest).
+
+    ``count`` floats of ``size`` bytes are read as one integer ``n``. Masked to their exponents, and
+    with the step added to each, those carry into their sign bit: ``(n & mask) + step & carry``.
+    One look at all of them, with no warning and no array, takes 0.3 µs for thirty.
+    """
+    fraction = 8 * size - 1 - bits
+    ones = sum(1 << 8 * size * i for i in range(count))
+    mask, step = (1 << bits) - 1 << fraction, (1 << bits) - exponent << fraction
+    return ones * mask, ones * step, ones << 8 * size - 1
+
+
+def _lookup(
+    pack: Pack | None, prefix: bytes, answers: Answers
+) -> tuple[tuple[Any, int, int], Any, Callable[[int], Prediction]]:
+    """The filter of ``pack``, its lookup, and the answer of an entry; without a pack no filter."""
+    if pack is None:
+        return (None, 0, 0), None, _nothing_stored
+    return pack.filter, pack.finder(prefix), _stored(pack, answers)
+
+
+def _nothing_stored(entry: int) -> Prediction:
+    raise AssertionError(f"entry {entry} of no pack")
+
+
+def _stored(pack: Pack, answers: Answers) -> Callable[[int], Prediction]:
+    """The stored answer of an entry, as a prediction."""
+    vector = pack.vectors(answers.probabilities or "") if answers.value is None else None
+    if vector is None:
+        return lambda entry: answers.from_pack(pack.entry(entry))
+    make = classifier(answers.pack, answers.classes)
+    return lambda entry: make(vector(entry))
+
+
+def _way(outputs: Outputs, answers: Answers) -> tuple[Fetch, Make] | None:
+    """From what is in ``outputs`` to the answer; ``None`` where that takes more than here."""
+    origin = answers.model
+    if answers.generic:
+        return (
+            lambda: {name: buffer[0].copy() for name, buffer in outputs.items()},
+            lambda found: Prediction(origin, 0, None, None, outputs=found),
+        )
+    scored = answers.probabilities or answers.value
+    if scored is None or (answers.probabilities and answers.value):
+        return None
+    buffer, classes = outputs[scored], answers.classes
+    if buffer.dtype.name not in _CODES or buffer.size != (len(classes) or 1):
+        return None
+    # Unpacking Python floats takes half the time of tolist, and a copy comes for nothing.
+    unpack = struct.Struct(_CODES[buffer.dtype.name] * buffer.size).unpack
+    fetch = functools.partial(unpack, buffer.data)
+    if classes:
+        return fetch, classifier(origin, classes)
+    return fetch, lambda found: Prediction(origin, 0, None, None, None, found[0])

@@ -1,0 +1,161 @@
+"""Rankings: the items that a model scores, best first.
+
+A model ranks in one of two ways:
+
+* It scores one candidate at a time (learning to rank: a row of features for each candidate). The
+  score is the number that a regressor gives, or of a classifier with two classes the probability of
+  the second (such as *clicked*).
+* It scores all items at once: the classes of a classifier are the items and their probabilities the
+  scores; or its one output is a vector, and the items are the positions in it.
+
+Equal scores keep the order in which the candidates were given; what is not a number comes last.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.errors import InputError
+from edge_sdk.model.prediction import BatchPrediction, Prediction
+from edge_sdk.serving.predictor import Serving
+
+T = TypeVar("T")
+Item = Hashable
+SHOWN: Final = 16_384
+"""Rankings that may still be clicked on; older ones are forgotten."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What ``predict_ranking`` returns.
+
+    Attributes:
+        items: best first.
+        id: names it for ``feedback``.
+        version: of the release that serves here (while an experiment mixes two, of the control).
+    """
+
+    items: tuple[Any, ...]
+    id: str
+    version: str
+
+    def __repr__(self) -> str:
+        return f"<Ranking {reprlib.repr(self.items)} from {self.version} id={self.id}>"
+
+
+def ranked(serving: Serving, x: Any, candidates: Sequence[Item] | None) -> Ranking:
+    """The whole ranking that ``serving`` gives.
+
+    Args:
+        serving: a release that ranks in one of the two ways.
+        x: with ``candidates`` a row for each of them; without, one input.
+        candidates: what is ranked, all different.
+
+    Raises:
+        InputError: the input does not fit, or this model gives no scores.
+        ReleaseError: the model failed.
+    """
+    if candidates is None:
+        prediction = serving.predict(x)
+        items, scores = _counted(serving, _all_scored, prediction, serving)
+        return Ranking(_ordered(items, scores), prediction.id, prediction.version)
+    batch = serving.predict_batch(x)
+    scores = _counted(serving, _one_scored, batch, len(candidates))
+    return Ranking(_ordered(candidates, scores), batch.ids[0], batch.version)
+
+
+def _counted(serving: Serving, call: Callable[..., T], *arguments: Any) -> T:
+    """What ``call`` returns; if it refuses, that is counted."""
+    try:
+        return call(*arguments)
+    except InputError as error:
+        serving.monitor.record_error(error.kind)
+        raise
+
+
+def _one_scored(batch: BatchPrediction, count: int) -> NDArray[Any]:
+    if len(batch) != count:
+        raise InputError(
+            "candidates", f"expected a row for each of {count} candidates, got {len(batch)}"
+        )
+    values, probabilities = batch.values, batch.probabilities
+    if values is not None and values.size == len(batch):
+        return values.reshape(-1)
+    if probabilities is not None and probabilities.shape[1] == 2:
+        scores: NDArray[Any] = probabilities[:, 1]
+        return scores
+    raise InputError(
+        "ranking",
+        "expected a model that gives one number, or has two classes, to score candidates; "
+        "leave candidates out for one that scores all items at once",
+    )
+
+
+def _all_scored(p: Prediction, serving: Serving) -> tuple[tuple[Item, ...], NDArray[Any]]:
+    if p.probabilities is not None:
+        return serving.release.manifest.signature.classes, p.probabilities
+    vectors = [p.value, *p.outputs.values()]
+    found = [v.reshape(-1) for v in vectors if isinstance(v, np.ndarray) and v.dtype.kind in "fiu"]
+    if len(found) != 1 or found[0].size < 2:
+        raise InputError(
+            "ranking",
+            "expected a model that scores all items at once; give candidates and a row for each",
+        )
+    return tuple(range(found[0].size)), found[0]
+
+
+def _ordered(items: Sequence[Item], scores: NDArray[Any]) -> tuple[Item, ...]:
+    order = np.argsort(-scores.astype(np.float64), kind="stable")  # NaN sorts last
+    return tuple(items[i] for i in order)
+
+
+@dataclass
+class Shown:
+    """A ranking that may be clicked on. ``teams`` says for each item who picked it."""
+
+    items: tuple[Item, ...]
+    teams: tuple[str, ...] = ()
+    window: int = 0
+    clicked: bool = False
+
+
+class ShownRankings:
+    """The last :data:`SHOWN` rankings, by id."""
+
+    def __init__(self) -> None:
+        self._shown: OrderedDict[str, Shown] = OrderedDict()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._shown
+
+    def put(self, name: str, shown: Shown) -> None:
+        """Remember one."""
+        self._shown[name] = shown
+        if len(self._shown) > SHOWN:
+            self._shown.popitem(last=False)
+
+    def click(self, name: str, clicks: Sequence[Item]) -> Shown:
+        """The ranking that was clicked on, once.
+
+        Raises:
+            InputError: it is unknown or forgotten, was clicked on before, or did not show an item.
+        """
+        shown = self._shown.get(name)
+        if shown is None:
+            raise InputError(
+                "unknown_prediction", f"expected the id of a recent ranking, got {name!r:.60}"
+            )
+        strange = [item for item in clicks if item not in shown.items]
+        if strange:
+            raise InputError("not_shown", f"ranking {name}: did not show {strange[0]!r:.60}")
+        if shown.clicked:
+            raise InputError("repeated", f"ranking {name}: has its clicks already")
+        shown.clicked = True
+        return shown

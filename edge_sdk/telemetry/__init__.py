@@ -1,0 +1,1 @@
+"""Counts and labels of what a device predicted, folded into reports."""

@@ -1,0 +1,324 @@
+"""Predictions that wait for a late label: a bounded table, and what their labels told.
+
+A prediction is found for as long as fewer than ``capacity`` newer ones were made; a row of a batch
+for as long as newer batches have fewer than ``capacity`` rows together. The table is made of NumPy
+arrays, so that the garbage collector never walks through it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.contract.manifest import Label
+from edge_sdk.contract.window import SOURCES
+from edge_sdk.errors import InputError
+from edge_sdk.telemetry.groups import UNGROUPED, Codes, Grouping
+from edge_sdk.validation import LARGEST
+
+Group = tuple[str, str]
+"""A declared column and one of its groups."""
+
+LABELLED: Final = 1
+REWARDED: Final = 2
+
+
+def bits_of(label: Any, reward: Any) -> int:
+    """What came, as bits of a prediction's state."""
+    return (LABELLED if label is not None else 0) | (REWARDED if reward is not None else 0)
+
+
+@dataclass
+class Outcomes:
+    """Sufficient statistics of the labels and rewards that came for one window."""
+
+    labelled: int = 0
+    correct: int = 0
+    own_labelled: int = 0
+    own_correct: int = 0
+    by_source: dict[str, tuple[int, int]] = field(default_factory=dict)
+    rewards: int = 0
+    reward_sum: float = 0.0
+    reward_squares: float = 0.0
+    groups: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
+
+    def add_label(self, source: str, correct: bool, own_correct: bool | None) -> None:
+        """Count one label; ``own_correct`` is ``None`` where the on-device model was not asked."""
+        self.labelled += 1
+        self.correct += correct
+        if own_correct is not None:
+            self.own_labelled += 1
+            self.own_correct += own_correct
+        labelled, right = self.by_source.get(source, (0, 0))
+        self.by_source[source] = (labelled + 1, right + correct)
+
+    def add_group(self, group: Group, own_correct: bool) -> None:
+        """Count one label of the on-device model's own answer for a group."""
+        groups = self.groups.setdefault(group[0], {})
+        labelled, right = groups.get(group[1], (0, 0))
+        groups[group[1]] = (labelled + 1, right + own_correct)
+
+    def add_reward(self, reward: float) -> None:
+        """Count one numeric outcome."""
+        self.rewards += 1
+        self.reward_sum += reward
+        self.reward_squares += reward * reward
+
+
+def is_right(answer: Any, label: Label | float, within: float | None) -> bool | None:
+    """Whether ``answer`` is what came later; ``None`` if there is nothing to tell by.
+
+    A number is right if it is off by at most ``within``.
+    """
+    if answer is None:
+        return None
+    if isinstance(answer, float) and not isinstance(label, str):
+        return None if within is None else abs(answer - label) <= within
+    return bool(answer == label)
+
+
+def join(
+    outcomes: Outcomes,
+    source: str,
+    answer: Any,
+    own: Label | float | None,
+    label: Label | float,
+    groups: Iterable[Group] = (),
+    within: float | None = None,
+) -> None:
+    """Count a label for what was answered: right or wrong, and the squared error of a number."""
+    if isinstance(answer, float) and not isinstance(label, str):
+        own = answer if source == "model" else None
+        error = answer - label
+        if abs(error) <= LARGEST:  # what is not even finite has no error that could be summed
+            outcomes.add_reward(error * error)
+    right = is_right(answer, label, within)
+    if right is None:
+        return
+    own_right = is_right(own, label, within)
+    outcomes.add_label(source, right, own_right)
+    for group in groups if own_right is not None else ():
+        outcomes.add_group(group, bool(own_right))
+
+
+class Left(NamedTuple):
+    """A single prediction whose label, or reward, did not come yet.
+
+    ``source`` is an index into :data:`SOURCES`; ``state`` has the bits of what came.
+    """
+
+    number: int
+    source: int
+    answer: Label | float | None
+    own: Label | None
+    state: int = 0
+    groups: tuple[Group, ...] = ()
+
+
+class Answered(NamedTuple):
+    """Predictions by column: what a label has to be compared with, and where it is counted.
+
+    ``answers`` holds the label, or the number a regressor gave, or ``None``; ``own`` the label of
+    the on-device model, ``None`` where it was not asked; ``sources`` indices into
+    :data:`SOURCES`; ``rows`` the feature values where they may be shared, else it is ``None``;
+    ``groups`` the codes of declared groups, where the release has some.
+    """
+
+    windows: NDArray[Any]
+    taken: NDArray[Any]
+    sources: NDArray[np.uint8]
+    answers: NDArray[Any]
+    own: NDArray[Any]
+    rows: NDArray[Any] | None = None
+    groups: Codes | None = None
+
+
+class Waiting:
+    """Predictions by column, and which of them have their label or reward."""
+
+    def __init__(self, answered: Answered) -> None:
+        self.answered = answered
+        self.states = np.zeros(len(answered.answers), dtype=np.uint8)
+
+    @classmethod
+    def empty(cls, count: int, *, rows: bool, columns: int = 0) -> Waiting:
+        """Room for ``count`` predictions, with their feature values or without, and with the
+        groups of ``columns``.
+        """
+        windows, taken = np.zeros((2, count), np.uint32)  # Unix seconds until the year 2106
+        answers, own = np.empty(count, object), np.empty(count, object)
+        values = np.empty(count, object) if rows else None
+        sources = np.zeros(count, np.uint8)
+        groups = np.zeros((count, columns), np.uint8) if columns else None
+        return cls(Answered(windows, taken, sources, answers, own, values, groups))
+
+    def put(self, places: NDArray[np.int64], answered: Answered) -> None:
+        """Write ``answered`` over what is at ``places``."""
+        kept: Iterable[NDArray[Any] | None] = self.answered
+        for mine, theirs in zip(kept, answered, strict=True):
+            if mine is not None:
+                mine[places] = theirs
+        self.states[places] = 0
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+
+class Place(NamedTuple):
+    """One prediction in a table."""
+
+    name: str
+    table: Waiting
+    at: int
+
+    @property
+    def taken(self) -> int:
+        """When it was made, Unix seconds."""
+        return int(self.table.answered.taken[self.at])
+
+    @property
+    def row(self) -> tuple[Any, ...] | None:
+        """Its feature values, if they may be shared."""
+        rows = self.table.answered.rows
+        row: tuple[Any, ...] | None = None if rows is None else rows[self.at]
+        return row
+
+    @property
+    def window(self) -> int:
+        """Start of its window, Unix seconds."""
+        return int(self.table.answered.windows[self.at])
+
+    @property
+    def groups(self) -> Sequence[int]:
+        """The codes of its declared groups."""
+        groups = self.table.answered.groups
+        return () if groups is None else groups[self.at].tolist()
+
+    def mark(self, what: int, name: str) -> None:
+        """Note that the label or reward has come; raises :class:`InputError` the second time."""
+        if self.table.states[self.at] & what:
+            raise InputError("label", f"prediction {self.name}: has its {name} already")
+        self.table.states[self.at] |= what
+
+
+class Pending:
+    """Joins late labels with predictions; at most ``capacity`` single ones are remembered, with
+    ``rows`` (they may be shared) also their feature values; of ``grouping`` also their groups.
+    Numbers are right ``within`` so much.
+
+    Not thread-safe: its monitor calls it under a lock.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        grouping: Grouping = UNGROUPED,
+        *,
+        rows: bool = False,
+        within: float | None = None,
+    ) -> None:
+        self._capacity = capacity
+        self._within = within
+        self._grouping = grouping
+        self._table = Waiting.empty(capacity, rows=rows, columns=len(grouping.columns))
+        self._numbers = np.zeros(capacity, np.int64)
+        self._batches: dict[int, Waiting] = {}
+        self.outcomes: defaultdict[int, Outcomes] = defaultdict(Outcomes)
+        self.unmatched = 0
+
+    def add(self, numbers: Sequence[int], answered: Answered) -> None:
+        """Remember predictions; beyond the capacity the oldest are forgotten."""
+        named = np.asarray(numbers, dtype=np.int64)
+        places = named % self._capacity
+        self._table.put(places, answered)
+        self._numbers[places] = named
+
+    def add_batch(self, number: int, answered: Answered) -> None:
+        """Remember a batch; the oldest are forgotten until the rest are within the capacity."""
+        self._batches[number] = Waiting(answered)
+        while len(self._batches) > 1 and sum(map(len, self._batches.values())) > self._capacity:
+            self._batches.pop(next(iter(self._batches)))
+
+    def find(self, number: str) -> Place:
+        """The prediction ``number`` (``"17"``, or ``"17.4"`` for row 4 of batch 17).
+
+        Raises:
+            InputError: it is unknown or was forgotten; counted as unmatched.
+        """
+        name, dot, index = number.partition(".")
+        place = None
+        if name.isdecimal() and not dot:
+            place = self._single(name)
+        elif name.isdecimal() and index.isdecimal():
+            place = self._in_batch(number, self._batches.get(int(name)), int(index))
+        if place is None:
+            self.unmatched += 1
+            raise InputError(
+                "unknown_prediction",
+                f"prediction {number}: expected one of the last {self._capacity} of this process",
+            )
+        return place
+
+    def _single(self, name: str) -> Place | None:
+        number = int(name)
+        index = number % self._capacity
+        known = number > 0 and int(self._numbers[index]) == number
+        return Place(name, self._table, index) if known else None
+
+    def _in_batch(self, name: str, batch: Waiting | None, index: int) -> Place | None:
+        return None if batch is None or index >= len(batch) else Place(name, batch, index)
+
+    def label(self, place: Place, label: Label | float) -> None:
+        """Join a label with its prediction: right or wrong, and the squared error of a number.
+
+        Raises:
+            InputError: it has one already.
+        """
+        place.mark(LABELLED, "label")
+        made, at = place.table.answered, place.at
+        source = SOURCES[made.sources[at]]
+        outcomes, groups = self.outcomes[place.window], self._grouping.names(place.groups)
+        join(outcomes, source, made.answers[at], made.own[at], label, groups, self._within)
+
+    def reward(self, place: Place, reward: float) -> None:
+        """Join a numeric outcome with its prediction.
+
+        Raises:
+            InputError: it has one already.
+        """
+        place.mark(REWARDED, "reward")
+        self.outcomes[place.window].add_reward(reward)
+
+    def left(self, after: int, most: int) -> dict[int, list[Left]]:
+        """By window start, the newest ``most`` single predictions numbered above ``after`` whose
+        label did not come.
+        """
+        made, states = self._table.answered, self._table.states
+        open_ = (self._numbers > after) & ((states & LABELLED) == 0)
+        places = np.flatnonzero(open_)
+        newest = places[np.argsort(self._numbers[places])][-most:]
+        found: dict[int, list[Left]] = {}
+        for at in newest.tolist():
+            if made.answers[at] is not None:
+                left = Left(
+                    int(self._numbers[at]),
+                    int(made.sources[at]),
+                    made.answers[at],
+                    made.own[at],
+                    int(states[at]),
+                    tuple(self._grouping.names(Place("", self._table, at).groups)),
+                )
+                found.setdefault(int(made.windows[at]), []).append(left)
+        return found
+
+    def take_outcomes(self) -> tuple[dict[int, Outcomes], int]:
+        """Outcomes by window start and the count of unmatched labels since the last call."""
+        taken, unmatched = dict(self.outcomes), self.unmatched
+        self.outcomes.clear()
+        self.unmatched = 0
+        return taken, unmatched

@@ -1,0 +1,329 @@
+"""Monitoring: what was predicted becomes counts, off the caller's path.
+
+Invariants:
+
+* :meth:`Monitor.record` takes no lock and does no arithmetic: it appends to a bounded ring
+  (``deque.append`` is atomic). What the ring loses before a fold is counted in the report.
+* The ring holds tuples of plain values, no predictions: the garbage collector skips them.
+* :meth:`Monitor.fold` empties the ring in vectorised batches. :meth:`Monitor.collect` does so only
+  when :data:`FOLD_AT` records wait or a window ended, because small batches cost most per row.
+* Memory is bounded: ``RING`` records, ``PENDING`` predictions that wait for labels, the counts.
+  Of a batch, ``BATCH_SAMPLE_LEAST`` to ``BATCH_SAMPLE`` evenly spaced rows (an eighth) go into the
+  histograms.
+* Raw rows leave only in a :class:`SampleBatch`, and only with ``share`` (the owner's opt-in).
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from edge_sdk.contract.manifest import Label
+from edge_sdk.contract.serving_terms import Reporting, Sharing
+from edge_sdk.errors import InputError
+from edge_sdk.model.inputs import Inputs
+from edge_sdk.model.prediction import BatchPrediction, Prediction
+from edge_sdk.model.release import Release
+from edge_sdk.telemetry.group_counts import Tally
+from edge_sdk.telemetry.groups import Codes, Grouping
+from edge_sdk.telemetry.label_join import Left, Outcomes, Pending
+from edge_sdk.telemetry.reports import Reports, Scope, SharedRows
+from edge_sdk.telemetry.ring_records import Columns, Records, batch_answered
+from edge_sdk.telemetry.window_counts import Histograms, ProfileBins, WindowCounts
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.messages import Body
+
+RING: Final = 16_384
+PENDING: Final = 65_536
+BATCH_RING: Final = 64
+
+FOLD_AT: Final = 2_048
+CHUNK: Final = 1_024
+"""Records folded in one go; between two chunks other threads get their turn."""
+
+
+class Monitor:
+    """Counts the predictions of one release on one arm.
+
+    Attributes:
+        answered: whether a prediction was folded yet.
+        grouping: the declared groups of the release.
+        tap: is given the ring's records (rows of :class:`Records`) as they are folded; must not
+            wait, because a lock is held.
+
+    Args:
+        release: what answers; its profile gives the histograms.
+        inputs: reads feature values out of the release's checked inputs.
+        scope: experiment, arm and tag.
+        reporting: window length, minimum observations, votes.
+        sharing: what the plan asks for; used only with ``share``.
+        share: the owner of the device opted in to sharing labelled rows.
+        enabled: without it predictions get their ids and nothing is counted.
+        clock: Unix seconds.
+        capacity: predictions that the ring holds.
+    """
+
+    def __init__(
+        self,
+        release: Release,
+        inputs: Inputs,
+        scope: Scope,
+        reporting: Reporting,
+        sharing: Sharing,
+        *,
+        share: bool = False,
+        enabled: bool = True,
+        clock: Callable[[], float],
+        capacity: int = RING,
+    ) -> None:
+        self._release = release
+        self._profile = release.profile()
+        self._bins = ProfileBins(self._profile)
+        self._inputs = inputs
+        manifest = release.manifest
+        self.grouping = Grouping(manifest.groups, manifest.signature.columns)
+        self.scope = scope
+        self._reporting = reporting
+        self._sharing = sharing if share and sharing.samples else Sharing()
+        self._clock = clock
+        self._enabled = enabled
+        self._next_number = itertools.count(1).__next__
+        # Each a row of Records; a class of its own would cost its constructor.
+        self._ring: deque[tuple[Any, ...]] = deque(maxlen=capacity)
+        self._errors: deque[tuple[float, str]] = deque(maxlen=capacity)
+        self._defaulted: deque[float] = deque(maxlen=capacity)
+        self._batch_numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._batches: deque[tuple[float, Columns, BatchPrediction, int, Codes | None]] = deque(
+            maxlen=BATCH_RING
+        )
+        self._named_batches: deque[tuple[float, BatchPrediction]] = deque(maxlen=BATCH_RING)
+        self._highest, self._folded, self._lost = 0, 0, 0
+        self.answered = False
+        self.tap: Callable[[list[tuple[Any, ...]]], None] | None = None
+        self._windows: dict[int, WindowCounts] = {}
+        self._reports = Reports(release, scope, reporting, inputs.key_of_mark, self.grouping)
+        self._shared = SharedRows(self._sharing)
+        samples, within = self._sharing.samples, reporting.right_within
+        self._pending = Pending(PENDING, self.grouping, rows=samples, within=within)
+        self._current = self._start(clock())
+
+    def record(
+        self,
+        given: Any,
+        prediction: Prediction,
+        own: Label | None,
+        latency: int,
+        groups: bytes | None = None,
+    ) -> None:
+        """Number ``prediction`` and put it into the ring.
+
+        ``own`` is the on-device model's label where it was asked; ``latency`` in nanoseconds;
+        ``groups`` what :meth:`Grouping.said` made of what the application said.
+        """
+        prediction._number = number = self._next_number()
+        if not self._enabled:
+            return
+        origin = prediction._origin
+        self._ring.append(
+            (
+                number,
+                self._clock(),
+                given,
+                prediction.label,
+                own,
+                prediction.value,
+                prediction.confidence,
+                origin.source,
+                origin.degraded,
+                latency,
+                groups,
+            )
+        )
+
+    def record_batch(
+        self, rows: slice, columns: Columns, batch: BatchPrediction, groups: Codes | None
+    ) -> None:
+        """Number ``batch`` and put ``rows`` of it, which :func:`sampled` chose, into the ring.
+
+        ``columns`` holds one sequence per feature, over those; ``groups`` those of all rows.
+        """
+        batch._number = next(self._batch_numbers)
+        if self._enabled:
+            batch._remembered, batch._groups = self._remember, groups
+            some = None if groups is None else groups[rows]
+            self._batches.append((self._clock(), columns, batch.sample(rows), len(batch), some))
+
+    def _remember(self, batch: BatchPrediction) -> None:
+        """Somebody asked for ids of ``batch``: keep its answers for late labels."""
+        self._named_batches.append((self._clock(), batch))
+
+    def record_error(self, kind: str) -> None:
+        """Count a refused input or a failed call."""
+        self._errors.append((self._clock(), kind))
+
+    def record_defaulted(self) -> None:
+        """Count a prediction for an entity that has no stored features."""
+        self._defaulted.append(self._clock())
+
+    def feedback(
+        self, number: str, label: Label | float | None = None, reward: float | None = None
+    ) -> None:
+        """Join a late label or reward with prediction ``number``.
+
+        Raises:
+            InputError: the prediction is unknown or forgotten, the label is none of the classes,
+                or it came already.
+        """
+        if label is not None:
+            self._check_label(label)
+        with self._lock:
+            self._drain()
+            place = self._pending.find(number)
+            if label is not None:
+                self._pending.label(place, label)
+                self._shared.keep(self._start(self._clock()), place, label)
+            if reward is not None:
+                self._pending.reward(place, float(reward))
+
+    def left(self, after: int, most: int) -> dict[int, list[Left]]:
+        """Predictions that still wait for a label; see :meth:`Pending.left`."""
+        with self._lock:
+            self._drain()
+            found = self._pending.left(after, most)
+            return {start: self._reports.left(waiting) for start, waiting in found.items()}
+
+    def fold(self) -> None:
+        """Empty the ring into the counts."""
+        with self._lock:
+            self._drain()
+
+    def collect(self, now: float, *, final: bool = False) -> list[Body]:
+        """Messages of the windows that ended by ``now`` (with ``final``, of all)."""
+        with self._lock:
+            turned = final or self._start(now) != self._current
+            if turned or self._batches or len(self._ring) >= FOLD_AT:
+                self._drain()
+            self._current = self._start(now)
+            ended = sorted(s for s in self._windows if final or self._end(s) <= now)
+            bodies: list[Body] = []
+            for start in ended:
+                last = final and start == ended[-1]
+                bodies.extend(self._reports.window(start, self._windows.pop(start), final=last))
+            if turned:
+                bodies.extend(self._reports.outcomes(*self._take_outcomes()))
+                bodies.extend(self._reports.samples(self._shared.take()))
+            return bodies
+
+    def _take_outcomes(self) -> tuple[dict[int, Outcomes], int]:
+        outcomes, unmatched = self._pending.take_outcomes()
+        if unmatched and not outcomes:
+            outcomes = {self._start(self._clock()): Outcomes()}
+        return outcomes, unmatched
+
+    def _start(self, at: float) -> int:
+        length = self._reporting.window_seconds
+        return int(at // length) * length
+
+    def _end(self, start: int) -> int:
+        return start + self._reporting.window_seconds
+
+    def _window(self, start: int) -> WindowCounts:
+        window = self._windows.get(start)
+        if window is None:
+            empty = Histograms.empty(self._profile)
+            window = self._windows[start] = WindowCounts(empty, Tally(self._profile))
+        return window
+
+    def _drain(self) -> None:
+        full = len(self._ring) == self._ring.maxlen
+        # Taking no more than there are now ends the loops even while other threads append.
+        left = len(self._ring)
+        while left > 0:
+            part = [self._ring.popleft() for _ in range(min(left, CHUNK))]
+            left -= len(part)
+            self._fold_records(part)
+            if left > 0:
+                time.sleep(0)  # a thread that waits to predict goes first
+        if full:
+            self._count_lost()
+        for _ in range(len(self._batches)):
+            self._add_batch(*self._batches.popleft())
+        for _ in range(len(self._named_batches)):
+            self._keep_batch(*self._named_batches.popleft())
+        for _ in range(len(self._errors)):
+            at, kind = self._errors.popleft()
+            self._window(self._start(at)).errors[kind] += 1
+        for _ in range(len(self._defaulted)):
+            self._window(self._start(self._defaulted.popleft())).defaulted += 1
+
+    def _fold_records(self, records: list[tuple[Any, ...]]) -> None:
+        self._folded += len(records)
+        if self.tap is not None:
+            self.tap(records)
+        first, last = self._start(records[0][1]), self._start(records[-1][1])
+        if first == last:
+            self._add(first, records)
+            return
+        for start, group in itertools.groupby(records, key=lambda r: self._start(r[1])):
+            self._add(start, list(group))
+
+    def _add(self, start: int, records: list[tuple[Any, ...]]) -> None:
+        columns = Records(*zip(*records, strict=True))
+        self._highest = max(self._highest, *columns.number)
+        self.answered = True
+        window = self._window(start)
+        outputs = {name: getattr(columns, name) for name in self._bins.names}
+        values = self._inputs.columns(columns.given)
+        window.add(self._bins, values, outputs, len(records))
+        codes = self.grouping.codes(values, columns.groups) if self.grouping else None
+        if codes is not None:
+            window.groups.add(self._bins.outputs, codes, list(outputs.values()))
+        sources = columns.sources()
+        window.add_latencies(sources, np.asarray(columns.latency))
+        window.degraded += sum(columns.degraded)
+        if self._reporting.votes:
+            window.add_marks(self._inputs.marks(columns.given))
+        shared = list(map(self._inputs.values, columns.given)) if self._sharing.samples else None
+        self._pending.add(columns.number, columns.answered(start, sources, codes, shared))
+
+    def _add_batch(
+        self,
+        at: float,
+        columns: Columns,
+        rows: BatchPrediction,
+        count: int,
+        groups: Codes | None,
+    ) -> None:
+        self.answered = True
+        window = self._window(self._start(at))
+        found = {"label": rows.labels, "confidence": rows.confidences, "value": rows.values}
+        outputs = {name: array for name, array in found.items() if array is not None}
+        window.add(self._bins, columns, outputs, len(rows))
+        if groups is not None:
+            told = [outputs[name] for name in self._bins.names]
+            window.groups.add(self._bins.outputs, groups, told)
+        window.predictions[rows.source] += count
+
+    def _keep_batch(self, at: float, batch: BatchPrediction) -> None:
+        answered = batch_answered(self._start(at), int(at), batch)
+        self._pending.add_batch(int(batch._number), answered)
+
+    def _count_lost(self) -> None:
+        """Numbers are handed out without gaps, so what never came out of the ring was lost."""
+        lost = self._highest - self._folded - self._lost
+        if lost > 0:
+            self._lost += lost
+            self._window(self._start(self._clock())).lost["ring"] += lost
+
+    def _check_label(self, label: Any) -> None:
+        classes = self._release.manifest.signature.classes
+        if classes and label not in classes:
+            raise InputError("label", f"expected one of {list(classes)[:20]}, got {label!r:.60}")

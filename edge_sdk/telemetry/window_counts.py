@@ -1,0 +1,108 @@
+"""Counts of one monitoring window, added to in batches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.contract.profile import ReferenceProfile
+from edge_sdk.contract.window import LATENCY_BINS, SOURCES
+from edge_sdk.telemetry.group_counts import Tally
+from edge_sdk.telemetry.histograms import Bins, Counts
+from edge_sdk.telemetry.latency import latency_bins
+
+MARKS_PER_WINDOW: Final = 20_000
+MARK_BYTES_PER_WINDOW: Final = 4 << 20
+"""Different inputs that a window counts for the votes at most; later new ones are not counted."""
+
+KeyOfMark = Callable[[bytes], bytes | None]
+"""The exact key of an input, given what it was counted by."""
+
+
+@dataclass
+class Histograms:
+    """Features and outputs in the layout of the profile, over ``observations`` predictions."""
+
+    features: Counts
+    outputs: Counts
+    observations: int = 0
+
+    @classmethod
+    def empty(cls, profile: ReferenceProfile) -> Histograms:
+        """All zero."""
+        return cls(Counts(profile.features), Counts(profile.outputs))
+
+    def add(self, other: Histograms) -> None:
+        """Add counts bin by bin."""
+        self.features.flat += other.features.flat
+        self.outputs.flat += other.outputs.flat
+        self.observations += other.observations
+
+
+class ProfileBins:
+    """The bins of a reference profile, ready for counting; ``names`` are those of its outputs."""
+
+    def __init__(self, profile: ReferenceProfile) -> None:
+        self.features = Bins(profile.features)
+        self.outputs = Bins(profile.outputs)
+        self.names = [output.name for output in profile.outputs]
+
+
+@dataclass
+class WindowCounts:
+    """What one window report is made of."""
+
+    histograms: Histograms
+    groups: Tally
+    predictions: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
+    marks: Counter[bytes] = field(default_factory=Counter)
+    latency: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    degraded: int = 0
+    defaulted: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to report."""
+        return not (self.predictions or self.errors or self.lost)
+
+    def add(self, bins: ProfileBins, columns: Any, outputs: Mapping[str, Any], count: int) -> None:
+        """Add ``count`` observations: one sequence of values per feature and per output."""
+        counts = self.histograms
+        bins.features.add(columns, counts.features)
+        bins.outputs.add([outputs[name] for name in bins.names], counts.outputs)
+        counts.observations += count
+
+    def add_latencies(self, sources: NDArray[np.uint8], latencies: NDArray[np.int64]) -> None:
+        """Add single predictions: indices into ``SOURCES``, and the nanoseconds each took."""
+        bins = latency_bins(latencies)
+        for i in set(sources.tolist()):
+            chosen = bins[sources == i]
+            name = SOURCES[i]
+            self.predictions[name] += len(chosen)
+            place = self.latency.setdefault(name, np.zeros(LATENCY_BINS, dtype=np.int64))
+            place += np.bincount(chosen, minlength=LATENCY_BINS)
+
+    def add_marks(self, marks: Sequence[bytes | None]) -> None:
+        """Count inputs, for the votes."""
+        known = next((mark for mark in marks if mark is not None), b" ")
+        most = min(MARKS_PER_WINDOW, MARK_BYTES_PER_WINDOW // len(known))
+        if len(self.marks) + len(marks) <= most:
+            self.marks.update(marks)  # type: ignore[arg-type]
+            self.marks.pop(None, None)  # type: ignore[call-overload]
+            return
+        for mark in marks:
+            if mark is not None and (mark in self.marks or len(self.marks) < most):
+                self.marks[mark] += 1
+
+    def votes(self, count: int, key_of: KeyOfMark) -> tuple[str, ...]:
+        """Keys of the ``count`` most frequent inputs that were seen at least twice."""
+        frequent = [mark for mark, times in self.marks.most_common(count) if times >= 2]
+        keys = dict.fromkeys(map(key_of, frequent))
+        return tuple(key.hex() for key in keys if key is not None)

@@ -1,0 +1,85 @@
+"""How a release and its packs come to the device's disk: signed, whole, then in their place.
+
+What was downloaded before a cut is resumed; files that a release here has too are linked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edge_sdk.contract.manifest import MANIFEST, FileRef
+from edge_sdk.contract.plan import ReleaseRef
+from edge_sdk.errors import UpdateError
+from edge_sdk.hub.client import HubClient
+from edge_sdk.model.release import Release
+from edge_sdk.update.packs import fetch_pack
+from edge_sdk.update.slots import Slots, is_whole
+from edge_sdk.update.state import SlotRef
+from edge_sdk.update.trust import Trust
+
+
+class Delivery:
+    """Brings what the plan names to one device; each step may be run again.
+
+    Args:
+        model: of the device.
+        slots: releases and packs on disk.
+        trust: verified metadata.
+        client: downloads.
+    """
+
+    def __init__(self, model: str, slots: Slots, trust: Trust, client: HubClient) -> None:
+        self._model = model
+        self._slots = slots
+        self._trust = trust
+        self._client = client
+
+    def download(self, want: ReleaseRef, here: Sequence[SlotRef]) -> None:
+        """Download ``want`` and its packs, as far as they are not ``here``.
+
+        Raises:
+            HubError: the hub went away or sent something else; what came is kept.
+            UpdateError: something is not signed as it should be.
+        """
+        manifest = self._trust.check_release(want)
+        if not self._slots.holds_whole(want.manifest):
+            self._download_release(want, manifest, here)
+        packs = [ref.pack for ref in here if ref.pack]
+        features = [ref.features for ref in here if ref.features]
+        for file, held in ((want.pack, packs), (want.features, features)):
+            if file is not None:
+                fetch_pack(self._model, file, held, self._slots, self._trust, self._client)
+
+    def _download_release(
+        self, want: ReleaseRef, manifest: FileRef, here: Sequence[SlotRef]
+    ) -> None:
+        folder = self._slots.incoming(want.manifest)
+        prefix = f"models/{self._model}/{want.version}"
+        if not is_whole(folder / MANIFEST, manifest):
+            self._client.download(f"{prefix}/{MANIFEST}", manifest, folder / MANIFEST)
+        release = Release.open(folder, verify=False)
+        for name, ref in release.manifest.files.items():
+            signed = self._trust.file(f"{prefix}/{name}")
+            if signed != ref:
+                raise UpdateError("download", f"{prefix}/{name}: not signed as the manifest says")
+            place = folder / name
+            if not is_whole(place, ref) and not self._slots.reuse(name, ref, place, here):
+                self._client.download(f"{prefix}/{name}", ref, place)
+
+    def verify(self, want: ReleaseRef) -> None:
+        """Read every byte of the release.
+
+        Raises:
+            ReleaseError: a file is missing, or is not what the manifest says.
+            UpdateError: it is another release.
+        """
+        slot = self._slots.slot(SlotRef(want.version, want.manifest))
+        staged = slot.release.is_dir()
+        folder = slot.release if staged else self._slots.incoming(want.manifest)
+        release = Release.open(folder)
+        if release.digest != want.manifest or release.manifest.model != self._model:
+            raise UpdateError("verify", f"{folder.name}: holds another release")
+
+    def stage(self, want: ReleaseRef) -> None:
+        """Give it its name."""
+        self._slots.stage(want.manifest)

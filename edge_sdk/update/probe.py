@@ -1,0 +1,103 @@
+"""Does this release run *here*, and does it still say what it said when it was made?"""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.contract.key import ENTITY
+from edge_sdk.contract.manifest import Budget
+from edge_sdk.errors import ReleaseError
+from edge_sdk.model.release import Feed, Golden, Release
+from edge_sdk.model.session import Model, first_row
+from edge_sdk.packs.reader import Pack
+
+ROUNDS: Final = 200
+"""Single-row calls that the latency probe makes, after a tenth of them as warm-up."""
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What the probe saw: golden rows that agreed, p99 of one row in ms, peak memory in MiB."""
+
+    golden_rows: int
+    p99_ms: float
+    rss_mb: float
+
+
+def probe(
+    release: Release,
+    pack: Path | None = None,
+    features: Path | None = None,
+    *,
+    threads: int = 1,
+) -> ProbeResult:
+    """Load ``release``, re-run its golden vectors, measure it against its budget, check its packs.
+
+    Raises:
+        ReleaseError: it does not load, answers differently here, or exceeds its budget.
+        PackError: a pack is damaged or not for this release.
+    """
+    model = Model.load(release, threads)
+    golden = release.golden()
+    _check_golden(model.run(golden.inputs), golden)
+    for file, canonicaliser in ((pack, None), (features, ENTITY)):
+        if file is not None:
+            with Pack.open(file, release, canonicaliser=canonicaliser) as opened:
+                opened.verify()
+    p99_ms = _p99_ms(model, golden.inputs)
+    rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    _check_budget(release.manifest.budget, p99_ms, rss_mb)
+    return ProbeResult(_rows(golden.inputs), p99_ms, rss_mb)
+
+
+def _rows(feed: Feed) -> int:
+    array = next(iter(feed.values()))
+    return len(array) if array.ndim else 1
+
+
+def _check_golden(outputs: Feed, golden: Golden) -> None:
+    for name, expected in golden.outputs.items():
+        if name not in outputs:
+            raise ReleaseError(f"golden vectors: the model has no output {name!r}")
+        found = outputs[name]
+        wrong = _disagree(found, expected, golden.tolerance)
+        if wrong:
+            raise ReleaseError(f"golden vectors: output {name!r} {wrong} on this machine")
+
+
+def _disagree(found: NDArray[Any], expected: NDArray[Any], tolerance: float) -> str | None:
+    if found.shape != expected.shape:
+        return f"has shape {found.shape}, expected {expected.shape}"
+    if expected.dtype.kind == "f":
+        difference = np.abs(found.astype(np.float64) - expected.astype(np.float64))
+        agrees = (difference <= tolerance) | (found == expected)
+        agrees |= np.isnan(found) & np.isnan(expected)
+        worst = float(np.nanmax(np.where(agrees, 0.0, difference), initial=0.0))
+        return None if agrees.all() else f"differs by {worst:.3g} (tolerance {tolerance:.3g})"
+    differing = int((found.astype(str) != expected.astype(str)).sum())
+    return f"differs in {differing} of {expected.size} values" if differing else None
+
+
+def _p99_ms(model: Model, inputs: Feed) -> float:
+    one = first_row(inputs, model.manifest.signature)
+    times = []
+    for i in range(ROUNDS + ROUNDS // 10):
+        started = time.perf_counter()
+        model.run(one)
+        if i >= ROUNDS // 10:
+            times.append(time.perf_counter() - started)
+    return float(np.percentile(times, 99)) * 1e3
+
+
+def _check_budget(budget: Budget, p99_ms: float, rss_mb: float) -> None:
+    if budget.p99_ms is not None and p99_ms > budget.p99_ms:
+        raise ReleaseError(f"budget: p99 of one row is {p99_ms:.3f} ms, allowed {budget.p99_ms}")
+    if budget.rss_mb is not None and rss_mb > budget.rss_mb:
+        raise ReleaseError(f"budget: the process holds {rss_mb:.0f} MiB, allowed {budget.rss_mb}")

@@ -1,0 +1,159 @@
+"""One sync: reports up, plan down, update applied. Each part fails on its own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
+
+from edge_sdk.config import DeviceConfig
+from edge_sdk.contract.fleet import CheckIn
+from edge_sdk.contract.plan import Plan
+from edge_sdk.errors import EdgeError
+from edge_sdk.hub.client import HubClient
+from edge_sdk.hub.outbox import Outbox
+from edge_sdk.state_db import Store
+from edge_sdk.update.trust import Trust
+
+T = TypeVar("T")
+DAY: Final = 86_400.0
+"""Metadata is refreshed at least this often, changed or not, so that its expiry is noticed."""
+
+
+@dataclass(frozen=True)
+class SyncResult:
+    """What a sync did. ``errors`` maps a part (``reports``, ``plan``, ``update``, ``checkin``) to
+    what went wrong with it; empty means that all went well.
+    """
+
+    sent: int = 0
+    plan: int | None = None
+    update: str = "unchanged"
+    errors: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def reached(self) -> bool:
+        """Whether every part went well."""
+        return not self.errors
+
+
+class Syncer:
+    """Talks with the hub when told to.
+
+    Args:
+        store: keeps the ETag and the last check-in.
+        outbox: what is sent.
+        client: of the hub.
+        trust: what is believed.
+        describe: the check-in as things stand.
+        follow: makes a verified plan take effect and says what that came to; raises
+            :class:`EdgeError`.
+        heartbeat: seconds after which an unchanged check-in is sent again.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        outbox: Outbox,
+        client: HubClient,
+        trust: Trust,
+        *,
+        describe: Callable[[], CheckIn],
+        follow: Callable[[Plan], str],
+        heartbeat: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._client = client
+        self._trust = trust
+        self._describe = describe
+        self._follow = follow
+        self._heartbeat = heartbeat
+        self._clock = clock
+        self._etag: str | None = None
+        self._refreshed = 0.0
+        self._said: tuple[CheckIn, float] | None = None
+
+    def once(self) -> SyncResult:
+        """Send what waits, ask for news, follow them, check in."""
+        errors: dict[str, str] = {}
+        sent = self._part(errors, "reports", self._send) or 0
+        plan = self._part(errors, "plan", self._news)
+        outcome = None
+        if plan is not None:
+            outcome = self._part(errors, "update", lambda: self._follow(plan))
+            if "update" in errors:
+                self._etag = None  # ask again next time, even if nothing changed on the hub
+        self._part(errors, "checkin", self._check_in)
+        return SyncResult(sent, plan.serial if plan else None, outcome or "unchanged", errors)
+
+    def _part(self, errors: dict[str, str], name: str, call: Callable[[], T]) -> T | None:
+        try:
+            return call()
+        except EdgeError as error:
+            errors[name] = str(error)
+            return None
+
+    def _send(self) -> int:
+        sent = 0
+        while (upload := self._outbox.batch()) is not None:
+            self._outbox.settle(upload, self._client.upload(upload))
+            sent += len(upload.messages)
+        return sent
+
+    def _news(self) -> Plan | None:
+        """A verified plan, if there may be a new one."""
+        now = self._clock()
+        stale = now - self._refreshed >= DAY
+        etag = self._client.changed(None if stale else self._etag)
+        if etag is None:
+            return None
+        plan = self._trust.refresh()
+        self._etag, self._refreshed = etag, now
+        return plan
+
+    def _check_in(self) -> None:
+        checkin, now = self._describe(), self._clock()
+        if self._said is not None:
+            said, at = self._said
+            same = replace(said, waiting=0) == replace(checkin, waiting=0)
+            if same and now - at < self._heartbeat:
+                return
+        self._client.checkin(checkin)
+        self._said = (checkin, now)
+
+
+class Rhythm:
+    """When to sync next: in step with ``config``, later after each failure in a row."""
+
+    def __init__(self, config: DeviceConfig) -> None:
+        self._config = config
+        self._failures = 0
+        self._random = random.Random()
+
+    def after(self, result: SyncResult) -> float:
+        """Seconds to wait after a sync that came to ``result``."""
+        config = self._config
+        if result.reached:
+            self._failures = 0
+            return jittered(config.sync_seconds, self._random)
+        self._failures += 1
+        longest = config.retry_max_seconds
+        return backoff(self._failures, config.retry_seconds, longest, self._random)
+
+
+def backoff(failures: int, first: float, longest: float, random_: random.Random) -> float:
+    """Seconds to wait after ``failures`` in a row: full jitter under a doubling bound.
+
+    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    bound = min(longest, first * 2 ** min(failures - 1, 30))
+    return random_.uniform(0, bound)
+
+
+def jittered(seconds: float, random_: random.Random) -> float:
+    """``seconds`` give or take a fifth, so that a fleet does not poll in step."""
+    return seconds * random_.uniform(0.8, 1.2)
