@@ -6,17 +6,17 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from converters.certification.parity import Tolerances
     from converters.conversion import convert
     from converters.errors import ConversionError
-    from converters.parity import Tolerances
-    from converters.wish import CascadeTarget
+    from converters.release_spec import CascadeTarget
 
 __all__ = ["CascadeTarget", "ConversionError", "Tolerances", "convert"]
 
 _HOMES = {
-    "CascadeTarget": "converters.wish",
+    "CascadeTarget": "converters.release_spec",
     "ConversionError": "converters.errors",
-    "Tolerances": "converters.parity",
+    "Tolerances": "converters.certification.parity",
     "convert": "converters.conversion",
 }
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from converters.certification.parity import Tolerances
+from converters.certification.search import plan_of
 from converters.errors import ConversionError
-from converters.existing import Reading, convert_existing
-from converters.fingerprint import count_rows, fingerprint
-from converters.groups import declare, without_groups
-from converters.job import Job
-from converters.original import load, original_of
-from converters.parity import Tolerances
-from converters.plan import plan_of
-from converters.wish import CascadeTarget, Wish
+from converters.pipeline.onnx_pipeline import Reading, convert_existing
+from converters.pipeline.sklearn_pipeline import Job
+from converters.release_spec import CascadeTarget, Wish
+from converters.sources.estimator import load, original_of
+from converters.sources.fingerprint import count_rows, fingerprint
+from converters.sources.groups import declare, without_groups
 from edge_sdk.contract.errors import EdgeError
 from edge_sdk.contract.manifest import Budget, Lineage
 from edge_sdk.model.release import Release
@@ -75,12 +75,13 @@ def convert(
             call; devices begin with zeros.
         batched: for ONNX files: whether axis 0 of every tensor is the batch; by default, if it is
             open in all of them or has one size in all.
-        variants: which files to try, of :data:`converters.variants.VARIANTS`; by default those
-            that pay most often, with ``limits`` all of them.
+        variants: which files to try, of :data:`converters.quantization.variants.VARIANTS`; by
+        default those that pay most often, with ``limits`` all of them.
         tolerances: what a variant may differ by.
         limits: what the chosen file may cost, such as ``size<=200KB p99<=50us flips<=0.1%
-            accuracy-drop<=0.2%``; see :mod:`converters.budget`. The smallest file within is chosen.
-        target: where the file must run, of :data:`converters.targets.TARGETS`.
+            accuracy-drop<=0.2%``; see :mod:`converters.certification.budget`. The smallest file
+            within is chosen.
+        target: where the file must run, of :data:`converters.quantization.targets.TARGETS`.
         groups: by which columns rows are told apart: names of columns of ``X``, with cut points
             for numbers (``["sex", "age:30,60"]``), or values [N] by name of what ``X`` does not
             have. The certificate says how each group fares, and devices count them. A column that

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from converters import ConversionError, convert
-from converters.report import certificate_table
+from converters.certification.report import certificate_table
 from edge_sdk import EdgeDevice
 
 

@@ -21,7 +21,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 SCRIPTS = {
     "edge": "edge_sdk.cli.main",
     "edge-hub": "cloud_hub.cli",
-    "edge-convert": "converters.cli",
+    "edge-convert": "converters.cli.main",
 }
 HEAVY = ["numpy", "onnxruntime", "onnx", "sklearn", "skl2onnx", "fastapi", "sqlalchemy", "tuf"]
 
@@ -93,12 +93,12 @@ MISSING = {
     "uvicorn": ("cloud_hub.cli", ["serve", "FOLDER"], "hub"),
     "yaml": ("cloud_hub.cli", ["policy", "plan", "README.md"], "hub"),
     "onnx": (
-        "converters.cli",
+        "converters.cli.main",
         ["RELEASE/model.onnx", "--data", "rows.npz", "--name", "m"],
         "convert",
     ),
     "matplotlib": (
-        "converters.cli",
+        "converters.cli.main",
         ["m.onnx", "--data", "d", "--name", "m", "--plot", "p.png"],
         "plot",
     ),
@@ -113,7 +113,7 @@ def test_a_command_whose_package_is_missing_says_which_extra_brings_it(
     release = make_release(tmp_path).folder
     np.savez(tmp_path / "rows.npz", X=rows(5))
     words = [word.replace("RELEASE", str(release)).replace("FOLDER", "f") for word in words]
-    if module == "converters.cli":
+    if module == "converters.cli.main":
         words += ["--out", "new"]
     code = (
         f"import sys; sys.modules[{package!r}] = None\n"

@@ -70,7 +70,8 @@ def test_the_contract_needs_the_standard_library_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("library", "home"), [("onnxruntime", "edge_sdk.model.session"), ("requests", "edge_sdk.hub.client")]
+    ("library", "home"),
+    [("onnxruntime", "edge_sdk.model.session"), ("requests", "edge_sdk.hub.client")],
 )
 def test_a_library_has_one_home_on_the_device(library: str, home: str) -> None:
     users = {

@@ -17,11 +17,12 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmarks.sweep.cases import HELD, Case, case_of
-from converters import ConversionError, convert, parity
-from converters.gate import answers
-from converters.original import Original, original_of
-from converters.parity import Tolerances
-from converters.rows import Rows, rows_of
+from converters import ConversionError, convert
+from converters.certification import parity
+from converters.certification.parity import Tolerances
+from converters.certification.parity_gate import answers
+from converters.sources.estimator import Original, original_of
+from converters.sources.rows import Rows, rows_of
 from edge_sdk.model.release import Feed
 
 Plain = Literal["in parity", "differs", "does not run", "not converted"]

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.sklearn_repairs import floor_float32
+from converters.sources.sklearn_repairs import floor_float32
 
 LOWEST: Final = -0x7F800000
 HIGHEST: Final = 0x7F800000

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.packing import to_bytes
+from converters.onnx_export.serialise import to_bytes
 from converters.trees.compact import compact
 from tests.converters.test_trees import NUMBERS, classic_model, random_ensemble
 

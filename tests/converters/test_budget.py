@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from converters import ConversionError, convert
-from converters.budget import Limits, pareto
-from converters.cli import main
+from converters.certification.budget import Limits, pareto
+from converters.certification.parity import Tolerances
+from converters.certification.report import write_plot
+from converters.cli.main import main
 from converters.errors import BudgetExceeded
-from converters.parity import Tolerances
-from converters.report import write_plot
-from converters.storage import BLOCK, LARGEST_INT4, quantize_int4
-from converters.targets import TARGETS
-from converters.variants import VARIANTS
+from converters.quantization.targets import TARGETS
+from converters.quantization.variants import VARIANTS
+from converters.quantization.weight_storage import BLOCK, LARGEST_INT4, quantize_int4
 from edge_sdk.contract.certificate import VariantResult
 from edge_sdk.model.release import Release
 from tests.converters import builders

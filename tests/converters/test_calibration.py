@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converters import CascadeTarget, ConversionError, convert
-from converters.calibration import calibrate, upper_bound
+from converters.certification.cascade_threshold import calibrate, upper_bound
 from edge_sdk.serving.cascade import is_sure
 from tests.converters import builders
 

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from converters.cleaning import tidy
+from converters.onnx_export.cleanup import tidy
 
 TWO = np.full((1, 2), 2, np.float32)
 

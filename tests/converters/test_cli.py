@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from converters import convert
-from converters.cli import main
+from converters.cli.main import main
 from edge_sdk.contract.manifest import CERTIFICATE, GOLDEN, MANIFEST, MODEL, PROFILE, Budget
 from edge_sdk.model.release import Release, write_release
 from tests.converters import builders
@@ -263,7 +263,7 @@ class Absent:
         if name.split(".")[0] in {"onnx", "sklearn", "skl2onnx", "scipy", "pandas", "joblib"}:
             raise ImportError(name)
 sys.meta_path.insert(0, Absent())
-from converters.cli import main
+from converters.cli.main import main
 sys.exit(main(["verify", sys.argv[1]]) or main(["show", sys.argv[1]]))
 """
 
@@ -274,9 +274,9 @@ def test_verify_and_show_need_only_the_devices_packages(release):
 
 
 LIGHT = """
-import sys, converters, converters.cli
+import sys, converters, converters.cli.main
 try:
-    converters.cli.main(["--help"])
+    converters.cli.main.main(["--help"])
 finally:
     heavy = {"onnx", "onnxruntime", "sklearn", "skl2onnx", "scipy", "numpy"} & set(sys.modules)
     assert not heavy, heavy

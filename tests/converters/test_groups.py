@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from converters import ConversionError, convert
-from converters.cli import main
+from converters.cli.main import main
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.messages import WindowReport

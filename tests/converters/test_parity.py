@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converters.parity import compare, refusal, score
+from converters.certification.parity import compare, refusal, score
 
 
 def classified(labels, probabilities):

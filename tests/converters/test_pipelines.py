@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from converters import convert
-from converters.gate import answers
-from converters.original import original_of
-from converters.rows import rows_of
+from converters.certification.parity_gate import answers
+from converters.sources.estimator import original_of
+from converters.sources.rows import rows_of
 from edge_sdk import EdgeDevice
 from edge_sdk.errors import InputError
 from edge_sdk.update.probe import probe

@@ -31,10 +31,10 @@ from sklearn.svm import LinearSVC
 
 from converters import convert
 from converters.errors import UnsupportedModel
-from converters.forms.graph import DOUBLE, FLOAT, Graph
-from converters.forms.table import Table, floored
-from converters.forms.text import LOCALE
-from converters.sklearn_repairs import floor_float32
+from converters.lowering.graph import DOUBLE, FLOAT, Graph
+from converters.lowering.table import Table, floored
+from converters.lowering.text import LOCALE
+from converters.sources.sklearn_repairs import floor_float32
 from edge_sdk import EdgeDevice
 from tests.converters import builders
 
@@ -123,7 +123,7 @@ def test_letters_are_lowered_in_a_locale_that_every_glibc_has(tmp_path):
     locales = [a.s.decode() for node in nodes for a in node.attribute if a.name == "locale"]
     assert locales == [LOCALE]
     bare = {**os.environ, "LC_ALL": "C", "LANG": "C"}
-    command = [sys.executable, "-m", "converters.cli", "verify", str(release.folder)]
+    command = [sys.executable, "-m", "converters.cli.main", "verify", str(release.folder)]
     subprocess.run(command, cwd=Path(__file__).parents[2], env=bare, check=True)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from converters.errors import UnsupportedModel
-from converters.packing import to_bytes
+from converters.onnx_export.serialise import to_bytes
 from converters.trees import classic, floats
 from converters.trees.compact import compact
 from converters.trees.ensemble import Ensemble

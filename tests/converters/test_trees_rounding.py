@@ -14,10 +14,10 @@ from sklearn.ensemble import (
 )
 
 from converters import convert
-from converters.export import export
-from converters.original import original_of
-from converters.packing import to_bytes
-from converters.rows import rows_of
+from converters.onnx_export.export import export
+from converters.onnx_export.serialise import to_bytes
+from converters.sources.estimator import original_of
+from converters.sources.rows import rows_of
 from converters.trees.compact import coarse, compact
 from converters.trees.readers import read
 from converters.trees.rounding import STEPS, rounded

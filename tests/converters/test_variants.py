@@ -11,10 +11,15 @@ from hypothesis.extra import numpy as arrays
 from onnx import numpy_helper
 
 from converters import Tolerances, convert
-from converters.certify import choose, judge
-from converters.parity import Difference
-from converters.storage import LARGEST_INT8, int8_storage, quantize, quantize_to_half
-from converters.variants import LARGEST_INT7, int8_dynamic
+from converters.certification.measure import choose, judge
+from converters.certification.parity import Difference
+from converters.quantization.variants import LARGEST_INT7, int8_dynamic
+from converters.quantization.weight_storage import (
+    LARGEST_INT8,
+    int8_storage,
+    quantize,
+    quantize_to_half,
+)
 from edge_sdk.contract.certificate import VariantResult
 from tests.converters import builders
 

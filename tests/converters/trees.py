@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import onnxruntime
 
-from converters.export import export
-from converters.original import original_of
-from converters.packing import to_bytes
-from converters.rows import rows_of
+from converters.onnx_export.export import export
+from converters.onnx_export.serialise import to_bytes
+from converters.sources.estimator import original_of
+from converters.sources.rows import rows_of
 from converters.trees.compact import compact
 
 

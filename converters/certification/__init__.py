@@ -1,0 +1,1 @@
+"""Parity, budget and choice: what a release is measured by before it is written."""

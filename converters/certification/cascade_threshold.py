@@ -1,0 +1,81 @@
+"""When is the on-device model sure enough? A threshold with a certified bound, or none."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta
+
+from converters.release_spec import CascadeTarget
+from edge_sdk.contract.manifest import Cascade
+from edge_sdk.serving.cascade import confidence as confidence_of
+
+GRID: Final = tuple(np.round(np.linspace(0.99, 0.01, 99), 2).tolist())
+"""Thresholds in the order in which they are tested: the strictest first."""
+
+SCOUTS: Final = 10
+"""Every tenth row only helps to choose where the sequence of tests begins."""
+
+
+def calibrate(
+    probabilities: NDArray[Any],
+    edge_labels: NDArray[Any],
+    cloud_labels: NDArray[Any],
+    target: CascadeTarget = CascadeTarget(),
+) -> Cascade | None:
+    """The lowest threshold whose disagreement with the cloud is certified to be small enough.
+
+    Thresholds are tested from the strictest down, each at level ``alpha``, until one fails: fixed
+    sequence testing, which keeps the chance of any false certificate at ``alpha``. The bound of
+    each is the exact binomial (Clopper-Pearson) upper limit.
+
+    Source: A. Angelopoulos, S. Bates, E. Candès, M. Jordan, L. Lei, "Learn then Test: Calibrating
+    Predictive Algorithms to Achieve Risk Control", 2021.
+
+    Args:
+        probabilities: of the on-device model, [N, classes], on rows it was not trained on.
+        edge_labels: its labels, [N].
+        cloud_labels: the cloud model's labels, [N].
+        target: what is to be certified.
+
+    Returns:
+        The threshold with its bound, or ``None`` if nothing can be certified.
+    """
+    confidence = np.array([confidence_of(row, target.metric) for row in probabilities])
+    alpha, most = target.alpha, target.disagreement
+    differs = edge_labels.astype(str) != cloud_labels.astype(str)
+    scout = np.arange(len(confidence)) % SCOUTS == 0
+    start = _start(confidence[scout], SCOUTS - 1, most, alpha)
+    confidence, differs = confidence[~scout], differs[~scout]
+    best = None
+    for threshold in GRID[start:]:
+        stands = confidence >= threshold
+        bound = upper_bound(int(differs[stands].sum()), int(stands.sum()), alpha)
+        if bound > most:
+            break
+        coverage = round(float(stands.mean()), 6)
+        best = Cascade(threshold, target.metric, _up(bound), alpha, coverage)
+    return best
+
+
+def _start(scouts: NDArray[Any], times: int, target: float, alpha: float) -> int:
+    """Where to begin: the strictest threshold at which enough rows are expected to stand.
+
+    A bound cannot be met on fewer than ``log(alpha) / log(1 - target)`` rows, and the sequence ends
+    at its first failure. The scouts take no part in the tests, so the place is theirs to choose.
+    """
+    needed = 1.5 * math.log(alpha) / math.log(1 - target)
+    enough = [i for i, t in enumerate(GRID) if times * (scouts >= t).sum() >= needed]
+    return enough[0] if enough else len(GRID) - 1
+
+
+def _up(bound: float) -> float:
+    return math.ceil(bound * 1e6) / 1e6
+
+
+def upper_bound(errors: int, rows: int, alpha: float) -> float:
+    """Clopper-Pearson upper confidence limit of a share, at level ``1 - alpha``."""
+    return 1.0 if errors >= rows else float(beta.ppf(1 - alpha, errors + 1, rows - errors))

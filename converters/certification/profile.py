@@ -1,0 +1,107 @@
+"""The reference profile: 32 equal-mass bins per feature, and what the model answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.certification.parity import right
+from converters.sources.groups import Declared
+from converters.sources.rows import Rows
+from edge_sdk.contract.groups import GroupProfile
+from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
+from edge_sdk.model.release import Feed
+from edge_sdk.telemetry.histograms import category, histogram, is_missing
+
+BINS: Final = 32
+CATEGORIES: Final = 256
+"""A text column keeps its most frequent values; all others count as outside."""
+
+
+def reference_profile(
+    rows: Rows, answers: Feed, classes: tuple[Any, ...], truth: Any = None
+) -> ReferenceProfile:
+    """Distributions of ``rows``, and of the model's ``answers`` to held-out rows.
+
+    With their labels ``truth`` the profile also says how often each confidence was right. Answers
+    to rows that the model was trained on are surer and more often right than on any device.
+    """
+    features = tuple(
+        _categories(c.name, rows.column(i))
+        if c.dtype in ("string", "bool")
+        else _quantiles(c.name, rows.column(i))
+        for i, c in enumerate(rows.columns)
+    )
+    outputs = []
+    if "label" in answers:
+        names = tuple(category(label) for label in classes)
+        outputs.append(_counted(FeatureProfile("label", (0,) * (len(names) + 2), None, names),
+                                answers["label"]))  # fmt: skip
+    if "probabilities" in answers:
+        outputs.append(_confidences(answers, truth))
+    if "value" in answers and answers["value"].shape[1:] in ((), (1,)):
+        outputs.append(_quantiles("value", answers["value"].ravel()))
+    return ReferenceProfile(len(rows), features, tuple(outputs))
+
+
+def group_profiles(
+    profile: ReferenceProfile, answers: Feed, groups: Sequence[Declared]
+) -> tuple[GroupProfile, ...]:
+    """How the ``answers`` to each group of the held-out rows are distributed, in the bins of
+    ``profile``.
+    """
+    values = [_answered(output.name, answers) for output in profile.outputs]
+    return tuple(
+        GroupProfile(each.column.name, name, len(rows), _histograms(profile, values, rows))
+        for each in groups
+        for name, rows in each.each()
+    )
+
+
+def _histograms(
+    profile: ReferenceProfile, values: Sequence[NDArray[Any]], rows: NDArray[np.int64]
+) -> tuple[tuple[int, ...], ...]:
+    pairs = zip(profile.outputs, values, strict=True)
+    return tuple(_counted(output, found[rows]).counts for output, found in pairs)
+
+
+def _answered(name: str, answers: Feed) -> NDArray[Any]:
+    if name == "confidence":
+        return np.asarray(answers["probabilities"].max(axis=1))
+    return answers[name].ravel() if name == "value" else answers[name]
+
+
+def _confidences(answers: Feed, truth: Any) -> FeatureProfile:
+    confidences = answers["probabilities"].max(axis=1)
+    profile = _quantiles("confidence", confidences)
+    if truth is None or "label" not in answers or answers["label"].ndim != 1:
+        return profile
+    correct = _counted(profile, confidences[right(answers["label"], truth)]).counts
+    return replace(profile, correct=correct[: profile.bins])
+
+
+def _quantiles(name: str, values: NDArray[Any]) -> FeatureProfile:
+    present = values[np.isfinite(values)].astype(np.float64)
+    if len(present) == 0:
+        present = np.zeros(1)
+    # Edges are values that occur: a value is never between what was rounded and what was not.
+    shares = np.linspace(0, 1, BINS + 1)
+    edges = np.unique(np.quantile(present, shares, method="inverted_cdf"))
+    empty = FeatureProfile(name, (0,) * (max(1, len(edges) - 1) + 2), tuple(edges.tolist()))
+    return _counted(empty, values)
+
+
+def _categories(name: str, values: NDArray[Any]) -> FeatureProfile:
+    there = [category(value) for value in values if not is_missing(value)]
+    known, counts = np.unique(there, return_counts=True)
+    frequent = sorted(known[np.argsort(-counts, kind="stable")[:CATEGORIES]].tolist())
+    return _counted(FeatureProfile(name, (0,) * (len(frequent) + 2), None, tuple(frequent)), values)
+
+
+def _counted(empty: FeatureProfile, values: NDArray[Any]) -> FeatureProfile:
+    counts = tuple(int(count) for count in histogram(empty, values))
+    return FeatureProfile(empty.name, counts, empty.edges, empty.categories)

@@ -1,0 +1,133 @@
+"""The certificate as a table for people, and as a picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from converters.certification.budget import Limits, pareto
+from converters.errors import ConversionError
+from edge_sdk.contract.certificate import Certificate, GroupResult, VariantResult
+from edge_sdk.model.release import Release
+from edge_sdk.system.files import READABLE, check_writable, write_atomic
+
+PICTURES: Final = (".png", ".svg")
+HEAD = (
+    "| variant | bytes | gzip | flips | max diff | score | row µs | p99 µs | batch µs/row | "
+    "load ms | | |"
+)
+
+
+def results_table(
+    results: Mapping[str, VariantResult],
+    limits: Limits | None = None,
+    original_score: float | None = None,
+) -> str:
+    """Markdown, one row a variant; ``*`` marks those that no other beats in every way."""
+    best = pareto(results)
+    lines = [HEAD, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---|"]
+    for v in results.values():
+        broken = limits.exceeded(v, original_score) if limits and v.accepted else ""
+        score = "–" if v.score is None else f"{v.score:.4f}"
+        p99 = "–" if v.p99_us is None else f"{v.p99_us:.1f}"
+        lines.append(
+            f"| {v.name} | {v.bytes} | {v.gzip_bytes} | {v.label_flips:.2%} | "
+            f"{v.max_difference:.2g} | {score} | {v.row_us:.1f} | {p99} | {v.batch_row_us:.2f} | "
+            f"{v.load_ms:.1f} | {'*' if v.name in best else ''} | "
+            f"{v.reason or broken or 'accepted'} |"
+        )
+    return "\n".join(lines)
+
+
+def certificate_table(release: Release) -> str:
+    """Markdown: one row a variant, what was chosen, how it was measured."""
+    manifest, certificate = release.manifest, release.certificate()
+    lines = [
+        f"{manifest.model} {manifest.version} ({manifest.task}), {certificate.rows} check rows, "
+        f"chosen: {certificate.chosen}",
+        "",
+        results_table({v.name: v for v in certificate.variants}),
+    ]
+    if certificate.groups:
+        lines += ["", _groups_table(certificate.groups)]
+    cascade = manifest.cascade
+    if cascade is not None:
+        lines.append(
+            f"\ncascade: below {cascade.threshold} ask the cloud; certified disagreement at most "
+            f"{cascade.bound} for {cascade.coverage:.1%} of rows"
+        )
+    elif "cascade" in manifest.training:
+        lines.append(f"\ncascade: {manifest.training['cascade']}")
+    return "\n".join(lines)
+
+
+def _groups_table(groups: tuple[GroupResult, ...]) -> str:
+    lines = [
+        "| group | rows | score before | after | flips | max diff |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for g in groups:
+        before, after = ("–" if s is None else f"{s:.4f}" for s in (g.original_score, g.score))
+        lines.append(
+            f"| {g.column}={g.group} | {g.rows} | {before} | {after} | {g.label_flips:.2%} | "
+            f"{g.max_difference:.2g} |"
+        )
+    return "\n".join(lines)
+
+
+def check_plot(path: Path) -> None:
+    """Find out before a conversion whether :func:`write_plot` could write ``path``.
+
+    Raises:
+        ConversionError: another ending, no matplotlib, or not writable.
+    """
+    if path.suffix not in PICTURES:
+        raise ConversionError(f"{path}: expected a name that ends in {' or '.join(PICTURES)}")
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise ConversionError(
+            'drawing needs matplotlib: pip install "edge-deployment-sdk[plot]"'
+        ) from error
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise ConversionError(f"{path}: cannot be written; {error.strerror}") from error
+
+
+def write_plot(certificate: Certificate, path: Path) -> None:
+    """A picture of all variants: bytes across, one row's time up, the score written beside.
+
+    Raises:
+        ConversionError: as :func:`check_plot`.
+    """
+    check_plot(path)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.5, 4.5), layout="constrained")
+    axes = figure.subplots()
+    best = pareto({v.name: v for v in certificate.variants})
+    count = len(certificate.variants)
+    for i, v in enumerate(sorted(certificate.variants, key=lambda v: v.row_us)):
+        colour = "tab:green" if v.name == certificate.chosen else "tab:blue"
+        colour = colour if v.accepted else "tab:gray"
+        axes.scatter(v.bytes, v.row_us, color=colour, marker="o" if v.name in best else "x")
+        score = "" if v.score is None else f" {v.score:.4f}"
+        axes.annotate(  # beside the picture, one below the other: near each other they overlap
+            f"{v.name}{score}",
+            (v.bytes, v.row_us),
+            (1.03, (i + 0.5) / count),
+            textcoords="axes fraction",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": "tab:gray", "linewidth": 0.5},
+        )
+    axes.set(xscale="log", xlabel="bytes of the file", ylabel="one row, µs (median)")
+    axes.set_title(
+        "Chosen in green, out of tolerance in gray, dots that no other beats", fontsize=9
+    )
+    axes.margins(0.2)
+    picture = io.BytesIO()
+    figure.savefig(picture, format=path.suffix[1:], dpi=120)
+    write_atomic(path, picture.getvalue(), mode=READABLE)

@@ -1,0 +1,72 @@
+"""What each text column of a release takes, learnt by asking the original.
+
+Invariant: whatever a device lets through, the original takes too, and the release agrees on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from converters.certification import boundary_rows
+from converters.sources.estimator import Original
+from converters.sources.rows import Rows
+from converters.sources.sklearn_repairs import parts_of
+from edge_sdk.contract.manifest import Column
+from edge_sdk.telemetry.histograms import is_missing
+
+MOST_CATEGORIES: Final = 2_000
+"""Categories of a column that are asked for one by one."""
+
+Hold = Callable[[str, Rows], None]
+
+
+def text_columns(original: Original, check: Rows, hold: Hold) -> tuple[Column, ...]:
+    """The columns of ``check``, with what each text column may hold.
+
+    Args:
+        original: is asked.
+        check: rows that it takes.
+        hold: compares the release with the original on rows, by a name for them; raises
+            :class:`ParityError`.
+    """
+    columns = list(check.columns)
+    for index in boundary_rows.texts_of(check):
+        columns[index] = _learnt(original, check, index, hold)
+    return tuple(columns)
+
+
+def _learnt(original: Original, check: Rows, index: int, hold: Hold) -> Column:
+    column = check.columns[index]
+    holes, strange = (boundary_rows.with_text_holes(check, index),)
+    boundary_rows.with_strange_texts(check, index)
+    lacking, categories = original.accepts(holes), None
+    if lacking:
+        hold(f"rows without {column.name!r}", holes)
+    if original.accepts(strange):
+        hold(f"rows with unseen texts as {column.name!r}", strange)
+    else:
+        categories = _categories(original, check, index)
+    return replace(column, lacking=True if lacking else None, categories=categories)
+
+
+def _categories(original: Original, check: Rows, index: int) -> tuple[str, ...]:
+    """The texts that the original takes: of those it was fitted on, and those of the check rows."""
+    seen = {value for value in check.column(index) if not is_missing(value)}
+    fitted: set[str] = set()
+    for part in parts_of(original.estimator):
+        for known in getattr(part, "categories_", ()):
+            fitted |= {value for value in known if isinstance(value, str)}
+    candidates = sorted(seen | fitted)[:MOST_CATEGORIES]
+    return tuple(text for text in candidates if original.accepts(_all(check, index, text)))
+
+
+def _all(check: Rows, index: int, text: str) -> Rows:
+    """One row with this text."""
+    one = check.take([0])
+    values: Any = np.empty(1, dtype=object)
+    values[:] = [text]
+    return one.with_column(index, values)

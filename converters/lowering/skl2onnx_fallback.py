@@ -1,0 +1,127 @@
+"""Forms that skl2onnx writes: one estimator at a time, put into our graph."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Final
+
+import numpy as np
+
+from converters.errors import UnsupportedModel
+from converters.lowering.graph import BOOL, DOUBLE, FLOAT, INT64, ML, ML_OPSET, OPSET, STRING, Graph
+from converters.lowering.table import Block, Table, floats, merged
+
+MIXED: Final = {"OneHotEncoder", "OrdinalEncoder", "TargetEncoder"}
+"""Estimators that look at each column by itself, whatever its type."""
+
+
+def transform(graph: Graph, model: Any, rows: Table) -> Table:
+    """What skl2onnx makes of ``model.transform``; raises :class:`UnsupportedModel`."""
+    outputs, values = _export(graph, model, rows, None)
+    return Table(tuple(_block(x, v) for x, v in zip(outputs[:1], values[:1], strict=True)))
+
+
+def predict(graph: Graph, model: Any, rows: Table) -> str:
+    """What skl2onnx makes of ``model.predict``; raises :class:`UnsupportedModel`."""
+    outputs, values = _export(graph, model, rows, _plain(model))
+    from sklearn.base import is_regressor
+
+    dims = values[0].type.tensor_type.shape.dim
+    if is_regressor(model) or (len(dims) == 1 and hasattr(model, "classes_")):
+        return outputs[0]
+    return graph.op("Reshape", outputs[0], np.array([-1], np.int64))
+
+
+def probabilities(graph: Graph, model: Any, rows: Table) -> str:
+    """What skl2onnx makes of ``model.predict_proba``; raises :class:`UnsupportedModel`."""
+    outputs, _ = _export(graph, model, rows, _plain(model))
+    if len(outputs) < 2:
+        raise UnsupportedModel(f"{type(model).__name__}: the exporter gives no probabilities")
+    return outputs[1]
+
+
+def decision(graph: Graph, model: Any, rows: Table) -> str:
+    """What skl2onnx makes of ``model.decision_function``; raises :class:`UnsupportedModel`."""
+    from sklearn.base import is_outlier_detector
+
+    if is_outlier_detector(model):
+        scores = _export(graph, model, rows, None)[0][1]
+        return graph.op("Reshape", scores, np.array([-1, 1], np.int64))
+    outputs, _ = _export(graph, model, rows, {"raw_scores": True, "zipmap": False})
+    if len(getattr(model, "classes_", ())) == 2:
+        return graph.op("Gather", outputs[1], np.array([-1], np.int64), axis=1)
+    return outputs[1]
+
+
+def _plain(model: Any) -> dict[str, Any] | None:
+    return {"zipmap": False} if hasattr(model, "classes_") else None
+
+
+def _export(
+    graph: Graph, model: Any, rows: Table, options: dict[str, Any] | None
+) -> tuple[list[str], Any]:
+    table = _inputs(graph, model, rows)
+    key = (id(model), table, repr(options))
+    known = graph.borrowed.get(key)
+    if known is None:
+        proto = _proto(model, table, options)
+        feeds = {f"i{n}": block.tensor for n, block in enumerate(table.blocks)}
+        values = list(proto.graph.output)
+        known = graph.borrowed[key] = graph.inline(proto, feeds), values
+    return known
+
+
+def _inputs(graph: Graph, model: Any, rows: Table) -> Table:
+    if type(model).__name__ in MIXED or not rows.numeric:
+        return merged(graph, rows)
+    return Table.of(floats(graph, rows), rows.width)
+
+
+def _proto(model: Any, table: Table, options: dict[str, Any] | None) -> Any:
+    from skl2onnx import to_onnx
+
+    wish: dict[str, Any] = {
+        "initial_types": [(f"i{n}", _type(block)) for n, block in enumerate(table.blocks)],
+        "target_opset": {"": OPSET, ML: ML_OPSET},
+    }
+    name = type(model).__name__
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return to_onnx(model, options={id(model): options} if options else None, **wish)
+            except NameError:  # how the exporter says that this estimator has no such option
+                if options and "raw_scores" in options:
+                    raise
+                return to_onnx(model, **wish)
+    except Exception as error:
+        raise UnsupportedModel(f"{name}: {_reason(name, error)}") from error
+
+
+def _reason(name: str, error: Exception) -> str:
+    from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
+
+    if isinstance(error, MissingConverter | MissingShapeCalculator):
+        return "has no ONNX form"
+    first = str(error).split(" You may raise an issue")[0].strip().splitlines()
+    return f"cannot be expressed in ONNX; {first[0] if first else type(error).__name__}"[:300]
+
+
+def _type(block: Block) -> Any:
+    from skl2onnx.common import data_types as types
+
+    kinds = {
+        FLOAT: types.FloatTensorType,
+        DOUBLE: types.DoubleTensorType,
+        INT64: types.Int64TensorType,
+        STRING: types.StringTensorType,
+        BOOL: types.BooleanTensorType,
+    }
+    return kinds[block.kind]([None, block.width])
+
+
+def _block(tensor: str, value: Any) -> Block:
+    kind = value.type.tensor_type
+    dims = kind.shape.dim
+    width = dims[1].dim_value if len(dims) > 1 else 1
+    return Block(tensor, kind.elem_type, width)

@@ -1,0 +1,122 @@
+"""Pipelines and their like: what runs one step after another, or side by side."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from converters.errors import UnsupportedModel
+from converters.lowering import registry
+from converters.lowering.graph import Graph
+from converters.lowering.registry import form
+from converters.lowering.table import Table, floats, pick, side_by_side
+
+
+def _through(graph: Graph, model: Any, rows: Table) -> Table:
+    """The rows after all steps but the last."""
+    for (name, step), (_, following) in itertools.pairwise(model.steps):
+        rows = step_of(graph, name, step, rows)
+        width = getattr(following, "n_features_in_", rows.width)
+        if graph.problems and width != rows.width:
+            rows = _stand_in(graph, width)
+    return rows
+
+
+def step_of(graph: Graph, name: str, step: Any, rows: Table) -> Table:
+    """One transformer; one without a form is noted, and zeros stand in, so that all are found."""
+    if step is None or (isinstance(step, str) and step == "passthrough"):
+        return rows
+    try:
+        return registry.transform(graph, step, rows)
+    except UnsupportedModel as error:
+        graph.problems.append(f"step {name!r}: {error}")
+        return _stand_in(graph, width_of(step) or rows.width)
+
+
+def _stand_in(graph: Graph, width: int) -> Table:
+    return Table.of(graph.constant(np.zeros((1, width), np.float32)), width)
+
+
+def width_of(step: Any) -> int | None:
+    """How many columns a fitted transformer gives, if it says so."""
+    try:
+        return len(step.get_feature_names_out())
+    except Exception:
+        return None
+
+
+def _last(method: Callable[[Graph, Any, Table], Any]) -> Callable[[Graph, Any, Table], Any]:
+    def write(graph: Graph, model: Any, rows: Table) -> Any:
+        return method(graph, model.steps[-1][1], _through(graph, model, rows))
+
+    return write
+
+
+form("predict", "Pipeline")(_last(registry.predict))
+form("predict_proba", "Pipeline")(_last(registry.probabilities))
+form("decision_function", "Pipeline")(_last(registry.decision))
+
+
+@form("transform", "Pipeline")
+def _pipeline(graph: Graph, model: Any, rows: Table) -> Table:
+    name, step = model.steps[-1]
+    return step_of(graph, name, step, _through(graph, model, rows))
+
+
+@form("transform", "FeatureUnion")
+def _union(graph: Graph, model: Any, rows: Table) -> Table:
+    weights = model.transformer_weights or {}
+    parts = []
+    for name, step in model.transformer_list:
+        if step == "drop":
+            continue
+        parts.append(_weighted(graph, step_of(graph, name, step, rows), weights.get(name)))
+    return side_by_side(parts)
+
+
+@form("transform", "ColumnTransformer")
+def _columns(graph: Graph, model: Any, rows: Table) -> Table:
+    weights = model.transformer_weights or {}
+    parts = []
+    for name, step, columns in _steps(model):
+        if len(columns) and not (isinstance(step, str) and step == "drop"):
+            made = step_of(graph, name, step, pick(graph, rows, columns))
+            parts.append(_weighted(graph, made, weights.get(name)))
+    return side_by_side(parts)
+
+
+def _steps(model: Any) -> Iterator[tuple[str, Any, list[int]]]:
+    places = model._transformer_to_input_indices
+    for name, step, _ in model.transformers_:
+        yield name, step, list(places[name])
+
+
+def _weighted(graph: Graph, table: Table, weight: float | None) -> Table:
+    if weight is None:
+        return table
+    return Table.of(graph.op("Mul", floats(graph, table), weight), table.width)
+
+
+def _delegate(name: str, attribute: str) -> None:
+    def hand_on(method: Callable[[Graph, Any, Table], Any]) -> Callable[[Graph, Any, Table], Any]:
+        return lambda graph, model, rows: method(graph, getattr(model, attribute), rows)
+
+    form("predict", name)(hand_on(registry.predict))
+    form("predict_proba", name)(hand_on(registry.probabilities))
+    form("decision_function", name)(hand_on(registry.decision))
+    form("transform", name)(hand_on(registry.transform))
+
+
+for _name, _attribute in {
+    "GridSearchCV": "best_estimator_",
+    "RandomizedSearchCV": "best_estimator_",
+    "HalvingGridSearchCV": "best_estimator_",
+    "HalvingRandomSearchCV": "best_estimator_",
+    "FrozenEstimator": "estimator",
+    "SelfTrainingClassifier": "estimator_",
+    "RANSACRegressor": "estimator_",
+}.items():
+    _delegate(_name, _attribute)

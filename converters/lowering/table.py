@@ -1,0 +1,116 @@
+"""What flows between the steps of a Pipeline: blocks of columns, each block one tensor [N, k]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from converters.lowering.graph import BOOL, DOUBLE, FLOAT, INT64, STRING, Graph
+
+KINDS: Final = {
+    "float32": FLOAT,
+    "float64": DOUBLE,
+    "int64": INT64,
+    "string": STRING,
+    "bool": BOOL,
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """One tensor [N, width]; ``kind`` is its ONNX element type."""
+
+    tensor: str
+    kind: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """Blocks side by side."""
+
+    blocks: tuple[Block, ...]
+
+    @classmethod
+    def of(cls, tensor: str, width: int, kind: int = FLOAT) -> Table:
+        """A table of one tensor."""
+        return cls((Block(tensor, kind, width),))
+
+    @property
+    def width(self) -> int:
+        """How many columns there are."""
+        return sum(block.width for block in self.blocks)
+
+    @property
+    def numeric(self) -> bool:
+        """Whether no column is text."""
+        return all(block.kind != STRING for block in self.blocks)
+
+
+def pick(graph: Graph, table: Table, columns: Sequence[int]) -> Table:
+    """The columns at these places, in this order."""
+    places = [(b, i) for b, block in enumerate(table.blocks) for i in range(block.width)]
+    runs: list[tuple[int, list[int]]] = []
+    for block, index in (places[c] for c in columns):
+        if runs and runs[-1][0] == block:
+            runs[-1][1].append(index)
+        else:
+            runs.append((block, [index]))
+    return Table(tuple(_part(graph, table.blocks[block], indices) for block, indices in runs))
+
+
+def _part(graph: Graph, block: Block, indices: list[int]) -> Block:
+    if indices == list(range(block.width)):
+        return block
+    chosen = graph.op("Gather", block.tensor, np.array(indices, np.int64), axis=1)
+    return Block(chosen, block.kind, len(indices))
+
+
+def joined(graph: Graph, table: Table, kind: int = FLOAT) -> str:
+    """All columns in one tensor of element type ``kind``."""
+    parts = [b.tensor if b.kind == kind else graph.cast(b.tensor, kind) for b in table.blocks]
+    return parts[0] if len(parts) == 1 else graph.op("Concat", *parts, axis=1)
+
+
+def floats(graph: Graph, table: Table) -> str:
+    """All columns in one float32 tensor."""
+    return joined(graph, table, FLOAT)
+
+
+BELOW: Final = np.float32(2.0**-24 * (1 + 2.0**-10))
+"""A float32 number times this is between a half and a whole step to its neighbour."""
+
+
+def floored(graph: Graph, table: Table) -> str:
+    """All columns in one float32 tensor, float64 rounded down.
+
+    For models that compare with float64 thresholds: if the thresholds are rounded down too, a
+    value that equals one still does, and none that is below one rises above it.
+    """
+    if all(block.kind != DOUBLE for block in table.blocks):
+        return floats(graph, table)
+    exact = joined(graph, table, DOUBLE)
+    nearest = graph.cast(exact, FLOAT)
+    above = graph.op("Greater", graph.cast(nearest, DOUBLE), exact)
+    step = graph.op("Mul", graph.op("Abs", nearest), BELOW)
+    return graph.op("Where", above, graph.op("Sub", nearest, step), nearest)
+
+
+def side_by_side(tables: Sequence[Table]) -> Table:
+    """The columns of all tables."""
+    return Table(tuple(block for table in tables for block in table.blocks))
+
+
+def merged(graph: Graph, table: Table) -> Table:
+    """Neighbouring blocks of one element type joined into one."""
+    made: list[Block] = []
+    for block in table.blocks:
+        if made and made[-1].kind == block.kind:
+            last = made.pop()
+            tensor = graph.op("Concat", last.tensor, block.tensor, axis=1)
+            block = Block(tensor, block.kind, last.width + block.width)
+        made.append(block)
+    return Table(tuple(made))

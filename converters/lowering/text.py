@@ -1,0 +1,130 @@
+r"""Documents to word counts and TF-IDF.
+
+Words are cut by onnxruntime's Tokenizer, whose regular expressions know Unicode classes; skl2onnx
+gives it ``\w``, which means ASCII there. Capital letters are lowered in the locale ``C.UTF-8``,
+which glibc has built in; ``en_US.UTF-8`` is missing on many small devices.
+
+Two letters lower differently in Python, where what follows them matters: the Greek sigma, so a
+vocabulary that holds one is refused; and the Turkish capital ``İ``, at which Python splits a word.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import numpy as np
+
+from converters.errors import UnsupportedModel
+from converters.lowering.graph import STRING, Graph
+from converters.lowering.maths import f32, total
+from converters.lowering.registry import form
+from converters.lowering.table import Table
+
+LOCALE: Final = "C.UTF-8"
+PADDING: Final = "\x01"
+"""Fills short documents up; no word holds it."""
+
+_PATTERNS: Final = {
+    r"(?u)\b\w\w+\b": r"[\p{L}\p{N}_]{2,}",
+    r"(?u)\b\w+\b": r"[\p{L}\p{N}_]+",
+    r"\b\w\w+\b": r"[\p{L}\p{N}_]{2,}",
+    r"\b\w+\b": r"[\p{L}\p{N}_]+",
+    r"\w+": r"[\p{L}\p{N}_]+",
+    r"(?u)\w+": r"[\p{L}\p{N}_]+",
+    r"\S+": r"[^\s]+",
+}
+_PLAIN_CLASS: Final = re.compile(r"\[[A-Za-z0-9_-]+\](\+|\{\d+,\})")
+
+
+@form("transform", "CountVectorizer")
+def _counted(graph: Graph, model: Any, rows: Table) -> Table:
+    return Table.of(_counts(graph, model, rows), len(model.vocabulary_))
+
+
+@form("transform", "TfidfVectorizer")
+def _weighed(graph: Graph, model: Any, rows: Table) -> Table:
+    x = _counts(graph, model, rows)
+    if model.sublinear_tf:
+        present = graph.op("Greater", x, 0.0)
+        logs = graph.op("Add", graph.op("Log", graph.op("Max", x, 1.0)), 1.0)
+        x = graph.op("Where", present, logs, 0.0)
+    if model.use_idf:
+        x = graph.op("Mul", x, f32(model.idf_)[None])
+    return Table.of(_normed(graph, x, model.norm), len(model.vocabulary_))
+
+
+def _normed(graph: Graph, x: str, norm: str | None) -> str:
+    if norm is None:
+        return x
+    if norm == "l1":
+        size = total(graph, graph.op("Abs", x))
+    else:
+        size = graph.op("Sqrt", total(graph, graph.op("Mul", x, x)))
+    return graph.op("Div", x, graph.op("Where", graph.op("Equal", size, 0.0), 1.0, size))
+
+
+def _counts(graph: Graph, model: Any, rows: Table) -> str:
+    """How often each term of the vocabulary occurs, float32 [N, terms]."""
+    if len(rows.blocks) != 1 or rows.width != 1 or rows.blocks[0].kind != STRING:
+        raise UnsupportedModel(f"{type(model).__name__}: expected one column of text")
+    _check(model)
+    texts = graph.op("Reshape", rows.blocks[0].tensor, np.array([-1], np.int64))
+    if model.lowercase:
+        texts = graph.op("StringNormalizer", texts, case_change_action="LOWER", locale=LOCALE)
+    words = graph.op(
+        "Tokenizer",
+        texts,
+        domain="com.microsoft",
+        mark=0,
+        mincharnum=1,
+        pad_value=PADDING,
+        tokenexp=_pattern(model),
+    )
+    counts = graph.op("TfIdfVectorizer", words, **_pool(model))
+    return graph.op("Min", counts, 1.0) if model.binary else counts
+
+
+def _pool(model: Any) -> dict[str, Any]:
+    """The vocabulary as TfIdfVectorizer takes it: all terms of one word, then of two, ..."""
+    low, high = model.ngram_range
+    terms = sorted((len(term.split(" ")), place, term) for term, place in model.vocabulary_.items())
+    pool = [word for _, _, term in terms for word in term.split(" ")]
+    starts = [sum(size for size, _, _ in terms if size < n) for n in range(1, high + 1)]
+    return {
+        "mode": "TF",
+        "min_gram_length": low,
+        "max_gram_length": high,
+        "max_skip_count": 0,
+        "ngram_counts": starts,
+        "ngram_indexes": [int(place) for _, place, _ in terms],
+        "pool_strings": pool,
+    }
+
+
+def _pattern(model: Any) -> str:
+    if model.token_pattern in _PATTERNS:
+        return _PATTERNS[model.token_pattern]
+    if _PLAIN_CLASS.fullmatch(model.token_pattern):
+        return str(model.token_pattern)
+    raise UnsupportedModel(
+        f"{type(model).__name__}: token_pattern {model.token_pattern!r} has no form; those that "
+        f"have one: {', '.join(map(repr, _PATTERNS))}, and a class of ASCII letters as [a-z]+"
+    )
+
+
+def _check(model: Any) -> None:
+    """Refuse what would cut or lower words otherwise than scikit-learn does."""
+    own = [n for n in ("preprocessor", "tokenizer", "strip_accents") if getattr(model, n)]
+    name = type(model).__name__
+    if own:
+        raise UnsupportedModel(f"{name}: {own[0]} has no form; only token_pattern has")
+    if model.analyzer != "word":
+        raise UnsupportedModel(f"{name}: analyzer {model.analyzer!r} has no form; 'word' has")
+    if model.stop_words is not None and model.ngram_range[1] > 1:
+        raise UnsupportedModel(f"{name}: stop_words beside terms of several words have no form")
+    if model.lowercase and any(letter in term for term in model.vocabulary_ for letter in "σς"):
+        raise UnsupportedModel(
+            f"{name}: lowercase with Greek words has no form (a final sigma is lowered by its "
+            "place); lower the texts before and say lowercase=False"
+        )

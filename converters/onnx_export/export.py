@@ -1,0 +1,123 @@
+"""Exporting to ONNX: pinned formats, plain outputs, deterministic bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters import lowering
+from converters.errors import UnsupportedModel
+from converters.lowering import registry
+from converters.lowering.graph import FLOAT, INT64, IR_VERSION, STRING, Graph
+from converters.lowering.scalers import is_sharp
+from converters.lowering.table import KINDS, Block, Table, floats
+from converters.onnx_export.cleanup import tidy
+from converters.sources.estimator import Original
+from converters.sources.rows import Rows
+from converters.sources.sklearn_repairs import parts_of, repaired
+from edge_sdk.contract.manifest import Dtype, OutputSpec, Role
+
+_DTYPES: Final[dict[int, Dtype]] = {
+    FLOAT: "float32", INT64: "int64", STRING: "string",
+}  # fmt: skip
+
+ADVICE: Final = (
+    "replace them by steps that have a form (for example StandardScaler, OneHotEncoder, "
+    "LogisticRegression, MLPClassifier, RandomForestClassifier; docs/ESTIMATORS.md lists all), "
+    "or export the model yourself and convert the .onnx file"
+)
+
+
+def export(original: Original, rows: Rows) -> Any:
+    """An ONNX ModelProto whose inputs are the tensors of ``rows``.
+
+    Its outputs are those of :attr:`converters.sources.estimator.Original.methods`.
+    The same model gives the same bytes.
+
+    Raises:
+        UnsupportedModel: steps have no ONNX form; the message lists all that were found.
+    """
+    lowering.load()
+    estimator = repaired(original.estimator)
+    names = [type(part).__name__ for part in parts_of(estimator)]
+    graph = Graph(faithful=is_sharp(names))
+    table = Table(tuple(Block(t.name, KINDS[t.dtype], t.shape[1] or 1) for t in rows.tensors))
+    try:
+        tensors = {
+            name: _WRITERS[method](graph, estimator, table)
+            for name, method in original.methods.items()
+        }
+    except UnsupportedModel as error:
+        raise _refusal([*graph.problems, str(error)]) from error
+    if graph.problems:
+        raise _refusal(graph.problems)
+    sample = original.answers(rows.take(np.arange(min(2, len(rows)))))
+    outputs = {name: (tensors[name], *_typed(sample[name])) for name in tensors}
+    proto = graph.model([(b.tensor, b.kind, b.width) for b in table.blocks], outputs)
+    clean(proto)
+    tidy(proto)
+    return proto
+
+
+def _transformed(graph: Graph, estimator: Any, table: Table) -> str:
+    made = registry.transform(graph, estimator, table)
+    if not made.numeric:
+        raise UnsupportedModel(f"{type(estimator).__name__}: gives text, not numbers")
+    return floats(graph, made)
+
+
+_WRITERS: Final[dict[str, Callable[[Graph, Any, Table], str]]] = {
+    "predict": registry.predict,
+    "predict_proba": registry.probabilities,
+    "decision_function": registry.decision,
+    "transform": _transformed,
+}
+
+
+def _typed(sample: NDArray[Any]) -> tuple[int, list[int]]:
+    """Element type and shape after the batch axis of an output, from the original's own."""
+    kinds = {"f": FLOAT, "i": INT64, "O": STRING}
+    return kinds[sample.dtype.kind], list(sample.shape[1:])
+
+
+def _refusal(problems: list[str]) -> UnsupportedModel:
+    listed = "; ".join(dict.fromkeys(problems))
+    return UnsupportedModel(f"model: cannot be converted: {listed}. What to do: {ADVICE}")
+
+
+def clean(proto: Any) -> None:
+    """Drop what is not the model: producer, comments, doubled opset imports; pin the IR version."""
+    proto.producer_name = proto.producer_version = proto.domain = proto.doc_string = ""
+    proto.model_version = 0
+    proto.ir_version = min(proto.ir_version, IR_VERSION)
+    proto.graph.name = "model"
+    proto.graph.doc_string = ""
+    for node in proto.graph.node:
+        node.doc_string = ""
+    newest: dict[str, int] = {}
+    for entry in proto.opset_import:
+        newest[entry.domain] = max(entry.version, newest.get(entry.domain, 0))
+    del proto.opset_import[:]
+    for domain in sorted(newest):
+        proto.opset_import.add(domain=domain, version=newest[domain])
+
+
+def output_specs(proto: Any, original: Original) -> tuple[OutputSpec, ...]:
+    """What the outputs of :func:`export` mean."""
+    specs = []
+    for output in proto.graph.output:
+        tensor = output.type.tensor_type
+        shape = (None, *(dim.dim_value for dim in tensor.shape.dim[1:]))
+        role: Role = "other" if original.task == "generic" else _ROLES[output.name]
+        specs.append(OutputSpec(output.name, _DTYPES[tensor.elem_type], shape, role))
+    return tuple(specs)
+
+
+_ROLES: Final[dict[str, Role]] = {
+    "label": "label",
+    "probabilities": "probabilities",
+    "value": "value",
+}

@@ -1,0 +1,105 @@
+"""The bytes of an ONNX file, with lists of numbers packed.
+
+ONNX declares the lists of a node's attributes unpacked: every integer and float costs a byte of its
+own beside its value. Every protobuf reader takes the packed form too, as the encoding's rules ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from converters.lowering.graph import rename
+
+GRAPH, NODE, ATTRIBUTE, FLOATS, INTS = 7, 1, 5, 7, 8
+"""Fields of ModelProto, GraphProto, NodeProto and AttributeProto."""
+
+_VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
+_PATH: Final = (GRAPH, NODE, ATTRIBUTE)
+
+Field = tuple[int, int, bytes]
+"""Number, wire type, content; for bytes without their length."""
+
+
+def to_bytes(proto: Any) -> bytes:
+    """A ModelProto as deterministic bytes, its inner tensors under short names."""
+    copy = type(proto)()
+    copy.CopyFrom(proto)
+    outer = {value.name for value in (*copy.graph.input, *copy.graph.output)}
+    short: dict[str, str] = {}
+
+    def named(name: str) -> str:
+        if not name or name in outer:
+            return name
+        return short.setdefault(
+            name, f"t{len(short):x}" if f"t{len(short):x}" not in outer else name
+        )
+
+    rename(copy.graph, named)
+    del copy.graph.value_info[:]
+    return _packed(copy.SerializeToString(deterministic=True), _PATH)
+
+
+def _packed(raw: bytes, path: tuple[int, ...]) -> bytes:
+    if not path:
+        return _attribute(raw)
+    return b"".join(
+        _field(number, kind, _packed(content, path[1:]))
+        if (number, kind) == (path[0], _BYTES)
+        else _field(number, kind, content)
+        for number, kind, content in _fields(raw)
+    )
+
+
+def _attribute(raw: bytes) -> bytes:
+    lists: dict[int, list[bytes]] = {FLOATS: [], INTS: []}
+    others = []
+    for number, kind, content in _fields(raw):
+        if number in lists and kind in (_VARINT, _FOUR):
+            lists[number].append(content)
+        else:
+            others.append(_field(number, kind, content))
+    lists = {number: found for number, found in lists.items() if found}
+    packed = [_field(number, _BYTES, b"".join(found)) for number, found in lists.items()]
+    return b"".join(others + packed)
+
+
+def _fields(raw: bytes) -> Iterator[Field]:
+    at = 0
+    while at < len(raw):
+        key, at = _varint(raw, at)
+        kind = key & 7
+        if kind == _VARINT:
+            end = _varint(raw, at)[1]
+        elif kind == _BYTES:
+            size, at = _varint(raw, at)
+            end = at + size
+        else:
+            end = at + {_EIGHT: 8, _FOUR: 4}[kind]
+        yield key >> 3, kind, raw[at:end]
+        at = end
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    """A number and the place after it."""
+    value = shift = 0
+    while True:
+        byte = raw[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+
+
+def _field(number: int, kind: int, content: bytes) -> bytes:
+    size = _as_varint(len(content)) if kind == _BYTES else b""
+    return _as_varint(number << 3 | kind) + size + content
+
+
+def _as_varint(value: int) -> bytes:
+    made = bytearray()
+    while value > 0x7F:
+        made.append(value & 0x7F | 0x80)
+        value >>= 7
+    made.append(value)
+    return bytes(made)

@@ -1,0 +1,1 @@
+"""One way from a model to a release folder."""

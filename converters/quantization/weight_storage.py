@@ -1,0 +1,182 @@
+"""Weights kept small in the file and unfolded when it is loaded: float speed, fewer bytes.
+
+onnxruntime folds what depends on constants alone, so these nodes are gone before the first row.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.quantization.weights import copy_of, matrices, weights, with_nodes
+
+FLOAT: Final = 1
+BLOCK: Final = 32
+"""Rows of a column that share a scale in four bits."""
+
+LARGE: Final = 1_024
+"""From so many weights on a matrix is kept in eight bits."""
+
+LARGEST_INT8: Final = 127
+LARGEST_INT4: Final = 7
+
+
+def int8_storage(proto: Any) -> Any | None:
+    """A copy with int8 weights and a scale a column, or ``None`` if no matrix is worth it.
+
+    Small matrices, mostly the last ones, next to the answer, stay in float16: what they would save
+    is little, and what they would cost is not.
+    """
+    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in proto.graph.initializer}
+    ways = {name: "int8" if sizes[name] >= LARGE else "float16" for name in weights(proto)}
+    return stored(proto, ways) if "int8" in ways.values() else None
+
+
+def float16_storage(proto: Any) -> Any | None:
+    """A copy with float16 weights, or ``None`` if no matrix is worth it."""
+    return stored(proto, dict.fromkeys(weights(proto), "float16"))
+
+
+def int4_storage(proto: Any) -> Any | None:
+    """A copy with weights of four bits and a scale for 32, or ``None`` if no matrix is worth it."""
+    return stored(proto, {tensor.name: "int4" for tensor in matrices(proto)})
+
+
+def stored(proto: Any, ways: dict[str, str]) -> Any | None:
+    """A copy in which each matrix is kept in its way: ``float16``, ``int8`` or ``int4``."""
+    if not ways:
+        return None
+    from onnx import numpy_helper
+
+    copy = copy_of(proto)
+    nodes: list[Any] = []
+    axes = weights(copy)
+    for tensor in [tensor for tensor in copy.graph.initializer if tensor.name in ways]:
+        values = numpy_helper.to_array(tensor)
+        kept, unfold = _WAYS[ways[tensor.name]](tensor.name, values, axes[tensor.name])
+        copy.graph.initializer.remove(tensor)
+        copy.graph.initializer.extend(kept)
+        nodes += unfold
+    return with_nodes(copy, [*nodes, *copy.graph.node])
+
+
+Kept = tuple[list[Any], list[Any]]
+"""Constants in the file, and nodes that make the matrix of them."""
+
+
+def _float16(name: str, values: NDArray[np.float32], axis: int) -> Kept:
+    from onnx import helper, numpy_helper
+
+    half = np.clip(values, -65_504, 65_504).astype(np.float16)
+    node = helper.make_node("Cast", [f"{name}_half"], [name], to=FLOAT)
+    return [numpy_helper.from_array(half, f"{name}_half")], [node]
+
+
+def _int8(name: str, values: NDArray[np.float32], axis: int) -> Kept:
+    """One scale for each output, wherever the axis of outputs is."""
+    from onnx import helper, numpy_helper
+
+    turned = np.moveaxis(values, axis, -1)
+    steps, scale = quantize_to_half(turned.reshape(-1, turned.shape[-1]))
+    quantized = np.ascontiguousarray(np.moveaxis(steps.reshape(turned.shape), -1, axis))
+    if axis != -1:
+        scale = scale.reshape([-1 if i == axis else 1 for i in range(values.ndim)])
+    constants = [
+        numpy_helper.from_array(quantized, f"{name}_int8"),
+        numpy_helper.from_array(scale, f"{name}_half"),
+    ]
+    return constants, [
+        helper.make_node("Cast", [f"{name}_int8"], [f"{name}_cast"], to=FLOAT),
+        helper.make_node("Cast", [f"{name}_half"], [f"{name}_scale"], to=FLOAT),
+        helper.make_node("Mul", [f"{name}_cast", f"{name}_scale"], [name]),
+    ]
+
+
+def _int4(name: str, values: NDArray[np.float32], axis: int) -> Kept:
+    """Two weights in a byte: a row in the low four bits, the next one in the high four."""
+    from onnx import helper, numpy_helper
+
+    packed, scale = quantize_int4(values)
+    blocks, columns = scale.shape[0], values.shape[1]
+    arrays: dict[str, NDArray[Any]] = {
+        "packed": packed,
+        "scale": scale[:, None],
+        "mask": np.array(15, np.uint8),
+        "shift": np.array(4, np.uint8),
+        "middle": np.array(8, np.float32),
+        "pair": np.array([1], np.int64),
+        "shape": np.array([blocks, BLOCK, columns], np.int64),
+        "flat": np.array([-1, columns], np.int64),
+        "from": np.array([0], np.int64),
+        "until": np.array([len(values)], np.int64),
+    }
+    t = {word: f"{name}_{word}" for word in (*arrays, *_STEPS)}
+    nodes = [
+        helper.make_node("BitwiseAnd", [t["packed"], t["mask"]], [t["low"]]),
+        helper.make_node("BitShift", [t["packed"], t["shift"]], [t["high"]], direction="RIGHT"),
+        helper.make_node("Unsqueeze", [t["low"], t["pair"]], [t["even"]]),
+        helper.make_node("Unsqueeze", [t["high"], t["pair"]], [t["odd"]]),
+        helper.make_node("Concat", [t["even"], t["odd"]], [t["both"]], axis=1),
+        helper.make_node("Reshape", [t["both"], t["shape"]], [t["blocks"]]),
+        helper.make_node("Cast", [t["blocks"]], [t["cast"]], to=FLOAT),
+        helper.make_node("Sub", [t["cast"], t["middle"]], [t["signed"]]),
+        helper.make_node("Mul", [t["signed"], t["scale"]], [t["scaled"]]),
+        helper.make_node("Reshape", [t["scaled"], t["flat"]], [t["padded"]]),
+        helper.make_node("Slice", [t["padded"], t["from"], t["until"]], [name]),
+    ]
+    return [numpy_helper.from_array(array, t[word]) for word, array in arrays.items()], nodes
+
+
+_STEPS: Final = (
+    "low",
+    "high",
+    "even",
+    "odd",
+    "both",
+    "blocks",
+    "cast",
+    "signed",
+    "scaled",
+    "padded",
+)
+_WAYS: Final = {"float16": _float16, "int8": _int8, "int4": _int4}
+
+
+def quantize(
+    weights: NDArray[np.float32], largest: int
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Integers in ``-largest..largest`` and one scale per column; their product is ``weights``."""
+    tiny = np.finfo(np.float32).tiny
+    scale = (np.maximum(np.abs(weights).max(axis=0), tiny * largest) / largest).astype(np.float32)
+    quantized = np.clip(np.round(weights / scale), -largest, largest).astype(np.int8)
+    return quantized, scale
+
+
+def quantize_to_half(
+    weights: NDArray[np.float32],
+) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
+    """As :func:`quantize` to eight bits, with scales that float16 holds, so they lose nothing."""
+    _, exact = quantize(weights, LARGEST_INT8)
+    half = np.finfo(np.float16)
+    scale = np.clip(exact * (1 + 2**-10), half.tiny, half.max).astype(np.float16)
+    steps = np.round(weights / scale.astype(np.float32))
+    return np.clip(steps, -LARGEST_INT8, LARGEST_INT8).astype(np.int8), scale
+
+
+def quantize_int4(
+    weights: NDArray[np.float32],
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Pairs of rows in bytes [blocks * 16, columns], and scales [blocks, columns]."""
+    rows, columns = weights.shape
+    blocks = -(-rows // BLOCK)
+    padded = np.zeros((blocks * BLOCK, columns), np.float32)
+    padded[:rows] = weights
+    parts = padded.reshape(blocks, BLOCK, columns)
+    tiny = np.finfo(np.float32).tiny
+    largest = np.maximum(np.abs(parts).max(axis=1), tiny * LARGEST_INT4)
+    scale = (largest / LARGEST_INT4).astype(np.float32)
+    steps = np.clip(np.round(parts / scale[:, None]), -LARGEST_INT4, LARGEST_INT4) + 8
+    nibbles = steps.reshape(-1, columns).astype(np.uint8)
+    return nibbles[0::2] | (nibbles[1::2] << 4), scale

@@ -1,0 +1,1 @@
+"""The models, rows and groups that a conversion starts from."""

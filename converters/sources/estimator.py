@@ -1,0 +1,268 @@
+"""The trained model in its own framework: what it is, and what it answers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.errors import ConversionError
+from converters.sources.rows import Rows
+from converters.trees.readers import is_tree_model
+from edge_sdk.contract.manifest import Label, Task
+from edge_sdk.model.release import Feed
+
+
+@dataclass(frozen=True)
+class Original:
+    """A fitted scikit-learn estimator or Pipeline.
+
+    Attributes:
+        estimator: the object itself.
+        task: what the device makes of its answers.
+        classes: its labels in the order of the probabilities.
+        methods: its outputs by name, each with the method that answers it.
+    """
+
+    estimator: Any
+    task: Task
+    classes: tuple[Label, ...]
+    methods: Mapping[str, str]
+
+    @property
+    def names(self) -> list[str] | None:
+        """The feature names it was fitted with, if it was."""
+        found = getattr(self.estimator, "feature_names_in_", None)
+        return None if found is None else [str(name) for name in found]
+
+    @property
+    def width(self) -> int | None:
+        """How many features it was fitted with, if it says so."""
+        found = getattr(self.estimator, "n_features_in_", None)
+        return int(found) if found else None  # CatBoost forgets it in a pickle
+
+    @property
+    def scored(self) -> bool:
+        """Whether its answers can be right or wrong by given labels or values."""
+        return set(self.methods) in ({"label"}, {"label", "probabilities"}, {"value"})
+
+    def answers(self, rows: Rows) -> Feed:
+        """Its outputs by name, batch axis first: labels, or floats [N, columns].
+
+        Raises:
+            ConversionError: it refuses the rows.
+        """
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return self._answers(rows)
+        except ConversionError:
+            raise
+        except Exception as error:
+            raise ConversionError(f"X: the model itself refuses these rows; {error}") from error
+
+    def _answers(self, rows: Rows) -> Feed:
+        return {
+            name: _answer(self._call(method, rows.table), name, len(rows))
+            for name, method in self.methods.items()
+        }
+
+    def _call(self, method: str, table: Any) -> Any:
+        """Some that were fitted in float64 fail on float32 rows; they get the same values then."""
+        call = getattr(self.estimator, method)
+        try:
+            return call(table)
+        except ValueError as error:
+            if "dtype" not in str(error) or getattr(table, "dtype", None) != np.float32:
+                raise
+            return call(table.astype(np.float64))
+
+    def answers_if_any(self, rows: Rows) -> Feed | None:
+        """Its outputs as :meth:`answers` gives them; ``None`` if it refuses the rows."""
+        try:
+            return self.answers(rows)
+        except ConversionError:
+            return None
+
+    def accepts(self, rows: Rows) -> bool:
+        """Whether it answers these rows at all."""
+        return self.answers_if_any(rows) is not None
+
+
+def original_of(model: Any) -> Original:
+    """Look at a fitted estimator.
+
+    Raises:
+        ConversionError: not an estimator, not fitted, or of a kind that releases do not carry.
+    """
+    from sklearn.base import BaseEstimator
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    known = isinstance(model, BaseEstimator) or is_tree_model(model)
+    if isinstance(model, type) or not known:
+        came = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise ConversionError(
+            "model: expected a fitted scikit-learn estimator, or the path of an .onnx, .pkl or "
+            f".joblib file; got {came}"
+        )
+    try:
+        check_is_fitted(model)
+    except NotFittedError as error:
+        raise ConversionError(f"model: {type(model).__name__} is not fitted; call fit") from error
+    return _kind_of(model)
+
+
+def _kind_of(model: Any) -> Original:
+    from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
+
+    known = {
+        name: method
+        for name, method in (("label", "predict"), ("probabilities", "predict_proba"))
+        if _has(model, method)
+    }
+    if is_classifier(model):
+        if _several_targets(model):
+            return Original(model, "generic", (), {_MANY.get(n, n): m for n, m in known.items()})
+        return Original(model, "classification", _classes(model.classes_), known)
+    if is_regressor(model):
+        return Original(model, "regression", (), {"value": "predict"})
+    if is_outlier_detector(model) and "label" in known:
+        methods = known | {"value": "decision_function"}
+        return Original(model, "classification", (-1, 1), methods)
+    if "label" in known and (is_clusterer(model) or "probabilities" in known):
+        return Original(model, "classification", _clusters(model), known)
+    if _has(model, "transform"):
+        return Original(model, "generic", (), {"transformed": "transform"})
+    raise ConversionError(
+        f"model: {type(model).__name__} says nothing about new rows: it has neither predict nor "
+        "transform. For clusters use KMeans, BisectingKMeans, Birch or MeanShift; for embeddings "
+        "PCA or Isomap; for outliers IsolationForest, EllipticEnvelope or LocalOutlierFactor with "
+        "novelty=True"
+    )
+
+
+_MANY: Final = {"label": "labels"}
+
+
+def _has(model: Any, method: str) -> bool:
+    """Whether it has a method; some say so only when asked."""
+    try:
+        return callable(getattr(model, method, None))
+    except Exception:
+        return False
+
+
+def _several_targets(model: Any) -> bool:
+    if isinstance(model.classes_, list):
+        return True
+    last = model.steps[-1][1] if hasattr(model, "steps") else model
+    return bool(getattr(last, "multilabel_", False)) or _is_label_table(last)
+
+
+def _is_label_table(model: Any) -> bool:
+    """Whether it was fitted on a table of zeros and ones."""
+    binarizer = getattr(model, "_label_binarizer", None) or getattr(model, "label_binarizer_", None)
+    kind = getattr(binarizer, "y_type_", "") or getattr(model, "target_type_", "")
+    return kind.startswith("multilabel") or type(model).__name__ == "ClassifierChain"
+
+
+def _clusters(model: Any) -> tuple[Label, ...]:
+    """Numbers of clusters, in the order of their probabilities if there are any."""
+    last = model.steps[-1][1] if hasattr(model, "steps") else model
+    found = getattr(last, "labels_", None)
+    count = getattr(last, "n_components", None) if found is None else int(np.max(found)) + 1
+    if not isinstance(count, int):
+        raise ConversionError(f"model: {type(last).__name__} does not say how many labels it has")
+    return tuple(range(count))
+
+
+def _classes(classes: Any) -> tuple[Label, ...]:
+    return tuple(plain_labels(np.asarray(classes)).tolist())
+
+
+def _answer(came: Any, name: str, rows: int) -> NDArray[Any]:
+    """One output as an array: labels as they are, numbers as [N, columns].
+
+    Several tables of probabilities, one for each target, stand side by side.
+    """
+    if isinstance(came, list):
+        came = np.hstack([np.asarray(part) for part in came])
+    if hasattr(came, "toarray"):
+        came = came.toarray()
+    array = np.asarray(came)
+    if name == "label":
+        return plain_labels(array.reshape(rows))  # CatBoost gives a column
+    if name == "labels":
+        return plain_labels(array)
+    if array.dtype.kind not in "biuf":
+        raise ConversionError(f"model: expected numbers as {name}, got {array.dtype}")
+    array = array if array.dtype.kind == "f" else array.astype(np.float32)
+    return array.reshape(rows, -1)
+
+
+def plain_labels(labels: NDArray[Any]) -> NDArray[Any]:
+    """Labels as int64 or as strings.
+
+    Raises:
+        ConversionError: labels are neither whole numbers nor strings.
+    """
+    if labels.dtype.kind in "iub":
+        return labels.astype(np.int64)
+    if labels.dtype.kind == "f" and (labels == labels.astype(np.int64)).all():
+        return labels.astype(np.int64)
+    if labels.dtype.kind in "UO" and all(isinstance(label, str) for label in labels):
+        return labels.astype(object)
+    raise ConversionError(f"classes: expected whole numbers or strings, got {labels.dtype}")
+
+
+def load(path: str | Path, *, trust: bool = False) -> Any:
+    """A fitted model from ``.pkl``/``.pickle``/``.joblib``, or ``.skops`` where skops is installed.
+
+    Args:
+        path: of the file.
+        trust: loading a pickle runs code that it contains; say that you trust it.
+
+    Raises:
+        ConversionError: not trusted, unknown kind of file, or unreadable.
+    """
+    where = Path(path)
+    if not where.is_file():
+        raise ConversionError(f"{where}: there is no such file")
+    if where.suffix == ".skops":
+        return _load_skops(where, trust=trust)
+    if where.suffix not in (".pkl", ".pickle", ".joblib"):
+        raise ConversionError(f"{where}: expected .onnx, .pkl, .pickle, .joblib or .skops")
+    if not trust:
+        raise ConversionError(
+            f"{where}: loading a pickle runs code inside it; if you trust its source, say --trust"
+        )
+    import joblib
+
+    try:
+        return joblib.load(where)
+    except Exception as error:
+        raise ConversionError(f"{where}: cannot be loaded; {error!r:.300}") from error
+
+
+def _load_skops(where: Path, *, trust: bool) -> Any:
+    """Skops lists the types that a file would construct before it constructs any."""
+    try:
+        from skops import io
+    except ImportError as error:
+        raise ConversionError(f"{where}: reading this needs skops; pip install skops") from error
+    try:
+        unknown = io.get_untrusted_types(file=where)
+        if not unknown or trust:
+            return io.load(where, trusted=unknown)
+    except Exception as error:
+        raise ConversionError(f"{where}: cannot be loaded; {error!r:.300}") from error
+    raise ConversionError(
+        f"{where}: holds types that skops does not know: {', '.join(unknown[:5])}; "
+        "if you trust its source, say --trust"
+    )
