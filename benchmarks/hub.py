@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.models import logistic_regression
-from cloud_hub.experiments.spec import ExperimentSpec, Guardrails, LatencyGuard
+from cloud_hub.experiments.verdict.spec import ExperimentSpec, Guardrails, LatencyGuard
 from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.settings import Settings
 from converters import convert

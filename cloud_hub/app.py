@@ -12,8 +12,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cloud_hub import routes
-from cloud_hub.answers import HEADER
+from cloud_hub.api import audit, health
+from cloud_hub.client.errors import HEADER
 from cloud_hub.errors import HubFault
 from cloud_hub.experiments import routes as experiment_routes
 from cloud_hub.features import routes as feature_routes
@@ -21,6 +21,7 @@ from cloud_hub.fleet import routes as fleet_routes
 from cloud_hub.freshness import routes as freshness_routes
 from cloud_hub.hub import Hub, open_hub
 from cloud_hub.monitoring import routes as monitor_routes
+from cloud_hub.packs import routes as pack_routes
 from cloud_hub.plans import routes as plan_routes
 from cloud_hub.policy import routes as policy_routes
 from cloud_hub.registry import routes as registry_routes
@@ -53,7 +54,7 @@ def create_app(settings: Settings, opened: Hub | None = None) -> FastAPI:
     parts = (
         fleet_routes, registry_routes, plan_routes, policy_routes, feature_routes,
         telemetry_routes, monitor_routes, trigger_routes, run_routes, experiment_routes,
-        freshness_routes, routes,
+        freshness_routes, pack_routes, audit, health,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from cloud_hub.admin_token import new_admin_token
-from cloud_hub.audit import Audit
-from cloud_hub.db import open_engine
+from cloud_hub.api.admin_token import new_admin_token
+from cloud_hub.database.audit import Audit
+from cloud_hub.database.engine import open_engine
 from cloud_hub.errors import NotFound
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.features.service import Features
 from cloud_hub.fleet.service import Fleet
+from cloud_hub.inference.service import Serving
 from cloud_hub.loop import Loop
 from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.packs.service import Packs
@@ -24,16 +25,15 @@ from cloud_hub.policy.service import Policies
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.service import Registry
-from cloud_hub.runs.entry import problem
+from cloud_hub.runs.entry_point import problem
 from cloud_hub.runs.service import Runs
 from cloud_hub.runs.store import RunStore
 from cloud_hub.runs.training import Training
-from cloud_hub.serving.service import Serving
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.service import Telemetry
 from cloud_hub.triggers.history import Histories
-from cloud_hub.triggers.memory import Firing, Memory
 from cloud_hub.triggers.service import Triggers
+from cloud_hub.triggers.store import Firing, Memory
 
 
 @dataclass

@@ -6,9 +6,9 @@ import socket
 
 import uvicorn
 
-from cloud_hub.admin_token import check_admin_token
+from cloud_hub.api.admin_token import check_admin_token
 from cloud_hub.app import create_app
-from cloud_hub.claim import sole_server
+from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import HubFault
 from cloud_hub.hub import open_hub, repository_of
 from cloud_hub.settings import Settings

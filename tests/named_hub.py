@@ -11,9 +11,9 @@ import secrets
 import sys
 from types import SimpleNamespace
 
-from cloud_hub.cli import main
+from cloud_hub.cli.main import main
 from cloud_hub.fleet import service
-from cloud_hub.runs import entry, pipeline
+from cloud_hub.runs import entry_point, pipeline
 from tests.waiting import PATIENCE
 
 
@@ -28,5 +28,5 @@ def names(seed: int) -> SimpleNamespace:
 if __name__ == "__main__":
     seed, *words = sys.argv[1:]
     service.secrets = names(int(seed))  # type: ignore[attr-defined]
-    entry.IMPORT_SECONDS = pipeline.ANSWER_SECONDS = PATIENCE  # type: ignore[misc]
+    entry_point.IMPORT_SECONDS = pipeline.ANSWER_SECONDS = PATIENCE  # type: ignore[misc]
     sys.exit(main(["serve", *words]))

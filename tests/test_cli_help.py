@@ -20,7 +20,7 @@ from tests.edge.builders import make_release, rows
 README = (Path(__file__).parent.parent / "README.md").read_text()
 SCRIPTS = {
     "edge": "edge_sdk.cli.main",
-    "edge-hub": "cloud_hub.cli",
+    "edge-hub": "cloud_hub.cli.main",
     "edge-convert": "converters.cli.main",
 }
 HEAVY = ["numpy", "onnxruntime", "onnx", "sklearn", "skl2onnx", "fastapi", "sqlalchemy", "tuf"]
@@ -89,9 +89,9 @@ def test_a_command_whose_output_cannot_be_written_says_why(tmp_path: Path) -> No
 
 
 MISSING = {
-    "sqlalchemy": ("cloud_hub.cli", ["init", "FOLDER"], "hub"),
-    "uvicorn": ("cloud_hub.cli", ["serve", "FOLDER"], "hub"),
-    "yaml": ("cloud_hub.cli", ["policy", "plan", "README.md"], "hub"),
+    "sqlalchemy": ("cloud_hub.cli.main", ["init", "FOLDER"], "hub"),
+    "uvicorn": ("cloud_hub.cli.main", ["serve", "FOLDER"], "hub"),
+    "yaml": ("cloud_hub.cli.main", ["policy", "plan", "README.md"], "hub"),
     "onnx": (
         "converters.cli.main",
         ["RELEASE/model.onnx", "--data", "rows.npz", "--name", "m"],

@@ -9,8 +9,8 @@ from scipy.stats import chi2
 
 from benchmarks.statistics.fleets import SERVING, TRIED
 from benchmarks.statistics.part import Effort, Part, Row
-from cloud_hub.experiments.course import advance, begin
-from cloud_hub.experiments.spec import ExperimentSpec
+from cloud_hub.experiments.schedule import advance, begin
+from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import SLOTS, Plan, assign, slot_of
 

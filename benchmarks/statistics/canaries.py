@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from benchmarks.statistics.fleets import TRIED, Floats, candidates
 from benchmarks.statistics.part import Effort, Part, Row, rate
-from cloud_hub.experiments.evidence import ArmEvidence, Evidence
-from cloud_hub.experiments.gate import decide
-from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec
+from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
+from cloud_hub.experiments.verdict.parallel import decide
+from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.failures import failure_path, judge_failures
-from cloud_hub.statistics.unlike_devices import Counts, Failures
+from cloud_hub.statistics.heterogeneity import Counts, Failures
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Outcome
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from benchmarks.statistics.part import Effort, Part, Row, rate
-from cloud_hub.statistics.discoveries import discoveries
 from cloud_hub.statistics.distances import psi
 from cloud_hub.statistics.drift import FDR, fleet_drift
+from cloud_hub.statistics.false_discovery import discoveries
 from cloud_hub.statistics.two_samples import MANY, Signs, homogeneity, p_value
 
 FEATURES: Final = 50

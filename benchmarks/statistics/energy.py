@@ -9,10 +9,10 @@ import numpy as np
 
 from benchmarks.statistics.fleets import Floats, ab, candidates
 from benchmarks.statistics.part import Effort, Part, Row, rate
-from cloud_hub.experiments.evidence import ArmEvidence, Evidence
-from cloud_hub.experiments.gate import decide
-from cloud_hub.experiments.measures import ENERGY, outcomes_of
-from cloud_hub.experiments.spec import CANDIDATE, Design
+from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
+from cloud_hub.experiments.verdict.measures import ENERGY, outcomes_of
+from cloud_hub.experiments.verdict.parallel import decide
+from cloud_hub.experiments.verdict.spec import CANDIDATE, Design
 from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import compare
 from cloud_hub.statistics.ratios import Windows, as_sample

@@ -9,8 +9,8 @@ from scipy.special import ndtri
 
 from benchmarks.statistics.fleets import Floats, ab, candidates, seen, split
 from benchmarks.statistics.part import Effort, Part, Row, rate
-from cloud_hub.experiments.gate import decide
-from cloud_hub.experiments.spec import Design
+from cloud_hub.experiments.verdict.parallel import decide
+from cloud_hub.experiments.verdict.spec import Design
 from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import compare
 from edge_sdk.contract.plan import Outcome

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.experiments.course import begin
-from cloud_hub.experiments.evidence import ArmEvidence, Evidence, Row
-from cloud_hub.experiments.spec import CANDIDATE, ArmSpec, ExperimentSpec
+from cloud_hub.experiments.schedule import begin
+from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence, Row
+from cloud_hub.experiments.verdict.spec import CANDIDATE, ArmSpec, ExperimentSpec
 from cloud_hub.statistics.clustered import Sample
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Measure, Plan, ReleaseRef, assign

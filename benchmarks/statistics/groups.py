@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from benchmarks.statistics.part import Effort, Part, Row, rate
 from benchmarks.statistics.reporting import made
 from cloud_hub.monitoring.groups import compare, name_of, score
-from cloud_hub.monitoring.policy import MonitoringPolicy
 from cloud_hub.monitoring.store import Concept
+from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.statistics.concept import MEAN_RUN, ErrorDetector, base_rate
 from cloud_hub.telemetry.groups import GroupWindow
 from edge_sdk.device import OFFLINE

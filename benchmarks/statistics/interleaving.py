@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from benchmarks.statistics.fleets import TRIED, ab, candidates, seen
 from benchmarks.statistics.part import Effort, Part, Row, rate, wilson
-from cloud_hub.experiments.beside import decide_interleave
-from cloud_hub.experiments.evidence import Evidence, InterleaveEvidence
-from cloud_hub.experiments.gate import decide
-from cloud_hub.experiments.spec import CANDIDATE, ExperimentSpec
+from cloud_hub.experiments.verdict.evidence import Evidence, InterleaveEvidence
+from cloud_hub.experiments.verdict.paired import decide_interleave
+from cloud_hub.experiments.verdict.parallel import decide
+from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from edge_sdk.contract.plan import Outcome
 from edge_sdk.experiments.team_draft import coins, team_draft, winner
 

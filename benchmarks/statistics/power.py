@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.statistics.fleets import Floats, ab, candidates, seen, split
 from benchmarks.statistics.part import Effort, Part, Row, rate
-from cloud_hub.experiments.gate import decide
-from cloud_hub.experiments.spec import Design, ExperimentSpec
+from cloud_hub.experiments.verdict.parallel import decide
+from cloud_hub.experiments.verdict.spec import Design, ExperimentSpec
 from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import compare
 from cloud_hub.statistics.power import chance_of_verdict

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from cloud_hub.experiments.evidence import Row
-from cloud_hub.experiments.spec import ExperimentSpec
+from cloud_hub.experiments.verdict.evidence import Row
+from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.statistics.power import Method, Needs, needs, pairs_needed
 from edge_sdk.contract.plan import Measure, Outcome
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from cloud_hub.durations import spoken
 from cloud_hub.errors import NotFound
 from cloud_hub.experiments import checks, planner
-from cloud_hub.experiments.rates import metered_of, rates_of
-from cloud_hub.experiments.spec import ExperimentSpec
+from cloud_hub.experiments.report_rates import metered_of, rates_of
+from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.plans.service import Plans
 from cloud_hub.registry.service import Registry
+from cloud_hub.text.durations import spoken
 from edge_sdk.contract.plan import Plan
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from cloud_hub.experiments import course, words
-from cloud_hub.experiments.devices import shares
-from cloud_hub.experiments.spec import ArmSpec, ExperimentSpec
+from cloud_hub.experiments import report_text, schedule
 from cloud_hub.experiments.store import ExperimentRecord
+from cloud_hub.experiments.verdict.device_counts import shares
+from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec
 from cloud_hub.fleet.service import DeviceRecord
 
 MOST_COHORTS: Final = 12
@@ -38,10 +38,10 @@ def build(
     return {
         "experiment": asdict(record),
         "now": now(record),
-        "tried": words.tried(spec, arms),
+        "tried": report_text.tried(spec, arms),
         "arms": arms,
-        "path": words.path(spec, record.stage, record.step, record.status),
-        "rules": words.rules(spec),
+        "path": report_text.path(spec, record.stage, record.step, record.status),
+        "rules": report_text.rules(spec),
         "timeline": [_event(spec, look) for look in history if look["event"] != "look"],
         "outcomes": _outcomes(history),
         "guardrails": _guardrails(history),
@@ -62,7 +62,7 @@ def told(record: ExperimentRecord) -> Plain:
 def now(record: ExperimentRecord) -> str:
     """The step that it is in, for people."""
     spec = record.declared
-    return course.shown(spec, record.stage, min(record.step, _last(spec, record.stage)))
+    return schedule.shown(spec, record.stage, min(record.step, _last(spec, record.stage)))
 
 
 def by_cohort(
@@ -128,7 +128,7 @@ def _arm(record: ExperimentRecord, arm: ArmSpec) -> Plain:
 
 def _event(spec: ExperimentSpec, look: Plain) -> Plain:
     step = min(look["step"], _last(spec, look["stage"]))
-    place = course.shown(spec, look["stage"], step)
+    place = schedule.shown(spec, look["stage"], step)
     return {"at": look["at"], "event": look["event"], "step": place, "reason": look["reason"]}
 
 

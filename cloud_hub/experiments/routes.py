@@ -9,14 +9,14 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
-from cloud_hub.auth import Admin, hub_of
-from cloud_hub.bodies import raw_body
+from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.request_body import raw_body
 from cloud_hub.errors import Invalid
-from cloud_hub.experiments.page import to_html
 from cloud_hub.experiments.report import told
-from cloud_hub.experiments.spec import ExperimentSpec, parse_experiment
-from cloud_hub.known import KnownModel
-from cloud_hub.yaml_reader import text_of
+from cloud_hub.experiments.report_page import to_html
+from cloud_hub.experiments.verdict.spec import ExperimentSpec, parse_experiment
+from cloud_hub.text.yaml import text_of
 
 router = APIRouter(prefix="/v1")
 SPEC_BYTES = 1 << 20

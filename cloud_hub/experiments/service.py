@@ -17,22 +17,22 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Engine
 
-from cloud_hub.audit import Audit
-from cloud_hub.db import transaction
+from cloud_hub.database.audit import Audit
+from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict
-from cloud_hub.experiments import course
-from cloud_hub.experiments.evidence import Evidence
-from cloud_hub.experiments.gate import Decision
-from cloud_hub.experiments.gathering import Gathering, Scene
-from cloud_hub.experiments.ledger import Ledger
+from cloud_hub.experiments import schedule
+from cloud_hub.experiments.decision_log import Ledger
+from cloud_hub.experiments.evidence_loader import Gathering, Scene
 from cloud_hub.experiments.preparation import Preparation
 from cloud_hub.experiments.report import build
-from cloud_hub.experiments.spec import ExperimentSpec, canary_of, spec_of
 from cloud_hub.experiments.store import ExperimentRecord, ExperimentStore, against, fresh_record
-from cloud_hub.experiments.strategies import judge, looks_of
+from cloud_hub.experiments.verdict.evidence import Evidence
+from cloud_hub.experiments.verdict.judge import judge, looks_of
+from cloud_hub.experiments.verdict.parallel import Decision
+from cloud_hub.experiments.verdict.spec import ExperimentSpec, canary_of, spec_of
 from cloud_hub.fleet.service import Fleet
-from cloud_hub.isolation import for_each
 from cloud_hub.plans.service import Plans
+from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry.service import Telemetry
 
@@ -107,12 +107,12 @@ class Experiments:
         plan = self.preparation.check(spec)
         id_ = self.store.next_id(spec.model, spec.strategy)
         devices = {d.device: d.attributes for d in self._fleet.devices(spec.model)}
-        salt = course.choose_salt(id_, course.groups_of(spec, devices), spec.minimum_devices)
+        salt = schedule.choose_salt(id_, schedule.groups_of(spec, devices), spec.minimum_devices)
         releases = {
             arm.version: self._plans.reference(spec.model, arm.version) for arm in spec.tried
         }
-        trial = course.begin(spec, id_, releases, salt)
-        reason = f"{id_}: {spec.versions} on {course.shown(spec, 0, 0)}"
+        trial = schedule.begin(spec, id_, releases, salt)
+        reason = f"{id_}: {spec.versions} on {schedule.shown(spec, 0, 0)}"
         changed = self._ledger.change(spec.model, trial, actor, reason)
         fresh = fresh_record(spec, trial, plan.serving.version, changed.serial)
         self.store.add(fresh)
@@ -256,11 +256,11 @@ class Experiments:
         self, record: ExperimentRecord, scene: Scene, decision: Decision, now: float
     ) -> None:
         spec = scene.spec
-        following = course.advance(spec, scene.trial, record.stage, record.step)
+        following = schedule.advance(spec, scene.trial, record.stage, record.step)
         if following.experiment is None:
             self._conclude(record, spec, replace(decision, winner=spec.tried[0].name))
             return
-        on = course.shown(spec, following.stage, following.step)
+        on = schedule.shown(spec, following.stage, following.step)
         changed = self._ledger.change(
             record.model, following.experiment, ACTOR,
             f"{record.id}: {decision.reason}; on to {on}", decision.figures,
@@ -276,7 +276,7 @@ class Experiments:
             figures=decision.figures,
             state=state,
         )
-        passed = course.shown(spec, record.stage, record.step)
+        passed = schedule.shown(spec, record.stage, record.step)
         self._ledger.audit(record, ACTOR, "passed", decision.reason, decision.figures, step=passed)
 
     def _conclude(self, record: ExperimentRecord, spec: ExperimentSpec, decision: Decision) -> None:

@@ -11,10 +11,10 @@ from typing import Any, Final
 from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from cloud_hub.db import reading, transaction
+from cloud_hub.database.engine import reading, transaction
 from cloud_hub.errors import Conflict, NotFound
-from cloud_hub.experiments.spec import ArmSpec, ExperimentSpec
 from cloud_hub.experiments.tables import experiments, looks
+from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec
 from edge_sdk.contract.codec import from_plain, to_plain
 from edge_sdk.contract.plan import Experiment
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Column, Float, Integer, String, Table, Text
 
-from cloud_hub.db import metadata
+from cloud_hub.database.engine import metadata
 
 experiments = Table(
     "experiments",

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
-from cloud_hub.auth import Admin, hub_of
-from cloud_hub.bodies import message
+from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.request_body import message
 from cloud_hub.features.table import FeatureTable
-from cloud_hub.known import KnownModel
 from edge_sdk.contract.limits import MODEL_BYTES
 
 router = APIRouter(prefix="/v1")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from cloud_hub.audit import Audit
+from cloud_hub.database.audit import Audit
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.features.store import FeatureStore, Kept
 from cloud_hub.features.table import FeatureTable, check_names, known_columns, typed

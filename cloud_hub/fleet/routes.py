@@ -9,10 +9,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from cloud_hub.auth import Admin, Device, bearer, hub_of
-from cloud_hub.bodies import message
+from cloud_hub.api.auth import Admin, Device, bearer, hub_of
+from cloud_hub.api.dependencies import unknown
+from cloud_hub.api.request_body import message
 from cloud_hub.fleet.health import health
-from cloud_hub.known import unknown
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CheckIn, EnrolRequest
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, insert, select, update
 
-from cloud_hub.audit import Audit
+from cloud_hub.database.audit import Audit
 from cloud_hub.errors import Conflict, Forbidden, Invalid
 from cloud_hub.fleet.tables import devices, enrolment_tokens
 from edge_sdk.contract.errors import ContractError

@@ -16,7 +16,7 @@ from cloud_hub.freshness.plan import NEVER, Plan, Training, Window, plan
 from cloud_hub.freshness.verdict import Gain, Verdict, conclude, said_of
 from cloud_hub.runs.context import Rows, Trained, TrainingContext
 from cloud_hub.statistics.blocks import Estimate, block_mean
-from cloud_hub.yaml_reader import shown
+from cloud_hub.text.yaml import shown
 
 Train = Callable[[TrainingContext], Any]
 FEWEST_ROWS: Final = 20

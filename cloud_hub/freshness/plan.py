@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.durations import spoken
 from cloud_hub.errors import Invalid
-from cloud_hub.yaml_reader import shown
+from cloud_hub.text.durations import spoken
+from cloud_hub.text.yaml import shown
 
 NEVER: Final = float("inf")
 """The schedule that trains once, before the stretch begins."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from cloud_hub.auth import Admin, hub_of
+from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.errors import NotFound
-from cloud_hub.known import KnownModel
 from edge_sdk.model.release import save_arrays
 
 router = APIRouter(prefix="/v1")

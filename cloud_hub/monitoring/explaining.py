@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cloud_hub.monitoring.findings import Watched
 from cloud_hub.registry.service import Dataset
-from cloud_hub.statistics.moved_output import explained, feature_part, mean_of_bins, places
+from cloud_hub.statistics.output_shift import explained, feature_part, mean_of_bins, places
 from edge_sdk.contract.errors import EdgeError
 from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema

@@ -20,7 +20,7 @@ from cloud_hub.statistics.domain import (
 from cloud_hub.statistics.drift import FeatureDrift, fleet_drift
 from cloud_hub.statistics.fairness import LEAST, Disparity
 from cloud_hub.statistics.label_free import estimated_accuracy
-from cloud_hub.statistics.moved_output import mean_of_bins, share_changes
+from cloud_hub.statistics.output_shift import mean_of_bins, share_changes
 from cloud_hub.statistics.seasonal import Usual
 from cloud_hub.telemetry.histograms import group_output
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile

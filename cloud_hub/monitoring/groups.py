@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from cloud_hub.monitoring.findings import Finding, fairness_finding, selection_finding
-from cloud_hub.monitoring.policy import MonitoringPolicy
 from cloud_hub.monitoring.store import Concept, GroupErrors
+from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.statistics.concept import Labelled, base_rate, first_alarm
 from cloud_hub.statistics.fairness import LEAST, Counts, disparity, selection
 from cloud_hub.telemetry.groups import GroupWindow

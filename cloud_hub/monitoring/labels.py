@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Final
 
 from cloud_hub.monitoring.findings import Finding
-from cloud_hub.monitoring.policy import MonitoringPolicy
 from cloud_hub.monitoring.store import Concept
+from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.statistics.concept import (
     Coverage,
     ErrorDetector,

@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from cloud_hub.auth import Admin, hub_of
-from cloud_hub.bodies import Limit
-from cloud_hub.known import KnownModel
+from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.request_body import Limit
 
 router = APIRouter(prefix="/v1/models/{model}/monitor")
 

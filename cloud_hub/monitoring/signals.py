@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from cloud_hub.spelling import did_you_mean, listed
+from cloud_hub.text.spelling import did_you_mean, listed
 
 BY_NAME: Final = ("drift", "domain", "outlier")
 ALONE: Final = ("concept:errors", "estimate:accuracy", "domain:low confidence")

@@ -24,8 +24,8 @@ from cloud_hub.monitoring.findings import (
     evaluate,
     lengthened,
 )
-from cloud_hub.monitoring.policy import MonitoringPolicy
 from cloud_hub.monitoring.store import Concept, State, Store
+from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.registry.service import Registry
 from cloud_hub.statistics.concept import base_rate, settled
 from cloud_hub.statistics.seasonal import seasonal_reference, usual

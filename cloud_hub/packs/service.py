@@ -19,14 +19,14 @@ import numpy as np
 import sqlite_utils
 from numpy.typing import NDArray
 
-from cloud_hub.audit import Audit
+from cloud_hub.database.audit import Audit
 from cloud_hub.errors import NotFound
-from cloud_hub.isolation import for_each
+from cloud_hub.inference.service import Serving
 from cloud_hub.packs.publishing import ANSWERS, pack_file, publish_pack
 from cloud_hub.plans.service import Plans
-from cloud_hub.policy import PackPolicy
+from cloud_hub.policy.schema import PackPolicy
+from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
-from cloud_hub.serving.service import Serving
 from cloud_hub.telemetry.service import Telemetry
 from edge_sdk.contract.key import KEY_BYTES
 from edge_sdk.contract.manifest import OutputSpec

@@ -7,9 +7,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from cloud_hub.auth import Admin, hub_of
+from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.errors import NotFound
-from cloud_hub.known import KnownModel
 from edge_sdk.contract.codec import to_plain
 
 router = APIRouter(prefix="/v1/models/{model}")

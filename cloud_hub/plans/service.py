@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy import Column, Engine, Float, Integer, String, Table, Text, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from cloud_hub.audit import Audit
-from cloud_hub.db import afterwards, metadata, reading, transaction
+from cloud_hub.database.audit import Audit
+from cloud_hub.database.engine import afterwards, metadata, reading, transaction
 from cloud_hub.errors import Conflict, NotFound
-from cloud_hub.isolation import for_each
+from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
 from edge_sdk.contract.plan import PackRef, Plan, ReleaseRef
 

@@ -7,11 +7,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
-from cloud_hub.auth import Admin, hub_of
-from cloud_hub.bodies import raw_body
-from cloud_hub.known import KnownModel
-from cloud_hub.policy.reading import as_yaml, parse_policy
-from cloud_hub.yaml_reader import text_of
+from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.request_body import raw_body
+from cloud_hub.policy.schema.parse import as_yaml, parse_policy
+from cloud_hub.text.yaml import text_of
 
 router = APIRouter(prefix="/v1")
 POLICY_BYTES = 1 << 20

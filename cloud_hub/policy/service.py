@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from cloud_hub.errors import Conflict, Invalid
 from cloud_hub.plans.service import Plans
-from cloud_hub.policy.reading import Change, changes, parse_policy
-from cloud_hub.policy.rules import Policy, TrainPolicy
+from cloud_hub.policy.schema.parse import Change, changes, parse_policy
+from cloud_hub.policy.schema.sections import Policy, TrainPolicy
 from cloud_hub.registry.service import Registry
-from cloud_hub.spelling import did_you_mean, listed
+from cloud_hub.text.spelling import did_you_mean, listed
 
 TOLD: Final = ("reporting", "sharing", "cascade")
 """Sections that devices must know: a change of them makes a new plan."""

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
-from cloud_hub.auth import Admin, Device, hub_of
-from cloud_hub.bodies import raw_body
+from cloud_hub.api.auth import Admin, Device, hub_of
+from cloud_hub.api.dependencies import unknown
+from cloud_hub.api.request_body import raw_body
 from cloud_hub.errors import NotFound
-from cloud_hub.known import unknown
 from edge_sdk.contract.limits import MODEL_BYTES
 
 router = APIRouter(prefix="/v1")

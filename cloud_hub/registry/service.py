@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from cloud_hub.audit import Audit
-from cloud_hub.db import transaction
+from cloud_hub.database.audit import Audit
+from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict, Invalid, NotFound
-from cloud_hub.policy import Policy, parse_policy
+from cloud_hub.policy.schema import Policy, parse_policy
 from cloud_hub.registry import signing
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.repository import RELEASES, Repository, parse_releases
 from cloud_hub.registry.rows import check_rows
 from cloud_hub.registry.tables import datasets, models, versions
-from cloud_hub.spelling import listed
+from cloud_hub.text.spelling import listed
 from edge_sdk.contract.errors import ContractError, EdgeError
 from edge_sdk.contract.manifest import MANIFEST, Manifest
 from edge_sdk.contract.names import Version, check_name

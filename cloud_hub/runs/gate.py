@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, ttest_rel
 
-from cloud_hub.policy import GatePolicy, GroupRule
+from cloud_hub.policy.schema import GatePolicy, GroupRule
 from cloud_hub.statistics.calibration import brier_rows, expected_calibration_error
 
 SURE: Final = 0.05

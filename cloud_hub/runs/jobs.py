@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.registry.service import Dataset
-from cloud_hub.runs.watch import Limits, Watched
+from cloud_hub.runs.process_limits import Limits, Watched
 from edge_sdk.contract.codec import encode
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import Label

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cloud_hub.errors import GateRefused
 from cloud_hub.plans.service import Plans
-from cloud_hub.policy import GroupRule
+from cloud_hub.policy.schema import GroupRule
 from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.runs.gate import Answers, Check, Costs, Slice, as_table, failures, judge
 from cloud_hub.telemetry.service import Telemetry

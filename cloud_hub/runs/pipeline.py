@@ -17,7 +17,7 @@ from typing import Any, Final
 import requests
 
 from cloud_hub.errors import Conflict, Forbidden, HubFault, Invalid, NotFound
-from cloud_hub.policy import TrainPolicy
+from cloud_hub.policy.schema import TrainPolicy
 from cloud_hub.runs import jobs
 from cloud_hub.runs.jobs import Job
 from edge_sdk.system.files import write_atomic

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
-from cloud_hub.auth import Admin, bearer, hub_of
-from cloud_hub.bodies import Number, raw_body
-from cloud_hub.known import KnownModel
+from cloud_hub.api.auth import Admin, bearer, hub_of
+from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.request_body import Number, raw_body
 from cloud_hub.runs import pipeline
 from edge_sdk.contract.limits import MODEL_BYTES
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from cloud_hub.audit import Audit
+from cloud_hub.database.audit import Audit
 from cloud_hub.errors import Conflict, HubFault, NotFound
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.plans.service import Plans
-from cloud_hub.policy import TrainPolicy
+from cloud_hub.policy.schema import TrainPolicy
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs import jobs
 from cloud_hub.runs.gate import as_table, failures

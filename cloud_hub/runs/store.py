@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, insert, select, update
 
-from cloud_hub.db import transaction
+from cloud_hub.database.engine import transaction
 from cloud_hub.errors import NotFound
 from cloud_hub.runs.tables import runs
 

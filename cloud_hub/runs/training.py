@@ -9,14 +9,14 @@ import numpy as np
 
 from cloud_hub.errors import HubFault
 from cloud_hub.plans.service import Plans
-from cloud_hub.policy import TrainPolicy
+from cloud_hub.policy.schema import TrainPolicy
 from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.runs import jobs, pipeline
 from cloud_hub.runs.context import Mode
 from cloud_hub.runs.continuity import mode_before
 from cloud_hub.runs.jobs import Job
+from cloud_hub.runs.process_limits import Limits, Watched
 from cloud_hub.runs.store import RunRecord, RunStore
-from cloud_hub.runs.watch import Limits, Watched
 from edge_sdk.contract.codec import decode
 
 ATTEMPTS: Final = 2

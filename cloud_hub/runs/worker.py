@@ -24,9 +24,9 @@ from cloud_hub.registry.service import Dataset
 from cloud_hub.runs import jobs
 from cloud_hub.runs.context import Mode, Rows, Trained, TrainingContext
 from cloud_hub.runs.continuity import mode_after
-from cloud_hub.runs.entry import function_of
+from cloud_hub.runs.entry_point import function_of
 from cloud_hub.runs.jobs import Job
-from cloud_hub.runs.watch import end_with_parent, go_first
+from cloud_hub.runs.process_limits import end_with_parent, go_first
 from converters import ConversionError, convert
 from edge_sdk.contract.codec import decode
 from edge_sdk.model.release import Release

@@ -17,8 +17,8 @@ from typing import Any, Final, Literal
 import numpy as np
 from scipy.stats import binom, hypergeom
 
-from cloud_hub.statistics.discoveries import discoveries
 from cloud_hub.statistics.distances import Counts, jensen_shannon
+from cloud_hub.statistics.false_discovery import discoveries
 from edge_sdk.contract.profile import MISSING, OUTSIDE
 
 RISE: Final = 0.02

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from cloud_hub.statistics.discoveries import discoveries
 from cloud_hub.statistics.distances import (
     Counts,
     corrected_psi,
@@ -21,6 +20,7 @@ from cloud_hub.statistics.distances import (
     ks_distance,
     wasserstein,
 )
+from cloud_hub.statistics.false_discovery import discoveries
 from cloud_hub.statistics.two_samples import MANY, Signs, p_value, pooled_p, standardised
 
 FDR: Final = 0.05

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
 from cloud_hub.statistics.clustered import Floats
-from cloud_hub.statistics.unlike_devices import SPREAD, Failures, design_effect
+from cloud_hub.statistics.heterogeneity import SPREAD, Failures, design_effect
 
 RISKS: Final = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 """Relative risks of failure over which the e-process is mixed."""

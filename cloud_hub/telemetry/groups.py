@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, delete, func, select
 
-from cloud_hub.db import insert_or_add
+from cloud_hub.database.engine import insert_or_add
 from cloud_hub.errors import Invalid
 from cloud_hub.telemetry.tables import group_answers, group_sums
 from edge_sdk.contract.groups import GroupColumn

@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, insert, select
 
-from cloud_hub.db import insert_if_new
+from cloud_hub.database.engine import insert_if_new
 from cloud_hub.errors import Invalid, NotFound
-from cloud_hub.experiments.intake import record_exposure
+from cloud_hub.experiments.exposure_sink import record_exposure
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import groups, tables
 from edge_sdk.contract.codec import to_plain

@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, insert, select, update
 
+from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.telemetry.groups import roll_up as roll_up_groups
 from cloud_hub.telemetry.histograms import Histograms, histograms_of
-from cloud_hub.telemetry.policy import Retention
 from cloud_hub.telemetry.tables import ROLLED, feedback, messages, reports, samples, totals, votes
 from edge_sdk.contract.histogram_codec import pack
 from edge_sdk.telemetry.resources import worst

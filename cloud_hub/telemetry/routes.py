@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
-from cloud_hub.auth import Admin, Device, hub_of
-from cloud_hub.bodies import message
-from cloud_hub.known import KnownModel
+from cloud_hub.api.auth import Admin, Device, hub_of
+from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.request_body import message
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CloudRequest
 from edge_sdk.contract.limits import UPLOAD_BYTES

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, Select, func, select
 
-from cloud_hub.isolation import for_each
+from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.histograms import Histograms, added, histograms_of

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import JSON, Column, Float, Index, Integer, String, Table, Text
 
-from cloud_hub.db import metadata
+from cloud_hub.database.engine import metadata
 
 ROLLED: Final = "*"
 """Device of rows that are the sum over all devices; see ``retention``."""

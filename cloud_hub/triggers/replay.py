@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cloud_hub.policy.rules import BudgetPolicy, TriggerRule
-from cloud_hub.triggers.deciding import evaluate
+from cloud_hub.policy.schema.sections import BudgetPolicy, TriggerRule
 from cloud_hub.triggers.facts import History, State
+from cloud_hub.triggers.latching import evaluate
 
 MOMENTS: Final = 2_000
 """Most moments that a dry run looks at."""

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from cloud_hub.auth import Admin, bearer, hub_of
-from cloud_hub.bodies import Limit, raw_body
-from cloud_hub.known import KnownModel
-from cloud_hub.policy.reading import parse_policy
+from cloud_hub.api.auth import Admin, bearer, hub_of
+from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.request_body import Limit, raw_body
+from cloud_hub.policy.schema.parse import parse_policy
+from cloud_hub.text.yaml import text_of
 from cloud_hub.triggers.calls import read_call
-from cloud_hub.yaml_reader import text_of
 
 router = APIRouter(prefix="/v1/models/{model}/triggers")
 Seconds = Annotated[float, Query(gt=0, le=400 * 86_400)]

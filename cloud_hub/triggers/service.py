@@ -12,19 +12,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Final
 
-from cloud_hub.audit import Audit
+from cloud_hub.database.audit import Audit
 from cloud_hub.errors import Conflict, Forbidden, NotFound
-from cloud_hub.isolation import for_each
 from cloud_hub.plans.service import Plans
-from cloud_hub.policy import Policy, TriggerRule
+from cloud_hub.policy.schema import Policy, TriggerRule
 from cloud_hub.policy.service import digest
+from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
-from cloud_hub.spelling import did_you_mean, listed
-from cloud_hub.triggers.deciding import evaluate, fired, latched
+from cloud_hub.text.spelling import did_you_mean, listed
 from cloud_hub.triggers.facts import Call, Facts
 from cloud_hub.triggers.history import Histories
-from cloud_hub.triggers.memory import Firing, Memory
+from cloud_hub.triggers.latching import evaluate, fired, latched
 from cloud_hub.triggers.replay import replay, step_of
+from cloud_hub.triggers.store import Firing, Memory
 
 LONGEST_WAIT: Final = 60.0
 """Seconds between two looks at a model, however long its windows are."""

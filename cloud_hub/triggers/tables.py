@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, String, Table, Text
 
-from cloud_hub.db import metadata
+from cloud_hub.database.engine import metadata
 
 states = Table(
     "trigger_states",

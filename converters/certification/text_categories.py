@@ -41,8 +41,8 @@ def text_columns(original: Original, check: Rows, hold: Hold) -> tuple[Column, .
 
 def _learnt(original: Original, check: Rows, index: int, hold: Hold) -> Column:
     column = check.columns[index]
-    holes, strange = (boundary_rows.with_text_holes(check, index),)
-    boundary_rows.with_strange_texts(check, index)
+    holes = boundary_rows.with_text_holes(check, index)
+    strange = boundary_rows.with_strange_texts(check, index)
     lacking, categories = original.accepts(holes), None
     if lacking:
         hold(f"rows without {column.name!r}", holes)

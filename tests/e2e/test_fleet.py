@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cloud_hub.cli import main as edge_hub
+from cloud_hub.cli.main import main as edge_hub
 from cloud_hub.errors import HubFault
 from edge_sdk import EdgeDevice, EdgeError
 from tests.clock import Clock

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import requests
 
-from cloud_hub.cli import main
+from cloud_hub.cli.main import main
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.groups import GroupColumn
 from tests.conftest import Publish

@@ -24,7 +24,7 @@ def names_of_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow this machine is, a module is loaded before it is taken to hang."""
-    monkeypatch.setattr("cloud_hub.runs.entry.IMPORT_SECONDS", PATIENCE)
+    monkeypatch.setattr("cloud_hub.runs.entry_point.IMPORT_SECONDS", PATIENCE)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cloud_hub.cli import main
+from cloud_hub.cli.main import main
 from cloud_hub.client import AdminClient
 from cloud_hub.errors import HubFault, Invalid
 from tests.servers import HubProcess

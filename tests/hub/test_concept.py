@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cloud_hub.monitoring.labels import score
-from cloud_hub.monitoring.policy import MonitoringPolicy
 from cloud_hub.monitoring.store import Concept
+from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.statistics.concept import (
     MEAN_RUN,
     Coverage,

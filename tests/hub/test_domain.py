@@ -12,7 +12,7 @@ from cloud_hub.statistics.domain import (
     outlier_score,
 )
 from cloud_hub.statistics.fairness import disparity
-from cloud_hub.statistics.moved_output import (
+from cloud_hub.statistics.output_shift import (
     explained,
     feature_part,
     mean_of_bins,

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import norm
 
-from cloud_hub.statistics.discoveries import discoveries
 from cloud_hub.statistics.distances import (
     corrected_psi,
     jensen_shannon,
@@ -18,6 +17,7 @@ from cloud_hub.statistics.distances import (
     wasserstein,
 )
 from cloud_hub.statistics.drift import fleet_drift, model_drift
+from cloud_hub.statistics.false_discovery import discoveries
 from cloud_hub.statistics.two_samples import MANY, Signs, independent, p_value
 
 RANDOM = np.random.default_rng

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from cloud_hub.errors import Invalid
-from cloud_hub.experiments.evidence import ArmEvidence, Evidence
-from cloud_hub.experiments.gate import decide
-from cloud_hub.experiments.measures import ENERGY, outcomes_of
-from cloud_hub.experiments.page import to_html
 from cloud_hub.experiments.planner import Rates, plan
-from cloud_hub.experiments.rates import rates_of
-from cloud_hub.experiments.spec import ArmSpec, Design, ExperimentSpec, parse_experiment
+from cloud_hub.experiments.report_page import to_html
+from cloud_hub.experiments.report_rates import rates_of
+from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
+from cloud_hub.experiments.verdict.measures import ENERGY, outcomes_of
+from cloud_hub.experiments.verdict.parallel import decide
+from cloud_hub.experiments.verdict.spec import ArmSpec, Design, ExperimentSpec, parse_experiment
 from cloud_hub.hub import Hub
 from cloud_hub.telemetry import retention
 from edge_sdk.contract.errors import ContractError

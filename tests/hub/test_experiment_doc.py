@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cloud_hub.experiments.spec import parse_experiment
+from cloud_hub.experiments.verdict.spec import parse_experiment
 
 DOC = (Path(__file__).parents[2] / "docs" / "EXPERIMENTS.md").read_text()
 

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 
 from cloud_hub.errors import Invalid
-from cloud_hub.experiments.beside import decide_interleave, decide_shadow
-from cloud_hub.experiments.course import advance, begin, choose_salt
-from cloud_hub.experiments.devices import Member, count, shares
-from cloud_hub.experiments.evidence import (
+from cloud_hub.experiments.schedule import advance, begin, choose_salt
+from cloud_hub.experiments.verdict.device_counts import Member, count, shares
+from cloud_hub.experiments.verdict.eta import until, until_won
+from cloud_hub.experiments.verdict.evidence import (
     ArmEvidence,
     Evidence,
     InterleaveEvidence,
     Row,
     ShadowEvidence,
 )
-from cloud_hub.experiments.gate import Decision, decide
-from cloud_hub.experiments.pace import until, until_won
-from cloud_hub.experiments.spec import (
+from cloud_hub.experiments.verdict.paired import decide_interleave, decide_shadow
+from cloud_hub.experiments.verdict.parallel import Decision, decide
+from cloud_hub.experiments.verdict.spec import (
     ArmSpec,
     Design,
     ExperimentSpec,

@@ -18,7 +18,13 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from cloud_hub.experiments.spec import ArmSpec, ExperimentSpec, Guardrails, LatencyGuard, StageSpec
+from cloud_hub.experiments.verdict.spec import (
+    ArmSpec,
+    ExperimentSpec,
+    Guardrails,
+    LatencyGuard,
+    StageSpec,
+)
 from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.registry import repository
 from cloud_hub.settings import Settings

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cloud_hub.cli import main
+from cloud_hub.cli.main import main
 from cloud_hub.errors import HubFault
-from cloud_hub.experiments.charts import Line, Mark, chart
-from cloud_hub.experiments.page import to_html
 from cloud_hub.experiments.planner import Rates, correlation_of, plan
-from cloud_hub.experiments.spec import ExperimentSpec, StageSpec
+from cloud_hub.experiments.report_page import to_html
+from cloud_hub.experiments.verdict.spec import ExperimentSpec, StageSpec
 from cloud_hub.hub import Hub
+from cloud_hub.web.charts import Line, Mark, chart
 from edge_sdk.contract.plan import Cohort, Outcome
 from tests.conftest import Publish
 from tests.hub.fleets import fleet

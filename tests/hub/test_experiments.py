@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
-from cloud_hub.experiments.spec import (
+from cloud_hub.experiments.verdict.spec import (
     ArmSpec,
     ExperimentSpec,
     Guardrails,

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from cloud_hub.experiments.intake import DAY, added, record_exposure
-from cloud_hub.experiments.spec import ExperimentSpec, Guardrails, LatencyGuard
+from cloud_hub.experiments.exposure_sink import DAY, added, record_exposure
 from cloud_hub.experiments.tables import exposures
+from cloud_hub.experiments.verdict.spec import ExperimentSpec, Guardrails, LatencyGuard
 from cloud_hub.hub import Hub
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
 from edge_sdk.contract.window import LATENCY_BINS, Window

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_hub.statistics.failures import failure_path, judge_failures, log_device_evidence
-from cloud_hub.statistics.unlike_devices import SPREAD, Failures, design_effect, spread
+from cloud_hub.statistics.heterogeneity import SPREAD, Failures, design_effect, spread
 
 CERTAIN = math.log(100)
 Table = dict[tuple[str, int], tuple[int, int]]

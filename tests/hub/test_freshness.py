@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from cloud_hub.cli import main
+from cloud_hub.cli.main import main
 from cloud_hub.errors import HubFault, Invalid
 from cloud_hub.freshness.analysis import Freshness, History, Wish, freshness
 from cloud_hub.freshness.plan import NEVER, plan

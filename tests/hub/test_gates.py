@@ -13,7 +13,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from cloud_hub.errors import GateRefused
 from cloud_hub.fleet.health import health
 from cloud_hub.hub import Hub
-from cloud_hub.policy import GatePolicy, GroupRule
+from cloud_hub.policy.schema import GatePolicy, GroupRule
 from cloud_hub.registry.service import Dataset
 from cloud_hub.runs.gate import Answers, Check, Costs, Slice, failures, judge
 from cloud_hub.runs.offline import group_names

@@ -15,15 +15,15 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from cloud_hub.cli.monitoring import told_status
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub
-from cloud_hub.monitoring.cli import told_status
 from cloud_hub.monitoring.groups import told_apart
-from cloud_hub.policy import parse_policy
+from cloud_hub.policy.schema import parse_policy
+from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.statistics.fairness import selection
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.groups import GroupSums
-from cloud_hub.telemetry.policy import Retention
 from converters import convert
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import EnrolRequest

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from cloud_hub.cli import main
+from cloud_hub.cli.main import main
 from tests.conftest import Publish
 from tests.edge.builders import make_release
 from tests.servers import HubProcess

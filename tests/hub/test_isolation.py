@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from cloud_hub.hub import Hub
-from cloud_hub.isolation import for_each
+from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.tables import models
 from tests.edge.builders import make_release
 

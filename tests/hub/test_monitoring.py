@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cloud_hub.cli.monitoring import told_history, told_status
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub
-from cloud_hub.monitoring.cli import told_history, told_status
 from cloud_hub.monitoring.findings import References, Watched, evaluate
 from cloud_hub.monitoring.watching import pools
-from cloud_hub.policy import parse_policy
+from cloud_hub.policy.schema import parse_policy
+from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.statistics.seasonal import Usual
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.fleet_windows import Closed
-from cloud_hub.telemetry.policy import Retention
 from edge_sdk.contract.messages import FeedbackReport
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.contract.window import Window

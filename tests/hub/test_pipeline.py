@@ -16,7 +16,7 @@ import requests
 import skops.io
 from sklearn.linear_model import LogisticRegression
 
-from cloud_hub.cli import main
+from cloud_hub.cli.main import main
 from cloud_hub.registry.service import Dataset
 from converters import convert
 from tests.servers import HubProcess

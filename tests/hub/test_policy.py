@@ -19,11 +19,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sqlalchemy import update
 
-from cloud_hub.cli import main
+from cloud_hub.cli.main import main
 from cloud_hub.errors import Conflict, Invalid
-from cloud_hub.experiments.spec import canary_of, spec_of
+from cloud_hub.experiments.verdict.spec import canary_of, spec_of
 from cloud_hub.hub import Hub
-from cloud_hub.policy import (
+from cloud_hub.policy.schema import (
     Condition,
     GatePolicy,
     GroupRule,
@@ -32,7 +32,7 @@ from cloud_hub.policy import (
     TriggerRule,
     parse_policy,
 )
-from cloud_hub.policy.reading import as_yaml, changes
+from cloud_hub.policy.schema.parse import as_yaml, changes
 from cloud_hub.registry.tables import models
 from converters import convert
 from tests.conftest import Publish

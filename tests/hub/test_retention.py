@@ -13,10 +13,10 @@ from sqlalchemy import func, select
 
 from cloud_hub.errors import Invalid
 from cloud_hub.hub import Hub
-from cloud_hub.policy import parse_policy
+from cloud_hub.policy.schema import parse_policy
+from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.histograms import histograms_of
-from cloud_hub.telemetry.policy import Retention
 from cloud_hub.telemetry.tables import feedback, messages, reports, samples
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.histogram_codec import pack

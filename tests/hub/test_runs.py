@@ -357,8 +357,8 @@ def test_a_run_whose_worker_died_with_the_hub_is_started_once_more(ready: Ready)
 def test_a_worker_ends_when_the_hub_is_killed(tmp_path: Path) -> None:
     code = (
         "import os, sys, time; from pathlib import Path\n"
-        "from cloud_hub.runs.watch import Limits, Watched\n"
-        "child = 'from cloud_hub.runs.watch import end_with_parent; end_with_parent();'\n"
+        "from cloud_hub.runs.process_limits import Limits, Watched\n"
+        "child = 'from cloud_hub.runs.process_limits import end_with_parent; end_with_parent();'\n"
         "child += 'import time; print(1, flush=True); time.sleep(3_600)'\n"
         f"log = Path({str(tmp_path / 'log')!r})\n"
         "w = Watched([sys.executable, '-c', child], log, Limits(3_600, 2_000), dict(os.environ))\n"

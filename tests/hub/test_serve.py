@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud_hub.claim import sole_server
-from cloud_hub.cli import main
+from cloud_hub.cli.main import main
+from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import Conflict, HubFault
 from cloud_hub.hub import initialise, open_hub
 from cloud_hub.settings import Settings
@@ -20,7 +20,7 @@ from tests.waiting import PATIENCE
 
 def serve(data: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "cloud_hub.cli", "serve", str(data), "--port", "0"],
+        [sys.executable, "-m", "cloud_hub.cli.main", "serve", str(data), "--port", "0"],
         capture_output=True,
         text=True,
         timeout=PATIENCE,

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from cloud_hub.db import afterwards, reading, transaction
+from cloud_hub.database.engine import afterwards, reading, transaction
 from cloud_hub.hub import Hub
 
 

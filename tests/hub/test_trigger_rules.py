@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud_hub.policy import (
+from cloud_hub.policy.schema import (
     BudgetPolicy,
     Condition,
     DriftRule,
@@ -18,8 +18,7 @@ from cloud_hub.policy import (
     TriggerRule,
     VolumeRule,
 )
-from cloud_hub.triggers import rules
-from cloud_hub.triggers.deciding import WEEK, evaluate
+from cloud_hub.triggers import conditions
 from cloud_hub.triggers.facts import (
     Call,
     Facts,
@@ -29,6 +28,7 @@ from cloud_hub.triggers.facts import (
     State,
     VersionFacts,
 )
+from cloud_hub.triggers.latching import WEEK, evaluate
 from cloud_hub.triggers.replay import Replay, replay, step_of
 
 DAY = 86_400.0
@@ -50,32 +50,32 @@ POOR = Condition(performance=PerformanceRule(0.9, 100))
 
 def test_an_interval_is_due_at_its_age_and_not_before() -> None:
     every = Condition(every_seconds=100.0)
-    assert not rules.judge(every, facts(99)).fired
-    assert rules.judge(every, facts(100)).fired
-    assert not rules.judge(every, facts(100), State(fired_at=50.0)).fired
+    assert not conditions.judge(every, facts(99)).fired
+    assert conditions.judge(every, facts(100)).fired
+    assert not conditions.judge(every, facts(100), State(fired_at=50.0)).fired
 
 
 def test_a_cron_line_is_due_once_each_time_it_comes() -> None:
     weekly = Condition(cron="0 3 * * mon")
     three = MONDAY + 3 * 3_600
     began = {"since": MONDAY}
-    assert not rules.judge(weekly, facts(three - 1, **began)).fired
-    found = rules.judge(weekly, facts(three + 1, **began))
+    assert not conditions.judge(weekly, facts(three - 1, **began)).fired
+    found = conditions.judge(weekly, facts(three + 1, **began))
     assert (found.fired, found.evidence["due"]) == (True, "2026-01-05T03:00:00+00:00")
-    assert not rules.judge(weekly, facts(three + 1, **began), State(fired_at=three)).fired
-    assert rules.judge(weekly, facts(three + WEEK, **began), State(fired_at=three)).fired
+    assert not conditions.judge(weekly, facts(three + 1, **began), State(fired_at=three)).fired
+    assert conditions.judge(weekly, facts(three + WEEK, **began), State(fired_at=three)).fired
 
 
 def test_a_webhook_holds_from_a_call_until_it_fired() -> None:
     hook = Condition(webhook=True)
-    assert not rules.judge(hook, facts()).fired
-    found = rules.judge(hook, facts(), State(call=Call(5.0, 2, {"commit": "abc"})))
+    assert not conditions.judge(hook, facts()).fired
+    found = conditions.judge(hook, facts(), State(call=Call(5.0, 2, {"commit": "abc"})))
     assert found.fired
     assert found.evidence["said"] == {"commit": "abc"}
 
 
 def test_a_manual_rule_never_fires_by_itself() -> None:
-    assert not rules.judge(Condition(manual=True), facts(1e12)).fired
+    assert not conditions.judge(Condition(manual=True), facts(1e12)).fired
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_manual_rule_never_fires_by_itself() -> None:
 def test_performance_fires_only_when_accuracy_is_surely_below(
     labelled: int, correct: int, fires: bool
 ) -> None:
-    verdict = rules.judge(POOR, facts(labels=labels(labelled, correct)))
+    verdict = conditions.judge(POOR, facts(labels=labels(labelled, correct)))
     assert verdict.fired is fires
     assert verdict.evidence["labelled"] == labelled
 
@@ -93,33 +93,33 @@ def test_performance_fires_only_when_accuracy_is_surely_below(
 def test_performance_looks_back_and_no_further() -> None:
     short = Condition(performance=PerformanceRule(0.9, 100, lookback_seconds=10))
     old = facts(100, labels=labels(1_000, 500, start=80))
-    assert not rules.judge(short, old).fired
-    assert rules.judge(short, facts(90, labels=labels(1_000, 500, start=80))).fired
+    assert not conditions.judge(short, old).fired
+    assert conditions.judge(short, facts(90, labels=labels(1_000, 500, start=80))).fired
 
 
 def test_performance_by_group_is_that_of_the_worst_one() -> None:
     groups = {"sex": {"f": labels(1_000, 700), "m": labels(9_000, 8_700), "x": labels(50, 5)}}
     all_ = labels(10_050, 9_405)
     by = Condition(performance=PerformanceRule(0.9, 100, by="sex"))
-    verdict = rules.judge(by, facts(labels=all_, groups=groups))
+    verdict = conditions.judge(by, facts(labels=all_, groups=groups))
     assert verdict.fired
     assert [group["group"] for group in verdict.evidence["groups"]] == ["f", "x", "m"]
-    assert not rules.judge(POOR, facts(labels=all_, groups=groups)).fired
+    assert not conditions.judge(POOR, facts(labels=all_, groups=groups)).fired
     few = {"sex": {**groups["sex"], "f": labels(99, 1)}}
-    assert not rules.judge(by, facts(labels=all_, groups=few)).fired
+    assert not conditions.judge(by, facts(labels=all_, groups=few)).fired
 
 
 def test_performance_by_what_nobody_has_never_fires_and_says_so() -> None:
     by = Condition(performance=PerformanceRule(0.9, 100, by="sx"))
-    verdict = rules.judge(by, facts(labels=labels(1_000, 1)))
+    verdict = conditions.judge(by, facts(labels=labels(1_000, 1)))
     assert not verdict.fired
     assert "no labels" in verdict.evidence["note"]
 
 
 def test_volume_counts_against_the_training_rows() -> None:
     five = Condition(volume=VolumeRule(0.05))
-    assert not rules.judge(five, facts(new_rows=49)).fired
-    assert rules.judge(five, facts(new_rows=50)).fired
+    assert not conditions.judge(five, facts(new_rows=49)).fired
+    assert conditions.judge(five, facts(new_rows=50)).fired
 
 
 ALARMS = (
@@ -145,11 +145,11 @@ ALARMS = (
 def test_drift_fires_on_alarms_that_are_open(rule: DriftRule, now: float, fires: bool) -> None:
     known = History(((0.0, "1.0"),), {"1.0": replace(SERVING, alarms=ALARMS)}).at(now)
     assert known is not None
-    assert rules.judge(Condition(drift=rule), known).fired is fires
+    assert conditions.judge(Condition(drift=rule), known).fired is fires
 
 
 def test_the_evidence_of_drift_names_the_worst_alarms_first() -> None:
-    found = rules.judge(Condition(drift=DriftRule()), facts(alarms=ALARMS)).evidence
+    found = conditions.judge(Condition(drift=DriftRule()), facts(alarms=ALARMS)).evidence
     assert [alarm["signal"] for alarm in found["worst"]] == ["drift:f2", "drift:f1"]
     assert found["worst"][1]["ks"] == 0.2
 
@@ -158,10 +158,10 @@ def test_all_and_any_combine_and_show_the_evidence_of_every_part() -> None:
     parts = (POOR, Condition(volume=VolumeRule(0.05)))
     both, either = Condition(all=parts), Condition(any=parts)
     nested = Condition(any=(Condition(all=parts), Condition(every_seconds=2 * DAY)))
-    assert [rules.judge(c, BAD).fired for c in (both, either, nested)] == [False, True, False]
+    assert [conditions.judge(c, BAD).fired for c in (both, either, nested)] == [False, True, False]
     enough = replace(BAD, new_rows=60)
-    assert all(rules.judge(c, enough).fired for c in (both, either, nested))
-    shown = rules.judge(both, BAD).evidence["all"]
+    assert all(conditions.judge(c, enough).fired for c in (both, either, nested))
+    shown = conditions.judge(both, BAD).evidence["all"]
     assert [(part["condition"], part["holds"]) for part in shown] == [
         ("performance", True),
         ("volume", False),

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from cloud_hub.cli import main
+from cloud_hub.cli.main import main
 from cloud_hub.errors import Conflict, Forbidden, NotFound
 from cloud_hub.hub import Hub, open_hub
-from cloud_hub.triggers import memory
+from cloud_hub.triggers import store
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import FeedbackReport, Message, Upload
 from edge_sdk.contract.window import Window
@@ -115,7 +115,7 @@ def test_a_firing_that_the_hub_died_over_is_handled_after_it_comes_back(ready: H
 def test_every_evaluation_is_recorded_and_their_number_is_bounded(
     ready: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "KEPT", 5)
+    monkeypatch.setattr(store, "KEPT", 5)
     for i in range(4):
         tick(ready, ahead=2.0 * i)
     (row,) = ready.triggers.evaluations("demo", "accuracy", 10)

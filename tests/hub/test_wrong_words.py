@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from cloud_hub.arguments import amount, duration, name, version, whole
-from cloud_hub.cli import main
-from cloud_hub.db import open_engine
+from cloud_hub.cli.main import main
+from cloud_hub.cli.types import amount, duration, name, version, whole
+from cloud_hub.database.engine import open_engine
 from cloud_hub.errors import HubFault
 from cloud_hub.hub import initialise
 from cloud_hub.server import serve

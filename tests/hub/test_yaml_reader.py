@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cloud_hub.errors import Invalid
-from cloud_hub.yaml_reader import read_yaml, shown, write_yaml
+from cloud_hub.text.yaml import read_yaml, shown, write_yaml
 from edge_sdk.contract.codec import require
 
 

@@ -27,7 +27,15 @@ def start_freshness(story: Story) -> None:
     """Analyse half a year of another camera beside the story; :func:`freshness` reads it."""
     rows = story.folder / "history.npz"
     write_history(rows)
-    command = [sys.executable, "-m", "cloud_hub.cli", "freshness", "digits", "--rows", str(rows)]
+    command = [
+        sys.executable,
+        "-m",
+        "cloud_hub.cli.main",
+        "freshness",
+        "digits",
+        "--rows",
+        str(rows),
+    ]
     command += ["--entry", "examples.digits.training:quick", "--every", EVERY]
     command += ["--worthwhile", "0.01", "--out", str(story.folder / "freshness.svg"), "--json"]
     story.fleet.start_beside("freshness", command, story.folder / "freshness.json")

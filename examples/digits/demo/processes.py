@@ -38,7 +38,7 @@ class Fleet:
 
     def start_hub(self) -> AdminClient:
         """Start the hub (again on the port that it had) and wait until it answers."""
-        command = ["cloud_hub.cli", "serve", str(self.hub_data), "--tick", "0.5"]
+        command = ["cloud_hub.cli.main", "serve", str(self.hub_data), "--tick", "0.5"]
         address = self.hub_data / "hub.url"
         address.unlink(missing_ok=True)
         self._hub = self._spawn("hub", [*command, "--port", str(self._port)])

@@ -1,0 +1,1 @@
+"""What the routes share: authentication, limits of bodies, names in paths; audit and health."""

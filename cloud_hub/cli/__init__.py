@@ -1,0 +1,1 @@
+"""The ``edge-hub`` command: one module a group of commands."""

@@ -1,0 +1,121 @@
+"""What a report says in words: declared rules, guardrails, the way of a canary. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cloud_hub.experiments.verdict.spec import ExperimentSpec
+from cloud_hub.text.durations import spoken
+
+Plain = dict[str, Any]
+
+
+def rules(spec: ExperimentSpec) -> list[str]:
+    """What was declared before the start, as sentences."""
+    return [*_judged_by(spec), _verdict(spec), *_steps(spec), *_ends(spec)]
+
+
+def _judged_by(spec: ExperimentSpec) -> list[str]:
+    if spec.strategy == "interleave":
+        effect = spec.minimum_effect
+        more = f"; {0.5 + effect:.1%} of them matters" if effect else ""
+        return [f"Judged by sessions won{more}."]
+    told = []
+    for outcome in spec.outcomes:
+        better = "more" if outcome.upward else "less"
+        effect = outcome.minimum_effect
+        matters = f", {effect:g} matters" if effect else ", any difference matters"
+        told.append(f"Judged by {outcome.name} ({outcome.metric}): {better} is better{matters}.")
+    return told
+
+
+def _verdict(spec: ExperimentSpec) -> str:
+    design = spec.design
+    wrong = f"A verdict is wrong with chance {design.alpha:.1%} at most"
+    if design.horizon is None:
+        return f"{wrong}, however often one looks."
+    looks = f"at {design.looks} looks until {design.horizon:,} independent outcomes an arm"
+    return f"{wrong}, {looks}; then it ends."
+
+
+def _steps(spec: ExperimentSpec) -> list[str]:
+    what = "A step" if spec.strategy == "canary" else "It"
+    least = f"{what} lasts {spoken(spec.soak_seconds)} at least"
+    more = f" and {spec.soak_predictions:,} predictions" if spec.soak_predictions else ""
+    outcomes = f"{spec.minimum_outcomes:,} outcomes and {spec.minimum_devices} device(s) an arm"
+    silence = f"Without a report for {spoken(spec.no_data_seconds)} it pauses; it never passes."
+    return [f"{least}{more}, with {outcomes}.", silence]
+
+
+def _ends(spec: ExperimentSpec) -> list[str]:
+    rules_ = spec.guardrails
+    then = "takes its arm back" if rules_.then == "abort" else "pauses it"
+    chance = f"on a healthy arm one ever trips with chance {rules_.alpha:.1%} at most"
+    guard = f"A guardrail {then}; {chance} (failed devices: at {rules_.max_failed_devices})."
+    if not spec.promotes:
+        return [guard, "At the end nothing is promoted by itself."]
+    approval = "A person promotes" if spec.approval else "The hub promotes"
+    return [guard, f"{approval} what wins."]
+
+
+def guard(row: Plain) -> str:
+    """The figures of one guardrail as a sentence."""
+    f = row["figures"]
+    if "count" in f:
+        names = f" ({', '.join(f['failed'])})" if f["failed"] else ""
+        return f"failed on {f['count']} device(s){names}"
+    if "e_value" in f:
+        (x, n), (y, m) = f["candidate"], f["control"]
+        margin = f", beyond {f['margin']:g}" if f.get("margin") else ""
+        counted = f"{x:,} of {n:,}, of the control {y:,} of {m:,}"
+        return f"{counted}; evidence that these are more{margin}: {f['e_value']:.3g}"
+    if "share" in f:
+        return f"{f['share']:.2%} of inputs, may be {f['at_most']:.2%}"
+    if "ratio" in f:
+        return f"{f['ratio']:.2f} times as long, may be {f['at_most']:g} times"
+    return _latency(f)
+
+
+def _latency(f: Mapping[str, Any]) -> str:
+    ends = [f[name] for name in ("candidate_us", "control_us", "low")]
+    if None in ends:
+        return "not enough is known yet"
+    mine, theirs, low = ends
+    surely = f"surely {low:.2f} times at least, may be {f['at_most']:g} times"
+    return f"{mine:,.0f} µs, of the control {theirs:,.0f} µs; {surely}"
+
+
+def path(spec: ExperimentSpec, stage: int, step: int, status: str) -> list[Plain]:
+    """The stages of a canary with their steps: ``passed``, ``to come``, or where it is or ended."""
+    if spec.strategy != "canary":
+        return []
+    now = (stage, step) if status != "promoted" else (len(spec.path), 0)
+    here = "now" if status in ("running", "paused", "waiting") else status
+    return [
+        {
+            "stage": place.name,
+            "steps": [
+                {"share": share, "state": _state((i, j), now, here)}
+                for j, share in enumerate(place.steps)
+                if share < 1
+            ],
+        }
+        for i, place in enumerate(spec.path)
+    ]
+
+
+def _state(place: tuple[int, int], now: tuple[int, int], here: str) -> str:
+    return here if place == now else "passed" if place < now else "to come"
+
+
+def counts(found: Mapping[str, int]) -> str:
+    """Counts by name: ``control 39, candidate 1``."""
+    return ", ".join(f"{name} {number:,}" for name, number in found.items()) or "none"
+
+
+def tried(spec: ExperimentSpec, arms: Sequence[Plain]) -> str:
+    """The versions with the names of their arms, where there are several."""
+    if spec.strategy != "ab":
+        return str(arms[0]["version"])
+    return " and ".join(f"{arm['version']} ({arm['arm']})" for arm in arms)

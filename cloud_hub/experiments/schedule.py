@@ -1,0 +1,171 @@
+"""How an experiment moves through a plan: its first step, the next one, its end. Pure.
+
+Whoever is in an arm stays in it: steps of a stage only widen (:func:`widen`). A finished stage
+joins ``completed`` and the next cohort begins at its first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, StageSpec, cohort_name
+from edge_sdk.contract.names import CONTROL
+from edge_sdk.contract.plan import (
+    SLOTS,
+    Arm,
+    Cohort,
+    Experiment,
+    Plan,
+    ReleaseRef,
+    assign,
+    slot_of,
+    widen,
+)
+
+SALTS: Final = 10_000
+"""How many salts are tried to give a small fleet's first steps their devices."""
+
+
+@dataclass(frozen=True)
+class Next:
+    """Where a step that passed leads; ``experiment`` is ``None`` when all stages are done."""
+
+    experiment: Experiment | None
+    stage: int
+    step: int
+
+
+def begin(
+    spec: ExperimentSpec, id_: str, releases: Mapping[str, ReleaseRef], salt: str
+) -> Experiment:
+    """The experiment as its first plan names it; ``releases`` are by version."""
+    weights = first_weights(spec)
+    empty = tuple(Arm(arm.name, releases[arm.version]) for arm in spec.tried)
+    return Experiment(
+        id_,
+        spec.strategy,
+        salt,
+        widen(empty, weights),
+        cohort=spec.path[0].cohort if spec.strategy == "canary" else spec.cohort,
+        unit=spec.unit,
+        share=spec.share,
+        outcomes=spec.outcomes,
+    )
+
+
+def first_weights(spec: ExperimentSpec) -> dict[str, int]:
+    """Slots of each arm at the start."""
+    if spec.strategy == "ab":
+        return {arm.name: slots_of(arm.weight) for arm in spec.arms}
+    share = spec.path[0].steps[0] if spec.strategy == "canary" else spec.device_share
+    return {CANDIDATE: slots_of(share)}
+
+
+def advance(spec: ExperimentSpec, trial: Experiment, stage: int, step: int) -> Next:
+    """The step after ``step`` of ``stage``; a share of everybody ends the stage."""
+    steps = spec.path[stage].steps
+    if step + 1 < len(steps) and steps[step + 1] < 1:
+        wider = widen(trial.arms, {CANDIDATE: slots_of(steps[step + 1])})
+        return Next(replace(trial, arms=wider), stage, step + 1)
+    if stage + 1 == len(spec.path):
+        return Next(None, stage, step + 1)
+    done = spec.path[stage].cohort
+    following = spec.path[stage + 1]
+    assert done is not None, "only the last stage may be for everybody left"
+    fresh = widen(
+        (Arm(CANDIDATE, trial.arms[0].release),), {CANDIDATE: slots_of(following.steps[0])}
+    )
+    moved = replace(trial, arms=fresh, cohort=following.cohort, completed=(*trial.completed, done))
+    return Next(moved, stage + 1, 0)
+
+
+def shown(spec: ExperimentSpec, stage: int, step: int) -> str:
+    """A step for people: ``5% of region=eu``; of what has no steps whom it is tried on."""
+    if spec.strategy != "canary":
+        return cohort_name(spec.cohort)
+    place = spec.path[stage]
+    return f"{place.steps[step]:.0%} of {place.name}"
+
+
+def in_stage(trial: Experiment, attributes: Mapping[str, str]) -> bool:
+    """Whether a device is in the cohort that is being tried now, and in none that is finished."""
+    if any(cohort.includes(attributes) for cohort in trial.completed):
+        return False
+    return trial.cohort is None or trial.cohort.includes(attributes)
+
+
+def arms_of(plan: Plan, device: str, attributes: Mapping[str, str]) -> tuple[str, ...]:
+    """The arms that a device answers for or has beside what serves; none if it takes no part.
+
+    Where units are smaller than a device it answers for all of them.
+    """
+    trial = plan.experiment
+    if trial is not None and trial.unit == "key":
+        taking_part = trial.takes_part(attributes)
+        return (CONTROL, *(arm.name for arm in trial.arms)) if taking_part else ()
+    given = assign(plan, device, attributes, entered=True)
+    if given.experiment is None:
+        return ()
+    beside = given.shadow or given.interleaved
+    return (beside.name if beside is not None else given.arm,)
+
+
+def choose_salt(
+    id_: str, groups: Sequence[tuple[Sequence[str], Sequence[int]]], minimum: int
+) -> str:
+    """A salt for which every arm of every group gets at least ``minimum`` units, control one.
+
+    In a large fleet the first salt will do. In a small one a share may well hold nobody; trying
+    salts in order, without a look at anything but the units' names, biases no comparison: which
+    units take part is still settled by a hash before any outcome is seen.
+
+    Args:
+        id_: of the experiment.
+        groups: (units, slots of each arm) that are tried together: the cohorts of a canary.
+        minimum: as far as a group has enough units.
+    """
+    for number in range(SALTS):
+        salt = f"{id_}.{number}"
+        if all(_fits(salt, units, slots, minimum) for units, slots in groups):
+            return salt
+    return f"{id_}.0"
+
+
+def _fits(salt: str, units: Sequence[str], slots: Sequence[int], minimum: int) -> bool:
+    wanted = min(minimum, max(0, (len(units) - 1) // len(slots)))
+    found = [slot_of(salt, unit) for unit in units]
+    low = 0
+    for count in slots:
+        if sum(low <= slot < low + count for slot in found) < wanted:
+            return False
+        low += count
+    return len(units) < 2 or low == SLOTS or any(slot >= low for slot in found)
+
+
+def groups_of(
+    spec: ExperimentSpec, devices: Mapping[str, Mapping[str, str]]
+) -> list[tuple[list[str], list[int]]]:
+    """For :func:`choose_salt`: the devices (with attributes) and slots of every stage."""
+    taken: set[str] = set()
+    groups = []
+    for stage in _stages(spec):
+        units = [d for d, a in devices.items() if d not in taken and _within(stage.cohort, a)]
+        taken.update(units)
+        share = [slots_of(stage.steps[0])] if spec.strategy == "canary" else None
+        groups.append((units, share or list(first_weights(spec).values())))
+    return groups
+
+
+def _stages(spec: ExperimentSpec) -> tuple[StageSpec, ...]:
+    return spec.path if spec.strategy == "canary" else (StageSpec(spec.cohort),)
+
+
+def _within(cohort: Cohort | None, attributes: Mapping[str, str]) -> bool:
+    return cohort is None or cohort.includes(attributes)
+
+
+def slots_of(share: float) -> int:
+    """A share as slots, at least one."""
+    return max(1, round(share * SLOTS))

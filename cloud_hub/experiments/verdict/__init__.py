@@ -1,0 +1,1 @@
+"""The decision on an experiment: pure functions of its evidence."""

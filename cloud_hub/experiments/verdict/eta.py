@@ -1,0 +1,81 @@
+"""About how long a verdict still takes, if all goes on as it did. Pure.
+
+Where the interval ends later follows from how confidence sequences narrow with what comes in.
+Nothing is decided on this; it is told to people who wait.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from cloud_hub.experiments.verdict.judgement import Judgement
+from cloud_hub.experiments.verdict.spec import ExperimentSpec
+from cloud_hub.statistics.power import PAIRS_TUNED_FOR
+from cloud_hub.statistics.sequential import multiplier
+from cloud_hub.text.durations import spoken
+
+MOST: Final = 1e6
+"""Times as much as there is: beyond, nothing is said."""
+
+
+def until(have: float, need: float, soaked: float) -> str:
+    """For people, how long until ``need`` at the pace of the first ``have`` in ``soaked`` seconds.
+
+    Empty where nothing can be said.
+    """
+    return _told(soaked * (need / have - 1)) if have > 0 else ""
+
+
+def until_not_worse(judged: Judgement, soaked: float, spec: ExperimentSpec) -> str:
+    """How long until it is surely not worse by more than matters."""
+    gap = judged.gain + judged.minimum_effect
+    more = _of(judged, judged.gain - judged.low, gap, spec)
+    return _told(soaked * min(more, _end([judged], spec)))
+
+
+def until_compared(first: Sequence[Judgement], soaked: float, spec: ExperimentSpec) -> str:
+    """How long until one arm is surely better, or all are surely not by what matters."""
+    better = (_of(j, j.gain - j.low, j.gain, spec) for j in first)
+    settled = (_of(j, j.high - j.gain, j.minimum_effect - j.gain, spec) for j in first)
+    return _told(soaked * min(*better, max(settled), _end(first, spec)))
+
+
+def until_won(
+    share: float, low: float, high: float, n: int, effect: float, soaked: float, alpha: float
+) -> str:
+    """How long until a share of ``n`` sessions is surely not half, or no gain that matters."""
+    half, above = (share - low, high - share) if share > 0.5 else (high - share, high - share)
+    more = _more(half, abs(share - 0.5), n, PAIRS_TUNED_FOR, alpha)
+    if effect:
+        more = min(more, _more(above, 0.5 + effect - share, n, PAIRS_TUNED_FOR, alpha))
+    return _told(soaked * more)
+
+
+def _of(judged: Judgement, half: float, gap: float, spec: ExperimentSpec) -> float:
+    metric = next(o.metric for o in spec.outcomes if o.name == judged.outcome)
+    return _more(half, gap, judged.n, spec.design.tightest(metric), spec.design.alpha)
+
+
+def _more(half: float, gap: float, n: float, tuned_for: float, alpha: float) -> float:
+    """How many times as much as there is must come until ``half`` an interval fits into ``gap``."""
+    if gap <= 0 or n <= 0 or not math.isfinite(half):
+        return math.inf
+    low, high = 1.0, MOST
+    now = float(multiplier(n, alpha, tuned_for))
+    while high / low > 1.01:
+        middle = math.sqrt(low * high)
+        then = half * float(multiplier(n * middle, alpha, tuned_for)) / now / math.sqrt(middle)
+        low, high = (low, middle) if then <= gap else (middle, high)
+    return high - 1 if high < MOST else math.inf
+
+
+def _end(judged: Sequence[Judgement], spec: ExperimentSpec) -> float:
+    """The same until all have come to the declared end."""
+    slowest, horizon = min((j.n for j in judged), default=0.0), spec.design.horizon
+    return math.inf if horizon is None or slowest <= 0 else horizon / slowest - 1
+
+
+def _told(seconds: float) -> str:
+    return f"; about {spoken(seconds)} more, if it goes on so" if 0 < seconds < math.inf else ""

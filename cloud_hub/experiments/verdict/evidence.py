@@ -1,0 +1,97 @@
+"""What is known of an experiment at one look, by device. Pure data; the gates judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cloud_hub.statistics.allocation import Allocation
+from cloud_hub.statistics.heterogeneity import Counts
+from edge_sdk.contract.names import CONTROL
+from edge_sdk.contract.plan import Measure
+
+Row = tuple[float, float, float]
+"""How many, their sum, their sum of squares."""
+
+
+@dataclass(frozen=True)
+class ArmEvidence:
+    """One arm since the stage began, from devices of the stage's cohort.
+
+    ``outcomes`` are by measure and device. ``failures`` are by kind (``errors``, ``wrong labels``),
+    device and period, since a person last acknowledged what had failed. ``latency`` are histograms
+    by device. ``exposed`` devices reported predictions on it; on ``failed`` ones it could not be
+    activated or was taken back since.
+    """
+
+    outcomes: Mapping[Measure, Mapping[str, Row]] = field(default_factory=dict)
+    failures: Mapping[str, Mapping[tuple[str, int], Counts]] = field(default_factory=dict)
+    latency: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    exposed: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
+    predictions: int = 0
+
+    def outcomes_of(self, measure: Measure) -> int:
+        """How many outcomes there are of a measure."""
+        return round(sum(row[0] for row in self.outcomes.get(measure, {}).values()))
+
+
+@dataclass(frozen=True)
+class ShadowEvidence:
+    """A candidate beside what served: pairs of answers to the same inputs, by device.
+
+    ``labelled`` are 1 where only the candidate was right, -1 where only the incumbent was, else 0.
+    ``confidence``, ``value`` and ``latency`` (log2 of the ratio) are candidate minus incumbent.
+    ``errors`` are those of the candidate among what it was given.
+    """
+
+    labelled: Mapping[str, Row] = field(default_factory=dict)
+    won: int = 0
+    lost: int = 0
+    compared: int = 0
+    disagreements: Mapping[str, Row] = field(default_factory=dict)
+    confidence: Mapping[str, Row] = field(default_factory=dict)
+    value: Mapping[str, Row] = field(default_factory=dict)
+    latency: Mapping[str, Row] = field(default_factory=dict)
+    errors: Mapping[str, Row] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    failed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class InterleaveEvidence:
+    """Sessions won by either team; ties and sessions without clicks decide nothing.
+
+    ``errors`` are those of the candidate among what it was asked, by device.
+    """
+
+    wins: int = 0
+    losses: int = 0
+    ties: int = 0
+    sessions: int = 0
+    clicks: Mapping[str, int] = field(default_factory=dict)
+    first: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
+    errors: Mapping[str, Row] = field(default_factory=dict)
+    failed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything at one look.
+
+    ``soaked`` is how long the step has lasted, ``silent`` how long no candidate reported in it, in
+    seconds.
+    """
+
+    arms: Mapping[str, ArmEvidence] = field(default_factory=dict)
+    shadow: ShadowEvidence = ShadowEvidence()
+    interleave: InterleaveEvidence = InterleaveEvidence()
+    allocation: tuple[Allocation, ...] = ()
+    soaked: float = 0.0
+    silent: float = 0.0
+
+    @property
+    def control(self) -> ArmEvidence:
+        """What the candidates are compared with."""
+        return self.arms.get(CONTROL, ArmEvidence())

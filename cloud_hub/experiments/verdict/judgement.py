@@ -1,0 +1,210 @@
+"""What one outcome says of one arm: its gain over the control, and how sure that is. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from cloud_hub.experiments.verdict.evidence import ArmEvidence, Row
+from cloud_hub.experiments.verdict.spec import Design
+from cloud_hub.statistics import classical, group_sequential, sequential
+from cloud_hub.statistics.clustered import PRIOR, Contrast, compare, mean_against, pair_up
+from cloud_hub.statistics.sequential import Moments
+from edge_sdk.contract.plan import Measure, Outcome
+
+FEW_DEVICES: Final = 10
+"""With fewer devices on an arm, how much devices differ is hardly known; figures say so."""
+
+RANGES: Final[Mapping[Measure, float]] = {
+    "accuracy": 1.0, "errors": 1.0, "reward": 0.0, "latency": 0.0, "energy": 0.0
+}  # fmt: skip
+"""Of one outcome of each measure; 0 where it has none."""
+
+ALIKE: Final[Mapping[Measure, float]] = {"energy": 0.0}
+"""Where what one device reports says less than usual of how much devices differ: boards draw what
+they draw, hour after hour."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The data as they were when they were last looked at, at ``fraction`` of the horizon."""
+
+    fraction: float
+    estimate: float
+    variance: float
+    n: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The gain of an arm in one outcome: positive is better, whatever the outcome's direction.
+
+    ``low`` to ``high`` holds at every look; ``p`` is valid at every look. ``n`` is the independent
+    outcomes an arm that the data are worth. ``done`` says that the horizon was reached.
+    """
+
+    outcome: str
+    arm: str
+    control: float | None
+    candidate: float | None
+    gain: float
+    low: float
+    high: float
+    p: float
+    n: float
+    devices: tuple[int, int]
+    outcomes: tuple[int, int]
+    minimum_effect: float
+    done: bool = False
+    looks: tuple[Look, ...] = ()
+    tests: tuple[classical.Classical, ...] = ()
+
+    @property
+    def worse(self) -> bool:
+        """Surely, and by more than matters."""
+        return self.high < -self.minimum_effect
+
+    @property
+    def not_worse(self) -> bool:
+        """Surely not by more than matters."""
+        return self.low >= -self.minimum_effect
+
+    @property
+    def settled(self) -> bool:
+        """Surely no gain that matters."""
+        return self.high <= self.minimum_effect
+
+    def plain(self) -> dict[str, Any]:
+        """For figures and reports: bounded, without the looks."""
+        shown = asdict(replace(self, looks=()))
+        del shown["looks"]
+        ends = {name: _finite(shown[name]) for name in ("low", "high")}
+        few = min(self.devices) < FEW_DEVICES
+        return {**shown, **ends, "few_devices": few, "settled": self.settled}
+
+
+def judge_arm(
+    outcome: Outcome,
+    arm: str,
+    control: ArmEvidence,
+    candidate: ArmEvidence,
+    design: Design,
+    looks: tuple[Look, ...] = (),
+) -> Judgement:
+    """Compare an arm with the control on one outcome."""
+    a = control.outcomes.get(outcome.metric, {})
+    b = candidate.outcomes.get(outcome.metric, {})
+    measure = outcome.metric
+    contrast = compare(*pair_up(a, b), scale=RANGES[measure], prior=ALIKE.get(measure, PRIOR))
+    judged = judge(outcome, arm, contrast, design, looks)
+    plain = (_moments(a), _moments(b))
+    test = classical.welch
+    if outcome.metric in ("accuracy", "errors"):
+        test = classical.two_proportion_z
+    return replace(
+        judged,
+        control=_mean(plain[0]),
+        candidate=_mean(plain[1]),
+        devices=(_devices(a), _devices(b)),
+        outcomes=(plain[0].n, plain[1].n),
+        tests=(test(*plain, at_the_end=judged.done),),
+    )
+
+
+def judge_pairs(
+    outcome: Outcome,
+    arm: str,
+    differences: Mapping[str, Row],
+    design: Design,
+    looks: tuple[Look, ...] = (),
+    *,
+    scale: float = 1.0,
+) -> Judgement:
+    """The mean of paired differences (candidate minus incumbent) by device."""
+    sample, _ = pair_up(differences, {})
+    judged = judge(outcome, arm, mean_against(sample, 0.0, scale=scale), design, looks)
+    count = _moments(differences).n
+    return replace(judged, devices=(_devices(differences),) * 2, outcomes=(count, count))
+
+
+def judge(
+    outcome: Outcome,
+    arm: str,
+    contrast: Contrast,
+    design: Design,
+    looks: tuple[Look, ...] = (),
+) -> Judgement:
+    """A contrast under the design: at any time, or at the next planned look."""
+    sign = 1.0 if outcome.upward else -1.0
+    if design.horizon is None:
+        tuned_for = design.tightest(outcome.metric)
+        p = float(sequential.always_valid_p(sequential.log_e_value(contrast, tuned_for)))
+        ends = sequential.interval(contrast, design.alpha, tuned_for)
+        low, high = sorted(sign * float(end) for end in ends)
+        estimate, done = float(contrast.estimate), False
+    else:
+        looks = _look(contrast, design, looks, design.horizon)
+        estimate, low, high, p = _at_looks(looks, design, sign)
+        done = bool(looks) and looks[-1].fraction >= 1
+    reach = RANGES[outcome.metric] or math.inf
+    low, high = max(low, -reach), min(high, reach)
+    return Judgement(
+        outcome.name, arm, None, None, sign * estimate, low, high, p, float(contrast.n),
+        (0, 0), (0, 0), outcome.minimum_effect, done, looks,
+    )  # fmt: skip
+
+
+def _look(
+    contrast: Contrast, design: Design, looks: tuple[Look, ...], horizon: int
+) -> tuple[Look, ...]:
+    """One look more, if the next planned one is due."""
+    fraction = min(1.0, float(contrast.n) / horizon)
+    planned = math.floor(fraction * design.looks + 1e-9)
+    taken = math.floor(looks[-1].fraction * design.looks + 1e-9) if looks else 0
+    if planned <= taken:
+        return looks
+    variance = float(_student(contrast))
+    return (*looks, Look(fraction, float(contrast.estimate), variance, float(contrast.n)))
+
+
+def _student(contrast: Contrast) -> float:
+    """The variance, larger where few devices say how large it is: of Student's t."""
+    freedom = float(contrast.freedom)
+    inflated = freedom / (freedom - 2) if 2 < freedom < math.inf else 1.0
+    return float(contrast.variance) * (inflated if freedom > 2 else 3.0)
+
+
+def _at_looks(
+    looks: tuple[Look, ...], design: Design, sign: float
+) -> tuple[float, float, float, float]:
+    """Estimate, repeated confidence interval and repeated p-value as of the last look."""
+    if not looks:
+        return 0.0, -math.inf, math.inf, 1.0
+    last = looks[-1]
+    fractions = tuple(look.fraction for look in looks)
+    error = math.sqrt(last.variance)
+    half = group_sequential.bounds(fractions, design.alpha)[-1] * error
+    p = group_sequential.repeated_p(fractions, last.estimate / error) if error else 1.0
+    middle = sign * last.estimate
+    return last.estimate, middle - half, middle + half, p
+
+
+def _moments(rows: Mapping[str, Row]) -> Moments:
+    found = np.array([*rows.values(), (0.0, 0.0, 0.0)]).sum(axis=0)
+    return Moments(round(float(found[0])), float(found[1]), float(found[2]))
+
+
+def _mean(moments: Moments) -> float | None:
+    return moments.mean if moments.n else None
+
+
+def _devices(rows: Mapping[str, Row]) -> int:
+    return sum(row[0] > 0 for row in rows.values())
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

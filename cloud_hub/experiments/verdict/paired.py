@@ -1,0 +1,198 @@
+"""Gates of shadow and interleaving, in which what serves goes on serving. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from cloud_hub.experiments.verdict.eta import until, until_not_worse, until_won
+from cloud_hub.experiments.verdict.evidence import Evidence, InterleaveEvidence, Row, ShadowEvidence
+from cloud_hub.experiments.verdict.guardrails import Guard, watch_devices
+from cloud_hub.experiments.verdict.judgement import Judgement, judge_pairs
+from cloud_hub.experiments.verdict.parallel import PAUSED, Decision, Looks, tripped
+from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, Guardrails
+from cloud_hub.statistics import sequential
+from cloud_hub.statistics.clustered import mean_against, pair_up
+from cloud_hub.statistics.paired import Signs, sign_test
+from cloud_hub.text.durations import spoken
+from edge_sdk.contract.plan import Outcome
+
+
+def decide_shadow(spec: ExperimentSpec, evidence: Evidence, looks: Looks | None = None) -> Decision:
+    """Judge a shadow run: guardrails on its errors and latency, then the paired outcomes."""
+    shadow, past = evidence.shadow, looks or {}
+    guards = _guards(spec, shadow)
+    judged = tuple(
+        judge_pairs(
+            outcome, CANDIDATE, _pairs(shadow, outcome), spec.design,
+            past.get(f"{outcome.name}/{CANDIDATE}", ()), scale=_range(outcome),
+        )
+        for outcome in spec.outcomes
+    )  # fmt: skip
+    signs = sign_test(shadow.won, shadow.lost, spec.design.alpha)
+    figures = {
+        "shadow": _shadow_figures(shadow, signs),
+        "outcomes": [j.plain() for j in judged],
+        "guardrails": [asdict(guard) for guard in guards],
+        "soaked": evidence.soaked,
+        "silent": evidence.silent,
+    }
+    kept = {f"{j.outcome}/{j.arm}": j.looks for j in judged}
+    trip = tripped(spec, guards)
+    if trip is not None:
+        return Decision(*trip, figures, looks=kept)
+    action, reason, winner = _settle(spec, evidence, shadow.compared, judged)
+    return Decision(action, reason, figures, winner, kept)  # type: ignore[arg-type]
+
+
+def decide_interleave(spec: ExperimentSpec, evidence: Evidence) -> Decision:
+    """Judge interleaved rankings by sessions won; a tie decides nothing."""
+    found = evidence.interleave
+    guards = (
+        watch_devices(spec.guardrails, CANDIDATE, found.failed),
+        _errors(spec.guardrails, found.errors),
+    )
+    signs = sign_test(found.wins, found.losses, spec.design.alpha)
+    figures = {
+        "interleave": {**_interleave_figures(found), "signs": asdict(signs)},
+        "guardrails": [asdict(guard) for guard in guards],
+        "soaked": evidence.soaked,
+        "silent": evidence.silent,
+    }
+    trip = tripped(spec, guards)
+    if trip is not None:
+        return Decision(*trip, figures)
+    decisive = found.wins + found.losses
+    waits = _waits(spec, evidence, found.sessions, decisive)
+    if waits is not None:
+        return Decision(*waits, figures)
+    said = (
+        f"wins {signs.share:.1%} of {decisive} decided sessions [{signs.low:.1%}, {signs.high:.1%}]"
+    )
+    limit = 0.5 + spec.minimum_effect
+    if signs.winner is None and limit > 0.5 and signs.high <= limit:
+        reason = f"no gain that matters: candidate {said}, at most {limit:.1%}"
+        return Decision("conclude", reason, figures)
+    if signs.winner is None and spec.design.horizon and decisive >= spec.design.horizon:
+        return Decision("conclude", f"no difference until the end: candidate {said}", figures)
+    if signs.winner is None:
+        more = until_won(
+            signs.share, signs.low, signs.high, decisive, spec.minimum_effect, evidence.soaked,
+            spec.design.alpha,
+        )  # fmt: skip
+        return Decision("wait", f"undecided: candidate {said}{more}", figures)
+    winner = CANDIDATE if signs.winner == CANDIDATE else None
+    return Decision("conclude", f"candidate {said}: {signs.winner} is better", figures, winner)
+
+
+def _settle(
+    spec: ExperimentSpec, evidence: Evidence, compared: int, judged: tuple[Judgement, ...]
+) -> tuple[str, str, str | None]:
+    have = min((j.outcomes[0] for j in judged), default=compared)
+    waits = _waits(spec, evidence, compared, have)
+    if waits is not None:
+        return (*waits, None)
+    said = "; ".join(f"{j.outcome} {j.gain:+.4g} in [{j.low:+.4g}, {j.high:+.4g}]" for j in judged)
+    if any(j.worse for j in judged):
+        return "conclude", f"the candidate is worse: {said}", None
+    if all(j.not_worse for j in judged):
+        return (
+            "conclude",
+            f"the candidate is not worse: {said or 'no guardrail tripped'}",
+            CANDIDATE,
+        )
+    if all(j.done for j in judged):
+        return "conclude", f"undecided at the declared end: {said}", None
+    unsure = next(j for j in judged if not j.not_worse)
+    more = until_not_worse(unsure, evidence.soaked, spec)
+    return "wait", f"undecided: {said}{more}", None
+
+
+def _waits(
+    spec: ExperimentSpec, evidence: Evidence, exposure: int, outcomes: int
+) -> tuple[Any, str] | None:
+    if evidence.silent >= spec.no_data_seconds:
+        return "pause", f"no candidate has reported for {spoken(evidence.silent)}: {PAUSED}"
+    if evidence.soaked < spec.soak_seconds:
+        return "wait", f"soaking: {spoken(evidence.soaked)} of {spoken(spec.soak_seconds)}"
+    most, least = max(1, spec.soak_predictions), spec.minimum_outcomes
+    if exposure < most:
+        more = until(exposure, most, evidence.soaked)
+        return "wait", f"{exposure} of {most} requests with the candidate{more}"
+    if outcomes < least:
+        what = "decided sessions" if spec.strategy == "interleave" else "outcomes"
+        more = until(outcomes, least, evidence.soaked)
+        return "wait", f"{outcomes} of {least} {what}{more}"
+    return None
+
+
+def _guards(spec: ExperimentSpec, shadow: ShadowEvidence) -> tuple[Guard, ...]:
+    rules = spec.guardrails
+    guards = [watch_devices(rules, CANDIDATE, shadow.failed), _errors(rules, shadow.errors)]
+    if rules.latency is not None:
+        most = rules.latency.at_most
+        low, mean = _surely_above(shadow.latency, math.log2(most), rules.alpha, 0.0)
+        shown = f"{CANDIDATE} takes {2**mean:.2f} times as long, more than {most:g}"
+        figures = {"ratio": 2**mean, "low": 2 ** (low + math.log2(most)), "at_most": most}
+        guards.append(Guard("latency", CANDIDATE, low > 0, shown, figures))
+    return tuple(guards)
+
+
+def _errors(rules: Guardrails, errors: Mapping[str, Row]) -> Guard:
+    """A candidate beside what serves has no control to fail as often as: a share is declared."""
+    most = rules.max_error_share
+    low, mean = _surely_above(errors, most, rules.alpha, 1.0)
+    shown = f"{CANDIDATE} fails on more than {most:.1%} of inputs ({mean:.1%})"
+    figures = {"share": mean, "low": low + most, "at_most": most}
+    return Guard("errors", CANDIDATE, low > 0, shown, figures)
+
+
+def _surely_above(
+    rows: Mapping[str, Row], known: float, alpha: float, scale: float
+) -> tuple[float, float]:
+    """Lower end of the mean less ``known``, and the mean; without data nothing is sure."""
+    sample, _ = pair_up(rows, {})
+    contrast = mean_against(sample, known, scale=scale)
+    low, _high = sequential.interval(contrast, alpha)
+    empty = float(contrast.n) == 0
+    return max(float(low), -1e9), 0.0 if empty else float(contrast.estimate) + known
+
+
+def _pairs(shadow: ShadowEvidence, outcome: Outcome) -> Any:
+    found = {"accuracy": shadow.labelled, "latency": shadow.latency, "errors": shadow.errors}
+    return found.get(outcome.metric, {})
+
+
+def _range(outcome: Outcome) -> float:
+    return 0.0 if outcome.metric == "latency" else 1.0
+
+
+def _mean(rows: Any) -> float | None:
+    n = sum(row[0] for row in rows.values())
+    return sum(row[1] for row in rows.values()) / n if n else None
+
+
+def _shadow_figures(shadow: ShadowEvidence, signs: Signs) -> dict[str, Any]:
+    latency = _mean(shadow.latency)
+    return {
+        "compared": shadow.compared,
+        "devices": sum(row[0] > 0 for row in shadow.disagreements.values()),
+        "disagreement": _mean(shadow.disagreements),
+        "confidence_shift": _mean(shadow.confidence),
+        "value_shift": _mean(shadow.value),
+        "latency_ratio": None if latency is None else 2**latency,
+        "error_share": _mean(shadow.errors),
+        "skipped": dict(shadow.skipped),
+        "candidate_only": shadow.won,
+        "incumbent_only": shadow.lost,
+        "signs": asdict(signs),
+    }
+
+
+def _interleave_figures(found: InterleaveEvidence) -> dict[str, Any]:
+    names = ("wins", "losses", "ties", "sessions")
+    counts = {name: getattr(found, name) for name in names}
+    maps = {name: dict(getattr(found, name)) for name in ("clicks", "first", "refused")}
+    return {**counts, **maps}

@@ -1,0 +1,49 @@
+"""The policy of a model: one YAML file, in its owner's git, that says how the model is kept fresh.
+
+``conditions`` and ``rules`` are what it may say, ``reading`` reads it and tells two apart,
+``service`` plans and applies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cloud_hub.policy.schema.conditions import Condition, DriftRule, PerformanceRule, VolumeRule
+from cloud_hub.policy.schema.sections import (
+    BudgetPolicy,
+    ExperimentPolicy,
+    GatePolicy,
+    GroupRule,
+    PackPolicy,
+    Policy,
+    TrainPolicy,
+    TriggerRule,
+)
+
+if TYPE_CHECKING:
+    from cloud_hub.policy.schema.parse import parse_policy
+
+__all__ = [
+    "BudgetPolicy",
+    "ExperimentPolicy",
+    "Condition",
+    "DriftRule",
+    "GatePolicy",
+    "GroupRule",
+    "PackPolicy",
+    "PerformanceRule",
+    "Policy",
+    "TrainPolicy",
+    "TriggerRule",
+    "VolumeRule",
+    "parse_policy",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """``parse_policy``, once somebody reads a policy: ``--help`` needs no YAML."""
+    if name == "parse_policy":
+        from cloud_hub.policy.schema.parse import parse_policy
+
+        return parse_policy
+    raise AttributeError(name)

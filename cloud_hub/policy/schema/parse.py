@@ -1,0 +1,97 @@
+"""Reading a policy, writing one whole, and what changes from one to another. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cloud_hub.policy.schema.sections import Policy
+from cloud_hub.text.yaml import SECONDS, read_yaml, shown, write_yaml
+
+
+def parse_policy(text: str, name: str = "policy.yaml") -> Policy:
+    """Read a policy; an empty one is all defaults.
+
+    Raises:
+        Invalid: not YAML, an unknown key, a value that means nothing, or rules that contradict
+            each other; the message says where.
+    """
+    return read_yaml(Policy, text, name)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference: ``before`` or ``after`` is ``None`` where there was or will be nothing."""
+
+    path: str
+    before: Any
+    after: Any
+
+    def line(self) -> str:
+        """As a line of a diff."""
+        if self.before is None:
+            return f"+ {self.path}: {_text(self.after)}"
+        if self.after is None:
+            return f"- {self.path}: {_text(self.before)}"
+        return f"~ {self.path}: {_text(self.before)} -> {_text(self.after)}"
+
+
+def changes(before: Policy, after: Policy) -> list[Change]:
+    """What ``after`` would change, defaults filled in, in order of path.
+
+    Triggers are compared by name, so that their order means nothing.
+    """
+    return sorted(_differences("", plain(before), plain(after)), key=lambda change: change.path)
+
+
+def plain(policy: Policy) -> dict[str, Any]:
+    """As one would write it, with every default, without what is not set."""
+    found: dict[str, Any] = _written(asdict(policy))
+    return found
+
+
+def as_yaml(policy: Policy) -> str:
+    """The whole policy as YAML that :func:`parse_policy` reads."""
+    return write_yaml(plain(policy), sort_keys=False, width=100)
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            name.removesuffix(SECONDS): shown(item) if name.endswith(SECONDS) else _written(item)
+            for name, item in value.items()
+            if item is not None
+        }
+    if isinstance(value, list | tuple):
+        return [_written(item) for item in value]
+    return value
+
+
+def _differences(path: str, before: Any, after: Any) -> Iterator[Change]:
+    if before == after:
+        return
+    old, new = _children(path, before), _children(path, after)
+    if old is None or new is None:
+        yield Change(path, before, after)
+        return
+    for name in {**old, **new}:
+        yield from _differences(name, old.get(name), new.get(name))
+
+
+def _children(path: str, value: Any) -> dict[str, Any] | None:
+    """What is inside, by path; entries of a list that have a name are found by it."""
+    if isinstance(value, Mapping):
+        return {f"{path}.{name}" if path else name: item for name, item in value.items()}
+    if isinstance(value, list) and all(_named(item) for item in value):
+        return {f"{path}[{item['name']}]": item for item in value}
+    return None
+
+
+def _named(item: Any) -> bool:
+    return isinstance(item, Mapping) and "name" in item
+
+
+def _text(value: Any) -> str:
+    text = write_yaml(value, default_flow_style=True, width=10_000)
+    return text.removesuffix("...\n").strip()

@@ -1,0 +1,270 @@
+"""The policy's sections and their defaults. Times in seconds, shares between 0 and 1.
+
+What contradicts itself is refused here: a rule that can never fire, or a part that waits for
+something that another part switches off, must not look as if it worked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from cloud_hub.policy.schema.conditions import Condition
+from cloud_hub.policy.schema.monitoring import MonitoringPolicy
+from cloud_hub.policy.schema.retention import Retention
+from edge_sdk.contract.codec import require
+from edge_sdk.contract.limits import GROUPS
+from edge_sdk.contract.names import check_name
+from edge_sdk.contract.plan import Strategy
+from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
+
+
+@dataclass(frozen=True)
+class TriggerRule:
+    """A rule that starts a run when its condition holds.
+
+    The condition must hold for ``hold_seconds`` without a break; the serving version must be
+    ``not_before_seconds`` old and have ``minimum_labels`` late labels; ``cooldown_seconds`` pass
+    between two firings. A rule over a state is latched after it fired, until it is re-armed by
+    hand or another version serves. ``mode`` replaces the one of ``train``.
+    """
+
+    name: str
+    when: Condition
+    hold_seconds: float = 0.0
+    not_before_seconds: float = 0.0
+    cooldown_seconds: float = 3_600.0
+    minimum_labels: int = 0
+    mode: Literal["stateful", "stateless"] | None = None
+
+    def __post_init__(self) -> None:
+        check_name("name", self.name)
+        for name in ("hold_seconds", "not_before_seconds", "cooldown_seconds", "minimum_labels"):
+            require(getattr(self, name) >= 0, f"{name}: expected at least 0")
+        every = self.when.every_seconds
+        longest = max(self.cooldown_seconds, self.not_before_seconds)
+        require(
+            every is None or longest <= every,
+            f"every: expected at least the cooldown and not_before ({longest:g} s), or it can "
+            f"never keep its interval of {every:g} s" if every else "",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BudgetPolicy:
+    """How many runs triggers may start in seven days; by hand one may always."""
+
+    runs_per_week: int = 7
+
+    def __post_init__(self) -> None:
+        require(self.runs_per_week >= 1, "runs_per_week: expected at least 1")
+
+
+@dataclass(frozen=True)
+class TrainPolicy:
+    """How a run trains: exactly one of ``entry`` (``module:function`` of ``train(context)``),
+    ``command`` (a program and its arguments) and ``webhook`` (the URL of a pipeline).
+
+    ``minimum_samples`` fresh labelled rows are waited for, at most ``wait_seconds``. A training may
+    take ``timeout_seconds`` and hold ``memory_mb`` in RAM. ``path`` is put before Python's own, or
+    is where the command runs. A webhook gets the token that the hub's environment has as
+    ``token_env``, and reaches the hub at ``reach``.
+    """
+
+    entry: str | None = None
+    command: tuple[str, ...] | None = None
+    webhook: str | None = None
+    mode: Literal["stateful", "stateless"] = "stateful"
+    minimum_samples: int = 200
+    wait_seconds: float = 86_400.0
+    timeout_seconds: float = 3_600.0
+    memory_mb: int = 4_096
+    path: str | None = None
+    seed: int = 0
+    token_env: str | None = None
+    reach: str | None = None
+
+    def __post_init__(self) -> None:
+        given = [n for n in ("entry", "command", "webhook") if getattr(self, n) is not None]
+        require(len(given) == 1, f"expected exactly one of entry, command, webhook, got {given}")
+        if self.entry is not None:
+            module, _, function = self.entry.partition(":")
+            require(bool(module and function), "entry: expected module:function")
+        require(self.command != (), "command: expected a program and its arguments")
+        hooked = self.webhook is not None
+        require(not hooked or _is_url(self.webhook), "webhook: expected http:// or https://")
+        require(hooked or self.reach is None, "reach: only a webhook reaches the hub")
+        require(hooked or self.token_env is None, "token_env: only a webhook gets a token")
+        for name in ("timeout_seconds", "memory_mb"):
+            require(getattr(self, name) > 0, f"{name}: expected more than 0")
+        require(self.minimum_samples >= 0, "minimum_samples: expected at least 0")
+        require(0 <= self.seed < 1 << 32, "seed: expected 0 to below 2**32, as NumPy takes it")
+
+
+def _is_url(text: str | None) -> bool:
+    return text is not None and text.startswith(("http://", "https://"))
+
+
+@dataclass(frozen=True)
+class GroupRule:
+    """Rows with one value of ``by`` are a group: ``label``, or the name of a column, cut at
+    ``edges`` where those are given, else as the release declares its groups. A group of at least
+    ``minimum_rows`` fails if its accuracy drops by more than ``max_drop``, and surely (one-sided p
+    at most 0.05).
+    """
+
+    by: str
+    edges: tuple[float, ...] = ()
+    max_drop: float = 0.05
+    minimum_rows: int = 30
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in pairwise(self.edges))
+        require(rising, "edges: expected numbers that rise")
+        require(len(self.edges) < GROUPS, f"edges: expected fewer than {GROUPS}")
+        require(not (self.edges and self.by == "label"), "edges: are for columns, not for labels")
+        require(self.minimum_rows >= 1, "minimum_rows: expected at least 1")
+
+
+@dataclass(frozen=True)
+class GatePolicy:
+    """What the offline gate allows.
+
+    ``max_fresh_drop`` and ``max_forgetting`` are losses of accuracy on fresh rows and on the old
+    holdout (of models that answer with a value: by which share the mean absolute error may rise).
+    A slice below ``minimum_rows`` decides nothing, and a run needs one that does. ``calibration``
+    (Brier score, or expected calibration error) may rise by ``max_calibration_rise``; a row may
+    take ``max_slowdown`` times what it takes now, measured at the hub in turns.
+    """
+
+    max_fresh_drop: float = 0.0
+    max_forgetting: float = 0.02
+    minimum_rows: int = 50
+    groups: tuple[GroupRule, ...] = ()
+    calibration: Literal["brier", "ece"] = "brier"
+    max_calibration_rise: float | None = None
+    max_bytes: int | None = None
+    max_slowdown: float | None = None
+
+    def __post_init__(self) -> None:
+        require(self.minimum_rows >= 1, "minimum_rows: expected at least 1")
+        require(self.max_bytes is None or self.max_bytes > 0, "max_bytes: expected more than 0")
+        slower = self.max_slowdown
+        require(slower is None or slower > 0, "max_slowdown: expected more than 0")
+        by = [rule.by for rule in self.groups]
+        require(len(set(by)) == len(by), "groups: expected different columns")
+
+
+@dataclass(frozen=True)
+class ExperimentPolicy:
+    """Which experiment tries a candidate that passed the gate, and what it needs to win.
+
+    ``canary``: shares of the fleet in rising ``steps``. ``ab``: ``share`` of the devices (half of
+    them by default). ``shadow``, ``interleave``: beside what serves, for ``share`` of the requests
+    (all of them by default). ``margin`` is the loss of accuracy that would still be acceptable;
+    ``alpha`` the chance of a wrong verdict; ``minimum_labels`` are needed on each arm;
+    ``soak_seconds`` is the least time in a step; a candidate that fails on ``max_failed_devices``
+    is withdrawn. ``approval``: what won waits for a person. ``on_success``: it is promoted, or the
+    experiment just concludes (a shadow does by default: nobody was served by it).
+    """
+
+    strategy: Strategy = "canary"
+    steps: tuple[float, ...] = (0.01, 0.05, 0.25, 0.5, 1.0)
+    share: float | None = None
+    minimum_devices: int = 1
+    minimum_labels: int = 100
+    soak_seconds: float = 600.0
+    margin: float = 0.02
+    alpha: float = 0.05
+    max_failed_devices: int = 1
+    approval: bool = False
+    on_success: Literal["promote", "conclude"] | None = None
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in pairwise(self.steps))
+        require(bool(self.steps) and rising, "steps: expected shares that rise")
+        require(self.steps[0] > 0 and self.steps[-1] <= 1, "steps: expected shares up to 1")
+        canary = self.strategy == "canary"
+        require(not canary or self.share is None, "share: a canary has steps")
+        most = 1.0 if self.strategy != "ab" else 0.99
+        fits = self.share is None or 0 < self.share <= most
+        require(fits, f"share: expected above 0 and at most {most:g}")
+        for name in ("minimum_devices", "max_failed_devices"):
+            require(getattr(self, name) >= 1, f"{name}: expected at least 1")
+        require(self.minimum_labels >= 0, "minimum_labels: expected at least 0")
+        require(0 <= self.margin < 0.5, "margin: expected 0 to below 0.5")
+        require(0 < self.alpha < 0.5, "alpha: expected above 0 and below 0.5")
+
+
+@dataclass(frozen=True)
+class PackPolicy:
+    """``entries`` answers to keys that ``minimum_devices`` voted for, anew ``every_seconds``."""
+
+    every_seconds: float = 0.0
+    minimum_devices: int = 20
+    entries: int = 10_000
+    expires_seconds: float = 30 * 86_400.0
+
+    def __post_init__(self) -> None:
+        for name in ("minimum_devices", "entries"):
+            require(getattr(self, name) >= 1, f"{name}: expected at least 1")
+        require(self.expires_seconds > 0, "expires_seconds: expected more than 0")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How one model is kept fresh. ``cloud`` names the model line that answers for the cloud."""
+
+    model: str | None = None
+    cloud: str | None = None
+    reporting: Reporting = Reporting()
+    sharing: Sharing = Sharing()
+    cascade: CascadePolicy = CascadePolicy()
+    packs: PackPolicy = PackPolicy()
+    monitoring: MonitoringPolicy = MonitoringPolicy()
+    retention: Retention = Retention()
+    triggers: tuple[TriggerRule, ...] = ()
+    budget: BudgetPolicy = BudgetPolicy()
+    train: TrainPolicy | None = None
+    gate: GatePolicy = GatePolicy()
+    experiment: ExperimentPolicy = ExperimentPolicy()
+
+    def __post_init__(self) -> None:
+        if self.model is not None:
+            check_name("model", self.model)
+        names = [rule.name for rule in self.triggers]
+        require(len(set(names)) == len(names), "triggers: expected different names")
+        self._check_sharing()
+        self._check_sources()
+
+    @property
+    def needs_accuracy(self) -> bool:
+        """Whether a trigger or what tries candidates waits for labels that are right or wrong."""
+        leaves = (leaf for rule in self.triggers for leaf in rule.when.leaves())
+        tries = self.train is not None and self.experiment.strategy != "interleave"
+        return tries or any(leaf.performance is not None for leaf in leaves)
+
+    def _check_sharing(self) -> None:
+        """Whoever waits for shared rows needs them shared."""
+        shares = self.sharing.samples
+        require(
+            not shares or self.sharing.per_window > 0,
+            "sharing: samples is true, but per_window is 0, so nothing is ever shared",
+        )
+        for i, rule in enumerate(self.triggers):
+            counts = any(leaf.volume for leaf in rule.when.leaves())
+            said = f"triggers[{i}]: volume counts shared rows, but sharing.samples is false"
+            require(shares or not counts, said)
+            trains = rule.mode is None or self.train is not None
+            require(trains, f"triggers[{i}]: has a mode, but the policy has no train")
+        waits = self.train is not None and self.train.minimum_samples > 0
+        said = "train: waits for minimum_samples shared rows, but sharing.samples is false"
+        require(shares or not waits, said)
+
+    def _check_sources(self) -> None:
+        """Packs need votes; a cloud that always answers must be named."""
+        votes = self.packs.every_seconds <= 0 or self.reporting.votes > 0
+        require(votes, "packs: are built from votes, but reporting.votes is 0")
+        clouded = self.cascade.mode != "cloud" or self.cloud is not None
+        require(clouded, "cascade: mode is cloud, but the policy names no cloud model")

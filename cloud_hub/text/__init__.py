@@ -1,0 +1,1 @@
+"""What people write: durations, YAML, names with a letter wrong."""

@@ -1,0 +1,84 @@
+"""From a verdict to a firing: hold, latch, cool-down, budget. Pure.
+
+Legal order of a rule's life: quiet → holding → fired → latched → (re-armed by hand, or another
+version serves) → quiet. Rules over events (cron, interval, webhook) are never latched: each event
+is new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from cloud_hub.policy.schema.sections import BudgetPolicy, TriggerRule
+from cloud_hub.triggers.conditions import Verdict, judge
+from cloud_hub.triggers.facts import Facts, State
+
+WEEK: Final = 7 * 86_400.0
+Outcome = Literal[
+    "quiet", "latched", "too_early", "few_labels", "holding", "cooling", "over_budget", "fired"
+]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One evaluation of a rule: its verdict, what came of it and why, the state to remember."""
+
+    outcome: Outcome
+    reason: str
+    verdict: Verdict
+    state: State
+
+
+def evaluate(
+    rule: TriggerRule,
+    facts: Facts,
+    state: State,
+    budget: BudgetPolicy,
+    runs: Sequence[float] = (),
+) -> Decision:
+    """Evaluate ``rule``; ``runs`` are the times at which triggers started runs before."""
+    verdict = judge(rule.when, facts, state)
+    if not verdict.fired:
+        return Decision("quiet", "", verdict, replace(state, held_since=None))
+    since = facts.now if state.held_since is None else state.held_since
+    held = replace(state, held_since=since)
+    outcome, reason = _hindered(rule, facts, held, budget, runs)
+    if outcome == "fired":
+        return Decision("fired", "", verdict, fired(facts.now, facts.serving.version))
+    return Decision(outcome, reason, verdict, held)
+
+
+def fired(now: float, version: str) -> State:
+    """The state of a rule that just fired."""
+    return State(fired_at=now, fired_version=version)
+
+
+def latched(rule: TriggerRule, state: State, version: str) -> bool:
+    """Whether it fired for this version and nobody armed it again."""
+    return rule.when.lasts() and state.fired_version == version and not state.rearmed
+
+
+def _hindered(
+    rule: TriggerRule, facts: Facts, state: State, budget: BudgetPolicy, runs: Sequence[float]
+) -> tuple[Outcome, str]:
+    """The first thing that keeps a condition that holds from firing; ``fired`` if none does."""
+    now, version = facts.now, facts.serving.version
+    served, labels = now - facts.since, facts.labelled
+    rested = now - (state.fired_at if state.fired_at is not None else -WEEK * 1_000)
+    held = now - (state.held_since if state.held_since is not None else now)
+    recent = sum(now - WEEK < at <= now for at in runs)
+    if latched(rule, state, version):
+        return "latched", f"fired for {version} already; re-arm it, or let another version serve"
+    if served < rule.not_before_seconds:
+        return "too_early", f"{version} serves for {served:.0f} of {rule.not_before_seconds:.0f} s"
+    if labels < rule.minimum_labels:
+        return "few_labels", f"{labels} of {rule.minimum_labels} labels"
+    if held < rule.hold_seconds:
+        return "holding", f"holds for {held:.0f} of {rule.hold_seconds:.0f} s"
+    if rested < rule.cooldown_seconds:
+        return "cooling", f"fired {rested:.0f} s ago, rests for {rule.cooldown_seconds:.0f} s"
+    if recent >= budget.runs_per_week:
+        return "over_budget", f"{recent} runs in seven days, {budget.runs_per_week} are allowed"
+    return "fired", ""
