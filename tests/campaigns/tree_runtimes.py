@@ -19,7 +19,7 @@ import numpy as np
 
 from converters.onnx_export.serialise import to_bytes
 from converters.trees.compact import compact
-from tests.converters.test_trees import NUMBERS, classic_model, random_ensemble
+from tests.converters.trees.test_trees import NUMBERS, classic_model, random_ensemble
 
 VERSIONS = ("1.20.1", "1.21.1", "1.22.1", "1.23.2", "1.24.4", "1.25.1", "1.26.0", "1.27.0")
 FIRST_COMPACT = (1, 21)

@@ -1,0 +1,129 @@
+"""What devices report of an experiment is added up as it comes in."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from cloud_hub.experiments.exposure_sink import DAY, added, record_exposure
+from cloud_hub.experiments.tables import exposures
+from cloud_hub.experiments.verdict.spec import ExperimentSpec, Guardrails, LatencyGuard
+from cloud_hub.hub import Hub
+from edge_sdk.contract.messages import FeedbackReport, WindowReport
+from edge_sdk.contract.window import LATENCY_BINS, Window
+from tests.edge.builders import make_release
+from tests.hub.experiments.fleets import fleet
+
+SPEC = ExperimentSpec(
+    "demo", "canary", candidate="1.1", steps=(0.5, 1.0), soak_seconds=0,
+    guardrails=Guardrails(latency=LatencyGuard()),
+)  # fmt: skip
+
+
+@pytest.fixture
+def trial(serving: Hub, tmp_path: Path) -> tuple[Hub, str]:
+    """A hub with a canary that has just begun."""
+    serving.registry.publish(make_release(tmp_path / "1.1", version="1.1", seed=3), actor="test")
+    return serving, serving.experiments.run(SPEC, actor="test").id
+
+
+def window(id_: str, start: int, arm: str = "candidate") -> Window:
+    return Window("demo", "1.1", start, start + 1, id_, arm)
+
+
+def take(hub: Hub, device: str, *bodies: WindowReport | FeedbackReport) -> None:
+    with hub.engine.begin() as db:
+        for body in bodies:
+            record_exposure(db, device, body)
+
+
+def rows(hub: Hub) -> list[dict[str, Any]]:
+    with hub.engine.connect() as db:
+        return [dict(row) for row in db.execute(select(exposures)).mappings()]
+
+
+def tomorrow() -> int:
+    """Early on a day after the step began: what follows within hours is of one day."""
+    return (int(time.time()) // DAY + 1) * DAY
+
+
+def timed(bin_: int, times: int) -> dict[str, tuple[int, ...]]:
+    return {"model": tuple(times if i == bin_ else 0 for i in range(LATENCY_BINS))}
+
+
+def test_windows_of_a_day_are_one_row_with_their_sums(trial: tuple[Hub, str]) -> None:
+    hub, id_ = trial
+    start = tomorrow()
+    for i in range(20):
+        at = window(id_, start + i)
+        report = WindowReport(
+            at, "0" * 64, {"model": 5}, errors={"model": 1}, latency=timed(30 + i % 2, 5)
+        )
+        take(hub, "d-1", report, FeedbackReport(at, 4, 3, 4, 3))
+    found = {row["kind"]: row for row in rows(hub)}
+    assert set(found) == {"window", "feedback"}
+    assert (found["window"]["predictions"], found["window"]["errors"]) == (100, 20)
+    assert (found["feedback"]["labelled"], found["feedback"]["correct"]) == (80, 60)
+    counted = np.array(found["window"]["detail"]["latency"])
+    assert counted[30] == counted[31] == 50
+    assert counted.sum() == found["window"]["latency_n"] == 100
+
+
+def test_devices_arms_and_days_have_rows_of_their_own(trial: tuple[Hub, str]) -> None:
+    hub, id_ = trial
+    now = tomorrow()
+    for device in ("d-1", "d-2"):
+        for arm in ("candidate", "control"):
+            for start in (now, now + DAY, now + DAY + 1):
+                take(hub, device, FeedbackReport(window(id_, start, arm), 1, 1, 1, 1))
+    found = rows(hub)
+    assert len(found) == 8
+    assert sorted(row["labelled"] for row in found) == [1, 1, 1, 1, 2, 2, 2, 2]
+
+
+def test_a_window_from_before_the_step_does_not_count_for_it(trial: tuple[Hub, str]) -> None:
+    """Also where both are of one day."""
+    hub, id_ = trial
+    (device,) = fleet(hub, 1)
+    record = hub.experiments.get(id_)
+    began = int(record.step_started_at)
+    take(hub, device.name, FeedbackReport(window(id_, began - 1), 10, 10, 10, 10))
+    take(hub, device.name, FeedbackReport(window(id_, began + 1), 7, 7, 7, 7))
+    plan = hub.plans.current("demo")
+    assert plan is not None
+    gathering = hub.experiments.gathering
+    evidence = gathering.evidence(gathering.scene(record, plan, began + 2.0))
+    assert evidence.arms["candidate"].outcomes_of("accuracy") == 7
+    assert sum(n for _, n in evidence.arms["candidate"].failures["wrong labels"].values()) == 17
+
+
+def test_messages_that_belong_to_no_experiment_are_not_kept_here(trial: tuple[Hub, str]) -> None:
+    hub, _ = trial
+    take(hub, "d-1", FeedbackReport(Window("demo", "1.0", 0, 1), 1, 1, 1, 1))
+    assert rows(hub) == []
+
+
+DETAILS = st.fixed_dictionaries(
+    {"count": st.integers(0, 99), "bins": st.lists(st.integers(0, 9), min_size=3, max_size=3)},
+    optional={"skipped": st.dictionaries(st.sampled_from("abc"), st.integers(0, 9))},
+)
+
+
+@given(st.lists(DETAILS, min_size=2, max_size=5))
+def test_details_add_up_name_by_name(details: list[dict[str, Any]]) -> None:
+    total = functools.reduce(added, details)
+    assert total["count"] == sum(detail["count"] for detail in details)
+    assert total["bins"] == np.sum([detail["bins"] for detail in details], axis=0).tolist()
+    skipped: Counter[str] = Counter()
+    for detail in details:
+        skipped.update(detail.get("skipped", {}))
+    assert Counter(total.get("skipped", {})) == skipped

@@ -1,0 +1,429 @@
+"""Runs: a real worker process, and every way in which training goes wrong."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from cloud_hub.errors import Conflict
+from cloud_hub.hub import Hub
+from cloud_hub.registry.service import Dataset
+from cloud_hub.runs import jobs, worker
+from cloud_hub.runs.jobs import Job
+from cloud_hub.runs.store import RunRecord
+from converters import convert
+from edge_sdk.contract.codec import to_plain
+from edge_sdk.contract.messages import Message, SampleBatch, Upload
+from tests.waiting import wait_for
+
+NOW = int(time.time())
+GROUPS = {"x2:0": None, "sex": ["f", "m"] * 150}
+POLICY = """
+sharing: {{samples: true, per_window: 10}}
+train:
+  {how}
+  mode: {mode}
+  minimum_samples: 200
+  {extra}
+"""
+
+
+def data(count: int, seed: int) -> Dataset:
+    random = np.random.default_rng(seed)
+    X = random.normal(size=(count, 4)).astype(np.float32)
+    return Dataset(X, (X[:, 0] + X[:, 1] > 0).astype(np.int64))
+
+
+Ready = Callable[..., Hub]
+
+
+@pytest.fixture
+def ready(inner: Hub, tmp_path: Path) -> Ready:
+    """A hub that serves a poor model, with a policy that trains; fresh rows were shared."""
+
+    def make(
+        entry: str = "",
+        mode: str = "stateless",
+        extra: str = "",
+        *,
+        how: str = "",
+        rows: int = 300,
+    ) -> Hub:
+        first = data(300, 1)
+        poor = LogisticRegression().fit(first.rows[:, ::-1], first.labels)
+        release = convert(
+            poor, first.rows, None, name="demo", out=tmp_path / "demo-1.0", groups=GROUPS
+        )
+        inner.registry.publish(release, actor="test", training_state=pickle.dumps(poor))
+        inner.plans.promote("demo", "1.0", actor="test", reason="first")
+        how = how or f"entry: tests.hub.runs.trainers:{entry}"
+        inner.registry.set_policy("demo", POLICY.format(how=how, mode=mode, extra=extra), "test")
+        if rows:
+            share(inner, rows)
+        return inner
+
+    return make
+
+
+def share(hub: Hub, count: int = 300, seed: int = 2) -> None:
+    fresh = data(count, seed)
+    assert fresh.labels is not None
+    batch = SampleBatch(
+        "demo", "1.0",
+        tuple(tuple(row) for row in fresh.rows.tolist()),
+        tuple(fresh.labels.tolist()),
+        (NOW,) * count,
+    )  # fmt: skip
+    message = Message("b1", seed, "samples", to_plain(batch))
+    assert hub.telemetry.ingest("d-1", "demo", Upload((message,))).accepted == 1
+
+
+def finish(hub: Hub) -> RunRecord:
+    def ended() -> RunRecord | None:
+        hub.runs.tick(time.time())
+        run = hub.runs.records("demo")[-1]
+        return None if run.status in ("waiting", "training") else run
+
+    run = wait_for(ended, "the end of the run", every=0.1)
+    assert run is not None
+    return run
+
+
+def request(hub: Hub) -> RunRecord:
+    hub.runs.request("demo", {"kind": "manual"})
+    return finish(hub)
+
+
+def gone(process: int) -> bool:
+    """Whether a process has ended; one that nobody has reaped yet has."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return True
+
+
+def unchanged(hub: Hub) -> None:
+    """What serves goes on serving, and nothing was published."""
+    plan = hub.plans.current("demo")
+    assert plan is not None
+    assert (plan.serving.version, plan.experiment) == ("1.0", None)
+    assert [record.version for record in hub.registry.versions("demo")] == ["1.0"]
+
+
+def test_a_run_trains_gates_publishes_and_starts_an_experiment(ready: Ready) -> None:
+    hub = ready("good", rows=0)
+    hub.runs.request("demo", {"kind": "manual"})
+    share(hub)
+    run = finish(hub)
+    assert (run.status, run.version) == ("experiment", "2.0"), run.reason
+    record = hub.registry.version("demo", "2.0")
+    assert (record.parent, record.mode, record.rows > 0) == ("1.0", "stateless", True)
+    (check,) = [c for c in run.gate if c["check"] == "fresh"]
+    assert check["candidate"] > check["incumbent"]
+    plan = hub.plans.current("demo")
+    assert plan is not None
+    assert plan.experiment is not None
+    assert hub.registry.training_state("demo", "2.0") is not None
+    made, parent = (hub.registry.release("demo", version) for version in ("2.0", "1.0"))
+    assert made.manifest.groups == parent.manifest.groups
+    assert {g.column for g in made.certificate().groups} == {"x2"}  # shared rows tell no sex
+
+
+def test_a_run_whose_policy_names_a_shadow_ends_with_it(ready: Ready) -> None:
+    hub = ready("good")
+    text = hub.registry.policy_text("demo") + "experiment: {strategy: shadow}\n"
+    hub.registry.set_policy("demo", text, "test")
+    run = request(hub)
+    assert (run.status, run.version) == ("experiment", "2.0"), run.reason
+    assert run.experiment == "demo-shadow-1"
+    hub.experiments.stop("demo-shadow-1", actor="me", reason="seen enough")
+    hub.runs.tick(time.time())
+    done = hub.runs.get(run.id)
+    assert (done.status, done.reason) == ("rolled_back", "seen enough")
+
+
+def test_a_stateful_run_continues_from_the_parents_state(ready: Ready) -> None:
+    hub = ready("stateful", "stateful")
+    run = request(hub)
+    assert (run.status, run.version, run.mode) == ("experiment", "1.1", "stateful"), run.reason
+    assert hub.registry.version("demo", "1.1").mode == "stateful"
+
+
+RESTARTS = {
+    "another architecture": (
+        "other_architecture",
+        "new architecture: model was LogisticRegression",
+    ),
+    "a restart that the training declares": ("declares_a_restart", "a wider embedding"),
+}
+
+
+@pytest.mark.parametrize("case", RESTARTS)
+def test_a_stateful_run_that_began_anew_is_stateless_and_says_why(ready: Ready, case: str) -> None:
+    entry, reason = RESTARTS[case]
+    run = request(ready(entry, "stateful"))
+    assert (run.status, run.version, run.mode) == ("experiment", "2.0", "stateless"), run.reason
+    assert reason in run.mode_reason
+
+
+def test_new_columns_of_the_training_set_force_stateless(ready: Ready) -> None:
+    hub = ready("good", "stateful")
+    wider = np.zeros((10, 6), np.float32)
+    hub.registry.add_dataset("demo", "train", Dataset(wider, np.arange(10) % 2).to_bytes())
+    run = request(hub)
+    assert (run.version, run.mode) == ("2.0", "stateless"), run.reason
+    assert run.mode_reason == "new features: dataset train has 6 columns, not 4"
+
+
+def test_a_training_may_keep_a_state_of_its_own(ready: Ready) -> None:
+    hub = ready("keeps_its_own_state", "stateful")
+    assert request(hub).version == "1.1"
+    assert hub.registry.training_state("demo", "1.1") == b"epoch ."  # the end of a pickle
+
+
+def test_a_candidate_with_other_inputs_is_held_for_a_person(ready: Ready) -> None:
+    hub = ready("more_features", "stateful")
+    run = request(hub)
+    assert (run.status, run.version) == ("held", "2.0"), run.reason
+    assert run.mode_reason == "new features: takes 5 columns, its parent takes 4"
+    unchanged(hub)
+    hub.runs.override(run.id, actor="me", reason="the app is ready")
+    assert hub.registry.version("demo", "2.0").override == "the app is ready"
+    plan = hub.plans.current("demo")
+    assert plan is not None
+    assert plan.experiment is None
+
+
+FAILURES = {
+    "one that raises": ("raises", "failed", "RuntimeError: no disk left on the moon"),
+    "one that dies": ("dies", "failed", "ended by SIGABRT"),
+    "one that makes it worse": ("worse", "rejected", "fresh"),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_a_training_that_goes_wrong_ends_with_its_reason_and_changes_nothing(
+    ready: Ready, case: str
+) -> None:
+    entry, status, reason = FAILURES[case]
+    hub = ready(entry)
+    run = request(hub)
+    assert (run.status, reason in run.reason) == (status, True), run.reason
+    unchanged(hub)
+
+
+def test_a_training_that_hangs_is_ended_with_all_that_it_started(
+    ready: Ready, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper = tmp_path / "helper"
+    monkeypatch.setenv("HELPER", str(helper))
+    hub = ready("hangs", extra="timeout: 1h")
+    hub.runs.request("demo", {"kind": "manual"})
+    hub.runs.tick(time.time())
+    wait_for(lambda: helper.exists() and helper.read_text(), "the training's helper")
+    (worker,) = hub.runs._training._workers.values()
+    worker._began -= 3_600  # an hour goes by
+    run = finish(hub)
+    assert run.reason == "took longer than the 3600 s that the policy allows"
+    unchanged(hub)
+    assert "waiting for godot" in hub.runs.log(run.id)
+    wait_for(lambda: gone(int(helper.read_text())), "the end of the helper")
+
+
+def test_a_training_that_leaks_is_ended(ready: Ready) -> None:
+    hub = ready("leaks", extra="memory_mb: 600")
+    run = request(hub)
+    assert "of memory, the policy allows 600 MB" in run.reason
+    assert 600 < run.peak_mb < 2_000
+    unchanged(hub)
+
+
+def test_a_training_that_prints_too_much_is_ended(ready: Ready) -> None:
+    run = request(ready("prints_too_much"))
+    assert run.reason == "printed more than 32 MB"
+
+
+def test_the_context_carries_seeds_and_the_window(ready: Ready) -> None:
+    hub = ready("seeded", extra="seed: 7")
+    logs = []
+    for _ in range(2):
+        hub.runs.request("demo", {"kind": "manual"}, since=NOW - 9.0)
+        run = finish(hub)
+        assert run.status == "experiment", run.reason
+        logs.append(next(s for s in hub.runs.log(run.id).splitlines() if s.startswith("drawn")))
+        hub.plans.rollback("demo", actor="test", reason="again")
+        hub.experiments.tick(time.time())
+        hub.runs.tick(time.time())
+        assert f"window: ({NOW - 9.0}, " in hub.runs.log(run.id)
+    assert logs[0] == logs[1]
+    assert logs[0].endswith(" 7")
+
+
+SCRIPT = """
+import json, os, pathlib, pickle, numpy as np
+from sklearn.linear_model import LogisticRegression
+run, out = pathlib.Path(os.environ["EDGE_RUN"]), pathlib.Path(os.environ["EDGE_OUT"])
+context = json.loads((run / "context.json").read_text())
+assert context["mode"] == "stateless" and context["parent"] == "1.0"
+rows = np.load(run / "fresh.npz")
+model = LogisticRegression().fit(rows["X"], rows["y"])
+(out / "model.pkl").write_bytes(pickle.dumps(model))
+(out / "state").write_bytes(b"mine")
+"""
+
+
+def test_a_command_trains_and_leaves_a_model(ready: Ready, tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    hub = ready(how=f"command: [{sys.executable}, {script}]")
+    run = request(hub)
+    assert (run.status, run.version) == ("experiment", "2.0"), run.reason
+    assert hub.registry.training_state("demo", "2.0") == b"mine"
+
+
+WORKERS: dict[str, tuple[dict[str, Any], str]] = {
+    "a training that exits": ({"entry": "exits"}, "SystemExit: I am done here"),
+    "one that returns no model": ({"entry": "wrong_type"}, "expected a fitted estimator"),
+    "one that returns a model without training it": ({"entry": "unfitted"}, "conversion:"),
+    "one that is not there": ({"entry": "nobody"}, "has no attribute 'nobody'"),
+    "one whose columns nobody has": ({"entry": "more_features_without_rows"}, "conversion:"),
+    "one without the parent's state": ({"entry": "stateful"}, "publish with --training-state"),
+    "a command that fails": ({"command": ("sh", "-c", "exit 3")}, "ended with status 3"),
+    "one that leaves nothing": ({"command": ("true",)}, "expected one of ('model.onnx'"),
+    "a program that is not there": ({"command": ("no-such-program",)}, "FileNotFoundError"),
+    "one that leaves noise": (
+        {"command": ("sh", "-c", "echo noise > $EDGE_OUT/model.onnx")}, "conversion:",
+    ),
+    "a pipeline that left nothing": ({}, "expected one of ('model.onnx'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WORKERS)
+def test_a_worker_ends_with_a_result_that_says_why(tmp_path: Path, case: str) -> None:
+    how, reason = WORKERS[case]
+    job = Job(
+        model="demo", run=1, parent="1.0", mode="stateful", mode_reason="",
+        versions={"stateful": "1.1", "stateless": "2.0"}, columns=4, window=(0.0, 1.0), seed=0,
+        entry=f"tests.hub.runs.trainers:{how['entry']}" if "entry" in how else None,
+        command=how.get("command"),
+    )  # fmt: skip
+    folder = tmp_path / "attempt-1"
+    jobs.prepare(folder, job, data(200, 2), None, None)
+    assert worker.main(folder) == 1
+    done = jobs.result(folder)
+    assert done is not None
+    assert (done["ok"], reason in done["reason"]) == (False, True), done
+    assert not (folder / "release").exists()
+
+
+def test_a_run_waits_for_enough_fresh_rows_and_gives_up_in_the_end(ready: Ready) -> None:
+    hub = ready("good", extra="wait: 1h", rows=50)
+    hub.runs.request("demo", {"kind": "manual"})
+    hub.runs.tick(time.time())
+    assert hub.runs.records("demo")[0].reason == "50 of 200 fresh rows"
+    hub.runs.tick(time.time() + 3_601)
+    assert hub.runs.records("demo")[0].status == "failed"
+
+
+def test_a_second_cause_joins_the_run_that_is_active(ready: Ready) -> None:
+    hub = ready("good", rows=0)
+    hub.runs.request("demo", {"kind": "drift"})
+    hub.runs.request("demo", {"kind": "performance"})
+    (run,) = hub.runs.records("demo")
+    assert [cause["kind"] for cause in run.causes] == ["drift", "performance"]
+
+
+def test_a_run_whose_worker_died_with_the_hub_is_started_once_more(ready: Ready) -> None:
+    hub = ready("hangs")
+    hub.runs.request("demo", {"kind": "manual"})
+    for _ in range(2):
+        hub.runs.tick(time.time())
+        assert hub.runs.records("demo")[0].status == "training"
+        hub.runs.stop()  # as a killed hub leaves it
+        hub.runs.tick(time.time())
+    run = hub.runs.records("demo")[0]
+    assert (run.status, run.attempts) == ("failed", 2)
+
+
+def test_a_worker_ends_when_the_hub_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time; from pathlib import Path\n"
+        "from cloud_hub.runs.process_limits import Limits, Watched\n"
+        "child = 'from cloud_hub.runs.process_limits import end_with_parent; end_with_parent();'\n"
+        "child += 'import time; print(1, flush=True); time.sleep(3_600)'\n"
+        f"log = Path({str(tmp_path / 'log')!r})\n"
+        "w = Watched([sys.executable, '-c', child], log, Limits(3_600, 2_000), dict(os.environ))\n"
+        "while not log.exists() or not log.read_text(): time.sleep(0.05)\n"
+        "print(w._process.pid, flush=True); os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    wait_for(lambda: gone(int(done.stdout)), "the end of the worker")
+
+
+def test_a_run_is_cancelled_by_hand(ready: Ready) -> None:
+    hub = ready("hangs")
+    run = hub.runs.request("demo", {"kind": "manual"})
+    hub.runs.tick(time.time())
+    done = hub.runs.cancel(run.id, actor="me", reason="wrong data")
+    assert (done.status, done.reason) == ("cancelled", "me: wrong data")
+    with pytest.raises(Conflict, match="is cancelled"):
+        hub.runs.cancel(run.id, actor="me", reason="again")
+    unchanged(hub)
+
+
+def test_a_rejected_candidate_goes_out_with_a_reason_that_stays(ready: Ready) -> None:
+    hub = ready("worse")
+    run = request(hub)
+    assert run.status == "rejected"
+    done = hub.runs.override(run.id, actor="me", reason="the labels are wrong")
+    assert done.status == "experiment"
+    assert hub.registry.version("demo", "2.0").override == "the labels are wrong"
+    noted = [e for e in hub.audit.entries("demo") if e["action"] == "gate overridden"]
+    assert noted[0]["detail"]["gate"][0]["ok"] is False
+    with pytest.raises(Conflict, match="is experiment, not one of"):
+        hub.runs.override(run.id, actor="me", reason="again")
+
+
+def test_one_training_at_a_time_over_all_models(ready: Ready, tmp_path: Path) -> None:
+    hub = ready("hangs")
+    other = convert(
+        LogisticRegression().fit(*split()), split()[0], None, name="other", out=tmp_path / "o-1.0"
+    )
+    hub.registry.publish(other, actor="test")
+    hub.plans.promote("other", "1.0", actor="test", reason="first")
+    own = POLICY.format(how="entry: tests.hub.runs.trainers:hangs", mode="stateless", extra="")
+    own = own.replace("200", "0")
+    hub.registry.set_policy("other", own, "test")
+    for model in ("demo", "other"):
+        hub.runs.request(model, {"kind": "manual"})
+    hub.runs.tick(time.time())
+    assert [run.status for run in hub.runs.records()] == ["training", "waiting"]
+    assert hub.runs.records("other")[0].reason == "waiting for another training to end"
+    hub.runs.stop()
+
+
+def split() -> tuple[np.ndarray, np.ndarray]:
+    rows = data(100, 5)
+    assert rows.labels is not None
+    return rows.rows, rows.labels
+
+
+def test_a_model_without_a_training_policy_has_no_runs(serving: Hub) -> None:
+    with pytest.raises(Conflict, match="no train section"):
+        serving.runs.request("demo", {"kind": "manual"})
+
+
+def test_copies_of_a_row_never_stand_on_both_sides_of_the_split() -> None:
+    rows = data(200, 3).rows
+    held = jobs.held_back(np.concatenate([rows, rows]))
+    assert (held[:200] == held[200:]).all()
+    assert 0.1 < held.mean() < 0.4
