@@ -25,7 +25,7 @@ from cloud_hub.settings import Settings
 from converters import convert
 from edge_sdk.bench.goals import Goal
 from edge_sdk.bench.harness import FULL, Effort
-from edge_sdk.bench.result import Claim, Findings, Timing
+from edge_sdk.bench.result import Findings, GoalRow, Timing
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import EnrolRequest
 from edge_sdk.contract.messages import (
@@ -79,7 +79,7 @@ def measure(folder: Path, effort: Effort, tell: Tell) -> Findings:
     steady = float(np.median(looks[-EARLY:]) / np.median(looks[:EARLY]))
     return Findings(
         (Timing("one window of a device, taken in", "hub", p50, p90, p99, len(uploads)),),
-        (Claim.of(CAPACITY, EVERY / float(np.mean(uploads))), Claim.of(STEADY, steady)),
+        (GoalRow.of(CAPACITY, EVERY / float(np.mean(uploads))), GoalRow.of(STEADY, steady)),
         {
             "devices": devices,
             "a look at the canary, ms": 1e3 * float(np.median(looks)),

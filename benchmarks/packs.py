@@ -36,7 +36,7 @@ from benchmarks.peers import (
 )
 from edge_sdk.bench import goals
 from edge_sdk.bench.harness import Candidate, Effort, Rounds, calls_in, interleave, timing
-from edge_sdk.bench.result import OURS, Claim, Findings
+from edge_sdk.bench.result import OURS, Findings, GoalRow
 from edge_sdk.bench.rows import different
 from edge_sdk.device import EdgeDevice
 from edge_sdk.model.keys import Canonicaliser
@@ -124,10 +124,10 @@ def _end_to_end(content: Content, packs: dict[int, Path], effort: Effort) -> Fin
             candidates.append(Candidate(_name(size), device.predict, list(content.rows)))
         calls = max(calls_in(effort.turn_seconds, candidates), len(content.rows))
         rounds = interleave("pack hit end to end", candidates, effort.rounds, calls)
-    claims = [Claim.of(goals.HIT, t.p50_us, t.name) for t in rounds.timings]
+    claims = [GoalRow.of(goals.HIT, t.p50_us, t.name) for t in rounds.timings]
     if len(packs) > 1:
         growth = rounds.ratio(_name(max(packs)), _name(min(packs)))
-        claims.append(Claim.of(goals.GROWTH, growth))
+        claims.append(GoalRow.of(goals.GROWTH, growth))
     return Findings(rounds.timings, tuple(claims))
 
 
@@ -151,8 +151,8 @@ def _file(content: Content, path: Path, size: int, effort: Effort) -> Findings:
         pack.close()
     entry = path.stat().st_size / size
     claims = (
-        Claim.of(goals.OPEN, statistics.median(found), _name(size)),
-        Claim.of(goals.ENTRY, entry, _name(size)),
+        GoalRow.of(goals.OPEN, statistics.median(found), _name(size)),
+        GoalRow.of(goals.ENTRY, entry, _name(size)),
     )
     return Findings(claims=claims)
 
@@ -227,8 +227,8 @@ def _warm(
         second = _turns(f"lookup from a row, {_name(size)}", from_rows, effort, len(asked))
     faster = second.ratio(SQLITE, OURS)
     claims = (
-        Claim.of(goals.SQLITE, first.ratio(SQLITE, PACK), f"by key, {_name(size)}"),
-        Claim(4, f"the same from a row, with all that a device does, {_name(size)}", faster, "x"),
+        GoalRow.of(goals.SQLITE, first.ratio(SQLITE, PACK), f"by key, {_name(size)}"),
+        GoalRow(4, f"the same from a row, with all that a device does, {_name(size)}", faster, "x"),
     )
     return Findings(first.timings + second.timings, claims)
 

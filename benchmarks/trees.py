@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from converters import convert
 from edge_sdk.bench.goals import Goal
 from edge_sdk.bench.harness import Candidate, Effort, Rounds, calls_in, interleave
-from edge_sdk.bench.result import Claim, Findings
+from edge_sdk.bench.result import Findings, GoalRow
 from edge_sdk.model.session import session_options
 
 BATCH: Final = 500
@@ -150,11 +150,11 @@ def _case(name: str, case: Case, folder: Path, effort: Effort) -> Findings:
     single, batch = _turns(name, model, files, rows, effort)
     claims = [
         *_sizes(name, case, files),
-        Claim.of(FLIPS, flips(release.model_path, model, rows), name),
+        GoalRow.of(FLIPS, flips(release.model_path, model, rows), name),
         *_speeds(
             name, case, single, batch, fair=plain is not None and not flips(plain, model, rows)
         ),
-        Claim.of(SECONDS, seconds, name),
+        GoalRow.of(SECONDS, seconds, name),
     ]
     facts = {f"{name}: {file}, bytes": float(p.stat().st_size) for file, p in files.items()}
     if plain:
@@ -217,18 +217,18 @@ def _ones(rows: NDArray[np.float32]) -> list[Any]:
     return [rows[i : i + 1] for i in range(min(200, len(rows)))]
 
 
-def _sizes(name: str, case: Case, files: dict[str, Path]) -> list[Claim]:
+def _sizes(name: str, case: Case, files: dict[str, Path]) -> list[GoalRow]:
     if PLAIN not in files or case.bytes is None:
         return []
     share = files[OURS].stat().st_size / files[PLAIN].stat().st_size
-    return [Claim.of(case.bytes, share, name)]
+    return [GoalRow.of(case.bytes, share, name)]
 
 
-def _speeds(name: str, case: Case, single: Rounds, batch: Rounds, *, fair: bool) -> list[Claim]:
+def _speeds(name: str, case: Case, single: Rounds, batch: Rounds, *, fair: bool) -> list[GoalRow]:
     faster = 1 / single.ratio(OURS, LIBRARY)
-    shown = Claim(3, f"{QUICKER.what}, {name}", round(faster, 1), "x")
-    claims = [shown if case.speed is None else Claim.of(case.speed, faster, name)]
+    shown = GoalRow(3, f"{QUICKER.what}, {name}", round(faster, 1), "x")
+    claims = [shown if case.speed is None else GoalRow.of(case.speed, faster, name)]
     if fair:
-        claims.append(Claim.of(NO_SLOWER, single.ratio(OURS, PLAIN), name))
-        claims.append(Claim.of(NO_SLOWER_BATCH, batch.ratio(OURS, PLAIN), name))
+        claims.append(GoalRow.of(NO_SLOWER, single.ratio(OURS, PLAIN), name))
+        claims.append(GoalRow.of(NO_SLOWER_BATCH, batch.ratio(OURS, PLAIN), name))
     return claims

@@ -16,7 +16,7 @@ from cloud_hub.errors import NotFound
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.features.service import Features
 from cloud_hub.fleet.service import Fleet
-from cloud_hub.inference.service import Serving
+from cloud_hub.inference.service import InferenceService
 from cloud_hub.loop import Loop
 from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.packs.service import Packs
@@ -28,12 +28,12 @@ from cloud_hub.registry.service import Registry
 from cloud_hub.runs.entry_point import problem
 from cloud_hub.runs.service import Runs
 from cloud_hub.runs.store import RunStore
-from cloud_hub.runs.training import Training
+from cloud_hub.runs.training import TrainingRunner
 from cloud_hub.settings import Settings
 from cloud_hub.telemetry.service import Telemetry
 from cloud_hub.triggers.history import Histories
 from cloud_hub.triggers.service import Triggers
-from cloud_hub.triggers.store import Firing, Memory
+from cloud_hub.triggers.store import Firing, TriggerStore
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Hub:
     policies: Policies
     telemetry: Telemetry
     monitoring: Monitoring
-    serving: Serving
+    serving: InferenceService
     packs: Packs
     triggers: Triggers
     experiments: Experiments
@@ -108,13 +108,13 @@ def open_hub(settings: Settings) -> Hub:
     policies = Policies(registry, plans)
     telemetry = Telemetry(engine, registry)
     monitoring = Monitoring(engine, audit, registry, plans, fleet)
-    serving = Serving(registry, plans)
+    serving = InferenceService(registry, plans)
     packs = Packs(data, audit, registry, plans, telemetry, serving)
     histories = Histories(engine, registry)
-    triggers = Triggers(audit, registry, plans, histories, Memory(engine))
+    triggers = Triggers(audit, registry, plans, histories, TriggerStore(engine))
     experiments = Experiments(engine, audit, registry, plans, fleet, telemetry)
     store = RunStore(engine)
-    training = Training(data, store, registry, plans)
+    training = TrainingRunner(data, store, registry, plans)
     runs = Runs(
         store, training, audit, registry, plans, telemetry, experiments, slots=settings.trainings
     )

@@ -12,9 +12,9 @@ from typing import Any, Final
 from converters.certification.parity import Tolerances
 from converters.certification.search import plan_of
 from converters.errors import ConversionError
-from converters.pipeline.onnx_pipeline import Reading, convert_existing
-from converters.pipeline.sklearn_pipeline import Job
-from converters.release_spec import CascadeTarget, Wish
+from converters.pipeline.onnx_pipeline import OnnxReading, convert_existing
+from converters.pipeline.sklearn_pipeline import ConversionJob
+from converters.release_spec import CascadeTarget, ReleaseSpec
 from converters.sources.estimator import load, original_of
 from converters.sources.fingerprint import count_rows, fingerprint
 from converters.sources.groups import declare, without_groups
@@ -99,17 +99,17 @@ def convert(
     """
     with _as_conversion_errors():
         lineage = _lineage(mode, parent, data or (X, y))
-        wish = Wish(name, Path(out), version, lineage, _positive(budget), licence, cascade)
+        wish = ReleaseSpec(name, Path(out), version, lineage, _positive(budget), licence, cascade)
         plan = plan_of(variants, tolerances, limits, target)
         if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
             if calibrate_against is not None:
                 raise ConversionError("calibrate_against: expected a scikit-learn classifier")
-            reading = Reading(classes, state, batched)
+            reading = OnnxReading(classes, state, batched)
             return convert_existing(Path(model), X, y, wish, reading, plan, groups, progress)
         loaded = load(model, trust=trust) if isinstance(model, str | Path) else model
         original = original_of(loaded)
         X, declared = declare(X, groups, names=original.names, width=original.width)
-        job = Job(original, X, y, wish, plan, progress, declared)
+        job = ConversionJob(original, X, y, wish, plan, progress, declared)
         return job.run(without_groups(profile, X, declared), calibrate_against)
 
 

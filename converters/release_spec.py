@@ -54,7 +54,7 @@ class CascadeTarget:
 
 
 @dataclass(frozen=True)
-class Wish:
+class ReleaseSpec:
     """The caller's part of a manifest, and the folder to write.
 
     Raises:

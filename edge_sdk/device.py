@@ -22,10 +22,10 @@ from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
-from edge_sdk.fleet.active_releases import Service
+from edge_sdk.fleet.active_releases import ActiveReleases
 from edge_sdk.model.prediction import BatchPrediction, Prediction
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import Terms
+from edge_sdk.serving.predictor import ServingTerms
 from edge_sdk.serving.ranking import Ranking
 from edge_sdk.serving.stream import Stream
 from edge_sdk.system.repeater import Repeater
@@ -36,16 +36,16 @@ from edge_sdk.validation import check_opening
 if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.contract.messages import Body
     from edge_sdk.fleet.connection import FleetLink
-    from edge_sdk.fleet.rollout import Keeper
+    from edge_sdk.fleet.rollout import RolloutController
     from edge_sdk.model.explain import Explanation, Scale
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
     from edge_sdk.telemetry.meters import Meter
     from edge_sdk.update.slots import Slot
-    from edge_sdk.update.syncer import Rhythm, SyncResult
+    from edge_sdk.update.syncer import SyncResult, SyncSchedule
 
-OFFLINE: Final = Terms(reporting=Reporting(votes=0))
-TRIED: Final = Terms("offline", "candidate", OFFLINE.reporting)
+OFFLINE: Final = ServingTerms(reporting=Reporting(votes=0))
+TRIED: Final = ServingTerms("offline", "candidate", OFFLINE.reporting)
 REPORTS: Final = 1_000
 """Reports that an offline device keeps; older ones go."""
 
@@ -76,10 +76,10 @@ class EdgeDevice:
     """
 
     _link: FleetLink | None
-    _keeper: Keeper | None
+    _keeper: RolloutController | None
     _last_sync: SyncResult | None
     _repeaters: list[Repeater]
-    _rhythm: Rhythm
+    _rhythm: SyncSchedule
     _reports: deque[Body]
 
     def __init__(
@@ -99,18 +99,18 @@ class EdgeDevice:
         clock: Callable[[], float] = time.time,
     ) -> None:
         from edge_sdk.fleet.connection import Enrolment, FleetLink
-        from edge_sdk.fleet.rollout import Keeper
+        from edge_sdk.fleet.rollout import RolloutController
         from edge_sdk.telemetry.label_store import KeptPredictions
-        from edge_sdk.update.syncer import Rhythm
+        from edge_sdk.update.syncer import SyncSchedule
 
         check_opening(config, share)
         use = energy_use(energy)
         how = Enrolment(state, hub, model, token, attributes, root, share, verify)
         link = FleetLink(how, config, self._activate, clock)
         self._prepare(config, link.boot, use, clock)
-        self._link, self._rhythm = link, Rhythm(config)
+        self._link, self._rhythm = link, SyncSchedule(config)
         self._service.kept = KeptPredictions(link.store, config.kept_predictions)
-        self._keeper = Keeper(link, self._service, config)
+        self._keeper = RolloutController(link, self._service, config)
         link.on_plan = self._keeper.renew
         try:
             self._keeper.start()
@@ -377,7 +377,7 @@ class EdgeDevice:
         self._config = config
         self._link = None
         self._keeper = None
-        self._service = Service(config, boot, self._keep, energy, clock)
+        self._service = ActiveReleases(config, boot, self._keep, energy, clock)
         self._reports = deque(maxlen=REPORTS)
         self._last_sync = None
         self._sync_lock = threading.Lock()

@@ -63,7 +63,7 @@ _MIGRATIONS: Final = {
 """What brings a database of an older version to the next one."""
 
 
-class Store:
+class StateDatabase:
     """The database ``device.db`` in the state folder, and the lock on that folder."""
 
     def __init__(self, folder: str | Path) -> None:

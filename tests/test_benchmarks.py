@@ -14,7 +14,7 @@ from benchmarks.packs import Content
 from benchmarks.peers import KINDS, Kind, dict_get, drop_from_memory, from_row, size_of
 from edge_sdk.bench import machine
 from edge_sdk.bench.harness import QUICK
-from edge_sdk.bench.result import BenchResult, Claim, Findings, load
+from edge_sdk.bench.result import BenchResult, Findings, GoalRow, load
 from edge_sdk.model.release import Release
 
 
@@ -70,7 +70,7 @@ def test_what_is_written_around_a_store_answers_as_the_model_does(release: Relea
 
 
 def test_parts_that_are_not_measured_again_are_kept(tmp_path: Path) -> None:
-    kept = Findings((), (Claim(1, "speed", 2.0, "x"),), {"bytes": 5.0}, ("a note",))
+    kept = Findings((), (GoalRow(1, "speed", 2.0, "x"),), {"bytes": 5.0}, ("a note",))
     other = kept.under("forest-100") + kept.under("gone")
     BenchResult("benchmarks", other, machine.facts(), {}).save(tmp_path / "results.json")
     words = ["--quick", "--only", "packs", "--entries", "200", "--out", str(tmp_path)]

@@ -17,7 +17,7 @@ from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.failures import failure_path, judge_failures
-from cloud_hub.statistics.heterogeneity import Counts, Failures
+from cloud_hub.statistics.heterogeneity import Counts, FailureCounts
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Outcome
 
@@ -167,7 +167,7 @@ def _try(fleet: Fleet, risk: float, looks: int, number: int, spec: ExperimentSpe
     return Trial(asked, len(suspect) > 0)
 
 
-def _requests(fleet: Fleet, risk: float, looks: int, number: int) -> Failures:
+def _requests(fleet: Fleet, risk: float, looks: int, number: int) -> FailureCounts:
     """All requests, in order of looks, which are their periods."""
     seed = [13, *(round(10 * v) for v in (risk, fleet.gamma, fleet.odds)), fleet.devices, number]
     random = np.random.default_rng(seed)
@@ -176,12 +176,12 @@ def _requests(fleet: Fleet, risk: float, looks: int, number: int) -> Failures:
     device = random.integers(0, fleet.devices, looks * fleet.requests)
     failed = (random.random(len(device)) < own[device]).astype(np.float64)
     period = np.repeat(np.arange(looks), fleet.requests)
-    return Failures(device, period, inside[device], failed, np.ones(len(device)))
+    return FailureCounts(device, period, inside[device], failed, np.ones(len(device)))
 
 
-def _until(requests: Failures, look: np.intp) -> Failures:
+def _until(requests: FailureCounts, look: np.intp) -> FailureCounts:
     rows = slice(int(np.searchsorted(requests.period, look, side="right")))
-    return Failures(
+    return FailureCounts(
         requests.device[rows],
         requests.period[rows],
         requests.candidate[rows],
@@ -190,7 +190,7 @@ def _until(requests: Failures, look: np.intp) -> Failures:
     )
 
 
-def _seen(requests: Failures) -> Evidence:
+def _seen(requests: FailureCounts) -> Evidence:
     def arm(candidate: bool) -> ArmEvidence:
         counts: dict[tuple[str, int], Counts] = {}
         rows = requests.candidate == candidate

@@ -14,7 +14,7 @@ from benchmarks.statistics.part import Effort, Part, Row, rate
 from cloud_hub.statistics.distances import psi
 from cloud_hub.statistics.drift import FDR, fleet_drift
 from cloud_hub.statistics.false_discovery import discoveries
-from cloud_hub.statistics.two_samples import MANY, Signs, homogeneity, p_value
+from cloud_hub.statistics.two_samples import MANY, RandomSigns, homogeneity, p_value
 
 FEATURES: Final = 50
 TRAINING: Final = 10_000
@@ -100,7 +100,7 @@ def _small_shift(fleet: Fleet, runs: int, goal: float | None = None) -> Row:
     for number in range(runs):
         random = np.random.default_rng([2, fleet.devices, number])
         reference = binned(Fleet(1, 0.0).rows(random, TRAINING))[0]
-        signs = Signs(fleet.devices, 999, random) if fleet.devices >= MANY else None
+        signs = RandomSigns(fleet.devices, 999, random) if fleet.devices >= MANY else None
         found += p_value(reference, binned(fleet.rows(random) + 0.1), signs) <= 0.05
     who = f"{fleet.devices} devices" if fleet.devices > 1 else "one device"
     name = f"shift of 0.1 sd, n = {WINDOW:,}, one feature, {who}: significant"

@@ -15,7 +15,7 @@ from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import CANDIDATE, Design
 from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import compare
-from cloud_hub.statistics.ratios import Windows, as_sample
+from cloud_hub.statistics.ratios import DeviceWindowSums, as_sample
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Outcome
 
@@ -91,14 +91,14 @@ def _drawn(random: np.random.Generator, work: Work, inside: Any) -> tuple[Floats
     return n, idle * SECONDS * (1 + random.normal(0, 0.02, n.shape)) + each * n
 
 
-def _sums(n: Floats, joules: Floats, chosen: Any) -> Windows:
+def _sums(n: Floats, joules: Floats, chosen: Any) -> DeviceWindowSums:
     """Added up to each look, [LOOKS, D]; devices of the other arm have none."""
     count, n, joules = (each * chosen for each in (np.ones_like(n), n, joules))
     sums = (count, n, joules, n * n, n * joules, joules * joules)
-    return Windows(*(np.cumsum(each, axis=0) for each in sums))
+    return DeviceWindowSums(*(np.cumsum(each, axis=0) for each in sums))
 
 
-def _arm(sums: Windows, look: int) -> ArmEvidence:
+def _arm(sums: DeviceWindowSums, look: int) -> ArmEvidence:
     columns = (sums.count, sums.n, sums.total, sums.n_squares, sums.cross, sums.squares)
     each = np.stack([column[look] for column in columns], axis=1)
     rows = {f"device-{i}": dict(zip(ENERGY, row, strict=True)) for i, row in enumerate(each)}

@@ -21,7 +21,7 @@ from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.statistics.concept import MEAN_RUN, ErrorDetector, base_rate
 from cloud_hub.telemetry.groups import GroupWindow
 from edge_sdk.device import OFFLINE
-from edge_sdk.serving.predictor import Serving
+from edge_sdk.serving.predictor import Predictor
 
 SHARES: Final = {"large": 0.6, "middle": 0.35, "small": 0.05}
 CHECK: Final = 4_000
@@ -148,7 +148,7 @@ def _cost(folder: Path, effort: Effort) -> list[Row]:
     found = []
     for i, (kind, (declared, said)) in enumerate(kinds.items()):
         release, _ = made(folder / str(i), declared)
-        told, base = Serving(release, OFFLINE, tag="on"), Serving(plain, OFFLINE, tag="off")
+        told, base = Predictor(release, OFFLINE, tag="on"), Predictor(plain, OFFLINE, tag="off")
         calls, folded = [], []
         for _ in range(effort.runs(40)):
             calls.append(_told(told, rows, said, fold=False) - _told(base, rows, None, fold=False))
@@ -163,7 +163,7 @@ def _cost(folder: Path, effort: Effort) -> list[Row]:
     return found
 
 
-def _told(serving: Serving, rows: NDArray[np.float32], said: Any, *, fold: bool) -> float:
+def _told(serving: Predictor, rows: NDArray[np.float32], said: Any, *, fold: bool) -> float:
     predict = serving.predict
     began = time.thread_time_ns()
     for row in rows:

@@ -23,7 +23,7 @@ from edge_sdk.contract.codec import encode
 from edge_sdk.contract.messages import WindowReport
 from edge_sdk.device import OFFLINE
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import Serving
+from edge_sdk.serving.predictor import Predictor
 
 FEATURES: Final = 50
 WINDOW: Final = 2_000
@@ -57,7 +57,7 @@ def made(folder: Path, groups: Any = None) -> tuple[Release, NDArray[np.float32]
 
 
 def _bytes(release: Release, rows: NDArray[np.float32], folder: Path) -> list[Row]:
-    serving = Serving(release, OFFLINE, tag="bench", clock=lambda: 0.0)
+    serving = Predictor(release, OFFLINE, tag="bench", clock=lambda: 0.0)
     for row in rows:
         serving.predict(row)
     (report,) = (
@@ -78,8 +78,8 @@ def _bytes(release: Release, rows: NDArray[np.float32], folder: Path) -> list[Ro
 
 def _times(release: Release, rows: NDArray[np.float32], effort: Effort) -> list[Row]:
     """Monitored calls less unmonitored ones, in turns; processor time of this thread."""
-    plain = Serving(release, OFFLINE, tag="off", monitoring=False)
-    watched = Serving(release, OFFLINE, tag="on")
+    plain = Predictor(release, OFFLINE, tag="off", monitoring=False)
+    watched = Predictor(release, OFFLINE, tag="on")
     turns = effort.runs(40)
     calls, single, amortised = [], [], []
     for _ in range(turns):
@@ -100,7 +100,7 @@ def _times(release: Release, rows: NDArray[np.float32], effort: Effort) -> list[
 
 
 def _per_row(
-    serving: Serving, rows: NDArray[np.float32], *, fold: bool = True, fold_each: bool = False
+    serving: Predictor, rows: NDArray[np.float32], *, fold: bool = True, fold_each: bool = False
 ) -> float:
     predict, empty = serving.predict, serving.monitor.fold
     began = time.thread_time_ns()

@@ -21,7 +21,7 @@ from converters import ConversionError, convert
 from converters.certification import parity
 from converters.certification.parity import Tolerances
 from converters.certification.parity_gate import answers
-from converters.sources.estimator import Original, original_of
+from converters.sources.estimator import EstimatorSource, original_of
 from converters.sources.rows import Rows, rows_of
 from edge_sdk.model.release import Feed
 
@@ -145,7 +145,7 @@ def _ours(case: Case) -> tuple[Ours, str]:
         return _judged(original, fresh, found)
 
 
-def _judged(original: Original, fresh: Rows, found: Feed) -> tuple[Ours, str]:
+def _judged(original: EstimatorSource, fresh: Rows, found: Feed) -> tuple[Ours, str]:
     expected = original.answers(fresh)
     return ("in parity", "") if _agree(found, expected) else ("WRONG", _told(found, expected))
 

@@ -12,7 +12,7 @@ from cloud_hub.cli import types as words
 from cloud_hub.cli.common import add_command, client_of
 
 if TYPE_CHECKING:
-    from cloud_hub.freshness.analysis import History, Train
+    from cloud_hub.freshness.analysis import LabelledHistory, Train
 
 
 def add_commands(commands: Any) -> None:
@@ -41,7 +41,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _freshness(arguments: argparse.Namespace) -> Any:
-    from cloud_hub.freshness.analysis import Wish, freshness
+    from cloud_hub.freshness.analysis import FreshnessQuestion, freshness
     from cloud_hub.freshness.report import check_report, reading, write_report
     from cloud_hub.text.yaml import seconds_of
 
@@ -53,7 +53,7 @@ def _freshness(arguments: argparse.Namespace) -> Any:
     found = freshness(
         _function(entry, path),
         _history(arguments),
-        Wish(every, arguments.label_delay, arguments.worthwhile, seed=arguments.seed),
+        FreshnessQuestion(every, arguments.label_delay, arguments.worthwhile, seed=arguments.seed),
         alternative=other,
         progress=lambda line: print(line, file=sys.stderr, flush=True),
     )
@@ -92,13 +92,13 @@ def _function(entry: str, path: str | None) -> Train:
         ) from error
 
 
-def _history(arguments: argparse.Namespace) -> History:
+def _history(arguments: argparse.Namespace) -> LabelledHistory:
     import zipfile
 
     import numpy as np
 
     from cloud_hub.errors import Invalid
-    from cloud_hub.freshness.analysis import History
+    from cloud_hub.freshness.analysis import LabelledHistory
 
     if arguments.rows:
         raw = arguments.rows.read_bytes()
@@ -106,7 +106,7 @@ def _history(arguments: argparse.Namespace) -> History:
         raw = client_of(arguments).fetch(f"models/{arguments.model}/samples")
     try:
         with np.load(io.BytesIO(raw), allow_pickle=False) as file:
-            return History.sorted(file["X"], file["y"], file["t"])
+            return LabelledHistory.sorted(file["X"], file["y"], file["t"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise Invalid(
             f"{arguments.rows or 'rows'}: expected an .npz with X, y and t; {error}"

@@ -12,12 +12,12 @@ from typing import Any
 from cloud_hub.database.audit import Audit
 from cloud_hub.errors import Conflict
 from cloud_hub.experiments.store import ExperimentRecord, ExperimentStore
-from cloud_hub.experiments.verdict.parallel import Decision
+from cloud_hub.experiments.verdict.parallel import GateDecision
 from cloud_hub.plans.service import Plans
 from edge_sdk.contract.plan import Experiment, Plan
 
 
-class Ledger:
+class DecisionLog:
     """Writes for :class:`~cloud_hub.experiments.service.Experiments`."""
 
     def __init__(self, audit: Audit, plans: Plans, store: ExperimentStore) -> None:
@@ -70,7 +70,9 @@ class Ledger:
         if self.store.move(record, state=state, **end):  # else another process of the hub did
             self.tell(record, actor, status, reason, figures)
 
-    def note(self, record: ExperimentRecord, reason: str, decision: Decision, now: float) -> None:
+    def note(
+        self, record: ExperimentRecord, reason: str, decision: GateDecision, now: float
+    ) -> None:
         """What was seen at a look that changed nothing."""
         kept = {name: [vars(look) for look in found] for name, found in decision.looks.items()}
         state = {**record.state, "looks": kept}

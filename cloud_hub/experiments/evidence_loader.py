@@ -32,7 +32,7 @@ from edge_sdk.contract.plan import SLOTS, Experiment, Plan
 
 
 @dataclass(frozen=True)
-class Scene:
+class ExperimentSnapshot:
     """An experiment at one moment: its plan, its devices, what is remembered of it."""
 
     record: ExperimentRecord
@@ -56,13 +56,13 @@ class Gathering:
         self._fleet = fleet
         self._telemetry = telemetry
 
-    def scene(self, record: ExperimentRecord, plan: Plan, now: float) -> Scene:
+    def scene(self, record: ExperimentRecord, plan: Plan, now: float) -> ExperimentSnapshot:
         """Everything that does not need the exposures; the plan must name the experiment."""
         assert plan.experiment is not None
         devices = {device.device: device for device in self._fleet.devices(record.model)}
-        return Scene(record, record.declared, plan, plan.experiment, devices, now)
+        return ExperimentSnapshot(record, record.declared, plan, plan.experiment, devices, now)
 
-    def evidence(self, scene: Scene) -> Evidence:
+    def evidence(self, scene: ExperimentSnapshot) -> Evidence:
         """What is known now: outcomes since the step began, failures since the stage did."""
         record, here = scene.record, scene.here
         since = int(record.step_started_at)
@@ -94,7 +94,7 @@ class Gathering:
             arms, allocation=self._allocation(scene, sums), soaked=soaked, silent=silent
         )
 
-    def counts(self, scene: Scene) -> dict[str, dict[str, int]]:
+    def counts(self, scene: ExperimentSnapshot) -> dict[str, dict[str, int]]:
         """Devices of each candidate's arm by state, finished stages included."""
         failed = frozenset[str]().union(*self._failed(scene, ever=True).values())
         beside = scene.spec.strategy in ("shadow", "interleave")
@@ -134,7 +134,7 @@ class Gathering:
         )
         return self._rows(query)
 
-    def _failures(self, scene: Scene) -> list[dict[str, Any]]:
+    def _failures(self, scene: ExperimentSnapshot) -> list[dict[str, Any]]:
         """By device, arm and window, since the last acknowledgement."""
         names = ("predictions", "errors", "labelled", "correct")
         columns = [func.sum(exposures.c[name]).label(name) for name in names]
@@ -148,7 +148,9 @@ class Gathering:
         here = scene.here
         return [row for row in self._rows(query) if row["device"] in here]
 
-    def _failed(self, scene: Scene, *, ever: bool = False) -> dict[str, frozenset[str]]:
+    def _failed(
+        self, scene: ExperimentSnapshot, *, ever: bool = False
+    ) -> dict[str, frozenset[str]]:
         """By version, devices that could not activate it or took it back, since acknowledged."""
         after = 0 if ever else int(scene.record.state.get("acknowledged", 0))
         found: dict[str, set[str]] = defaultdict(set)
@@ -162,14 +164,16 @@ class Gathering:
         events = self._telemetry.events(record.model, experiment=record.id)
         return max((int(event["id"]) for event in events), default=0)
 
-    def _silent(self, scene: Scene, sums: list[dict[str, Any]]) -> float:
+    def _silent(self, scene: ExperimentSnapshot, sums: list[dict[str, Any]]) -> float:
         """How long no candidate reported in this step."""
         since = max(scene.record.step_started_at, float(scene.record.state.get("resumed_at", 0)))
         arms = {arm.name for arm in scene.trial.arms}
         heard = [row["received_at"] for row in sums if row["arm"] in arms]
         return float(scene.now - max([since, *heard]))
 
-    def _allocation(self, scene: Scene, sums: list[dict[str, Any]]) -> tuple[Allocation, ...]:
+    def _allocation(
+        self, scene: ExperimentSnapshot, sums: list[dict[str, Any]]
+    ) -> tuple[Allocation, ...]:
         """Arms of the devices that follow this step's plan, against the slots.
 
         A device that does not know the plan yet may rightly be on another arm, so it is not
@@ -194,7 +198,9 @@ class Gathering:
         weights[CONTROL] = scene.trial.control / SLOTS
         return (check_allocation(cohort_name(scene.trial.cohort), found, weights),)
 
-    def _latency(self, scene: Scene, since: int, arm: str) -> dict[str, tuple[int, ...]]:
+    def _latency(
+        self, scene: ExperimentSnapshot, since: int, arm: str
+    ) -> dict[str, tuple[int, ...]]:
         """Histograms by device; only read where a guardrail looks at them."""
         if scene.spec.guardrails.latency is None:
             return {}
@@ -209,18 +215,24 @@ class Gathering:
                 found[row["device"]] = found.get(row["device"], 0) + added
         return {device: tuple(counts.tolist()) for device, counts in found.items()}
 
-    def _bodies(self, scene: Scene, kind: str, since: int) -> list[dict[str, Any]]:
+    def _bodies(self, scene: ExperimentSnapshot, kind: str, since: int) -> list[dict[str, Any]]:
         c, here = exposures.c, scene.here
         query = select(c.device, c.detail).where(
             c.experiment == scene.record.id, c.kind == kind, c.start >= since
         )
         return [row for row in self._rows(query) if row["device"] in here]
 
-    def _shadow(self, scene: Scene, since: int, failed: frozenset[str]) -> ShadowEvidence:
+    def _shadow(
+        self, scene: ExperimentSnapshot, since: int, failed: frozenset[str]
+    ) -> ShadowEvidence:
         return shadow_of(self._bodies(scene, "shadow", since), failed)
 
     def _interleave(
-        self, scene: Scene, since: int, sums: list[dict[str, Any]], failed: frozenset[str]
+        self,
+        scene: ExperimentSnapshot,
+        since: int,
+        sums: list[dict[str, Any]],
+        failed: frozenset[str],
     ) -> InterleaveEvidence:
         """Its errors are told by the reports of the candidate's own monitor."""
         errors = {

@@ -9,7 +9,7 @@ from html import escape
 from typing import Any, Final
 
 from cloud_hub.experiments import report_text
-from cloud_hub.web.charts import Line, Mark, chart
+from cloud_hub.web.charts import EventMark, Line, chart
 
 Plain = dict[str, Any]
 BESIDE: Final = {
@@ -37,7 +37,7 @@ BESIDE: Final = {
 def to_html(report: Plain) -> str:
     """Render the report of :func:`cloud_hub.experiments.report.build`."""
     marks = [
-        Mark(event["at"], escape(event["event"]))
+        EventMark(event["at"], escape(event["event"]))
         for event in report["timeline"]
         if event["event"] != "started"
     ]
@@ -72,7 +72,7 @@ def _template() -> Any:
     return environment.get_template("report.html")
 
 
-def _outcome_chart(report: Plain, row: Plain, marks: list[Mark]) -> str:
+def _outcome_chart(report: Plain, row: Plain, marks: list[EventMark]) -> str:
     known = [p for p in row["points"] if p["low"] is not None and p["high"] is not None]
     line = Line(
         f"gain of {escape(row['arm'])}",
@@ -89,7 +89,7 @@ def _outcome_chart(report: Plain, row: Plain, marks: list[Mark]) -> str:
     return chart([line], marks=marks, levels=levels)
 
 
-def _session_chart(report: Plain, marks: list[Mark]) -> str:
+def _session_chart(report: Plain, marks: list[EventMark]) -> str:
     points = [p for p in report["sessions"] if p["high"] - p["low"] < 1]
     line = Line(
         "share of decided sessions that the candidate wins",
@@ -103,7 +103,7 @@ def _session_chart(report: Plain, marks: list[Mark]) -> str:
     return chart([line], marks=marks, levels=levels)
 
 
-def _evidence_chart(report: Plain, marks: list[Mark]) -> str:
+def _evidence_chart(report: Plain, marks: list[EventMark]) -> str:
     """Log10 of the guardrails' e-values against the level at which they trip."""
     lines = []
     for row in report["guardrails"]:
@@ -117,7 +117,7 @@ def _evidence_chart(report: Plain, marks: list[Mark]) -> str:
     return chart(lines, marks=marks, levels=[(trips, f"trips at {1 / alpha:g}")], limits=limits)
 
 
-def _exposure_chart(report: Plain, marks: list[Mark]) -> str:
+def _exposure_chart(report: Plain, marks: list[EventMark]) -> str:
     lines = [
         Line(
             escape(row["arm"]),

@@ -21,14 +21,14 @@ from cloud_hub.database.audit import Audit
 from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict
 from cloud_hub.experiments import schedule
-from cloud_hub.experiments.decision_log import Ledger
-from cloud_hub.experiments.evidence_loader import Gathering, Scene
+from cloud_hub.experiments.decision_log import DecisionLog
+from cloud_hub.experiments.evidence_loader import ExperimentSnapshot, Gathering
 from cloud_hub.experiments.preparation import Preparation
 from cloud_hub.experiments.report import build
 from cloud_hub.experiments.store import ExperimentRecord, ExperimentStore, against, fresh_record
 from cloud_hub.experiments.verdict.evidence import Evidence
 from cloud_hub.experiments.verdict.judge import judge, looks_of
-from cloud_hub.experiments.verdict.parallel import Decision
+from cloud_hub.experiments.verdict.parallel import GateDecision
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, canary_of, spec_of
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.plans.service import Plans
@@ -72,7 +72,7 @@ class Experiments:
         self._plans = plans
         self._fleet = fleet
         self.store = ExperimentStore(engine)
-        self._ledger = Ledger(audit, plans, self.store)
+        self._ledger = DecisionLog(audit, plans, self.store)
         self.preparation = Preparation(engine, registry, plans, fleet)
         self.gathering = Gathering(engine, fleet, telemetry)
 
@@ -213,7 +213,9 @@ class Experiments:
         open_ = [record.id for record in self.records() if record.open]
         for_each(open_, lambda id_: self._watch(id_, now))
 
-    def look(self, record: ExperimentRecord, now: float) -> tuple[Scene, Evidence, Decision] | None:
+    def look(
+        self, record: ExperimentRecord, now: float
+    ) -> tuple[ExperimentSnapshot, Evidence, GateDecision] | None:
         """What would be decided now; ``None`` if the plan does not name the experiment."""
         plan = self._plans.current(record.model)
         if plan is None or plan.experiment is None or plan.experiment.id != record.id:
@@ -253,7 +255,11 @@ class Experiments:
             self._advance(record, scene, decision, now)
 
     def _advance(
-        self, record: ExperimentRecord, scene: Scene, decision: Decision, now: float
+        self,
+        record: ExperimentRecord,
+        scene: ExperimentSnapshot,
+        decision: GateDecision,
+        now: float,
     ) -> None:
         spec = scene.spec
         following = schedule.advance(spec, scene.trial, record.stage, record.step)
@@ -279,7 +285,9 @@ class Experiments:
         passed = schedule.shown(spec, record.stage, record.step)
         self._ledger.audit(record, ACTOR, "passed", decision.reason, decision.figures, step=passed)
 
-    def _conclude(self, record: ExperimentRecord, spec: ExperimentSpec, decision: Decision) -> None:
+    def _conclude(
+        self, record: ExperimentRecord, spec: ExperimentSpec, decision: GateDecision
+    ) -> None:
         figures, reason, winner = decision.figures, decision.reason, decision.winner
         if winner is not None and spec.promotes and spec.approval:
             state = {**record.state, "winner": winner}
@@ -295,7 +303,7 @@ class Experiments:
             )
             self._ledger.end(record, "concluded", ACTOR, reason, figures, winner=winner)
 
-    def _abort(self, record: ExperimentRecord, decision: Decision) -> None:
+    def _abort(self, record: ExperimentRecord, decision: GateDecision) -> None:
         reason, figures = decision.reason, decision.figures
         self._ledger.change(record.model, None, ACTOR, f"{record.id} aborted: {reason}", figures)
         for arm in record.running:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.errors import HubFault, Invalid
-from cloud_hub.freshness.plan import NEVER, Plan, Training, Window, plan
-from cloud_hub.freshness.verdict import Gain, Verdict, conclude, said_of
-from cloud_hub.runs.context import Rows, Trained, TrainingContext
+from cloud_hub.freshness.plan import NEVER, PlannedTraining, RowWindow, TrainingPlan, plan
+from cloud_hub.freshness.verdict import FreshnessVerdict, Gain, conclude, said_of
+from cloud_hub.runs.context import LabelledRows, Trained, TrainingContext
 from cloud_hub.statistics.blocks import Estimate, block_mean
 from cloud_hub.text.yaml import shown
 
@@ -27,7 +27,7 @@ RECENT_BLOCKS: Final = 12
 
 
 @dataclass(frozen=True)
-class History:
+class LabelledHistory:
     """Labelled rows in order of time: ``X`` [N, features], ``y`` [N], ``times`` [N] (Unix s)."""
 
     X: NDArray[Any]
@@ -39,7 +39,7 @@ class History:
             raise Invalid("rows: expected X, y and t of equal length")
 
     @classmethod
-    def sorted(cls, X: Any, y: Any, times: Any) -> History:
+    def sorted(cls, X: Any, y: Any, times: Any) -> LabelledHistory:
         """In order of time; raises Invalid."""
         stamps = np.asarray(times, dtype=np.float64)
         if stamps.ndim != 1 or not np.isfinite(stamps).all():
@@ -49,14 +49,14 @@ class History:
             raise Invalid("rows: expected X, y and t of equal length")
         return cls(np.asarray(X)[order], np.asarray(y)[order], stamps[order])
 
-    def rows(self, window: Window) -> Rows:
+    def rows(self, window: RowWindow) -> LabelledRows:
         """Those of a window."""
         inside = window.of(self.times)
-        return Rows(self.X[inside], self.y[inside])
+        return LabelledRows(self.X[inside], self.y[inside])
 
 
 @dataclass(frozen=True)
-class Wish:
+class FreshnessQuestion:
     """What is asked: schedules in seconds, the delay of labels, the smallest gain that would pay
     for a training, the chance of a wrong interval over all comparisons together.
     """
@@ -80,7 +80,7 @@ class Freshness:
     gains: tuple[Gain, ...]
     ages: tuple[tuple[float, Estimate], ...]
     iteration: tuple[Gain, ...] = ()
-    verdict: Verdict = field(default_factory=lambda: Verdict("undecided", "", ""))
+    verdict: FreshnessVerdict = field(default_factory=lambda: FreshnessVerdict("undecided", "", ""))
 
     def as_json(self) -> dict[str, Any]:
         """Plain; an end of an interval that is nowhere is ``null``."""
@@ -90,8 +90,8 @@ class Freshness:
 
 def freshness(
     train: Train,
-    history: History,
-    wish: Wish,
+    history: LabelledHistory,
+    wish: FreshnessQuestion,
     *,
     alternative: Train | None = None,
     progress: Callable[[str], None] = lambda line: None,
@@ -145,7 +145,7 @@ def label(seconds: float) -> str:
 def _iteration(
     scorer: _Scorer,
     other: _Scorer,
-    planned: Plan,
+    planned: TrainingPlan,
     losses: Mapping[float, NDArray[np.float64]],
     often: float,
     alpha: float,
@@ -171,8 +171,8 @@ class _Scorer:
     def __init__(
         self,
         train: Train,
-        history: History,
-        planned: Plan,
+        history: LabelledHistory,
+        planned: TrainingPlan,
         seed: int,
         progress: Callable[[str], None],
     ) -> None:
@@ -181,7 +181,7 @@ class _Scorer:
         self._plan = planned
         self._seed = seed
         self._progress = progress
-        self._models: dict[Window, Any] = {}
+        self._models: dict[RowWindow, Any] = {}
         inside = planned.stretch.of(history.times)
         self._blocks = _block_of(history.times[inside], planned.stretch.begin, planned.block)
         self.measure = "share of wrong answers"
@@ -191,7 +191,7 @@ class _Scorer:
         """How many models were trained."""
         return len(self._models)
 
-    def losses(self, trainings: Sequence[Training]) -> NDArray[np.float64]:
+    def losses(self, trainings: Sequence[PlannedTraining]) -> NDArray[np.float64]:
         """Loss of each row of the stretch, by the model that served then, [rows]."""
         return np.concatenate([self._loss(training) for training in trainings])
 
@@ -199,14 +199,14 @@ class _Scorer:
         """Mean over the stretch with its interval."""
         return block_mean(values, self._blocks, alpha)
 
-    def aged(self, training: Training, alpha: float) -> Estimate:
+    def aged(self, training: PlannedTraining, alpha: float) -> Estimate:
         """Mean loss on the recent stretch, which is too short for blocks of the usual length."""
         recent = training.judged
         times = self._history.times[recent.of(self._history.times)]
         block = min(self._plan.block, (recent.end - recent.begin) / RECENT_BLOCKS)
         return block_mean(self._loss(training), _block_of(times, recent.begin, block), alpha)
 
-    def _loss(self, training: Training) -> NDArray[np.float64]:
+    def _loss(self, training: PlannedTraining) -> NDArray[np.float64]:
         judged = self._history.rows(training.judged)
         if not len(judged):
             return np.empty(0)
@@ -219,7 +219,7 @@ class _Scorer:
         errors: NDArray[np.float64] = np.abs(answers.astype(np.float64) - judged.y)
         return errors
 
-    def _model(self, window: Window) -> Any:
+    def _model(self, window: RowWindow) -> Any:
         if window not in self._models:
             rows = self._history.rows(window)
             where = said_of(window.begin, window.end)
@@ -229,7 +229,7 @@ class _Scorer:
             self._models[window] = self._trained(rows, window, where)
         return self._models[window]
 
-    def _trained(self, rows: Rows, window: Window, where: str) -> Any:
+    def _trained(self, rows: LabelledRows, window: RowWindow, where: str) -> Any:
         context = TrainingContext(
             model="freshness", run=0, mode="stateless", mode_reason="freshness analysis",
             parent="0.0", window=(window.begin, window.end), fresh=rows, history=None, state=None,

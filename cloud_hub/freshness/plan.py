@@ -29,7 +29,7 @@ AGES: Final = 8
 
 
 @dataclass(frozen=True)
-class Window:
+class RowWindow:
     """Rows from ``begin`` to before ``end``, Unix seconds."""
 
     begin: float
@@ -41,27 +41,27 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Training:
+class PlannedTraining:
     """A model is trained on one window and judged on another."""
 
-    on: Window
-    judged: Window
+    on: RowWindow
+    judged: RowWindow
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """Everything that is trained: for each schedule its trainings, and the curve of ages.
 
     ``ages`` are (seconds between the training window's end and the recent stretch, training).
     """
 
-    stretch: Window
+    stretch: RowWindow
     block: float
-    schedules: dict[float, tuple[Training, ...]]
-    ages: tuple[tuple[float, Training], ...]
+    schedules: dict[float, tuple[PlannedTraining, ...]]
+    ages: tuple[tuple[float, PlannedTraining], ...]
 
     @property
-    def windows(self) -> set[Window]:
+    def windows(self) -> set[RowWindow]:
         """Every window that is trained on, once each."""
         several = (*self.schedules.values(), tuple(training for _, training in self.ages))
         return {training.on for trainings in several for training in trainings}
@@ -69,7 +69,7 @@ class Plan:
 
 def plan(
     times: NDArray[np.float64], every: Sequence[float], *, delay: float = 0.0, blocks: int = 30
-) -> Plan:
+) -> TrainingPlan:
     """Plan the trainings.
 
     Args:
@@ -93,15 +93,15 @@ def plan(
             f"rows: expected at least {shown(round(2 * schedules[0]))} of history for a schedule "
             f"of {shown(schedules[0])}, got {spoken(last - first)}"
         )
-    stretch = Window(last - length, last)
+    stretch = RowWindow(last - length, last)
     size = stretch.begin - first - delay
     if size <= 0:
         raise Invalid(f"delay: labels come after {shown(delay)}; nothing is left to train on")
-    trainings: dict[float, tuple[Training, ...]] = {}
+    trainings: dict[float, tuple[PlannedTraining, ...]] = {}
     trainings[NEVER] = (_training(stretch.begin, last, size, delay),)
     for seconds in schedules:
         trainings[seconds] = _schedule(stretch, seconds, size, delay)
-    return Plan(
+    return TrainingPlan(
         stretch,
         min(schedules[-1], length / blocks),
         trainings,
@@ -109,30 +109,33 @@ def plan(
     )
 
 
-def _schedule(stretch: Window, seconds: float, size: float, delay: float) -> tuple[Training, ...]:
+def _schedule(
+    stretch: RowWindow, seconds: float, size: float, delay: float
+) -> tuple[PlannedTraining, ...]:
     count = int(np.ceil((stretch.end - stretch.begin) / seconds - 1e-9))
     cuts = [stretch.begin + i * seconds for i in range(count)]
     ends = [*cuts[1:], stretch.end]
     return tuple(_training(cut, end, size, delay) for cut, end in zip(cuts, ends, strict=True))
 
 
-def _training(cut: float, end: float, size: float, delay: float) -> Training:
-    return Training(Window(cut - delay - size, cut - delay), Window(cut, end))
+def _training(cut: float, end: float, size: float, delay: float) -> PlannedTraining:
+    return PlannedTraining(RowWindow(cut - delay - size, cut - delay), RowWindow(cut, end))
 
 
 def _ages(
     first: float, last: float, schedules: Sequence[float], delay: float
-) -> tuple[tuple[float, Training], ...]:
+) -> tuple[tuple[float, PlannedTraining], ...]:
     """Windows of one length that end earlier and earlier, judged on one recent stretch."""
-    recent = Window(last - min(schedules[len(schedules) // 2], (last - first) / 5), last)
+    recent = RowWindow(last - min(schedules[len(schedules) // 2], (last - first) / 5), last)
     room = recent.begin - delay - first
     oldest = min(2 * schedules[0], room / 2)
     steps = np.linspace(0.0, oldest, AGES)
     size = room - oldest
     return tuple(
-        (float(age), Training(_ending(recent.begin - delay - age, size), recent)) for age in steps
+        (float(age), PlannedTraining(_ending(recent.begin - delay - age, size), recent))
+        for age in steps
     )
 
 
-def _ending(end: float, size: float) -> Window:
-    return Window(end - size, end)
+def _ending(end: float, size: float) -> RowWindow:
+    return RowWindow(end - size, end)

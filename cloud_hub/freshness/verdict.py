@@ -41,7 +41,7 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FreshnessVerdict:
     """``answer`` is whether any more frequent schedule pays; ``schedule`` the one to keep."""
 
     answer: Answer
@@ -49,7 +49,7 @@ class Verdict:
     text: str
 
 
-def conclude(gains: Sequence[Gain], worthwhile: float) -> Verdict:
+def conclude(gains: Sequence[Gain], worthwhile: float) -> FreshnessVerdict:
     """Go from the rarest schedule to the next that surely pays, and on from there.
 
     Args:
@@ -65,15 +65,15 @@ def conclude(gains: Sequence[Gain], worthwhile: float) -> Verdict:
     if open_ones:
         told = "; ".join(gain.text() for gain in open_ones)
         said = f"it cannot be told whether more often pays: {told}"
-        return Verdict(
+        return FreshnessVerdict(
             "undecided", kept, f"{said}{_more(open_ones, worthwhile)}; until then: {kept}{why}"
         )
     rest = [gain for gain in gains if gain.of == kept]
     if not rest:
-        return Verdict("pays", kept, f"retrain {kept}{why}")
+        return FreshnessVerdict("pays", kept, f"retrain {kept}{why}")
     told = "; ".join(gain.text() for gain in rest)
     said = f"do not retrain more often than {kept}{why}: {told}, below {worthwhile:g}"
-    return Verdict("does not pay" if kept == rarest else "pays", kept, said)
+    return FreshnessVerdict("does not pay" if kept == rarest else "pays", kept, said)
 
 
 def said_of(begin: float, end: float) -> str:

@@ -18,7 +18,7 @@ from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model
 
 
-class Serving:
+class InferenceService:
     """Loads what it is asked for and keeps it."""
 
     def __init__(self, registry: Registry, plans: Plans) -> None:

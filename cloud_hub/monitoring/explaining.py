@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.monitoring.findings import Watched
+from cloud_hub.monitoring.findings import FleetWindow
 from cloud_hub.registry.service import Dataset
 from cloud_hub.statistics.output_shift import explained, feature_part, mean_of_bins, places
 from edge_sdk.contract.errors import EdgeError
@@ -18,7 +18,7 @@ from edge_sdk.model.session import Model
 
 
 def explain_drift(
-    release: Release, held_out: Dataset | None, window: Watched, names: Sequence[str]
+    release: Release, held_out: Dataset | None, window: FleetWindow, names: Sequence[str]
 ) -> dict[str, Any]:
     """The part of each drifted feature in the change of the mean output; or why there is none.
 
@@ -60,7 +60,7 @@ def _outputs(release: Release, rows: NDArray[Any]) -> tuple[str | None, NDArray[
     return None, np.zeros(0)
 
 
-def _observed_change(release: Release, window: Watched, name: str) -> float | None:
+def _observed_change(release: Release, window: FleetWindow, name: str) -> float | None:
     output = next((o for o in release.profile().outputs if o.name == name), None)
     if output is None or output.edges is None:
         return None

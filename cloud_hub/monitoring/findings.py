@@ -47,7 +47,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Watched:
+class FleetWindow:
     """One window of a version over a fleet: ``histograms`` [devices, bins + 2] by name, devices in
     order; ``attributes`` of each device.
     """
@@ -75,7 +75,7 @@ class References:
     usual: Mapping[str, Usual] = field(default_factory=dict)
 
 
-def evaluate(window: Watched, against: References, *, outputs: bool) -> list[Finding]:
+def evaluate(window: FleetWindow, against: References, *, outputs: bool) -> list[Finding]:
     """Every signal that histograms alone give."""
     profile = against.training
     watched = (*profile.features, *profile.outputs) if outputs else profile.features
@@ -87,7 +87,7 @@ def evaluate(window: Watched, against: References, *, outputs: bool) -> list[Fin
     ]
 
 
-def group_outputs(window: Watched, profile: ReferenceProfile) -> list[FeatureProfile]:
+def group_outputs(window: FleetWindow, profile: ReferenceProfile) -> list[FeatureProfile]:
     """The outputs of declared groups that are large enough to be compared with their own."""
     found = []
     for group in profile.groups:
@@ -100,7 +100,7 @@ def group_outputs(window: Watched, profile: ReferenceProfile) -> list[FeaturePro
 
 
 def _drift(
-    window: Watched, against: References, watched: Sequence[FeatureProfile]
+    window: FleetWindow, against: References, watched: Sequence[FeatureProfile]
 ) -> Iterator[Finding]:
     profiles = {feature.name: feature for feature in watched}
     reference = {name: against.others.get(name, f.counts) for name, f in profiles.items()}
@@ -141,7 +141,7 @@ def moved(
     return {"shares_changed": {name: round(changes[name], 4) for name in largest}}
 
 
-def drifted_cohorts(reference: Any, window: Watched, name: str) -> list[dict[str, Any]]:
+def drifted_cohorts(reference: Any, window: FleetWindow, name: str) -> list[dict[str, Any]]:
     """The cohorts of devices that are farthest from the reference, the worst first."""
     sums: dict[tuple[str, str], Any] = {}
     for device, counts in zip(window.devices, window.histograms[name], strict=True):
@@ -165,7 +165,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
 
 
-def _domain(window: Watched, profile: ReferenceProfile) -> Iterator[Finding]:
+def _domain(window: FleetWindow, profile: ReferenceProfile) -> Iterator[Finding]:
     reference = {feature.name: feature.counts for feature in profile.features}
     observed = {name: window.pooled(name) for name in reference}
     for shift in domain_shifts(reference, observed):
@@ -185,7 +185,9 @@ def _rates(shift: DomainShift) -> dict[str, Any]:
     }
 
 
-def _cohorts(shift: DomainShift, reference: Sequence[int], window: Watched) -> list[dict[str, Any]]:
+def _cohorts(
+    shift: DomainShift, reference: Sequence[int], window: FleetWindow
+) -> list[dict[str, Any]]:
     """Where it comes from, the worst cohorts of devices first."""
     rows = window.histograms[shift.name].tolist()
     by_device = dict(zip(window.devices, rows, strict=True))
@@ -197,7 +199,7 @@ def _cohorts(shift: DomainShift, reference: Sequence[int], window: Watched) -> l
     ]
 
 
-def _outputs(window: Watched, profile: ReferenceProfile) -> Iterator[Finding]:
+def _outputs(window: FleetWindow, profile: ReferenceProfile) -> Iterator[Finding]:
     """What the answers themselves say, before any label."""
     for output in profile.outputs:
         seen = window.pooled(output.name)

@@ -19,7 +19,7 @@ from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.monitoring import groups, labels
 from cloud_hub.monitoring.signals import in_order, why_none
-from cloud_hub.monitoring.store import Alarm, Store
+from cloud_hub.monitoring.store import Alarm, MonitoringStore
 from cloud_hub.monitoring.watching import Watcher
 from cloud_hub.plans.service import Plans
 from cloud_hub.registry.per_model import for_each
@@ -43,7 +43,7 @@ class Monitoring:
         self._fleet = fleet
         self._windows = FleetWindows(engine)
         self._sums = GroupSums(engine)
-        self._store = Store(engine)
+        self._store = MonitoringStore(engine)
         self._looked: dict[str, float] = {}
         self._lock = threading.Lock()  # answers come while the loop evaluates
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from cloud_hub.monitoring.findings import Finding, Watched
+from cloud_hub.monitoring.findings import Finding, FleetWindow
 from cloud_hub.monitoring.tables import alarms, baselines, figures, states
 from cloud_hub.statistics.concept import ErrorDetector
 
@@ -43,7 +43,7 @@ class Concept:
 
 
 @dataclass
-class State:
+class MonitoringState:
     """Where monitoring of one version goes on: ``watched_to`` in Unix seconds, windows in a row
     by signal, and late labels.
     """
@@ -72,26 +72,28 @@ class Alarm:
     acknowledged_by: str | None = None
 
 
-class Store:
+class MonitoringStore:
     """States, figures, alarms and baselines of all models."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def state(self, model: str, version: str) -> State:
+    def state(self, model: str, version: str) -> MonitoringState:
         """Where monitoring of a version goes on; at the beginning if it is new."""
         query = select(states).where(states.c.model == model, states.c.version == version)
         with self._engine.connect() as db:
             row = db.execute(query).mappings().first()
         if row is None:
-            return State()
-        return State(row["watched_to"], dict(row["streaks"]), _concept(dict(row["concept"])))
+            return MonitoringState()
+        return MonitoringState(
+            row["watched_to"], dict(row["streaks"]), _concept(dict(row["concept"]))
+        )
 
     def keep(
         self,
         model: str,
         version: str,
-        state: State,
+        state: MonitoringState,
         findings: Sequence[tuple[Finding, int, int]],
         raised: Sequence[tuple[Finding, int]],
         now: float,
@@ -158,7 +160,7 @@ class Store:
                 found.setdefault(signal, []).append(effect)
         return found
 
-    def set_baseline(self, model: str, version: str, name: str, window: Watched) -> None:
+    def set_baseline(self, model: str, version: str, name: str, window: FleetWindow) -> None:
         """From now on hold each device's ``name`` against what it was in ``window``."""
         here = (baselines.c.model == model) & (baselines.c.version == version)
         here &= baselines.c.name == name
@@ -194,7 +196,7 @@ def _concept(kept: dict[str, Any]) -> Concept:
     return Concept(**kept, detector=detector, groups=groups)
 
 
-def _put_state(db: Connection, named: dict[str, str], state: State) -> None:
+def _put_state(db: Connection, named: dict[str, str], state: MonitoringState) -> None:
     here = (states.c.model == named["model"]) & (states.c.version == named["version"])
     db.execute(delete(states).where(here))
     db.execute(insert(states).values(**named, **asdict(state)))

@@ -17,14 +17,14 @@ from cloud_hub.monitoring import groups, labels
 from cloud_hub.monitoring.explaining import explain_drift
 from cloud_hub.monitoring.findings import (
     Finding,
+    FleetWindow,
     Kind,
     References,
-    Watched,
     due,
     evaluate,
     lengthened,
 )
-from cloud_hub.monitoring.store import Concept, State, Store
+from cloud_hub.monitoring.store import Concept, MonitoringState, MonitoringStore
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.registry.service import Registry
 from cloud_hub.statistics.concept import base_rate, settled
@@ -51,7 +51,7 @@ class Watcher:
         self,
         windows: FleetWindows,
         sums: GroupSums,
-        store: Store,
+        store: MonitoringStore,
         registry: Registry,
         fleet: Fleet,
         release: Release,
@@ -78,17 +78,17 @@ class Watcher:
             self._evaluate(state, start, end, now)
         self._score_labels(state, now)
 
-    def load(self, start: int, end: int) -> Watched:
+    def load(self, start: int, end: int) -> FleetWindow:
         """The histograms of ``start <= t < end``, by device."""
         devices, histograms = self._windows.by_device(
             *self._of, self._profile, start=start, end=end
         )
-        return Watched(start, end, devices, histograms, self._attributes())
+        return FleetWindow(start, end, devices, histograms, self._attributes())
 
     def _attributes(self) -> dict[str, dict[str, str]]:
         return {d.device: d.attributes for d in self._fleet.devices(self._of[0])}
 
-    def _evaluate(self, state: State, start: int, end: int, now: float) -> None:
+    def _evaluate(self, state: MonitoringState, start: int, end: int, now: float) -> None:
         window, policy = self.load(start, end), self._policy
         findings = evaluate(window, self._references(window), outputs=policy.outputs)
         state.watched_to, state.streaks = end, lengthened(state.streaks, findings)
@@ -101,7 +101,7 @@ class Watcher:
         self._store.keep(*self._of, state, told, [(f, start) for f in raised], now)
         self._store.forget(now - KEPT_DAYS * 86_400)
 
-    def _references(self, window: Watched) -> References:
+    def _references(self, window: FleetWindow) -> References:
         others: dict[str, Any] = {}
         unusual = {}
         if self._policy.reference == "season":
@@ -118,7 +118,7 @@ class Watcher:
             others[name] = np.stack([own.get(device, pooled) for device in window.devices])
         return References(self._profile, others, unusual)
 
-    def _explained(self, window: Watched, raised: Sequence[Finding]) -> list[Finding]:
+    def _explained(self, window: FleetWindow, raised: Sequence[Finding]) -> list[Finding]:
         """The same; new alarms of features are told how they moved the output."""
         open_ = {alarm.signal for alarm in self._store.alarms(self._of[0], version=self._of[1])}
         names = {f.name for f in self._profile.features}
@@ -137,7 +137,7 @@ class Watcher:
             for f in raised
         ]
 
-    def _score_labels(self, state: State, now: float) -> None:
+    def _score_labels(self, state: MonitoringState, now: float) -> None:
         concept, policy = state.concept, self._policy
         known = self._windows.coverage(*self._of, after=concept.scored_to)
         windows = settled(

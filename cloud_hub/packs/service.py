@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from cloud_hub.database.audit import Audit
 from cloud_hub.errors import NotFound
-from cloud_hub.inference.service import Serving
+from cloud_hub.inference.service import InferenceService
 from cloud_hub.packs.publishing import ANSWERS, pack_file, publish_pack
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.schema import PackPolicy
@@ -68,7 +68,7 @@ class Packs:
         registry: Registry,
         plans: Plans,
         telemetry: Telemetry,
-        serving: Serving,
+        serving: InferenceService,
     ) -> None:
         self._path = data / "predictions.db"
         self._audit = audit

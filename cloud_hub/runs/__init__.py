@@ -6,6 +6,6 @@ of an ``.onnx`` or ``.skops`` file, or :class:`Trained` if there is more to say.
 
 from __future__ import annotations
 
-from cloud_hub.runs.context import Rows, Trained, TrainingContext
+from cloud_hub.runs.context import LabelledRows, Trained, TrainingContext
 
-__all__ = ["Rows", "Trained", "TrainingContext"]
+__all__ = ["LabelledRows", "Trained", "TrainingContext"]

@@ -14,7 +14,7 @@ Mode = Literal["stateful", "stateless"]
 
 
 @dataclass(frozen=True)
-class Rows:
+class LabelledRows:
     """Labelled rows: ``X`` [N, features] in manifest order, ``y`` [N]."""
 
     X: NDArray[Any]
@@ -48,8 +48,8 @@ class TrainingContext:
     mode_reason: str
     parent: str
     window: tuple[float, float]
-    fresh: Rows
-    history: Rows | None
+    fresh: LabelledRows
+    history: LabelledRows | None
     state: bytes | None
     seed: int
 
@@ -82,7 +82,7 @@ class Trained:
 
     model: Any
     state: bytes | None = None
-    check: Rows | None = None
+    check: LabelledRows | None = None
     restarted: str = ""
 
     @property

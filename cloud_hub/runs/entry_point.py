@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_hub.policy.schema import TrainPolicy
-from cloud_hub.runs.process_limits import Limits, Watched, end_with_parent, go_first
+from cloud_hub.runs.process_limits import LimitedProcess, ProcessLimits, end_with_parent, go_first
 
 IMPORT_SECONDS: Final = 40.0
 """How long an import may take; below the minute for which a client waits for an answer."""
@@ -69,8 +69,8 @@ def _try(entry: str, policy: TrainPolicy) -> str:
         words = [str(result), entry, *([policy.path] if policy.path else [])]
         command = [sys.executable, "-m", "cloud_hub.runs.entry_point", *words]
         seconds = min(IMPORT_SECONDS, policy.timeout_seconds)
-        limits = Limits(seconds, policy.memory_mb)
-        tried = Watched(command, Path(folder) / "log.txt", limits, dict(os.environ))
+        limits = ProcessLimits(seconds, policy.memory_mb)
+        tried = LimitedProcess(command, Path(folder) / "log.txt", limits, dict(os.environ))
         tried.wait()
         return result.read_text() if result.exists() else tried.ended()
 

@@ -42,7 +42,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Answers:
+class ReleaseAnswers:
     """What one release answers on a set of rows.
 
     ``loss`` [N] is 1 for a wrong label and 0 for a right one, or the absolute error of a value.
@@ -58,8 +58,8 @@ class Answers:
 class Slice:
     """Both releases on one set of rows; ``groups`` names each row's group, by rule."""
 
-    candidate: Answers
-    incumbent: Answers
+    candidate: ReleaseAnswers
+    incumbent: ReleaseAnswers
     groups: Mapping[str, NDArray[np.str_]]
     values: bool = False
 
@@ -157,8 +157,8 @@ def _group_checks(name: str, rows: Slice, rule: GroupRule) -> list[Check]:
     return checks
 
 
-def _part(answers: Answers, inside: NDArray[np.bool_]) -> Answers:
-    return Answers(answers.loss[inside])
+def _part(answers: ReleaseAnswers, inside: NDArray[np.bool_]) -> ReleaseAnswers:
+    return ReleaseAnswers(answers.loss[inside])
 
 
 def _calibration(name: str, rows: Slice, policy: GatePolicy) -> list[Check]:
@@ -172,7 +172,7 @@ def _calibration(name: str, rows: Slice, policy: GatePolicy) -> list[Check]:
     return [Check(title, len(rows), scores[0], scores[1], rise, None, ok, note)]
 
 
-def _score(answers: Answers, policy: GatePolicy) -> float | None:
+def _score(answers: ReleaseAnswers, policy: GatePolicy) -> float | None:
     if answers.probabilities is None or answers.truth is None:
         return None
     if policy.calibration == "brier":

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.registry.service import Dataset
-from cloud_hub.runs.process_limits import Limits, Watched
+from cloud_hub.runs.process_limits import LimitedProcess, ProcessLimits
 from edge_sdk.contract.codec import encode
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import Label
@@ -39,7 +39,7 @@ MODELS: Final = ("model.onnx", "model.skops", "model.pkl")
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """A training to be done, as its worker reads it.
 
     ``versions`` are the names that a stateful and a stateless result get; ``columns`` how many the
@@ -66,15 +66,15 @@ class Job:
     groups: tuple[GroupColumn, ...] = ()
 
 
-def start(folder: Path, job: Job, limits: Limits) -> Watched:
+def start(folder: Path, job: TrainingJob, limits: ProcessLimits) -> LimitedProcess:
     """Start the worker of a folder that was prepared."""
     command = [sys.executable, "-m", "cloud_hub.runs.worker", str(folder)]
     environment = {**os.environ, "PYTHONHASHSEED": str(job.seed % (1 << 32))}
-    return Watched(command, folder / "log.txt", limits, environment)
+    return LimitedProcess(command, folder / "log.txt", limits, environment)
 
 
 def prepare(
-    folder: Path, job: Job, fresh: Dataset, history: Dataset | None, state: bytes | None
+    folder: Path, job: TrainingJob, fresh: Dataset, history: Dataset | None, state: bytes | None
 ) -> None:
     """Write what the worker reads."""
     (folder / OUT).mkdir(parents=True)

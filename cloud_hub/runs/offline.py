@@ -14,7 +14,7 @@ from cloud_hub.errors import GateRefused
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.schema import GroupRule
 from cloud_hub.registry.service import Dataset, Registry
-from cloud_hub.runs.gate import Answers, Check, Costs, Slice, as_table, failures, judge
+from cloud_hub.runs.gate import Check, Costs, ReleaseAnswers, Slice, as_table, failures, judge
 from cloud_hub.telemetry.service import Telemetry
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import Signature
@@ -76,7 +76,7 @@ class OfflineGate:
         return judge(slices, policy, costs, required=required)
 
 
-def answers(release: Release, data: Dataset) -> Answers:
+def answers(release: Release, data: Dataset) -> ReleaseAnswers:
     """What a release answers on labelled rows; through the device's own runtime."""
     signature = release.manifest.signature
     outputs = Model.load(release).run(_schema(release).batch(data.rows))
@@ -84,16 +84,16 @@ def answers(release: Release, data: Dataset) -> Answers:
     value, label = signature.output("value"), signature.output("label")
     if label is None and value is not None:
         found = outputs[value.name].reshape(len(data), -1)[:, 0].astype(np.float64)
-        return Answers(np.abs(found - data.labels.astype(np.float64)))
+        return ReleaseAnswers(np.abs(found - data.labels.astype(np.float64)))
     assert label is not None
     truth = data.labels.astype(str)
     loss = (outputs[label.name].astype(str) != truth).astype(np.float64)
     scores = signature.output("probabilities")
     if scores is None:
-        return Answers(loss)
+        return ReleaseAnswers(loss)
     places = {str(name): i for i, name in enumerate(signature.classes)}
     index = np.array([places.get(each, -1) for each in truth], dtype=np.int64)
-    return Answers(loss, outputs[scores.name].astype(np.float64), index)
+    return ReleaseAnswers(loss, outputs[scores.name].astype(np.float64), index)
 
 
 def _comparable(one: Signature, other: Signature) -> bool:

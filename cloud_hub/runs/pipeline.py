@@ -19,7 +19,7 @@ import requests
 from cloud_hub.errors import Conflict, Forbidden, HubFault, Invalid, NotFound
 from cloud_hub.policy.schema import TrainPolicy
 from cloud_hub.runs import jobs
-from cloud_hub.runs.jobs import Job
+from cloud_hub.runs.jobs import TrainingJob
 from edge_sdk.system.files import write_atomic
 
 ANSWER_SECONDS: Final = 10.0
@@ -33,7 +33,7 @@ LEFT: Final = {
 """What a pipeline may leave. No pickles: whoever holds a run's token must not run code here."""
 
 
-def call(folder: Path, job: Job, policy: TrainPolicy, hub: str) -> None:
+def call(folder: Path, job: TrainingJob, policy: TrainPolicy, hub: str) -> None:
     """Ask the user's pipeline to train; raises HubFault if it does not take it."""
     assert policy.webhook is not None
     token = secrets.token_urlsafe(32)

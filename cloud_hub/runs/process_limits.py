@@ -25,7 +25,7 @@ PARENT_DIED: Final = 1
 
 
 @dataclass(frozen=True)
-class Limits:
+class ProcessLimits:
     """What a process may take: seconds, megabytes in RAM, bytes of output."""
 
     seconds: float
@@ -33,11 +33,11 @@ class Limits:
     log_bytes: int = 32 << 20
 
 
-class Watched:
+class LimitedProcess:
     """A running process below ``limits``; its output goes to the end of ``log``."""
 
     def __init__(
-        self, command: Sequence[str], log: Path, limits: Limits, env: dict[str, str]
+        self, command: Sequence[str], log: Path, limits: ProcessLimits, env: dict[str, str]
     ) -> None:
         self._log, self._limits = log, limits
         self._began = time.monotonic()

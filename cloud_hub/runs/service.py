@@ -23,7 +23,7 @@ from cloud_hub.runs import jobs
 from cloud_hub.runs.gate import as_table, failures
 from cloud_hub.runs.offline import OfflineGate
 from cloud_hub.runs.store import RunRecord, RunStore
-from cloud_hub.runs.training import Training
+from cloud_hub.runs.training import TrainingRunner
 from cloud_hub.telemetry.service import Telemetry
 from edge_sdk.errors import EdgeError
 from edge_sdk.model.release import Release
@@ -38,7 +38,7 @@ class Runs:
     def __init__(
         self,
         store: RunStore,
-        training: Training,
+        training: TrainingRunner,
         audit: Audit,
         registry: Registry,
         plans: Plans,

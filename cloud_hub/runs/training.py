@@ -14,8 +14,8 @@ from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.runs import jobs, pipeline
 from cloud_hub.runs.context import Mode
 from cloud_hub.runs.continuity import mode_before
-from cloud_hub.runs.jobs import Job
-from cloud_hub.runs.process_limits import Limits, Watched
+from cloud_hub.runs.jobs import TrainingJob
+from cloud_hub.runs.process_limits import LimitedProcess, ProcessLimits
 from cloud_hub.runs.store import RunRecord, RunStore
 from edge_sdk.contract.codec import decode
 
@@ -23,7 +23,7 @@ ATTEMPTS: Final = 2
 """How often a training is begun that the hub's death, not its own, interrupted."""
 
 
-class Training:
+class TrainingRunner:
     """Trainings of all models; their folders are below ``data/runs``."""
 
     def __init__(self, data: Path, store: RunStore, registry: Registry, plans: Plans) -> None:
@@ -31,7 +31,7 @@ class Training:
         self._store = store
         self._registry = registry
         self._plans = plans
-        self._workers: dict[int, Watched] = {}
+        self._workers: dict[int, LimitedProcess] = {}
 
     def folder(self, run: RunRecord) -> Path:
         """The folder of the run's last attempt."""
@@ -101,7 +101,7 @@ class Training:
     ) -> str | None:
         said = pipeline.said(folder)
         if said is not None and not said["reason"]:
-            job = decode(Job, (folder / "job.json").read_bytes(), limit=1 << 20)
+            job = decode(TrainingJob, (folder / "job.json").read_bytes(), limit=1 << 20)
             self._workers[run.id] = jobs.start(folder, job, _limits(policy))
             return None
         if said is not None:
@@ -117,14 +117,14 @@ class Training:
         self._store.note(run, status="waiting", reason="the hub was interrupted; once more")
         return None
 
-    def _job(self, run: RunRecord, policy: TrainPolicy, now: float) -> Job:
+    def _job(self, run: RunRecord, policy: TrainPolicy, now: float) -> TrainingJob:
         manifest = self._registry.release(run.model, run.parent).manifest
         signature = manifest.signature
         kept = self._registry.dataset(run.model, "train")
         columns = len(signature.columns)
         wanted: Mode = "stateful" if run.mode == "stateful" else "stateless"
         mode, why = mode_before(wanted, columns, kept.rows.shape[1] if kept is not None else None)
-        return Job(
+        return TrainingJob(
             model=run.model,
             run=run.id,
             parent=run.parent,
@@ -159,5 +159,5 @@ class Training:
         return path.read_text().strip()
 
 
-def _limits(policy: TrainPolicy) -> Limits:
-    return Limits(policy.timeout_seconds, policy.memory_mb)
+def _limits(policy: TrainPolicy) -> ProcessLimits:
+    return ProcessLimits(policy.timeout_seconds, policy.memory_mb)

@@ -22,10 +22,10 @@ import numpy as np
 
 from cloud_hub.registry.service import Dataset
 from cloud_hub.runs import jobs
-from cloud_hub.runs.context import Mode, Rows, Trained, TrainingContext
+from cloud_hub.runs.context import LabelledRows, Mode, Trained, TrainingContext
 from cloud_hub.runs.continuity import mode_after
 from cloud_hub.runs.entry_point import function_of
-from cloud_hub.runs.jobs import Job
+from cloud_hub.runs.jobs import TrainingJob
 from cloud_hub.runs.process_limits import end_with_parent, go_first
 from converters import ConversionError, convert
 from edge_sdk.contract.codec import decode
@@ -35,7 +35,7 @@ from edge_sdk.system.files import write_atomic
 
 def main(folder: Path) -> int:
     """Run the job in ``folder``; 0 if there is a release at the end."""
-    job = decode(Job, (folder / "job.json").read_bytes(), limit=1 << 20)
+    job = decode(TrainingJob, (folder / "job.json").read_bytes(), limit=1 << 20)
     try:
         result = _run(folder, job)
     except ConversionError as error:
@@ -47,7 +47,7 @@ def main(folder: Path) -> int:
     return 0 if result["ok"] else 1
 
 
-def _run(folder: Path, job: Job) -> dict[str, Any]:
+def _run(folder: Path, job: TrainingJob) -> dict[str, Any]:
     random.seed(job.seed)
     np.random.seed(job.seed % (1 << 32))
     context = _context(folder, job)
@@ -62,7 +62,7 @@ def _run(folder: Path, job: Job) -> dict[str, Any]:
     return {"ok": True, "reason": "", "mode": mode, "mode_reason": why}
 
 
-def _train(folder: Path, job: Job, context: TrainingContext) -> Any:
+def _train(folder: Path, job: TrainingJob, context: TrainingContext) -> Any:
     if job.entry is not None:
         return function_of(job.entry, job.path)(context)
     if job.command is not None:
@@ -75,7 +75,7 @@ def _train(folder: Path, job: Job, context: TrainingContext) -> Any:
     return Trained(left, state.read_bytes() if state.exists() else None, check)
 
 
-def _run_command(folder: Path, job: Job, context: TrainingContext) -> None:
+def _run_command(folder: Path, job: TrainingJob, context: TrainingContext) -> None:
     """The user's command finds its data by ``EDGE_RUN`` and leaves its model in ``EDGE_OUT``."""
     assert job.command is not None
     told = {
@@ -106,7 +106,7 @@ def _checked(found: Any) -> Trained:
     return trained
 
 
-def _mode(job: Job, context: TrainingContext, trained: Trained) -> tuple[Mode, str]:
+def _mode(job: TrainingJob, context: TrainingContext, trained: Trained) -> tuple[Mode, str]:
     if context.mode == "stateful" and trained.restarted:
         return "stateless", trained.restarted
     mode, why = mode_after(context.mode, _parent(context), trained.model, job.columns)
@@ -123,7 +123,7 @@ def _parent(context: TrainingContext) -> Any:
 
 
 def _convert(
-    folder: Path, job: Job, context: TrainingContext, trained: Trained, mode: Mode
+    folder: Path, job: TrainingJob, context: TrainingContext, trained: Trained, mode: Mode
 ) -> Release:
     held = trained.check or _rows(folder / "held.npz")
     assert held is not None
@@ -149,7 +149,7 @@ def _convert(
     )
 
 
-def _cloud(job: Job, trained: Trained) -> Release | None:
+def _cloud(job: TrainingJob, trained: Trained) -> Release | None:
     return Release.open(job.cloud) if job.cloud and not _is_onnx(trained) else None
 
 
@@ -157,7 +157,7 @@ def _is_onnx(trained: Trained) -> bool:
     return trained.path is not None and trained.path.suffix == ".onnx"
 
 
-def _context(folder: Path, job: Job) -> TrainingContext:
+def _context(folder: Path, job: TrainingJob) -> TrainingContext:
     fresh = _rows(folder / "fresh.npz")
     assert fresh is not None
     state = folder / "parent.state"
@@ -175,13 +175,13 @@ def _context(folder: Path, job: Job) -> TrainingContext:
     )
 
 
-def _rows(path: Path) -> Rows | None:
+def _rows(path: Path) -> LabelledRows | None:
     if not path.exists():
         return None
     data = Dataset.from_bytes(path.read_bytes())
     if data.labels is None:
         raise ValueError(f"{path.name}: expected labels y beside X")
-    return Rows(data.rows, data.labels)
+    return LabelledRows(data.rows, data.labels)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from scipy.special import ndtr, stdtr
 
-from cloud_hub.statistics.sequential import Moments
+from cloud_hub.statistics.sequential import SampleMoments
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,9 @@ class Classical:
     valid: bool
 
 
-def two_proportion_z(control: Moments, candidate: Moments, *, at_the_end: bool) -> Classical:
+def two_proportion_z(
+    control: SampleMoments, candidate: SampleMoments, *, at_the_end: bool
+) -> Classical:
     """Pooled two-sample z-test of 0/1 outcomes."""
     n = control.n + candidate.n
     pooled = (control.total + candidate.total) / n if n else 0.0
@@ -39,7 +41,7 @@ def two_proportion_z(control: Moments, candidate: Moments, *, at_the_end: bool) 
     return Classical("two-proportion z", z, float(2 * ndtr(-abs(z))), at_the_end)
 
 
-def welch(control: Moments, candidate: Moments, *, at_the_end: bool) -> Classical:
+def welch(control: SampleMoments, candidate: SampleMoments, *, at_the_end: bool) -> Classical:
     """Welch's test of two means with unequal variances."""
     if min(control.n, candidate.n) < 2:
         return Classical("Welch", 0.0, 1.0, at_the_end)
@@ -51,7 +53,7 @@ def welch(control: Moments, candidate: Moments, *, at_the_end: bool) -> Classica
     return Classical("Welch", t, float(2 * stdtr(freedom, -abs(t))), at_the_end)
 
 
-def _error(sample: Moments) -> float:
+def _error(sample: SampleMoments) -> float:
     """The squared standard error of a mean."""
     centred = max(0.0, sample.squares - sample.n * sample.mean**2)
     return centred / (sample.n - 1) / sample.n

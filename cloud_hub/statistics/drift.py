@@ -21,7 +21,7 @@ from cloud_hub.statistics.distances import (
     wasserstein,
 )
 from cloud_hub.statistics.false_discovery import discoveries
-from cloud_hub.statistics.two_samples import MANY, Signs, p_value, pooled_p, standardised
+from cloud_hub.statistics.two_samples import MANY, RandomSigns, p_value, pooled_p, standardised
 
 FDR: Final = 0.05
 """False discovery rate over the features of a model."""
@@ -96,11 +96,13 @@ def fleet_drift(
     rounds = round(4 * max(50, len(reference)) / FDR)
     signs = None
     if devices >= MANY:
-        signs = Signs(devices, min(rounds, 20_000), np.random.default_rng(seed))
+        signs = RandomSigns(devices, min(rounds, 20_000), np.random.default_rng(seed))
     return judged([_fleet_feature(n, reference[n], observed[n], signs) for n in reference])
 
 
-def _fleet_feature(name: str, reference: Any, observed: Any, signs: Signs | None) -> FeatureDrift:
+def _fleet_feature(
+    name: str, reference: Any, observed: Any, signs: RandomSigns | None
+) -> FeatureDrift:
     a = np.asarray(reference, dtype=np.float64)
     b = np.atleast_2d(np.asarray(observed, dtype=np.float64))
     there = b.sum(axis=1) > 0

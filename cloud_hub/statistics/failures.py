@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
 from cloud_hub.statistics.clustered import Floats
-from cloud_hub.statistics.heterogeneity import SPREAD, Failures, design_effect
+from cloud_hub.statistics.heterogeneity import SPREAD, FailureCounts, design_effect
 
 RISKS: Final = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 """Relative risks of failure over which the e-process is mixed."""
@@ -83,7 +83,7 @@ class FailureEvidence:
     design_effect: float
 
 
-def judge_failures(failures: Failures, *, margin: float = 0.0) -> FailureEvidence:
+def judge_failures(failures: FailureCounts, *, margin: float = 0.0) -> FailureEvidence:
     """Against "the candidate fails no more often than the control, plus ``margin``".
 
     Args:

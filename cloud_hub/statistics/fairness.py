@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cloud_hub.statistics.sequential import Moments, difference_interval, mean_interval
+from cloud_hub.statistics.sequential import SampleMoments, difference_interval, mean_interval
 
 LEAST: Final = 100
 """Rows below which a group is shown without figures."""
@@ -108,5 +108,5 @@ def _rate(name: str, n: int, counted: int, alpha: float) -> GroupRate:
     return GroupRate(name, n, counted / n, max(0.0, low), min(1.0, high))
 
 
-def _moments(n: int, counted: int) -> Moments:
-    return Moments.of_successes(counted, n)
+def _moments(n: int, counted: int) -> SampleMoments:
+    return SampleMoments.of_successes(counted, n)

@@ -36,7 +36,7 @@ TRUST: Final = 4.0
 
 
 @dataclass(frozen=True)
-class Failures:
+class FailureCounts:
     """Failures of both arms: arrays [R] with a row for each device, arm and period.
 
     ``device`` and ``period`` are numbered from 0, periods in order of time.
@@ -53,7 +53,7 @@ class Failures:
         cls,
         candidate: Mapping[tuple[str, int], Counts],
         control: Mapping[tuple[str, int], Counts],
-    ) -> Failures:
+    ) -> FailureCounts:
         """From counts by device and period of either arm."""
         keys = [*candidate, *control]
         counts = np.array([*candidate.values(), *control.values()], dtype=np.float64)
@@ -79,7 +79,7 @@ class Failures:
         return totals[0].astype(np.float64), totals[1].astype(np.float64)
 
 
-def spread(failures: Failures) -> float:
+def spread(failures: FailureCounts) -> float:
     """Variance of the devices' log odds of failure, estimated about each arm's own rate.
 
     A device tells as much of it as its own rate is reliable: little while it has few failures.
@@ -101,7 +101,7 @@ def spread(failures: Failures) -> float:
     return max(0.0, told / weight)
 
 
-def design_effect(failures: Failures, risk: float = 1.0) -> float:
+def design_effect(failures: FailureCounts, risk: float = 1.0) -> float:
     """Variance of the candidate's failures beyond its share of all, as a multiple of what
     independent requests would have, if its relative risk is ``risk``; at least 1.
 

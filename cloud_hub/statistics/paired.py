@@ -30,7 +30,7 @@ PRIOR: Final = 10.0
 
 
 @dataclass(frozen=True)
-class Signs:
+class SignTest:
     """Pairs that went the candidate's way and the control's, with what that says.
 
     ``share`` is the candidate's, within ``low`` to ``high`` at every look; ``p`` is always valid.
@@ -59,11 +59,11 @@ def log_sign_evidence(wins: ArrayLike, losses: ArrayLike, share: ArrayLike = 0.5
     return cast(Floats, mixed - xlogy(w, chance) - xlogy(x, 1 - chance))
 
 
-def sign_test(wins: int, losses: int, alpha: float = 0.05) -> Signs:
+def sign_test(wins: int, losses: int, alpha: float = 0.05) -> SignTest:
     """Judge ``wins`` against ``losses``: shares that the e-value does not reject at ``alpha``."""
     n = wins + losses
     if n == 0:
-        return Signs(0, 0, 0.5, 0.0, 1.0, 1.0)
+        return SignTest(0, 0, 0.5, 0.0, 1.0, 1.0)
     p = float(np.exp(-np.maximum(log_sign_evidence(wins, losses), 0.0)))
     middle = (wins + PRIOR) / (n + 2 * PRIOR)
 
@@ -73,4 +73,4 @@ def sign_test(wins: int, losses: int, alpha: float = 0.05) -> Signs:
     tiny = 1e-12
     low = brentq(rejected, tiny, middle) if rejected(tiny) > 0 else 0.0
     high = brentq(rejected, middle, 1 - tiny) if rejected(1 - tiny) > 0 else 1.0
-    return Signs(wins, losses, wins / n, float(low), float(high), max(p, 1e-300))
+    return SignTest(wins, losses, wins / n, float(low), float(high), max(p, 1e-300))

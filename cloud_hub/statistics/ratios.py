@@ -22,7 +22,7 @@ from cloud_hub.statistics.clustered import Floats, Sample
 
 
 @dataclass(frozen=True)
-class Windows:
+class DeviceWindowSums:
     """Sums over the windows of each device of one arm, arrays [..., D]: how many, their ``n`` and
     ``total``, and the second moments of the two.
     """
@@ -35,13 +35,13 @@ class Windows:
     squares: Floats
 
     @classmethod
-    def by_device(cls, rows: Mapping[str, tuple[float, ...]]) -> Windows:
+    def by_device(cls, rows: Mapping[str, tuple[float, ...]]) -> DeviceWindowSums:
         """Of the six sums by device, in order of the devices' names."""
         found = np.array([rows[device] for device in sorted(rows)], dtype=np.float64)
         return cls(*found.reshape(-1, 6).T)
 
 
-def as_sample(windows: Windows) -> Sample:
+def as_sample(windows: DeviceWindowSums) -> Sample:
     """The arm as a sample of outcomes, one for each window, whose mean is the arm's ratio.
 
     ``n`` adds up to the windows of the arm. Where all windows have the same ``n`` it is exactly the

@@ -26,7 +26,7 @@ TUNED_AT: Final = 0.05
 
 
 @dataclass(frozen=True)
-class Moments:
+class SampleMoments:
     """Sufficient statistics of a sample of independent outcomes."""
 
     n: int
@@ -34,7 +34,7 @@ class Moments:
     squares: float
 
     @classmethod
-    def of_successes(cls, successes: int, n: int) -> Moments:
+    def of_successes(cls, successes: int, n: int) -> SampleMoments:
         """Of a 0/1 outcome."""
         return cls(n, successes, successes)
 
@@ -66,7 +66,7 @@ def multiplier(n: Floats | float, alpha: float, tuned_for: float = TUNED_FOR) ->
 
 
 def mean_interval(
-    moments: Moments, alpha: float = 0.05, tuned_for: float = TUNED_FOR
+    moments: SampleMoments, alpha: float = 0.05, tuned_for: float = TUNED_FOR
 ) -> tuple[float, float]:
     """Confidence sequence of a mean at this look."""
     if moments.n == 0:
@@ -108,7 +108,7 @@ def always_valid_p(log_e: Floats | float) -> Floats:
 
 
 def difference_interval(
-    a: Moments, b: Moments, alpha: float = 0.05, tuned_for: float = TUNED_FOR
+    a: SampleMoments, b: SampleMoments, alpha: float = 0.05, tuned_for: float = TUNED_FOR
 ) -> tuple[float, float]:
     """Confidence sequence of mean(b) - mean(a) of independent outcomes."""
     if a.n == 0 or b.n == 0:

@@ -37,7 +37,7 @@ FIRST_ROUNDS: Final = 199
 """Random signs that every feature gets; only those that look unusual get the rest."""
 
 
-class Signs:
+class RandomSigns:
     """Random signs, the same for all features of a window, so that their dependence is kept.
 
     Args:
@@ -51,14 +51,14 @@ class Signs:
         self.table: NDArray[np.float32] = (2 * drawn - 1).astype(np.float32)
         self.random = random
 
-    def of(self, devices: NDArray[np.bool_]) -> Signs:
+    def of(self, devices: NDArray[np.bool_]) -> RandomSigns:
         """The signs of some of the devices."""
         some = copy.copy(self)
         some.table = self.table[:, devices]
         return some
 
 
-def p_value(reference: Counts, observed: Counts, signs: Signs | None = None) -> float:
+def p_value(reference: Counts, observed: Counts, signs: RandomSigns | None = None) -> float:
     """That ``observed`` has the distribution of ``reference``.
 
     The smaller p-value of a Kolmogorov-Smirnov test on the bin edges and of a chi-squared test over
@@ -152,7 +152,7 @@ def standardised(reference: Counts, observed: Counts) -> Counts:
     return mixed
 
 
-def _by_signs(reference: Counts, observed: Counts, signs: Signs) -> float:
+def _by_signs(reference: Counts, observed: Counts, signs: RandomSigns) -> float:
     """Permutation p-value; each device weighs as much as it has observations."""
     totals = observed.sum(axis=1, keepdims=True)
     expected = reference / reference.sum(axis=-1, keepdims=True)

@@ -35,7 +35,7 @@ AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class ArmOutcomes:
     """Merged counts of an arm: labels of the on-device model's own answers (a cloud that steps in
     does not hide a model that degrades); ``devices`` is how many reported, of what is not rolled
     up yet.
@@ -80,7 +80,7 @@ class Telemetry:
         experiment: str | None = None,
         arm: str | None = None,
         since: float = 0.0,
-    ) -> Outcomes:
+    ) -> ArmOutcomes:
         """Counts of a version's predictions made since ``since`` (Unix seconds), on one arm."""
         scope = (model, version, experiment, arm, since)
         f, r = feedback.c, reports.c
@@ -91,7 +91,7 @@ class Telemetry:
             predictions, errors = db.execute(_narrow(counts, reports, *scope)).one()
             each = select(func.count(r.device.distinct())).where(r.device != ROLLED)
             devices = db.execute(_narrow(each, reports, *scope)).scalar() or 0
-        return Outcomes(labelled, correct, predictions, errors, devices)
+        return ArmOutcomes(labelled, correct, predictions, errors, devices)
 
     def histogram_rows(
         self, model: str, version: str, *, since: float = 0.0

@@ -79,7 +79,7 @@ def read_yaml(cls: type[T], text: str, name: str) -> T:
     Raises:
         Invalid: with file, line and path, what was expected, and what came.
     """
-    reader = _Reader(name)
+    reader = _YamlReader(name)
     plain = reader.plain(cls, _compose(text, name), "")
     try:
         return from_plain(cls, plain, name)
@@ -159,7 +159,7 @@ def _refuse_cleverness(text: str, name: str) -> None:
             raise Invalid(f"{where}: expected at most {DEPTH} levels")
 
 
-class _Reader:
+class _YamlReader:
     """Turns nodes into plain values, and remembers where each stood."""
 
     def __init__(self, name: str) -> None:

@@ -1,7 +1,7 @@
 """What a trigger is judged on, and how history gives it for any moment. Pure.
 
-A live evaluation and a dry run ask the same :class:`History`, the one for now, the other for every
-moment in the past.
+A live evaluation and a dry run ask the same :class:`ServingHistory`, the one for now, the other
+for every moment in the past.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelCounts:
     """Late labels of the predictions of one window, over all devices; ``known`` is when the hub
     could have known them.
     """
@@ -24,7 +24,7 @@ class Labels:
     known: float
 
 
-Groups = Mapping[str, Mapping[str, tuple[Labels, ...]]]
+Groups = Mapping[str, Mapping[str, tuple[LabelCounts, ...]]]
 """Late labels by column or attribute, and group."""
 
 
@@ -51,7 +51,7 @@ class VersionFacts:
     version: str
     published_at: float
     training_rows: int
-    labels: tuple[Labels, ...] = ()
+    labels: tuple[LabelCounts, ...] = ()
     alarms: tuple[OpenAlarm, ...] = ()
     groups: Groups = field(default_factory=dict)
 
@@ -67,7 +67,7 @@ class Facts:
     now: float
     since: float
     serving: VersionFacts
-    labels: tuple[Labels, ...] = ()
+    labels: tuple[LabelCounts, ...] = ()
     alarms: tuple[OpenAlarm, ...] = ()
     new_rows: int = 0
     groups: Groups = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class History:
+class ServingHistory:
     """What served when, and what came in.
 
     ``sampled`` are (when it was known, how many) of shared rows, ascending.
@@ -111,7 +111,7 @@ class History:
         )
 
 
-def _known(windows: tuple[Labels, ...], now: float) -> tuple[Labels, ...]:
+def _known(windows: tuple[LabelCounts, ...], now: float) -> tuple[LabelCounts, ...]:
     return tuple(window for window in windows if window.known <= now)
 
 
@@ -125,7 +125,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class State:
+class TriggerState:
     """What is remembered of a rule between two evaluations.
 
     ``fired_at`` and ``fired_version`` tell the last firing, ``rearmed`` that somebody armed it

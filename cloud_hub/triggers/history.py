@@ -9,30 +9,30 @@ from typing import Final
 from sqlalchemy import Engine, func, select
 
 from cloud_hub.fleet.tables import devices
-from cloud_hub.monitoring.store import Store
+from cloud_hub.monitoring.store import MonitoringStore
 from cloud_hub.plans.service import plans
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry.groups import GroupSums
 from cloud_hub.telemetry.tables import feedback, samples
-from cloud_hub.triggers.facts import History, Labels, OpenAlarm, VersionFacts
+from cloud_hub.triggers.facts import LabelCounts, OpenAlarm, ServingHistory, VersionFacts
 
 MINUTE: Final = 60
 """Seconds over which shared rows are counted together."""
 
 
 class Histories:
-    """Gives the :class:`History` of a model for a stretch of time."""
+    """Gives the :class:`ServingHistory` of a model for a stretch of time."""
 
     def __init__(self, engine: Engine, registry: Registry) -> None:
         self._engine = engine
         self._registry = registry
-        self._alarms = Store(engine)
+        self._alarms = MonitoringStore(engine)
         self._sums = GroupSums(engine)
         self._served: dict[str, tuple[int, tuple[tuple[float, str], ...]]] = {}
 
     def load(
         self, model: str, *, since: float, lag: float = 0.0, by: Collection[str] = ()
-    ) -> History:
+    ) -> ServingHistory:
         """What rules need to be judged at any moment from ``since`` (Unix seconds) on.
 
         Args:
@@ -46,7 +46,7 @@ class Histories:
         names = {name for (_, name), end in zip(served, ends, strict=False) if end > since}
         versions = {name: self._version(model, name, lag, by) for name in names}
         oldest = min((v.published_at for v in versions.values()), default=since)
-        return History(served, versions, self._sampled(model, oldest, lag))
+        return ServingHistory(served, versions, self._sampled(model, oldest, lag))
 
     def _version(self, model: str, name: str, lag: float, by: Collection[str]) -> VersionFacts:
         record = self._registry.version(model, name)
@@ -65,7 +65,7 @@ class Histories:
 
     def _groups(
         self, model: str, version: str, lag: float, by: str
-    ) -> dict[str, tuple[Labels, ...]]:
+    ) -> dict[str, tuple[LabelCounts, ...]]:
         """Late labels by group: of rows if the release declares such a column, else of devices."""
         declared = self._registry.release(model, version).manifest.groups
         of_rows = any(column.name == by for column in declared)
@@ -77,7 +77,7 @@ class Histories:
             known = windows.get(start, (0, 0))
             windows[start] = (known[0] + n, known[1] + right)
         return {
-            group: tuple(Labels(start, *pair, start + lag) for start, pair in windows.items())
+            group: tuple(LabelCounts(start, *pair, start + lag) for start, pair in windows.items())
             for group, windows in found.items()
         }
 
@@ -101,7 +101,7 @@ class Histories:
                 if by in attributes:
                     yield attributes[by], start, int(n), int(right)
 
-    def _labels(self, model: str, version: str, lag: float) -> tuple[Labels, ...]:
+    def _labels(self, model: str, version: str, lag: float) -> tuple[LabelCounts, ...]:
         f = feedback.c
         query = (
             select(f.start, func.sum(f.own_labelled), func.sum(f.own_correct))
@@ -111,7 +111,9 @@ class Histories:
         )
         with self._engine.connect() as db:
             rows = db.execute(query).all()
-        return tuple(Labels(start, int(n), int(right), start + lag) for start, n, right in rows)
+        return tuple(
+            LabelCounts(start, int(n), int(right), start + lag) for start, n, right in rows
+        )
 
     def _sampled(self, model: str, since: float, lag: float) -> list[tuple[float, int]]:
         """Shared rows since then, counted by minute; a minute that had begun counts from its

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from cloud_hub.policy.schema.sections import BudgetPolicy, TriggerRule
-from cloud_hub.triggers.conditions import Verdict, judge
-from cloud_hub.triggers.facts import Facts, State
+from cloud_hub.triggers.conditions import ConditionVerdict, judge
+from cloud_hub.triggers.facts import Facts, TriggerState
 
 WEEK: Final = 7 * 86_400.0
 Outcome = Literal[
@@ -22,46 +22,50 @@ Outcome = Literal[
 
 
 @dataclass(frozen=True)
-class Decision:
+class TriggerDecision:
     """One evaluation of a rule: its verdict, what came of it and why, the state to remember."""
 
     outcome: Outcome
     reason: str
-    verdict: Verdict
-    state: State
+    verdict: ConditionVerdict
+    state: TriggerState
 
 
 def evaluate(
     rule: TriggerRule,
     facts: Facts,
-    state: State,
+    state: TriggerState,
     budget: BudgetPolicy,
     runs: Sequence[float] = (),
-) -> Decision:
+) -> TriggerDecision:
     """Evaluate ``rule``; ``runs`` are the times at which triggers started runs before."""
     verdict = judge(rule.when, facts, state)
     if not verdict.fired:
-        return Decision("quiet", "", verdict, replace(state, held_since=None))
+        return TriggerDecision("quiet", "", verdict, replace(state, held_since=None))
     since = facts.now if state.held_since is None else state.held_since
     held = replace(state, held_since=since)
     outcome, reason = _hindered(rule, facts, held, budget, runs)
     if outcome == "fired":
-        return Decision("fired", "", verdict, fired(facts.now, facts.serving.version))
-    return Decision(outcome, reason, verdict, held)
+        return TriggerDecision("fired", "", verdict, fired(facts.now, facts.serving.version))
+    return TriggerDecision(outcome, reason, verdict, held)
 
 
-def fired(now: float, version: str) -> State:
+def fired(now: float, version: str) -> TriggerState:
     """The state of a rule that just fired."""
-    return State(fired_at=now, fired_version=version)
+    return TriggerState(fired_at=now, fired_version=version)
 
 
-def latched(rule: TriggerRule, state: State, version: str) -> bool:
+def latched(rule: TriggerRule, state: TriggerState, version: str) -> bool:
     """Whether it fired for this version and nobody armed it again."""
     return rule.when.lasts() and state.fired_version == version and not state.rearmed
 
 
 def _hindered(
-    rule: TriggerRule, facts: Facts, state: State, budget: BudgetPolicy, runs: Sequence[float]
+    rule: TriggerRule,
+    facts: Facts,
+    state: TriggerState,
+    budget: BudgetPolicy,
+    runs: Sequence[float],
 ) -> tuple[Outcome, str]:
     """The first thing that keeps a condition that holds from firing; ``fired`` if none does."""
     now, version = facts.now, facts.serving.version

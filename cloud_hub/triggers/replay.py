@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cloud_hub.policy.schema.sections import BudgetPolicy, TriggerRule
-from cloud_hub.triggers.facts import History, State
+from cloud_hub.triggers.facts import ServingHistory, TriggerState
 from cloud_hub.triggers.latching import evaluate
 
 MOMENTS: Final = 2_000
@@ -39,7 +39,7 @@ def step_of(since: float, until: float, window: float) -> float:
 
 def replay(
     rules: Sequence[TriggerRule],
-    history: History,
+    history: ServingHistory,
     budget: BudgetPolicy,
     *,
     since: float,
@@ -51,7 +51,7 @@ def replay(
     Every firing counts as a run of the budget, over all rules, as it would have. Rules begin
     armed; what served is what really served, so another version re-arms them when it did.
     """
-    states = {rule.name: State() for rule in rules}
+    states = {rule.name: TriggerState() for rule in rules}
     firings: dict[str, list[Moment]] = {rule.name: [] for rule in rules}
     outcomes: dict[str, dict[str, int]] = {rule.name: {} for rule in rules}
     runs: list[float] = []

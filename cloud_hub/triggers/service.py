@@ -24,7 +24,7 @@ from cloud_hub.triggers.facts import Call, Facts
 from cloud_hub.triggers.history import Histories
 from cloud_hub.triggers.latching import evaluate, fired, latched
 from cloud_hub.triggers.replay import replay, step_of
-from cloud_hub.triggers.store import Firing, Memory
+from cloud_hub.triggers.store import Firing, TriggerStore
 
 LONGEST_WAIT: Final = 60.0
 """Seconds between two looks at a model, however long its windows are."""
@@ -47,7 +47,7 @@ class Triggers:
         registry: Registry,
         plans: Plans,
         histories: Histories,
-        memory: Memory,
+        memory: TriggerStore,
         on_fire: OnFire = lambda firing: None,
         run_times: RunTimes = lambda model: (),
     ) -> None:

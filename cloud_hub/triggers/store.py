@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from cloud_hub.triggers.facts import State
-from cloud_hub.triggers.latching import Decision
+from cloud_hub.triggers.facts import TriggerState
+from cloud_hub.triggers.latching import TriggerDecision
 from cloud_hub.triggers.tables import evaluations, firings, states
 from edge_sdk.contract.codec import from_plain
 
@@ -21,20 +21,20 @@ KEPT: Final = 500
 Firing = dict[str, Any]
 
 
-class Memory:
+class TriggerStore:
     """What is known of the rules of all models."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def state(self, model: str, trigger: str) -> State:
+    def state(self, model: str, trigger: str) -> TriggerState:
         """The state of a rule; a new one is armed."""
         query = select(states.c.state).where(*_named(states, model, trigger))
         with self._engine.connect() as db:
             found = db.execute(query).scalar()
-        return from_plain(State, found or {}, "state")
+        return from_plain(TriggerState, found or {}, "state")
 
-    def remember(self, model: str, trigger: str, state: State) -> None:
+    def remember(self, model: str, trigger: str, state: TriggerState) -> None:
         """Keep a state."""
         with self._engine.begin() as db:
             _put(db, model, trigger, state=asdict(state))
@@ -43,7 +43,7 @@ class Memory:
         self,
         model: str,
         trigger: str,
-        decision: Decision,
+        decision: TriggerDecision,
         *,
         version: str,
         policy: str,
@@ -73,7 +73,7 @@ class Memory:
             rows = db.execute(query.order_by(evaluations.c.id.desc()).limit(limit)).mappings()
             return [dict(row) for row in rows][::-1]
 
-    def fired(self, firing: Firing, state: State) -> None:
+    def fired(self, firing: Firing, state: TriggerState) -> None:
         """Keep a firing by hand, and the state after it."""
         with self._engine.begin() as db:
             _put(db, firing["model"], firing["trigger"], state=asdict(state))

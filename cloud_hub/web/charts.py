@@ -30,7 +30,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Mark:
+class EventMark:
     """Something that happened: a dotted line with a word."""
 
     at: float
@@ -40,7 +40,7 @@ class Mark:
 def chart(
     lines: Sequence[Line],
     *,
-    marks: Sequence[Mark] = (),
+    marks: Sequence[EventMark] = (),
     levels: Sequence[tuple[float, str]] = (),
     limits: tuple[float, float] | None = None,
 ) -> str:
@@ -119,7 +119,7 @@ class _Frame:
         at = y + 12 if below else y - 4
         return f'{line}<text x="{LEFT + 4}" y="{at:.1f}" class="start small">{word}</text>'
 
-    def mark(self, mark: Mark, number: int) -> str:
+    def mark(self, mark: EventMark, number: int) -> str:
         x, top = self.x(mark.at), TOP + 12 * (number % 2)
         line = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" class="mark"/>'
         side = "end" if x > WIDTH * 0.8 else "start"

@@ -30,13 +30,13 @@ _LIMIT: Final = re.compile(r"([a-z0-9-]+)<=([0-9.]+(?:e-?[0-9]+)?)([a-zµ%]*)", 
 
 
 @dataclass(frozen=True)
-class Limits:
+class BudgetLimits:
     """Upper limits by what they limit: bytes, µs, ms to load, shares."""
 
     limits: Mapping[str, float]
 
     @classmethod
-    def parse(cls, text: str) -> Limits:
+    def parse(cls, text: str) -> BudgetLimits:
         """Read a budget.
 
         Raises:

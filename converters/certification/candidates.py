@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from converters.certification import measure, parity
 from converters.certification.parity_gate import Gate, answers
-from converters.certification.search import Plan
+from converters.certification.search import SearchPlan
 from converters.errors import ConversionError, ParityError
 from converters.onnx_export.serialise import to_bytes
 from converters.quantization.variants import EXACT, VARIANTS, Guide
@@ -46,7 +46,7 @@ class Candidates:
 
     base: Manifest
     gate: Gate
-    plan: Plan
+    plan: SearchPlan
     folder: Path
     progress: Callable[[str], None]
 

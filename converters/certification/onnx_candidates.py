@@ -13,7 +13,7 @@ import numpy as np
 from converters.certification import measure, parity
 from converters.certification.parity import Difference
 from converters.certification.report import results_table
-from converters.certification.search import Plan
+from converters.certification.search import SearchPlan
 from converters.errors import BudgetExceeded, ConversionError
 from converters.onnx_export.serialise import to_bytes
 from converters.quantization.variants import VARIANTS, Guide
@@ -27,7 +27,7 @@ Score = Callable[[Feed], float | None]
 
 
 @dataclass(frozen=True)
-class Beside:
+class OnnxCandidates:
     """What trying variants of a file needs.
 
     Attributes:
@@ -40,7 +40,7 @@ class Beside:
 
     manifest: Manifest
     feed: Feed
-    plan: Plan
+    plan: SearchPlan
     score: Score
     progress: Callable[[str], None]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from converters.certification.budget import Limits, pareto
+from converters.certification.budget import BudgetLimits, pareto
 from converters.errors import ConversionError
 from edge_sdk.contract.certificate import Certificate, GroupResult, VariantResult
 from edge_sdk.model.release import Release
@@ -22,7 +22,7 @@ HEAD = (
 
 def results_table(
     results: Mapping[str, VariantResult],
-    limits: Limits | None = None,
+    limits: BudgetLimits | None = None,
     original_score: float | None = None,
 ) -> str:
     """Markdown, one row a variant; ``*`` marks those that no other beats in every way."""

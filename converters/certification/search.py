@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from converters.certification.budget import Limits
+from converters.certification.budget import BudgetLimits
 from converters.certification.parity import Tolerances
 from converters.errors import ConversionError
 from converters.quantization.targets import Target, target_of
@@ -13,7 +13,7 @@ from converters.quantization.variants import DEFAULT, VARIANTS
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """Variants to try, what they may differ by, what they may cost, and where they must run.
 
     Attributes:
@@ -25,7 +25,7 @@ class Plan:
 
     variants: tuple[str, ...]
     tolerances: Tolerances
-    limits: Limits | None = None
+    limits: BudgetLimits | None = None
     target: Target | None = None
 
     def repeat(self, folder: str) -> str:
@@ -43,7 +43,7 @@ def plan_of(
     tolerances: Tolerances,
     limits: str | None,
     target: str | None,
-) -> Plan:
+) -> SearchPlan:
     """A plan from what the caller said; with a budget, every variant is tried.
 
     Raises:
@@ -54,6 +54,6 @@ def plan_of(
     if unknown:
         raise ConversionError(f"variants: expected some of {list(VARIANTS)}, got {unknown}")
     names = ("float32", *(name for name in chosen if name != "float32"))
-    budget = Limits.parse(limits) if limits is not None else None
+    budget = BudgetLimits.parse(limits) if limits is not None else None
     allowed = budget.tolerances(tolerances) if budget else tolerances
-    return Plan(names, allowed, budget, target_of(target) if target is not None else None)
+    return SearchPlan(names, allowed, budget, target_of(target) if target is not None else None)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from converters.certification import boundary_rows
-from converters.sources.estimator import Original
+from converters.sources.estimator import EstimatorSource
 from converters.sources.rows import Rows
 from converters.sources.sklearn_repairs import parts_of
 from edge_sdk.contract.manifest import Column
@@ -24,7 +24,7 @@ MOST_CATEGORIES: Final = 2_000
 Hold = Callable[[str, Rows], None]
 
 
-def text_columns(original: Original, check: Rows, hold: Hold) -> tuple[Column, ...]:
+def text_columns(original: EstimatorSource, check: Rows, hold: Hold) -> tuple[Column, ...]:
     """The columns of ``check``, with what each text column may hold.
 
     Args:
@@ -39,7 +39,7 @@ def text_columns(original: Original, check: Rows, hold: Hold) -> tuple[Column, .
     return tuple(columns)
 
 
-def _learnt(original: Original, check: Rows, index: int, hold: Hold) -> Column:
+def _learnt(original: EstimatorSource, check: Rows, index: int, hold: Hold) -> Column:
     column = check.columns[index]
     holes = boundary_rows.with_text_holes(check, index)
     strange = boundary_rows.with_strange_texts(check, index)
@@ -53,7 +53,7 @@ def _learnt(original: Original, check: Rows, index: int, hold: Hold) -> Column:
     return replace(column, lacking=True if lacking else None, categories=categories)
 
 
-def _categories(original: Original, check: Rows, index: int) -> tuple[str, ...]:
+def _categories(original: EstimatorSource, check: Rows, index: int) -> tuple[str, ...]:
     """The texts that the original takes: of those it was fitted on, and those of the check rows."""
     seen = {value for value in check.column(index) if not is_missing(value)}
     fitted: set[str] = set()

@@ -15,7 +15,7 @@ from converters.lowering.graph import FLOAT, INT64, IR_VERSION, STRING, Graph
 from converters.lowering.scalers import is_sharp
 from converters.lowering.table import KINDS, Block, Table, floats
 from converters.onnx_export.cleanup import tidy
-from converters.sources.estimator import Original
+from converters.sources.estimator import EstimatorSource
 from converters.sources.rows import Rows
 from converters.sources.sklearn_repairs import parts_of, repaired
 from edge_sdk.contract.manifest import Dtype, OutputSpec, Role
@@ -31,10 +31,10 @@ ADVICE: Final = (
 )
 
 
-def export(original: Original, rows: Rows) -> Any:
+def export(original: EstimatorSource, rows: Rows) -> Any:
     """An ONNX ModelProto whose inputs are the tensors of ``rows``.
 
-    Its outputs are those of :attr:`converters.sources.estimator.Original.methods`.
+    Its outputs are those of :attr:`converters.sources.estimator.EstimatorSource.methods`.
     The same model gives the same bytes.
 
     Raises:
@@ -105,7 +105,7 @@ def clean(proto: Any) -> None:
         proto.opset_import.add(domain=domain, version=newest[domain])
 
 
-def output_specs(proto: Any, original: Original) -> tuple[OutputSpec, ...]:
+def output_specs(proto: Any, original: EstimatorSource) -> tuple[OutputSpec, ...]:
     """What the outputs of :func:`export` mean."""
     specs = []
     for output in proto.graph.output:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from converters.certification import measure, parity
 from converters.certification.candidates import Judged, group_results, of_rows
 from converters.certification.golden import GOLDEN_ROWS, plain
-from converters.certification.onnx_candidates import Beside, compared
+from converters.certification.onnx_candidates import OnnxCandidates, compared
 from converters.certification.profile import group_profiles, reference_profile
-from converters.certification.search import Plan
+from converters.certification.search import SearchPlan
 from converters.errors import ConversionError
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.export import clean
-from converters.release_spec import Wish
+from converters.release_spec import ReleaseSpec
 from converters.sources.groups import Declared, check_rows, declare
 from converters.sources.rows import Rows
 from edge_sdk.contract.certificate import Certificate, GroupResult
@@ -52,7 +52,7 @@ _DTYPES: Final[Mapping[int, Dtype]] = {
 
 
 @dataclass(frozen=True)
-class Reading:
+class OnnxReading:
     """How to read a file that does not say it itself.
 
     Attributes:
@@ -70,9 +70,9 @@ def convert_existing(
     path: Path,
     X: Any,
     y: Any,
-    wish: Wish,
-    reading: Reading,
-    plan: Plan,
+    wish: ReleaseSpec,
+    reading: OnnxReading,
+    plan: SearchPlan,
     groups: Any = None,
     progress: Callable[[str], None] = lambda message: None,
 ) -> Release:
@@ -94,7 +94,7 @@ def convert_existing(
     feed = _feed(InputSchema(signature), X) | initial_state(signature)
     rows = len(next(iter(feed.values()))) if signature.batched else 1
     check_rows(declared, rows)
-    tried = Beside(manifest, feed, plan, lambda found: _score(manifest, found, y), progress)
+    tried = OnnxCandidates(manifest, feed, plan, lambda found: _score(manifest, found, y), progress)
     raw, manifest, results, answers, truth = tried.run(proto)
     _check_answers(declared, rows, answers)
     score = _score(manifest, truth, y)
@@ -222,7 +222,7 @@ def _stacked(feeds: list[Feed], inputs: Sequence[TensorSpec]) -> Feed:
         return feeds[0]
 
 
-def _signature(proto: Any, X: Any, reading: Reading) -> Signature:
+def _signature(proto: Any, X: Any, reading: OnnxReading) -> Signature:
     classes = reading.classes
     constants = {tensor.name for tensor in proto.graph.initializer}
     inputs = tuple(_spec(v) for v in proto.graph.input if v.name not in constants)

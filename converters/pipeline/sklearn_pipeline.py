@@ -24,13 +24,13 @@ from converters.certification.golden import golden_vectors
 from converters.certification.parity_gate import Gate, answers
 from converters.certification.profile import group_profiles, reference_profile
 from converters.certification.report import results_table
-from converters.certification.search import Plan
+from converters.certification.search import SearchPlan
 from converters.errors import BudgetExceeded, ConversionError, UnsupportedModel
 from converters.lowering.registry import why_not
 from converters.onnx_export.export import export, output_specs
 from converters.quantization.variants import EXACT
-from converters.release_spec import CascadeTarget, Wish
-from converters.sources.estimator import Original
+from converters.release_spec import CascadeTarget, ReleaseSpec
+from converters.sources.estimator import EstimatorSource
 from converters.sources.groups import Declared, check_rows
 from converters.sources.rows import Rows, rows_of
 from edge_sdk.contract.certificate import Certificate, VariantResult
@@ -49,16 +49,16 @@ CHECK_ROWS: Final = 5_000
 """Answers are checked on at most this many rows, spread over all that were given."""
 
 
-class Job:
+class ConversionJob:
     """One conversion: what its steps share."""
 
     def __init__(
         self,
-        original: Original,
+        original: EstimatorSource,
         X: Any,
         y: Any,
-        wish: Wish,
-        plan: Plan,
+        wish: ReleaseSpec,
+        plan: SearchPlan,
         progress: Callable[[str], None],
         groups: tuple[Declared, ...] = (),
     ) -> None:

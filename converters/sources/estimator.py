@@ -19,7 +19,7 @@ from edge_sdk.model.release import Feed
 
 
 @dataclass(frozen=True)
-class Original:
+class EstimatorSource:
     """A fitted scikit-learn estimator or Pipeline.
 
     Attributes:
@@ -94,7 +94,7 @@ class Original:
         return self.answers_if_any(rows) is not None
 
 
-def original_of(model: Any) -> Original:
+def original_of(model: Any) -> EstimatorSource:
     """Look at a fitted estimator.
 
     Raises:
@@ -118,7 +118,7 @@ def original_of(model: Any) -> Original:
     return _kind_of(model)
 
 
-def _kind_of(model: Any) -> Original:
+def _kind_of(model: Any) -> EstimatorSource:
     from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
 
     known = {
@@ -128,17 +128,19 @@ def _kind_of(model: Any) -> Original:
     }
     if is_classifier(model):
         if _several_targets(model):
-            return Original(model, "generic", (), {_MANY.get(n, n): m for n, m in known.items()})
-        return Original(model, "classification", _classes(model.classes_), known)
+            return EstimatorSource(
+                model, "generic", (), {_MANY.get(n, n): m for n, m in known.items()}
+            )
+        return EstimatorSource(model, "classification", _classes(model.classes_), known)
     if is_regressor(model):
-        return Original(model, "regression", (), {"value": "predict"})
+        return EstimatorSource(model, "regression", (), {"value": "predict"})
     if is_outlier_detector(model) and "label" in known:
         methods = known | {"value": "decision_function"}
-        return Original(model, "classification", (-1, 1), methods)
+        return EstimatorSource(model, "classification", (-1, 1), methods)
     if "label" in known and (is_clusterer(model) or "probabilities" in known):
-        return Original(model, "classification", _clusters(model), known)
+        return EstimatorSource(model, "classification", _clusters(model), known)
     if _has(model, "transform"):
-        return Original(model, "generic", (), {"transformed": "transform"})
+        return EstimatorSource(model, "generic", (), {"transformed": "transform"})
     raise ConversionError(
         f"model: {type(model).__name__} says nothing about new rows: it has neither predict nor "
         "transform. For clusters use KMeans, BisectingKMeans, Birch or MeanShift; for embeddings "

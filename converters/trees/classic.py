@@ -37,7 +37,7 @@ def attributes(ensemble: Ensemble, *, average: bool = False) -> Attributes:
     Raises:
         UnsupportedModel: a tree with sets of categories adds to several targets.
     """
-    rows = _Rows(ensemble.rooted())
+    rows = _NodeTable(ensemble.rooted())
     for tree, root in enumerate(rows.ensemble.roots.tolist()):
         rows.add(tree, root)
     made: Attributes = {"n_targets": ensemble.targets}
@@ -56,7 +56,7 @@ def attributes(ensemble: Ensemble, *, average: bool = False) -> Attributes:
 
 
 @dataclass
-class _Rows:
+class _NodeTable:
     """One row for each node, in the order of ``NODES``, and for each number that a leaf adds."""
 
     ensemble: Ensemble
@@ -116,14 +116,14 @@ def read(given: Attributes) -> Ensemble | None:
         return None
     if set(given["nodes_modes"]) - {AT_MOST, EQUAL, LEAF}:
         return None
-    reader = _Reader(given)
+    reader = _NodeReader(given)
     grower = Grower(max(given["nodes_featureids"]) + 1)
     for root in reader.roots():
         reader.grow(grower, root)
     return grower.ensemble()
 
 
-class _Reader:
+class _NodeReader:
     """The operator's nodes by place; children as places."""
 
     def __init__(self, given: Attributes) -> None:

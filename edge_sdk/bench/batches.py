@@ -13,7 +13,7 @@ from edge_sdk.bench.harness import (
     seconds_of,
 )
 from edge_sdk.bench.raw import RawSession
-from edge_sdk.bench.result import OURS, Claim, Findings
+from edge_sdk.bench.result import OURS, Findings, GoalRow
 from edge_sdk.bench.rows import batch_as_given, mixed
 from edge_sdk.bench.subject import RAW_DEFAULT, RAW_ONE, Subject
 from edge_sdk.device import EdgeDevice
@@ -53,5 +53,5 @@ def _one_size(
     calls = min(200, calls_in(effort.turn_seconds, candidates))
     calls = calls if size < 10_000 else 3
     found = interleave(group, candidates, effort.batch_rounds, calls)
-    claim = Claim.of(goals.batch(size), found.ratio(OURS, RAW_ONE))
+    claim = GoalRow.of(goals.batch(size), found.ratio(OURS, RAW_ONE))
     return Findings(found.timings, (claim,))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from edge_sdk.bench import goals
 from edge_sdk.bench.harness import SETTLE_SECONDS, Candidate, Effort
-from edge_sdk.bench.result import OURS, Claim, Findings
+from edge_sdk.bench.result import OURS, Findings, GoalRow
 from edge_sdk.bench.subject import RAW_DEFAULT, RAW_ONE, Subject
 
 THREADS = 8
@@ -32,7 +32,7 @@ def measure(subject: Subject, effort: Effort) -> Findings:
     rates = {name: statistics.median(values) for name, values in found.items()}
     peers = {RAW_DEFAULT: goals.EIGHT_DEFAULT, RAW_ONE: goals.EIGHT_ONE}
     claims = tuple(
-        Claim.of(
+        GoalRow.of(
             goal, statistics.median(a / b for a, b in zip(found[OURS], found[peer], strict=True))
         )
         for peer, goal in peers.items()

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from edge_sdk.bench import goals
 from edge_sdk.bench.harness import Effort
-from edge_sdk.bench.result import RSS, Claim, Findings
+from edge_sdk.bench.result import RSS, Findings, GoalRow
 from edge_sdk.bench.subject import Subject
 from edge_sdk.errors import BenchError
 
@@ -78,7 +78,7 @@ def measure(subject: Subject, effort: Effort) -> Findings:
         for name in pair if number else ():
             samples[name].append(pair[name])
     mine, theirs = (_medians(samples[name]) for name in ("ours", "bare"))
-    claims = [Claim.of(goals.IMPORT, mine["import_ms"] - theirs["import_ms"])]
+    claims = [GoalRow.of(goals.IMPORT, mine["import_ms"] - theirs["import_ms"])]
     facts = {
         "import, ms": mine["import_ms"],
         "import of bare onnxruntime, ms": theirs["import_ms"],
@@ -87,7 +87,7 @@ def measure(subject: Subject, effort: Effort) -> Findings:
     }
     if "rss_mb" not in mine:
         return Findings((), tuple(claims), facts, ("this platform does not tell memory",))
-    claims.append(Claim.of(goals.MEMORY, mine["rss_mb"] - theirs["rss_mb"]))
+    claims.append(GoalRow.of(goals.MEMORY, mine["rss_mb"] - theirs["rss_mb"]))
     facts |= {RSS: mine["rss_mb"], "the same of bare onnxruntime, MiB": theirs["rss_mb"]}
     return Findings(claims=tuple(claims), facts=facts)
 

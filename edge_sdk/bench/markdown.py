@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from edge_sdk.bench.result import BenchResult, Claim, Timing
+from edge_sdk.bench.result import BenchResult, GoalRow, Timing
 
 _MET: Final = {True: "yes", False: "**no**", None: ""}
 
@@ -21,7 +21,7 @@ def to_markdown(result: BenchResult) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def claims_table(claims: Sequence[Claim]) -> str:
+def claims_table(claims: Sequence[GoalRow]) -> str:
     """Each claim with its goal, what was measured, and whether it is met."""
     lines = ["| row | measured | goal | result | met |", "|---:|---|---:|---:|---|"]
     for claim in sorted(claims, key=lambda claim: claim.row):
@@ -32,7 +32,7 @@ def claims_table(claims: Sequence[Claim]) -> str:
     return "\n".join(lines)
 
 
-def goal_of(claim: Claim) -> str:
+def goal_of(claim: GoalRow) -> str:
     """What was to be reached, such as ``≤ 4 µs``; empty if nothing was."""
     sign = "≥" if claim.at_least else "≤"
     return "" if claim.goal is None else f"{sign} {figure(claim.goal, claim.unit)}"

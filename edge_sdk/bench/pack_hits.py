@@ -7,7 +7,7 @@ import time
 
 from edge_sdk.bench import goals
 from edge_sdk.bench.harness import Candidate, Effort, calls_in, interleave
-from edge_sdk.bench.result import OURS, Claim, Findings
+from edge_sdk.bench.result import OURS, Findings, GoalRow
 from edge_sdk.bench.rows import as_given
 from edge_sdk.bench.subject import Subject
 from edge_sdk.errors import BenchError
@@ -39,11 +39,11 @@ def measure(subject: Subject, effort: Effort) -> Findings:
         entry = subject.pack.stat().st_size / len(pack)
         ten_floats = pack.header.value_bytes == 40
     claims = [
-        Claim.of(goals.HIT, timings[0].p50_us),
-        Claim.of(goals.OPEN, open_ms(subject, effort.rounds)),
+        GoalRow.of(goals.HIT, timings[0].p50_us),
+        GoalRow.of(goals.OPEN, open_ms(subject, effort.rounds)),
     ]
     if ten_floats:
-        claims.append(Claim.of(goals.ENTRY, entry))
+        claims.append(GoalRow.of(goals.ENTRY, entry))
     return Findings(timings, tuple(claims), {"pack, bytes an entry": round(entry, 1)})
 
 

@@ -40,7 +40,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Claim:
+class GoalRow:
     """One row of the table of goals. ``goal`` is ``None`` where the figure is only shown."""
 
     row: int
@@ -51,7 +51,7 @@ class Claim:
     at_least: bool = False
 
     @classmethod
-    def of(cls, goal: Goal, measured: float, where: str = "") -> Claim:
+    def of(cls, goal: Goal, measured: float, where: str = "") -> GoalRow:
         """``measured`` held to ``goal``; ``where`` says under which circumstances."""
         what = f"{goal.what}, {where}" if where else goal.what
         return cls(goal.row, what, round(measured, 4), goal.unit, goal.limit, goal.at_least)
@@ -69,7 +69,7 @@ class Findings:
     """What one part of a benchmark found; ``facts`` are single figures by name and unit."""
 
     timings: tuple[Timing, ...] = ()
-    claims: tuple[Claim, ...] = ()
+    claims: tuple[GoalRow, ...] = ()
     facts: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_sdk.bench import goals
 from edge_sdk.bench.harness import Candidate, Effort, calls_in, interleave
-from edge_sdk.bench.result import Claim, Findings
+from edge_sdk.bench.result import Findings, GoalRow
 from edge_sdk.bench.subject import Subject
 from edge_sdk.contract.experiment_reports import ShadowReport
 from edge_sdk.device import EdgeDevice
@@ -34,8 +34,8 @@ def measure(subject: Subject, effort: Effort) -> Findings:
         told = [body for body in on.reports() if isinstance(body, ShadowReport)]
     ratios = np.median(rounds.levels[ON] / rounds.levels[OFF], axis=0)
     claims = (
-        Claim.of(goals.SHADOW_P50, float(ratios[0])),
-        Claim.of(goals.SHADOW_P99, float(ratios[2])),
+        GoalRow.of(goals.SHADOW_P50, float(ratios[0])),
+        GoalRow.of(goals.SHADOW_P99, float(ratios[2])),
     )
     facts = {
         "rows that the shadow compared": float(sum(body.compared for body in told)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge_sdk.bench import goals
 from edge_sdk.bench.harness import Effort, calls_in, interleave
-from edge_sdk.bench.result import ONE_ROW, OURS, Claim, Findings
+from edge_sdk.bench.result import ONE_ROW, OURS, Findings, GoalRow
 from edge_sdk.bench.subject import LIMIT, RAW_DEFAULT, RAW_ONE, Subject
 
 PEERS = {RAW_DEFAULT: goals.DEFAULT, RAW_ONE: goals.ONE_THREAD, LIMIT: goals.BOUND}
@@ -21,7 +21,7 @@ def measure(subject: Subject, effort: Effort) -> Findings:
         found = interleave(ONE_ROW, candidates, effort.rounds, calls)
         hits = sum(device.predict(x).source == "pack" for x in subject.inputs)
     peers = [peer for peer in PEERS if peer in found.levels]
-    claims = [Claim.of(PEERS[peer], found.ratio(OURS, peer)) for peer in peers]
+    claims = [GoalRow.of(PEERS[peer], found.ratio(OURS, peer)) for peer in peers]
     notes = [] if limit is not None else ["strings cannot be bound: there is no limit to compare"]
     if hits:
         notes.append(f"{hits} of {len(subject.inputs)} rows were in the pack")

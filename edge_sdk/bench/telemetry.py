@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.bench import goals
 from edge_sdk.bench.harness import SETTLE_SECONDS, Candidate, Effort, clocked, seconds_of, timing
-from edge_sdk.bench.result import Claim, Findings, Timing
+from edge_sdk.bench.result import Findings, GoalRow, Timing
 from edge_sdk.bench.subject import Subject
 from edge_sdk.config import DeviceConfig
 from edge_sdk.device import EdgeDevice
@@ -48,9 +48,9 @@ def measure(subject: Subject, effort: Effort) -> Findings:
     pooled = {name: np.concatenate([loop.times for loop in loops[name]]) for name in loops}
     stalls = {name: float(np.percentile(times, 99.9)) / 1e6 for name, times in pooled.items()}
     claims = (
-        Claim.of(goals.CPU_COST, cost),
-        Claim.of(goals.WALL_COST, _paired(loops)),
-        Claim.of(goals.STALL, stalls[ON]),
+        GoalRow.of(goals.CPU_COST, cost),
+        GoalRow.of(goals.WALL_COST, _paired(loops)),
+        GoalRow.of(goals.STALL, stalls[ON]),
     )
     facts = {
         "one row in a loop, monitoring on, µs": round(walls[ON], 3),

@@ -130,9 +130,9 @@ def _enrolled(arguments: argparse.Namespace, **more: Any) -> EdgeDevice:
 def _known_hub(state: Path) -> str:
     from edge_sdk.errors import StateError
     from edge_sdk.fleet.enrolment import hub_of
-    from edge_sdk.state_db import Store
+    from edge_sdk.state_db import StateDatabase
 
-    with contextlib.closing(Store(state)) as store:
+    with contextlib.closing(StateDatabase(state)) as store:
         known = hub_of(store)
     if known is None:
         raise StateError(f"{state}: does not say which hub; say --hub URL")

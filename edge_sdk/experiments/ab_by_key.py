@@ -11,14 +11,14 @@ from typing import Final
 from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Experiment
-from edge_sdk.experiments.base import Running, check_same_inputs, failing
-from edge_sdk.serving.predictor import Serving
+from edge_sdk.experiments.base import RunningExperiment, check_same_inputs, failing
+from edge_sdk.serving.predictor import Predictor
 
 UNITS: Final = 65_536
 """Keys that a process remembers to have seen; later new ones are not counted, in no arm."""
 
 
-class Arms(Running):
+class Arms(RunningExperiment):
     """Every arm of an A/B by key, what serves among them as control.
 
     Args:
@@ -31,7 +31,7 @@ class Arms(Running):
     """
 
     def __init__(
-        self, trial: Experiment, attributes: Mapping[str, str], candidates: Mapping[str, Serving]
+        self, trial: Experiment, attributes: Mapping[str, str], candidates: Mapping[str, Predictor]
     ) -> None:
         for serving in candidates.values():
             check_same_inputs(candidates[CONTROL].release, serving.release)
@@ -41,7 +41,7 @@ class Arms(Running):
         self._seen: set[bytes] = set()
         self._new: Counter[str] = Counter()
 
-    def serving_for(self, unit: str) -> Serving | None:
+    def serving_for(self, unit: str) -> Predictor | None:
         """``None`` where the key's arm was dropped: it gets what serves, counted on no arm."""
         arm = self._trial.arm_of(unit, self._attributes)
         if arm in self._trial.dropped:
@@ -59,7 +59,7 @@ class Arms(Running):
             self._seen.add(mark)
             self._new[arm] += 1
 
-    def servings(self) -> Iterator[Serving]:
+    def servings(self) -> Iterator[Predictor]:
         yield from self.candidates.values()
 
     def answered(self, arm: str) -> bool:

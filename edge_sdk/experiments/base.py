@@ -10,22 +10,22 @@ from edge_sdk.contract.messages import Body
 from edge_sdk.contract.window import Window
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import Serving
+from edge_sdk.serving.predictor import Predictor
 
 if TYPE_CHECKING:
     from edge_sdk.serving.ranking import Item, Ranking
 
 
-class Running(Protocol):
+class RunningExperiment(Protocol):
     """An experiment that runs beside what serves; what it has no part in, what serves does alone.
 
     Attributes:
         candidates: by arm; they answer, are counted, or are only compared, as the strategy says.
     """
 
-    candidates: Mapping[str, Serving]
+    candidates: Mapping[str, Predictor]
 
-    def serving_for(self, unit: str) -> Serving | None:
+    def serving_for(self, unit: str) -> Predictor | None:
         """What answers for ``unit``, which :func:`check_unit` let through; ``None``: what serves.
 
         Only an A/B by key says more.
@@ -49,7 +49,7 @@ class Running(Protocol):
         """
         return False
 
-    def servings(self) -> Iterator[Serving]:
+    def servings(self) -> Iterator[Predictor]:
         """Those whose predictions an application may hold and whose monitors report."""
 
     def answered(self, arm: str) -> bool:
@@ -72,7 +72,7 @@ class Running(Protocol):
         """End it; nothing more is offered to it."""
 
 
-def failing(candidates: Mapping[str, Serving], errors: int) -> tuple[str, str] | None:
+def failing(candidates: Mapping[str, Predictor], errors: int) -> tuple[str, str] | None:
     """The first candidate whose model failed on ``errors`` inputs, and that as a sentence."""
     for arm, serving in candidates.items():
         if serving.errors >= errors:
@@ -94,10 +94,10 @@ def check_same_inputs(incumbent: Release, candidate: Release) -> None:
         raise ReleaseError("a model with recurrent state is compared by A/B or canary, by device")
 
 
-class Windows:
+class CandidateWindows:
     """The windows that a candidate is counted in; ``start`` is that of the current one."""
 
-    def __init__(self, candidate: Serving, now: float) -> None:
+    def __init__(self, candidate: Predictor, now: float) -> None:
         self._candidate = candidate
         self._length = candidate.terms.reporting.window_seconds
         self.start = self.of(now)

@@ -2,7 +2,8 @@
 
 A few bytes of a mapped file say so. They outlive the process and cost nothing, for nothing is
 synced; whether they outlive the machine is chance, so the machine's boot stands beside them, and a
-power cut accuses nobody. Nor does a process that ends on purpose (:meth:`Mark.close`). One that is
+power cut accuses nobody. Nor does a process that ends on purpose (:meth:`CrashMarker.close`). One
+that is
 killed from outside just then does, which is why a candidate that has answered before is only given
 up when :data:`ENDS` processes in a row ended so.
 """
@@ -23,7 +24,7 @@ IDLE, FIRST, LATER = b".", b"1", b"+"
 
 
 @dataclass(frozen=True)
-class Left:
+class CrashRecord:
     """What ran when the last process ended: the SHA-256 of its manifest, whether that was the
     first time, and how many processes in a row ended so.
     """
@@ -38,7 +39,7 @@ class Left:
         return self.first or self.times >= ENDS
 
 
-class Mark:
+class CrashMarker:
     """The file ``path`` of one device.
 
     Attributes:
@@ -56,7 +57,7 @@ class Mark:
         self._closed = False
         self._write(self.left)
 
-    def _write(self, left: Left | None) -> None:
+    def _write(self, left: CrashRecord | None) -> None:
         manifest, times = (left.manifest, left.times) if left is not None else ("-", 0)
         line = f" {self._boot} {manifest} {times}\n".encode()
         self._map[: 1 + len(line)] = IDLE + line
@@ -68,7 +69,7 @@ class Mark:
             yield
             return
         if self.left is None or self.left.manifest != manifest:
-            self.left = Left(manifest, first, 0)
+            self.left = CrashRecord(manifest, first, 0)
             self._write(self.left)
         self._map[:1] = FIRST if first else LATER
         try:
@@ -82,7 +83,7 @@ class Mark:
         self._map[:1] = IDLE
 
 
-def _left(raw: bytes, boot: str) -> Left | None:
+def _left(raw: bytes, boot: str) -> CrashRecord | None:
     """What a file says; ``None`` if nothing ran, it was another boot, or it is torn."""
     state, _, rest = raw.rstrip(b"\0").partition(b" ")
     words = rest.decode("ascii", "replace").split()
@@ -90,7 +91,7 @@ def _left(raw: bytes, boot: str) -> Left | None:
         return None
     if not words[2].isdecimal():
         return None
-    return Left(words[1], state == FIRST, int(words[2]) + 1)
+    return CrashRecord(words[1], state == FIRST, int(words[2]) + 1)
 
 
 def _boot() -> str:

@@ -21,14 +21,19 @@ from edge_sdk.contract.experiment_reports import InterleaveReport
 from edge_sdk.contract.messages import Body
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.errors import EdgeError, InputError
-from edge_sdk.experiments.base import Running, Windows, check_same_inputs, failing
+from edge_sdk.experiments.base import (
+    CandidateWindows,
+    RunningExperiment,
+    check_same_inputs,
+    failing,
+)
 from edge_sdk.experiments.team_draft import Team, coins, team_draft, winner
-from edge_sdk.serving.predictor import Serving
+from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.ranking import Item, Ranking, Shown, ShownRankings, ranked
 
 
 @dataclass
-class Counts:
+class InterleavingCounts:
     """What one report is made of."""
 
     sessions: int = 0
@@ -39,7 +44,7 @@ class Counts:
     refused: Counter[str] = field(default_factory=Counter)
 
 
-class Interleaver(Running):
+class Interleaver(RunningExperiment):
     """Mixes the rankings of ``incumbent`` and ``candidate``.
 
     Args:
@@ -57,15 +62,15 @@ class Interleaver(Running):
     def __init__(
         self,
         arm: str,
-        incumbent: Serving,
-        candidate: Serving,
+        incumbent: Predictor,
+        candidate: Predictor,
         *,
         sampled: float = 1.0,
         seed: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_same_inputs(incumbent.release, candidate.release)
-        self.candidates: Mapping[str, Serving] = {arm: candidate}
+        self.candidates: Mapping[str, Predictor] = {arm: candidate}
         self._names = (CONTROL, arm)
         self._incumbent, self._candidate = incumbent, candidate
         self._sampled, self._clock = sampled, clock
@@ -74,8 +79,8 @@ class Interleaver(Running):
         self._random = random.Random()
         self._lock = threading.Lock()
         self._shown = ShownRankings()
-        self._windows = Windows(candidate, clock())
-        self._counts: dict[int, Counts] = {}
+        self._windows = CandidateWindows(candidate, clock())
+        self._counts: dict[int, InterleavingCounts] = {}
         self._answered = False
 
     def rank(self, x: Any, candidates: Sequence[Item] | None, length: int | None) -> Ranking | None:
@@ -98,7 +103,7 @@ class Interleaver(Running):
             window = self._windows.of(self._clock())
             named = tuple(self._names[team] for team in teams)
             self._shown.put(name, Shown(tuple(items), named, window))
-            counts = self._counts.setdefault(window, Counts())
+            counts = self._counts.setdefault(window, InterleavingCounts())
             counts.sessions += 1
             counts.first[named[0]] += 1
 
@@ -110,9 +115,9 @@ class Interleaver(Running):
                 shown = self._shown.click(name, clicks)
             except InputError as error:
                 now = self._windows.of(self._clock())
-                self._counts.setdefault(now, Counts()).refused[error.kind] += 1
+                self._counts.setdefault(now, InterleavingCounts()).refused[error.kind] += 1
                 raise
-            counts = self._counts.setdefault(shown.window, Counts())
+            counts = self._counts.setdefault(shown.window, InterleavingCounts())
             teams = [shown.teams[shown.items.index(item)] for item in dict.fromkeys(clicks)]
             counts.clicks.update(teams)
             won = winner([1 if team != CONTROL else 0 for team in teams])
@@ -122,7 +127,7 @@ class Interleaver(Running):
                 counts.ties += 1
         return True
 
-    def servings(self) -> Iterator[Serving]:
+    def servings(self) -> Iterator[Predictor]:
         yield self._candidate
 
     def answered(self, arm: str) -> bool:

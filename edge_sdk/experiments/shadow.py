@@ -32,12 +32,17 @@ from edge_sdk.contract.experiment_reports import Moments, Pairs, ShadowReport
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body
 from edge_sdk.errors import EdgeError
-from edge_sdk.experiments.base import Running, Windows, check_same_inputs, failing
-from edge_sdk.experiments.crash_marker import Mark
+from edge_sdk.experiments.base import (
+    CandidateWindows,
+    RunningExperiment,
+    check_same_inputs,
+    failing,
+)
+from edge_sdk.experiments.crash_marker import CrashMarker
 from edge_sdk.model.prediction import Prediction
-from edge_sdk.serving.predictor import Serving
+from edge_sdk.serving.predictor import Predictor
 from edge_sdk.telemetry.label_join import is_right
-from edge_sdk.telemetry.ring_records import Records, comparable
+from edge_sdk.telemetry.ring_records import RingRecords, comparable
 from edge_sdk.validation import LARGEST
 
 QUEUE: Final = 2_048
@@ -53,8 +58,8 @@ BATCH_SECONDS: Final = 0.02
 LABELS: Final = 16_384
 """Compared predictions that wait for a label."""
 
-GIVEN: Final = Records._fields.index("given")
-SOURCE: Final = Records._fields.index("source")
+GIVEN: Final = RingRecords._fields.index("given")
+SOURCE: Final = RingRecords._fields.index("source")
 
 LOOK_SECONDS: Final = 1.0
 
@@ -64,11 +69,11 @@ WARM: Final = 3
 
 Record = tuple[Any, ...]
 """A prediction as the monitoring ring holds it: a row of
-:class:`edge_sdk.telemetry.ring_records.Records`."""
+:class:`edge_sdk.telemetry.ring_records.RingRecords`."""
 
 
 @dataclass
-class Counts:
+class ShadowCounts:
     """What one report is made of."""
 
     compared: int = 0
@@ -86,7 +91,7 @@ class Counts:
         return not (self.compared or self.errors or self.skipped or self.labelled)
 
 
-class Shadow(Running):
+class Shadow(RunningExperiment):
     """Compares ``candidate`` with what ``incumbent`` served.
 
     Args:
@@ -107,18 +112,18 @@ class Shadow(Running):
     def __init__(
         self,
         arm: str,
-        incumbent: Serving,
-        twin: Serving,
-        candidate: Serving,
+        incumbent: Predictor,
+        twin: Predictor,
+        candidate: Predictor,
         *,
         sampled: float = 1.0,
         budget: float,
         limit: float,
-        mark: Mark | None = None,
+        mark: CrashMarker | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_same_inputs(incumbent.release, candidate.release)
-        self.candidates: Mapping[str, Serving] = {arm: candidate}
+        self.candidates: Mapping[str, Predictor] = {arm: candidate}
         self._arm = arm
         self._incumbent, self._twin, self._candidate = incumbent, twin, candidate
         self._sampled, self._budget, self._limit = sampled, budget, limit
@@ -126,9 +131,9 @@ class Shadow(Running):
         self._random = random.Random()
         self._queue: deque[Record] = deque()
         self._lock = threading.Lock()
-        self._counts = Counts()
-        self._windows = Windows(candidate, clock())
-        self._answers = Answered(LABELS)
+        self._counts = ShadowCounts()
+        self._windows = CandidateWindows(candidate, clock())
+        self._answers = ComparedAnswers(LABELS)
         self._labels: OrderedDict[int, Label | float] = OrderedDict()
         self._size, self._batches, self._answered = 1, 0, False
         self._busy_since: float | None = None
@@ -138,7 +143,7 @@ class Shadow(Running):
         incumbent.monitor.tap, incumbent.watch = self._offer, self._offer_feed
         threading.Thread(target=self._run, name="edge-shadow", daemon=True).start()
 
-    def servings(self) -> Iterator[Serving]:
+    def servings(self) -> Iterator[Predictor]:
         return iter(())
 
     def answered(self, arm: str) -> bool:
@@ -175,7 +180,7 @@ class Shadow(Running):
             if not final and not self._windows.ended(now):
                 return []
             window = self._windows.turn(now)
-            counts, self._counts = self._counts, Counts()
+            counts, self._counts = self._counts, ShadowCounts()
         if counts.empty:
             return []
         version = self._incumbent.release.manifest.version
@@ -308,7 +313,7 @@ class Shadow(Running):
             self._counts.latency += _moments([math.log2(ratio)], [0.0])
 
 
-def _nanoseconds(serving: Serving, given: Any) -> int:
+def _nanoseconds(serving: Predictor, given: Any) -> int:
     """What one prediction takes; the call before it warms the caches."""
     if isinstance(given, bytes):
         row = np.frombuffer(given, serving.release.manifest.signature.inputs[0].dtype)
@@ -330,7 +335,7 @@ def _moments(candidate: Sequence[Any], incumbent: Sequence[Any]) -> Moments:
     return Moments(len(x), float(x.sum()), float((x * x).sum()))
 
 
-class Answered:
+class ComparedAnswers:
     """What both said of the last ``capacity`` predictions, for labels that come late."""
 
     def __init__(self, capacity: int) -> None:

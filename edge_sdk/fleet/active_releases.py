@@ -19,9 +19,9 @@ from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
 from edge_sdk.errors import InputError, ReleaseError
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import NOTHING_SERVES, CloudCall, Serving, Terms
+from edge_sdk.serving.predictor import NOTHING_SERVES, CloudCall, Predictor, ServingTerms
 from edge_sdk.serving.ranking import Item, Ranking, Shown, ShownRankings, ranked
-from edge_sdk.telemetry.energy import EnergyUse, Stretch
+from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
 from edge_sdk.telemetry.label_join import bits_of
 from edge_sdk.validation import (
     candidates_of,
@@ -34,8 +34,8 @@ from edge_sdk.validation import (
 
 if TYPE_CHECKING:  # a device without hub, pack and experiment starts without them
     from edge_sdk.contract.messages import Body
-    from edge_sdk.experiments.base import Running
-    from edge_sdk.experiments.crash_marker import Mark
+    from edge_sdk.experiments.base import RunningExperiment
+    from edge_sdk.experiments.crash_marker import CrashMarker
     from edge_sdk.experiments.shadow import Shadow
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
@@ -45,7 +45,7 @@ T = TypeVar("T")
 RETIRED: Final = 4
 
 
-class Service:
+class ActiveReleases:
     """The servings of one device.
 
     Attributes:
@@ -70,8 +70,8 @@ class Service:
         energy: EnergyUse,
         clock: Callable[[], float],
     ) -> None:
-        self.serving: Serving | None = None
-        self.running: Running | None = None
+        self.serving: Predictor | None = None
+        self.running: RunningExperiment | None = None
         self.kept: KeptPredictions | None = None
         self.why_nothing = "the hub has no plan for this model yet"
         self._config = config
@@ -79,7 +79,7 @@ class Service:
         self._keep = keep
         self.clock = clock
         self._tags = 0
-        self._retired: deque[tuple[Serving, ...]] = deque()
+        self._retired: deque[tuple[Predictor, ...]] = deque()
         self._lock = threading.RLock()
         self._collecting = threading.Lock()  # held while a meter is read, so never with _lock
         self._energy = energy
@@ -88,7 +88,7 @@ class Service:
     def open(
         self,
         release: Release,
-        terms: Terms,
+        terms: ServingTerms,
         *,
         pack: Pack | None = None,
         features: EntityFeatures | None = None,
@@ -96,7 +96,7 @@ class Service:
         share: bool = False,
         monitoring: bool = True,
         alone: bool = False,
-    ) -> Serving:
+    ) -> Predictor:
         """Load a release, ready to answer under ``terms``; ``alone``: with a model of its own.
 
         Raises:
@@ -105,7 +105,7 @@ class Service:
         self._tags += 1
         loaded = (s for s in self._servings() if s.release.digest == release.digest and not alone)
         same = next(loaded, None)
-        return Serving(
+        return Predictor(
             release,
             terms,
             tag=f"{self._boot}.{self._tags}",
@@ -120,7 +120,11 @@ class Service:
         )
 
     def shadow(
-        self, candidate: Release, terms: Terms, sampled: float = 1.0, mark: Mark | None = None
+        self,
+        candidate: Release,
+        terms: ServingTerms,
+        sampled: float = 1.0,
+        mark: CrashMarker | None = None,
     ) -> Shadow:
         """A shadow of what serves, on a share of its requests; raises :class:`ReleaseError`.
 
@@ -141,7 +145,7 @@ class Service:
             mark=mark,
         )
 
-    def serve(self, serving: Serving) -> None:
+    def serve(self, serving: Predictor) -> None:
         """Let ``serving`` answer from the next call on."""
         with self._lock:
             old, self.serving = self.serving, serving
@@ -150,7 +154,7 @@ class Service:
                 self._retire((old,))
         self._energy.begin(serving, _window(serving, self.clock()))
 
-    def run(self, running: Running | None) -> None:
+    def run(self, running: RunningExperiment | None) -> None:
         """End what runs beside, and run ``running``."""
         with self._lock:
             ended, self.running = self.running, running
@@ -161,13 +165,13 @@ class Service:
                 self._keep(ended.collect(self.clock(), final=True))
                 self._retire(tuple(ended.servings()))
 
-    def current(self) -> Serving:
+    def current(self) -> Predictor:
         """What serves; raises :class:`ReleaseError` if nothing does."""
         if self.serving is None:
             raise ReleaseError(f"nothing serves: {self.why_nothing}")
         return self.serving
 
-    def serving_for(self, unit: str | None) -> Serving:
+    def serving_for(self, unit: str | None) -> Predictor:
         """What answers for ``unit``: an arm of an A/B by key, if one runs, else what serves.
 
         Raises:
@@ -274,7 +278,7 @@ class Service:
             with self._lock:
                 self._collect(now, stretch, final=final)
 
-    def _collect(self, now: float, stretch: Stretch | None, *, final: bool) -> None:
+    def _collect(self, now: float, stretch: EnergyInterval | None, *, final: bool) -> None:
         running = self.running
         inside = set(running.servings()) if running is not None else set()
         if running is not None:
@@ -292,7 +296,7 @@ class Service:
                 every = self.serving.terms.reporting.window_seconds
                 self.kept.copy(self._servings(), every, final=final)
 
-    def _stretch(self, now: float, *, final: bool) -> Stretch | None:
+    def _stretch(self, now: float, *, final: bool) -> EnergyInterval | None:
         """What was drawn since the last window, if one ended, while what serves was alone."""
         serving = self.serving
         if serving is None:
@@ -328,7 +332,7 @@ class Service:
             self.why_nothing = "this device is closed"
             self._retired.clear()
 
-    def _servings(self) -> Iterator[Serving]:
+    def _servings(self) -> Iterator[Predictor]:
         """All that may still get a label."""
         if self.serving is not None:
             yield self.serving
@@ -337,7 +341,7 @@ class Service:
         for group in tuple(self._retired):
             yield from group
 
-    def _retire(self, group: tuple[Serving, ...]) -> None:
+    def _retire(self, group: tuple[Predictor, ...]) -> None:
         self._retired.appendleft(group)
         while len(self._retired) > RETIRED:
             for oldest in self._retired.pop():
@@ -345,6 +349,6 @@ class Service:
                 oldest.close()
 
 
-def _window(serving: Serving, now: float) -> int:
+def _window(serving: Predictor, now: float) -> int:
     """The number of the window in which ``now`` is."""
     return int(now // serving.terms.reporting.window_seconds)

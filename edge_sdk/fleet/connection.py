@@ -15,17 +15,17 @@ from edge_sdk.contract.fleet import CheckIn, check_attributes
 from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.plan import Plan, ReleaseRef
 from edge_sdk.errors import ContractError, EdgeError
-from edge_sdk.experiments.crash_marker import Mark
+from edge_sdk.experiments.crash_marker import CrashMarker
 from edge_sdk.fleet.enrolment import Identity, enrol, hub_of
 from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
 from edge_sdk.model.release import Release
-from edge_sdk.state_db import Store
+from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.probe import probe
 from edge_sdk.update.slots import Slot, Slots
 from edge_sdk.update.state import SlotRef
 from edge_sdk.update.syncer import Syncer
-from edge_sdk.update.targets import Standing, Wanted, standing, wanted
+from edge_sdk.update.targets import CurrentAssignment, DesiredState, standing, wanted
 from edge_sdk.update.trust import Trust
 from edge_sdk.update.updater import Updater
 
@@ -67,9 +67,9 @@ class FleetLink:
         check_attributes(attributes)
         self.attributes = dict(attributes)
         self.client = HubClient(how.hub, timeout=config.request_seconds, verify=how.verify)
-        self.store = Store(how.state)
+        self.store = StateDatabase(how.state)
         try:
-            self.mark = Mark(self.store.folder / "running.mark")
+            self.mark = CrashMarker(self.store.folder / "running.mark")
             self._wire(how, config, activate, clock)
         except BaseException:
             self.store.close()
@@ -118,7 +118,7 @@ class FleetLink:
         self.plan = self._kept_plan()
         self.on_plan: Callable[[], None] = lambda: None
 
-    def wanted(self, plan: Plan) -> Wanted:
+    def wanted(self, plan: Plan) -> DesiredState:
         """What ``plan`` wants of this device, leaving out what failed on it."""
         trial = plan.experiment.id if plan.experiment is not None else None
         updater = self.updater
@@ -130,10 +130,14 @@ class FleetLink:
         device = self.identity.device
         return wanted(plan, device, self.attributes, entered=entered, failed=failed)
 
-    def standing(self) -> Standing:
+    def standing(self) -> CurrentAssignment:
         """As whose arm this device answers now, and what runs beside it."""
         plan = self.plan
-        return Standing() if plan is None else standing(plan, self.wanted(plan), self.updater.state)
+        return (
+            CurrentAssignment()
+            if plan is None
+            else standing(plan, self.wanted(plan), self.updater.state)
+        )
 
     def follow(self, plan: Plan) -> str:
         """Make a verified plan take effect; raises :class:`EdgeError`."""

@@ -9,7 +9,7 @@ from typing import Any
 from edge_sdk.contract.fleet import EnrolRequest
 from edge_sdk.errors import StateError
 from edge_sdk.hub.client import HubClient
-from edge_sdk.state_db import Store
+from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.trust import check_root
 
 
@@ -23,13 +23,13 @@ class Identity:
     root: bytes
 
 
-def hub_of(store: Store) -> str | None:
+def hub_of(store: StateDatabase) -> str | None:
     """URL of the hub that the device of ``store`` spoke with last."""
     known: str | None = store.get("hub")
     return known
 
 
-def identity(store: Store) -> Identity | None:
+def identity(store: StateDatabase) -> Identity | None:
     """The identity in ``store``, if the device was enrolled."""
     kept = store.get("identity")
     if kept is None:
@@ -38,7 +38,7 @@ def identity(store: Store) -> Identity | None:
 
 
 def enrol(
-    store: Store,
+    store: StateDatabase,
     client: HubClient,
     *,
     model: str | None,
@@ -79,7 +79,7 @@ def check_token(token: Any) -> None:
 
 
 def _join(
-    store: Store,
+    store: StateDatabase,
     client: HubClient,
     model: str | None,
     token: str | None,

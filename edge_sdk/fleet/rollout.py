@@ -18,30 +18,30 @@ from edge_sdk.contract.key import ENTITY
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.errors import EdgeError, UpdateError
 from edge_sdk.experiments.ab_by_key import Arms
-from edge_sdk.experiments.base import Running, check_same_inputs
-from edge_sdk.experiments.crash_marker import Mark
+from edge_sdk.experiments.base import RunningExperiment, check_same_inputs
+from edge_sdk.experiments.crash_marker import CrashMarker
 from edge_sdk.experiments.interleaving import Interleaver
-from edge_sdk.fleet.active_releases import Service
+from edge_sdk.fleet.active_releases import ActiveReleases
 from edge_sdk.fleet.connection import FleetLink
 from edge_sdk.model.release import Release
 from edge_sdk.packs.entity_features import EntityFeatures
 from edge_sdk.packs.reader import usable
-from edge_sdk.serving.predictor import Serving, Terms
+from edge_sdk.serving.predictor import Predictor, ServingTerms
 from edge_sdk.update.slots import Slot
 from edge_sdk.update.state import SlotRef
-from edge_sdk.update.targets import Beside
+from edge_sdk.update.targets import RunningCandidates
 from edge_sdk.update.updater import Updater
 
 
-class Keeper:
+class RolloutController:
     """Between the link, which brings releases and plans, and the service, which answers."""
 
-    def __init__(self, link: FleetLink, service: Service, config: DeviceConfig) -> None:
+    def __init__(self, link: FleetLink, service: ActiveReleases, config: DeviceConfig) -> None:
         self._link = link
         self._updater = link.updater
         self._service = service
         self._config = config
-        self._beside: Beside | None = None
+        self._beside: RunningCandidates | None = None
         self._unsettled = False
         self._owed: tuple[SlotRef | None, str] | None = None
         self._survived = weakref.finalize(self, _survived, self._updater, link.mark)
@@ -124,13 +124,13 @@ class Keeper:
         self._take_back()
         self._prove()
 
-    def _terms(self, experiment: str | None, arm: str) -> Terms:
+    def _terms(self, experiment: str | None, arm: str) -> ServingTerms:
         plan = self._link.plan
         if plan is None:
-            return Terms()
-        return Terms(experiment, arm, plan.reporting, plan.sharing, plan.cascade)
+            return ServingTerms()
+        return ServingTerms(experiment, arm, plan.reporting, plan.sharing, plan.cascade)
 
-    def _load(self, slot: Slot, terms: Terms) -> Serving:
+    def _load(self, slot: Slot, terms: ServingTerms) -> Predictor:
         release = Release.open(slot.release, verify=False)
         features = usable(slot.features, release, ENTITY)
         return self._service.open(
@@ -142,7 +142,7 @@ class Keeper:
             share=self._link.share,
         )
 
-    def _settle(self, beside: Beside | None, slot: Slot) -> bool:
+    def _settle(self, beside: RunningCandidates | None, slot: Slot) -> bool:
         """Run ``beside``; whether that is settled. What does not load here has failed."""
         self._beside = None
         self._service.run(None)
@@ -162,7 +162,7 @@ class Keeper:
         self._beside = beside
         return True
 
-    def _running(self, beside: Beside, slot: Slot) -> Running:
+    def _running(self, beside: RunningCandidates, slot: Slot) -> RunningExperiment:
         trial, service = beside.experiment, self._service
         slots = {arm: self._updater.slot_of(ref) for arm, ref in beside.candidates}
         if trial.strategy == "shadow":
@@ -218,6 +218,6 @@ class Keeper:
             self._updater.try_out([ref for _, ref in candidates])
 
 
-def _survived(updater: Updater, mark: Mark) -> None:
+def _survived(updater: Updater, mark: CrashMarker) -> None:
     mark.close()
     updater.survived()

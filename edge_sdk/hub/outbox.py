@@ -18,7 +18,7 @@ from edge_sdk.contract.codec import encode
 from edge_sdk.contract.limits import MESSAGE_BYTES, UPLOAD_BYTES, UPLOAD_MESSAGES
 from edge_sdk.contract.messages import Body, Message, Upload, UploadReply, kind_of
 from edge_sdk.errors import ContractError
-from edge_sdk.state_db import Store
+from edge_sdk.state_db import StateDatabase
 
 _ENVELOPE_BYTES: Final = 200
 """More than what boot, sequence and kind add to a body."""
@@ -33,7 +33,7 @@ class Outbox:
         capacity: bytes of bodies that wait at most.
     """
 
-    def __init__(self, store: Store, boot: str, capacity: int = 64 << 20) -> None:
+    def __init__(self, store: StateDatabase, boot: str, capacity: int = 64 << 20) -> None:
         self._store = store
         self._boot = boot
         self._capacity = capacity

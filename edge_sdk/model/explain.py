@@ -90,7 +90,7 @@ def explain(release: Release, model: Model, x: Any, scale: Scale = "probability"
     others = [representatives(profiles[c.name], c, v) for c, v in zip(
         signature.columns, values, strict=True
     )]  # fmt: skip
-    rows = _Rows(schema, model, values, others)
+    rows = _MaskedRows(schema, model, values, others)
     label, name, output = _output(release, model.run(row), scale)
     given = float(output(model.run(row))[0])
     found = np.concatenate([output(answers) for answers in rows.occluded()])
@@ -132,7 +132,7 @@ def _scaled(probabilities: NDArray[Any], scale: Scale) -> NDArray[np.float64]:
     return odds
 
 
-class _Rows:
+class _MaskedRows:
     """Batches of the input with some features replaced."""
 
     def __init__(

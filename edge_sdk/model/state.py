@@ -12,7 +12,7 @@ from edge_sdk.contract.manifest import Signature
 from edge_sdk.model.release import Feed
 
 
-class State:
+class RecurrentState:
     """What a stateful model remembers of one sequence; not safe from several threads at once.
 
     Attributes:

@@ -47,7 +47,7 @@ def is_sure(
 
 
 @dataclass(frozen=True)
-class Rule:
+class CascadeRule:
     """When one release asks the cloud.
 
     Attributes:
@@ -66,19 +66,19 @@ class Rule:
         return self.first or self.threshold is not None
 
 
-def rule(cascade: Cascade | None, policy: CascadePolicy) -> Rule:
+def rule(cascade: Cascade | None, policy: CascadePolicy) -> CascadeRule:
     """The plan's policy applied to what the release was certified with."""
     if policy.mode == "local":
-        return Rule()
+        return CascadeRule()
     if policy.mode == "cloud":
-        return Rule(first=True)
+        return CascadeRule(first=True)
     certified = cascade.metric if cascade else "max_probability"
     metric = policy.metric or certified
     if policy.threshold is not None:
-        return Rule(threshold=policy.threshold, metric=metric)
+        return CascadeRule(threshold=policy.threshold, metric=metric)
     if cascade is None or metric != certified:
-        return Rule()  # a threshold for one metric says nothing about another
-    return Rule(threshold=cascade.threshold, metric=metric)
+        return CascadeRule()  # a threshold for one metric says nothing about another
+    return CascadeRule(threshold=cascade.threshold, metric=metric)
 
 
 class CircuitBreaker:

@@ -27,7 +27,7 @@ from edge_sdk.model.prediction import BatchPrediction, Prediction
 from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model
-from edge_sdk.model.state import State
+from edge_sdk.model.state import RecurrentState
 from edge_sdk.serving.cascade import CircuitBreaker, is_sure, rule
 from edge_sdk.serving.fast_path import FastPath, prepare
 from edge_sdk.telemetry.groups import Said
@@ -50,7 +50,7 @@ NOTHING_SERVES: Final = dict.fromkeys(("model", "version", "pack", "features", "
 
 
 @dataclass(frozen=True)
-class Terms:
+class ServingTerms:
     """Under which a release serves: its arm, and what the plan says of reporting and cloud."""
 
     experiment: str | None = None
@@ -60,7 +60,7 @@ class Terms:
     cascade: CascadePolicy = CascadePolicy()
 
 
-class Serving:
+class Predictor:
     """A release that answers. Safe from any number of threads.
 
     Attributes:
@@ -72,7 +72,7 @@ class Serving:
     def __init__(
         self,
         release: Release,
-        terms: Terms,
+        terms: ServingTerms,
         *,
         tag: str,
         pack: Pack | None = None,
@@ -163,7 +163,7 @@ class Serving:
         x: Any,
         *,
         deadline_ms: float | None = None,
-        state: State | None = None,
+        state: RecurrentState | None = None,
         groups: Said | None = None,
     ) -> Prediction:
         """Answer one input the general way.
@@ -303,14 +303,14 @@ class Serving:
         self.monitor.record_error(error.kind if isinstance(error, InputError) else "model")
 
     def _ask_model_and_cloud(
-        self, given: Any, deadline: float | None, state: State | None
+        self, given: Any, deadline: float | None, state: RecurrentState | None
     ) -> tuple[Prediction, Label | None]:
         """The answer to serve, and the on-device model's own label if it was asked."""
         if self._asks and self._rule.first:
             served = self._ask(given, deadline)
             if served is not None:
                 return served, None
-        state = state or State(self.release.manifest.signature)
+        state = state or RecurrentState(self.release.manifest.signature)
         outputs = self._inputs.run(given, state.feed)
         state.keep(outputs)
         local = self._answers.read(outputs, self._answers.model)

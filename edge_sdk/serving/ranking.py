@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.errors import InputError
 from edge_sdk.model.prediction import BatchPrediction, Prediction
-from edge_sdk.serving.predictor import Serving
+from edge_sdk.serving.predictor import Predictor
 
 T = TypeVar("T")
 Item = Hashable
@@ -50,7 +50,7 @@ class Ranking:
         return f"<Ranking {reprlib.repr(self.items)} from {self.version} id={self.id}>"
 
 
-def ranked(serving: Serving, x: Any, candidates: Sequence[Item] | None) -> Ranking:
+def ranked(serving: Predictor, x: Any, candidates: Sequence[Item] | None) -> Ranking:
     """The whole ranking that ``serving`` gives.
 
     Args:
@@ -71,7 +71,7 @@ def ranked(serving: Serving, x: Any, candidates: Sequence[Item] | None) -> Ranki
     return Ranking(_ordered(candidates, scores), batch.ids[0], batch.version)
 
 
-def _counted(serving: Serving, call: Callable[..., T], *arguments: Any) -> T:
+def _counted(serving: Predictor, call: Callable[..., T], *arguments: Any) -> T:
     """What ``call`` returns; if it refuses, that is counted."""
     try:
         return call(*arguments)
@@ -98,7 +98,7 @@ def _one_scored(batch: BatchPrediction, count: int) -> NDArray[Any]:
     )
 
 
-def _all_scored(p: Prediction, serving: Serving) -> tuple[tuple[Item, ...], NDArray[Any]]:
+def _all_scored(p: Prediction, serving: Predictor) -> tuple[tuple[Item, ...], NDArray[Any]]:
     if p.probabilities is not None:
         return serving.release.manifest.signature.classes, p.probabilities
     vectors = [p.value, *p.outputs.values()]

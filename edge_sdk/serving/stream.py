@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from edge_sdk.model.prediction import Prediction
-from edge_sdk.model.state import State
-from edge_sdk.serving.predictor import Serving
+from edge_sdk.model.state import RecurrentState
+from edge_sdk.serving.predictor import Predictor
 from edge_sdk.telemetry.groups import Said
 
 
@@ -20,11 +20,11 @@ class Stream:
     several threads: they take turns.
     """
 
-    def __init__(self, serving: Callable[[], Serving]) -> None:
+    def __init__(self, serving: Callable[[], Predictor]) -> None:
         self._serving = serving
         self._lock = threading.Lock()
         self._release = ""
-        self._state: State | None = None
+        self._state: RecurrentState | None = None
 
     def predict(
         self, x: Any, *, deadline_ms: float | None = None, groups: Said | None = None
@@ -34,7 +34,7 @@ class Stream:
             serving = self._serving()
             if self._release != serving.release.digest:
                 self._release = serving.release.digest
-                self._state = State(serving.release.manifest.signature)
+                self._state = RecurrentState(serving.release.manifest.signature)
             return serving.predict_any(x, deadline_ms=deadline_ms, state=self._state, groups=groups)
 
     def reset(self) -> None:

@@ -32,7 +32,7 @@ READ_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
-class Trouble:
+class MeterFault:
     """Why nobody knows what was drawn: a word to count by, and what was said."""
 
     kind: str
@@ -40,13 +40,13 @@ class Trouble:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class EnergyInterval:
     """What was drawn in a time in which ``who`` answered alone."""
 
     who: object
     joules: float
     seconds: float
-    trouble: Trouble | None = None
+    trouble: MeterFault | None = None
 
 
 class EnergyUse:
@@ -70,7 +70,7 @@ class EnergyUse:
         self._began = self._read_at = clock()
         self._last: float | None = None
         self._joules = 0.0
-        self._trouble: Trouble | None = None
+        self._trouble: MeterFault | None = None
         self._said = ""
         self._latest: Energy | None = None
         self._dropped: Counter[str] = Counter()
@@ -87,7 +87,7 @@ class EnergyUse:
         """Something else answers too, or no longer does: until the next window nobody is told."""
         self._who = None
 
-    def collect(self, who: object, window: int, *, final: bool = False) -> Stretch | None:
+    def collect(self, who: object, window: int, *, final: bool = False) -> EnergyInterval | None:
         """The stretch that ends with a window, or (with ``final``) now.
 
         ``who`` answers alone now, or ``None``; ``window`` is that of now.
@@ -103,11 +103,11 @@ class EnergyUse:
             ended = None
             if who is not None and who is self._who:
                 seconds = self._clock() - self._began
-                ended = Stretch(who, self._joules, seconds, self._trouble)
+                ended = EnergyInterval(who, self._joules, seconds, self._trouble)
             self._start(who, window)
             return ended
 
-    def charged(self, bodies: list[Body], stretch: Stretch) -> list[Body]:
+    def charged(self, bodies: list[Body], stretch: EnergyInterval) -> list[Body]:
         """``bodies`` with what ``stretch`` drew in the first of their window reports.
 
         They are all that its release has to tell of it, of more than one window where the device
@@ -125,7 +125,7 @@ class EnergyUse:
             told = replace(first, lost={**first.lost, "meter": 1})
         return [told if body is first else body for body in bodies]
 
-    def _shared(self, stretch: Stretch, made: int) -> Energy | None:
+    def _shared(self, stretch: EnergyInterval, made: int) -> Energy | None:
         """What was drawn for ``made`` predictions; what cannot be is dropped."""
         trouble = stretch.trouble
         if not trouble:
@@ -134,7 +134,7 @@ class EnergyUse:
                 self._latest = Energy(joules, made, seconds)
                 return self._latest
             except ContractError as error:
-                trouble = Trouble("cannot be", str(error))
+                trouble = MeterFault("cannot be", str(error))
         self._dropped[trouble.kind] += 1
         self._said = trouble.said
         return None
@@ -156,7 +156,7 @@ class EnergyUse:
         said = self._trouble.said if self._trouble is not None else self._said
         self._who, self._window = who, window
         self._began, self._joules = self._clock(), 0.0
-        self._trouble = Trouble("no beginning", said) if self._last is None else None
+        self._trouble = MeterFault("no beginning", said) if self._last is None else None
 
     def _read(self) -> None:
         """Add what was drawn since the reading before; a bad reading is the stretch's trouble."""
@@ -165,14 +165,14 @@ class EnergyUse:
         try:
             now = float(self._meter())
         except Exception as error:
-            self._trouble = Trouble("raised", f"{type(error).__name__}: {error}")
+            self._trouble = MeterFault("raised", f"{type(error).__name__}: {error}")
             return
         if not math.isfinite(now):
-            self._trouble = Trouble("no number", f"{now} J")
+            self._trouble = MeterFault("no number", f"{now} J")
             return
         self._last = now
         if before is not None and now < before:
-            self._trouble = Trouble("backwards", f"{before} J, then {now} J")
+            self._trouble = MeterFault("backwards", f"{before} J, then {now} J")
         elif before is not None:
             self._joules += now - before
 

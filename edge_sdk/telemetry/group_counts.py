@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edge_sdk.contract.groups import OTHER, GroupCounts
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.telemetry.groups import Codes, Grouping
-from edge_sdk.telemetry.histograms import Bins, Counts
+from edge_sdk.telemetry.histograms import Bins, HistogramCounts
 
 PATIENCE: Final = 20
 """A group with a twentieth of the rows is told by its name, wherever the others wait for it."""
@@ -26,7 +26,7 @@ PATIENCE: Final = 20
 
 @dataclass
 class _Group:
-    outputs: Counts
+    outputs: HistogramCounts
     observations: int = 0
 
     def add(self, other: _Group) -> None:
@@ -34,7 +34,7 @@ class _Group:
         self.observations += other.observations
 
 
-class Tally:
+class GroupAccumulator:
     """Predictions by group: how many, and the histograms of their outputs."""
 
     def __init__(self, profile: ReferenceProfile) -> None:
@@ -52,7 +52,7 @@ class Tally:
                 group.observations += int(chosen.sum())
                 bins.add([array[chosen] for array in arrays], group.outputs)
 
-    def merge(self, other: Tally) -> None:
+    def merge(self, other: GroupAccumulator) -> None:
         """Add all that ``other`` counted."""
         for column, groups in other._groups.items():
             for code, group in groups.items():
@@ -61,7 +61,7 @@ class Tally:
     def _group(self, column: int, code: int) -> _Group:
         groups = self._groups.setdefault(column, {})
         if code not in groups:
-            groups[code] = _Group(Counts(self._outputs))
+            groups[code] = _Group(HistogramCounts(self._outputs))
         return groups[code]
 
     def take(self, column: int, other: int, minimum: int, patience: int) -> dict[int, GroupCounts]:
@@ -100,10 +100,10 @@ class GroupReports:
     def __init__(self, grouping: Grouping, profile: ReferenceProfile, minimum: int) -> None:
         self._grouping = grouping
         self._minimum = minimum
-        self._carried = Tally(profile)
+        self._carried = GroupAccumulator(profile)
         self._known = {(groups.column.name, OTHER) for groups in grouping.columns}
 
-    def window(self, tally: Tally, *, final: bool) -> dict[str, dict[str, GroupCounts]]:
+    def window(self, tally: GroupAccumulator, *, final: bool) -> dict[str, dict[str, GroupCounts]]:
         """What may be told after a window, by column and group; the rest is kept.
 
         ``final``: nothing will come after it, so nothing waits for more.

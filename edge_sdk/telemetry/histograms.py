@@ -19,7 +19,7 @@ FEW: Final = 8
 """Rows up to which all features are counted in one step."""
 
 
-class Counts:
+class HistogramCounts:
     """Histograms of several features: ``flat`` holds one after the other, ``each`` views of it."""
 
     def __init__(self, features: Sequence[FeatureProfile]) -> None:
@@ -37,7 +37,7 @@ class Bins:
         numbers = [edges for edges in self._edges if edges is not None]
         self._few = _Few(numbers) if numbers and len(numbers) == len(features) else None
 
-    def add(self, columns: NDArray[Any] | Sequence[Any], counts: Counts) -> None:
+    def add(self, columns: NDArray[Any] | Sequence[Any], counts: HistogramCounts) -> None:
         """Add :func:`histogram` of each feature; ``columns`` holds one sequence of values for each.
 
         Columns of one float matrix are sorted together: counting what lies between two edges of
@@ -74,7 +74,7 @@ class _Few:
         self._starts = np.cumsum([0, *(counts[:-1] + 1)])[:, None]
 
     def places(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Where each of ``values`` [features, rows] is counted in :attr:`Counts.flat`."""
+        """Where each of ``values`` [features, rows] is counted in :attr:`HistogramCounts.flat`."""
         below = (self._edges <= values[:, None]).sum(axis=1)
         found = np.minimum(below, self._bins) - 1
         outside = (below == 0) | (values > self._last)

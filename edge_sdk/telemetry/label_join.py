@@ -34,7 +34,7 @@ def bits_of(label: Any, reward: Any) -> int:
 
 
 @dataclass
-class Outcomes:
+class LabelOutcomes:
     """Sufficient statistics of the labels and rewards that came for one window."""
 
     labelled: int = 0
@@ -83,7 +83,7 @@ def is_right(answer: Any, label: Label | float, within: float | None) -> bool | 
 
 
 def join(
-    outcomes: Outcomes,
+    outcomes: LabelOutcomes,
     source: str,
     answer: Any,
     own: Label | float | None,
@@ -106,7 +106,7 @@ def join(
         outcomes.add_group(group, bool(own_right))
 
 
-class Left(NamedTuple):
+class Unlabelled(NamedTuple):
     """A single prediction whose label, or reward, did not come yet.
 
     ``source`` is an index into :data:`SOURCES`; ``state`` has the bits of what came.
@@ -120,7 +120,7 @@ class Left(NamedTuple):
     groups: tuple[Group, ...] = ()
 
 
-class Answered(NamedTuple):
+class AnswerColumns(NamedTuple):
     """Predictions by column: what a label has to be compared with, and where it is counted.
 
     ``answers`` holds the label, or the number a regressor gave, or ``None``; ``own`` the label of
@@ -138,15 +138,15 @@ class Answered(NamedTuple):
     groups: Codes | None = None
 
 
-class Waiting:
+class UnlabelledColumns:
     """Predictions by column, and which of them have their label or reward."""
 
-    def __init__(self, answered: Answered) -> None:
+    def __init__(self, answered: AnswerColumns) -> None:
         self.answered = answered
         self.states = np.zeros(len(answered.answers), dtype=np.uint8)
 
     @classmethod
-    def empty(cls, count: int, *, rows: bool, columns: int = 0) -> Waiting:
+    def empty(cls, count: int, *, rows: bool, columns: int = 0) -> UnlabelledColumns:
         """Room for ``count`` predictions, with their feature values or without, and with the
         groups of ``columns``.
         """
@@ -155,9 +155,9 @@ class Waiting:
         values = np.empty(count, object) if rows else None
         sources = np.zeros(count, np.uint8)
         groups = np.zeros((count, columns), np.uint8) if columns else None
-        return cls(Answered(windows, taken, sources, answers, own, values, groups))
+        return cls(AnswerColumns(windows, taken, sources, answers, own, values, groups))
 
-    def put(self, places: NDArray[np.int64], answered: Answered) -> None:
+    def put(self, places: NDArray[np.int64], answered: AnswerColumns) -> None:
         """Write ``answered`` over what is at ``places``."""
         kept: Iterable[NDArray[Any] | None] = self.answered
         for mine, theirs in zip(kept, answered, strict=True):
@@ -173,7 +173,7 @@ class Place(NamedTuple):
     """One prediction in a table."""
 
     name: str
-    table: Waiting
+    table: UnlabelledColumns
     at: int
 
     @property
@@ -206,7 +206,7 @@ class Place(NamedTuple):
         self.table.states[self.at] |= what
 
 
-class Pending:
+class LabelJoin:
     """Joins late labels with predictions; at most ``capacity`` single ones are remembered, with
     ``rows`` (they may be shared) also their feature values; of ``grouping`` also their groups.
     Numbers are right ``within`` so much.
@@ -225,22 +225,22 @@ class Pending:
         self._capacity = capacity
         self._within = within
         self._grouping = grouping
-        self._table = Waiting.empty(capacity, rows=rows, columns=len(grouping.columns))
+        self._table = UnlabelledColumns.empty(capacity, rows=rows, columns=len(grouping.columns))
         self._numbers = np.zeros(capacity, np.int64)
-        self._batches: dict[int, Waiting] = {}
-        self.outcomes: defaultdict[int, Outcomes] = defaultdict(Outcomes)
+        self._batches: dict[int, UnlabelledColumns] = {}
+        self.outcomes: defaultdict[int, LabelOutcomes] = defaultdict(LabelOutcomes)
         self.unmatched = 0
 
-    def add(self, numbers: Sequence[int], answered: Answered) -> None:
+    def add(self, numbers: Sequence[int], answered: AnswerColumns) -> None:
         """Remember predictions; beyond the capacity the oldest are forgotten."""
         named = np.asarray(numbers, dtype=np.int64)
         places = named % self._capacity
         self._table.put(places, answered)
         self._numbers[places] = named
 
-    def add_batch(self, number: int, answered: Answered) -> None:
+    def add_batch(self, number: int, answered: AnswerColumns) -> None:
         """Remember a batch; the oldest are forgotten until the rest are within the capacity."""
-        self._batches[number] = Waiting(answered)
+        self._batches[number] = UnlabelledColumns(answered)
         while len(self._batches) > 1 and sum(map(len, self._batches.values())) > self._capacity:
             self._batches.pop(next(iter(self._batches)))
 
@@ -270,7 +270,7 @@ class Pending:
         known = number > 0 and int(self._numbers[index]) == number
         return Place(name, self._table, index) if known else None
 
-    def _in_batch(self, name: str, batch: Waiting | None, index: int) -> Place | None:
+    def _in_batch(self, name: str, batch: UnlabelledColumns | None, index: int) -> Place | None:
         return None if batch is None or index >= len(batch) else Place(name, batch, index)
 
     def label(self, place: Place, label: Label | float) -> None:
@@ -294,7 +294,7 @@ class Pending:
         place.mark(REWARDED, "reward")
         self.outcomes[place.window].add_reward(reward)
 
-    def left(self, after: int, most: int) -> dict[int, list[Left]]:
+    def left(self, after: int, most: int) -> dict[int, list[Unlabelled]]:
         """By window start, the newest ``most`` single predictions numbered above ``after`` whose
         label did not come.
         """
@@ -302,10 +302,10 @@ class Pending:
         open_ = (self._numbers > after) & ((states & LABELLED) == 0)
         places = np.flatnonzero(open_)
         newest = places[np.argsort(self._numbers[places])][-most:]
-        found: dict[int, list[Left]] = {}
+        found: dict[int, list[Unlabelled]] = {}
         for at in newest.tolist():
             if made.answers[at] is not None:
-                left = Left(
+                left = Unlabelled(
                     int(self._numbers[at]),
                     int(made.sources[at]),
                     made.answers[at],
@@ -316,7 +316,7 @@ class Pending:
                 found.setdefault(int(made.windows[at]), []).append(left)
         return found
 
-    def take_outcomes(self) -> tuple[dict[int, Outcomes], int]:
+    def take_outcomes(self) -> tuple[dict[int, LabelOutcomes], int]:
         """Outcomes by window start and the count of unmatched labels since the last call."""
         taken, unmatched = dict(self.outcomes), self.unmatched
         self.outcomes.clear()

@@ -25,11 +25,11 @@ from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body, FeedbackReport
 from edge_sdk.contract.window import SOURCES, Window
 from edge_sdk.errors import InputError
-from edge_sdk.state_db import Store
-from edge_sdk.telemetry.label_join import Left, Outcomes, bits_of, join
+from edge_sdk.state_db import StateDatabase
+from edge_sdk.telemetry.label_join import LabelOutcomes, Unlabelled, bits_of, join
 
 if TYPE_CHECKING:
-    from edge_sdk.serving.predictor import Serving
+    from edge_sdk.serving.predictor import Predictor
 
 KEPT: Final = 20_000
 MOST: Final = 1_000
@@ -44,7 +44,7 @@ class Found(NamedTuple):
 
     id: int
     window: Window
-    left: Left
+    left: Unlabelled
 
 
 class KeptPredictions:
@@ -55,13 +55,13 @@ class KeptPredictions:
         most: predictions of each window that are copied, the newest; 0: none.
     """
 
-    def __init__(self, store: Store, most: int = MOST) -> None:
+    def __init__(self, store: StateDatabase, most: int = MOST) -> None:
         self._store = store
         self._most = most
         self._copied: dict[str, int] = {}
         self._came: deque[tuple[str, str, int]] = deque(maxlen=CAME)
         self._copied_at = time.monotonic()
-        self._outcomes: dict[Window, Outcomes] = {}
+        self._outcomes: dict[Window, LabelOutcomes] = {}
         self._lock = threading.Lock()
         self.used = bool(store.get(_USED))
 
@@ -75,7 +75,7 @@ class KeptPredictions:
         """A label or reward (``bits``) came for a prediction of this process, perhaps copied."""
         self._came.append((tag, number, bits))
 
-    def copy(self, servings: Iterable[Serving], every: float, *, final: bool = False) -> None:
+    def copy(self, servings: Iterable[Predictor], every: float, *, final: bool = False) -> None:
         """Copy what waits for labels, once in ``every`` seconds (with ``final``, now)."""
         passed = time.monotonic() - self._copied_at
         if not self._most or (not final and (not self.used or passed < every)):
@@ -89,7 +89,7 @@ class KeptPredictions:
                 self.keep(serving.tag, serving.window(start), left)
                 self._copied[serving.tag] = max(self._copied.get(serving.tag, 0), left[-1].number)
 
-    def keep(self, tag: str, window: Window, left: Iterable[Left]) -> None:
+    def keep(self, tag: str, window: Window, left: Iterable[Unlabelled]) -> None:
         """Copy predictions that the serving ``tag`` made in ``window``; the oldest of all go."""
         name = encode(window).decode()
         rows = [
@@ -138,7 +138,7 @@ class KeptPredictions:
             if found is None:
                 return False
             state = found.left.state | _given(found.left, number, label, reward)
-            outcomes = self._outcomes.setdefault(found.window, Outcomes())
+            outcomes = self._outcomes.setdefault(found.window, LabelOutcomes())
             if label is not None:
                 left = found.left
                 source = SOURCES[left.source]
@@ -159,7 +159,7 @@ class KeptPredictions:
             sql, tag, int(number)
         ):
             named = tuple((column, group) for column, group in json.loads(groups))
-            left = Left(at, source, json.loads(answer), json.loads(own), state, named)
+            left = Unlabelled(at, source, json.loads(answer), json.loads(own), state, named)
             return Found(id_, from_plain(Window, json.loads(window)), left)
         return None
 
@@ -173,7 +173,7 @@ class KeptPredictions:
         ]
 
 
-def _whole(outcomes: Outcomes) -> dict[str, dict[str, tuple[int, int]]]:
+def _whole(outcomes: LabelOutcomes) -> dict[str, dict[str, tuple[int, int]]]:
     """Groups by columns that are known of every label; older software kept none."""
     return {
         column: groups
@@ -182,7 +182,7 @@ def _whole(outcomes: Outcomes) -> dict[str, dict[str, tuple[int, int]]]:
     }
 
 
-def _given(left: Left, number: str, label: Label | float | None, reward: float | None) -> int:
+def _given(left: Unlabelled, number: str, label: Label | float | None, reward: float | None) -> int:
     """What comes now, as bits of the state; raises :class:`InputError` where it cannot be."""
     bits = bits_of(label, reward)
     if bits & left.state:

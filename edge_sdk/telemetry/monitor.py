@@ -30,11 +30,11 @@ from edge_sdk.errors import InputError
 from edge_sdk.model.inputs import Inputs
 from edge_sdk.model.prediction import BatchPrediction, Prediction
 from edge_sdk.model.release import Release
-from edge_sdk.telemetry.group_counts import Tally
+from edge_sdk.telemetry.group_counts import GroupAccumulator
 from edge_sdk.telemetry.groups import Codes, Grouping
-from edge_sdk.telemetry.label_join import Left, Outcomes, Pending
+from edge_sdk.telemetry.label_join import LabelJoin, LabelOutcomes, Unlabelled
 from edge_sdk.telemetry.reports import Reports, Scope, SharedRows
-from edge_sdk.telemetry.ring_records import Columns, Records, batch_answered
+from edge_sdk.telemetry.ring_records import Columns, RingRecords, batch_answered
 from edge_sdk.telemetry.window_counts import Histograms, ProfileBins, WindowCounts
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Monitor:
     Attributes:
         answered: whether a prediction was folded yet.
         grouping: the declared groups of the release.
-        tap: is given the ring's records (rows of :class:`Records`) as they are folded; must not
+        tap: is given the ring's records (rows of :class:`RingRecords`) as they are folded; must not
             wait, because a lock is held.
 
     Args:
@@ -112,7 +112,7 @@ class Monitor:
         self._reports = Reports(release, scope, reporting, inputs.key_of_mark, self.grouping)
         self._shared = SharedRows(self._sharing)
         samples, within = self._sharing.samples, reporting.right_within
-        self._pending = Pending(PENDING, self.grouping, rows=samples, within=within)
+        self._pending = LabelJoin(PENDING, self.grouping, rows=samples, within=within)
         self._current = self._start(clock())
 
     def record(
@@ -193,8 +193,8 @@ class Monitor:
             if reward is not None:
                 self._pending.reward(place, float(reward))
 
-    def left(self, after: int, most: int) -> dict[int, list[Left]]:
-        """Predictions that still wait for a label; see :meth:`Pending.left`."""
+    def left(self, after: int, most: int) -> dict[int, list[Unlabelled]]:
+        """Predictions that still wait for a label; see :meth:`LabelJoin.left`."""
         with self._lock:
             self._drain()
             found = self._pending.left(after, most)
@@ -222,10 +222,10 @@ class Monitor:
                 bodies.extend(self._reports.samples(self._shared.take()))
             return bodies
 
-    def _take_outcomes(self) -> tuple[dict[int, Outcomes], int]:
+    def _take_outcomes(self) -> tuple[dict[int, LabelOutcomes], int]:
         outcomes, unmatched = self._pending.take_outcomes()
         if unmatched and not outcomes:
-            outcomes = {self._start(self._clock()): Outcomes()}
+            outcomes = {self._start(self._clock()): LabelOutcomes()}
         return outcomes, unmatched
 
     def _start(self, at: float) -> int:
@@ -239,7 +239,7 @@ class Monitor:
         window = self._windows.get(start)
         if window is None:
             empty = Histograms.empty(self._profile)
-            window = self._windows[start] = WindowCounts(empty, Tally(self._profile))
+            window = self._windows[start] = WindowCounts(empty, GroupAccumulator(self._profile))
         return window
 
     def _drain(self) -> None:
@@ -276,7 +276,7 @@ class Monitor:
             self._add(start, list(group))
 
     def _add(self, start: int, records: list[tuple[Any, ...]]) -> None:
-        columns = Records(*zip(*records, strict=True))
+        columns = RingRecords(*zip(*records, strict=True))
         self._highest = max(self._highest, *columns.number)
         self.answered = True
         window = self._window(start)

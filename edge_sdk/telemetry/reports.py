@@ -18,7 +18,7 @@ from edge_sdk.contract.window import Window
 from edge_sdk.model.release import Release
 from edge_sdk.telemetry.group_counts import GroupReports
 from edge_sdk.telemetry.groups import Grouping
-from edge_sdk.telemetry.label_join import Left, Outcomes, Place
+from edge_sdk.telemetry.label_join import LabelOutcomes, Place, Unlabelled
 from edge_sdk.telemetry.resources import ResourceUse
 from edge_sdk.telemetry.window_counts import Histograms, KeyOfMark, WindowCounts
 
@@ -89,7 +89,7 @@ class Reports:
         if votes:
             yield KeyVotes(manifest.model, manifest.version, start, votes)
 
-    def outcomes(self, found: Mapping[int, Outcomes], unmatched: int) -> Iterator[Body]:
+    def outcomes(self, found: Mapping[int, LabelOutcomes], unmatched: int) -> Iterator[Body]:
         """Outcomes by window start; labels without a prediction go with the first."""
         from edge_sdk.contract.messages import FeedbackReport
 
@@ -98,11 +98,11 @@ class Reports:
             yield FeedbackReport(window=self._named(start), unmatched=unmatched, **vars(outcomes))
             unmatched = 0
 
-    def left(self, waiting: Sequence[Left]) -> list[Left]:
+    def left(self, waiting: Sequence[Unlabelled]) -> list[Unlabelled]:
         """Predictions that wait for labels, with their groups as they may be told."""
         return [p._replace(groups=tuple(self._groups.known(*g) for g in p.groups)) for p in waiting]
 
-    def _known(self, outcomes: Outcomes) -> dict[str, dict[str, tuple[int, int]]]:
+    def _known(self, outcomes: LabelOutcomes) -> dict[str, dict[str, tuple[int, int]]]:
         """Labels by group, those of groups that were never told as *other*."""
         found: dict[str, dict[str, tuple[int, int]]] = {}
         for column, pairs in outcomes.groups.items():

@@ -12,7 +12,7 @@ from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.window import SOURCES, Source
 from edge_sdk.model.prediction import BatchPrediction
 from edge_sdk.telemetry.groups import Codes
-from edge_sdk.telemetry.label_join import Answered
+from edge_sdk.telemetry.label_join import AnswerColumns
 
 BATCH_SAMPLE_LEAST: Final = 256
 BATCH_SAMPLE: Final = 4_096
@@ -29,7 +29,7 @@ def comparable(labels: Sequence[Any], values: Sequence[Any]) -> Sequence[Any]:
     return [value if isinstance(value, float) else None for value in values]
 
 
-class Records(NamedTuple):
+class RingRecords(NamedTuple):
     """Predictions by column, until they are folded; ``latency`` in nanoseconds, ``groups`` what
     was said of them.
     """
@@ -56,7 +56,7 @@ class Records(NamedTuple):
         sources: NDArray[np.uint8],
         groups: Codes | None,
         shared: Sequence[tuple[Any, ...]] | None,
-    ) -> Answered:
+    ) -> AnswerColumns:
         """For the table of late labels, those of the window at ``start``.
 
         ``shared`` are their feature values, where they may be shared.
@@ -67,7 +67,7 @@ class Records(NamedTuple):
         own[:] = self.own
         rows = None if shared is None else _one_by_one(shared)
         taken = np.array(self.at).astype(np.int64)
-        return Answered(np.full(count, start), taken, sources, answers, own, rows, groups)
+        return AnswerColumns(np.full(count, start), taken, sources, answers, own, rows, groups)
 
 
 def _one_by_one(rows: Sequence[tuple[Any, ...]]) -> NDArray[Any]:
@@ -84,7 +84,7 @@ def sampled(count: int) -> slice:
     return slice(0, count, max(1, -(-count // wanted)))
 
 
-def batch_answered(start: int, taken: int, batch: BatchPrediction) -> Answered:
+def batch_answered(start: int, taken: int, batch: BatchPrediction) -> AnswerColumns:
     """A batch for the table of late labels; its rows are not kept, so they are never shared."""
     count = len(batch)
     answers = np.empty(count, object)
@@ -96,4 +96,4 @@ def batch_answered(start: int, taken: int, batch: BatchPrediction) -> Answered:
     own = nothing if batch.labels is None else answers
     source = np.full(count, SOURCES.index(batch.source), np.uint8)
     times = (np.broadcast_to(np.int64(start), count), np.broadcast_to(np.int64(taken), count))
-    return Answered(*times, source, answers, own, groups=batch._groups)
+    return AnswerColumns(*times, source, answers, own, groups=batch._groups)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.contract.window import LATENCY_BINS, SOURCES
-from edge_sdk.telemetry.group_counts import Tally
-from edge_sdk.telemetry.histograms import Bins, Counts
+from edge_sdk.telemetry.group_counts import GroupAccumulator
+from edge_sdk.telemetry.histograms import Bins, HistogramCounts
 from edge_sdk.telemetry.latency import latency_bins
 
 MARKS_PER_WINDOW: Final = 20_000
@@ -28,14 +28,14 @@ KeyOfMark = Callable[[bytes], bytes | None]
 class Histograms:
     """Features and outputs in the layout of the profile, over ``observations`` predictions."""
 
-    features: Counts
-    outputs: Counts
+    features: HistogramCounts
+    outputs: HistogramCounts
     observations: int = 0
 
     @classmethod
     def empty(cls, profile: ReferenceProfile) -> Histograms:
         """All zero."""
-        return cls(Counts(profile.features), Counts(profile.outputs))
+        return cls(HistogramCounts(profile.features), HistogramCounts(profile.outputs))
 
     def add(self, other: Histograms) -> None:
         """Add counts bin by bin."""
@@ -58,7 +58,7 @@ class WindowCounts:
     """What one window report is made of."""
 
     histograms: Histograms
-    groups: Tally
+    groups: GroupAccumulator
     predictions: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)

@@ -18,7 +18,7 @@ from edge_sdk.update.state import SlotRef
 from edge_sdk.update.trust import Trust
 
 
-class Delivery:
+class Downloader:
     """Brings what the plan names to one device; each step may be run again.
 
     Args:

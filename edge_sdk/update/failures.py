@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from edge_sdk.state_db import Store
+from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.state import SlotRef
 
 
-class Failures:
+class FailedReleases:
     """The table ``failure``: by slot, under which plan and in which experiment it failed.
 
     A release that failed as a candidate stays out for as long as that experiment runs, whatever
     else the plan changes, its packs included; any other slot until the plan's next serial.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: StateDatabase) -> None:
         self._store = store
 
     def remember(self, slot: SlotRef, serial: int, experiment: str | None, reason: str) -> None:

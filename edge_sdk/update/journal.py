@@ -12,9 +12,9 @@ from typing import Final
 
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.hub.outbox import Outbox
-from edge_sdk.state_db import Store
+from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.events import Events
-from edge_sdk.update.failures import Failures
+from edge_sdk.update.failures import FailedReleases
 from edge_sdk.update.state import SlotRef, UpdateState
 
 _STATE: Final = "update"
@@ -35,11 +35,11 @@ class Journal:
     """
 
     def __init__(
-        self, model: str, store: Store, outbox: Outbox, clock: Callable[[], float]
+        self, model: str, store: StateDatabase, outbox: Outbox, clock: Callable[[], float]
     ) -> None:
         self._store = store
         self._events = Events(model, outbox, clock)
-        self.failed = Failures(store)
+        self.failed = FailedReleases(store)
         self.trial: SlotRef | None = None
 
     @property

@@ -13,7 +13,7 @@ from edge_sdk.contract.plan import Plan
 from edge_sdk.errors import EdgeError
 from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
-from edge_sdk.state_db import Store
+from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.trust import Trust
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class Syncer:
 
     def __init__(
         self,
-        store: Store,
+        store: StateDatabase,
         outbox: Outbox,
         client: HubClient,
         trust: Trust,
@@ -126,7 +126,7 @@ class Syncer:
         self._said = (checkin, now)
 
 
-class Rhythm:
+class SyncSchedule:
     """When to sync next: in step with ``config``, later after each failure in a row."""
 
     def __init__(self, config: DeviceConfig) -> None:

@@ -18,7 +18,7 @@ from edge_sdk.update.state import SlotRef, UpdateState
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredState:
     """What the device is assigned, and every release that it needs, in the order to bring them."""
 
     assignment: Assignment
@@ -26,7 +26,7 @@ class Wanted:
     experiment: str | None = None
 
     @classmethod
-    def only(cls, release: ReleaseRef) -> Wanted:
+    def only(cls, release: ReleaseRef) -> DesiredState:
         """One release, which serves everybody."""
         return cls(Assignment(release), (release,))
 
@@ -44,19 +44,19 @@ def wanted(
     *,
     entered: bool,
     failed: Callable[[ReleaseRef], bool],
-) -> Wanted:
+) -> DesiredState:
     """What ``plan`` wants of this device, of which ``failed`` tells what failed on it."""
     releases = holdings(plan, device, attributes, entered=entered)
     if plan.experiment is None or any(map(failed, releases)):
-        return Wanted.only(plan.serving)
+        return DesiredState.only(plan.serving)
     if plan.experiment.unit == "key":  # whose arms are for keys, not for the device
-        return Wanted(Assignment(plan.serving), releases, plan.experiment.id)
+        return DesiredState(Assignment(plan.serving), releases, plan.experiment.id)
     given = assign(plan, device, attributes, entered=entered)
-    return Wanted(given, releases, plan.experiment.id)
+    return DesiredState(given, releases, plan.experiment.id)
 
 
 @dataclass(frozen=True)
-class Beside:
+class RunningCandidates:
     """An experiment that runs beside what serves: its candidates by arm, all of them here."""
 
     experiment: Experiment
@@ -64,23 +64,23 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class Standing:
+class CurrentAssignment:
     """As whose arm the serving release answers, and what runs beside it."""
 
     experiment: str | None = None
     arm: str = CONTROL
-    beside: Beside | None = None
+    beside: RunningCandidates | None = None
 
 
-def standing(plan: Plan, want: Wanted, state: UpdateState) -> Standing:
+def standing(plan: Plan, want: DesiredState, state: UpdateState) -> CurrentAssignment:
     """What the device does with what it has: what is not here yet does not run yet."""
     given, trial = want.assignment, plan.experiment
     if state.current != SlotRef.of(given.release) or trial is None:
-        return Standing()
+        return CurrentAssignment()
     arms = [arm for arm in (given.shadow, given.interleaved) if arm is not None]
     if trial.unit == "key" and len(want.releases) > 1:
         arms = list(trial.arms)
     candidates = tuple((arm.name, SlotRef.of(arm.release)) for arm in arms)
     here = bool(candidates) and all(slot in state.here for _, slot in candidates)
-    beside = Beside(trial, candidates) if here else None
-    return Standing(given.experiment, given.arm, beside)
+    beside = RunningCandidates(trial, candidates) if here else None
+    return CurrentAssignment(given.experiment, given.arm, beside)

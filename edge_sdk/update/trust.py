@@ -29,7 +29,7 @@ from edge_sdk.contract.manifest import MANIFEST, FileRef
 from edge_sdk.contract.plan import Plan, ReleaseRef
 from edge_sdk.errors import ContractError, EdgeError, HubError, HubUnreachable, TrustError
 from edge_sdk.hub.client import HubClient
-from edge_sdk.state_db import Store
+from edge_sdk.state_db import StateDatabase
 
 SIGNED_AT: Final = "edge_signed_at"
 """Field of ``timestamp.json``: when it was signed, Unix seconds."""
@@ -68,7 +68,7 @@ class Trust:
 
     def __init__(
         self,
-        store: Store,
+        store: StateDatabase,
         client: HubClient,
         model: str,
         root: bytes,

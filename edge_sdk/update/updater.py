@@ -18,14 +18,14 @@ from edge_sdk.contract.plan import ReleaseRef
 from edge_sdk.errors import EdgeError, HubError, UpdateError, said
 from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
-from edge_sdk.state_db import Store
+from edge_sdk.state_db import StateDatabase
 from edge_sdk.update import state as machine
-from edge_sdk.update.download import Delivery
-from edge_sdk.update.failures import Failures
+from edge_sdk.update.download import Downloader
+from edge_sdk.update.failures import FailedReleases
 from edge_sdk.update.journal import Journal
 from edge_sdk.update.slots import Slot, Slots
 from edge_sdk.update.state import SlotRef, UpdateState
-from edge_sdk.update.targets import Wanted
+from edge_sdk.update.targets import DesiredState
 from edge_sdk.update.trust import Trust
 
 Outcome = Literal["unchanged", "activated", "held", "failed", "known_bad"]
@@ -50,7 +50,7 @@ class Updater:
     def __init__(
         self,
         model: str,
-        store: Store,
+        store: StateDatabase,
         outbox: Outbox,
         slots: Slots,
         trust: Trust,
@@ -62,7 +62,7 @@ class Updater:
         checkpoint: Callable[[str], None] = lambda step: None,
     ) -> None:
         self._journal = Journal(model, store, outbox, clock)
-        self._delivery = Delivery(model, slots, trust, client)
+        self._delivery = Downloader(model, slots, trust, client)
         self._slots = slots
         self._probe = probe
         self._activate = activate
@@ -85,7 +85,7 @@ class Updater:
         return self._journal.state
 
     @property
-    def failed(self) -> Failures:
+    def failed(self) -> FailedReleases:
         """What failed here."""
         return self._journal.failed
 
@@ -118,7 +118,7 @@ class Updater:
             if self.state.phase != "idle":
                 self._run(self.state)
 
-    def apply(self, want: Wanted, *, serial: int) -> Outcome:
+    def apply(self, want: DesiredState, *, serial: int) -> Outcome:
         """Bring what plan ``serial`` wants here, and make serve what it wants to serve.
 
         What the plan serves comes before any candidate, and serves until then if nothing else does.

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from cloud_hub.statistics.paired import Signs, sign_test
+from cloud_hub.statistics.paired import SignTest, sign_test
 from converters import convert
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.experiment_reports import InterleaveReport
@@ -94,7 +94,7 @@ def relevant_share(folder: Path, cellar: Cellar) -> float:
     return good / (SHOWN * len(cellar))
 
 
-def verdict(found: Outcome) -> Signs:
+def verdict(found: Outcome) -> SignTest:
     """The sign test of the sessions that one version won."""
     return sign_test(found.wins["candidate"], found.wins["control"])
 

@@ -35,7 +35,7 @@ from edge_sdk.contract.messages import FeedbackReport, Message, Upload, WindowRe
 from edge_sdk.contract.plan import Plan, assign
 from edge_sdk.contract.window import Window
 from edge_sdk.hub.client import HubClient
-from edge_sdk.state_db import Store
+from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.trust import Trust
 from tests.edge.builders import make_release
 from tests.servers import running_hub
@@ -145,7 +145,7 @@ class Fleet:
         root, *_ = [device.enrol(token) for device in self.devices]
         self._turn = 0
         first = self.devices[0].client
-        self._store = Store(folder / "trust")
+        self._store = StateDatabase(folder / "trust")
         self._trust = Trust(self._store, first, MODEL, root, time.time)
         self._plans: dict[str, Plan] = {}
 

@@ -45,7 +45,7 @@ from edge_sdk.model.release import Release
 from edge_sdk.packs.writer import write_pack
 from edge_sdk.system.files import sha256_file
 from edge_sdk.update.state import ORDER
-from edge_sdk.update.targets import Wanted
+from edge_sdk.update.targets import DesiredState
 from tests.edge.builders import CLASSES, make_release, rows, softmax
 from tests.edge.live import PATIENT
 from tests.servers import HubProcess, running_hub
@@ -168,7 +168,7 @@ def live(how: Device, log: int, ready: int) -> None:
             other = next(
                 r for r in how.references if current is None or r.version != current.version
             )
-            updater.apply(Wanted.only(other), serial=serial)
+            updater.apply(DesiredState.only(other), serial=serial)
 
 
 def ask_for_ever(device: EdgeDevice, log: int) -> None:

@@ -22,7 +22,7 @@ from edge_sdk.errors import (
     StateError,
     TrustError,
 )
-from edge_sdk.telemetry.label_join import Outcomes, join
+from edge_sdk.telemetry.label_join import LabelOutcomes, join
 from tests.edge.builders import make_release, rows
 
 ROW = rows(1)[0]
@@ -141,7 +141,7 @@ def test_what_a_call_can_take_comes_in_many_forms(device: EdgeDevice) -> None:
 
 
 def test_errors_too_large_to_be_summed_are_left_out() -> None:
-    outcomes = Outcomes()
+    outcomes = LabelOutcomes()
     for answer, label in ((NAN, 1.0), (INFINITY, 1.0), (1e300, -1e300), (2.0, 1e50), (2.0, 1.0)):
         join(outcomes, "model", answer, None, label)
     assert (outcomes.rewards, outcomes.reward_sum) == (2, pytest.approx(1e100))

@@ -13,7 +13,7 @@ from cloud_hub.experiments.verdict.evidence import ArmEvidence
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, Guardrails, LatencyGuard
 from cloud_hub.statistics.clustered import Floats
 from cloud_hub.statistics.failures import judge_failures
-from cloud_hub.statistics.heterogeneity import Failures
+from cloud_hub.statistics.heterogeneity import FailureCounts
 from cloud_hub.statistics.latency import compare_latency
 from edge_sdk.contract.plan import Measure
 from edge_sdk.contract.window import LATENCY_BINS
@@ -42,7 +42,7 @@ def watch(
     for kind, measure in FAILURES.items():
         mine, theirs = candidate.failures.get(kind, {}), control.failures.get(kind, {})
         margins = [o.minimum_effect for o in spec.outcomes if o.metric == measure]
-        failures = Failures.of(mine, theirs)
+        failures = FailureCounts.of(mine, theirs)
         guards.append(_failures(rules, arm, kind, failures, max(margins, default=0.0)))
     if rules.latency is not None:
         guards.append(_latency(rules, rules.latency, arm, control, candidate))
@@ -61,7 +61,9 @@ def _devices(rules: Guardrails, arm: str, failed: frozenset[str]) -> Guard:
     return Guard("failed devices", arm, trips, reason, figures)
 
 
-def _failures(rules: Guardrails, arm: str, kind: str, failures: Failures, margin: float) -> Guard:
+def _failures(
+    rules: Guardrails, arm: str, kind: str, failures: FailureCounts, margin: float
+) -> Guard:
     found = judge_failures(failures, margin=margin)
     trips = found.log_e >= math.log(1 / rules.alpha)
     e_value = math.exp(min(found.log_e, 690.0))

@@ -8,13 +8,13 @@ from typing import Any
 from cloud_hub.experiments.verdict.evidence import Evidence
 from cloud_hub.experiments.verdict.judgement import Look
 from cloud_hub.experiments.verdict.paired import decide_interleave, decide_shadow
-from cloud_hub.experiments.verdict.parallel import Decision, Looks, decide
+from cloud_hub.experiments.verdict.parallel import GateDecision, Looks, decide
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
 
 
 def judge(
     spec: ExperimentSpec, evidence: Evidence, looks: Looks, dropped: Collection[str] = ()
-) -> Decision:
+) -> GateDecision:
     """The verdict of the strategy's own gate; ``dropped`` are arms that were taken back."""
     if spec.strategy == "shadow":
         return decide_shadow(spec, evidence, looks)

@@ -13,7 +13,7 @@ from cloud_hub.experiments.verdict.evidence import ArmEvidence, Row
 from cloud_hub.experiments.verdict.spec import Design
 from cloud_hub.statistics import classical, group_sequential, sequential
 from cloud_hub.statistics.clustered import PRIOR, Contrast, compare, mean_against, pair_up
-from cloud_hub.statistics.sequential import Moments
+from cloud_hub.statistics.sequential import SampleMoments
 from edge_sdk.contract.plan import Measure, Outcome
 
 FEW_DEVICES: Final = 10
@@ -193,12 +193,12 @@ def _at_looks(
     return last.estimate, middle - half, middle + half, p
 
 
-def _moments(rows: Mapping[str, Row]) -> Moments:
+def _moments(rows: Mapping[str, Row]) -> SampleMoments:
     found = np.array([*rows.values(), (0.0, 0.0, 0.0)]).sum(axis=0)
-    return Moments(round(float(found[0])), float(found[1]), float(found[2]))
+    return SampleMoments(round(float(found[0])), float(found[1]), float(found[2]))
 
 
-def _mean(moments: Moments) -> float | None:
+def _mean(moments: SampleMoments) -> float | None:
     return moments.mean if moments.n else None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from cloud_hub.experiments.verdict.evidence import Row
-from cloud_hub.statistics.ratios import Windows, as_sample
+from cloud_hub.statistics.ratios import DeviceWindowSums, as_sample
 from edge_sdk.contract.messages import WindowReport
 from edge_sdk.contract.plan import Measure
 
@@ -61,6 +61,6 @@ def _energy(sums: Mapping[str, Sums]) -> dict[str, Row]:
     """Joules for each prediction, as a ratio of totals; a window counts as one outcome."""
     metered = sorted(d for d, row in sums.items() if row.get(ENERGY[0], 0))
     windows = {d: tuple(sums[d].get(name, 0) for name in ENERGY) for d in metered}
-    sample = as_sample(Windows.by_device(windows))
+    sample = as_sample(DeviceWindowSums.by_device(windows))
     columns = (sample.n, sample.total, sample.squares)
     return dict(zip(metered, zip(*(c.tolist() for c in columns), strict=True), strict=True))

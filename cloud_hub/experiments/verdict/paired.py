@@ -11,16 +11,18 @@ from cloud_hub.experiments.verdict.eta import until, until_not_worse, until_won
 from cloud_hub.experiments.verdict.evidence import Evidence, InterleaveEvidence, Row, ShadowEvidence
 from cloud_hub.experiments.verdict.guardrails import Guard, watch_devices
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_pairs
-from cloud_hub.experiments.verdict.parallel import PAUSED, Decision, Looks, tripped
+from cloud_hub.experiments.verdict.parallel import PAUSED, GateDecision, Looks, tripped
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, Guardrails
 from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import mean_against, pair_up
-from cloud_hub.statistics.paired import Signs, sign_test
+from cloud_hub.statistics.paired import SignTest, sign_test
 from cloud_hub.text.durations import spoken
 from edge_sdk.contract.plan import Outcome
 
 
-def decide_shadow(spec: ExperimentSpec, evidence: Evidence, looks: Looks | None = None) -> Decision:
+def decide_shadow(
+    spec: ExperimentSpec, evidence: Evidence, looks: Looks | None = None
+) -> GateDecision:
     """Judge a shadow run: guardrails on its errors and latency, then the paired outcomes."""
     shadow, past = evidence.shadow, looks or {}
     guards = _guards(spec, shadow)
@@ -42,12 +44,12 @@ def decide_shadow(spec: ExperimentSpec, evidence: Evidence, looks: Looks | None 
     kept = {f"{j.outcome}/{j.arm}": j.looks for j in judged}
     trip = tripped(spec, guards)
     if trip is not None:
-        return Decision(*trip, figures, looks=kept)
+        return GateDecision(*trip, figures, looks=kept)
     action, reason, winner = _settle(spec, evidence, shadow.compared, judged)
-    return Decision(action, reason, figures, winner, kept)  # type: ignore[arg-type]
+    return GateDecision(action, reason, figures, winner, kept)  # type: ignore[arg-type]
 
 
-def decide_interleave(spec: ExperimentSpec, evidence: Evidence) -> Decision:
+def decide_interleave(spec: ExperimentSpec, evidence: Evidence) -> GateDecision:
     """Judge interleaved rankings by sessions won; a tie decides nothing."""
     found = evidence.interleave
     guards = (
@@ -63,28 +65,28 @@ def decide_interleave(spec: ExperimentSpec, evidence: Evidence) -> Decision:
     }
     trip = tripped(spec, guards)
     if trip is not None:
-        return Decision(*trip, figures)
+        return GateDecision(*trip, figures)
     decisive = found.wins + found.losses
     waits = _waits(spec, evidence, found.sessions, decisive)
     if waits is not None:
-        return Decision(*waits, figures)
+        return GateDecision(*waits, figures)
     said = (
         f"wins {signs.share:.1%} of {decisive} decided sessions [{signs.low:.1%}, {signs.high:.1%}]"
     )
     limit = 0.5 + spec.minimum_effect
     if signs.winner is None and limit > 0.5 and signs.high <= limit:
         reason = f"no gain that matters: candidate {said}, at most {limit:.1%}"
-        return Decision("conclude", reason, figures)
+        return GateDecision("conclude", reason, figures)
     if signs.winner is None and spec.design.horizon and decisive >= spec.design.horizon:
-        return Decision("conclude", f"no difference until the end: candidate {said}", figures)
+        return GateDecision("conclude", f"no difference until the end: candidate {said}", figures)
     if signs.winner is None:
         more = until_won(
             signs.share, signs.low, signs.high, decisive, spec.minimum_effect, evidence.soaked,
             spec.design.alpha,
         )  # fmt: skip
-        return Decision("wait", f"undecided: candidate {said}{more}", figures)
+        return GateDecision("wait", f"undecided: candidate {said}{more}", figures)
     winner = CANDIDATE if signs.winner == CANDIDATE else None
-    return Decision("conclude", f"candidate {said}: {signs.winner} is better", figures, winner)
+    return GateDecision("conclude", f"candidate {said}: {signs.winner} is better", figures, winner)
 
 
 def _settle(
@@ -174,7 +176,7 @@ def _mean(rows: Any) -> float | None:
     return sum(row[1] for row in rows.values()) / n if n else None
 
 
-def _shadow_figures(shadow: ShadowEvidence, signs: Signs) -> dict[str, Any]:
+def _shadow_figures(shadow: ShadowEvidence, signs: SignTest) -> dict[str, Any]:
     latency = _mean(shadow.latency)
     return {
         "compared": shadow.compared,

@@ -33,7 +33,7 @@ ASK: Final[Mapping[Measure, str]] = {
 
 
 @dataclass(frozen=True)
-class Decision:
+class GateDecision:
     """What to do, why, and the figures that it was decided on.
 
     ``pass``: on to the next step. ``drop``: ``arms`` are taken back and the others go on.
@@ -54,7 +54,7 @@ def decide(
     evidence: Evidence,
     looks: Looks | None = None,
     dropped: Collection[str] = (),
-) -> Decision:
+) -> GateDecision:
     """Judge a canary's step, or an A/B/n test without the arms that were ``dropped``, now."""
     running = [arm.name for arm in spec.tried if arm.name not in dropped]
     guards = tuple(
@@ -69,9 +69,9 @@ def decide(
     if trip is not None:
         bad = tuple(arm for arm in running if any(g.trips and g.arm == arm for g in guards))
         alone = trip[0] != "abort" or len(bad) == len(running)
-        return Decision(trip[0] if alone else "drop", trip[1], figures, looks=kept, arms=bad)
+        return GateDecision(trip[0] if alone else "drop", trip[1], figures, looks=kept, arms=bad)
     action, reason, winner = _settle(spec, running, evidence, judged)
-    return Decision(action, reason, figures, winner, kept)
+    return GateDecision(action, reason, figures, winner, kept)
 
 
 def tripped(spec: ExperimentSpec, guards: tuple[Guard, ...]) -> tuple[Action, str] | None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from converters import ConversionError, convert
-from converters.certification.budget import Limits, pareto
+from converters.certification.budget import BudgetLimits, pareto
 from converters.certification.parity import Tolerances
 from converters.certification.report import write_plot
 from converters.cli.main import main
@@ -37,18 +37,18 @@ READ = {
 
 @pytest.mark.parametrize("text", READ)
 def test_a_budget_is_read_with_its_units(text):
-    assert Limits.parse(text).limits == pytest.approx(READ[text])
+    assert BudgetLimits.parse(text).limits == pytest.approx(READ[text])
 
 
 @pytest.mark.parametrize("text", READ)
 def test_a_budget_that_is_told_again_is_the_same(text):
-    assert Limits.parse(Limits.parse(text).told()) == Limits.parse(text)
+    assert BudgetLimits.parse(BudgetLimits.parse(text).told()) == BudgetLimits.parse(text)
 
 
 @pytest.mark.parametrize("text", ["", "size", "size<200", "size<=2parsecs", "beauty<=1", "size<=x"])
 def test_what_is_no_budget_is_refused_with_an_example(text):
     with pytest.raises(ConversionError, match="size<=200KB"):
-        Limits.parse(text)
+        BudgetLimits.parse(text)
 
 
 def test_the_smallest_within_the_budget_is_chosen_and_float32_is_always_a_candidate():
@@ -61,16 +61,16 @@ def test_the_smallest_within_the_budget_is_chosen_and_float32_is_always_a_candid
             result("small", 30, 12),
         )
     }
-    assert Limits.parse("row<=20us").choose(results, 0.9) == "small"
-    assert Limits.parse("row<=11us").choose(results, 0.9) == "float32"
-    assert Limits.parse("size<=5B").choose(results, 0.9) is None
-    assert "size is 100 B, allowed 5 B" in Limits.parse("size<=5B").exceeded(
+    assert BudgetLimits.parse("row<=20us").choose(results, 0.9) == "small"
+    assert BudgetLimits.parse("row<=11us").choose(results, 0.9) == "float32"
+    assert BudgetLimits.parse("size<=5B").choose(results, 0.9) is None
+    assert "size is 100 B, allowed 5 B" in BudgetLimits.parse("size<=5B").exceeded(
         results["float32"], 0.9
     )
 
 
 def test_limits_of_the_budget_take_the_place_of_tolerances():
-    allowed = Limits.parse("flips<=5% difference<=0.5").tolerances(Tolerances())
+    allowed = BudgetLimits.parse("flips<=5% difference<=0.5").tolerances(Tolerances())
     assert (allowed.flips, allowed.probability, allowed.score_drop) == (0.05, 0.5, 0.002)
 
 

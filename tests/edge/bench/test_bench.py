@@ -29,8 +29,8 @@ from edge_sdk.bench.result import (
     OURS,
     RSS,
     BenchResult,
-    Claim,
     Findings,
+    GoalRow,
     Timing,
     load,
 )
@@ -283,17 +283,17 @@ def example(
     p99_us: float = 2_000.0, facts: dict[str, float] | None = None, name: str = OURS
 ) -> BenchResult:
     timing = Timing(ONE_ROW, name, 10.0, 20.0, p99_us, 100)
-    claims = (Claim.of(HIT, 3.5), Claim.of(SQLITE, 2.0))
+    claims = (GoalRow.of(HIT, 3.5), GoalRow.of(SQLITE, 2.0))
     found = Findings((timing,), claims, facts or {})
     return BenchResult("model", found, {"cpu": "A", "numpy": "2"}, {})
 
 
 def test_a_goal_is_met_at_its_limit_from_the_right_side() -> None:
-    assert Claim.of(HIT, 4.0).met is True
-    assert Claim.of(HIT, 4.1).met is False
-    assert Claim.of(SQLITE, 3.0).met is True
-    assert Claim.of(SQLITE, 2.9).met is False
-    assert Claim(1, "shown", 5.0, "x").met is None
+    assert GoalRow.of(HIT, 4.0).met is True
+    assert GoalRow.of(HIT, 4.1).met is False
+    assert GoalRow.of(SQLITE, 3.0).met is True
+    assert GoalRow.of(SQLITE, 2.9).met is False
+    assert GoalRow(1, "shown", 5.0, "x").met is None
 
 
 @pytest.mark.parametrize(

@@ -7,29 +7,29 @@ from pathlib import Path
 import pytest
 
 from edge_sdk.experiments import crash_marker
-from edge_sdk.experiments.crash_marker import ENDS, Left, Mark
+from edge_sdk.experiments.crash_marker import ENDS, CrashMarker, CrashRecord
 
 ONE, TWO = "a" * 64, "b" * 64
 UNENDED: list[object] = []
 """Runs that never come to their end, not even when they are collected."""
 
 
-def ends(path: Path, manifest: str = ONE, *, first: bool = False) -> Left | None:
+def ends(path: Path, manifest: str = ONE, *, first: bool = False) -> CrashRecord | None:
     """A process that ends while ``manifest`` runs; what it had been told."""
-    found = Mark(path)
+    found = CrashMarker(path)
     run = found.running(manifest, first=first)
     run.__enter__()
     UNENDED.append(run)
     return found.left
 
 
-def left(path: Path) -> Left | None:
-    return Mark(path).left
+def left(path: Path) -> CrashRecord | None:
+    return CrashMarker(path).left
 
 
 def test_a_process_that_ends_in_a_first_run_is_told_at_the_next_start(tmp_path: Path) -> None:
     ends(tmp_path / "m", first=True)
-    assert left(tmp_path / "m") == Left(ONE, True, 1)
+    assert left(tmp_path / "m") == CrashRecord(ONE, True, 1)
     assert left(tmp_path / "m") is None  # that one ended in peace
 
 
@@ -39,7 +39,7 @@ def test_later_runs_are_told_as_often_as_it_happened_in_a_row(tmp_path: Path) ->
         copy = tmp_path / f"copy-{times}"
         copy.write_bytes((tmp_path / "m").read_bytes())
         found = left(copy)
-        assert found == Left(ONE, False, times)
+        assert found == CrashRecord(ONE, False, times)
         assert found.guilty == (times == ENDS)
 
 
@@ -47,15 +47,15 @@ def test_another_candidate_begins_anew(tmp_path: Path) -> None:
     for _ in range(ENDS - 1):
         ends(tmp_path / "m")
     ends(tmp_path / "m", TWO)
-    assert left(tmp_path / "m") == Left(TWO, False, 1)
+    assert left(tmp_path / "m") == CrashRecord(TWO, False, 1)
 
 
 def test_a_run_that_ended_or_a_process_that_ends_on_purpose_accuses_nobody(tmp_path: Path) -> None:
-    found = Mark(tmp_path / "m")
+    found = CrashMarker(tmp_path / "m")
     with found.running(ONE, first=True):
         pass
     assert left(tmp_path / "m") is None
-    found = Mark(tmp_path / "m")
+    found = CrashMarker(tmp_path / "m")
     with found.running(ONE, first=True):
         found.close()
         assert left(tmp_path / "m") is None
@@ -76,7 +76,7 @@ def test_a_machine_that_names_no_boot_is_taken_to_be_up(
 ) -> None:
     monkeypatch.setattr(crash_marker, "BOOT", tmp_path / "none")
     ends(tmp_path / "m", first=True)
-    assert left(tmp_path / "m") == Left(ONE, True, 1)
+    assert left(tmp_path / "m") == CrashRecord(ONE, True, 1)
 
 
 @pytest.mark.parametrize(

@@ -16,19 +16,19 @@ from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import InputError, StateError
 from edge_sdk.experiments.interleaving import Interleaver
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import Serving, Terms
+from edge_sdk.serving.predictor import Predictor, ServingTerms
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows, softmax
 
 SESSIONS = 10_000
-TRIED = Terms("exp", "b", Reporting(window_seconds=60, votes=0))
+TRIED = ServingTerms("exp", "b", Reporting(window_seconds=60, votes=0))
 
 
 def interleaver(a: Release, b: Release, seed: str = "s", sampled: float = 1.0) -> Interleaver:
     clock = Clock()
     ours, theirs = (
-        Serving(a, Terms(), tag="a", monitoring=False, clock=clock),
-        Serving(b, TRIED, tag="b", monitoring=False, clock=clock),
+        Predictor(a, ServingTerms(), tag="a", monitoring=False, clock=clock),
+        Predictor(b, TRIED, tag="b", monitoring=False, clock=clock),
     )
     return Interleaver("b", ours, theirs, seed=seed, sampled=sampled, clock=clock)
 

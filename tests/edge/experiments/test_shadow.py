@@ -16,23 +16,23 @@ from edge_sdk import EdgeDevice
 from edge_sdk.contract.experiment_reports import Moments, Pairs, ShadowReport
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import ReleaseError
-from edge_sdk.experiments.crash_marker import Left, Mark
-from edge_sdk.experiments.shadow import FEEDS, LABELS, QUEUE, Answered, Shadow
+from edge_sdk.experiments.crash_marker import CrashMarker, CrashRecord
+from edge_sdk.experiments.shadow import FEEDS, LABELS, QUEUE, ComparedAnswers, Shadow
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Release
 from edge_sdk.packs.reader import Pack
 from edge_sdk.packs.writer import write_pack
-from edge_sdk.serving.predictor import Serving, Terms
+from edge_sdk.serving.predictor import Predictor, ServingTerms
 from tests.edge.builders import make_release, rows, softmax
 from tests.edge.model.test_tensors import release_of, value
 from tests.waiting import wait_for
 
-TERMS = Terms(reporting=Reporting(votes=0))
-TRIED = Terms("exp", "b", Reporting(votes=0))
+TERMS = ServingTerms(reporting=Reporting(votes=0))
+TRIED = ServingTerms("exp", "b", Reporting(votes=0))
 
 
-def bare(release: Release, terms: Terms = TERMS) -> Serving:
-    return Serving(release, terms, tag="x", monitoring=False)
+def bare(release: Release, terms: ServingTerms = TERMS) -> Predictor:
+    return Predictor(release, terms, tag="x", monitoring=False)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ class Beside:
 
     def __init__(self, a: Release, b: Release, pack: Path | None = None, **more: Any) -> None:
         opened = None if pack is None else Pack.open(pack, a)
-        self.serving = Serving(a, TERMS, tag="t", pack=opened)
+        self.serving = Predictor(a, TERMS, tag="t", pack=opened)
         options = {"budget": 1.0, "limit": 10.0} | more
         self.shadow = Shadow("b", self.serving, bare(a), bare(b, TRIED), **options)
 
@@ -225,7 +225,7 @@ def test_an_offline_device_compares_with_a_shadow(pair: tuple[Release, Release])
 
 
 def test_only_the_newest_answers_wait_for_labels() -> None:
-    answers = Answered(4)
+    answers = ComparedAnswers(4)
     answers.put([1, 2, 3], ["a", "b", "c"], ["x", "y", "z"])
     answers.put([4, 5], ["d", "e"], ["v", "w"])
     assert answers.take(1) is None
@@ -249,13 +249,13 @@ def test_feeds_of_several_tensors_are_answered_beside_too(tmp_path: Path) -> Non
 def test_while_it_runs_that_is_marked_and_the_first_time_as_such(
     pair: tuple[Release, Release], tmp_path: Path
 ) -> None:
-    made = Beside(*pair, mark=Mark(tmp_path / "mark"))
+    made = Beside(*pair, mark=CrashMarker(tmp_path / "mark"))
     candidate, seen = made.shadow._candidate, []
     again = candidate.again
 
     def looking(given: Any) -> Any:
         (tmp_path / "copy").write_bytes((tmp_path / "mark").read_bytes())
-        seen.append(Mark(tmp_path / "copy").left)
+        seen.append(CrashMarker(tmp_path / "copy").left)
         return again(given)
 
     candidate.again = looking  # type: ignore[method-assign]
@@ -264,6 +264,6 @@ def test_while_it_runs_that_is_marked_and_the_first_time_as_such(
     made.report(lambda counts: counts.compared == 20)
     made.shadow.close()
     digest = pair[1].digest
-    assert seen[0] == Left(digest, True, 1)
-    assert set(seen[1:]) == {Left(digest, False, 1)}
-    assert Mark(tmp_path / "mark").left is None
+    assert seen[0] == CrashRecord(digest, True, 1)
+    assert set(seen[1:]) == {CrashRecord(digest, False, 1)}
+    assert CrashMarker(tmp_path / "mark").left is None

@@ -14,7 +14,7 @@ import pytest
 from edge_sdk.contract.messages import KeyVotes, Rejection, UpdateEvent, UploadReply
 from edge_sdk.errors import ContractError, StateError
 from edge_sdk.hub.outbox import Outbox
-from edge_sdk.state_db import Store
+from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.syncer import backoff, jittered
 
 
@@ -23,8 +23,8 @@ def event(number: int) -> UpdateEvent:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path)
+def store(tmp_path: Path) -> Iterator[StateDatabase]:
+    store = StateDatabase(tmp_path)
     yield store
     store.close()
 
@@ -34,7 +34,7 @@ def sent(outbox: Outbox) -> list[object]:
     return [] if upload is None else [m.open() for m in upload.messages]
 
 
-def test_messages_wait_in_order_under_names_that_stay(store: Store) -> None:
+def test_messages_wait_in_order_under_names_that_stay(store: StateDatabase) -> None:
     outbox = Outbox(store, "b1")
     outbox.put([event(1), event(2)])
     outbox.put([event(3)])
@@ -54,12 +54,12 @@ def test_messages_survive_the_end_of_the_process(tmp_path: Path) -> None:
         "o.put([UpdateEvent('demo', 'activated', '1.0', 7)]); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)
-    store = Store(tmp_path)
+    store = StateDatabase(tmp_path)
     assert sent(Outbox(store, "b2")) == [event(7)]
     store.close()
 
 
-def test_what_the_hub_has_is_forgotten_and_the_rest_waits(store: Store) -> None:
+def test_what_the_hub_has_is_forgotten_and_the_rest_waits(store: StateDatabase) -> None:
     outbox = Outbox(store, "b1")
     outbox.put([event(1), event(2)])
     upload = outbox.batch()
@@ -69,7 +69,7 @@ def test_what_the_hub_has_is_forgotten_and_the_rest_waits(store: Store) -> None:
     assert sent(outbox) == [event(3)]
 
 
-def test_a_reply_that_does_not_account_for_everything_forgets_nothing(store: Store) -> None:
+def test_a_reply_that_does_not_account_for_everything_forgets_nothing(store: StateDatabase) -> None:
     outbox = Outbox(store, "b1")
     outbox.put([event(1), event(2)])
     upload = outbox.batch()
@@ -79,7 +79,7 @@ def test_a_reply_that_does_not_account_for_everything_forgets_nothing(store: Sto
     assert outbox.waiting() == 2
 
 
-def test_what_the_hub_will_never_take_is_dropped_and_counted(store: Store) -> None:
+def test_what_the_hub_will_never_take_is_dropped_and_counted(store: StateDatabase) -> None:
     outbox = Outbox(store, "b1")
     outbox.put([event(1)])
     upload = outbox.batch()
@@ -89,7 +89,7 @@ def test_what_the_hub_will_never_take_is_dropped_and_counted(store: Store) -> No
     assert outbox.take_lost() == {}
 
 
-def test_a_full_box_drops_the_oldest_and_counts_them(store: Store) -> None:
+def test_a_full_box_drops_the_oldest_and_counts_them(store: StateDatabase) -> None:
     outbox = Outbox(store, "b1", capacity=500)
     for number in range(20):
         outbox.put([event(number)])
@@ -98,7 +98,7 @@ def test_a_full_box_drops_the_oldest_and_counts_them(store: Store) -> None:
     assert outbox.take_lost() == {"outbox": 20 - len(kept)}
 
 
-def test_a_message_no_hub_would_take_is_not_kept(store: Store) -> None:
+def test_a_message_no_hub_would_take_is_not_kept(store: StateDatabase) -> None:
     outbox = Outbox(store, "b1")
     huge = UpdateEvent("demo", "failed", "1.0", 1, reason="x" * (5 << 20))
     outbox.put([huge, event(1)])
@@ -106,7 +106,7 @@ def test_a_message_no_hub_would_take_is_not_kept(store: Store) -> None:
     assert outbox.take_lost() == {"oversized": 1}
 
 
-def test_an_upload_stays_below_its_limits(store: Store) -> None:
+def test_an_upload_stays_below_its_limits(store: StateDatabase) -> None:
     outbox = Outbox(store, "b1")
     keys = tuple(f"{i:032x}" for i in range(1_000))
     outbox.put([KeyVotes("demo", "1.0", n, keys) for n in range(600)])
@@ -116,7 +116,7 @@ def test_an_upload_stays_below_its_limits(store: Store) -> None:
     assert len(upload.to_json()) <= 16 << 20
 
 
-def test_a_transaction_that_fails_changes_nothing(store: Store) -> None:
+def test_a_transaction_that_fails_changes_nothing(store: StateDatabase) -> None:
     store.put("name", 1)
 
     def fail() -> None:
@@ -141,25 +141,25 @@ def test_a_state_folder_of_an_older_schema_is_brought_up_with_all_that_it_holds(
     )
     db.close()
     for _ in range(2):
-        store = Store(tmp_path)
+        store = StateDatabase(tmp_path)
         assert store.query("SELECT * FROM failure") == [("aa", 3, "slow", None)]
         assert store.query("SELECT groups FROM waiting") == []
         store.close()
 
 
 def test_a_state_folder_of_another_schema_is_refused(tmp_path: Path) -> None:
-    Store(tmp_path).close()
+    StateDatabase(tmp_path).close()
     db = sqlite3.connect(tmp_path / "device.db")
     db.execute("PRAGMA user_version = 99")
     db.close()
     with pytest.raises(StateError, match="expected schema 4 or older, found 99"):
-        Store(tmp_path)
+        StateDatabase(tmp_path)
 
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "device.db").write_bytes(b"not a database at all" * 100)
     with pytest.raises(StateError, match="cannot use it as a state folder"):
-        Store(tmp_path)
+        StateDatabase(tmp_path)
 
 
 def test_waits_grow_with_failures_and_never_beyond_their_bound() -> None:

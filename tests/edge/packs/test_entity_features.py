@@ -19,7 +19,7 @@ from edge_sdk.errors import InputError, PackError
 from edge_sdk.model.release import Release
 from edge_sdk.packs.entity_features import EntityFeatures, entity_key, write_entity_features
 from edge_sdk.packs.reader import Pack
-from edge_sdk.serving.predictor import Serving, Terms
+from edge_sdk.serving.predictor import Predictor, ServingTerms
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows
 
@@ -58,8 +58,8 @@ def test_what_comes_with_the_call_goes_over_what_is_stored(tmp_path: Path) -> No
 
 def test_an_unknown_entity_gets_the_defaults_and_is_counted(tmp_path: Path) -> None:
     release = make_release(tmp_path)
-    terms = Terms(reporting=Reporting(window_seconds=60, minimum_observations=1))
-    serving = Serving(release, terms, tag="t", clock=Clock(), features=opened(tmp_path, release))
+    terms = ServingTerms(reporting=Reporting(window_seconds=60, minimum_observations=1))
+    serving = Predictor(release, terms, tag="t", clock=Clock(), features=opened(tmp_path, release))
     streaming = {"f1": 7.0, "f3": 8.0}
     assert serving.joined("stranger", streaming) == DEFAULTS | streaming
     serving.predict(serving.joined("stranger", streaming))

@@ -14,7 +14,7 @@ from edge_sdk.contract.messages import FeedbackReport
 from edge_sdk.contract.serving_terms import CascadePolicy, Reporting
 from edge_sdk.errors import ContractError, HubUnreachable
 from edge_sdk.serving.cascade import CircuitBreaker, confidence, is_sure, rule
-from edge_sdk.serving.predictor import Serving, Terms
+from edge_sdk.serving.predictor import Predictor, ServingTerms
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows
 
@@ -33,10 +33,12 @@ class Cloud:
         return CloudReply("7.0", 2, (0.1, 0.1, 0.8))
 
 
-def serving(tmp_path: Path, cloud: Cloud, policy: CascadePolicy, **options: Any) -> Serving:
+def serving(tmp_path: Path, cloud: Cloud, policy: CascadePolicy, **options: Any) -> Predictor:
     release = make_release(tmp_path, **options)
-    terms = Terms(reporting=Reporting(window_seconds=60, minimum_observations=1), cascade=policy)
-    return Serving(release, terms, tag="t", cloud=cloud, clock=Clock())
+    terms = ServingTerms(
+        reporting=Reporting(window_seconds=60, minimum_observations=1), cascade=policy
+    )
+    return Predictor(release, terms, tag="t", cloud=cloud, clock=Clock())
 
 
 @pytest.mark.parametrize(

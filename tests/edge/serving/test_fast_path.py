@@ -23,11 +23,11 @@ from edge_sdk.model.prediction import Prediction
 from edge_sdk.model.release import Release
 from edge_sdk.packs.reader import Pack
 from edge_sdk.packs.writer import write_pack
-from edge_sdk.serving.predictor import Serving, Terms
+from edge_sdk.serving.predictor import Predictor, ServingTerms
 from tests.clock import Clock
 from tests.edge.builders import FEATURES, make_release, rows, softmax
 
-TERMS = Terms(reporting=Reporting(window_seconds=60, minimum_observations=1))
+TERMS = ServingTerms(reporting=Reporting(window_seconds=60, minimum_observations=1))
 ANY_ROW = arrays(
     st.sampled_from([np.float32, np.float64]),
     st.just((FEATURES,)),
@@ -35,7 +35,7 @@ ANY_ROW = arrays(
 )
 
 
-def answer(serving: Serving, x: Any, how: str) -> tuple[Any, ...]:
+def answer(serving: Predictor, x: Any, how: str) -> tuple[Any, ...]:
     """What came, as values that compare; an error is its kind and text."""
     ask = serving.predict if how == "fast" else serving.predict_any
     try:
@@ -47,8 +47,10 @@ def answer(serving: Serving, x: Any, how: str) -> tuple[Any, ...]:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Serving:
-    return Serving(make_release(tmp_path_factory.mktemp("release")), TERMS, tag="t", clock=Clock())
+def both(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    return Predictor(
+        make_release(tmp_path_factory.mktemp("release")), TERMS, tag="t", clock=Clock()
+    )
 
 
 @given(row=ANY_ROW)
@@ -56,7 +58,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Serving:
     max_examples=400,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_both_ways_answer_or_refuse_any_row_alike(both: Serving, row: Any) -> None:
+def test_both_ways_answer_or_refuse_any_row_alike(both: Predictor, row: Any) -> None:
     assert answer(both, row, "fast") == answer(both, row, "general")
 
 
@@ -79,12 +81,12 @@ def test_both_ways_answer_or_refuse_any_row_alike(both: Serving, row: Any) -> No
         *("fortran", "list", "dict", "masked", "object"),
     ],
 )
-def test_a_row_gets_one_answer_however_it_is_given(both: Serving, given_as: Any) -> None:
+def test_a_row_gets_one_answer_however_it_is_given(both: Predictor, given_as: Any) -> None:
     for row in rows(20).astype(np.float16).astype(np.float32):
         assert answer(both, given_as(row), "fast") == answer(both, row, "general")
 
 
-def test_a_single_float_row_takes_the_prepared_way(both: Serving) -> None:
+def test_a_single_float_row_takes_the_prepared_way(both: Predictor) -> None:
     both.predict(rows(1)[0])
     assert both._local.fast is not None
     assert both._local.fast(rows(1)[0]) is not None
@@ -98,7 +100,7 @@ def test_a_single_float_row_takes_the_prepared_way(both: Serving) -> None:
 
 
 def test_what_the_prepared_way_declines_is_counted_once(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path), TERMS, tag="t", clock=Clock())
+    serving = Predictor(make_release(tmp_path), TERMS, tag="t", clock=Clock())
     x = rows(3)
     serving.predict(x[0])
     serving.predict(x[1].tolist())
@@ -117,7 +119,7 @@ def test_with_a_pack_both_ways_find_the_same_answers(tmp_path: Path) -> None:
     keys = np.array([np.frombuffer(key(row.tobytes()), np.uint8) for row in x])
     values = {"probabilities": softmax(x, 9).astype(np.float32)}
     write_pack(tmp_path / "pack", release, keys, values, answered_by="9.0")
-    serving = Serving(
+    serving = Predictor(
         release, TERMS, tag="t", clock=Clock(), pack=Pack.open(tmp_path / "pack", release)
     )
     x[2, 1] = -0.0
@@ -136,7 +138,7 @@ def test_a_row_with_another_rows_checksum_is_a_miss(tmp_path: Path) -> None:
     values = {"probabilities": softmax(stored[None], 9).astype(np.float32)}
     keys = np.frombuffer(key, np.uint8)[None]
     write_pack(tmp_path / "pack", release, keys, values, answered_by="9.0")
-    serving = Serving(
+    serving = Predictor(
         release, TERMS, tag="t", clock=Clock(), pack=Pack.open(tmp_path / "pack", release)
     )
     for ask in (serving.predict, serving.predict_any):
@@ -161,7 +163,7 @@ def test_both_ways_ask_the_cloud_for_the_same_rows(tmp_path: Path, threshold: fl
         raise HubUnreachable("away")
 
     release = make_release(tmp_path, cascade=Cascade(threshold))
-    serving = Serving(release, TERMS, tag="t", clock=Clock(), cloud=cloud)
+    serving = Predictor(release, TERMS, tag="t", clock=Clock(), cloud=cloud)
     for row in rows(50):
         assert answer(serving, row, "fast") == answer(serving, row, "general")
 
@@ -174,7 +176,7 @@ def test_a_probability_that_is_not_finite_has_no_confidence_and_is_hard(tmp_path
         raise HubUnreachable("away")
 
     release = make_release(tmp_path, defect="nan", cascade=Cascade(0.0))
-    serving = Serving(release, TERMS, tag="t", clock=Clock(), cloud=cloud)
+    serving = Predictor(release, TERMS, tag="t", clock=Clock(), cloud=cloud)
     for way in (serving.predict, serving.predict_any):
         p = way(rows(1)[0])
         assert p.confidence is not None
@@ -184,7 +186,7 @@ def test_a_probability_that_is_not_finite_has_no_confidence_and_is_hard(tmp_path
 
 
 def test_monitoring_can_be_off_and_ids_still_differ(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path), TERMS, tag="t", clock=Clock(), monitoring=False)
+    serving = Predictor(make_release(tmp_path), TERMS, tag="t", clock=Clock(), monitoring=False)
     ids = {serving.predict(row).id for row in rows(5)}
     batch = serving.predict_batch(rows(5))
     assert len(ids | set(batch.ids)) == 10
@@ -194,8 +196,10 @@ def test_monitoring_can_be_off_and_ids_still_differ(tmp_path: Path) -> None:
 def test_a_release_without_certified_argmax_takes_the_general_way(tmp_path: Path) -> None:
     release = make_release(tmp_path)
     plain = replace(release.manifest, training={})
-    serving = Serving(Release(release.folder, plain, release.digest), TERMS, tag="t", clock=Clock())
-    expected = Serving(release, TERMS, tag="t", clock=Clock()).predict(rows(1)[0])
+    serving = Predictor(
+        Release(release.folder, plain, release.digest), TERMS, tag="t", clock=Clock()
+    )
+    expected = Predictor(release, TERMS, tag="t", clock=Clock()).predict(rows(1)[0])
     assert serving.predict(rows(1)[0]).label == expected.label
     assert serving._local.fast is None
 

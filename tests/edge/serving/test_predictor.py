@@ -19,25 +19,25 @@ from edge_sdk.errors import HubUnreachable, InputError, ReleaseError
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.packs.reader import Pack
 from edge_sdk.packs.writer import write_pack
-from edge_sdk.serving.predictor import Serving, Terms
+from edge_sdk.serving.predictor import Predictor, ServingTerms
 from edge_sdk.telemetry.ring_records import BATCH_SAMPLE
 from edge_sdk.update.probe import probe
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows, softmax
 
 
-def reporting(**options: Any) -> Terms:
-    return Terms(
+def reporting(**options: Any) -> ServingTerms:
+    return ServingTerms(
         reporting=Reporting(**({"window_seconds": 60, "minimum_observations": 10} | options))
     )
 
 
-def collect(serving: Serving, cls: type, *, final: bool = True) -> list[Any]:
+def collect(serving: Predictor, cls: type, *, final: bool = True) -> list[Any]:
     return [b for b in serving.monitor.collect(0.0, final=final) if isinstance(b, cls)]
 
 
 def test_the_model_answers_rows_lists_dicts_and_batches_alike(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path), Terms(), tag="t", clock=Clock())
+    serving = Predictor(make_release(tmp_path), ServingTerms(), tag="t", clock=Clock())
     x = rows(30)
     expected = softmax(x, 0)
     batch = serving.predict_batch(x)
@@ -53,12 +53,14 @@ def test_the_model_answers_rows_lists_dicts_and_batches_alike(tmp_path: Path) ->
 
 @pytest.mark.parametrize("argmax", [True, False])
 def test_the_label_is_a_plain_python_value(tmp_path: Path, argmax: bool) -> None:
-    serving = Serving(make_release(tmp_path, argmax=argmax), Terms(), tag="t", clock=Clock())
+    serving = Predictor(
+        make_release(tmp_path, argmax=argmax), ServingTerms(), tag="t", clock=Clock()
+    )
     assert type(serving.predict(rows(1)[0]).label) is int
 
 
 def test_an_answer_stays_the_callers_after_the_next_call(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path), Terms(), tag="t", clock=Clock())
+    serving = Predictor(make_release(tmp_path), ServingTerms(), tag="t", clock=Clock())
     x = rows(2)
     first = serving.predict(x[0])
     kept = first.probabilities.copy()
@@ -67,7 +69,7 @@ def test_an_answer_stays_the_callers_after_the_next_call(tmp_path: Path) -> None
 
 
 def test_many_threads_get_their_own_answers(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path), reporting(), tag="t", clock=Clock())
+    serving = Predictor(make_release(tmp_path), reporting(), tag="t", clock=Clock())
     x, wrong = rows(8), []
     expected = softmax(x, 0)
 
@@ -85,14 +87,14 @@ def test_many_threads_get_their_own_answers(tmp_path: Path) -> None:
     assert sum(r.predictions["model"] for r in collect(serving, WindowReport)) == 2_400
 
 
-def with_pack(tmp_path: Path, cloud_seed: int = 9) -> Serving:
+def with_pack(tmp_path: Path, cloud_seed: int = 9) -> Predictor:
     release = make_release(tmp_path)
     canonicaliser = Canonicaliser(release.manifest.signature)
     x = rows(10)
     keys = np.array([np.frombuffer(canonicaliser.key(row.tobytes()), np.uint8) for row in x])
     values = {"probabilities": softmax(x, cloud_seed).astype(np.float32)}
     write_pack(tmp_path / "pack", release, keys, values, answered_by="cloud 1.0")
-    return Serving(
+    return Predictor(
         release, reporting(), tag="t", pack=Pack.open(tmp_path / "pack", release), clock=Clock()
     )
 
@@ -123,10 +125,12 @@ def away() -> CloudReply:
 SURE = CloudReply("7.0", 2, (0.0, 0.1, 0.9))
 
 
-def unsure(tmp_path: Path, cloud: Cloud, mode: str = "cascade", threshold: float = 2.0) -> Serving:
+def unsure(
+    tmp_path: Path, cloud: Cloud, mode: str = "cascade", threshold: float = 2.0
+) -> Predictor:
     release = make_release(tmp_path, cascade=Cascade(threshold))
-    terms = Terms(cascade=CascadePolicy(mode))  # type: ignore[arg-type]
-    return Serving(release, terms, tag="t", cloud=cloud, clock=Clock())
+    terms = ServingTerms(cascade=CascadePolicy(mode))  # type: ignore[arg-type]
+    return Predictor(release, terms, tag="t", cloud=cloud, clock=Clock())
 
 
 def test_an_unsure_model_asks_the_cloud_with_the_row(tmp_path: Path) -> None:
@@ -171,7 +175,7 @@ def test_the_models_own_label_is_scored_where_the_cloud_answered(tmp_path: Path)
 
 def test_a_window_says_what_was_answered_and_nothing_of_the_rows(tmp_path: Path) -> None:
     clock = Clock()
-    serving = Serving(make_release(tmp_path), reporting(), tag="t", clock=clock)
+    serving = Predictor(make_release(tmp_path), reporting(), tag="t", clock=clock)
     for row in rows(50):
         serving.predict(row)
     for bad in ([1], [1, 2, 3, "x"], [1, 2, 3, float("nan")]):
@@ -186,7 +190,7 @@ def test_a_window_says_what_was_answered_and_nothing_of_the_rows(tmp_path: Path)
 
 def test_a_window_is_told_when_it_ended_and_not_before(tmp_path: Path) -> None:
     clock = Clock()
-    serving = Serving(make_release(tmp_path), reporting(), tag="t", clock=clock)
+    serving = Predictor(make_release(tmp_path), reporting(), tag="t", clock=clock)
     for row in rows(20):
         serving.predict(row)
     assert serving.monitor.collect(clock.now) == []
@@ -196,7 +200,7 @@ def test_a_window_is_told_when_it_ended_and_not_before(tmp_path: Path) -> None:
 
 def test_few_observations_keep_their_histograms_for_the_next_window(tmp_path: Path) -> None:
     clock = Clock()
-    serving = Serving(make_release(tmp_path), reporting(), tag="t", clock=clock)
+    serving = Predictor(make_release(tmp_path), reporting(), tag="t", clock=clock)
     for row in rows(6):
         serving.predict(row)
     (first,) = [b for b in serving.monitor.collect(clock.now + 60) if isinstance(b, WindowReport)]
@@ -209,7 +213,7 @@ def test_few_observations_keep_their_histograms_for_the_next_window(tmp_path: Pa
 
 
 def test_what_the_ring_lost_is_counted(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path), reporting(), tag="t", clock=Clock())
+    serving = Predictor(make_release(tmp_path), reporting(), tag="t", clock=Clock())
     serving.monitor._ring = type(serving.monitor._ring)(maxlen=16)
     for row in rows(50):
         serving.predict(row)
@@ -218,7 +222,7 @@ def test_what_the_ring_lost_is_counted(tmp_path: Path) -> None:
 
 
 def test_a_large_batch_is_counted_whole_and_looked_at_in_part(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path), reporting(), tag="t", clock=Clock())
+    serving = Predictor(make_release(tmp_path), reporting(), tag="t", clock=Clock())
     serving.predict_batch(rows(10_000))
     (report,) = collect(serving, WindowReport)
     assert report.predictions == {"model": 10_000}
@@ -228,7 +232,7 @@ def test_a_large_batch_is_counted_whole_and_looked_at_in_part(tmp_path: Path) ->
 def test_late_labels_are_joined_once_and_only_with_predictions_that_were_made(
     tmp_path: Path,
 ) -> None:
-    serving = Serving(make_release(tmp_path), reporting(), tag="t", clock=Clock())
+    serving = Predictor(make_release(tmp_path), reporting(), tag="t", clock=Clock())
     expected = softmax(rows(10), 0).argmax(axis=1)
     batch = serving.predict_batch(rows(10))
     for i in range(10):
@@ -247,7 +251,7 @@ def test_late_labels_are_joined_once_and_only_with_predictions_that_were_made(
 
 
 def test_rewards_are_summed(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path), reporting(), tag="t", clock=Clock())
+    serving = Predictor(make_release(tmp_path), reporting(), tag="t", clock=Clock())
     for row, reward in zip(rows(3), (1.0, 2.0, 3.0), strict=True):
         p = serving.predict(row)
         serving.feedback(p.id.rpartition("-")[2], reward=reward)
@@ -270,8 +274,10 @@ def test_a_reward_that_is_no_number_is_refused(reward: object, tmp_path: Path) -
 def test_rows_are_shared_only_if_asked_for_and_opted_in_and_capped(
     tmp_path: Path, asked: bool, given: bool, expected: int
 ) -> None:
-    terms = Terms(reporting=Reporting(window_seconds=60), sharing=Sharing(asked, per_window=5))
-    serving = Serving(make_release(tmp_path), terms, tag="t", share=given, clock=Clock())
+    terms = ServingTerms(
+        reporting=Reporting(window_seconds=60), sharing=Sharing(asked, per_window=5)
+    )
+    serving = Predictor(make_release(tmp_path), terms, tag="t", share=given, clock=Clock())
     for row in rows(9):
         p = serving.predict(row)
         serving.feedback(p.id.rpartition("-")[2], label=1)
@@ -281,7 +287,7 @@ def test_rows_are_shared_only_if_asked_for_and_opted_in_and_capped(
 
 
 def test_only_keys_that_come_again_are_voted_for_and_only_so_many(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path), reporting(votes=2), tag="t", clock=Clock())
+    serving = Predictor(make_release(tmp_path), reporting(votes=2), tag="t", clock=Clock())
     x = rows(6)
     for i, times in enumerate((5, 4, 3, 1, 1, 1)):
         for _ in range(times):
@@ -292,7 +298,7 @@ def test_only_keys_that_come_again_are_voted_for_and_only_so_many(tmp_path: Path
 
 
 def test_a_model_that_crashes_is_an_error_that_is_counted(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path, defect="crash"), reporting(), tag="t", clock=Clock())
+    serving = Predictor(make_release(tmp_path, defect="crash"), reporting(), tag="t", clock=Clock())
     with pytest.raises(ReleaseError, match="the model failed"):
         serving.predict(rows(1)[0])
     assert serving.errors == 1

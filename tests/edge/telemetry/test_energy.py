@@ -18,9 +18,9 @@ from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.contract.window import Energy, Window
 from edge_sdk.errors import StateError
-from edge_sdk.fleet.active_releases import Service
-from edge_sdk.serving.predictor import Serving, Terms
-from edge_sdk.telemetry.energy import READ_SECONDS, EnergyUse, Stretch
+from edge_sdk.fleet.active_releases import ActiveReleases
+from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.telemetry.energy import READ_SECONDS, EnergyInterval, EnergyUse
 from edge_sdk.telemetry.meters import (
     MOST_WATTS,
     Counter,
@@ -215,7 +215,7 @@ def report(start: int, **predictions: int) -> WindowReport:
     return WindowReport(Window("demo", "1.0", start, start + 60), "0" * 64, predictions)
 
 
-def charges(use: EnergyUse, stretch: Stretch | None, *made: int) -> list[WindowReport]:
+def charges(use: EnergyUse, stretch: EnergyInterval | None, *made: int) -> list[WindowReport]:
     assert stretch is not None
     bodies: list[Body] = [report(60 * (i + 1), model=n) for i, n in enumerate(made)]
     return use.charged(bodies, stretch)  # type: ignore[return-value]
@@ -337,7 +337,7 @@ class TestStretches:
         assert use.status() == {"meter": None, "why": "no meter: there is none"}
 
 
-ONE_WINDOW = Terms(reporting=Reporting(window_seconds=500_000_000, minimum_observations=1))
+ONE_WINDOW = ServingTerms(reporting=Reporting(window_seconds=500_000_000, minimum_observations=1))
 """So long that none ends during a test, but the last."""
 
 
@@ -347,7 +347,7 @@ def kept() -> list[Body]:
 
 
 @pytest.fixture
-def service(kept: list[Body]) -> Iterator[Service]:
+def service(kept: list[Body]) -> Iterator[ActiveReleases]:
     """A device whose meter gains a joule whenever it is read, a second each."""
     clock, joules = Clock(), iter(range(10**6))
 
@@ -355,16 +355,18 @@ def service(kept: list[Body]) -> Iterator[Service]:
         clock.now += 1.0
         return float(next(joules))
 
-    made = Service(DeviceConfig(), "boot", kept.extend, EnergyUse(meter, "fake", clock), Clock())
+    made = ActiveReleases(
+        DeviceConfig(), "boot", kept.extend, EnergyUse(meter, "fake", clock), Clock()
+    )
     yield made
     made.close()
 
 
-def opened(service: Service, tmp_path: Path, version: str) -> Serving:
+def opened(service: ActiveReleases, tmp_path: Path, version: str) -> Predictor:
     return service.open(make_release(tmp_path, version=version), ONE_WINDOW)
 
 
-def asked(serving: Serving, times: int) -> None:
+def asked(serving: Predictor, times: int) -> None:
     for row in rows(times):
         serving.predict(row)
 
@@ -385,7 +387,7 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestDevices:
     def test_a_version_that_is_replaced_is_not_charged_with_the_next(
-        self, service: Service, kept: list[Body], tmp_path: Path
+        self, service: ActiveReleases, kept: list[Body], tmp_path: Path
     ) -> None:
         old, new = (opened(service, tmp_path, version) for version in ("1.0", "1.1"))
         service.serve(old)
@@ -399,7 +401,7 @@ class TestDevices:
         assert told(kept) == {"1.1": Energy(1.0, 3, 1.0)}
 
     def test_what_a_shadow_draws_is_told_of_nobody(
-        self, service: Service, kept: list[Body], tmp_path: Path
+        self, service: ActiveReleases, kept: list[Body], tmp_path: Path
     ) -> None:
         serving = opened(service, tmp_path, "1.0")
         service.serve(serving)
@@ -418,10 +420,10 @@ class TestDevices:
     def test_every_window_is_charged_with_its_own_part(
         self, kept: list[Body], tmp_path: Path
     ) -> None:
-        clock, terms = Clock(), Terms(reporting=Reporting(60, minimum_observations=1))
+        clock, terms = Clock(), ServingTerms(reporting=Reporting(60, minimum_observations=1))
         three_watts = lambda: 3.0 * clock.now  # noqa: E731
         energy = EnergyUse(three_watts, "fake", clock)
-        service = Service(DeviceConfig(), "boot", kept.extend, energy, clock)
+        service = ActiveReleases(DeviceConfig(), "boot", kept.extend, energy, clock)
         clock.now = 1_200.0  # a window begins
         service.serve(service.open(make_release(tmp_path), terms))
         for made in (5, 0, 9):

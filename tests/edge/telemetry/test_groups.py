@@ -16,8 +16,8 @@ from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import InputError
-from edge_sdk.serving.predictor import Serving, Terms
-from edge_sdk.telemetry.group_counts import PATIENCE, Tally
+from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.telemetry.group_counts import PATIENCE, GroupAccumulator
 from edge_sdk.telemetry.groups import Grouping, Groups
 from edge_sdk.telemetry.histograms import Bins
 from tests.edge.builders import make_release, profile, rows
@@ -41,12 +41,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def serving(tmp_path: Path, clock: Clock) -> Serving:
+def serving(tmp_path: Path, clock: Clock) -> Predictor:
     release = make_release(tmp_path, groups=(SEX, SIDE))
-    return Serving(release, Terms(reporting=Reporting(60, LEAST, 0)), tag="t", clock=clock)
+    return Predictor(release, ServingTerms(reporting=Reporting(60, LEAST, 0)), tag="t", clock=clock)
 
 
-def told(serving: Serving, *, final: bool = False, now: float = 1e9) -> list[WindowReport]:
+def told(serving: Predictor, *, final: bool = False, now: float = 1e9) -> list[WindowReport]:
     return [b for b in serving.monitor.collect(now, final=final) if isinstance(b, WindowReport)]
 
 
@@ -101,7 +101,7 @@ def test_what_is_no_group_is_refused_and_counted(
     tmp_path: Path, clock: Clock, said: Any, why: str
 ) -> None:
     release = make_release(tmp_path, groups=(SEX, GroupColumn("weight", edges=(70.0,))))
-    serving = Serving(release, Terms(), tag="t", clock=clock)
+    serving = Predictor(release, ServingTerms(), tag="t", clock=clock)
     twice = {n: [v, v] for n, v in said.items()} if isinstance(said, dict) else said
     for ask in (
         lambda: serving.predict(rows(1)[0], said),
@@ -114,7 +114,7 @@ def test_what_is_no_group_is_refused_and_counted(
     assert report.errors == {"group": 3}
 
 
-def test_a_batch_needs_a_group_for_each_row(serving: Serving) -> None:
+def test_a_batch_needs_a_group_for_each_row(serving: Predictor) -> None:
     with pytest.raises(InputError, match="group 'sex': expected 3 values, got 2"):
         serving.predict_batch(rows(3), {"sex": ["f", "m"]})
     with pytest.raises(InputError, match="group 'sex': expected 3 values, got 'fmf'"):
@@ -122,14 +122,14 @@ def test_a_batch_needs_a_group_for_each_row(serving: Serving) -> None:
 
 
 def test_what_a_release_does_not_declare_means_nothing_to_it(tmp_path: Path, clock: Clock) -> None:
-    serving = Serving(make_release(tmp_path), Terms(), tag="t", clock=clock)
+    serving = Predictor(make_release(tmp_path), ServingTerms(), tag="t", clock=clock)
     serving.predict(rows(1)[0], {"sex": "f"})
     serving.predict_batch(rows(2), {"sex": ["f", "m"]})
     (report,) = told(serving)
     assert (report.groups, report.predictions) == ({}, {"model": 3})
 
 
-def test_groups_of_every_way_to_ask_are_counted_with_what_was_answered(serving: Serving) -> None:
+def test_groups_of_every_way_to_ask_are_counted_with_what_was_answered(serving: Predictor) -> None:
     x = rows(400, seed=5)
     sex = ["f" if i % 2 else "m" for i in range(len(x))]
     made: Counter[tuple[str, Any]] = Counter()
@@ -157,7 +157,9 @@ def test_groups_of_every_way_to_ask_are_counted_with_what_was_answered(serving: 
     assert sizes(report, "f0") == {"..0": left, "0..": 1400 - left}
 
 
-def test_a_column_waits_until_each_of_its_groups_has_enough(serving: Serving, clock: Clock) -> None:
+def test_a_column_waits_until_each_of_its_groups_has_enough(
+    serving: Predictor, clock: Clock
+) -> None:
     for minute, few in enumerate((40, 30, 30)):
         clock.now = 1_200.0 + 60 * minute
         serving.predict_batch(rows(150), {"sex": ["f"] * few + ["m"] * (150 - few)})
@@ -167,7 +169,7 @@ def test_a_column_waits_until_each_of_its_groups_has_enough(serving: Serving, cl
         assert report.observations == 150
 
 
-def test_a_rare_group_is_told_as_another_in_the_end(serving: Serving, clock: Clock) -> None:
+def test_a_rare_group_is_told_as_another_in_the_end(serving: Predictor, clock: Clock) -> None:
     for minute in range(PATIENCE):
         clock.now = 1_200.0 + 60 * minute
         serving.predict_batch(rows(100), {"sex": ["f", *["m"] * 99]})
@@ -176,7 +178,7 @@ def test_a_rare_group_is_told_as_another_in_the_end(serving: Serving, clock: Clo
     assert sizes(report, "sex") == {"other": 100 * PATIENCE}  # 20 alone would be too few
 
 
-def test_a_last_report_waits_for_nothing_and_tells_nothing_of_few(serving: Serving) -> None:
+def test_a_last_report_waits_for_nothing_and_tells_nothing_of_few(serving: Predictor) -> None:
     serving.predict_batch(rows(230), {"sex": ["f"] * 30 + [None] * 90 + ["m"] * 110})
     (report,) = told(serving, final=True)
     assert sizes(report, "sex") == {"other": 120, "m": 110}
@@ -190,7 +192,7 @@ def test_a_last_report_waits_for_nothing_and_tells_nothing_of_few(serving: Servi
 def test_nothing_is_told_of_fewer_than_the_minimum_and_nothing_is_lost(
     batches: list[tuple[int, int]],
 ) -> None:
-    grouping, tally, other = Grouping((SEX,), ()), Tally(profile()), 2
+    grouping, tally, other = Grouping((SEX,), ()), GroupAccumulator(profile()), 2
     bins, sums, count = Bins(profile().outputs), Counter[int](), 0
     for code, size in batches:
         tally.add(bins, np.full((size, 1), code, np.uint8), [["1"] * size, [0.7] * size])
@@ -206,13 +208,13 @@ def test_nothing_is_told_of_fewer_than_the_minimum_and_nothing_is_lost(
     assert grouping.columns[0].names[other] == "other"
 
 
-def feedback(serving: Serving) -> FeedbackReport:
+def feedback(serving: Predictor) -> FeedbackReport:
     bodies = serving.monitor.collect(1e9, final=True)
     (report,) = [b for b in bodies if isinstance(b, FeedbackReport)]
     return report
 
 
-def test_late_labels_are_joined_with_the_group_of_their_prediction(serving: Serving) -> None:
+def test_late_labels_are_joined_with_the_group_of_their_prediction(serving: Predictor) -> None:
     batch = serving.predict_batch(rows(220), {"sex": ["f"] * 110 + ["m"] * 110})
     ids = [p.id.rpartition("-")[2] for p in batch]
     single = serving.predict(rows(1)[0], {"sex": "m"})
@@ -228,7 +230,7 @@ def test_late_labels_are_joined_with_the_group_of_their_prediction(serving: Serv
     assert sum(n for n, _ in report.groups["f0"].values()) == 5
 
 
-def test_a_label_of_a_group_that_was_never_told_counts_for_other(serving: Serving) -> None:
+def test_a_label_of_a_group_that_was_never_told_counts_for_other(serving: Predictor) -> None:
     made = [serving.predict(row, {"sex": "f"}) for row in rows(3)]
     for p in made:
         serving.feedback(p.id.rpartition("-")[2], label=p.label)
@@ -236,7 +238,7 @@ def test_a_label_of_a_group_that_was_never_told_counts_for_other(serving: Servin
 
 
 def test_predictions_that_wait_on_disk_have_their_groups_as_they_may_be_told(
-    serving: Serving,
+    serving: Predictor,
 ) -> None:
     serving.predict_batch(rows(200), {"sex": ["f"] * 199 + ["m"]})
     for who in ("f", "m"):

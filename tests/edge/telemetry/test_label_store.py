@@ -10,8 +10,8 @@ import pytest
 from edge_sdk.contract.messages import FeedbackReport
 from edge_sdk.contract.window import Window
 from edge_sdk.errors import InputError
-from edge_sdk.state_db import Store
-from edge_sdk.telemetry.label_join import LABELLED, Left
+from edge_sdk.state_db import StateDatabase
+from edge_sdk.telemetry.label_join import LABELLED, Unlabelled
 from edge_sdk.telemetry.label_store import KEPT, KeptPredictions
 from tests.conftest import Publish
 from tests.edge.builders import rows
@@ -22,14 +22,14 @@ WINDOW = Window("m", "1.0", 60, 120, "exp", "b")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "state")
+def store(tmp_path: Path) -> Iterator[StateDatabase]:
+    store = StateDatabase(tmp_path / "state")
     yield store
     store.close()
 
 
-def left(number: int, answer: object = 2, own: object = 2) -> Left:
-    return Left(number, 1, answer, own)  # type: ignore[arg-type]
+def left(number: int, answer: object = 2, own: object = 2) -> Unlabelled:
+    return Unlabelled(number, 1, answer, own)  # type: ignore[arg-type]
 
 
 def test_a_label_after_a_restart_counts_for_the_window_and_arm_of_its_prediction(
@@ -64,7 +64,7 @@ def test_a_label_after_a_restart_counts_for_the_window_and_arm_of_its_prediction
     assert (report.window.version, report.window.experiment) == ("1.1", "canary-1")
 
 
-def test_a_number_of_a_regressor_is_joined_by_its_squared_error(store: Store) -> None:
+def test_a_number_of_a_regressor_is_joined_by_its_squared_error(store: StateDatabase) -> None:
     kept = KeptPredictions(store)
     kept.keep("t", WINDOW, [left(1, 2.5, None)])
     assert kept.feedback("t", "1", 2.0, None)
@@ -74,7 +74,9 @@ def test_a_number_of_a_regressor_is_joined_by_its_squared_error(store: Store) ->
     assert kept.collect() == []
 
 
-def test_a_number_is_right_within_what_the_policy_says_also_after_a_restart(store: Store) -> None:
+def test_a_number_is_right_within_what_the_policy_says_also_after_a_restart(
+    store: StateDatabase,
+) -> None:
     kept = KeptPredictions(store)
     kept.keep("t", WINDOW, [left(1, 2.5, None), left(2, 2.5, None)])
     assert kept.feedback("t", "1", 2.0, None, 0.5)
@@ -83,7 +85,7 @@ def test_a_number_is_right_within_what_the_policy_says_also_after_a_restart(stor
     assert (report.labelled, report.correct, report.own_labelled) == (2, 1, 2)
 
 
-def test_what_was_labelled_after_it_was_copied_is_not_labelled_again(store: Store) -> None:
+def test_what_was_labelled_after_it_was_copied_is_not_labelled_again(store: StateDatabase) -> None:
     kept = KeptPredictions(store)
     kept.keep("t", WINDOW, [left(1), left(2)])
     kept.settle([("t", "1", LABELLED)])
@@ -93,7 +95,7 @@ def test_what_was_labelled_after_it_was_copied_is_not_labelled_again(store: Stor
     assert kept.feedback("t", "2", 2, None)
 
 
-def test_the_oldest_go_when_there_are_too_many(store: Store) -> None:
+def test_the_oldest_go_when_there_are_too_many(store: StateDatabase) -> None:
     kept = KeptPredictions(store)
     kept.keep("t", WINDOW, map(left, range(1, KEPT + 11)))
     assert store.query("SELECT count(*), min(number) FROM waiting") == [(KEPT, 11)]
@@ -102,17 +104,19 @@ def test_the_oldest_go_when_there_are_too_many(store: Store) -> None:
 
 
 @pytest.mark.parametrize("number", ["", "x", "1.4", "-1", "9" * 30])
-def test_a_number_that_names_nothing_is_not_found(store: Store, number: str) -> None:
+def test_a_number_that_names_nothing_is_not_found(store: StateDatabase, number: str) -> None:
     assert not KeptPredictions(store).feedback("t", number, 1, None)
 
 
-def test_only_an_application_that_gives_labels_has_its_windows_copied(store: Store) -> None:
+def test_only_an_application_that_gives_labels_has_its_windows_copied(store: StateDatabase) -> None:
     assert not KeptPredictions(store).used
     KeptPredictions(store).mark_used()
     assert KeptPredictions(store).used
 
 
-def test_a_label_after_a_restart_counts_for_the_groups_of_its_prediction(store: Store) -> None:
+def test_a_label_after_a_restart_counts_for_the_groups_of_its_prediction(
+    store: StateDatabase,
+) -> None:
     kept = KeptPredictions(store)
     kept.keep(
         "t", WINDOW, [left(i)._replace(groups=(("sex", "f"), ("age", "..30"))) for i in (1, 2)]

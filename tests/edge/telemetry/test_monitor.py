@@ -26,22 +26,22 @@ from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model, _bound_call
-from edge_sdk.serving.predictor import Serving, Terms
-from edge_sdk.telemetry.histograms import FEW, Bins, Counts, histogram
-from edge_sdk.telemetry.label_join import Answered, Pending
+from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.telemetry.histograms import FEW, Bins, HistogramCounts, histogram
+from edge_sdk.telemetry.label_join import AnswerColumns, LabelJoin
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows
 
-WINDOW = Terms(reporting=Reporting(window_seconds=60, minimum_observations=1))
+WINDOW = ServingTerms(reporting=Reporting(window_seconds=60, minimum_observations=1))
 
 
-def windows(serving: Serving) -> list[WindowReport]:
+def windows(serving: Predictor) -> list[WindowReport]:
     bodies = serving.monitor.collect(0.0, final=True)
     return [body for body in bodies if isinstance(body, WindowReport)]
 
 
 def test_batches_between_single_rows_are_not_taken_for_losses(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path), WINDOW, tag="t", clock=Clock())
+    serving = Predictor(make_release(tmp_path), WINDOW, tag="t", clock=Clock())
     serving.monitor._ring = type(serving.monitor._ring)(maxlen=8)
     for row in rows(8):
         serving.predict(row)
@@ -51,7 +51,7 @@ def test_batches_between_single_rows_are_not_taken_for_losses(tmp_path: Path) ->
 
 
 def test_losses_of_several_folds_add_up(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path), WINDOW, tag="t", clock=Clock())
+    serving = Predictor(make_release(tmp_path), WINDOW, tag="t", clock=Clock())
     serving.monitor._ring = type(serving.monitor._ring)(maxlen=8)
     for count in (10, 3, 20):
         for row in rows(count):
@@ -62,7 +62,7 @@ def test_losses_of_several_folds_add_up(tmp_path: Path) -> None:
 
 
 def test_threads_that_predict_while_others_fold_are_all_counted(tmp_path: Path) -> None:
-    serving = Serving(make_release(tmp_path), WINDOW, tag="t", clock=Clock())
+    serving = Predictor(make_release(tmp_path), WINDOW, tag="t", clock=Clock())
     done = threading.Event()
 
     def fold() -> None:
@@ -88,7 +88,7 @@ def test_threads_that_predict_while_others_fold_are_all_counted(tmp_path: Path) 
 
 def test_a_clock_set_back_does_not_hold_reports_back(tmp_path: Path) -> None:
     clock = Clock()
-    serving = Serving(make_release(tmp_path), WINDOW, tag="t", clock=clock)
+    serving = Predictor(make_release(tmp_path), WINDOW, tag="t", clock=clock)
     serving.monitor.collect(clock.now)
     clock.now -= 86_400
     serving.predict(rows(1)[0])
@@ -99,7 +99,7 @@ def test_a_clock_set_back_does_not_hold_reports_back(tmp_path: Path) -> None:
 
 def test_an_error_is_counted_in_the_window_in_which_it_happened(tmp_path: Path) -> None:
     clock = Clock()
-    serving = Serving(make_release(tmp_path), WINDOW, tag="t", clock=clock)
+    serving = Predictor(make_release(tmp_path), WINDOW, tag="t", clock=clock)
     serving.monitor.record_error("shape")
     clock.now += 60
     serving.monitor.record_error("dtype")
@@ -107,16 +107,16 @@ def test_an_error_is_counted_in_the_window_in_which_it_happened(tmp_path: Path) 
     assert (first.errors, second.errors) == ({"shape": 1}, {"dtype": 1})
 
 
-def answered(count: int, answer: Any = 1) -> Answered:
+def answered(count: int, answer: Any = 1) -> AnswerColumns:
     answers, own, nothing = (np.empty(count, object) for _ in range(3))
     answers[:], own[:] = answer, answer
     times = np.zeros(count, np.int64)
     source = np.full(count, SOURCES.index("model"), np.uint8)
-    return Answered(times, times, source, answers, own, nothing)
+    return AnswerColumns(times, times, source, answers, own, nothing)
 
 
 def test_the_oldest_predictions_and_batches_are_forgotten() -> None:
-    pending = Pending(10)
+    pending = LabelJoin(10)
     pending.add(range(1, 13), answered(12))
     for number in (1, 2, 3):
         pending.add_batch(number, answered(5))
@@ -129,7 +129,7 @@ def test_the_oldest_predictions_and_batches_are_forgotten() -> None:
 
 
 def test_a_batch_larger_than_the_table_takes_labels_until_the_next() -> None:
-    pending = Pending(10)
+    pending = LabelJoin(10)
     pending.add_batch(1, answered(100))
     assert pending.find("1.99").window == 0
     pending.add_batch(2, answered(100))
@@ -138,7 +138,7 @@ def test_a_batch_larger_than_the_table_takes_labels_until_the_next() -> None:
 
 
 def test_a_second_label_or_reward_is_refused_and_not_counted() -> None:
-    pending = Pending(10)
+    pending = LabelJoin(10)
     pending.add([1], answered(1))
     for join in (pending.label, pending.reward):
         join(pending.find("1"), 1)
@@ -168,7 +168,7 @@ def test_the_key_of_what_votes_count_is_the_key_of_the_row(tmp_path: Path, missi
 
 def cascade(
     tmp_path: Path, answer: Callable[[], CloudReply], mode: str = "cascade", **training: str
-) -> tuple[Serving, list[CloudRequest]]:
+) -> tuple[Predictor, list[CloudRequest]]:
     asked: list[CloudRequest] = []
 
     def cloud(request: CloudRequest, _deadline: float) -> CloudReply:
@@ -178,8 +178,8 @@ def cascade(
     release = make_release(tmp_path, cascade=Cascade(2.0))
     manifest = replace(release.manifest, training={"label": "argmax", **training})
     release = Release(release.folder, manifest, release.digest)
-    terms = Terms(cascade=CascadePolicy(mode))  # type: ignore[arg-type]
-    return Serving(release, terms, tag="t", cloud=cloud, clock=Clock()), asked
+    terms = ServingTerms(cascade=CascadePolicy(mode))  # type: ignore[arg-type]
+    return Predictor(release, terms, tag="t", cloud=cloud, clock=Clock()), asked
 
 
 def test_a_missing_value_travels_to_the_cloud_as_none(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_few_rows_are_counted_as_many_are(
     ]
     row = st.lists(NUMBERS, min_size=count, max_size=count)
     columns = np.array([data.draw(row) for _ in features], np.float32)
-    few = Counts(features)
+    few = HistogramCounts(features)
     Bins(features).add(columns, few)
     for feature, values, counted in zip(features, columns, few.each, strict=True):
         assert counted.tolist() == histogram(feature, values).tolist()

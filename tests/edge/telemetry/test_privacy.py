@@ -24,7 +24,7 @@ from converters import convert
 from edge_sdk.contract.codec import encode
 from edge_sdk.contract.messages import KeyVotes, WindowReport
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import Serving, Terms
+from edge_sdk.serving.predictor import Predictor, ServingTerms
 from tests.clock import Clock
 from tests.edge.builders import make_release
 from tests.waiting import PATIENCE
@@ -72,7 +72,7 @@ def everything_in(raw: bytes) -> bytes:
 def test_planted_values_are_in_no_message_and_a_window_of_fifty_is_small(tmp_path: Path) -> None:
     release = release_of(tmp_path)
     random = np.random.default_rng(1)
-    serving = Serving(release, Terms(), tag="t", clock=Clock())
+    serving = Predictor(release, ServingTerms(), tag="t", clock=Clock())
     for i in range(2_000):
         row = {f"f{j}": float(v) for j, v in enumerate(random.standard_normal(48))}
         row |= {"town": "Oslo"}
@@ -97,7 +97,7 @@ def test_planted_values_are_in_no_message_and_a_window_of_fifty_is_small(tmp_pat
 
 def test_a_window_of_few_observations_keeps_its_histograms(tmp_path: Path) -> None:
     release = release_of(tmp_path)
-    serving = Serving(release, Terms(), tag="t", clock=Clock())
+    serving = Predictor(release, ServingTerms(), tag="t", clock=Clock())
     row = {f"f{j}": 0.5 for j in range(48)} | {"town": "Bern"}
     for _ in range(99):
         serving.predict(row)

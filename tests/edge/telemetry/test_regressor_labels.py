@@ -15,8 +15,8 @@ from edge_sdk.contract.messages import FeedbackReport, WindowReport
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.experiments.shadow import Shadow
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import Serving, Terms
-from edge_sdk.telemetry.label_join import Outcomes, is_right, join
+from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.telemetry.label_join import LabelOutcomes, is_right, join
 from tests.clock import Clock
 from tests.waiting import wait_for
 
@@ -32,11 +32,11 @@ def released(folder: Path, version: str = "1.0", shift: float = 0.0) -> Release:
     )  # fmt: skip
 
 
-def terms(within: float | None) -> Terms:
-    return Terms(reporting=Reporting(60, minimum_observations=1, right_within=within))
+def terms(within: float | None) -> ServingTerms:
+    return ServingTerms(reporting=Reporting(60, minimum_observations=1, right_within=within))
 
 
-def report(serving: Serving) -> FeedbackReport:
+def report(serving: Predictor) -> FeedbackReport:
     told = serving.monitor.collect(0.0, final=True)
     (found,) = [body for body in told if isinstance(body, FeedbackReport)]
     return found
@@ -50,7 +50,7 @@ def number(name: str) -> str:
 def test_a_number_is_right_if_it_is_off_by_no_more_than_declared(
     tmp_path: Path, batch: bool
 ) -> None:
-    serving = Serving(released(tmp_path), terms(0.5), tag="t", clock=Clock())
+    serving = Predictor(released(tmp_path), terms(0.5), tag="t", clock=Clock())
     made: Any = serving.predict_batch(X[:10]) if batch else [serving.predict(x) for x in X[:10]]
     for i, prediction in enumerate(made):
         serving.feedback(number(prediction.id), label=float(Y[i] + (0.4 if i < 7 else 0.6)))
@@ -66,7 +66,7 @@ def test_a_batch_of_numbers_is_monitored(tmp_path: Path, targets: int) -> None:
     truth = Y if targets == 1 else np.stack([Y, -Y], axis=1)
     model = LinearRegression().fit(X, truth)
     release = convert(model, X, truth, name="numbers", out=tmp_path / "r", variants=("float32",))
-    serving = Serving(release, terms(None), tag="t", clock=Clock())
+    serving = Predictor(release, terms(None), tag="t", clock=Clock())
     batch = serving.predict_batch(X)
     assert batch.values is not None
     assert batch.values.shape == truth.shape
@@ -80,7 +80,7 @@ def test_a_batch_of_numbers_is_monitored(tmp_path: Path, targets: int) -> None:
 
 
 def test_without_a_declared_bound_only_the_error_is_summed(tmp_path: Path) -> None:
-    serving = Serving(released(tmp_path), terms(None), tag="t", clock=Clock())
+    serving = Predictor(released(tmp_path), terms(None), tag="t", clock=Clock())
     serving.feedback(number(serving.predict(X[0]).id), label=float(Y[0]))
     found = report(serving)
     assert (found.labelled, found.rewards) == (0, 1)
@@ -106,7 +106,7 @@ def test_what_is_right(
 
 
 def test_a_number_of_the_cloud_is_not_the_models_own() -> None:
-    outcomes = Outcomes()
+    outcomes = LabelOutcomes()
     join(outcomes, "cloud", 1.0, None, 1.0, within=0.5)
     join(outcomes, "model", 1.0, None, 1.0, within=0.5)
     assert (outcomes.labelled, outcomes.own_labelled, outcomes.own_correct) == (2, 1, 1)
@@ -120,9 +120,9 @@ def test_a_bound_that_nothing_is_within_is_refused(within: float) -> None:
 
 def test_a_shadow_of_numbers_is_told_right_from_wrong_by_late_labels(tmp_path: Path) -> None:
     good, bad = released(tmp_path), released(tmp_path, "1.1", shift=3.0)
-    incumbent = Serving(good, terms(0.5), tag="t", clock=Clock())
+    incumbent = Predictor(good, terms(0.5), tag="t", clock=Clock())
     twin, candidate = (
-        Serving(release, terms(0.5), tag=tag, monitoring=False, clock=Clock())
+        Predictor(release, terms(0.5), tag=tag, monitoring=False, clock=Clock())
         for release, tag in ((good, "twin"), (bad, "candidate"))
     )
     shadow = Shadow("candidate", incumbent, twin, candidate, budget=1.0, limit=60.0, clock=Clock())

@@ -8,7 +8,7 @@ import pytest
 
 from edge_sdk.contract.plan import SLOTS, Arm, Experiment, Plan, ReleaseRef
 from edge_sdk.update.state import SlotRef, UpdateState
-from edge_sdk.update.targets import Standing, Wanted, standing, wanted
+from edge_sdk.update.targets import CurrentAssignment, DesiredState, standing, wanted
 
 SERVING = ReleaseRef("1.0", "a" * 64)
 B, C = ReleaseRef("1.1", "b" * 64), ReleaseRef("1.2", "c" * 64)
@@ -21,7 +21,7 @@ def plan(strategy: str = "canary", arms: tuple[Arm, ...] = (Arm("b", B, ALL),), 
     return Plan("m", 2, SERVING, Experiment("exp", strategy, "salt", arms, **m))  # type: ignore[arg-type]
 
 
-def want(of: Plan, *failed: ReleaseRef) -> Wanted:
+def want(of: Plan, *failed: ReleaseRef) -> DesiredState:
     return wanted(of, "device", {}, entered=False, failed=lambda ref: ref in failed)
 
 
@@ -33,8 +33,8 @@ def test_where_a_release_of_an_experiment_failed_the_device_leaves_it(
     of = plan("ab", TWO, unit="key" if strategy == "key" else "device")
     if strategy == "ab":
         of = plan(arms=(Arm("b", failed, ALL),))
-    assert want(of, failed) == Wanted.only(SERVING)
-    assert want(of) != Wanted.only(SERVING)
+    assert want(of, failed) == DesiredState.only(SERVING)
+    assert want(of) != DesiredState.only(SERVING)
 
 
 def test_a_candidate_comes_with_what_serves_to_go_back_to() -> None:
@@ -77,4 +77,4 @@ def test_a_device_stands_where_its_releases_put_it(case: str) -> None:
 
 def test_a_device_that_failed_the_candidate_stands_nowhere() -> None:
     state = UpdateState(current=HERE[SERVING])
-    assert standing(plan(), want(plan(), B), state) == Standing()
+    assert standing(plan(), want(plan(), B), state) == CurrentAssignment()

@@ -17,7 +17,7 @@ from cloud_hub.experiments.planner import Rates, correlation_of, plan
 from cloud_hub.experiments.report_page import to_html
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, StageSpec
 from cloud_hub.hub import Hub
-from cloud_hub.web.charts import Line, Mark, chart
+from cloud_hub.web.charts import EventMark, Line, chart
 from edge_sdk.contract.plan import Cohort, Outcome
 from tests.conftest import Publish
 from tests.hub.experiments.fleets import fleet
@@ -326,7 +326,7 @@ def test_names_in_a_report_are_escaped(tried: Hub) -> None:
 
 def test_a_chart_is_whole_whatever_it_is_given() -> None:
     assert chart([]) == ""
-    flat = chart([Line("x", [(0.0, 1.0), (1.0, 1.0)])], marks=[Mark(0.5, "here")])
+    flat = chart([Line("x", [(0.0, 1.0), (1.0, 1.0)])], marks=[EventMark(0.5, "here")])
     assert flat.startswith("<svg")
     assert flat.endswith("</svg>")
     points = re.search(r'polyline points="([^"]+)"', flat)

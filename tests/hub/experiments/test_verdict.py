@@ -21,7 +21,7 @@ from cloud_hub.experiments.verdict.evidence import (
     ShadowEvidence,
 )
 from cloud_hub.experiments.verdict.paired import decide_interleave, decide_shadow
-from cloud_hub.experiments.verdict.parallel import Decision, decide
+from cloud_hub.experiments.verdict.parallel import GateDecision, decide
 from cloud_hub.experiments.verdict.spec import (
     ArmSpec,
     Design,
@@ -587,7 +587,7 @@ def test_who_waits_for_sessions_is_told_about_how_long(wins: int) -> None:
     """For a winner, or for no gain that matters."""
     spec = replace(MIXED, minimum_effect=0.05)
 
-    def at(times: float) -> Decision:
+    def at(times: float) -> GateDecision:
         found = InterleaveEvidence(round(wins * times), round((300 - wins) * times), 0, 1_000)
         return decide_interleave(spec, Evidence(interleave=found, soaked=3_600.0))
 

@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from cloud_hub.cli.main import main
 from cloud_hub.errors import HubFault, Invalid
-from cloud_hub.freshness.analysis import Freshness, History, Wish, freshness
+from cloud_hub.freshness.analysis import Freshness, FreshnessQuestion, LabelledHistory, freshness
 from cloud_hub.freshness.plan import NEVER, plan
 from cloud_hub.freshness.report import page, write_report
 from cloud_hub.freshness.verdict import Gain, conclude
@@ -26,7 +26,7 @@ DAY = 86_400.0
 EVERY = (30 * DAY, 7 * DAY, 2 * DAY)
 
 
-def drifting(turns: float, days: int = 120, a_day: int = 60, seed: int = 0) -> History:
+def drifting(turns: float, days: int = 120, a_day: int = 60, seed: int = 0) -> LabelledHistory:
     """Two classes whose border turns by ``turns`` of a circle over all days."""
     random = np.random.default_rng(seed)
     times = np.sort(random.uniform(0, days * DAY, days * a_day))
@@ -34,7 +34,7 @@ def drifting(turns: float, days: int = 120, a_day: int = 60, seed: int = 0) -> H
     X = random.normal(size=(len(times), 2)).astype(np.float32)
     y = (X[:, 0] * np.cos(angle) + X[:, 1] * np.sin(angle) > 0).astype(np.int64)
     flipped = random.random(len(y)) < 0.05
-    return History(X, np.where(flipped, 1 - y, y), times)
+    return LabelledHistory(X, np.where(flipped, 1 - y, y), times)
 
 
 def train(context: TrainingContext) -> Any:
@@ -45,8 +45,8 @@ def tree(context: TrainingContext) -> Any:
     return DecisionTreeClassifier(max_depth=8, random_state=0).fit(context.fresh.X, context.fresh.y)
 
 
-def found(history: History, **more: Any) -> Freshness:
-    return freshness(train, history, Wish(EVERY, worthwhile=0.01), **more)
+def found(history: LabelledHistory, **more: Any) -> Freshness:
+    return freshness(train, history, FreshnessQuestion(EVERY, worthwhile=0.01), **more)
 
 
 def test_a_world_that_turns_pays_for_retraining() -> None:
@@ -117,7 +117,7 @@ def test_values_are_judged_by_their_error() -> None:
     def line(context: TrainingContext) -> Any:
         return LinearRegression().fit(context.fresh.X, context.fresh.y)
 
-    said = freshness(line, History(history.X, y, history.times), Wish(EVERY))
+    said = freshness(line, LabelledHistory(history.X, y, history.times), FreshnessQuestion(EVERY))
     assert said.measure == "mean absolute error"
     assert said.verdict.answer == "pays"
 
@@ -195,22 +195,46 @@ def nothing(context: TrainingContext) -> Any:
     return {}
 
 
-REFUSED: dict[str, tuple[Any, History, Wish, str]] = {
-    "no rows": (train, History(np.empty((0, 2)), np.empty(0), np.empty(0)), Wish(EVERY), "none"),
-    "too short a history": (train, drifting(0, days=20), Wish(EVERY), "at least 60d of history"),
-    "labels that come too late": (
-        train, drifting(0), Wish(EVERY, delay=90 * DAY), "nothing is left to train on",
+REFUSED: dict[str, tuple[Any, LabelledHistory, FreshnessQuestion, str]] = {
+    "no rows": (
+        train,
+        LabelledHistory(np.empty((0, 2)), np.empty(0), np.empty(0)),
+        FreshnessQuestion(EVERY),
+        "none",
     ),
-    "no schedule": (train, drifting(0), Wish(()), "at least one schedule"),
-    "a schedule of nothing": (train, drifting(0), Wish((0.0,)), "more than 0 seconds"),
-    "a training that raises": (failing, drifting(0), Wish(EVERY), "train failed from 1970-01-01"),
-    "a training that gives no model": (nothing, drifting(0), Wish(EVERY), "a fitted estimator"),
+    "too short a history": (
+        train,
+        drifting(0, days=20),
+        FreshnessQuestion(EVERY),
+        "at least 60d of history",
+    ),
+    "labels that come too late": (
+        train,
+        drifting(0),
+        FreshnessQuestion(EVERY, delay=90 * DAY),
+        "nothing is left to train on",
+    ),
+    "no schedule": (train, drifting(0), FreshnessQuestion(()), "at least one schedule"),
+    "a schedule of nothing": (train, drifting(0), FreshnessQuestion((0.0,)), "more than 0 seconds"),
+    "a training that raises": (
+        failing,
+        drifting(0),
+        FreshnessQuestion(EVERY),
+        "train failed from 1970-01-01",
+    ),
+    "a training that gives no model": (
+        nothing,
+        drifting(0),
+        FreshnessQuestion(EVERY),
+        "a fitted estimator",
+    ),
     "an empty window": (
         train,
-        History(np.ones((40, 2)), np.arange(40) % 2, np.linspace(100 * DAY, 200 * DAY, 40)),
-        Wish((40 * DAY,)), "expected 20 from",
+        LabelledHistory(np.ones((40, 2)), np.arange(40) % 2, np.linspace(100 * DAY, 200 * DAY, 40)),
+        FreshnessQuestion((40 * DAY,)),
+        "expected 20 from",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -226,7 +250,7 @@ def test_what_cannot_be_analysed_is_refused_with_the_reason(case: str) -> None:
 )
 def test_rows_need_one_time_each(times: np.ndarray) -> None:
     with pytest.raises(Invalid, match="expected"):
-        History.sorted(np.zeros((4, 2)), np.zeros(4), times)
+        LabelledHistory.sorted(np.zeros((4, 2)), np.zeros(4), times)
 
 
 def test_the_command_writes_its_report_and_says_its_verdict(

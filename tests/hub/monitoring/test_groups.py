@@ -41,7 +41,7 @@ from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.contract.window import Window
 from edge_sdk.model.prediction import BatchPrediction
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import Serving, Terms
+from edge_sdk.serving.predictor import Predictor, ServingTerms
 
 WINDOW, ROWS, DEVICES = 60, 500, 4
 BEGIN = 1_700_000_040  # a whole minute
@@ -85,9 +85,9 @@ class Fleet:
         self.random = np.random.default_rng(1)
         self._sequence = itertools.count(1)
         token = self.hub.fleet.new_token("demo", uses=DEVICES, seconds=60, actor="test")
-        terms = Terms(reporting=Reporting(WINDOW, 100, 0))
+        terms = ServingTerms(reporting=Reporting(WINDOW, 100, 0))
         self.devices = {
-            self.hub.fleet.enrol(token, EnrolRequest("demo", {})).device: Serving(
+            self.hub.fleet.enrol(token, EnrolRequest("demo", {})).device: Predictor(
                 self.release, terms, tag=f"t{i}", clock=lambda: self.now
             )
             for i in range(DEVICES)
@@ -125,7 +125,7 @@ class Fleet:
         at = BEGIN + (number + 1) * WINDOW + 151.0
         return [alarm.signal for alarm in self.hub.monitoring.tick(at)]
 
-    def _label(self, device: Serving, batch: BatchPrediction, wrong: list[float]) -> None:
+    def _label(self, device: Predictor, batch: BatchPrediction, wrong: list[float]) -> None:
         assert batch.labels is not None
         flipped = (self.random.random(len(batch)) < wrong).tolist()
         for name, label, other in zip(batch.ids, batch.labels.tolist(), flipped, strict=True):

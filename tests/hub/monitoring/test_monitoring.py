@@ -13,7 +13,7 @@ import pytest
 from cloud_hub.cli.monitoring import told_history, told_status
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub
-from cloud_hub.monitoring.findings import References, Watched, evaluate
+from cloud_hub.monitoring.findings import FleetWindow, References, evaluate
 from cloud_hub.monitoring.watching import pools
 from cloud_hub.policy.schema import parse_policy
 from cloud_hub.policy.schema.retention import Retention
@@ -299,7 +299,7 @@ def test_without_enough_of_a_season_only_what_is_unusual_alarms() -> None:
     random = np.random.default_rng(0)
     x = random.standard_normal(4_000) + 0.4
     counts = np.array([histogram(profile.features[1], x)])
-    window = Watched(0, 60, ("d1",), {"f1": counts})
+    window = FleetWindow(0, 60, ("d1",), {"f1": counts})
     only = replace(profile, features=(profile.features[1],), outputs=())
     for mean, alarming in ((0.01, True), (0.6, False)):
         usually = {"drift:f1": Usual(mean, 0.01, 9)}
@@ -310,7 +310,7 @@ def test_without_enough_of_a_season_only_what_is_unusual_alarms() -> None:
 def test_categories_that_moved_are_told_by_their_shares() -> None:
     town = FeatureProfile("town", (50, 50, 0, 0), None, ("Bern", "Oslo"))
     counts = np.array([[900, 100, 0, 0]])
-    window = Watched(0, 60, ("d1",), {"town": counts})
+    window = FleetWindow(0, 60, ("d1",), {"town": counts})
     found = evaluate(window, References(ReferenceProfile(100, (town,))), outputs=True)[0]
     assert (found.signal, found.alarming) == ("drift:town", True)
     assert found.figures["moved"]["shares_changed"]["Bern"] == pytest.approx(0.4)
@@ -325,7 +325,7 @@ def test_an_estimated_accuracy_alarms_once_it_surely_dropped_by_two_points(
     )
     profile = ReferenceProfile(100_000, (), (sure,))
     counts = np.array([[1_000 * unsure, 1_000 * (1_000 - unsure), 0, 0]])
-    window = Watched(0, 60, ("d1",), {"confidence": counts})
+    window = FleetWindow(0, 60, ("d1",), {"confidence": counts})
     found = {f.signal: f for f in evaluate(window, References(profile), outputs=False)}
     estimate = found["estimate:accuracy"]
     assert estimate.alarming is alarming
@@ -333,7 +333,7 @@ def test_an_estimated_accuracy_alarms_once_it_surely_dropped_by_two_points(
 
 
 def test_a_model_without_named_features_is_watched_for_what_it_has() -> None:
-    window = Watched(0, 60, ("d1",), {})
+    window = FleetWindow(0, 60, ("d1",), {})
     assert evaluate(window, References(ReferenceProfile(10, ())), outputs=True) == []
 
 

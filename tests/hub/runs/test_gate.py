@@ -15,7 +15,7 @@ from cloud_hub.fleet.health import health
 from cloud_hub.hub import Hub
 from cloud_hub.policy.schema import GatePolicy, GroupRule
 from cloud_hub.registry.service import Dataset
-from cloud_hub.runs.gate import Answers, Check, Costs, Slice, failures, judge
+from cloud_hub.runs.gate import Check, Costs, ReleaseAnswers, Slice, failures, judge
 from cloud_hub.runs.offline import group_names
 from cloud_hub.statistics.calibration import brier_rows, expected_calibration_error
 from converters import convert
@@ -25,25 +25,25 @@ from edge_sdk.model.release import Release
 COSTS = Costs(10, 10)
 
 
-def right(count: int, n: int) -> Answers:
-    return Answers((np.arange(n) >= count).astype(float))
+def right(count: int, n: int) -> ReleaseAnswers:
+    return ReleaseAnswers((np.arange(n) >= count).astype(float))
 
 
-def pair(candidate: Answers, incumbent: Answers, **groups: Any) -> Slice:
+def pair(candidate: ReleaseAnswers, incumbent: ReleaseAnswers, **groups: Any) -> Slice:
     return Slice(candidate, incumbent, {name: np.array(g) for name, g in groups.items()})
 
 
-def scored(confidence: float, n: int = 200, accuracy: float = 0.8) -> Answers:
+def scored(confidence: float, n: int = 200, accuracy: float = 0.8) -> ReleaseAnswers:
     """Answers of two classes that are right in ``accuracy`` of all rows."""
     truth = (np.arange(n) >= accuracy * n).astype(np.int64)
     probabilities = np.tile([confidence, 1 - confidence], (n, 1))
-    return Answers(truth.astype(float), probabilities, truth)
+    return ReleaseAnswers(truth.astype(float), probabilities, truth)
 
 
 HALVES = ["a"] * 100 + ["b"] * 100
 LOSES_B = pair(
-    Answers(np.r_[np.zeros(100), np.arange(100) < 40].astype(float)),
-    Answers(np.r_[np.arange(100) < 40, np.arange(100) < 10].astype(float)),
+    ReleaseAnswers(np.r_[np.zeros(100), np.arange(100) < 40].astype(float)),
+    ReleaseAnswers(np.r_[np.arange(100) < 40, np.arange(100) < 10].astype(float)),
     label=HALVES,
 )
 OFFLINE: dict[str, tuple[dict[str, Slice], GatePolicy, str]] = {
@@ -117,7 +117,7 @@ def test_a_group_that_loses_by_chance_is_excused_and_says_so() -> None:
 def test_errors_of_values_may_rise_by_their_share() -> None:
     errors = np.abs(np.random.default_rng(0).normal(size=100))
     for worse, ok in ((1.0, True), (1.09, True), (1.2, False)):
-        both = Slice(Answers(worse * errors), Answers(errors), {}, values=True)
+        both = Slice(ReleaseAnswers(worse * errors), ReleaseAnswers(errors), {}, values=True)
         (check,) = judge({"fresh": both}, GatePolicy(max_fresh_drop=0.1), COSTS)
         assert check.ok is ok
 

@@ -18,7 +18,7 @@ from cloud_hub.errors import Conflict
 from cloud_hub.hub import Hub
 from cloud_hub.registry.service import Dataset
 from cloud_hub.runs import jobs, worker
-from cloud_hub.runs.jobs import Job
+from cloud_hub.runs.jobs import TrainingJob
 from cloud_hub.runs.store import RunRecord
 from converters import convert
 from edge_sdk.contract.codec import to_plain
@@ -310,7 +310,7 @@ WORKERS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", WORKERS)
 def test_a_worker_ends_with_a_result_that_says_why(tmp_path: Path, case: str) -> None:
     how, reason = WORKERS[case]
-    job = Job(
+    job = TrainingJob(
         model="demo", run=1, parent="1.0", mode="stateful", mode_reason="",
         versions={"stateful": "1.1", "stateless": "2.0"}, columns=4, window=(0.0, 1.0), seed=0,
         entry=f"tests.hub.runs.trainers:{how['entry']}" if "entry" in how else None,

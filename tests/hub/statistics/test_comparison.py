@@ -16,8 +16,8 @@ from cloud_hub.statistics.clustered import PRIOR, Contrast, Sample, compare, mea
 from cloud_hub.statistics.failures import failure_path
 from cloud_hub.statistics.multiple import adjusted, holm
 from cloud_hub.statistics.paired import log_sign_evidence, sign_test
-from cloud_hub.statistics.ratios import Windows, as_sample
-from cloud_hub.statistics.sequential import Moments
+from cloud_hub.statistics.ratios import DeviceWindowSums, as_sample
+from cloud_hub.statistics.sequential import SampleMoments
 
 RANDOM = np.random.default_rng
 
@@ -104,11 +104,11 @@ def test_few_devices_make_intervals_wider() -> None:
     assert sequential.log_e_value(few) < sequential.log_e_value(many)
 
 
-def windows(n: np.ndarray, total: np.ndarray) -> Windows:
+def windows(n: np.ndarray, total: np.ndarray) -> DeviceWindowSums:
     """Of windows [W, D] of each device."""
     count = np.full(n.shape[1], float(len(n)))
     sums = (n, total, n * n, n * total, total * total)
-    return Windows(count, *(each.sum(axis=0) for each in sums))
+    return DeviceWindowSums(count, *(each.sum(axis=0) for each in sums))
 
 
 def test_a_ratio_over_windows_of_one_size_is_the_mean_of_their_ratios() -> None:
@@ -264,18 +264,20 @@ def test_holm_stops_at_the_first_arm_that_it_cannot_reject() -> None:
 
 def test_the_classical_tests_give_the_textbook_values() -> None:
     z = two_proportion_z(
-        Moments.of_successes(100, 1_000), Moments.of_successes(130, 1_000), at_the_end=True
+        SampleMoments.of_successes(100, 1_000),
+        SampleMoments.of_successes(130, 1_000),
+        at_the_end=True,
     )
     assert (z.statistic, z.p) == (pytest.approx(2.103, abs=1e-3), pytest.approx(0.0355, abs=1e-3))
     from scipy.stats import ttest_ind
 
     random = RANDOM(3)
     a, b = random.normal(0, 1, 30), random.normal(1, 3, 40)
-    ours = welch(*(Moments(len(x), x.sum(), (x**2).sum()) for x in (a, b)), at_the_end=False)
+    ours = welch(*(SampleMoments(len(x), x.sum(), (x**2).sum()) for x in (a, b)), at_the_end=False)
     theirs = ttest_ind(b, a, equal_var=False)
     assert (ours.statistic, ours.p) == pytest.approx((theirs.statistic, theirs.pvalue))
     assert not ours.valid
-    nothing = Moments(0, 0, 0)
+    nothing = SampleMoments(0, 0, 0)
     assert welch(nothing, nothing, at_the_end=True).p == 1
     assert two_proportion_z(nothing, nothing, at_the_end=True).p == 1
 

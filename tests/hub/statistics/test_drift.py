@@ -18,7 +18,7 @@ from cloud_hub.statistics.distances import (
 )
 from cloud_hub.statistics.drift import fleet_drift, model_drift
 from cloud_hub.statistics.false_discovery import discoveries
-from cloud_hub.statistics.two_samples import MANY, Signs, independent, p_value
+from cloud_hub.statistics.two_samples import MANY, RandomSigns, independent, p_value
 
 RANDOM = np.random.default_rng
 INNER = norm.ppf(np.linspace(0, 1, 33)[1:-1])
@@ -72,7 +72,7 @@ def test_p_values_of_a_null_fleet_are_no_smaller_than_they_say(devices: int, eff
     for seed in range(300):
         reference = histograms(random.standard_normal((1, 5_000)))[0]
         window = histograms(fleet(random, devices, 2_000 // devices, effect))
-        signs = Signs(devices, 999, RANDOM(seed)) if devices >= MANY else None
+        signs = RandomSigns(devices, 999, RANDOM(seed)) if devices >= MANY else None
         found.append(p_value(reference, window, signs))
     assert np.mean(np.array(found) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
     assert np.mean(np.array(found) <= 0.005) <= 0.02

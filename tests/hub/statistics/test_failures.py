@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_hub.statistics.failures import failure_path, judge_failures, log_device_evidence
-from cloud_hub.statistics.heterogeneity import SPREAD, Failures, design_effect, spread
+from cloud_hub.statistics.heterogeneity import SPREAD, FailureCounts, design_effect, spread
 
 CERTAIN = math.log(100)
 Table = dict[tuple[str, int], tuple[int, int]]
@@ -52,20 +52,20 @@ def test_a_failing_candidate_is_aborted_soon(risk: int, requests: int) -> None:
 
 
 def test_no_failures_or_no_exposure_is_no_evidence() -> None:
-    assert judge_failures(Failures.of({}, {})).log_e == 0
-    none = Failures.of(alike(3, 0, 100), alike(3, 0, 100, "b"))
+    assert judge_failures(FailureCounts.of({}, {})).log_e == 0
+    none = FailureCounts.of(alike(3, 0, 100), alike(3, 0, 100, "b"))
     assert judge_failures(none).log_e == pytest.approx(0)
-    assert judge_failures(Failures.of(alike(3, 5, 5), {})).log_e == pytest.approx(0)
-    fewer = Failures.of(alike(3, 1, 100), alike(3, 90, 100, "b"))
+    assert judge_failures(FailureCounts.of(alike(3, 5, 5), {})).log_e == pytest.approx(0)
+    fewer = FailureCounts.of(alike(3, 1, 100), alike(3, 90, 100, "b"))
     assert judge_failures(fewer).log_e < 0
 
 
 def test_one_bad_device_of_three_is_not_taken_for_a_bad_candidate_but_three_are() -> None:
     control = alike(3, 10, 500, "b")
-    one = Failures.of({**alike(2, 10, 500), ("bad", 0): (60, 500)}, control)
+    one = FailureCounts.of({**alike(2, 10, 500), ("bad", 0): (60, 500)}, control)
     x, n, y, m = one.by_period()
     assert failure_path(x, n, y, m)[-1] > CERTAIN > judge_failures(one).log_e
-    every = Failures.of(alike(3, 150, 500), control)
+    every = FailureCounts.of(alike(3, 150, 500), control)
     assert judge_failures(every).log_e > CERTAIN
 
 
@@ -74,7 +74,7 @@ def test_healthy_candidates_are_left_alone_on_few_devices_that_differ() -> None:
     tripped = naive = 0
     for _ in range(200):
         arms = (fleet(random, varied(random, 5, 0.5), 1_000, name) for name in "ab")
-        failures = Failures.of(*arms)
+        failures = FailureCounts.of(*arms)
         tripped += judge_failures(failures).log_e >= CERTAIN
         naive += failure_path(*failures.by_period())[-1] >= CERTAIN
     assert tripped <= 2
@@ -84,7 +84,7 @@ def test_healthy_candidates_are_left_alone_on_few_devices_that_differ() -> None:
 def test_many_devices_that_are_alike_cost_nothing() -> None:
     random = np.random.default_rng(6)
     rates = np.full(500, 0.05)
-    failures = Failures.of(*(fleet(random, rates, 200, name) for name in "ab"))
+    failures = FailureCounts.of(*(fleet(random, rates, 200, name) for name in "ab"))
     assert spread(failures) < 0.02
     assert design_effect(failures) < 1.2
 
@@ -92,36 +92,38 @@ def test_many_devices_that_are_alike_cost_nothing() -> None:
 @pytest.mark.parametrize("sd", [0.3, 0.6, 1.0])
 def test_the_spread_of_many_devices_is_estimated(sd: float) -> None:
     random = np.random.default_rng(7)
-    failures = Failures.of(*(fleet(random, varied(random, 400, sd), 500, name) for name in "ab"))
+    failures = FailureCounts.of(
+        *(fleet(random, varied(random, 400, sd), 500, name) for name in "ab")
+    )
     # Moments of rates on the scale of log odds: somewhat below it where devices differ much.
     assert 0.5 * sd**2 < spread(failures) < 1.5 * sd**2
 
 
 def test_until_devices_have_failed_the_spread_is_the_assumed_one() -> None:
-    assert spread(Failures.of({}, {})) == SPREAD
-    assert spread(Failures.of(alike(5, 0, 100), alike(5, 0, 100, "b"))) == SPREAD
-    assert spread(Failures.of(alike(1, 9, 100), alike(1, 9, 100, "b"))) == SPREAD
+    assert spread(FailureCounts.of({}, {})) == SPREAD
+    assert spread(FailureCounts.of(alike(5, 0, 100), alike(5, 0, 100, "b"))) == SPREAD
+    assert spread(FailureCounts.of(alike(1, 9, 100), alike(1, 9, 100, "b"))) == SPREAD
 
 
 def test_devices_that_are_on_both_arms_are_their_own_control() -> None:
     """Units smaller than a device: whatever is wrong with a device hits both arms."""
     rates = [5, 10, 40, 200]
     both: Table = {(f"d{i}", 0): (rate, 500) for i, rate in enumerate(rates)}
-    assert design_effect(Failures.of(both, both)) == pytest.approx(1)
-    apart = Failures.of(both, {(f"e{i}", 0): (rate, 500) for i, rate in enumerate(rates)})
+    assert design_effect(FailureCounts.of(both, both)) == pytest.approx(1)
+    apart = FailureCounts.of(both, {(f"e{i}", 0): (rate, 500) for i, rate in enumerate(rates)})
     assert design_effect(apart) > 10
 
 
 def test_more_failures_than_the_control_but_not_than_matter_are_no_reason() -> None:
-    failures = Failures.of(alike(100, 7, 100), alike(100, 5, 100, "b"))
+    failures = FailureCounts.of(alike(100, 7, 100), alike(100, 5, 100, "b"))
     assert judge_failures(failures).log_e > CERTAIN
     assert judge_failures(failures, margin=0.02).log_e < 0
-    worse = Failures.of(alike(100, 12, 100), alike(100, 5, 100, "b"))
+    worse = FailureCounts.of(alike(100, 12, 100), alike(100, 5, 100, "b"))
     assert judge_failures(worse, margin=0.02).log_e > CERTAIN
 
 
 def test_a_margin_does_not_hide_a_candidate_that_fails_where_the_control_never_did() -> None:
-    failures = Failures.of(alike(20, 5, 10), alike(20, 0, 100, "b"))
+    failures = FailureCounts.of(alike(20, 5, 10), alike(20, 0, 100, "b"))
     assert judge_failures(failures, margin=0.02).log_e > CERTAIN
 
 
@@ -143,7 +145,7 @@ TABLES = st.dictionaries(
 def test_evidence_is_finite_and_never_above_that_of_independent_requests(
     candidate: Table, control: Table
 ) -> None:
-    failures = Failures.of(candidate, control)
+    failures = FailureCounts.of(candidate, control)
     found = judge_failures(failures)
     assert math.isfinite(found.log_e)
     assert found.design_effect >= 1

@@ -9,7 +9,7 @@ import pytest
 
 from cloud_hub.statistics.distances import corrected_psi, jensen_shannon
 from cloud_hub.statistics.drift import feature_drift, model_drift
-from cloud_hub.statistics.sequential import Moments, difference_interval, mean_interval
+from cloud_hub.statistics.sequential import SampleMoments, difference_interval, mean_interval
 
 RANDOM = np.random.default_rng
 
@@ -73,7 +73,7 @@ def _ever_excludes(truth: float, n: int, seed: int) -> bool:
     outcomes = RANDOM(seed).random(n) < truth
     sums = np.cumsum(outcomes)
     for looked in range(20, n, 20):
-        low, high = mean_interval(Moments.of_successes(int(sums[looked - 1]), looked))
+        low, high = mean_interval(SampleMoments.of_successes(int(sums[looked - 1]), looked))
         if not low <= truth <= high:
             return True
     return False
@@ -85,22 +85,26 @@ def test_a_confidence_sequence_covers_the_truth_at_every_look() -> None:
 
 
 def test_a_confidence_sequence_narrows_with_data_and_is_infinite_without() -> None:
-    assert mean_interval(Moments(0, 0, 0)) == (-math.inf, math.inf)
+    assert mean_interval(SampleMoments(0, 0, 0)) == (-math.inf, math.inf)
     widths = []
     for n in (100, 1_000, 10_000):
-        low, high = mean_interval(Moments.of_successes(int(0.7 * n), n))
+        low, high = mean_interval(SampleMoments.of_successes(int(0.7 * n), n))
         widths.append(high - low)
     assert widths[0] > widths[1] > widths[2]
     assert widths[2] < 0.05
 
 
 def test_few_labels_that_all_agree_are_no_certainty() -> None:
-    low, _ = mean_interval(Moments.of_successes(5, 5))
+    low, _ = mean_interval(SampleMoments.of_successes(5, 5))
     assert low < 0.5
 
 
 def test_a_difference_of_arms_is_seen_when_it_is_there() -> None:
-    worse = difference_interval(Moments.of_successes(900, 1_000), Moments.of_successes(600, 1_000))
+    worse = difference_interval(
+        SampleMoments.of_successes(900, 1_000), SampleMoments.of_successes(600, 1_000)
+    )
     assert worse[1] < 0
-    same = difference_interval(Moments.of_successes(90, 100), Moments.of_successes(88, 100))
+    same = difference_interval(
+        SampleMoments.of_successes(90, 100), SampleMoments.of_successes(88, 100)
+    )
     assert same[0] < 0 < same[1]

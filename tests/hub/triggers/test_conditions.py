@@ -22,10 +22,10 @@ from cloud_hub.triggers import conditions
 from cloud_hub.triggers.facts import (
     Call,
     Facts,
-    History,
-    Labels,
+    LabelCounts,
     OpenAlarm,
-    State,
+    ServingHistory,
+    TriggerState,
     VersionFacts,
 )
 from cloud_hub.triggers.latching import WEEK, evaluate
@@ -36,8 +36,8 @@ MONDAY = 1_767_571_200.0  # 2026-01-05 00:00 UTC
 SERVING = VersionFacts("1.0", 0.0, 1_000)
 
 
-def labels(labelled: int, correct: int, start: float = 0.0) -> tuple[Labels, ...]:
-    return (Labels(start, labelled, correct, start),)
+def labels(labelled: int, correct: int, start: float = 0.0) -> tuple[LabelCounts, ...]:
+    return (LabelCounts(start, labelled, correct, start),)
 
 
 def facts(now: float = DAY, **more: Any) -> Facts:
@@ -52,7 +52,7 @@ def test_an_interval_is_due_at_its_age_and_not_before() -> None:
     every = Condition(every_seconds=100.0)
     assert not conditions.judge(every, facts(99)).fired
     assert conditions.judge(every, facts(100)).fired
-    assert not conditions.judge(every, facts(100), State(fired_at=50.0)).fired
+    assert not conditions.judge(every, facts(100), TriggerState(fired_at=50.0)).fired
 
 
 def test_a_cron_line_is_due_once_each_time_it_comes() -> None:
@@ -62,14 +62,18 @@ def test_a_cron_line_is_due_once_each_time_it_comes() -> None:
     assert not conditions.judge(weekly, facts(three - 1, **began)).fired
     found = conditions.judge(weekly, facts(three + 1, **began))
     assert (found.fired, found.evidence["due"]) == (True, "2026-01-05T03:00:00+00:00")
-    assert not conditions.judge(weekly, facts(three + 1, **began), State(fired_at=three)).fired
-    assert conditions.judge(weekly, facts(three + WEEK, **began), State(fired_at=three)).fired
+    assert not conditions.judge(
+        weekly, facts(three + 1, **began), TriggerState(fired_at=three)
+    ).fired
+    assert conditions.judge(
+        weekly, facts(three + WEEK, **began), TriggerState(fired_at=three)
+    ).fired
 
 
 def test_a_webhook_holds_from_a_call_until_it_fired() -> None:
     hook = Condition(webhook=True)
     assert not conditions.judge(hook, facts()).fired
-    found = conditions.judge(hook, facts(), State(call=Call(5.0, 2, {"commit": "abc"})))
+    found = conditions.judge(hook, facts(), TriggerState(call=Call(5.0, 2, {"commit": "abc"})))
     assert found.fired
     assert found.evidence["said"] == {"commit": "abc"}
 
@@ -143,7 +147,7 @@ ALARMS = (
     ],
 )
 def test_drift_fires_on_alarms_that_are_open(rule: DriftRule, now: float, fires: bool) -> None:
-    known = History(((0.0, "1.0"),), {"1.0": replace(SERVING, alarms=ALARMS)}).at(now)
+    known = ServingHistory(((0.0, "1.0"),), {"1.0": replace(SERVING, alarms=ALARMS)}).at(now)
     assert known is not None
     assert conditions.judge(Condition(drift=rule), known).fired is fires
 
@@ -172,10 +176,10 @@ def rule(when: Condition = POOR, **more: Any) -> TriggerRule:
     return TriggerRule("r", when, **{"cooldown_seconds": 0.0, **more})
 
 
-FIRED = State(fired_at=DAY - 60, fired_version="1.0")
-ELSE = State(fired_at=DAY - 60, fired_version="0.9")
-HINDERED: dict[str, tuple[TriggerRule, State, list[float], str]] = {
-    "nothing in the way": (rule(), State(), [], "fired"),
+FIRED = TriggerState(fired_at=DAY - 60, fired_version="1.0")
+ELSE = TriggerState(fired_at=DAY - 60, fired_version="0.9")
+HINDERED: dict[str, tuple[TriggerRule, TriggerState, list[float], str]] = {
+    "nothing in the way": (rule(), TriggerState(), [], "fired"),
     "it fired for this version": (rule(), FIRED, [], "latched"),
     "it was re-armed": (rule(), replace(FIRED, rearmed=True), [], "fired"),
     "it fired for another version": (rule(), ELSE, [], "fired"),
@@ -185,13 +189,13 @@ HINDERED: dict[str, tuple[TriggerRule, State, list[float], str]] = {
     "a re-armed rule rests too": (
         rule(cooldown_seconds=61), replace(FIRED, rearmed=True), [], "cooling",
     ),
-    "too early": (rule(not_before_seconds=DAY + 1), State(), [], "too_early"),
-    "few labels": (rule(minimum_labels=1_001), State(), [], "few_labels"),
-    "enough labels": (rule(minimum_labels=1_000), State(), [], "fired"),
-    "it has just begun to hold": (rule(hold_seconds=60), State(), [], "holding"),
-    "it holds long enough": (rule(hold_seconds=60), State(held_since=DAY - 60), [], "fired"),
-    "the week's runs are used up": (rule(), State(), [DAY - 2, DAY - 1], "over_budget"),
-    "the runs are of another week": (rule(), State(), [DAY - WEEK, DAY - 1], "fired"),
+    "too early": (rule(not_before_seconds=DAY + 1), TriggerState(), [], "too_early"),
+    "few labels": (rule(minimum_labels=1_001), TriggerState(), [], "few_labels"),
+    "enough labels": (rule(minimum_labels=1_000), TriggerState(), [], "fired"),
+    "it has just begun to hold": (rule(hold_seconds=60), TriggerState(), [], "holding"),
+    "it holds long enough": (rule(hold_seconds=60), TriggerState(held_since=DAY - 60), [], "fired"),
+    "the week's runs are used up": (rule(), TriggerState(), [DAY - 2, DAY - 1], "over_budget"),
+    "the runs are of another week": (rule(), TriggerState(), [DAY - WEEK, DAY - 1], "fired"),
 }  # fmt: skip
 
 
@@ -201,18 +205,18 @@ def test_a_condition_that_holds(case: str) -> None:
     decision = evaluate(what, BAD, state, BudgetPolicy(2), runs)
     assert decision.outcome == outcome
     if outcome == "fired":
-        assert decision.state == State(fired_at=DAY, fired_version="1.0")
+        assert decision.state == TriggerState(fired_at=DAY, fired_version="1.0")
     else:
         assert decision.reason
 
 
 def test_a_condition_that_breaks_off_begins_to_hold_anew() -> None:
-    state = State(held_since=5.0)
+    state = TriggerState(held_since=5.0)
     assert evaluate(rule(), facts(), state, BudgetPolicy()).state.held_since is None
 
 
 def test_a_call_is_used_up_by_the_firing_and_not_before() -> None:
-    called = State(call=Call(1.0, 1, {}))
+    called = TriggerState(call=Call(1.0, 1, {}))
     hook = rule(Condition(webhook=True), not_before_seconds=2 * DAY)
     waits = evaluate(hook, facts(), called, BudgetPolicy())
     assert (waits.outcome, waits.state.call) == ("too_early", called.call)
@@ -223,23 +227,33 @@ def test_a_call_is_used_up_by_the_firing_and_not_before() -> None:
 # --- history -----------------------------------------------------------------
 
 
-def history(days: int = 30, drops: float = 10 * DAY, promoted: float | None = None) -> History:
+def history(
+    days: int = 30, drops: float = 10 * DAY, promoted: float | None = None
+) -> ServingHistory:
     """A model that gets worse at ``drops``; at ``promoted`` a good 2.0 follows."""
     ends = promoted or days * DAY
     hours = [hour * 3_600.0 for hour in range(days * 24)]
     first = VersionFacts(
-        "1.0", 0.0, 1_000,
-        labels=tuple(Labels(h, 50, 48 if h < drops else 30, h + 3_600) for h in hours if h < ends),
-    )  # fmt: skip
+        "1.0",
+        0.0,
+        1_000,
+        labels=tuple(
+            LabelCounts(h, 50, 48 if h < drops else 30, h + 3_600) for h in hours if h < ends
+        ),
+    )
     second = VersionFacts(
         "2.0", ends, 2_000,
-        labels=tuple(Labels(h, 50, 48, h + 3_600) for h in hours if h >= ends),
+        labels=tuple(LabelCounts(h, 50, 48, h + 3_600) for h in hours if h >= ends),
     )  # fmt: skip
     served = ((0.0, "1.0"), (ends, "2.0")) if promoted else ((0.0, "1.0"),)
-    return History(served, {"1.0": first, "2.0": second}, sampled=[(hour, 1) for hour in hours])
+    return ServingHistory(
+        served, {"1.0": first, "2.0": second}, sampled=[(hour, 1) for hour in hours]
+    )
 
 
-def run(found: History, *what: TriggerRule, budget: int = 100, since: float = 0.0) -> list[Replay]:
+def run(
+    found: ServingHistory, *what: TriggerRule, budget: int = 100, since: float = 0.0
+) -> list[Replay]:
     step = step_of(since, 30 * DAY, 3_600)
     return replay(what, found, BudgetPolicy(budget), since=since, until=30 * DAY, step=step)
 
