@@ -2,43 +2,64 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CODE := edge_sdk converters cloud_hub benchmarks examples tests
+WHEELS := edge_sdk converters cloud_hub .
+PROJECTS := pyproject.toml $(WHEELS:%=%/pyproject.toml)
+PIP := -m pip install --quiet --disable-pip-version-check
+# This repository's own packages come from the checkout; everything else is pinned by hash.
+FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sweep statistics peers postgres live-fleet swap-kill tree-runtimes lock clean
+.PHONY: help demo test test-fast test-device check format bench sweep statistics peers postgres live-fleet swap-kill tree-runtimes wheels lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
-.venv/installed: requirements/dev.txt pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+.venv/demo .venv/dev: .venv/%: requirements/%.txt $(PROJECTS)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python $(PIP) --require-hashes -r $<
+	$(BIN)/python $(FROM_CHECKOUT) $(WHEELS:%=-e ./%)
 	@touch $@
 
-demo: .venv/installed  ## the whole product on the digits fleet, in about three minutes
+.venv-device/installed: requirements/test.txt $(PROJECTS)
+	$(PYTHON) -m venv .venv-device
+	.venv-device/bin/python $(PIP) --require-hashes -r $<
+	.venv-device/bin/python $(FROM_CHECKOUT) -e ./edge_sdk
+	@touch $@
+
+demo: .venv/demo  ## the whole product on the digits fleet, in about three minutes
 	$(BIN)/python -m examples.digits.demo
 
-test: .venv/installed  ## every test
+test: .venv/dev  ## every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q
 
-postgres: .venv/installed  ## the tests of the hub once more, with PostgreSQL in place of SQLite
+test-fast: .venv/dev  ## the tests that start no process and train no model: under a minute
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not slow"
+
+test-device: .venv-device/installed  ## the device's tests where only the device package is installed
+	.venv-device/bin/python -m pytest -n 2 --dist loadfile -q tests/contract tests/edge
+
+postgres: .venv/dev  ## the tests of the hub once more, with PostgreSQL in place of SQLite
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q --postgres tests/hub
 
-check: .venv/installed  ## format, lint, types
+format: .venv/dev  ## rewrite the code as the linter wants it
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+check: .venv/dev  ## format, lint, types
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 
-bench: .venv/installed  ## measure, and write benchmarks/RESULTS.md
+bench: .venv/dev  ## measure, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
 
-sweep: .venv/installed  ## every scikit-learn estimator through the converters; writes docs/ESTIMATORS.md
+sweep: .venv/dev  ## every scikit-learn estimator through the converters; writes docs/ESTIMATORS.md
 	$(BIN)/python -m benchmarks.sweep
 
-statistics: .venv/installed peers  ## error rates, power, detection; write benchmarks/STATISTICS.md
+statistics: .venv/dev peers  ## error rates, power, detection; write benchmarks/STATISTICS.md
 	$(BIN)/python -m benchmarks.statistics
 
-live-fleet: .venv/installed  ## a thousand devices on a real hub; a candidate bad in one region stops there
+live-fleet: .venv/dev  ## a thousand devices on a real hub; a candidate bad in one region stops there
 	$(BIN)/python -m tests.campaigns.live_fleet --devices 1000
 
 peers: .venv/peers/installed  ## what detection is measured beside, in an environment of its own
@@ -48,16 +69,26 @@ peers: .venv/peers/installed  ## what detection is measured beside, in an enviro
 	.venv/peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-swap-kill: .venv/installed  ## a thousand kills at any moment of a swap of model and pack
+swap-kill: .venv/dev  ## a thousand kills at any moment of a swap of model and pack
 	$(BIN)/python -m tests.campaigns.swap_kill --trials 1000
 
-tree-runtimes: .venv/installed  ## random trees in every onnxruntime from 1.20 on
+tree-runtimes: .venv/dev  ## random trees in every onnxruntime from 1.20 on
 	$(BIN)/python -m tests.campaigns.tree_runtimes
 
-lock: .venv/installed  ## pin the newest versions, with hashes
-	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv
-	.venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --upgrade pyproject.toml -o requirements/device.txt
-	.venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --upgrade --extra dev pyproject.toml -o requirements/dev.txt
+wheels: .venv/dev  ## build every distribution into dist/
+	for package in $(WHEELS); do $(BIN)/python -m build --no-isolation --quiet --outdir dist $$package || exit 1; done
+
+LOCK := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-package edge-deployment-sdk \
+	--no-emit-package edge-deployment-sdk-core --no-emit-package edge-deployment-sdk-converters \
+	--no-emit-package edge-deployment-sdk-hub pyproject.toml
+
+lock:  ## pin the newest versions, with hashes; the smaller sets are parts of the largest
+	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv
+	$(LOCK) --upgrade --extra dev -o requirements/dev.txt
+	$(LOCK) --constraint requirements/dev.txt -o requirements/device.txt
+	$(LOCK) --constraint requirements/dev.txt --extra test -o requirements/test.txt
+	$(LOCK) --constraint requirements/dev.txt --extra demo -o requirements/demo.txt
 
 clean:  ## remove what the targets made
-	rm -rf .venv .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv .venv-device .venv-lock .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from edge_sdk.model.release import Release
 from tests.edge.builders import make_release
-from tests.servers import HubProcess, Proxy, running_hub
+
+if TYPE_CHECKING:  # a hub is only imported where a test asks for one: a device has none installed
+    from tests.servers import HubProcess, Proxy
 
 os.environ["no_proxy"] = "*"  # everything that tests talk with is on this machine
 
@@ -25,11 +28,49 @@ settings.load_profile("suite")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgres", action="store_true", help="hubs in tests/hub use PostgreSQL")
+    parser.addoption("--no-skips", action="store_true", help="a test that is skipped fails the run")
+
+
+SKIPPED: list[str] = []
+"""Tests and files that were skipped in this run, each with its reason."""
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped:
+        SKIPPED.append(f"{report.nodeid}: {report.longrepr}")
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.skipped:
+        SKIPPED.append(f"{report.nodeid}: {report.longrepr}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if SKIPPED and session.config.getoption("--no-skips"):
+        print("\n--no-skips, and these were skipped:", *SKIPPED, sep="\n  ")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+# Tests below these folders, and all that start a hub, take seconds each.
+SLOW = ("campaigns", "e2e", "examples", "hub/experiments", "hub/freshness", "hub/runs")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(here).as_posix()
+        fixtures = getattr(item, "fixturenames", ())
+        if place.startswith(SLOW) or "hub" in fixtures:
+            item.add_marker(pytest.mark.slow)
+        if "cluster" in fixtures:
+            item.add_marker(pytest.mark.postgres)
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """One real hub for the tests of a file, which keep apart by model name."""
+    from tests.servers import running_hub
+
     with running_hub(tmp_path_factory.mktemp("hub")) as hub:
         yield hub
 
@@ -37,6 +78,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
 @pytest.fixture
 def proxy(hub: HubProcess) -> Iterator[Proxy]:
     """A way to the hub that can be made to misbehave."""
+    from tests.servers import Proxy
+
     proxy = Proxy(hub.url)
     yield proxy
     proxy.close()

@@ -1,49 +1,28 @@
-"""Imports only ever point down, and importing little loads little."""
+"""Imports only ever point down, folders form no ring, and importing little loads little."""
 
 from __future__ import annotations
 
-import ast
+import importlib
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.structure import (
+    PACKAGES,
+    Module,
+    cycles,
+    folder_graph,
+    import_graph,
+    imported,
+    largest_folder,
+    longest_chain,
+    modules,
+    root_modules,
+)
+
 LAYERS = ["edge_sdk.contract", "edge_sdk", "converters", "cloud_hub", "examples", "benchmarks"]
-
-
-def modules(package: str) -> Iterator[tuple[str, Path]]:
-    for path in sorted((ROOT / package.replace(".", "/")).rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        yield name, path
-
-
-def is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-
-
-def imports(path: Path, *, lazy: bool) -> set[str]:
-    """Modules that a file imports; without ``lazy`` only those that importing the file loads."""
-    found: set[str] = set()
-
-    def visit(node: ast.AST) -> None:
-        if is_type_checking(node) or (
-            not lazy and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        ):
-            return
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-        for child in ast.iter_child_nodes(node):
-            visit(child)
-
-    visit(ast.parse(path.read_text()))
-    return found
+AT_A_ROOT, IN_A_FOLDER, CHAIN = 6, 25, 14
 
 
 def layer(module: str) -> int | None:
@@ -52,21 +31,25 @@ def layer(module: str) -> int | None:
     return min(fits) if fits else None
 
 
+def libraries(module: Module) -> set[str]:
+    """Top-level names of all that a module imports."""
+    return {name.split(".")[0] for name in imported(module, lazy=True)}
+
+
 @pytest.mark.parametrize("package", LAYERS[:4])
 def test_no_module_imports_from_a_layer_above(package: str) -> None:
-    for name, path in modules(package):
-        own = layer(name)
+    for module in modules(package):
+        own = layer(module.name)
         assert own is not None
-        above = {m for m in imports(path, lazy=True) if (layer(m) or 0) > own}
-        assert not above, f"{name} imports {sorted(above)}"
+        above = {m for m in imported(module, lazy=True) if (layer(m) or 0) > own}
+        assert not above, f"{module.name} imports {sorted(above)}"
 
 
 def test_the_contract_needs_the_standard_library_alone() -> None:
-    for name, path in modules("edge_sdk.contract"):
-        for module in imports(path, lazy=True):
-            top = module.split(".")[0]
-            own = module.startswith("edge_sdk.contract")
-            assert own or top in sys.stdlib_module_names, f"{name} imports {module}"
+    for module in modules("edge_sdk.contract"):
+        for name in imported(module, lazy=True):
+            standard = name.split(".")[0] in sys.stdlib_module_names
+            assert standard or name.startswith("edge_sdk.contract"), f"{module.name} imports {name}"
 
 
 @pytest.mark.parametrize(
@@ -74,33 +57,32 @@ def test_the_contract_needs_the_standard_library_alone() -> None:
     [("onnxruntime", "edge_sdk.model.session"), ("requests", "edge_sdk.hub.client")],
 )
 def test_a_library_has_one_home_on_the_device(library: str, home: str) -> None:
-    users = {
-        name
-        for name, path in modules("edge_sdk")
-        if name != "edge_sdk.bench.raw"  # the peer that is measured is the library itself
-        and any(m.split(".")[0] == library for m in imports(path, lazy=True))
-    }
+    measured = "edge_sdk.bench.raw"  # the peer that is measured is the library itself
+    users = {m.name for m in modules("edge_sdk") if m.name != measured and library in libraries(m)}
     assert users == {home}
 
 
+@pytest.mark.parametrize("package", ["tests.contract", "tests.edge"])
+def test_tests_of_the_device_need_the_device_package_alone(package: str) -> None:
+    for module in modules(package):
+        names = imported(module, lazy=True)
+        above = {n for n in names if n.split(".")[0] in ("converters", "cloud_hub", "examples")}
+        assert not above, f"{module.name} imports {sorted(above)}; tests/e2e/device is the place"
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph: dict[str, set[str]] = {}
-    known = {name for package in LAYERS[1:] for name, _ in modules(package)}
-    for package in LAYERS[1:]:
-        for name, path in modules(package):
-            graph[name] = {m for m in imports(path, lazy=False) if m in known and m != name}
-    state: dict[str, int] = {}
+    assert cycles(import_graph(lazy=False)) == []
 
-    def visit(name: str, trail: tuple[str, ...]) -> None:
-        assert state.get(name) != 1, " -> ".join((*trail, name))
-        if name not in state:
-            state[name] = 1
-            for other in sorted(graph[name]):
-                visit(other, (*trail, name))
-            state[name] = 2
 
-    for name in sorted(graph):
-        visit(name, ())
+def test_no_folders_import_each_other_in_a_circle() -> None:
+    assert cycles(folder_graph()) == []
+
+
+def test_one_can_draw_the_layout_from_memory() -> None:
+    assert {p: names for p in PACKAGES if len(names := root_modules(p)) > AT_A_ROOT} == {}
+    assert largest_folder()[1] <= IN_A_FOLDER
+    chain = longest_chain(import_graph(lazy=True))
+    assert len(chain) <= CHAIN, " -> ".join(chain)
 
 
 LIGHT = {
@@ -130,11 +112,21 @@ def test_importing_little_loads_little(statement: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_public_names_are_these() -> None:
-    import converters
-    import edge_sdk
+PUBLIC = {
+    "edge_sdk": ["BatchPrediction", "EdgeDevice", "EdgeError", "Prediction"],
+    "edge_sdk.config": ["DeviceConfig"],
+    "edge_sdk.entity": ["EntityFeatures", "entity_key", "write_entity_features"],
+    "edge_sdk.meters": ["Counter", "Counters", "InTime", "Meter", "Summed", "find_meter"],
+    "edge_sdk.ranking": ["Item", "Ranking"],
+    "converters": ["CascadeTarget", "ConversionError", "Tolerances", "convert"],
+    "cloud_hub.client": ["AdminClient"],
+}
+"""What README and docs teach to import: it goes on working."""
 
-    assert edge_sdk.__all__ == ["BatchPrediction", "EdgeDevice", "EdgeError", "Prediction"]
-    assert converters.__all__ == ["CascadeTarget", "ConversionError", "Tolerances", "convert"]
-    for package in (edge_sdk, converters):
-        assert all(getattr(package, name) is not None for name in package.__all__)
+
+@pytest.mark.parametrize("path", PUBLIC)
+def test_the_public_names_are_these(path: str) -> None:
+    module = importlib.import_module(path)
+    if hasattr(module, "__all__"):
+        assert sorted(module.__all__) == PUBLIC[path]
+    assert all(getattr(module, name) is not None for name in PUBLIC[path])

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-PACKAGES = ["edge_sdk", "converters", "cloud_hub"]
-LONGEST_FILE, MEDIAN, P95, LONGEST = 300, 9, 30, 45
+from tests.structure import PACKAGES, ROOT, Function, class_names_used_twice
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+LONGEST_FILE, MEDIAN, P95, LONGEST = 300, 9, 30, 45
 
 
 def files(package: str) -> list[Path]:
@@ -60,6 +58,10 @@ def test_functions_are_short(package: str) -> None:
     ordered = sorted(lengths.values())
     assert statistics.median(ordered) <= MEDIAN
     assert ordered[int(0.95 * len(ordered))] <= P95
+
+
+def test_no_class_name_has_two_meanings() -> None:
+    assert class_names_used_twice() == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)
