@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from edge_sdk.contract.codec import decode, encode, require
+from edge_sdk.contract.dtypes import Dtype
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.limits import FEATURES, GROUP_COLUMNS, MANIFEST_BYTES, MODEL_BYTES
 from edge_sdk.contract.names import Version, check_digest, check_name
 from edge_sdk.contract.version import MANIFEST_FORMAT
 
-Dtype = Literal[
-    "float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool", "string"
-]
 Task = Literal["classification", "regression", "generic"]
 Role = Literal["label", "probabilities", "value", "other"]
 Metric = Literal["max_probability", "margin", "entropy"]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
 from edge_sdk.errors import InputError, ReleaseError
+from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Release
 from edge_sdk.serving.predictor import NOTHING_SERVES, CloudCall, Predictor, ServingTerms
 from edge_sdk.serving.ranking import Item, Ranking, Shown, ShownRankings, ranked
@@ -114,7 +115,7 @@ class ActiveReleases:
             cloud=cloud,
             share=share,
             monitoring=monitoring and self._config.monitoring,
-            threads=self._config.threads,
+            options=RuntimeOptions.of(self._config),
             clock=self.clock,
             model=same.model if same is not None else None,
         )

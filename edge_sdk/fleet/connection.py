@@ -19,6 +19,7 @@ from edge_sdk.experiments.crash_marker import CrashMarker
 from edge_sdk.fleet.enrolment import Identity, enrol, hub_of
 from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
+from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Release
 from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.probe import probe
@@ -101,7 +102,7 @@ class FleetLink:
             Slots(self.store.folder),
             trust,
             self.client,
-            probe=lambda slot: _probe(slot, config.threads),
+            probe=lambda slot: _probe(slot, RuntimeOptions.of(config)),
             activate=activate,
             clock=clock,
         )
@@ -206,8 +207,8 @@ class FleetLink:
             return None  # of another format version; the next refresh brings one that fits
 
 
-def _probe(slot: Slot, threads: int) -> None:
-    probe(Release.open(slot.release), slot.pack, slot.features, threads=threads)
+def _probe(slot: Slot, options: RuntimeOptions) -> None:
+    probe(Release.open(slot.release), slot.pack, slot.features, options=options)
 
 
 def _version() -> str:

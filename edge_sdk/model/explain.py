@@ -21,11 +21,12 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.contract.dtypes import STRING
 from edge_sdk.contract.manifest import Column, Label
 from edge_sdk.contract.profile import FeatureProfile
 from edge_sdk.errors import InputError
 from edge_sdk.model.release import Release
-from edge_sdk.model.schema import STRING, InputSchema
+from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model
 
 VALUES: Final = 8

@@ -20,10 +20,11 @@ from zlib import crc32
 
 import numpy as np
 
+from edge_sdk.contract.dtypes import STRING
 from edge_sdk.contract.key import CHECK_BYTES, DIGEST_BYTES
 from edge_sdk.contract.manifest import Signature
 from edge_sdk.model.release import Feed
-from edge_sdk.model.schema import STRING, InputSchema
+from edge_sdk.model.schema import InputSchema
 
 _LENGTH: Final = struct.Struct("<I")
 _LITTLE: Final = sys.byteorder == "little"

@@ -16,19 +16,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.contract.dtypes import STRING
 from edge_sdk.contract.manifest import Column, Signature, TensorSpec
 from edge_sdk.errors import InputError
+from edge_sdk.model.dtypes import numpy_dtype
 from edge_sdk.model.release import Feed
-from edge_sdk.telemetry.histograms import is_missing
+from edge_sdk.model.values import is_missing
 
-STRING: Final = "string"
 MISSING_TEXT: Final = "\x1amissing"
 """What stands in a text tensor for a value that is missing, where the column may lack one."""
-
-
-def numpy_dtype(name: str) -> np.dtype[Any]:
-    """The NumPy dtype of a contract dtype; strings travel as object arrays."""
-    return np.dtype(object if name == STRING else name)
 
 
 class InputSchema:

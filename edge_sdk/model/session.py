@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.manifest import Manifest, OutputSpec, Signature, TensorSpec
 from edge_sdk.errors import ReleaseError
+from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Feed, Release
 
 Outputs = dict[str, NDArray[Any]]
@@ -31,17 +32,16 @@ _QUIET: Final = 4
 if os.environ.get("ORT_DISABLE_TELEMETRY") == "1":
     onnxruntime.disable_telemetry_events()  # an application may have imported it before us
 
-_PROVIDERS: Final = ("CPUExecutionProvider",)
 
-
-def session_options(threads: int) -> Any:
-    """Options for answering single rows: few threads, none of them spinning between calls."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _QUIET
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
+def session_options(options: RuntimeOptions) -> Any:
+    """Return onnxruntime's session options for single rows: few threads, and none spins."""
+    native = onnxruntime.SessionOptions()
+    native.intra_op_num_threads = options.threads
+    native.inter_op_num_threads = 1
+    native.log_severity_level = _QUIET
+    # Between two predictions a spinning thread would burn a core of a device that runs on battery.
+    native.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return native
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Model:
         self._block = fixed_batch(signature)
 
     @classmethod
-    def load(cls, release: Release, threads: int = 1) -> Model:
-        """Load ``release`` with ``threads`` threads per call.
+    def load(cls, release: Release, options: RuntimeOptions = RuntimeOptions()) -> Model:
+        """Load the model of ``release``.
 
         Raises:
             ReleaseError: onnxruntime refuses the file, or it has other inputs than the manifest.
@@ -81,7 +81,7 @@ class Model:
         path = str(release.model_path)
         try:
             session = onnxruntime.InferenceSession(
-                path, session_options(threads), providers=list(_PROVIDERS)
+                path, session_options(options), providers=list(options.providers)
             )
         except Exception as error:
             raise ReleaseError(f"{path}: onnxruntime cannot load it; {error}") from error

@@ -12,8 +12,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.contract.dtypes import ITEM_BYTES
 from edge_sdk.contract.manifest import OutputSpec, Signature
-from edge_sdk.contract.pack import FLOATS, ITEM_BYTES, Encoding, ValueField
+from edge_sdk.contract.pack import FLOATS, Encoding, ValueField
 from edge_sdk.errors import PackError
 
 CODES: Final = 255

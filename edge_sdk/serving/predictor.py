@@ -22,6 +22,7 @@ from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.contract.window import Window
 from edge_sdk.errors import EdgeError, InputError, ReleaseError
 from edge_sdk.model.inputs import inputs_for
+from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.outputs import Answers
 from edge_sdk.model.prediction import BatchPrediction, Prediction
 from edge_sdk.model.release import Release
@@ -80,7 +81,7 @@ class Predictor:
         cloud: CloudCall | None = None,
         share: bool = False,
         monitoring: bool = True,
-        threads: int = 1,
+        options: RuntimeOptions = RuntimeOptions(),
         model: Model | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -96,7 +97,7 @@ class Predictor:
         self.errors = 0
         self.stateful = bool(manifest.signature.state)
         self.watch: Callable[[Any, Prediction], None] | None = None
-        self.model = model or Model.load(release, threads)
+        self.model = model or Model.load(release, options)
         self._pack, self._features = pack, features
         lacking = manifest.training.get("missing") == "allowed"
         self._schema = InputSchema(manifest.signature, missing=lacking)
