@@ -69,6 +69,14 @@ class DeviceConfig:
                 raise InputError("opening", f"{field.name}: expected {expected}, got {value!r:.60}")
 
 
+def check_opening(config: Any, share: Any = False) -> None:
+    """Refuse what is no configuration, or neither yes nor no to sharing rows."""
+    if not isinstance(config, DeviceConfig):
+        raise InputError("opening", f"config: expected a DeviceConfig, got {config!r:.60}")
+    if not isinstance(share, bool):
+        raise InputError("opening", f"share: expected True or False, got {share!r:.60}")
+
+
 def _lacking(name: str, kind: type, value: Any) -> str:
     """What ``value`` should be and is not; empty if all is well."""
     if kind is bool:

@@ -18,28 +18,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from edge_sdk.config import DeviceConfig
-from edge_sdk.contract.manifest import Label
+from edge_sdk.config import DeviceConfig, check_opening
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
-from edge_sdk.model.prediction import BatchPrediction, Prediction
 from edge_sdk.model.release import Release
 from edge_sdk.serving.predictor import ServingTerms
-from edge_sdk.serving.ranking import Ranking
 from edge_sdk.serving.stream import Stream
 from edge_sdk.system.repeater import Repeater
 from edge_sdk.telemetry.energy import EnergyUse, energy_use
 from edge_sdk.telemetry.resources import ResourceUse
-from edge_sdk.validation import check_opening
 
 if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
+    from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.messages import Body
     from edge_sdk.fleet.connection import FleetLink
     from edge_sdk.fleet.rollout import RolloutController
     from edge_sdk.model.explain import Explanation, Scale
+    from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.serving.ranking import Ranking
     from edge_sdk.telemetry.meters import Meter
     from edge_sdk.update.slots import Slot
     from edge_sdk.update.syncer import SyncResult, SyncSchedule

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge_sdk.config import DeviceConfig
 from edge_sdk.errors import EdgeError, InputError
 
 LARGEST: Final = 1e50
@@ -22,14 +21,6 @@ LARGEST: Final = 1e50
 KEY_CHARACTERS: Final = 256
 DEADLINE_MS: Final = 3_600_000
 """An hour."""
-
-
-def check_opening(config: Any, share: Any = False) -> None:
-    """Refuse what is no configuration, or neither yes nor no to sharing rows."""
-    if not isinstance(config, DeviceConfig):
-        raise InputError("opening", f"config: expected a DeviceConfig, got {config!r:.60}")
-    if not isinstance(share, bool):
-        raise InputError("opening", f"share: expected True or False, got {share!r:.60}")
 
 
 def check_unit(unit: Any) -> None:

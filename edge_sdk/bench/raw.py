@@ -9,16 +9,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 
-from edge_sdk.bench.harness import Ask
 from edge_sdk.contract.dtypes import BY_RUNTIME, Dtype
 from edge_sdk.contract.manifest import OutputSpec, TensorSpec
 from edge_sdk.errors import BenchError
-from edge_sdk.model.release import Feed
+
+if TYPE_CHECKING:
+    from edge_sdk.bench.harness import Ask
+    from edge_sdk.model.release import Feed
 
 
 class RawSession:

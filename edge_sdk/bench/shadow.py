@@ -6,14 +6,18 @@ has more to do. What it does not get through within its share of the time is ski
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from edge_sdk.bench import goals
 from edge_sdk.bench.harness import Candidate, Effort, calls_in, interleave
 from edge_sdk.bench.result import Findings, GoalRow
-from edge_sdk.bench.subject import Subject
 from edge_sdk.contract.experiment_reports import ShadowReport
 from edge_sdk.device import EdgeDevice
+
+if TYPE_CHECKING:
+    from edge_sdk.bench.subject import Subject
 
 GROUP = "one row with a shadow"
 ON, OFF = "shadow on", "shadow off"

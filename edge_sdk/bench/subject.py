@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,10 +18,9 @@ from edge_sdk.bench import rows as make_rows
 from edge_sdk.bench.bare import release_around
 from edge_sdk.bench.harness import Candidate
 from edge_sdk.bench.raw import RawSession
-from edge_sdk.bench.result import OURS
+from edge_sdk.bench.result import LIMIT, OURS, RAW_DEFAULT, RAW_ONE
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.key import KEY_BYTES
-from edge_sdk.contract.manifest import OutputSpec
 from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import BenchError, PackError
 from edge_sdk.model.keys import Canonicaliser
@@ -30,9 +29,8 @@ from edge_sdk.model.session import Model
 from edge_sdk.model.state import initial_state
 from edge_sdk.packs.writer import write_pack
 
-RAW_DEFAULT = "session.run, default options"
-RAW_ONE = "session.run, one thread"
-LIMIT = "prebound IOBinding alone"
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import OutputSpec
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ Invariants:
 * ``None`` and a field that is left out are the same, in both directions.
 * ``encode`` is deterministic: sorted keys, no white space, no NaN or infinity.
 * Meaning (ranges, sums, cross-field rules) is checked by each class in ``__post_init__`` with
-  :func:`require`; the path is added here.
+  :func:`~edge_sdk.contract.errors.require`; the path is added here.
 * A class whose fields travel in another form says so with two methods: ``to_wire`` makes that form
   of the plain fields, ``from_wire`` the plain fields of it.
 """
@@ -28,12 +28,6 @@ from typing import Any, TypeVar
 from edge_sdk.contract.errors import ContractError
 
 T = TypeVar("T")
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise :class:`ContractError` with ``message`` unless ``condition`` holds."""
-    if not condition:
-        raise ContractError(message)
 
 
 def encode(value: Any) -> bytes:

@@ -16,18 +16,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.dtypes import STRING
-from edge_sdk.contract.manifest import Column, Label
-from edge_sdk.contract.profile import FeatureProfile
 from edge_sdk.errors import InputError
-from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema
-from edge_sdk.model.session import Model
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Column, Label
+    from edge_sdk.contract.profile import FeatureProfile
+    from edge_sdk.model.release import Release
+    from edge_sdk.model.session import Model
 
 VALUES: Final = 8
 """Reference values that replace one feature."""

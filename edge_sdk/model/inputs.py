@@ -6,15 +6,17 @@ Invariant: what :meth:`Inputs.check` returns is not shared with the application.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.model.keys import Canonicaliser
-from edge_sdk.model.release import Feed
 from edge_sdk.model.schema import MISSING_TEXT, InputSchema
-from edge_sdk.model.session import Model, Outputs
+
+if TYPE_CHECKING:
+    from edge_sdk.model.release import Feed
+    from edge_sdk.model.session import Model, Outputs
 
 
 class Inputs(Protocol):

@@ -15,16 +15,18 @@ from __future__ import annotations
 import hashlib
 import struct
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 import numpy as np
 
 from edge_sdk.contract.dtypes import STRING
 from edge_sdk.contract.key import CHECK_BYTES, DIGEST_BYTES
-from edge_sdk.contract.manifest import Signature
-from edge_sdk.model.release import Feed
 from edge_sdk.model.schema import InputSchema
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Signature
+    from edge_sdk.model.release import Feed
 
 _LENGTH: Final = struct.Struct("<I")
 _LITTLE: Final = sys.byteorder == "little"

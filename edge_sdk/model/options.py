@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from edge_sdk.config import DeviceConfig
+if TYPE_CHECKING:
+    from edge_sdk.config import DeviceConfig
 
 DEFAULT_PROVIDERS: Final = ("CPUExecutionProvider",)
 """Execution providers of onnxruntime, in order of preference."""

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Label, Manifest, OutputSpec
 from edge_sdk.errors import HubError
 from edge_sdk.model.prediction import BatchPrediction, Origin, Prediction, as_value
 
 if TYPE_CHECKING:
     from edge_sdk.contract.fleet import CloudReply
+    from edge_sdk.contract.manifest import Label, Manifest, OutputSpec
 
 
 class Answers:

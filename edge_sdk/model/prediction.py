@@ -8,13 +8,14 @@ import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Label, Role
-from edge_sdk.contract.window import Source
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Label, Role
+    from edge_sdk.contract.window import Source
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,19 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.dtypes import STRING
-from edge_sdk.contract.manifest import Column, Signature, TensorSpec
 from edge_sdk.errors import InputError
 from edge_sdk.model.dtypes import numpy_dtype
-from edge_sdk.model.release import Feed
 from edge_sdk.model.values import is_missing
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Column, Signature, TensorSpec
+    from edge_sdk.model.release import Feed
 
 MISSING_TEXT: Final = "\x1amissing"
 """What stands in a text tensor for a value that is missing, where the column may lack one."""

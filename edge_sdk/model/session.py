@@ -14,16 +14,18 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Manifest, OutputSpec, Signature, TensorSpec
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.options import RuntimeOptions
-from edge_sdk.model.release import Feed, Release
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Manifest, OutputSpec, Signature, TensorSpec
+    from edge_sdk.model.release import Feed, Release
 
 Outputs = dict[str, NDArray[Any]]
 _QUIET: Final = 4

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Signature
-from edge_sdk.model.release import Feed
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Signature
+    from edge_sdk.model.release import Feed
 
 
 class RecurrentState:

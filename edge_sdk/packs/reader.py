@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +30,12 @@ from edge_sdk.contract.pack import HEADER_BYTES, PackHeader, Sections, ValueFiel
 from edge_sdk.contract.pack import sections as sections_of
 from edge_sdk.errors import ContractError, PackError, said
 from edge_sdk.model.keys import Canonicaliser
-from edge_sdk.model.release import Release
 from edge_sdk.packs.encoding import Read, reader
 from edge_sdk.packs.layout import check_structure
 from edge_sdk.validation import path_of
+
+if TYPE_CHECKING:
+    from edge_sdk.model.release import Release
 
 _CHUNK: Final = 1 << 20
 _top = struct.Struct(">I").unpack_from

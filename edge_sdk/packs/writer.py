@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,12 @@ from edge_sdk.contract.key import KEY_BYTES
 from edge_sdk.contract.pack import Encoding, PackHeader, ValueField
 from edge_sdk.errors import PackError, said
 from edge_sdk.model.keys import Canonicaliser
-from edge_sdk.model.release import Release
 from edge_sdk.packs.encoding import stored_output
 from edge_sdk.packs.layout import directory_of, filter_of, padded, sizes, sorted_order
 from edge_sdk.system.files import write_atomic
+
+if TYPE_CHECKING:
+    from edge_sdk.model.release import Release
 
 
 def write_pack(

@@ -30,12 +30,12 @@ from edge_sdk.errors import ReleaseError
 from edge_sdk.model.keys import SIGN, Canonicaliser
 from edge_sdk.model.outputs import Answers, classifier
 from edge_sdk.model.prediction import Prediction
-from edge_sdk.model.schema import InputSchema
-from edge_sdk.model.session import BoundRow, Model, Outputs
-from edge_sdk.telemetry.monitor import Monitor
 
 if TYPE_CHECKING:
+    from edge_sdk.model.schema import InputSchema
+    from edge_sdk.model.session import BoundRow, Model, Outputs
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.telemetry.monitor import Monitor
 
 FastPath = Callable[[Any, bytes | None], Prediction | None]
 """Of a row, and of the groups that were said of it."""

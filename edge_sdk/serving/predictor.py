@@ -17,21 +17,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.contract.window import Window
 from edge_sdk.errors import EdgeError, InputError, ReleaseError
 from edge_sdk.model.inputs import inputs_for
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.outputs import Answers
-from edge_sdk.model.prediction import BatchPrediction, Prediction
-from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model
 from edge_sdk.model.state import RecurrentState
 from edge_sdk.serving.cascade import CircuitBreaker, is_sure, rule
 from edge_sdk.serving.fast_path import FastPath, prepare
-from edge_sdk.telemetry.groups import Said
 from edge_sdk.telemetry.monitor import Monitor
 from edge_sdk.telemetry.reports import Scope
 from edge_sdk.telemetry.ring_records import sampled
@@ -39,8 +35,12 @@ from edge_sdk.validation import deadline_of
 
 if TYPE_CHECKING:  # a device without hub and pack starts without them
     from edge_sdk.contract.fleet import CloudReply, CloudRequest
+    from edge_sdk.contract.manifest import Label
+    from edge_sdk.model.prediction import BatchPrediction, Prediction
+    from edge_sdk.model.release import Release
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.telemetry.groups import Said
 
 CloudCall = Callable[["CloudRequest", float], "CloudReply"]
 """Asks the cloud; the second argument is the deadline in seconds. Raises :class:`HubError`."""

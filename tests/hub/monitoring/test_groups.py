@@ -27,7 +27,8 @@ from cloud_hub.telemetry.groups import GroupSums
 from converters import convert
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import EnrolRequest
-from edge_sdk.contract.groups import GroupColumn, GroupCounts
+from edge_sdk.contract.group_counts import GroupCounts
+from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.messages import (
     Body,
     FeedbackReport,
