@@ -23,8 +23,8 @@ from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import ServingTerms
 from edge_sdk.serving.stream import Stream
+from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.system.repeater import Repeater
 from edge_sdk.telemetry.energy import EnergyUse, energy_use
 from edge_sdk.telemetry.resources import ResourceUse

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cloud_hub.errors import Invalid
-from edge_sdk.contract.errors import require
+from edge_sdk.contract.codec import require
 from edge_sdk.contract.manifest import Column, Signature
 
 Value = str | float | None

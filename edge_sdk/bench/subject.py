@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,6 @@ from edge_sdk.bench.raw import RawSession
 from edge_sdk.bench.result import LIMIT, OURS, RAW_DEFAULT, RAW_ONE
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.key import KEY_BYTES
-from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import BenchError, PackError
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Feed, Release
@@ -31,6 +30,10 @@ from edge_sdk.packs.writer import write_pack
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import OutputSpec
+    from edge_sdk.device import EdgeDevice
+
+DeviceOpener = Callable[..., "EdgeDevice"]
+"""Takes the arguments of :meth:`edge_sdk.EdgeDevice.offline`."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Subject:
         hits: rows that it does; none without a pack.
         pack: its path, where the model's rows have keys and its outputs can be stored.
         folder: for temporary files.
+        open_device: opens a release folder as a device without a hub.
         notes: what is different about this model.
     """
 
@@ -53,15 +57,24 @@ class Subject:
     hits: Sequence[Feed]
     pack: Path | None
     folder: Path
+    open_device: DeviceOpener
     notes: tuple[str, ...]
 
     @classmethod
-    def prepare(cls, target: Path, folder: Path, entries: int, rows: Path | None = None) -> Subject:
+    def prepare(
+        cls,
+        target: Path,
+        folder: Path,
+        open_device: DeviceOpener,
+        entries: int,
+        rows: Path | None = None,
+    ) -> Subject:
         """Get ``target`` (a release folder or an ``.onnx`` file) ready.
 
         Args:
             target: what to measure.
             folder: for temporary files; it must outlive the subject.
+            open_device: :meth:`edge_sdk.EdgeDevice.offline`.
             entries: of the pack that its devices open.
             rows: real rows; otherwise a release's golden inputs, or random ones.
 
@@ -88,12 +101,13 @@ class Subject:
             notes.append(f"no pack: {error}")
             pack = None
         hits = feeds[half:] if pack is not None else ()
-        return cls(target.name, release, feeds[:half], hits, pack, folder, tuple(notes))
+        misses = feeds[:half]
+        return cls(target.name, release, misses, hits, pack, folder, open_device, tuple(notes))
 
     def device(self, *, monitoring: bool = True) -> EdgeDevice:
         """A device as an application opens it, with the pack."""
         config = DeviceConfig(monitoring=monitoring)
-        return EdgeDevice.offline(self.release.folder, pack=self.pack, config=config)
+        return self.open_device(self.release.folder, pack=self.pack, config=config)
 
     @functools.cached_property
     def inputs(self) -> list[Any]:

@@ -9,7 +9,7 @@ Invariants:
 * ``None`` and a field that is left out are the same, in both directions.
 * ``encode`` is deterministic: sorted keys, no white space, no NaN or infinity.
 * Meaning (ranges, sums, cross-field rules) is checked by each class in ``__post_init__`` with
-  :func:`~edge_sdk.contract.errors.require`; the path is added here.
+  :func:`require`; the path is added here.
 * A class whose fields travel in another form says so with two methods: ``to_wire`` makes that form
   of the plain fields, ``from_wire`` the plain fields of it.
 """
@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.errors import require as require  # policies of the hub take it from here
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from edge_sdk.contract.codec import decode, encode, from_plain
 from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.experiment_reports import InterleaveReport, ShadowReport
-from edge_sdk.contract.group_counts import GroupCounts, check_groups
+from edge_sdk.contract.groups import GroupCounts, check_groups
 from edge_sdk.contract.histogram_codec import pack, unpack
 from edge_sdk.contract.limits import (
     MESSAGE_BYTES,

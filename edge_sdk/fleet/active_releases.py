@@ -20,8 +20,9 @@ from edge_sdk.contract.manifest import Label
 from edge_sdk.errors import InputError, ReleaseError
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import NOTHING_SERVES, CloudCall, Predictor, ServingTerms
+from edge_sdk.serving.predictor import NOTHING_SERVES, CloudCall, Predictor
 from edge_sdk.serving.ranking import Item, Ranking, Shown, ShownRankings, ranked
+from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
 from edge_sdk.telemetry.label_join import bits_of
 from edge_sdk.validation import (

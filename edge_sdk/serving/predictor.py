@@ -14,10 +14,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.contract.window import Window
 from edge_sdk.errors import EdgeError, InputError, ReleaseError
 from edge_sdk.model.inputs import inputs_for
@@ -28,6 +26,7 @@ from edge_sdk.model.session import Model
 from edge_sdk.model.state import RecurrentState
 from edge_sdk.serving.cascade import CircuitBreaker, is_sure, rule
 from edge_sdk.serving.fast_path import FastPath, prepare
+from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.monitor import Monitor
 from edge_sdk.telemetry.reports import Scope
 from edge_sdk.telemetry.ring_records import sampled
@@ -48,17 +47,6 @@ CloudCall = Callable[["CloudRequest", float], "CloudReply"]
 
 NOTHING_SERVES: Final = dict.fromkeys(("model", "version", "pack", "features", "experiment", "arm"))
 """The status of a device without a release."""
-
-
-@dataclass(frozen=True)
-class ServingTerms:
-    """Under which a release serves: its arm, and what the plan says of reporting and cloud."""
-
-    experiment: str | None = None
-    arm: str = "control"
-    reporting: Reporting = Reporting()
-    sharing: Sharing = Sharing()
-    cascade: CascadePolicy = CascadePolicy()
 
 
 class Predictor:

@@ -15,8 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.group_counts import GroupCounts
-from edge_sdk.contract.groups import OTHER
+from edge_sdk.contract.groups import OTHER, GroupCounts
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.telemetry.groups import Codes, Grouping
 from edge_sdk.telemetry.histograms import Bins, HistogramCounts

@@ -10,8 +10,7 @@ from dataclasses import replace
 from edge_sdk.contract.certificate import Certificate, GroupResult, VariantResult
 from edge_sdk.contract.experiment_reports import InterleaveReport, Moments, Pairs, ShadowReport
 from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolReply, EnrolRequest
-from edge_sdk.contract.group_counts import GroupCounts
-from edge_sdk.contract.groups import GroupColumn, GroupProfile
+from edge_sdk.contract.groups import GroupColumn, GroupCounts, GroupProfile
 from edge_sdk.contract.manifest import (
     Budget,
     Cascade,

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
-from edge_sdk.contract.errors import ContractError, require
+from edge_sdk.contract.codec import require
+from edge_sdk.contract.errors import ContractError
 
 Kind = Literal["drift", "domain", "concept", "estimate", "fairness"]
 STATES: Final = ("performance", "volume", "drift")

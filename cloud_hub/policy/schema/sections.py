@@ -13,7 +13,7 @@ from typing import Literal
 from cloud_hub.policy.schema.conditions import Condition
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.policy.schema.retention import Retention
-from edge_sdk.contract.errors import require
+from edge_sdk.contract.codec import require
 from edge_sdk.contract.limits import GROUPS
 from edge_sdk.contract.names import check_name
 from edge_sdk.contract.plan import Strategy

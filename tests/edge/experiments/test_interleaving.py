@@ -16,7 +16,8 @@ from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import InputError, StateError
 from edge_sdk.experiments.interleaving import Interleaver
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.serving.predictor import Predictor
+from edge_sdk.serving.terms import ServingTerms
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows, softmax
 

@@ -27,8 +27,7 @@ from cloud_hub.telemetry.groups import GroupSums
 from converters import convert
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import EnrolRequest
-from edge_sdk.contract.group_counts import GroupCounts
-from edge_sdk.contract.groups import GroupColumn
+from edge_sdk.contract.groups import GroupColumn, GroupCounts
 from edge_sdk.contract.messages import (
     Body,
     FeedbackReport,
@@ -42,7 +41,8 @@ from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.contract.window import Window
 from edge_sdk.model.prediction import BatchPrediction
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.serving.predictor import Predictor
+from edge_sdk.serving.terms import ServingTerms
 
 WINDOW, ROWS, DEVICES = 60, 500, 4
 BEGIN = 1_700_000_040  # a whole minute

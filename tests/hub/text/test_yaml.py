@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cloud_hub.errors import Invalid
 from cloud_hub.text.yaml import read_yaml, shown, write_yaml
-from edge_sdk.contract.errors import require
+from edge_sdk.contract.codec import require
 
 
 @dataclass(frozen=True)
