@@ -52,6 +52,7 @@ class FleetLink:
         how: to reach and join the hub.
         config: limits and intervals.
         activate: makes a slot serve; raises :class:`EdgeError`.
+        on_plan: called after every plan that was fetched.
         clock: Unix seconds.
     """
 
@@ -60,10 +61,12 @@ class FleetLink:
         how: Enrolment,
         config: DeviceConfig,
         activate: Callable[[Slot], None],
+        on_plan: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self.boot = secrets.token_hex(4)
         self.share = how.share
+        self._on_plan = on_plan
         attributes = {} if how.attributes is None else how.attributes
         check_attributes(attributes)
         self.attributes = dict(attributes)
@@ -117,7 +120,6 @@ class FleetLink:
             clock=clock,
         )
         self.plan = self._kept_plan()
-        self.on_plan: Callable[[], None] = lambda: None
 
     def wanted(self, plan: Plan) -> DesiredState:
         """What ``plan`` wants of this device, leaving out what failed on it."""
@@ -147,7 +149,7 @@ class FleetLink:
         try:
             return self.updater.apply(self.wanted(plan), serial=plan.serial)
         finally:
-            self.on_plan()  # whatever came of it, what the plan says of reporting holds
+            self._on_plan()  # whatever came of it, what the plan says of reporting holds
 
     def describe(self) -> CheckIn:
         """How the device is."""

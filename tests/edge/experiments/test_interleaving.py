@@ -167,5 +167,5 @@ def test_what_makes_no_sense_is_refused_whether_or_not_an_experiment_runs(
 
 def test_a_shadow_and_an_interleaved_release_at_once_are_refused(tmp_path: Path) -> None:
     folder = make_release(tmp_path).folder
-    with pytest.raises(StateError, match="one trial at a time"):
+    with pytest.raises(StateError, match="one experiment at a time"):
         EdgeDevice.offline(folder, shadow=folder, interleave=folder)
