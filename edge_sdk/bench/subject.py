@@ -86,8 +86,8 @@ class Subject:
         signature = release.manifest.signature
         given = release.golden().inputs
         if rows is not None and target.is_dir():
-            given = make_rows.from_file(rows, signature.given)
-        given = {spec.name: given[spec.name] for spec in signature.given}
+            given = make_rows.from_file(rows, signature.application_inputs)
+        given = {spec.name: given[spec.name] for spec in signature.application_inputs}
         notes = []
         if signature.batched:
             given = make_rows.different(given, make_rows.ROWS)

@@ -124,8 +124,8 @@ class Signature:
         require(len(self.state) < len(inputs), "state: expected an input beside it")
 
     @property
-    def given(self) -> tuple[TensorSpec, ...]:
-        """The inputs that the application gives: all but the state."""
+    def application_inputs(self) -> tuple[TensorSpec, ...]:
+        """Inputs that the application passes: all but the recurrent state."""
         state = {link.input for link in self.state}
         return tuple(spec for spec in self.inputs if spec.name not in state)
 

@@ -1,4 +1,4 @@
-"""What a model with recurrent state remembers from call to call."""
+"""Recurrent state of a model, passed from one call to the next."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RecurrentState:
-    """What a stateful model remembers of one sequence; not safe from several threads at once.
+    """Recurrent state of one sequence; not safe from several threads at once.
 
     Attributes:
         feed: the state's input tensors for the next call.
@@ -24,13 +24,13 @@ class RecurrentState:
         self._links = signature.state
         self.feed = initial_state(signature)
 
-    def keep(self, outputs: Mapping[str, NDArray[Any]]) -> None:
-        """Take the next state out of ``outputs``."""
+    def update(self, outputs: Mapping[str, NDArray[Any]]) -> None:
+        """Take the next state from ``outputs``."""
         self.feed = {link.input: outputs[link.output] for link in self._links}
 
 
 def initial_state(signature: Signature) -> Feed:
-    """Zeros (empty strings) for every state input; a dimension that is open has size one."""
+    """Return zeros (empty strings) for every state input; an open dimension has size one."""
     specs = {spec.name: spec for spec in signature.inputs}
     feed: Feed = {}
     for link in signature.state:

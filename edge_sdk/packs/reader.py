@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from edge_sdk.contract.key import CHECK_BYTES, DIGEST_BYTES, KEY_BYTES
 from edge_sdk.contract.pack import HEADER_BYTES, PackHeader, Sections, ValueField, parse_header
 from edge_sdk.contract.pack import sections as sections_of
-from edge_sdk.errors import ContractError, PackError, said
+from edge_sdk.errors import ContractError, PackError, reason_of
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.packs.encoding import Read, reader
 from edge_sdk.packs.layout import check_structure
@@ -82,7 +82,7 @@ class Pack:
                 header, directory = parse_header(head)
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError, ContractError) as error:
-            raise PackError(f"{where}: cannot open the pack; {said(error)}") from error
+            raise PackError(f"{where}: cannot open the pack; {reason_of(error)}") from error
         sections = sections_of(header, directory)
         try:
             _check(where, header, sections, len(data), time.time() if now is None else now)

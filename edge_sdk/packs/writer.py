@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.key import KEY_BYTES
 from edge_sdk.contract.pack import Encoding, PackHeader, ValueField
-from edge_sdk.errors import PackError, said
+from edge_sdk.errors import PackError, reason_of
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.packs.encoding import stored_output
 from edge_sdk.packs.layout import directory_of, filter_of, padded, sizes, sorted_order
@@ -106,7 +106,7 @@ def write_entries(
     try:
         write_atomic(path, header.to_bytes() + body)
     except OSError as error:
-        raise PackError(f"{path}: cannot write the pack; {said(error)}") from error
+        raise PackError(f"{path}: cannot write the pack; {reason_of(error)}") from error
     return header
 
 

@@ -185,7 +185,7 @@ class Predictor:
             self._count(error)
             raise
         took = time.perf_counter_ns() - started
-        kept = self._inputs.kept(given)
+        kept = self._inputs.recorded(given)
         self.monitor.record(kept, prediction, own, took, said)
         if kept is None and self.watch is not None:
             self.watch(given, prediction)
@@ -301,7 +301,7 @@ class Predictor:
                 return served, None
         state = state or RecurrentState(self.release.manifest.signature)
         outputs = self._inputs.run(given, state.feed)
-        state.keep(outputs)
+        state.update(outputs)
         local = self._answers.read(outputs, self._answers.model)
         own = local.label
         if self._asks and self._rule.first:
