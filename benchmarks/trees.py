@@ -27,6 +27,7 @@ from converters import convert
 from edge_sdk.bench.goals import Goal
 from edge_sdk.bench.harness import Candidate, Effort, Rounds, calls_in, interleave
 from edge_sdk.bench.result import Findings, GoalRow
+from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.session import session_options
 
 BATCH: Final = 500
@@ -188,7 +189,7 @@ def flips(path: Path, model: Any, rows: NDArray[np.float32]) -> int:
 
 def _asking(path: Path) -> Callable[[Any], Sequence[Any]]:
     """``session.run`` of a file for rows [N, features]."""
-    options = session_options(1)
+    options = session_options(RuntimeOptions())
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 

@@ -1,4 +1,4 @@
-"""Every number of the device that an application may want to change, with its unit."""
+"""Limits and intervals of the device, each with its unit."""
 
 from __future__ import annotations
 
@@ -11,66 +11,81 @@ from edge_sdk.errors import InputError
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """How often the device talks, how much it keeps, how long it waits.
+    """Limits and intervals of one device; every field has a default.
 
     Raises:
-        InputError: a value that is none, such as a wait of no time.
+        InputError: a value of the wrong type or out of range.
     """
 
     sync_seconds: float = 60.0
-    """Between two background syncs; each wait is jittered by up to a fifth."""
+    """Seconds between two background syncs; each is jittered by up to a fifth."""
 
     retry_seconds: float = 5.0
-    """First upper bound of the wait after a failed sync; it doubles up to ``retry_max_seconds``."""
+    """First upper bound of the seconds after a failed sync; doubles up to ``retry_max_seconds``."""
 
     retry_max_seconds: float = 900.0
 
     heartbeat_seconds: float = 3_600.0
-    """A check-in is sent at least this often, and whenever something changed."""
+    """Longest time between two check-ins; one is also sent whenever something changed."""
 
     fold_seconds: float = 0.1
-    """Between two looks at the monitoring ring, which holds 16,384 predictions, in a background
-    thread: beyond 160,000 predictions a second some go uncounted, and the report says how many."""
+    """Seconds between two rounds of the telemetry thread, which empties a ring of 16,384
+    predictions: beyond 160,000 predictions a second some go uncounted; the report has their
+    number."""
 
     monitoring: bool = True
-    """Count what is predicted. Without it nothing is reported, no label can be matched, and a
-    shadow gets no inputs."""
+    """Count predictions. Without it nothing is reported, no label can be matched with its
+    prediction, and a shadow gets no inputs."""
 
     kept_predictions: int = 1_000
-    """The newest predictions of each window that are kept on disk for labels that come after a
-    restart; 0 keeps none."""
+    """Predictions of each window, the newest ones, that are stored for labels that arrive after a
+    restart; 0 stores none."""
 
     threads: int = 1
     """Threads that onnxruntime may use for one prediction."""
 
     outbox_bytes: int = 64 << 20
-    """Messages that wait for the hub; beyond it the oldest are dropped, and counted."""
+    """Bytes of messages that wait for the hub; beyond it the oldest are dropped and counted."""
 
     request_seconds: float = 10.0
-    """Connect and read timeout of a request that is not a prediction."""
+    """Connect and read timeout of requests other than predictions."""
 
     trial_errors: int = 3
-    """Failed model calls within ``trial_seconds`` after which a device takes a release back."""
+    """Failed model calls within ``trial_seconds`` after which a device goes back a release."""
 
     trial_seconds: float = 600.0
 
     shadow_share: float = 0.1
-    """Share of the time that a shadow may run, on one thread; what it does not get through is
-    skipped, and counted."""
+    """Share of one thread's time that a shadow may use; inputs beyond it are skipped and
+    counted."""
 
     shadow_seconds: float = 10.0
-    """After which a shadow's call is taken to hang: it is aborted and the candidate given up."""
+    """Seconds after which a shadow's call counts as hanging: it is aborted, and the candidate
+    fails."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            expected = _lacking(field.name, type(field.default), getattr(self, field.name))
+            expected = _expected(field.name, type(field.default), getattr(self, field.name))
             if expected:
                 value = getattr(self, field.name)
                 raise InputError("opening", f"{field.name}: expected {expected}, got {value!r:.60}")
 
 
-def _lacking(name: str, kind: type, value: Any) -> str:
-    """What ``value`` should be and is not; empty if all is well."""
+def check_opening(config: Any, share: Any = False) -> None:
+    """Refuse a ``config`` that is no DeviceConfig, and a ``share`` that is not a bool.
+
+    Raises:
+        InputError: one of them.
+    """
+    if not isinstance(config, DeviceConfig):
+        raise InputError("opening", f"config: expected a DeviceConfig, got {config!r:.60}")
+    if not isinstance(share, bool):
+        raise InputError("opening", f"share: expected True or False, got {share!r:.60}")
+
+
+def _expected(name: str, kind: type, value: Any) -> str:
+    """Return the description that ``value`` does not meet; empty if it is valid."""
+    # bool is a subclass of int: without the first two tests True would pass as a number.
     if kind is bool:
         return "" if isinstance(value, bool) else "True or False"
     if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):

@@ -2,9 +2,9 @@
 
 Invariants:
 
-* ``predict`` never waits for a fold, a report, a sync or an update: those run on two daemon
-  threads, and an update replaces the serving release by one assignment.
-* Without a hub, or while it is away, everything but updating and the cloud goes on working.
+* ``predict`` never waits for telemetry, a sync or an update: those run on two daemon threads, and
+  an update replaces the serving release by one assignment.
+* Without a hub, or while it cannot be reached, everything but updates and the cloud keeps working.
 """
 
 from __future__ import annotations
@@ -18,69 +18,80 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from edge_sdk.config import DeviceConfig
-from edge_sdk.contract.manifest import Label
+from edge_sdk.config import DeviceConfig, check_opening
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
-from edge_sdk.model.prediction import BatchPrediction, Prediction
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import ServingTerms
-from edge_sdk.serving.ranking import Ranking
 from edge_sdk.serving.stream import Stream
+from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.system.repeater import Repeater
-from edge_sdk.telemetry.energy import EnergyUse, energy_use
+from edge_sdk.telemetry.energy import energy_use
 from edge_sdk.telemetry.resources import ResourceUse
-from edge_sdk.validation import check_opening
 
 if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
+    from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.messages import Body
     from edge_sdk.fleet.connection import FleetLink
     from edge_sdk.fleet.rollout import RolloutController
     from edge_sdk.model.explain import Explanation, Scale
+    from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.serving.ranking import Ranking
     from edge_sdk.telemetry.meters import Meter
     from edge_sdk.update.slots import Slot
     from edge_sdk.update.syncer import SyncResult, SyncSchedule
 
 OFFLINE: Final = ServingTerms(reporting=Reporting(votes=0))
-TRIED: Final = ServingTerms("offline", "candidate", OFFLINE.reporting)
-REPORTS: Final = 1_000
-"""Reports that an offline device keeps; older ones go."""
+"""Terms of the release on a device without a hub: nobody collects votes for frequent inputs."""
+
+OFFLINE_CANDIDATE: Final = ServingTerms("offline", "candidate", OFFLINE.reporting)
+"""Terms of a second release on a device without a hub, in a shadow or an interleaving."""
+
+LOCAL_REPORTS: Final = 1_000
+"""Reports that a device without a hub holds in memory; beyond it the oldest are dropped."""
+
+LOCAL_BOOT: Final = "local"
+"""First part of prediction ids on a device without a hub, whose ids need not differ elsewhere."""
 
 
 class EdgeDevice:
     """A device of a fleet, or (:meth:`offline`) a release folder that answers by itself.
 
+    Use it as a context manager, or call :meth:`close`. All methods may be called from any thread.
+
     Args:
-        state: folder for releases, packs, reports that wait, identity; one per device.
-        hub: URL of the hub.
+        state: folder for releases, packs, waiting reports and the device's identity; one per
+            device, created if it does not exist.
+        hub: URL of the hub, such as ``https://hub:8000``.
         token: enrolment token; needed until the device has been enrolled once.
-        model: whose fleet to join.
-        attributes: for cohorts, such as ``{"region": "eu"}``.
-        share: the owner agrees to share labelled rows for retraining, where the plan asks for them.
+        model: name of the model whose fleet to join.
+        attributes: text by name, for cohorts, such as ``{"region": "eu"}``.
+        share: True if the owner agrees to share labelled rows for retraining, where the plan asks
+            for them.
         root: bytes of a ``root.json`` baked into the image, instead of trust on first enrolment.
-        verify: TLS certificates are checked; a path names a private CA bundle.
+        verify: True to check TLS certificates; a path names a private CA bundle.
         config: limits and intervals.
-        energy: your own meter, a function that returns the joules that the device drew so far;
-            without it what the machine counts by itself, if it does. :mod:`edge_sdk.meters` helps.
-        background: sync and fold on daemon threads; without it call :meth:`sync`.
-        clock: Unix seconds, which windows of reports and expiry go by.
+        energy: function that returns the joules that the device has drawn so far; by default the
+            machine's own counters, where it has some. :mod:`edge_sdk.meters` helps to write one.
+        background: True to sync and to collect telemetry on daemon threads; without it call
+            :meth:`sync`.
+        clock: function that returns Unix seconds, for the windows of reports and for expiry.
 
     Raises:
-        StateError: the folder is in use, not writable, or another model's; ``energy`` is no
+        StateError: the folder is in use, not writable, or another model's; ``energy`` is not a
             function.
-        HubError: the device is not enrolled and the hub refuses or cannot be reached.
-        EdgeError: an argument is not what it should be.
+        HubError: the device is not enrolled, and the hub refuses or cannot be reached.
+        EdgeError: an argument is not of the expected kind.
     """
 
     _link: FleetLink | None
-    _keeper: RolloutController | None
+    _rollout: RolloutController | None
+    _schedule: SyncSchedule | None
     _last_sync: SyncResult | None
     _repeaters: list[Repeater]
-    _rhythm: SyncSchedule
-    _reports: deque[Body]
+    _local_reports: deque[Body]
 
     def __init__(
         self,
@@ -98,27 +109,27 @@ class EdgeDevice:
         background: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        # Imported here: requests, tuf and sqlite3 cost memory that a device without a hub saves.
         from edge_sdk.fleet.connection import Enrolment, FleetLink
         from edge_sdk.fleet.rollout import RolloutController
         from edge_sdk.telemetry.label_store import KeptPredictions
         from edge_sdk.update.syncer import SyncSchedule
 
         check_opening(config, share)
-        use = energy_use(energy)
-        how = Enrolment(state, hub, model, token, attributes, root, share, verify)
-        link = FleetLink(how, config, self._activate, clock)
-        self._prepare(config, link.boot, use, clock)
-        self._link, self._rhythm = link, SyncSchedule(config)
-        self._service.kept = KeptPredictions(link.store, config.kept_predictions)
-        self._keeper = RolloutController(link, self._service, config)
-        link.on_plan = self._keeper.renew
+        meter = energy_use(energy)
+        enrolment = Enrolment(state, hub, model, token, attributes, root, share, verify)
+        link = FleetLink(enrolment, config, self._activate, self._follow_plan, clock)
+        labels = KeptPredictions(link.store, config.kept_predictions)
+        service = ActiveReleases(config, link.boot, self._send, meter, clock, labels)
+        self._assemble(config, service, link, SyncSchedule(config))
+        self._rollout = RolloutController(link, service, config)
         try:
-            self._keeper.start()
-            if self._service.serving is None:
+            self._rollout.start()
+            if service.serving is None:
                 self.sync()
         except BaseException:
             with contextlib.suppress(EdgeError):
-                self._keeper.close()
+                self._rollout.close()
             link.store.close()
             raise
         self._start_threads(background)
@@ -135,44 +146,36 @@ class EdgeDevice:
         config: DeviceConfig = DeviceConfig(),
         energy: Meter | None = None,
         clock: Callable[[], float] = time.time,
-    ) -> Self:
-        """A device that serves the release in ``folder`` and talks to nobody.
+    ) -> EdgeDevice:
+        """Return a device that serves the release in ``folder`` and connects to nothing.
 
         Args:
-            folder: of the release.
-            pack: of answers.
-            features: of entities.
-            shadow: folder of a release that answers beside it; :meth:`reports` compares the two.
-            interleave: folder of a release whose rankings are mixed with its own.
-            config: limits.
-            energy: your own meter, as above.
-            clock: Unix seconds, which windows of reports go by.
+            folder: release folder.
+            pack: pack of precomputed answers.
+            features: pack of batch features by entity.
+            shadow: folder of a second release that answers the same inputs, unseen by the
+                application; :meth:`reports` compares the two.
+            interleave: folder of a second release whose rankings are mixed with the first one's.
+            config: limits and intervals.
+            energy: function that returns joules, as for :class:`EdgeDevice`.
+            clock: function that returns Unix seconds, for the windows of reports.
 
         Raises:
-            ReleaseError: a folder holds no whole release, or it does not run here, or takes other
-                inputs than what serves.
-            StateError: both ``shadow`` and ``interleave`` are given; ``energy`` is no function.
-            PackError: ``pack`` or ``features`` is not for this release, torn or expired.
+            ReleaseError: a folder does not hold a complete release, the release does not run here,
+                or the second one takes other inputs than the first.
+            StateError: both ``shadow`` and ``interleave`` are set; ``energy`` is not a function.
+            PackError: ``pack`` or ``features`` is for another release, damaged or expired.
         """
-        check_opening(config)
-        if shadow is not None and interleave is not None:
-            raise StateError("expected a shadow or an interleaved release: one trial at a time")
-        device = cls.__new__(cls)
-        device._prepare(config, "local", energy_use(energy), clock)
-        release = Release.open(folder)
-        serving = device._service.open(
-            release, OFFLINE, pack=_pack(pack, release), features=_features(features, release)
+        return _OfflineDevice(
+            folder,
+            pack=pack,
+            features=features,
+            shadow=shadow,
+            interleave=interleave,
+            config=config,
+            energy=energy,
+            clock=clock,
         )
-        device._service.serve(serving)
-        if shadow is not None:
-            device._service.run(device._service.shadow(Release.open(shadow), TRIED))
-        if interleave is not None:
-            from edge_sdk.experiments.interleaving import Interleaver
-
-            candidate = device._service.open(Release.open(interleave), TRIED)
-            device._service.run(Interleaver(TRIED.arm, serving, candidate, clock=clock))
-        device._start_threads(background=True)
-        return device
 
     def predict(
         self,
@@ -183,25 +186,30 @@ class EdgeDevice:
         groups: Mapping[str, Any] | None = None,
         deadline_ms: float | None = None,
     ) -> Prediction:
-        """Answer one input: a 1-D array, a dict by column name, or a feed by tensor name.
+        """Answer one input.
 
         A model with recurrent state sees the inputs of a device as one sequence; :meth:`stream`
-        makes others.
+        starts another one.
 
         Args:
-            x: the input; with ``entity`` a dict of what is not stored, or newer than what is.
-            entity: whose stored features to join, such as ``"user-42"``. An entity that is not
-                stored gets the declared defaults.
-            unit: for whom it is asked, such as ``"user-42"``: while the plan runs an A/B by key,
-                the same unit is always answered by the same version. It does not leave the device.
-            groups: to which groups it belongs, such as ``{"sex": "f"}``, of the columns that the
-                release declares and the model does not take (a dict may have them as well). They
-                are counted, and mean nothing to a release that does not declare them.
-            deadline_ms: this call waits so long for the cloud, instead of as long as the plan says;
-                0 means not at all. The on-device model answers where the cloud does not in time.
+            x: a row of features (1-D array or list, [features]), a dict by column name, or a feed
+                (dict of arrays by tensor name). With ``entity`` a dict of the features that are
+                not stored, or that are newer than the stored ones.
+            entity: name of the entity whose stored features to join, such as ``"user-42"``. An
+                entity that is not stored gets the declared defaults.
+            unit: for whom the prediction is made, such as ``"user-42"``: while the plan runs an A/B
+                by key, a unit always gets the same version. It does not leave the device.
+            groups: group of the row by column, such as ``{"sex": "f"}``, for columns that the
+                release declares and the model does not take (a dict ``x`` may hold them as well).
+                They are only counted; a release that does not declare them ignores them.
+            deadline_ms: milliseconds that this call waits for the cloud, instead of the plan's; 0
+                means not at all. After the deadline the on-device model answers.
+
+        Returns:
+            The prediction; ``source`` says whether pack, model or cloud answered.
 
         Raises:
-            InputError: the input does not fit; the message names the feature.
+            InputError: the input does not fit the model; the message names the feature.
             ReleaseError: there is no release yet, or the model failed on this input.
         """
         service = self._service
@@ -224,50 +232,60 @@ class EdgeDevice:
         length: int | None = None,
         unit: str | None = None,
     ) -> Ranking:
-        """Items, best first; :mod:`edge_sdk.ranking` says which models rank.
+        """Rank items, best first; :mod:`edge_sdk.ranking` says which models can.
 
-        While the plan interleaves two versions, this may be a list that both picked in turn. Tell
-        :meth:`feedback` what was clicked on, an empty list included.
+        While the plan interleaves two versions, the list may hold items that both picked in turn.
+        Pass the clicks to :meth:`feedback`, an empty list included.
 
         Args:
-            x: a row for each of ``candidates``; or, without them, one input of a model that scores
-                all of its items at once.
-            candidates: what is ranked, each once.
-            length: how many items to show at most; all, if not given.
+            x: one row per candidate ([candidates, features]); without ``candidates`` one input of
+                a model that scores all of its items at once.
+            candidates: the items to rank, each once.
+            length: number of items to show at most; by default all.
             unit: as for :meth:`predict`.
 
+        Returns:
+            The items in order, and the id for :meth:`feedback`.
+
         Raises:
-            InputError: the input does not fit, or this model gives no scores.
+            InputError: the input does not fit the model, or the model has no scores.
             ReleaseError: there is no release yet, or the model failed.
         """
         return self._service.ranking(x, candidates, length, unit)
 
     def stream(self) -> Stream:
-        """A sequence of its own through a model with recurrent state."""
+        """Start a separate sequence of inputs to a model with recurrent state."""
         return Stream(self._service.current)
 
     def predict_batch(
         self, x: Any, *, unit: str | None = None, groups: Mapping[str, Any] | None = None
     ) -> BatchPrediction:
-        """Answer N inputs (2-D array, list of rows or dicts, DataFrame) with the on-device model.
+        """Answer N inputs with the on-device model; neither pack nor cloud is asked.
 
-        ``unit`` is as for :meth:`predict`, for all of them; ``groups`` holds N values by column.
+        Args:
+            x: 2-D array [N, features], list of rows or dicts, DataFrame, or feed.
+            unit: as for :meth:`predict`, for all rows.
+            groups: N values by column, as for :meth:`predict`.
+
+        Returns:
+            The N predictions, by column.
 
         Raises:
-            InputError: there are no rows, or one does not fit.
+            InputError: there are no rows, or one does not fit the model.
             ReleaseError: there is no release yet, or the model failed.
         """
         return self._service.serving_for(unit).predict_batch(x, groups)
 
     def explain(self, x: Any, *, scale: Scale = "probability") -> Explanation:
-        """Each feature's part in the on-device model's answer to ``x``; nothing is counted.
+        """Explain the on-device model's answer to ``x`` by its features; nothing is counted.
 
         Args:
             x: one input, as for :meth:`predict`.
-            scale: of a classifier: ``log-odds`` add up where a model is logistic.
+            scale: ``probability``, or ``log-odds``, on which the parts of a logistic model add up.
+                A regressor is explained on the scale of its value.
 
         Raises:
-            InputError: the input does not fit, or the model has no rows of named features.
+            InputError: the input does not fit, or the model does not take rows of named features.
             ReleaseError: there is no release yet, or the model failed.
         """
         from edge_sdk.model.explain import explain
@@ -284,33 +302,41 @@ class EdgeDevice:
         reward: float | None = None,
         clicks: Sequence[Hashable] | None = None,
     ) -> None:
-        """Tell what was right (``label``), how well it went (``reward``), or which items of a
-        ranking were clicked on (``clicks``), by prediction id; each once.
+        """Report the outcome of a prediction; each kind of outcome once.
+
+        Args:
+            prediction: id of the prediction or ranking.
+            label: the true class, or the true number for a regressor.
+            reward: how good the outcome was; larger is better.
+            clicks: items of a ranking that were clicked on, perhaps none.
 
         Raises:
-            InputError: the prediction is unknown or too old, the label is none of the classes, an
-                item was not shown, or it came already.
+            InputError: the prediction is unknown or too old, the label is not one of the classes,
+                an item was not shown, or the outcome was reported before.
         """
         self._service.feedback(prediction, label, reward, clicks)
 
     def reports(self) -> list[Body]:
-        """What an offline device would have told a hub since the last call; windows end now.
+        """Return the reports since the last call, on a device without a hub; all windows end now.
 
         Raises:
-            StateError: the device has a hub, which gets them.
+            StateError: the device has a hub, to which they are sent.
         """
         if self._link is not None:
             raise StateError("this device has a hub: its reports wait in the outbox for it")
         self._service.collect(final=True)
-        kept = list(self._reports)
-        self._reports.clear()
-        return kept
+        reports = list(self._local_reports)
+        self._local_reports.clear()
+        return reports
 
     def sync(self) -> SyncResult:
-        """Send reports, fetch the plan, update, check in; now, in this thread.
+        """Send reports, fetch the plan, update and check in; now, in this thread.
+
+        Returns:
+            The outcome of each step; errors of the network are in it, not raised.
 
         Raises:
-            StateError: the device is offline by construction.
+            StateError: the device has no hub.
         """
         if self._link is None:
             raise StateError("this device was opened offline: it has no hub to sync with")
@@ -318,11 +344,11 @@ class EdgeDevice:
             self._fold()
             self._last_sync = result = self._link.syncer.once()
             if result.errors:
-                self._service.why_nothing = f"the last sync said {result.errors}"
+                self._service.explain_absence(f"the last sync reported {result.errors}")
             return result
 
     def status(self) -> dict[str, Any]:
-        """How the device is, as plain values."""
+        """Return the state of the device as plain values, ready for JSON."""
         status = {
             **self._service.status(),
             "offline": self._link is None,
@@ -334,9 +360,9 @@ class EdgeDevice:
         return status
 
     def close(self) -> None:
-        """Stop the threads, keep what was counted, hand over what the hub takes at once.
+        """Stop the threads, save the open windows, and send what one request can send.
 
-        A download under way ends here; the next start resumes it.
+        A download in progress stops here; the next start resumes it.
         """
         if self._link is not None:
             self._link.client.interrupt()
@@ -348,8 +374,8 @@ class EdgeDevice:
                 try:
                     self._service.collect(final=True)
                     self._service.close()
-                    if self._keeper is not None:
-                        self._keeper.close()
+                    if self._rollout is not None:
+                        self._rollout.close()
                     self._link.hand_over()
                 finally:
                     self._link.store.close()
@@ -371,19 +397,25 @@ class EdgeDevice:
     ) -> None:
         self.close()
 
-    def _prepare(
-        self, config: DeviceConfig, boot: str, energy: EnergyUse, clock: Callable[[], float]
+    def _assemble(
+        self,
+        config: DeviceConfig,
+        service: ActiveReleases,
+        link: FleetLink | None = None,
+        schedule: SyncSchedule | None = None,
     ) -> None:
+        """Set every attribute, for devices with a hub and without."""
         self._config = config
-        self._link = None
-        self._keeper = None
-        self._service = ActiveReleases(config, boot, self._keep, energy, clock)
-        self._reports = deque(maxlen=REPORTS)
+        self._service = service
+        self._link = link
+        self._schedule = schedule
+        self._rollout = None  # it needs the link and the service, and follows them
+        self._local_reports = deque(maxlen=LOCAL_REPORTS)
         self._last_sync = None
-        self._sync_lock = threading.Lock()
+        self._sync_lock = threading.Lock()  # sync() may be called while the sync thread runs
         self._repeaters = []
         self._resources = ResourceUse()
-        self._sequence = Stream(self._service.current)
+        self._sequence = Stream(service.current)
 
     def _start_threads(self, background: bool) -> None:
         if background:
@@ -394,33 +426,76 @@ class EdgeDevice:
             repeater.start()
 
     def _activate(self, slot: Slot) -> None:
-        assert self._keeper is not None
-        self._keeper.activate(slot)
+        assert self._rollout is not None
+        self._rollout.activate(slot)
 
-    def _keep(self, bodies: list[Body]) -> None:
+    def _follow_plan(self) -> None:
+        if self._rollout is not None:
+            self._rollout.renew()
+
+    def _send(self, bodies: list[Body]) -> None:
+        """Put messages into the outbox, or into memory without a hub."""
         if self._link is None:
-            self._reports.extend(bodies)
+            self._local_reports.extend(bodies)
         elif bodies:
             self._link.keep(bodies)
 
     def _fold(self) -> float:
-        """One round of the fold thread; the seconds until the next."""
+        """Run one round of the telemetry thread; return the seconds until the next."""
         self._service.collect()
-        if self._keeper is not None:
-            self._keeper.watch()
+        if self._rollout is not None:
+            self._rollout.watch()
         return self._config.fold_seconds
 
     def _sync_again(self) -> float:
-        """One round of the sync thread; the seconds until the next."""
-        return self._rhythm.after(self.sync())
+        """Run one round of the sync thread; return the seconds until the next."""
+        assert self._schedule is not None
+        return self._schedule.after(self.sync())
+
+
+class _OfflineDevice(EdgeDevice):
+    """Device without a hub; see :meth:`EdgeDevice.offline`."""
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        pack: str | Path | None,
+        features: str | Path | None,
+        shadow: str | Path | None,
+        interleave: str | Path | None,
+        config: DeviceConfig,
+        energy: Meter | None,
+        clock: Callable[[], float],
+    ) -> None:
+        # EdgeDevice.__init__ would enrol: both end in _assemble and _start_threads instead.
+        check_opening(config)
+        if shadow is not None and interleave is not None:
+            raise StateError(
+                "expected a shadow or an interleaved release, got both: one experiment at a time"
+            )
+        service = ActiveReleases(config, LOCAL_BOOT, self._send, energy_use(energy), clock)
+        self._assemble(config, service)
+        release = Release.open(folder)
+        serving = service.open(
+            release, OFFLINE, pack=_pack(pack, release), features=_features(features, release)
+        )
+        service.serve(serving)
+        if shadow is not None:
+            service.run(service.shadow(Release.open(shadow), OFFLINE_CANDIDATE))
+        if interleave is not None:
+            from edge_sdk.experiments.interleaving import Interleaver
+
+            candidate = service.open(Release.open(interleave), OFFLINE_CANDIDATE)
+            arm = OFFLINE_CANDIDATE.arm
+            service.run(Interleaver(arm, serving, candidate, clock=clock))
+        self._start_threads(background=True)
 
 
 def _pack(path: str | Path | None, release: Release) -> Pack | None:
     if path is None:
         return None
-    from edge_sdk.packs.reader import (
-        Pack,  # with all that reads its format: only where there is one
-    )
+    from edge_sdk.packs.reader import Pack  # only where there is a pack: it loads mmap and more
 
     return Pack.open(path, release)
 

@@ -1,18 +1,18 @@
-"""Every error that the device raises on purpose.
+"""Errors of the device package.
 
 ::
 
     EdgeError
     ├── ContractError       a message or file is not what the contract says
-    ├── InputError          the application gave a call something that it cannot take
+    ├── InputError          an argument or an input that a call cannot take
     ├── ReleaseError        a release is missing, corrupt, or does not run on this machine
     ├── PackError           a pack is torn, expired, or was made for another release
     ├── StateError          the state folder is locked, unwritable, or another model's
-    ├── HubError            the hub refused, or answered what it should not
-    │   └── HubUnreachable  no answer: offline, timeout, connection refused
+    ├── HubError            the hub refused, or sent an invalid reply
+    │   └── HubUnreachable  no reply: offline, timeout, connection refused
     ├── UpdateError         an update stopped at a step; the previous release serves
     │   └── TrustError      signatures, expiry or version floors say no
-    └── BenchError          a benchmark cannot measure, draw or compare what it was given
+    └── BenchError          a benchmark cannot measure, draw or compare its input
 
 Foreign exceptions do not leave the package: they are wrapped at the boundary.
 """
@@ -33,17 +33,18 @@ __all__ = [
     "StateError",
     "TrustError",
     "UpdateError",
-    "said",
+    "reason_of",
 ]
 
 
-def said(error: BaseException) -> str:
-    """What a foreign error says, without its number and the names of temporary files."""
+def reason_of(error: BaseException) -> str:
+    """Return the message of a foreign error, without its number and without file names."""
+    # str() of an OSError names the temporary file that the caller never asked for.
     return getattr(error, "strerror", None) or str(error)
 
 
 class InputError(EdgeError):
-    """The application gave something that a call cannot take; ``kind`` is counted in reports.
+    """An argument or an input that a call cannot take; ``kind`` is counted in reports.
 
     ``kind`` is one of ``shape``, ``dtype``, ``missing``, ``not_finite``, ``unknown_feature``,
     ``unknown_category``, ``empty``, ``entity``, ``group``, ``batch``, ``unknown_prediction``,
@@ -69,7 +70,7 @@ class StateError(EdgeError):
 
 
 class HubError(EdgeError):
-    """The hub refused a request or answered what it should not; ``status`` is the HTTP status."""
+    """The hub refused a request or sent an invalid reply; ``status`` is the HTTP status."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -77,7 +78,7 @@ class HubError(EdgeError):
 
 
 class HubUnreachable(HubError):
-    """No answer from the hub: offline, timeout, connection refused."""
+    """No reply from the hub: offline, timeout, connection refused."""
 
 
 class UpdateError(EdgeError):
@@ -93,4 +94,4 @@ class TrustError(UpdateError):
 
 
 class BenchError(EdgeError):
-    """A benchmark cannot measure, draw or compare what it was given."""
+    """A benchmark cannot measure, draw or compare its input."""

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
-from edge_sdk.errors import StateError, said
+from edge_sdk.errors import StateError, reason_of
 from edge_sdk.validation import path_of
 
 SCHEMA_VERSION: Final = 4
@@ -86,7 +86,7 @@ class StateDatabase:
                 raise
         except (OSError, sqlite3.Error) as error:
             raise StateError(
-                f"{self.folder}: cannot use it as a state folder; {said(error)}"
+                f"{self.folder}: cannot use it as a state folder; {reason_of(error)}"
             ) from error
 
     @contextlib.contextmanager

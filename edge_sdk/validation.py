@@ -1,6 +1,7 @@
-"""What an application gives to a call beside its input: one rule for each, one clear error.
+"""Checks of the arguments of public calls other than the input itself.
 
-Each raises :class:`InputError`. A call that is given none of it never comes here.
+One rule per argument; each raises :class:`InputError`. Calls without these arguments never get
+here, so nothing in this module is on the path of a plain prediction.
 """
 
 from __future__ import annotations
@@ -13,27 +14,20 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge_sdk.config import DeviceConfig
 from edge_sdk.errors import EdgeError, InputError
 
 LARGEST: Final = 1e50
-"""Rewards and numeric labels: the squares of squared errors, and sums of those, stay finite."""
+"""Bound of rewards and numeric labels: sums of fourth powers of errors stay finite."""
 
 KEY_CHARACTERS: Final = 256
+"""Longest key of an A/B by key."""
+
 DEADLINE_MS: Final = 3_600_000
-"""An hour."""
-
-
-def check_opening(config: Any, share: Any = False) -> None:
-    """Refuse what is no configuration, or neither yes nor no to sharing rows."""
-    if not isinstance(config, DeviceConfig):
-        raise InputError("opening", f"config: expected a DeviceConfig, got {config!r:.60}")
-    if not isinstance(share, bool):
-        raise InputError("opening", f"share: expected True or False, got {share!r:.60}")
+"""Longest deadline of a prediction: an hour."""
 
 
 def check_unit(unit: Any) -> None:
-    """Refuse what cannot be a key, experiment or not."""
+    """Refuse a unit that cannot be a key, whether or not an experiment runs."""
     if not isinstance(unit, str) or not 0 < len(unit) <= KEY_CHARACTERS or not _encodes(unit):
         raise InputError(
             "unit", f"unit: expected a text of 1 to {KEY_CHARACTERS} characters, got {unit!r:.60}"
@@ -41,7 +35,8 @@ def check_unit(unit: Any) -> None:
 
 
 def deadline_of(deadline_ms: Any) -> float:
-    """Seconds of a deadline in milliseconds."""
+    """Return a deadline in milliseconds as seconds."""
+    # True would count as 1 ms.
     wait = math.nan if isinstance(deadline_ms, bool) else number_of(deadline_ms)
     if not 0 <= wait <= DEADLINE_MS:  # NaN is not
         raise InputError(
@@ -52,7 +47,7 @@ def deadline_of(deadline_ms: Any) -> float:
 
 
 def reward_of(reward: Any) -> float:
-    """A reward as a number."""
+    """Return a reward as a float."""
     number = number_of(reward)
     if not abs(number) <= LARGEST:  # NaN is not
         raise InputError(
@@ -63,7 +58,7 @@ def reward_of(reward: Any) -> float:
 
 
 def label_of(label: Any) -> str | bool | int | float:
-    """A label as a plain value; whether it is one of the classes is for the release to say."""
+    """Return a label as a plain Python value; the release checks that it is one of its classes."""
     plain = label.item() if isinstance(label, np.generic) else label
     if isinstance(plain, str) or (isinstance(plain, int | float) and abs(plain) <= LARGEST):
         return plain
@@ -71,14 +66,14 @@ def label_of(label: Any) -> str | bool | int | float:
 
 
 def check_length(length: Any) -> None:
-    """Refuse what is no number of items."""
+    """Refuse a length that is not a positive integer."""
     whole = isinstance(length, int | np.integer) and not isinstance(length, bool)
     if not whole or length < 1:
         raise InputError("length", f"length: expected at least 1, got {length!r:.60}")
 
 
 def candidates_of(candidates: Any) -> tuple[Hashable, ...]:
-    """What is to be ranked, in the order of its rows."""
+    """Return the items to rank, in the order of their rows."""
     items = _items("candidates", candidates)
     if isinstance(candidates, Set):
         raise InputError("candidates", "candidates: expected a list; a set has no order")
@@ -88,23 +83,29 @@ def candidates_of(candidates: Any) -> tuple[Hashable, ...]:
 
 
 def clicks_of(clicks: Any) -> tuple[Hashable, ...]:
-    """The items that were clicked on, perhaps none."""
+    """Return the items that were clicked on, perhaps none."""
     return _items("clicks", clicks)
 
 
 def _items(what: str, items: Any) -> tuple[Hashable, ...]:
     if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
         raise InputError(what, f"{what}: expected a list of items, got {items!r:.60}")
-    kept = tuple(np.atleast_1d(items) if isinstance(items, np.ndarray) else items)
+    listed = tuple(np.atleast_1d(items) if isinstance(items, np.ndarray) else items)
     try:
-        hash(kept)
+        hash(listed)
     except TypeError:
-        raise InputError(what, f"{what}: expected names or numbers, got {kept!r:.60}") from None
-    return kept
+        raise InputError(what, f"{what}: expected names or numbers, got {listed!r:.60}") from None
+    return listed
 
 
 def path_of(what: str, path: Any, refusal: type[EdgeError]) -> Path:
-    """A path; what is none raises ``refusal``, as does what no file system could hold."""
+    """Return ``path`` as a Path.
+
+    Args:
+        what: name of the argument, for the message.
+        path: a ``str`` or an ``os.PathLike`` of text.
+        refusal: class of the error for anything else, such as a path with a NUL character.
+    """
     if isinstance(path, str | os.PathLike):
         text = os.fspath(path)
         if isinstance(text, str) and "\0" not in text and _encodes(text):
@@ -113,7 +114,7 @@ def path_of(what: str, path: Any, refusal: type[EdgeError]) -> Path:
 
 
 def number_of(value: Any) -> float:
-    """``value`` as a float; NaN for what is none, a text that reads like one included."""
+    """Return ``value`` as a float; NaN if it is not a number (``"3"`` is not one)."""
     try:
         return math.nan if isinstance(value, str | bytes) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -123,6 +124,6 @@ def number_of(value: Any) -> float:
 def _encodes(text: str) -> bool:
     try:
         text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair
+    except UnicodeEncodeError:  # a lone surrogate
         return False
     return True

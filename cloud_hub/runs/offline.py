@@ -21,8 +21,8 @@ from edge_sdk.contract.manifest import Signature
 from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model
+from edge_sdk.model.values import category
 from edge_sdk.telemetry.groups import Groups
-from edge_sdk.telemetry.histograms import category
 
 LOOKBACK_SECONDS: Final = 7 * 86_400.0
 """How old shared rows may be to count as fresh for a version that is published by hand."""

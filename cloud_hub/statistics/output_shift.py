@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.profile import MISSING, OUTSIDE, FeatureProfile
-from edge_sdk.telemetry.histograms import category, is_missing
+from edge_sdk.model.values import category, is_missing
 
 LARGEST_WEIGHT: Final = 20.0
 """A held-out row stands for at most so many; a few rows must not decide."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from converters.sources.rows import Rows
 from converters.trees import probing
-from edge_sdk.telemetry.histograms import is_missing
+from edge_sdk.model.values import is_missing
 
 HOLES: Final = 0.2
 """Share of floating-point values that :func:`with_holes` takes away."""

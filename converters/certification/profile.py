@@ -15,7 +15,8 @@ from converters.sources.rows import Rows
 from edge_sdk.contract.groups import GroupProfile
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.model.release import Feed
-from edge_sdk.telemetry.histograms import category, histogram, is_missing
+from edge_sdk.model.values import category, is_missing
+from edge_sdk.telemetry.histograms import histogram
 
 BINS: Final = 32
 CATEGORIES: Final = 256

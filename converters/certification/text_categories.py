@@ -16,7 +16,7 @@ from converters.sources.estimator import EstimatorSource
 from converters.sources.rows import Rows
 from converters.sources.sklearn_repairs import parts_of
 from edge_sdk.contract.manifest import Column
-from edge_sdk.telemetry.histograms import is_missing
+from edge_sdk.model.values import is_missing
 
 MOST_CATEGORIES: Final = 2_000
 """Categories of a column that are asked for one by one."""

@@ -17,7 +17,7 @@ from converters.lowering.maths import beside, f32
 from converters.lowering.registry import as_float, form
 from converters.lowering.table import Block, Table, pick
 from edge_sdk.model.schema import MISSING_TEXT
-from edge_sdk.telemetry.histograms import is_missing
+from edge_sdk.model.values import is_missing
 
 
 @form("transform", "OneHotEncoder")

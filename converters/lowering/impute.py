@@ -14,7 +14,7 @@ from converters.lowering.registry import as_float, form
 from converters.lowering.scalers import common_kind
 from converters.lowering.table import Block, Table, floats, joined, pick, side_by_side
 from edge_sdk.model.schema import MISSING_TEXT
-from edge_sdk.telemetry.histograms import is_missing
+from edge_sdk.model.values import is_missing
 
 
 def missing(graph: Graph, model: Any, x: str, kind: int = FLOAT) -> str:

@@ -8,15 +8,10 @@ from typing import Final
 
 import numpy as np
 
-from converters.lowering.graph import BOOL, DOUBLE, FLOAT, INT64, STRING, Graph
+from converters.lowering.graph import DOUBLE, FLOAT, STRING, Graph
+from edge_sdk.contract.dtypes import DTYPES
 
-KINDS: Final = {
-    "float32": FLOAT,
-    "float64": DOUBLE,
-    "int64": INT64,
-    "string": STRING,
-    "bool": BOOL,
-}
+KINDS: Final = {name: info.element for name, info in DTYPES.items()}
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,8 @@ from converters.onnx_export.cleanup import tidy
 from converters.sources.estimator import EstimatorSource
 from converters.sources.rows import Rows
 from converters.sources.sklearn_repairs import parts_of, repaired
-from edge_sdk.contract.manifest import Dtype, OutputSpec, Role
-
-_DTYPES: Final[dict[int, Dtype]] = {
-    FLOAT: "float32", INT64: "int64", STRING: "string",
-}  # fmt: skip
+from edge_sdk.contract.dtypes import BY_ELEMENT
+from edge_sdk.contract.manifest import OutputSpec, Role
 
 ADVICE: Final = (
     "replace them by steps that have a form (for example StandardScaler, OneHotEncoder, "
@@ -112,7 +109,7 @@ def output_specs(proto: Any, original: EstimatorSource) -> tuple[OutputSpec, ...
         tensor = output.type.tensor_type
         shape = (None, *(dim.dim_value for dim in tensor.shape.dim[1:]))
         role: Role = "other" if original.task == "generic" else _ROLES[output.name]
-        specs.append(OutputSpec(output.name, _DTYPES[tensor.elem_type], shape, role))
+        specs.append(OutputSpec(output.name, BY_ELEMENT[tensor.elem_type], shape, role))
     return tuple(specs)
 
 

@@ -23,13 +23,13 @@ from converters.release_spec import ReleaseSpec
 from converters.sources.groups import Declared, check_rows, declare
 from converters.sources.rows import Rows
 from edge_sdk.contract.certificate import Certificate, GroupResult
+from edge_sdk.contract.dtypes import BY_ELEMENT
 from edge_sdk.contract.manifest import (
     CERTIFICATE,
     GOLDEN,
     MODEL,
     PROFILE,
     Column,
-    Dtype,
     Manifest,
     OutputSpec,
     Role,
@@ -45,10 +45,6 @@ from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.state import initial_state
 
 TOLERANCE: Final = 1e-4
-_DTYPES: Final[Mapping[int, Dtype]] = {
-    1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64", 8: "string",
-    9: "bool", 10: "float16", 11: "float64",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -269,13 +265,13 @@ def _is_batched(
 
 def _spec(value: Any) -> TensorSpec:
     tensor = value.type.tensor_type
-    if tensor.elem_type not in _DTYPES:
+    if tensor.elem_type not in BY_ELEMENT:
         raise ConversionError(
             f"{value.name}: expected a tensor of numbers, booleans or strings; "
             "a model with a ZipMap must be exported without it"
         )
     shape = tuple(dim.dim_value or None for dim in tensor.shape.dim)
-    return TensorSpec(value.name, _DTYPES[tensor.elem_type], shape)
+    return TensorSpec(value.name, BY_ELEMENT[tensor.elem_type], shape)
 
 
 def _output(value: Any, classes: Sequence[Any] | None) -> OutputSpec:

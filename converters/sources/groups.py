@@ -14,8 +14,8 @@ from converters.errors import ConversionError
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.groups import LACKING, OTHER, GroupColumn
 from edge_sdk.contract.limits import GROUP_COLUMNS, GROUPS
+from edge_sdk.model.values import category, is_missing
 from edge_sdk.telemetry.groups import Codes, Groups
-from edge_sdk.telemetry.histograms import category, is_missing
 
 EXAMPLE: Final = "such as 30,60"
 

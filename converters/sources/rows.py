@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import ConversionError
-from edge_sdk.contract.manifest import Column, Dtype, TensorSpec
+from edge_sdk.contract.dtypes import Dtype
+from edge_sdk.contract.manifest import Column, TensorSpec
 
 _EXACT_INTEGERS: Final = 1 << 24
 """Up to here float32 holds every integer; larger ones (identifiers) get a tensor of their own."""

@@ -34,7 +34,8 @@ from edge_sdk.contract.manifest import (
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.errors import BenchError, ContractError
 from edge_sdk.model.release import Feed, Golden, Release, write_release
-from edge_sdk.telemetry.histograms import category, histogram
+from edge_sdk.model.values import category
+from edge_sdk.telemetry.histograms import histogram
 
 _ROWS: Final = 256
 _BINS: Final = 32

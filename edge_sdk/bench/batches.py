@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from edge_sdk.bench import goals
@@ -13,11 +15,13 @@ from edge_sdk.bench.harness import (
     seconds_of,
 )
 from edge_sdk.bench.raw import RawSession
-from edge_sdk.bench.result import OURS, Findings, GoalRow
+from edge_sdk.bench.result import OURS, RAW_DEFAULT, RAW_ONE, Findings, GoalRow
 from edge_sdk.bench.rows import batch_as_given, mixed
-from edge_sdk.bench.subject import RAW_DEFAULT, RAW_ONE, Subject
-from edge_sdk.device import EdgeDevice
-from edge_sdk.model.release import Feed
+
+if TYPE_CHECKING:
+    from edge_sdk.bench.subject import Subject
+    from edge_sdk.device import EdgeDevice
+    from edge_sdk.model.release import Feed
 
 MOST_SECONDS = 2.0
 """A batch that takes longer than this is left out."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from edge_sdk.bench.result import BenchResult
 from edge_sdk.errors import BenchError
+
+if TYPE_CHECKING:
+    from edge_sdk.bench.result import BenchResult
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,14 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from edge_sdk.bench import goals
 from edge_sdk.bench.harness import SETTLE_SECONDS, Candidate, Effort
-from edge_sdk.bench.result import OURS, Findings, GoalRow
-from edge_sdk.bench.subject import RAW_DEFAULT, RAW_ONE, Subject
+from edge_sdk.bench.result import OURS, RAW_DEFAULT, RAW_ONE, Findings, GoalRow
+
+if TYPE_CHECKING:
+    from edge_sdk.bench.subject import Subject
 
 THREADS = 8
 _AT_ONCE = 16

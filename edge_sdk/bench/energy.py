@@ -9,11 +9,14 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
+from typing import TYPE_CHECKING
 
-from edge_sdk.bench.harness import Candidate, Effort
 from edge_sdk.bench.result import Findings
-from edge_sdk.bench.subject import Subject
 from edge_sdk.telemetry.meters import Meter, find_meter, why_none
+
+if TYPE_CHECKING:
+    from edge_sdk.bench.harness import Candidate, Effort
+    from edge_sdk.bench.subject import Subject
 
 _AT_ONCE = 16
 

@@ -14,13 +14,15 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from edge_sdk.bench import goals
-from edge_sdk.bench.harness import Effort
 from edge_sdk.bench.result import RSS, Findings, GoalRow
-from edge_sdk.bench.subject import Subject
 from edge_sdk.errors import BenchError
+
+if TYPE_CHECKING:
+    from edge_sdk.bench.harness import Effort
+    from edge_sdk.bench.subject import Subject
 
 CALLS: Final = 2_000
 _SECONDS: Final = 120.0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from edge_sdk.bench.result import BenchResult, GoalRow, Timing
+if TYPE_CHECKING:
+    from edge_sdk.bench.result import BenchResult, GoalRow, Timing
 
 _MET: Final = {True: "yes", False: "**no**", None: ""}
 

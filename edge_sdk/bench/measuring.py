@@ -21,6 +21,7 @@ from edge_sdk.bench import (
 from edge_sdk.bench.harness import FULL, Effort
 from edge_sdk.bench.result import BenchResult, Findings
 from edge_sdk.bench.subject import Subject
+from edge_sdk.device import EdgeDevice
 
 Part = Callable[[Subject, Effort], Findings]
 PARTS: Final[dict[str, Part]] = {
@@ -54,7 +55,9 @@ def measure(
         EdgeError: it does not load or run here.
     """
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder:
-        subject = Subject.prepare(target, Path(folder), effort.pack_entries, rows)
+        subject = Subject.prepare(
+            target, Path(folder), EdgeDevice.offline, effort.pack_entries, rows
+        )
         before = machine.conditions()
         size = subject.release.model_path.stat().st_size
         found = Findings(facts={"model file, bytes": float(size)})

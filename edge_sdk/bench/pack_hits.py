@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import statistics
 import time
+from typing import TYPE_CHECKING
 
 from edge_sdk.bench import goals
 from edge_sdk.bench.harness import Candidate, Effort, calls_in, interleave
 from edge_sdk.bench.result import OURS, Findings, GoalRow
 from edge_sdk.bench.rows import as_given
-from edge_sdk.bench.subject import Subject
 from edge_sdk.errors import BenchError
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.packs.reader import Pack
+
+if TYPE_CHECKING:
+    from edge_sdk.bench.subject import Subject
 
 BY_KEY = "Pack.get"
 

@@ -9,22 +9,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 
-from edge_sdk.bench.harness import Ask
-from edge_sdk.contract.manifest import Dtype, OutputSpec, TensorSpec
+from edge_sdk.contract.dtypes import BY_RUNTIME, Dtype
+from edge_sdk.contract.manifest import OutputSpec, TensorSpec
 from edge_sdk.errors import BenchError
-from edge_sdk.model.release import Feed
 
-_DTYPES: Final[dict[str, Dtype]] = {
-    "tensor(float16)": "float16", "tensor(float)": "float32", "tensor(double)": "float64",
-    "tensor(int8)": "int8", "tensor(uint8)": "uint8", "tensor(int16)": "int16",
-    "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(bool)": "bool",
-    "tensor(string)": "string",
-}  # fmt: skip
+if TYPE_CHECKING:
+    from edge_sdk.bench.harness import Ask
+    from edge_sdk.model.release import Feed
 
 
 class RawSession:
@@ -99,10 +95,10 @@ class RawSession:
 
 
 def _described(value: Any) -> tuple[str, Dtype, tuple[int | None, ...]]:
-    if value.type not in _DTYPES:
+    if value.type not in BY_RUNTIME:
         raise BenchError(
             f"{value.name}: expected a tensor of numbers, booleans or strings, got {value.type}; a "
             "model with a ZipMap must be exported without it"
         )
     shape = tuple(size if isinstance(size, int) and size > 0 else None for size in value.shape)
-    return value.name, _DTYPES[value.type], shape
+    return value.name, BY_RUNTIME[value.type], shape

@@ -20,6 +20,9 @@ BENCH_FORMAT: Final = 2
 _LIMIT: Final = 16 << 20
 
 OURS: Final = "EdgeDevice"
+RAW_DEFAULT: Final = "session.run, default options"
+RAW_ONE: Final = "session.run, one thread"
+LIMIT: Final = "prebound IOBinding alone"
 ONE_ROW: Final = "one row"
 RSS: Final = "resident memory of a serving process, MiB"
 

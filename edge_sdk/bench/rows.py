@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Signature, TensorSpec
 from edge_sdk.errors import BenchError
-from edge_sdk.model.release import Feed
 from edge_sdk.model.schema import InputSchema
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Signature, TensorSpec
+    from edge_sdk.model.release import Feed
 
 ROWS: Final = 1_024
 """Different rows; half of them are in the pack that a measured device opens."""

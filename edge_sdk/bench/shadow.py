@@ -6,14 +6,17 @@ has more to do. What it does not get through within its share of the time is ski
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from edge_sdk.bench import goals
 from edge_sdk.bench.harness import Candidate, Effort, calls_in, interleave
 from edge_sdk.bench.result import Findings, GoalRow
-from edge_sdk.bench.subject import Subject
 from edge_sdk.contract.experiment_reports import ShadowReport
-from edge_sdk.device import EdgeDevice
+
+if TYPE_CHECKING:
+    from edge_sdk.bench.subject import Subject
 
 GROUP = "one row with a shadow"
 ON, OFF = "shadow on", "shadow off"
@@ -24,7 +27,8 @@ def measure(subject: Subject, effort: Effort) -> Findings:
     folder = subject.release.folder
     if subject.release.manifest.signature.state:
         return Findings(notes=("a model with recurrent state has no shadow",))
-    with EdgeDevice.offline(folder, shadow=folder) as on, EdgeDevice.offline(folder) as off:
+    opened = subject.open_device
+    with opened(folder, shadow=folder) as on, opened(folder) as off:
         candidates = [
             Candidate(name, device.predict, subject.inputs)
             for name, device in ((ON, on), (OFF, off))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from edge_sdk.bench import goals
 from edge_sdk.bench.harness import Effort, calls_in, interleave
-from edge_sdk.bench.result import ONE_ROW, OURS, Findings, GoalRow
-from edge_sdk.bench.subject import LIMIT, RAW_DEFAULT, RAW_ONE, Subject
+from edge_sdk.bench.result import LIMIT, ONE_ROW, OURS, RAW_DEFAULT, RAW_ONE, Findings, GoalRow
+
+if TYPE_CHECKING:
+    from edge_sdk.bench.subject import Subject
 
 PEERS = {RAW_DEFAULT: goals.DEFAULT, RAW_ONE: goals.ONE_THREAD, LIMIT: goals.BOUND}
 

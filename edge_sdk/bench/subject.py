@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,11 +18,9 @@ from edge_sdk.bench import rows as make_rows
 from edge_sdk.bench.bare import release_around
 from edge_sdk.bench.harness import Candidate
 from edge_sdk.bench.raw import RawSession
-from edge_sdk.bench.result import OURS
+from edge_sdk.bench.result import LIMIT, OURS, RAW_DEFAULT, RAW_ONE
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.key import KEY_BYTES
-from edge_sdk.contract.manifest import OutputSpec
-from edge_sdk.device import EdgeDevice
 from edge_sdk.errors import BenchError, PackError
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Feed, Release
@@ -30,9 +28,12 @@ from edge_sdk.model.session import Model
 from edge_sdk.model.state import initial_state
 from edge_sdk.packs.writer import write_pack
 
-RAW_DEFAULT = "session.run, default options"
-RAW_ONE = "session.run, one thread"
-LIMIT = "prebound IOBinding alone"
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import OutputSpec
+    from edge_sdk.device import EdgeDevice
+
+DeviceOpener = Callable[..., "EdgeDevice"]
+"""Takes the arguments of :meth:`edge_sdk.EdgeDevice.offline`."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Subject:
         hits: rows that it does; none without a pack.
         pack: its path, where the model's rows have keys and its outputs can be stored.
         folder: for temporary files.
+        open_device: opens a release folder as a device without a hub.
         notes: what is different about this model.
     """
 
@@ -55,15 +57,24 @@ class Subject:
     hits: Sequence[Feed]
     pack: Path | None
     folder: Path
+    open_device: DeviceOpener
     notes: tuple[str, ...]
 
     @classmethod
-    def prepare(cls, target: Path, folder: Path, entries: int, rows: Path | None = None) -> Subject:
+    def prepare(
+        cls,
+        target: Path,
+        folder: Path,
+        open_device: DeviceOpener,
+        entries: int,
+        rows: Path | None = None,
+    ) -> Subject:
         """Get ``target`` (a release folder or an ``.onnx`` file) ready.
 
         Args:
             target: what to measure.
             folder: for temporary files; it must outlive the subject.
+            open_device: :meth:`edge_sdk.EdgeDevice.offline`.
             entries: of the pack that its devices open.
             rows: real rows; otherwise a release's golden inputs, or random ones.
 
@@ -75,8 +86,8 @@ class Subject:
         signature = release.manifest.signature
         given = release.golden().inputs
         if rows is not None and target.is_dir():
-            given = make_rows.from_file(rows, signature.given)
-        given = {spec.name: given[spec.name] for spec in signature.given}
+            given = make_rows.from_file(rows, signature.application_inputs)
+        given = {spec.name: given[spec.name] for spec in signature.application_inputs}
         notes = []
         if signature.batched:
             given = make_rows.different(given, make_rows.ROWS)
@@ -90,12 +101,13 @@ class Subject:
             notes.append(f"no pack: {error}")
             pack = None
         hits = feeds[half:] if pack is not None else ()
-        return cls(target.name, release, feeds[:half], hits, pack, folder, tuple(notes))
+        misses = feeds[:half]
+        return cls(target.name, release, misses, hits, pack, folder, open_device, tuple(notes))
 
     def device(self, *, monitoring: bool = True) -> EdgeDevice:
         """A device as an application opens it, with the pack."""
         config = DeviceConfig(monitoring=monitoring)
-        return EdgeDevice.offline(self.release.folder, pack=self.pack, config=config)
+        return self.open_device(self.release.folder, pack=self.pack, config=config)
 
     @functools.cached_property
     def inputs(self) -> list[Any]:

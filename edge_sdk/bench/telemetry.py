@@ -13,6 +13,7 @@ import itertools
 import statistics
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +21,12 @@ from numpy.typing import NDArray
 from edge_sdk.bench import goals
 from edge_sdk.bench.harness import SETTLE_SECONDS, Candidate, Effort, clocked, seconds_of, timing
 from edge_sdk.bench.result import Findings, GoalRow, Timing
-from edge_sdk.bench.subject import Subject
 from edge_sdk.config import DeviceConfig
-from edge_sdk.device import EdgeDevice
 from edge_sdk.telemetry.monitor import FOLD_AT, RING
+
+if TYPE_CHECKING:
+    from edge_sdk.bench.subject import Subject
+    from edge_sdk.device import EdgeDevice
 
 BURST = RING // 2
 GROUP = "one row in a loop at full speed"

@@ -10,15 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from edge_sdk.contract.codec import decode, encode, require
+from edge_sdk.contract.codec import decode, encode
+from edge_sdk.contract.dtypes import Dtype
+from edge_sdk.contract.errors import require
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.limits import FEATURES, GROUP_COLUMNS, MANIFEST_BYTES, MODEL_BYTES
 from edge_sdk.contract.names import Version, check_digest, check_name
 from edge_sdk.contract.version import MANIFEST_FORMAT
 
-Dtype = Literal[
-    "float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool", "string"
-]
 Task = Literal["classification", "regression", "generic"]
 Role = Literal["label", "probabilities", "value", "other"]
 Metric = Literal["max_probability", "margin", "entropy"]
@@ -125,8 +124,8 @@ class Signature:
         require(len(self.state) < len(inputs), "state: expected an input beside it")
 
     @property
-    def given(self) -> tuple[TensorSpec, ...]:
-        """The inputs that the application gives: all but the state."""
+    def application_inputs(self) -> tuple[TensorSpec, ...]:
+        """Inputs that the application passes: all but the recurrent state."""
         state = {link.input for link in self.state}
         return tuple(spec for spec in self.inputs if spec.name not in state)
 

@@ -28,8 +28,9 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Final, Literal
 
-from edge_sdk.contract.codec import decode, encode, require
-from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.codec import decode, encode
+from edge_sdk.contract.dtypes import FLOAT_CODES, ITEM_BYTES, NumericDtype
+from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.key import ENTITY, KEY_BYTES
 from edge_sdk.contract.manifest import Role
 from edge_sdk.contract.names import Version, check_digest, check_name
@@ -39,17 +40,9 @@ MAGIC: Final = b"EDGEPACK"
 PREFIX: Final = struct.Struct("<8sII")
 ALIGNMENT: Final = 64
 HEADER_BYTES: Final = 1 << 20
-ValueDtype = Literal[
-    "float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"
-]
-"""What a value can hold. Strings cannot be stored; a label is stored as the index of its class."""
-
 Encoding = Literal["float16", "uint8"]
-ITEM_BYTES: Final = {
-    "float16": 2, "float32": 4, "float64": 8, "int8": 1, "uint8": 1, "int16": 2, "int32": 4,
-    "int64": 8, "bool": 1,
-}  # fmt: skip
-FLOATS: Final = ("float16", "float32", "float64")
+FLOATS: Final = tuple(FLOAT_CODES)
+"""Dtypes that can be stored in a shorter encoding."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +57,7 @@ class ValueField:
 
     name: str
     role: Role
-    dtype: ValueDtype
+    dtype: NumericDtype
     shape: tuple[int, ...] = ()
     encoding: Encoding | None = None
     scale: float | None = None
@@ -81,7 +74,7 @@ class ValueField:
         require(self.max_error >= 0, "max_error: expected at least 0")
 
     @property
-    def stored(self) -> ValueDtype:
+    def stored(self) -> NumericDtype:
         """The dtype of the bytes in the file."""
         return self.encoding or self.dtype
 

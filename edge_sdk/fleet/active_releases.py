@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.manifest import Label
 from edge_sdk.errors import InputError, ReleaseError
+from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import NOTHING_SERVES, CloudCall, Predictor, ServingTerms
+from edge_sdk.serving.predictor import NOTHING_SERVES, CloudCall, Predictor
 from edge_sdk.serving.ranking import Item, Ranking, Shown, ShownRankings, ranked
+from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
 from edge_sdk.telemetry.label_join import bits_of
 from edge_sdk.validation import (
@@ -52,7 +54,6 @@ class ActiveReleases:
         serving: answers now, or ``None``. Replaced by one assignment.
         running: an experiment beside it, or ``None``.
         kept: predictions of earlier starts that wait for labels, where there is a database.
-        why_nothing: there is nothing that serves.
 
     Args:
         config: limits.
@@ -60,6 +61,7 @@ class ActiveReleases:
         keep: takes messages for the hub.
         energy: what the device draws.
         clock: Unix seconds.
+        kept: predictions of earlier starts, where there is a database.
     """
 
     def __init__(
@@ -69,11 +71,12 @@ class ActiveReleases:
         keep: Callable[[list[Body]], None],
         energy: EnergyUse,
         clock: Callable[[], float],
+        kept: KeptPredictions | None = None,
     ) -> None:
         self.serving: Predictor | None = None
         self.running: RunningExperiment | None = None
-        self.kept: KeptPredictions | None = None
-        self.why_nothing = "the hub has no plan for this model yet"
+        self.kept = kept
+        self._why_nothing = "the hub has no plan for this model yet"
         self._config = config
         self._boot = boot
         self._keep = keep
@@ -114,7 +117,7 @@ class ActiveReleases:
             cloud=cloud,
             share=share,
             monitoring=monitoring and self._config.monitoring,
-            threads=self._config.threads,
+            options=RuntimeOptions.of(self._config),
             clock=self.clock,
             model=same.model if same is not None else None,
         )
@@ -168,8 +171,12 @@ class ActiveReleases:
     def current(self) -> Predictor:
         """What serves; raises :class:`ReleaseError` if nothing does."""
         if self.serving is None:
-            raise ReleaseError(f"nothing serves: {self.why_nothing}")
+            raise ReleaseError(f"nothing serves: {self._why_nothing}")
         return self.serving
+
+    def explain_absence(self, reason: str) -> None:
+        """Name the reason why nothing serves, for the error that predictions then raise."""
+        self._why_nothing = reason
 
     def serving_for(self, unit: str | None) -> Predictor:
         """What answers for ``unit``: an arm of an A/B by key, if one runs, else what serves.
@@ -329,7 +336,7 @@ class ActiveReleases:
             for serving in self._servings():
                 serving.close()
             self.serving = None
-            self.why_nothing = "this device is closed"
+            self._why_nothing = "this device is closed"
             self._retired.clear()
 
     def _servings(self) -> Iterator[Predictor]:

@@ -19,6 +19,7 @@ from edge_sdk.experiments.crash_marker import CrashMarker
 from edge_sdk.fleet.enrolment import Identity, enrol, hub_of
 from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
+from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Release
 from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.probe import probe
@@ -51,6 +52,7 @@ class FleetLink:
         how: to reach and join the hub.
         config: limits and intervals.
         activate: makes a slot serve; raises :class:`EdgeError`.
+        on_plan: called after every plan that was fetched.
         clock: Unix seconds.
     """
 
@@ -59,10 +61,12 @@ class FleetLink:
         how: Enrolment,
         config: DeviceConfig,
         activate: Callable[[Slot], None],
+        on_plan: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self.boot = secrets.token_hex(4)
         self.share = how.share
+        self._on_plan = on_plan
         attributes = {} if how.attributes is None else how.attributes
         check_attributes(attributes)
         self.attributes = dict(attributes)
@@ -101,7 +105,7 @@ class FleetLink:
             Slots(self.store.folder),
             trust,
             self.client,
-            probe=lambda slot: _probe(slot, config.threads),
+            probe=lambda slot: _probe(slot, RuntimeOptions.of(config)),
             activate=activate,
             clock=clock,
         )
@@ -116,7 +120,6 @@ class FleetLink:
             clock=clock,
         )
         self.plan = self._kept_plan()
-        self.on_plan: Callable[[], None] = lambda: None
 
     def wanted(self, plan: Plan) -> DesiredState:
         """What ``plan`` wants of this device, leaving out what failed on it."""
@@ -146,7 +149,7 @@ class FleetLink:
         try:
             return self.updater.apply(self.wanted(plan), serial=plan.serial)
         finally:
-            self.on_plan()  # whatever came of it, what the plan says of reporting holds
+            self._on_plan()  # whatever came of it, what the plan says of reporting holds
 
     def describe(self) -> CheckIn:
         """How the device is."""
@@ -206,8 +209,8 @@ class FleetLink:
             return None  # of another format version; the next refresh brings one that fits
 
 
-def _probe(slot: Slot, threads: int) -> None:
-    probe(Release.open(slot.release), slot.pack, slot.features, threads=threads)
+def _probe(slot: Slot, options: RuntimeOptions) -> None:
+    probe(Release.open(slot.release), slot.pack, slot.features, options=options)
 
 
 def _version() -> str:

@@ -26,7 +26,8 @@ from edge_sdk.fleet.connection import FleetLink
 from edge_sdk.model.release import Release
 from edge_sdk.packs.entity_features import EntityFeatures
 from edge_sdk.packs.reader import usable
-from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.serving.predictor import Predictor
+from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.update.slots import Slot
 from edge_sdk.update.state import SlotRef
 from edge_sdk.update.targets import RunningCandidates

@@ -26,7 +26,7 @@ from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolRepl
 from edge_sdk.contract.limits import MANIFEST_BYTES
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.messages import Upload, UploadReply
-from edge_sdk.errors import ContractError, HubError, HubUnreachable, said
+from edge_sdk.errors import ContractError, HubError, HubUnreachable, reason_of
 from edge_sdk.system.files import fsync_directory, fsync_file, sha256_file
 from edge_sdk.validation import path_of
 
@@ -275,7 +275,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _why(error: BaseException) -> str:
-    return said(_cause(error))
+    return reason_of(_cause(error))
 
 
 def _read(response: requests.Response, limit: int) -> bytes:

@@ -1,10 +1,9 @@
-"""Why this answer? Each feature's part in it, by occlusion against the reference profile.
+"""Explanations of single predictions: each feature's part, by occlusion.
 
-A feature's part is what the output loses, on average, if that feature alone takes other values of
-the training rows instead: :data:`VALUES` of equal mass, all rows in a few batches. Parts of a model
-that adds up its features (on the scale that was asked for) are exact and make up the whole
-difference to a usual output; those of others do not, and :attr:`Explanation.residual` says how much
-is left to features acting together.
+A feature's part is the average change of the output when that feature alone takes other values
+from the reference profile: :data:`VALUES` of equal mass. For a model that is additive in its
+features (on the chosen scale) the parts are exact and add up to the difference from the usual
+output; for others they do not, and :attr:`Explanation.residual` is due to features acting together.
 
 Sources: M. Robnik-Šikonja, I. Kononenko, "Explaining classifications for individual instances",
 IEEE TKDE 20(5), 2008 (occlusion by the distribution of the feature); M. McKay, R. Beckman, W.
@@ -16,17 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Column, Label
-from edge_sdk.contract.profile import FeatureProfile
+from edge_sdk.contract.dtypes import STRING
 from edge_sdk.errors import InputError
-from edge_sdk.model.release import Release
-from edge_sdk.model.schema import STRING, InputSchema
-from edge_sdk.model.session import Model
+from edge_sdk.model.schema import InputSchema
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Column, Label
+    from edge_sdk.contract.profile import FeatureProfile
+    from edge_sdk.model.release import Release
+    from edge_sdk.model.session import Model
 
 VALUES: Final = 8
 """Reference values that replace one feature."""
@@ -41,6 +43,7 @@ ADDITIVE: Final = 0.1
 """Largest residual, as a share of all parts, of an explanation that adds up."""
 
 CLIP: Final = 1e-6
+"""Probabilities are clipped to [CLIP, 1 - CLIP] before their log-odds."""
 
 Scale = Literal["probability", "log-odds"]
 Output = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float64]]
@@ -48,37 +51,47 @@ Output = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Explanation:
-    """What made one output differ from the usual one.
+    """Contribution of each feature to one output.
 
     Attributes:
-        label: the class that is explained; ``None`` for a regressor.
+        label: class that is explained; ``None`` for a regressor.
         scale: ``probability``, ``log-odds``, or ``value``.
-        given: the output for the input, on that scale.
-        usual: the mean output over reference values.
-        parts: by feature, the largest first; positive ones raised the output.
-        residual: ``given - usual`` less the sum of the parts.
+        output: output for the input, on that scale.
+        usual: mean output over reference values.
+        parts: part of each feature, the largest first; positive ones raised the output.
+        residual: ``output - usual`` minus the sum of the parts.
     """
 
     label: Label | None
     scale: str
-    given: float
+    output: float
     usual: float
     parts: Mapping[str, float]
     residual: float
 
     @property
     def additive(self) -> bool:
-        """Whether the parts make up the difference; else features acted together."""
-        size = max(abs(self.given - self.usual), sum(map(abs, self.parts.values())))
+        """True if the parts add up to the difference; else features acted together."""
+        size = max(abs(self.output - self.usual), sum(map(abs, self.parts.values())))
         return abs(self.residual) <= ADDITIVE * size + 1e-9
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
-        """The features with the largest parts."""
+        """Return the features with the largest parts."""
         return list(self.parts.items())[:count]
 
 
 def explain(release: Release, model: Model, x: Any, scale: Scale = "probability") -> Explanation:
-    """Explain the output of ``model`` for ``x``; see :meth:`edge_sdk.EdgeDevice.explain`."""
+    """Explain the output of ``model`` for ``x``; see :meth:`edge_sdk.EdgeDevice.explain`.
+
+    Args:
+        release: release of the model, for its schema and reference profile.
+        model: loaded model of the release.
+        x: one input, as :meth:`edge_sdk.EdgeDevice.predict` takes it.
+        scale: ``probability`` or ``log-odds``, for a classifier.
+
+    Raises:
+        InputError: the input does not fit, or the model has no rows of named features.
+    """
     signature = release.manifest.signature
     if not signature.columns or signature.state or not signature.batched:
         raise InputError("shape", "explain: expected a model of independent rows of named features")
@@ -87,24 +100,26 @@ def explain(release: Release, model: Model, x: Any, scale: Scale = "probability"
     row = schema.row(x)
     values = [row[column.tensor][0, column.index] for column in signature.columns]
     profiles = {feature.name: feature for feature in release.profile().features}
-    others = [representatives(profiles[c.name], c, v) for c, v in zip(
+    replacements = [representatives(profiles[c.name], c, v) for c, v in zip(
         signature.columns, values, strict=True
     )]  # fmt: skip
-    rows = _MaskedRows(schema, model, values, others)
+    rows = _MaskedRows(schema, model, values, replacements)
     label, name, output = _output(release, model.run(row), scale)
-    given = float(output(model.run(row))[0])
-    found = np.concatenate([output(answers) for answers in rows.occluded()])
-    parts = given - found.reshape(len(values), VALUES).mean(axis=1)
+    output_for_x = float(output(model.run(row))[0])
+    occluded = np.concatenate([output(answers) for answers in rows.occluded()])
+    parts = output_for_x - occluded.reshape(len(values), VALUES).mean(axis=1)
     usual = float(output(rows.usual()).mean())
     order = np.argsort(-np.abs(parts), kind="stable")
     named = {signature.columns[i].name: float(parts[i]) for i in order}
-    return Explanation(label, name, given, usual, named, given - usual - float(parts.sum()))
+    return Explanation(
+        label, name, output_for_x, usual, named, output_for_x - usual - float(parts.sum())
+    )
 
 
 def _output(
     release: Release, answers: Mapping[str, NDArray[Any]], scale: Scale
 ) -> tuple[Label | None, str, Output]:
-    """What is explained: the class with the largest probability, or the (first) value."""
+    """Return label, scale and reader of the explained output: the likeliest class, or the value."""
     signature = release.manifest.signature
     probabilities, value = signature.output("probabilities"), signature.output("value")
     if not isinstance(scale, str) or scale not in ("probability", "log-odds"):
@@ -113,9 +128,9 @@ def _output(
         name = probabilities.name
         best = int(answers[name][0].argmax())
         label = signature.classes[best] if signature.classes else best
-        return label, scale, lambda found: _scaled(found[name][:, best], scale)
+        return label, scale, lambda outputs: _scaled(outputs[name][:, best], scale)
     if value is not None:
-        return None, "value", lambda found: _first(found[value.name])
+        return None, "value", lambda outputs: _first(outputs[value.name])
     raise InputError("shape", "explain: expected a model with probabilities or a value")
 
 
@@ -167,9 +182,12 @@ class _MaskedRows:
 
 
 def representatives(feature: FeatureProfile, column: Column, value: Any) -> list[Any]:
-    """:data:`VALUES` values of a feature, each standing for the same share of the training rows.
+    """Return :data:`VALUES` values of a feature, each for the same share of the training rows.
 
-    ``value`` itself where training had none.
+    Args:
+        feature: training distribution.
+        column: column of the feature, for its dtype.
+        value: the input's own value, which is returned if training had no values.
     """
     counts = np.asarray(feature.counts[:-2], dtype=np.float64)
     if not counts.sum():
@@ -188,9 +206,8 @@ def representatives(feature: FeatureProfile, column: Column, value: Any) -> list
 
 
 def _column_value(column: Column, quantile: float, edges: NDArray[np.float64]) -> float | int:
-    """A quantile as the column's kind of number: a bin of whole numbers lacks its upper edge, but
-    for the last one.
-    """
+    """Return a quantile as the column's kind of number."""
+    # Bins are half-open: of whole numbers the upper edge belongs to the next bin, but for the last.
     if column.dtype.startswith("float"):
         return quantile
     last = len(edges) < 2 or quantile >= edges[-2]

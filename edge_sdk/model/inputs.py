@@ -1,4 +1,4 @@
-"""Two shapes of checked input: a dense row of one dtype, or tensors by name.
+"""Checked inputs in two forms: a dense row of one dtype, or tensors by name.
 
 Invariant: what :meth:`Inputs.check` returns is not shared with the application.
 """
@@ -6,49 +6,57 @@ Invariant: what :meth:`Inputs.check` returns is not shared with the application.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.model.keys import Canonicaliser
-from edge_sdk.model.release import Feed
 from edge_sdk.model.schema import MISSING_TEXT, InputSchema
-from edge_sdk.model.session import Model, Outputs
+
+if TYPE_CHECKING:
+    from edge_sdk.model.release import Feed
+    from edge_sdk.model.session import Model, Outputs
 
 
 class Inputs(Protocol):
-    """What serving and monitoring need to do with an application's input."""
+    """Operations of serving and monitoring on the inputs of one release.
+
+    A *checked input* is the value that :meth:`check` returns; its type depends on the release.
+    """
 
     def check(self, x: Any) -> Any:
-        """The checked input, not shared with the caller; raises :class:`InputError`."""
+        """Return the checked input, not shared with the caller; raises :class:`InputError`."""
 
-    def kept(self, given: Any) -> Any:
-        """What monitoring keeps of it: ``None`` for tensors without named features."""
+    def recorded(self, checked: Any) -> Any:
+        """Return the part that monitoring records; ``None`` for tensors without named features."""
 
-    def key(self, given: Any) -> bytes | None:
-        """Its exact key, or ``None`` where it has none."""
+    def key(self, checked: Any) -> bytes | None:
+        """Return its exact key, or ``None`` if it has none."""
 
-    def marks(self, given: Sequence[Any]) -> Sequence[bytes | None]:
-        """What stands for each input: equal for equal inputs, cheap; ``None`` where nothing is."""
+    def marks(self, checked: Sequence[Any]) -> Sequence[bytes | None]:
+        """Return a cheap stand-in per input, equal for equal inputs; ``None`` if there is none.
 
-    def key_of_mark(self, mark: bytes) -> bytes | None:
-        """The exact key of an input with that mark."""
-
-    def run(self, given: Any, state: Feed) -> Outputs:
-        """The model's outputs with a batch axis of one; ``state`` holds the recurrent inputs."""
-
-    def values(self, given: Any) -> tuple[Any, ...]:
-        """Its feature values as they travel, in column order: numbers, 0 and 1 for truth values,
-        and texts; ``None`` where one is missing.
+        Monitoring counts marks, and hashes only those that turn out to be frequent.
         """
 
-    def columns(self, given: Sequence[Any]) -> Any:
-        """One sequence of values per feature, over several inputs."""
+    def key_of_mark(self, mark: bytes) -> bytes | None:
+        """Return the exact key of the inputs with that mark."""
+
+    def run(self, checked: Any, state: Feed) -> Outputs:
+        """Run the model on a batch of one; ``state`` holds the recurrent inputs."""
+
+    def values(self, checked: Any) -> tuple[Any, ...]:
+        """Return its feature values for the wire, in column order: numbers, 0 or 1 for booleans,
+        and texts; ``None`` for a missing one.
+        """
+
+    def columns(self, checked: Sequence[Any]) -> Any:
+        """Return one sequence of values per feature, over several inputs."""
 
 
 class DenseInputs:
-    """Rows of one dtype: ``given`` is a row's bytes in the input tensor's dtype."""
+    """Rows of one dtype; a checked input is the row's bytes in the input tensor's dtype."""
 
     def __init__(self, schema: InputSchema, model: Model, canonicaliser: Canonicaliser) -> None:
         assert schema.dense is not None
@@ -56,41 +64,41 @@ class DenseInputs:
         self._model = model
         self._tensor = schema.dense.name
         self._dtype = np.dtype(schema.dense.dtype)
-        self._may_lack = schema.missing and self._dtype.kind == "f"
+        self._may_miss = schema.missing and self._dtype.kind == "f"
         self._canonicaliser = canonicaliser
 
     def check(self, x: Any) -> bytes:
         return self._schema.row(x)[self._tensor].tobytes()
 
-    def kept(self, given: bytes) -> bytes:
-        return given
+    def recorded(self, checked: bytes) -> bytes:
+        return checked
 
-    def key(self, given: bytes) -> bytes | None:
-        if self._may_lack and not np.isfinite(self._row(given)).all():
+    def key(self, checked: bytes) -> bytes | None:
+        if self._may_miss and not np.isfinite(self._row(checked)).all():
             return None
-        return self._canonicaliser.key(given)
+        return self._canonicaliser.key(checked)
 
-    def marks(self, given: Sequence[bytes]) -> Sequence[bytes | None]:
-        return given
+    def marks(self, checked: Sequence[bytes]) -> Sequence[bytes | None]:
+        return checked
 
     def key_of_mark(self, mark: bytes) -> bytes | None:
         return self.key(mark)
 
-    def run(self, given: bytes, state: Feed) -> Outputs:
-        return self._model.run({self._tensor: self._row(given)[None]})
+    def run(self, checked: bytes, state: Feed) -> Outputs:
+        return self._model.run({self._tensor: self._row(checked)[None]})
 
-    def values(self, given: bytes) -> tuple[Any, ...]:
-        return tuple(_plain(value) for value in self._row(given).tolist())
+    def values(self, checked: bytes) -> tuple[Any, ...]:
+        return tuple(_plain(value) for value in self._row(checked).tolist())
 
-    def columns(self, given: Sequence[bytes]) -> NDArray[Any]:
-        return np.frombuffer(b"".join(given), self._dtype).reshape(len(given), -1).T
+    def columns(self, checked: Sequence[bytes]) -> NDArray[Any]:
+        return np.frombuffer(b"".join(checked), self._dtype).reshape(len(checked), -1).T
 
-    def _row(self, given: bytes) -> NDArray[Any]:
-        return np.frombuffer(given, self._dtype)
+    def _row(self, checked: bytes) -> NDArray[Any]:
+        return np.frombuffer(checked, self._dtype)
 
 
 class FeedInputs:
-    """Everything else: ``given`` is a feed with a batch of one."""
+    """Inputs of all other releases; a checked input is a feed with a batch of one."""
 
     def __init__(self, schema: InputSchema, model: Model, canonicaliser: Canonicaliser) -> None:
         self._schema = schema
@@ -100,32 +108,32 @@ class FeedInputs:
     def check(self, x: Any) -> Feed:
         return self._schema.row(x)
 
-    def kept(self, given: Feed) -> Feed | None:
-        return given if self._schema.columns else None
+    def recorded(self, checked: Feed) -> Feed | None:
+        return checked if self._schema.columns else None
 
-    def key(self, given: Feed | None) -> bytes | None:
-        return self._canonicaliser.feed_key(given) if self._canonicaliser and given else None
+    def key(self, checked: Feed | None) -> bytes | None:
+        return self._canonicaliser.feed_key(checked) if self._canonicaliser and checked else None
 
-    def marks(self, given: Sequence[Feed | None]) -> Sequence[bytes | None]:
-        return [self.key(feed) for feed in given]
+    def marks(self, checked: Sequence[Feed | None]) -> Sequence[bytes | None]:
+        return [self.key(feed) for feed in checked]
 
     def key_of_mark(self, mark: bytes) -> bytes | None:
         return mark
 
-    def run(self, given: Feed, state: Feed) -> Outputs:
-        return self._model.run({**given, **state})
+    def run(self, checked: Feed, state: Feed) -> Outputs:
+        return self._model.run({**checked, **state})
 
-    def values(self, given: Feed | None) -> tuple[Any, ...]:
-        return tuple(int(x) if isinstance(x, bool) else x for x in self._cells(given))
+    def values(self, checked: Feed | None) -> tuple[Any, ...]:
+        return tuple(int(x) if isinstance(x, bool) else x for x in self._cells(checked))
 
-    def columns(self, given: Sequence[Feed | None]) -> Sequence[Any]:
-        rows = [self._cells(feed) for feed in given]
+    def columns(self, checked: Sequence[Feed | None]) -> Sequence[Any]:
+        rows = [self._cells(feed) for feed in checked]
         return list(zip(*rows, strict=True))
 
-    def _cells(self, given: Feed | None) -> tuple[Any, ...]:
-        if given is None:
+    def _cells(self, checked: Feed | None) -> tuple[Any, ...]:
+        if checked is None:
             return ()
-        cells = [given[c.tensor][0, c.index] for c in self._schema.columns]
+        cells = [checked[c.tensor][0, c.index] for c in self._schema.columns]
         return tuple(_plain(x.item() if isinstance(x, np.generic) else x) for x in cells)
 
 
@@ -134,6 +142,6 @@ def _plain(value: Any) -> Any:
 
 
 def inputs_for(schema: InputSchema, model: Model) -> Inputs:
-    """The way in for the release that ``schema`` and ``model`` belong to."""
+    """Return the inputs of the release that ``schema`` and ``model`` belong to."""
     cls = DenseInputs if schema.dense else FeedInputs
     return cls(schema, model, Canonicaliser(schema.signature))

@@ -1,13 +1,13 @@
-"""Exact keys of inputs: equal where the model sees the same input, different otherwise.
+"""Exact keys of inputs: two inputs have the same key if and only if the model sees no difference.
 
 Canonical bytes of a dense row are its little-endian values in the declared dtype, -0.0 folded to
 0.0. A row of mixed columns is the concatenation of its columns in manifest order: numbers as above,
 strings as their UTF-8 with a 4-byte length before. NaN and infinities have no key: such a row is
-never looked up. What is hashed is the canonicaliser's name, a NUL and the canonical bytes, so that
+never looked up. The hash covers the canonicaliser's name, a NUL and the canonical bytes, so that
 two canonicalisers never share a key.
 
-A key is the CRC-32 of that and the first 12 bytes of its SHA-256. The checksum finds the place and
-settles nearly every miss at a fifth of the cost; the digest alone says that an input is the same.
+A key is the CRC-32 of these bytes and the first 12 bytes of their SHA-256. The checksum locates the
+entry and settles nearly every miss at a fifth of the cost; only the digest proves a hit.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from __future__ import annotations
 import hashlib
 import struct
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 import numpy as np
 
+from edge_sdk.contract.dtypes import STRING
 from edge_sdk.contract.key import CHECK_BYTES, DIGEST_BYTES
-from edge_sdk.contract.manifest import Signature
-from edge_sdk.model.release import Feed
-from edge_sdk.model.schema import STRING, InputSchema
+from edge_sdk.model.schema import InputSchema
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Signature
+    from edge_sdk.model.release import Feed
 
 _LENGTH: Final = struct.Struct("<I")
 _LITTLE: Final = sys.byteorder == "little"
@@ -32,7 +35,7 @@ SIGN: Final = 0x80
 
 
 def key_of(named: bytes) -> bytes:
-    """The key of canonical bytes, the canonicaliser's name and a NUL before them."""
+    """Return the key of ``named``: canonicaliser's name, NUL, canonical bytes."""
     return crc32(named).to_bytes(CHECK_BYTES, "big") + hashlib.sha256(named).digest()[:DIGEST_BYTES]
 
 
@@ -40,8 +43,8 @@ class Canonicaliser:
     """Keys for the rows of one signature.
 
     Attributes:
-        name: of the rule, kept in every pack: ``dense-DTYPE-v1`` or ``columns-v1``.
-        prefix: what is hashed before the canonical bytes.
+        name: name of the rule, stored in every pack: ``dense-DTYPE-v1`` or ``columns-v1``.
+        prefix: bytes that are hashed before the canonical bytes.
     """
 
     def __init__(self, signature: Signature) -> None:
@@ -58,21 +61,22 @@ class Canonicaliser:
         self._tops = slice(dtype.itemsize - 1 if _LITTLE else 0, None, dtype.itemsize)
 
     def canonical(self, row: bytes) -> bytes:
-        """Canonical bytes of one dense row, given as its bytes in the declared dtype; finite."""
+        """Return the canonical bytes of one dense row of finite values, passed as its bytes."""
         if self._is_float and SIGN in row[self._tops]:
+            # IEEE 754: -0.0 + 0.0 is 0.0, and no other value changes.
             row = (np.frombuffer(row, self._native) + self._zero).tobytes()
         if not _LITTLE:
             row = np.frombuffer(row, self._native).astype(self._dtype).tobytes()
         return row
 
     def key(self, row: bytes) -> bytes:
-        """The key of one dense row, given as its bytes in the declared dtype; finite values."""
+        """Return the key of one dense row of finite values, passed as its bytes."""
         return key_of(self.prefix + self.canonical(row))
 
     def feed_key(self, feed: Feed, index: int = 0) -> bytes | None:
-        """The key of row ``index`` of checked tensors.
+        """Return the key of row ``index`` of checked tensors.
 
-        ``None`` if a value is not finite, or the model has no columns: then there is no row.
+        ``None`` if a value is not finite, or the model has no columns.
         """
         if not self._signature.columns:
             return None

@@ -1,4 +1,4 @@
-"""From output tensors to a :class:`Prediction`: what each output means was settled at loading."""
+"""Output tensors to :class:`Prediction` objects; roles of outputs are resolved once, at loading."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Label, Manifest, OutputSpec
 from edge_sdk.errors import HubError
 from edge_sdk.model.prediction import BatchPrediction, Origin, Prediction, as_value
 
 if TYPE_CHECKING:
     from edge_sdk.contract.fleet import CloudReply
+    from edge_sdk.contract.manifest import Label, Manifest, OutputSpec
 
 
 class Answers:
-    """Reads answers of one release, whether they come from its model, a pack or the cloud.
+    """Reader of one release's answers, from its model, a pack or the cloud.
 
     Attributes:
-        model: the origin of the on-device model's answers; ``pack`` that of stored ones.
-        needed: the outputs that an answer is read from.
+        classes: labels in the order of the probabilities.
+        probabilities: name of that output, or ``None``; likewise ``value`` and ``label``.
+        generic: True if the release is neither a classifier nor a regressor.
+        model: origin of the on-device model's answers; ``pack`` that of stored ones.
+        needed: outputs that an answer is read from.
     """
 
     def __init__(self, manifest: Manifest, tag: str) -> None:
@@ -51,7 +54,7 @@ class Answers:
         self._degraded = replace(self.model, degraded=True)
 
     def read(self, outputs: Mapping[str, NDArray[Any]], origin: Origin) -> Prediction:
-        """One prediction from outputs with a batch axis of one; keeps views of them."""
+        """Return the prediction of outputs with a batch axis of one; it holds views of them."""
         if self.generic:
             return Prediction(origin, 0, None, None, outputs=self._plain(outputs))
         label, confidence, scores, value = None, None, None, None
@@ -59,23 +62,23 @@ class Answers:
             scores = outputs[self.probabilities][0]
             label, confidence = most_likely(scores.tolist(), self.classes)
         if self.label is not None and self.label in outputs:
-            given = outputs[self.label][0]
-            label = given.item() if isinstance(given, np.generic) else given
+            raw = outputs[self.label][0]
+            label = raw.item() if isinstance(raw, np.generic) else raw
         if self.value is not None and self.value in outputs:
             value = as_value(outputs[self.value][0])
         return Prediction(origin, 0, label, confidence, scores, value)
 
     def batch(self, outputs: dict[str, NDArray[Any]]) -> BatchPrediction:
-        """Predictions from outputs with N rows; keeps them."""
+        """Return the predictions of outputs with N rows; they hold those arrays."""
         return BatchPrediction(self.model, self.classes, outputs, self._roles)
 
     def degraded(self, local: Prediction) -> Prediction:
-        """``local``, marked as served because the cloud could not answer."""
+        """Mark ``local`` as served because the cloud could not answer."""
         local._origin = self._degraded
         return local
 
     def from_pack(self, stored: Mapping[str, NDArray[Any]]) -> Prediction:
-        """One prediction from a pack's value; a stored label is the index of its class."""
+        """Return the prediction of a pack's value; a stored label is the index of its class."""
         outputs = {name: array[None] for name, array in stored.items()}
         if self.label is not None and self.label in outputs:
             index = int(stored[self.label])
@@ -83,14 +86,14 @@ class Answers:
         return self.read(outputs, self.pack)
 
     def from_cloud(self, reply: CloudReply) -> Prediction:
-        """One prediction from the cloud model's reply.
+        """Return the prediction of the cloud model's reply.
 
         Raises:
-            HubError: it speaks of other classes than this release.
+            HubError: the reply has other classes than this release.
         """
         classes = self.classes
-        known = not classes or reply.label in classes
-        if not known or len(reply.probabilities) not in (0, len(classes)):
+        fits = not classes or reply.label in classes
+        if not fits or len(reply.probabilities) not in (0, len(classes)):
             raise HubError(f"cloud: expected one of {list(classes)[:20]}, got {reply.label!r:.60}")
         scores = reply.probabilities or None
         confidence = None if scores is None else most_likely(scores, classes)[1]
@@ -104,10 +107,11 @@ class Answers:
 
 
 def classifier(origin: Origin, classes: Sequence[Label]) -> Callable[[Sequence[float]], Prediction]:
-    """Makes the prediction of the class with the largest of given scores."""
+    """Return a function that makes the prediction of the class with the largest score."""
 
     def classified(scores: Sequence[float]) -> Prediction:
         largest = max(scores)
+        # One addition chain finds any NaN or infinity; max() alone can pass over a NaN.
         confidence = largest if isfinite(sum(scores)) else nan
         return Prediction(origin, 0, classes[scores.index(largest)], confidence, scores)
 
@@ -115,6 +119,6 @@ def classifier(origin: Origin, classes: Sequence[Label]) -> Callable[[Sequence[f
 
 
 def most_likely(scores: Sequence[float], classes: Sequence[Label]) -> tuple[Label, float]:
-    """The class of the largest of ``scores`` and how large it is; NaN if any is not finite."""
+    """Return the class of the largest score, and that score; NaN if any score is not finite."""
     largest = max(scores)
     return classes[scores.index(largest)], largest if isfinite(sum(scores)) else nan

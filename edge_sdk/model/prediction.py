@@ -1,4 +1,4 @@
-"""What ``predict`` returns: one answer, or a batch of answers by column."""
+"""Predictions: one answer, or the answers to a batch by column."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Label, Role
-from edge_sdk.contract.window import Source
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Label, Role
+    from edge_sdk.contract.window import Source
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What the predictions of one release from one source have in common.
+    """Properties that all predictions of one release from one source share.
+
+    They are stored once and not in every prediction, which keeps a prediction cheap to make.
 
     Attributes:
-        tag: of the serving release, the first part of prediction ids.
-        version: of the release that was asked; the cloud's own where ``source`` is ``cloud``.
-        source: which of the three answered.
-        dtype: of the probabilities.
-        degraded: the cloud was wanted and could not answer.
+        tag: name of the serving release in this process, the first part of prediction ids.
+        version: version of the release that answered; the cloud model's own for ``cloud``.
+        source: ``pack``, ``model`` or ``cloud``.
+        dtype: dtype of the probabilities.
+        degraded: True if the cloud was wanted and could not answer.
     """
 
     tag: str
@@ -40,11 +43,11 @@ class Prediction:
     """One answer.
 
     Attributes:
-        label: the class, for classifiers; else ``None``.
-        confidence: largest probability, in [0, 1]; ``None`` where there are no probabilities.
-        value: the number a regressor gave; an array for several targets; else ``None``.
-        outputs: every output tensor by name, without the batch axis, of models that are neither
-            classifiers nor regressors; else empty.
+        label: class, for classifiers; else ``None``.
+        confidence: largest probability, in [0, 1]; ``None`` without probabilities.
+        value: number of a regressor; an array [targets] for several targets; else ``None``.
+        outputs: for models that are neither classifiers nor regressors every output tensor by
+            name, without the batch axis; else empty.
     """
 
     __slots__ = ("_number", "_origin", "_scores", "confidence", "label", "outputs", "value")
@@ -69,46 +72,47 @@ class Prediction:
 
     @property
     def probabilities(self) -> NDArray[Any] | None:
-        """Float array [classes] in the order of the release's classes; ``None`` without them."""
+        """Float array [classes] in the order of the release's classes, or ``None``."""
+        # Made on demand: most callers read the label only, and an array costs half a microsecond.
         if self._scores is not None and not isinstance(self._scores, np.ndarray):
             self._scores = np.array(self._scores, dtype=self._origin.dtype)
         return self._scores
 
     @property
     def source(self) -> Source:
-        """``pack``, ``model`` or ``cloud``."""
+        """Source of the answer: ``pack``, ``model`` or ``cloud``."""
         return self._origin.source
 
     @property
     def version(self) -> str:
-        """Of the release that was asked; the cloud model's own when ``source`` is ``cloud``."""
+        """Version of the release that answered; the cloud model's own for ``cloud``."""
         return self._origin.version
 
     @property
     def degraded(self) -> bool:
-        """The cloud was wanted and could not answer."""
+        """True if the cloud was wanted and could not answer."""
         return self._origin.degraded
 
     @property
     def id(self) -> str:
-        """Names this prediction for ``feedback``; unique on the device."""
+        """Id for ``feedback``; unique on the device."""
         return f"{self._origin.tag}-{self._number}"
 
     def __repr__(self) -> str:
         answer = self.label if self.label is not None else self.value
         shown = reprlib.repr(answer) if answer is not None else _shapes(self.outputs)
-        sure = "" if self.confidence is None else f" confidence={self.confidence:.3f}"
+        confidence = "" if self.confidence is None else f" confidence={self.confidence:.3f}"
         origin = f"{self.source} {self.version}" + (" degraded" if self.degraded else "")
-        return f"<Prediction {shown}{sure} from {origin} id={self.id}>"
+        return f"<Prediction {shown}{confidence} from {origin} id={self.id}>"
 
 
 class BatchPrediction:
     """Answers to N rows, by column; index or iterate for single :class:`Prediction` objects.
 
     Attributes:
-        outputs: output tensors by name, [N, ...], without a label that follows from the others.
-        probabilities: [N, classes], or ``None``.
-        values: [N] or [N, targets] of a regressor, or ``None``.
+        outputs: output tensors by name, [N, ...]; without a label that follows from the others.
+        probabilities: array [N, classes], or ``None``.
+        values: array [N] or [N, targets] of a regressor, or ``None``.
     """
 
     source: Source = "model"
@@ -127,7 +131,7 @@ class BatchPrediction:
         self._remembered: Callable[[BatchPrediction], None] | None = None
         self._groups: NDArray[np.uint8] | None = None
         self.outputs = outputs
-        self._given = _by_role(outputs, roles, "label")
+        self._label_output = _by_role(outputs, roles, "label")
         self.probabilities = _by_role(outputs, roles, "probabilities")
         values = _by_role(outputs, roles, "value")
         one = values is not None and values.ndim == 2 and values.shape[1] == 1
@@ -141,35 +145,36 @@ class BatchPrediction:
 
     @property
     def version(self) -> str:
-        """Of the release that answered."""
+        """Version of the release that answered."""
         return self._origin.version
 
     @functools.cached_property
     def labels(self) -> NDArray[Any] | None:
-        """The class of each row, [N]; ``None`` for what is no classifier."""
-        if self._given is not None or self.probabilities is None:
-            return self._given
+        """Class of each row, [N]; ``None`` unless the model is a classifier."""
+        if self._label_output is not None or self.probabilities is None:
+            return self._label_output
         labels: NDArray[Any] = np.asarray(self._classes)[self.probabilities.argmax(axis=1)]
         return labels
 
     @functools.cached_property
     def confidences(self) -> NDArray[Any] | None:
-        """The largest probability of each row, [N]; ``None`` where there are none."""
+        """Largest probability of each row, [N]; ``None`` without probabilities."""
         return None if self.probabilities is None else self.probabilities.max(axis=1)
 
     def sample(self, rows: slice) -> BatchPrediction:
-        """The answers to some rows, not sharing memory with this one."""
+        """Return the answers to some rows, as a copy."""
         some = {name: array[rows].copy() for name, array in self.outputs.items()}
         return BatchPrediction(self._origin, self._classes, some, self._roles)
 
     @property
     def ids(self) -> list[str]:
-        """Names for ``feedback``, in order."""
+        """Ids for ``feedback``, in order."""
         self._remember()
         return [f"{self._origin.tag}-{self._number}.{i}" for i in range(self._count)]
 
     def _remember(self) -> None:
-        """Whoever asks for an id may bring a label later; the others need not be kept for it."""
+        """Tell monitoring that the application has an id, and may bring a label for it later."""
+        # Batches whose ids nobody reads are not kept for labels; that saves their memory.
         remember, self._remembered = self._remembered, None
         if remember is not None:
             remember(self)
@@ -178,7 +183,7 @@ class BatchPrediction:
         return self._count
 
     def __getitem__(self, index: int) -> Prediction:
-        """One answer; like those of a list: TypeError or IndexError."""
+        """Return one answer; raise TypeError or IndexError like a list."""
         i = operator.index(index)
         if not -self._count <= i < self._count:
             raise IndexError(f"expected an index below {self._count}, got {index}")
@@ -206,7 +211,7 @@ def _by_role(
 
 
 def _shapes(outputs: Mapping[str, Any]) -> str:
-    """Arrays of a model that is neither classifier nor regressor: what there is to see of them."""
+    """Return the shapes of arrays, for the repr of a model without label and value."""
     return reprlib.repr({name: np.shape(array) for name, array in outputs.items()})
 
 
@@ -216,5 +221,5 @@ def _scalar(label: Any) -> Label:
 
 
 def as_value(value: NDArray[Any]) -> float | NDArray[Any]:
-    """A float for one target, the array for several."""
+    """Return a float for one target, the array for several."""
     return float(value.reshape(())) if value.size == 1 else value

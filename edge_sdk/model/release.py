@@ -27,7 +27,7 @@ from edge_sdk.contract.manifest import (
     Manifest,
 )
 from edge_sdk.contract.profile import ReferenceProfile
-from edge_sdk.errors import ContractError, ReleaseError, said
+from edge_sdk.errors import ContractError, ReleaseError, reason_of
 from edge_sdk.system.files import folder_atomic, sha256_file
 from edge_sdk.validation import path_of
 
@@ -42,7 +42,7 @@ _TOLERANCE: Final = "tolerance"
 
 @dataclass(frozen=True)
 class Golden:
-    """Inputs with the outputs of the original framework; every array's axis 0 is the batch.
+    """Golden vectors: inputs with the original framework's outputs; axis 0 is the batch.
 
     Floating-point outputs agree within ``tolerance`` (absolute), all others exactly.
     """
@@ -56,7 +56,7 @@ class Golden:
         return f"<Golden {shown} within {self.tolerance:g}>"
 
     def to_bytes(self) -> bytes:
-        """The content of ``golden.npz``; the same arrays give the same bytes."""
+        """Return the content of ``golden.npz``; the same arrays give the same bytes."""
         arrays = {_INPUT + name: array for name, array in self.inputs.items()}
         arrays |= {_OUTPUT + name: array for name, array in self.outputs.items()}
         arrays[_TOLERANCE] = np.asarray(self.tolerance)
@@ -77,12 +77,13 @@ class Golden:
 
 
 def save_arrays(arrays: Mapping[str, Any]) -> bytes:
-    """An ``.npz`` whose bytes depend on the arrays alone (NumPy's own carries the time)."""
+    """Return an ``.npz`` whose bytes depend on the arrays alone (NumPy's holds the time)."""
     import zipfile  # 6 ms that serving does without
 
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(arrays):
+            # The earliest time that the format has; any fixed one gives reproducible bytes.
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             content = io.BytesIO()
             np.lib.format.write_array(content, np.asanyarray(arrays[name]), allow_pickle=False)
@@ -107,7 +108,7 @@ class Release:
         """Read the release in ``folder``; with ``verify``, check every file's length and SHA-256.
 
         Raises:
-            ReleaseError: something is missing, or is not what the manifest says.
+            ReleaseError: a file is missing or differs from the manifest.
         """
         path = path_of("release", folder, ReleaseError)
         try:
@@ -148,14 +149,14 @@ class Release:
         return self.manifest.files[PROFILE].sha256
 
     def profile(self) -> ReferenceProfile:
-        """The reference profile; raises :class:`ReleaseError`."""
+        """Return the reference profile; raises :class:`ReleaseError`."""
         try:
             return ReferenceProfile.from_json(self._read(PROFILE))
         except ContractError as error:
             raise ReleaseError(f"{self.folder / PROFILE}: {error}") from error
 
     def certificate(self) -> Certificate:
-        """What was measured when it was made; raises :class:`ReleaseError`."""
+        """Return the measurements of the conversion; raises :class:`ReleaseError`."""
         from edge_sdk.contract.certificate import Certificate
 
         try:
@@ -164,7 +165,7 @@ class Release:
             raise ReleaseError(f"{self.folder / CERTIFICATE}: {error}") from error
 
     def golden(self) -> Golden:
-        """The golden vectors; raises :class:`ReleaseError`."""
+        """Return the golden vectors; raises :class:`ReleaseError`."""
         return Golden.from_bytes(self._read(GOLDEN))
 
     def _read(self, name: str) -> bytes:
@@ -188,7 +189,15 @@ def check_file(path: Path, ref: FileRef) -> None:
 
 
 def write_release(out: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> Release:
-    """Write a release folder, whole or not at all; ``manifest.files`` is computed from ``files``.
+    """Write a release folder, completely or not at all.
+
+    Args:
+        out: folder to create.
+        manifest: manifest; its ``files`` are computed from ``files``.
+        files: content of every other file by name.
+
+    Returns:
+        The release, opened and verified.
 
     Raises:
         ReleaseError: ``out`` exists, cannot be written, or the manifest would be too large.
@@ -202,5 +211,5 @@ def write_release(out: str | Path, manifest: Manifest, files: Mapping[str, bytes
             for name, content in {**files, MANIFEST: raw}.items():
                 (folder / name).write_bytes(content)
     except OSError as error:
-        raise ReleaseError(f"{out}: cannot write the release; {said(error)}") from error
+        raise ReleaseError(f"{out}: cannot write the release; {reason_of(error)}") from error
     return Release.open(out)

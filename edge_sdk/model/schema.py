@@ -1,45 +1,49 @@
-"""From what applications give to the tensors that the model takes, or one clear refusal.
+"""Application inputs to the tensors that the model takes, or one clear refusal.
 
 Invariants:
 
 * Nothing reaches the model unless it has the declared dtype and shape, and is finite (missing
   values only where the release allows them, infinities never), and is one of the declared
   categories where a text column has them.
-* Every refusal is an :class:`InputError` that names the feature, what was expected, what came.
+* Every refusal is an :class:`InputError` that names the feature, the expected and the actual value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Column, Signature, TensorSpec
+from edge_sdk.contract.dtypes import STRING
 from edge_sdk.errors import InputError
-from edge_sdk.model.release import Feed
-from edge_sdk.telemetry.histograms import is_missing
+from edge_sdk.model.dtypes import numpy_dtype
+from edge_sdk.model.values import is_missing
 
-STRING: Final = "string"
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Column, Signature, TensorSpec
+    from edge_sdk.model.release import Feed
+
 MISSING_TEXT: Final = "\x1amissing"
-"""What stands in a text tensor for a value that is missing, where the column may lack one."""
+"""Text that stands for a missing value in a column that may miss values.
 
-
-def numpy_dtype(name: str) -> np.dtype[Any]:
-    """The NumPy dtype of a contract dtype; strings travel as object arrays."""
-    return np.dtype(object if name == STRING else name)
+The converters write the same text into the model's graph. It begins with a control character (SUB)
+so that no real category equals it.
+"""
 
 
 class InputSchema:
-    """What one release takes.
+    """Inputs that one release takes.
 
     Args:
-        signature: of the release.
-        missing: whether NaN (``None`` in lists and dicts) is allowed in float columns.
+        signature: signature of the release.
+        missing: True if NaN (``None`` in lists and dicts) is allowed in float columns.
 
     Attributes:
-        dense: the input tensor, when every column is in one numeric tensor in order; else ``None``.
+        columns: named features, in order.
+        dense: the input tensor if all columns are in one numeric tensor in order; else ``None``.
+        width: number of columns.
     """
 
     def __init__(self, signature: Signature, *, missing: bool = False) -> None:
@@ -49,11 +53,11 @@ class InputSchema:
         self.dense = _dense_tensor(signature)
         self.width = len(signature.columns)
         self._names = [column.name for column in signature.columns]
-        self._specs = {spec.name: spec for spec in signature.given}
-        self._known = {c.name: frozenset(c.categories) for c in self.columns if c.categories}
+        self._specs = {spec.name: spec for spec in signature.application_inputs}
+        self._categories = {c.name: frozenset(c.categories) for c in self.columns if c.categories}
 
     def row(self, x: Any) -> Feed:
-        """Tensors with a batch of one from a row (1-D), a dict by column, or a feed.
+        """Return tensors with a batch of one from a row (1-D), a dict by column, or a feed.
 
         Raises:
             InputError: the row does not fit.
@@ -71,7 +75,7 @@ class InputSchema:
         return self._columns([[value] for value in values])
 
     def batch(self, x: Any) -> Feed:
-        """Tensors from N rows: a 2-D array, a list of rows or dicts, a DataFrame, or a feed.
+        """Return tensors of N rows: a 2-D array, a list of rows or dicts, a DataFrame, or a feed.
 
         Raises:
             InputError: there are no rows, or a row does not fit.
@@ -113,8 +117,8 @@ class InputSchema:
         if absent:
             raise InputError("missing", f"expected feature {absent[0]!r}, which is not in the row")
         if len(row) > self.width:
-            known = set(self._names)
-            extra = next(name for name in row if name not in known)
+            expected = set(self._names)
+            extra = next(name for name in row if name not in expected)
             raise InputError("unknown_feature", f"{extra!r} is no feature of this model")
 
     def _batch_by_name(self, x: Mapping[str, Any]) -> Feed:
@@ -149,9 +153,9 @@ class InputSchema:
             return
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         name = names[where[1] if array.ndim > 1 and where[1] < len(names) else 0]
-        came = array[where]
-        kind = "missing" if np.isnan(came) else "not_finite"
-        raise InputError(kind, f"feature {name!r}: expected a finite number, got {came}")
+        value = array[where]
+        kind = "missing" if np.isnan(value) else "not_finite"
+        raise InputError(kind, f"feature {name!r}: expected a finite number, got {value}")
 
     def _columns(self, values: Sequence[Any]) -> Feed:
         """Tensors from one sequence of N values per column."""
@@ -159,7 +163,7 @@ class InputSchema:
             self.column(column, items) for column, items in zip(self.columns, values, strict=True)
         ]
         feed: Feed = {}
-        for spec in self.signature.given:
+        for spec in self.signature.application_inputs:
             parts = [
                 (column.index, array)
                 for column, array in zip(self.columns, arrays, strict=True)
@@ -171,13 +175,13 @@ class InputSchema:
         return feed
 
     def columns_of(self, feed: Feed, rows: slice) -> NDArray[Any] | Sequence[NDArray[Any]]:
-        """One array per column over ``rows`` of checked tensors, not shared with the caller."""
+        """Return one array per column over ``rows`` of checked tensors, as copies."""
         if self.dense:
             return feed[self.dense.name][rows].copy().T
         return [_counted(c, np.array(feed[c.tensor][rows, c.index])) for c in self.columns]
 
     def column(self, column: Column, values: Any) -> NDArray[Any]:
-        """``values`` of one column as an array [N] of its dtype.
+        """Return ``values`` of one column as an array [N] of its dtype.
 
         Raises:
             InputError: one does not fit.
@@ -192,14 +196,14 @@ class InputSchema:
     def _texts(self, column: Column, values: Any) -> NDArray[Any]:
         if column.lacking:
             values = [MISSING_TEXT if is_missing(value) else value for value in values]
-        texts, known = _strings(column.name, values), self._known.get(column.name)
-        if known is not None:
+        texts, categories = _strings(column.name, values), self._categories.get(column.name)
+        if categories is not None:
             for text in texts:
-                if text not in known and text != MISSING_TEXT:
+                if text not in categories and text != MISSING_TEXT:
                     raise InputError(
                         "unknown_category",
-                        f"feature {column.name!r}: expected one of the {len(known)} categories "
-                        f"that the model was fitted on, got {text!r:.60}",
+                        f"feature {column.name!r}: expected one of the {len(categories)} "
+                        f"categories that the model was fitted on, got {text!r:.60}",
                     )
         return texts
 
@@ -207,9 +211,9 @@ class InputSchema:
         if not isinstance(x, Mapping) and len(self._specs) == 1:
             x = {next(iter(self._specs)): x}
         if not isinstance(x, Mapping) or set(x) != set(self._specs):
-            came = sorted(map(str, x)) if isinstance(x, Mapping) else type(x).__name__
+            actual = sorted(map(str, x)) if isinstance(x, Mapping) else type(x).__name__
             raise InputError(
-                "shape", f"expected a feed with the inputs {sorted(self._specs)}, got {came}"
+                "shape", f"expected a feed with the inputs {sorted(self._specs)}, got {actual}"
             )
         return {name: self._tensor(self._specs[name], value) for name, value in x.items()}
 
@@ -230,7 +234,7 @@ class InputSchema:
 
 
 def _counted(column: Column, values: NDArray[Any]) -> NDArray[Any]:
-    """``values`` as they are counted: a text that is missing is none."""
+    """Return ``values`` for counting: the text of a missing value becomes ``None``."""
     if column.lacking:
         values[values == MISSING_TEXT] = None
     return values

@@ -1,11 +1,10 @@
-"""The model: the only module that knows onnxruntime.
+"""The model in onnxruntime, which no other module of the device imports.
 
 Invariants:
 
-* One session per release, shared by all threads; what a call writes to (buffers, binding) belongs
-  to one thread.
+* One session per release, shared by all threads; buffers and bindings belong to one thread.
 * A model whose file fixes the batch (``[8, …]``) takes any number of rows here: they are run in
-  blocks, the last one filled up with its last row.
+  blocks, and the last block is filled up with its last row.
 """
 
 from __future__ import annotations
@@ -14,44 +13,46 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Manifest, OutputSpec, Signature, TensorSpec
 from edge_sdk.errors import ReleaseError
-from edge_sdk.model.release import Feed, Release
+from edge_sdk.model.options import RuntimeOptions
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Manifest, OutputSpec, Signature, TensorSpec
+    from edge_sdk.model.release import Feed, Release
 
 Outputs = dict[str, NDArray[Any]]
 _QUIET: Final = 4
-"""onnxruntime's log severity "fatal": what went wrong reaches the caller as an exception."""
+"""onnxruntime's log severity "fatal": errors reach the caller as exceptions, not as text."""
 
 if os.environ.get("ORT_DISABLE_TELEMETRY") == "1":
     onnxruntime.disable_telemetry_events()  # an application may have imported it before us
 
-_PROVIDERS: Final = ("CPUExecutionProvider",)
 
-
-def session_options(threads: int) -> Any:
-    """Options for answering single rows: few threads, none of them spinning between calls."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _QUIET
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
+def session_options(options: RuntimeOptions) -> Any:
+    """Return onnxruntime's session options for single rows: few threads, and none spins."""
+    native = onnxruntime.SessionOptions()
+    native.intra_op_num_threads = options.threads
+    native.inter_op_num_threads = 1
+    native.log_severity_level = _QUIET
+    # Between two predictions a spinning thread would burn a core of a device that runs on battery.
+    native.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return native
 
 
 @dataclass(frozen=True)
 class BoundRow:
-    """One row's buffers, bound to the session once; they belong to one thread.
+    """Buffers of one row, bound to the session once; they belong to one thread.
 
     Attributes:
-        place: the input buffer's bytes: write a row here, in the input's dtype, C order.
-        run: one run of the model from ``place`` into ``outputs``; raises what onnxruntime raises.
-        outputs: by name, with a batch axis of one; the next run overwrites them.
+        place: bytes of the input buffer: write a row here, in the input's dtype, C order.
+        run: runs the model from ``place`` into ``outputs``; raises what onnxruntime raises.
+        outputs: output buffers by name, batch axis of one; the next run overwrites them.
     """
 
     place: memoryview
@@ -72,8 +73,8 @@ class Model:
         self._block = fixed_batch(signature)
 
     @classmethod
-    def load(cls, release: Release, threads: int = 1) -> Model:
-        """Load ``release`` with ``threads`` threads per call.
+    def load(cls, release: Release, options: RuntimeOptions = RuntimeOptions()) -> Model:
+        """Load the model of ``release``.
 
         Raises:
             ReleaseError: onnxruntime refuses the file, or it has other inputs than the manifest.
@@ -81,7 +82,7 @@ class Model:
         path = str(release.model_path)
         try:
             session = onnxruntime.InferenceSession(
-                path, session_options(threads), providers=list(_PROVIDERS)
+                path, session_options(options), providers=list(options.providers)
             )
         except Exception as error:
             raise ReleaseError(f"{path}: onnxruntime cannot load it; {error}") from error
@@ -91,9 +92,14 @@ class Model:
         return cls(release, session)
 
     def run(self, feed: Feed, outputs: Sequence[OutputSpec] | None = None) -> Outputs:
-        """``outputs`` (default: every one) by name, batch axis included.
+        """Run the model.
 
-        Inputs are as :class:`InputSchema` makes them.
+        Args:
+            feed: input tensors by name, as :class:`InputSchema` makes them.
+            outputs: outputs to compute; by default all.
+
+        Returns:
+            The outputs by name, batch axis included.
 
         Raises:
             ReleaseError: the model fails on this input.
@@ -113,21 +119,23 @@ class Model:
         count = len(next(iter(feed.values())))
         parts = []
         for start in range(0, count, size):
+            # Clamped indices repeat the last row until the block is full; the surplus is cut below.
             rows = np.minimum(np.arange(start, start + size), count - 1)
             parts.append(self._run({name: array[rows] for name, array in feed.items()}, names))
         return {name: np.concatenate([part[name] for part in parts])[:count] for name in names}
 
     def abort(self) -> None:
-        """End every run that is under way, as soon as onnxruntime looks; later ones fail at once.
+        """End every running call as soon as onnxruntime looks; later calls fail at once.
 
-        Runs of :meth:`bind` are not reached.
+        Runs of :meth:`bind` are not affected.
         """
         self._options.terminate = True
 
     def bind(self, outputs: Sequence[OutputSpec]) -> BoundRow | None:
-        """Buffers for single rows, giving ``outputs`` only.
+        """Return bound buffers for single rows that compute ``outputs`` only.
 
-        ``None`` unless there is one input, and it and the outputs have one fixed shape.
+        ``None`` unless the model has one input, and it and the outputs have fixed shapes of
+        numbers.
         """
         signature = self.manifest.signature
         specs: tuple[TensorSpec | OutputSpec, ...] = (*signature.inputs, *outputs)
@@ -145,11 +153,11 @@ class Model:
 
 
 def _plain_call(session: Any) -> Callable[..., Any]:
-    """``session.run`` without the checks of onnxruntime's wrapper: 1.1 of 12 µs, measured.
+    """Return ``session.run`` without the checks of onnxruntime's wrapper: 1.1 of 12 µs, measured.
 
-    The schema has checked more than they do. Where this version of onnxruntime is built otherwise,
-    the wrapper is used.
+    The schema has checked more than the wrapper does.
     """
+    # _sess is private to onnxruntime: where a version does not have it, the wrapper is used.
     try:
         run: Callable[..., Any] = session._sess.run
     except AttributeError:
@@ -158,11 +166,11 @@ def _plain_call(session: Any) -> Callable[..., Any]:
 
 
 def _bound_call(session: Any, binding: Any) -> Callable[[], None]:
-    """A run of ``binding`` without what onnxruntime's wrapper does on each call.
+    """Return a run of ``binding`` without the work of onnxruntime's wrapper on each call.
 
-    The wrapper looks after CUDA graphs and makes new run options: 1.1 of 3.5 µs, measured. It is
-    used where this version of onnxruntime is built otherwise.
+    The wrapper looks after CUDA graphs and makes new run options: 1.1 of 3.5 µs, measured.
     """
+    # Private names again, with the wrapper as the fallback.
     try:
         run, bound = session._sess.run_with_iobinding, binding._iobinding
     except AttributeError:
@@ -171,7 +179,7 @@ def _bound_call(session: Any, binding: Any) -> Callable[[], None]:
 
 
 def first_row(feed: Feed, signature: Signature) -> Feed:
-    """``feed`` cut down to its first row, where its tensors have a batch axis."""
+    """Return the first row of ``feed``, if its tensors have a batch axis."""
     if not signature.batched:
         return feed
     state = {link.input for link in signature.state}
@@ -179,7 +187,7 @@ def first_row(feed: Feed, signature: Signature) -> Feed:
 
 
 def fixed_batch(signature: Signature) -> int | None:
-    """Rows that the file takes at a time, where it fixes their number."""
+    """Return the number of rows that the file takes at a time; ``None`` if any."""
     shape = signature.inputs[0].shape
     return shape[0] if signature.batched and shape else None
 
@@ -195,13 +203,13 @@ def _buffer(spec: TensorSpec | OutputSpec) -> NDArray[Any]:
 
 
 def _check_names(
-    path: str, what: str, found: list[str], specs: tuple[TensorSpec | OutputSpec, ...]
+    path: str, what: str, names: list[str], specs: tuple[TensorSpec | OutputSpec, ...]
 ) -> None:
     expected = [spec.name for spec in specs]
-    if sorted(found) != sorted(expected):
-        raise ReleaseError(f"{path}: expected the {what} {expected}, found {found}")
+    if sorted(names) != sorted(expected):
+        raise ReleaseError(f"{path}: expected the {what} {expected}, found {names}")
 
 
 def runtime_version() -> str:
-    """The version of onnxruntime on this machine."""
+    """Return the version of onnxruntime on this machine."""
     return str(onnxruntime.__version__)

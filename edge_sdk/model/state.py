@@ -1,19 +1,20 @@
-"""What a model with recurrent state remembers from call to call."""
+"""Recurrent state of a model, passed from one call to the next."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Signature
-from edge_sdk.model.release import Feed
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Signature
+    from edge_sdk.model.release import Feed
 
 
 class RecurrentState:
-    """What a stateful model remembers of one sequence; not safe from several threads at once.
+    """Recurrent state of one sequence; not safe from several threads at once.
 
     Attributes:
         feed: the state's input tensors for the next call.
@@ -23,13 +24,13 @@ class RecurrentState:
         self._links = signature.state
         self.feed = initial_state(signature)
 
-    def keep(self, outputs: Mapping[str, NDArray[Any]]) -> None:
-        """Take the next state out of ``outputs``."""
+    def update(self, outputs: Mapping[str, NDArray[Any]]) -> None:
+        """Take the next state from ``outputs``."""
         self.feed = {link.input: outputs[link.output] for link in self._links}
 
 
 def initial_state(signature: Signature) -> Feed:
-    """Zeros (empty strings) for every state input; a dimension that is open has size one."""
+    """Return zeros (empty strings) for every state input; an open dimension has size one."""
     specs = {spec.name: spec for spec in signature.inputs}
     feed: Feed = {}
     for link in signature.state:

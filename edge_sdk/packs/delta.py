@@ -32,7 +32,7 @@ from edge_sdk.contract.pack_delta import (
     parse_delta_header,
     why_no_delta,
 )  # fmt: skip
-from edge_sdk.errors import ContractError, PackError, said
+from edge_sdk.errors import ContractError, PackError, reason_of
 from edge_sdk.packs.layout import directory_of, filter_of, halves
 from edge_sdk.system.files import write_atomic
 
@@ -143,7 +143,7 @@ def _read(path: Path) -> tuple[DeltaHeader, Bytes]:
         raw = path.read_bytes()
         header, start = parse_delta_header(raw)
     except (OSError, ContractError) as error:
-        raise PackError(f"{path}: cannot read the delta; {said(error)}") from error
+        raise PackError(f"{path}: cannot read the delta; {reason_of(error)}") from error
     expected = start + sum(header.sizes) + SEAL_BYTES
     if len(raw) != expected:
         raise PackError(f"{path}: expected {expected} bytes, found {len(raw)}; it is torn")
@@ -299,7 +299,7 @@ def _content(path: Path) -> _Content:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         header, directory = parse_header(data[: HEADER_BYTES + PREFIX.size])
     except (OSError, ValueError, ContractError) as error:
-        raise PackError(f"{path}: cannot open the pack; {said(error)}") from error
+        raise PackError(f"{path}: cannot open the pack; {reason_of(error)}") from error
     place = sections_of(header, directory)
     if len(data) != place.end:
         raise PackError(f"{path}: expected {place.end} bytes, found {len(data)}; it is torn")
@@ -318,4 +318,4 @@ def _write(path: Path, raw: bytes | memoryview) -> None:
     try:
         write_atomic(path, raw)
     except OSError as error:
-        raise PackError(f"{path}: cannot write it; {said(error)}") from error
+        raise PackError(f"{path}: cannot write it; {reason_of(error)}") from error

@@ -7,14 +7,17 @@ states how far that is from what was given at most (``ValueField.max_error``).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import OutputSpec, Signature
-from edge_sdk.contract.pack import FLOATS, ITEM_BYTES, Encoding, ValueField
+from edge_sdk.contract.dtypes import ITEM_BYTES
+from edge_sdk.contract.pack import FLOATS, Encoding, ValueField
 from edge_sdk.errors import PackError
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import OutputSpec, Signature
 
 CODES: Final = 255
 """The largest code of a ``uint8`` field."""

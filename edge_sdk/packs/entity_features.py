@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.contract.dtypes import STRING
 from edge_sdk.contract.key import ENTITY, KEY_BYTES
-from edge_sdk.contract.manifest import Column
 from edge_sdk.contract.pack import PackHeader, ValueField
 from edge_sdk.errors import InputError, PackError
 from edge_sdk.model.keys import key_of
-from edge_sdk.model.release import Release
-from edge_sdk.model.schema import STRING, InputSchema
+from edge_sdk.model.schema import InputSchema
 from edge_sdk.packs.reader import Pack
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Column
+    from edge_sdk.model.release import Release
 
 _PREFIX: Final = ENTITY.encode() + b"\0"
 

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +28,14 @@ from numpy.typing import NDArray
 from edge_sdk.contract.key import CHECK_BYTES, DIGEST_BYTES, KEY_BYTES
 from edge_sdk.contract.pack import HEADER_BYTES, PackHeader, Sections, ValueField, parse_header
 from edge_sdk.contract.pack import sections as sections_of
-from edge_sdk.errors import ContractError, PackError, said
+from edge_sdk.errors import ContractError, PackError, reason_of
 from edge_sdk.model.keys import Canonicaliser
-from edge_sdk.model.release import Release
 from edge_sdk.packs.encoding import Read, reader
 from edge_sdk.packs.layout import check_structure
 from edge_sdk.validation import path_of
+
+if TYPE_CHECKING:
+    from edge_sdk.model.release import Release
 
 _CHUNK: Final = 1 << 20
 _top = struct.Struct(">I").unpack_from
@@ -80,7 +82,7 @@ class Pack:
                 header, directory = parse_header(head)
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError, ContractError) as error:
-            raise PackError(f"{where}: cannot open the pack; {said(error)}") from error
+            raise PackError(f"{where}: cannot open the pack; {reason_of(error)}") from error
         sections = sections_of(header, directory)
         try:
             _check(where, header, sections, len(data), time.time() if now is None else now)

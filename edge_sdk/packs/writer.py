@@ -7,19 +7,21 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.key import KEY_BYTES
 from edge_sdk.contract.pack import Encoding, PackHeader, ValueField
-from edge_sdk.errors import PackError, said
+from edge_sdk.errors import PackError, reason_of
 from edge_sdk.model.keys import Canonicaliser
-from edge_sdk.model.release import Release
 from edge_sdk.packs.encoding import stored_output
 from edge_sdk.packs.layout import directory_of, filter_of, padded, sizes, sorted_order
 from edge_sdk.system.files import write_atomic
+
+if TYPE_CHECKING:
+    from edge_sdk.model.release import Release
 
 
 def write_pack(
@@ -104,7 +106,7 @@ def write_entries(
     try:
         write_atomic(path, header.to_bytes() + body)
     except OSError as error:
-        raise PackError(f"{path}: cannot write the pack; {said(error)}") from error
+        raise PackError(f"{path}: cannot write the pack; {reason_of(error)}") from error
     return header
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Cascade
-from edge_sdk.contract.serving_terms import CascadePolicy
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Cascade
+    from edge_sdk.contract.serving_terms import CascadePolicy
 
 
 def confidence(

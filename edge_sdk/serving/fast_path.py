@@ -25,16 +25,17 @@ from zlib import crc32
 
 import numpy as np
 
+from edge_sdk.contract.dtypes import FLOAT_CODES
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.keys import SIGN, Canonicaliser
 from edge_sdk.model.outputs import Answers, classifier
 from edge_sdk.model.prediction import Prediction
-from edge_sdk.model.schema import InputSchema
-from edge_sdk.model.session import BoundRow, Model, Outputs
-from edge_sdk.telemetry.monitor import Monitor
 
 if TYPE_CHECKING:
+    from edge_sdk.model.schema import InputSchema
+    from edge_sdk.model.session import BoundRow, Model, Outputs
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.telemetry.monitor import Monitor
 
 FastPath = Callable[[Any, bytes | None], Prediction | None]
 """Of a row, and of the groups that were said of it."""
@@ -51,7 +52,6 @@ Make = Callable[[Any], Prediction]
 _ARRAY: Final = np.ndarray
 _NARROW: Final = np.dtype("float32")
 _WIDE: Final = np.dtype("float64")
-_CODES: Final = {"float32": "f", "float64": "d", "float16": "e"}
 _ORDER: Final = sys.byteorder
 _TOPS: Final = slice(3 if _ORDER == "little" else 0, None, 4)
 """The upper byte of each float32: its sign and most of its exponent."""
@@ -199,10 +199,10 @@ def _way(outputs: Outputs, answers: Answers) -> tuple[Fetch, Make] | None:
     if scored is None or (answers.probabilities and answers.value):
         return None
     buffer, classes = outputs[scored], answers.classes
-    if buffer.dtype.name not in _CODES or buffer.size != (len(classes) or 1):
+    if buffer.dtype.name not in FLOAT_CODES or buffer.size != (len(classes) or 1):
         return None
     # Unpacking Python floats takes half the time of tolist, and a copy comes for nothing.
-    unpack = struct.Struct(_CODES[buffer.dtype.name] * buffer.size).unpack
+    unpack = struct.Struct(FLOAT_CODES[buffer.dtype.name] * buffer.size).unpack
     fetch = functools.partial(unpack, buffer.data)
     if classes:
         return fetch, classifier(origin, classes)

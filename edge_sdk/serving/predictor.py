@@ -14,23 +14,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.contract.window import Window
 from edge_sdk.errors import EdgeError, InputError, ReleaseError
 from edge_sdk.model.inputs import inputs_for
+from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.outputs import Answers
-from edge_sdk.model.prediction import BatchPrediction, Prediction
-from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model
 from edge_sdk.model.state import RecurrentState
 from edge_sdk.serving.cascade import CircuitBreaker, is_sure, rule
 from edge_sdk.serving.fast_path import FastPath, prepare
-from edge_sdk.telemetry.groups import Said
+from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.monitor import Monitor
 from edge_sdk.telemetry.reports import Scope
 from edge_sdk.telemetry.ring_records import sampled
@@ -38,8 +34,12 @@ from edge_sdk.validation import deadline_of
 
 if TYPE_CHECKING:  # a device without hub and pack starts without them
     from edge_sdk.contract.fleet import CloudReply, CloudRequest
+    from edge_sdk.contract.manifest import Label
+    from edge_sdk.model.prediction import BatchPrediction, Prediction
+    from edge_sdk.model.release import Release
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.telemetry.groups import Said
 
 CloudCall = Callable[["CloudRequest", float], "CloudReply"]
 """Asks the cloud; the second argument is the deadline in seconds. Raises :class:`HubError`."""
@@ -47,17 +47,6 @@ CloudCall = Callable[["CloudRequest", float], "CloudReply"]
 
 NOTHING_SERVES: Final = dict.fromkeys(("model", "version", "pack", "features", "experiment", "arm"))
 """The status of a device without a release."""
-
-
-@dataclass(frozen=True)
-class ServingTerms:
-    """Under which a release serves: its arm, and what the plan says of reporting and cloud."""
-
-    experiment: str | None = None
-    arm: str = "control"
-    reporting: Reporting = Reporting()
-    sharing: Sharing = Sharing()
-    cascade: CascadePolicy = CascadePolicy()
 
 
 class Predictor:
@@ -80,7 +69,7 @@ class Predictor:
         cloud: CloudCall | None = None,
         share: bool = False,
         monitoring: bool = True,
-        threads: int = 1,
+        options: RuntimeOptions = RuntimeOptions(),
         model: Model | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -96,7 +85,7 @@ class Predictor:
         self.errors = 0
         self.stateful = bool(manifest.signature.state)
         self.watch: Callable[[Any, Prediction], None] | None = None
-        self.model = model or Model.load(release, threads)
+        self.model = model or Model.load(release, options)
         self._pack, self._features = pack, features
         lacking = manifest.training.get("missing") == "allowed"
         self._schema = InputSchema(manifest.signature, missing=lacking)
@@ -196,7 +185,7 @@ class Predictor:
             self._count(error)
             raise
         took = time.perf_counter_ns() - started
-        kept = self._inputs.kept(given)
+        kept = self._inputs.recorded(given)
         self.monitor.record(kept, prediction, own, took, said)
         if kept is None and self.watch is not None:
             self.watch(given, prediction)
@@ -312,7 +301,7 @@ class Predictor:
                 return served, None
         state = state or RecurrentState(self.release.manifest.signature)
         outputs = self._inputs.run(given, state.feed)
-        state.keep(outputs)
+        state.update(outputs)
         local = self._answers.read(outputs, self._answers.model)
         own = local.label
         if self._asks and self._rule.first:

@@ -17,14 +17,16 @@ import reprlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import InputError
-from edge_sdk.model.prediction import BatchPrediction, Prediction
-from edge_sdk.serving.predictor import Predictor
+
+if TYPE_CHECKING:
+    from edge_sdk.model.prediction import BatchPrediction, Prediction
+    from edge_sdk.serving.predictor import Predictor
 
 T = TypeVar("T")
 Item = Hashable

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edge_sdk.model.prediction import Prediction
 from edge_sdk.model.state import RecurrentState
-from edge_sdk.serving.predictor import Predictor
-from edge_sdk.telemetry.groups import Said
+
+if TYPE_CHECKING:
+    from edge_sdk.model.prediction import Prediction
+    from edge_sdk.serving.predictor import Predictor
+    from edge_sdk.telemetry.groups import Said
 
 
 class Stream:

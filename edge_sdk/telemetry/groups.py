@@ -19,7 +19,7 @@ from edge_sdk.contract.manifest import Column
 from edge_sdk.errors import InputError
 from edge_sdk.model.release import Feed
 from edge_sdk.model.schema import MISSING_TEXT
-from edge_sdk.telemetry.histograms import category, is_missing
+from edge_sdk.model.values import category, is_missing
 from edge_sdk.validation import number_of
 
 Codes = NDArray[np.uint8]

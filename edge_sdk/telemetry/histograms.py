@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.profile import MISSING, OUTSIDE, FeatureProfile
+from edge_sdk.model.values import category, is_missing
 
 FEW: Final = 8
 """Rows up to which all features are counted in one step."""
@@ -120,17 +121,3 @@ def _categorical(
         place = MISSING if is_missing(value) else known.get(category(value), OUTSIDE)
         counts[place] += times
     return counts
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a value counts as missing: ``None`` or NaN."""
-    return value is None or bool(value != value)
-
-
-def category(value: Any) -> str:
-    """The name under which a value is counted: 3, 3.0 and True are "3", "3" and "1"."""
-    if isinstance(value, str):
-        return value
-    number = value.item() if isinstance(value, np.generic) else value
-    whole = isinstance(number, int) or (isinstance(number, float) and number.is_integer())
-    return str(int(number)) if whole else str(number)

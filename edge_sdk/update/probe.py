@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edge_sdk.contract.key import ENTITY
 from edge_sdk.contract.manifest import Budget
 from edge_sdk.errors import ReleaseError
+from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Feed, Golden, Release
 from edge_sdk.model.session import Model, first_row
 from edge_sdk.packs.reader import Pack
@@ -36,7 +37,7 @@ def probe(
     pack: Path | None = None,
     features: Path | None = None,
     *,
-    threads: int = 1,
+    options: RuntimeOptions = RuntimeOptions(),
 ) -> ProbeResult:
     """Load ``release``, re-run its golden vectors, measure it against its budget, check its packs.
 
@@ -44,7 +45,7 @@ def probe(
         ReleaseError: it does not load, answers differently here, or exceeds its budget.
         PackError: a pack is damaged or not for this release.
     """
-    model = Model.load(release, threads)
+    model = Model.load(release, options)
     golden = release.golden()
     _check_golden(model.run(golden.inputs), golden)
     for file, canonicaliser in ((pack, None), (features, ENTITY)):

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Literal
 
 from edge_sdk.contract.plan import ReleaseRef
-from edge_sdk.errors import EdgeError, HubError, UpdateError, said
+from edge_sdk.errors import EdgeError, HubError, UpdateError, reason_of
 from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
 from edge_sdk.state_db import StateDatabase
@@ -265,7 +265,7 @@ class Updater:
             except OSError as error:
                 self._journal.write(machine.abandon(state))
                 self._restore(step)
-                raise UpdateError(step, f"trouble with the disk; {said(error)}") from error
+                raise UpdateError(step, f"trouble with the disk; {reason_of(error)}") from error
             except EdgeError as error:
                 self._abandon(state, step, str(error))
                 self._restore(step)

@@ -102,8 +102,8 @@ def test_keys_of_an_arm_that_was_dropped_get_what_serves_and_are_counted_on_no_a
     publish_plan(hub, "dropped", experiment=running)
     with opened(tmp_path / "d", hub, "dropped") as device:
         assert device._link is not None
-        assert device._keeper is not None
-        device._keeper._fail(SlotRef.of(ref(others[0])), "seen to fail here")
+        assert device._rollout is not None
+        device._rollout._fail(SlotRef.of(ref(others[0])), "seen to fail here")
         device.sync()  # where an arm failed the device leaves the experiment ...
         assert device.status()["beside"] == {}
         publish_plan(hub, "dropped", experiment=running.drop(["b"]))
@@ -324,7 +324,7 @@ import edge_sdk.fleet.connection, edge_sdk.serving.predictor
 from tests.edge.builders import rows
 
 state, hub, where = sys.argv[1:]
-again, probe = edge_sdk.serving.predictor.Serving.again, edge_sdk.fleet.connection.probe
+again, probe = edge_sdk.serving.predictor.Predictor.again, edge_sdk.fleet.connection.probe
 
 def crashing(self, given):
     if self.release.manifest.version == "1.1":
@@ -337,7 +337,7 @@ def probing(release, *more, **options):
     return probe(release, *more, **options)
 
 if where == "run":
-    edge_sdk.serving.predictor.Serving.again = crashing
+    edge_sdk.serving.predictor.Predictor.again = crashing
 edge_sdk.fleet.connection.probe = probing
 config = DeviceConfig(request_seconds=300.0, fold_seconds=0.01, sync_seconds=3_600.0)
 device = EdgeDevice(state, hub=hub, config=config)

@@ -126,7 +126,7 @@ def test_what_is_neither_release_nor_model_is_refused(tmp_path: Path, capsys: Ca
 
 def test_rows_of_row_one_miss_the_pack_and_those_of_row_four_hit_it(tmp_path: Path) -> None:
     release = make_release(tmp_path)
-    subject = Subject.prepare(release.folder, tmp_path, entries=2_000)
+    subject = Subject.prepare(release.folder, tmp_path, EdgeDevice.offline, entries=2_000)
     assert len(subject.inputs) >= 512
     assert len({x.tobytes() for x in subject.inputs}) == len(subject.inputs)
     with subject.device() as device:
@@ -137,7 +137,7 @@ def test_rows_of_row_one_miss_the_pack_and_those_of_row_four_hit_it(tmp_path: Pa
 
 def test_the_limit_answers_what_the_raw_call_answers(tmp_path: Path) -> None:
     release = make_release(tmp_path)
-    subject = Subject.prepare(release.folder, tmp_path, entries=10)
+    subject = Subject.prepare(release.folder, tmp_path, EdgeDevice.offline, entries=10)
     limit, raw = subject.limit(), subject.raw(1)
     assert limit is not None
     binding = limit.inputs[7]
@@ -205,13 +205,15 @@ def test_real_rows_are_taken_where_they_are_given(tmp_path: Path) -> None:
     path.write_bytes(onnx_bytes(0))
     x = np.random.default_rng(0).uniform(100, 200, (40, FEATURES))
     np.save(table, x)
-    subject = Subject.prepare(path, tmp_path, entries=10, rows=table)
+    subject = Subject.prepare(path, tmp_path, EdgeDevice.offline, entries=10, rows=table)
     values = np.array(subject.inputs)
     assert values.dtype == np.float32
     assert 100 <= values.min() <= values.max() <= 200
     np.savez(tmp_path / "wrong.npz", Y=x)
     with pytest.raises(BenchError, match=r"the inputs \['X'\], \['X'\] are missing"):
-        Subject.prepare(path, tmp_path / "other", entries=10, rows=tmp_path / "wrong.npz")
+        Subject.prepare(
+            path, tmp_path / "other", EdgeDevice.offline, entries=10, rows=tmp_path / "wrong.npz"
+        )
 
 
 @given(st.integers(1, 6), st.integers(1, 60), st.integers(0, 2**32 - 1))
@@ -418,7 +420,7 @@ def test_without_matplotlib_html_is_drawn_and_a_bitmap_refused_with_advice(
 
 def test_energy_is_measured_where_counters_are_and_a_note_says_where_not(tmp_path: Path) -> None:
     release = make_release(tmp_path)
-    subject = Subject.prepare(release.folder, tmp_path, entries=10)
+    subject = Subject.prepare(release.folder, tmp_path, EdgeDevice.offline, entries=10)
     if find_meter() is None:
         assert "energy: not measured, no meter" in energy.measure(subject, QUICK).notes[0]
     still = find_meter(powercap(tmp_path / "powercap", package=10), tmp_path)

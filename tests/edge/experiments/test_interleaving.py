@@ -16,7 +16,8 @@ from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import InputError, StateError
 from edge_sdk.experiments.interleaving import Interleaver
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.serving.predictor import Predictor
+from edge_sdk.serving.terms import ServingTerms
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows, softmax
 
@@ -166,5 +167,5 @@ def test_what_makes_no_sense_is_refused_whether_or_not_an_experiment_runs(
 
 def test_a_shadow_and_an_interleaved_release_at_once_are_refused(tmp_path: Path) -> None:
     folder = make_release(tmp_path).folder
-    with pytest.raises(StateError, match="one trial at a time"):
+    with pytest.raises(StateError, match="one experiment at a time"):
         EdgeDevice.offline(folder, shadow=folder, interleave=folder)

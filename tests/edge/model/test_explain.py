@@ -36,11 +36,11 @@ def test_parts_of_a_linear_model_are_its_terms_and_add_up(tmp_path: Path) -> Non
         x = np.array([1.0, 2.0, -1.0, 5.0])
         found = device.explain(x)
     assert (found.scale, found.label) == ("value", None)
-    assert found.given == pytest.approx(2.5, abs=0.02)
+    assert found.output == pytest.approx(2.5, abs=0.02)
     expected = np.sort(weights * (x - X.mean(axis=0)))
     assert np.sort(list(found.parts.values())) == pytest.approx(expected, abs=0.15)
     assert found.additive
-    assert abs(found.residual) < 0.01 * abs(found.given - found.usual)
+    assert abs(found.residual) < 0.01 * abs(found.output - found.usual)
     assert found.top(2) == list(found.parts.items())[:2]
 
 
@@ -53,9 +53,9 @@ def test_a_logistic_model_adds_up_in_log_odds_and_not_in_probability(tmp_path: P
     assert odds.additive
     assert not chance.additive
     assert chance.label == 1
-    assert chance.given == pytest.approx(1 / (1 + np.exp(-odds.given)), abs=1e-6)
+    assert chance.output == pytest.approx(1 / (1 + np.exp(-odds.output)), abs=1e-6)
     assert odds.top(1)[0][0] == chance.top(1)[0][0]
-    assert sum(odds.parts.values()) + odds.residual == pytest.approx(odds.given - odds.usual)
+    assert sum(odds.parts.values()) + odds.residual == pytest.approx(odds.output - odds.usual)
 
 
 def test_features_that_act_only_together_are_said_to(tmp_path: Path) -> None:

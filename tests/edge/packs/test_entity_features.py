@@ -19,7 +19,8 @@ from edge_sdk.errors import InputError, PackError
 from edge_sdk.model.release import Release
 from edge_sdk.packs.entity_features import EntityFeatures, entity_key, write_entity_features
 from edge_sdk.packs.reader import Pack
-from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.serving.predictor import Predictor
+from edge_sdk.serving.terms import ServingTerms
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows
 

@@ -14,7 +14,8 @@ from edge_sdk.contract.messages import FeedbackReport
 from edge_sdk.contract.serving_terms import CascadePolicy, Reporting
 from edge_sdk.errors import ContractError, HubUnreachable
 from edge_sdk.serving.cascade import CircuitBreaker, confidence, is_sure, rule
-from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.serving.predictor import Predictor
+from edge_sdk.serving.terms import ServingTerms
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows
 

@@ -23,7 +23,8 @@ from edge_sdk.model.prediction import Prediction
 from edge_sdk.model.release import Release
 from edge_sdk.packs.reader import Pack
 from edge_sdk.packs.writer import write_pack
-from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.serving.predictor import Predictor
+from edge_sdk.serving.terms import ServingTerms
 from tests.clock import Clock
 from tests.edge.builders import FEATURES, make_release, rows, softmax
 

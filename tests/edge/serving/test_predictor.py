@@ -19,7 +19,8 @@ from edge_sdk.errors import HubUnreachable, InputError, ReleaseError
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.packs.reader import Pack
 from edge_sdk.packs.writer import write_pack
-from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.serving.predictor import Predictor
+from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.ring_records import BATCH_SAMPLE
 from edge_sdk.update.probe import probe
 from tests.clock import Clock
