@@ -35,12 +35,12 @@ class Histograms:
     @classmethod
     def empty(cls, profile: ReferenceProfile) -> Histograms:
         """All zero."""
-        return cls(HistogramCounts(profile.features), HistogramCounts(profile.outputs))
+        return cls(HistogramCounts.zeros(profile.features), HistogramCounts.zeros(profile.outputs))
 
     def add(self, other: Histograms) -> None:
         """Add counts bin by bin."""
-        self.features.flat += other.features.flat
-        self.outputs.flat += other.outputs.flat
+        self.features.add(other.features)
+        self.outputs.add(other.outputs)
         self.observations += other.observations
 
 

@@ -27,6 +27,7 @@ from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model, _bound_call
 from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.telemetry.histogram_codec import decode_histograms
 from edge_sdk.telemetry.histograms import FEW, Bins, HistogramCounts, histogram
 from edge_sdk.telemetry.label_join import AnswerColumns, LabelJoin
 from tests.clock import Clock
@@ -83,7 +84,8 @@ def test_threads_that_predict_while_others_fold_are_all_counted(tmp_path: Path) 
     folder.join()
     (report,) = windows(serving)
     assert (report.predictions, report.lost) == ({"model": 2_000}, {})
-    assert all(sum(counts) == 2_000 for counts in (*report.features, *report.outputs))
+    for text in (report.features, report.outputs):
+        assert decode_histograms(text).add_up_to(2_000)
 
 
 def test_a_clock_set_back_does_not_hold_reports_back(tmp_path: Path) -> None:
@@ -264,7 +266,7 @@ def test_a_few_rows_are_counted_as_many_are(
     ]
     row = st.lists(NUMBERS, min_size=count, max_size=count)
     columns = np.array([data.draw(row) for _ in features], np.float32)
-    few = HistogramCounts(features)
+    few = HistogramCounts.zeros(features)
     Bins(features).add(columns, few)
     for feature, values, counted in zip(features, columns, few.each, strict=True):
         assert counted.tolist() == histogram(feature, values).tolist()
