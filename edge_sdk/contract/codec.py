@@ -26,14 +26,9 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.errors import require as require  # policies of the hub take it from here
 
 T = TypeVar("T")
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise :class:`ContractError` with ``message`` unless ``condition`` holds."""
-    if not condition:
-        raise ContractError(message)
 
 
 def encode(value: Any) -> bytes:

@@ -13,3 +13,9 @@ class EdgeError(Exception):
 
 class ContractError(EdgeError):
     """A message or file is not what the contract says: where, what was expected, what came."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise :class:`ContractError` with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise ContractError(message)

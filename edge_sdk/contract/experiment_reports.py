@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from edge_sdk.contract.codec import require
+from edge_sdk.contract.errors import require
 from edge_sdk.contract.names import CONTROL, Version
 from edge_sdk.contract.version import REPORT_FORMAT
 from edge_sdk.contract.window import Window

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from edge_sdk.contract.codec import require
+from edge_sdk.contract.errors import require
 from edge_sdk.contract.limits import ATTRIBUTES, NAME_CHARACTERS
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.names import check_name

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from edge_sdk.contract.codec import require
+from edge_sdk.contract.errors import require
 from edge_sdk.contract.histograms import NO_HISTOGRAMS
 from edge_sdk.contract.limits import GROUP_COLUMNS, GROUPS
 

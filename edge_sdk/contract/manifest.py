@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from edge_sdk.contract.codec import decode, encode, require
+from edge_sdk.contract.codec import decode, encode
+from edge_sdk.contract.errors import require
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.limits import FEATURES, GROUP_COLUMNS, MANIFEST_BYTES, MODEL_BYTES
 from edge_sdk.contract.names import Version, check_digest, check_name

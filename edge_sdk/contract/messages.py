@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from edge_sdk.contract.codec import decode, encode, from_plain, require
-from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.codec import decode, encode, from_plain
+from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.experiment_reports import InterleaveReport, ShadowReport
 from edge_sdk.contract.groups import GroupCounts, check_groups
 from edge_sdk.contract.histograms import NO_HISTOGRAMS

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from edge_sdk.contract.codec import require
-from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.limits import NAME_CHARACTERS
 
 CONTROL: Final = "control"

@@ -28,8 +28,8 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Final, Literal
 
-from edge_sdk.contract.codec import decode, encode, require
-from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.codec import decode, encode
+from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.key import ENTITY, KEY_BYTES
 from edge_sdk.contract.manifest import Role
 from edge_sdk.contract.names import Version, check_digest, check_name

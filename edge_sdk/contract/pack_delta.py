@@ -26,8 +26,8 @@ import struct
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from edge_sdk.contract.codec import decode, encode, require
-from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.codec import decode, encode
+from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.key import KEY_BYTES
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.names import check_digest, check_name

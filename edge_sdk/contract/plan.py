@@ -24,8 +24,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Literal
 
-from edge_sdk.contract.codec import decode, encode, require
-from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.codec import decode, encode
+from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.limits import PLAN_BYTES
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.names import CONTROL, Version, check_digest, check_name

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from edge_sdk.contract.codec import decode, encode, require
+from edge_sdk.contract.codec import decode, encode
+from edge_sdk.contract.errors import require
 from edge_sdk.contract.groups import GroupProfile
 from edge_sdk.contract.limits import FEATURES, PROFILE_BYTES
 from edge_sdk.contract.version import PROFILE_FORMAT

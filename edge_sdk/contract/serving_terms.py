@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_sdk.contract.codec import require
+from edge_sdk.contract.errors import require
 from edge_sdk.contract.manifest import Metric
 
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from edge_sdk.contract.codec import require
+from edge_sdk.contract.errors import require
 from edge_sdk.contract.plan import ReleaseRef
 
 Phase = Literal["idle", "download", "verify", "stage", "probe", "activate", "commit", "cleanup"]
