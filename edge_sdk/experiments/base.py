@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.messages import Body
-from edge_sdk.contract.window import Window
 from edge_sdk.errors import ReleaseError
-from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import Predictor
 
 if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Label
+    from edge_sdk.contract.messages import Body
+    from edge_sdk.contract.window import Window
+    from edge_sdk.model.release import Release
+    from edge_sdk.serving.predictor import Predictor
     from edge_sdk.serving.ranking import Item, Ranking
 
 

@@ -15,13 +15,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from edge_sdk.config import DeviceConfig
-from edge_sdk.contract.manifest import Label
 from edge_sdk.errors import InputError, ReleaseError
-from edge_sdk.model.release import Release
 from edge_sdk.serving.predictor import NOTHING_SERVES, CloudCall, Predictor, ServingTerms
 from edge_sdk.serving.ranking import Item, Ranking, Shown, ShownRankings, ranked
-from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
 from edge_sdk.telemetry.label_join import bits_of
 from edge_sdk.validation import (
     candidates_of,
@@ -33,12 +29,16 @@ from edge_sdk.validation import (
 )
 
 if TYPE_CHECKING:  # a device without hub, pack and experiment starts without them
+    from edge_sdk.config import DeviceConfig
+    from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.messages import Body
     from edge_sdk.experiments.base import RunningExperiment
     from edge_sdk.experiments.crash_marker import CrashMarker
     from edge_sdk.experiments.shadow import Shadow
+    from edge_sdk.model.release import Release
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
     from edge_sdk.telemetry.label_store import KeptPredictions
 
 T = TypeVar("T")

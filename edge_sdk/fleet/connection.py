@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.fleet import CheckIn, check_attributes
 from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.plan import Plan, ReleaseRef
@@ -28,6 +27,9 @@ from edge_sdk.update.syncer import Syncer
 from edge_sdk.update.targets import CurrentAssignment, DesiredState, standing, wanted
 from edge_sdk.update.trust import Trust
 from edge_sdk.update.updater import Updater
+
+if TYPE_CHECKING:
+    from edge_sdk.config import DeviceConfig
 
 
 @dataclass(frozen=True)

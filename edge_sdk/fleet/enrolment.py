@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_sdk.contract.fleet import EnrolRequest
 from edge_sdk.errors import StateError
-from edge_sdk.hub.client import HubClient
-from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.trust import check_root
+
+if TYPE_CHECKING:
+    from edge_sdk.hub.client import HubClient
+    from edge_sdk.state_db import StateDatabase
 
 
 @dataclass(frozen=True)

@@ -12,25 +12,28 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from typing import TYPE_CHECKING
 
-from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.key import ENTITY
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.errors import EdgeError, UpdateError
 from edge_sdk.experiments.ab_by_key import Arms
 from edge_sdk.experiments.base import RunningExperiment, check_same_inputs
-from edge_sdk.experiments.crash_marker import CrashMarker
 from edge_sdk.experiments.interleaving import Interleaver
-from edge_sdk.fleet.active_releases import ActiveReleases
-from edge_sdk.fleet.connection import FleetLink
 from edge_sdk.model.release import Release
 from edge_sdk.packs.entity_features import EntityFeatures
 from edge_sdk.packs.reader import usable
 from edge_sdk.serving.predictor import Predictor, ServingTerms
-from edge_sdk.update.slots import Slot
-from edge_sdk.update.state import SlotRef
-from edge_sdk.update.targets import RunningCandidates
-from edge_sdk.update.updater import Updater
+
+if TYPE_CHECKING:
+    from edge_sdk.config import DeviceConfig
+    from edge_sdk.experiments.crash_marker import CrashMarker
+    from edge_sdk.fleet.active_releases import ActiveReleases
+    from edge_sdk.fleet.connection import FleetLink
+    from edge_sdk.update.slots import Slot
+    from edge_sdk.update.state import SlotRef
+    from edge_sdk.update.targets import RunningCandidates
+    from edge_sdk.update.updater import Updater
 
 
 class RolloutController:

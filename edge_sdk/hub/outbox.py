@@ -12,13 +12,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from edge_sdk.contract.codec import encode
 from edge_sdk.contract.limits import MESSAGE_BYTES, UPLOAD_BYTES, UPLOAD_MESSAGES
 from edge_sdk.contract.messages import Body, Message, Upload, UploadReply, kind_of
 from edge_sdk.errors import ContractError
-from edge_sdk.state_db import StateDatabase
+
+if TYPE_CHECKING:
+    from edge_sdk.state_db import StateDatabase
 
 _ENVELOPE_BYTES: Final = 200
 """More than what boot, sequence and kind add to a body."""

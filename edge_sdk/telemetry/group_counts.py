@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.groups import OTHER, GroupCounts
-from edge_sdk.contract.profile import ReferenceProfile
-from edge_sdk.telemetry.groups import Codes, Grouping
 from edge_sdk.telemetry.histogram_codec import encode_histograms
 from edge_sdk.telemetry.histograms import Bins, HistogramCounts
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.profile import ReferenceProfile
+    from edge_sdk.telemetry.groups import Codes, Grouping
 
 PATIENCE: Final = 20
 """A group with a twentieth of the rows is told by its name, wherever the others wait for it."""

@@ -9,12 +9,15 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.profile import MISSING, OUTSIDE, FeatureProfile
+from edge_sdk.contract.histograms import MISSING, OUTSIDE
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.profile import FeatureProfile
 
 FEW: Final = 8
 """Rows up to which all features are counted in one step."""

@@ -14,18 +14,18 @@ from edge_sdk.contract.histograms import NO_HISTOGRAMS
 from edge_sdk.contract.limits import SAMPLES_PER_MESSAGE
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.names import CONTROL
-from edge_sdk.contract.serving_terms import Reporting, Sharing
 from edge_sdk.contract.window import Window
-from edge_sdk.model.release import Release
 from edge_sdk.telemetry.group_counts import GroupReports
-from edge_sdk.telemetry.groups import Grouping
 from edge_sdk.telemetry.histogram_codec import encode_histograms
-from edge_sdk.telemetry.label_join import LabelOutcomes, Place, Unlabelled
 from edge_sdk.telemetry.resources import ResourceUse
 from edge_sdk.telemetry.window_counts import Histograms, KeyOfMark, WindowCounts
 
 if TYPE_CHECKING:
     from edge_sdk.contract.messages import Body
+    from edge_sdk.contract.serving_terms import Reporting, Sharing
+    from edge_sdk.model.release import Release
+    from edge_sdk.telemetry.groups import Grouping
+    from edge_sdk.telemetry.label_join import LabelOutcomes, Place, Unlabelled
 
 
 @dataclass(frozen=True)

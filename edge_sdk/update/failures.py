@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from edge_sdk.state_db import StateDatabase
-from edge_sdk.update.state import SlotRef
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_sdk.state_db import StateDatabase
+    from edge_sdk.update.state import SlotRef
 
 
 class FailedReleases:

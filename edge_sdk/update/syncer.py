@@ -5,16 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from edge_sdk.config import DeviceConfig
-from edge_sdk.contract.fleet import CheckIn
-from edge_sdk.contract.plan import Plan
 from edge_sdk.errors import EdgeError
-from edge_sdk.hub.client import HubClient
-from edge_sdk.hub.outbox import Outbox
-from edge_sdk.state_db import StateDatabase
-from edge_sdk.update.trust import Trust
+
+if TYPE_CHECKING:
+    from edge_sdk.config import DeviceConfig
+    from edge_sdk.contract.fleet import CheckIn
+    from edge_sdk.contract.plan import Plan
+    from edge_sdk.hub.client import HubClient
+    from edge_sdk.hub.outbox import Outbox
+    from edge_sdk.state_db import StateDatabase
+    from edge_sdk.update.trust import Trust
 
 T = TypeVar("T")
 DAY: Final = 86_400.0

@@ -12,21 +12,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from edge_sdk.contract.plan import ReleaseRef
 from edge_sdk.errors import EdgeError, HubError, UpdateError, said
-from edge_sdk.hub.client import HubClient
-from edge_sdk.hub.outbox import Outbox
-from edge_sdk.state_db import StateDatabase
 from edge_sdk.update import state as machine
 from edge_sdk.update.download import Downloader
-from edge_sdk.update.failures import FailedReleases
 from edge_sdk.update.journal import Journal
-from edge_sdk.update.slots import Slot, Slots
 from edge_sdk.update.state import SlotRef, UpdateState
-from edge_sdk.update.targets import DesiredState
-from edge_sdk.update.trust import Trust
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.plan import ReleaseRef
+    from edge_sdk.hub.client import HubClient
+    from edge_sdk.hub.outbox import Outbox
+    from edge_sdk.state_db import StateDatabase
+    from edge_sdk.update.failures import FailedReleases
+    from edge_sdk.update.slots import Slot, Slots
+    from edge_sdk.update.targets import DesiredState
+    from edge_sdk.update.trust import Trust
 
 Outcome = Literal["unchanged", "activated", "held", "failed", "known_bad"]
 

@@ -27,6 +27,7 @@ from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model, _bound_call
 from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.telemetry.groups import Grouping
 from edge_sdk.telemetry.histogram_codec import decode_histograms
 from edge_sdk.telemetry.histograms import FEW, Bins, HistogramCounts, histogram
 from edge_sdk.telemetry.label_join import AnswerColumns, LabelJoin
@@ -118,7 +119,7 @@ def answered(count: int, answer: Any = 1) -> AnswerColumns:
 
 
 def test_the_oldest_predictions_and_batches_are_forgotten() -> None:
-    pending = LabelJoin(10)
+    pending = LabelJoin(10, Grouping((), ()))
     pending.add(range(1, 13), answered(12))
     for number in (1, 2, 3):
         pending.add_batch(number, answered(5))
@@ -131,7 +132,7 @@ def test_the_oldest_predictions_and_batches_are_forgotten() -> None:
 
 
 def test_a_batch_larger_than_the_table_takes_labels_until_the_next() -> None:
-    pending = LabelJoin(10)
+    pending = LabelJoin(10, Grouping((), ()))
     pending.add_batch(1, answered(100))
     assert pending.find("1.99").window == 0
     pending.add_batch(2, answered(100))
@@ -140,7 +141,7 @@ def test_a_batch_larger_than_the_table_takes_labels_until_the_next() -> None:
 
 
 def test_a_second_label_or_reward_is_refused_and_not_counted() -> None:
-    pending = LabelJoin(10)
+    pending = LabelJoin(10, Grouping((), ()))
     pending.add([1], answered(1))
     for join in (pending.label, pending.reward):
         join(pending.find("1"), 1)
