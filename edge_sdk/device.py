@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.model.explain import Explanation, Scale
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.telemetry.label_store import KeptPredictions
     from edge_sdk.telemetry.meters import Meter
     from edge_sdk.update.slots import Slot
     from edge_sdk.update.syncer import SyncResult, SyncSchedule
@@ -106,12 +107,11 @@ class EdgeDevice:
         check_opening(config, share)
         use = energy_use(energy)
         how = Enrolment(state, hub, model, token, attributes, root, share, verify)
-        link = FleetLink(how, config, self._activate, clock)
-        self._prepare(config, link.boot, use, clock)
+        link = FleetLink(how, config, self._activate, self._follow_plan, clock)
+        labels = KeptPredictions(link.store, config.kept_predictions)
+        self._prepare(config, link.boot, use, clock, labels)
         self._link, self._rhythm = link, SyncSchedule(config)
-        self._service.kept = KeptPredictions(link.store, config.kept_predictions)
         self._keeper = RolloutController(link, self._service, config)
-        link.on_plan = self._keeper.renew
         try:
             self._keeper.start()
             if self._service.serving is None:
@@ -318,7 +318,7 @@ class EdgeDevice:
             self._fold()
             self._last_sync = result = self._link.syncer.once()
             if result.errors:
-                self._service.why_nothing = f"the last sync said {result.errors}"
+                self._service.explain_absence(f"the last sync reported {result.errors}")
             return result
 
     def status(self) -> dict[str, Any]:
@@ -372,12 +372,17 @@ class EdgeDevice:
         self.close()
 
     def _prepare(
-        self, config: DeviceConfig, boot: str, energy: EnergyUse, clock: Callable[[], float]
+        self,
+        config: DeviceConfig,
+        boot: str,
+        energy: EnergyUse,
+        clock: Callable[[], float],
+        labels: KeptPredictions | None = None,
     ) -> None:
         self._config = config
         self._link = None
         self._keeper = None
-        self._service = ActiveReleases(config, boot, self._keep, energy, clock)
+        self._service = ActiveReleases(config, boot, self._keep, energy, clock, labels)
         self._reports = deque(maxlen=REPORTS)
         self._last_sync = None
         self._sync_lock = threading.Lock()
@@ -396,6 +401,10 @@ class EdgeDevice:
     def _activate(self, slot: Slot) -> None:
         assert self._keeper is not None
         self._keeper.activate(slot)
+
+    def _follow_plan(self) -> None:
+        if self._keeper is not None:
+            self._keeper.renew()
 
     def _keep(self, bodies: list[Body]) -> None:
         if self._link is None:

@@ -68,7 +68,7 @@ class Arms(RunningExperiment):
         self.candidates[arm].monitor.fold()
         return self.candidates[arm].monitor.answered
 
-    def trouble(self, now: float, errors: int) -> tuple[str, str] | None:
+    def failure(self, now: float, errors: int) -> tuple[str, str] | None:
         return failing(self.candidates, errors)
 
     def collect(self, now: float, *, final: bool = False) -> list[Body]:

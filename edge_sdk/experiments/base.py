@@ -55,10 +55,12 @@ class RunningExperiment(Protocol):
     def answered(self, arm: str) -> bool:
         """Whether the candidate of ``arm`` has answered at all."""
 
-    def trouble(self, now: float, errors: int) -> tuple[str, str] | None:
-        """An arm that fails and why: ``errors`` failed calls, or one that does not end.
+    def failure(self, now: float, errors: int) -> tuple[str, str] | None:
+        """Return an arm that fails and the reason, or ``None``.
 
-        ``now`` is monotonic seconds.
+        Args:
+            now: monotonic seconds.
+            errors: failed calls that make a failure; so does a call that does not end.
         """
 
     def labelled(self, tag: str, number: str, label: Label | float) -> None:

@@ -135,7 +135,7 @@ class Interleaver(RunningExperiment):
     def answered(self, arm: str) -> bool:
         return self._answered
 
-    def trouble(self, now: float, errors: int) -> tuple[str, str] | None:
+    def failure(self, now: float, errors: int) -> tuple[str, str] | None:
         return failing(self.candidates, errors)
 
     def collect(self, now: float, *, final: bool = False) -> list[Body]:

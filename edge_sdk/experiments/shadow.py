@@ -151,7 +151,7 @@ class Shadow(RunningExperiment):
     def answered(self, arm: str) -> bool:
         return self._answered
 
-    def trouble(self, now: float, errors: int) -> tuple[str, str] | None:
+    def failure(self, now: float, errors: int) -> tuple[str, str] | None:
         since, self._looked, before = self._busy_since, now, self._looked
         if since is None or since != self._watched:
             self._watched, self._waited = since, 0.0

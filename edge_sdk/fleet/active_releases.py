@@ -51,8 +51,6 @@ class ActiveReleases:
     Attributes:
         serving: answers now, or ``None``. Replaced by one assignment.
         running: an experiment beside it, or ``None``.
-        kept: predictions of earlier starts that wait for labels, where there is a database.
-        why_nothing: there is nothing that serves.
 
     Args:
         config: limits.
@@ -60,6 +58,7 @@ class ActiveReleases:
         keep: takes messages for the hub.
         energy: what the device draws.
         clock: Unix seconds.
+        kept: predictions of earlier starts that wait for labels, where there is a database.
     """
 
     def __init__(
@@ -69,11 +68,12 @@ class ActiveReleases:
         keep: Callable[[list[Body]], None],
         energy: EnergyUse,
         clock: Callable[[], float],
+        kept: KeptPredictions | None = None,
     ) -> None:
         self.serving: Predictor | None = None
         self.running: RunningExperiment | None = None
-        self.kept: KeptPredictions | None = None
-        self.why_nothing = "the hub has no plan for this model yet"
+        self._label_store = kept
+        self._why_nothing = "the hub has no plan for this model yet"
         self._config = config
         self._boot = boot
         self._keep = keep
@@ -168,8 +168,12 @@ class ActiveReleases:
     def current(self) -> Predictor:
         """What serves; raises :class:`ReleaseError` if nothing does."""
         if self.serving is None:
-            raise ReleaseError(f"nothing serves: {self.why_nothing}")
+            raise ReleaseError(f"nothing serves: {self._why_nothing}")
         return self.serving
+
+    def explain_absence(self, reason: str) -> None:
+        """Name the reason why nothing serves, for the error that predictions then raise."""
+        self._why_nothing = reason
 
     def serving_for(self, unit: str | None) -> Predictor:
         """What answers for ``unit``: an arm of an A/B by key, if one runs, else what serves.
@@ -221,14 +225,14 @@ class ActiveReleases:
         reward = None if reward is None else self._counted(reward_of, reward)
         tag, _, number = prediction.rpartition("-")
         serving = next((s for s in self._servings() if s.tag == tag), None)
-        if self.kept is not None:
-            self.kept.mark_used()
+        if self._label_store is not None:
+            self._label_store.mark_used()
         if serving is None:
             self._feed_back_late(prediction, label, reward)
             return
         serving.feedback(number, label, reward)
-        if self.kept is not None:
-            self.kept.came(tag, number, bits_of(label, reward))
+        if self._label_store is not None:
+            self._label_store.came(tag, number, bits_of(label, reward))
         if label is not None and self.running is not None:
             self.running.labelled(tag, number, label)
 
@@ -237,7 +241,7 @@ class ActiveReleases:
     ) -> None:
         """Of a prediction that no serving knows, perhaps of an earlier start."""
         tag, _, number = prediction.rpartition("-")
-        kept = self.kept
+        kept = self._label_store
         within = None if self.serving is None else self.serving.terms.reporting.right_within
         if kept is None or not self._counted(kept.feedback, tag, number, label, reward, within):
             raise self._refusal(
@@ -290,11 +294,11 @@ class ActiveReleases:
             if stretch is not None and stretch.who is serving:
                 bodies = self._energy.charged(bodies, stretch)
             self._keep(bodies)
-        if self.kept is not None:
-            self._keep(self.kept.collect())
+        if self._label_store is not None:
+            self._keep(self._label_store.collect())
             if self.serving is not None:
                 every = self.serving.terms.reporting.window_seconds
-                self.kept.copy(self._servings(), every, final=final)
+                self._label_store.copy(self._servings(), every, final=final)
 
     def _stretch(self, now: float, *, final: bool) -> EnergyInterval | None:
         """What was drawn since the last window, if one ended, while what serves was alone."""
@@ -329,7 +333,7 @@ class ActiveReleases:
             for serving in self._servings():
                 serving.close()
             self.serving = None
-            self.why_nothing = "this device is closed"
+            self._why_nothing = "this device is closed"
             self._retired.clear()
 
     def _servings(self) -> Iterator[Predictor]:
