@@ -6,18 +6,15 @@ import json
 import logging
 import sys
 from datetime import datetime
-from typing import Any, Final
-
-LEVELS: Final = ("debug", "info", "warning", "error")
-FORMATS: Final = ("text", "json")
+from typing import Any
 
 
 def configure_logging(level: str, form: str, name: str = "edge_sdk") -> None:
     """Write the records of one package to standard error.
 
     Args:
-        level: the least that is written, one of :data:`LEVELS`.
-        form: one of :data:`FORMATS`.
+        level: the least that is written: ``debug``, ``info``, ``warning`` or ``error``.
+        form: ``text`` or ``json``.
         name: of the package's logger.
     """
     handler = logging.StreamHandler(sys.stderr)

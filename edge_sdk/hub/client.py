@@ -253,6 +253,11 @@ def _checked_url(url: Any) -> str:
     parts = urlsplit(url) if isinstance(url, str) else None
     if parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
         raise HubError(f"hub: expected a URL such as https://hub:8000, got {url!r:.80}")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise HubError(
+            f"hub: expected a URL without a path, got {url!r:.80}; "
+            f"leave out what follows {parts.scheme}://{parts.netloc}"
+        )
     return str(url).rstrip("/")
 
 
