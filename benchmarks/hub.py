@@ -12,7 +12,7 @@ Invariants:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,8 +37,11 @@ from edge_sdk.contract.messages import (
     kind_of,
 )
 from edge_sdk.contract.plan import assign
+from edge_sdk.contract.profile import FeatureProfile
 from edge_sdk.contract.window import LATENCY_BINS, Window
 from edge_sdk.model.release import Release
+from edge_sdk.telemetry.histogram_codec import encode_histograms
+from edge_sdk.telemetry.histograms import HistogramCounts
 
 MODEL: Final = "fleet"
 EVERY: Final = 300
@@ -141,19 +144,20 @@ class Fleet:
     def _report(self, window: Window) -> WindowReport:
         release = self._releases[window.version]
         profile = release.profile()
-        features, outputs = (
-            tuple(self._counts(feature.bins) for feature in found)
-            for found in (profile.features, profile.outputs)
-        )
+        features, outputs = map(self._histograms, (profile.features, profile.outputs))
         latency = np.bincount(self._random.integers(24, 34, ROWS), minlength=LATENCY_BINS)
         return WindowReport(
             window, release.profile_digest, {"model": ROWS}, features, outputs, ROWS,
             latency={"model": tuple(latency.tolist())},
         )  # fmt: skip
 
-    def _counts(self, bins: int) -> tuple[int, ...]:
-        drawn = self._random.integers(0, bins, ROWS)
-        return tuple(np.bincount(drawn, minlength=bins + 2).tolist())
+    def _histograms(self, layout: Sequence[FeatureProfile]) -> str:
+        histograms = HistogramCounts.zeros(layout)
+        for feature, counts in zip(layout, histograms, strict=True):
+            counts += np.bincount(
+                self._random.integers(0, feature.bins, ROWS), minlength=len(counts)
+            )
+        return encode_histograms(histograms)
 
 
 def _release(folder: Path, version: str) -> Release:

@@ -19,7 +19,7 @@ from scipy.stats import binom, hypergeom
 
 from cloud_hub.statistics.distances import Counts, jensen_shannon
 from cloud_hub.statistics.false_discovery import discoveries
-from edge_sdk.contract.profile import MISSING, OUTSIDE
+from edge_sdk.contract.histograms import MISSING, OUTSIDE
 
 RISE: Final = 0.02
 """Smallest increase of a rate that counts."""

@@ -18,7 +18,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.profile import MISSING, OUTSIDE, FeatureProfile
+from edge_sdk.contract.histograms import MISSING, OUTSIDE
+from edge_sdk.contract.profile import FeatureProfile
 from edge_sdk.model.values import category, is_missing
 
 LARGEST_WEIGHT: Final = 20.0

@@ -15,9 +15,10 @@ from sqlalchemy import Engine, func, select
 
 from cloud_hub.statistics.concept import Coverage, Labelled
 from cloud_hub.statistics.seasonal import EPOCH_HOURS, HOUR, WEEK_HOURS
-from cloud_hub.telemetry.histograms import Histograms, added, group_histograms_of, histograms_of
+from cloud_hub.telemetry.histograms import group_histograms_of, histograms_of
 from cloud_hub.telemetry.tables import ROLLED, feedback, reports
 from edge_sdk.contract.profile import ReferenceProfile
+from edge_sdk.telemetry.histograms import HistogramCounts
 
 
 class Closed(NamedTuple):
@@ -60,11 +61,14 @@ class FleetWindows:
             .order_by(r.device)
         )
         names = [f.name for f in (*profile.features, *profile.outputs)]
-        sums: dict[str, Histograms] = {}
+        sums: dict[str, HistogramCounts] = {}
         grouped: dict[str, dict[str, NDArray[np.int64]]] = {}
         for device, body in self._all(query):
-            found = histograms_of(body)
-            sums[device] = added(sums[device], found) if device in sums else found
+            histograms = histograms_of(body)
+            if device in sums:
+                sums[device].add(histograms)
+            else:
+                sums[device] = histograms
             for name, counts in group_histograms_of(body, [o.name for o in profile.outputs]):
                 mine = grouped.setdefault(name, {})
                 mine[device] = mine[device] + counts if device in mine else counts

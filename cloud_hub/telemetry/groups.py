@@ -18,6 +18,7 @@ from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.contract.window import Window
+from edge_sdk.telemetry.histograms import HistogramCounts
 
 T = TypeVar("T")
 HOUR: Final = 3_600
@@ -49,12 +50,25 @@ def check_groups(groups: Mapping[str, Mapping[str, Any]], declared: Iterable[Gro
             raise Invalid(f"groups: {column} has no group {unknown[0]!r}"[:200])
 
 
-def add_predictions(db: Connection, report: WindowReport, profile: ReferenceProfile) -> None:
-    """Add the predictions of a report, in its transaction."""
+def add_predictions(
+    db: Connection,
+    report: WindowReport,
+    histograms: Mapping[str, Mapping[str, HistogramCounts]],
+    profile: ReferenceProfile,
+) -> None:
+    """Add the predictions of a report, in its transaction.
+
+    Args:
+        db: of the transaction.
+        report: names the window, and has the observations of each group.
+        histograms: those of the groups' outputs, decoded.
+        profile: of the release; says which output is the label.
+    """
     label = next((i for i, o in enumerate(profile.outputs) if o.name == "label"), None)
     names = profile.outputs[label].categories or () if label is not None else ()
     sums, answers = [], []
     for named, counts in _each(report.window, report.groups):
+        outputs = histograms[named["by"]][named["name"]]
         sums.append(
             {
                 **named,
@@ -63,10 +77,10 @@ def add_predictions(db: Connection, report: WindowReport, profile: ReferenceProf
                 **NO_LABELS,
             }
         )
-        told = counts.outputs[label] if label is not None else ()
+        predictions = outputs.each[label].tolist() if label is not None else ()
         answers += [
             {**named, "answer": answer, "predictions": count}
-            for answer, count in zip(names, told, strict=False)
+            for answer, count in zip(names, predictions, strict=False)
             if count
         ]
     insert_or_add(db, group_sums, sums, ("observations",))

@@ -1,62 +1,98 @@
-"""The histograms of stored reports as arrays. Thousands are read at once, so they are unpacked with
-NumPy; ``edge_sdk.contract.histogram_codec`` has the format, and checked them when they came in.
-"""
+"""Histograms of reports, decoded: of one that came in, and of those that are stored."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Histograms = list[NDArray[np.int64]]
+from cloud_hub.errors import Invalid
+from edge_sdk.contract.messages import WindowReport
+from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
+from edge_sdk.telemetry.histogram_codec import decode_histograms
+from edge_sdk.telemetry.histograms import HistogramCounts
 
 
-def histograms_of(body: Mapping[str, Any]) -> Histograms:
-    """Those of features, then those of outputs, of a report as plain JSON."""
-    return [*_unpacked(body.get("features", [])), *_unpacked(body.get("outputs", []))]
+@dataclass(frozen=True)
+class ReportHistograms:
+    """The histograms of one window report; ``groups`` has those of outputs by column and group."""
+
+    features: HistogramCounts
+    outputs: HistogramCounts
+    groups: Mapping[str, Mapping[str, HistogramCounts]]
+
+    @classmethod
+    def of(cls, report: WindowReport) -> ReportHistograms:
+        """Decode those of ``report``.
+
+        Raises:
+            ContractError: a text is none of histograms.
+        """
+        groups = {
+            column: {name: decode_histograms(counts.outputs) for name, counts in groups.items()}
+            for column, groups in report.groups.items()
+        }
+        return cls(decode_histograms(report.features), decode_histograms(report.outputs), groups)
+
+    def check(self, report: WindowReport, profile: ReferenceProfile) -> None:
+        """Refuse what is not in the layout of ``profile``, or does not add up.
+
+        Raises:
+            Invalid: it is not.
+        """
+        for counts, layout in ((self.features, profile.features), (self.outputs, profile.outputs)):
+            # A window of few observations has none: its counts go into the next.
+            if report.observations:
+                _check_layout(counts, layout)
+            _check_sums("histograms", counts, report.observations)
+        for column, groups in self.groups.items():
+            for name, counts in groups.items():
+                _check_layout(counts, profile.outputs)
+                observations = report.groups[column][name].observations
+                _check_sums(f"groups: {column}={name}", counts, observations)
+
+
+def _check_layout(counts: HistogramCounts, layout: Sequence[FeatureProfile]) -> None:
+    sizes = list(counts.sizes)
+    expected = [feature.bins + 2 for feature in layout]
+    if sizes != expected:
+        raise Invalid(f"histograms: expected {expected} counts, got {sizes}"[:200])
+
+
+def _check_sums(what: str, counts: HistogramCounts, observations: int) -> None:
+    if not counts.add_up_to(observations):
+        raise Invalid(f"{what}: expected each to add up to {observations} observations")
+
+
+def histograms_of(body: Mapping[str, Any]) -> HistogramCounts:
+    """Return those of features, then those of outputs, of a stored report."""
+    features, outputs = (decode_histograms(body[name]) for name in ("features", "outputs"))
+    return HistogramCounts(
+        np.concatenate([features.flat, outputs.flat]), features.sizes + outputs.sizes
+    )
 
 
 def group_histograms_of(
     body: Mapping[str, Any], outputs: Sequence[str]
 ) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """Histograms of the ``outputs`` of each declared group, by names such as ``sex=f:label``."""
+    """Yield the histograms of each declared group of a stored report.
+
+    Args:
+        body: the report.
+        outputs: names of the profile's outputs.
+
+    Yields:
+        Names such as ``sex=f:label``, and counts [bins + 2].
+    """
     for column, groups in body.get("groups", {}).items():
-        for group, told in groups.items():
-            for name, counts in zip(outputs, _unpacked(told["outputs"]), strict=False):
-                yield group_output(column, group, name), counts
+        for group, counts in groups.items():
+            for name, histogram in zip(outputs, decode_histograms(counts["outputs"]), strict=False):
+                yield group_output(column, group, name), histogram
 
 
 def group_output(column: str, group: str, output: str) -> str:
-    """How the output of a group is called where those of all rows are."""
+    """Return the name of a group's output, beside those of all rows."""
     return f"{column}={group}:{output}"
-
-
-def _unpacked(told: Any) -> Histograms:
-    if not isinstance(told, str):
-        return [np.asarray(counts, np.int64) for counts in told]
-    numbers = _numbers(base64.b64decode(told + "=" * (-len(told) % 4)))
-    found, at = [], 1
-    for _ in range(int(numbers[0])):
-        size = int(numbers[at])
-        found.append(numbers[at + 1 : at + 1 + size])
-        at += 1 + size
-    return found
-
-
-def _numbers(raw: bytes) -> NDArray[np.int64]:
-    """LEB128: each number ends with the first byte below 128."""
-    data = np.frombuffer(raw, np.uint8)
-    ends = np.flatnonzero(data < 0x80)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    place = np.arange(len(data)) - np.repeat(starts, ends - starts + 1)
-    parts = (data & 0x7F).astype(np.int64) << (7 * place)
-    numbers: NDArray[np.int64] = np.add.reduceat(parts, starts)
-    return numbers
-
-
-def added(a: Histograms, b: Histograms) -> Histograms:
-    """Bin by bin."""
-    return [mine + theirs for mine, theirs in zip(a, b, strict=True)]

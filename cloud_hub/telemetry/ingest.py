@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, insert, select
@@ -13,6 +13,7 @@ from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.experiments.exposure_sink import record_exposure
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import groups, tables
+from cloud_hub.telemetry.histograms import ReportHistograms
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.groups import GroupColumn
@@ -29,7 +30,7 @@ from edge_sdk.contract.messages import (
     Windowed,
     WindowReport,
 )
-from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
+from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.contract.window import Window
 
 LONGEST_WINDOW: Final = 7 * 86_400
@@ -39,49 +40,70 @@ SKEW_SECONDS: Final = 300
 """How far ahead a device's clock may be."""
 
 
-class _Known(NamedTuple):
-    """What reports of one version are held against."""
+class _ReleaseLayout(NamedTuple):
+    """What reports of one release are checked against."""
 
-    digest: str
+    profile_digest: str
     profile: ReferenceProfile
     groups: tuple[GroupColumn, ...]
 
 
+class _Received(NamedTuple):
+    """A message that makes sense; ``histograms`` of a window report, decoded."""
+
+    message: Message
+    body: Body
+    histograms: ReportHistograms | None = None
+
+
 class Ingest:
-    """Takes uploads of devices."""
+    """Takes uploads of devices.
+
+    Args:
+        engine: of the database.
+        registry: knows the releases that devices report about.
+    """
 
     def __init__(self, engine: Engine, registry: Registry) -> None:
         self._engine = engine
         self._registry = registry
-        self._known_releases: dict[tuple[str, str], _Known] = {}
+        self._layouts: dict[tuple[str, str], _ReleaseLayout] = {}
 
     def take(self, device: str, model: str, upload: Upload) -> UploadReply:
-        """Take every message of ``upload`` that is new and makes sense, in one transaction."""
-        known = self._known(device, upload)
+        """Take every message of ``upload`` that is new and makes sense, in one transaction.
+
+        Args:
+            device: who sent it, as its token says.
+            model: the one that this device belongs to.
+            upload: messages in the order in which the device made them.
+        """
+        stored = self._stored(device, upload)
         fresh, rejected = [], []
         for message in upload.messages:
-            if (message.boot, message.sequence) in known:
+            if (message.boot, message.sequence) in stored:
                 continue
             try:
-                fresh.append((message, self._opened(model, message)))
+                fresh.append(self._open(model, message))
             except (ContractError, Invalid) as error:
                 rejected.append(Rejection(message.boot, message.sequence, str(error)[:300]))
         with self._engine.begin() as db:
-            accepted = sum(self._take_one(db, device, message, body) for message, body in fresh)
+            accepted = sum(self._store(db, device, received) for received in fresh)
         duplicates = len(upload.messages) - accepted - len(rejected)
         return UploadReply(accepted, duplicates, tuple(rejected))
 
-    def _take_one(self, db: Connection, device: str, message: Message, body: Body) -> bool:
-        if not _take_one(db, device, message, body):
+    def _store(self, db: Connection, device: str, received: _Received) -> bool:
+        body = received.body
+        if not _store_message(db, device, received.message, body):
             return False
-        if isinstance(body, WindowReport) and body.groups:
-            groups.add_predictions(db, body, self._release(body.window).profile)
+        if isinstance(body, WindowReport) and received.histograms is not None:
+            profile = self._layout(body.window).profile
+            groups.add_predictions(db, body, received.histograms.groups, profile)
         elif isinstance(body, FeedbackReport) and body.groups:
             groups.add_labels(db, body)
         return True
 
-    def _known(self, device: str, upload: Upload) -> set[tuple[str, int]]:
-        """Names of messages that were taken before."""
+    def _stored(self, device: str, upload: Upload) -> set[tuple[str, int]]:
+        """Names of the messages that were taken before."""
         t = tables.messages.c
         boots = {message.boot for message in upload.messages}
         sequences = [message.sequence for message in upload.messages]
@@ -91,23 +113,18 @@ class Ingest:
         with self._engine.connect() as db:
             return {(boot, sequence) for boot, sequence in db.execute(query)}
 
-    def _opened(self, model: str, message: Message) -> Body:
-        body = message.open()
-        self._check(model, body)
-        return body
-
-    def _check(self, model: str, body: Body) -> None:
+    def _open(self, model: str, message: Message) -> _Received:
         """Refuse what cannot be: another model, an unknown version, the future, other bins."""
+        body = message.open()
         named = body.window.model if isinstance(body, Windowed) else body.model
         if named != model:
             raise Invalid(f"model: this device belongs to {model}, not {named}")
         if isinstance(body, Windowed):
             self._check_window(body.window)
-        if isinstance(body, WindowReport):
-            self._check_counts(body)
-            self._check_histograms(body)
+        histograms = self._histograms(body) if isinstance(body, WindowReport) else None
         if isinstance(body, WindowReport | FeedbackReport) and body.groups:
-            groups.check_groups(body.groups, self._release(body.window).groups)
+            groups.check_groups(body.groups, self._layout(body.window).groups)
+        return _Received(message, body, histograms)
 
     def _check_window(self, window: Window) -> None:
         if window.start > time.time() + SKEW_SECONDS:
@@ -120,48 +137,39 @@ class Ingest:
             )
         if length > LONGEST_WINDOW:
             raise Invalid(f"window: expected at most {LONGEST_WINDOW} s, got {length}")
-        self._release(window)
+        self._layout(window)  # an unknown version is refused
 
-    def _check_counts(self, report: WindowReport) -> None:
-        """What cannot add up: more timed than answered."""
+    def _histograms(self, report: WindowReport) -> ReportHistograms:
+        """Decode and check what a report counted."""
         for source, row in report.latency.items():
             made = report.predictions.get(source, 0)
             if sum(row) > made:
                 raise Invalid(f"latency: {sum(row)} were timed, but {source} answered {made}")
+        layout = self._layout(report.window)
+        if report.profile != layout.profile_digest:
+            raise Invalid(
+                f"profile: expected {layout.profile_digest[:12]}…, got {report.profile[:12]}…"
+            )
+        histograms = ReportHistograms.of(report)
+        histograms.check(report, layout.profile)
+        return histograms
 
-    def _check_histograms(self, report: WindowReport) -> None:
-        release = self._release(report.window)
-        if report.profile != release.digest:
-            raise Invalid(f"profile: expected {release.digest[:12]}…, got {report.profile[:12]}…")
-        profile = release.profile
-        if report.observations:
-            _check_bins(report.features, profile.features)
-            _check_bins(report.outputs, profile.outputs)
-        for of_column in report.groups.values():
-            for counts in of_column.values():
-                _check_bins(counts.outputs, profile.outputs)
-
-    def _release(self, window: Window) -> _Known:
-        named = (window.model, window.version)
-        known = self._known_releases.get(named)
-        if known is None:
+    def _layout(self, window: Window) -> _ReleaseLayout:
+        version = (window.model, window.version)
+        layout = self._layouts.get(version)
+        if layout is None:
             try:
-                release = self._registry.release(*named)
+                release = self._registry.release(*version)
             except NotFound as error:
                 raise Invalid(str(error)) from error
-            known = _Known(release.profile_digest, release.profile(), release.manifest.groups)
-            self._known_releases[named] = known
-        return known
+            layout = _ReleaseLayout(
+                release.profile_digest, release.profile(), release.manifest.groups
+            )
+            self._layouts[version] = layout
+        return layout
 
 
-def _check_bins(found: Sequence[Sequence[int]], known: Sequence[FeatureProfile]) -> None:
-    bins = [len(row) for row in found]
-    expected = [feature.bins + 2 for feature in known]
-    if bins != expected:
-        raise Invalid(f"histograms: expected {expected} counts, got {bins}"[:200])
-
-
-def _take_one(db: Connection, device: str, message: Message, body: Body) -> bool:
+def _store_message(db: Connection, device: str, message: Message, body: Body) -> bool:
     """Store one message; ``False`` if the same one came twice at once."""
     name = {"device": device, "boot": message.boot, "sequence": message.sequence}
     values = {**name, "kind": message.kind, "at": time.time()}

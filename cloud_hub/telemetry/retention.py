@@ -17,9 +17,10 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, insert,
 
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.telemetry.groups import roll_up as roll_up_groups
-from cloud_hub.telemetry.histograms import Histograms, histograms_of
+from cloud_hub.telemetry.histograms import histograms_of
 from cloud_hub.telemetry.tables import ROLLED, feedback, messages, reports, samples, totals, votes
-from edge_sdk.contract.histogram_codec import pack
+from edge_sdk.contract.histograms import NO_HISTOGRAMS
+from edge_sdk.telemetry.histogram_codec import encode_histograms
 from edge_sdk.telemetry.resources import worst
 
 HOUR: Final = 3_600
@@ -131,12 +132,8 @@ def _merged_reports(rows: Sequence[Any], hour: int) -> dict[str, Any]:
 
 
 def merged_bodies(bodies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The sum of window reports as plain JSON; resources are the worst.
-
-    Histograms of outputs stand after those of features: nobody reads the two apart.
-    """
-    told = [histograms_of(body) for body in bodies if body.get("observations")]
-    merged: dict[str, Any] = {"features": pack(_summed_rows(told)), "outputs": pack([])}
+    """The sum of window reports as plain JSON; resources are the worst."""
+    merged: dict[str, Any] = {"features": _summed_histograms(bodies), "outputs": NO_HISTOGRAMS}
     for name in ("predictions", "errors", "lost"):
         merged[name] = dict(sum((Counter(body.get(name, {})) for body in bodies), Counter()))
     for name in ("observations", "degraded", "defaulted", "units"):
@@ -163,8 +160,15 @@ def _summed(rows: Sequence[Any]) -> list[int]:
     return total
 
 
-def _summed_rows(reports: Sequence[Histograms]) -> list[list[int]]:
-    return [_summed(column) for column in zip(*reports, strict=True)]
+def _summed_histograms(bodies: Sequence[Mapping[str, Any]]) -> str:
+    """The sum of all, as a text; those of outputs stand after those of features."""
+    with_some = (histograms_of(body) for body in bodies if body.get("observations"))
+    total = next(with_some, None)
+    if total is None:
+        return NO_HISTOGRAMS
+    for histograms in with_some:
+        total.add(histograms)
+    return encode_histograms(total)
 
 
 def _merged_feedback(rows: Sequence[Any], hour: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, Select, func, select
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.telemetry import retention
-from cloud_hub.telemetry.histograms import Histograms, added, histograms_of
+from cloud_hub.telemetry.histograms import histograms_of
 from cloud_hub.telemetry.ingest import Ingest
 from cloud_hub.telemetry.tables import (
     ROLLED,
@@ -27,6 +27,7 @@ from cloud_hub.telemetry.tables import (
 )
 from edge_sdk.contract.messages import Upload, UploadReply
 from edge_sdk.contract.window import LATENCY_BINS
+from edge_sdk.telemetry.histograms import HistogramCounts
 from edge_sdk.telemetry.resources import worst
 
 CLEAN_SECONDS: Final = 60.0
@@ -100,15 +101,22 @@ class Telemetry:
         profile = self._registry.release(model, version).profile()
         names = [f.name for f in (*profile.features, *profile.outputs)]
         query = _narrow(select(reports), reports, model, version, None, None, since)
-        found: dict[int, tuple[Histograms, int]] = {}
+        sums: dict[int, HistogramCounts] = {}
+        observations: Counter[int] = Counter()
         for row in self._each(query.where(reports.c.observations > 0)):
-            counts = histograms_of(row["body"])
-            known, have = found.get(row["start"], (None, 0))
-            summed = counts if known is None else added(known, counts)
-            found[row["start"]] = (summed, have + row["observations"])
+            start, counts = row["start"], histograms_of(row["body"])
+            observations[start] += row["observations"]
+            if start in sums:
+                sums[start].add(counts)
+            else:
+                sums[start] = counts
         return [
-            (start, {n: c.tolist() for n, c in zip(names, counts, strict=True)}, observations)
-            for start, (counts, observations) in sorted(found.items())
+            (
+                start,
+                {n: c.tolist() for n, c in zip(names, counts, strict=True)},
+                observations[start],
+            )
+            for start, counts in sorted(sums.items())
         ]
 
     def windows(self, model: str, *, since: float = 0.0) -> list[dict[str, Any]]:

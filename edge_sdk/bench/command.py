@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import Final
 
 from edge_sdk.bench import comparison, result
 from edge_sdk.bench.budgets import breaches
@@ -14,23 +16,25 @@ from edge_sdk.bench.measuring import measure
 from edge_sdk.bench.plot import check_kind, write_plot
 from edge_sdk.errors import BenchError
 
+STDOUT: Final = Path("-")
+"""The file of ``--json`` without one: the figures are printed instead of the tables."""
+
 
 def run_bench(arguments: Namespace) -> int:
     """The command; 1 if a budget is exceeded or cannot be judged."""
     if arguments.compare:
-        if arguments.target or any(_outputs(arguments)):
-            raise BenchError("--compare: expected two runs and nothing else; it prints ratios")
-        before, after = map(result.load, arguments.compare)
-        print(comparison.to_markdown(comparison.compare(before, after)))
-        return 0
+        return _compare(arguments)
     if arguments.target is None:
         raise BenchError("expected a release folder or an .onnx file, or --compare A.json B.json")
     _check_outputs(arguments)
     effort = QUICK if arguments.quick else FULL
     found = measure(arguments.target, effort, rows=arguments.rows, tell=_tell)
     text = to_markdown(found)
-    print(text)
-    if arguments.json:
+    if arguments.json == STDOUT:
+        print(found.to_json().decode(), end="")
+    else:
+        print(text)
+    if arguments.json not in (None, STDOUT):
         found.save(arguments.json)
     if arguments.markdown:
         result.save(arguments.markdown, f"{text}\n".encode())
@@ -42,8 +46,22 @@ def run_bench(arguments: Namespace) -> int:
     return 1 if exceeded else 0
 
 
+def _compare(arguments: Namespace) -> int:
+    if arguments.target or any(_outputs(arguments)):
+        raise BenchError("--compare: expected two runs and nothing else; it prints ratios")
+    before, after = map(result.load, arguments.compare)
+    compared = comparison.compare(before, after)
+    if arguments.json == STDOUT:
+        ratios = [{**vars(row), "ratio": row.ratio} for row in compared.ratios]
+        print(json.dumps({**vars(compared), "ratios": ratios}, indent=2))
+    else:
+        print(comparison.to_markdown(compared))
+    return 0
+
+
 def _outputs(arguments: Namespace) -> tuple[Path | None, ...]:
-    return arguments.json, arguments.markdown, arguments.plot
+    file = None if arguments.json == STDOUT else arguments.json
+    return file, arguments.markdown, arguments.plot
 
 
 def _check_outputs(arguments: Namespace) -> None:
@@ -56,4 +74,5 @@ def _check_outputs(arguments: Namespace) -> None:
 
 
 def _tell(part: str) -> None:
-    print(f"measuring {part}", file=sys.stderr)
+    if sys.stderr is not None and sys.stderr.isatty():  # in a log it would be noise
+        print(f"measuring {part}", file=sys.stderr)

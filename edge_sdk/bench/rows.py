@@ -43,7 +43,7 @@ def from_file(path: Path, specs: Sequence[TensorSpec]) -> Feed:
     """Rows of a ``.npy`` table for a model of one input, or of an ``.npz`` by input name.
 
     Raises:
-        BenchError: unreadable, or inputs are missing.
+        BenchError: unreadable, inputs are not there, or numbers are not finite.
     """
     try:
         content = np.load(path, allow_pickle=False)
@@ -54,10 +54,27 @@ def from_file(path: Path, specs: Sequence[TensorSpec]) -> Feed:
     names = [spec.name for spec in specs]
     if isinstance(content, np.ndarray):
         content = {names[0]: content}
-    missing = set(names) - set(content)
-    if missing:
-        raise BenchError(f"{path}: expected the inputs {names}, {sorted(missing)} are missing")
-    return {spec.name: _as(content[spec.name], spec) for spec in specs}
+    absent = set(names) - set(content)
+    if absent:
+        raise BenchError(
+            f"{path}: expected the inputs {names}, {sorted(absent)} are missing; "
+            f"it has {sorted(content)}"
+        )
+    feed = {spec.name: _as(content[spec.name], spec) for spec in specs}
+    for name, array in feed.items():
+        _check_finite(path, name, array)
+    return feed
+
+
+def _check_finite(path: Path, name: str, array: NDArray[Any]) -> None:
+    if array.dtype.kind != "f" or not len(array):
+        return
+    count = int((~np.isfinite(array)).reshape(len(array), -1).any(axis=1).sum())
+    if count:
+        raise BenchError(
+            f"{path}: expected finite numbers, got NaN or infinity in {count} of {len(array)} rows "
+            f"of {name!r}; leave those rows out"
+        )
 
 
 def _as(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:

@@ -9,19 +9,24 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edge_sdk.cli.console import add_version, may_be_piped
+from edge_sdk.cli.help import CommandGroups, json_option
+from edge_sdk.cli.output import show
 from edge_sdk.cli.packs import add_pack_commands
 
 if TYPE_CHECKING:
     from edge_sdk.device import EdgeDevice
     from edge_sdk.model.prediction import Prediction
 
+LEVELS: Final = ("debug", "info", "warning", "error")
+FORMATS: Final = ("text", "json")
+
 
 @may_be_piped
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 is done, 1 refused, 2 wrong usage."""
+    """Run the command; return 0 if it is done, 1 if it was refused or failed, 2 for wrong usage."""
     arguments = _parser().parse_args(argv)
     from edge_sdk.errors import EdgeError
 
@@ -40,53 +45,113 @@ def _parser() -> argparse.ArgumentParser:
         prog="edge", description="Predictions on the device: from a pack, the model, or the cloud."
     )
     add_version(parser)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _device_commands(commands)
+    commands = CommandGroups(parser)
+    json_output = json_option()
+    commands.group("set up")
+    _add_enrol(commands, json_output)
+    commands.group("operate")
+    _add_run(commands)
+    for name, text, run in (
+        ("status", "show how an enrolled device is, while no application runs it", _status),
+        ("sync", "sync an enrolled device with its hub once", _sync),
+    ):
+        command = commands.add(name, text, [f"edge {name} state/"], parent=json_output)
+        _add_state(command)
+        command.set_defaults(run=run)
+    commands.group("look into")
+    _add_predict(commands, json_output)
     add_pack_commands(commands, _row)
-    _bench_command(commands)
+    commands.group("measure")
+    _add_bench(commands)
     return parser
 
 
-def _device_commands(commands: Any) -> None:
-    enrol = commands.add_parser("enrol", help="join a fleet")
-    enrol.add_argument("state", type=Path, help="folder for the device's state")
-    enrol.add_argument("--hub", required=True, help="URL of the hub")
+def _add_enrol(commands: CommandGroups, json_output: argparse.ArgumentParser) -> None:
+    example = "edge enrol state/ --hub https://hub:8000 --token T --model digits"
+    enrol = commands.add("enrol", "join a fleet", [example], parent=json_output)
+    enrol.add_argument("state", type=Path, help="folder for the device's state; made if need be")
+    enrol.add_argument("--hub", required=True, metavar="URL", help="of the hub, without a path")
     enrol.add_argument("--token", required=True, help="enrolment token, from edge-hub enrol-token")
-    enrol.add_argument("--model", required=True)
-    enrol.add_argument("--attribute", type=_pair, action="append", default=[], metavar="NAME=VALUE")
+    enrol.add_argument("--model", required=True, help="name of the model whose fleet to join")
+    enrol.add_argument(
+        "--attribute",
+        type=_pair,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="for cohorts, such as region=eu; may be given several times",
+    )
     enrol.set_defaults(run=_enrol)
-    run = commands.add_parser("run", help="keep a device in step with its hub; JSON rows on stdin")
+
+
+def _add_run(commands: CommandGroups) -> None:
+    run = commands.add(
+        "run",
+        "keep a device in step with its hub; JSON rows on stdin are answered in JSON, line by line",
+        ["edge run state/ < rows.jsonl", "edge run state/ --log-level info --log-format json"],
+    )
     _add_state(run)
+    run.add_argument(
+        "--log-level",
+        choices=LEVELS,
+        default="warning",
+        help="the least that is logged to standard error (default: warning)",
+    )
+    run.add_argument(
+        "--log-format",
+        choices=FORMATS,
+        default="text",
+        help="of the log: a line of text, or a JSON object a line (default: text)",
+    )
     run.set_defaults(run=_run)
-    status = commands.add_parser("status", help="how an enrolled device is")
-    _add_state(status)
-    status.set_defaults(run=_status)
-    sync = commands.add_parser("sync", help="sync an enrolled device once")
-    _add_state(sync)
-    sync.set_defaults(run=_sync)
-    predict = commands.add_parser("predict", help="answer one row with a release folder")
-    predict.add_argument("release", type=Path)
+
+
+def _add_predict(commands: CommandGroups, json_output: argparse.ArgumentParser) -> None:
+    example = "edge predict digits-1.0/ '[5.1, 3.5, 1.4, 0.2]'"
+    predict = commands.add(
+        "predict", "answer one row with a release folder", [example], parent=json_output
+    )
+    predict.add_argument("release", type=Path, help="a release folder")
     predict.add_argument("row", help="a JSON array, or an object by column name")
     predict.set_defaults(run=_predict)
 
 
 def _add_state(command: argparse.ArgumentParser) -> None:
     command.add_argument("state", type=Path, help="the device's state folder")
-    command.add_argument("--hub", help="URL of the hub (default: the one of the last time)")
+    command.add_argument("--hub", metavar="URL", help="of the hub (default: the one of last time)")
 
 
-def _bench_command(commands: Any) -> None:
-    bench = commands.add_parser(
-        "bench", help="measure a model on this machine, or compare two runs"
+def _add_bench(commands: CommandGroups) -> None:
+    bench = commands.add(
+        "bench",
+        "measure a model on this machine, or compare two runs",
+        [
+            "edge bench digits-1.0/ --quick",
+            "edge bench model.onnx --json new.json --max-p99-ms 2",
+            "edge bench --compare old.json new.json",
+        ],
     )
     bench.add_argument("target", type=Path, nargs="?", help="a release folder or an .onnx file")
     bench.add_argument("--quick", action="store_true", help="seconds instead of minutes, coarser")
     bench.add_argument("--rows", type=Path, help="real rows to measure with, as .npy or .npz")
-    bench.add_argument("--json", type=Path, help="write the figures here")
-    bench.add_argument("--markdown", type=Path, help="write the tables here")
-    bench.add_argument("--plot", type=Path, help="draw here: .html, or .png with matplotlib")
-    bench.add_argument("--max-p99-ms", type=_budget, help="exit 1 if one row takes longer")
-    bench.add_argument("--max-rss-mb", type=_budget, help="exit 1 if a serving process holds more")
+    bench.add_argument(
+        "--json",
+        type=Path,
+        nargs="?",
+        const=Path("-"),
+        metavar="FILE",
+        help="print JSON, for programs; with FILE write the figures there besides the tables",
+    )
+    bench.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables here")
+    bench.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw here: .html, or .png with matplotlib"
+    )
+    bench.add_argument(
+        "--max-p99-ms", type=_budget, metavar="MS", help="exit 1 if one row takes longer"
+    )
+    bench.add_argument(
+        "--max-rss-mb", type=_budget, metavar="MB", help="exit 1 if a serving process holds more"
+    )
     bench.add_argument(
         "--compare", type=Path, nargs=2, metavar=("A.json", "B.json"), help="ratios of two runs"
     )
@@ -110,10 +175,6 @@ def _budget(text: str) -> float:
     return number
 
 
-def _print(value: Any) -> None:
-    print(json.dumps(value, indent=2, default=str))
-
-
 def _enrolled(arguments: argparse.Namespace, **more: Any) -> EdgeDevice:
     """The device of a state folder that is there; a look must not make one."""
     from edge_sdk.device import EdgeDevice
@@ -124,19 +185,19 @@ def _enrolled(arguments: argparse.Namespace, **more: Any) -> EdgeDevice:
             f"{arguments.state}: no device is enrolled here; begin with edge enrol "
             f"{arguments.state} --hub {arguments.hub or 'URL'} --token T --model M"
         )
-    return EdgeDevice(arguments.state, hub=arguments.hub or _known_hub(arguments.state), **more)
+    return EdgeDevice(arguments.state, hub=arguments.hub or _last_hub(arguments.state), **more)
 
 
-def _known_hub(state: Path) -> str:
+def _last_hub(state: Path) -> str:
     from edge_sdk.errors import StateError
     from edge_sdk.fleet.enrolment import hub_of
     from edge_sdk.state_db import StateDatabase
 
     with contextlib.closing(StateDatabase(state)) as store:
-        known = hub_of(store)
-    if known is None:
+        hub = hub_of(store)
+    if hub is None:
         raise StateError(f"{state}: does not say which hub; say --hub URL")
-    return known
+    return hub
 
 
 def _enrol(arguments: argparse.Namespace) -> int:
@@ -147,13 +208,15 @@ def _enrol(arguments: argparse.Namespace) -> int:
     with EdgeDevice(
         arguments.state, hub=arguments.hub, attributes=attributes, background=False, **options
     ) as device:
-        _print(device.status())
+        show(device.status(), as_json=arguments.json)
     return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from edge_sdk.cli.logs import configure_logging
     from edge_sdk.errors import EdgeError
 
+    configure_logging(arguments.log_level, arguments.log_format)
     with _enrolled(arguments) as device:
         for line in sys.stdin.buffer if sys.stdin is not None else ():
             if not line.strip():
@@ -169,14 +232,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     with _enrolled(arguments, background=False) as device:
-        _print(device.status())
+        show(device.status(), as_json=arguments.json)
     return 0
 
 
 def _sync(arguments: argparse.Namespace) -> int:
     with _enrolled(arguments, background=False) as device:
         result = device.sync()
-    _print(vars(result))
+    show(vars(result), as_json=arguments.json)
     return 0 if result.reached else 1
 
 
@@ -185,7 +248,8 @@ def _predict(arguments: argparse.Namespace) -> int:
 
     with EdgeDevice.offline(arguments.release) as device:
         p = device.predict(_row(arguments.row))
-        _print({**_answer(p), "probabilities": _plain(p.probabilities)})
+        answer = {**_answer(p), "probabilities": _plain(p.probabilities)}
+    show(answer, as_json=arguments.json)
     return 0
 
 

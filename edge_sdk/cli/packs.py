@@ -3,51 +3,76 @@
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
+
+from edge_sdk.cli.help import CommandGroups, json_option
+from edge_sdk.cli.output import local_time, print_json, show
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.pack import PackHeader
 
 Run = Callable[[argparse.Namespace], int]
 
 
-def add_pack_commands(commands: Any, row: Callable[[str], Any]) -> None:
-    """Add ``pack`` to ``commands``; ``row`` parses an input from the command line."""
-    pack = commands.add_parser("pack", help="look into packs, compare and update them")
-    what = pack.add_subparsers(required=True, metavar="WHAT")
-    _add(what, "info", "print the header", _info, pack="the pack")
+def add_pack_commands(commands: CommandGroups, row: Callable[[str], Any]) -> None:
+    """Add ``pack`` and what is below it.
+
+    Args:
+        commands: of the program.
+        row: parses an input from the command line.
+    """
+    text = "look into packs, compare and update them"
+    what = CommandGroups(commands.add("pack", text, ["edge pack info answers.pack"]), "WHAT")
+    what.group("look into")
+    _add(what, "info", "show the header", _info, pack="a pack")
     _add(
-        what,
-        "verify",
-        "check every byte, the order of keys, the directory",
-        _verify,
-        pack="the pack",
+        what, "verify", "check every byte, the order of keys, the directory", _verify, pack="a pack"
     )
     get = _add(
-        what, "get", "look a row up", lambda arguments: _get(arguments, row),
-        pack="the pack", release="the release that it was made for",
-    )  # fmt: skip
-    get.add_argument("row", help="a JSON array, or an object by column name")
-    diff = _add(
-        what, "diff", "say what changed between two packs", _diff, old="a pack", new="the next one"
+        what,
+        "get",
+        "look a row up",
+        lambda arguments: _get(arguments, row),
+        pack="a pack",
+        release="the release folder that it was made for",
     )
-    diff.add_argument("--out", type=Path, help="write the delta here")
+    get.add_argument("row", help="a JSON array, or an object by column name")
+    what.group("update")
+    diff = _add(
+        what, "diff", "show what changed between two packs", _diff, old="a pack", new="the next one"
+    )
+    diff.add_argument("--out", type=Path, metavar="FILE", help="write the delta here")
     _add(
-        what, "apply", "make the next pack of an old one by a delta", _apply,
-        old="the pack that is here", delta="from edge pack diff --out", out="where it goes",
-    )  # fmt: skip
+        what,
+        "apply",
+        "make the next pack of an old one by a delta",
+        _apply,
+        old="the pack that is here",
+        delta="from edge pack diff --out",
+        out="the new pack's place",
+    )
 
 
-def _add(what: Any, name: str, text: str, run: Run, **paths: str) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = what.add_parser(name, help=text)
+EXAMPLES: Final = {
+    "info": "edge pack info answers.pack",
+    "verify": "edge pack verify answers.pack",
+    "get": "edge pack get answers.pack digits-1.0/ '[5.1, 3.5, 1.4, 0.2]'",
+    "diff": "edge pack diff old.pack new.pack --out new.delta",
+    "apply": "edge pack apply old.pack new.delta new.pack",
+}
+
+
+def _add(
+    what: CommandGroups, name: str, text: str, run: Run, **paths: str
+) -> argparse.ArgumentParser:
+    command = what.add(name, text, [EXAMPLES[name]], parent=json_option())
     for path, meaning in paths.items():
         command.add_argument(path, type=Path, help=meaning)
     command.set_defaults(run=run)
     return command
-
-
-def _print(value: Any) -> None:
-    print(json.dumps(value, indent=2, default=str))
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -55,7 +80,10 @@ def _info(arguments: argparse.Namespace) -> int:
     from edge_sdk.packs.reader import Pack
 
     with Pack.open(arguments.pack, now=0) as pack:  # an expired one may be looked at
-        _print(to_plain(pack.header))
+        header = to_plain(pack.header)
+    if not arguments.json and header.get("expires") is not None:
+        header["expires"] = local_time(header["expires"])
+    show(header, as_json=arguments.json)
     return 0
 
 
@@ -64,8 +92,15 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     with Pack.open(arguments.pack) as pack:
         pack.verify()
-        print(f"ok: {len(pack)} entries for {pack.header.model} {pack.header.version}")
+        _print_whole(len(pack), pack.header, arguments)
     return 0
+
+
+def _print_whole(count: int, header: PackHeader, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        print_json({"entries": count, "model": header.model, "version": header.version})
+    else:
+        print(f"ok: {count} entries for {header.model} {header.version}")
 
 
 def _get(arguments: argparse.Namespace, row: Callable[[str], Any]) -> int:
@@ -78,9 +113,15 @@ def _get(arguments: argparse.Namespace, row: Callable[[str], Any]) -> int:
     signature = release.manifest.signature
     key = Canonicaliser(signature).feed_key(InputSchema(signature).row(row(arguments.row)))
     with Pack.open(arguments.pack, release) as pack:
-        found = pack.get(key) if key else None
-    _print(None if found is None else {name: array.tolist() for name, array in found.items()})
-    return 0 if found is not None else 1
+        outputs = pack.get(key) if key else None
+    if outputs is None:
+        if arguments.json:
+            print_json(None)
+        else:
+            print("edge: the pack has no answer for this row", file=sys.stderr)
+        return 1
+    show({name: array.tolist() for name, array in outputs.items()}, as_json=arguments.json)
+    return 0
 
 
 def _diff(arguments: argparse.Namespace) -> int:
@@ -92,7 +133,8 @@ def _diff(arguments: argparse.Namespace) -> int:
         difference = compare(old.path, new.path)
         if isinstance(difference, str):
             raise PackError(f"no delta from {old.path} to {new.path}: {difference}")
-        _print({**difference, "new_bytes": new.path.stat().st_size})
+        facts = {**difference, "new_bytes": new.path.stat().st_size}
+    show(facts, as_json=arguments.json)
     if arguments.out is None:
         return 0
     if write_delta(arguments.old, arguments.new, arguments.out) is None:
@@ -104,5 +146,5 @@ def _apply(arguments: argparse.Namespace) -> int:
     from edge_sdk.packs.delta import apply_delta
 
     made = apply_delta(arguments.old, arguments.delta, arguments.out)
-    print(f"ok: {made.count} entries for {made.model} {made.version}")
+    _print_whole(made.count, made, arguments)
     return 0

@@ -10,8 +10,8 @@ Invariants:
 * ``encode`` is deterministic: sorted keys, no white space, no NaN or infinity.
 * Meaning (ranges, sums, cross-field rules) is checked by each class in ``__post_init__`` with
   :func:`require`; the path is added here.
-* A class whose fields travel in another form says so with two methods: ``to_wire`` makes that form
-  of the plain fields, ``from_wire`` the plain fields of it.
+* ``format`` is parsed before all other fields: what has another number is refused by it, not by the
+  first field that looks different in it.
 """
 
 from __future__ import annotations
@@ -53,8 +53,7 @@ def to_plain(value: Any) -> Any:
     """Dicts, lists and scalars ready for JSON; fields that are ``None`` are left out."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
-        plain = {name: to_plain(item) for name, item in fields if item is not None}
-        return value.to_wire(plain) if hasattr(value, "to_wire") else plain
+        return {name: to_plain(item) for name, item in fields if item is not None}
     if isinstance(value, Mapping):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -111,8 +110,6 @@ def _parse(annotation: Any, plain: Any, path: str) -> Any:
 def _parse_dataclass(cls: Any, plain: Any, path: str) -> Any:
     if not isinstance(plain, dict):
         _fail(path, "an object", plain)
-    if hasattr(cls, "from_wire"):
-        plain = _from_wire(cls, plain, path)
     arguments = {}
     for name, annotation, needed in _fields(cls):
         if name in plain:
@@ -127,14 +124,6 @@ def _parse_dataclass(cls: Any, plain: Any, path: str) -> Any:
         raise ContractError(f"{path}: {error}") from error
 
 
-def _from_wire(cls: Any, plain: dict[str, Any], path: str) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = cls.from_wire(plain)
-    except ContractError as error:
-        raise ContractError(f"{path}: {error}") from error
-    return found
-
-
 def _optional(annotation: Any) -> bool:
     """Whether ``None`` is allowed; ``encode`` leaves such a field out."""
     return types.NoneType in typing.get_args(annotation)
@@ -146,7 +135,7 @@ def _fields(cls: Any) -> tuple[tuple[str, Any, bool], ...]:
     missing = dataclasses.MISSING
     return tuple(
         (f.name, hints[f.name], f.default is missing and f.default_factory is missing)
-        for f in dataclasses.fields(cls)
+        for f in sorted(dataclasses.fields(cls), key=lambda f: f.name != "format")
     )
 
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from edge_sdk.contract.errors import require
-from edge_sdk.contract.histogram_codec import pack, unpack
+from edge_sdk.contract.histograms import NO_HISTOGRAMS
 from edge_sdk.contract.limits import GROUP_COLUMNS, GROUPS
 
 OTHER: Final = "other"
@@ -54,29 +54,16 @@ def cuts(edges: tuple[float, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class GroupCounts:
-    """Predictions of one group: ``outputs`` are histograms in the layout of the profile's outputs,
-    each of which adds up to ``observations``.
+    """Predictions of one group: ``outputs`` are histograms (a text, see
+    :mod:`edge_sdk.contract.histograms`) in the layout of the profile's outputs, each of which adds
+    up to ``observations``.
     """
 
     observations: int
-    outputs: tuple[tuple[int, ...], ...] = ()
-
-    def to_wire(self, plain: dict[str, Any]) -> dict[str, Any]:
-        """Histograms travel as one text."""
-        return {**plain, "outputs": pack(self.outputs)}
-
-    @staticmethod
-    def from_wire(plain: dict[str, Any]) -> dict[str, Any]:
-        """Of that text the counts."""
-        packed = plain.get("outputs")
-        if not isinstance(packed, str):
-            return plain
-        return {**plain, "outputs": [list(counts) for counts in unpack(packed)]}
+    outputs: str = NO_HISTOGRAMS
 
     def __post_init__(self) -> None:
         require(self.observations >= 1, "observations: expected at least 1")
-        whole = all(sum(row) == self.observations and min(row) >= 0 for row in self.outputs)
-        require(whole, f"outputs: expected each to add up to {self.observations} observations")
 
 
 @dataclass(frozen=True)

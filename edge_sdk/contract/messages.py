@@ -17,7 +17,7 @@ from edge_sdk.contract.codec import decode, encode, from_plain
 from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.experiment_reports import InterleaveReport, ShadowReport
 from edge_sdk.contract.groups import GroupCounts, check_groups
-from edge_sdk.contract.histogram_codec import pack, unpack
+from edge_sdk.contract.histograms import NO_HISTOGRAMS
 from edge_sdk.contract.limits import (
     MESSAGE_BYTES,
     SAMPLES_PER_MESSAGE,
@@ -35,9 +35,10 @@ from edge_sdk.contract.window import LATENCY_BINS, SOURCES, Energy, Window
 class WindowReport:
     """Aggregates of one window.
 
-    ``features`` and ``outputs`` are histograms in the layout of the reference profile whose
-    SHA-256 is ``profile``; empty while the window has too few observations to be uploaded (its
-    counts then go into the next). ``predictions`` and ``latency`` are by source. ``errors`` counts
+    ``features`` and ``outputs`` are histograms (a text, see :mod:`edge_sdk.contract.histograms`) in
+    the layout of the reference profile whose SHA-256 is ``profile``, each of which adds up to
+    ``observations``; none while the window has too few observations to be uploaded (its counts then
+    go into the next). ``predictions`` and ``latency`` are by source. ``errors`` counts
     refused inputs and failed calls by kind. ``lost`` counts what monitoring dropped, by reason.
     ``defaulted`` counts predictions for entities without stored features. ``units`` counts keys
     of an A/B by key that this process saw for the first time. ``resources`` is a sample at the end
@@ -49,8 +50,8 @@ class WindowReport:
     window: Window
     profile: str
     predictions: Mapping[str, int]
-    features: tuple[tuple[int, ...], ...] = ()
-    outputs: tuple[tuple[int, ...], ...] = ()
+    features: str = NO_HISTOGRAMS
+    outputs: str = NO_HISTOGRAMS
     observations: int = 0
     degraded: int = 0
     defaulted: int = 0
@@ -61,20 +62,7 @@ class WindowReport:
     resources: Mapping[str, float] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, GroupCounts]] = field(default_factory=dict)
     energy: Energy | None = None
-    format: Literal[1, 2] = WINDOW_FORMAT
-
-    def to_wire(self, plain: dict[str, Any]) -> dict[str, Any]:
-        """Histograms travel as one text, since format 2."""
-        if self.format == 1:
-            return plain
-        plain.update(features=pack(self.features), outputs=pack(self.outputs))
-        return plain
-
-    @staticmethod
-    def from_wire(plain: dict[str, Any]) -> dict[str, Any]:
-        """Both forms of histograms are read."""
-        packed = {n: plain[n] for n in ("features", "outputs") if isinstance(plain.get(n), str)}
-        return {**plain, **{name: _lists(unpack(text)) for name, text in packed.items()}}
+    format: Literal[2] = WINDOW_FORMAT
 
     def __post_init__(self) -> None:
         check_digest("profile", self.profile)
@@ -88,18 +76,11 @@ class WindowReport:
             *self.errors.values(),
             *self.lost.values(),
         ]
-        counts += [c for row in (*self.features, *self.outputs) for c in row]
         counts += [c for row in self.latency.values() for c in row]
         require(min(counts, default=0) >= 0, "counts: expected at least 0")
         shaped = all(len(row) == LATENCY_BINS for row in self.latency.values())
         require(shaped, f"latency: expected {LATENCY_BINS} bins")
         check_groups(self.groups)
-        whole = all(sum(row) == self.observations for row in (*self.features, *self.outputs))
-        require(whole, f"histograms: expected each to add up to {self.observations} observations")
-
-
-def _lists(histograms: tuple[tuple[int, ...], ...]) -> list[list[int]]:
-    return [list(counts) for counts in histograms]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
-"""The reference profile: distributions at training time, and the layout of every histogram.
+"""The reference profile: distributions at training time, and the bins of every histogram.
 
-A histogram of feature ``f`` is a tuple of ``f.bins + 2`` counts: its bins in order, then
-*missing* (NaN, None), then *outside* (out of range, or a category that training never saw).
-Devices fold values into this layout, so their reports add up bin by bin.
+Devices count values into these bins (:mod:`edge_sdk.contract.histograms`), so that their reports
+add up bin by bin.
 """
 
 from __future__ import annotations
@@ -16,12 +15,6 @@ from edge_sdk.contract.errors import require
 from edge_sdk.contract.groups import GroupProfile
 from edge_sdk.contract.limits import FEATURES, PROFILE_BYTES
 from edge_sdk.contract.version import PROFILE_FORMAT
-
-MISSING = -2
-"""Index of the *missing* count in a histogram."""
-
-OUTSIDE = -1
-"""Index of the *outside* count in a histogram."""
 
 
 @dataclass(frozen=True)

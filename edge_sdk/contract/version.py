@@ -23,7 +23,7 @@ CERTIFICATE_FORMAT: Final = 1
 PLAN_FORMAT: Final = 1
 REPORT_FORMAT: Final = 1
 WINDOW_FORMAT: Final = 2
-"""Of window reports: 2 packs the histograms; 1 is read, and written by devices of before."""
+"""Of window reports: 2 has histograms as a text; 1, with lists of numbers, is refused by name."""
 
 PACK_FORMAT: Final = 4
 DELTA_FORMAT: Final = 1

@@ -6,13 +6,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.names import CONTROL
-from edge_sdk.contract.plan import Experiment
 from edge_sdk.experiments.base import RunningExperiment, check_same_inputs, failing
-from edge_sdk.serving.predictor import Predictor
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.plan import Experiment
+    from edge_sdk.serving.predictor import Predictor
 
 UNITS: Final = 65_536
 """Keys that a process remembers to have seen; later new ones are not counted, in no arm."""
@@ -66,7 +68,7 @@ class Arms(RunningExperiment):
         self.candidates[arm].monitor.fold()
         return self.candidates[arm].monitor.answered
 
-    def trouble(self, now: float, errors: int) -> tuple[str, str] | None:
+    def failure(self, now: float, errors: int) -> tuple[str, str] | None:
         return failing(self.candidates, errors)
 
     def collect(self, now: float, *, final: bool = False) -> list[Body]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.messages import Body
-from edge_sdk.contract.window import Window
 from edge_sdk.errors import ReleaseError
-from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import Predictor
 
 if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Label
+    from edge_sdk.contract.messages import Body
+    from edge_sdk.contract.window import Window
+    from edge_sdk.model.release import Release
+    from edge_sdk.serving.predictor import Predictor
     from edge_sdk.serving.ranking import Item, Ranking
 
 
@@ -55,10 +55,12 @@ class RunningExperiment(Protocol):
     def answered(self, arm: str) -> bool:
         """Whether the candidate of ``arm`` has answered at all."""
 
-    def trouble(self, now: float, errors: int) -> tuple[str, str] | None:
-        """An arm that fails and why: ``errors`` failed calls, or one that does not end.
+    def failure(self, now: float, errors: int) -> tuple[str, str] | None:
+        """Return an arm that fails and the reason, or ``None``.
 
-        ``now`` is monotonic seconds.
+        Args:
+            now: monotonic seconds.
+            errors: failed calls that make a failure; so does a call that does not end.
         """
 
     def labelled(self, tag: str, number: str, label: Label | float) -> None:

@@ -15,10 +15,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_sdk.contract.experiment_reports import InterleaveReport
-from edge_sdk.contract.messages import Body
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.errors import EdgeError, InputError
 from edge_sdk.experiments.base import (
@@ -28,8 +27,11 @@ from edge_sdk.experiments.base import (
     failing,
 )
 from edge_sdk.experiments.team_draft import Team, coins, team_draft, winner
-from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.ranking import Item, Ranking, Shown, ShownRankings, ranked
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.messages import Body
+    from edge_sdk.serving.predictor import Predictor
 
 
 @dataclass
@@ -133,7 +135,7 @@ class Interleaver(RunningExperiment):
     def answered(self, arm: str) -> bool:
         return self._answered
 
-    def trouble(self, now: float, errors: int) -> tuple[str, str] | None:
+    def failure(self, now: float, errors: int) -> tuple[str, str] | None:
         return failing(self.candidates, errors)
 
     def collect(self, now: float, *, final: bool = False) -> list[Body]:

@@ -24,13 +24,11 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from edge_sdk.contract.experiment_reports import Moments, Pairs, ShadowReport
-from edge_sdk.contract.manifest import Label
-from edge_sdk.contract.messages import Body
 from edge_sdk.errors import EdgeError
 from edge_sdk.experiments.base import (
     CandidateWindows,
@@ -38,12 +36,16 @@ from edge_sdk.experiments.base import (
     check_same_inputs,
     failing,
 )
-from edge_sdk.experiments.crash_marker import CrashMarker
-from edge_sdk.model.prediction import Prediction
-from edge_sdk.serving.predictor import Predictor
 from edge_sdk.telemetry.label_join import is_right
 from edge_sdk.telemetry.ring_records import RingRecords, comparable
 from edge_sdk.validation import LARGEST
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Label
+    from edge_sdk.contract.messages import Body
+    from edge_sdk.experiments.crash_marker import CrashMarker
+    from edge_sdk.model.prediction import Prediction
+    from edge_sdk.serving.predictor import Predictor
 
 QUEUE: Final = 2_048
 """Inputs that wait for the candidate at most."""
@@ -149,7 +151,7 @@ class Shadow(RunningExperiment):
     def answered(self, arm: str) -> bool:
         return self._answered
 
-    def trouble(self, now: float, errors: int) -> tuple[str, str] | None:
+    def failure(self, now: float, errors: int) -> tuple[str, str] | None:
         since, self._looked, before = self._busy_since, now, self._looked
         if since is None or since != self._watched:
             self._watched, self._waited = since, 0.0

@@ -15,8 +15,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from edge_sdk.config import DeviceConfig
-from edge_sdk.contract.manifest import Label
 from edge_sdk.errors import InputError, ReleaseError
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Release
@@ -35,12 +33,16 @@ from edge_sdk.validation import (
 )
 
 if TYPE_CHECKING:  # a device without hub, pack and experiment starts without them
+    from edge_sdk.config import DeviceConfig
+    from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.messages import Body
     from edge_sdk.experiments.base import RunningExperiment
     from edge_sdk.experiments.crash_marker import CrashMarker
     from edge_sdk.experiments.shadow import Shadow
+    from edge_sdk.model.release import Release
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
+    from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
     from edge_sdk.telemetry.label_store import KeptPredictions
 
 T = TypeVar("T")
@@ -61,7 +63,7 @@ class ActiveReleases:
         keep: takes messages for the hub.
         energy: what the device draws.
         clock: Unix seconds.
-        kept: predictions of earlier starts, where there is a database.
+        kept: predictions of earlier starts that wait for labels, where there is a database.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class ActiveReleases:
     ) -> None:
         self.serving: Predictor | None = None
         self.running: RunningExperiment | None = None
-        self.kept = kept
+        self._label_store = kept
         self._why_nothing = "the hub has no plan for this model yet"
         self._config = config
         self._boot = boot
@@ -228,14 +230,14 @@ class ActiveReleases:
         reward = None if reward is None else self._counted(reward_of, reward)
         tag, _, number = prediction.rpartition("-")
         serving = next((s for s in self._servings() if s.tag == tag), None)
-        if self.kept is not None:
-            self.kept.mark_used()
+        if self._label_store is not None:
+            self._label_store.mark_used()
         if serving is None:
             self._feed_back_late(prediction, label, reward)
             return
         serving.feedback(number, label, reward)
-        if self.kept is not None:
-            self.kept.came(tag, number, bits_of(label, reward))
+        if self._label_store is not None:
+            self._label_store.came(tag, number, bits_of(label, reward))
         if label is not None and self.running is not None:
             self.running.labelled(tag, number, label)
 
@@ -244,7 +246,7 @@ class ActiveReleases:
     ) -> None:
         """Of a prediction that no serving knows, perhaps of an earlier start."""
         tag, _, number = prediction.rpartition("-")
-        kept = self.kept
+        kept = self._label_store
         within = None if self.serving is None else self.serving.terms.reporting.right_within
         if kept is None or not self._counted(kept.feedback, tag, number, label, reward, within):
             raise self._refusal(
@@ -297,11 +299,11 @@ class ActiveReleases:
             if stretch is not None and stretch.who is serving:
                 bodies = self._energy.charged(bodies, stretch)
             self._keep(bodies)
-        if self.kept is not None:
-            self._keep(self.kept.collect())
+        if self._label_store is not None:
+            self._keep(self._label_store.collect())
             if self.serving is not None:
                 every = self.serving.terms.reporting.window_seconds
-                self.kept.copy(self._servings(), every, final=final)
+                self._label_store.copy(self._servings(), every, final=final)
 
     def _stretch(self, now: float, *, final: bool) -> EnergyInterval | None:
         """What was drawn since the last window, if one ended, while what serves was alone."""

@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.fleet import CheckIn, check_attributes
 from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.plan import Plan, ReleaseRef
@@ -26,9 +25,17 @@ from edge_sdk.update.probe import probe
 from edge_sdk.update.slots import Slot, Slots
 from edge_sdk.update.state import SlotRef
 from edge_sdk.update.syncer import Syncer
-from edge_sdk.update.targets import CurrentAssignment, DesiredState, standing, wanted
+from edge_sdk.update.targets import (
+    CurrentAssignment,
+    DesiredState,
+    current_assignment,
+    desired_state,
+)
 from edge_sdk.update.trust import Trust
 from edge_sdk.update.updater import Updater
+
+if TYPE_CHECKING:
+    from edge_sdk.config import DeviceConfig
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class FleetLink:
         self.client = HubClient(how.hub, timeout=config.request_seconds, verify=how.verify)
         self.store = StateDatabase(how.state)
         try:
-            self.mark = CrashMarker(self.store.folder / "running.mark")
+            self.crash_marker = CrashMarker(self.store.folder / "running.mark")
             self._wire(how, config, activate, clock)
         except BaseException:
             self.store.close()
@@ -119,40 +126,42 @@ class FleetLink:
             heartbeat=config.heartbeat_seconds,
             clock=clock,
         )
-        self.plan = self._kept_plan()
+        self.plan = self._stored_plan()
 
-    def wanted(self, plan: Plan) -> DesiredState:
-        """What ``plan`` wants of this device, leaving out what failed on it."""
-        trial = plan.experiment.id if plan.experiment is not None else None
+    def desired_state(self, plan: Plan) -> DesiredState:
+        """Return what ``plan`` wants of this device, without what failed on it."""
+        experiment = plan.experiment.id if plan.experiment is not None else None
         updater = self.updater
 
-        def failed(release: ReleaseRef) -> bool:
-            return updater.failed.known(SlotRef.of(release), plan.serial, trial)
+        def has_failed(release: ReleaseRef) -> bool:
+            return updater.failed.includes(SlotRef.of(release), plan.serial, experiment)
 
-        entered = trial is not None and updater.state.entered == trial
+        entered = experiment is not None and updater.state.entered == experiment
         device = self.identity.device
-        return wanted(plan, device, self.attributes, entered=entered, failed=failed)
+        return desired_state(plan, device, self.attributes, entered=entered, failed=has_failed)
 
-    def standing(self) -> CurrentAssignment:
-        """As whose arm this device answers now, and what runs beside it."""
+    def current_assignment(self) -> CurrentAssignment:
+        """Return the arm as which this device answers now, and what runs beside it."""
         plan = self.plan
-        return (
-            CurrentAssignment()
-            if plan is None
-            else standing(plan, self.wanted(plan), self.updater.state)
-        )
+        if plan is None:
+            return CurrentAssignment()
+        return current_assignment(plan, self.desired_state(plan), self.updater.state)
 
     def follow(self, plan: Plan) -> str:
-        """Make a verified plan take effect; raises :class:`EdgeError`."""
+        """Make a verified plan take effect, and return what that came to.
+
+        Raises:
+            EdgeError: a step of an update failed.
+        """
         self.plan = plan
         self.store.put("plan", plan.to_json().decode())
         try:
-            return self.updater.apply(self.wanted(plan), serial=plan.serial)
+            return self.updater.apply(self.desired_state(plan), serial=plan.serial)
         finally:
             self._on_plan()  # whatever came of it, what the plan says of reporting holds
 
     def describe(self) -> CheckIn:
-        """How the device is."""
+        """Return the check-in of this device as things stand."""
         state = self.updater.state
         return CheckIn(
             model=self.identity.model,
@@ -170,7 +179,7 @@ class FleetLink:
         )
 
     def status(self) -> dict[str, Any]:
-        """How device and hub get along, as plain values."""
+        """Return how device and hub get along, as plain values."""
         checkin = self.describe()
         return {
             "device": self.identity.device,
@@ -184,7 +193,7 @@ class FleetLink:
         }
 
     def keep(self, bodies: list[Body]) -> None:
-        """Put messages into the outbox, all or none; what it dropped before is told with them."""
+        """Put messages into the outbox, all or none; with them what it dropped before."""
         with self.store.transaction():
             if isinstance(bodies[0], WindowReport):
                 lost = self.outbox.take_lost()
@@ -201,10 +210,10 @@ class FleetLink:
         except EdgeError:
             return
 
-    def _kept_plan(self) -> Plan | None:
-        kept = self.store.get("plan")
+    def _stored_plan(self) -> Plan | None:
+        text = self.store.get("plan")
         try:
-            return Plan.from_json(kept.encode()) if kept else None
+            return Plan.from_json(text.encode()) if text else None
         except ContractError:
             return None  # of another format version; the next refresh brings one that fits
 

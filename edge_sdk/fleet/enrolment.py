@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_sdk.contract.fleet import EnrolRequest
 from edge_sdk.errors import StateError
-from edge_sdk.hub.client import HubClient
-from edge_sdk.state_db import StateDatabase
+from edge_sdk.system.logs import Log
 from edge_sdk.update.trust import check_root
+
+if TYPE_CHECKING:
+    from edge_sdk.hub.client import HubClient
+    from edge_sdk.state_db import StateDatabase
+
+
+_log = Log(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,4 +104,5 @@ def _join(
     joined = Identity(reply.device, reply.token, model, root or reply.root.encode())
     kept = {**vars(joined), "root": joined.root.decode()}
     store.put("identity", kept)
+    _log.info("enrolled as %s for model %s with the hub at %s", joined.device, model, client.url)
     return joined

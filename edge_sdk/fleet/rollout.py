@@ -1,4 +1,4 @@
-"""Keeps what answers on a device in step with what its plan wants and its disk holds.
+"""What answers on a device, kept in step with its plan and with what its disk holds.
 
 Invariants:
 
@@ -12,30 +12,43 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from typing import TYPE_CHECKING
 
-from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.key import ENTITY
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.errors import EdgeError, UpdateError
 from edge_sdk.experiments.ab_by_key import Arms
 from edge_sdk.experiments.base import RunningExperiment, check_same_inputs
-from edge_sdk.experiments.crash_marker import CrashMarker
 from edge_sdk.experiments.interleaving import Interleaver
-from edge_sdk.fleet.active_releases import ActiveReleases
-from edge_sdk.fleet.connection import FleetLink
 from edge_sdk.model.release import Release
 from edge_sdk.packs.entity_features import EntityFeatures
 from edge_sdk.packs.reader import usable
 from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.terms import ServingTerms
-from edge_sdk.update.slots import Slot
-from edge_sdk.update.state import SlotRef
-from edge_sdk.update.targets import RunningCandidates
-from edge_sdk.update.updater import Updater
+from edge_sdk.system.logs import Log
+
+if TYPE_CHECKING:
+    from edge_sdk.config import DeviceConfig
+    from edge_sdk.experiments.crash_marker import CrashMarker
+    from edge_sdk.fleet.active_releases import ActiveReleases
+    from edge_sdk.fleet.connection import FleetLink
+    from edge_sdk.update.slots import Slot
+    from edge_sdk.update.state import SlotRef
+    from edge_sdk.update.targets import CurrentAssignment, RunningCandidates
+    from edge_sdk.update.updater import Updater
+
+
+_log = Log(__name__)
 
 
 class RolloutController:
-    """Between the link, which brings releases and plans, and the service, which answers."""
+    """Keeps what serves, and the experiment beside it, in step with the plan.
+
+    Args:
+        link: brings releases and plans.
+        service: answers.
+        config: limits of a release on trial.
+    """
 
     def __init__(self, link: FleetLink, service: ActiveReleases, config: DeviceConfig) -> None:
         self._link = link
@@ -43,9 +56,11 @@ class RolloutController:
         self._service = service
         self._config = config
         self._beside: RunningCandidates | None = None
+        self._experiment: str | None = None
         self._unsettled = False
-        self._owed: tuple[SlotRef | None, str] | None = None
-        self._survived = weakref.finalize(self, _survived, self._updater, link.mark)
+        self._failed: tuple[SlotRef | None, str] | None = None
+        """A failure that waits until no update is in progress, and its reason."""
+        self._clean_exit = weakref.finalize(self, _clean_exit, self._updater, link.crash_marker)
         self._counting_since = time.monotonic()
         self._lock = threading.RLock()
 
@@ -54,6 +69,7 @@ class RolloutController:
         updater = self._updater
         slot = updater.recover()
         try:
+            # An interrupted activation is run again by finish(): loading here would do it twice.
             if slot is not None and updater.state.phase != "activate":
                 self.activate(slot)
             updater.finish()
@@ -61,17 +77,18 @@ class RolloutController:
             pass  # what served before was activated again
         except EdgeError as error:
             self._fall_back(str(error))
-        self._accuse()
+        self._blame_crash()
         self.renew()
 
-    def _accuse(self) -> None:
-        """What ran beside when the last process ended without a word is given up."""
-        left, updater = self._link.mark.left, self._updater
+    def _blame_crash(self) -> None:
+        """Give up the candidate that ran when the last process ended without a word."""
+        crashed, updater = self._link.crash_marker.left, self._updater
         for slot in updater.state.held:
-            if left is not None and left.guilty and left.manifest == slot.manifest:
+            if crashed is not None and crashed.guilty and crashed.manifest == slot.manifest:
                 updater.fail("the process ended while it ran", slot)
 
     def _fall_back(self, reason: str) -> None:
+        """Serve the newest slot that loads; the damaged ones before it are removed."""
         while (slot := self._updater.discard(reason)) is not None:
             try:
                 self.activate(slot)
@@ -87,13 +104,14 @@ class RolloutController:
             ReleaseError: it does not load.
         """
         with self._lock:
-            standing = self._link.standing()
-            serving = self._load(slot, self._terms(standing.experiment, standing.arm))
+            assignment = self._link.current_assignment()
+            predictor = self._load(slot, self._terms(assignment.experiment, assignment.arm))
             self._beside = None
-            self._service.serve(serving)
+            self._service.serve(predictor)
+            self._log_experiment(assignment)
 
     def renew(self) -> None:
-        """Under a new plan what serves may belong to another arm, report otherwise, have company.
+        """Apply the current plan's terms to what serves, and run the experiment that it names.
 
         What an experiment needs and does not load here has failed: the device leaves it.
         """
@@ -101,29 +119,45 @@ class RolloutController:
             slot = self._updater.slot()
             if slot is None or self._service.serving is None:
                 return
-            standing = self._link.standing()
-            terms = self._terms(standing.experiment, standing.arm)
+            assignment = self._link.current_assignment()
+            terms = self._terms(assignment.experiment, assignment.arm)
             if terms != self._service.serving.terms:
                 self.activate(slot)
-            if standing.beside != self._beside:
-                self._unsettled = not self._settle(standing.beside, slot)
+            if assignment.beside != self._beside:
+                self._unsettled = not self._run_beside(assignment.beside, slot)
+            self._log_experiment(assignment)
+
+    def _log_experiment(self, assignment: CurrentAssignment) -> None:
+        """Log which experiment begins or ends on this device."""
+        beside = self._beside
+        now = beside.experiment.id if beside is not None else assignment.experiment
+        if now == self._experiment:
+            return
+        if self._experiment is not None:
+            _log.info("experiment %s ended here", self._experiment)
+        if beside is not None:
+            arms = ", ".join(f"{arm} ({ref.version})" for arm, ref in beside.candidates)
+            _log.info("experiment %s (%s) begun here: %s", now, beside.experiment.strategy, arms)
+        elif now is not None:
+            _log.info("experiment %s begun here: this device is on arm %s", now, assignment.arm)
+        self._experiment = now
 
     def close(self) -> None:
-        """This process ends on purpose, which tells nothing against what is on trial.
+        """End on purpose, which tells nothing against a release on trial.
 
         A process that just returns does the same.
         """
-        self._survived()
+        self._clean_exit()
 
     def watch(self) -> None:
-        """Look whether something fails, and whether what was on trial has answered."""
+        """Take back what fails, and confirm what was on trial once it has answered."""
         if time.monotonic() - self._counting_since > self._config.trial_seconds:
             self._counting_since = time.monotonic()
             self._service.forget_errors()
         if self._unsettled:
             self.renew()
         self._take_back()
-        self._prove()
+        self._confirm()
 
     def _terms(self, experiment: str | None, arm: str) -> ServingTerms:
         plan = self._link.plan
@@ -132,6 +166,7 @@ class RolloutController:
         return ServingTerms(experiment, arm, plan.reporting, plan.sharing, plan.cascade)
 
     def _load(self, slot: Slot, terms: ServingTerms) -> Predictor:
+        # Every byte was verified when it came; reading it all again would slow every start.
         release = Release.open(slot.release, verify=False)
         features = usable(slot.features, release, ENTITY)
         return self._service.open(
@@ -143,7 +178,7 @@ class RolloutController:
             share=self._link.share,
         )
 
-    def _settle(self, beside: RunningCandidates | None, slot: Slot) -> bool:
+    def _run_beside(self, beside: RunningCandidates | None, slot: Slot) -> bool:
         """Run ``beside``; whether that is settled. What does not load here has failed."""
         self._beside = None
         self._service.run(None)
@@ -155,30 +190,35 @@ class RolloutController:
                 check_same_inputs(self._service.current().release, release)
             except EdgeError as error:
                 return self._fail(ref, f"arm {arm}: {error}")
+        # On trial before they are loaded: one that ends the process as it loads is then known.
         self._updater.try_out([ref for _, ref in beside.candidates])
         try:
-            self._service.run(self._running(beside, slot))
+            self._service.run(self._experiment_of(beside, slot))
         except EdgeError as error:
             return self._fail(beside.candidates[0][1], str(error))
         self._beside = beside
         return True
 
-    def _running(self, beside: RunningCandidates, slot: Slot) -> RunningExperiment:
-        trial, service = beside.experiment, self._service
+    def _experiment_of(self, beside: RunningCandidates, slot: Slot) -> RunningExperiment:
+        experiment, service = beside.experiment, self._service
         slots = {arm: self._updater.slot_of(ref) for arm, ref in beside.candidates}
-        if trial.strategy == "shadow":
-            ((arm, found),) = slots.items()
-            candidate = Release.open(found.release, verify=False)
-            terms = self._terms(trial.id, arm)
-            return service.shadow(candidate, terms, trial.share, self._link.mark)
-        if trial.unit == "key":
+        if experiment.strategy == "shadow":
+            ((arm, shadowed),) = slots.items()
+            candidate = Release.open(shadowed.release, verify=False)
+            terms = self._terms(experiment.id, arm)
+            return service.shadow(candidate, terms, experiment.share, self._link.crash_marker)
+        if experiment.unit == "key":
             slots = {CONTROL: slot, **slots}
-        arms = {arm: self._load(found, self._terms(trial.id, arm)) for arm, found in slots.items()}
-        if trial.unit == "key":
-            return Arms(trial, self._link.attributes, arms)
-        ((arm, serving),) = arms.items()
+        arms = {arm: self._load(s, self._terms(experiment.id, arm)) for arm, s in slots.items()}
+        if experiment.unit == "key":
+            return Arms(experiment, self._link.attributes, arms)
+        ((arm, candidate_predictor),) = arms.items()
         return Interleaver(
-            arm, service.current(), serving, sampled=trial.share, clock=service.clock
+            arm,
+            service.current(),
+            candidate_predictor,
+            sampled=experiment.share,
+            clock=service.clock,
         )
 
     def _take_back(self) -> None:
@@ -186,13 +226,13 @@ class RolloutController:
         if serving is not None and serving.errors >= errors:
             self._fail(None, f"the model failed on {errors} inputs")
         running, beside = self._service.running, self._beside
-        trouble = running.trouble(time.monotonic(), errors) if running is not None else None
-        if trouble is not None and beside is not None:
-            arm, reason = trouble
-            self._service.run(None)  # now, even if an update is under way
-            self._owed = (dict(beside.candidates).get(arm), reason)
-        if self._owed is not None and self._fail(*self._owed):
-            self._owed = None
+        failure = running.failure(time.monotonic(), errors) if running is not None else None
+        if failure is not None and beside is not None:
+            arm, reason = failure
+            self._service.run(None)  # now, even if an update is in progress
+            self._failed = (dict(beside.candidates).get(arm), reason)
+        if self._failed is not None and self._fail(*self._failed):
+            self._failed = None
 
     def _fail(self, ref: SlotRef | None, reason: str) -> bool:
         """Go back from what serves, or do without ``ref``; whether that could be done now."""
@@ -201,7 +241,7 @@ class RolloutController:
             self.renew()
         return done
 
-    def _prove(self) -> None:
+    def _confirm(self) -> None:
         """Note what has answered, and try out what has not."""
         trial, serving, beside = self._updater.trial, self._service.serving, self._beside
         candidates = beside.candidates if beside is not None else ()
@@ -214,11 +254,12 @@ class RolloutController:
         else:
             serving.monitor.fold()
             answered = serving.monitor.answered
+        # Without monitoring nobody can say whether it answered; that it loaded has to do.
         if answered or not self._config.monitoring:
-            self._updater.prove(trial)
+            self._updater.confirm(trial)
             self._updater.try_out([ref for _, ref in candidates])
 
 
-def _survived(updater: Updater, mark: CrashMarker) -> None:
-    mark.close()
-    updater.survived()
+def _clean_exit(updater: Updater, marker: CrashMarker) -> None:
+    marker.close()
+    updater.clean_exit()

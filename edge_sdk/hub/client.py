@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -24,11 +24,13 @@ from urllib3.exceptions import HTTPError
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolReply, EnrolRequest
 from edge_sdk.contract.limits import MANIFEST_BYTES
-from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.messages import Upload, UploadReply
 from edge_sdk.errors import ContractError, HubError, HubUnreachable, reason_of
 from edge_sdk.system.files import fsync_directory, fsync_file, sha256_file
 from edge_sdk.validation import path_of
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import FileRef
 
 T = TypeVar("T")
 _CHUNK: Final = 1 << 16
@@ -251,6 +253,11 @@ def _checked_url(url: Any) -> str:
     parts = urlsplit(url) if isinstance(url, str) else None
     if parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
         raise HubError(f"hub: expected a URL such as https://hub:8000, got {url!r:.80}")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise HubError(
+            f"hub: expected a URL without a path, got {url!r:.80}; "
+            f"leave out what follows {parts.scheme}://{parts.netloc}"
+        )
     return str(url).rstrip("/")
 
 

@@ -12,13 +12,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from edge_sdk.contract.codec import encode
 from edge_sdk.contract.limits import MESSAGE_BYTES, UPLOAD_BYTES, UPLOAD_MESSAGES
 from edge_sdk.contract.messages import Body, Message, Upload, UploadReply, kind_of
 from edge_sdk.errors import ContractError
-from edge_sdk.state_db import StateDatabase
+from edge_sdk.system.logs import Log
+
+if TYPE_CHECKING:
+    from edge_sdk.state_db import StateDatabase
+
+_log = Log(__name__)
 
 _ENVELOPE_BYTES: Final = 200
 """More than what boot, sequence and kind add to a body."""
@@ -124,6 +129,8 @@ class Outbox:
         return lost
 
     def _count_lost(self, reason: str, count: int) -> None:
+        # Not why the hub rejected one: that may quote a shared row.
+        _log.warning("%d messages for the hub are lost: %s", count, reason)
         with self._store.transaction():
             lost = Counter(self._store.get("lost") or {})
             lost[reason] += count

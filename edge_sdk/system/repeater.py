@@ -6,7 +6,12 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from edge_sdk.system.logs import Log
+
+_log = Log(__name__)
+
 AFTER_ERROR: Final = 5.0
+"""Seconds."""
 
 
 class Repeater:
@@ -40,12 +45,6 @@ class Repeater:
                 wait = self._work()
                 self.error = None
             except Exception as error:
-                self._log()
+                _log.exception("%s: failed, will try again", self._thread.name)
                 self.error, wait = error, AFTER_ERROR
             self._wake.wait(wait)
-
-    def _log(self) -> None:
-        import logging  # 3 ms, for what hardly ever happens
-
-        log = logging.getLogger(__name__)
-        log.exception("%s: failed, will try again", self._thread.name)

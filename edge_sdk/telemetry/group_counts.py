@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.groups import OTHER, GroupCounts
-from edge_sdk.contract.profile import ReferenceProfile
-from edge_sdk.telemetry.groups import Codes, Grouping
+from edge_sdk.telemetry.histogram_codec import encode_histograms
 from edge_sdk.telemetry.histograms import Bins, HistogramCounts
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.profile import ReferenceProfile
+    from edge_sdk.telemetry.groups import Codes, Grouping
 
 PATIENCE: Final = 20
 """A group with a twentieth of the rows is told by its name, wherever the others wait for it."""
@@ -30,7 +33,7 @@ class _Group:
     observations: int = 0
 
     def add(self, other: _Group) -> None:
-        self.outputs.flat += other.outputs.flat
+        self.outputs.add(other.outputs)
         self.observations += other.observations
 
 
@@ -61,7 +64,7 @@ class GroupAccumulator:
     def _group(self, column: int, code: int) -> _Group:
         groups = self._groups.setdefault(column, {})
         if code not in groups:
-            groups[code] = _Group(HistogramCounts(self._outputs))
+            groups[code] = _Group(HistogramCounts.zeros(self._outputs))
         return groups[code]
 
     def take(self, column: int, other: int, minimum: int, patience: int) -> dict[int, GroupCounts]:
@@ -133,5 +136,4 @@ def _objects(values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
 
 
 def _told(group: _Group) -> GroupCounts:
-    outputs = tuple(tuple(map(int, counts)) for counts in group.outputs.each)
-    return GroupCounts(group.observations, outputs)
+    return GroupCounts(group.observations, encode_histograms(group.outputs))

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.groups import LACKING, OTHER, GroupColumn
-from edge_sdk.contract.manifest import Column
 from edge_sdk.errors import InputError
-from edge_sdk.model.release import Feed
 from edge_sdk.model.schema import MISSING_TEXT
 from edge_sdk.model.values import category, is_missing
 from edge_sdk.validation import number_of
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Column
+    from edge_sdk.model.release import Feed
 
 Codes = NDArray[np.uint8]
 """Groups of N rows by declared column, [N, columns]."""
@@ -163,10 +165,6 @@ class Grouping:
         """(column, group) of one row's codes."""
         for groups, code in zip(self.columns, codes, strict=False):
             yield groups.column.name, groups.names[code]
-
-
-UNGROUPED: Final = Grouping((), ())
-"""Of a release that declares no groups."""
 
 
 def check_said(groups: Any) -> None:

@@ -6,27 +6,61 @@ bin at training and on every device.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.profile import MISSING, OUTSIDE, FeatureProfile
+from edge_sdk.contract.histograms import MISSING, OUTSIDE
 from edge_sdk.model.values import category, is_missing
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.profile import FeatureProfile
 
 FEW: Final = 8
 """Rows up to which all features are counted in one step."""
 
 
 class HistogramCounts:
-    """Histograms of several features: ``flat`` holds one after the other, ``each`` views of it."""
+    """Histograms of several features, as they are counted, sent, stored and added up.
 
-    def __init__(self, features: Sequence[FeatureProfile]) -> None:
+    Attributes:
+        flat: counts of all, one histogram after the other.
+        sizes: how many counts each histogram has.
+        each: one view of ``flat`` for each histogram.
+    """
+
+    def __init__(self, flat: NDArray[np.int64], sizes: Sequence[int]) -> None:
+        self.flat = flat
+        self.sizes = tuple(sizes)
+        ends = list(itertools.accumulate(self.sizes))
+        self.each = [flat[end - size : end] for size, end in zip(self.sizes, ends, strict=True)]
+
+    @classmethod
+    def zeros(cls, features: Sequence[FeatureProfile]) -> HistogramCounts:
+        """All zero, in the layout of ``features``."""
         sizes = [feature.bins + 2 for feature in features]
-        self.flat = np.zeros(sum(sizes), np.int64)
-        self.each = np.split(self.flat, np.cumsum(sizes)[:-1]) if sizes else []
+        return cls(np.zeros(sum(sizes), np.int64), sizes)
+
+    def add(self, other: HistogramCounts) -> None:
+        """Add the counts of ``other``, bin by bin.
+
+        Raises:
+            ValueError: it has another layout.
+        """
+        if other.sizes != self.sizes:
+            raise ValueError(f"expected histograms of {self.sizes} counts, got {other.sizes}")
+        self.flat += other.flat
+
+    def add_up_to(self, observations: int) -> bool:
+        """Return whether every histogram counts ``observations`` values."""
+        return all(int(counts.sum()) == observations for counts in self.each)
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        return iter(self.each)
 
 
 class Bins:

@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.window import SOURCES
 from edge_sdk.errors import InputError
-from edge_sdk.telemetry.groups import UNGROUPED, Codes, Grouping
 from edge_sdk.validation import LARGEST
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Label
+    from edge_sdk.telemetry.groups import Codes, Grouping
 
 Group = tuple[str, str]
 """A declared column and one of its groups."""
@@ -217,7 +219,7 @@ class LabelJoin:
     def __init__(
         self,
         capacity: int,
-        grouping: Grouping = UNGROUPED,
+        grouping: Grouping,
         *,
         rows: bool = False,
         within: float | None = None,

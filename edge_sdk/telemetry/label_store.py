@@ -21,15 +21,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from edge_sdk.contract.codec import encode, from_plain
-from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.messages import Body, FeedbackReport
 from edge_sdk.contract.window import SOURCES, Window
 from edge_sdk.errors import InputError
-from edge_sdk.state_db import StateDatabase
 from edge_sdk.telemetry.label_join import LabelOutcomes, Unlabelled, bits_of, join
 
 if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Label
     from edge_sdk.serving.predictor import Predictor
+    from edge_sdk.state_db import StateDatabase
 
 KEPT: Final = 20_000
 MOST: Final = 1_000

@@ -24,12 +24,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.serving_terms import Reporting, Sharing
 from edge_sdk.errors import InputError
-from edge_sdk.model.inputs import Inputs
-from edge_sdk.model.prediction import BatchPrediction, Prediction
-from edge_sdk.model.release import Release
 from edge_sdk.telemetry.group_counts import GroupAccumulator
 from edge_sdk.telemetry.groups import Codes, Grouping
 from edge_sdk.telemetry.label_join import LabelJoin, LabelOutcomes, Unlabelled
@@ -38,7 +34,11 @@ from edge_sdk.telemetry.ring_records import Columns, RingRecords, batch_answered
 from edge_sdk.telemetry.window_counts import Histograms, ProfileBins, WindowCounts
 
 if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.messages import Body
+    from edge_sdk.model.inputs import Inputs
+    from edge_sdk.model.prediction import BatchPrediction, Prediction
+    from edge_sdk.model.release import Release
 
 RING: Final = 16_384
 PENDING: Final = 65_536

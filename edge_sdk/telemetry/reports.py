@@ -10,20 +10,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from edge_sdk.contract.histograms import NO_HISTOGRAMS
 from edge_sdk.contract.limits import SAMPLES_PER_MESSAGE
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.names import CONTROL
-from edge_sdk.contract.serving_terms import Reporting, Sharing
 from edge_sdk.contract.window import Window
-from edge_sdk.model.release import Release
 from edge_sdk.telemetry.group_counts import GroupReports
-from edge_sdk.telemetry.groups import Grouping
-from edge_sdk.telemetry.label_join import LabelOutcomes, Place, Unlabelled
+from edge_sdk.telemetry.histogram_codec import encode_histograms
 from edge_sdk.telemetry.resources import ResourceUse
 from edge_sdk.telemetry.window_counts import Histograms, KeyOfMark, WindowCounts
 
 if TYPE_CHECKING:
     from edge_sdk.contract.messages import Body
+    from edge_sdk.contract.serving_terms import Reporting, Sharing
+    from edge_sdk.model.release import Release
+    from edge_sdk.telemetry.groups import Grouping
+    from edge_sdk.telemetry.label_join import LabelOutcomes, Place, Unlabelled
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ class Reports:
             window=self._named(start),
             profile=self._release.profile_digest,
             predictions=dict(counts.predictions),
-            features=_plain(histograms.features.each) if histograms else (),
-            outputs=_plain(histograms.outputs.each) if histograms else (),
+            features=encode_histograms(histograms.features) if histograms else NO_HISTOGRAMS,
+            outputs=encode_histograms(histograms.outputs) if histograms else NO_HISTOGRAMS,
             observations=histograms.observations if histograms else 0,
             degraded=counts.degraded,
             defaulted=counts.defaulted,
@@ -164,7 +166,3 @@ class SharedRows:
         """What was shared since the last call."""
         rows, self._rows = self._rows, []
         return rows
-
-
-def _plain(histograms: Sequence[Any]) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(map(int, row)) for row in histograms)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.window import SOURCES, Source
-from edge_sdk.model.prediction import BatchPrediction
-from edge_sdk.telemetry.groups import Codes
 from edge_sdk.telemetry.label_join import AnswerColumns
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Label
+    from edge_sdk.model.prediction import BatchPrediction
+    from edge_sdk.telemetry.groups import Codes
 
 BATCH_SAMPLE_LEAST: Final = 256
 BATCH_SAMPLE: Final = 4_096

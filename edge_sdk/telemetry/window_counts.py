@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.contract.window import LATENCY_BINS, SOURCES
-from edge_sdk.telemetry.group_counts import GroupAccumulator
 from edge_sdk.telemetry.histograms import Bins, HistogramCounts
 from edge_sdk.telemetry.latency import latency_bins
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.profile import ReferenceProfile
+    from edge_sdk.telemetry.group_counts import GroupAccumulator
 
 MARKS_PER_WINDOW: Final = 20_000
 MARK_BYTES_PER_WINDOW: Final = 4 << 20
@@ -35,12 +37,12 @@ class Histograms:
     @classmethod
     def empty(cls, profile: ReferenceProfile) -> Histograms:
         """All zero."""
-        return cls(HistogramCounts(profile.features), HistogramCounts(profile.outputs))
+        return cls(HistogramCounts.zeros(profile.features), HistogramCounts.zeros(profile.outputs))
 
     def add(self, other: Histograms) -> None:
         """Add counts bin by bin."""
-        self.features.flat += other.features.flat
-        self.outputs.flat += other.outputs.flat
+        self.features.add(other.features)
+        self.outputs.add(other.outputs)
         self.observations += other.observations
 
 

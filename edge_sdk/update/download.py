@@ -6,16 +6,19 @@ What was downloaded before a cut is resumed; files that a release here has too a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from edge_sdk.contract.manifest import MANIFEST, FileRef
-from edge_sdk.contract.plan import ReleaseRef
 from edge_sdk.errors import UpdateError
-from edge_sdk.hub.client import HubClient
 from edge_sdk.model.release import Release
 from edge_sdk.update.packs import fetch_pack
 from edge_sdk.update.slots import Slots, is_whole
 from edge_sdk.update.state import SlotRef
-from edge_sdk.update.trust import Trust
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.plan import ReleaseRef
+    from edge_sdk.hub.client import HubClient
+    from edge_sdk.update.trust import Trust
 
 
 class Downloader:

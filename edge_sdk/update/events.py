@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from edge_sdk.contract.messages import UpdateEvent
-from edge_sdk.hub.outbox import Outbox
-from edge_sdk.update.state import SlotRef
+
+if TYPE_CHECKING:
+    from edge_sdk.hub.outbox import Outbox
+    from edge_sdk.update.state import SlotRef
 
 REASON: Final = 500
 """Characters of a reason that travel."""

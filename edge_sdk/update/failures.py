@@ -1,9 +1,12 @@
-"""What failed on this device, so that it is not tried again until something has changed."""
+"""Releases that failed on this device: not tried again until something has changed."""
 
 from __future__ import annotations
 
-from edge_sdk.state_db import StateDatabase
-from edge_sdk.update.state import SlotRef
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_sdk.state_db import StateDatabase
+    from edge_sdk.update.state import SlotRef
 
 
 class FailedReleases:
@@ -17,15 +20,28 @@ class FailedReleases:
         self._store = store
 
     def remember(self, slot: SlotRef, serial: int, experiment: str | None, reason: str) -> None:
-        """Note that ``slot`` failed."""
+        """Note that ``slot`` failed.
+
+        Args:
+            slot: release and packs.
+            serial: of the plan under which it failed.
+            experiment: in which it failed, where it was a candidate.
+            reason: a sentence; 500 characters are kept.
+        """
         with self._store.transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO failure VALUES (?, ?, ?, ?)",
                 (slot.name, serial, reason[:500], experiment),
             )
 
-    def known(self, slot: SlotRef, serial: int, experiment: str | None) -> bool:
-        """Whether ``slot`` failed under this plan or in this experiment."""
+    def includes(self, slot: SlotRef, serial: int, experiment: str | None) -> bool:
+        """Return whether ``slot`` failed under plan ``serial`` or in ``experiment``.
+
+        Args:
+            slot: that is wanted.
+            serial: of the plan.
+            experiment: its id, where the plan has one.
+        """
         sql = (
             "SELECT 1 FROM failure WHERE release = ? AND serial = ?"
             " OR experiment = ? AND substr(release, 1, 64) = ?"

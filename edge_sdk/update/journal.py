@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from edge_sdk.contract.codec import from_plain
-from edge_sdk.hub.outbox import Outbox
-from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.events import Events
 from edge_sdk.update.failures import FailedReleases
 from edge_sdk.update.state import SlotRef, UpdateState
+
+if TYPE_CHECKING:
+    from edge_sdk.hub.outbox import Outbox
+    from edge_sdk.state_db import StateDatabase
 
 _STATE: Final = "update"
 

@@ -9,14 +9,17 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from edge_sdk.contract.pack_delta import delta_target
-from edge_sdk.contract.plan import PackRef
 from edge_sdk.errors import EdgeError, PackError, UpdateError
-from edge_sdk.hub.client import HubClient
 from edge_sdk.packs.delta import apply_delta, read_delta
 from edge_sdk.update.slots import Slots, is_whole
-from edge_sdk.update.trust import Trust
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.plan import PackRef
+    from edge_sdk.hub.client import HubClient
+    from edge_sdk.update.trust import Trust
 
 
 def fetch_pack(

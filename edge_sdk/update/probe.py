@@ -6,18 +6,21 @@ import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.key import ENTITY
-from edge_sdk.contract.manifest import Budget
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Feed, Golden, Release
 from edge_sdk.model.session import Model, first_row
 from edge_sdk.packs.reader import Pack
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Budget
+    from edge_sdk.model.release import Feed, Golden, Release
 
 ROUNDS: Final = 200
 """Single-row calls that the latency probe makes, after a tenth of them as warm-up."""

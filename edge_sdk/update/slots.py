@@ -15,12 +15,15 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edge_sdk.contract.manifest import FileRef
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.release import Release, check_file
 from edge_sdk.system.files import fsync_directory
-from edge_sdk.update.state import SlotRef
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import FileRef
+    from edge_sdk.update.state import SlotRef
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ held beside what serves, for an experiment, skips ``activate``. Invariants:
 * ``activate`` swaps release and packs together and keeps the previous slot until it commits and
   beyond, so that a later failure can go back to it.
 * A release is on trial from its activation, or from when it first runs beside what serves
-  (:func:`try_out`), until it has answered (:func:`prove`). A process that ends before that,
+  (:func:`try_out`), until it has answered (:func:`confirm`). A process that ends before that,
   :data:`STARTS` times and once more, condemns it.
 * So does one that ends while it is probed, and once more: the first end may be somebody's else.
 """
@@ -203,8 +203,8 @@ def try_out(state: UpdateState, slots: Sequence[SlotRef]) -> UpdateState:
     return state if state.trial is not None or not new else replace(state, trial=new[0], starts=0)
 
 
-def prove(state: UpdateState) -> UpdateState:
-    """What was on trial has answered."""
+def confirm(state: UpdateState) -> UpdateState:
+    """Return the state after what was on trial has answered."""
     proven = tuple(dict.fromkeys((*state.proven, state.trial))) if state.trial else state.proven
     return replace(state, trial=None, starts=0, proven=proven)
 

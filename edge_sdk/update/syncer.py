@@ -5,16 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from edge_sdk.config import DeviceConfig
-from edge_sdk.contract.fleet import CheckIn
-from edge_sdk.contract.plan import Plan
-from edge_sdk.errors import EdgeError
-from edge_sdk.hub.client import HubClient
-from edge_sdk.hub.outbox import Outbox
-from edge_sdk.state_db import StateDatabase
-from edge_sdk.update.trust import Trust
+from edge_sdk.errors import EdgeError, HubUnreachable
+from edge_sdk.system.logs import Log
+
+if TYPE_CHECKING:
+    from edge_sdk.config import DeviceConfig
+    from edge_sdk.contract.fleet import CheckIn
+    from edge_sdk.contract.plan import Plan
+    from edge_sdk.hub.client import HubClient
+    from edge_sdk.hub.outbox import Outbox
+    from edge_sdk.state_db import StateDatabase
+    from edge_sdk.update.trust import Trust
+
+_log = Log(__name__)
 
 T = TypeVar("T")
 DAY: Final = 86_400.0
@@ -75,11 +80,13 @@ class Syncer:
         self._clock = clock
         self._etag: str | None = None
         self._refreshed = 0.0
-        self._said: tuple[CheckIn, float] | None = None
+        self._last_checkin: tuple[CheckIn, float] | None = None
+        self._away_since: float | None = None
+        self._warned: dict[str, str] = {}
 
     def once(self) -> SyncResult:
         """Send what waits, ask for news, follow them, check in."""
-        errors: dict[str, str] = {}
+        errors: dict[str, EdgeError] = {}
         sent = self._part(errors, "reports", self._send) or 0
         plan = self._part(errors, "plan", self._news)
         outcome = None
@@ -88,14 +95,35 @@ class Syncer:
             if "update" in errors:
                 self._etag = None  # ask again next time, even if nothing changed on the hub
         self._part(errors, "checkin", self._check_in)
-        return SyncResult(sent, plan.serial if plan else None, outcome or "unchanged", errors)
+        self._log(errors)
+        reasons = {name: str(error) for name, error in errors.items()}
+        return SyncResult(sent, plan.serial if plan else None, outcome or "unchanged", reasons)
 
-    def _part(self, errors: dict[str, str], name: str, call: Callable[[], T]) -> T | None:
+    def _part(self, errors: dict[str, EdgeError], name: str, call: Callable[[], T]) -> T | None:
         try:
             return call()
         except EdgeError as error:
-            errors[name] = str(error)
+            errors[name] = error
             return None
+
+    def _log(self, errors: dict[str, EdgeError]) -> None:
+        """Log that the hub went or came, and other trouble once for as long as it stays the same.
+
+        A sync comes every few seconds: the same line again and again would hide the others.
+        """
+        now = self._clock()
+        unreachable = [e for e in errors.values() if isinstance(e, HubUnreachable)]
+        if unreachable and self._away_since is None:
+            self._away_since = now
+            _log.info("the hub is away: %s", unreachable[0])
+        elif not unreachable and self._away_since is not None:
+            _log.info("the hub is back, after %.0f s", now - self._away_since)
+            self._away_since = None
+        trouble = {n: str(e) for n, e in errors.items() if not isinstance(e, HubUnreachable)}
+        for name, reason in trouble.items():
+            if self._warned.get(name) != reason:
+                _log.warning("sync: %s: %s", name, reason)
+        self._warned = trouble
 
     def _send(self) -> int:
         sent = 0
@@ -117,13 +145,13 @@ class Syncer:
 
     def _check_in(self) -> None:
         checkin, now = self._describe(), self._clock()
-        if self._said is not None:
-            said, at = self._said
-            same = replace(said, waiting=0) == replace(checkin, waiting=0)
+        if self._last_checkin is not None:
+            last, at = self._last_checkin
+            same = replace(last, waiting=0) == replace(checkin, waiting=0)
             if same and now - at < self._heartbeat:
                 return
         self._client.checkin(checkin)
-        self._said = (checkin, now)
+        self._last_checkin = (checkin, now)
 
 
 class SyncSchedule:

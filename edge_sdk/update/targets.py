@@ -1,4 +1,4 @@
-"""What a device should hold and serve under its plan, and what it does with what it has. Pure.
+"""The state that a plan wants of a device, and what the device does with what it has. Pure.
 
 Invariants:
 
@@ -19,7 +19,7 @@ from edge_sdk.update.state import SlotRef, UpdateState
 
 @dataclass(frozen=True)
 class DesiredState:
-    """What the device is assigned, and every release that it needs, in the order to bring them."""
+    """The device's assignment, and every release that it needs, in the order to bring them."""
 
     assignment: Assignment
     releases: tuple[ReleaseRef, ...]
@@ -32,12 +32,12 @@ class DesiredState:
 
     @property
     def home(self) -> ReleaseRef | None:
-        """What serves again if the candidate turns out bad; ``None`` where no candidate serves."""
+        """The release to go back to from a candidate; ``None`` where no candidate serves."""
         first = self.releases[0]
         return None if first == self.assignment.release else first
 
 
-def wanted(
+def desired_state(
     plan: Plan,
     device: str,
     attributes: Mapping[str, str],
@@ -45,14 +45,22 @@ def wanted(
     entered: bool,
     failed: Callable[[ReleaseRef], bool],
 ) -> DesiredState:
-    """What ``plan`` wants of this device, of which ``failed`` tells what failed on it."""
+    """Return what ``plan`` wants of this device.
+
+    Args:
+        plan: verified.
+        device: name of this device; its slots follow from it.
+        attributes: of this device, for cohorts.
+        entered: the device serves as a candidate of the plan's experiment already.
+        failed: whether a release failed on this device.
+    """
     releases = holdings(plan, device, attributes, entered=entered)
     if plan.experiment is None or any(map(failed, releases)):
         return DesiredState.only(plan.serving)
     if plan.experiment.unit == "key":  # whose arms are for keys, not for the device
         return DesiredState(Assignment(plan.serving), releases, plan.experiment.id)
-    given = assign(plan, device, attributes, entered=entered)
-    return DesiredState(given, releases, plan.experiment.id)
+    assignment = assign(plan, device, attributes, entered=entered)
+    return DesiredState(assignment, releases, plan.experiment.id)
 
 
 @dataclass(frozen=True)
@@ -65,22 +73,28 @@ class RunningCandidates:
 
 @dataclass(frozen=True)
 class CurrentAssignment:
-    """As whose arm the serving release answers, and what runs beside it."""
+    """The arm as which the serving release answers, and what runs beside it."""
 
     experiment: str | None = None
     arm: str = CONTROL
     beside: RunningCandidates | None = None
 
 
-def standing(plan: Plan, want: DesiredState, state: UpdateState) -> CurrentAssignment:
-    """What the device does with what it has: what is not here yet does not run yet."""
-    given, trial = want.assignment, plan.experiment
-    if state.current != SlotRef.of(given.release) or trial is None:
+def current_assignment(plan: Plan, want: DesiredState, state: UpdateState) -> CurrentAssignment:
+    """Return what the device does with what it has: what is not here yet does not run yet.
+
+    Args:
+        plan: verified.
+        want: what it wants of this device.
+        state: what is on disk.
+    """
+    assignment, experiment = want.assignment, plan.experiment
+    if state.current != SlotRef.of(assignment.release) or experiment is None:
         return CurrentAssignment()
-    arms = [arm for arm in (given.shadow, given.interleaved) if arm is not None]
-    if trial.unit == "key" and len(want.releases) > 1:
-        arms = list(trial.arms)
+    arms = [arm for arm in (assignment.shadow, assignment.interleaved) if arm is not None]
+    if experiment.unit == "key" and len(want.releases) > 1:
+        arms = list(experiment.arms)
     candidates = tuple((arm.name, SlotRef.of(arm.release)) for arm in arms)
     here = bool(candidates) and all(slot in state.here for _, slot in candidates)
-    beside = RunningCandidates(trial, candidates) if here else None
-    return CurrentAssignment(given.experiment, given.arm, beside)
+    beside = RunningCandidates(experiment, candidates) if here else None
+    return CurrentAssignment(assignment.experiment, assignment.arm, beside)

@@ -17,7 +17,7 @@ import datetime
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
 from tuf.api.metadata import Metadata, TargetFile
@@ -28,8 +28,10 @@ from edge_sdk.contract.limits import MANIFEST_BYTES, PLAN_BYTES
 from edge_sdk.contract.manifest import MANIFEST, FileRef
 from edge_sdk.contract.plan import Plan, ReleaseRef
 from edge_sdk.errors import ContractError, EdgeError, HubError, HubUnreachable, TrustError
-from edge_sdk.hub.client import HubClient
-from edge_sdk.state_db import StateDatabase
+
+if TYPE_CHECKING:
+    from edge_sdk.hub.client import HubClient
+    from edge_sdk.state_db import StateDatabase
 
 SIGNED_AT: Final = "edge_signed_at"
 """Field of ``timestamp.json``: when it was signed, Unix seconds."""

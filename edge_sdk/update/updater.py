@@ -12,21 +12,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from edge_sdk.contract.plan import ReleaseRef
 from edge_sdk.errors import EdgeError, HubError, UpdateError, reason_of
-from edge_sdk.hub.client import HubClient
-from edge_sdk.hub.outbox import Outbox
-from edge_sdk.state_db import StateDatabase
+from edge_sdk.system.logs import Log
 from edge_sdk.update import state as machine
 from edge_sdk.update.download import Downloader
-from edge_sdk.update.failures import FailedReleases
 from edge_sdk.update.journal import Journal
-from edge_sdk.update.slots import Slot, Slots
 from edge_sdk.update.state import SlotRef, UpdateState
-from edge_sdk.update.targets import DesiredState
-from edge_sdk.update.trust import Trust
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.plan import ReleaseRef
+    from edge_sdk.hub.client import HubClient
+    from edge_sdk.hub.outbox import Outbox
+    from edge_sdk.state_db import StateDatabase
+    from edge_sdk.update.failures import FailedReleases
+    from edge_sdk.update.slots import Slot, Slots
+    from edge_sdk.update.targets import DesiredState
+    from edge_sdk.update.trust import Trust
+
+_log = Log(__name__)
 
 Outcome = Literal["unchanged", "activated", "held", "failed", "known_bad"]
 
@@ -153,18 +158,19 @@ class Updater:
         target, state = SlotRef.of(want), self.state
         if target == state.current or (not serve and target in state.here):
             return "unchanged"
-        if self.failed.known(target, serial, experiment):
+        if self.failed.includes(target, serial, experiment):
             return "known_bad"
+        _log.info("update to %s begun, as plan %d says", want.version, serial)
         self._run(machine.begin(state, target, serial, experiment, serve=serve), want)
         return "activated" if serve else "held"
 
     def try_out(self, slots: Sequence[SlotRef]) -> None:
-        """``slots`` run beside what serves from now on."""
+        """Note that ``slots`` run beside what serves from now on."""
         self._note(lambda state: machine.try_out(state, slots))
 
-    def prove(self, slot: SlotRef) -> None:
-        """``slot`` was on trial and has answered."""
-        self._note(lambda state: machine.prove(state) if state.trial == slot else state)
+    def confirm(self, slot: SlotRef) -> None:
+        """Note that ``slot``, which was on trial, has answered."""
+        self._note(lambda state: machine.confirm(state) if state.trial == slot else state)
 
     def _note(self, change: Callable[[UpdateState], UpdateState]) -> None:
         """Now, or not at all if an update is under way: it may take long."""
@@ -178,8 +184,8 @@ class Updater:
         finally:
             self._busy.release()
 
-    def survived(self) -> None:
-        """This process ends on purpose: it tells nothing against what is on trial."""
+    def clean_exit(self) -> None:
+        """Note that this process ends on purpose: that is nothing against what is on trial."""
         self._note(lambda state: replace(state, starts=0))
 
     def discard(self, reason: str) -> Slot | None:
@@ -194,6 +200,7 @@ class Updater:
             state = self.state
             if state.current is None:
                 return None
+            _log.warning("release %s cannot be loaded: %s", state.current.version, reason)
             self._slots.remove(state.current)
             self._journal.lost(machine.lose(state), state.current, reason)
             return self.slot()
@@ -222,7 +229,7 @@ class Updater:
             return self.slot()
         if state.back is None:
             return None
-        self._journal.went_back(machine.revert(state), slot, reason, state.entered)
+        self._take_back(machine.revert(state), slot, reason, state.entered)
         serving = self.slot()
         assert serving is not None
         self._activate(serving)
@@ -230,7 +237,14 @@ class Updater:
 
     def _drop(self, state: UpdateState, slot: SlotRef, reason: str) -> None:
         if slot in state.held:
-            self._journal.went_back(machine.drop(state, slot), slot, reason, state.tried)
+            self._take_back(machine.drop(state, slot), slot, reason, state.tried)
+
+    def _take_back(
+        self, after: UpdateState, slot: SlotRef, reason: str, experiment: str | None
+    ) -> None:
+        serves = after.current.version if after.current else "nothing"
+        _log.info("release %s taken back: %s; %s serves", slot.version, reason, serves)
+        self._journal.went_back(after, slot, reason, experiment)
 
     def _give_up(self, state: UpdateState, reason: str) -> UpdateState:
         if state.phase == "probe":
@@ -244,9 +258,9 @@ class Updater:
         if slot != state.current:
             self._drop(state, slot, reason)
         elif state.back is not None:
-            self._journal.went_back(machine.revert(state), slot, reason, state.entered)
+            self._take_back(machine.revert(state), slot, reason, state.entered)
         else:
-            return machine.prove(state)  # there is nothing else to serve
+            return machine.confirm(state)  # there is nothing else to serve
         return self.state
 
     def _run(self, state: UpdateState, want: ReleaseRef | None = None) -> None:
@@ -263,6 +277,7 @@ class Updater:
                 self._journal.write(machine.abandon(state))
                 raise
             except OSError as error:
+                _log.warning("update: trouble with the disk at %s: %s", step, reason_of(error))
                 self._journal.write(machine.abandon(state))
                 self._restore(step)
                 raise UpdateError(step, f"trouble with the disk; {reason_of(error)}") from error
@@ -272,8 +287,15 @@ class Updater:
                 raise _as_update_error(step, error) from error
             state = machine.advance(state)
             if state.phase == "cleanup":
-                self._journal.committed(state)
+                self._commit(state)
         self._journal.write(state)
+
+    def _commit(self, state: UpdateState) -> None:
+        self._journal.committed(state)
+        if state.serve and state.current is not None:
+            _log.info("update to %s activated", state.current.version)
+        elif state.target is not None:
+            _log.info("release %s is here, and held beside what serves", state.target.version)
 
     def _settled(self) -> UpdateState:
         """The state with nothing under way: an update that was cut short is ended or forgotten."""
@@ -291,6 +313,8 @@ class Updater:
 
     def _abandon(self, state: UpdateState, step: str, reason: str) -> UpdateState:
         after = machine.abandon(state)
+        version = state.target.version if state.target else "?"
+        _log.info("update to %s refused at %s: %s", version, step, reason)
         self._journal.abandoned(state, after, step, reason)
         return after
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from edge_sdk.contract.certificate import Certificate, GroupResult, VariantResult
 from edge_sdk.contract.experiment_reports import InterleaveReport, Moments, Pairs, ShadowReport
 from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolReply, EnrolRequest
@@ -40,6 +42,15 @@ from edge_sdk.contract.plan import Arm, Cohort, Experiment, Outcome, PackRef, Pl
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.contract.window import LATENCY_BINS, Energy, Window
+from edge_sdk.telemetry.histogram_codec import encode_histograms
+from edge_sdk.telemetry.histograms import HistogramCounts
+
+
+def histogram_text(*histograms: tuple[int, ...]) -> str:
+    """The text in which ``histograms`` travel."""
+    sizes = [len(counts) for counts in histograms]
+    return encode_histograms(HistogramCounts(np.array(sum(histograms, ()), np.int64), sizes))
+
 
 DIGEST = "0123456789abcdef" * 4
 OTHER = "f" * 64
@@ -207,8 +218,8 @@ REPORT = WindowReport(
     window=WINDOW,
     profile=DIGEST,
     predictions={"pack": 40, "model": 50, "cloud": 10},
-    features=((60, 38, 1, 1), (50, 49, 0, 1)),
-    outputs=((70, 30, 0, 0),),
+    features=histogram_text((60, 38, 1, 1), (50, 49, 0, 1)),
+    outputs=histogram_text((70, 30, 0, 0)),
     observations=100,
     degraded=2,
     errors={"shape": 1},
@@ -223,8 +234,8 @@ REPORT_OF_GROUPS = replace(
     REPORT,
     groups={
         "sex": {
-            "f": GroupCounts(150, ((110, 40, 0, 0),)),
-            "other": GroupCounts(100, ((60, 39, 1, 0),)),
+            "f": GroupCounts(150, histogram_text((110, 40, 0, 0))),
+            "other": GroupCounts(100, histogram_text((60, 39, 1, 0))),
         }
     },
 )
@@ -299,8 +310,6 @@ EXAMPLES = {
     "plan_dropped": DROPPED,
     "plan_shadowed": SHADOWED,
     "plan_by_energy": BY_ENERGY,
-    "window_report": replace(REPORT, format=1),
-    "window_report_of_keys": replace(REPORT, units=17, format=1),
     "window_report_packed": replace(REPORT, units=17),
     "window_report_grouped": REPORT_OF_GROUPS,
     "window_report_metered": replace(REPORT, energy=Energy(181.25, 103, 60.5)),

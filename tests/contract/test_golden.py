@@ -1,4 +1,6 @@
-"""Frozen bytes of format 1 of every message: yesterday's peers still understand today's.
+"""Frozen bytes of every message: yesterday's peers still understand today's.
+
+``golden/refused`` has those of formats that are read no more, which are refused by their number.
 
 ``python -m tests.contract.freeze NAME`` writes a new one; an existing one is never rewritten.
 """
@@ -12,7 +14,9 @@ from typing import Any
 import pytest
 
 from edge_sdk.contract.codec import decode, encode
+from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.limits import UPLOAD_BYTES
+from edge_sdk.contract.messages import WindowReport
 from tests.contract.examples import EXAMPLES
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -26,6 +30,12 @@ def test_every_example_has_a_frozen_file_and_every_file_an_example() -> None:
 def test_a_frozen_message_still_means_what_it_meant(name: str) -> None:
     raw = (GOLDEN / f"{name}.json").read_bytes()
     assert decode(type(EXAMPLES[name]), raw, limit=UPLOAD_BYTES) == EXAMPLES[name]
+
+
+@pytest.mark.parametrize("path", sorted((GOLDEN / "refused").glob("*.json")), ids=lambda p: p.stem)
+def test_a_window_report_of_an_older_format_is_refused_by_its_number(path: Path) -> None:
+    with pytest.raises(ContractError, match=r"format: expected one of \[2\], got 1"):
+        decode(WindowReport, path.read_bytes(), limit=UPLOAD_BYTES)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Release
 from edge_sdk.packs.writer import write_pack
 from tests.conftest import Publish
+from tests.edge.bench.test_bench import example
 from tests.edge.builders import make_release, rows, softmax
 from tests.servers import HubProcess
 
@@ -34,22 +37,28 @@ def test_a_device_enrols_syncs_and_says_how_it_is(
     publish("cli")
     state = tmp_path / "d"
     options = ("--token", hub.token("cli"), "--model", "cli", "--attribute", "region=eu")
-    code, out, _ = edge(capsys, "enrol", state, "--hub", hub.url, *options)
+    code, out, _ = edge(capsys, "enrol", state, "--hub", hub.url, *options, "--json")
     assert (code, json.loads(out)["version"]) == (0, "1.0")
     for where in ((), ("--hub", hub.url)):  # it knows its hub
-        code, out, _ = edge(capsys, "sync", state, *where)
+        code, out, _ = edge(capsys, "sync", state, *where, "--json")
         assert (code, json.loads(out)["errors"]) == (0, {})
-    code, out, _ = edge(capsys, "status", state, "--hub", "http://127.0.0.1:9")
+    code, out, _ = edge(capsys, "status", state, "--hub", "http://127.0.0.1:9", "--json")
     assert (code, json.loads(out)["model"]) == (0, "cli")
+    code, out, _ = edge(capsys, "status", state)
+    facts = dict(line.split("  ", 1) for line in out.splitlines())
+    assert (facts["model"].strip(), facts["offline"].strip()) == ("cli", "no")
     code, out, _ = edge(capsys, "sync", state, "--hub", "http://127.0.0.1:9")
-    assert code == 1
+    assert (code, "errors.plan" in out) == (1, True)
 
 
 def test_a_row_is_answered_with_a_release_folder(tmp_path: Path, capsys: Capture) -> None:
     folder = make_release(tmp_path).folder
-    code, out, _ = edge(capsys, "predict", folder, json.dumps(rows(1)[0].tolist()))
+    code, out, _ = edge(capsys, "predict", folder, json.dumps(rows(1)[0].tolist()), "--json")
     assert code == 0
     assert np.allclose(json.loads(out)["probabilities"], softmax(rows(1), 0)[0], atol=1e-6)
+    code, out, _ = edge(capsys, "predict", folder, json.dumps(rows(1)[0].tolist()))
+    assert out.splitlines()[0] == f"label          {softmax(rows(1), 0)[0].argmax()}"
+    assert "source         model" in out
     for row, message in (("[1]", "expected 4 features"), ("x", "expected a JSON array")):
         code, _, err = edge(capsys, "predict", folder, row)
         assert (code, message in err) == (1, True)
@@ -63,11 +72,16 @@ def test_a_pack_is_shown_checked_and_asked(tmp_path: Path, capsys: Capture) -> N
     values = {"probabilities": softmax(x, 0).astype(np.float32)}
     path = tmp_path / "p.pack"
     write_pack(path, release, keys, values, answered_by="test 1.0")
-    assert json.loads(edge(capsys, "pack", "info", path)[1])["count"] == 3
+    assert json.loads(edge(capsys, "pack", "info", path, "--json")[1])["count"] == 3
     assert edge(capsys, "pack", "verify", path)[1].startswith("ok: 3 entries")
+    code, out, _ = edge(capsys, "pack", "verify", path, "--json")
+    assert json.loads(out) == {"entries": 3, "model": "demo", "version": "1.0"}
     row = json.dumps(x[1].tolist())
     assert "probabilities" in edge(capsys, "pack", "get", path, release.folder, row)[1]
-    assert edge(capsys, "pack", "get", path, release.folder, "[9, 9, 9, 9]")[0] == 1
+    code, out, err = edge(capsys, "pack", "get", path, release.folder, "[9, 9, 9, 9]")
+    assert (code, out, err) == (1, "", "edge: the pack has no answer for this row\n")
+    code, out, _ = edge(capsys, "pack", "get", path, release.folder, "[9, 9, 9, 9]", "--json")
+    assert (code, out) == (1, "null\n")
     path.write_bytes(path.read_bytes()[:-1])
     code, _, err = edge(capsys, "pack", "verify", path)
     assert (code, "it is torn" in err) == (1, True)
@@ -84,11 +98,11 @@ def test_two_packs_are_compared_and_one_is_made_of_the_other(
     write_pack(old, release, keys, {"probabilities": values}, answered_by="test 1.0")
     values[:7] = 1
     write_pack(new, release, keys[:490], {"probabilities": values[:490]}, answered_by="test 1.0")
-    code, out, _ = edge(capsys, "pack", "diff", old, new, "--out", delta)
-    said = json.loads(out)
-    counts = [said[name] for name in ("same", "changed", "added", "removed")]
+    code, out, _ = edge(capsys, "pack", "diff", old, new, "--out", delta, "--json")
+    difference = json.loads(out)
+    counts = [difference[name] for name in ("same", "changed", "added", "removed")]
     assert (code, counts) == (0, [483, 7, 0, 10])
-    assert said["delta_bytes"] == delta.stat().st_size
+    assert difference["delta_bytes"] == delta.stat().st_size
     assert edge(capsys, "pack", "apply", old, delta, made)[1].startswith("ok: 490 entries")
     assert made.read_bytes() == new.read_bytes()
     code, _, err = edge(capsys, "pack", "apply", new, delta, made)
@@ -117,10 +131,50 @@ def test_rows_from_standard_input_are_answered_one_by_one_whatever_they_are(
     assert answers[0]["label"] == answers[-1]["label"]
 
 
+def test_a_run_logs_as_json_what_an_operator_wants_to_know(
+    hub: HubProcess, publish: Publish, tmp_path: Path, capsys: Capture
+) -> None:
+    publish("logged")
+    state, token = tmp_path / "d", hub.token("logged")
+    code, _, err = edge(
+        capsys, "enrol", state, "--hub", hub.url, "--token", token, "--model", "logged"
+    )
+    assert (code, err) == (0, "")
+    publish("logged", "1.1", seed=3)
+    command = [sys.executable, "-m", "edge_sdk.cli.main", "run", str(state), "--log-level", "info"]
+    with subprocess.Popen(
+        [*command, "--log-format", "json"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        records = [json.loads(process.stderr.readline()) for _ in range(2)]
+        _, rest = process.communicate("")
+    assert [record["message"].partition(",")[0] for record in records] == [
+        "update to 1.1 begun",
+        "update to 1.1 activated",
+    ]
+    assert {record["logger"] for record in records} == {"edge_sdk.update.updater"}
+    assert {record["level"] for record in records} == {"INFO"}
+    for record in records:
+        at = datetime.fromisoformat(record["time"])
+        assert at.tzinfo is not None
+        assert at.timestamp() == pytest.approx(time.time(), abs=600)
+    assert token not in json.dumps(records) + rest
+
+
 def test_an_answer_that_is_no_number_is_null(tmp_path: Path, capsys: Capture) -> None:
     folder = make_release(tmp_path, defect="nan").folder
-    code, out, _ = edge(capsys, "predict", folder, "[1, 2, 3, 4]")
+    code, out, _ = edge(capsys, "predict", folder, "[1, 2, 3, 4]", "--json")
     assert (code, json.loads(out)["probabilities"], "NaN" in out) == (0, [None] * 3, False)
+
+
+def test_two_runs_are_compared_in_json_too(tmp_path: Path, capsys: Capture) -> None:
+    for name, p99 in (("a.json", 2_000.0), ("b.json", 3_000.0)):
+        example(p99_us=p99).save(tmp_path / name)
+    code, out, _ = edge(
+        capsys, "bench", "--json", "--compare", tmp_path / "a.json", tmp_path / "b.json"
+    )
+    ratios = {row["what"]: row["ratio"] for row in json.loads(out)["ratios"]}
+    assert (code, ratios["one row, EdgeDevice, p99"]) == (0, pytest.approx(1.5))
 
 
 def test_an_expired_pack_can_be_looked_at(tmp_path: Path, capsys: Capture) -> None:
@@ -128,7 +182,11 @@ def test_an_expired_pack_can_be_looked_at(tmp_path: Path, capsys: Capture) -> No
     values = {"probabilities": softmax(rows(1), 0).astype(np.float32)}
     path, keys = tmp_path / "old.pack", np.zeros((1, 16), np.uint8)
     write_pack(path, release, keys, values, answered_by="1.0", expires=int(time.time()) - 9)
-    assert json.loads(edge(capsys, "pack", "info", path)[1])["count"] == 1
+    assert json.loads(edge(capsys, "pack", "info", path, "--json")[1])["count"] == 1
+    (expires,) = re.findall(
+        r"^expires +(\S+)$", edge(capsys, "pack", "info", path)[1], re.MULTILINE
+    )
+    assert datetime.fromisoformat(expires).timestamp() == pytest.approx(time.time() - 9, abs=60)
     assert edge(capsys, "pack", "verify", path)[0] == 1
 
 
@@ -158,6 +216,12 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a state that is a file": (f"status text --hub {NOBODY}", "no device is enrolled here"),
     "a state that is not there": (f"sync nowhere --hub {NOBODY}", "begin with edge enrol nowhere"),
     "a run without a device": (f"run nowhere --hub {NOBODY}", "no device is enrolled here"),
+    "a hub with a path": (
+        "enrol d --hub http://h:1/v1 --token t --model m",
+        "expected a URL without a path, got 'http://h:1/v1'; leave out what follows http://h:1",
+    ),
+    "rows that are not finite": ("bench release --rows nan.npy", "NaN or infinity in 1 of 2 rows"),
+    "rows under another name": ("bench release --rows y.npz", "missing; it has ['y']"),
     "a hub that is none": ("enrol d --hub hub --token t --model m", "hub: expected a URL such as"),
     "a hub that is away": (f"enrol d --hub {NOBODY} --token t --model m", "Connection refused"),
     "a name that is none": (f"enrol d --hub {NOBODY} --token t --model A!", "model: expected 1 to"),
@@ -190,6 +254,8 @@ def test_what_a_command_cannot_do_it_says_in_one_line_and_leaves_nothing(
     release = make_release(tmp_path / "made").folder.rename(tmp_path / "release")
     (tmp_path / "text").write_text("this is a text\n" * 9)
     (tmp_path / "empty").touch()
+    np.save(tmp_path / "nan.npy", np.array([[1, 2, 3, np.nan], [1, 2, 3, 4]], np.float32))
+    np.savez(tmp_path / "y.npz", y=rows(2))
     for broken in ("torn", "garbled"):
         (tmp_path / broken).mkdir()
     (tmp_path / "torn" / "manifest.json").write_bytes((release / "manifest.json").read_bytes())
@@ -216,6 +282,7 @@ def test_what_a_command_cannot_do_it_says_in_one_line_and_leaves_nothing(
         (("bench", "release", "--max-p99-ms", "-1"), "--max-p99-ms: expected a number of"),
         (("bench", "release", "--max-rss-mb", "nan"), "--max-rss-mb: expected a number of"),
         (("bench", "release", "--max-rss-mb", "much"), "--max-rss-mb: expected a number of"),
+        (("run", "d", "--log-level", "loud"), "--log-level: invalid choice: 'loud'"),
         (("pack",), "the following arguments are required: WHAT"),
         ((), "the following arguments are required: COMMAND"),
     ],

@@ -94,7 +94,7 @@ def test_a_request_on_which_the_candidate_fails_gets_what_serves_whole(tmp_path:
     assert running.rank(row, None, None) is not None
     row[0] = 1_000
     assert running.rank(row, None, None) is None
-    assert running.trouble(0.0, 1) == ("b", "the model failed on 1 inputs")
+    assert running.failure(0.0, 1) == ("b", "the model failed on 1 inputs")
 
 
 def test_an_offline_device_tries_a_ranking_and_tells_what_came_of_it(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_what_the_candidate_fails_on_is_counted_and_the_rest_compared(tmp_path: 
         beside.serving.predict(row)
     report = beside.report(lambda counts: counts.compared == 196)
     assert (report.compared, report.errors) == (196, {"model": 4})
-    assert beside.shadow.trouble(time.monotonic(), 4) == ("b", "the model failed on 4 inputs")
+    assert beside.shadow.failure(time.monotonic(), 4) == ("b", "the model failed on 4 inputs")
     beside.shadow.close()
 
 
@@ -155,9 +155,9 @@ def test_the_queue_is_bounded_and_what_does_not_fit_is_counted(tmp_path: Path) -
     assert len(beside.shadow._queue) == QUEUE
     assert beside.shadow._counts.skipped == {"queue": 500}
     now = time.monotonic()
-    assert beside.shadow.trouble(now, 3) is None
-    assert beside.shadow.trouble(now + 3_600, 3) is None  # the machine slept
-    looks = [beside.shadow.trouble(now + 3_600 + 0.5 * i, 3) for i in range(21)]
+    assert beside.shadow.failure(now, 3) is None
+    assert beside.shadow.failure(now + 3_600, 3) is None  # the machine slept
+    looks = [beside.shadow.failure(now + 3_600 + 0.5 * i, 3) for i in range(21)]
     assert looks[:18] == [None] * 18
     assert looks[-1] == ("b", "it did not answer within 10 seconds")
     beside.shadow.close()

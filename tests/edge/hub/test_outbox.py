@@ -47,10 +47,10 @@ def test_messages_wait_in_order_under_names_that_stay(store: StateDatabase) -> N
 
 def test_messages_survive_the_end_of_the_process(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from edge_sdk.state_db import Store\n"
+        "import os, sys; from edge_sdk.state_db import StateDatabase\n"
         "from edge_sdk.hub.outbox import Outbox\n"
         "from edge_sdk.contract.messages import UpdateEvent\n"
-        f"o = Outbox(Store({str(tmp_path)!r}), 'b1')\n"
+        f"o = Outbox(StateDatabase({str(tmp_path)!r}), 'b1')\n"
         "o.put([UpdateEvent('demo', 'activated', '1.0', 7)]); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)

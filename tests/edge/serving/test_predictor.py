@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
+from edge_sdk.contract.histograms import NO_HISTOGRAMS
 from edge_sdk.contract.manifest import Cascade
 from edge_sdk.contract.messages import FeedbackReport, KeyVotes, SampleBatch, WindowReport
 from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
@@ -21,6 +22,7 @@ from edge_sdk.packs.reader import Pack
 from edge_sdk.packs.writer import write_pack
 from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.terms import ServingTerms
+from edge_sdk.telemetry.histogram_codec import decode_histograms
 from edge_sdk.telemetry.ring_records import BATCH_SAMPLE
 from edge_sdk.update.probe import probe
 from tests.clock import Clock
@@ -185,7 +187,8 @@ def test_a_window_says_what_was_answered_and_nothing_of_the_rows(tmp_path: Path)
     (report,) = collect(serving, WindowReport)
     assert report.predictions == {"model": 50}
     assert report.errors == {"shape": 1, "dtype": 1, "missing": 1}
-    assert all(sum(counts) == 50 for counts in (*report.features, *report.outputs))
+    for text in (report.features, report.outputs):
+        assert decode_histograms(text).add_up_to(50)
     assert sum(report.latency["model"]) == 50
 
 
@@ -209,7 +212,8 @@ def test_few_observations_keep_their_histograms_for_the_next_window(tmp_path: Pa
     for row in rows(6):
         serving.predict(row)
     (second,) = collect(serving, WindowReport)
-    assert (first.predictions, first.observations, first.features) == ({"model": 6}, 0, ())
+    assert (first.predictions, first.observations) == ({"model": 6}, 0)
+    assert first.features == NO_HISTOGRAMS
     assert (second.predictions, second.observations) == ({"model": 6}, 12)
 
 

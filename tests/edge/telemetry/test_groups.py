@@ -20,6 +20,7 @@ from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.group_counts import PATIENCE, GroupAccumulator
 from edge_sdk.telemetry.groups import Grouping, Groups
+from edge_sdk.telemetry.histogram_codec import decode_histograms
 from edge_sdk.telemetry.histograms import Bins
 from tests.edge.builders import make_release, profile, rows
 
@@ -151,8 +152,8 @@ def test_groups_of_every_way_to_ask_are_counted_with_what_was_answered(serving: 
     (report,) = told(serving)
     assert sizes(report, "sex") == {"f": 700, "m": 700}
     for who, counts in report.groups["sex"].items():
-        labels, confidences = counts.outputs
-        assert labels == (*(made[who, label] for label in range(3)), 0, 0)
+        labels, confidences = decode_histograms(counts.outputs)
+        assert labels.tolist() == [*(made[who, label] for label in range(3)), 0, 0]
         assert sum(confidences) == 700
     left = int((x[:, 0] < 0).sum() + 4 * (x[:250, 0] < 0).sum())
     assert sizes(report, "f0") == {"..0": left, "0..": 1400 - left}
@@ -202,7 +203,8 @@ def test_nothing_is_told_of_fewer_than_the_minimum_and_nothing_is_lost(
         for group, counts in found.items():
             sums[group] += counts.observations
             assert counts.observations >= LEAST
-            assert counts.outputs[0][1] == counts.outputs[1][1] == counts.observations
+            labels, confidences = decode_histograms(counts.outputs)
+            assert labels[1] == confidences[1] == counts.observations
         if found:
             assert sum(sums.values()) == count  # so no difference to all rows is left
     assert sum(sums.values()) <= count

@@ -28,6 +28,8 @@ from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model, _bound_call
 from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.terms import ServingTerms
+from edge_sdk.telemetry.groups import Grouping
+from edge_sdk.telemetry.histogram_codec import decode_histograms
 from edge_sdk.telemetry.histograms import FEW, Bins, HistogramCounts, histogram
 from edge_sdk.telemetry.label_join import AnswerColumns, LabelJoin
 from tests.clock import Clock
@@ -84,7 +86,8 @@ def test_threads_that_predict_while_others_fold_are_all_counted(tmp_path: Path) 
     folder.join()
     (report,) = windows(serving)
     assert (report.predictions, report.lost) == ({"model": 2_000}, {})
-    assert all(sum(counts) == 2_000 for counts in (*report.features, *report.outputs))
+    for text in (report.features, report.outputs):
+        assert decode_histograms(text).add_up_to(2_000)
 
 
 def test_a_clock_set_back_does_not_hold_reports_back(tmp_path: Path) -> None:
@@ -117,7 +120,7 @@ def answered(count: int, answer: Any = 1) -> AnswerColumns:
 
 
 def test_the_oldest_predictions_and_batches_are_forgotten() -> None:
-    pending = LabelJoin(10)
+    pending = LabelJoin(10, Grouping((), ()))
     pending.add(range(1, 13), answered(12))
     for number in (1, 2, 3):
         pending.add_batch(number, answered(5))
@@ -130,7 +133,7 @@ def test_the_oldest_predictions_and_batches_are_forgotten() -> None:
 
 
 def test_a_batch_larger_than_the_table_takes_labels_until_the_next() -> None:
-    pending = LabelJoin(10)
+    pending = LabelJoin(10, Grouping((), ()))
     pending.add_batch(1, answered(100))
     assert pending.find("1.99").window == 0
     pending.add_batch(2, answered(100))
@@ -139,7 +142,7 @@ def test_a_batch_larger_than_the_table_takes_labels_until_the_next() -> None:
 
 
 def test_a_second_label_or_reward_is_refused_and_not_counted() -> None:
-    pending = LabelJoin(10)
+    pending = LabelJoin(10, Grouping((), ()))
     pending.add([1], answered(1))
     for join in (pending.label, pending.reward):
         join(pending.find("1"), 1)
@@ -265,7 +268,7 @@ def test_a_few_rows_are_counted_as_many_are(
     ]
     row = st.lists(NUMBERS, min_size=count, max_size=count)
     columns = np.array([data.draw(row) for _ in features], np.float32)
-    few = HistogramCounts(features)
+    few = HistogramCounts.zeros(features)
     Bins(features).add(columns, few)
     for feature, values, counted in zip(features, columns, few.each, strict=True):
         assert counted.tolist() == histogram(feature, values).tolist()

@@ -22,6 +22,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from converters import convert
 from edge_sdk.contract.codec import encode
+from edge_sdk.contract.histograms import NO_HISTOGRAMS
 from edge_sdk.contract.messages import KeyVotes, WindowReport
 from edge_sdk.model.release import Release
 from edge_sdk.serving.predictor import Predictor
@@ -105,7 +106,11 @@ def test_a_window_of_few_observations_keeps_its_histograms(tmp_path: Path) -> No
     (report,) = (
         body for body in serving.monitor.collect(0.0, final=True) if isinstance(body, WindowReport)
     )
-    assert (report.features, report.outputs, report.observations) == ((), (), 0)
+    assert (report.features, report.outputs, report.observations) == (
+        NO_HISTOGRAMS,
+        NO_HISTOGRAMS,
+        0,
+    )
     assert report.predictions == {"model": 99}
     for _ in range(2):
         serving.predict(row)

@@ -17,6 +17,7 @@ from edge_sdk.experiments.shadow import Shadow
 from edge_sdk.model.release import Release
 from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.terms import ServingTerms
+from edge_sdk.telemetry.histogram_codec import decode_histograms
 from edge_sdk.telemetry.label_join import LabelOutcomes, is_right, join
 from tests.clock import Clock
 from tests.waiting import wait_for
@@ -77,7 +78,7 @@ def test_a_batch_of_numbers_is_monitored(tmp_path: Path, targets: int) -> None:
     (found,) = [body for body in told if isinstance(body, WindowReport)]
     assert found.predictions == {"model": 205}
     assert found.observations == 205
-    assert len(found.outputs) == len(release.profile().outputs)
+    assert len(decode_histograms(found.outputs).sizes) == len(release.profile().outputs)
 
 
 def test_without_a_declared_bound_only_the_error_is_summed(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from edge_sdk.update.state import (
     abandon,
     advance,
     begin,
+    confirm,
     drop,
     gave_up,
     keep,
-    prove,
     recover,
     revert,
     try_out,
@@ -161,7 +161,7 @@ def test_only_a_release_that_has_not_answered_is_condemned_by_starts_that_end_ea
         assert not gave_up(state)
     assert gave_up(recover(state))
     assert drop(state, NEW).trial is None
-    proven = prove(state)
+    proven = confirm(state)
     assert try_out(proven, [NEW]) == proven
     assert try_out(proven, [NEW, THIRD]).trial == THIRD
     for _ in range(9):
@@ -171,7 +171,9 @@ def test_only_a_release_that_has_not_answered_is_condemned_by_starts_that_end_ea
 
 HAPPENINGS = st.lists(
     st.tuples(
-        st.sampled_from(["hold", "serve", "ok", "fail", "crash", "revert", "less", "try", "prove"]),
+        st.sampled_from(
+            ["hold", "serve", "ok", "fail", "crash", "revert", "less", "try", "confirm"]
+        ),
         st.sampled_from([OLD, NEW, THIRD]),
     ),
     max_size=60,
@@ -199,8 +201,8 @@ def test_whatever_happens_with_several_releases_something_serves_and_is_kept(
             state = keep(state, (slot,), 2)
         elif what == "try" and idle:
             state = try_out(state, state.held)
-        elif what == "prove" and idle:
-            state = prove(state)
+        elif what == "confirm" and idle:
+            state = confirm(state)
         assert state.current is not None
         assert state.current in state.here
         assert state.back is None or state.back in state.here
@@ -216,7 +218,7 @@ def test_a_probe_that_ends_the_process_is_tried_once_more_and_then_given_up() ->
     again = recover(replace(begin(once, NEW, 3), phase="probe"))
     assert (again.phase, gave_up(again)) == ("probe", True)
     assert abandon(again).current == OLD
-    survived = advance(replace(begin(once, NEW, 3), phase="probe"))
-    assert survived.crashed is None
+    probed = advance(replace(begin(once, NEW, 3), phase="probe"))
+    assert probed.crashed is None
     other = recover(replace(begin(once, OLD, 3), phase="probe"))
     assert not gave_up(other)

@@ -8,7 +8,12 @@ import pytest
 
 from edge_sdk.contract.plan import SLOTS, Arm, Experiment, Plan, ReleaseRef
 from edge_sdk.update.state import SlotRef, UpdateState
-from edge_sdk.update.targets import CurrentAssignment, DesiredState, standing, wanted
+from edge_sdk.update.targets import (
+    CurrentAssignment,
+    DesiredState,
+    current_assignment,
+    desired_state,
+)
 
 SERVING = ReleaseRef("1.0", "a" * 64)
 B, C = ReleaseRef("1.1", "b" * 64), ReleaseRef("1.2", "c" * 64)
@@ -22,7 +27,7 @@ def plan(strategy: str = "canary", arms: tuple[Arm, ...] = (Arm("b", B, ALL),), 
 
 
 def want(of: Plan, *failed: ReleaseRef) -> DesiredState:
-    return wanted(of, "device", {}, entered=False, failed=lambda ref: ref in failed)
+    return desired_state(of, "device", {}, entered=False, failed=lambda ref: ref in failed)
 
 
 @pytest.mark.parametrize("failed", [SERVING, B, C])
@@ -69,7 +74,7 @@ STANDINGS: dict[str, tuple[Plan, list[ReleaseRef], str | None, str, list[str]]] 
 def test_a_device_stands_where_its_releases_put_it(case: str) -> None:
     of, disk, experiment, arm, beside = STANDINGS[case]
     current, *others = (HERE[ref] for ref in disk)
-    found = standing(of, want(of), UpdateState(current=current, held=tuple(others)))
+    found = current_assignment(of, want(of), UpdateState(current=current, held=tuple(others)))
     assert (found.experiment, found.arm) == (experiment, arm)
     names = [name for name, _ in found.beside.candidates] if found.beside is not None else []
     assert names == beside
@@ -77,4 +82,4 @@ def test_a_device_stands_where_its_releases_put_it(case: str) -> None:
 
 def test_a_device_that_failed_the_candidate_stands_nowhere() -> None:
     state = UpdateState(current=HERE[SERVING])
-    assert standing(plan(), want(plan(), B), state) == CurrentAssignment()
+    assert current_assignment(plan(), want(plan(), B), state) == CurrentAssignment()

@@ -43,6 +43,7 @@ from edge_sdk.model.prediction import BatchPrediction
 from edge_sdk.model.release import Release
 from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.terms import ServingTerms
+from tests.contract.examples import histogram_text
 
 WINDOW, ROWS, DEVICES = 60, 500, 4
 BEGIN = 1_700_000_040  # a whole minute
@@ -230,7 +231,7 @@ def test_selection_of_many_classes_is_about_the_answer_that_differs_most() -> No
 def hundred(release: Release) -> GroupCounts:
     """A hundred predictions, all in the first bins."""
     sizes = [output.bins + 2 for output in release.profile().outputs]
-    return GroupCounts(100, tuple((100, *[0] * (size - 1)) for size in sizes))
+    return GroupCounts(100, histogram_text(*((100, *[0] * (size - 1)) for size in sizes)))
 
 
 def test_other_is_compared_only_where_it_is_a_group_of_its_own() -> None:
@@ -255,7 +256,7 @@ def test_reports_of_groups_that_cannot_be_are_refused(
     fleet: Fleet, column: str, group: str, cut: bool, why: str
 ) -> None:
     where = Window("demo", "1.0", BEGIN, BEGIN + WINDOW)
-    counts = GroupCounts(100, ((100, 0),)) if cut else hundred(fleet.release)
+    counts = GroupCounts(100, histogram_text((100, 0))) if cut else hundred(fleet.release)
     digest = fleet.release.profile_digest
     device = next(iter(fleet.devices))
     report = WindowReport(where, digest, {}, groups={column: {group: counts}})

@@ -21,6 +21,7 @@ from edge_sdk.contract.messages import (
 )
 from edge_sdk.contract.window import Window
 from edge_sdk.telemetry.histograms import histogram
+from tests.contract.examples import histogram_text
 from tests.edge.builders import FEATURES, profile
 
 WINDOW = 60
@@ -94,11 +95,16 @@ class Simulated:
     def _report(self, where: Window, x: np.ndarray) -> WindowReport:
         n = len(x)
         features = [
-            tuple(map(int, histogram(f, x[:, i]))) for i, f in enumerate(self.profile.features)
+            tuple(histogram(f, x[:, i]).tolist()) for i, f in enumerate(self.profile.features)
         ]
-        outputs = (np.bincount(self.random.integers(0, 3, n), minlength=5).tolist(), (0, n, 0, 0))
+        labels = np.bincount(self.random.integers(0, 3, n), minlength=5).tolist()
         return WindowReport(
-            where, self.digest, {"model": n}, tuple(features), tuple(map(tuple, outputs)), n
+            where,
+            self.digest,
+            {"model": n},
+            histogram_text(*features),
+            histogram_text(tuple(labels), (0, n, 0, 0)),
+            n,
         )
 
     def after(self, number: int) -> float:

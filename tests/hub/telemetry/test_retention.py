@@ -7,8 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from cloud_hub.errors import Invalid
@@ -19,8 +17,8 @@ from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.histograms import histograms_of
 from cloud_hub.telemetry.tables import feedback, messages, reports, samples
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.histogram_codec import pack
 from edge_sdk.contract.messages import Message, SampleBatch, Upload, kind_of
+from tests.contract.examples import histogram_text
 from tests.hub.telemetry.reporting_fleet import BEGIN, WINDOW, Simulated
 
 HOUR = 3_600
@@ -141,16 +139,6 @@ def test_monitoring_and_a_season_live_on_hourly_sums(fleet: Simulated) -> None:
     assert ask("demo", "1.0", profile, at=week_later + 5 * HOUR, weeks=8) == []
 
 
-counts = st.lists(st.lists(st.integers(0, 2**61), max_size=40), max_size=8)
-
-
-@given(counts)
-def test_stored_histograms_are_read_as_the_contract_packs_them(made: list[list[int]]) -> None:
-    found = histograms_of({"features": pack(made), "outputs": pack([[7, 300]])})
-    assert [row.tolist() for row in found] == [*made, [7, 300]]
-    assert [row.tolist() for row in histograms_of({"features": made})] == made
-
-
 BAD = {
     "more timed than answered": (
         {"latency": {"model": (9, *[0] * 63)}, "predictions": {"model": 8}},
@@ -179,7 +167,11 @@ def test_a_report_that_cannot_be_is_refused_with_the_reason(serving: Hub, case: 
 
 
 def test_sums_of_a_thousand_devices_are_those_of_their_parts() -> None:
-    body = {"observations": 2, "features": pack([[1, 1, 0]]), "outputs": pack([[2, 0]])}
+    body = {
+        "observations": 2,
+        "features": histogram_text((1, 1, 0)),
+        "outputs": histogram_text((2, 0)),
+    }
     merged = retention.merged_bodies([{**body, "predictions": {"model": 2}}] * 1_000)
     assert [row.tolist() for row in histograms_of(merged)] == [[1_000, 1_000, 0], [2_000, 0]]
     assert merged["predictions"] == {"model": 2_000}

@@ -22,6 +22,7 @@ from edge_sdk.contract.messages import (
     kind_of,
 )
 from edge_sdk.contract.window import Window
+from tests.contract.examples import histogram_text
 from tests.edge.builders import profile
 
 NOW = int(time.time()) // 60 * 60
@@ -30,8 +31,10 @@ WINDOW = Window("demo", "1.0", NOW - 60, NOW)
 
 def report(hub: Hub, **changes: Any) -> WindowReport:
     release = hub.registry.release("demo", "1.0")
-    features = tuple((10, *[0] * (f.bins + 1)) for f in profile().features)
-    outputs = tuple((10, *[0] * (f.bins + 1)) for f in profile().outputs)
+    features, outputs = (
+        histogram_text(*((10, *[0] * (f.bins + 1)) for f in layout))
+        for layout in (profile().features, profile().outputs)
+    )
     made = WindowReport(
         WINDOW, release.profile_digest, {"model": 8, "pack": 2}, features, outputs, 10,
         latency={"model": (8, *[0] * 63)},
@@ -73,7 +76,16 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "another reference profile": (lambda hub: report(hub, profile="e" * 64), "profile: expected"),
     "histograms of other bins": (
-        lambda hub: report(hub, features=((10, 0),) * 4), "histograms: expected",
+        lambda hub: report(hub, features=histogram_text(*[(10, 0)] * 4)), "histograms: expected [",
+    ),
+    "histograms of more than it observed": (
+        lambda hub: report(hub, observations=9), "expected each to add up to 9 observations",
+    ),
+    "histograms that are no text of any": (
+        lambda hub: report(hub, features="AQ"), "histograms: expected more counts, the text ends",
+    ),
+    "histograms of nothing": (
+        lambda hub: report(hub, observations=0), "expected each to add up to 0 observations",
     ),
 }  # fmt: skip
 

@@ -1,0 +1,114 @@
+"""Histograms as the text in which they travel and are stored; the contract describes it
+(:mod:`edge_sdk.contract.histograms`).
+
+A device encodes the histograms of a window once. The hub stores that text as it came, and decodes
+it when it checks a report and when it reads one: thousands at once, so both ways are vectorised.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.histograms import LARGEST_COUNT
+from edge_sdk.telemetry.histograms import HistogramCounts
+
+_BYTES: Final = 9
+"""Bytes of the largest number: 63 bits, seven in each."""
+
+_LIMITS: Final = np.int64(1) << 7 * np.arange(1, _BYTES, dtype=np.int64)
+"""The least numbers of two, three, … bytes."""
+
+
+def encode_histograms(histograms: HistogramCounts) -> str:
+    """Return the text of ``histograms``.
+
+    Raises:
+        ContractError: a count is negative or too large.
+    """
+    numbers = [np.array([len(histograms.sizes)])]
+    for size, counts in zip(histograms.sizes, histograms.each, strict=True):
+        numbers += (np.array([size]), counts)
+    return _text(_leb128(np.concatenate(numbers)))
+
+
+def decode_histograms(text: str) -> HistogramCounts:
+    """Return the histograms of a text.
+
+    Raises:
+        ContractError: it is not one that :func:`encode_histograms` makes.
+    """
+    numbers = _numbers(_bytes(text))
+    count = int(numbers[0])
+    sizes, parts, at = [], [], 1
+    for _ in range(count):
+        # Checked before slicing: a slice beyond the end is short without a word.
+        size = int(numbers[at]) if at < len(numbers) else len(numbers)
+        _require(at + 1 + size <= len(numbers), "expected more counts, the text ends")
+        parts.append(numbers[at + 1 : at + 1 + size])
+        sizes.append(size)
+        at += 1 + size
+    _require(at == len(numbers), "expected the end, there is more")
+    return HistogramCounts(np.concatenate(parts) if parts else numbers[:0], sizes)
+
+
+def _leb128(numbers: NDArray[np.int64]) -> bytes:
+    """Seven bits a byte, the lowest first; all but the last byte of a number have the high bit."""
+    least, most = int(numbers.min()), int(numbers.max())
+    if least < 0 or most >= LARGEST_COUNT:
+        wrong = least if least < 0 else most
+        raise ContractError(f"counts: expected 0 to 2**62, got {wrong}")
+    sizes = np.searchsorted(_LIMITS, numbers, side="right") + 1
+    place = _places(np.cumsum(sizes) - sizes, sizes)
+    raw = np.repeat(numbers, sizes) >> (7 * place) & 0x7F
+    raw[place < np.repeat(sizes, sizes) - 1] |= 0x80
+    return raw.astype(np.uint8).tobytes()
+
+
+def _numbers(raw: bytes) -> NDArray[np.int64]:
+    """The numbers of LEB128 bytes; each ends with the first byte below 128."""
+    data = np.frombuffer(raw, np.uint8)
+    ends = np.flatnonzero(data < 0x80)
+    complete = len(ends) > 0 and ends[-1] == len(data) - 1
+    _require(complete, "expected more counts, the text ends")
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    sizes = ends - starts + 1
+    # A tenth byte would be shifted out of the 64 bits without a word.
+    _require(bool(sizes.max() <= _BYTES), "expected counts below 2**62")
+    parts = (data & 0x7F).astype(np.int64) << (7 * _places(starts, sizes))
+    numbers: NDArray[np.int64] = np.add.reduceat(parts, starts)
+    _require(bool(numbers.max() < LARGEST_COUNT), "expected counts below 2**62")
+    padded = (data[ends] == 0) & (sizes > 1)
+    _require(not padded.any(), "expected the shortest form of each number")
+    return numbers
+
+
+def _places(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The place of every byte in its number, from 0."""
+    places: NDArray[np.int64] = np.arange(sizes.sum()) - np.repeat(starts, sizes)
+    return places
+
+
+def _text(raw: bytes) -> str:
+    return base64.b64encode(raw).decode().rstrip("=")
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise ContractError(f"histograms: expected base64; {error}") from error
+    # base64 ignores the spare bits of its last character. One content has one text, so that two
+    # texts that differ never mean the same.
+    _require(_text(raw) == text, "expected the shortest form in base64")
+    return raw
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ContractError(f"histograms: {message}")

@@ -1,0 +1,70 @@
+"""Histograms as a text: what goes in comes out, and nothing else is read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.histograms import NO_HISTOGRAMS
+from edge_sdk.telemetry.histogram_codec import decode_histograms, encode_histograms
+from edge_sdk.telemetry.histograms import HistogramCounts
+from tests.contract.examples import histogram_text
+
+counts = st.lists(st.integers(0, 2**62 - 1), max_size=40)
+
+
+@given(st.lists(counts.map(tuple), max_size=10))
+def test_histograms_survive_the_way(histograms: list[tuple[int, ...]]) -> None:
+    decoded = decode_histograms(histogram_text(*histograms))
+    assert [tuple(one.tolist()) for one in decoded] == histograms
+    assert decoded.sizes == tuple(map(len, histograms))
+
+
+@given(st.text(alphabet="ABCDwxyz0189+/=", max_size=30))
+def test_any_other_text_is_refused_or_is_the_only_text_of_its_content(text: str) -> None:
+    try:
+        decoded = decode_histograms(text)
+    except ContractError:
+        return
+    assert encode_histograms(decoded) == text
+
+
+def test_no_histograms_have_a_text_too() -> None:
+    assert encode_histograms(HistogramCounts.zeros(())) == NO_HISTOGRAMS
+    assert list(decode_histograms(NO_HISTOGRAMS)) == []
+
+
+REFUSED = {
+    "nothing": ("", "the text ends"),
+    "not base64": ("!!!", "expected base64"),
+    "letters beyond ASCII": ("ä", "expected base64"),
+    "a text that ends early": (histogram_text((1, 2, 3))[:-3], "the text ends"),
+    "a length without end": ("/////////////w", "the text ends"),
+    "a number of ten bytes": ("gICAgICAgICAAQ", "below 2"),
+    "a number beyond all counts": ("//////////9/", "below 2"),
+    "two texts in one": (histogram_text((1,)) + histogram_text((2, 2, 2)), "there is more"),
+    "a huge length": ("AYCAgIAB", "the text ends"),
+    "a longer form of a number": ("AQGAAA", "shortest"),
+    "spare bits that are set": ("AB", "shortest"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_text_that_is_wrong_is_refused(case: str) -> None:
+    text, message = REFUSED[case]
+    with pytest.raises(ContractError, match=message):
+        decode_histograms(text)
+
+
+@pytest.mark.parametrize(("count", "message"), [(-1, "got -1"), (2**62, "got 4611686018427387904")])
+def test_a_count_that_cannot_be_has_no_text(count: int, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        encode_histograms(HistogramCounts(np.array([count]), [1]))
+
+
+def test_histograms_of_other_layouts_are_not_added() -> None:
+    with pytest.raises(ValueError, match=r"expected histograms of \(2,\) counts, got \(1, 1\)"):
+        decode_histograms(histogram_text((1, 2))).add(decode_histograms(histogram_text((1,), (2,))))
