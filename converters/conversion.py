@@ -12,12 +12,12 @@ from typing import Any, Final
 from converters.certification.parity import Tolerances
 from converters.certification.search import plan_of
 from converters.errors import ConversionError
+from converters.estimators.fitted_estimator import inspect_estimator, load
 from converters.pipeline.onnx_pipeline import OnnxReading, convert_existing
 from converters.pipeline.sklearn_pipeline import ConversionJob
 from converters.release_spec import CascadeTarget, ReleaseSpec
-from converters.sources.estimator import load, original_of
-from converters.sources.fingerprint import count_rows, fingerprint
-from converters.sources.groups import declare, without_groups
+from converters.samples.fingerprint import count_rows, fingerprint
+from converters.samples.groups import declare, without_groups
 from edge_sdk.contract.errors import EdgeError
 from edge_sdk.contract.manifest import Budget, Lineage
 from edge_sdk.model.release import Release
@@ -107,7 +107,7 @@ def convert(
             reading = OnnxReading(classes, state, batched)
             return convert_existing(Path(model), X, y, wish, reading, plan, groups, progress)
         loaded = load(model, trust=trust) if isinstance(model, str | Path) else model
-        original = original_of(loaded)
+        original = inspect_estimator(loaded)
         X, declared = declare(X, groups, names=original.names, width=original.width)
         job = ConversionJob(original, X, y, wish, plan, progress, declared)
         return job.run(without_groups(profile, X, declared), calibrate_against)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from converters.sources.rows import Rows
+from converters.samples.rows import Rows
 from converters.trees import probing
 from edge_sdk.telemetry.histograms import is_missing
 

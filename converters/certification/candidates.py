@@ -18,7 +18,7 @@ from converters.errors import ConversionError, ParityError
 from converters.onnx_export.serialise import to_bytes
 from converters.quantization.variants import EXACT, VARIANTS, Guide
 from converters.release_spec import UNWRITTEN
-from converters.sources.groups import Declared
+from converters.samples.groups import DeclaredGroups
 from edge_sdk.contract.certificate import GroupResult, VariantResult
 from edge_sdk.contract.manifest import MODEL, Manifest, RuntimeNeeds
 from edge_sdk.model.release import Feed, Release, write_release
@@ -130,7 +130,7 @@ class Candidates:
         return self.plan.limits.choose(results, parity.score(self.gate.expected, y))
 
     def groups(
-        self, chosen: Release, declared: Sequence[Declared], y: Any
+        self, chosen: Release, declared: Sequence[DeclaredGroups], y: Any
     ) -> tuple[GroupResult, ...]:
         """How the chosen file does on the check rows of each group."""
         if not declared:
@@ -153,7 +153,7 @@ def of_rows(answers: Feed, rows: NDArray[np.int64]) -> Feed:
 
 
 def group_results(
-    declared: Sequence[Declared], judged: Callable[[NDArray[np.int64]], Judged]
+    declared: Sequence[DeclaredGroups], judged: Callable[[NDArray[np.int64]], Judged]
 ) -> tuple[GroupResult, ...]:
     """What ``judged`` says of the rows of each group."""
     results = []

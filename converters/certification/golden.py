@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.certification import parity
-from converters.sources.rows import Rows
+from converters.samples.rows import Rows
 from edge_sdk.contract.manifest import Signature
 from edge_sdk.model.release import Feed, Golden
 from edge_sdk.model.schema import InputSchema

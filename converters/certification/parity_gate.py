@@ -11,8 +11,8 @@ import numpy as np
 from converters.certification import boundary_rows, parity
 from converters.certification.text_categories import text_columns
 from converters.errors import ParityError
-from converters.sources.estimator import EstimatorSource
-from converters.sources.rows import Rows
+from converters.estimators.fitted_estimator import FittedEstimator
+from converters.samples.rows import Rows
 from edge_sdk.contract.manifest import Column
 from edge_sdk.model.release import Feed, Release
 from edge_sdk.model.schema import InputSchema
@@ -29,7 +29,7 @@ class Gate:
     ``limit`` is the largest difference that counts as rounding.
     """
 
-    original: EstimatorSource
+    original: FittedEstimator
     check: Rows
     expected: Feed
     limit: float

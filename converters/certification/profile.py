@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.certification.parity import right
-from converters.sources.groups import Declared
-from converters.sources.rows import Rows
+from converters.samples.groups import DeclaredGroups
+from converters.samples.rows import Rows
 from edge_sdk.contract.groups import GroupProfile
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.model.release import Feed
@@ -49,7 +49,7 @@ def reference_profile(
 
 
 def group_profiles(
-    profile: ReferenceProfile, answers: Feed, groups: Sequence[Declared]
+    profile: ReferenceProfile, answers: Feed, groups: Sequence[DeclaredGroups]
 ) -> tuple[GroupProfile, ...]:
     """How the ``answers`` to each group of the held-out rows are distributed, in the bins of
     ``profile``.

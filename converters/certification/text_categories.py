@@ -12,9 +12,9 @@ from typing import Any, Final
 import numpy as np
 
 from converters.certification import boundary_rows
-from converters.sources.estimator import EstimatorSource
-from converters.sources.rows import Rows
-from converters.sources.sklearn_repairs import parts_of
+from converters.estimators.fitted_estimator import FittedEstimator
+from converters.estimators.sklearn_repairs import parts_of
+from converters.samples.rows import Rows
 from edge_sdk.contract.manifest import Column
 from edge_sdk.telemetry.histograms import is_missing
 
@@ -24,7 +24,7 @@ MOST_CATEGORIES: Final = 2_000
 Hold = Callable[[str, Rows], None]
 
 
-def text_columns(original: EstimatorSource, check: Rows, hold: Hold) -> tuple[Column, ...]:
+def text_columns(original: FittedEstimator, check: Rows, hold: Hold) -> tuple[Column, ...]:
     """The columns of ``check``, with what each text column may hold.
 
     Args:
@@ -39,7 +39,7 @@ def text_columns(original: EstimatorSource, check: Rows, hold: Hold) -> tuple[Co
     return tuple(columns)
 
 
-def _learnt(original: EstimatorSource, check: Rows, index: int, hold: Hold) -> Column:
+def _learnt(original: FittedEstimator, check: Rows, index: int, hold: Hold) -> Column:
     column = check.columns[index]
     holes = boundary_rows.with_text_holes(check, index)
     strange = boundary_rows.with_strange_texts(check, index)
@@ -53,7 +53,7 @@ def _learnt(original: EstimatorSource, check: Rows, index: int, hold: Hold) -> C
     return replace(column, lacking=True if lacking else None, categories=categories)
 
 
-def _categories(original: EstimatorSource, check: Rows, index: int) -> tuple[str, ...]:
+def _categories(original: FittedEstimator, check: Rows, index: int) -> tuple[str, ...]:
     """The texts that the original takes: of those it was fitted on, and those of the check rows."""
     seen = {value for value in check.column(index) if not is_missing(value)}
     fitted: set[str] = set()

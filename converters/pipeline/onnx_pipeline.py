@@ -20,8 +20,8 @@ from converters.errors import ConversionError
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.export import clean
 from converters.release_spec import ReleaseSpec
-from converters.sources.groups import Declared, check_rows, declare
-from converters.sources.rows import Rows
+from converters.samples.groups import DeclaredGroups, check_rows, declare
+from converters.samples.rows import Rows
 from edge_sdk.contract.certificate import Certificate, GroupResult
 from edge_sdk.contract.manifest import (
     CERTIFICATE,
@@ -156,7 +156,7 @@ def _score(manifest: Manifest, answers: Feed, y: Any) -> float | None:
 
 
 def _profile(
-    manifest: Manifest, feed: Feed, answers: Feed, y: Any, declared: tuple[Declared, ...]
+    manifest: Manifest, feed: Feed, answers: Feed, y: Any, declared: tuple[DeclaredGroups, ...]
 ) -> ReferenceProfile:
     signature = manifest.signature
     if not signature.columns:
@@ -171,7 +171,7 @@ def _profile(
 
 
 def _group_results(
-    manifest: Manifest, declared: Sequence[Declared], answers: Feed, truth: Feed, y: Any
+    manifest: Manifest, declared: Sequence[DeclaredGroups], answers: Feed, truth: Feed, y: Any
 ) -> tuple[GroupResult, ...]:
     def judged(rows: NDArray[np.int64]) -> Judged:
         own, before = of_rows(answers, rows), of_rows(truth, rows)
@@ -181,14 +181,14 @@ def _group_results(
     return group_results(declared, judged)
 
 
-def _check_answers(declared: Sequence[Declared], rows: int, answers: Feed) -> None:
+def _check_answers(declared: Sequence[DeclaredGroups], rows: int, answers: Feed) -> None:
     """Groups are of rows: each has its own answers."""
     apart = all(array.ndim and len(array) == rows for array in answers.values())
     if declared and not apart:
         raise ConversionError("groups: expected answers for each row, this model has others")
 
 
-def _declared(proto: Any, X: Any, groups: Any) -> tuple[Any, tuple[Declared, ...]]:
+def _declared(proto: Any, X: Any, groups: Any) -> tuple[Any, tuple[DeclaredGroups, ...]]:
     """Groups of the samples; a list of feeds may have them beside the inputs."""
     constants = {tensor.name for tensor in proto.graph.initializer}
     inputs = [_spec(value) for value in proto.graph.input if value.name not in constants]

@@ -26,13 +26,13 @@ from converters.certification.profile import group_profiles, reference_profile
 from converters.certification.report import results_table
 from converters.certification.search import SearchPlan
 from converters.errors import BudgetExceeded, ConversionError, UnsupportedModel
+from converters.estimators.fitted_estimator import FittedEstimator
 from converters.lowering.registry import why_not
 from converters.onnx_export.export import export, output_specs
 from converters.quantization.variants import EXACT
 from converters.release_spec import CascadeTarget, ReleaseSpec
-from converters.sources.estimator import EstimatorSource
-from converters.sources.groups import Declared, check_rows
-from converters.sources.rows import Rows, rows_of
+from converters.samples.groups import DeclaredGroups, check_rows
+from converters.samples.rows import Rows, rows_of
 from edge_sdk.contract.certificate import Certificate, VariantResult
 from edge_sdk.contract.manifest import (
     CERTIFICATE,
@@ -54,13 +54,13 @@ class ConversionJob:
 
     def __init__(
         self,
-        original: EstimatorSource,
+        original: FittedEstimator,
         X: Any,
         y: Any,
         wish: ReleaseSpec,
         plan: SearchPlan,
         progress: Callable[[str], None],
-        groups: tuple[Declared, ...] = (),
+        groups: tuple[DeclaredGroups, ...] = (),
     ) -> None:
         reason = why_not(original.estimator)
         if reason is not None:
@@ -138,7 +138,7 @@ class ConversionJob:
         self.rows = self._rows_of(self.X)
         return export(self.original, self.rows)
 
-    def _check_rows(self) -> tuple[Rows, Any, tuple[Declared, ...]]:
+    def _check_rows(self) -> tuple[Rows, Any, tuple[DeclaredGroups, ...]]:
         """Rows, targets and groups that answers are checked on."""
         if len(self.rows) <= CHECK_ROWS:
             return self.rows, self.y, self.groups

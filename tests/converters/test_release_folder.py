@@ -14,8 +14,8 @@ import pytest
 
 from converters import convert
 from converters.certification.profile import BINS, reference_profile
-from converters.sources.fingerprint import count_rows, fingerprint
-from converters.sources.rows import rows_of
+from converters.samples.fingerprint import count_rows, fingerprint
+from converters.samples.rows import rows_of
 from edge_sdk.contract.manifest import CERTIFICATE, GOLDEN, MANIFEST, MODEL, PROFILE
 from edge_sdk.contract.profile import MISSING, OUTSIDE
 from tests.converters import builders

@@ -8,8 +8,8 @@ import pytest
 
 from converters import convert
 from converters.certification.parity_gate import answers
-from converters.sources.estimator import original_of
-from converters.sources.rows import rows_of
+from converters.estimators.fitted_estimator import inspect_estimator
+from converters.samples.rows import rows_of
 from edge_sdk import EdgeDevice
 from edge_sdk.errors import InputError
 from edge_sdk.update.probe import probe
@@ -43,8 +43,8 @@ def test_there_are_twelve():
 @pytest.mark.parametrize("name", EVERY)
 def test_rows_that_it_was_not_checked_on_are_answered_as_the_original_does(made, name):
     X, _ = pipelines.held(name)
-    fresh = rows_of(X[len(X) // 2 :], original_of(pipelines.fitted(name)).names, apart=True)
-    expected = original_of(pipelines.fitted(name)).answers(fresh)
+    fresh = rows_of(X[len(X) // 2 :], inspect_estimator(pipelines.fitted(name)).names, apart=True)
+    expected = inspect_estimator(pipelines.fitted(name)).answers(fresh)
     found = answers(made(name), fresh)
     for output, truth in expected.items():
         if truth.dtype.kind == "f":

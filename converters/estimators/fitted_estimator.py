@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import ConversionError
-from converters.sources.rows import Rows
+from converters.samples.rows import Rows
 from converters.trees.readers import is_tree_model
 from edge_sdk.contract.manifest import Label, Task
 from edge_sdk.model.release import Feed
 
 
 @dataclass(frozen=True)
-class EstimatorSource:
+class FittedEstimator:
     """A fitted scikit-learn estimator or Pipeline.
 
     Attributes:
@@ -94,7 +94,7 @@ class EstimatorSource:
         return self.answers_if_any(rows) is not None
 
 
-def original_of(model: Any) -> EstimatorSource:
+def inspect_estimator(model: Any) -> FittedEstimator:
     """Look at a fitted estimator.
 
     Raises:
@@ -118,7 +118,7 @@ def original_of(model: Any) -> EstimatorSource:
     return _kind_of(model)
 
 
-def _kind_of(model: Any) -> EstimatorSource:
+def _kind_of(model: Any) -> FittedEstimator:
     from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
 
     known = {
@@ -128,19 +128,19 @@ def _kind_of(model: Any) -> EstimatorSource:
     }
     if is_classifier(model):
         if _several_targets(model):
-            return EstimatorSource(
+            return FittedEstimator(
                 model, "generic", (), {_MANY.get(n, n): m for n, m in known.items()}
             )
-        return EstimatorSource(model, "classification", _classes(model.classes_), known)
+        return FittedEstimator(model, "classification", _classes(model.classes_), known)
     if is_regressor(model):
-        return EstimatorSource(model, "regression", (), {"value": "predict"})
+        return FittedEstimator(model, "regression", (), {"value": "predict"})
     if is_outlier_detector(model) and "label" in known:
         methods = known | {"value": "decision_function"}
-        return EstimatorSource(model, "classification", (-1, 1), methods)
+        return FittedEstimator(model, "classification", (-1, 1), methods)
     if "label" in known and (is_clusterer(model) or "probabilities" in known):
-        return EstimatorSource(model, "classification", _clusters(model), known)
+        return FittedEstimator(model, "classification", _clusters(model), known)
     if _has(model, "transform"):
-        return EstimatorSource(model, "generic", (), {"transformed": "transform"})
+        return FittedEstimator(model, "generic", (), {"transformed": "transform"})
     raise ConversionError(
         f"model: {type(model).__name__} says nothing about new rows: it has neither predict nor "
         "transform. For clusters use KMeans, BisectingKMeans, Birch or MeanShift; for embeddings "

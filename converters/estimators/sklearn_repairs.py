@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from converters.trees.floats import floor_float32
 
 
 def repaired(estimator: Any) -> Any:
@@ -57,11 +58,3 @@ def _floor_thresholds(estimator: Any) -> None:
         for predictor in group if isinstance(group, list) else [group]:
             nodes = predictor.nodes
             nodes["num_threshold"] = floor_float32(nodes["num_threshold"])
-
-
-def floor_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The largest float32 numbers that are not above ``values``; infinities stay."""
-    with np.errstate(over="ignore"):
-        nearest = values.astype(np.float32)
-        below = np.nextafter(nearest, np.float32(-np.inf))
-    return np.where(nearest > values, below, nearest).astype(np.float64)

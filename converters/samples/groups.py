@@ -21,7 +21,7 @@ EXAMPLE: Final = "such as 30,60"
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredGroups:
     """A declared column, and to which of its groups each row belongs, [N]; ``None`` where the rows
     do not tell.
     """
@@ -29,7 +29,7 @@ class Declared:
     column: GroupColumn
     codes: Codes | None
 
-    def take(self, rows: Any) -> Declared:
+    def take(self, rows: Any) -> DeclaredGroups:
         """Of the rows at ``rows``."""
         return self if self.codes is None else replace(self, codes=self.codes[rows])
 
@@ -43,7 +43,7 @@ class Declared:
 
 def declare(
     X: Any, groups: Any, *, names: Sequence[str] | None, width: int | None
-) -> tuple[Any, tuple[Declared, ...]]:
+) -> tuple[Any, tuple[DeclaredGroups, ...]]:
     """What ``groups`` asks for, and ``X`` without the columns that only say the group.
 
     Args:
@@ -67,7 +67,7 @@ def declare(
     return _without(X, _apart(X, there, known, names, width)), tuple(found)
 
 
-def without_groups(rows: Any, X: Any, declared: Sequence[Declared]) -> Any:
+def without_groups(rows: Any, X: Any, declared: Sequence[DeclaredGroups]) -> Any:
     """``rows`` without the columns that only said the group in ``X``."""
     if not hasattr(rows, "iloc") or not hasattr(X, "iloc"):
         return rows
@@ -75,7 +75,7 @@ def without_groups(rows: Any, X: Any, declared: Sequence[Declared]) -> Any:
     return _without(rows, [name for name in map(str, rows.columns) if name in only])
 
 
-def check_rows(declared: Sequence[Declared], rows: int) -> None:
+def check_rows(declared: Sequence[DeclaredGroups], rows: int) -> None:
     """Refuse groups of other rows than the ``rows`` that there are; raises ConversionError."""
     for each in declared:
         if each.codes is not None and len(each.codes) != rows:
@@ -85,11 +85,11 @@ def check_rows(declared: Sequence[Declared], rows: int) -> None:
             )
 
 
-def _one(X: Any, spec: str | GroupColumn, given: Any, known: Sequence[str]) -> Declared:
+def _one(X: Any, spec: str | GroupColumn, given: Any, known: Sequence[str]) -> DeclaredGroups:
     """What one of ``groups`` asks for."""
     if isinstance(spec, GroupColumn):
         values = _values(X, spec.name, known) if given is None and spec.name in known else given
-        return Declared(spec, None if values is None else _codes(spec, values))
+        return DeclaredGroups(spec, None if values is None else _codes(spec, values))
     name, edges = _parsed(spec, known if given is None else ())
     if given is None and name not in known:
         raise ConversionError(
@@ -186,7 +186,7 @@ def _without(X: Any, names: Sequence[str]) -> Any:
     return [{n: value for n, value in row.items() if n not in names} for row in X]
 
 
-def _declared(name: str, edges: tuple[float, ...], given: Any) -> Declared:
+def _declared(name: str, edges: tuple[float, ...], given: Any) -> DeclaredGroups:
     values = _plain(name, given)
     there = [value for value in values if not is_missing(value)]
     if not there:
@@ -198,7 +198,7 @@ def _declared(name: str, edges: tuple[float, ...], given: Any) -> Declared:
         column = GroupColumn(name, edges=edges) if edges else _named(name, there, numbers)
     except ContractError as error:
         raise ConversionError(f"groups: {error}") from error
-    return Declared(column, _codes(column, values))
+    return DeclaredGroups(column, _codes(column, values))
 
 
 def _named(name: str, there: Sequence[Any], numbers: bool) -> GroupColumn:
