@@ -135,6 +135,9 @@ def test_the_public_names_are_these() -> None:
     import edge_sdk
 
     assert edge_sdk.__all__ == ["BatchPrediction", "EdgeDevice", "EdgeError", "Prediction"]
-    assert converters.__all__ == ["CascadeTarget", "ConversionError", "Tolerances", "convert"]
+    assert converters.__all__ == [
+        *("Calibration", "CascadeTarget", "ConversionError", "Datasets", "Metadata", "OnnxLayout"),
+        *("Search", "Tolerances", "convert"),
+    ]
     for package in (edge_sdk, converters):
         assert all(getattr(package, name) is not None for name in package.__all__)

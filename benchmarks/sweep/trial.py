@@ -20,7 +20,7 @@ from benchmarks.sweep.cases import HELD, Case, case_of
 from converters import ConversionError, convert
 from converters.certification import parity
 from converters.certification.parity import Tolerances
-from converters.certification.parity_gate import answers
+from converters.certification.parity_gate import answers_of
 from converters.estimators.fitted_estimator import FittedEstimator, inspect_estimator
 from converters.samples.rows import Rows, rows_of
 from edge_sdk.model.release import Feed
@@ -141,7 +141,7 @@ def _ours(case: Case) -> tuple[Ours, str]:
             return "refused", str(error)
         original = inspect_estimator(case.model)
         fresh = rows_of(case.X[half:], original.names, width=original.width)
-        found = answers(release, fresh)
+        found = answers_of(release, fresh)
         return _judged(original, fresh, found)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -221,50 +220,3 @@ def plain_labels(labels: NDArray[Any]) -> NDArray[Any]:
     if labels.dtype.kind in "UO" and all(isinstance(label, str) for label in labels):
         return labels.astype(object)
     raise ConversionError(f"classes: expected whole numbers or strings, got {labels.dtype}")
-
-
-def load(path: str | Path, *, trust: bool = False) -> Any:
-    """A fitted model from ``.pkl``/``.pickle``/``.joblib``, or ``.skops`` where skops is installed.
-
-    Args:
-        path: of the file.
-        trust: loading a pickle runs code that it contains; say that you trust it.
-
-    Raises:
-        ConversionError: not trusted, unknown kind of file, or unreadable.
-    """
-    where = Path(path)
-    if not where.is_file():
-        raise ConversionError(f"{where}: there is no such file")
-    if where.suffix == ".skops":
-        return _load_skops(where, trust=trust)
-    if where.suffix not in (".pkl", ".pickle", ".joblib"):
-        raise ConversionError(f"{where}: expected .onnx, .pkl, .pickle, .joblib or .skops")
-    if not trust:
-        raise ConversionError(
-            f"{where}: loading a pickle runs code inside it; if you trust its source, say --trust"
-        )
-    import joblib
-
-    try:
-        return joblib.load(where)
-    except Exception as error:
-        raise ConversionError(f"{where}: cannot be loaded; {error!r:.300}") from error
-
-
-def _load_skops(where: Path, *, trust: bool) -> Any:
-    """Skops lists the types that a file would construct before it constructs any."""
-    try:
-        from skops import io
-    except ImportError as error:
-        raise ConversionError(f"{where}: reading this needs skops; pip install skops") from error
-    try:
-        unknown = io.get_untrusted_types(file=where)
-        if not unknown or trust:
-            return io.load(where, trusted=unknown)
-    except Exception as error:
-        raise ConversionError(f"{where}: cannot be loaded; {error!r:.300}") from error
-    raise ConversionError(
-        f"{where}: holds types that skops does not know: {', '.join(unknown[:5])}; "
-        "if you trust its source, say --trust"
-    )

@@ -119,6 +119,50 @@ def rows_of(
     return Rows(columns, _float32(array))
 
 
+def refuse_records(X: Any) -> None:
+    """Refuse numpy arrays of records; raises :class:`ConversionError`."""
+    names = getattr(getattr(X, "dtype", None), "names", None)
+    if names:
+        raise ConversionError(
+            f"X: expected a 2-D array [rows, features] or a DataFrame, got an array of records "
+            f"with the fields {list(names)[:10]}; give pandas.DataFrame(X)"
+        )
+
+
+def refuse_swapped(X: Any, y: Any, width: int | None) -> None:
+    """Refuse rows and labels that were given in each other's place.
+
+    Args:
+        X: rows, as the caller gave them.
+        y: labels or values, as the caller gave them.
+        width: how many features the model takes, where that is known.
+
+    Raises:
+        ConversionError: ``X`` has one axis, and ``y`` two as the model's rows have.
+    """
+    labels, table = shape_of(X), shape_of(y)
+    if len(labels) != 1 or len(table) != 2:
+        return
+    # Documents [N] with several targets [N, outputs] have the same shapes, but models of documents
+    # name no width, and their rows are texts.
+    swapped = table[1] == width if width is not None else table[1] > 1 and _texts(X) is None
+    if swapped:
+        raise ConversionError(
+            f"X, y: expected rows [N, features] and then their labels [N], got shapes {labels} and "
+            f"{table}; are they swapped? Call convert(model, X, y)"
+        )
+
+
+def shape_of(values: Any) -> tuple[int, ...]:
+    """Return the shape of an array, DataFrame or nested list; ``()`` for what has none."""
+    if hasattr(values, "shape"):
+        return tuple(values.shape)
+    try:
+        return np.shape(values) if isinstance(values, list | tuple) else ()
+    except ValueError:  # rows of different lengths
+        return ()
+
+
 def _texts(X: Any) -> NDArray[Any] | None:
     """A sequence of documents as an array [N]; ``None`` if ``X`` is something else."""
     if isinstance(X, str) or not hasattr(X, "__len__") or hasattr(X, "columns") or len(X) == 0:

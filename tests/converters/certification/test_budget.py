@@ -118,7 +118,7 @@ def every(tmp_path_factory):
     groups = np.where(X[:, 3] > 8, "dark", "light")
     return convert(
         builders.model("scaler and MLP"), X, y, name="m", out=out, groups={"shade": groups},
-        limits="size<=1MB flips<=100% difference<=1 accuracy-drop<=100%",
+        budget="size<=1MB flips<=100% difference<=1 accuracy-drop<=100%",
     )  # fmt: skip
 
 
@@ -158,7 +158,7 @@ def test_mixed_precision_keeps_sensitive_matrices_in_more_bits(tmp_path):
     release = convert(
         builders.model("scaler and MLP"), X, y, name="m", out=tmp_path / "r",
         variants=["mixed", "int8-storage", "int4-storage"],
-        limits="difference<=0.3 flips<=1% accuracy-drop<=1%",
+        budget="difference<=0.3 flips<=1% accuracy-drop<=1%",
     )  # fmt: skip
     results = {v.name: v for v in release.certificate().variants}
     assert not results["int4-storage"].accepted
@@ -169,7 +169,7 @@ def test_mixed_precision_keeps_sensitive_matrices_in_more_bits(tmp_path):
 def test_where_nothing_keeps_the_budget_the_table_is_in_the_refusal(tmp_path):
     X, y = builders.iris()
     with pytest.raises(BudgetExceeded) as refusal:
-        convert(builders.model("voting"), X, y, name="m", out=tmp_path / "r", limits="size<=9B")
+        convert(builders.model("voting"), X, y, name="m", out=tmp_path / "r", budget="size<=9B")
     assert "size is" in refusal.value.table
     assert not (tmp_path / "r").exists()
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from converters import convert
-from converters.certification.parity_gate import answers
+from converters.certification.parity_gate import answers_of
 from converters.estimators.fitted_estimator import inspect_estimator
 from converters.samples.rows import rows_of
 from edge_sdk import EdgeDevice
@@ -45,7 +45,7 @@ def test_rows_that_it_was_not_checked_on_are_answered_as_the_original_does(made,
     X, _ = pipelines.held(name)
     fresh = rows_of(X[len(X) // 2 :], inspect_estimator(pipelines.fitted(name)).names, apart=True)
     expected = inspect_estimator(pipelines.fitted(name)).answers(fresh)
-    found = answers(made(name), fresh)
+    found = answers_of(made(name), fresh)
     for output, truth in expected.items():
         if truth.dtype.kind == "f":
             scale = 1.0 if output == "probabilities" else truth.std()

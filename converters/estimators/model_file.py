@@ -1,0 +1,55 @@
+"""Fitted estimators from files: pickles of people who are trusted, and skops files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from converters.errors import ConversionError
+
+
+def load(path: str | Path, *, trust: bool = False) -> Any:
+    """A fitted model from ``.pkl``/``.pickle``/``.joblib``, or ``.skops`` where skops is installed.
+
+    Args:
+        path: of the file.
+        trust: loading a pickle runs code that it contains; say that you trust it.
+
+    Raises:
+        ConversionError: not trusted, unknown kind of file, or unreadable.
+    """
+    where = Path(path)
+    if not where.is_file():
+        raise ConversionError(f"{where}: there is no such file")
+    if where.suffix == ".skops":
+        return _load_skops(where, trust=trust)
+    if where.suffix not in (".pkl", ".pickle", ".joblib"):
+        raise ConversionError(f"{where}: expected .onnx, .pkl, .pickle, .joblib or .skops")
+    if not trust:
+        raise ConversionError(
+            f"{where}: loading a pickle runs code inside it; if you trust its source, say --trust"
+        )
+    import joblib
+
+    try:
+        return joblib.load(where)
+    except Exception as error:
+        raise ConversionError(f"{where}: cannot be loaded; {error!r:.300}") from error
+
+
+def _load_skops(where: Path, *, trust: bool) -> Any:
+    """Skops lists the types that a file would construct before it constructs any."""
+    try:
+        from skops import io
+    except ImportError as error:
+        raise ConversionError(f"{where}: reading this needs skops; pip install skops") from error
+    try:
+        unknown = io.get_untrusted_types(file=where)
+        if not unknown or trust:
+            return io.load(where, trusted=unknown)
+    except Exception as error:
+        raise ConversionError(f"{where}: cannot be loaded; {error!r:.300}") from error
+    raise ConversionError(
+        f"{where}: holds types that skops does not know: {', '.join(unknown[:5])}; "
+        "if you trust its source, say --trust"
+    )
