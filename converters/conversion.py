@@ -14,7 +14,7 @@ from converters.estimators.model_file import load
 from converters.options import Calibration, Datasets, Keywords, Metadata, Options, Search
 from converters.pipeline.release_pipeline import ReleasePipeline
 from converters.release_spec import ReleaseSpec, lineage_of, path_of
-from converters.samples.rows import refuse_records
+from converters.samples.rows import refuse_other_tables
 from converters.sources.estimator_source import EstimatorSource
 from converters.sources.model_source import ModelSource
 from converters.sources.onnx_signature import OnnxLayout
@@ -73,7 +73,7 @@ def convert(
     """
     options = Options(metadata, datasets, search, calibration, layout).with_keywords(keywords)
     with _as_conversion_errors():
-        refuse_records(X)
+        refuse_other_tables(X)
         spec = _spec(name, out, X, y, options)
         plan = _plan(options.search)
         source = _source(model, X, y, options, plan, trust=trust)

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict
 
+from converters.certification.budget import EXAMPLE
 from converters.certification.parity import Tolerances
+from converters.errors import ConversionError
 from converters.release_spec import CascadeTarget
 from converters.sources.onnx_signature import OnnxLayout
 from edge_sdk.contract.manifest import Budget
@@ -55,6 +57,10 @@ class Datasets:
     profile: Any = None
     groups: Any = None
 
+    def __post_init__(self) -> None:
+        is_pair = isinstance(self.data, tuple | list) and len(self.data) == 2
+        _require(self.data is None or is_pair, "data", "the pair (X, y)", self.data)
+
 
 @dataclass(frozen=True)
 class Search:
@@ -75,6 +81,19 @@ class Search:
     budget: str | None = None
     target: str | None = None
 
+    def __post_init__(self) -> None:
+        names = self.variants
+        is_list = isinstance(names, Sequence) and not isinstance(names, str)
+        _require(names is None or is_list, "variants", "a list of names", names)
+        _require(isinstance(self.tolerances, Tolerances), "tolerances", "Tolerances(…)",
+                 self.tolerances)  # fmt: skip
+        is_text = self.budget is None or isinstance(self.budget, str)
+        advice = "; limits of latency and memory on a device go into device_budget"
+        wanted = f"limits of the file as text, such as {EXAMPLE}"
+        _require(is_text, "budget", wanted, self.budget, advice)
+        is_name = self.target is None or isinstance(self.target, str)
+        _require(is_name, "target", "a name", self.target)
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -87,6 +106,22 @@ class Calibration:
 
     calibrate_against: Release | None = None
     cascade: CascadeTarget = CascadeTarget()
+
+    def __post_init__(self) -> None:
+        cloud = self.calibrate_against
+        is_release = cloud is None or isinstance(cloud, Release)
+        _require(is_release, "calibrate_against", "a release, as Release.open gives it", cloud)
+        is_target = isinstance(self.cascade, CascadeTarget)
+        _require(is_target, "cascade", "CascadeTarget(…)", self.cascade)
+
+
+def _require(condition: bool, field: str, expected: str, value: Any, advice: str = "") -> None:
+    if not condition:
+        # Short values are shown; rows of data belong in no message.
+        shown = f" {value!r:.60}" if isinstance(value, str | int | float) else ""
+        raise ConversionError(
+            f"{field}: expected {expected}; got {type(value).__name__}{shown}{advice}"
+        )
 
 
 class Keywords(TypedDict, total=False):
@@ -121,10 +156,16 @@ class Options:
     calibration: Calibration = Calibration()
     layout: OnnxLayout = OnnxLayout()
 
+    def __post_init__(self) -> None:
+        for group in fields(self):
+            expected, value = type(group.default), getattr(self, group.name)
+            _require(isinstance(value, expected), group.name, f"{expected.__name__}(…)", value)
+
     def with_keywords(self, keywords: Mapping[str, Any]) -> Options:
         """Return the options with ``keywords`` in the place of the fields of the same name.
 
         Raises:
+            ConversionError: a value of another type than its field.
             TypeError: a keyword is no field of any group.
         """
         left = dict(keywords)

@@ -90,6 +90,8 @@ class ReleaseSpec:
         if parent is not None and not _version("parent", parent) < version:
             raise ConversionError(f"parent: expected one before {version}, got {parent}")
         _check_device_budget(self.budget)
+        if not isinstance(self.licence, str | None):
+            raise ConversionError(f"licence: expected an SPDX identifier, got {self.licence!r:.60}")
         # Now, not after a conversion that may take minutes.
         try:
             if self.out.exists():
@@ -136,7 +138,7 @@ def path_of(out: Any) -> Path:
     return Path(out)
 
 
-def lineage_of(mode: Any, parent: Any, data: Any) -> Lineage:
+def lineage_of(mode: Any, parent: Any, data: tuple[Any, Any]) -> Lineage:
     """Return the lineage of a version.
 
     Args:
@@ -145,7 +147,7 @@ def lineage_of(mode: Any, parent: Any, data: Any) -> Lineage:
         data: the data set ``(X, y)`` that it was trained on.
 
     Raises:
-        ConversionError: another mode, no parent, or data that is no pair of rows and labels.
+        ConversionError: another mode, no parent, or rows of different lengths.
     """
     if mode not in ("stateless", "stateful"):
         raise ConversionError(f"mode: expected stateless or stateful, got {mode!r}")
@@ -153,8 +155,6 @@ def lineage_of(mode: Any, parent: Any, data: Any) -> Lineage:
         raise ConversionError("parent: a stateful version continues another; say which")
     if parent is not None:
         _version("parent", parent)
-    if not isinstance(data, tuple | list) or len(data) != 2:
-        raise ConversionError(f"data: expected the pair (X, y), got {type(data).__name__}")
     return Lineage(mode, parent, fingerprint(*data), count_rows(data[0]))
 
 

@@ -44,6 +44,8 @@ def _parts(data: Any) -> Iterator[tuple[str, NDArray[Any]]]:
         return
     if hasattr(data, "columns") and hasattr(data, "to_numpy"):
         data = {str(name): data[name].to_numpy() for name in data.columns}
+    elif getattr(getattr(data, "dtype", None), "names", None):  # an array of records
+        data = {name: data[name] for name in data.dtype.names}
     if isinstance(data, Mapping):
         for name in sorted(data):
             yield str(name), _plain(data[name])

@@ -119,8 +119,17 @@ def rows_of(
     return Rows(columns, _float32(array))
 
 
-def refuse_records(X: Any) -> None:
-    """Refuse numpy arrays of records; raises :class:`ConversionError`."""
+def refuse_other_tables(X: Any) -> None:
+    """Refuse tables of kinds that rows are not read from: arrays of records, sparse matrices.
+
+    Raises:
+        ConversionError: with the call that turns ``X`` into a table that rows are read from.
+    """
+    if hasattr(X, "toarray"):
+        raise ConversionError(
+            f"X: expected a 2-D array [rows, features] or a DataFrame, got {type(X).__name__}, "
+            "which is sparse; give X.toarray()"
+        )
     names = getattr(getattr(X, "dtype", None), "names", None)
     if names:
         raise ConversionError(

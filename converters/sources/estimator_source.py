@@ -149,9 +149,12 @@ class EstimatorSource:
     def reference(self, float32: Release) -> Reference:
         """Return the estimator's own answers to the check rows."""
         expected = self._gate.expected
+        truth = None if self._targets is None else self._targets[self._checked]
+        if truth is not None:
+            _check_targets(truth, expected)
         return Reference(
             answers=expected,
-            truth=None if self._targets is None else self._targets[self._checked],
+            truth=truth,
             roles={name: name for name in self._model.methods},
             spreads=parity.spreads_of(expected),
         )
@@ -210,10 +213,23 @@ class EstimatorSource:
         return golden_vectors(release.manifest.signature, parts, self._rounding)
 
 
+def _check_targets(targets: NDArray[Any], answers: Feed) -> None:
+    """Refuse targets of another width than the answers: they would be scored by broadcasting."""
+    # One output is [N] or [N, 1]; everything else in scored models is [N, outputs].
+    outputs = answers["label" if "label" in answers else "value"].size // len(targets)
+    if targets.size != outputs * len(targets):
+        raise ConversionError(
+            f"y: expected {outputs} of them for each row of X, as many as the model gives; got "
+            f"shape {targets.shape}"
+        )
+
+
 def _targets(y: Any, rows: int) -> NDArray[Any] | None:
     if y is None:
         return None
     targets = np.asarray(y)
+    if targets.dtype.names:
+        raise ConversionError("y: expected one label or value for each row of X, got records")
     if targets.ndim == 0 or len(targets) != rows:
         received = "one value" if targets.ndim == 0 else len(targets)
         raise ConversionError(f"y: expected {rows} values, one for each row of X; got {received}")

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+
 from converters.errors import ConversionError
 from edge_sdk.contract.manifest import (
     Column,
@@ -41,6 +43,18 @@ class OnnxLayout:
     classes: Sequence[Any] | None = None
     state: Mapping[str, str] = field(default_factory=dict)
     batched: bool | None = None
+
+    def __post_init__(self) -> None:
+        classes = self.classes
+        if classes is not None and (isinstance(classes, str) or not hasattr(classes, "__len__")):
+            raise ConversionError(f"classes: expected a list of labels, got {classes!r:.60}")
+        if isinstance(classes, np.ndarray):  # it has no truth value, and numbers of its own types
+            object.__setattr__(self, "classes", classes.tolist())
+        if not isinstance(self.state, Mapping):
+            raise ConversionError(
+                f"state: expected names of outputs by the input that they feed, such as "
+                f'{{"h_in": "h_out"}}; got {self.state!r:.60}'
+            )
 
 
 def signature_of(proto: Any, X: Any, layout: OnnxLayout) -> Signature:

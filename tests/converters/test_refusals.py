@@ -91,7 +91,7 @@ def test_bad_input_is_one_clear_refusal_that_leaves_nothing(case, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-BAD_WISH = {
+BAD_OPTION = {
     "a name with a slash": ({"name": "a/b"}, "name"),
     "a version of three": ({"version": "1.0.0"}, "1.0.0"),
     "an unknown mode": ({"mode": "sometimes"}, "stateless or stateful"),
@@ -100,11 +100,11 @@ BAD_WISH = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_WISH)
-def test_a_wish_that_makes_no_sense_is_refused(case, tmp_path):
-    wish, reason = BAD_WISH[case]
+@pytest.mark.parametrize("case", BAD_OPTION)
+def test_an_option_that_makes_no_sense_is_refused(case, tmp_path):
+    option, reason = BAD_OPTION[case]
     with pytest.raises(ConversionError, match=reason):
-        convert(logistic(), X, Y, **{"name": "m", "out": tmp_path / "r"} | wish)
+        convert(logistic(), X, Y, **{"name": "m", "out": tmp_path / "r"} | option)
     assert list(tmp_path.iterdir()) == []
 
 

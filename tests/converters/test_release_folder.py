@@ -21,9 +21,9 @@ from edge_sdk.contract.profile import MISSING, OUTSIDE
 from tests.converters import builders
 
 
-def made(name, out, **wish):
+def made(name, out, **options):
     X, y = builders.data_of(name)
-    return convert(builders.model(name), X, y, name="m", out=out, **wish)
+    return convert(builders.model(name), X, y, name="m", out=out, **options)
 
 
 def test_the_folder_holds_five_files_and_nothing_else(tmp_path):

@@ -41,8 +41,8 @@ def test_a_budget_is_read_with_its_units(text):
 
 
 @pytest.mark.parametrize("text", READ)
-def test_a_budget_that_is_told_again_is_the_same(text):
-    assert BudgetLimits.parse(BudgetLimits.parse(text).told()) == BudgetLimits.parse(text)
+def test_a_budget_that_is_written_and_read_again_is_the_same(text):
+    assert BudgetLimits.parse(BudgetLimits.parse(text).format()) == BudgetLimits.parse(text)
 
 
 @pytest.mark.parametrize("text", ["", "size", "size<200", "size<=2parsecs", "beauty<=1", "size<=x"])
