@@ -16,7 +16,7 @@ HOLES: Final = 0.2
 
 
 def corners(rows: Rows) -> Rows | None:
-    """Three rows: all features at their minimum, at their maximum, at zero; ``None`` with text."""
+    """Return three rows: all features at minimum, at maximum, at zero; ``None`` with text."""
     if not rows.dense:
         return None
     table = np.asarray(rows.table, dtype=np.float32)
@@ -25,25 +25,30 @@ def corners(rows: Rows) -> Rows | None:
 
 
 def of_trees(rows: Rows, model: Any) -> Iterator[tuple[str, Rows]]:
-    """Rows at every threshold and category that the trees of ``model`` ask for, if it has some."""
+    """Yield rows at every threshold and category that the trees of ``model`` ask for.
+
+    Args:
+        rows: whose other features are used.
+        model: an estimator; one without trees yields nothing.
+    """
     ensemble = probing.ensemble_of(model) if rows.dense else None
     if ensemble is None:
         return
     table = np.asarray(rows.table, dtype=np.float32)
-    for what, made in (
+    for case, values in (
         ("rows at thresholds", probing.at_thresholds(ensemble, table)),
         ("rows of categories", probing.at_members(ensemble, table)),
     ):
-        if len(made):
-            yield what, rows.with_values(made)
+        if len(values):
+            yield case, rows.with_values(values)
 
 
 def with_holes(rows: Rows) -> Rows | None:
-    """The rows with a fifth of their floating-point values missing; ``None`` if there are none."""
+    """Return the rows with a fifth of their floats missing; ``None`` if they have no floats."""
     floats = [i for i, column in enumerate(rows.columns) if column.dtype == "float32"]
     if not floats:
         return None
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(0)  # a fixed seed: the same model gets the same verdict
     if rows.dense:
         table = np.array(rows.table, dtype=np.float32)
         table[random.random(table.shape) < HOLES] = np.nan
@@ -56,15 +61,18 @@ def with_holes(rows: Rows) -> Rows | None:
 
 
 def texts_of(rows: Rows) -> list[int]:
-    """Indices of the text columns."""
+    """Return the indices of the text columns."""
     return [i for i, column in enumerate(rows.columns) if column.dtype == "string"]
 
 
 def with_text_holes(rows: Rows, index: int) -> Rows:
-    """The rows with a fifth of one text column missing, in the way that the column lacks values."""
+    """Return the rows with a fifth of one text column missing, as the column marks what it lacks.
+
+    ``None`` and NaN are different categories to an encoder: the column's own mark is used.
+    """
     values = rows.column(index).copy()
-    there = [value for value in values if is_missing(value)]
-    values[np.random.default_rng(index).random(len(values)) < HOLES] = there[0] if there else np.nan
+    gaps = [value for value in values if is_missing(value)]
+    values[np.random.default_rng(index).random(len(values)) < HOLES] = gaps[0] if gaps else np.nan
     return rows.with_column(index, values)
 
 
@@ -80,7 +88,7 @@ STRANGE: Final = (
 
 
 def with_strange_texts(rows: Rows, index: int) -> Rows:
-    """The rows with a third of one text column strange, and a third in capital letters."""
+    """Return the rows with a third of one text column strange, and a third in capital letters."""
     values = rows.column(index).copy()
     for i in range(len(values)):
         if i % 3 == 0:
@@ -91,7 +99,7 @@ def with_strange_texts(rows: Rows, index: int) -> Rows:
 
 
 def has_missing(rows: Rows) -> bool:
-    """Whether a floating-point value is missing."""
+    """Return whether a floating-point value is missing."""
     return any(
         bool(np.isnan(rows.column(i)).any())
         for i, column in enumerate(rows.columns)

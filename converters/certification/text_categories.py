@@ -1,4 +1,4 @@
-"""What each text column of a release takes, learnt by asking the original.
+"""Texts that each text column of a release takes, learnt by asking the original.
 
 Invariant: whatever a device lets through, the original takes too, and the release agrees on it.
 """
@@ -19,18 +19,18 @@ from edge_sdk.contract.manifest import Column
 from edge_sdk.telemetry.histograms import is_missing
 
 MOST_CATEGORIES: Final = 2_000
-"""Categories of a column that are asked for one by one."""
+"""Categories of a column that are tried one by one, at most."""
 
 Hold = Callable[[str, Rows], None]
 
 
 def text_columns(original: FittedEstimator, check: Rows, hold: Hold) -> tuple[Column, ...]:
-    """The columns of ``check``, with what each text column may hold.
+    """Return the columns of the check rows, with the texts that each text column may hold.
 
     Args:
-        original: is asked.
+        original: the estimator that is asked.
         check: rows that it takes.
-        hold: compares the release with the original on rows, by a name for them; raises
+        hold: compares the release with the original on rows of a named case; raises
             :class:`ParityError`.
     """
     columns = list(check.columns)
@@ -54,19 +54,20 @@ def _learnt(original: FittedEstimator, check: Rows, index: int, hold: Hold) -> C
 
 
 def _categories(original: FittedEstimator, check: Rows, index: int) -> tuple[str, ...]:
-    """The texts that the original takes: of those it was fitted on, and those of the check rows."""
+    """Return the texts that the original takes, of those it was fitted on and those it met."""
     seen = {value for value in check.column(index) if not is_missing(value)}
     fitted: set[str] = set()
     for part in parts_of(original.estimator):
-        for known in getattr(part, "categories_", ()):
-            fitted |= {value for value in known if isinstance(value, str)}
+        for categories in getattr(part, "categories_", ()):
+            fitted |= {value for value in categories if isinstance(value, str)}
     candidates = sorted(seen | fitted)[:MOST_CATEGORIES]
-    return tuple(text for text in candidates if original.accepts(_all(check, index, text)))
+    return tuple(text for text in candidates if original.accepts(_row_with(check, index, text)))
 
 
-def _all(check: Rows, index: int, text: str) -> Rows:
-    """One row with this text."""
+def _row_with(check: Rows, index: int, text: str) -> Rows:
+    """Return one row with this text."""
     one = check.take([0])
+    # np.array([text]) would make a fixed-width string; encoders were fitted on objects.
     values: Any = np.empty(1, dtype=object)
     values[:] = [text]
     return one.with_column(index, values)
