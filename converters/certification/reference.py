@@ -97,10 +97,10 @@ def compare_tensors(answers: Feed, expected: Feed, spreads: Spreads | None = Non
         The difference; all axes but the first count as columns. Outputs without a common first
         axis are compared one by one, and the worst of them counts.
     """
-    found, truth = _tables(answers), _tables(expected)
+    tables, truth = _tables(answers), _tables(expected)
     if len({len(array) for array in truth.values()}) <= 1:
-        return parity.compare(found, truth, spreads)
-    parts = [parity.compare({name: found[name]}, {name: truth[name]}) for name in truth]
+        return parity.compare(tables, truth, spreads)
+    parts = [parity.compare({name: tables[name]}, {name: truth[name]}) for name in truth]
     return Difference(
         max(part.label_flips for part in parts),
         max(part.maximum for part in parts),
