@@ -9,11 +9,11 @@ from converters.errors import ConversionError
 
 
 def load(path: str | Path, *, trust: bool = False) -> Any:
-    """A fitted model from ``.pkl``/``.pickle``/``.joblib``, or ``.skops`` where skops is installed.
+    """Return the model of a pickle (``.pkl``, ``.pickle``, ``.joblib``) or a ``.skops`` file.
 
     Args:
-        path: of the file.
-        trust: loading a pickle runs code that it contains; say that you trust it.
+        path: of the file; skops files need skops to be installed.
+        trust: the caller trusts the file: loading a pickle runs code that it contains.
 
     Raises:
         ConversionError: not trusted, unknown kind of file, or unreadable.
@@ -33,12 +33,12 @@ def load(path: str | Path, *, trust: bool = False) -> Any:
 
     try:
         return joblib.load(where)
-    except Exception as error:
+    except Exception as error:  # the file's own code may raise anything
         raise ConversionError(f"{where}: cannot be loaded; {error!r:.300}") from error
 
 
 def _load_skops(where: Path, *, trust: bool) -> Any:
-    """Skops lists the types that a file would construct before it constructs any."""
+    """Load a skops file; its types are listed before any is constructed."""
     try:
         from skops import io
     except ImportError as error:
