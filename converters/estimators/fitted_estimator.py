@@ -106,7 +106,7 @@ def inspect_estimator(model: Any) -> FittedEstimator:
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
-    # Boosters of XGBoost and LightGBM are no BaseEstimator, and are readable all the same.
+    # Models of CatBoost are no BaseEstimator, and are readable all the same.
     is_estimator = isinstance(model, BaseEstimator) or is_tree_model(model)
     if isinstance(model, type) or not is_estimator:
         is_class = isinstance(model, type)

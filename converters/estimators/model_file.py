@@ -27,7 +27,8 @@ def load(path: str | Path, *, trust: bool = False) -> Any:
         raise ConversionError(f"{where}: expected .onnx, .pkl, .pickle, .joblib or .skops")
     if not trust:
         raise ConversionError(
-            f"{where}: loading a pickle runs code inside it; if you trust its source, say --trust"
+            f"{where}: loading a pickle runs code inside it; if you trust its source, say "
+            "trust=True (--trust)"
         )
     import joblib
 
@@ -51,5 +52,5 @@ def _load_skops(where: Path, *, trust: bool) -> Any:
         raise ConversionError(f"{where}: cannot be loaded; {error!r:.300}") from error
     raise ConversionError(
         f"{where}: holds types that skops does not know: {', '.join(unknown[:5])}; "
-        "if you trust its source, say --trust"
+        "if you trust its source, say trust=True (--trust)"
     )

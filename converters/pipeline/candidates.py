@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from converters.certification import measure
 from converters.certification.reference import Reference
@@ -30,6 +30,13 @@ from edge_sdk.model.release import Release, write_release
 log = logging.getLogger(__name__)
 
 
+class Announce(Protocol):
+    """Report of a step, to the log and to the caller."""
+
+    def __call__(self, step: str, level: int = logging.INFO) -> None:
+        """Report one line at a level of :mod:`logging`."""
+
+
 @dataclass(frozen=True)
 class Candidates:
     """Scratch releases of every variant, made in ``folder``.
@@ -39,14 +46,14 @@ class Candidates:
         source: the model.
         plan: what is tried, and what it may differ by.
         folder: for the scratch releases.
-        announce: called with a line for each step.
+        announce: reports each step.
     """
 
     base: Manifest
     source: ModelSource
     plan: SearchPlan
     folder: Path
-    announce: Callable[[str], None]
+    announce: Announce
 
     def build_float32(self, proto: Any) -> Release:
         """Build the exported model as it is.
@@ -76,8 +83,7 @@ class Candidates:
                 continue
             refused = self._fit_to_target(made)
             if refused:
-                log.warning("variant %s refused by the target: %s", name, refused)
-                self.announce(f"left out {name}: {refused}")
+                self.announce(f"left out {name}: {refused}", logging.WARNING)
             else:
                 built[name] = self._write(self.folder / name, name, made)
                 self.announce(f"built {name}")

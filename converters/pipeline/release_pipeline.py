@@ -83,8 +83,8 @@ class ReleasePipeline:
             self._announce(f"writing {self.spec.out}")
             return write_release(self.spec.out, manifest, files)
 
-    def _announce(self, step: str) -> None:
-        log.info("%s %s: %s", self.spec.name, self.spec.version, step)
+    def _announce(self, step: str, level: int = logging.INFO) -> None:
+        log.log(level, "%s %s: %s", self.spec.name, self.spec.version, step)
         self.progress(step)
 
     def _candidates(self, proto: Any, folder: Path) -> Candidates:

@@ -181,9 +181,9 @@ def test_missing_values_are_allowed_where_the_export_agrees(name, tmp_path):
     release = convert(builders.model(name), rows, labels, name="m", out=tmp_path / "r")
     assert release.manifest.training["missing"] == "allowed"
     with EdgeDevice.offline(tmp_path / "r") as device:
-        found = device.predict([None, *rows[0, 1:]]).label
+        label = device.predict([None, *rows[0, 1:]]).label
     expected = builders.model(name).predict([[np.nan, *rows[0, 1:].astype(np.float32)]])
-    assert found == expected[0]
+    assert label == expected[0]
 
 
 def test_a_model_that_refuses_missing_values_says_nothing_of_them(tmp_path):

@@ -127,9 +127,12 @@ def test_bins_of_a_continuous_feature_have_equal_mass():
 
 def test_a_constant_feature_has_one_edge_and_text_its_categories():
     frame = pd.DataFrame({"same": [2.5] * 4, "text": ["a", "b", "a", "ü"]})
-    found = features(frame)
-    assert (found["same"].edges, found["same"].counts) == ((2.5,), (4, 0, 0))
-    assert (found["text"].categories, found["text"].counts) == (("a", "b", "ü"), (2, 1, 1, 0, 0))
+    described = features(frame)
+    assert (described["same"].edges, described["same"].counts) == ((2.5,), (4, 0, 0))
+    assert (described["text"].categories, described["text"].counts) == (
+        ("a", "b", "ü"),
+        (2, 1, 1, 0, 0),
+    )
 
 
 X, Y = np.arange(6.0).reshape(3, 2), np.arange(3)

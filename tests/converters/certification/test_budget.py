@@ -105,8 +105,8 @@ def test_four_bits_are_within_half_a_step_of_what_they_were(weights):
     low, high = packed & 15, packed >> 4
     steps = np.stack([low, high], axis=1).reshape(-1, weights.shape[1]).astype(np.float64) - 8
     assert np.abs(steps).max() <= LARGEST_INT4
-    found = steps.reshape(len(scale), BLOCK, -1) * scale[:, None]
-    error = np.abs(found.reshape(-1, weights.shape[1])[: len(weights)] - weights)
+    weights_again = steps.reshape(len(scale), BLOCK, -1) * scale[:, None]
+    error = np.abs(weights_again.reshape(-1, weights.shape[1])[: len(weights)] - weights)
     step = np.repeat(scale, BLOCK, axis=0)[: len(weights)]
     assert (error <= step * 0.5001 + 1e-30).all()
 
@@ -212,8 +212,8 @@ def test_on_the_command_line_groups_come_from_a_column_and_a_picture_is_saved(tm
     frame = builders.measurements().assign(y=builders.iris()[1], place=["n", "s"] * 75)
     frame.to_csv(tmp_path / "d.csv", index=False)
     command = [str(tmp_path / "m.joblib"), "--data", str(tmp_path / "d.csv"), "--name", "m"]
-    wish = ["--group", "place", "--plot", str(tmp_path / "v.png"), "--target", "pi4"]
-    assert main([*command, "--out", str(tmp_path / "r"), "--trust", *wish]) == 0
+    options = ["--group", "place", "--plot", str(tmp_path / "v.png"), "--target", "pi4"]
+    assert main([*command, "--out", str(tmp_path / "r"), "--trust", *options]) == 0
     assert "| place=n | 75 |" in capsys.readouterr().out
     assert (tmp_path / "v.png").exists()
     columns = Release.open(tmp_path / "r").manifest.signature.columns

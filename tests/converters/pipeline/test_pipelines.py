@@ -45,13 +45,13 @@ def test_rows_that_it_was_not_checked_on_are_answered_as_the_original_does(made,
     X, _ = pipelines.held(name)
     fresh = rows_of(X[len(X) // 2 :], inspect_estimator(pipelines.fitted(name)).names, apart=True)
     expected = inspect_estimator(pipelines.fitted(name)).answers(fresh)
-    found = answers_of(made(name), fresh)
+    answers = answers_of(made(name), fresh)
     for output, truth in expected.items():
         if truth.dtype.kind == "f":
             scale = 1.0 if output == "probabilities" else truth.std()
-            assert np.abs(found[output] - truth).max() < 1e-4 * scale
+            assert np.abs(answers[output] - truth).max() < 1e-4 * scale
         else:
-            assert (found[output].astype(str) == truth.astype(str)).all()
+            assert (answers[output].astype(str) == truth.astype(str)).all()
     assert probe(made(name)).golden_rows > 0
 
 
