@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from converters.certification import boundary_rows
+from converters.certification import text_rows
 from converters.estimators.fitted_estimator import FittedEstimator
 from converters.estimators.sklearn_repairs import parts_of
 from converters.samples.rows import Rows
@@ -34,15 +34,15 @@ def text_columns(original: FittedEstimator, check: Rows, hold: Hold) -> tuple[Co
             :class:`ParityError`.
     """
     columns = list(check.columns)
-    for index in boundary_rows.texts_of(check):
+    for index in text_rows.texts_of(check):
         columns[index] = _learnt(original, check, index, hold)
     return tuple(columns)
 
 
 def _learnt(original: FittedEstimator, check: Rows, index: int, hold: Hold) -> Column:
     column = check.columns[index]
-    holes = boundary_rows.with_text_holes(check, index)
-    strange = boundary_rows.with_strange_texts(check, index)
+    holes = text_rows.with_text_holes(check, index)
+    strange = text_rows.with_strange_texts(check, index)
     lacking, categories = original.accepts(holes), None
     if lacking:
         hold(f"rows without {column.name!r}", holes)
