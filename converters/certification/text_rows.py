@@ -1,4 +1,4 @@
-"""Texts that find what ordinary rows do not: missing, unseen, in capitals, hard to cut into words."""
+"""Texts that find what ordinary rows do not: missing, unseen, in capitals, hard to cut to words."""
 
 from __future__ import annotations
 
