@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from converters.certification.parity import Tolerances
     from converters.conversion import convert
     from converters.errors import ConversionError
+    from converters.options import Calibration, Datasets, Metadata, Search
     from converters.release_spec import CascadeTarget
+    from converters.sources.onnx_signature import OnnxLayout
 
-__all__ = ["CascadeTarget", "ConversionError", "Tolerances", "convert"]
+__all__ = [
+    "Calibration",
+    "CascadeTarget",
+    "ConversionError",
+    "Datasets",
+    "Metadata",
+    "OnnxLayout",
+    "Search",
+    "Tolerances",
+    "convert",
+]
 
-_HOMES = {
+_MODULES = {
+    "Calibration": "converters.options",
     "CascadeTarget": "converters.release_spec",
     "ConversionError": "converters.errors",
+    "Datasets": "converters.options",
+    "Metadata": "converters.options",
+    "OnnxLayout": "converters.sources.onnx_signature",
+    "Search": "converters.options",
     "Tolerances": "converters.certification.parity",
     "convert": "converters.conversion",
 }
 
+# A library leaves it to the application where its log goes; without this, warnings reach stderr.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

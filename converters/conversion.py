@@ -1,30 +1,30 @@
-"""``convert``: the front door. Looks at what came, and hands it to the conversion that fits."""
+"""``convert``: the front door. Chooses the source that fits the model, and runs the pipeline."""
 
 from __future__ import annotations
 
 import contextlib
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
-from converters.certification.parity import Tolerances
-from converters.certification.search import plan_of
+from converters.certification.search import SearchPlan, plan_of
 from converters.errors import ConversionError
-from converters.pipeline.onnx_pipeline import OnnxReading, convert_existing
-from converters.pipeline.sklearn_pipeline import ConversionJob
-from converters.release_spec import CascadeTarget, ReleaseSpec
-from converters.sources.estimator import load, original_of
-from converters.sources.fingerprint import count_rows, fingerprint
-from converters.sources.groups import declare, without_groups
+from converters.estimators.fitted_estimator import inspect_estimator
+from converters.estimators.model_file import load
+from converters.options import Calibration, Datasets, Keywords, Metadata, Options, Search
+from converters.pipeline.release_pipeline import ReleasePipeline
+from converters.release_spec import ReleaseSpec, lineage_of, path_of
+from converters.samples.rows import refuse_other_tables
+from converters.sources.estimator_source import EstimatorSource
+from converters.sources.model_source import ModelSource
+from converters.sources.onnx_signature import OnnxLayout
+from converters.sources.onnx_source import OnnxSource
 from edge_sdk.contract.errors import EdgeError
-from edge_sdk.contract.manifest import Budget, Lineage
 from edge_sdk.model.release import Release
 
 Progress = Callable[[str], None]
 
-BROUGHT: Final = ("onnx", "sklearn", "skl2onnx")
+EXTRA_PACKAGES: Final = ("onnx", "sklearn", "skl2onnx")
 """Packages that the extra ``convert`` brings."""
 
 
@@ -35,25 +35,14 @@ def convert(
     *,
     name: str,
     out: str | Path,
-    version: str = "1.0",
-    parent: str | None = None,
-    mode: str = "stateless",
-    data: tuple[Any, Any] | None = None,
-    classes: Sequence[Any] | None = None,
-    state: Mapping[str, str] = MappingProxyType({}),
-    batched: bool | None = None,
-    variants: Sequence[str] | None = None,
-    tolerances: Tolerances = Tolerances(),
-    limits: str | None = None,
-    target: str | None = None,
-    groups: Any = None,
-    calibrate_against: Release | None = None,
-    cascade: CascadeTarget = CascadeTarget(),
-    profile: Any = None,
-    budget: Budget = Budget(),
-    licence: str | None = None,
+    metadata: Metadata = Metadata(),
+    datasets: Datasets = Datasets(),
+    search: Search = Search(),
+    calibration: Calibration = Calibration(),
+    layout: OnnxLayout = OnnxLayout(),
     trust: bool = False,
-    progress: Progress = lambda message: None,
+    progress: Progress = lambda step: None,
+    **keywords: Unpack[Keywords],
 ) -> Release:
     """Turn a trained model into a certified release folder.
 
@@ -66,78 +55,74 @@ def convert(
         y: their labels or values, [N]; without it no score is certified.
         name: of the model.
         out: folder to write; it must not exist.
-        version: ``MAJOR.MINOR``.
-        parent: version that this one continues; a stateful one needs it.
-        mode: ``stateless`` (trained from scratch) or ``stateful`` (from its parent).
-        data: the training data ``(X, y)``, for the dataset fingerprint; default ``(X, y)``.
-        classes: labels in the order of the probabilities, for ONNX files.
-        state: for recurrent ONNX files: input name to the output whose value it gets in the next
-            call; devices begin with zeros.
-        batched: for ONNX files: whether axis 0 of every tensor is the batch; by default, if it is
-            open in all of them or has one size in all.
-        variants: which files to try, of :data:`converters.quantization.variants.VARIANTS`; by
-        default those that pay most often, with ``limits`` all of them.
-        tolerances: what a variant may differ by.
-        limits: what the chosen file may cost, such as ``size<=200KB p99<=50us flips<=0.1%
-            accuracy-drop<=0.2%``; see :mod:`converters.certification.budget`. The smallest file
-            within is chosen.
-        target: where the file must run, of :data:`converters.quantization.targets.TARGETS`.
-        groups: by which columns rows are told apart: names of columns of ``X``, with cut points
-            for numbers (``["sex", "age:30,60"]``), or values [N] by name of what ``X`` does not
-            have. The certificate says how each group fares, and devices count them. A column that
-            is not one of the model's must be told to :meth:`edge_sdk.EdgeDevice.predict`.
-        profile: rows whose distribution the reference profile describes; default ``X``.
-        calibrate_against: the cloud model's release: a cascade threshold is certified against it.
-        cascade: how sure an answer must be to stand without the cloud.
-        budget: what a device must keep for the release to be activated there.
-        licence: of the model, as an SPDX identifier.
-        trust: allow loading a pickle.
+        metadata: version, lineage, licence, and what a device must keep.
+        datasets: the training data, rows for the profile, and groups of rows.
+        search: variants to try, and what the chosen file may cost.
+        calibration: the cloud model that a cascade threshold is certified against.
+        layout: classes, state and batch axis of an ``.onnx`` file.
+        trust: allow loading a pickle, which runs code that it contains.
         progress: called with a line for each step.
+        **keywords: fields of the five groups by their names, as in ``version="1.1"``,
+            ``data=(X_train, y_train)`` or ``budget="size<=200KB"``; they win over the groups.
+
+    Returns:
+        The release in ``out``.
 
     Raises:
         ConversionError: with the reasons; nothing was written.
     """
+    options = Options(metadata, datasets, search, calibration, layout).with_keywords(keywords)
     with _as_conversion_errors():
-        lineage = _lineage(mode, parent, data or (X, y))
-        wish = ReleaseSpec(name, Path(out), version, lineage, _positive(budget), licence, cascade)
-        plan = plan_of(variants, tolerances, limits, target)
-        if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
-            if calibrate_against is not None:
-                raise ConversionError("calibrate_against: expected a scikit-learn classifier")
-            reading = OnnxReading(classes, state, batched)
-            return convert_existing(Path(model), X, y, wish, reading, plan, groups, progress)
-        loaded = load(model, trust=trust) if isinstance(model, str | Path) else model
-        original = original_of(loaded)
-        X, declared = declare(X, groups, names=original.names, width=original.width)
-        job = ConversionJob(original, X, y, wish, plan, progress, declared)
-        return job.run(without_groups(profile, X, declared), calibrate_against)
+        refuse_other_tables(X)
+        spec = _spec(name, out, X, y, options)
+        plan = _plan(options.search)
+        source = _source(model, X, y, options, plan, trust=trust)
+        cloud = options.calibration.calibrate_against
+        return ReleasePipeline(source, spec, plan, progress).run(cloud)
+
+
+def _source(
+    model: Any, X: Any, y: Any, options: Options, plan: SearchPlan, *, trust: bool
+) -> ModelSource:
+    """Choose the source that fits the model; another framework adds its line here."""
+    groups = options.datasets.groups
+    is_path = isinstance(model, str | Path)
+    if is_path and Path(model).suffix == ".onnx":
+        if options.calibration.calibrate_against is not None:
+            raise ConversionError("calibrate_against: expected a scikit-learn classifier")
+        return OnnxSource(Path(model), X, y, groups=groups, layout=options.layout)
+    estimator = inspect_estimator(load(model, trust=trust) if is_path else model)
+    rounding, profile = plan.tolerances.exact, options.datasets.profile
+    return EstimatorSource(estimator, X, y, groups=groups, profile=profile, rounding=rounding)
+
+
+def _spec(name: str, out: str | Path, X: Any, y: Any, options: Options) -> ReleaseSpec:
+    metadata, data = options.metadata, options.datasets.data
+    return ReleaseSpec(
+        name,
+        path_of(out),
+        metadata.version,
+        lineage_of(metadata.mode, metadata.parent, (X, y) if data is None else data),
+        metadata.device_budget,
+        metadata.licence,
+        options.calibration.cascade,
+    )
+
+
+def _plan(search: Search) -> SearchPlan:
+    return plan_of(search.variants, search.tolerances, search.budget, search.target)
 
 
 @contextlib.contextmanager
 def _as_conversion_errors() -> Iterator[None]:
-    """Errors of our other packages, and packages that are missing, as errors of conversion."""
+    """Raise errors of our other packages, and of missing packages, as errors of conversion."""
     try:
         yield
     except EdgeError as error:
         raise ConversionError(str(error)) from error
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing not in BROUGHT:
+        if missing not in EXTRA_PACKAGES:
             raise
-        brings = 'pip install "edge-deployment-sdk[convert]"'
-        raise ConversionError(f"{missing} is not installed: {brings}") from error
-
-
-def _lineage(mode: str, parent: str | None, data: tuple[Any, Any]) -> Lineage:
-    if mode not in ("stateless", "stateful"):
-        raise ConversionError(f"mode: expected stateless or stateful, got {mode!r}")
-    if mode == "stateful" and parent is None:
-        raise ConversionError("parent: a stateful version continues another; say which")
-    return Lineage(mode, parent, fingerprint(*data), count_rows(data[0]))  # type: ignore[arg-type]
-
-
-def _positive(budget: Budget) -> Budget:
-    for name, limit in (("p99_ms", budget.p99_ms), ("rss_mb", budget.rss_mb)):
-        if limit is not None and not 0 < limit < math.inf:
-            raise ConversionError(f"budget: {name}: expected a number above 0, got {limit}")
-    return budget
+        install = 'pip install "edge-deployment-sdk[convert]"'
+        raise ConversionError(f"{missing} is not installed: {install}") from error

@@ -2,7 +2,7 @@
 
 ::
 
-    ConversionError          the model, the data or the wish cannot be met; nothing was written
+    ConversionError          the model, the data or an option cannot be used; nothing was written
     ├── UnsupportedModel     steps of the model have no ONNX form; the message lists them
     ├── ParityError          the exported model answers differently; the message shows where
     └── BudgetExceeded       no variant keeps the budget; the message has the table of all
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 
 class ConversionError(Exception):
-    """The model, the data or the wish cannot be met; nothing was written."""
+    """The model, the data or an option cannot be used; nothing was written."""
 
 
 class UnsupportedModel(ConversionError):

@@ -20,9 +20,9 @@ from benchmarks.sweep.cases import HELD, Case, case_of
 from converters import ConversionError, convert
 from converters.certification import parity
 from converters.certification.parity import Tolerances
-from converters.certification.parity_gate import answers
-from converters.sources.estimator import EstimatorSource, original_of
-from converters.sources.rows import Rows, rows_of
+from converters.certification.parity_gate import answers_of
+from converters.estimators.fitted_estimator import FittedEstimator, inspect_estimator
+from converters.samples.rows import Rows, rows_of
 from edge_sdk.model.release import Feed
 
 Plain = Literal["in parity", "differs", "does not run", "not converted"]
@@ -98,7 +98,7 @@ def _plain_feed(session: Any, X: Any) -> dict[str, Any]:
 
 
 def _plain_compared(case: Case, found: list[Any]) -> tuple[Plain, str]:
-    original = original_of(case.model)
+    original = inspect_estimator(case.model)
     expected = original.answers(rows_of(case.X, original.names))
     came = {}
     for (name, truth), array in zip(expected.items(), found, strict=False):
@@ -139,13 +139,13 @@ def _ours(case: Case) -> tuple[Ours, str]:
             )
         except ConversionError as error:
             return "refused", str(error)
-        original = original_of(case.model)
+        original = inspect_estimator(case.model)
         fresh = rows_of(case.X[half:], original.names, width=original.width)
-        found = answers(release, fresh)
+        found = answers_of(release, fresh)
         return _judged(original, fresh, found)
 
 
-def _judged(original: EstimatorSource, fresh: Rows, found: Feed) -> tuple[Ours, str]:
+def _judged(original: FittedEstimator, fresh: Rows, found: Feed) -> tuple[Ours, str]:
     expected = original.answers(fresh)
     return ("in parity", "") if _agree(found, expected) else ("WRONG", _told(found, expected))
 

@@ -1,1 +1,1 @@
-"""Parity, budget and choice: what a release is measured by before it is written."""
+"""Evidence for a release: parity, measurements, the budget, golden vectors, the profile."""

@@ -1,4 +1,4 @@
-"""Rows that find what ordinary rows do not: extremes, zeros, missing values, thresholds."""
+"""Numbers that find what ordinary rows do not: extremes, zeros, missing values, thresholds."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from converters.sources.rows import Rows
+from converters.samples.rows import Rows
 from converters.trees import probing
-from edge_sdk.model.values import is_missing
 
 HOLES: Final = 0.2
 """Share of floating-point values that :func:`with_holes` takes away."""
 
 
 def corners(rows: Rows) -> Rows | None:
-    """Three rows: all features at their minimum, at their maximum, at zero; ``None`` with text."""
+    """Return three rows: all features at minimum, at maximum, at zero; ``None`` with text."""
     if not rows.dense:
         return None
     table = np.asarray(rows.table, dtype=np.float32)
@@ -25,25 +24,30 @@ def corners(rows: Rows) -> Rows | None:
 
 
 def of_trees(rows: Rows, model: Any) -> Iterator[tuple[str, Rows]]:
-    """Rows at every threshold and category that the trees of ``model`` ask for, if it has some."""
+    """Yield rows at every threshold and category that the trees of ``model`` ask for.
+
+    Args:
+        rows: whose other features are used.
+        model: an estimator; one without trees yields nothing.
+    """
     ensemble = probing.ensemble_of(model) if rows.dense else None
     if ensemble is None:
         return
     table = np.asarray(rows.table, dtype=np.float32)
-    for what, made in (
+    for case, values in (
         ("rows at thresholds", probing.at_thresholds(ensemble, table)),
         ("rows of categories", probing.at_members(ensemble, table)),
     ):
-        if len(made):
-            yield what, rows.with_values(made)
+        if len(values):
+            yield case, rows.with_values(values)
 
 
 def with_holes(rows: Rows) -> Rows | None:
-    """The rows with a fifth of their floating-point values missing; ``None`` if there are none."""
+    """Return the rows with a fifth of their floats missing; ``None`` if they have no floats."""
     floats = [i for i, column in enumerate(rows.columns) if column.dtype == "float32"]
     if not floats:
         return None
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(0)  # a fixed seed: the same model gets the same verdict
     if rows.dense:
         table = np.array(rows.table, dtype=np.float32)
         table[random.random(table.shape) < HOLES] = np.nan
@@ -55,43 +59,8 @@ def with_holes(rows: Rows) -> Rows | None:
     return rows
 
 
-def texts_of(rows: Rows) -> list[int]:
-    """Indices of the text columns."""
-    return [i for i, column in enumerate(rows.columns) if column.dtype == "string"]
-
-
-def with_text_holes(rows: Rows, index: int) -> Rows:
-    """The rows with a fifth of one text column missing, in the way that the column lacks values."""
-    values = rows.column(index).copy()
-    there = [value for value in values if is_missing(value)]
-    values[np.random.default_rng(index).random(len(values)) < HOLES] = there[0] if there else np.nan
-    return rows.with_column(index, values)
-
-
-STRANGE: Final = (
-    "",
-    " ",
-    "nowhere to be seen",
-    "Ünîçødé ☃ Wörter",
-    "東京 タワー",
-    "it's 3.14, re-do!",
-)
-"""Texts that are no category of any column, and hard to cut into words."""
-
-
-def with_strange_texts(rows: Rows, index: int) -> Rows:
-    """The rows with a third of one text column strange, and a third in capital letters."""
-    values = rows.column(index).copy()
-    for i in range(len(values)):
-        if i % 3 == 0:
-            values[i] = STRANGE[i // 3 % len(STRANGE)]
-        elif i % 3 == 1 and isinstance(values[i], str):
-            values[i] = values[i].upper()
-    return rows.with_column(index, values)
-
-
 def has_missing(rows: Rows) -> bool:
-    """Whether a floating-point value is missing."""
+    """Return whether a floating-point value is missing."""
     return any(
         bool(np.isnan(rows.column(i)).any())
         for i, column in enumerate(rows.columns)

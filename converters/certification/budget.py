@@ -1,4 +1,4 @@
-"""What a variant may cost: ``size<=200KB p99<=50us flips<=0.1% accuracy-drop<=0.2%``."""
+"""Budgets of a model file: ``size<=200KB p99<=50us flips<=0.1% accuracy-drop<=0.2%``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from converters.certification.parity import Tolerances
 from converters.errors import ConversionError
 from edge_sdk.contract.certificate import VariantResult
 
+EXAMPLE: Final = "size<=200KB p99<=50us flips<=0.1% accuracy-drop<=0.2%"
+
 _UNITS: Final[Mapping[str, Mapping[str, float]]] = {
     "size": {"b": 1, "kb": 1_000, "kib": 1_024, "mb": 1_000_000, "mib": 1_048_576},
     "download": {"b": 1, "kb": 1_000, "kib": 1_024, "mb": 1_000_000, "mib": 1_048_576},
@@ -21,49 +23,49 @@ _UNITS: Final[Mapping[str, Mapping[str, float]]] = {
     "difference": {"": 1},
     "accuracy-drop": {"%": 0.01, "": 1},
 }
-"""What can be limited, and the units that say how much."""
+"""Quantities that can be limited, with the factor of each unit to the smallest one."""
 
 _SMALLEST: Final = {"size": "B", "download": "B", "row": "us", "p99": "us", "load": "ms"}
-"""In which unit a limit is kept; shares have none."""
+"""Unit of a stored limit; shares have none."""
 
 _LIMIT: Final = re.compile(r"([a-z0-9-]+)<=([0-9.]+(?:e-?[0-9]+)?)([a-zµ%]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class BudgetLimits:
-    """Upper limits by what they limit: bytes, µs, ms to load, shares."""
+    """Upper limits by quantity: bytes of the file or of its download, µs, ms to load, shares."""
 
     limits: Mapping[str, float]
 
     @classmethod
     def parse(cls, text: str) -> BudgetLimits:
-        """Read a budget.
+        """Read a budget: limits separated by spaces or commas.
 
         Raises:
-            ConversionError: a limit is none, with what can be said.
+            ConversionError: a limit cannot be read, or there is none.
         """
-        found: dict[str, float] = {}
+        limits: dict[str, float] = {}
         for word in text.replace(",", " ").split():
             match = _LIMIT.fullmatch(word)
             name = match[1].lower() if match else ""
             if match is None or name not in _UNITS or match[3].lower() not in _UNITS[name]:
                 raise ConversionError(
-                    f"budget: expected limits such as size<=200KB p99<=50us flips<=0.1% "
-                    f"accuracy-drop<=0.2%, of {', '.join(_UNITS)}; got {word!r}"
+                    f"budget: expected limits such as {EXAMPLE}, of {', '.join(_UNITS)}; got "
+                    f"{word!r}"
                 )
-            found[name] = float(match[2]) * _UNITS[name][match[3].lower()]
-        if not found:
+            limits[name] = float(match[2]) * _UNITS[name][match[3].lower()]
+        if not limits:
             raise ConversionError("budget: expected at least one limit, such as size<=200KB")
-        return cls(found)
+        return cls(limits)
 
-    def told(self) -> str:
-        """The budget in the smallest units, as :meth:`parse` reads it."""
+    def format(self) -> str:
+        """Return the budget in the smallest units, as :meth:`parse` reads it."""
         return " ".join(
             f"{n}<={value:.12g}{_SMALLEST.get(n, '')}" for n, value in self.limits.items()
         )
 
     def tolerances(self, base: Tolerances) -> Tolerances:
-        """What variants may differ by: the budget's word where it has one."""
+        """Return ``base`` with the budget's limits in the place of its own."""
         return replace(
             base,
             flips=self.limits.get("flips", base.flips),
@@ -72,14 +74,15 @@ class BudgetLimits:
         )
 
     def exceeded(self, result: VariantResult, original_score: float | None) -> str:
-        """Which limits a variant breaks; empty if it keeps all."""
+        """Return the limits that a variant breaks, in words; empty if it keeps all."""
         drop = 0.0
         if original_score is not None and result.score is not None:
             drop = max(0.0, original_score - result.score)
-        came = {
+        measured = {
             "size": float(result.bytes),
             "download": float(result.gzip_bytes),
             "row": result.row_us,
+            # Certificates of older releases have no p99; the median is the next best.
             "p99": result.p99_us if result.p99_us is not None else result.row_us,
             "load": result.load_ms,
             "flips": result.label_flips,
@@ -87,16 +90,16 @@ class BudgetLimits:
             "accuracy-drop": drop,
         }
         broken = [
-            f"{name} is {_told(came[name], name)}, allowed {_told(limit, name)}"
+            f"{name} is {_format(measured[name], name)}, allowed {_format(limit, name)}"
             for name, limit in self.limits.items()
-            if came[name] > limit
+            if measured[name] > limit
         ]
         return "; ".join(broken)
 
     def choose(
         self, results: Mapping[str, VariantResult], original_score: float | None
     ) -> str | None:
-        """The smallest variant that keeps every limit; among equals the fastest."""
+        """Return the smallest variant that keeps every limit; among equals the fastest."""
         within = [
             result
             for result in results.values()
@@ -106,7 +109,7 @@ class BudgetLimits:
 
 
 def pareto(results: Mapping[str, VariantResult]) -> set[str]:
-    """Accepted variants that no other one beats in bytes, row time and difference at once."""
+    """Return accepted variants that no other beats in bytes, row time and difference at once."""
     accepted = [result for result in results.values() if result.accepted]
 
     def cost(result: VariantResult) -> tuple[float, float, float]:
@@ -122,7 +125,7 @@ def pareto(results: Mapping[str, VariantResult]) -> set[str]:
     return {result.name for result in accepted if not beaten(result)}
 
 
-def _told(value: float, name: str) -> str:
-    """A value with its unit; bytes whole."""
+def _format(value: float, name: str) -> str:
+    """Return a value with its unit; bytes whole."""
     unit = _SMALLEST.get(name, "")
     return f"{value:,.0f} {unit}" if unit == "B" else f"{value:.4g} {unit}".rstrip()

@@ -1,4 +1,4 @@
-"""When is the on-device model sure enough? A threshold with a certified bound, or none."""
+"""The confidence that an answer needs to stand without the cloud: certified, or none at all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def calibrate(
     cloud_labels: NDArray[Any],
     target: CascadeTarget = CascadeTarget(),
 ) -> Cascade | None:
-    """The lowest threshold whose disagreement with the cloud is certified to be small enough.
+    """Return the lowest threshold whose disagreement with the cloud is certified to be small.
 
     Thresholds are tested from the strictest down, each at level ``alpha``, until one fails: fixed
     sequence testing, which keeps the chance of any false certificate at ``alpha``. The bound of
@@ -39,7 +39,7 @@ def calibrate(
         probabilities: of the on-device model, [N, classes], on rows it was not trained on.
         edge_labels: its labels, [N].
         cloud_labels: the cloud model's labels, [N].
-        target: what is to be certified.
+        target: the disagreement that is allowed, and the chance to be wrong about it.
 
     Returns:
         The threshold with its bound, or ``None`` if nothing can be certified.
@@ -49,33 +49,41 @@ def calibrate(
     differs = edge_labels.astype(str) != cloud_labels.astype(str)
     scout = np.arange(len(confidence)) % SCOUTS == 0
     start = _start(confidence[scout], SCOUTS - 1, most, alpha)
-    confidence, differs = confidence[~scout], differs[~scout]
+    confidence, differs = confidence[~scout], differs[~scout]  # tests see no scout: no peeking
     best = None
     for threshold in GRID[start:]:
         stands = confidence >= threshold
         bound = upper_bound(int(differs[stands].sum()), int(stands.sum()), alpha)
         if bound > most:
-            break
+            break  # going on after a failure would test at a higher level than alpha
         coverage = round(float(stands.mean()), 6)
         best = Cascade(threshold, target.metric, _up(bound), alpha, coverage)
     return best
 
 
 def _start(scouts: NDArray[Any], times: int, target: float, alpha: float) -> int:
-    """Where to begin: the strictest threshold at which enough rows are expected to stand.
+    """Return the place of the strictest threshold at which enough rows are expected to stand.
 
     A bound cannot be met on fewer than ``log(alpha) / log(1 - target)`` rows, and the sequence ends
     at its first failure. The scouts take no part in the tests, so the place is theirs to choose.
     """
+    # Half as many again: scouts are a sample, and the first test should not fail for want of rows.
     needed = 1.5 * math.log(alpha) / math.log(1 - target)
     enough = [i for i, t in enumerate(GRID) if times * (scouts >= t).sum() >= needed]
     return enough[0] if enough else len(GRID) - 1
 
 
 def _up(bound: float) -> float:
+    # Upwards: a certified bound that is rounded down would promise too much.
     return math.ceil(bound * 1e6) / 1e6
 
 
 def upper_bound(errors: int, rows: int, alpha: float) -> float:
-    """Clopper-Pearson upper confidence limit of a share, at level ``1 - alpha``."""
+    """Return the Clopper-Pearson upper confidence limit of a share.
+
+    Args:
+        errors: rows that disagree.
+        rows: rows that were looked at.
+        alpha: chance that the true share is above the limit.
+    """
     return 1.0 if errors >= rows else float(beta.ppf(1 - alpha, errors + 1, rows - errors))

@@ -1,4 +1,4 @@
-"""Golden vectors: rows with the original's answers; a device re-runs them before it activates."""
+"""Golden vectors: rows with the model's answers; a device re-runs them before it activates."""
 
 from __future__ import annotations
 
@@ -9,28 +9,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.certification import parity
-from converters.sources.rows import Rows
+from converters.samples.rows import Rows
 from edge_sdk.contract.manifest import Signature
 from edge_sdk.model.release import Feed, Golden
 from edge_sdk.model.schema import InputSchema
 
 GOLDEN_ROWS: Final = 32
 
+RECORDED_TOLERANCE: Final = 1e-4
+"""Difference that a device may show from this machine: kernels add in another order."""
 
 Part = tuple[Rows, Feed, Feed]
-"""Rows, what the chosen variant answers to them, and what the original answers."""
+"""Rows, the chosen variant's answers to them, and the original's."""
 
 
 def golden_vectors(signature: Signature, parts: Sequence[Part], exact: float) -> Golden:
-    """The original's answers to some of the rows of each part, spread over all of them.
+    """Return the original's answers to some of the rows of each part, spread over all of them.
 
-    The tolerance is twice what the chosen variant is off on these rows, and at least ``exact``.
-    Rows on which it flips a label, within its own tolerance, are no golden rows.
+    Rows on which the chosen variant flips a label, within its own tolerance, are no golden rows.
+
+    Args:
+        signature: of the chosen variant.
+        parts: rows of each kind with both answers.
+        exact: the smallest tolerance, relative to the largest value.
+
+    Returns:
+        The vectors; their tolerance is twice what the chosen variant is off on these rows, and at
+        least ``exact``.
     """
     schema = InputSchema(signature, missing=True)
     inputs, outputs, limit = [], [], 0.0
-    for rows, found, expected in parts:
-        chosen = _spread_out(found, expected, len(rows))
+    for rows, answers, expected in parts:
+        chosen = _spread_out(answers, expected, len(rows))
         feed = schema.batch(rows.take(chosen).for_device())
         inputs.append({name: plain(array) for name, array in feed.items()})
         outputs.append(
@@ -40,17 +50,36 @@ def golden_vectors(signature: Signature, parts: Sequence[Part], exact: float) ->
                 if spec.name in expected
             }
         )
-        off = 2 * _largest(found, expected, chosen)
-        limit = max(limit, off, exact * _size(expected))
-    return Golden(_joined(inputs), _joined(outputs), limit)
+        off = 2 * _largest_gap(answers, expected, chosen)
+        limit = max(limit, off, exact * _scale(expected))
+    return Golden(_concatenated(inputs), _concatenated(outputs), limit)
 
 
-def _spread_out(found: Feed, expected: Feed, rows: int) -> NDArray[np.intp]:
-    """Indices of at most :data:`GOLDEN_ROWS` rows with the original's label."""
+def recorded_vectors(feed: Feed, answers: Feed, *, batched: bool) -> Golden:
+    """Return the answers of a file to its own samples, for models without another reference.
+
+    Args:
+        feed: samples as input tensors.
+        answers: of the chosen file to them, by output name.
+        batched: whether axis 0 of every tensor is the batch.
+
+    Returns:
+        The first rows, where all tensors share a batch axis; else the whole sample.
+    """
+    tensors = (*feed.values(), *answers.values())
+    counts = {len(array) if array.ndim else 0 for array in tensors}
+    rows = slice(GOLDEN_ROWS) if len(counts) == 1 and batched else ...
+    inputs = {name: plain(array)[rows] for name, array in feed.items()}
+    outputs = {name: plain(array)[rows] for name, array in answers.items()}
+    return Golden(inputs, outputs, RECORDED_TOLERANCE)
+
+
+def _spread_out(answers: Feed, expected: Feed, rows: int) -> NDArray[np.intp]:
+    """Return indices of at most :data:`GOLDEN_ROWS` rows with the original's label."""
     agree = np.ones(rows, dtype=bool)
     for name, truth in expected.items():
         if truth.dtype.kind != "f":
-            same = found[name].astype(str) == truth.astype(str)
+            same = answers[name].astype(str) == truth.astype(str)
             agree &= same.reshape(rows, -1).all(axis=1)
     candidates = np.flatnonzero(agree)
     places = np.linspace(0, len(candidates) - 1, min(GOLDEN_ROWS, len(candidates)))
@@ -58,29 +87,35 @@ def _spread_out(found: Feed, expected: Feed, rows: int) -> NDArray[np.intp]:
     return chosen
 
 
-def _joined(feeds: Sequence[Feed]) -> Feed:
+def _concatenated(feeds: Sequence[Feed]) -> Feed:
     return {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
 
 
 def plain(array: NDArray[Any], dtype: str | None = None) -> NDArray[Any]:
-    """An array that an ``.npz`` holds without pickling: strings as text, numbers as ``dtype``."""
+    """Return an array that an ``.npz`` holds without pickling.
+
+    Strings become text, numbers ``dtype`` if there is one.
+    """
     if array.dtype == object:
         return array.astype(str)
     return array if dtype is None or dtype == "string" else array.astype(dtype)
 
 
-def _largest(found: Feed, expected: Feed, chosen: NDArray[Any]) -> float:
-    """The largest absolute difference of a number on the chosen rows."""
+def _largest_gap(answers: Feed, expected: Feed, chosen: NDArray[Any]) -> float:
+    """Return the largest absolute difference of a number on the chosen rows."""
     gaps = [
-        np.abs(found[name][chosen].astype(np.float64) - truth[chosen].astype(np.float64))
+        np.abs(answers[name][chosen].astype(np.float64) - truth[chosen].astype(np.float64))
         for name, truth in expected.items()
         if truth.dtype.kind == "f"
     ]
     return max((float(gap.max(initial=0.0)) for gap in gaps), default=0.0)
 
 
-def _size(expected: Feed) -> float:
-    """What differences are relative to, at the largest value: see :func:`parity.compare`."""
+def _scale(expected: Feed) -> float:
+    """Return what differences are relative to, at the largest value: see :func:`parity.compare`.
+
+    A device compares absolutely, with one tolerance for all outputs.
+    """
     sizes = [1.0] if "probabilities" in expected else []
     for name, spread in parity.spreads_of(expected).items():
         if name != "probabilities":

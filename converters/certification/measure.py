@@ -1,4 +1,4 @@
-"""Measuring candidates side by side, and choosing one."""
+"""Measurement of candidates side by side, and the choice of one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from converters.certification.parity import Difference, Tolerances
 from edge_sdk.contract.certificate import VariantResult
@@ -28,9 +28,14 @@ SMALLER: Final = 0.90
 
 @dataclass(frozen=True)
 class Speed:
-    """Medians: microseconds for one row, for one row of a batch, milliseconds to load.
+    """Latency and memory of one candidate.
 
-    ``p99_us`` is the 99th percentile of one row, ``memory_kb`` what loading added to the process.
+    Attributes:
+        row_us: median µs of a call with one row.
+        batch_row_us: median µs a row of a call with many.
+        load_ms: ms to load the file.
+        p99_us: 99th percentile of a call with one row, µs.
+        memory_kb: KiB that loading added to the process.
     """
 
     row_us: float
@@ -41,7 +46,12 @@ class Speed:
 
 
 def measure(releases: Mapping[str, Release], feed: Feed) -> dict[str, Speed]:
-    """Time every candidate on ``feed``, in turns, so that a slow moment hits them all alike."""
+    """Time every candidate on ``feed``, by name.
+
+    Args:
+        releases: candidates of one model by name; all have the same signature.
+        feed: input tensors; the batch axis first where the signature has one.
+    """
     models, loads, grown = {}, {}, {}
     for name, release in releases.items():
         before, started = resident_kb(), time.perf_counter()
@@ -53,6 +63,7 @@ def measure(releases: Mapping[str, Release], feed: Feed) -> dict[str, Speed]:
     rows = len(next(iter(feed.values()))) if signature.batched else 1
     singles: dict[str, list[float]] = {name: [] for name in models}
     batches: dict[str, list[float]] = {name: [] for name in models}
+    # In turns, not one candidate after the other: a slow moment of the machine hits all alike.
     for _ in range(ROUNDS):
         for name, model in models.items():
             singles[name].append(_time(model, one, CALLS))
@@ -70,7 +81,7 @@ def measure(releases: Mapping[str, Release], feed: Feed) -> dict[str, Speed]:
 
 
 def resident_kb() -> float:
-    """Memory of this process now; 0 where the system does not say."""
+    """Return the resident memory of this process in KiB; 0 where the system does not say."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:
@@ -84,7 +95,7 @@ def _p99(model: Model, feed: Feed) -> float:
 
 
 def _time(model: Model, feed: Feed, calls: int) -> float:
-    """Microseconds a call."""
+    """Return µs a call."""
     started = time.perf_counter()
     for _ in range(calls):
         model.run(feed)
@@ -97,7 +108,14 @@ def judge(
     original_score: float | None,
     tolerances: Tolerances,
 ) -> str:
-    """Why a smaller variant is not good enough; empty if it is."""
+    """Return why a smaller variant is not good enough; empty if it is.
+
+    Args:
+        difference: of its answers from the model's.
+        score: of its answers; ``None`` without labels.
+        original_score: of the model itself.
+        tolerances: how far a variant may differ.
+    """
     if difference.label_flips > tolerances.flips:
         return f"{difference.label_flips:.2%} label flips (allowed {tolerances.flips:.2%})"
     if difference.maximum > tolerances.probability:
@@ -110,7 +128,7 @@ def judge(
 
 
 def choose(results: Mapping[str, VariantResult]) -> str:
-    """The smallest accepted variant that is clearly smaller and not slower than float32."""
+    """Return the smallest accepted variant that is clearly smaller and not slower than float32."""
     plain = results["float32"]
     paying = [
         result
@@ -124,12 +142,12 @@ def choose(results: Mapping[str, VariantResult]) -> str:
 
 
 def packed_size(raw: bytes) -> int:
-    """Bytes after gzip, which is what a download costs."""
-    return len(gzip.compress(raw, mtime=0))
+    """Return the bytes after gzip: the cost of a download."""
+    return len(gzip.compress(raw, mtime=0))  # no time of day in it: the same bytes each time
 
 
 def tools() -> dict[str, str]:
-    """Versions of what made the release."""
+    """Return the versions of the tools that made the release."""
     import onnx
     import skl2onnx
     import sklearn
@@ -144,7 +162,7 @@ def tools() -> dict[str, str]:
 
 
 def machine() -> dict[str, str]:
-    """What the latencies were measured on; no names of hosts or people."""
+    """Describe the machine that measured the latencies, without names of hosts or people."""
     return {"machine": platform.machine(), "system": platform.system(), "cpu": _cpu()}
 
 
@@ -154,8 +172,9 @@ def _cpu() -> str:
             lines = dict(line.split(":", 1) for line in file if ":" in line)
     except OSError:
         return platform.processor() or "unknown"
-    named = {key.strip(): value.strip() for key, value in lines.items()}
-    return named.get("model name") or named.get("Model") or "unknown"
+    fields = {key.strip(): value.strip() for key, value in lines.items()}
+    # x86 says "model name"; a Raspberry Pi says "Model".
+    return fields.get("model name") or fields.get("Model") or "unknown"
 
 
 def as_result(
@@ -163,10 +182,19 @@ def as_result(
     raw: bytes,
     difference: Difference,
     score: float | None,
-    speed: Any,
+    speed: Speed,
     reason: str,
 ) -> VariantResult:
-    """One row of the certificate."""
+    """Return one row of the certificate.
+
+    Args:
+        name: of the variant.
+        raw: bytes of the model file.
+        difference: of its answers from the model's.
+        score: of its answers; ``None`` without labels.
+        speed: as measured here.
+        reason: why it is not accepted; empty if it is.
+    """
     return VariantResult(
         name=name,
         bytes=len(raw),

@@ -1,4 +1,4 @@
-"""Does the exported file answer as the original does? Labels, probabilities and score apart."""
+"""Parity of an exported file with the original: labels, numbers and score, each apart."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ TIE: Final = 1e-5
 
 @dataclass(frozen=True)
 class Tolerances:
-    """What a variant may differ by from the original, on the check rows.
+    """Largest allowed differences of a variant from the original, on the check rows.
 
-    ``exact`` holds for float32: the largest difference of a probability, or of a value relative to
-    the spread of values (see :func:`compare`). The others hold for smaller variants: share of
-    label flips, largest difference of a probability, and loss of accuracy (or R²).
+    Attributes:
+        exact: for float32: difference of a probability, or of a value relative to the spread of
+            values (see :func:`compare`).
+        flips: for smaller variants: share of rows whose label differs.
+        probability: for smaller variants: difference of a probability or relative value.
+        score_drop: for smaller variants: loss of accuracy or R².
     """
 
     exact: float = 1e-4
@@ -38,7 +41,14 @@ class Tolerances:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far answers are from the original's. ``worst`` are the indices of the worst rows."""
+    """Distance of answers from the original's.
+
+    Attributes:
+        label_flips: share of rows whose label differs.
+        maximum: largest difference of a number.
+        mean: mean over rows of the largest difference in each.
+        worst: indices of the worst rows.
+    """
 
     label_flips: float
     maximum: float
@@ -47,11 +57,11 @@ class Difference:
 
 
 Spreads = Mapping[str, NDArray[np.float64]]
-"""For each output of numbers what its differences are relative to, by column."""
+"""Scale of the differences of each output of numbers, by column."""
 
 
 def spreads_of(expected: Feed) -> Spreads:
-    """Standard deviation of each column of each output of numbers; 1 for probabilities.
+    """Return the standard deviation of each column of each output of numbers; 1 for probabilities.
 
     A column that hardly varies counts as varying by a hundredth of what all columns do.
     """
@@ -61,6 +71,7 @@ def spreads_of(expected: Feed) -> Spreads:
 def _spread(name: str, array: NDArray[Any]) -> NDArray[np.float64]:
     if name == "probabilities":
         return np.ones(array.shape[1])
+    # Infinite values (a log of zero) are answers too, but have no part in a deviation.
     with np.errstate(over="ignore"):
         values = np.ma.masked_invalid(array.astype(np.float64))
         whole = float(np.ma.filled(values.std(), 0.0))
@@ -72,15 +83,19 @@ def _is_number(array: NDArray[Any]) -> bool:
     return array.dtype.kind == "f"
 
 
-def compare(found: Feed, expected: Feed, spreads: Spreads | None = None) -> Difference:
+def compare(answers: Feed, expected: Feed, spreads: Spreads | None = None) -> Difference:
     """Compare outputs row by row: labels for equality, numbers by how far they are apart.
 
-    Differences of values are relative to ``spreads`` (default: those of ``expected``), or to a
-    hundredth of the value itself where that is more: float32 has no finer steps to offer.
+    Args:
+        answers: of the exported file by output name: labels [N], numbers [N, columns].
+        expected: the original's; the same names and shapes.
+        spreads: scale of the differences of values; default: the spreads of ``expected``. A
+            hundredth of the value itself counts where that is more: float32 has no finer steps.
     """
     spreads = spreads_of(expected) if spreads is None else spreads
-    flips = _flips(found, expected, spreads)
-    gap = gaps(found, expected, spreads)
+    flips = _flips(answers, expected, spreads)
+    gap = gaps(answers, expected, spreads)
+    # Flips come first among the worst rows, whatever the numbers say.
     badness = np.where(flips, gap + 1.0 + gap.max(initial=0.0), gap)
     worst = np.argsort(-badness, kind="stable")[:SHOWN]
     return Difference(
@@ -91,18 +106,18 @@ def compare(found: Feed, expected: Feed, spreads: Spreads | None = None) -> Diff
     )
 
 
-def _flips(found: Feed, expected: Feed, spreads: Spreads) -> NDArray[np.bool_]:
-    """Rows of which a label differs, where the original was not in doubt itself."""
+def _flips(answers: Feed, expected: Feed, spreads: Spreads) -> NDArray[np.bool_]:
+    """Return rows of which a label differs, where the original was not in doubt itself."""
     flips = np.zeros(len(next(iter(expected.values()))), dtype=bool)
     for name, truth in expected.items():
         if not _is_number(truth):
-            differs = found[name].astype(str) != truth.astype(str)
+            differs = answers[name].astype(str) != truth.astype(str)
             flips |= differs.reshape(len(flips), -1).any(axis=1)
     return flips & ~_doubtful(expected, spreads)
 
 
 def _doubtful(expected: Feed, spreads: Spreads) -> NDArray[np.bool_]:
-    """Rows whose two largest probabilities, or whose value and zero, are as good as equal."""
+    """Return rows whose two largest probabilities, or value and zero, are as good as equal."""
     scores, value = expected.get("probabilities"), expected.get("value")
     if "label" in expected and scores is not None and scores.shape[1] > 1:
         top = np.sort(scores, axis=1)
@@ -112,27 +127,40 @@ def _doubtful(expected: Feed, spreads: Spreads) -> NDArray[np.bool_]:
     return np.zeros(len(next(iter(expected.values()))), dtype=bool)
 
 
-def gaps(found: Feed, expected: Feed, spreads: Spreads) -> NDArray[np.float64]:
-    """The largest difference in each row, [N]; infinite where one side alone is not finite."""
+def gaps(answers: Feed, expected: Feed, spreads: Spreads) -> NDArray[np.float64]:
+    """Return the largest difference of a number in each row.
+
+    Args:
+        answers: of the exported file, as in :func:`compare`.
+        expected: the original's.
+        spreads: scale of the differences of values.
+
+    Returns:
+        Differences [N], infinite where one side alone is not finite.
+    """
     largest = np.zeros(len(next(iter(expected.values()))))
     for name, array in expected.items():
         if not _is_number(array):
             continue
         truth = array.astype(np.float64)
-        came = found[name].astype(np.float64).reshape(truth.shape)
+        numbers = answers[name].astype(np.float64).reshape(truth.shape)
         with np.errstate(invalid="ignore"):
-            difference = np.abs(came - truth)
+            difference = np.abs(numbers - truth)
             if name != "probabilities":
                 size = np.maximum(spreads[name], np.abs(truth) * RESOLUTION)
                 difference /= np.maximum(size, 1e-12)
+        # inf - inf and NaN - NaN are NaN: equal if both sides are the same, else endless.
         difference[np.isnan(difference)] = np.inf
-        difference[(came == truth) | (np.isnan(came) & np.isnan(truth))] = 0.0
+        difference[(numbers == truth) | (np.isnan(numbers) & np.isnan(truth))] = 0.0
         largest = np.maximum(largest, difference.max(axis=1, initial=0.0))
     return largest
 
 
 def score(answers: Feed, y: Any) -> float | None:
-    """Accuracy of labels, or R² of values; ``None`` without ``y``, or where there is neither."""
+    """Return the accuracy of labels, or R² of values.
+
+    ``None`` without ``y`` [N], or where the answers have neither labels nor values.
+    """
     if y is None or not {"label", "value"} & set(answers):
         return None
     truth = np.asarray(y)
@@ -147,7 +175,7 @@ def score(answers: Feed, y: Any) -> float | None:
 
 
 def right(labels: NDArray[Any], truth: Any) -> NDArray[np.bool_]:
-    """Which of ``labels`` [N] are those of ``truth`` [N]."""
+    """Return where ``labels`` [N] are those of ``truth`` [N]; 1, 1.0 and True are one label."""
     same: NDArray[np.bool_] = labels.astype(str) == _labels(np.asarray(truth)).reshape(labels.shape)
     return same
 
@@ -161,14 +189,21 @@ def _labels(truth: NDArray[Any]) -> NDArray[Any]:
     return (truth.astype(np.int64) if whole else truth).astype(str)
 
 
-def refusal(difference: Difference, found: Feed, expected: Feed, limit: float) -> str:
-    """Why float32 is out of tolerance, with its worst rows."""
+def refusal(difference: Difference, answers: Feed, expected: Feed, limit: float) -> str:
+    """Return the reason why float32 is out of tolerance, with its worst rows.
+
+    Args:
+        difference: as :func:`compare` gives it.
+        answers: of the exported file.
+        expected: the original's.
+        limit: the largest difference that is allowed.
+    """
     lines = [
         f"the exported model differs from the original: {difference.label_flips:.2%} label flips, "
         f"largest difference {difference.maximum:.3g} (allowed {limit:.3g}); worst rows:"
     ]
     for i in difference.worst:
-        shown = {name: (_plain(expected[name][i]), _plain(found[name][i])) for name in expected}
+        shown = {name: (_plain(expected[name][i]), _plain(answers[name][i])) for name in expected}
         pairs = "; ".join(f"{n}: original {a}, exported {b}" for n, (a, b) in shown.items())
         lines.append(f"  row {i}: {pairs}"[:300])
     return "\n".join(lines)

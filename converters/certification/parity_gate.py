@@ -1,4 +1,4 @@
-"""The gate: float32 answers as the original does on every kind of row, or there is no release."""
+"""The parity gate: float32 answers as the estimator does on every kind of row, or no release."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from converters.certification import boundary_rows, parity
 from converters.certification.text_categories import text_columns
 from converters.errors import ParityError
-from converters.sources.estimator import EstimatorSource
-from converters.sources.rows import Rows
+from converters.estimators.fitted_estimator import FittedEstimator
+from converters.samples.rows import Rows
 from edge_sdk.contract.manifest import Column
 from edge_sdk.model.release import Feed, Release
 from edge_sdk.model.schema import InputSchema
@@ -23,65 +23,75 @@ MISSING: Final = "missing"
 
 
 @dataclass(frozen=True)
-class Gate:
-    """The original, its check rows, and what it answers to them.
+class ParityGate:
+    """Comparison of releases with the estimator that they were made from.
 
-    ``limit`` is the largest difference that counts as rounding.
+    Attributes:
+        original: the estimator.
+        check: rows that it answers.
+        expected: its answers to them.
+        limit: the largest difference that counts as rounding.
     """
 
-    original: EstimatorSource
+    original: FittedEstimator
     check: Rows
     expected: Feed
     limit: float
 
     def pass_or_refuse(self, release: Release) -> dict[str, str]:
-        """Hold ``release`` to the original; entries for ``manifest.training`` if it passes.
+        """Hold ``release`` to the original; return entries for ``manifest.training``.
 
         Raises:
             ParityError: it answers differently; the message shows the worst rows.
         """
-        for what, rows, truth in self._exact:
-            self._hold(release, what, rows, truth)
-        learned = self._missing(release)
+        for case, rows, expected in self._exact_cases:
+            self._hold(release, case, rows, expected)
+        training = self._missing_values(release)
         if self._is_argmax(release):
-            learned["label"] = "argmax"
-        return learned
+            training["label"] = "argmax"
+        return training
 
     @cached_property
-    def _exact(self) -> list[tuple[str, Rows, Feed]]:
+    def _exact_cases(self) -> list[tuple[str, Rows, Feed]]:
         """Rows on which the answers must agree: check rows, one alone, corners, thresholds."""
         corners = boundary_rows.corners(self.check)
         others = [
+            # One row alone: some graphs broadcast or squeeze the batch axis only then.
             ("one row", self.check.take([0])),
             *([] if corners is None else [("rows of extremes", corners)]),
             *boundary_rows.of_trees(self.check, self.original.estimator),
         ]
-        told = [(what, rows, self.original.answers_if_any(rows)) for what, rows in others]
+        answered = [(case, rows, self.original.answers_if_any(rows)) for case, rows in others]
+        # Rows that the original itself refuses (an encoder without that category) prove nothing.
         return [
             ("check rows", self.check, self.expected),
-            *((what, rows, truth) for what, rows, truth in told if truth is not None),
+            *((case, rows, truth) for case, rows, truth in answered if truth is not None),
         ]
 
-    def _hold(self, release: Release, what: str, rows: Rows, truth: Feed) -> None:
-        found = answers(release, rows)
-        for name, expected in truth.items():
-            if found[name].shape != expected.shape:
-                came = f"{name!r} of shape {found[name].shape}, the original {expected.shape}"
-                raise ParityError(f"{what}: the exported model gives {came}")
-        difference = parity.compare(found, truth, parity.spreads_of(self.expected))
+    def _hold(self, release: Release, case: str, rows: Rows, expected: Feed) -> None:
+        answers = answers_of(release, rows)
+        for name, truth in expected.items():
+            if answers[name].shape != truth.shape:
+                raise ParityError(
+                    f"{case}: the exported model gives {name!r} of shape {answers[name].shape}, "
+                    f"the original {truth.shape}"
+                )
+        # Relative to the spread over all check rows: a single row has none of its own.
+        difference = parity.compare(answers, expected, parity.spreads_of(self.expected))
         if difference.label_flips > 0 or difference.maximum > self.limit:
-            raise ParityError(f"{what}: {parity.refusal(difference, found, truth, self.limit)}")
+            reason = parity.refusal(difference, answers, expected, self.limit)
+            raise ParityError(f"{case}: {reason}")
 
-    def _missing(self, release: Release) -> dict[str, str]:
-        """Missing values are allowed only if the original takes them and the export agrees.
+    def _missing_values(self, release: Release) -> dict[str, str]:
+        """Allow missing values only if the original takes them and the export agrees.
 
         Raises:
             ParityError: it does not agree, and the check rows have missing values.
         """
-        if self._holed is None:
+        if self._rows_with_holes is None:
             return {}
         try:
-            self._hold(release, "rows with missing values", *self._holed)
+            self._hold(release, "rows with missing values", *self._rows_with_holes)
         except ParityError:
             if boundary_rows.has_missing(self.check):
                 raise
@@ -89,15 +99,16 @@ class Gate:
         return {MISSING: "allowed"}
 
     @cached_property
-    def _holed(self) -> tuple[Rows, Feed] | None:
-        """Rows with missing values and what the original answers, if it does."""
+    def _rows_with_holes(self) -> tuple[Rows, Feed] | None:
+        """Rows with missing values and the original's answers to them, if it gives any."""
         rows = boundary_rows.with_holes(self.check)
-        truth = None if rows is None else self.original.answers_if_any(rows)
-        return None if rows is None or truth is None else (rows, truth)
+        expected = None if rows is None else self.original.answers_if_any(rows)
+        return None if rows is None or expected is None else (rows, expected)
 
     def columns(self, release: Release) -> tuple[Column, ...]:
-        """The columns with what each text column may hold; see
-        :mod:`converters.certification.text_categories`.
+        """Return the columns with what each text column may hold.
+
+        See :mod:`converters.certification.text_categories`.
 
         Raises:
             ParityError: it answers differently from the original to texts that both take.
@@ -105,20 +116,20 @@ class Gate:
         return text_columns(
             self.original,
             self.check,
-            lambda what, rows: self._hold(release, what, rows, self.original.answers(rows)),
+            lambda case, rows: self._hold(release, case, rows, self.original.answers(rows)),
         )
 
     def _is_argmax(self, release: Release) -> bool:
-        """Whether the label is the class of the largest probability on every check row."""
+        """Return whether the label is the class of the largest probability on every check row."""
         if not {"label", "probabilities"} <= set(self.expected):
             return False
         classes = np.asarray(self.original.classes, dtype=object)
-        found = answers(release, self.check)
-        named = classes[found["probabilities"].argmax(axis=1)].astype(str)
-        return bool((named == found["label"].astype(str)).all())
+        answers = answers_of(release, self.check)
+        likeliest = classes[answers["probabilities"].argmax(axis=1)].astype(str)
+        return bool((likeliest == answers["label"].astype(str)).all())
 
 
-def answers(release: Release, rows: Rows) -> Feed:
-    """What the device's runtime answers to ``rows``; missing values go in as they are."""
+def answers_of(release: Release, rows: Rows) -> Feed:
+    """Return the answers of the device's runtime to ``rows``; missing values go in as they are."""
     schema = InputSchema(release.manifest.signature, missing=True)
     return Model.load(release).run(schema.batch(rows.for_device()))

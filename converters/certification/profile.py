@@ -1,4 +1,4 @@
-"""The reference profile: 32 equal-mass bins per feature, and what the model answered."""
+"""The reference profile: 32 equal-mass bins per feature, and the model's own answers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.certification.parity import right
-from converters.sources.groups import Declared
-from converters.sources.rows import Rows
+from converters.samples.groups import DeclaredGroups
+from converters.samples.rows import Rows
 from edge_sdk.contract.groups import GroupProfile
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.model.release import Feed
@@ -26,10 +26,16 @@ CATEGORIES: Final = 256
 def reference_profile(
     rows: Rows, answers: Feed, classes: tuple[Any, ...], truth: Any = None
 ) -> ReferenceProfile:
-    """Distributions of ``rows``, and of the model's ``answers`` to held-out rows.
+    """Return the distributions of rows, and of the model's answers to held-out rows.
 
-    With their labels ``truth`` the profile also says how often each confidence was right. Answers
-    to rows that the model was trained on are surer and more often right than on any device.
+    Answers to rows that the model was trained on are surer and more often right than on any device.
+
+    Args:
+        rows: whose features are described.
+        answers: to held-out rows, by output name or role.
+        classes: labels in the order of the probabilities.
+        truth: labels of the held-out rows, [N]; with them the profile also says how often each
+            confidence was right.
     """
     features = tuple(
         _categories(c.name, rows.column(i))
@@ -50,10 +56,14 @@ def reference_profile(
 
 
 def group_profiles(
-    profile: ReferenceProfile, answers: Feed, groups: Sequence[Declared]
+    profile: ReferenceProfile, answers: Feed, groups: Sequence[DeclaredGroups]
 ) -> tuple[GroupProfile, ...]:
-    """How the ``answers`` to each group of the held-out rows are distributed, in the bins of
-    ``profile``.
+    """Return the distributions of the answers to each group of the held-out rows.
+
+    Args:
+        profile: whose bins are used.
+        answers: to the held-out rows, as in :func:`reference_profile`.
+        groups: of the held-out rows.
     """
     values = [_answered(output.name, answers) for output in profile.outputs]
     return tuple(
@@ -67,7 +77,7 @@ def _histograms(
     profile: ReferenceProfile, values: Sequence[NDArray[Any]], rows: NDArray[np.int64]
 ) -> tuple[tuple[int, ...], ...]:
     pairs = zip(profile.outputs, values, strict=True)
-    return tuple(_counted(output, found[rows]).counts for output, found in pairs)
+    return tuple(_counted(output, column[rows]).counts for output, column in pairs)
 
 
 def _answered(name: str, answers: Feed) -> NDArray[Any]:
@@ -88,7 +98,7 @@ def _confidences(answers: Feed, truth: Any) -> FeatureProfile:
 def _quantiles(name: str, values: NDArray[Any]) -> FeatureProfile:
     present = values[np.isfinite(values)].astype(np.float64)
     if len(present) == 0:
-        present = np.zeros(1)
+        present = np.zeros(1)  # a profile has at least one edge, also of a column that is empty
     # Edges are values that occur: a value is never between what was rounded and what was not.
     shares = np.linspace(0, 1, BINS + 1)
     edges = np.unique(np.quantile(present, shares, method="inverted_cdf"))
@@ -97,9 +107,10 @@ def _quantiles(name: str, values: NDArray[Any]) -> FeatureProfile:
 
 
 def _categories(name: str, values: NDArray[Any]) -> FeatureProfile:
-    there = [category(value) for value in values if not is_missing(value)]
-    known, counts = np.unique(there, return_counts=True)
-    frequent = sorted(known[np.argsort(-counts, kind="stable")[:CATEGORIES]].tolist())
+    present = [category(value) for value in values if not is_missing(value)]
+    categories, counts = np.unique(present, return_counts=True)
+    # Stable: among equally frequent ones the first by name, so that the bytes are the same.
+    frequent = sorted(categories[np.argsort(-counts, kind="stable")[:CATEGORIES]].tolist())
     return _counted(FeatureProfile(name, (0,) * (len(frequent) + 2), None, tuple(frequent)), values)
 
 

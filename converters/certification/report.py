@@ -25,7 +25,13 @@ def results_table(
     limits: BudgetLimits | None = None,
     original_score: float | None = None,
 ) -> str:
-    """Markdown, one row a variant; ``*`` marks those that no other beats in every way."""
+    """Return Markdown, one row a variant; ``*`` marks those that no other beats in every way.
+
+    Args:
+        results: rows of the certificate by name.
+        limits: the budget; the limits that a variant breaks are shown.
+        original_score: of the model itself, for the limit of the drop.
+    """
     best = pareto(results)
     lines = [HEAD, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---|"]
     for v in results.values():
@@ -42,7 +48,7 @@ def results_table(
 
 
 def certificate_table(release: Release) -> str:
-    """Markdown: one row a variant, what was chosen, how it was measured."""
+    """Return Markdown: one row a variant, the choice, the groups and the cascade."""
     manifest, certificate = release.manifest, release.certificate()
     lines = [
         f"{manifest.model} {manifest.version} ({manifest.task}), {certificate.rows} check rows, "
@@ -78,7 +84,7 @@ def _groups_table(groups: tuple[GroupResult, ...]) -> str:
 
 
 def check_plot(path: Path) -> None:
-    """Find out before a conversion whether :func:`write_plot` could write ``path``.
+    """Check before a conversion that :func:`write_plot` could write ``path``.
 
     Raises:
         ConversionError: another ending, no matplotlib, or not writable.
@@ -98,7 +104,7 @@ def check_plot(path: Path) -> None:
 
 
 def write_plot(certificate: Certificate, path: Path) -> None:
-    """A picture of all variants: bytes across, one row's time up, the score written beside.
+    """Write a picture of all variants: bytes across, one row's time up, the score as text.
 
     Raises:
         ConversionError: as :func:`check_plot`.
@@ -115,7 +121,8 @@ def write_plot(certificate: Certificate, path: Path) -> None:
         colour = colour if v.accepted else "tab:gray"
         axes.scatter(v.bytes, v.row_us, color=colour, marker="o" if v.name in best else "x")
         score = "" if v.score is None else f" {v.score:.4f}"
-        axes.annotate(  # beside the picture, one below the other: near each other they overlap
+        # Right of the picture, one below the other: near their dots the names would overlap.
+        axes.annotate(
             f"{v.name}{score}",
             (v.bytes, v.row_us),
             (1.03, (i + 0.5) / count),

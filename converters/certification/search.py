@@ -1,4 +1,4 @@
-"""What a conversion tries, and what it may cost."""
+"""The search for the best file: variants to try, and the terms on which one is chosen."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from converters.quantization.variants import DEFAULT, VARIANTS
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """Variants to try, what they may differ by, what they may cost, and where they must run.
+    """Variants to try, with their tolerances, their budget, and the machine that they are for.
 
     Attributes:
         variants: names, float32 first.
-        tolerances: what a variant may differ by.
+        tolerances: how far a variant may differ from the model.
         limits: the budget; ``None`` chooses the smallest that is not slower than float32.
         target: where the files must run; ``None`` trusts the caller's variants.
     """
@@ -29,13 +29,13 @@ class SearchPlan:
     target: Target | None = None
 
     def repeat(self, folder: str) -> str:
-        """The commands that check a release again, and that make it again."""
-        made = f"edge-convert convert MODEL --data FILE --variants {','.join(self.variants)}"
+        """Return the commands that check a release again, and that make it again."""
+        convert = f"edge-convert convert MODEL --data FILE --variants {','.join(self.variants)}"
         if self.limits is not None:
-            made += f" --budget '{self.limits.told()}'"
+            convert += f" --budget '{self.limits.format()}'"
         if self.target is not None:
-            made += f" --target {self.target.name}"
-        return f"edge-convert verify {folder}; {made}"
+            convert += f" --target {self.target.name}"
+        return f"edge-convert verify {folder}; {convert}"
 
 
 def plan_of(
@@ -44,7 +44,13 @@ def plan_of(
     limits: str | None,
     target: str | None,
 ) -> SearchPlan:
-    """A plan from what the caller said; with a budget, every variant is tried.
+    """Return the plan for a caller's options; with a budget, every variant is tried.
+
+    Args:
+        variants: names of variants to try; ``None`` for those that pay most often.
+        tolerances: how far a variant may differ from the model.
+        limits: the budget as text, see :mod:`converters.certification.budget`.
+        target: name of the machine that the files must run on.
 
     Raises:
         ConversionError: an unknown variant, limit or target.
@@ -53,6 +59,7 @@ def plan_of(
     unknown = sorted(set(chosen) - set(VARIANTS))
     if unknown:
         raise ConversionError(f"variants: expected some of {list(VARIANTS)}, got {unknown}")
+    # float32 always, and first: the others are made from it and compared with it.
     names = ("float32", *(name for name in chosen if name != "float32"))
     budget = BudgetLimits.parse(limits) if limits is not None else None
     allowed = budget.tolerances(tolerances) if budget else tolerances

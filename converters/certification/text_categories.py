@@ -1,4 +1,4 @@
-"""What each text column of a release takes, learnt by asking the original.
+"""Texts that each text column of a release takes, learnt by asking the original.
 
 Invariant: whatever a device lets through, the original takes too, and the release agrees on it.
 """
@@ -11,38 +11,38 @@ from typing import Any, Final
 
 import numpy as np
 
-from converters.certification import boundary_rows
-from converters.sources.estimator import EstimatorSource
-from converters.sources.rows import Rows
-from converters.sources.sklearn_repairs import parts_of
+from converters.certification import text_rows
+from converters.estimators.fitted_estimator import FittedEstimator
+from converters.estimators.sklearn_repairs import parts_of
+from converters.samples.rows import Rows
 from edge_sdk.contract.manifest import Column
 from edge_sdk.model.values import is_missing
 
 MOST_CATEGORIES: Final = 2_000
-"""Categories of a column that are asked for one by one."""
+"""Categories of a column that are tried one by one, at most."""
 
 Hold = Callable[[str, Rows], None]
 
 
-def text_columns(original: EstimatorSource, check: Rows, hold: Hold) -> tuple[Column, ...]:
-    """The columns of ``check``, with what each text column may hold.
+def text_columns(original: FittedEstimator, check: Rows, hold: Hold) -> tuple[Column, ...]:
+    """Return the columns of the check rows, with the texts that each text column may hold.
 
     Args:
-        original: is asked.
+        original: the estimator that is asked.
         check: rows that it takes.
-        hold: compares the release with the original on rows, by a name for them; raises
+        hold: compares the release with the original on rows of a named case; raises
             :class:`ParityError`.
     """
     columns = list(check.columns)
-    for index in boundary_rows.texts_of(check):
+    for index in text_rows.texts_of(check):
         columns[index] = _learnt(original, check, index, hold)
     return tuple(columns)
 
 
-def _learnt(original: EstimatorSource, check: Rows, index: int, hold: Hold) -> Column:
+def _learnt(original: FittedEstimator, check: Rows, index: int, hold: Hold) -> Column:
     column = check.columns[index]
-    holes = boundary_rows.with_text_holes(check, index)
-    strange = boundary_rows.with_strange_texts(check, index)
+    holes = text_rows.with_text_holes(check, index)
+    strange = text_rows.with_strange_texts(check, index)
     lacking, categories = original.accepts(holes), None
     if lacking:
         hold(f"rows without {column.name!r}", holes)
@@ -53,20 +53,21 @@ def _learnt(original: EstimatorSource, check: Rows, index: int, hold: Hold) -> C
     return replace(column, lacking=True if lacking else None, categories=categories)
 
 
-def _categories(original: EstimatorSource, check: Rows, index: int) -> tuple[str, ...]:
-    """The texts that the original takes: of those it was fitted on, and those of the check rows."""
+def _categories(original: FittedEstimator, check: Rows, index: int) -> tuple[str, ...]:
+    """Return the texts that the original takes, of those it was fitted on and those it met."""
     seen = {value for value in check.column(index) if not is_missing(value)}
     fitted: set[str] = set()
     for part in parts_of(original.estimator):
-        for known in getattr(part, "categories_", ()):
-            fitted |= {value for value in known if isinstance(value, str)}
+        for categories in getattr(part, "categories_", ()):
+            fitted |= {value for value in categories if isinstance(value, str)}
     candidates = sorted(seen | fitted)[:MOST_CATEGORIES]
-    return tuple(text for text in candidates if original.accepts(_all(check, index, text)))
+    return tuple(text for text in candidates if original.accepts(_row_with(check, index, text)))
 
 
-def _all(check: Rows, index: int, text: str) -> Rows:
-    """One row with this text."""
+def _row_with(check: Rows, index: int, text: str) -> Rows:
+    """Return one row with this text."""
     one = check.take([0])
+    # np.array([text]) would make a fixed-width string; encoders were fitted on objects.
     values: Any = np.empty(1, dtype=object)
     values[:] = [text]
     return one.with_column(index, values)

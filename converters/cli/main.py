@@ -120,7 +120,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         licence=arguments.licence,
         trust=arguments.trust,
         groups=groups,
-        limits=arguments.budget,
+        budget=arguments.budget,
         target=arguments.target,
         progress=lambda message: print(message, file=sys.stderr),
         **_choices(arguments),
@@ -138,7 +138,7 @@ def _choices(arguments: argparse.Namespace) -> dict[str, Any]:
     from edge_sdk.model.release import Release
 
     choices: dict[str, Any] = {
-        "budget": Budget(arguments.p99_ms, arguments.rss_mb),
+        "device_budget": Budget(arguments.p99_ms, arguments.rss_mb),
         "cascade": CascadeTarget(arguments.cascade_metric, arguments.cascade_disagreement),
     }
     if arguments.classes is not None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from converters.errors import UnsupportedModel
+from converters.estimators.sklearn_repairs import parts_of
 from converters.lowering import registry
 from converters.lowering.graph import DOUBLE, FLOAT, INT64, Graph
 from converters.lowering.maths import (
@@ -23,7 +24,6 @@ from converters.lowering.maths import (
 from converters.lowering.registry import as_float, column, form, labels
 from converters.lowering.scalers import is_sharp
 from converters.lowering.table import Block, Table, floats, side_by_side
-from converters.sources.sklearn_repairs import parts_of
 
 
 def _mean(graph: Graph, parts: list[str], weights: Any) -> str:

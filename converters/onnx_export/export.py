@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from converters import lowering
 from converters.errors import UnsupportedModel
+from converters.estimators.fitted_estimator import FittedEstimator
+from converters.estimators.sklearn_repairs import parts_of, repaired
 from converters.lowering import registry
 from converters.lowering.graph import FLOAT, INT64, IR_VERSION, STRING, Graph
 from converters.lowering.scalers import is_sharp
 from converters.lowering.table import KINDS, Block, Table, floats
 from converters.onnx_export.cleanup import tidy
-from converters.sources.estimator import EstimatorSource
-from converters.sources.rows import Rows
-from converters.sources.sklearn_repairs import parts_of, repaired
+from converters.samples.rows import Rows
 from edge_sdk.contract.dtypes import BY_ELEMENT
 from edge_sdk.contract.manifest import OutputSpec, Role
 
@@ -28,10 +28,10 @@ ADVICE: Final = (
 )
 
 
-def export(original: EstimatorSource, rows: Rows) -> Any:
+def export(original: FittedEstimator, rows: Rows) -> Any:
     """An ONNX ModelProto whose inputs are the tensors of ``rows``.
 
-    Its outputs are those of :attr:`converters.sources.estimator.EstimatorSource.methods`.
+    Its outputs are those of :attr:`converters.estimators.fitted_estimator.FittedEstimator.methods`.
     The same model gives the same bytes.
 
     Raises:
@@ -102,7 +102,7 @@ def clean(proto: Any) -> None:
         proto.opset_import.add(domain=domain, version=newest[domain])
 
 
-def output_specs(proto: Any, original: EstimatorSource) -> tuple[OutputSpec, ...]:
+def output_specs(proto: Any, original: FittedEstimator) -> tuple[OutputSpec, ...]:
     """What the outputs of :func:`export` mean."""
     specs = []
     for output in proto.graph.output:

@@ -1,1 +1,1 @@
-"""One way from a model to a release folder."""
+"""The one way from a ``ModelSource`` to a release folder."""

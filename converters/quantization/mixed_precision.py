@@ -10,11 +10,13 @@ from converters.quantization.weights import matrices
 
 LADDER: Final = ("int4", "int8", "float16")
 Badness = Callable[[Any], float]
-"""How far out of tolerance a model is on the check rows: at most 1 is within."""
+"""Measure of how far out of tolerance a model is on the check rows: at most 1 is within."""
 
 
 def mixed(proto: Any, badness: Badness) -> Any | None:
-    """The fewest bits a matrix that stay within tolerance; ``None`` if there is no choice.
+    """Return a copy with the fewest bits a matrix that stay within tolerance.
+
+    ``None`` if there are fewer than two matrices, or all would end in the same precision.
 
     All begin in four bits. While the answers are out of tolerance, the matrix goes up a step whose
     own quantization, with all others in float32, moves the answers most.
@@ -22,14 +24,15 @@ def mixed(proto: Any, badness: Badness) -> Any | None:
     names = [tensor.name for tensor in matrices(proto)]
     if len(names) < 2:
         return None
+    # Measured once, each matrix alone: the order in which they go up needs no more models.
     alone = {
-        (name, way): badness(stored(proto, {name: way})) for name in names for way in LADDER[:2]
+        (name, step): badness(stored(proto, {name: step})) for name in names for step in LADDER[:2]
     }
-    ways = dict.fromkeys(names, LADDER[0])
-    while badness(stored(proto, dict(ways))) > 1:
-        low = [name for name in names if ways[name] != LADDER[-1]]
+    precision = dict.fromkeys(names, LADDER[0])
+    while badness(stored(proto, dict(precision))) > 1:
+        low = [name for name in names if precision[name] != LADDER[-1]]
         if not low:
             return None
-        worst = max(low, key=lambda name: alone[name, ways[name]])
-        ways[worst] = LADDER[LADDER.index(ways[worst]) + 1]
-    return stored(proto, ways) if len(set(ways.values())) > 1 else None
+        worst = max(low, key=lambda name: alone[name, precision[name]])
+        precision[worst] = LADDER[LADDER.index(precision[worst]) + 1]
+    return stored(proto, precision) if len(set(precision.values())) > 1 else None

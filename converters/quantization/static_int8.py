@@ -23,16 +23,19 @@ METHODS: Final = {
     "int8-static-entropy": "Entropy",
     "int8-static-percentile": "Percentile",
 }
-"""How the range of an activation is chosen."""
+"""Ways to choose the range of an activation, by name of the variant."""
 
 
 def int8_static(proto: Any, feeds: list[Feed], name: str) -> Any | None:
-    """A copy with QuantizeLinear and DequantizeLinear around each product; ``None`` without any.
+    """Return a copy with QuantizeLinear and DequantizeLinear around each product.
 
     Args:
         proto: the float32 model.
         feeds: rows to learn the ranges from, one feed a row.
         name: one of :data:`METHODS`.
+
+    Returns:
+        The copy; ``None`` if the model has no product that is worth it.
     """
     if not matrices(proto):
         return None
@@ -64,7 +67,10 @@ def int8_static(proto: Any, feeds: list[Feed], name: str) -> Any | None:
 
 
 def _prepared(proto: Any) -> Any:
-    """A copy whose nodes have names, products and offsets apart: the quantizer needs both."""
+    """Return a copy whose nodes have names, and whose products stand apart from their offsets.
+
+    The quantizer needs both.
+    """
     from onnx import helper
 
     copy, nodes = copy_of(proto), []
@@ -83,28 +89,32 @@ def _prepared(proto: Any) -> Any:
 
 
 def _types(proto: Any, nodes: list[Any]) -> list[Any]:
-    """What goes into and comes out of products: nobody infers types behind ai.onnx.ml operators."""
+    """Return types of the tensors around products.
+
+    The quantizer looks them up, and shape inference stops at operators of ai.onnx.ml.
+    """
     from onnx import TensorProto, helper
 
     shapes = {tensor.name: list(tensor.dims) for tensor in proto.graph.initializer}
-    known = {value.name for value in (*proto.graph.input, *proto.graph.output)}
-    made: dict[str, Any] = {}
+    declared = {value.name for value in (*proto.graph.input, *proto.graph.output)}
+    types: dict[str, Any] = {}
     for node in nodes:
         if node.op_type == "MatMul" and len(shapes.get(node.input[1], ())) == 2:
             for name, size in zip(
                 (node.input[0], node.output[0]), shapes[node.input[1]], strict=True
             ):
-                if name not in known:
+                if name not in declared:
                     shape = [None, size]
-                    made[name] = helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-    return list(made.values())
+                    types[name] = helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+    return list(types.values())
 
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """The quantizer prints, warns and logs; none of it is for our users."""
+    """Silence the quantizer, which prints, warns and logs; none of it is for our users."""
     import onnxruntime
 
+    # It logs through the root logger itself, so that its own name cannot be silenced.
     level = logging.root.level
     logging.root.setLevel(logging.CRITICAL)
     onnxruntime.set_default_logger_severity(4)

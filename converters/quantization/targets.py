@@ -11,14 +11,14 @@ from converters.errors import ConversionError
 
 @dataclass(frozen=True)
 class Target:
-    """What a file may ask of a device.
+    """Limits of a kind of machine.
 
     Attributes:
-        name: what it is called.
+        name: of the target.
         runtime: the oldest onnxruntime there.
         ir_version: the newest that it reads.
         opsets: the newest operator set of each domain that it knows.
-        about: what it is.
+        about: description for people.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Target:
     about: str
 
     def refuses(self, proto: Any) -> str:
-        """What in a model this target cannot run; empty if it can run all of it."""
+        """Return what this target cannot run of a model; empty if it can run all of it."""
         if proto.ir_version > self.ir_version:
             return f"{self.name}: IR version {proto.ir_version}, its newest is {self.ir_version}"
         for entry in proto.opset_import:
@@ -39,6 +39,7 @@ class Target:
         return ""
 
 
+# The newest operator sets that each onnxruntime release implements, by domain.
 _1_20: Final = {"": 21, "ai.onnx.ml": 4, "com.microsoft": 1}
 _1_21: Final = {"": 21, "ai.onnx.ml": 5, "com.microsoft": 1}
 _1_17: Final = {"": 20, "ai.onnx.ml": 4, "com.microsoft": 1}
@@ -57,8 +58,12 @@ TARGETS: Final = {
 
 
 def target_of(name: str) -> Target:
-    """A target by name; raises :class:`ConversionError`."""
+    """Return the target of this name.
+
+    Raises:
+        ConversionError: there is none; the message lists those that there are.
+    """
     if name not in TARGETS:
-        known = ", ".join(f"{t.name} ({t.about})" for t in TARGETS.values())
-        raise ConversionError(f"target: expected one of {known}; got {name!r}")
+        targets = ", ".join(f"{t.name} ({t.about})" for t in TARGETS.values())
+        raise ConversionError(f"target: expected one of {targets}; got {name!r}")
     return TARGETS[name]

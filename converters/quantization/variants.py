@@ -1,9 +1,9 @@
-"""Other files of the same model, in the hope that they pay. Measured, not assumed.
+"""Smaller files of the same model. Whether they pay is measured, not assumed.
 
 Storage variants (:mod:`converters.quantization.weight_storage`) keep weights in fewer bits and
-compute in float32:
-small on disk, float speed. ``int8-dynamic`` and ``int8-static-*`` compute in int8: often slower on
-single rows. ``mixed`` asks each matrix how few bits it can do with. ``compact-trees`` is exact.
+compute in float32: small on disk, float speed. ``int8-dynamic`` and ``int8-static-*`` compute in
+int8: often slower on single rows. ``mixed`` gives each matrix as few bits as the answers allow.
+``compact-trees`` is exact.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ weight are what cannot overflow there, so answers are the same on every device."
 
 
 def int8_dynamic(proto: Any) -> Any | None:
-    """A copy that computes matrix products in int8, or ``None`` if there is nothing to quantize."""
+    """Return a copy that computes matrix products in int8; ``None`` if it has none."""
     copy = copy_of(proto)
     chosen = {tensor.name: tensor for tensor in matrices(copy) if _only_in_matmul(copy, tensor)}
     if not chosen:
@@ -45,7 +45,7 @@ def int8_dynamic(proto: Any) -> Any | None:
 
 
 def _product(node: Any, weights: str) -> list[Any]:
-    """``node``, a product with ``weights``, in int8; onnxruntime fuses these nodes into one."""
+    """Return nodes that compute ``node``, a product with ``weights``, in int8."""
     from onnx import helper
 
     rows, result = node.input[0], node.output[0]
@@ -56,6 +56,7 @@ def _product(node: Any, weights: str) -> list[Any]:
         add = []
     steps = {x: f"{result}_{x}" for x in ("q", "scale", "zero", "sum", "float", "both")}
     quantized, zero = steps["q"], steps["zero"]
+    # onnxruntime fuses exactly this sequence into one kernel, DynamicQuantizeMatMul.
     return [
         helper.make_node("DynamicQuantizeLinear", [rows], [quantized, steps["scale"], zero]),
         helper.make_node("MatMulInteger", [quantized, f"{weights}_int8", zero], [steps["sum"]]),
@@ -67,7 +68,7 @@ def _product(node: Any, weights: str) -> list[Any]:
 
 
 def _replace(proto: Any, tensor: Any, largest: int) -> None:
-    """Put the int8 form of a weight matrix, and its scales, in its place."""
+    """Replace a weight matrix by its int8 form and scales."""
     from onnx import numpy_helper
 
     name = tensor.name
@@ -77,7 +78,7 @@ def _replace(proto: Any, tensor: Any, largest: int) -> None:
 
 
 def _only_in_matmul(proto: Any, tensor: Any) -> bool:
-    """Whether the matrix is the right side of plain products and nothing else."""
+    """Return whether the matrix is the right side of plain products and nothing else."""
     users = [node for node in proto.graph.node if tensor.name in node.input]
     return all(_is_plain(node) and list(node.input).index(tensor.name) == 1 for node in users)
 
@@ -89,11 +90,11 @@ def _is_plain(node: Any) -> bool:
 
 @dataclass(frozen=True)
 class Guide:
-    """What the making of a variant may look at.
+    """Data that the making of a variant may use.
 
     Attributes:
         feeds: some rows, one feed a row.
-        badness: how far out of tolerance a model is on the check rows.
+        badness: measure of how far out of tolerance a model is on the check rows.
     """
 
     feeds: list[Feed]
@@ -121,7 +122,7 @@ VARIANTS: Final[Mapping[str, Maker]] = {
     "compact-trees": lambda proto, guide: compact(proto),
     "rounded-trees": lambda proto, guide: coarse(proto),
 }
-"""How each variant is made; ``None`` says that the model has nothing that it could make smaller."""
+"""Maker of each variant; it returns ``None`` if the model has nothing that could be smaller."""
 
 DEFAULT: Final = ("float32", "float16-storage", "int8-storage", "int8-dynamic", "compact-trees")
-"""What is tried if nothing is said; the others cost accuracy or time more often than they pay."""
+"""Variants that are tried by default; the others cost accuracy or time more often than they pay."""

@@ -24,57 +24,64 @@ LARGEST_INT4: Final = 7
 
 
 def int8_storage(proto: Any) -> Any | None:
-    """A copy with int8 weights and a scale a column, or ``None`` if no matrix is worth it.
+    """Return a copy with int8 weights and a scale a column; ``None`` if no matrix is worth it.
 
-    Small matrices, mostly the last ones, next to the answer, stay in float16: what they would save
-    is little, and what they would cost is not.
+    Small matrices, mostly the last ones, next to the answer, stay in float16: they would save
+    little and cost much.
     """
     sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in proto.graph.initializer}
-    ways = {name: "int8" if sizes[name] >= LARGE else "float16" for name in weights(proto)}
-    return stored(proto, ways) if "int8" in ways.values() else None
+    formats = {name: "int8" if sizes[name] >= LARGE else "float16" for name in weights(proto)}
+    return stored(proto, formats) if "int8" in formats.values() else None
 
 
 def float16_storage(proto: Any) -> Any | None:
-    """A copy with float16 weights, or ``None`` if no matrix is worth it."""
+    """Return a copy with float16 weights; ``None`` if no matrix is worth it."""
     return stored(proto, dict.fromkeys(weights(proto), "float16"))
 
 
 def int4_storage(proto: Any) -> Any | None:
-    """A copy with weights of four bits and a scale for 32, or ``None`` if no matrix is worth it."""
+    """Return a copy with four-bit weights, one scale for 32; ``None`` if no matrix is worth it."""
     return stored(proto, {tensor.name: "int4" for tensor in matrices(proto)})
 
 
-def stored(proto: Any, ways: dict[str, str]) -> Any | None:
-    """A copy in which each matrix is kept in its way: ``float16``, ``int8`` or ``int4``."""
-    if not ways:
+def stored(proto: Any, formats: dict[str, str]) -> Any | None:
+    """Return a copy with matrices in smaller formats; ``None`` without any.
+
+    Args:
+        proto: the float32 model.
+        formats: ``float16``, ``int8`` or ``int4`` by name of the matrix; all others stay.
+    """
+    if not formats:
         return None
     from onnx import numpy_helper
 
     copy = copy_of(proto)
     nodes: list[Any] = []
     axes = weights(copy)
-    for tensor in [tensor for tensor in copy.graph.initializer if tensor.name in ways]:
+    for tensor in [tensor for tensor in copy.graph.initializer if tensor.name in formats]:
         values = numpy_helper.to_array(tensor)
-        kept, unfold = _WAYS[ways[tensor.name]](tensor.name, values, axes[tensor.name])
+        store = _FORMATS[formats[tensor.name]]
+        constants, unfold = store(tensor.name, values, axes[tensor.name])
         copy.graph.initializer.remove(tensor)
-        copy.graph.initializer.extend(kept)
+        copy.graph.initializer.extend(constants)
         nodes += unfold
+    # In front: a graph lists its nodes in an order in which they can be computed.
     return with_nodes(copy, [*nodes, *copy.graph.node])
 
 
-Kept = tuple[list[Any], list[Any]]
+Stored = tuple[list[Any], list[Any]]
 """Constants in the file, and nodes that make the matrix of them."""
 
 
-def _float16(name: str, values: NDArray[np.float32], axis: int) -> Kept:
+def _float16(name: str, values: NDArray[np.float32], axis: int) -> Stored:
     from onnx import helper, numpy_helper
 
-    half = np.clip(values, -65_504, 65_504).astype(np.float16)
+    half = np.clip(values, -65_504, 65_504).astype(np.float16)  # the largest number of float16
     node = helper.make_node("Cast", [f"{name}_half"], [name], to=FLOAT)
     return [numpy_helper.from_array(half, f"{name}_half")], [node]
 
 
-def _int8(name: str, values: NDArray[np.float32], axis: int) -> Kept:
+def _int8(name: str, values: NDArray[np.float32], axis: int) -> Stored:
     """One scale for each output, wherever the axis of outputs is."""
     from onnx import helper, numpy_helper
 
@@ -94,7 +101,7 @@ def _int8(name: str, values: NDArray[np.float32], axis: int) -> Kept:
     ]
 
 
-def _int4(name: str, values: NDArray[np.float32], axis: int) -> Kept:
+def _int4(name: str, values: NDArray[np.float32], axis: int) -> Stored:
     """Two weights in a byte: a row in the low four bits, the next one in the high four."""
     from onnx import helper, numpy_helper
 
@@ -141,13 +148,17 @@ _STEPS: Final = (
     "scaled",
     "padded",
 )
-_WAYS: Final = {"float16": _float16, "int8": _int8, "int4": _int4}
+_FORMATS: Final = {"float16": _float16, "int8": _int8, "int4": _int4}
 
 
 def quantize(
     weights: NDArray[np.float32], largest: int
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Integers in ``-largest..largest`` and one scale per column; their product is ``weights``."""
+    """Return integers in ``-largest..largest`` [rows, columns] and scales [columns].
+
+    Their product is ``weights``, rounded.
+    """
+    # A column of zeros would have the scale 0; the smallest normal number divides as well.
     tiny = np.finfo(np.float32).tiny
     scale = (np.maximum(np.abs(weights).max(axis=0), tiny * largest) / largest).astype(np.float32)
     quantized = np.clip(np.round(weights / scale), -largest, largest).astype(np.int8)
@@ -157,9 +168,10 @@ def quantize(
 def quantize_to_half(
     weights: NDArray[np.float32],
 ) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
-    """As :func:`quantize` to eight bits, with scales that float16 holds, so they lose nothing."""
+    """Return eight-bit integers and scales as :func:`quantize`, with scales that float16 holds."""
     _, exact = quantize(weights, LARGEST_INT8)
     half = np.finfo(np.float16)
+    # A scale that float16 rounds down would push the largest weight beyond 127: one step up.
     scale = np.clip(exact * (1 + 2**-10), half.tiny, half.max).astype(np.float16)
     steps = np.round(weights / scale.astype(np.float32))
     return np.clip(steps, -LARGEST_INT8, LARGEST_INT8).astype(np.int8), scale
@@ -168,7 +180,7 @@ def quantize_to_half(
 def quantize_int4(
     weights: NDArray[np.float32],
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Pairs of rows in bytes [blocks * 16, columns], and scales [blocks, columns]."""
+    """Return pairs of rows in bytes [blocks * 16, columns], and scales [blocks, columns]."""
     rows, columns = weights.shape
     blocks = -(-rows // BLOCK)
     padded = np.zeros((blocks * BLOCK, columns), np.float32)
@@ -179,4 +191,4 @@ def quantize_int4(
     scale = (largest / LARGEST_INT4).astype(np.float32)
     steps = np.clip(np.round(parts / scale[:, None]), -LARGEST_INT4, LARGEST_INT4) + 8
     nibbles = steps.reshape(-1, columns).astype(np.uint8)
-    return nibbles[0::2] | (nibbles[1::2] << 4), scale
+    return nibbles[0::2] | (nibbles[1::2] << 4), scale  # even rows in the low four bits

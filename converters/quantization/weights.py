@@ -11,7 +11,7 @@ MINIMUM_WEIGHTS: Final = 512
 
 
 def matrices(proto: Any) -> list[Any]:
-    """Two-dimensional float32 weights on the right of a matrix product."""
+    """Return the two-dimensional float32 weights on the right of a matrix product."""
     used = {
         node.input[1]
         for node in proto.graph.node
@@ -27,19 +27,19 @@ def matrices(proto: Any) -> list[Any]:
 
 
 def weights(proto: Any) -> dict[str, int]:
-    """Float32 weights of products and convolutions, and the axis of their outputs.
+    """Return the axis of the outputs by name of each float32 weight of a product or convolution.
 
-    Only the main graph is looked at: what a loop or a branch captures is left alone.
+    Only the main graph is looked at: weights that a loop or a branch captures are left alone.
     """
-    found: dict[str, int] = {}
+    axes: dict[str, int] = {}
     for node in proto.graph.node:
         if node.op_type in _OUTPUT_AXIS and len(node.input) > 1:
             turned = any(a.name == "transB" and a.i for a in node.attribute)
-            found[node.input[1]] = 0 if turned else _OUTPUT_AXIS[node.op_type]
+            axes[node.input[1]] = 0 if turned else _OUTPUT_AXIS[node.op_type]
     return {
-        tensor.name: found[tensor.name]
+        tensor.name: axes[tensor.name]
         for tensor in proto.graph.initializer
-        if tensor.name in found and tensor.data_type == 1 and len(tensor.dims) >= 2
+        if tensor.name in axes and tensor.data_type == 1 and len(tensor.dims) >= 2
         if int(np.prod(tensor.dims)) >= MINIMUM_WEIGHTS
     }
 
@@ -48,7 +48,7 @@ _OUTPUT_AXIS: Final = {"MatMul": -1, "Gemm": -1, "Conv": 0, "ConvTranspose": 1}
 
 
 def copy_of(proto: Any) -> Any:
-    """A copy that may be changed."""
+    """Return a copy that may be changed."""
     from onnx import ModelProto
 
     copy = ModelProto()
@@ -57,8 +57,8 @@ def copy_of(proto: Any) -> Any:
 
 
 def with_nodes(proto: Any, nodes: list[Any]) -> Any:
-    """``proto`` itself, with these nodes instead of its own."""
-    kept = list(nodes)
+    """Replace the nodes of ``proto``, and return it."""
+    replacement = list(nodes)  # they may belong to the graph that is emptied on the next line
     del proto.graph.node[:]
-    proto.graph.node.extend(kept)
+    proto.graph.node.extend(replacement)
     return proto

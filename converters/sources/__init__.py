@@ -1,1 +1,1 @@
-"""The models, rows and groups that a conversion starts from."""
+"""Trained models as the pipeline sees them: one file for each framework behind ``ModelSource``."""

@@ -11,11 +11,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.sources.sklearn_repairs import floor_float32
-
 LOWEST: Final = -0x7F800000
 HIGHEST: Final = 0x7F800000
 """The orders of the two infinities."""
+
+
+def floor_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest float32 numbers that are not above ``values``; infinities stay."""
+    with np.errstate(over="ignore"):
+        nearest = values.astype(np.float32)
+        below = np.nextafter(nearest, np.float32(-np.inf))
+    return np.where(nearest > values, below, nearest).astype(np.float64)
 
 
 def at_most(thresholds: NDArray[Any]) -> NDArray[np.float32]:

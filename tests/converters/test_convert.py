@@ -161,7 +161,7 @@ def test_the_manifest_carries_what_was_asked(tmp_path):
         parent="1.0",
         mode="stateful",
         licence="MIT",
-        budget=Budget(p99_ms=50.0),
+        device_budget=Budget(p99_ms=50.0),
         data=(X[:100], y[:100]),
     )
     manifest = release.manifest

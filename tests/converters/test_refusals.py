@@ -91,7 +91,7 @@ def test_bad_input_is_one_clear_refusal_that_leaves_nothing(case, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-BAD_WISH = {
+BAD_OPTION = {
     "a name with a slash": ({"name": "a/b"}, "name"),
     "a version of three": ({"version": "1.0.0"}, "1.0.0"),
     "an unknown mode": ({"mode": "sometimes"}, "stateless or stateful"),
@@ -100,11 +100,11 @@ BAD_WISH = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_WISH)
-def test_a_wish_that_makes_no_sense_is_refused(case, tmp_path):
-    wish, reason = BAD_WISH[case]
+@pytest.mark.parametrize("case", BAD_OPTION)
+def test_an_option_that_makes_no_sense_is_refused(case, tmp_path):
+    option, reason = BAD_OPTION[case]
     with pytest.raises(ConversionError, match=reason):
-        convert(logistic(), X, Y, **{"name": "m", "out": tmp_path / "r"} | wish)
+        convert(logistic(), X, Y, **{"name": "m", "out": tmp_path / "r"} | option)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -181,9 +181,9 @@ def test_missing_values_are_allowed_where_the_export_agrees(name, tmp_path):
     release = convert(builders.model(name), rows, labels, name="m", out=tmp_path / "r")
     assert release.manifest.training["missing"] == "allowed"
     with EdgeDevice.offline(tmp_path / "r") as device:
-        found = device.predict([None, *rows[0, 1:]]).label
+        label = device.predict([None, *rows[0, 1:]]).label
     expected = builders.model(name).predict([[np.nan, *rows[0, 1:].astype(np.float32)]])
-    assert found == expected[0]
+    assert label == expected[0]
 
 
 def test_a_model_that_refuses_missing_values_says_nothing_of_them(tmp_path):

@@ -14,16 +14,16 @@ import pytest
 
 from converters import convert
 from converters.certification.profile import BINS, reference_profile
-from converters.sources.fingerprint import count_rows, fingerprint
-from converters.sources.rows import rows_of
+from converters.samples.fingerprint import count_rows, fingerprint
+from converters.samples.rows import rows_of
 from edge_sdk.contract.histograms import MISSING, OUTSIDE
 from edge_sdk.contract.manifest import CERTIFICATE, GOLDEN, MANIFEST, MODEL, PROFILE
 from tests.converters import builders
 
 
-def made(name, out, **wish):
+def made(name, out, **options):
     X, y = builders.data_of(name)
-    return convert(builders.model(name), X, y, name="m", out=out, **wish)
+    return convert(builders.model(name), X, y, name="m", out=out, **options)
 
 
 def test_the_folder_holds_five_files_and_nothing_else(tmp_path):
@@ -127,9 +127,12 @@ def test_bins_of_a_continuous_feature_have_equal_mass():
 
 def test_a_constant_feature_has_one_edge_and_text_its_categories():
     frame = pd.DataFrame({"same": [2.5] * 4, "text": ["a", "b", "a", "ü"]})
-    found = features(frame)
-    assert (found["same"].edges, found["same"].counts) == ((2.5,), (4, 0, 0))
-    assert (found["text"].categories, found["text"].counts) == (("a", "b", "ü"), (2, 1, 1, 0, 0))
+    described = features(frame)
+    assert (described["same"].edges, described["same"].counts) == ((2.5,), (4, 0, 0))
+    assert (described["text"].categories, described["text"].counts) == (
+        ("a", "b", "ü"),
+        (2, 1, 1, 0, 0),
+    )
 
 
 X, Y = np.arange(6.0).reshape(3, 2), np.arange(3)

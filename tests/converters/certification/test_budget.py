@@ -41,8 +41,8 @@ def test_a_budget_is_read_with_its_units(text):
 
 
 @pytest.mark.parametrize("text", READ)
-def test_a_budget_that_is_told_again_is_the_same(text):
-    assert BudgetLimits.parse(BudgetLimits.parse(text).told()) == BudgetLimits.parse(text)
+def test_a_budget_that_is_written_and_read_again_is_the_same(text):
+    assert BudgetLimits.parse(BudgetLimits.parse(text).format()) == BudgetLimits.parse(text)
 
 
 @pytest.mark.parametrize("text", ["", "size", "size<200", "size<=2parsecs", "beauty<=1", "size<=x"])
@@ -105,8 +105,8 @@ def test_four_bits_are_within_half_a_step_of_what_they_were(weights):
     low, high = packed & 15, packed >> 4
     steps = np.stack([low, high], axis=1).reshape(-1, weights.shape[1]).astype(np.float64) - 8
     assert np.abs(steps).max() <= LARGEST_INT4
-    found = steps.reshape(len(scale), BLOCK, -1) * scale[:, None]
-    error = np.abs(found.reshape(-1, weights.shape[1])[: len(weights)] - weights)
+    weights_again = steps.reshape(len(scale), BLOCK, -1) * scale[:, None]
+    error = np.abs(weights_again.reshape(-1, weights.shape[1])[: len(weights)] - weights)
     step = np.repeat(scale, BLOCK, axis=0)[: len(weights)]
     assert (error <= step * 0.5001 + 1e-30).all()
 
@@ -118,7 +118,7 @@ def every(tmp_path_factory):
     groups = np.where(X[:, 3] > 8, "dark", "light")
     return convert(
         builders.model("scaler and MLP"), X, y, name="m", out=out, groups={"shade": groups},
-        limits="size<=1MB flips<=100% difference<=1 accuracy-drop<=100%",
+        budget="size<=1MB flips<=100% difference<=1 accuracy-drop<=100%",
     )  # fmt: skip
 
 
@@ -158,7 +158,7 @@ def test_mixed_precision_keeps_sensitive_matrices_in_more_bits(tmp_path):
     release = convert(
         builders.model("scaler and MLP"), X, y, name="m", out=tmp_path / "r",
         variants=["mixed", "int8-storage", "int4-storage"],
-        limits="difference<=0.3 flips<=1% accuracy-drop<=1%",
+        budget="difference<=0.3 flips<=1% accuracy-drop<=1%",
     )  # fmt: skip
     results = {v.name: v for v in release.certificate().variants}
     assert not results["int4-storage"].accepted
@@ -169,7 +169,7 @@ def test_mixed_precision_keeps_sensitive_matrices_in_more_bits(tmp_path):
 def test_where_nothing_keeps_the_budget_the_table_is_in_the_refusal(tmp_path):
     X, y = builders.iris()
     with pytest.raises(BudgetExceeded) as refusal:
-        convert(builders.model("voting"), X, y, name="m", out=tmp_path / "r", limits="size<=9B")
+        convert(builders.model("voting"), X, y, name="m", out=tmp_path / "r", budget="size<=9B")
     assert "size is" in refusal.value.table
     assert not (tmp_path / "r").exists()
 
@@ -212,8 +212,8 @@ def test_on_the_command_line_groups_come_from_a_column_and_a_picture_is_saved(tm
     frame = builders.measurements().assign(y=builders.iris()[1], place=["n", "s"] * 75)
     frame.to_csv(tmp_path / "d.csv", index=False)
     command = [str(tmp_path / "m.joblib"), "--data", str(tmp_path / "d.csv"), "--name", "m"]
-    wish = ["--group", "place", "--plot", str(tmp_path / "v.png"), "--target", "pi4"]
-    assert main([*command, "--out", str(tmp_path / "r"), "--trust", *wish]) == 0
+    options = ["--group", "place", "--plot", str(tmp_path / "v.png"), "--target", "pi4"]
+    assert main([*command, "--out", str(tmp_path / "r"), "--trust", *options]) == 0
     assert "| place=n | 75 |" in capsys.readouterr().out
     assert (tmp_path / "v.png").exists()
     columns = Release.open(tmp_path / "r").manifest.signature.columns

@@ -47,21 +47,21 @@ NUMBERS = {
 
 @pytest.mark.parametrize("case", NUMBERS)
 def test_values_differ(case):
-    found, expected, gap = NUMBERS[case]
-    answers = {"value": np.array(found)[:, None]}
+    values, expected, gap = NUMBERS[case]
+    answers = {"value": np.array(values)[:, None]}
     truth = {"value": np.array(expected)[:, None]}
     assert compare(answers, truth, spreads={"value": np.ones(1)}).maximum == pytest.approx(gap)
 
 
 def test_values_far_from_zero_may_round_as_float32_does():
     truth = np.array([[1e6], [1e6 + 1]])
-    found = truth.astype(np.float32) + np.float32(0.0625)
-    assert compare({"value": found}, {"value": truth}).maximum < 1e-4
+    answers = truth.astype(np.float32) + np.float32(0.0625)
+    assert compare({"value": answers}, {"value": truth}).maximum < 1e-4
 
 
 def test_a_refusal_shows_both_answers_of_the_worst_row():
-    found, expected = classified([0, 0], SURE), classified([0, 1], SURE)
-    text = refusal(compare(found, expected), found, expected, 1e-4)
+    answers, expected = classified([0, 0], SURE), classified([0, 1], SURE)
+    text = refusal(compare(answers, expected), answers, expected, 1e-4)
     assert "row 1: label: original 1, exported 0" in text
 
 

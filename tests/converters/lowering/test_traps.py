@@ -34,7 +34,7 @@ from converters.errors import UnsupportedModel
 from converters.lowering.graph import DOUBLE, FLOAT, Graph
 from converters.lowering.table import Table, floored
 from converters.lowering.text import LOCALE
-from converters.sources.sklearn_repairs import floor_float32
+from converters.trees.floats import floor_float32
 from edge_sdk import EdgeDevice
 from tests.converters import builders
 

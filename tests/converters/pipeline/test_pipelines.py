@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from converters import convert
-from converters.certification.parity_gate import answers
-from converters.sources.estimator import original_of
-from converters.sources.rows import rows_of
+from converters.certification.parity_gate import answers_of
+from converters.estimators.fitted_estimator import inspect_estimator
+from converters.samples.rows import rows_of
 from edge_sdk import EdgeDevice
 from edge_sdk.errors import InputError
 from edge_sdk.update.probe import probe
@@ -43,15 +43,15 @@ def test_there_are_twelve():
 @pytest.mark.parametrize("name", EVERY)
 def test_rows_that_it_was_not_checked_on_are_answered_as_the_original_does(made, name):
     X, _ = pipelines.held(name)
-    fresh = rows_of(X[len(X) // 2 :], original_of(pipelines.fitted(name)).names, apart=True)
-    expected = original_of(pipelines.fitted(name)).answers(fresh)
-    found = answers(made(name), fresh)
+    fresh = rows_of(X[len(X) // 2 :], inspect_estimator(pipelines.fitted(name)).names, apart=True)
+    expected = inspect_estimator(pipelines.fitted(name)).answers(fresh)
+    answers = answers_of(made(name), fresh)
     for output, truth in expected.items():
         if truth.dtype.kind == "f":
             scale = 1.0 if output == "probabilities" else truth.std()
-            assert np.abs(found[output] - truth).max() < 1e-4 * scale
+            assert np.abs(answers[output] - truth).max() < 1e-4 * scale
         else:
-            assert (found[output].astype(str) == truth.astype(str)).all()
+            assert (answers[output].astype(str) == truth.astype(str)).all()
     assert probe(made(name)).golden_rows > 0
 
 

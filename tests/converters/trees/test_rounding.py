@@ -14,10 +14,10 @@ from sklearn.ensemble import (
 )
 
 from converters import convert
+from converters.estimators.fitted_estimator import inspect_estimator
 from converters.onnx_export.export import export
 from converters.onnx_export.serialise import to_bytes
-from converters.sources.estimator import original_of
-from converters.sources.rows import rows_of
+from converters.samples.rows import rows_of
 from converters.trees.compact import coarse, compact
 from converters.trees.readers import read
 from converters.trees.rounding import STEPS, rounded
@@ -43,7 +43,7 @@ def asked(proto):
 def test_a_rounded_file_is_smaller_and_off_by_no_more_than_its_grid(name):
     model, targets, share = MODELS[name]
     model.fit(X, targets)
-    proto = export(original_of(model), rows_of(X))
+    proto = export(inspect_estimator(model), rows_of(X))
     near, exact = coarse(proto), compact(proto)
     onnx.checker.check_model(near, full_check=True)
     assert len(to_bytes(near)) < share * len(to_bytes(exact))
@@ -55,14 +55,14 @@ def test_a_rounded_file_is_smaller_and_off_by_no_more_than_its_grid(name):
 
 def test_a_forest_whose_leaves_are_few_already_has_no_rounded_form():
     model = RandomForestClassifier(10, random_state=0).fit(*builders.iris())
-    proto = export(original_of(model), rows_of(builders.iris()[0]))
+    proto = export(inspect_estimator(model), rows_of(builders.iris()[0]))
     assert coarse(proto) is None
     assert compact(proto) is not None
 
 
 def test_what_has_no_trees_has_no_rounded_form():
     model = builders.model("ridge")
-    assert coarse(export(original_of(model), rows_of(builders.diabetes()[0]))) is None
+    assert coarse(export(inspect_estimator(model), rows_of(builders.diabetes()[0]))) is None
 
 
 def test_base_values_and_zeros_stay_as_they_are():

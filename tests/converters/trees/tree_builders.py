@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import onnxruntime
 
+from converters.estimators.fitted_estimator import inspect_estimator
 from converters.onnx_export.export import export
 from converters.onnx_export.serialise import to_bytes
-from converters.sources.estimator import original_of
-from converters.sources.rows import rows_of
+from converters.samples.rows import rows_of
 from converters.trees.compact import compact
 
 
 def answers_of_files(model, rows, asked):
     """Outputs by name for ``asked``, of the plain file and of the compact one if there is one."""
-    original = original_of(model)
+    original = inspect_estimator(model)
     proto = export(original, rows_of(rows, original.names, width=original.width))
     smaller = compact(proto)
     for file in (proto, *([smaller] if smaller else [])):

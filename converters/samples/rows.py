@@ -1,4 +1,4 @@
-"""Rows of data as both sides need them: the original framework's table, the device's tensors.
+"""Rows of data in both forms: the original framework's table, the device's tensors.
 
 Invariant: both sides see the same values. Floating-point columns are rounded to float32 here, once,
 because that is what the device's model takes.
@@ -40,7 +40,7 @@ class Rows:
 
     @property
     def dense(self) -> bool:
-        """Whether all columns live in one tensor."""
+        """True if all columns live in one tensor of numbers."""
         return (
             len({column.tensor for column in self.columns}) == 1
             and len(self.columns) > 0
@@ -49,39 +49,39 @@ class Rows:
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
-        """The input tensors that these columns ask for."""
+        """Input tensors of a model of these columns."""
         if self.dense:
             first = self.columns[0]
             return (TensorSpec(first.tensor, first.dtype, (None, len(self.columns))),)
         return tuple(TensorSpec(c.tensor, c.dtype, (None, 1)) for c in self.columns)
 
     def take(self, indices: Any) -> Rows:
-        """The rows at ``indices``."""
+        """Return the rows at ``indices``."""
         if hasattr(self.table, "iloc"):
             return Rows(self.columns, self.table.iloc[indices])
         return Rows(self.columns, self.table[indices])
 
     def column(self, index: int) -> NDArray[Any]:
-        """Values of one feature, [N]."""
+        """Return the values of one feature, [N]."""
         if hasattr(self.table, "iloc"):
             values: NDArray[Any] = self.table.iloc[:, index].to_numpy()
             return values
         return np.asarray(self.table if self.table.ndim == 1 else self.table[:, index])
 
     def for_device(self) -> Any:
-        """What :class:`edge_sdk.model.schema.InputSchema` takes as a batch."""
+        """Return the rows as :class:`edge_sdk.model.schema.InputSchema` takes a batch."""
         if hasattr(self.table, "iloc") or self.table.ndim == 1:
             return {c.name: self.column(i) for i, c in enumerate(self.columns)}
         return self.table
 
     def with_values(self, table: NDArray[Any]) -> Rows:
-        """Dense rows with other values, [N, columns]."""
+        """Return dense rows with other values, [N, columns]."""
         if hasattr(self.table, "iloc"):
             return Rows(self.columns, type(self.table)(table, columns=list(self.table.columns)))
         return Rows(self.columns, table)
 
     def with_column(self, index: int, values: NDArray[Any]) -> Rows:
-        """The same rows with other values of one feature, [N]."""
+        """Return the same rows with other values of one feature, [N]."""
         table = self.table.copy()
         if hasattr(table, "iloc"):
             table[table.columns[index]] = values
@@ -95,7 +95,7 @@ class Rows:
 def rows_of(
     X: Any, names: list[str] | None = None, *, width: int | None = None, apart: bool = False
 ) -> Rows:
-    """Rows from a 2-D array or a DataFrame.
+    """Return rows from a 2-D array, a DataFrame, or a sequence of texts.
 
     Args:
         X: the data; a sequence of texts is a table of one column, ``text``.
@@ -120,22 +120,75 @@ def rows_of(
     return Rows(columns, _float32(array))
 
 
+def refuse_other_tables(X: Any) -> None:
+    """Refuse tables of kinds that rows are not read from: arrays of records, sparse matrices.
+
+    Raises:
+        ConversionError: with the call that turns ``X`` into a table that rows are read from.
+    """
+    if hasattr(X, "toarray"):
+        raise ConversionError(
+            f"X: expected a 2-D array [rows, features] or a DataFrame, got {type(X).__name__}, "
+            "which is sparse; give X.toarray()"
+        )
+    names = getattr(getattr(X, "dtype", None), "names", None)
+    if names:
+        raise ConversionError(
+            f"X: expected a 2-D array [rows, features] or a DataFrame, got an array of records "
+            f"with the fields {list(names)[:10]}; give pandas.DataFrame(X)"
+        )
+
+
+def refuse_swapped(X: Any, y: Any, width: int | None) -> None:
+    """Refuse rows and labels that were given in each other's place.
+
+    Args:
+        X: rows, as the caller gave them.
+        y: labels or values, as the caller gave them.
+        width: how many features the model takes, where that is known.
+
+    Raises:
+        ConversionError: ``X`` has one axis, and ``y`` two as the model's rows have.
+    """
+    labels, table = shape_of(X), shape_of(y)
+    if len(labels) != 1 or len(table) != 2:
+        return
+    # Documents [N] with several targets [N, outputs] have the same shapes, but models of documents
+    # name no width, and their rows are texts.
+    swapped = table[1] == width if width is not None else table[1] > 1 and _texts(X) is None
+    if swapped:
+        raise ConversionError(
+            f"X, y: expected rows [N, features] and then their labels [N], got shapes {labels} and "
+            f"{table}; are they swapped? Call convert(model, X, y)"
+        )
+
+
+def shape_of(values: Any) -> tuple[int, ...]:
+    """Return the shape of an array, DataFrame or nested list; ``()`` for what has none."""
+    if hasattr(values, "shape"):
+        return tuple(values.shape)
+    try:
+        return np.shape(values) if isinstance(values, list | tuple) else ()
+    except ValueError:  # rows of different lengths
+        return ()
+
+
 def _texts(X: Any) -> NDArray[Any] | None:
-    """A sequence of documents as an array [N]; ``None`` if ``X`` is something else."""
+    """Return a sequence of documents as an array [N]; ``None`` if ``X`` is something else."""
     if isinstance(X, str) or not hasattr(X, "__len__") or hasattr(X, "columns") or len(X) == 0:
         return None
     if getattr(X, "ndim", 1) != 1 or not all(isinstance(value, str) for value in X):
         return None
-    texts = np.empty(len(X), dtype=object)
+    texts = np.empty(len(X), dtype=object)  # np.array(X) would pad all to the longest text
     texts[:] = list(X)
     return texts
 
 
 def table_of(X: Any) -> NDArray[Any]:
-    """``X`` as a 2-D array of numbers with at least one row and one column.
+    """Return ``X`` as a 2-D array of numbers with at least one row and one column.
 
     Raises:
-        ConversionError: it is none.
+        ConversionError: ``X`` is something else.
     """
     try:
         array = np.asarray(X)
@@ -153,23 +206,23 @@ def table_of(X: Any) -> NDArray[Any]:
 
 
 def _ordered(frame: Any, names: list[str] | None, width: int | None) -> Any:
-    """The frame with the model's columns in the model's order."""
+    """Return the frame with the model's columns in the model's order."""
     if len(frame) == 0:
         raise ConversionError("X: expected at least one row, got none")
-    came = [str(name) for name in frame.columns]
-    if len(set(came)) < len(came):
-        raise ConversionError(f"X: expected columns of different names, got {came}")
+    columns = [str(name) for name in frame.columns]
+    if len(set(columns)) < len(columns):
+        raise ConversionError(f"X: expected columns of different names, got {columns}")
     if names is None:
-        if width is not None and len(came) != width:
-            raise ConversionError(f"X: the model takes {width} features, got {len(came)}")
+        if width is not None and len(columns) != width:
+            raise ConversionError(f"X: the model takes {width} features, got {len(columns)}")
         return frame
-    absent, extra = sorted(set(names) - set(came)), sorted(set(came) - set(names))
+    absent, extra = sorted(set(names) - set(columns)), sorted(set(columns) - set(names))
     if absent or extra:
         raise ConversionError(
             f"X: expected the columns that the model was fitted with; missing {absent[:5]}, "
             f"not known to the model {extra[:5]}"
         )
-    return frame.iloc[:, [came.index(name) for name in names]]
+    return frame.iloc[:, [columns.index(name) for name in names]]
 
 
 def _from_frame(frame: Any, *, fitted_with_names: bool, apart: bool) -> Rows:
@@ -179,8 +232,10 @@ def _from_frame(frame: Any, *, fitted_with_names: bool, apart: bool) -> Rows:
     if not apart and all(map(_fits_float32, arrays)):
         columns = tuple(Column(name, "float32", "X", i) for i, name in enumerate(names))
         values = _float32(np.column_stack(arrays))
+        # scikit-learn warns about rows without names only if it was fitted with some.
         typed = type(frame)(values, columns=frame.columns) if fitted_with_names else values
         return Rows(columns, typed)
+    # One tensor a column. Texts may be missing until the parity gate has learnt otherwise.
     columns = tuple(
         Column(n, kind, n, 0, lacking=True if kind == "string" else None)
         for n, kind in zip(names, kinds, strict=True)
@@ -193,14 +248,14 @@ def _from_frame(frame: Any, *, fitted_with_names: bool, apart: bool) -> Rows:
 
 
 def _fits_float32(values: NDArray[Any]) -> bool:
-    """Whether float32 holds every value but for the rounding of fractions."""
+    """Return whether float32 holds every value but for the rounding of fractions."""
     if values.dtype.kind in "iu":
         return bool((np.abs(values.astype(np.float64)) <= _EXACT_INTEGERS).all())
     return values.dtype.kind in "fb"
 
 
 def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # overflow becomes infinity, which is refused below
         rounded = values.astype(np.float32)
     if np.isinf(rounded).any():
         row, column = (int(i) for i in np.argwhere(np.isinf(rounded))[0])
@@ -214,8 +269,8 @@ def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
 def _dtype(name: str, values: NDArray[Any]) -> Dtype:
     if values.dtype.kind in _KINDS:
         return _KINDS[values.dtype.kind]
-    there = [value for value in values if not _is_gap(value)]
-    if there and all(isinstance(value, str) for value in there):
+    present = [value for value in values if not _is_gap(value)]
+    if present and all(isinstance(value, str) for value in present):
         return "string"
     raise ConversionError(
         f"column {name!r}: expected numbers or strings throughout, got {values.dtype} with "
@@ -224,12 +279,13 @@ def _dtype(name: str, values: NDArray[Any]) -> Dtype:
 
 
 def _is_gap(value: Any) -> bool:
-    """Whether a value of a text column is missing: ``None``, NaN or pandas' NA."""
+    """Return whether a value of a text column is missing: ``None``, NaN or pandas' NA."""
+    # pandas is optional here, so NA goes by its name; NaN alone differs from itself.
     return value is None or type(value).__name__ == "NAType" or (value != value) is True
 
 
 def _objects(values: NDArray[Any]) -> NDArray[Any]:
-    """Texts as objects; pandas' NA, which compares with nothing, becomes NaN."""
-    found = np.empty(len(values), dtype=object)
-    found[:] = [np.nan if type(v).__name__ == "NAType" else v for v in values]
-    return found
+    """Return texts as objects; pandas' NA, which compares with nothing, becomes NaN."""
+    objects = np.empty(len(values), dtype=object)
+    objects[:] = [np.nan if type(v).__name__ == "NAType" else v for v in values]
+    return objects

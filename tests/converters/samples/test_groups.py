@@ -33,10 +33,10 @@ def converted(tmp_path, X, groups, name="names", **choices):
 
 
 def sizes(release, column):
-    found = {g.group: g.rows for g in release.profile().groups if g.column == column}
+    profiled = {g.group: g.rows for g in release.profile().groups if g.column == column}
     certified = {g.group: g.rows for g in release.certificate().groups if g.column == column}
-    assert found == certified
-    return found
+    assert profiled == certified
+    return profiled
 
 
 def test_columns_of_the_model_and_others_are_declared_certified_and_profiled(tmp_path):
@@ -166,9 +166,9 @@ def test_on_the_command_line_columns_have_cut_points(tmp_path, capsys):
     command = [str(tmp_path / "m.joblib"), "--trust", "--name", "m", "--variants", "float32"]
     data = ["--data", str(tmp_path / "d.csv"), "--out", str(tmp_path / "r")]
     assert main([*command, *data, "--group", "sex", "--group", "sepal:5.5"]) == 0
-    said = capsys.readouterr().out
-    assert "| sex=f | 75 |" in said
-    assert "| sepal=..5.5 | 52 |" in said
+    shown = capsys.readouterr().out
+    assert "| sex=f | 75 |" in shown
+    assert "| sepal=..5.5 | 52 |" in shown
     data[-1] = str(tmp_path / "s")
     assert main([*command, *data, "--group", "height"]) == 1
     assert "there is no 'height' among ['sepal', 'width'" in capsys.readouterr().err
@@ -180,8 +180,8 @@ def test_on_the_command_line_arrays_have_groups_beside_x(tmp_path, capsys):
     sexes, ages = np.array(["f", "m"] * 40), np.arange(80)
     np.savez(tmp_path / "d.npz", X=x, sex=sexes, age=ages)
     command = [str(tmp_path / "m.onnx"), "--data", str(tmp_path / "d.npz"), "--name", "m"]
-    wish = ["--group", "sex", "--group", "age:20", "--group", "x0:0", "--variants", "float32"]
-    assert main([*command, "--out", str(tmp_path / "r"), *wish]) == 0
+    options = ["--group", "sex", "--group", "age:20", "--group", "x0:0", "--variants", "float32"]
+    assert main([*command, "--out", str(tmp_path / "r"), *options]) == 0
     release = Release.open(tmp_path / "r")
     assert sizes(release, "sex") == {"f": 40, "m": 40}
     assert sizes(release, "age") == {"..20": 20, "20..": 60}
@@ -236,8 +236,10 @@ def test_feeds_may_have_their_group_beside_the_inputs(tmp_path):
 def test_a_device_counts_what_was_declared(tmp_path):
     frame, y = builders.measurements(), builders.iris()[1]
     model = LogisticRegression(max_iter=500).fit(frame, y)
-    groups, given = ["sex", "sepal:5.5"], frame.assign(sex=SEXES)
-    convert(model, given, y, name="m", out=tmp_path / "r", groups=groups, variants=["float32"])
+    groups, rows_with_sex = ["sex", "sepal:5.5"], frame.assign(sex=SEXES)
+    convert(
+        model, rows_with_sex, y, name="m", out=tmp_path / "r", groups=groups, variants=["float32"]
+    )
     with EdgeDevice.offline(tmp_path / "r") as device:
         assert device.status()["groups"] == ["sex"]
         for row in frame.assign(sex="f").to_dict("records"):

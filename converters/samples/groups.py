@@ -1,4 +1,4 @@
-"""Groups of rows that a release declares: what was asked for, and what the rows have of it."""
+"""Groups of rows that a release declares: their columns, and the group of each row."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ EXAMPLE: Final = "such as 30,60"
 
 
 @dataclass(frozen=True)
-class Declared:
-    """A declared column, and to which of its groups each row belongs, [N]; ``None`` where the rows
-    do not tell.
+class DeclaredGroups:
+    """A declared column with the group of each row.
+
+    Attributes:
+        column: the column and its groups.
+        codes: index of the group of each row, [N]; ``None`` where the rows do not tell.
     """
 
     column: GroupColumn
     codes: Codes | None
 
-    def take(self, rows: Any) -> Declared:
-        """Of the rows at ``rows``."""
+    def take(self, rows: Any) -> DeclaredGroups:
+        """Return the same for the rows at ``rows``."""
         return self if self.codes is None else replace(self, codes=self.codes[rows])
 
     def each(self) -> Iterator[tuple[str, NDArray[np.int64]]]:
-        """Each group that has rows, with where they are."""
+        """Yield each group that has rows: its name, and the indices of its rows."""
         for i, name in enumerate(self.column.groups):
             rows = np.flatnonzero(self.codes == i) if self.codes is not None else ()
             if len(rows):
@@ -43,8 +46,8 @@ class Declared:
 
 def declare(
     X: Any, groups: Any, *, names: Sequence[str] | None, width: int | None
-) -> tuple[Any, tuple[Declared, ...]]:
-    """What ``groups`` asks for, and ``X`` without the columns that only say the group.
+) -> tuple[Any, tuple[DeclaredGroups, ...]]:
+    """Return ``X`` without the columns that only say the group, and the declared groups.
 
     Args:
         X: rows as :func:`converters.convert` takes them.
@@ -55,28 +58,36 @@ def declare(
     Raises:
         ConversionError: an unknown column, too many groups, numbers without cut points.
     """
-    known = _known(X, names)
-    found = [_one(X, spec, given, known) for spec, given in _asked(groups)]
-    asked = [each.column.name for each in found]
-    twice = sorted({name for name in asked if asked.count(name) > 1})
+    columns = _column_names(X, names)
+    declared = [_declare_one(X, spec, values, columns) for spec, values in _specs(groups)]
+    grouped = [each.column.name for each in declared]
+    twice = sorted({name for name in grouped if grouped.count(name) > 1})
     if twice:
         raise ConversionError(f"groups: expected each column once, got {twice[0]!r} twice")
-    if len(found) > GROUP_COLUMNS:
-        raise ConversionError(f"groups: expected at most {GROUP_COLUMNS} columns, got {len(found)}")
-    there = [name for name in asked if name in known]
-    return _without(X, _apart(X, there, known, names, width)), tuple(found)
+    if len(declared) > GROUP_COLUMNS:
+        raise ConversionError(
+            f"groups: expected at most {GROUP_COLUMNS} columns, got {len(declared)}"
+        )
+    inside = [name for name in grouped if name in columns]
+    return _without(X, _only_groups(X, inside, columns, names, width)), tuple(declared)
 
 
-def without_groups(rows: Any, X: Any, declared: Sequence[Declared]) -> Any:
-    """``rows`` without the columns that only said the group in ``X``."""
+def without_groups(rows: Any, X: Any, declared: Sequence[DeclaredGroups]) -> Any:
+    """Return ``rows`` without the columns that only said the group in the original ``X``.
+
+    Args:
+        rows: other rows of the same columns, for the profile.
+        X: the rows that :func:`declare` returned, without those columns.
+        declared: the declared groups.
+    """
     if not hasattr(rows, "iloc") or not hasattr(X, "iloc"):
         return rows
     only = {each.column.name for each in declared} - set(map(str, X.columns))
     return _without(rows, [name for name in map(str, rows.columns) if name in only])
 
 
-def check_rows(declared: Sequence[Declared], rows: int) -> None:
-    """Refuse groups of other rows than the ``rows`` that there are; raises ConversionError."""
+def check_rows(declared: Sequence[DeclaredGroups], rows: int) -> None:
+    """Refuse groups that have another number of rows; raises :class:`ConversionError`."""
     for each in declared:
         if each.codes is not None and len(each.codes) != rows:
             raise ConversionError(
@@ -85,21 +96,24 @@ def check_rows(declared: Sequence[Declared], rows: int) -> None:
             )
 
 
-def _one(X: Any, spec: str | GroupColumn, given: Any, known: Sequence[str]) -> Declared:
-    """What one of ``groups`` asks for."""
+def _declare_one(
+    X: Any, spec: str | GroupColumn, values: Any, columns: Sequence[str]
+) -> DeclaredGroups:
+    """Return the groups of one spec; ``values`` where the caller gave them apart from the rows."""
     if isinstance(spec, GroupColumn):
-        values = _values(X, spec.name, known) if given is None and spec.name in known else given
-        return Declared(spec, None if values is None else _codes(spec, values))
-    name, edges = _parsed(spec, known if given is None else ())
-    if given is None and name not in known:
+        if values is None and spec.name in columns:
+            values = _values(X, spec.name, columns)
+        return DeclaredGroups(spec, None if values is None else _codes(spec, values))
+    name, edges = _parsed(spec, columns if values is None else ())
+    if values is None and name not in columns:
         raise ConversionError(
-            f"groups: expected columns of X, there is no {name!r} among {list(known)[:10]}"
+            f"groups: expected columns of X, there is no {name!r} among {list(columns)[:10]}"
         )
-    return _declared(name, edges, _values(X, name, known) if given is None else given)
+    return _declared(name, edges, _values(X, name, columns) if values is None else values)
 
 
-def _asked(groups: Any) -> Iterator[tuple[str | GroupColumn, Any]]:
-    """What is asked for, with its values where they are given apart from the rows."""
+def _specs(groups: Any) -> Iterator[tuple[str | GroupColumn, Any]]:
+    """Yield each spec, with its values where the caller gave them apart from the rows."""
     if groups is None or isinstance(groups, str | GroupColumn):
         groups = () if groups is None else (groups,)
     if not isinstance(groups, list | tuple | Mapping):
@@ -113,10 +127,10 @@ def _asked(groups: Any) -> Iterator[tuple[str | GroupColumn, Any]]:
         yield spec, groups[spec] if isinstance(groups, Mapping) else None
 
 
-def _parsed(spec: str, known: Sequence[str]) -> tuple[str, tuple[float, ...]]:
-    """The column and the cut points of ``age:30,60``."""
+def _parsed(spec: str, columns: Sequence[str]) -> tuple[str, tuple[float, ...]]:
+    """Return the column and the cut points of ``age:30,60``."""
     name, colon, text = spec.rpartition(":")
-    if not colon or spec in known:
+    if not colon or spec in columns:  # a column's own name may have a colon
         return spec, ()
     try:
         edges = tuple(float(edge) for edge in text.split(","))
@@ -127,8 +141,8 @@ def _parsed(spec: str, known: Sequence[str]) -> tuple[str, tuple[float, ...]]:
     return name, edges
 
 
-def _known(X: Any, names: Sequence[str] | None) -> tuple[str, ...]:
-    """The names of the columns of ``X``."""
+def _column_names(X: Any, names: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of the columns of ``X``, as the device will know them."""
     if hasattr(X, "columns"):
         return tuple(map(str, X.columns))
     if isinstance(X, Sequence) and X and isinstance(X[0], Mapping):
@@ -143,37 +157,38 @@ def _numbered(width: int) -> tuple[str, ...]:
     return tuple(f"x{i}" for i in range(width))
 
 
-def _apart(
+def _only_groups(
     X: Any,
-    there: Sequence[str],
-    known: Sequence[str],
+    inside: Sequence[str],
+    columns: Sequence[str],
     names: Sequence[str] | None,
     width: int | None,
 ) -> list[str]:
-    """Which of the columns ``there`` only say the group: the model takes the others."""
+    """Return the columns of ``inside`` that only say the group: the model takes all others."""
     if names:
-        return [name for name in there if name not in names]
-    more = 0 if width is None else len(known) - width
-    if more <= 0 or more >= len(there):
-        return list(there) if more > 0 else []
-    texts = [n for n in there if not _are_numbers(_values(X, n, known))]
-    if len(texts) != more:
+        return [name for name in inside if name not in names]
+    # A model without names: the surplus of columns is what it does not take.
+    surplus = 0 if width is None else len(columns) - width
+    if surplus <= 0 or surplus >= len(inside):
+        return list(inside) if surplus > 0 else []
+    # Some of the grouped columns are the model's. It takes numbers, so texts are the others.
+    texts = [n for n in inside if not _are_numbers(_values(X, n, columns))]
+    if len(texts) != surplus:
         raise ConversionError(
-            f"groups: X has {len(known)} columns and the model takes {width}, which it does not "
-            "name; give groups that are not the model's beside X, as {name: values}"
+            f"groups: X has {len(columns)} columns and the model takes {width}, which it does not "
+            "name; give groups that are not the model's apart from X, as {name: values}"
         )
     return texts
 
 
-def _values(X: Any, name: str, known: Sequence[str]) -> list[Any]:
+def _values(X: Any, name: str, columns: Sequence[str]) -> list[Any]:
     if hasattr(X, "iloc"):
-        values = X.iloc[:, known.index(name)].to_numpy()
+        values = X.iloc[:, columns.index(name)].to_numpy()
     elif isinstance(X, Sequence):
         return [row.get(name) for row in X]
     else:
-        values = np.asarray(X)[:, known.index(name)]
-    found: list[Any] = values.tolist()
-    return found
+        values = np.asarray(X)[:, columns.index(name)]
+    return list(values.tolist())
 
 
 def _without(X: Any, names: Sequence[str]) -> Any:
@@ -186,24 +201,24 @@ def _without(X: Any, names: Sequence[str]) -> Any:
     return [{n: value for n, value in row.items() if n not in names} for row in X]
 
 
-def _declared(name: str, edges: tuple[float, ...], given: Any) -> Declared:
-    values = _plain(name, given)
-    there = [value for value in values if not is_missing(value)]
-    if not there:
+def _declared(name: str, edges: tuple[float, ...], column_values: Any) -> DeclaredGroups:
+    values = _plain(name, column_values)
+    present = [value for value in values if not is_missing(value)]
+    if not present:
         raise ConversionError(f"groups: {name}: expected values, all of them are missing")
-    numbers = _are_numbers(there)
+    numbers = _are_numbers(present)
     if edges and not numbers:
-        raise ConversionError(f"groups: {name}: cut points are for numbers, got {there[0]!r:.60}")
+        raise ConversionError(f"groups: {name}: cut points are for numbers, got {present[0]!r:.60}")
     try:
-        column = GroupColumn(name, edges=edges) if edges else _named(name, there, numbers)
+        column = GroupColumn(name, edges=edges) if edges else _named(name, present, numbers)
     except ContractError as error:
         raise ConversionError(f"groups: {error}") from error
-    return Declared(column, _codes(column, values))
+    return DeclaredGroups(column, _codes(column, values))
 
 
-def _named(name: str, there: Sequence[Any], numbers: bool) -> GroupColumn:
-    """A column whose values are its groups."""
-    distinct = set(there)
+def _named(name: str, present: Sequence[Any], numbers: bool) -> GroupColumn:
+    """Return a column whose values are its groups."""
+    distinct = set(present)
     whole = not numbers or all(float(value).is_integer() for value in distinct)
     if not whole or (numbers and len(distinct) > GROUPS):
         raise ConversionError(
@@ -216,7 +231,7 @@ def _named(name: str, there: Sequence[Any], numbers: bool) -> GroupColumn:
             f"groups: {name}: has {len(names)} different values, at most {GROUPS} groups are told "
             "apart; join the rare ones"
         )
-    return GroupColumn(name, values=tuple(sorted(names)) or (category(there[0]),))
+    return GroupColumn(name, values=tuple(sorted(names)) or (category(present[0]),))
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:
@@ -228,13 +243,13 @@ def _codes(column: GroupColumn, values: Any) -> Codes:
 
 
 def _plain(name: str, values: Any) -> list[Any]:
-    """Values as Python's own; pandas' NA, which compares with nothing, as ``None``."""
+    """Return values as Python's own; pandas' NA, which compares with nothing, as ``None``."""
     if hasattr(values, "to_numpy"):
         values = values.to_numpy()
-    found = values.tolist() if isinstance(values, np.ndarray) else values
-    if isinstance(found, str) or not isinstance(found, Sequence):
-        raise ConversionError(f"groups: {name}: expected a value for each row, got {found!r:.60}")
-    plain = [None if type(value).__name__ in ("NAType", "NaTType") else value for value in found]
+    items = values.tolist() if isinstance(values, np.ndarray) else values
+    if isinstance(items, str) or not isinstance(items, Sequence):
+        raise ConversionError(f"groups: {name}: expected a value for each row, got {items!r:.60}")
+    plain = [None if type(value).__name__ in ("NAType", "NaTType") else value for value in items]
     for value in plain:
         if not isinstance(value, str | int | float | None):
             raise ConversionError(

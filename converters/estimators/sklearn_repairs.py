@@ -1,4 +1,4 @@
-"""What the exporter of scikit-learn models would get silently wrong, put right before it sees it.
+"""Repairs of estimators that an exporter would otherwise get silently wrong.
 
 The repaired copy answers exactly as the original does, for float32 rows.
 """
@@ -10,21 +10,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from converters.trees.floats import floor_float32
 
 
 def repaired(estimator: Any) -> Any:
-    """A copy of a fitted estimator that exports without loss."""
-    made = copy.deepcopy(estimator)
-    for part in parts_of(made):
+    """Return a copy of a fitted estimator that exports without loss."""
+    copied = copy.deepcopy(estimator)
+    for part in parts_of(copied):
         _floor_thresholds(part)
         if type(part).__name__ == "VotingClassifier":
             part.flatten_transform = False  # shapes transform() alone; the exporter refuses True
-    return made
+    return copied
 
 
 def parts_of(estimator: Any) -> Iterator[Any]:
-    """The estimator and all fitted estimators inside it."""
+    """Yield the estimator and all fitted estimators inside it."""
     yield estimator
     for inner in _inner(estimator):
         if hasattr(inner, "get_params"):
@@ -36,8 +37,9 @@ def _inner(estimator: Any) -> Iterator[Any]:
         yield step
     for _, step, *_ in getattr(estimator, "transformers_", []):
         yield step
-    found = getattr(estimator, "estimators_", [])
-    yield from found.ravel() if isinstance(found, np.ndarray) else found
+    members = getattr(estimator, "estimators_", [])
+    # Gradient boosting keeps them as an array [stages, classes], everything else as a list.
+    yield from members.ravel() if isinstance(members, np.ndarray) else members
     for calibrated in getattr(estimator, "calibrated_classifiers_", []):
         yield calibrated.estimator
     if type(estimator).__name__ == "FrozenEstimator":
@@ -57,11 +59,3 @@ def _floor_thresholds(estimator: Any) -> None:
         for predictor in group if isinstance(group, list) else [group]:
             nodes = predictor.nodes
             nodes["num_threshold"] = floor_float32(nodes["num_threshold"])
-
-
-def floor_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The largest float32 numbers that are not above ``values``; infinities stay."""
-    with np.errstate(over="ignore"):
-        nearest = values.astype(np.float32)
-        below = np.nextafter(nearest, np.float32(-np.inf))
-    return np.where(nearest > values, below, nearest).astype(np.float64)

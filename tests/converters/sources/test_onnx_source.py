@@ -70,7 +70,7 @@ def test_labels_certify_a_score(linear, tmp_path):
 
 
 def test_labels_of_another_length_are_refused(linear, tmp_path):
-    with pytest.raises(ConversionError, match="expected 50 values, got 3"):
+    with pytest.raises(ConversionError, match="expected 50 values, one for each row of X; got 3"):
         convert(linear, linear_rows(50), [0, 1, 2], name="m", out=tmp_path / "r", classes=[0, 1, 2])
     assert not (tmp_path / "r").exists()
 
@@ -222,12 +222,12 @@ def test_a_file_is_held_to_a_budget_and_a_target(picture_model, tmp_path):
         name="m",
         out=tmp_path / "r",
         classes=range(5),
-        limits="size<=12KB flips<=2% difference<=0.1",
+        budget="size<=12KB flips<=2% difference<=0.1",
         target="pi4",
     )
     assert release.model_path.stat().st_size <= 12_000
     with pytest.raises(BudgetExceeded, match="size is"):
-        convert(picture_model, pictures(), name="m", out=tmp_path / "s", limits="size<=1KB")
+        convert(picture_model, pictures(), name="m", out=tmp_path / "s", budget="size<=1KB")
 
 
 def test_what_only_hands_on_is_gone(picture_model, tmp_path):

@@ -1,30 +1,29 @@
-"""The trained model in its own framework: what it is, and what it answers."""
+"""The trained model in its own framework: its task, its outputs, its answers."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import ConversionError
-from converters.sources.rows import Rows
+from converters.samples.rows import Rows
 from converters.trees.readers import is_tree_model
 from edge_sdk.contract.manifest import Label, Task
 from edge_sdk.model.release import Feed
 
 
 @dataclass(frozen=True)
-class EstimatorSource:
+class FittedEstimator:
     """A fitted scikit-learn estimator or Pipeline.
 
     Attributes:
         estimator: the object itself.
-        task: what the device makes of its answers.
+        task: task of a release of it.
         classes: its labels in the order of the probabilities.
         methods: its outputs by name, each with the method that answers it.
     """
@@ -36,23 +35,23 @@ class EstimatorSource:
 
     @property
     def names(self) -> list[str] | None:
-        """The feature names it was fitted with, if it was."""
-        found = getattr(self.estimator, "feature_names_in_", None)
-        return None if found is None else [str(name) for name in found]
+        """Names of the features that it was fitted with, if they had some."""
+        names = getattr(self.estimator, "feature_names_in_", None)
+        return None if names is None else [str(name) for name in names]
 
     @property
     def width(self) -> int | None:
-        """How many features it was fitted with, if it says so."""
-        found = getattr(self.estimator, "n_features_in_", None)
-        return int(found) if found else None  # CatBoost forgets it in a pickle
+        """Number of features that it was fitted with, if it says so."""
+        width = getattr(self.estimator, "n_features_in_", None)
+        return int(width) if width else None  # CatBoost forgets it in a pickle
 
     @property
     def scored(self) -> bool:
-        """Whether its answers can be right or wrong by given labels or values."""
+        """True if its answers can be compared with labels or values."""
         return set(self.methods) in ({"label"}, {"label", "probabilities"}, {"value"})
 
     def answers(self, rows: Rows) -> Feed:
-        """Its outputs by name, batch axis first: labels, or floats [N, columns].
+        """Return its outputs by name, batch axis first: labels [N], or floats [N, columns].
 
         Raises:
             ConversionError: it refuses the rows.
@@ -63,7 +62,7 @@ class EstimatorSource:
                 return self._answers(rows)
         except ConversionError:
             raise
-        except Exception as error:
+        except Exception as error:  # estimators of other libraries raise errors of their own
             raise ConversionError(f"X: the model itself refuses these rows; {error}") from error
 
     def _answers(self, rows: Rows) -> Feed:
@@ -73,7 +72,10 @@ class EstimatorSource:
         }
 
     def _call(self, method: str, table: Any) -> Any:
-        """Some that were fitted in float64 fail on float32 rows; they get the same values then."""
+        """Call the estimator; some that were fitted in float64 fail on float32 rows.
+
+        They get the same values in float64 then.
+        """
         call = getattr(self.estimator, method)
         try:
             return call(table)
@@ -83,19 +85,19 @@ class EstimatorSource:
             return call(table.astype(np.float64))
 
     def answers_if_any(self, rows: Rows) -> Feed | None:
-        """Its outputs as :meth:`answers` gives them; ``None`` if it refuses the rows."""
+        """Return its outputs as :meth:`answers` does; ``None`` if it refuses the rows."""
         try:
             return self.answers(rows)
         except ConversionError:
             return None
 
     def accepts(self, rows: Rows) -> bool:
-        """Whether it answers these rows at all."""
+        """Return whether it answers these rows at all."""
         return self.answers_if_any(rows) is not None
 
 
-def original_of(model: Any) -> EstimatorSource:
-    """Look at a fitted estimator.
+def inspect_estimator(model: Any) -> FittedEstimator:
+    """Return a fitted estimator with its task and outputs.
 
     Raises:
         ConversionError: not an estimator, not fitted, or of a kind that releases do not carry.
@@ -104,12 +106,14 @@ def original_of(model: Any) -> EstimatorSource:
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
-    known = isinstance(model, BaseEstimator) or is_tree_model(model)
-    if isinstance(model, type) or not known:
-        came = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+    # Models of CatBoost are no BaseEstimator, and are readable all the same.
+    is_estimator = isinstance(model, BaseEstimator) or is_tree_model(model)
+    if isinstance(model, type) or not is_estimator:
+        is_class = isinstance(model, type)
+        received = f"the class {model.__name__}" if is_class else type(model).__name__
         raise ConversionError(
             "model: expected a fitted scikit-learn estimator, or the path of an .onnx, .pkl or "
-            f".joblib file; got {came}"
+            f".joblib file; got {received}"
         )
     try:
         check_is_fitted(model)
@@ -118,29 +122,28 @@ def original_of(model: Any) -> EstimatorSource:
     return _kind_of(model)
 
 
-def _kind_of(model: Any) -> EstimatorSource:
+def _kind_of(model: Any) -> FittedEstimator:
     from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
 
-    known = {
+    methods = {
         name: method
         for name, method in (("label", "predict"), ("probabilities", "predict_proba"))
         if _has(model, method)
     }
     if is_classifier(model):
         if _several_targets(model):
-            return EstimatorSource(
-                model, "generic", (), {_MANY.get(n, n): m for n, m in known.items()}
-            )
-        return EstimatorSource(model, "classification", _classes(model.classes_), known)
+            several = {_PLURALS.get(name, name): method for name, method in methods.items()}
+            return FittedEstimator(model, "generic", (), several)
+        return FittedEstimator(model, "classification", _classes(model.classes_), methods)
     if is_regressor(model):
-        return EstimatorSource(model, "regression", (), {"value": "predict"})
-    if is_outlier_detector(model) and "label" in known:
-        methods = known | {"value": "decision_function"}
-        return EstimatorSource(model, "classification", (-1, 1), methods)
-    if "label" in known and (is_clusterer(model) or "probabilities" in known):
-        return EstimatorSource(model, "classification", _clusters(model), known)
+        return FittedEstimator(model, "regression", (), {"value": "predict"})
+    if is_outlier_detector(model) and "label" in methods:
+        methods = methods | {"value": "decision_function"}
+        return FittedEstimator(model, "classification", (-1, 1), methods)
+    if "label" in methods and (is_clusterer(model) or "probabilities" in methods):
+        return FittedEstimator(model, "classification", _clusters(model), methods)
     if _has(model, "transform"):
-        return EstimatorSource(model, "generic", (), {"transformed": "transform"})
+        return FittedEstimator(model, "generic", (), {"transformed": "transform"})
     raise ConversionError(
         f"model: {type(model).__name__} says nothing about new rows: it has neither predict nor "
         "transform. For clusters use KMeans, BisectingKMeans, Birch or MeanShift; for embeddings "
@@ -149,11 +152,11 @@ def _kind_of(model: Any) -> EstimatorSource:
     )
 
 
-_MANY: Final = {"label": "labels"}
+_PLURALS: Final = {"label": "labels"}
 
 
 def _has(model: Any, method: str) -> bool:
-    """Whether it has a method; some say so only when asked."""
+    """Return whether it has a method; some find out only when they are asked, and raise."""
     try:
         return callable(getattr(model, method, None))
     except Exception:
@@ -168,17 +171,18 @@ def _several_targets(model: Any) -> bool:
 
 
 def _is_label_table(model: Any) -> bool:
-    """Whether it was fitted on a table of zeros and ones."""
+    """Return whether it was fitted on a table of zeros and ones."""
     binarizer = getattr(model, "_label_binarizer", None) or getattr(model, "label_binarizer_", None)
     kind = getattr(binarizer, "y_type_", "") or getattr(model, "target_type_", "")
     return kind.startswith("multilabel") or type(model).__name__ == "ClassifierChain"
 
 
 def _clusters(model: Any) -> tuple[Label, ...]:
-    """Numbers of clusters, in the order of their probabilities if there are any."""
+    """Return the numbers of clusters, in the order of their probabilities if there are any."""
     last = model.steps[-1][1] if hasattr(model, "steps") else model
-    found = getattr(last, "labels_", None)
-    count = getattr(last, "n_components", None) if found is None else int(np.max(found)) + 1
+    labels = getattr(last, "labels_", None)
+    # Mixtures have components instead of labels. Label -1 is noise, and no cluster.
+    count = getattr(last, "n_components", None) if labels is None else int(np.max(labels)) + 1
     if not isinstance(count, int):
         raise ConversionError(f"model: {type(last).__name__} does not say how many labels it has")
     return tuple(range(count))
@@ -188,16 +192,16 @@ def _classes(classes: Any) -> tuple[Label, ...]:
     return tuple(plain_labels(np.asarray(classes)).tolist())
 
 
-def _answer(came: Any, name: str, rows: int) -> NDArray[Any]:
-    """One output as an array: labels as they are, numbers as [N, columns].
+def _answer(output: Any, name: str, rows: int) -> NDArray[Any]:
+    """Return one output as an array: labels as they are, numbers as [N, columns].
 
     Several tables of probabilities, one for each target, stand side by side.
     """
-    if isinstance(came, list):
-        came = np.hstack([np.asarray(part) for part in came])
-    if hasattr(came, "toarray"):
-        came = came.toarray()
-    array = np.asarray(came)
+    if isinstance(output, list):
+        output = np.hstack([np.asarray(part) for part in output])
+    if hasattr(output, "toarray"):
+        output = output.toarray()
+    array = np.asarray(output)
     if name == "label":
         return plain_labels(array.reshape(rows))  # CatBoost gives a column
     if name == "labels":
@@ -209,7 +213,7 @@ def _answer(came: Any, name: str, rows: int) -> NDArray[Any]:
 
 
 def plain_labels(labels: NDArray[Any]) -> NDArray[Any]:
-    """Labels as int64 or as strings.
+    """Return labels as int64 or as strings.
 
     Raises:
         ConversionError: labels are neither whole numbers nor strings.
@@ -221,50 +225,3 @@ def plain_labels(labels: NDArray[Any]) -> NDArray[Any]:
     if labels.dtype.kind in "UO" and all(isinstance(label, str) for label in labels):
         return labels.astype(object)
     raise ConversionError(f"classes: expected whole numbers or strings, got {labels.dtype}")
-
-
-def load(path: str | Path, *, trust: bool = False) -> Any:
-    """A fitted model from ``.pkl``/``.pickle``/``.joblib``, or ``.skops`` where skops is installed.
-
-    Args:
-        path: of the file.
-        trust: loading a pickle runs code that it contains; say that you trust it.
-
-    Raises:
-        ConversionError: not trusted, unknown kind of file, or unreadable.
-    """
-    where = Path(path)
-    if not where.is_file():
-        raise ConversionError(f"{where}: there is no such file")
-    if where.suffix == ".skops":
-        return _load_skops(where, trust=trust)
-    if where.suffix not in (".pkl", ".pickle", ".joblib"):
-        raise ConversionError(f"{where}: expected .onnx, .pkl, .pickle, .joblib or .skops")
-    if not trust:
-        raise ConversionError(
-            f"{where}: loading a pickle runs code inside it; if you trust its source, say --trust"
-        )
-    import joblib
-
-    try:
-        return joblib.load(where)
-    except Exception as error:
-        raise ConversionError(f"{where}: cannot be loaded; {error!r:.300}") from error
-
-
-def _load_skops(where: Path, *, trust: bool) -> Any:
-    """Skops lists the types that a file would construct before it constructs any."""
-    try:
-        from skops import io
-    except ImportError as error:
-        raise ConversionError(f"{where}: reading this needs skops; pip install skops") from error
-    try:
-        unknown = io.get_untrusted_types(file=where)
-        if not unknown or trust:
-            return io.load(where, trusted=unknown)
-    except Exception as error:
-        raise ConversionError(f"{where}: cannot be loaded; {error!r:.300}") from error
-    raise ConversionError(
-        f"{where}: holds types that skops does not know: {', '.join(unknown[:5])}; "
-        "if you trust its source, say --trust"
-    )

@@ -13,7 +13,9 @@ from converters.errors import ConversionError
 
 
 def fingerprint(X: Any, y: Any) -> str:
-    """SHA-256 of shapes, dtypes and values of ``X`` and ``y``: arrays, DataFrames, feeds or lists.
+    """Return the SHA-256 of shapes, dtypes and values of ``X`` and ``y``.
+
+    Both may be arrays, DataFrames, feeds or lists; ``y`` may be ``None``.
 
     Raises:
         ConversionError: rows of different lengths.
@@ -29,22 +31,22 @@ def fingerprint(X: Any, y: Any) -> str:
 
 
 def count_rows(X: Any) -> int:
-    """How many rows there are; 1 for what has no length.
-
-    A feed counts the rows of its first tensor.
-    """
+    """Return the number of rows: of a feed those of its first tensor; 1 for what has no length."""
     if isinstance(X, Mapping):
         return count_rows(next(iter(X.values()), ()))
     return len(X) if hasattr(X, "__len__") else 1
 
 
 def _parts(data: Any) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Named arrays; the name of a plain array is empty."""
+    """Yield named arrays; the name of a plain array is empty."""
     if data is None:
         return
     if hasattr(data, "columns") and hasattr(data, "to_numpy"):
         data = {str(name): data[name].to_numpy() for name in data.columns}
+    elif getattr(getattr(data, "dtype", None), "names", None):  # an array of records
+        data = {name: data[name] for name in data.dtype.names}
     if isinstance(data, Mapping):
+        # By name: the order of columns is no property of a data set.
         for name in sorted(data):
             yield str(name), _plain(data[name])
     elif isinstance(data, list) and data and isinstance(data[0], Mapping):
@@ -55,6 +57,6 @@ def _parts(data: Any) -> Iterator[tuple[str, NDArray[Any]]]:
 
 
 def _plain(values: Any) -> NDArray[Any]:
-    """Numbers as they are, everything else as text."""
+    """Return numbers as they are, everything else as text."""
     array = np.asarray(values)
     return array.astype(str) if array.dtype.kind not in "biufU" else array

@@ -1,0 +1,1 @@
+"""Fitted scikit-learn estimators: what they answer, and repairs before they are exported."""

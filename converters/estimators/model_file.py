@@ -1,0 +1,56 @@
+"""Fitted estimators from files: pickles of people who are trusted, and skops files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from converters.errors import ConversionError
+
+
+def load(path: str | Path, *, trust: bool = False) -> Any:
+    """Return the model of a pickle (``.pkl``, ``.pickle``, ``.joblib``) or a ``.skops`` file.
+
+    Args:
+        path: of the file; skops files need skops to be installed.
+        trust: the caller trusts the file: loading a pickle runs code that it contains.
+
+    Raises:
+        ConversionError: not trusted, unknown kind of file, or unreadable.
+    """
+    where = Path(path)
+    if not where.is_file():
+        raise ConversionError(f"{where}: there is no such file")
+    if where.suffix == ".skops":
+        return _load_skops(where, trust=trust)
+    if where.suffix not in (".pkl", ".pickle", ".joblib"):
+        raise ConversionError(f"{where}: expected .onnx, .pkl, .pickle, .joblib or .skops")
+    if not trust:
+        raise ConversionError(
+            f"{where}: loading a pickle runs code inside it; if you trust its source, say "
+            "trust=True (--trust)"
+        )
+    import joblib
+
+    try:
+        return joblib.load(where)
+    except Exception as error:  # the file's own code may raise anything
+        raise ConversionError(f"{where}: cannot be loaded; {error!r:.300}") from error
+
+
+def _load_skops(where: Path, *, trust: bool) -> Any:
+    """Load a skops file; its types are listed before any is constructed."""
+    try:
+        from skops import io
+    except ImportError as error:
+        raise ConversionError(f"{where}: reading this needs skops; pip install skops") from error
+    try:
+        unknown = io.get_untrusted_types(file=where)
+        if not unknown or trust:
+            return io.load(where, trusted=unknown)
+    except Exception as error:
+        raise ConversionError(f"{where}: cannot be loaded; {error!r:.300}") from error
+    raise ConversionError(
+        f"{where}: holds types that skops does not know: {', '.join(unknown[:5])}; "
+        "if you trust its source, say trust=True (--trust)"
+    )

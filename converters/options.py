@@ -1,0 +1,179 @@
+"""Options of :func:`converters.convert`, in groups: one frozen dataclass for each question.
+
+Every field is also a keyword of ``convert`` itself: ``convert(…, version="1.1")`` says the same as
+``convert(…, metadata=Metadata(version="1.1"))``. A keyword wins over the same field of a group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypedDict
+
+from converters.certification.budget import EXAMPLE
+from converters.certification.parity import Tolerances
+from converters.errors import ConversionError
+from converters.release_spec import CascadeTarget
+from converters.sources.onnx_signature import OnnxLayout
+from edge_sdk.contract.manifest import Budget
+from edge_sdk.model.release import Release
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Entries of the manifest that the model itself does not say.
+
+    Attributes:
+        version: ``MAJOR.MINOR``, as text.
+        parent: version that this one continues; a stateful one needs it.
+        mode: ``stateless`` (trained from scratch) or ``stateful`` (from its parent).
+        licence: of the model, as an SPDX identifier.
+        device_budget: latency and memory that a device must keep for the release to be activated
+            there; what the file itself may cost is :attr:`Search.budget`.
+    """
+
+    version: str = "1.0"
+    parent: str | None = None
+    mode: Literal["stateless", "stateful"] = "stateless"
+    licence: str | None = None
+    device_budget: Budget = Budget()
+
+
+@dataclass(frozen=True)
+class Datasets:
+    """Data besides the rows that answers are checked on.
+
+    Attributes:
+        data: the training data ``(X, y)``, for the dataset fingerprint; default the check rows.
+        profile: rows whose distribution the reference profile describes, [N, features]; default
+            ``X``.
+        groups: columns by which rows are told apart: names of columns of ``X``, with cut points for
+            numbers (``["sex", "age:30,60"]``), or values [N] by name of what ``X`` does not have.
+            The certificate says how each group fares, and devices count them. A column that is not
+            one of the model's must be told to :meth:`edge_sdk.EdgeDevice.predict`.
+    """
+
+    data: tuple[Any, Any] | None = None
+    profile: Any = None
+    groups: Any = None
+
+    def __post_init__(self) -> None:
+        is_pair = isinstance(self.data, tuple | list) and len(self.data) == 2
+        _require(self.data is None or is_pair, "data", "the pair (X, y)", self.data)
+
+
+@dataclass(frozen=True)
+class Search:
+    """Variants of the file that are tried, and the terms on which one is chosen.
+
+    Attributes:
+        variants: names of :data:`converters.quantization.variants.VARIANTS`; by default those that
+            pay most often, with a ``budget`` all of them.
+        tolerances: how far a variant may differ from the model.
+        budget: upper limits for the chosen file, such as ``size<=200KB p99<=50us flips<=0.1%
+            accuracy-drop<=0.2%``; see :mod:`converters.certification.budget`. The smallest file
+            within them is chosen. Without a budget it is the smallest that is not slower.
+        target: where the file must run, of :data:`converters.quantization.targets.TARGETS`.
+    """
+
+    variants: Sequence[str] | None = None
+    tolerances: Tolerances = Tolerances()
+    budget: str | None = None
+    target: str | None = None
+
+    def __post_init__(self) -> None:
+        names = self.variants
+        is_list = isinstance(names, Sequence) and not isinstance(names, str)
+        _require(names is None or is_list, "variants", "a list of names", names)
+        _require(isinstance(self.tolerances, Tolerances), "tolerances", "Tolerances(…)",
+                 self.tolerances)  # fmt: skip
+        is_text = self.budget is None or isinstance(self.budget, str)
+        advice = "; limits of latency and memory on a device go into device_budget"
+        wanted = f"limits of the file as text, such as {EXAMPLE}"
+        _require(is_text, "budget", wanted, self.budget, advice)
+        is_name = self.target is None or isinstance(self.target, str)
+        _require(is_name, "target", "a name", self.target)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Certified threshold below which a device asks the cloud model.
+
+    Attributes:
+        calibrate_against: the cloud model's release; without one no threshold is certified.
+        cascade: how sure an answer must be to stand without the cloud.
+    """
+
+    calibrate_against: Release | None = None
+    cascade: CascadeTarget = CascadeTarget()
+
+    def __post_init__(self) -> None:
+        cloud = self.calibrate_against
+        is_release = cloud is None or isinstance(cloud, Release)
+        _require(is_release, "calibrate_against", "a release, as Release.open gives it", cloud)
+        is_target = isinstance(self.cascade, CascadeTarget)
+        _require(is_target, "cascade", "CascadeTarget(…)", self.cascade)
+
+
+def _require(condition: bool, field: str, expected: str, value: Any, advice: str = "") -> None:
+    if not condition:
+        # Short values are shown; rows of data belong in no message.
+        shown = f" {value!r:.60}" if isinstance(value, str | int | float) else ""
+        raise ConversionError(
+            f"{field}: expected {expected}; got {type(value).__name__}{shown}{advice}"
+        )
+
+
+class Keywords(TypedDict, total=False):
+    """Every field of every group, as a keyword of ``convert``."""
+
+    version: str
+    parent: str | None
+    mode: str
+    licence: str | None
+    device_budget: Budget
+    data: tuple[Any, Any] | None
+    profile: Any
+    groups: Any
+    variants: Sequence[str] | None
+    tolerances: Tolerances
+    budget: str | None
+    target: str | None
+    calibrate_against: Release | None
+    cascade: CascadeTarget
+    classes: Sequence[Any] | None
+    state: Mapping[str, str]
+    batched: bool | None
+
+
+@dataclass(frozen=True)
+class Options:
+    """All groups together."""
+
+    metadata: Metadata = Metadata()
+    datasets: Datasets = Datasets()
+    search: Search = Search()
+    calibration: Calibration = Calibration()
+    layout: OnnxLayout = OnnxLayout()
+
+    def __post_init__(self) -> None:
+        for group in fields(self):
+            expected, value = type(group.default), getattr(self, group.name)
+            _require(isinstance(value, expected), group.name, f"{expected.__name__}(…)", value)
+
+    def with_keywords(self, keywords: Mapping[str, Any]) -> Options:
+        """Return the options with ``keywords`` in the place of the fields of the same name.
+
+        Raises:
+            ConversionError: a value of another type than its field.
+            TypeError: a keyword is no field of any group.
+        """
+        left = dict(keywords)
+        groups = {}
+        for group in fields(self):
+            options = getattr(self, group.name)
+            names = [field.name for field in fields(options) if field.name in left]
+            groups[group.name] = replace(options, **{name: left.pop(name) for name in names})
+        if left:
+            raise TypeError(f"convert() got an unexpected keyword argument {next(iter(left))!r}")
+        return replace(self, **groups)

@@ -1,0 +1,168 @@
+"""One conversion: export, make variants, hold each to the model, choose, certify, write.
+
+Invariants:
+
+* Answers are compared through the device's own runtime: what is certified is what a device gives.
+* float32 out of tolerance stops the conversion; a smaller variant out of tolerance is just not
+  chosen, and the certificate says why.
+* The release folder appears whole, at the end, or not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from converters.certification import measure
+from converters.certification.reference import Reference
+from converters.certification.search import SearchPlan
+from converters.errors import ConversionError
+from converters.pipeline.candidates import Candidates
+from converters.release_spec import CascadeTarget, ReleaseSpec
+from converters.sources.model_source import ModelSource
+from edge_sdk.contract.certificate import Certificate, VariantResult
+from edge_sdk.contract.manifest import CERTIFICATE, GOLDEN, MODEL, PROFILE, Column, Manifest
+from edge_sdk.model.release import Feed, Release, write_release
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReleasePipeline:
+    """The way of one model into a release folder.
+
+    Attributes:
+        source: the model with its samples.
+        spec: name of the release, and where it is written.
+        plan: variants that are tried, and what they may cost.
+        progress: called with a line for each step.
+    """
+
+    source: ModelSource
+    spec: ReleaseSpec
+    plan: SearchPlan
+    progress: Callable[[str], None]
+
+    def run(self, cloud: Release | None = None) -> Release:
+        """Make the release.
+
+        Args:
+            cloud: the cloud model's release, if a cascade threshold is to be certified against it.
+
+        Raises:
+            ConversionError: with the reasons; nothing was written.
+        """
+        source = self.source
+        self._announce("exporting")
+        proto = source.export()
+        with tempfile.TemporaryDirectory() as folder:
+            candidates = self._candidates(proto, Path(folder))
+            float32 = candidates.build_float32(proto)
+            self._announce(f"comparing answers on {source.rows} rows")
+            reference = source.reference(float32)
+            verified, columns = self._verified(float32)
+            built = {"float32": float32} | candidates.build_smaller(proto, reference)
+            results = candidates.measure(built, reference, verified)
+            chosen = built[candidates.choose(results, reference)]
+            self._announce(f"chose {chosen.manifest.variant}")
+            answers = source.run(chosen)
+            manifest = self._manifest(chosen, results, verified, columns)
+            if cloud is not None:
+                manifest = self._with_cascade(manifest, answers, cloud)
+            certificate = self._certificate(manifest, results, reference, answers)
+            files = {
+                MODEL: chosen.model_path.read_bytes(),
+                PROFILE: source.profile(chosen, answers).to_json(),
+                GOLDEN: source.golden(chosen, answers).to_bytes(),
+                CERTIFICATE: certificate.to_json(),
+            }
+            self._announce(f"writing {self.spec.out}")
+            return write_release(self.spec.out, manifest, files)
+
+    def _announce(self, step: str, level: int = logging.INFO) -> None:
+        log.log(level, "%s %s: %s", self.spec.name, self.spec.version, step)
+        self.progress(step)
+
+    def _candidates(self, proto: Any, folder: Path) -> Candidates:
+        training = {"estimator": self.source.kind}
+        base = self.spec.manifest(self.source.task, self.source.signature(), proto, training)
+        return Candidates(base, self.source, self.plan, folder, self._announce)
+
+    def _verified(self, float32: Release) -> tuple[Mapping[str, str], tuple[Column, ...]]:
+        verified = self.source.verify(float32)
+        if verified.get("missing", "allowed") != "allowed":
+            log.warning("%s: missing values %s", self.spec.name, verified["missing"])
+        return verified, self.source.columns(float32)
+
+    def _manifest(
+        self,
+        chosen: Release,
+        results: Mapping[str, VariantResult],
+        verified: Mapping[str, str],
+        columns: tuple[Column, ...],
+    ) -> Manifest:
+        manifest = chosen.manifest
+        result = asdict(results[manifest.variant])
+        metrics = {name: result[name] for name in self.source.metrics}
+        return replace(
+            manifest,
+            signature=replace(manifest.signature, columns=columns),
+            metrics={name: value for name, value in metrics.items() if value is not None},
+            training={**manifest.training, **verified},
+            groups=tuple(each.column for each in self.source.groups),
+        )
+
+    def _with_cascade(self, manifest: Manifest, answers: Feed, cloud: Release) -> Manifest:
+        label = cloud.manifest.signature.output("label")
+        if not {"label", "probabilities"} <= set(answers) or label is None:
+            raise ConversionError(
+                "calibrate_against: expected a classifier with probabilities, and a cloud "
+                "classifier"
+            )
+        cloud_labels = self.source.run(cloud)[label.name]
+        return with_cascade(manifest, answers, cloud_labels, self.spec.cascade)
+
+    def _certificate(
+        self,
+        manifest: Manifest,
+        results: Mapping[str, VariantResult],
+        reference: Reference,
+        answers: Feed,
+    ) -> Certificate:
+        return Certificate(
+            chosen=manifest.variant,
+            variants=tuple(results.values()),
+            rows=self.source.rows,
+            original_score=reference.score,
+            tolerances=asdict(self.plan.tolerances),
+            tools=measure.tools(),
+            machine=measure.machine(),
+            repeat=self.plan.repeat(self.spec.out.name),
+            groups=reference.group_results(answers, self.source.groups),
+        )
+
+
+def with_cascade(
+    manifest: Manifest, answers: Feed, cloud_labels: Any, target: CascadeTarget
+) -> Manifest:
+    """Return the manifest with a cascade threshold, or with the reason why there is none.
+
+    Args:
+        manifest: of the on-device model.
+        answers: of the on-device model: ``label`` [N] and ``probabilities`` [N, classes].
+        cloud_labels: of the cloud model for the same rows, [N].
+        target: what is to be certified.
+    """
+    # scipy, which this needs, takes a second to import; few conversions have a cascade.
+    from converters.certification.cascade_threshold import calibrate
+
+    cascade = calibrate(answers["probabilities"], answers["label"], cloud_labels, target)
+    if cascade is None:
+        log.warning("%s: no cascade threshold could be certified", manifest.model)
+        note = {"cascade": "not useful: no threshold could be certified"}
+        return replace(manifest, training={**manifest.training, **note})
+    return replace(manifest, cascade=cascade)

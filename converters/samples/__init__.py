@@ -1,0 +1,1 @@
+"""The data that a model is checked on: rows, their groups, and a fingerprint of the data set."""

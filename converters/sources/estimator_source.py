@@ -1,0 +1,236 @@
+"""Fitted scikit-learn estimators as a ``ModelSource``: the estimator itself is the reference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.certification import boundary_rows, parity
+from converters.certification.golden import golden_vectors
+from converters.certification.parity_gate import ParityGate, answers_of
+from converters.certification.profile import group_profiles, reference_profile
+from converters.certification.reference import Reference
+from converters.errors import ConversionError, UnsupportedModel
+from converters.estimators.fitted_estimator import FittedEstimator
+from converters.lowering.registry import why_not
+from converters.onnx_export.export import export, output_specs
+from converters.quantization.variants import EXACT
+from converters.samples.groups import DeclaredGroups, check_rows, declare, without_groups
+from converters.samples.rows import Rows, refuse_swapped, rows_of
+from edge_sdk.contract.manifest import Column, Signature, Task
+from edge_sdk.contract.profile import ReferenceProfile
+from edge_sdk.model.release import Feed, Golden, Release
+from edge_sdk.model.schema import InputSchema
+
+CHECK_ROWS: Final = 5_000
+"""Answers are checked on at most this many rows, spread over all that were given."""
+
+TIMED_ROWS: Final = 200
+CALIBRATION_ROWS: Final = 200
+"""Rows that static quantization learns ranges from, spread over the check rows."""
+
+
+class EstimatorSource:
+    """A fitted estimator and the rows that its files are checked on.
+
+    Raises:
+        ConversionError: rows, targets or groups that do not fit the model or each other.
+        UnsupportedModel: an estimator that has no ONNX form by its nature.
+    """
+
+    metrics = ("label_flips", "max_difference", "score")
+    exact = EXACT
+
+    def __init__(
+        self,
+        model: FittedEstimator,
+        X: Any,
+        y: Any = None,
+        *,
+        groups: Any = None,
+        profile: Any = None,
+        rounding: float = parity.Tolerances().exact,
+    ) -> None:
+        """Bind the model to its samples.
+
+        Args:
+            model: the estimator.
+            X: rows, [N, features], as :func:`converters.convert` takes them.
+            y: labels or values of the rows, [N].
+            groups: declared groups, as :func:`converters.convert` takes them.
+            profile: rows that the reference profile describes; default ``X``.
+            rounding: largest difference from the estimator that counts as rounding.
+        """
+        refuse_swapped(X, y, model.width)
+        X, declared = declare(X, groups, names=model.names, width=model.width)
+        reason = why_not(model.estimator)
+        if reason is not None:
+            raise UnsupportedModel(f"model: {type(model.estimator).__name__} {reason}")
+        self._model = model
+        self._X = X
+        self._profile_rows = without_groups(profile, X, declared)
+        self._joined_rows = self._rows_of(X, apart=False)
+        self._targets = _targets(y, len(self._joined_rows)) if model.scored else None
+        check_rows(declared, len(self._joined_rows))
+        self._declared = declared
+        self._rounding = rounding
+
+    @property
+    def kind(self) -> str:
+        """Name of the estimator's class."""
+        return type(self._model.estimator).__name__
+
+    @property
+    def task(self) -> Task:
+        """Task of the release."""
+        return self._model.task
+
+    @property
+    def rows(self) -> int:
+        """Number of check rows."""
+        return len(self._checked)
+
+    @cached_property
+    def groups(self) -> tuple[DeclaredGroups, ...]:
+        """Declared groups of the check rows."""
+        return tuple(each.take(self._checked) for each in self._declared)
+
+    def export(self) -> Any:
+        """Return the model as an ONNX ModelProto; see :meth:`ModelSource.export`."""
+        return self._exported[0]
+
+    @cached_property
+    def _exported(self) -> tuple[Any, Rows]:
+        """The model, with one tensor for all columns, or else one for each; and all rows for it.
+
+        A ColumnTransformer that selects columns by name needs them apart.
+        """
+        joined = self._joined_rows
+        try:
+            return export(self._model, joined), joined
+        except UnsupportedModel:
+            if self._model.names is None or not hasattr(self._X, "iloc") or not joined.dense:
+                raise
+        apart = self._rows_of(self._X, apart=True)
+        return export(self._model, apart), apart
+
+    def _rows_of(self, X: Any, *, apart: bool) -> Rows:
+        return rows_of(X, self._model.names, width=self._model.width, apart=apart)
+
+    @property
+    def _all_rows(self) -> Rows:
+        return self._exported[1]
+
+    @cached_property
+    def _checked(self) -> NDArray[np.intp]:
+        """Indices of the check rows among all."""
+        count = len(self._joined_rows)
+        if count <= CHECK_ROWS:
+            return np.arange(count)
+        return np.linspace(0, count - 1, CHECK_ROWS).astype(int)
+
+    @cached_property
+    def _check(self) -> Rows:
+        return self._all_rows.take(self._checked)
+
+    def signature(self) -> Signature:
+        """Return the signature of the exported model."""
+        return Signature(
+            inputs=self._all_rows.tensors,
+            outputs=output_specs(self.export(), self._model),
+            columns=self._all_rows.columns,
+            classes=self._model.classes,
+        )
+
+    def reference(self, float32: Release) -> Reference:
+        """Return the estimator's own answers to the check rows."""
+        expected = self._gate.expected
+        truth = None if self._targets is None else self._targets[self._checked]
+        if truth is not None:
+            _check_targets(truth, expected)
+        return Reference(
+            answers=expected,
+            truth=truth,
+            roles={name: name for name in self._model.methods},
+            spreads=parity.spreads_of(expected),
+        )
+
+    @cached_property
+    def _gate(self) -> ParityGate:
+        expected = self._model.answers(self._check)
+        return ParityGate(self._model, self._check, expected, self._rounding)
+
+    def verify(self, release: Release) -> dict[str, str]:
+        """Hold ``release`` to the estimator; see :meth:`ModelSource.verify`."""
+        return self._gate.pass_or_refuse(release)
+
+    def columns(self, release: Release) -> tuple[Column, ...]:
+        """Return the columns with what each text column may hold."""
+        return self._gate.columns(release)
+
+    def run(self, release: Release) -> Feed:
+        """Return the answers of ``release`` to the check rows."""
+        return answers_of(release, self._check)
+
+    def timed(self) -> Feed:
+        """Return the first check rows as input tensors."""
+        return self._feed(self._check.take(np.arange(min(TIMED_ROWS, self.rows))))
+
+    def calibration(self) -> list[Feed]:
+        """Return check rows, spread over all, one feed a row."""
+        count = min(CALIBRATION_ROWS, self.rows)
+        feed = self._feed(self._check.take(np.linspace(0, self.rows - 1, count).astype(int)))
+        return [{n: array[i : i + 1] for n, array in feed.items()} for i in range(count)]
+
+    def _feed(self, rows: Rows) -> Feed:
+        return InputSchema(self.signature(), missing=True).batch(rows.for_device())
+
+    def profile(self, release: Release, answers: Feed) -> ReferenceProfile:
+        """Return the profile of all rows, not only of the check rows; see :class:`ModelSource`."""
+        rows = all_rows = self._all_rows
+        if self._profile_rows is not None:
+            rows = self._rows_of(self._profile_rows, apart=not self._is_joined)
+        held_out = answers_of(release, all_rows)
+        profile = reference_profile(rows, held_out, self._model.classes, self._targets)
+        return replace(profile, groups=group_profiles(profile, held_out, self._declared))
+
+    @property
+    def _is_joined(self) -> bool:
+        return self._all_rows is self._joined_rows
+
+    def golden(self, release: Release, answers: Feed) -> Golden:
+        """Return golden vectors: check rows, and for exact variants rows of extremes too."""
+        parts = [(self._check, answers, self._gate.expected)]
+        corners = boundary_rows.corners(self._check)
+        if release.manifest.variant in EXACT and corners is not None:
+            expected = self._model.answers_if_any(corners)
+            if expected is not None:
+                parts.append((corners, answers_of(release, corners), expected))
+        return golden_vectors(release.manifest.signature, parts, self._rounding)
+
+
+def _check_targets(targets: NDArray[Any], answers: Feed) -> None:
+    """Refuse targets of another width than the answers: they would be scored by broadcasting."""
+    # One output is [N] or [N, 1]; everything else in scored models is [N, outputs].
+    outputs = answers["label" if "label" in answers else "value"].size // len(targets)
+    if targets.size != outputs * len(targets):
+        raise ConversionError(
+            f"y: expected {outputs} of them for each row of X, as many as the model gives; got "
+            f"shape {targets.shape}"
+        )
+
+
+def _targets(y: Any, rows: int) -> NDArray[Any] | None:
+    if y is None:
+        return None
+    targets = np.asarray(y)
+    if targets.dtype.names:
+        raise ConversionError("y: expected one label or value for each row of X, got records")
+    if targets.ndim == 0 or len(targets) != rows:
+        received = "one value" if targets.ndim == 0 else len(targets)
+        raise ConversionError(f"y: expected {rows} values, one for each row of X; got {received}")
+    return targets

@@ -1,0 +1,147 @@
+"""The signature of an ONNX file that somebody exported: its tensors, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from converters.errors import ConversionError
+from edge_sdk.contract.dtypes import BY_ELEMENT
+from edge_sdk.contract.manifest import (
+    Column,
+    OutputSpec,
+    Role,
+    Signature,
+    StateLink,
+    TensorSpec,
+)
+from edge_sdk.errors import ContractError
+
+# Values of TensorProto.DataType, spelt out so that importing this does not load onnx.
+
+
+@dataclass(frozen=True)
+class OnnxLayout:
+    """Facts about an ``.onnx`` file that the file itself does not say.
+
+    Attributes:
+        classes: labels in the order of the probabilities; the output vector is then the label, the
+            matrix of floats the probabilities.
+        state: for recurrent models: input name to the output whose value it gets in the next call;
+            devices begin with zeros.
+        batched: whether axis 0 of every tensor is the batch; ``None``: if it is open in all of
+            them or has one size in all.
+    """
+
+    classes: Sequence[Any] | None = None
+    state: Mapping[str, str] = field(default_factory=dict)
+    batched: bool | None = None
+
+    def __post_init__(self) -> None:
+        classes = self.classes
+        if classes is not None and (isinstance(classes, str) or not hasattr(classes, "__len__")):
+            raise ConversionError(f"classes: expected a list of labels, got {classes!r:.60}")
+        if isinstance(classes, np.ndarray):  # it has no truth value, and numbers of its own types
+            object.__setattr__(self, "classes", classes.tolist())
+        if not isinstance(self.state, Mapping):
+            raise ConversionError(
+                f"state: expected names of outputs by the input that they feed, such as "
+                f'{{"h_in": "h_out"}}; got {self.state!r:.60}'
+            )
+
+
+def signature_of(proto: Any, X: Any, layout: OnnxLayout) -> Signature:
+    """Return the signature of a file.
+
+    Args:
+        proto: the ModelProto.
+        X: samples; a table [N, features] gives the columns of a single input their names.
+        layout: facts that the file does not say.
+
+    Raises:
+        ConversionError: tensors of an unknown type, or a layout that does not fit the file.
+    """
+    inputs = input_specs(proto)
+    outputs = tuple(_output_spec(value, layout.classes) for value in proto.graph.output)
+    links = tuple(StateLink(name, output) for name, output in layout.state.items())
+    batched = layout.batched
+    if batched is None:
+        batched = _is_batched(inputs, outputs, links)
+    columns = _columns(inputs, X) if batched else ()
+    try:
+        return Signature(inputs, outputs, columns, tuple(layout.classes or ()), batched, links)
+    except ContractError as error:
+        raise ConversionError(
+            f"{error}; the file has {_names(inputs)} and {_names(outputs)}"
+        ) from error
+
+
+def input_specs(proto: Any) -> tuple[TensorSpec, ...]:
+    """Return the inputs that a caller gives: constants with a default are not asked of the app.
+
+    Raises:
+        ConversionError: tensors of an unknown type.
+    """
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    return tuple(_spec(value) for value in proto.graph.input if value.name not in constants)
+
+
+def width_of(inputs: Sequence[TensorSpec]) -> int | None:
+    """Return the number of features of a model with one table as input; ``None`` for others."""
+    shape = inputs[0].shape if len(inputs) == 1 else ()
+    return shape[1] if len(shape) == 2 else None
+
+
+def _columns(inputs: Sequence[TensorSpec], X: Any) -> tuple[Column, ...]:
+    width = width_of(inputs)
+    if not width or isinstance(X, list):
+        return ()
+    first = inputs[0]
+    named = [str(name) for name in X.columns] if hasattr(X, "columns") else None
+    names = named or [f"x{i}" for i in range(width)]
+    return tuple(Column(names[i], first.dtype, first.name, i) for i in range(width))
+
+
+def _names(specs: Sequence[TensorSpec] | Sequence[OutputSpec]) -> list[str]:
+    return [spec.name for spec in specs]
+
+
+def _is_batched(
+    inputs: Sequence[TensorSpec], outputs: Sequence[OutputSpec], links: Sequence[StateLink]
+) -> bool:
+    """Return whether axis 0 is the batch: open in every tensor, or of one size in all tables."""
+    state = {name for link in links for name in (link.input, link.output)}
+    specs: tuple[TensorSpec | OutputSpec, ...] = (*inputs, *outputs)
+    shapes = [spec.shape for spec in specs if spec.name not in state]
+    if any(not shape for shape in shapes):
+        return False
+    sizes = {shape[0] for shape in shapes}
+    is_table = all(len(shape) > 1 for shape in shapes[: len(inputs) - len(links)])
+    return sizes == {None} or (len(sizes) == 1 and is_table)
+
+
+def _spec(value: Any) -> TensorSpec:
+    tensor = value.type.tensor_type
+    # A ZipMap gives a sequence of maps, whose tensor_type is empty: element type 0.
+    if tensor.elem_type not in BY_ELEMENT:
+        raise ConversionError(
+            f"{value.name}: expected a tensor of numbers, booleans or strings; "
+            "a model with a ZipMap must be exported without it"
+        )
+    # dim_value is 0 where the dimension is open or has only a name.
+    shape = tuple(dim.dim_value or None for dim in tensor.shape.dim)
+    return TensorSpec(value.name, BY_ELEMENT[tensor.elem_type], shape)
+
+
+def _output_spec(value: Any, classes: Sequence[Any] | None) -> OutputSpec:
+    spec = _spec(value)
+    role: Role = "other"
+    if classes:
+        if len(spec.shape) == 1:
+            role = "label"
+        elif spec.dtype.startswith("float") and spec.shape[-1] in (None, len(classes)):
+            role = "probabilities"
+    return OutputSpec(spec.name, spec.dtype, spec.shape, role)
