@@ -87,7 +87,7 @@ def _table(lines: Sequence[str]) -> Any:
 def progress() -> Iterator[Callable[[str], None]]:
     """Give a function that tells the steps of the work, as they begin.
 
-    A terminal shows the step that runs. Elsewhere, and where messages of the level INFO are shown,
+    A terminal shows each step as a line. Elsewhere, and where messages of the level INFO are shown,
     a step is such a message.
     """
     if not sys.stderr.isatty() or log.isEnabledFor(logging.INFO):
@@ -95,11 +95,10 @@ def progress() -> Iterator[Callable[[str], None]]:
         return
     from rich.console import Console
 
+    # Plain lines, no spinner: its thread would run beside the latency measurements.
     console = Console(stderr=True, highlight=False)
-    with console.status("reading the rows") as status:
 
-        def report(message: str) -> None:
-            console.print(message, style="dim", markup=False)
-            status.update(message)
+    def report(message: str) -> None:
+        console.print(message, style="dim", markup=False)
 
-        yield report
+    yield report
