@@ -37,7 +37,7 @@ class Graph:
     def __init__(self, *, faithful: bool = False) -> None:
         self.faithful = faithful
         self.problems: list[str] = []
-        self.borrowed: dict[Any, Any] = {}
+        self.cache: dict[Any, Any] = {}
         self._nodes: list[Any] = []
         self._made: dict[tuple[bytes, int], list[str]] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}

@@ -159,7 +159,7 @@ def interpolate(graph: Graph, x: str, places: NDArray[Any], values: NDArray[Any]
         return graph.op("Add", graph.op("Mul", x, f64(0.0)), f64(ys[0]))
     with np.errstate(divide="ignore", invalid="ignore"):
         slopes = np.nan_to_num(np.diff(ys) / np.diff(xs), posinf=0.0, neginf=0.0)
-    index = below(graph, x, xs[1:-1])
+    index = count_not_above(graph, x, xs[1:-1])
     start = graph.op("Gather", xs[:-1], index)
     step = graph.op("Mul", graph.op("Sub", x, start), graph.op("Gather", slopes, index))
     inside = graph.op("Add", graph.op("Gather", ys[:-1], index), step)
@@ -167,14 +167,14 @@ def interpolate(graph: Graph, x: str, places: NDArray[Any], values: NDArray[Any]
     return graph.op("Where", graph.op("GreaterOrEqual", x, f64(xs[-1])), f64(ys[-1]), low)
 
 
-def below(graph: Graph, x: str, edges: NDArray[Any]) -> str:
+def count_not_above(graph: Graph, x: str, edges: NDArray[Any]) -> str:
     """How many of ``edges`` are not above ``x`` [N, 1], int64 [N, 1]: a right-sided search."""
     if len(edges) == 0:
         return graph.cast(graph.op("Mul", x, f64(0.0)), 7)
     return total(graph, graph.cast(graph.op("GreaterOrEqual", x, f64(edges)[None]), 7))
 
 
-def beside(graph: Graph, parts: Sequence[str]) -> str:
+def concat(graph: Graph, parts: Sequence[str]) -> str:
     """Tensors [N, *] joined along axis 1."""
     return parts[0] if len(parts) == 1 else graph.op("Concat", *parts, axis=1)
 
@@ -188,3 +188,35 @@ def complement(graph: Graph, share: str) -> str:
 def normalised(graph: Graph, scores: str) -> str:
     """Rows that sum to one; float32."""
     return graph.op("Div", scores, total(graph, scores))
+
+
+def argmax(graph: Graph, scores: str) -> str:
+    """Return the index of the largest score of each row [N, k], int64 [N]."""
+    return graph.op("ArgMax", scores, axis=1, keepdims=0)
+
+
+def weighted_mean(graph: Graph, parts: Sequence[str], weights: Any) -> str:
+    """Return the mean of float32 tensors of one shape.
+
+    Args:
+        graph: the graph that is being written.
+        parts: names of the tensors.
+        weights: one number a tensor; ``None`` weighs all alike.
+    """
+    shares = f32(np.full(len(parts), 1.0) if weights is None else weights)
+    shares = shares / shares.sum()
+    scaled = [graph.op("Mul", x, w) for x, w in zip(parts, shares, strict=True)]
+    return scaled[0] if len(scaled) == 1 else graph.op("Sum", *scaled)
+
+
+def repeat_row(graph: Graph, rows: Table, values: NDArray[Any]) -> str:
+    """Return one row ``values`` [1, k] for each of the N rows of the batch, [N, k].
+
+    Args:
+        graph: the graph that is being written.
+        rows: the batch; only its length is read.
+        values: the row.
+    """
+    count = graph.op("Shape", rows.blocks[0].tensor, start=0, end=1)
+    width = np.array([values.shape[1]], np.int64)
+    return graph.op("Expand", values, graph.op("Concat", count, width, axis=0))

@@ -17,8 +17,8 @@ from converters.lowering import skl2onnx_fallback
 from converters.lowering.graph import FLOAT, INT64, Graph
 from converters.lowering.table import Table
 
-Form = Callable[[Graph, Any, Table], Any]
-FORMS: Final[dict[tuple[str, str, str], Form]] = {}
+Lowering = Callable[[Any, Graph, Table], Any]
+LOWERINGS: Final[dict[tuple[str, str, str], Lowering]] = {}
 """By library, class and method."""
 _SOLVES: Final = "solves an optimisation problem for each row, which no ONNX operator does"
 REASONS: Final[dict[str, str]] = {
@@ -39,88 +39,96 @@ REASONS: Final[dict[str, str]] = {
 """Why an estimator has no form, where there is more to say than that."""
 
 
-def form(method: str, *names: str, library: str = "sklearn") -> Callable[[Form], Form]:
+def lowers(method: str, *names: str, library: str = "sklearn") -> Callable[[Lowering], Lowering]:
     """Register a function as the form of ``method`` of the classes ``names`` of a library."""
 
-    def register(function: Form) -> Form:
+    def register(function: Lowering) -> Lowering:
         for name in names:
-            FORMS[library, name, method] = function
+            LOWERINGS[library, name, method] = function
         return function
 
     return register
 
 
-def why_not(model: Any) -> str | None:
+def refusal_reason(estimator: Any) -> str | None:
     """Why this estimator has no form, if that is known without trying."""
-    return REASONS.get(type(model).__name__)
+    return REASONS.get(type(estimator).__name__)
 
 
-def find(model: Any, method: str) -> Form | None:
+def lowering_of(estimator: Any, method: str) -> Lowering | None:
     """The registered form of a method of exactly this class."""
-    kind = type(model)
-    return FORMS.get((kind.__module__.split(".")[0], kind.__name__, method))
+    kind = type(estimator)
+    return LOWERINGS.get((kind.__module__.split(".")[0], kind.__name__, method))
 
 
-def transform(graph: Graph, model: Any, rows: Table) -> Table:
+def transform(estimator: Any, graph: Graph, rows: Table) -> Table:
     """``model.transform``.
 
     Raises:
         UnsupportedModel: it has no form.
     """
-    _check(model)
-    own = find(model, "transform")
+    _check(estimator)
+    lowering = lowering_of(estimator, "transform")
     made: Table = (
-        own(graph, model, rows) if own else skl2onnx_fallback.transform(graph, model, rows)
+        lowering(estimator, graph, rows)
+        if lowering
+        else skl2onnx_fallback.transform(estimator, graph, rows)
     )
     return made
 
 
-def predict(graph: Graph, model: Any, rows: Table) -> str:
+def predict(estimator: Any, graph: Graph, rows: Table) -> str:
     """``model.predict``: labels [N] (int64 or string) of classifiers, else values [N, targets].
 
     Raises:
         UnsupportedModel: it has no form.
     """
-    _check(model)
-    own = find(model, "predict")
-    if own:
-        return str(own(graph, model, rows))
-    if find(model, "decision_function"):
-        return by_score(graph, model, rows)
-    if find(model, "predict_proba"):
-        scores = probabilities(graph, model, rows)
-        return labels(graph, graph.op("ArgMax", scores, axis=1, keepdims=0), model.classes_)
-    return skl2onnx_fallback.predict(graph, model, rows)
+    _check(estimator)
+    lowering = lowering_of(estimator, "predict")
+    if lowering:
+        return str(lowering(estimator, graph, rows))
+    if lowering_of(estimator, "decision_function"):
+        return labels_by_score(estimator, graph, rows)
+    if lowering_of(estimator, "predict_proba"):
+        scores = probabilities(estimator, graph, rows)
+        return labels(graph, graph.op("ArgMax", scores, axis=1, keepdims=0), estimator.classes_)
+    return skl2onnx_fallback.predict(estimator, graph, rows)
 
 
-def by_score(graph: Graph, model: Any, rows: Table) -> str:
+def labels_by_score(estimator: Any, graph: Graph, rows: Table) -> str:
     """The label of the largest decision value; of two classes, the second if it is positive."""
-    scores = decision(graph, model, rows)
-    if len(model.classes_) > 2:
+    scores = decision(estimator, graph, rows)
+    if len(estimator.classes_) > 2:
         index = graph.op("ArgMax", scores, axis=1, keepdims=0)
     else:
         index = graph.cast(flat(graph, graph.op("Greater", scores, 0.0)), INT64)
-    return labels(graph, index, model.classes_)
+    return labels(graph, index, estimator.classes_)
 
 
-def probabilities(graph: Graph, model: Any, rows: Table) -> str:
+def probabilities(estimator: Any, graph: Graph, rows: Table) -> str:
     """``model.predict_proba``, [N, classes]; raises :class:`UnsupportedModel`."""
-    _check(model)
-    own = find(model, "predict_proba")
+    _check(estimator)
+    lowering = lowering_of(estimator, "predict_proba")
     return (
-        str(own(graph, model, rows)) if own else skl2onnx_fallback.probabilities(graph, model, rows)
+        str(lowering(estimator, graph, rows))
+        if lowering
+        else skl2onnx_fallback.probabilities(estimator, graph, rows)
     )
 
 
-def decision(graph: Graph, model: Any, rows: Table) -> str:
+def decision(estimator: Any, graph: Graph, rows: Table) -> str:
     """``model.decision_function``: [N, 1] for two classes, else [N, classes].
 
     Raises:
         UnsupportedModel: it has no form.
     """
-    _check(model)
-    own = find(model, "decision_function")
-    return str(own(graph, model, rows)) if own else skl2onnx_fallback.decision(graph, model, rows)
+    _check(estimator)
+    lowering = lowering_of(estimator, "decision_function")
+    return (
+        str(lowering(estimator, graph, rows))
+        if lowering
+        else skl2onnx_fallback.decision(estimator, graph, rows)
+    )
 
 
 def labels(graph: Graph, index: str, classes: Any) -> str:
@@ -149,7 +157,7 @@ def as_float(graph: Graph, x: str) -> str:
     return graph.cast(x, FLOAT)
 
 
-def _check(model: Any) -> None:
-    reason = why_not(model)
+def _check(estimator: Any) -> None:
+    reason = refusal_reason(estimator)
     if reason is not None:
-        raise UnsupportedModel(f"{type(model).__name__} {reason}")
+        raise UnsupportedModel(f"{type(estimator).__name__} {reason}")

@@ -15,85 +15,87 @@ MIXED: Final = {"OneHotEncoder", "OrdinalEncoder", "TargetEncoder"}
 """Estimators that look at each column by itself, whatever its type."""
 
 
-def transform(graph: Graph, model: Any, rows: Table) -> Table:
+def transform(estimator: Any, graph: Graph, rows: Table) -> Table:
     """What skl2onnx makes of ``model.transform``; raises :class:`UnsupportedModel`."""
-    outputs, values = _export(graph, model, rows, None)
+    outputs, values = _export(estimator, graph, rows, None)
     return Table(tuple(_block(x, v) for x, v in zip(outputs[:1], values[:1], strict=True)))
 
 
-def predict(graph: Graph, model: Any, rows: Table) -> str:
+def predict(estimator: Any, graph: Graph, rows: Table) -> str:
     """What skl2onnx makes of ``model.predict``; raises :class:`UnsupportedModel`."""
-    outputs, values = _export(graph, model, rows, _plain(model))
+    outputs, values = _export(estimator, graph, rows, _plain(estimator))
     from sklearn.base import is_regressor
 
     dims = values[0].type.tensor_type.shape.dim
-    if is_regressor(model) or (len(dims) == 1 and hasattr(model, "classes_")):
+    if is_regressor(estimator) or (len(dims) == 1 and hasattr(estimator, "classes_")):
         return outputs[0]
     return graph.op("Reshape", outputs[0], np.array([-1], np.int64))
 
 
-def probabilities(graph: Graph, model: Any, rows: Table) -> str:
+def probabilities(estimator: Any, graph: Graph, rows: Table) -> str:
     """What skl2onnx makes of ``model.predict_proba``; raises :class:`UnsupportedModel`."""
-    outputs, _ = _export(graph, model, rows, _plain(model))
+    outputs, _ = _export(estimator, graph, rows, _plain(estimator))
     if len(outputs) < 2:
-        raise UnsupportedModel(f"{type(model).__name__}: the exporter gives no probabilities")
+        raise UnsupportedModel(f"{type(estimator).__name__}: the exporter gives no probabilities")
     return outputs[1]
 
 
-def decision(graph: Graph, model: Any, rows: Table) -> str:
+def decision(estimator: Any, graph: Graph, rows: Table) -> str:
     """What skl2onnx makes of ``model.decision_function``; raises :class:`UnsupportedModel`."""
     from sklearn.base import is_outlier_detector
 
-    if is_outlier_detector(model):
-        scores = _export(graph, model, rows, None)[0][1]
+    if is_outlier_detector(estimator):
+        scores = _export(estimator, graph, rows, None)[0][1]
         return graph.op("Reshape", scores, np.array([-1, 1], np.int64))
-    outputs, _ = _export(graph, model, rows, {"raw_scores": True, "zipmap": False})
-    if len(getattr(model, "classes_", ())) == 2:
+    outputs, _ = _export(estimator, graph, rows, {"raw_scores": True, "zipmap": False})
+    if len(getattr(estimator, "classes_", ())) == 2:
         return graph.op("Gather", outputs[1], np.array([-1], np.int64), axis=1)
     return outputs[1]
 
 
-def _plain(model: Any) -> dict[str, Any] | None:
-    return {"zipmap": False} if hasattr(model, "classes_") else None
+def _plain(estimator: Any) -> dict[str, Any] | None:
+    return {"zipmap": False} if hasattr(estimator, "classes_") else None
 
 
 def _export(
-    graph: Graph, model: Any, rows: Table, options: dict[str, Any] | None
+    estimator: Any, graph: Graph, rows: Table, options: dict[str, Any] | None
 ) -> tuple[list[str], Any]:
-    table = _inputs(graph, model, rows)
-    key = (id(model), table, repr(options))
-    known = graph.borrowed.get(key)
+    table = _inputs(estimator, graph, rows)
+    key = (id(estimator), table, repr(options))
+    known = graph.cache.get(key)
     if known is None:
-        proto = _proto(model, table, options)
+        proto = _proto(estimator, table, options)
         feeds = {f"i{n}": block.tensor for n, block in enumerate(table.blocks)}
         values = list(proto.graph.output)
-        known = graph.borrowed[key] = graph.inline(proto, feeds), values
+        known = graph.cache[key] = graph.inline(proto, feeds), values
     return known
 
 
-def _inputs(graph: Graph, model: Any, rows: Table) -> Table:
-    if type(model).__name__ in MIXED or not rows.numeric:
+def _inputs(estimator: Any, graph: Graph, rows: Table) -> Table:
+    if type(estimator).__name__ in MIXED or not rows.numeric:
         return merged(graph, rows)
     return Table.of(floats(graph, rows), rows.width)
 
 
-def _proto(model: Any, table: Table, options: dict[str, Any] | None) -> Any:
+def _proto(estimator: Any, table: Table, options: dict[str, Any] | None) -> Any:
     from skl2onnx import to_onnx
 
     wish: dict[str, Any] = {
         "initial_types": [(f"i{n}", _type(block)) for n, block in enumerate(table.blocks)],
         "target_opset": {"": OPSET, ML: ML_OPSET},
     }
-    name = type(model).__name__
+    name = type(estimator).__name__
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                return to_onnx(model, options={id(model): options} if options else None, **wish)
+                return to_onnx(
+                    estimator, options={id(estimator): options} if options else None, **wish
+                )
             except NameError:  # how the exporter says that this estimator has no such option
                 if options and "raw_scores" in options:
                     raise
-                return to_onnx(model, **wish)
+                return to_onnx(estimator, **wish)
     except Exception as error:
         raise UnsupportedModel(f"{name}: {_reason(name, error)}") from error
 

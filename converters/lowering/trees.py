@@ -9,7 +9,7 @@ import numpy as np
 
 from converters.errors import UnsupportedModel
 from converters.lowering.graph import ML, Graph
-from converters.lowering.registry import flat, form, labels
+from converters.lowering.registry import flat, labels, lowers
 from converters.lowering.table import Table, floats, floored
 from converters.trees import classic, xgboost
 from converters.trees.grown import Grown, Link
@@ -22,12 +22,12 @@ _IN_FLOAT64: Final = ("HistGradientBoosting", "LGBM")
 """These compare in float64; the others round what comes to float32 first."""
 
 
-def _predict(graph: Graph, model: Any, rows: Table) -> str:
+def _lower_tree_predictions(estimator: Any, graph: Graph, rows: Table) -> str:
     """Labels [N], of several classified columns [N, columns]; or values [N, targets]."""
-    answers = _answers(graph, model, rows)
-    if not hasattr(model, "predict_proba"):
+    answers = _lower_tree_outputs(estimator, graph, rows)
+    if not hasattr(estimator, "predict_proba"):
         return answers
-    classes = model.classes_
+    classes = estimator.classes_
     if not isinstance(classes, list):
         return labels(graph, graph.op("ArgMax", answers, axis=1, keepdims=0), classes)
     ends = np.cumsum([len(known) for known in classes])
@@ -40,43 +40,53 @@ def _predict(graph: Graph, model: Any, rows: Table) -> str:
     return graph.op("Concat", *named, axis=1)
 
 
-def _answers(graph: Graph, model: Any, rows: Table) -> str:
+def _lower_tree_outputs(estimator: Any, graph: Graph, rows: Table) -> str:
     """What comes out of the link: probabilities [N, classes], or values [N, targets]."""
-    if _is_line(model):
-        return str(_once(graph, ("line", id(model), rows), lambda: _line(graph, model, rows)))
-    return str(_once(graph, ("answers", id(model), rows), lambda: _linked(graph, model, rows)))
+    if _is_linear_booster(estimator):
+        return str(
+            _write_once(
+                graph,
+                ("line", id(estimator), rows),
+                lambda: _linear_booster(estimator, graph, rows),
+            )
+        )
+    return str(
+        _write_once(
+            graph, ("answers", id(estimator), rows), lambda: _apply_link(estimator, graph, rows)
+        )
+    )
 
 
-def _once(graph: Graph, key: Any, write: Callable[[], Any]) -> Any:
+def _write_once(graph: Graph, key: Any, write: Callable[[], Any]) -> Any:
     """What ``write`` gives, written into the graph once."""
-    if key not in graph.borrowed:
-        graph.borrowed[key] = write()
-    return graph.borrowed[key]
+    if key not in graph.cache:
+        graph.cache[key] = write()
+    return graph.cache[key]
 
 
-def _linked(graph: Graph, model: Any, rows: Table) -> str:
-    grown, raw = _sums(graph, model, rows)
+def _apply_link(estimator: Any, graph: Graph, rows: Table) -> str:
+    grown, raw = _raw_sums(estimator, graph, rows)
     if grown.two_sided:
         return _two_sided(graph, raw, grown.link, grown.scale)
     scaled = raw if grown.scale == 1 else graph.op("Mul", raw, grown.scale)
     return graph.op(_LINKS[grown.link], scaled) if grown.link in _LINKS else scaled
 
 
-def _decision(graph: Graph, model: Any, rows: Table) -> str:
+def _lower_tree_decision(estimator: Any, graph: Graph, rows: Table) -> str:
     """What goes into the link, [N, 1] for two classes."""
-    return _sums(graph, model, rows)[1]
+    return _raw_sums(estimator, graph, rows)[1]
 
 
-def _sums(graph: Graph, model: Any, rows: Table) -> tuple[Grown, str]:
+def _raw_sums(estimator: Any, graph: Graph, rows: Table) -> tuple[Grown, str]:
     def write() -> tuple[Grown, str]:
-        grown = _told(model, read)
+        grown = _naming_estimator(estimator, read)
         whole = grown.ensemble.with_base(grown.base)
         attributes = classic.attributes(whole, average=grown.average)
-        taken = floored if type(model).__name__.startswith(_IN_FLOAT64) else floats
+        taken = floored if type(estimator).__name__.startswith(_IN_FLOAT64) else floats
         x = _prepared(graph, grown, taken(graph, rows))
         return grown, graph.op(classic.NAME, x, domain=ML, **attributes)
 
-    made: tuple[Grown, str] = _once(graph, ("sums", id(model), rows), write)
+    made: tuple[Grown, str] = _write_once(graph, ("sums", id(estimator), rows), write)
     return made
 
 
@@ -87,29 +97,29 @@ def _two_sided(graph: Graph, raw: str, link: Link, scale: float = 1.0) -> str:
     return graph.op("Gemm", raw, np.array([[-1, 1]], np.float32), np.array([1, 0], np.float32))
 
 
-def _is_line(model: Any) -> bool:
+def _is_linear_booster(estimator: Any) -> bool:
     """Whether it is of a library of trees, and has none."""
-    return type(model).__module__.startswith("xgboost.") and xgboost.is_linear(model)
+    return type(estimator).__module__.startswith("xgboost.") and xgboost.is_linear(estimator)
 
 
-def _line(graph: Graph, model: Any, rows: Table) -> str:
+def _linear_booster(estimator: Any, graph: Graph, rows: Table) -> str:
     """A gblinear booster; missing values add nothing."""
     x = floats(graph, rows)
-    weights, base = _told(model, xgboost.linear)
-    link = _told(model, lambda given: xgboost.link_of(xgboost.learner_of(given)))
+    weights, base = _naming_estimator(estimator, xgboost.linear)
+    link = _naming_estimator(estimator, lambda given: xgboost.link_of(xgboost.learner_of(given)))
     present = graph.op("Where", graph.op("IsNaN", x), 0.0, x)
     raw = graph.op("Add", graph.op("MatMul", present, weights), base)
-    if getattr(model, "n_classes_", 0) == 2:
+    if getattr(estimator, "n_classes_", 0) == 2:
         return _two_sided(graph, raw, link)
     return graph.op(_LINKS[link], raw) if link in _LINKS else raw
 
 
-def _told(model: Any, ask: Callable[[Any], T]) -> T:
+def _naming_estimator(estimator: Any, ask: Callable[[Any], T]) -> T:
     """What ``ask`` says of the model; a refusal names it."""
     try:
-        return ask(model)
+        return ask(estimator)
     except UnsupportedModel as error:
-        raise UnsupportedModel(f"{type(model).__name__}: {error}") from error
+        raise UnsupportedModel(f"{type(estimator).__name__}: {error}") from error
 
 
 def _prepared(graph: Graph, grown: Grown, x: str) -> str:
@@ -129,25 +139,25 @@ def _prepared(graph: Graph, grown: Grown, x: str) -> str:
     return x
 
 
-def _oddity(graph: Graph, model: Any, rows: Table) -> str:
+def _lower_isolation_decision(estimator: Any, graph: Graph, rows: Table) -> str:
     """``decision_function`` of an isolation forest: below zero is an outlier."""
-    return graph.op("Sub", -float(model.offset_), _answers(graph, model, rows))
+    return graph.op("Sub", -float(estimator.offset_), _lower_tree_outputs(estimator, graph, rows))
 
 
-def _inlier(graph: Graph, model: Any, rows: Table) -> str:
-    odd = graph.op("Less", flat(graph, _oddity(graph, model, rows)), 0.0)
+def _lower_isolation_labels(estimator: Any, graph: Graph, rows: Table) -> str:
+    odd = graph.op("Less", flat(graph, _lower_isolation_decision(estimator, graph, rows)), 0.0)
     return graph.op("Where", odd, -1, 1)
 
 
 for _library, _name in READERS:
-    form("predict", _name, library=_library)(_predict)
-    form("predict_proba", _name, library=_library)(_answers)
+    lowers("predict", _name, library=_library)(_lower_tree_predictions)
+    lowers("predict_proba", _name, library=_library)(_lower_tree_outputs)
 
 for _name in (
     "GradientBoostingClassifier",
     "HistGradientBoostingClassifier",
 ):
-    form("decision_function", _name)(_decision)
+    lowers("decision_function", _name)(_lower_tree_decision)
 
-form("predict", "IsolationForest")(_inlier)
-form("decision_function", "IsolationForest")(_oddity)
+lowers("predict", "IsolationForest")(_lower_isolation_labels)
+lowers("decision_function", "IsolationForest")(_lower_isolation_decision)

@@ -47,7 +47,7 @@ def export(original: EstimatorSource, rows: Rows) -> Any:
     table = Table(tuple(Block(t.name, KINDS[t.dtype], t.shape[1] or 1) for t in rows.tensors))
     try:
         tensors = {
-            name: _WRITERS[method](graph, estimator, table)
+            name: _LOWERINGS[method](estimator, graph, table)
             for name, method in original.methods.items()
         }
     except UnsupportedModel as error:
@@ -62,14 +62,14 @@ def export(original: EstimatorSource, rows: Rows) -> Any:
     return proto
 
 
-def _transformed(graph: Graph, estimator: Any, table: Table) -> str:
-    made = registry.transform(graph, estimator, table)
+def _transformed(estimator: Any, graph: Graph, table: Table) -> str:
+    made = registry.transform(estimator, graph, table)
     if not made.numeric:
         raise UnsupportedModel(f"{type(estimator).__name__}: gives text, not numbers")
     return floats(graph, made)
 
 
-_WRITERS: Final[dict[str, Callable[[Graph, Any, Table], str]]] = {
+_LOWERINGS: Final[dict[str, Callable[[Any, Graph, Table], str]]] = {
     "predict": registry.predict,
     "predict_proba": registry.probabilities,
     "decision_function": registry.decision,

@@ -26,7 +26,7 @@ from converters.certification.profile import group_profiles, reference_profile
 from converters.certification.report import results_table
 from converters.certification.search import SearchPlan
 from converters.errors import BudgetExceeded, ConversionError, UnsupportedModel
-from converters.lowering.registry import why_not
+from converters.lowering.registry import refusal_reason
 from converters.onnx_export.export import export, output_specs
 from converters.quantization.variants import EXACT
 from converters.release_spec import CascadeTarget, ReleaseSpec
@@ -62,7 +62,7 @@ class ConversionJob:
         progress: Callable[[str], None],
         groups: tuple[Declared, ...] = (),
     ) -> None:
-        reason = why_not(original.estimator)
+        reason = refusal_reason(original.estimator)
         if reason is not None:
             raise UnsupportedModel(f"model: {type(original.estimator).__name__} {reason}")
         self.original = original
