@@ -60,14 +60,15 @@ def _calibrated_fold(estimator: Any, graph: Graph, rows: Table) -> str:
     scores = _uncalibrated_scores(estimator.estimator, graph, rows)
     parts = []
     for i, calibrator in enumerate(estimator.calibrators):
-        one = graph.op("Gather", scores, np.array([i], np.int64), axis=1)
-        parts.append(_calibration_curve(graph, calibrator, one))
+        score = graph.op("Gather", scores, np.array([i], np.int64), axis=1)
+        parts.append(_calibration_curve(graph, calibrator, score))
     if count == 2:
         return complement(graph, parts[0])
     sums = total(graph, concat(graph, parts))
+    # Where all curves say 0, scikit-learn takes all classes for equally likely.
     empty = graph.op("Equal", sums, 0.0)
-    shares = graph.op("Div", concat(graph, parts), graph.op("Where", empty, 1.0, sums))
-    return graph.op("Where", empty, f32(np.full(count, 1 / count))[None], shares)
+    probabilities = graph.op("Div", concat(graph, parts), graph.op("Where", empty, 1.0, sums))
+    return graph.op("Where", empty, f32(np.full(count, 1 / count))[None], probabilities)
 
 
 STEEPEST: Final = 500.0
@@ -75,7 +76,7 @@ STEEPEST: Final = 500.0
 
 
 def _check_isotonic_steps(estimator: Any) -> None:
-    """Refuse isotonic curves over trees with steps that are narrower than float32 is fine.
+    """Refuse isotonic curves over trees with steps that float32 scores cannot resolve.
 
     Trees give few different scores, so many rows fall exactly onto such a step, and on which side
     is decided by the last bits of a float64 sum.
@@ -95,17 +96,17 @@ def _check_isotonic_steps(estimator: Any) -> None:
 
 
 def _uncalibrated_scores(estimator: Any, graph: Graph, rows: Table) -> str:
-    """Decision values if there are any, else probabilities; of two classes the second alone."""
+    """Return decision values if there are any, else probabilities; of two classes the second's."""
     if hasattr(estimator, "decision_function"):
         return registry.decision(estimator, graph, rows)
-    shares = registry.probabilities(estimator, graph, rows)
+    probabilities = registry.probabilities(estimator, graph, rows)
     if len(estimator.classes_) > 2:
-        return shares
-    return graph.op("Gather", shares, np.array([1], np.int64), axis=1)
+        return probabilities
+    return graph.op("Gather", probabilities, np.array([1], np.int64), axis=1)
 
 
 def _calibration_curve(graph: Graph, calibrator: Any, score: str) -> str:
-    """One calibration curve over scores [N, 1]; float32."""
+    """Write one calibration curve over scores [N, 1]; float32 [N, 1]."""
     if hasattr(calibrator, "X_thresholds_"):
         return _isotonic_curve(calibrator, graph, score)
     line = graph.op("Mul", graph.cast(score, DOUBLE), f64(-calibrator.a_))
@@ -114,14 +115,14 @@ def _calibration_curve(graph: Graph, calibrator: Any, score: str) -> str:
 
 
 def _isotonic_curve(estimator: Any, graph: Graph, score: str) -> str:
-    """Linear interpolation between the thresholds, computed in float64."""
+    """Interpolate linearly between the thresholds, in float64."""
     x = graph.cast(score, DOUBLE)
-    made = single(graph, interpolate(graph, x, estimator.X_thresholds_, estimator.y_thresholds_))
+    curve = single(graph, interpolate(graph, x, estimator.X_thresholds_, estimator.y_thresholds_))
     if estimator.out_of_bounds == "nan":
         low, high = f64(estimator.X_min_), f64(estimator.X_max_)
         outside = graph.op("Or", graph.op("Less", x, low), graph.op("Greater", x, high))
-        return graph.op("Where", outside, np.float32(np.nan), made)
-    return made
+        return graph.op("Where", outside, np.float32(np.nan), curve)
+    return curve
 
 
 @lowers("predict", "IsotonicRegression")
@@ -148,18 +149,19 @@ def _lower_threshold_probabilities(
 def _lower_threshold_labels(
     estimator: FixedThresholdClassifier | TunedThresholdClassifierCV, graph: Graph, rows: Table
 ) -> str:
-    """The positive label where its score reaches the threshold."""
+    """Return the positive label where its score reaches the threshold, else the other."""
     inner = _thresholded_model(estimator)
     positive = _positive_label(estimator)
     place = list(inner.classes_).index(positive)
-    wanted = estimator._get_response_method()
-    method = next(m for m in np.atleast_1d(wanted) if hasattr(inner, str(m)))
+    methods = estimator._get_response_method()
+    method = next(m for m in np.atleast_1d(methods) if hasattr(inner, str(m)))
     if method == "predict_proba":
-        shares = registry.probabilities(inner, graph, rows)
-        score = graph.op("Gather", shares, np.array([place], np.int64), axis=1)
+        probabilities = registry.probabilities(inner, graph, rows)
+        score = graph.op("Gather", probabilities, np.array([place], np.int64), axis=1)
         threshold = _threshold_value(estimator, 0.5)
     else:
         score = registry.decision(inner, graph, rows)
+        # One decision value for both classes: that of the first is its negative.
         score = score if place == 1 else graph.op("Neg", score)
         threshold = _threshold_value(estimator, 0.0)
     reached = graph.op("GreaterOrEqual", graph.cast(score, DOUBLE), f64(threshold))

@@ -47,7 +47,7 @@ def _lower_dummy_labels(estimator: DummyClassifier, graph: Graph, rows: Table) -
 def _lower_constant_predictor_decision(
     estimator: _ConstantPredictor, graph: Graph, rows: Table
 ) -> str:
-    """What stands for a class that every training row had, or none."""
+    """Write the stand-in for a class that every training row had, or none had."""
     return repeat_row(graph, rows, f32(np.reshape(estimator.y_, (1, 1))))
 
 

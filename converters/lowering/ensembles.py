@@ -44,7 +44,7 @@ def _lower_voting_labels(estimator: VotingClassifier, graph: Graph, rows: Table)
 
 
 def _one_hot(graph: Graph, index: str, classes: int) -> str:
-    """float32 [N, classes] of class numbers [N]."""
+    """Return class numbers [N] as one-hot rows, float32 [N, classes]."""
     same = graph.op("Equal", column(graph, index), np.arange(classes, dtype=np.int64)[None])
     return as_float(graph, same)
 
@@ -56,22 +56,22 @@ def _lower_voting_values(estimator: VotingRegressor, graph: Graph, rows: Table) 
 
 
 def _stacked_features(estimator: Any, graph: Graph, rows: Table) -> Table:
-    """What the last estimator of a stack sees."""
+    """Return the columns that the last estimator of a stack sees."""
     classes = len(getattr(estimator, "classes_", ()))
     parts = []
     for inner, method in zip(estimator.estimators_, estimator.stack_method_, strict=True):
         if method == "predict_proba":
-            made = registry.probabilities(inner, graph, rows)
-            if classes == 2:
-                made = graph.op("Gather", made, np.array([1], np.int64), axis=1)
-            parts.append(Table.of(made, 1 if classes == 2 else classes))
+            output = registry.probabilities(inner, graph, rows)
+            if classes == 2:  # the second says it all; scikit-learn drops the first
+                output = graph.op("Gather", output, np.array([1], np.int64), axis=1)
+            parts.append(Table.of(output, 1 if classes == 2 else classes))
         elif method == "decision_function":
-            made = registry.decision(inner, graph, rows)
-            parts.append(Table.of(made, 1 if classes == 2 else classes))
+            output = registry.decision(inner, graph, rows)
+            parts.append(Table.of(output, 1 if classes == 2 else classes))
         else:
-            made = registry.predict(inner, graph, rows)
-            made = as_float(graph, column(graph, made)) if classes else made
-            parts.append(Table.of(made, 1))
+            output = registry.predict(inner, graph, rows)
+            output = as_float(graph, column(graph, output)) if classes else output
+            parts.append(Table.of(output, 1))
     if estimator.passthrough:
         parts.append(rows)
     joined = side_by_side(parts)

@@ -1,4 +1,4 @@
-"""Filling in what is missing, and saying where it was."""
+"""Imputers and missing-value indicators."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 
 def missing(estimator: Any, graph: Graph, x: str, kind: int = FLOAT) -> str:
-    """Where a tensor of floats has the model's missing value."""
+    """Return True where a tensor has the estimator's marker of a missing value.
+
+    Args:
+        estimator: an imputer or indicator with ``missing_values``.
+        graph: the graph to write into.
+        x: floats [N, k].
+        kind: ONNX element type of ``x``.
+    """
     marker = estimator.missing_values
     if isinstance(marker, float) and np.isnan(marker):
         return graph.op("IsNaN", x)
@@ -31,7 +38,13 @@ def missing(estimator: Any, graph: Graph, x: str, kind: int = FLOAT) -> str:
 
 
 def indicator(estimator: Any, graph: Graph, gaps: str) -> Table | None:
-    """The columns that ``add_indicator`` adds, if it adds any; ``gaps`` is [N, k]."""
+    """Return the columns that ``add_indicator`` adds, if it adds any.
+
+    Args:
+        estimator: a fitted imputer.
+        graph: the graph to write into.
+        gaps: True where a value is missing, [N, k].
+    """
     if not estimator.add_indicator or estimator.indicator_ is None:
         return None
     places = np.asarray(estimator.indicator_.features_, np.int64)
@@ -40,12 +53,12 @@ def indicator(estimator: Any, graph: Graph, gaps: str) -> Table | None:
     return Table.of(as_float(graph, graph.op("Gather", gaps, places, axis=1)), len(places))
 
 
-def _with_indicator(estimator: Any, graph: Graph, made: Table, gaps: str) -> Table:
+def _with_indicator(estimator: Any, graph: Graph, filled: Table, gaps: str) -> Table:
     added = indicator(estimator, graph, gaps)
     if added is None:
-        return made
-    kind = made.blocks[0].kind
-    together = side_by_side([made, added])
+        return filled
+    kind = filled.blocks[0].kind
+    together = side_by_side([filled, added])
     return Table.of(joined(graph, together, kind), together.width, kind)
 
 
@@ -61,21 +74,21 @@ def _lower_missing_indicator(estimator: MissingIndicator, graph: Graph, rows: Ta
 def _lower_simple_imputer(estimator: SimpleImputer, graph: Graph, rows: Table) -> Table:
     if any(block.kind == STRING for block in rows.blocks):
         return _impute_text(estimator, graph, rows)
-    filled = np.asarray(estimator.statistics_, dtype=np.float64)
+    statistics = np.asarray(estimator.statistics_, dtype=np.float64)
     kind = common_kind(rows) if graph.faithful else FLOAT
-    x, fill = joined(graph, rows, kind), np.nan_to_num(filled)[None]
+    x, fill = joined(graph, rows, kind), np.nan_to_num(statistics)[None]
     gaps = missing(estimator, graph, x, kind)
-    made = graph.op("Where", gaps, f32(fill) if kind == FLOAT else fill, x)
-    kept = np.flatnonzero(~np.isnan(filled))
-    if len(kept) < rows.width and not estimator.keep_empty_features:
-        made = graph.op("Gather", made, kept.astype(np.int64), axis=1)
-    else:
-        kept = np.arange(rows.width)
-    return _with_indicator(estimator, graph, Table.of(made, len(kept), kind), gaps)
+    filled = graph.op("Where", gaps, f32(fill) if kind == FLOAT else fill, x)
+    columns = np.flatnonzero(~np.isnan(statistics))
+    if len(columns) < rows.width and not estimator.keep_empty_features:
+        filled = graph.op("Gather", filled, columns.astype(np.int64), axis=1)
+    else:  # columns that had no value in training stay, and are statistics with 0
+        columns = np.arange(rows.width)
+    return _with_indicator(estimator, graph, Table.of(filled, len(columns), kind), gaps)
 
 
 def _impute_text(estimator: Any, graph: Graph, rows: Table) -> Table:
-    """Text columns: the fill where the marker of a missing value stands."""
+    """Fill text columns where the marker of a missing value stands."""
     if not is_missing(estimator.missing_values):
         raise UnsupportedModel("SimpleImputer: of text, only missing_values=NaN or None has a form")
     blocks, gaps = [], []
@@ -96,7 +109,7 @@ def _impute_text(estimator: Any, graph: Graph, rows: Table) -> Table:
 
 @lowers("transform", "IterativeImputer")
 def _lower_iterative_imputer(estimator: IterativeImputer, graph: Graph, rows: Table) -> Table:
-    """Round after round, each column that may lack values from the others."""
+    """Predict each column that may lack values from the others, round after round."""
     if estimator.sample_posterior:
         raise UnsupportedModel("IterativeImputer: sample_posterior answers at random")
     x = floats(graph, rows)
@@ -108,10 +121,12 @@ def _lower_iterative_imputer(estimator: IterativeImputer, graph: Graph, rows: Ta
     holes = _split(graph, gaps, rows.width)
     for step in estimator.imputation_sequence_:
         j = step.feat_idx
-        seen = concat(graph, [values[int(i)] for i in step.neighbor_feat_idx])
-        found = registry.predict(step.estimator, graph, Table.of(seen, len(step.neighbor_feat_idx)))
+        others = concat(graph, [values[int(i)] for i in step.neighbor_feat_idx])
+        estimate = registry.predict(
+            step.estimator, graph, Table.of(others, len(step.neighbor_feat_idx))
+        )
         low, high = f32(estimator._min_value[j]), f32(estimator._max_value[j])
-        clipped = graph.op("Min", graph.op("Max", found, low), high)
+        clipped = graph.op("Min", graph.op("Max", estimate, low), high)
         values[j] = graph.op("Where", holes[j], clipped, values[j])
     return _with_indicator(estimator, graph, Table.of(concat(graph, values), rows.width), gaps)
 
@@ -122,38 +137,42 @@ def _split(graph: Graph, x: str, width: int) -> list[str]:
 
 @lowers("transform", "KNNImputer")
 def _lower_knn_imputer(estimator: KNNImputer, graph: Graph, rows: Table) -> Table:
-    """Each column from the nearest training rows that have it."""
+    """Fill each column from the nearest training rows that have it."""
     if estimator.weights != "uniform" or estimator.metric != "nan_euclidean":
         raise UnsupportedModel("KNNImputer: only uniform weights and nan_euclidean have a form")
     x = floats(graph, rows)
     gaps = missing(estimator, graph, x)
     far = _nan_euclidean(estimator, graph, x, gaps, rows.width)
     values, holes = _split(graph, x, rows.width), _split(graph, gaps, rows.width)
-    made = []
+    columns = []
     for j in np.flatnonzero(estimator._valid_mask):
-        found = _donated_mean(estimator, graph, far, int(j))
-        made.append(graph.op("Where", holes[j], found, values[j]))
-    filled = Table.of(concat(graph, made), len(made))
+        estimate = _donated_mean(estimator, graph, far, int(j))
+        columns.append(graph.op("Where", holes[j], estimate, values[j]))
+    filled = Table.of(concat(graph, columns), len(columns))
     return _with_indicator(estimator, graph, filled, gaps)
 
 
 def _nan_euclidean(estimator: Any, graph: Graph, x: str, gaps: str, width: int) -> str:
-    """Squared distances over the coordinates that both rows have, scaled up; infinite without."""
-    known = f64(np.where(estimator._mask_fit_X, 0.0, estimator._fit_X))
+    """Return squared distances over the coordinates that both rows have, float64 [N, M].
+
+    They are scaled up to all coordinates, and infinite where there is none in common.
+    """
+    values_there = f64(np.where(estimator._mask_fit_X, 0.0, estimator._fit_X))
     there = f64(~estimator._mask_fit_X)
     here = graph.cast(graph.op("Not", gaps), DOUBLE)
     own = graph.op("Where", gaps, f64(0.0), graph.cast(x, DOUBLE))
+    # Masks as factors: a product with ``there`` or ``here`` sums over common coordinates alone.
     squares = graph.op("MatMul", graph.op("Mul", own, own), np.ascontiguousarray(there.T))
-    cross = graph.op("MatMul", own, np.ascontiguousarray(-2 * known.T))
-    others = graph.op("MatMul", here, np.ascontiguousarray((known**2).T))
+    cross = graph.op("MatMul", own, np.ascontiguousarray(-2 * values_there.T))
+    other = graph.op("MatMul", here, np.ascontiguousarray((values_there**2).T))
     both = graph.op("MatMul", here, np.ascontiguousarray(there.T))
-    apart = graph.op("Max", graph.op("Sum", squares, cross, others), f64(0.0))
+    apart = graph.op("Max", graph.op("Sum", squares, cross, other), f64(0.0))
     scaled = graph.op("Div", graph.op("Mul", apart, f64(float(width))), both)
     return graph.op("Where", graph.op("Equal", both, f64(0.0)), f64(np.inf), scaled)
 
 
 def _donated_mean(estimator: Any, graph: Graph, far: str, j: int) -> str:
-    """The mean of column ``j`` over the nearest donors; over all rows if none can be compared."""
+    """Return the mean of column ``j`` over the nearest donors; over all if none can be compared."""
     donors = np.flatnonzero(~estimator._mask_fit_X[:, j])
     count = min(estimator.n_neighbors, len(donors))
     some = graph.op("Gather", far, donors.astype(np.int64), axis=1)

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 def _kernel_parameters(estimator: Any) -> dict[str, Any]:
     if callable(estimator.kernel):
         raise UnsupportedModel(f"{type(estimator).__name__}: a kernel of one's own has no form")
-    given = {name: getattr(estimator, name) for name in ("gamma", "degree", "coef0")}
-    return {name: value for name, value in given.items() if value is not None}
+    values = {name: getattr(estimator, name) for name in ("gamma", "degree", "coef0")}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 @lowers("predict", "KernelRidge")
@@ -57,18 +57,20 @@ def _lower_nystroem(estimator: Nystroem, graph: Graph, rows: Table) -> Table:
         estimator.kernel,
         _kernel_parameters(estimator),
     )
-    made = graph.op("MatMul", grams, np.ascontiguousarray(f64(estimator.normalization_.T)))
-    return Table.of(single(graph, made), len(estimator.normalization_))
+    projected = graph.op("MatMul", grams, np.ascontiguousarray(f64(estimator.normalization_.T)))
+    return Table.of(single(graph, projected), len(estimator.normalization_))
 
 
 @lowers("transform", "Isomap")
 def _lower_isomap(estimator: Isomap, graph: Graph, rows: Table) -> Table:
-    """Geodesic distance to a training row: through the nearest of its neighbours."""
+    """Project geodesic distances: to a training row through the nearest of its neighbours."""
     if estimator.n_neighbors is None:
         raise UnsupportedModel("Isomap: only n_neighbors has a form, not radius")
-    far = distances(graph, doubles(graph, rows), estimator.nbrs_._fit_X, _metric(estimator.nbrs_))
+    distance = distances(
+        graph, doubles(graph, rows), estimator.nbrs_._fit_X, _metric(estimator.nbrs_)
+    )
     near, index = graph.ops(
-        "TopK", far, np.array([estimator.n_neighbors], np.int64), outputs=2, axis=1, largest=0
+        "TopK", distance, np.array([estimator.n_neighbors], np.int64), outputs=2, axis=1, largest=0
     )
     through = graph.op("Gather", f64(estimator.dist_matrix_), index)
     paths = graph.op("Add", through, graph.op("Unsqueeze", near, np.array([2], np.int64)))
@@ -86,14 +88,15 @@ def _metric(estimator: Any) -> str:
 
 
 def _project_kernel(estimator: Any, graph: Graph, grams: str) -> Table:
-    """Centred kernel values times scaled eigenvectors."""
+    """Return centred kernel values times scaled eigenvectors, [N, components]."""
     centre = estimator._centerer
+    # Components without variance have an eigenvalue of 0, and stay 0 instead of dividing by it.
     lengths = np.sqrt(np.where(estimator.eigenvalues_ > 0, estimator.eigenvalues_, 1.0))
     alphas = np.where(estimator.eigenvalues_ > 0, estimator.eigenvectors_ / lengths, 0.0)
     mean = graph.op("Div", total(graph, grams), f64(len(centre.K_fit_rows_)))
     shifted = graph.op("Sub", graph.op("Sub", grams, f64(centre.K_fit_rows_)[None]), mean)
-    made = graph.op("MatMul", graph.op("Add", shifted, f64(centre.K_fit_all_)), f64(alphas))
-    return Table.of(single(graph, made), alphas.shape[1])
+    projected = graph.op("MatMul", graph.op("Add", shifted, f64(centre.K_fit_all_)), f64(alphas))
+    return Table.of(single(graph, projected), alphas.shape[1])
 
 
 @lowers("predict_proba", "LabelPropagation", "LabelSpreading")
@@ -113,10 +116,12 @@ def _lower_label_propagation(
     return single(graph, graph.op("Div", sums, total(graph, sums)))
 
 
-def _neighbour_mask(graph: Graph, far: str, count: int) -> str:
-    """1.0 for the ``count`` nearest of each row, else 0.0; [N, M] in float64."""
-    _, index = graph.ops("TopK", far, np.array([count], np.int64), outputs=2, axis=1, largest=0)
-    zeros = graph.op("Mul", far, f64(0.0))
+def _neighbour_mask(graph: Graph, distance: str, count: int) -> str:
+    """Return 1.0 for the ``count`` nearest points of each row, else 0.0: float64 [N, M]."""
+    _, index = graph.ops(
+        "TopK", distance, np.array([count], np.int64), outputs=2, axis=1, largest=0
+    )
+    zeros = graph.op("Mul", distance, f64(0.0))
     ones = graph.op("Add", graph.op("GatherElements", zeros, index, axis=1), f64(1.0))
     return graph.op("ScatterElements", zeros, index, ones, axis=1)
 
@@ -144,9 +149,13 @@ def _random_cosines(estimator: Any, graph: Graph, x: str) -> Table:
 def _lower_additive_chi2_sampler(
     estimator: AdditiveChi2Sampler, graph: Graph, rows: Table
 ) -> Table:
-    """Source: A. Vedaldi, A. Zisserman, "Efficient Additive Kernels via Explicit Feature Maps"."""
+    """Map features so that dot products approximate the chi-squared kernel.
+
+    Source: A. Vedaldi, A. Zisserman, "Efficient Additive Kernels via Explicit Feature Maps", 2012.
+    """
     step = {1: 0.8, 2: 0.5, 3: 0.4}.get(estimator.sample_steps, estimator.sample_interval)
     x = doubles(graph, rows)
+    # log 0 would be -inf, and 0 times its cosine NaN; the square root makes these products 0.
     empty = graph.op("Equal", x, f64(0.0))
     logs = graph.op("Mul", graph.op("Log", graph.op("Where", empty, f64(1.0), x)), f64(step))
     parts = [graph.op("Sqrt", graph.op("Mul", x, f64(step)))]
@@ -155,15 +164,15 @@ def _lower_additive_chi2_sampler(
         factor = graph.op("Sqrt", graph.op("Mul", x, f64(size)))
         angle = graph.op("Mul", logs, f64(float(j)))
         parts += [graph.op("Mul", factor, graph.op(wave, angle)) for wave in ("Cos", "Sin")]
-    made = graph.op("Concat", *parts, axis=1)
-    return Table.of(single(graph, made), rows.width * len(parts))
+    projected = graph.op("Concat", *parts, axis=1)
+    return Table.of(single(graph, projected), rows.width * len(parts))
 
 
 @lowers("transform", "PolynomialCountSketch")
 def _lower_polynomial_count_sketch(
     estimator: PolynomialCountSketch, graph: Graph, rows: Table
 ) -> Table:
-    """Count sketches multiplied in the frequency domain; the transform is a matrix."""
+    """Multiply count sketches in the frequency domain; the Fourier transform is a matrix here."""
     n = estimator.n_components
     angle = 2 * np.pi * np.outer(np.arange(n), np.arange(n)) / n
     cos, sin = np.cos(angle), np.sin(angle)
@@ -183,7 +192,7 @@ def _lower_polynomial_count_sketch(
 def _sketch_spectrum(
     estimator: Any, graph: Graph, x: str, d: int, cos: Any, sin: Any
 ) -> tuple[str, str]:
-    """Real and imaginary part of the transform of one count sketch."""
+    """Return real and imaginary part of the Fourier transform of one count sketch, [N, outputs]."""
     width = estimator.indexHash_.shape[1]
     hashed = np.zeros((width, estimator.n_components))
     hashed[np.arange(width), estimator.indexHash_[d]] = estimator.bitHash_[d]

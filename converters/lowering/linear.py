@@ -1,4 +1,4 @@
-"""What is a matrix product with an offset, whatever it is called."""
+"""Linear models, projections and multilayer perceptrons: matrix products with an offset."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _lower_linear_decision(estimator: BaseEstimator, graph: Graph, rows: Table) 
 
 @lowers("predict", "CCA", "PLSCanonical", "PLSRegression")
 def _lower_pls(estimator: CCA | PLSCanonical | PLSRegression, graph: Graph, rows: Table) -> str:
-    """Centring is folded into the offset."""
+    """Write the regression; centring is folded into the offset."""
     weights = np.atleast_2d(estimator.coef_).T
     offset = estimator.intercept_ - estimator._x_mean @ weights
     return affine(graph, floats(graph, rows), weights, offset)
@@ -76,7 +76,7 @@ def _lower_fast_ica(estimator: FastICA, graph: Graph, rows: Table) -> Table:
 def _lower_sparse_pca(
     estimator: SparsePCA | MiniBatchSparsePCA, graph: Graph, rows: Table
 ) -> Table:
-    """Ridge regression onto the components has a closed form."""
+    """Write ridge regression onto the components, which has a closed form."""
     parts = estimator.components_
     gram = parts @ parts.T + estimator.ridge_alpha * np.eye(len(parts))
     weights = np.linalg.solve(gram, parts).T
@@ -121,7 +121,7 @@ def _lower_logistic_probabilities(
     scores = _lower_linear_decision(estimator, graph, rows)
     if len(estimator.classes_) == 2:
         return complement(graph, graph.op("Sigmoid", scores))
-    if estimator.solver == "liblinear":
+    if estimator.solver == "liblinear":  # trained one class against the rest, not as a softmax
         return normalised(graph, graph.op("Sigmoid", scores))
     return graph.op("Softmax", scores, axis=1)
 
@@ -136,19 +136,21 @@ def _lower_logistic_labels(
 
 
 def _fits_one_operator(estimator: Any) -> bool:
-    """One operator does all of a small model: a step of its own costs more than its arithmetic.
+    """Return True if one operator should do all of the model.
+
+    In a small model a node of its own costs more than its arithmetic.
 
     The weights of a large one are better a constant, which variants can store in fewer bytes.
     """
-    normalised_shares = estimator.solver == "liblinear" and len(estimator.classes_) > 2
-    return bool(estimator.coef_.size <= ONE_OPERATOR) and not normalised_shares
+    one_against_rest = estimator.solver == "liblinear" and len(estimator.classes_) > 2
+    return bool(estimator.coef_.size <= ONE_OPERATOR) and not one_against_rest
 
 
 def _linear_classifier(estimator: Any, graph: Graph, rows: Table) -> list[str]:
-    """The index of the class [N], and the probabilities [N, classes]."""
+    """Return the index of the class [N], and the probabilities [N, classes]."""
     weights, offset = np.atleast_2d(estimator.coef_), np.atleast_1d(estimator.intercept_)
     two = len(estimator.classes_) == 2
-    if two:
+    if two:  # the operator wants a row of weights a class
         weights, offset = np.vstack([-weights, weights]), np.concatenate([-offset, offset])
     return graph.ops(
         "LinearClassifier",
@@ -166,7 +168,7 @@ _ACTIVATIONS: Final = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid", "i
 
 
 def _mlp_output(estimator: Any, graph: Graph, rows: Table) -> str:
-    """What comes out of the last layer: class scores, or values."""
+    """Return the output of the last layer: class scores, or values, [N, outputs]."""
     x, last = floats(graph, rows), len(estimator.coefs_) - 1
     for i, (weights, offset) in enumerate(
         zip(estimator.coefs_, estimator.intercepts_, strict=True)
@@ -187,18 +189,20 @@ def _lower_mlp_probabilities(estimator: MLPClassifier, graph: Graph, rows: Table
     scores = _mlp_output(estimator, graph, rows)
     if estimator.out_activation_ == "softmax":
         return graph.op("Softmax", scores, axis=1)
-    shares = graph.op("Sigmoid", scores)
-    several = estimator._label_binarizer.y_type_.startswith("multilabel")
-    return shares if several else complement(graph, shares)
+    probabilities = graph.op("Sigmoid", scores)
+    multilabel = estimator._label_binarizer.y_type_.startswith("multilabel")
+    return probabilities if multilabel else complement(graph, probabilities)
 
 
 @lowers("predict", "MLPClassifier")
 def _lower_mlp_labels(estimator: MLPClassifier, graph: Graph, rows: Table) -> str:
-    shares = _lower_mlp_probabilities(estimator, graph, rows)
+    probabilities = _lower_mlp_probabilities(estimator, graph, rows)
     if estimator._label_binarizer.y_type_.startswith("multilabel"):
-        return graph.cast(graph.op("Greater", shares, 0.5), INT64)
+        return graph.cast(graph.op("Greater", probabilities, 0.5), INT64)
     if estimator.out_activation_ == "softmax":
-        return labels(graph, graph.op("ArgMax", shares, axis=1, keepdims=0), estimator.classes_)
-    second = graph.op("Gather", shares, np.array([1], np.int64), axis=1)
+        return labels(
+            graph, graph.op("ArgMax", probabilities, axis=1, keepdims=0), estimator.classes_
+        )
+    second = graph.op("Gather", probabilities, np.array([1], np.int64), axis=1)
     yes = flat(graph, graph.op("Greater", second, 0.5))
     return labels(graph, graph.cast(yes, INT64), estimator.classes_)

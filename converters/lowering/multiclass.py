@@ -51,13 +51,13 @@ def _lower_one_vs_rest_probabilities(
 
 
 def _second_probability(estimator: Any, graph: Graph, rows: Table) -> str:
-    """The probability of the second class, [N, 1]."""
-    shares = registry.probabilities(estimator, graph, rows)
-    return graph.op("Gather", shares, np.array([1], np.int64), axis=1)
+    """Return the probability of the second class, [N, 1]."""
+    probabilities = registry.probabilities(estimator, graph, rows)
+    return graph.op("Gather", probabilities, np.array([1], np.int64), axis=1)
 
 
 def _binary_score(estimator: Any, graph: Graph, rows: Table) -> tuple[str, float]:
-    """A score [N, 1] for the second class, and where it says yes."""
+    """Return a score [N, 1] for the second class, and the cut above which it is chosen."""
     if hasattr(estimator, "decision_function"):
         return registry.decision(estimator, graph, rows), 0.0
     return _second_probability(estimator, graph, rows), 0.5
@@ -77,7 +77,7 @@ def _lower_one_vs_rest_labels(estimator: OneVsRestClassifier, graph: Graph, rows
 
 @lowers("decision_function", "OneVsOneClassifier")
 def _lower_one_vs_one_decision(estimator: OneVsOneClassifier, graph: Graph, rows: Table) -> str:
-    """Votes, and confidences squeezed so that they break ties alone."""
+    """Return votes [N, classes], plus confidences below 1/3 that only break ties."""
     count = len(estimator.classes_)
     pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
     scored = [_binary_score(inner, graph, rows) for inner in estimator.estimators_]
@@ -89,6 +89,7 @@ def _lower_one_vs_one_decision(estimator: OneVsOneClassifier, graph: Graph, rows
     won = as_float(graph, graph.op("Greater", scores, cut))
     lost = graph.op("Sub", 1.0, won)
     votes = graph.op("Add", graph.op("MatMul", won, second), graph.op("MatMul", lost, first))
+    # Confidence sums squeezed into (-1/3, 1/3), as in scikit-learn: they cannot outweigh a vote.
     size = graph.op("Mul", graph.op("Add", graph.op("Abs", sums), 1.0), 3.0)
     both = graph.op("Add", votes, graph.op("Div", sums, size))
     return graph.op("MatMul", scores, f32([[1.0]])) if count == 2 else both
@@ -130,17 +131,24 @@ def _lower_multi_output_probabilities(
 
 
 def _chain(estimator: Any, graph: Graph, rows: Table, last: Any) -> str:
-    """Each model sees the answers of those before it; ``last`` makes the output of each."""
+    """Write a chain: each model sees the rows and the answers of those before it.
+
+    Args:
+        estimator: the chain.
+        graph: the graph to write into.
+        rows: columns [N, features].
+        last: writes the output [N, 1] of one inner model.
+    """
     own = floats(graph, rows)
-    seen: list[Block] = []
-    made: list[str] = []
+    earlier: list[Block] = []
+    outputs: list[str] = []
     for inner in estimator.estimators_:
-        given = Table((Block(own, FLOAT, rows.width), *seen))
-        made.append(last(inner, graph, given))
+        inputs = Table((Block(own, FLOAT, rows.width), *earlier))
+        outputs.append(last(inner, graph, inputs))
         chain = getattr(estimator, "chain_method_", "predict")
-        seen.append(Block(_chained_feature(inner, graph, given, chain), FLOAT, 1))
+        earlier.append(Block(_chained_feature(inner, graph, inputs, chain), FLOAT, 1))
     order = np.argsort(estimator.order_)
-    return concat(graph, [made[i] for i in order])
+    return concat(graph, [outputs[i] for i in order])
 
 
 def _chained_feature(estimator: Any, graph: Graph, rows: Table, method: str) -> str:
@@ -148,8 +156,8 @@ def _chained_feature(estimator: Any, graph: Graph, rows: Table, method: str) -> 
         return _second_probability(estimator, graph, rows)
     if method == "decision_function":
         return registry.decision(estimator, graph, rows)
-    made = registry.predict(estimator, graph, rows)
-    return as_float(graph, column(graph, made)) if hasattr(estimator, "classes_") else made
+    outputs = registry.predict(estimator, graph, rows)
+    return as_float(graph, column(graph, outputs)) if hasattr(estimator, "classes_") else outputs
 
 
 @lowers("predict", "RegressorChain")
@@ -159,8 +167,8 @@ def _lower_regressor_chain(estimator: RegressorChain, graph: Graph, rows: Table)
 
 @lowers("predict", "ClassifierChain")
 def _lower_classifier_chain_labels(estimator: ClassifierChain, graph: Graph, rows: Table) -> str:
-    def label(inner: Any, graph: Graph, given: Table) -> str:
-        return column(graph, registry.predict(inner, graph, given))
+    def label(inner: Any, graph: Graph, inputs: Table) -> str:
+        return column(graph, registry.predict(inner, graph, inputs))
 
     return _chain(estimator, graph, rows, label)
 

@@ -1,4 +1,4 @@
-"""Models that ask which point is nearest: clusters, centroids, neighbours within a radius."""
+"""Models that compare distances: clusters, centroids, neighbours within a radius, outliers."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def _lower_nearest_centre(estimator: BaseEstimator, graph: Graph, rows: Table) -
 def _lower_centre_distances(
     estimator: KMeans | MiniBatchKMeans, graph: Graph, rows: Table
 ) -> Table:
-    far = distances(graph, doubles(graph, rows), estimator.cluster_centers_, "euclidean")
-    return Table.of(single(graph, far), len(estimator.cluster_centers_))
+    distance = distances(graph, doubles(graph, rows), estimator.cluster_centers_, "euclidean")
+    return Table.of(single(graph, distance), len(estimator.cluster_centers_))
 
 
 @lowers("predict", "Birch")
@@ -60,7 +60,10 @@ def _lower_bisecting_k_means(estimator: BisectingKMeans, graph: Graph, rows: Tab
 
 
 def _descend(graph: Graph, x: str, node: Any) -> str:
-    """The label of the leaf that is reached by going to the nearer child each time."""
+    """Return the label [N] of the leaf that is reached by going to the nearer child each time.
+
+    Both sides are computed for all rows: ONNX has no cheaper way to branch by row.
+    """
     if node.left is None:
         zero = graph.op("Mul", nearest(graph, x), 0)  # of the batch's length
         return graph.op("Add", zero, int(node.label))
@@ -70,19 +73,23 @@ def _descend(graph: Graph, x: str, node: Any) -> str:
 
 
 def _discriminant_scores(estimator: Any, graph: Graph, rows: Table) -> str:
-    """Discriminant scores, equation 18.2 of Hastie, Tibshirani, Friedman, 2009."""
+    """Return discriminant scores [N, classes].
+
+    Source: T. Hastie, R. Tibshirani, J. Friedman, "The Elements of Statistical Learning", 2009,
+    equation 18.2.
+    """
     spread = np.where(estimator.within_class_std_dev_ != 0, estimator.within_class_std_dev_, 1.0)
     x = graph.op("Div", doubles(graph, rows), f64(spread)[None])
-    far = distances(graph, x, estimator.centroids_ / spread, estimator.metric)
+    distance = distances(graph, x, estimator.centroids_ / spread, estimator.metric)
     prior = 2.0 * np.log(f64(estimator.class_prior_))
-    return graph.op("Sub", prior[None], graph.op("Mul", far, far))
+    return graph.op("Sub", prior[None], graph.op("Mul", distance, distance))
 
 
 @lowers("predict", "NearestCentroid")
 def _lower_nearest_centroid_labels(estimator: NearestCentroid, graph: Graph, rows: Table) -> str:
     if np.isclose(estimator.class_prior_, 1 / len(estimator.classes_)).all():
-        far = distances(graph, doubles(graph, rows), estimator.centroids_, estimator.metric)
-        return labels(graph, nearest(graph, far), estimator.classes_)
+        distance = distances(graph, doubles(graph, rows), estimator.centroids_, estimator.metric)
+        return labels(graph, nearest(graph, distance), estimator.classes_)
     scores = _discriminant_scores(estimator, graph, rows)
     return labels(graph, graph.op("ArgMax", scores, axis=1, keepdims=0), estimator.classes_)
 
@@ -104,17 +111,17 @@ def _lower_nearest_centroid_probabilities(
 
 
 def _radius_neighbours(estimator: Any, graph: Graph, rows: Table) -> tuple[str, str]:
-    """Distances [N, M] in float64, and where they are within the radius."""
+    """Return distances [N, M] in float64, and where they are within the radius."""
     metric = (
         "euclidean" if estimator.effective_metric_ == "minkowski" else estimator.effective_metric_
     )
     if estimator.effective_metric_ == "minkowski" and estimator.p not in (1, 2):
         raise UnsupportedModel(f"{type(estimator).__name__}: only p=1 and p=2 have a form")
-    far = distances(graph, doubles(graph, rows), estimator._fit_X, metric)
-    return far, graph.op("LessOrEqual", far, f64(estimator.radius))
+    distance = distances(graph, doubles(graph, rows), estimator._fit_X, metric)
+    return distance, graph.op("LessOrEqual", distance, f64(estimator.radius))
 
 
-def _uniform_weights(estimator: Any, graph: Graph, far: str, inside: str) -> str:
+def _uniform_weights(estimator: Any, graph: Graph, distance: str, inside: str) -> str:
     if estimator.weights not in ("uniform", None):
         raise UnsupportedModel(f"{type(estimator).__name__}: only uniform weights have a form")
     return graph.cast(inside, DOUBLE)
@@ -122,17 +129,19 @@ def _uniform_weights(estimator: Any, graph: Graph, far: str, inside: str) -> str
 
 @lowers("predict", "RadiusNeighborsRegressor")
 def _lower_radius_regressor(estimator: RadiusNeighborsRegressor, graph: Graph, rows: Table) -> str:
-    """Without neighbours the mean of none is NaN, as in scikit-learn."""
+    """Average the neighbours; without any the result is NaN, as in scikit-learn."""
     weights = _uniform_weights(estimator, graph, *_radius_neighbours(estimator, graph, rows))
-    known = f64(estimator._y).reshape(len(estimator._fit_X), -1)
-    return single(graph, graph.op("Div", graph.op("MatMul", weights, known), total(graph, weights)))
+    targets = f64(estimator._y).reshape(len(estimator._fit_X), -1)
+    return single(
+        graph, graph.op("Div", graph.op("MatMul", weights, targets), total(graph, weights))
+    )
 
 
 @lowers("predict_proba", "RadiusNeighborsClassifier")
 def _lower_radius_classifier(
     estimator: RadiusNeighborsClassifier, graph: Graph, rows: Table
 ) -> str:
-    """Without neighbours, where scikit-learn raises, shares are NaN."""
+    """Return shares of the classes among the neighbours; NaN without any (scikit-learn raises)."""
     if estimator.outlier_label is not None:
         raise UnsupportedModel("RadiusNeighborsClassifier: outlier_label has no form")
     weights = _uniform_weights(estimator, graph, *_radius_neighbours(estimator, graph, rows))
@@ -145,14 +154,14 @@ def _lower_radius_classifier(
 def _lower_radius_transformer(
     estimator: RadiusNeighborsTransformer, graph: Graph, rows: Table
 ) -> Table:
-    far, inside = _radius_neighbours(estimator, graph, rows)
-    kept = far if estimator.mode == "distance" else f64(1.0)
-    made = graph.op("Where", inside, kept, f64(0.0))
-    return Table.of(single(graph, made), len(estimator._fit_X))
+    distance, inside = _radius_neighbours(estimator, graph, rows)
+    values = distance if estimator.mode == "distance" else f64(1.0)
+    masked = graph.op("Where", inside, values, f64(0.0))
+    return Table.of(single(graph, masked), len(estimator._fit_X))
 
 
 def _local_outlier_score(estimator: Any, graph: Graph, rows: Table) -> str:
-    """How dense it is here compared with where the neighbours are, less the threshold.
+    """Compare the density here with that around the neighbours, less the threshold: [N, 1].
 
     Source: M. Breunig, H.-P. Kriegel, R. Ng, J. Sander, "LOF: Identifying Density-Based Local
     Outliers", 2000.
@@ -166,13 +175,16 @@ def _local_outlier_score(estimator: Any, graph: Graph, rows: Table) -> str:
             "LocalOutlierFactor: only novelty=True and common metrics have a form"
         )
     count = estimator.n_neighbors_
-    far = distances(graph, doubles(graph, rows), estimator._fit_X, estimator.effective_metric_)
-    near, index = graph.ops("TopK", far, np.array([count], np.int64), outputs=2, axis=1, largest=0)
+    distance = distances(graph, doubles(graph, rows), estimator._fit_X, estimator.effective_metric_)
+    near, index = graph.ops(
+        "TopK", distance, np.array([count], np.int64), outputs=2, axis=1, largest=0
+    )
     reach = graph.op("Gather", f64(estimator._distances_fit_X_[:, count - 1]), index)
     mean = graph.op("ReduceMean", graph.op("Max", near, reach), AXIS_1, keepdims=1)
     around = graph.op(
         "ReduceMean", graph.op("Gather", f64(estimator._lrd), index), AXIS_1, keepdims=1
     )
+    # 1e-10 as in scikit-learn: duplicates have a reach of 0.
     ratio = graph.op("Mul", around, graph.op("Add", mean, f64(1e-10)))
     return graph.op("Sub", f64(-estimator.offset_), ratio)
 
@@ -195,11 +207,11 @@ def _lower_outlier_decision(
 
 
 def _envelope_score(estimator: Any, graph: Graph, rows: Table) -> str:
-    """Minus the squared Mahalanobis distance, less the threshold."""
+    """Return minus the squared Mahalanobis distance, less the threshold: [N, 1]."""
     x = graph.op("Sub", doubles(graph, rows), f64(estimator.location_)[None])
     spread = graph.op("MatMul", x, f64(estimator.get_precision()))
-    far = graph.op("ReduceSum", graph.op("Mul", spread, x), AXIS_1, keepdims=1)
-    return graph.op("Sub", f64(-estimator.offset_), far)
+    distance = graph.op("ReduceSum", graph.op("Mul", spread, x), AXIS_1, keepdims=1)
+    return graph.op("Sub", f64(-estimator.offset_), distance)
 
 
 _SCORES: Final[dict[str, Lowering]] = {

@@ -1,4 +1,4 @@
-"""Transformers: bins, splines, quantiles, encoders, functions, selections."""
+"""Transformers: bins, splines, quantiles, functions, selections of features."""
 
 from __future__ import annotations
 
@@ -43,12 +43,21 @@ _FUNCTIONS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def apply_ufunc(graph: Graph, function: Any, x: str) -> str:
-    """A NumPy function by its name on a float64 tensor; raises :class:`UnsupportedModel`."""
+    """Apply a NumPy function, bins by its name.
+
+    Args:
+        graph: the graph to write into.
+        function: a ufunc of NumPy.
+        x: float64, of any shape.
+
+    Raises:
+        UnsupportedModel: another function.
+    """
     steps = _FUNCTIONS.get(getattr(function, "__name__", ""), ())
     if not isinstance(function, np.ufunc) or not steps:
-        told = getattr(function, "__name__", repr(function))
+        name = getattr(function, "__name__", repr(function))
         raise UnsupportedModel(
-            f"the function {told!r} has no form; NumPy's own have one: {', '.join(_FUNCTIONS)}"
+            f"the function {name!r} has no form; NumPy's own have one: {', '.join(_FUNCTIONS)}"
         )
     for step in steps:
         x = _apply_step(graph, step, x)
@@ -86,12 +95,12 @@ def _lower_function_transformer(estimator: FunctionTransformer, graph: Graph, ro
 def _lower_transformed_target(
     estimator: TransformedTargetRegressor, graph: Graph, rows: Table
 ) -> str:
-    made = registry.predict(estimator.regressor_, graph, rows)
-    inverse, x = estimator.transformer_, graph.cast(made, DOUBLE)
+    outputs = registry.predict(estimator.regressor_, graph, rows)
+    inverse, x = estimator.transformer_, graph.cast(outputs, DOUBLE)
     kind = type(inverse).__name__
     if kind == "FunctionTransformer":
         function = inverse.inverse_func
-        return made if function is None else single(graph, apply_ufunc(graph, function, x))
+        return outputs if function is None else single(graph, apply_ufunc(graph, function, x))
     if kind in ("MinMaxScaler", "RobustScaler", "StandardScaler"):
         scale, offset = _inverse_scaling(inverse, kind)
         line = graph.op("Add", graph.op("Mul", x, f64(scale)), f64(offset))
@@ -150,65 +159,66 @@ def _lower_rfe_decision(estimator: RFE | RFECV, graph: Graph, rows: Table) -> st
 
 
 def _columns(graph: Graph, x: str, width: int) -> list[str]:
-    """The columns of [N, width], each [N, 1]."""
+    """Return the columns of ``x`` [N, width], each [N, 1]."""
     return graph.ops("Split", x, outputs=width, axis=1, num_outputs=width) if width > 1 else [x]
 
 
 @lowers("transform", "KBinsDiscretizer")
 def _lower_k_bins(estimator: KBinsDiscretizer, graph: Graph, rows: Table) -> Table:
-    """Edges are compared in float64, so no value between two float32 numbers changes its bin."""
+    """Write bins; edges are compared in float64, so that no value near one changes its bin."""
     parts = _columns(graph, doubles(graph, rows), rows.width)
-    found = [
+    bins = [
         count_not_above(graph, x, e[1:-1]) for x, e in zip(parts, estimator.bin_edges_, strict=True)
     ]
     if estimator.encode == "ordinal":
-        return Table.of(as_float(graph, concat(graph, found)), rows.width)
-    made = [
+        return Table.of(as_float(graph, concat(graph, bins)), rows.width)
+    outputs = [
         as_float(graph, graph.op("Equal", x, np.arange(n, dtype=np.int64)[None]))
-        for x, n in zip(found, estimator.n_bins_, strict=True)
+        for x, n in zip(bins, estimator.n_bins_, strict=True)
     ]
-    return Table.of(concat(graph, made), int(np.sum(estimator.n_bins_)))
+    return Table.of(concat(graph, outputs), int(np.sum(estimator.n_bins_)))
 
 
 @lowers("transform", "QuantileTransformer")
 def _lower_quantile_transformer(estimator: QuantileTransformer, graph: Graph, rows: Table) -> Table:
-    """Interpolation from both sides, and their mean: quantiles may repeat."""
+    """Average interpolations from both sides, as scikit-learn does: quantiles may repeat."""
     if estimator.output_distribution != "uniform":
         raise UnsupportedModel("QuantileTransformer: only output_distribution='uniform' has a form")
-    made = []
+    outputs = []
     for i, x in enumerate(_columns(graph, doubles(graph, rows), rows.width)):
-        known = estimator.quantiles_[:, i]
-        ahead = interpolate(graph, x, known, estimator.references_)
+        quantiles = estimator.quantiles_[:, i]
+        ahead = interpolate(graph, x, quantiles, estimator.references_)
         turned = graph.op("Neg", x)
-        back = interpolate(graph, turned, -known[::-1], -estimator.references_[::-1])
+        back = interpolate(graph, turned, -quantiles[::-1], -estimator.references_[::-1])
         mean = graph.op("Mul", graph.op("Sub", ahead, back), f64(0.5))
-        low = graph.op("Less", x, f64(known[0] + 1e-7))
-        high = graph.op("Greater", x, f64(known[-1] - 1e-7))
-        kept = graph.op("Where", low, f64(0.0), mean)
-        ended = graph.op("Where", high, f64(1.0), kept)
-        made.append(graph.op("Where", graph.op("IsNaN", x), x, ended))
-    return Table.of(single(graph, concat(graph, made)), rows.width)
+        # Values within 1e-7 of an end count as the end, as in scikit-learn (BOUNDS_THRESHOLD).
+        low = graph.op("Less", x, f64(quantiles[0] + 1e-7))
+        high = graph.op("Greater", x, f64(quantiles[-1] - 1e-7))
+        inner = graph.op("Where", low, f64(0.0), mean)
+        ended = graph.op("Where", high, f64(1.0), inner)
+        outputs.append(graph.op("Where", graph.op("IsNaN", x), x, ended))
+    return Table.of(single(graph, concat(graph, outputs)), rows.width)
 
 
 @lowers("transform", "SplineTransformer")
 def _lower_spline_transformer(estimator: SplineTransformer, graph: Graph, rows: Table) -> Table:
-    """Each piece of a spline is a polynomial: look up its coefficients, evaluate."""
+    """Evaluate splines: each piece is a polynomial whose coefficients are looked up."""
     if estimator.extrapolation != "constant":
         raise UnsupportedModel("SplineTransformer: only extrapolation='constant' has a form")
     parts = _columns(graph, doubles(graph, rows), rows.width)
     count = int(estimator.bsplines_[0].c.shape[1])
-    made = [
+    outputs = [
         _spline_basis(graph, s, x, count) for x, s in zip(parts, estimator.bsplines_, strict=True)
     ]
     if estimator.include_bias:
-        return Table.of(single(graph, concat(graph, made)), rows.width * count)
-    kept = np.array([i for i in range(rows.width * count) if (i + 1) % count], np.int64)
-    whole = single(graph, concat(graph, made))
-    return Table.of(graph.op("Gather", whole, kept, axis=1), len(kept))
+        return Table.of(single(graph, concat(graph, outputs)), rows.width * count)
+    inner = np.array([i for i in range(rows.width * count) if (i + 1) % count], np.int64)
+    whole = single(graph, concat(graph, outputs))
+    return Table.of(graph.op("Gather", whole, inner, axis=1), len(inner))
 
 
 def _spline_basis(graph: Graph, spline: Any, x: str, count: int) -> str:
-    """All basis functions of one column, [N, count] in float64."""
+    """Return all basis functions of one column, float64 [N, count]."""
     from scipy.interpolate import PPoly
 
     degree = spline.k
@@ -220,7 +230,7 @@ def _spline_basis(graph: Graph, spline: Any, x: str, count: int) -> str:
     start = registry.column(graph, graph.op("Gather", f64(knots[:-1]), index))
     offset = graph.op("Sub", inside, start)
     value = graph.op("Gather", np.ascontiguousarray(table[0]), index)
-    for power in table[1:]:
+    for power in table[1:]:  # Horner's rule, highest power first
         more = graph.op("Gather", np.ascontiguousarray(power), index)
         value = graph.op("Add", graph.op("Mul", value, offset), more)
     return value

@@ -24,12 +24,12 @@ _SHARP: Final = ("Tree", "Forest", "Boost", "LGBM", "XGB", "CatBoost", "Neighbor
 
 
 def is_sharp(names: list[str]) -> bool:
-    """Whether a model made of these estimators needs what goes in bit by bit."""
+    """Return True if a model made of these estimators needs its inputs bit by bit."""
     return any(part in name for name in names for part in _SHARP)
 
 
 def common_kind(rows: Table) -> int:
-    """The type to which NumPy takes these columns: float32 alone stays, with integers float64."""
+    """Return the type to which NumPy takes these columns: float32 alone stays, else float64."""
     return FLOAT if all(block.kind == FLOAT for block in rows.blocks) else DOUBLE
 
 
@@ -75,7 +75,15 @@ def _stepwise(
     *,
     own_type: bool = False,
 ) -> Table:
-    """Each step in float64 and rounded to the type of the rows; or in that type itself."""
+    """Write arithmetic steps, each as NumPy would round it.
+
+    Args:
+        estimator: the scaler, for skl2onnx, which is good enough before smooth models.
+        graph: the graph to write into.
+        rows: columns [N, features].
+        steps: operator and constant [features] of each step.
+        own_type: compute in the type of the rows; else in float64, rounded after each step.
+    """
     if not graph.faithful or not rows.numeric or not steps:
         return skl2onnx_fallback.transform(estimator, graph, rows) if steps else rows
     kind = common_kind(rows)

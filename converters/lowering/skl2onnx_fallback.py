@@ -1,4 +1,8 @@
-"""Forms that skl2onnx writes: one estimator at a time, put into our graph."""
+"""Nodes that skl2onnx writes, one estimator at a time, put into our graph.
+
+For estimators that have no lowering of ours. The functions mirror those of the registry, and take
+the same arguments.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,31 @@ MIXED: Final = {"OneHotEncoder", "OrdinalEncoder", "TargetEncoder"}
 
 
 def transform(estimator: Any, graph: Graph, rows: Table) -> Table:
-    """What skl2onnx makes of ``model.transform``; raises :class:`UnsupportedModel`."""
+    """Write ``estimator.transform`` as skl2onnx has it.
+
+    Args:
+        estimator: a fitted transformer.
+        graph: the graph to write into.
+        rows: columns [N, features] that it gets.
+
+    Raises:
+        UnsupportedModel: skl2onnx does not know it either.
+    """
     outputs, values = _export(estimator, graph, rows, None)
     return Table(tuple(_block(x, v) for x, v in zip(outputs[:1], values[:1], strict=True)))
 
 
 def predict(estimator: Any, graph: Graph, rows: Table) -> str:
-    """What skl2onnx makes of ``model.predict``; raises :class:`UnsupportedModel`."""
+    """Write ``estimator.predict`` as skl2onnx has it: labels [N] or values [N, targets].
+
+    Args:
+        estimator: a fitted classifier, regressor or clusterer.
+        graph: the graph to write into.
+        rows: columns [N, features] that it gets.
+
+    Raises:
+        UnsupportedModel: skl2onnx does not know it either.
+    """
     outputs, values = _export(estimator, graph, rows, _plain(estimator))
     from sklearn.base import is_regressor
 
@@ -33,7 +55,16 @@ def predict(estimator: Any, graph: Graph, rows: Table) -> str:
 
 
 def probabilities(estimator: Any, graph: Graph, rows: Table) -> str:
-    """What skl2onnx makes of ``model.predict_proba``; raises :class:`UnsupportedModel`."""
+    """Write ``estimator.predict_proba`` as skl2onnx has it: [N, classes].
+
+    Args:
+        estimator: a fitted classifier.
+        graph: the graph to write into.
+        rows: columns [N, features] that it gets.
+
+    Raises:
+        UnsupportedModel: skl2onnx does not know it either, or gives no probabilities.
+    """
     outputs, _ = _export(estimator, graph, rows, _plain(estimator))
     if len(outputs) < 2:
         raise UnsupportedModel(f"{type(estimator).__name__}: the exporter gives no probabilities")
@@ -41,7 +72,16 @@ def probabilities(estimator: Any, graph: Graph, rows: Table) -> str:
 
 
 def decision(estimator: Any, graph: Graph, rows: Table) -> str:
-    """What skl2onnx makes of ``model.decision_function``; raises :class:`UnsupportedModel`."""
+    """Write ``estimator.decision_function`` as skl2onnx has it: [N, 1] or [N, classes].
+
+    Args:
+        estimator: a fitted classifier or outlier detector.
+        graph: the graph to write into.
+        rows: columns [N, features] that it gets.
+
+    Raises:
+        UnsupportedModel: skl2onnx does not know it either.
+    """
     from sklearn.base import is_outlier_detector
 
     if is_outlier_detector(estimator):
@@ -62,13 +102,13 @@ def _export(
 ) -> tuple[list[str], Any]:
     table = _inputs(estimator, graph, rows)
     key = (id(estimator), table, repr(options))
-    known = graph.cache.get(key)
-    if known is None:
+    written = graph.cache.get(key)
+    if written is None:
         proto = _proto(estimator, table, options)
         feeds = {f"i{n}": block.tensor for n, block in enumerate(table.blocks)}
         values = list(proto.graph.output)
-        known = graph.cache[key] = graph.inline(proto, feeds), values
-    return known
+        written = graph.cache[key] = graph.inline(proto, feeds), values
+    return written
 
 
 def _inputs(estimator: Any, graph: Graph, rows: Table) -> Table:
@@ -80,7 +120,7 @@ def _inputs(estimator: Any, graph: Graph, rows: Table) -> Table:
 def _proto(estimator: Any, table: Table, options: dict[str, Any] | None) -> Any:
     from skl2onnx import to_onnx
 
-    wish: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "initial_types": [(f"i{n}", _type(block)) for n, block in enumerate(table.blocks)],
         "target_opset": {"": OPSET, ML: ML_OPSET},
     }
@@ -90,12 +130,12 @@ def _proto(estimator: Any, table: Table, options: dict[str, Any] | None) -> Any:
             warnings.simplefilter("ignore")
             try:
                 return to_onnx(
-                    estimator, options={id(estimator): options} if options else None, **wish
+                    estimator, options={id(estimator): options} if options else None, **arguments
                 )
             except NameError:  # how the exporter says that this estimator has no such option
                 if options and "raw_scores" in options:
                     raise
-                return to_onnx(estimator, **wish)
+                return to_onnx(estimator, **arguments)
     except Exception as error:
         raise UnsupportedModel(f"{name}: {_reason(name, error)}") from error
 

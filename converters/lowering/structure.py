@@ -1,4 +1,4 @@
-"""Pipelines and their like: what runs one step after another, or side by side."""
+"""Pipelines, column transformers, unions, and searches that hand on to the model they chose."""
 
 from __future__ import annotations
 
@@ -20,17 +20,28 @@ if TYPE_CHECKING:
 
 
 def _before_last_step(estimator: Any, graph: Graph, rows: Table) -> Table:
-    """The rows after all steps but the last."""
+    """Return the rows after all steps but the last, [N, features of the last step]."""
     for (name, step), (_, following) in itertools.pairwise(estimator.steps):
         rows = step_of(graph, name, step, rows)
         width = getattr(following, "n_features_in_", rows.width)
+        # After a refused step widths may not fit; go on with some that do, to find all refusals.
         if graph.problems and width != rows.width:
             rows = _stand_in(graph, width)
     return rows
 
 
 def step_of(graph: Graph, name: str, step: Any, rows: Table) -> Table:
-    """One transformer; one without a form is noted, and zeros stand in, so that all are found."""
+    """Write one transformer of a pipeline.
+
+    A refusal is noted in ``graph.problems`` and zeros stand in, so that one conversion reports all
+    steps that cannot be lowered.
+
+    Args:
+        graph: the graph to write into.
+        name: of the step in its pipeline.
+        step: a fitted transformer, ``None`` or ``passthrough``.
+        rows: columns [N, features] that it gets.
+    """
     if step is None or (isinstance(step, str) and step == "passthrough"):
         return rows
     try:
@@ -45,10 +56,10 @@ def _stand_in(graph: Graph, width: int) -> Table:
 
 
 def width_of(step: Any) -> int | None:
-    """How many columns a fitted transformer gives, if it says so."""
+    """Return the number of columns that a fitted transformer gives, if it tells."""
     try:
         return len(step.get_feature_names_out())
-    except Exception:
+    except Exception:  # any estimator may raise anything here; the width is a guess then
         return None
 
 
@@ -87,8 +98,8 @@ def _lower_column_transformer(estimator: ColumnTransformer, graph: Graph, rows: 
     parts = []
     for name, step, columns in _steps(estimator):
         if len(columns) and not (isinstance(step, str) and step == "drop"):
-            made = step_of(graph, name, step, pick(graph, rows, columns))
-            parts.append(_weighted(graph, made, weights.get(name)))
+            transformed = step_of(graph, name, step, pick(graph, rows, columns))
+            parts.append(_weighted(graph, transformed, weights.get(name)))
     return side_by_side(parts)
 
 

@@ -50,6 +50,7 @@ def _lower_tfidf_vectorizer(estimator: TfidfVectorizer, graph: Graph, rows: Tabl
     x = _term_counts(estimator, graph, rows)
     if estimator.sublinear_tf:
         present = graph.op("Greater", x, 0.0)
+        # Max first: Where computes both branches, and the logarithm of 0 would be -inf.
         logs = graph.op("Add", graph.op("Log", graph.op("Max", x, 1.0)), 1.0)
         x = graph.op("Where", present, logs, 0.0)
     if estimator.use_idf:
@@ -68,7 +69,7 @@ def _normalise_rows(graph: Graph, x: str, norm: str | None) -> str:
 
 
 def _term_counts(estimator: Any, graph: Graph, rows: Table) -> str:
-    """How often each term of the vocabulary occurs, float32 [N, terms]."""
+    """Count each term of the vocabulary in each document, float32 [N, terms]."""
     if len(rows.blocks) != 1 or rows.width != 1 or rows.blocks[0].kind != STRING:
         raise UnsupportedModel(f"{type(estimator).__name__}: expected one column of text")
     _check_analyzer(estimator)
@@ -89,12 +90,13 @@ def _term_counts(estimator: Any, graph: Graph, rows: Table) -> str:
 
 
 def _vocabulary_attributes(estimator: Any) -> dict[str, Any]:
-    """The vocabulary as TfIdfVectorizer takes it: all terms of one word, then of two, ..."""
+    """Return the vocabulary as TfIdfVectorizer takes it: all terms of one word, then of two, ..."""
     low, high = estimator.ngram_range
     terms = sorted(
         (len(term.split(" ")), place, term) for term, place in estimator.vocabulary_.items()
     )
     pool = [word for _, _, term in terms for word in term.split(" ")]
+    # Where the terms of each length begin in the pool; a length below ``low`` has no terms.
     starts = [sum(size for size, _, _ in terms if size < n) for n in range(1, high + 1)]
     return {
         "mode": "TF",
@@ -114,12 +116,13 @@ def _token_expression(estimator: Any) -> str:
         return str(estimator.token_pattern)
     raise UnsupportedModel(
         f"{type(estimator).__name__}: token_pattern {estimator.token_pattern!r} has no form; "
-        f"those that have one: {', '.join(map(repr, _PATTERNS))}, and a class of ASCII letters as [a-z]+"
+        f"those that have one: {', '.join(map(repr, _PATTERNS))}, "
+        "and a class of ASCII letters as [a-z]+"
     )
 
 
 def _check_analyzer(estimator: Any) -> None:
-    """Refuse what would cut or lower words otherwise than scikit-learn does."""
+    """Refuse settings that would cut or lower words otherwise than scikit-learn does."""
     own = [n for n in ("preprocessor", "tokenizer", "strip_accents") if getattr(estimator, n)]
     name = type(estimator).__name__
     if own:

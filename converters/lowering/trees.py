@@ -1,4 +1,4 @@
-"""Models of trees: one operator for all of their trees, plain operators for what comes after."""
+"""Tree ensembles: one operator for all trees, plain operators for the link and the labels after."""
 
 from __future__ import annotations
 
@@ -19,46 +19,37 @@ T = TypeVar("T")
 _LINKS: Final[dict[Link, str]] = {"sigmoid": "Sigmoid", "softmax": "Softmax", "exp": "Exp"}
 
 _IN_FLOAT64: Final = ("HistGradientBoosting", "LGBM")
-"""These compare in float64; the others round what comes to float32 first."""
+"""Prefixes of classes that compare in float64; the others round their input to float32 first."""
 
 
 def _lower_tree_predictions(estimator: Any, graph: Graph, rows: Table) -> str:
-    """Labels [N], of several classified columns [N, columns]; or values [N, targets]."""
+    """Return labels [N], of several classified columns [N, columns]; or values [N, targets]."""
     answers = _lower_tree_outputs(estimator, graph, rows)
     if not hasattr(estimator, "predict_proba"):
         return answers
     classes = estimator.classes_
     if not isinstance(classes, list):
         return labels(graph, graph.op("ArgMax", answers, axis=1, keepdims=0), classes)
-    ends = np.cumsum([len(known) for known in classes])
+    ends = np.cumsum([len(names) for names in classes])
     parts = [
-        graph.op("Gather", answers, np.arange(end - len(known), end), axis=1)
-        for known, end in zip(classes, ends.tolist(), strict=True)
+        graph.op("Gather", answers, np.arange(end - len(names), end), axis=1)
+        for names, end in zip(classes, ends.tolist(), strict=True)
     ]
-    found = [graph.op("ArgMax", part, axis=1, keepdims=1) for part in parts]
-    named = [labels(graph, index, known) for index, known in zip(found, classes, strict=True)]
+    indices = [graph.op("ArgMax", part, axis=1, keepdims=1) for part in parts]
+    named = [labels(graph, index, names) for index, names in zip(indices, classes, strict=True)]
     return graph.op("Concat", *named, axis=1)
 
 
 def _lower_tree_outputs(estimator: Any, graph: Graph, rows: Table) -> str:
-    """What comes out of the link: probabilities [N, classes], or values [N, targets]."""
-    if _is_linear_booster(estimator):
-        return str(
-            _write_once(
-                graph,
-                ("line", id(estimator), rows),
-                lambda: _linear_booster(estimator, graph, rows),
-            )
-        )
-    return str(
-        _write_once(
-            graph, ("answers", id(estimator), rows), lambda: _apply_link(estimator, graph, rows)
-        )
-    )
+    """Return the outputs of the link: probabilities [N, classes], or values [N, targets]."""
+    write = _linear_booster if _is_linear_booster(estimator) else _apply_link
+    # Both predict and predict_proba ask for them: the trees are walked once.
+    key = (write, id(estimator), rows)
+    return str(_write_once(graph, key, lambda: write(estimator, graph, rows)))
 
 
 def _write_once(graph: Graph, key: Any, write: Callable[[], Any]) -> Any:
-    """What ``write`` gives, written into the graph once."""
+    """Return what ``write`` returns; it writes into the graph the first time only."""
     if key not in graph.cache:
         graph.cache[key] = write()
     return graph.cache[key]
@@ -73,40 +64,42 @@ def _apply_link(estimator: Any, graph: Graph, rows: Table) -> str:
 
 
 def _lower_tree_decision(estimator: Any, graph: Graph, rows: Table) -> str:
-    """What goes into the link, [N, 1] for two classes."""
+    """Return the sums before the link, [N, 1] for two classes."""
     return _raw_sums(estimator, graph, rows)[1]
 
 
 def _raw_sums(estimator: Any, graph: Graph, rows: Table) -> tuple[Grown, str]:
     def write() -> tuple[Grown, str]:
         grown = _naming_estimator(estimator, read)
+        # Some models compare in float64. Rounding their input to nearest could lift a value over
+        # a threshold; rounding it down, as their thresholds are, cannot.
         whole = grown.ensemble.with_base(grown.base)
         attributes = classic.attributes(whole, average=grown.average)
-        taken = floored if type(estimator).__name__.startswith(_IN_FLOAT64) else floats
-        x = _prepared(graph, grown, taken(graph, rows))
+        columns = floored if type(estimator).__name__.startswith(_IN_FLOAT64) else floats
+        x = _prepared(graph, grown, columns(graph, rows))
         return grown, graph.op(classic.NAME, x, domain=ML, **attributes)
 
-    made: tuple[Grown, str] = _write_once(graph, ("sums", id(estimator), rows), write)
-    return made
+    sums: tuple[Grown, str] = _write_once(graph, ("sums", id(estimator), rows), write)
+    return sums
 
 
 def _two_sided(graph: Graph, raw: str, link: Link, scale: float = 1.0) -> str:
-    """Two classes from what is said of the second, [N, 1]: one operator gives both columns."""
+    """Return [N, 2] from the raw score of the second class [N, 1], by one operator."""
     if link == "sigmoid":
         return graph.op("Sigmoid", graph.op("Mul", raw, np.array([[-scale, scale]], np.float32)))
     return graph.op("Gemm", raw, np.array([[-1, 1]], np.float32), np.array([1, 0], np.float32))
 
 
 def _is_linear_booster(estimator: Any) -> bool:
-    """Whether it is of a library of trees, and has none."""
+    """Return True for a booster of weights (gblinear), which has no trees."""
     return type(estimator).__module__.startswith("xgboost.") and xgboost.is_linear(estimator)
 
 
 def _linear_booster(estimator: Any, graph: Graph, rows: Table) -> str:
-    """A gblinear booster; missing values add nothing."""
+    """Write a gblinear booster; missing values add nothing."""
     x = floats(graph, rows)
     weights, base = _naming_estimator(estimator, xgboost.linear)
-    link = _naming_estimator(estimator, lambda given: xgboost.link_of(xgboost.learner_of(given)))
+    link = _naming_estimator(estimator, _booster_link)
     present = graph.op("Where", graph.op("IsNaN", x), 0.0, x)
     raw = graph.op("Add", graph.op("MatMul", present, weights), base)
     if getattr(estimator, "n_classes_", 0) == 2:
@@ -114,16 +107,20 @@ def _linear_booster(estimator: Any, graph: Graph, rows: Table) -> str:
     return graph.op(_LINKS[link], raw) if link in _LINKS else raw
 
 
-def _naming_estimator(estimator: Any, ask: Callable[[Any], T]) -> T:
-    """What ``ask`` says of the model; a refusal names it."""
+def _booster_link(estimator: Any) -> Link:
+    return xgboost.link_of(xgboost.learner_of(estimator))
+
+
+def _naming_estimator(estimator: Any, read_model: Callable[[Any], T]) -> T:
+    """Return ``read_model(estimator)``; a refusal names the estimator."""
     try:
-        return ask(estimator)
+        return read_model(estimator)
     except UnsupportedModel as error:
         raise UnsupportedModel(f"{type(estimator).__name__}: {error}") from error
 
 
 def _prepared(graph: Graph, grown: Grown, x: str) -> str:
-    """Numbers of categories made whole, and those that count as missing made so."""
+    """Make numbers of categories whole, and those that count as missing NaN: float32 [N, width]."""
     if grown.whole:
         coded = np.isin(np.arange(grown.ensemble.width), grown.whole)[None]
         whole = graph.op("Floor", x if grown.rounding == "floor" else graph.op("Abs", x))
@@ -140,7 +137,7 @@ def _prepared(graph: Graph, grown: Grown, x: str) -> str:
 
 
 def _lower_isolation_decision(estimator: Any, graph: Graph, rows: Table) -> str:
-    """``decision_function`` of an isolation forest: below zero is an outlier."""
+    """Write ``decision_function`` of an isolation forest: below zero is an outlier."""
     return graph.op("Sub", -float(estimator.offset_), _lower_tree_outputs(estimator, graph, rows))
 
 
