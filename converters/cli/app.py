@@ -96,6 +96,7 @@ def _convert(
     """Convert a model file into a release folder, and print its certificate."""
     from converters.certification.report import check_plot, write_plot
     from converters.cli.request import ConversionRequest
+    from converters.conversion import convert
 
     if plot is not None:
         check_plot(plot)  # before the work of a minute, not after it
@@ -105,7 +106,7 @@ def _convert(
         calibrate_against, cascade_metric, cascade_disagreement,
     )  # fmt: skip
     with output.progress() as report:
-        release = request.run(report)
+        release = request.run(convert, report)
     output.print_certificate(release, as_json)
     if plot is not None:
         write_plot(release.certificate(), plot)

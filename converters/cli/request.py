@@ -40,13 +40,12 @@ class ConversionRequest:
     cascade_metric: CascadeMetric
     cascade_disagreement: float
 
-    def run(self, progress: Callable[[str], None]) -> Release:
+    def run(self, convert: Callable[..., Release], progress: Callable[[str], None]) -> Release:
         """Read the rows, convert, and return the release that was written.
 
         Raises:
             ConversionError: with the reasons; nothing was written.
         """
-        from converters.conversion import convert
         from converters.release_spec import CascadeTarget
         from edge_sdk.contract.manifest import Budget
 

@@ -12,8 +12,8 @@ from converters.lowering.graph import ML, Graph
 from converters.lowering.registry import flat, labels, lowers
 from converters.lowering.table import Table, floats, floored
 from converters.trees import classic, xgboost
-from converters.trees.grown import Grown, Link
 from converters.trees.readers import READERS, read
+from converters.trees.tree_model import Link, TreeModel
 
 T = TypeVar("T")
 _LINKS: Final[dict[Link, str]] = {"sigmoid": "Sigmoid", "softmax": "Softmax", "exp": "Exp"}
@@ -56,11 +56,11 @@ def _write_once(graph: Graph, key: Any, write: Callable[[], Any]) -> Any:
 
 
 def _apply_link(estimator: Any, graph: Graph, rows: Table) -> str:
-    grown, raw = _raw_sums(estimator, graph, rows)
-    if grown.two_sided:
-        return _two_sided(graph, raw, grown.link, grown.scale)
-    scaled = raw if grown.scale == 1 else graph.op("Mul", raw, grown.scale)
-    return graph.op(_LINKS[grown.link], scaled) if grown.link in _LINKS else scaled
+    model, raw = _raw_sums(estimator, graph, rows)
+    if model.two_sided:
+        return _two_sided(graph, raw, model.link, model.scale)
+    scaled = raw if model.scale == 1 else graph.op("Mul", raw, model.scale)
+    return graph.op(_LINKS[model.link], scaled) if model.link in _LINKS else scaled
 
 
 def _lower_tree_decision(estimator: Any, graph: Graph, rows: Table) -> str:
@@ -68,18 +68,18 @@ def _lower_tree_decision(estimator: Any, graph: Graph, rows: Table) -> str:
     return _raw_sums(estimator, graph, rows)[1]
 
 
-def _raw_sums(estimator: Any, graph: Graph, rows: Table) -> tuple[Grown, str]:
-    def write() -> tuple[Grown, str]:
-        grown = _naming_estimator(estimator, read)
+def _raw_sums(estimator: Any, graph: Graph, rows: Table) -> tuple[TreeModel, str]:
+    def write() -> tuple[TreeModel, str]:
+        model = _naming_estimator(estimator, read)
         # Some models compare in float64. Rounding their input to nearest could lift a value over
         # a threshold; rounding it down, as their thresholds are, cannot.
-        whole = grown.ensemble.with_base(grown.base)
-        attributes = classic.attributes(whole, average=grown.average)
+        whole = model.ensemble.with_base(model.base)
+        attributes = classic.attributes(whole, average=model.average)
         columns = floored if type(estimator).__name__.startswith(_IN_FLOAT64) else floats
-        x = _prepared(graph, grown, columns(graph, rows))
-        return grown, graph.op(classic.NAME, x, domain=ML, **attributes)
+        x = _prepared(graph, model, columns(graph, rows))
+        return model, graph.op(classic.NAME, x, domain=ML, **attributes)
 
-    sums: tuple[Grown, str] = _write_once(graph, ("sums", id(estimator), rows), write)
+    sums: tuple[TreeModel, str] = _write_once(graph, ("sums", id(estimator), rows), write)
     return sums
 
 
@@ -119,16 +119,16 @@ def _naming_estimator(estimator: Any, read_model: Callable[[Any], T]) -> T:
         raise UnsupportedModel(f"{type(estimator).__name__}: {error}") from error
 
 
-def _prepared(graph: Graph, grown: Grown, x: str) -> str:
+def _prepared(graph: Graph, model: TreeModel, x: str) -> str:
     """Make numbers of categories whole, and those that count as missing NaN: float32 [N, width]."""
-    if grown.whole:
-        coded = np.isin(np.arange(grown.ensemble.width), grown.whole)[None]
-        whole = graph.op("Floor", x if grown.rounding == "floor" else graph.op("Abs", x))
-        if grown.rounding == "trunc":
+    if model.whole:
+        coded = np.isin(np.arange(model.ensemble.width), model.whole)[None]
+        whole = graph.op("Floor", x if model.rounding == "floor" else graph.op("Abs", x))
+        if model.rounding == "trunc":
             whole = graph.op("Mul", whole, graph.op("Sign", x))
         x = graph.op("Where", coded, whole, x)
-    if grown.absent is not None:
-        low, high = (np.array(edge, np.float32) for edge in grown.absent)
+    if model.absent is not None:
+        low, high = (np.array(edge, np.float32) for edge in model.absent)
         inside = graph.op(
             "And", graph.op("GreaterOrEqual", x, low), graph.op("LessOrEqual", x, high)
         )

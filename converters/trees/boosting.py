@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from converters.errors import UnsupportedModel
 from converters.trees import floats
+from converters.trees.builder import EnsembleBuilder, Members
 from converters.trees.ensemble import Ensemble
-from converters.trees.forests import tree_of
-from converters.trees.growing import Grower, Members
-from converters.trees.grown import Grown, Link, base_of
-from converters.trees.planting import Tree, plant
+from converters.trees.library_tree import Tree, on_target, sklearn_tree
+from converters.trees.tree_model import Link, TreeModel, base_of
 
 _LOSSES: Final[dict[str, tuple[Link, float]]] = {
     "HalfBinomialLoss": ("sigmoid", 1.0),
@@ -25,44 +24,37 @@ _LOSSES: Final[dict[str, tuple[Link, float]]] = {
 """Link and scale of the losses whose answers are not the sums themselves."""
 
 
-def _linked(model: Any, ensemble: Ensemble, base: Any) -> Grown:
+def _linked(model: Any, ensemble: Ensemble, base: Any) -> TreeModel:
     link, scale = _LOSSES.get(type(model._loss).__name__, ("identity", 1.0))
     classes = len(model.classes_) if hasattr(model, "classes_") else 0
-    return Grown(ensemble, base_of(base, ensemble.targets), False, scale, link, classes)
+    return TreeModel(ensemble, base_of(base, ensemble.targets), False, scale, link, classes)
 
 
-def gradient_boosting(model: Any) -> Grown:
+def gradient_boosting(model: Any) -> TreeModel:
     """GradientBoostingClassifier and GradientBoostingRegressor."""
     width, targets = int(model.n_features_in_), model.estimators_.shape[1]
     if model.init_ != "zero" and not type(model.init_).__name__.startswith("Dummy"):
         raise UnsupportedModel(
             f"begins with what {type(model.init_).__name__} says; only constants can be said"
         )
-    grower = Grower(width)
+    builder = EnsembleBuilder(width)
     for stage in model.estimators_:
         for target, tree in enumerate(stage):
             values = model.learning_rate * tree.tree_.value[:, 0, 0]
-            plant(grower, tree_of(tree.tree_, on_target(values, target, targets)))
+            builder.add(sklearn_tree(tree.tree_, on_target(values, target, targets)))
     base = model._raw_predict_init(np.zeros((1, width), np.float32))
-    return _linked(model, grower.ensemble(), base)
+    return _linked(model, builder.ensemble(), base)
 
 
-def on_target(values: Any, target: int, targets: int) -> NDArray[np.float64]:
-    """Numbers [N] in the column of one target, [N, targets]."""
-    wide = np.zeros((len(values), targets))
-    wide[:, target] = values
-    return wide
-
-
-def histogram_boosting(model: Any) -> Grown:
+def histogram_boosting(model: Any) -> TreeModel:
     """HistGradientBoostingClassifier and HistGradientBoostingRegressor, categories included."""
     columns = _columns(model)
-    grower = Grower(int(model.n_features_in_))
+    builder = EnsembleBuilder(int(model.n_features_in_))
     targets = int(model.n_trees_per_iteration_)
     for stage in model._predictors:
         for target, predictor in enumerate(stage):
-            plant(grower, _histogram_tree(predictor, columns, target, targets))
-    return _linked(model, grower.ensemble(), model._baseline_prediction)
+            builder.add(_histogram_tree(predictor, columns, target, targets))
+    return _linked(model, builder.ensemble(), model._baseline_prediction)
 
 
 Columns = list[tuple[int, NDArray[np.float64] | None]]
@@ -120,24 +112,24 @@ def _members(bits: Any, known: Any) -> tuple[Members, Members]:
     return tuple(sides[0]), tuple(sides[1])
 
 
-def adaboost(model: Any) -> Grown:
+def adaboost(model: Any) -> TreeModel:
     """AdaBoostClassifier over trees: each tree adds its weight to the class that it names."""
     classes = len(model.classes_)
     odd = {type(tree).__name__ for tree in model.estimators_ if not hasattr(tree, "tree_")}
     if odd:
         raise UnsupportedModel(f"boosts {', '.join(sorted(odd))}, not trees")
     weights = model.estimator_weights_[: len(model.estimators_)] / model.estimator_weights_.sum()
-    grower = Grower(int(model.n_features_in_))
+    builder = EnsembleBuilder(int(model.n_features_in_))
     for tree, weight in zip(model.estimators_, weights.tolist(), strict=True):
         named = np.searchsorted(model.classes_, tree.classes_)[
             tree.tree_.value[:, 0].argmax(axis=1)
         ]
-        plant(grower, tree_of(tree.tree_, _votes(named, weight, classes)))
-    ensemble = grower.ensemble()
+        builder.add(sklearn_tree(tree.tree_, _votes(named, weight, classes)))
+    ensemble = builder.ensemble()
     if classes == 2:
-        return Grown(ensemble, base_of(0, 1), link="sigmoid", classes=2)
+        return TreeModel(ensemble, base_of(0, 1), link="sigmoid", classes=2)
     base = base_of(-1 / (classes - 1) ** 2, classes)
-    return Grown(ensemble, base, link="softmax", classes=classes)
+    return TreeModel(ensemble, base, link="softmax", classes=classes)
 
 
 def _votes(named: NDArray[np.int64], weight: float, classes: int) -> NDArray[np.float64]:

@@ -16,10 +16,10 @@ import numpy as np
 
 from converters.errors import UnsupportedModel
 from converters.trees import floats
-from converters.trees.growing import Grower
-from converters.trees.grown import Grown, Link, base_of
-from converters.trees.nested import Fork, flat
-from converters.trees.planting import Tree, plant
+from converters.trees.builder import EnsembleBuilder
+from converters.trees.library_tree import Tree
+from converters.trees.nested import Fork, flatten
+from converters.trees.tree_model import Link, TreeModel, base_of
 
 _LINKS: Final[dict[str, Link]] = {
     "Logloss": "sigmoid",
@@ -35,7 +35,7 @@ _LINKS: Final[dict[str, Link]] = {
 }  # fmt: skip
 
 
-def catboost(model: Any) -> Grown:
+def catboost(model: Any) -> TreeModel:
     """CatBoostClassifier and CatBoostRegressor without features of categories or text."""
     saved = _saved(model)
     features = saved["features_info"]
@@ -45,13 +45,13 @@ def catboost(model: Any) -> Grown:
     loss = _loss(model)
     columns = _Columns(features["float_features"])
     scale, bias = saved["scale_and_bias"]
-    grower = Grower(max(f["flat_feature_index"] for f in features["float_features"]) + 1)
+    builder = EnsembleBuilder(max(f["flat_feature_index"] for f in features["float_features"]) + 1)
     for tree in _trees(saved, columns, scale):
-        plant(grower, tree)
-    ensemble = grower.ensemble()
+        builder.add(tree)
+    ensemble = builder.ensemble()
     classes = len(model.classes_) if hasattr(model, "predict_proba") else 0
     base = base_of(bias, ensemble.targets)
-    return Grown(ensemble, base, link=_LINKS[loss], classes=classes)
+    return TreeModel(ensemble, base, link=_LINKS[loss], classes=classes)
 
 
 def _saved(model: Any) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _trees(saved: dict[str, Any], columns: _Columns, scale: float) -> list[Tree]
             return Fork(*columns.split(node["split"]), node["left"], node["right"])
         return list(np.atleast_1d(node["value"]) * scale)
 
-    return [flat(tree, look) for tree in saved["trees"]]
+    return [flatten(tree, look) for tree in saved["trees"]]
 
 
 def _symmetric(tree: dict[str, Any], columns: _Columns, scale: float) -> Tree:

@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 
 from converters.errors import UnsupportedModel
+from converters.trees.builder import EnsembleBuilder, Members
 from converters.trees.ensemble import Ensemble
-from converters.trees.growing import Grower, Members
 
 ML: Final = "ai.onnx.ml"
 NAME: Final = "TreeEnsembleRegressor"
@@ -117,10 +117,10 @@ def read(given: Attributes) -> Ensemble | None:
     if set(given["nodes_modes"]) - {AT_MOST, EQUAL, LEAF}:
         return None
     reader = _NodeReader(given)
-    grower = Grower(max(given["nodes_featureids"]) + 1)
+    builder = EnsembleBuilder(max(given["nodes_featureids"]) + 1)
     for root in reader.roots():
-        reader.grow(grower, root)
-    return grower.ensemble()
+        reader.grow(builder, root)
+    return builder.ensemble()
 
 
 class _NodeReader:
@@ -145,21 +145,21 @@ class _NodeReader:
     def child(self, node: int, side: str) -> int:
         return self.place[self.given["nodes_treeids"][node], self.given[f"nodes_{side}"][node]]
 
-    def grow(self, grower: Grower, root: int) -> None:
+    def grow(self, builder: EnsembleBuilder, root: int) -> None:
         """The tree at ``root``, children first."""
         built: dict[int, int] = {}
         for node, members, false in reversed(list(self._walk(root))):
             if self.modes[node] == LEAF:
                 weights = self.weights.get(node, {})
                 leaf = [weights.get(t, 0.0) for t in range(self.given["n_targets"])]
-                built[node] = grower.leaf(leaf)
+                built[node] = builder.leaf(leaf)
                 continue
             sides = built[self.child(node, "truenodeids")], built[false]
             feature = self.given["nodes_featureids"][node]
             threshold = 0.0 if members else self.given["nodes_values"][node]
             missing = bool(self.missing[node])
-            built[node] = grower.split((feature, threshold, missing, members, *sides))
-        grower.roots.append(built[root])
+            built[node] = builder.split((feature, threshold, missing, members, *sides))
+        builder.roots.append(built[root])
 
     def _walk(self, root: int) -> Iterator[tuple[int, Members | None, int]]:
         """Nodes, parents first, with members asked for and the child if the answer is no."""

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from converters.trees import classic
 from converters.trees.ensemble import Ensemble, Ints
-from converters.trees.rounding import STEPS, rounded
-from converters.trees.unfolded import Unfolded, unfolded
+from converters.trees.rounding import STEPS, round_leaves
+from converters.trees.unfolded import Unfolded, unfold
 
 NAME: Final = "TreeEnsemble"
 VERSION: Final = 5
@@ -69,14 +69,14 @@ def _instead(proto: Any, node: Any, *, coarse: bool) -> list[Any]:
     found = classic.read(given) if node.op_type == classic.NAME else None
     if found is None or not _sayable(found):
         return []
-    near, step = rounded(found) if coarse else (found, 0.0)
+    near, step = round_leaves(found) if coarse else (found, 0.0)
     ensemble = near.rooted()
     average = given.get("aggregate_function") == "AVERAGE"
     if (np.count_nonzero(ensemble.leaves, axis=1) <= 1).all():
         if coarse and len(near.leaves) > len(found.leaves) / 2:
             return []
         leaves = np.abs(ensemble.leaves).argmax(axis=1), ensemble.leaves.sum(axis=1)
-        return [_operator(node, ensemble, unfolded(ensemble), leaves, average=average)]
+        return [_operator(node, ensemble, unfold(ensemble), leaves, average=average)]
     return _looked_up(proto, node, ensemble, step, average=average)
 
 
@@ -103,7 +103,7 @@ def _looked_up(
     """The place of the leaf that each tree ends in, [N, trees]; then the leaves at these places."""
     from onnx import helper
 
-    nodes, leaves = _leaves_of_their_own(unfolded(ensemble))
+    nodes, leaves = _leaves_of_their_own(unfold(ensemble))
     trees, places = np.array(leaves).T
     if len(ensemble.leaves) > EXACT_PLACES:
         return []

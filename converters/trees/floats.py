@@ -1,6 +1,6 @@
 """Thresholds in float32 that route every float32 value as the original thresholds do.
 
-float32 numbers are ordered as integers are (:func:`order`), so "the next one below" is a
+float32 numbers are ordered as integers are (:func:`ordinals`), so "the next one below" is a
 subtraction, and an interval of values is a pair of integers.
 """
 
@@ -27,16 +27,16 @@ def below(thresholds: NDArray[Any]) -> NDArray[np.float32]:
     """``t'`` such that ``x <= t'`` says the same as ``x < t`` for every float32 ``x``."""
     exact = np.asarray(thresholds, np.float64)
     floor = at_most(exact)
-    return number(np.where(floor == exact, order(floor) - 1, order(floor)))
+    return from_ordinals(np.where(floor == exact, ordinals(floor) - 1, ordinals(floor)))
 
 
-def order(values: NDArray[np.float32]) -> NDArray[np.int64]:
+def ordinals(values: NDArray[np.float32]) -> NDArray[np.int64]:
     """Integers in the order of the numbers, one apart for neighbours; both zeros are 0."""
     bits = np.ascontiguousarray(values, np.float32).view(np.int32).astype(np.int64)
     return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
 
 
-def number(orders: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The inverse of :func:`order`."""
+def from_ordinals(orders: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The inverse of :func:`ordinals`."""
     bits = np.where(orders < 0, -orders | 0x80000000, orders).astype(np.uint32)
     return bits.view(np.float32)

@@ -8,26 +8,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.trees.forests import tree_of
-from converters.trees.growing import Grower
-from converters.trees.grown import Grown, base_of
-from converters.trees.planting import plant
+from converters.trees.builder import EnsembleBuilder
+from converters.trees.library_tree import sklearn_tree
+from converters.trees.tree_model import TreeModel, base_of
 
 
-def isolation_forest(model: Any) -> Grown:
+def isolation_forest(model: Any) -> TreeModel:
     """Answers are ``2 ** -(mean depth / expected depth)``: the paper's score, near 1 if odd."""
     from sklearn.ensemble._iforest import _average_path_length
 
     trees = [tree.tree_ for tree in model.estimators_]
     expected = len(trees) * float(_average_path_length(np.array([model._max_samples]))[0])
-    grower = Grower(int(model.n_features_in_))
+    builder = EnsembleBuilder(int(model.n_features_in_))
     for tree, features in zip(trees, model.estimators_features_, strict=True):
         depth = _depths(tree) + _average_path_length(tree.n_node_samples)
         share = depth / expected if expected else np.full(len(depth), 1 / len(trees))
         values = -np.log(2) * share
-        planted = tree_of(tree, values[:, None])
-        plant(grower, replace(planted, feature=np.asarray(features)[planted.feature]))
-    return Grown(grower.ensemble(), base_of(0, 1), link="exp")
+        planted = sklearn_tree(tree, values[:, None])
+        builder.add(replace(planted, feature=np.asarray(features)[planted.feature]))
+    return TreeModel(builder.ensemble(), base_of(0, 1), link="exp")
 
 
 def _depths(tree: Any) -> NDArray[np.float64]:

@@ -13,11 +13,10 @@ from typing import Any, Final
 import numpy as np
 
 from converters.errors import UnsupportedModel
-from converters.trees.boosting import on_target
-from converters.trees.growing import Grower
-from converters.trees.grown import Grown, Link, base_of
-from converters.trees.nested import Fork, flat
-from converters.trees.planting import plant
+from converters.trees.builder import EnsembleBuilder
+from converters.trees.library_tree import on_target
+from converters.trees.nested import Fork, flatten
+from converters.trees.tree_model import Link, TreeModel, base_of
 
 ZERO: Final = float(np.float32(1e-35))
 """What is no further from zero than this is zero to LightGBM."""
@@ -36,7 +35,7 @@ _LINKS: Final[dict[str, Link]] = {
 }
 
 
-def lightgbm(model: Any) -> Grown:
+def lightgbm(model: Any) -> TreeModel:
     """LGBMClassifier and LGBMRegressor."""
     dump = model.booster_.dump_model()
     objective, *words = str(dump.get("objective") or "custom").split()
@@ -47,14 +46,14 @@ def lightgbm(model: Any) -> Grown:
     trees = [tree["tree_structure"] for tree in dump["tree_info"]]
     per_round = int(dump["num_tree_per_iteration"])
     share = per_round / len(trees) if dump.get("average_output") and trees else 1.0
-    grower, seen = Grower(int(dump["max_feature_idx"]) + 1), _Seen()
+    builder, seen = EnsembleBuilder(int(dump["max_feature_idx"]) + 1), _Seen()
     for i, tree in enumerate(trees):
-        planted = flat(tree, seen.look)
+        planted = flatten(tree, seen.look)
         values = on_target(planted.values[:, 0] * share, i % per_round, per_round)
-        plant(grower, replace(planted, values=values))
+        builder.add(replace(planted, values=values))
     sigmoid = next((float(w.split(":")[1]) for w in words if w.startswith("sigmoid:")), 1.0)
-    return Grown(
-        grower.ensemble(),
+    return TreeModel(
+        builder.ensemble(),
         base_of(0, per_round),
         scale=sigmoid,
         link=_LINKS[objective],

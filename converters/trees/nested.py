@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from converters.trees import floats
-from converters.trees.growing import Members
-from converters.trees.planting import Tree
+from converters.trees.library_tree import Tree
 
 
 @dataclass(frozen=True)
@@ -22,10 +21,10 @@ class Fork:
     missing_left: bool
     left: Any
     right: Any
-    members: Members | None = None
+    members: tuple[float, ...] | None = None
 
 
-def flat(root: Any, look: Callable[[Any], Fork | Sequence[float]]) -> Tree:
+def flatten(root: Any, look: Callable[[Any], Fork | Sequence[float]]) -> Tree:
     """The tree below ``root``; ``look`` tells of each node what it asks, or what its leaf adds."""
     forks: list[Fork] = []
     sides: list[list[int]] = []

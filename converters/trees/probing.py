@@ -37,11 +37,11 @@ def at_thresholds(ensemble: Ensemble, X: Rows) -> Rows:
     passers = ensemble.passers(X)
     known = np.setdiff1d(np.flatnonzero(passers >= 0), list(ensemble.members))
     known = known[np.linspace(0, len(known) - 1, min(MOST, len(known))).astype(int)]
-    feature, threshold = ensemble.feature[known], floats.order(ensemble.threshold[known])
+    feature, threshold = ensemble.feature[known], floats.ordinals(ensemble.threshold[known])
     parts = []
     for step in (-1, 0, 1):
         rows = X[passers[known]].copy()
-        rows[np.arange(len(known)), feature] = floats.number(threshold + step)
+        rows[np.arange(len(known)), feature] = floats.from_ordinals(threshold + step)
         parts.append(rows)
     made: Rows = np.concatenate(parts)
     return made[~np.isinf(made).any(axis=1)]

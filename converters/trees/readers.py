@@ -11,12 +11,12 @@ from typing import Any, Final
 from converters.trees.boosting import adaboost, gradient_boosting, histogram_boosting
 from converters.trees.catboost import catboost
 from converters.trees.forests import forest
-from converters.trees.grown import Grown
 from converters.trees.isolation import isolation_forest
 from converters.trees.lightgbm import lightgbm
+from converters.trees.tree_model import TreeModel
 from converters.trees.xgboost import xgboost
 
-Reader = Callable[[Any], Grown]
+Reader = Callable[[Any], TreeModel]
 
 READERS: Final[dict[tuple[str, str], Reader]] = {
     ("sklearn", "DecisionTreeClassifier"): forest,
@@ -55,7 +55,7 @@ def is_tree_model(model: Any) -> bool:
     return reader_of(type(model)) is not None
 
 
-def read(model: Any) -> Grown:
+def read(model: Any) -> TreeModel:
     """A fitted model in our form.
 
     Raises:

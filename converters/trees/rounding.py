@@ -14,7 +14,7 @@ STEPS: Final = 255
 """From the least to the largest number that a leaf adds; a byte counts them."""
 
 
-def rounded(ensemble: Ensemble) -> tuple[Ensemble, float]:
+def round_leaves(ensemble: Ensemble) -> tuple[Ensemble, float]:
     """The ensemble with its leaves on the grid, and the grid's step.
 
     Zero is on the grid: a leaf adds to no target that it did not add to. Trees that are leaves

@@ -32,7 +32,7 @@ class Unfolded:
     tree: Ints
 
 
-def unfolded(ensemble: Ensemble) -> Unfolded:
+def unfold(ensemble: Ensemble) -> Unfolded:
     """The nodes of every tree, parents first; no tree is a leaf (:meth:`Ensemble.rooted`)."""
     lefts, rights = ensemble.left.tolist(), ensemble.right.tolist()
     rows: list[list[int]] = []

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from converters.errors import UnsupportedModel
 from converters.trees import floats
-from converters.trees.boosting import on_target
-from converters.trees.growing import Grower
-from converters.trees.grown import Grown, Link
-from converters.trees.planting import Tree, plant
+from converters.trees.builder import EnsembleBuilder
+from converters.trees.library_tree import Tree, on_target
+from converters.trees.tree_model import Link, TreeModel
 
 _LINKS: Final[dict[str, Link]] = {
     "binary:logistic": "sigmoid",
@@ -35,22 +34,22 @@ _LINKS: Final[dict[str, Link]] = {
 }  # fmt: skip
 
 
-def xgboost(model: Any) -> Grown:
+def xgboost(model: Any) -> TreeModel:
     """XGBClassifier and XGBRegressor, their forests, and dart; for gblinear see :func:`linear`."""
     learner = learner_of(model)
     booster = learner["gradient_booster"]
     drops = booster.get("weight_drop")
     saved = booster.get("gbtree", booster)["model"]
     targets = targets_of(learner)
-    grower, whole = Grower(int(learner["learner_model_param"]["num_feature"])), set()
+    builder, whole = EnsembleBuilder(int(learner["learner_model_param"]["num_feature"])), set()
     rounds = saved["iteration_indptr"]
     for i, tree in enumerate(saved["trees"][: rounds[_rounds(model, len(rounds) - 1)]]):
         weight = 1.0 if drops is None else float(drops[i])
-        plant(grower, _tree(tree, weight, saved["tree_info"][i], targets))
+        builder.add(_tree(tree, weight, saved["tree_info"][i], targets))
         whole |= {tree["split_indices"][node] for node in tree["categories_nodes"]}
     absent = getattr(model, "missing", np.nan)
-    return Grown(
-        grower.ensemble(),
+    return TreeModel(
+        builder.ensemble(),
         base_margin(learner),
         link=link_of(learner),
         classes=len(model.classes_) if hasattr(model, "predict_proba") else 0,

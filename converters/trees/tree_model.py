@@ -14,7 +14,7 @@ Link = Literal["identity", "sigmoid", "softmax", "exp"]
 
 
 @dataclass(frozen=True)
-class Grown:
+class TreeModel:
     """A model of trees.
 
     Answers are ``link(scale * (sum + base))``; with ``average`` the sum is divided by the number of
