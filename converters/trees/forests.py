@@ -14,7 +14,7 @@ from converters.trees.tree_model import TreeModel, base_of
 
 
 def forest(model: Any) -> TreeModel:
-    """A tree, a forest, extremely randomized or not; a classifier or a regressor.
+    """Read a tree or a forest, extremely randomized or not, of a classifier or a regressor.
 
     The classes of several classified columns stand side by side.
     """
@@ -29,7 +29,13 @@ def forest(model: Any) -> TreeModel:
 
 
 def averaged(trees: Sequence[Tree], width: int, classes: int = 0) -> TreeModel:
-    """The average of the leaves of trees."""
+    """Return a model that averages the leaves of trees.
+
+    Args:
+        trees: with leaf values [leaves, targets].
+        width: number of features.
+        classes: number of classes; 0 for a regressor.
+    """
     builder = EnsembleBuilder(width)
     for tree in trees:
         builder.add(tree)
@@ -38,6 +44,6 @@ def averaged(trees: Sequence[Tree], width: int, classes: int = 0) -> TreeModel:
 
 
 def _shares(tree: Any, sizes: Sequence[int]) -> NDArray[np.float64]:
-    """Shares of the classes at every node; older versions of scikit-learn keep counts there."""
+    """Return shares of the classes at every node; older scikit-learn has counts there."""
     columns = [tree.value[:, k, :size] for k, size in enumerate(sizes)]
     return np.hstack([c / np.maximum(c.sum(axis=1, keepdims=True), 1e-300) for c in columns])

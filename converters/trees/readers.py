@@ -1,6 +1,6 @@
-"""Which models are models of trees, and who reads them.
+"""The table of tree models and their readers: add a library's class here.
 
-Libraries are known by name: nothing is imported that the model has not imported itself.
+Classes are found by name: nothing is imported that the model has not imported itself.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ READERS: Final[dict[tuple[str, str], Reader]] = {
 
 
 def reader_of(kind: type) -> Reader | None:
-    """Who reads models of this class, if they are models of trees."""
+    """Return the reader of models of this class, if they are tree models."""
     return READERS.get((kind.__module__.split(".")[0], kind.__name__))
 
 
 def is_tree_model(model: Any) -> bool:
-    """Whether :func:`read` reads it."""
+    """Return True if :func:`read` reads the model."""
     return reader_of(type(model)) is not None
 
 
 def read(model: Any) -> TreeModel:
-    """A fitted model in our form.
+    """Return a fitted model as trees and a link.
 
     Raises:
-        UnsupportedModel: it is a model of trees with something that the form cannot say.
+        UnsupportedModel: it has something that :class:`TreeModel` cannot express.
     """
     reader = reader_of(type(model))
     if reader is None:
