@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from converters.errors import UnsupportedModel
 from converters.lowering import registry
 from converters.lowering.graph import Graph
-from converters.lowering.registry import lowers
+from converters.lowering.registry import Lowering, lowers
 from converters.lowering.table import Table, floats, pick, side_by_side
 
 if TYPE_CHECKING:
@@ -63,11 +63,13 @@ def width_of(step: Any) -> int | None:
         return None
 
 
-def _of_last_step(method: Callable[[Any, Graph, Table], Any]) -> Callable[[Any, Graph, Table], Any]:
-    def write(estimator: Any, graph: Graph, rows: Table) -> Any:
+def _of_last_step(method: Lowering) -> Lowering:
+    """Return the lowering of a Pipeline's method that its last step has."""
+
+    def lower(estimator: Any, graph: Graph, rows: Table) -> Any:
         return method(estimator.steps[-1][1], graph, _before_last_step(estimator, graph, rows))
 
-    return write
+    return lower
 
 
 lowers("predict", "Pipeline")(_of_last_step(registry.predict))
@@ -116,7 +118,9 @@ def _weighted(graph: Graph, table: Table, weight: float | None) -> Table:
 
 
 def _delegate(name: str, attribute: str) -> None:
-    def hand_on(method: Callable[[Any, Graph, Table], Any]) -> Callable[[Any, Graph, Table], Any]:
+    """Lower the class ``name`` as the fitted estimator in its ``attribute``."""
+
+    def hand_on(method: Lowering) -> Lowering:
         return lambda estimator, graph, rows: method(getattr(estimator, attribute), graph, rows)
 
     lowers("predict", name)(hand_on(registry.predict))

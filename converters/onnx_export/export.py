@@ -32,13 +32,13 @@ ADVICE: Final = (
 
 
 def export(original: EstimatorSource, rows: Rows) -> Any:
-    """An ONNX ModelProto whose inputs are the tensors of ``rows``.
+    """Return an ONNX ModelProto whose inputs are the tensors of ``rows``.
 
     Its outputs are those of :attr:`converters.sources.estimator.EstimatorSource.methods`.
     The same model gives the same bytes.
 
     Raises:
-        UnsupportedModel: steps have no ONNX form; the message lists all that were found.
+        UnsupportedModel: steps have no ONNX form; the message lists all of them.
     """
     lowering.load()
     estimator = repaired(original.estimator)
@@ -54,6 +54,7 @@ def export(original: EstimatorSource, rows: Rows) -> Any:
         raise _refusal([*graph.problems, str(error)]) from error
     if graph.problems:
         raise _refusal(graph.problems)
+    # Two rows through the model itself: its own outputs tell types and shapes.
     sample = original.answers(rows.take(np.arange(min(2, len(rows)))))
     outputs = {name: (tensors[name], *_typed(sample[name])) for name in tensors}
     proto = graph.model([(b.tensor, b.kind, b.width) for b in table.blocks], outputs)
@@ -63,10 +64,10 @@ def export(original: EstimatorSource, rows: Rows) -> Any:
 
 
 def _transformed(estimator: Any, graph: Graph, table: Table) -> str:
-    made = registry.transform(estimator, graph, table)
-    if not made.numeric:
+    columns = registry.transform(estimator, graph, table)
+    if not columns.numeric:
         raise UnsupportedModel(f"{type(estimator).__name__}: gives text, not numbers")
-    return floats(graph, made)
+    return floats(graph, columns)
 
 
 _LOWERINGS: Final[dict[str, Callable[[Any, Graph, Table], str]]] = {
@@ -78,7 +79,7 @@ _LOWERINGS: Final[dict[str, Callable[[Any, Graph, Table], str]]] = {
 
 
 def _typed(sample: NDArray[Any]) -> tuple[int, list[int]]:
-    """Element type and shape after the batch axis of an output, from the original's own."""
+    """Return element type and shape after the batch axis of an output, from the model's own."""
     kinds = {"f": FLOAT, "i": INT64, "O": STRING}
     return kinds[sample.dtype.kind], list(sample.shape[1:])
 
@@ -89,9 +90,13 @@ def _refusal(problems: list[str]) -> UnsupportedModel:
 
 
 def clean(proto: Any) -> None:
-    """Drop what is not the model: producer, comments, doubled opset imports; pin the IR version."""
+    """Drop producer, comments and doubled opset imports; pin the IR version.
+
+    None of these is the model, and they would make equal models different files.
+    """
     proto.producer_name = proto.producer_version = proto.domain = proto.doc_string = ""
     proto.model_version = 0
+    # Newer IR versions are refused by older runtimes, and nothing here needs them.
     proto.ir_version = min(proto.ir_version, IR_VERSION)
     proto.graph.name = "model"
     proto.graph.doc_string = ""
@@ -106,7 +111,7 @@ def clean(proto: Any) -> None:
 
 
 def output_specs(proto: Any, original: EstimatorSource) -> tuple[OutputSpec, ...]:
-    """What the outputs of :func:`export` mean."""
+    """Return name, type, shape and role of the outputs of :func:`export`."""
     specs = []
     for output in proto.graph.output:
         tensor = output.type.tensor_type
