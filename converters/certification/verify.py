@@ -1,4 +1,4 @@
-"""Re-checking a release with the device's packages alone: what can be held to is held to.
+"""Verification of a release with the device's packages alone.
 
 Bytes, digests, golden vectors and the certificate's own arithmetic must agree; times and memory are
 this machine's own, shown beside those of the machine that made the release.
@@ -97,30 +97,30 @@ def verify(release: Release) -> Verification:
 
 
 def _chosen(release: Release, certificate: Certificate) -> VariantResult:
-    """The certificate's row of the file that is here.
+    """Return the certificate's row of the model file.
 
     Raises:
-        ReleaseError: it speaks of another file than the manifest.
+        ReleaseError: it is of another file than the manifest's.
     """
     manifest = release.manifest
     rows = {row.name: row for row in certificate.variants}
-    found = rows.get(manifest.variant)
-    if found is None or certificate.chosen != manifest.variant:
+    row = rows.get(manifest.variant)
+    if row is None or certificate.chosen != manifest.variant:
         raise ReleaseError(
             f"certificate: chose {certificate.chosen!r}, the manifest says {manifest.variant!r}"
         )
     size = release.model_path.stat().st_size
-    if found.bytes != size:
-        raise ReleaseError(f"certificate: {found.bytes} bytes, the model file has {size}")
-    told = {"score": found.score, "max_difference": found.max_difference}
-    for name, value in told.items():
+    if row.bytes != size:
+        raise ReleaseError(f"certificate: {row.bytes} bytes, the model file has {size}")
+    certified = {"score": row.score, "max_difference": row.max_difference}
+    for name, value in certified.items():
         if name in manifest.metrics and manifest.metrics[name] != value:
             raise ReleaseError(
                 f"certificate: {name} is {value}, the manifest says {manifest.metrics[name]}"
             )
-    if not found.accepted:
-        raise ReleaseError(f"certificate: the chosen variant is refused: {found.reason}")
-    return found
+    if not row.accepted:
+        raise ReleaseError(f"certificate: the chosen variant is refused: {row.reason}")
+    return row
 
 
 def _measure(release: Release, variant: str) -> Any:

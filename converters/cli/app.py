@@ -1,4 +1,4 @@
-"""The commands of ``edge-convert``. Everything heavy is imported inside them.
+"""Commands of ``edge-convert``. Everything heavy is imported inside them.
 
 Each one reads its options, makes one call into the package, and prints. Errors are left to
 :func:`converters.cli.main.main`, which turns them into a sentence and an exit code.
@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from converters.cli import options, output
-from converters.cli.log_setup import set_up_logging
+from converters.cli.log_setup import configure_logging
 
 PANEL: Final = "Release"
 
@@ -61,7 +61,7 @@ def _root(
         raise typer.Exit
     if context.invoked_subcommand is None:
         context.fail("Missing command: convert, verify or show.")
-    set_up_logging(log_level, log_format)
+    configure_logging(log_level, log_format)
 
 
 @app.command(

@@ -1,49 +1,59 @@
-"""Log lines of a command on stderr: for people, or as JSON for programs."""
+"""Log lines of a command on standard error, as text or as one JSON object a line."""
 
 from __future__ import annotations
 
 import json
 import logging
+import sys
 from datetime import datetime
 from typing import Final
 
-LOGGERS: Final = ("converters", "edge_sdk")
-"""Our own packages. Other libraries keep the level that they have."""
+OURS: Final = ("converters", "edge_sdk")
+"""Packages whose records are written. Other libraries keep the level that they have."""
 
 
-def set_up_logging(level: str, form: str) -> None:
-    """Send messages of our packages to stderr.
+def configure_logging(level: str, form: str) -> None:
+    """Write the records of our packages to standard error.
 
     Args:
-        level: least severe messages that are shown: debug, info, warning or error.
+        level: the least that is written: debug, info, warning or error.
         form: ``text`` or ``json``.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(_JsonLines() if form == "json" else _TextLines())
-    for name in LOGGERS:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    for name in OURS:
         logger = logging.getLogger(name)
-        logger.handlers = [handler]  # not added: main() may run more than once in a process
+        # Replaced, not added: main() may run more than once in a process, as in tests.
+        logger.handlers = [handler]
         logger.setLevel(level.upper())
         logger.propagate = False
 
 
-def _local_time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="seconds")
+class TextFormatter(logging.Formatter):
+    """``2026-01-31T12:00:00+01:00 INFO converters: message``."""
 
-
-class _TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return f"{_local_time(record)} {record.levelname} {record.name}: {record.getMessage()}"
+        """Return the record as text; a traceback follows on lines of its own."""
+        time = _local_iso(record, "seconds")
+        line = f"{time} {record.levelname} {record.name}: {record.getMessage()}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-class _JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
+    """A JSON object a record: ``time``, ``level``, ``logger``, ``message``, ``error`` if any."""
+
     def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
         fields = {
-            "time": _local_time(record),
-            "level": record.levelname.lower(),
+            "time": _local_iso(record, "milliseconds"),
+            "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
         }
         if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False)
+            fields["error"] = self.formatException(record.exc_info)
+        return json.dumps(fields)
+
+
+def _local_iso(record: logging.LogRecord, precision: str) -> str:
+    return datetime.fromtimestamp(record.created).astimezone().isoformat(timespec=precision)

@@ -1,4 +1,4 @@
-"""What ``edge-convert convert`` was asked for, handed to :func:`converters.conversion.convert`.
+"""The request of ``edge-convert convert``, handed to :func:`converters.conversion.convert`.
 
 The only place of the command line that knows the keywords of ``convert``.
 """
@@ -42,6 +42,10 @@ class ConversionRequest:
 
     def run(self, convert: Callable[..., Release], progress: Callable[[str], None]) -> Release:
         """Read the rows, convert, and return the release that was written.
+
+        Args:
+            convert: :func:`converters.conversion.convert`.
+            progress: called with a line for each step.
 
         Raises:
             ConversionError: with the reasons; nothing was written.

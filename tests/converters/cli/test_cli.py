@@ -83,7 +83,7 @@ def test_log_lines_can_be_json_with_local_times(tmp_path, capfd):
     assert converted(tmp_path, "--log-level", "info", "--log-format", "json") == 0
     entries = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert all(entry["message"].startswith(STEPS) for entry in entries)
-    assert {(entry["level"], entry["logger"]) for entry in entries} == {("info", "converters")}
+    assert {(entry["level"], entry["logger"]) for entry in entries} == {("INFO", "converters")}
     assert datetime.fromisoformat(entries[0]["time"]).tzinfo is not None
 
 
