@@ -51,7 +51,7 @@ def _lower_calibrated_labels(estimator: CalibratedClassifierCV, graph: Graph, ro
 def _calibrated_fold(estimator: Any, graph: Graph, rows: Table) -> str:
     if estimator.method not in ("sigmoid", "isotonic"):
         raise UnsupportedModel(
-            f"CalibratedClassifierCV: the method {estimator.method!r} has no form"
+            f"CalibratedClassifierCV: the method {estimator.method!r} cannot be converted"
         )
     count = len(estimator.classes)
     if len(estimator.estimator.classes_) != count:
@@ -129,7 +129,7 @@ def _isotonic_curve(estimator: Any, graph: Graph, score: str) -> str:
 def _lower_isotonic_regression(estimator: IsotonicRegression, graph: Graph, rows: Table) -> str:
     if estimator.out_of_bounds == "raise":
         raise UnsupportedModel(
-            "IsotonicRegression: out_of_bounds='raise' has no form; use 'clip' or 'nan'"
+            "IsotonicRegression: out_of_bounds='raise' cannot be converted; use 'clip' or 'nan'"
         )
     return _isotonic_curve(estimator, graph, floats(graph, rows))
 

@@ -33,7 +33,9 @@ def missing(estimator: Any, graph: Graph, x: str, kind: int = FLOAT) -> str:
     if isinstance(marker, float) and np.isnan(marker):
         return graph.op("IsNaN", x)
     if not isinstance(marker, int | float | np.number):
-        raise UnsupportedModel(f"{type(estimator).__name__}: missing_values={marker!r} has no form")
+        raise UnsupportedModel(
+            f"{type(estimator).__name__}: missing_values={marker!r} cannot be converted"
+        )
     return graph.op("Equal", x, np.float32(marker) if kind == FLOAT else np.float64(marker))
 
 
@@ -90,12 +92,16 @@ def _lower_simple_imputer(estimator: SimpleImputer, graph: Graph, rows: Table) -
 def _impute_text(estimator: Any, graph: Graph, rows: Table) -> Table:
     """Fill text columns where the marker of a missing value stands."""
     if not is_missing(estimator.missing_values):
-        raise UnsupportedModel("SimpleImputer: of text, only missing_values=NaN or None has a form")
+        raise UnsupportedModel(
+            "SimpleImputer: of text, only missing_values=NaN or None can be converted"
+        )
     blocks, gaps = [], []
     for i, fill in enumerate(estimator.statistics_):
         one = pick(graph, rows, [i]).blocks[0]
         if one.kind != STRING or not isinstance(fill, str):
-            raise UnsupportedModel("SimpleImputer: columns of text beside numbers have no form")
+            raise UnsupportedModel(
+                "SimpleImputer: columns of text among numbers cannot be converted"
+            )
         marked = graph.op(
             "LabelEncoder", one.tensor, domain=ML, keys_strings=[MISSING_TEXT],
             values_int64s=[1], default_int64=0,
@@ -116,7 +122,7 @@ def _lower_iterative_imputer(estimator: IterativeImputer, graph: Graph, rows: Ta
     gaps = missing(estimator, graph, x)
     start = registry.transform(estimator.initial_imputer_, graph, Table.of(x, rows.width))
     if start.width != rows.width:
-        raise UnsupportedModel("IterativeImputer: columns without any value have no form")
+        raise UnsupportedModel("IterativeImputer: columns without any value cannot be converted")
     values = _split(graph, start.blocks[0].tensor, rows.width)
     holes = _split(graph, gaps, rows.width)
     for step in estimator.imputation_sequence_:
@@ -139,7 +145,9 @@ def _split(graph: Graph, x: str, width: int) -> list[str]:
 def _lower_knn_imputer(estimator: KNNImputer, graph: Graph, rows: Table) -> Table:
     """Fill each column from the nearest training rows that have it."""
     if estimator.weights != "uniform" or estimator.metric != "nan_euclidean":
-        raise UnsupportedModel("KNNImputer: only uniform weights and nan_euclidean have a form")
+        raise UnsupportedModel(
+            "KNNImputer: only uniform weights and nan_euclidean can be converted"
+        )
     x = floats(graph, rows)
     gaps = missing(estimator, graph, x)
     far = _nan_euclidean(estimator, graph, x, gaps, rows.width)

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 def _kernel_parameters(estimator: Any) -> dict[str, Any]:
     if callable(estimator.kernel):
-        raise UnsupportedModel(f"{type(estimator).__name__}: a kernel of one's own has no form")
+        raise UnsupportedModel(
+            f"{type(estimator).__name__}: a kernel that is a function cannot be converted"
+        )
     values = {name: getattr(estimator, name) for name in ("gamma", "degree", "coef0")}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -65,7 +67,7 @@ def _lower_nystroem(estimator: Nystroem, graph: Graph, rows: Table) -> Table:
 def _lower_isomap(estimator: Isomap, graph: Graph, rows: Table) -> Table:
     """Project geodesic distances: to a training row through the nearest of its neighbours."""
     if estimator.n_neighbors is None:
-        raise UnsupportedModel("Isomap: only n_neighbors has a form, not radius")
+        raise UnsupportedModel("Isomap: only n_neighbors can be converted, not radius")
     distance = distances(
         graph, doubles(graph, rows), estimator.nbrs_._fit_X, _metric(estimator.nbrs_)
     )
@@ -111,7 +113,9 @@ def _lower_label_propagation(
             graph, distances(graph, x, estimator.X_, "euclidean"), estimator.n_neighbors
         )
     else:
-        raise UnsupportedModel(f"{type(estimator).__name__}: a kernel of one's own has no form")
+        raise UnsupportedModel(
+            f"{type(estimator).__name__}: a kernel that is a function cannot be converted"
+        )
     sums = graph.op("MatMul", weights, f64(estimator.label_distributions_))
     return single(graph, graph.op("Div", sums, total(graph, sums)))
 

@@ -97,7 +97,9 @@ def _lower_feature_agglomeration(
     estimator: FeatureAgglomeration, graph: Graph, rows: Table
 ) -> Table:
     if estimator.pooling_func is not np.mean:
-        raise UnsupportedModel("FeatureAgglomeration: only the mean has a form as pooling_func")
+        raise UnsupportedModel(
+            "FeatureAgglomeration: only the mean can be converted as pooling_func"
+        )
     member = (estimator.labels_[:, None] == np.unique(estimator.labels_)).astype(float)
     return _project(graph, rows, member / member.sum(axis=0), None)
 

@@ -101,7 +101,7 @@ def distances(graph: Graph, x: str, points: NDArray[Any], metric: str) -> str:
         return total(graph, _apart(graph, x, points), 2, keep=False)
     if metric == "chebyshev":
         return graph.op("ReduceMax", _apart(graph, x, points), np.array([2]), keepdims=0)
-    raise UnsupportedModel(f"the metric {metric!r} has no form")
+    raise UnsupportedModel(f"the metric {metric!r} cannot be converted")
 
 
 def _apart(graph: Graph, x: str, points: NDArray[Any]) -> str:
@@ -126,7 +126,7 @@ def kernel(
         UnsupportedModel: another kernel than the common ones.
     """
     if name not in _KERNELS:
-        raise UnsupportedModel(f"the kernel {name!r} has no form")
+        raise UnsupportedModel(f"the kernel {name!r} cannot be converted")
     gamma = parameters.get("gamma")
     filled = {**parameters, "gamma": 1.0 / points.shape[1] if gamma is None else gamma}
     return _KERNELS[name](graph, x, f64(points), filled)

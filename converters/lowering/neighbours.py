@@ -116,14 +116,14 @@ def _radius_neighbours(estimator: Any, graph: Graph, rows: Table) -> tuple[str, 
         "euclidean" if estimator.effective_metric_ == "minkowski" else estimator.effective_metric_
     )
     if estimator.effective_metric_ == "minkowski" and estimator.p not in (1, 2):
-        raise UnsupportedModel(f"{type(estimator).__name__}: only p=1 and p=2 have a form")
+        raise UnsupportedModel(f"{type(estimator).__name__}: only p=1 and p=2 can be converted")
     distance = distances(graph, doubles(graph, rows), estimator._fit_X, metric)
     return distance, graph.op("LessOrEqual", distance, f64(estimator.radius))
 
 
 def _uniform_weights(estimator: Any, graph: Graph, distance: str, inside: str) -> str:
     if estimator.weights not in ("uniform", None):
-        raise UnsupportedModel(f"{type(estimator).__name__}: only uniform weights have a form")
+        raise UnsupportedModel(f"{type(estimator).__name__}: only uniform weights can be converted")
     return graph.cast(inside, DOUBLE)
 
 
@@ -143,7 +143,7 @@ def _lower_radius_classifier(
 ) -> str:
     """Return shares of the classes among the neighbours; NaN without any (scikit-learn raises)."""
     if estimator.outlier_label is not None:
-        raise UnsupportedModel("RadiusNeighborsClassifier: outlier_label has no form")
+        raise UnsupportedModel("RadiusNeighborsClassifier: outlier_label cannot be converted")
     weights = _uniform_weights(estimator, graph, *_radius_neighbours(estimator, graph, rows))
     member = f64(np.asarray(estimator._y)[:, None] == np.arange(len(estimator.classes_)))
     sums = graph.op("MatMul", weights, member)
@@ -172,7 +172,7 @@ def _local_outlier_score(estimator: Any, graph: Graph, rows: Table) -> str:
         "chebyshev",
     ):
         raise UnsupportedModel(
-            "LocalOutlierFactor: only novelty=True and common metrics have a form"
+            "LocalOutlierFactor: only novelty=True and common metrics can be converted"
         )
     count = estimator.n_neighbors_
     distance = distances(graph, doubles(graph, rows), estimator._fit_X, estimator.effective_metric_)

@@ -57,7 +57,7 @@ def apply_ufunc(graph: Graph, function: Any, x: str) -> str:
     if not isinstance(function, np.ufunc) or not steps:
         name = getattr(function, "__name__", repr(function))
         raise UnsupportedModel(
-            f"the function {name!r} has no form; NumPy's own have one: {', '.join(_FUNCTIONS)}"
+            f"the function {name!r} cannot be converted; NumPy's own can: {', '.join(_FUNCTIONS)}"
         )
     for step in steps:
         x = _apply_step(graph, step, x)
@@ -82,7 +82,7 @@ def _lower_function_transformer(estimator: FunctionTransformer, graph: Graph, ro
     if estimator.func is None:
         return rows
     if estimator.kw_args:
-        raise UnsupportedModel("FunctionTransformer: kw_args have no form")
+        raise UnsupportedModel("FunctionTransformer: kw_args cannot be converted")
     try:
         return Table.of(
             single(graph, apply_ufunc(graph, estimator.func, doubles(graph, rows))), rows.width
@@ -105,7 +105,7 @@ def _lower_transformed_target(
         scale, offset = _inverse_scaling(inverse, kind)
         line = graph.op("Add", graph.op("Mul", x, f64(scale)), f64(offset))
         return single(graph, line)
-    raise UnsupportedModel(f"TransformedTargetRegressor: the inverse of {kind} has no form")
+    raise UnsupportedModel(f"TransformedTargetRegressor: the inverse of {kind} cannot be converted")
 
 
 def _inverse_scaling(estimator: Any, kind: str) -> tuple[Any, Any]:
@@ -183,7 +183,9 @@ def _lower_k_bins(estimator: KBinsDiscretizer, graph: Graph, rows: Table) -> Tab
 def _lower_quantile_transformer(estimator: QuantileTransformer, graph: Graph, rows: Table) -> Table:
     """Average interpolations from both sides, as scikit-learn does: quantiles may repeat."""
     if estimator.output_distribution != "uniform":
-        raise UnsupportedModel("QuantileTransformer: only output_distribution='uniform' has a form")
+        raise UnsupportedModel(
+            "QuantileTransformer: only output_distribution='uniform' can be converted"
+        )
     outputs = []
     for i, x in enumerate(_columns(graph, doubles(graph, rows), rows.width)):
         quantiles = estimator.quantiles_[:, i]
@@ -204,7 +206,7 @@ def _lower_quantile_transformer(estimator: QuantileTransformer, graph: Graph, ro
 def _lower_spline_transformer(estimator: SplineTransformer, graph: Graph, rows: Table) -> Table:
     """Evaluate splines: each piece is a polynomial whose coefficients are looked up."""
     if estimator.extrapolation != "constant":
-        raise UnsupportedModel("SplineTransformer: only extrapolation='constant' has a form")
+        raise UnsupportedModel("SplineTransformer: only extrapolation='constant' can be converted")
     parts = _columns(graph, doubles(graph, rows), rows.width)
     count = int(estimator.bsplines_[0].c.shape[1])
     outputs = [

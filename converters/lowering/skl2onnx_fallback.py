@@ -144,7 +144,7 @@ def _reason(name: str, error: Exception) -> str:
     from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 
     if isinstance(error, MissingConverter | MissingShapeCalculator):
-        return "has no ONNX form"
+        return "has no conversion to ONNX"
     first = str(error).split(" You may raise an issue")[0].strip().splitlines()
     return f"cannot be expressed in ONNX; {first[0] if first else type(error).__name__}"[:300]
 

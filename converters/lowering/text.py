@@ -115,8 +115,8 @@ def _token_expression(estimator: Any) -> str:
     if _PLAIN_CLASS.fullmatch(estimator.token_pattern):
         return str(estimator.token_pattern)
     raise UnsupportedModel(
-        f"{type(estimator).__name__}: token_pattern {estimator.token_pattern!r} has no form; "
-        f"those that have one: {', '.join(map(repr, _PATTERNS))}, "
+        f"{type(estimator).__name__}: token_pattern {estimator.token_pattern!r} cannot be "
+        f"converted; these can: {', '.join(map(repr, _PATTERNS))}, "
         "and a class of ASCII letters as [a-z]+"
     )
 
@@ -126,15 +126,19 @@ def _check_analyzer(estimator: Any) -> None:
     own = [n for n in ("preprocessor", "tokenizer", "strip_accents") if getattr(estimator, n)]
     name = type(estimator).__name__
     if own:
-        raise UnsupportedModel(f"{name}: {own[0]} has no form; only token_pattern has")
+        raise UnsupportedModel(f"{name}: {own[0]} cannot be converted; only token_pattern can")
     if estimator.analyzer != "word":
-        raise UnsupportedModel(f"{name}: analyzer {estimator.analyzer!r} has no form; 'word' has")
+        raise UnsupportedModel(
+            f"{name}: analyzer {estimator.analyzer!r} cannot be converted; 'word' can"
+        )
     if estimator.stop_words is not None and estimator.ngram_range[1] > 1:
-        raise UnsupportedModel(f"{name}: stop_words beside terms of several words have no form")
+        raise UnsupportedModel(
+            f"{name}: stop_words together with terms of several words cannot be converted"
+        )
     if estimator.lowercase and any(
         letter in term for term in estimator.vocabulary_ for letter in "σς"
     ):
         raise UnsupportedModel(
-            f"{name}: lowercase with Greek words has no form (a final sigma is lowered by its "
-            "place); lower the texts before and say lowercase=False"
+            f"{name}: lowercase with Greek words cannot be converted (a final sigma is lowered by "
+            "its place); lower the texts before and pass lowercase=False"
         )

@@ -25,7 +25,7 @@ _DTYPES: Final[dict[int, Dtype]] = {
 }  # fmt: skip
 
 ADVICE: Final = (
-    "replace them by steps that have a form (for example StandardScaler, OneHotEncoder, "
+    "replace them by steps that can be converted (for example StandardScaler, OneHotEncoder, "
     "LogisticRegression, MLPClassifier, RandomForestClassifier; docs/ESTIMATORS.md lists all), "
     "or export the model yourself and convert the .onnx file"
 )
@@ -38,7 +38,7 @@ def export(original: EstimatorSource, rows: Rows) -> Any:
     The same model gives the same bytes.
 
     Raises:
-        UnsupportedModel: steps have no ONNX form; the message lists all of them.
+        UnsupportedModel: steps cannot be converted; the message lists all of them.
     """
     lowering.load()
     estimator = repaired(original.estimator)

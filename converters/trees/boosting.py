@@ -35,7 +35,8 @@ def gradient_boosting(model: Any) -> TreeModel:
     width, targets = int(model.n_features_in_), model.estimators_.shape[1]
     if model.init_ != "zero" and not type(model.init_).__name__.startswith("Dummy"):
         raise UnsupportedModel(
-            f"begins with what {type(model.init_).__name__} says; only constants can be said"
+            f"begins with the predictions of {type(model.init_).__name__}; only constants can be "
+            "converted"
         )
     builder = EnsembleBuilder(width)
     for stage in model.estimators_:
