@@ -12,7 +12,7 @@ from converters.errors import ConversionError
 
 
 @dataclass(frozen=True)
-class LabelledRows:
+class HeldOutRows:
     """Rows of a file as :func:`converters.convert` takes them.
 
     Attributes:
@@ -26,7 +26,7 @@ class LabelledRows:
     groups: Any
 
 
-def read_rows(path: Path, label: str | None, groups: Sequence[str]) -> LabelledRows:
+def read_rows(path: Path, label: str | None, groups: Sequence[str]) -> HeldOutRows:
     """Read a file of rows.
 
     Args:
@@ -44,7 +44,7 @@ def read_rows(path: Path, label: str | None, groups: Sequence[str]) -> LabelledR
         columns = list(frame.columns)[:10]
         raise ConversionError(f"{path}: no column {label!r} (--label) among {columns}")
     y = frame.pop(label or "y").to_numpy() if (label or "y") in frame.columns else None
-    return LabelledRows(frame, y, list(groups))
+    return HeldOutRows(frame, y, list(groups))
 
 
 def _read_table(path: Path) -> Any:
@@ -63,7 +63,7 @@ def _read_table(path: Path) -> Any:
         ) from error
 
 
-def _from_arrays(path: Path, label: str | None, groups: Sequence[str]) -> LabelledRows:
+def _from_arrays(path: Path, label: str | None, groups: Sequence[str]) -> HeldOutRows:
     import numpy as np
 
     try:
@@ -80,7 +80,7 @@ def _from_arrays(path: Path, label: str | None, groups: Sequence[str]) -> Labell
     # An array may have a colon in its name; only where none has, what follows it are cut points.
     names = {group: group if group in arrays else group.rpartition(":")[0] for group in groups}
     values = {group: arrays.get(name) for group, name in names.items()}
-    return LabelledRows(arrays["X"], arrays.get(label or "y"), values)
+    return HeldOutRows(arrays["X"], arrays.get(label or "y"), values)
 
 
 def _reason(error: Exception) -> str:
