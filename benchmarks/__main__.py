@@ -37,10 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     before = machine.conditions()
     with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=arguments.scratch) as folder:
         effort = QUICK if arguments.quick else FULL
-        found = _parts(Path(folder), arguments.only, arguments.entries, effort)
-    parts = {**_kept(arguments.out / RESULTS), **found}
+        measured = _parts(Path(folder), arguments.only, arguments.entries, effort)
+    parts = {**_earlier_parts(arguments.out / RESULTS), **measured}
     parts = {name: parts[name] for name in PARTS if name in parts}
-    together = joined(found.under(name) for name, found in parts.items())
+    together = joined(part.under(name) for name, part in parts.items())
     conditions = spans(before, machine.conditions())
     whole = BenchResult("benchmarks", together, machine.facts(), conditions)
     whole.save(arguments.out / RESULTS)
@@ -50,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _kept(path: Path) -> dict[str, Findings]:
-    """The parts of an earlier run on this machine."""
+def _earlier_parts(path: Path) -> dict[str, Findings]:
+    """Return the parts of an earlier run on this machine."""
     if not path.exists():
         return {}
     try:
@@ -60,8 +60,8 @@ def _kept(path: Path) -> dict[str, Findings]:
         return {}  # of another format
     if before.machine != machine.facts():
         return {}
-    found = {name: before.findings.of(name) for name in PARTS}
-    return {name: part for name, part in found.items() if part != Findings()}
+    parts = {name: before.findings.of(name) for name in PARTS}
+    return {name: part for name, part in parts.items() if part != Findings()}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,11 +77,11 @@ def _parser() -> argparse.ArgumentParser:
 def _parts(
     folder: Path, only: Sequence[str], entries: Sequence[int], effort: Effort
 ) -> dict[str, Findings]:
-    found = {}
+    results = {}
     for name in (name for name in MODELS if name in only):
         release = release_of(name, folder)
-        found[name] = measure(release.folder, effort, tell=functools.partial(_tell, name))
-    parts = {name: result.findings for name, result in found.items()}
+        results[name] = measure(release.folder, effort, tell=functools.partial(_tell, name))
+    parts = {name: result.findings for name, result in results.items()}
     if PACKS in only:
         release = release_of("forest-100", folder / PACKS)
         parts[PACKS] = packs.measure(

@@ -1,4 +1,4 @@
-"""What a fleet costs its hub: taking reports in, and looking at them.
+"""Cost of a fleet to its hub: taking reports in, and evaluating them.
 
 Invariants:
 
@@ -62,7 +62,13 @@ Tell = Callable[[str], None]
 
 
 def measure(folder: Path, effort: Effort, tell: Tell) -> Findings:
-    """A canary on a thousand devices, for an hour of windows."""
+    """Run a canary on a thousand devices, for an hour of windows.
+
+    Args:
+        folder: for the hub and its releases.
+        effort: fewer devices unless it is the full one.
+        tell: called with a line for each window.
+    """
     devices = 1_000 if effort is FULL else 40
     releases = {version: _release(folder, version) for version in ("1.0", "1.1")}
     settings = Settings(folder / "hub", tick_seconds=0)
@@ -100,8 +106,8 @@ class Fleet:
             hub.registry.publish(release, actor="benchmark", override="benchmark")
         hub.plans.promote(MODEL, "1.0", actor="benchmark", reason="first")
         token = hub.fleet.new_token(MODEL, uses=count, seconds=3_600, actor="benchmark")
-        asked = EnrolRequest(MODEL, {})
-        self.names = [hub.fleet.enrol(token, asked).device for _ in range(count)]
+        request = EnrolRequest(MODEL, {})
+        self.names = [hub.fleet.enrol(token, request).device for _ in range(count)]
         guards = Guardrails(latency=LatencyGuard())
         spec = ExperimentSpec(
             MODEL, "canary", candidate="1.1", steps=(0.5, 1.0), soak_seconds=30 * 86_400,
@@ -110,23 +116,28 @@ class Fleet:
         hub.experiments.run(spec, actor="benchmark")
         plan = hub.plans.current(MODEL)
         assert plan is not None
-        self._given = [assign(plan, name, {}) for name in self.names]
+        self._assignments = [assign(plan, name, {}) for name in self.names]
         self._begin = (int(time.time()) // WINDOW + 1) * WINDOW
         self._random = np.random.default_rng(0)
 
     def window(self, number: int) -> list[float]:
-        """Everybody's window; seconds that each upload took."""
+        """Upload a window of every device; return the seconds that each upload took."""
         return [self._upload(i, number) for i in range(len(self.names))]
 
     def after(self, number: int) -> float:
-        """When window ``number`` and its grace are over."""
+        """Return the time at which window ``number`` and its grace are over."""
         return float(self._begin + (number + 1) * WINDOW + 200)
 
     def _upload(self, device: int, number: int) -> float:
-        given = self._given[device]
+        assignment = self._assignments[device]
         start = self._begin + number * WINDOW
         window = Window(
-            MODEL, given.release.version, start, start + WINDOW, given.experiment, given.arm
+            MODEL,
+            assignment.release.version,
+            start,
+            start + WINDOW,
+            assignment.experiment,
+            assignment.arm,
         )
         bodies: tuple[Body, ...] = (
             self._report(window), FeedbackReport(window, LABELS, 57, LABELS, 57)

@@ -56,7 +56,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Content:
-    """What is looked up: real rows [ROWS, features], their keys [ROWS, 16] and answers."""
+    """Real rows [ROWS, features] that are looked up, their keys [ROWS, 16] and answers."""
 
     release: Release
     rows: NDArray[np.float32]
@@ -87,11 +87,11 @@ class Content:
 
     @property
     def prefix(self) -> bytes:
-        """What goes before a row's bytes into its key."""
+        """Bytes that precede a row's in its key."""
         return Canonicaliser(self.release.manifest.signature).name.encode() + b"\0"
 
     @property
-    def asked(self) -> list[bytes]:
+    def key_bytes(self) -> list[bytes]:
         """The real rows' keys."""
         return [key.tobytes() for key in self.keys]
 
@@ -99,7 +99,15 @@ class Content:
 def measure(
     release: Release, folder: Path, sizes: Sequence[int], effort: Effort, tell: Tell
 ) -> Findings:
-    """Packs of each of ``sizes`` entries for ``release`` (ten float32 outputs), and their peers."""
+    """Measure packs and their peers.
+
+    Args:
+        release: with ten float32 outputs.
+        folder: for packs and stores, up to 4 GB at 1e7 entries.
+        sizes: entries of the packs, smallest first.
+        effort: rounds and seconds a turn.
+        tell: called with a line for each step.
+    """
     content = Content.of(release, min(ROWS, min(sizes) // 2))
     packs = {size: folder / f"{size}.pack" for size in sizes}
     for size, path in packs.items():
@@ -107,11 +115,11 @@ def measure(
         keys, values = content.entries(size)
         write_pack(path, release, keys, {OUTPUT: values}, answered_by="benchmark")
         del keys, values
-    found = _end_to_end(content, packs, effort)
+    findings = _end_to_end(content, packs, effort)
     for size, path in packs.items():
-        found += _file(content, path, size, effort)
-        found += _beside_peers(content, path, size, effort, tell)
-    return found
+        findings += _file(content, path, size, effort)
+        findings += _compared_with_peers(content, path, size, effort, tell)
+    return findings
 
 
 def _end_to_end(content: Content, packs: dict[int, Path], effort: Effort) -> Findings:
@@ -143,21 +151,23 @@ def _name(size: int) -> str:
 
 def _file(content: Content, path: Path, size: int, effort: Effort) -> Findings:
     """Opening, warm, and bytes an entry."""
-    found = []
+    opening_ms = []
     for _ in range(effort.rounds):
         started = time.perf_counter()
         pack = Pack.open(path, content.release)
-        found.append((time.perf_counter() - started) * 1e3)
+        opening_ms.append((time.perf_counter() - started) * 1e3)
         pack.close()
     entry = path.stat().st_size / size
     claims = (
-        GoalRow.of(goals.OPEN, statistics.median(found), _name(size)),
+        GoalRow.of(goals.OPEN, statistics.median(opening_ms), _name(size)),
         GoalRow.of(goals.ENTRY, entry, _name(size)),
     )
     return Findings(claims=claims)
 
 
-def _beside_peers(content: Content, path: Path, size: int, effort: Effort, tell: Tell) -> Findings:
+def _compared_with_peers(
+    content: Content, path: Path, size: int, effort: Effort, tell: Tell
+) -> Findings:
     """Warm and cold lookups in the pack and in every peer of the same entries."""
     folder = path.parent / f"{size}.peers"
     folder.mkdir()
@@ -208,7 +218,7 @@ def _warm(
     effort: Effort,
 ) -> Findings:
     """By key alone, and from a row as an application has it."""
-    asked, rows = content.asked, list(content.rows)
+    wanted_keys, rows = content.key_bytes, list(content.rows)
     with contextlib.ExitStack() as stack:
         gets: dict[str, Get] = {"dict": table}
         for kind in kinds:
@@ -217,14 +227,14 @@ def _warm(
             gets[kind.name] = store.get
         pack = stack.enter_context(Pack.open(path, content.release))
         device = stack.enter_context(EdgeDevice.offline(content.release.folder, pack=path))
-        by_key = [Candidate(PACK, pack.get, asked)]
-        by_key += [Candidate(name, get, asked) for name, get in gets.items()]
+        by_key = [Candidate(PACK, pack.get, wanted_keys)]
+        by_key += [Candidate(name, get, wanted_keys) for name, get in gets.items()]
         from_rows = [Candidate(OURS, device.predict, rows)]
         from_rows += [
             Candidate(name, from_row(get, content.prefix), rows) for name, get in gets.items()
         ]
-        first = _turns(f"lookup by key, {_name(size)}", by_key, effort, len(asked))
-        second = _turns(f"lookup from a row, {_name(size)}", from_rows, effort, len(asked))
+        first = _turns(f"lookup by key, {_name(size)}", by_key, effort, len(wanted_keys))
+        second = _turns(f"lookup from a row, {_name(size)}", from_rows, effort, len(wanted_keys))
     faster = second.ratio(SQLITE, OURS)
     claims = (
         GoalRow.of(goals.SQLITE, first.ratio(SQLITE, PACK), f"by key, {_name(size)}"),
@@ -247,8 +257,8 @@ def _cold(content: Content, path: Path, folder: Path, kinds: Sequence[Kind], siz
     opened |= {kind.name: (_place(folder, kind), kind.store.open) for kind in kinds}
     for name, (place, open_store) in opened.items():
         drop_from_memory(place)
-        found, faults = _first_lookups(open_store, place, content.asked[:COLD_KEYS])
-        timings.append(timing(f"cold lookup by key, {_name(size)}", name, found, COLD_KEYS))
+        percentiles, faults = _first_lookups(open_store, place, content.key_bytes[:COLD_KEYS])
+        timings.append(timing(f"cold lookup by key, {_name(size)}", name, percentiles, COLD_KEYS))
         facts[f"{name}, cold, {_name(size)}, page faults that read the disk"] = float(faults)
     return Findings(tuple(timings), facts=facts)
 

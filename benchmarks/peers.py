@@ -1,4 +1,4 @@
-"""What people keep answers in: a dict, LMDB, SQLite and diskcache, each tuned for reading.
+"""Stores that applications keep answers in: dict, LMDB, SQLite, diskcache, tuned for reading.
 
 Invariants:
 
@@ -34,7 +34,13 @@ class Store(Protocol):
 
     @classmethod
     def write(cls, path: Path, pairs: Pairs, count: int) -> None:
-        """Put ``count`` pairs, sorted by key, under ``path``."""
+        """Write a store.
+
+        Args:
+            path: file or folder to make.
+            pairs: key and value, sorted by key.
+            count: number of pairs.
+        """
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -60,7 +66,7 @@ class Sqlite:
 
     @classmethod
     def write(cls, path: Path, pairs: Pairs, count: int) -> None:
-        """One table, filled in the order of its keys, in one transaction."""
+        """Fill one table in the order of its keys, in one transaction; see :class:`Store`."""
         db = sqlite3.connect(path)
         db.execute("PRAGMA journal_mode = OFF")
         db.execute("PRAGMA synchronous = OFF")
@@ -97,7 +103,7 @@ class Lmdb:
 
     @classmethod
     def write(cls, path: Path, pairs: Pairs, count: int) -> None:
-        """Appended in the order of the keys."""
+        """Append in the order of the keys; see :class:`Store`."""
         import lmdb
 
         size = (64 << 20) + 200 * count
@@ -134,7 +140,7 @@ class DiskCache:
 
     @classmethod
     def write(cls, path: Path, pairs: Pairs, count: int) -> None:
-        """In transactions of many."""
+        """Write in transactions of many pairs; see :class:`Store`."""
         from diskcache import Cache
 
         cache = Cache(str(path), eviction_policy="none", sqlite_synchronous=0)
@@ -176,7 +182,7 @@ def dict_get(pairs: Pairs) -> Get:
 
 
 def from_row(get: Get, prefix: bytes) -> Callable[[NDArray[np.float32]], int]:
-    """What an application writes around ``get``: row to key to answer to class.
+    """Return the code that an application writes around ``get``: row to key to answer to class.
 
     ``prefix`` goes before the row's bytes into its key, so that the keys are those of the pack.
     """

@@ -35,10 +35,16 @@ ratio the median over rounds of the ratio of medians within one round.
 
 
 def to_markdown(parts: Mapping[str, Findings], whole: BenchResult, picture: str) -> str:
-    """The report of ``parts``, whose sum is in ``whole``; ``picture`` is a file beside it."""
+    """Return the report.
+
+    Args:
+        parts: findings by name.
+        whole: their sum, with the machine.
+        picture: name of a picture in the same folder.
+    """
     text = [ABOUT, "## In short", _missed(whole), machine_line(whole)]
-    for name, found in parts.items():
-        text += list(_part(name, found))
+    for name, part in parts.items():
+        text += list(_part(name, part))
     text.append(f"`{picture}`, written beside this page, shows the latencies of all groups.")
     return "\n\n".join(text) + "\n"
 
@@ -52,11 +58,11 @@ def _missed(whole: BenchResult) -> str:
     return f"{count} Not met:\n\n{claims_table(missed)}"
 
 
-def _part(name: str, found: Findings) -> Iterator[str]:
+def _part(name: str, findings: Findings) -> Iterator[str]:
     yield f"## {name}"
-    yield claims_table(found.claims)
-    yield timings_table(found.timings)
-    if found.facts:
-        yield "\n".join(f"- {what}: {value:,.6g}" for what, value in found.facts.items())
-    if found.notes:
-        yield "\n".join(f"- Note: {note}" for note in found.notes)
+    yield claims_table(findings.claims)
+    yield timings_table(findings.timings)
+    if findings.facts:
+        yield "\n".join(f"- {what}: {value:,.6g}" for what, value in findings.facts.items())
+    if findings.notes:
+        yield "\n".join(f"- Note: {note}" for note in findings.notes)

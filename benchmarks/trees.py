@@ -1,4 +1,4 @@
-"""What conversion makes of models: bytes, flips and speed beside a plain export and the library.
+"""Conversion of models: bytes, flips and speed against a plain export and the library.
 
 Invariants:
 
@@ -81,11 +81,11 @@ def holed() -> tuple[Any, Any]:
     return X, y
 
 
-def _sklearn(module: str, name: str, *arguments: Any, **wish: Any) -> Callable[[], Any]:
+def _sklearn(module: str, name: str, *arguments: Any, **keywords: Any) -> Callable[[], Any]:
     def make() -> Any:
         import importlib
 
-        return getattr(importlib.import_module(module), name)(*arguments, **wish)
+        return getattr(importlib.import_module(module), name)(*arguments, **keywords)
 
     return make
 
@@ -129,14 +129,20 @@ CASES: Final[dict[str, Case]] = {
 
 
 def measure(folder: Path, effort: Effort, tell: Tell) -> Findings:
-    """All cases."""
-    found = Findings()
+    """Measure all cases.
+
+    Args:
+        folder: for releases and plain exports.
+        effort: rounds and seconds a turn.
+        tell: called with the name of each case.
+    """
+    findings = Findings()
     for name, case in CASES.items():
         tell(name)
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore")
-            found += _case(name, case, folder, effort)
-    return found
+            findings += _case(name, case, folder, effort)
+    return findings
 
 
 def _case(name: str, case: Case, folder: Path, effort: Effort) -> Findings:
@@ -165,7 +171,13 @@ def _case(name: str, case: Case, folder: Path, effort: Effort) -> Findings:
 
 
 def plain_export(model: Any, rows: NDArray[np.float32], folder: Path) -> Path | None:
-    """The file that the library's usual exporter writes; ``None`` if there is no exporter."""
+    """Write the file of the library's usual exporter; ``None`` if there is none.
+
+    Args:
+        model: fitted.
+        rows: of which the first tells the input's shape, [N, features].
+        folder: for the file.
+    """
     path = folder / "plain.onnx"
     path.unlink(missing_ok=True)
     library = type(model).__module__.split(".")[0]
@@ -182,13 +194,19 @@ def plain_export(model: Any, rows: NDArray[np.float32], folder: Path) -> Path | 
 
 
 def flips(path: Path, model: Any, rows: NDArray[np.float32]) -> int:
-    """Rows whose label in a file is not the library's."""
-    found = _asking(path)(rows)[0]
-    return int((np.asarray(found) != np.asarray(model.predict(rows)).ravel()).sum())
+    """Count the rows whose label in a file is not the library's.
+
+    Args:
+        path: an ONNX file whose first output is the label.
+        model: fitted.
+        rows: [N, features].
+    """
+    labels = _asking(path)(rows)[0]
+    return int((np.asarray(labels) != np.asarray(model.predict(rows)).ravel()).sum())
 
 
 def _asking(path: Path) -> Callable[[Any], Sequence[Any]]:
-    """``session.run`` of a file for rows [N, features]."""
+    """Return ``session.run`` of a file for rows [N, features]."""
     options = session_options(RuntimeOptions())
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
@@ -203,11 +221,14 @@ def _asking(path: Path) -> Callable[[Any], Sequence[Any]]:
 def _turns(
     name: str, model: Any, files: dict[str, Path], rows: NDArray[np.float32], effort: Effort
 ) -> tuple[Rounds, Rounds]:
-    """One row, and a batch, asked of every file and of the library."""
-    asked = {**{file: _asking(path) for file, path in files.items()}, LIBRARY: model.predict_proba}
+    """Time one row, and a batch, with every file and the library."""
+    by_name = {
+        **{file: _asking(path) for file, path in files.items()},
+        LIBRARY: model.predict_proba,
+    }
     rounds = []
     for what, inputs in (("one row", _ones(rows)), (f"{BATCH} rows", [rows[:BATCH]])):
-        candidates = [Candidate(who, ask, inputs) for who, ask in asked.items()]
+        candidates = [Candidate(who, ask, inputs) for who, ask in by_name.items()]
         calls = min(calls_in(effort.turn_seconds, candidates), 100)
         turns = min(effort.rounds, 7)
         rounds.append(interleave(f"{name}, {what}", candidates, turns, calls))

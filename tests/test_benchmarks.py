@@ -37,7 +37,7 @@ def test_entries_are_sorted_different_and_hold_the_answers_to_the_real_rows(
     assert keys == sorted(set(keys))
     assert len(keys) == 1_000
     table = dict(entries)
-    for key, answer in zip(content.asked, content.answers, strict=True):
+    for key, answer in zip(content.key_bytes, content.answers, strict=True):
         assert table[key] == answer.tobytes()
 
 

@@ -33,12 +33,17 @@ def run(module: str, *words: str) -> subprocess.CompletedProcess[str]:
         f"try:\n    main({list(words)!r})\nexcept SystemExit as end:\n    assert end.code == 0\n"
         f"print('heavy:', [m for m in {HEAVY} if m in sys.modules])"
     )
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    plain = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=plain, capture_output=True, text=True, check=False
+    )
 
 
 def commands(module: str) -> list[str]:
-    found = re.findall(r"^    ([a-z][a-z-]*)(?:  |$)", run(module, "--help").stdout, re.MULTILINE)
-    return list(dict.fromkeys(found))
+    """Names in the list of commands: indented (argparse) or in a frame (typer)."""
+    help_text = run(module, "--help").stdout
+    names = re.findall(r"^(?:    |│ )([a-z][a-z-]*)(?:  |$)", help_text, re.MULTILINE)
+    return list(dict.fromkeys(names))
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -12,7 +12,7 @@ from benchmarks.statistics.part import QUICK, Row
 
 
 def share_of(row: Row) -> float:
-    return float(row.found.partition("%")[0]) / 100
+    return float(row.result.partition("%")[0]) / 100
 
 
 def test_null_fleets_rarely_alarm_and_small_shifts_are_significant() -> None:
@@ -26,16 +26,16 @@ def test_null_fleets_rarely_alarm_and_small_shifts_are_significant() -> None:
 def test_a_risen_error_rate_is_found_soon_and_false_alarms_are_rare() -> None:
     false, *delays = errors._rise(QUICK)
     assert share_of(false) <= 0.05
-    assert all(float(row.found.split()[0]) <= 350 for row in delays)
+    assert all(float(row.result.split()[0]) <= 350 for row in delays)
 
 
 def test_alarms_are_judged_by_the_changes_that_they_follow() -> None:
     row = errors._judged("x", {"a": [10, 120, 130], "b": []}, {"a": [100], "b": [50]})
-    assert row.found == "1 of 2 changes, median delay 21, 2 other alarms"
+    assert row.result == "1 of 2 changes, median delay 21, 2 other alarms"
 
 
 def test_a_window_of_fifty_features_is_small(tmp_path: Path) -> None:
-    release, rows = reporting.made(tmp_path)
+    release, rows = reporting.release_and_rows(tmp_path)
     assert reporting._bytes(release, rows, tmp_path)[0].met
 
 

@@ -19,8 +19,8 @@ def test_a_part_meets_its_goals_as_far_as_few_runs_can_tell(name: str) -> None:
     assert rows
     for row in rows:
         if row.met is False:
-            assert "runs)" in row.found, row
-            bounds = [float(part.rstrip("%")) for part in _interval(row.found)]
+            assert "runs)" in row.result, row
+            bounds = [float(part.rstrip("%")) for part in _interval(row.result)]
             goal = float(row.goal.strip("≤≥ %")) * (1 if "%" in row.goal else 100)
             assert bounds[0] <= goal <= bounds[1], row
 

@@ -42,7 +42,7 @@ PARTS: Final[dict[str, Part]] = {
     "estimates": estimates.PART,
     "reporting": reporting.PART,
 }
-"""What there is. To add a subject, write a module with a ``PART`` and name it here."""
+"""The subjects. To add one, write a module with a ``PART`` and name it here."""
 
 ABOUT: Final = """# Error rates and power
 
@@ -55,11 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the parts; 0 whether goals are met or not."""
     arguments = _parser().parse_args(argv)
     effort = QUICK if arguments.quick else FULL
-    found = {name: _measure(name, PARTS[name], effort) for name in arguments.only}
+    results = {name: _measure(name, PARTS[name], effort) for name in arguments.only}
     arguments.out.mkdir(parents=True, exist_ok=True)
     report = arguments.out / "STATISTICS.md"
     before = sections(report.read_text()) if report.exists() else {}
-    save(report, to_markdown(found, before).encode())
+    save(report, to_markdown(results, before).encode())
     print(f"wrote {report}")
     return 0
 
@@ -79,13 +79,13 @@ def _measure(name: str, part: Part, effort: Effort) -> tuple[list[Row], float]:
 
 
 def to_markdown(
-    found: Mapping[str, tuple[list[Row], float]], before: Mapping[str, str] = MappingProxyType({})
+    results: Mapping[str, tuple[list[Row], float]], before: Mapping[str, str] = MappingProxyType({})
 ) -> str:
-    """The report; parts that were not run keep what ``before`` has under their title."""
+    """Return the report; parts that were not run keep what ``before`` has under their title."""
     parts = []
     for name, part in PARTS.items():
-        if name in found:
-            parts.append(_section(part, *found[name]))
+        if name in results:
+            parts.append(_section(part, *results[name]))
         elif part.title in before:
             parts.append(before[part.title])
     whole = "\n\n".join(parts)
@@ -109,7 +109,7 @@ MARKS: Final = {True: "met", False: "**missed**", None: ""}
 
 def _table(rows: Sequence[Row]) -> str:
     lines = ["| measured | goal | found | |", "|---|---|---|---|"]
-    lines += [f"| {r.measured} | {r.goal} | {r.found} | {MARKS[r.met]} |" for r in rows]
+    lines += [f"| {r.measured} | {r.goal} | {r.result} | {MARKS[r.met]} |" for r in rows]
     return "\n".join(lines)
 
 

@@ -22,14 +22,14 @@ FOUND: Final = 1_000
 
 @functools.cache
 def arms() -> NDArray[np.bool_]:
-    """Which of a million units have the candidate, by the plan, half and half."""
+    """Return which of a million units have the candidate, by the plan, half and half."""
     return candidates(ab(), [f"unit-{i}" for i in range(UNITS)], "allocation")
 
 
 def run(effort: Effort) -> list[Row]:
     """No mismatch, then 51 to 49."""
     runs = effort.runs(FALSE)
-    false = sum(_found(number, 3_000, 1.0) for number in range(runs))
+    false = sum(_detected(number, 3_000, 1.0) for number in range(runs))
     rows = [
         Row(
             f"no mismatch, {LOOKS} looks, 90,000 units: alarms",
@@ -38,19 +38,19 @@ def run(effort: Effort) -> list[Row]:
     ]  # fmt: skip
     for a_day, goal in ((1_000, None), (3_000, 0.7), (10_000, None)):
         runs = effort.runs(FOUND)
-        found = sum(_found(number, a_day, 49 / 51) for number in range(runs))
+        detected = sum(_detected(number, a_day, 49 / 51) for number in range(runs))
         name = f"51 to 49, {DAYS} days of {a_day:,} units: found"
-        met = None if goal is None else found / runs >= goal
-        rows.append(Row(name, f"≥ {goal:.0%}" if goal else "", rate(found, runs), met))
+        met = None if goal is None else detected / runs >= goal
+        rows.append(Row(name, f"≥ {goal:.0%}" if goal else "", rate(detected, runs), met))
     return rows
 
 
-def _found(number: int, a_day: int, kept: float) -> bool:
-    """Whether any look finds it; ``kept`` of the candidate's units are heard of."""
-    random = np.random.default_rng([17, a_day, round(kept * 1_000), number])
-    lost = 2 / (1 + kept)
+def _detected(number: int, a_day: int, reporting: float) -> bool:
+    """Return True if a look detects it; a share ``reporting`` of candidate units reports."""
+    random = np.random.default_rng([17, a_day, round(reporting * 1_000), number])
+    lost = 2 / (1 + reporting)
     drawn = arms()[random.integers(0, UNITS, round(a_day * DAYS * lost))]
-    heard = drawn[~drawn | (random.random(len(drawn)) < kept)]
+    heard = drawn[~drawn | (random.random(len(drawn)) < reporting)]
     each = np.linspace(0, len(heard), LOOKS + 1).astype(int)[1:]
     candidate = np.cumsum(heard)[each - 1]
     counts = np.stack([candidate, each - candidate], axis=1)

@@ -1,4 +1,4 @@
-"""Who is on which arm: stable when weights rise, uniform, the same everywhere."""
+"""Assignment to arms: stable when weights rise, uniform, the same everywhere."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run(effort: Effort) -> list[Row]:
         if following.experiment is None:
             break
         trial, step = following.experiment, following.step
-    golden = sum(slot_of(*given) == slot for given, slot in GOLDEN.items())
+    golden = sum(slot_of(*salt_and_unit) == slot for salt_and_unit, slot in GOLDEN.items())
     steps = " → ".join(f"{share:.2%}" for share in shares)
     return [
         Row(f"{len(units):,} units, steps {steps}: units that left", "0", f"{left:,}", left == 0),
@@ -54,9 +54,9 @@ def run(effort: Effort) -> list[Row]:
 
 def _uniform(units: list[str]) -> Row:
     slots = np.array([slot_of("assignment", unit) for unit in units])
-    found = np.bincount(slots * 1_000 // SLOTS, minlength=1_000)
+    counts = np.bincount(slots * 1_000 // SLOTS, minlength=1_000)
     expected = len(units) / 1_000
-    statistic = float(((found - expected) ** 2 / expected).sum())
+    statistic = float(((counts - expected) ** 2 / expected).sum())
     p = float(chi2.sf(statistic, 999))
     name = f"{len(units):,} units over 1,000 bins: chi-squared"
     return Row(

@@ -1,4 +1,4 @@
-"""How soon a canary that fails is taken back, and how often a healthy one is."""
+"""Canaries: time until a failing one is taken back, and share of healthy ones that are."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class Fleet:
     odds: float = 0.0
 
     def inside(self, number: int) -> NDArray[np.bool_]:
-        """Who has the candidate, by the plan, with a salt that gives it to so many, [D]."""
+        """Return who has the candidate, by the plan, with a salt that gives it to so many, [D]."""
         spec = replace(SPEC, steps=(self.tried / self.devices, 1.0))
         names = [f"device-{i}" for i in range(self.devices)]
         if self.devices > 100:
             return candidates(spec, names, f"salt-{number % 50}")
         salts = (candidates(spec, names, f"salt-{number}-{i}") for i in itertools.count())
-        return next(found for found in salts if found.sum() == self.tried)
+        return next(inside for inside in salts if inside.sum() == self.tried)
 
     def rates(self, random: np.random.Generator) -> Floats:
         """The devices' own chances of failure, [D]."""
@@ -86,14 +86,14 @@ def run(effort: Effort) -> list[Row]:
         name = f"{fleet.tried} of {fleet.devices} devices, log odds vary (sd {fleet.odds:g})"
         rows += _healthy(effort, fleet, name, looks=50)
     for risk in (3.0, 10.0):
-        rows.append(_found(effort, SMALL[-1], risk))
+        rows.append(_taken_back(effort, SMALL[-1], risk))
     return [*rows, _harmless(effort)]
 
 
 def _sick(effort: Effort, risk: float, most: int, goal: int) -> Row:
     looks = most * LARGE.devices // LARGE.tried // LARGE.requests
     trials = [_try(LARGE, risk, looks, number) for number in range(max(FEWEST, effort.runs(RUNS)))]
-    median = float(np.median([trial.asked for trial in trials]))
+    median = float(np.median([trial.requests for trial in trials]))
     late = sum(not trial.taken_back for trial in trials)
     return Row(
         f"candidate at {risk:g}× of {BASE:.0%} errors: candidate requests until taken back",
@@ -114,16 +114,16 @@ def _healthy(effort: Effort, fleet: Fleet, name: str, looks: int = 1_000) -> lis
     ]
 
 
-def _found(effort: Effort, fleet: Fleet, risk: float) -> Row:
+def _taken_back(effort: Effort, fleet: Fleet, risk: float) -> Row:
     trials = [_try(fleet, risk, 50, number) for number in range(effort.runs(RUNS))]
     requests = 50 * fleet.requests * fleet.tried // fleet.devices
     name = f"candidate at {risk:g}× on {fleet.tried} of the last {fleet.devices} devices"
-    found = rate(sum(trial.taken_back for trial in trials), len(trials))
-    return Row(f"{name}, {requests:,} of its requests: taken back", "", found)
+    share = rate(sum(trial.taken_back for trial in trials), len(trials))
+    return Row(f"{name}, {requests:,} of its requests: taken back", "", share)
 
 
 def _harmless(effort: Effort) -> Row:
-    """As much worse as was declared not to matter."""
+    """Try a candidate that is as much worse as was declared not to matter."""
     fleet = replace(LARGE, base=0.05)
     spec = replace(SPEC, outcomes=(Outcome("errors", "errors", "down", MATTERS),))
     worse = (fleet.base + MATTERS) / fleet.base
@@ -135,18 +135,21 @@ def _harmless(effort: Effort) -> Row:
 
 @dataclass(frozen=True)
 class Trial:
-    """After how many of its requests the candidate was taken back, infinite if it was not.
+    """Outcome of one simulated canary.
+
+    ``requests`` is the number of its requests after which the candidate was taken back, infinite
+    if it was not.
 
     ``suspected``: independent requests would have been evidence enough.
     """
 
-    asked: float
+    requests: float
     suspected: bool
 
     @property
     def taken_back(self) -> bool:
-        """At any look."""
-        return math.isfinite(self.asked)
+        """True if it was, at any look."""
+        return math.isfinite(self.requests)
 
 
 def _try(fleet: Fleet, risk: float, looks: int, number: int, spec: ExperimentSpec = SPEC) -> Trial:
@@ -155,16 +158,16 @@ def _try(fleet: Fleet, risk: float, looks: int, number: int, spec: ExperimentSpe
     # Neither a design effect nor a margin trips earlier than independent requests would.
     suspect = np.flatnonzero(failure_path(*requests.by_period()) >= LIMIT)
     trips = (
-        told
-        for told in (_until(requests, look) for look in suspect)
-        if judge_failures(told, margin=margin).log_e >= LIMIT
+        tripped
+        for tripped in (_until(requests, look) for look in suspect)
+        if judge_failures(tripped, margin=margin).log_e >= LIMIT
     )
-    told = next(trips, None)
-    if told is not None or number % CHECKED == 0:
-        decision = decide(spec, _seen(told or requests))
-        assert (decision.action == "abort") == (told is not None), "the gate as its evidence"
-    asked = math.inf if told is None else float(told.by_period()[1].sum())
-    return Trial(asked, len(suspect) > 0)
+    tripped = next(trips, None)
+    if tripped is not None or number % CHECKED == 0:
+        decision = decide(spec, _evidence(tripped or requests))
+        assert (decision.action == "abort") == (tripped is not None), "the gate as its evidence"
+    until = math.inf if tripped is None else float(tripped.by_period()[1].sum())
+    return Trial(until, len(suspect) > 0)
 
 
 def _requests(fleet: Fleet, risk: float, looks: int, number: int) -> FailureCounts:
@@ -190,7 +193,7 @@ def _until(requests: FailureCounts, look: np.intp) -> FailureCounts:
     )
 
 
-def _seen(requests: FailureCounts) -> Evidence:
+def _evidence(requests: FailureCounts) -> Evidence:
     def arm(candidate: bool) -> ArmEvidence:
         counts: dict[tuple[str, int], Counts] = {}
         rows = requests.candidate == candidate

@@ -67,12 +67,12 @@ def _named(random: np.random.Generator, fleet: Fleet) -> tuple[dict[str, Floats]
 
 
 def _null(fleet: Fleet, runs: int) -> list[Row]:
-    alarms = told = rule = pooled = 0
+    alarms = significant = rule = pooled = 0
     for number in range(runs):
         reference, window = _named(np.random.default_rng([1, fleet.devices, number]), fleet)
-        found = fleet_drift(reference, window, seed=number)
-        alarms += any(f.drifted for f in found)
-        told += any(f.drifted or f.shifted for f in found)
+        features = fleet_drift(reference, window, seed=number)
+        alarms += any(f.drifted for f in features)
+        significant += any(f.drifted or f.shifted for f in features)
         rule += _any_psi(reference, window)
         pooled += _any_pooled(reference, window)
     differ = f"means {fleet.effect} sd apart" if fleet.effect else "alike"
@@ -80,7 +80,7 @@ def _null(fleet: Fleet, runs: int) -> list[Row]:
     about = f"null, {FEATURES} features, {who}, n = {WINDOW:,}"
     return [
         Row(f"{about}: windows with an alarm", "≤ 5%", rate(alarms, runs), alarms / runs <= 0.05),
-        Row("anything significant, however small, on the same", "", rate(told, runs)),
+        Row("anything significant, however small, on the same", "", rate(significant, runs)),
         Row("the rule PSI > 0.1 on the same", "", rate(rule, runs)),
         Row("pooled chi-squared, 5% FDR, on the same", "", rate(pooled, runs)),
     ]
@@ -91,36 +91,38 @@ def _any_psi(reference: Mapping[str, Floats], window: Mapping[str, Floats]) -> b
 
 
 def _any_pooled(reference: Mapping[str, Floats], window: Mapping[str, Floats]) -> bool:
-    found = [homogeneity(reference[name], window[name].sum(axis=0)) for name in reference]
-    return bool(discoveries(found, FDR))
+    p_values = [homogeneity(reference[name], window[name].sum(axis=0)) for name in reference]
+    return bool(discoveries(p_values, FDR))
 
 
 def _small_shift(fleet: Fleet, runs: int, goal: float | None = None) -> Row:
-    found = 0
+    detected = 0
     for number in range(runs):
         random = np.random.default_rng([2, fleet.devices, number])
         reference = binned(Fleet(1, 0.0).rows(random, TRAINING))[0]
         signs = RandomSigns(fleet.devices, 999, random) if fleet.devices >= MANY else None
-        found += p_value(reference, binned(fleet.rows(random) + 0.1), signs) <= 0.05
+        detected += p_value(reference, binned(fleet.rows(random) + 0.1), signs) <= 0.05
     who = f"{fleet.devices} devices" if fleet.devices > 1 else "one device"
     name = f"shift of 0.1 sd, n = {WINDOW:,}, one feature, {who}: significant"
     wanted = "" if goal is None else f"≥ {goal:.0%}"
-    return Row(name, wanted, rate(found, runs), None if goal is None else found / runs >= goal)
+    return Row(
+        name, wanted, rate(detected, runs), None if goal is None else detected / runs >= goal
+    )
 
 
 def _alarm(shift: float, runs: int) -> Row:
     """One feature of fifty moved, on a fleet whose devices differ: is it an alarm?"""
-    found = 0
+    detected = 0
     for number in range(runs):
         random = np.random.default_rng([3, number])
         reference, window = _named(random, DIFFERENT)
         window["f7"] = binned(DIFFERENT.rows(random) + shift)
         alarms = [f.name for f in fleet_drift(reference, window, seed=number) if f.drifted]
-        found += "f7" in alarms
+        detected += "f7" in alarms
     name = (
         f"shift of {shift} sd in one of {FEATURES}, {DIFFERENT.devices} devices that differ: alarm"
     )
-    return Row(name, "", rate(found, runs))
+    return Row(name, "", rate(detected, runs))
 
 
 PART = Part(

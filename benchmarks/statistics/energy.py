@@ -28,7 +28,7 @@ SPEC: Final = ab(outcomes=(Outcome("power", "energy"),))
 
 @dataclass(frozen=True)
 class Work:
-    """What devices do: predictions a second, joules of one, how much the candidate saves, and how
+    """Work of devices: predictions a second, joules of one, how much the candidate saves, and how
     far devices are apart (a standard deviation of logarithms).
     """
 
@@ -39,7 +39,7 @@ class Work:
 
     @property
     def share(self) -> float:
-        """Of the draw, what inferring takes."""
+        """Share of the draw that inferring takes."""
         return self.pace * self.joules / (self.pace * self.joules + IDLE)
 
 
@@ -53,22 +53,22 @@ def run(effort: Effort) -> list[Row]:
     runs = effort.runs(RUNS)
     for devices, apart in ((100, 0.3), (100, 0.0), (20, 0.3), (8, 0.3), (4, 0.3)):
         work = replace(LIGHT, apart=apart)
-        found = sum(_verdict(devices, work, number) for number in range(runs))
+        verdicts = sum(_verdict(devices, work, number) for number in range(runs))
         unlike = "" if apart else ", alike"
         name = f"A/A, {devices} devices{unlike}, {LOOKS} looks: false winners"
-        rows.append(Row(name, "≤ 5%", rate(found, runs), found / runs <= 0.05))
+        rows.append(Row(name, "≤ 5%", rate(verdicts, runs), verdicts / runs <= 0.05))
     for devices, work in ((100, HEAVY), (40, HEAVY), (20, HEAVY), (100, LIGHT)):
         saving = replace(work, saves=0.2)
-        found = sum(_verdict(devices, saving, number) for number in range(runs))
+        verdicts = sum(_verdict(devices, saving, number) for number in range(runs))
         name = (
             f"infers with 20% less, which is {work.share:.0%} of the draw, {devices} devices: found"
         )
-        rows.append(Row(name, "", rate(found, runs)))
+        rows.append(Row(name, "", rate(verdicts, runs)))
     return rows
 
 
 def _verdict(devices: int, work: Work, number: int) -> bool:
-    """Whether a run ends with a winner either way, at the look at which evidence was strongest."""
+    """Return True if a run has a winner either way at the look with the strongest evidence."""
     random = np.random.default_rng([devices, round(work.pace), round(10 * work.apart), number])
     inside = candidates(SPEC, [f"device-{i}" for i in range(devices)], f"salt-{number}")
     n, joules = _drawn(random, work, inside)
@@ -76,8 +76,8 @@ def _verdict(devices: int, work: Work, number: int) -> bool:
     contrast = compare(*(as_sample(arm) for arm in arms), scale=0.0, prior=0.0)
     evidence = sequential.log_e_value(contrast, Design().tightest("energy"))
     most = int(np.argmax(evidence))
-    found = {name: _arm(arm, most) for name, arm in zip((CONTROL, CANDIDATE), arms, strict=True)}
-    return decide(SPEC, Evidence(found)).action == "conclude"
+    by_arm = {name: _arm(arm, most) for name, arm in zip((CONTROL, CANDIDATE), arms, strict=True)}
+    return decide(SPEC, Evidence(by_arm)).action == "conclude"
 
 
 def _drawn(random: np.random.Generator, work: Work, inside: Any) -> tuple[Floats, Floats]:
@@ -102,8 +102,8 @@ def _arm(sums: DeviceWindowSums, look: int) -> ArmEvidence:
     columns = (sums.count, sums.n, sums.total, sums.n_squares, sums.cross, sums.squares)
     each = np.stack([column[look] for column in columns], axis=1)
     rows = {f"device-{i}": dict(zip(ENERGY, row, strict=True)) for i, row in enumerate(each)}
-    seen = {device: row for device, row in rows.items() if row["energy_windows"]}
-    return ArmEvidence(outcomes_of(seen), exposed=frozenset(seen), predictions=1)
+    reporting = {device: row for device, row in rows.items() if row["energy_windows"]}
+    return ArmEvidence(outcomes_of(reporting), exposed=frozenset(reporting), predictions=1)
 
 
 PART = Part(

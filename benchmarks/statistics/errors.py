@@ -1,4 +1,4 @@
-"""Concept drift: how soon a risen error rate is found, beside river's detectors."""
+"""Concept drift: delay until a risen error rate is detected, compared with river's detectors."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def run(effort: Effort) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         random = np.random.default_rng(4)
         null = (random.random((effort.runs(40), NULL)) < 0.1).astype(np.uint8)
-        told = running.run(
+        peers = running.run(
             "detectors.py", Path(folder), null=null, risen=_risen(random, effort.runs(100))
         )
-    return [*rows, *_peers(told), *_streams(told)]
+    return [*rows, *_peers(peers), *_streams(peers)]
 
 
 def _risen(random: np.random.Generator, runs: int) -> Bits:
@@ -56,10 +56,10 @@ def _rise(effort: Effort) -> list[Row]:
         firsts = np.array([_first(row, batch) for row in _risen(random, effort.runs(300))])
         late = firsts[firsts >= BEFORE] - BEFORE + 1
         median = float(np.median(late))
-        told = f"{median:.0f} labels, 90% within {np.quantile(late, 0.9):.0f}"
+        delay = f"{median:.0f} labels, 90% within {np.quantile(late, 0.9):.0f}"
         name = f"{OURS}: median delay, .10 → .20, labels in batches of {batch}"
         goal = ("≤ 250 labels", median <= 250) if batch == 1 else ("", None)
-        rows.append(Row(name, goal[0], told, goal[1]))
+        rows.append(Row(name, goal[0], delay, goal[1]))
     return rows
 
 
@@ -77,9 +77,9 @@ def _alarms(errors: Bits, batch: int, base: float) -> Iterator[int]:
             yield start + len(part) - 1
 
 
-def _peers(told: Mapping[str, NDArray[Any]]) -> Iterator[Row]:
+def _peers(peers: Mapping[str, NDArray[Any]]) -> Iterator[Row]:
     for name in FOUND:
-        null, risen = told[f"null/{name}"], told[f"risen/{name}"]
+        null, risen = peers[f"null/{name}"], peers[f"risen/{name}"]
         late = risen[risen >= BEFORE] - BEFORE + 1
         early = int(((risen >= 0) & (risen < BEFORE)).sum())
         delay = f"median delay {np.median(late):.0f} labels" if len(late) else "never found"
@@ -88,19 +88,19 @@ def _peers(told: Mapping[str, NDArray[Any]]) -> Iterator[Row]:
     yield Row("always alarming", "", "median delay 1 label; false alarms: 100%")
 
 
-def _streams(told: Mapping[str, NDArray[Any]]) -> Iterator[Row]:
+def _streams(peers: Mapping[str, NDArray[Any]]) -> Iterator[Row]:
     """Detected changes, delay and false alarms over two groups of streams."""
-    names = [key.removeprefix("change:") for key in told if key.startswith("change:")]
+    names = [key.removeprefix("change:") for key in peers if key.startswith("change:")]
     for group, some in (
         ("synthetic streams, frozen tree", [n for n in names if not n.startswith("series")]),
         ("annotated series", [n for n in names if n.startswith("series")]),
     ):
-        errors = {name: told[f"error:{name}"] for name in some}
-        changes = {name: told[f"change:{name}"].tolist() for name in some}
+        errors = {name: peers[f"error:{name}"] for name in some}
+        changes = {name: peers[f"change:{name}"].tolist() for name in some}
         ours = {name: _restarting(errors[name], group) for name in some}
         yield _judged(f"{group}: {OURS}", ours, changes)
         for peer in FOUND:
-            theirs = {name: told[f"error:{name}/{peer}"].tolist() for name in some}
+            theirs = {name: peers[f"error:{name}/{peer}"].tolist() for name in some}
             yield _judged(f"{group}: river's {peer}", theirs, changes)
         always = {name: list(range(len(errors[name]))) for name in some}
         yield _judged(f"{group}: always alarming", always, changes)
@@ -109,16 +109,16 @@ def _streams(told: Mapping[str, NDArray[Any]]) -> Iterator[Row]:
 def _restarting(errors: Bits, group: str) -> list[int]:
     """All alarms; after each, as after ``acknowledge --rebase``, the next labels are the base."""
     learn = LEARN if group.startswith("synthetic") else len(errors) // 4
-    found, at = [], 0
+    alarms, at = [], 0
     while at + learn < len(errors):
         base = base_rate(int(errors[at : at + learn].sum()), learn)
         rest = errors[at + learn :]
         alarm = next(_alarms(rest, 1, base), None)
         if alarm is None:
             break
-        found.append(at + learn + alarm)
+        alarms.append(at + learn + alarm)
         at += learn + alarm + 1
-    return found
+    return alarms
 
 
 def _judged(

@@ -22,16 +22,16 @@ def run(effort: Effort) -> list[Row]:
     if not running.available():
         return [Row("mean absolute error of the estimate", f"≤ {GOAL}", running.ABSENT)]
     with tempfile.TemporaryDirectory() as folder:
-        told = running.run("employment.py", Path(folder), size=np.array(SIZE))
-    right = told["right"]
+        peers = running.run("employment.py", Path(folder), size=np.array(SIZE))
+    right = peers["right"]
     starts = range(0, len(right) - SIZE + 1, SIZE)
     truth = np.array([right[s : s + SIZE].mean() for s in starts])
-    ours = _estimates(told, list(starts))
+    ours = _estimates(peers, list(starts))
     error = float(np.abs(np.array([e.accuracy for e in ours]) - truth).mean())
     pairs = zip(ours, truth, strict=True)
     inside = np.mean([e.low <= t <= e.high for e, t in pairs])
-    theirs = float(np.abs(told["nannyml"][: len(truth)] - truth).mean())
-    constant = float(np.abs(told["reference_right"].mean() - truth).mean())
+    theirs = float(np.abs(peers["nannyml"][: len(truth)] - truth).mean())
+    constant = float(np.abs(peers["reference_right"].mean() - truth).mean())
     about = f"{len(truth)} windows of {SIZE:,}: mean absolute error of the estimated accuracy"
     return [
         Row(f"{about}, from 32 uploaded counts", f"≤ {GOAL}", f"{error:.5f}", error <= GOAL),
@@ -41,18 +41,18 @@ def run(effort: Effort) -> list[Row]:
     ]
 
 
-def _estimates(told: dict[str, NDArray[Any]], starts: list[int]) -> list[EstimatedAccuracy]:
-    reference = told["reference_confidence"]
+def _estimates(peers: dict[str, NDArray[Any]], starts: list[int]) -> list[EstimatedAccuracy]:
+    reference = peers["reference_confidence"]
     edges = np.unique(np.quantile(reference, np.linspace(0, 1, 33), method="inverted_cdf"))
     held = _binned(reference, edges)
-    right = _binned(reference[told["reference_right"]], edges)[:-2]
-    found = []
+    right = _binned(reference[peers["reference_right"]], edges)[:-2]
+    estimates = []
     for start in starts:
-        window = _binned(told["confidence"][start : start + SIZE], edges)
+        window = _binned(peers["confidence"][start : start + SIZE], edges)
         estimate = estimated_accuracy(held, right, window)
         assert estimate is not None
-        found.append(estimate)
-    return found
+        estimates.append(estimate)
+    return estimates
 
 
 def _binned(values: NDArray[Any], edges: NDArray[Any]) -> list[int]:

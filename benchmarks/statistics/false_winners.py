@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.special import ndtri
 
-from benchmarks.statistics.fleets import Floats, ab, candidates, seen, split
+from benchmarks.statistics.fleets import Floats, ab, candidates, evidence_of, split
 from benchmarks.statistics.part import Effort, Part, Row, rate
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import Design
@@ -47,7 +47,7 @@ def _campaign(devices: int, correlation: float, runs: int) -> tuple[int, int, in
         control, candidate = split(n, total, inside)
         evidence = sequential.log_e_value(compare(control, candidate))
         most = int(np.argmax(evidence))
-        decision = decide(SPEC, seen("accuracy", n[most], total[most], inside))
+        decision = decide(SPEC, evidence_of("accuracy", n[most], total[most], inside))
         ours += decision.action == "conclude"
         z = np.abs(_naive(control.n, control.total, candidate.n, candidate.total))
         limit = float(ndtri(0.975))
@@ -83,21 +83,21 @@ def _naive(n: Floats, x: Floats, m: Floats, y: Floats) -> Floats:
 def planned(effort: Effort) -> Row:
     """The same with a declared end and ten looks, clustered."""
     spec = ab(outcomes=SPEC.outcomes, design=Design(horizon=2_500))
-    runs, found = effort.runs(RUNS // 2), 0
+    runs, winners = effort.runs(RUNS // 2), 0
     for number in range(runs):
         random = np.random.default_rng([7, number])
         n, total = _reports(random, 200, 0.05)
         inside = candidates(spec, [f"device-{i}" for i in range(200)], f"salt-{number}")
         looks: Any = {}
         for at in range(4, LOOKS, 5):
-            evidence = seen("accuracy", n[at], total[at], inside)
+            evidence = evidence_of("accuracy", n[at], total[at], inside)
             decision = decide(spec, evidence, looks)
             looks = decision.looks
             if decision.action == "conclude":
-                found += decision.figures["outcomes"][0]["p"] <= spec.design.alpha
+                winners += decision.figures["outcomes"][0]["p"] <= spec.design.alpha
                 break
     name = "A/A, 200 devices, correlated 0.05, declared end with 10 planned looks: false winners"
-    return Row(name, "≤ 5%", rate(found, runs), found / runs <= 0.05)
+    return Row(name, "≤ 5%", rate(winners, runs), winners / runs <= 0.05)
 
 
 PART = Part(

@@ -27,24 +27,44 @@ def ab(**more: object) -> ExperimentSpec:
 
 
 def candidates(spec: ExperimentSpec, units: Sequence[str], salt: str) -> NDArray[np.bool_]:
-    """Which units the first plan of ``spec`` gives the candidate, [U]."""
+    """Return which units the first plan of an experiment gives the candidate, [U].
+
+    Args:
+        spec: the experiment.
+        units: their names, [U].
+        salt: of the experiment.
+    """
     trial = begin(spec, "trial", {TRIED.version: TRIED}, salt)
     plan = Plan("fleet", 1, SERVING, trial)
     return np.array([assign(plan, unit, {}).arm == CANDIDATE for unit in units])
 
 
 def split(n: Floats, total: Floats, inside: NDArray[np.bool_]) -> tuple[Sample, Sample]:
-    """Control's and candidate's sample of 0/1 outcomes, [..., D]."""
+    """Return control's and candidate's sample of 0/1 outcomes.
+
+    Args:
+        n: outcomes of each device, [..., D].
+        total: their sum, [..., D].
+        inside: devices with the candidate, [D].
+    """
     return (
         Sample.of_successes(total * ~inside, n * ~inside),
         Sample.of_successes(total * inside, n * inside),
     )
 
 
-def seen(
+def evidence_of(
     measure: Measure, n: Floats, total: Floats, inside: NDArray[np.bool_], **more: float
 ) -> Evidence:
-    """What the hub knows when devices have reported ``n`` outcomes with sum ``total``, [D]."""
+    """Return the evidence that the hub has after reports of all devices.
+
+    Args:
+        measure: of the outcomes.
+        n: outcomes of each device, [D].
+        total: their sum, [D].
+        inside: devices with the candidate, [D].
+        more: fields of the evidence.
+    """
     arms: Mapping[str, ArmEvidence] = {
         name: _arm(measure, n[chosen], total[chosen], name)
         for name, chosen in ((CONTROL, ~inside), (CANDIDATE, inside))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.statistics.part import Effort, Part, Row, rate
-from benchmarks.statistics.reporting import made
+from benchmarks.statistics.reporting import release_and_rows
 from cloud_hub.monitoring.groups import compare, name_of, score
 from cloud_hub.monitoring.store import Concept
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
@@ -32,7 +32,7 @@ WINDOW: Final = 200
 
 WINDOWS: Final = 100
 PEOPLE: Final = 20
-"""Who make all rows of a group, where rows are not independent."""
+"""People who make all rows of a group, where rows are not independent."""
 
 Rates = Mapping[str, float]
 
@@ -63,13 +63,13 @@ class Watch:
             n = round(WINDOW * share)
             right = n - int(self.random.binomial(n, rates[group]))
             windows.append(GroupWindow("by", group, number, n, n, right))
-            known = self.counts[group]
-            self.counts[group] = (known[0] + n, known[1] + right)
+            rows, correct = self.counts[group]
+            self.counts[group] = (rows + n, correct + right)
         errors = sum(w.labelled - w.correct for w in windows)
         self.all.add(number, [(WINDOW, errors, self.base)])
-        found = score(self.concept, windows, self.bases, self.policy, count=len(SHARES))
-        found += compare({"by": self.counts}, self.policy)
-        alarms = [finding.signal for finding in found if finding.alarming]
+        findings = score(self.concept, windows, self.bases, self.policy, count=len(SHARES))
+        findings += compare({"by": self.counts}, self.policy)
+        alarms = [finding.signal for finding in findings if finding.alarming]
         alarms += ["concept:errors"] if self.all.evidence >= MEAN_RUN else []
         for signal in alarms:
             self.first.setdefault(signal, number)
@@ -102,7 +102,7 @@ def _null(effort: Effort) -> list[Row]:
 
 
 def _people(seed: int) -> bool:
-    """Whether groups of few people, alike as groups, alarm."""
+    """Return the share of alarms for groups of few people, alike as groups."""
     random = np.random.default_rng(seed)
     watch = Watch(random, acceptable=0.0)
     own = {group: float(random.beta(1.9, 17.1, PEOPLE).mean()) for group in SHARES}
@@ -120,54 +120,62 @@ def _worse(effort: Effort) -> list[Row]:
             worse = {"small": 0.3} if number >= before else {}
             watch.take(number, dict.fromkeys(SHARES, 0.1) | worse)
         watches.append(watch)
-    told = "the small group (5% of rows) errs .10 → .30, all rows .10 → .11"
+    about = "the small group (5% of rows) errs .10 → .30, all rows .10 → .11"
     return [
-        _found(f"{told}: its own errors alarm", "≥ 95%", "concept:by=small", watches, before),
-        _found("the same: the difference of accuracies surely exceeds .05", "", "fairness:by",
+        _detection(f"{about}: its own errors alarm", "≥ 95%", "concept:by=small", watches, before),
+        _detection("the same: the difference of accuracies surely exceeds .05", "", "fairness:by",
                watches, before),
-        _found("the same: the errors of all rows alarm", "", "concept:errors", watches, before),
+        _detection("the same: the errors of all rows alarm", "", "concept:errors", watches, before),
     ]  # fmt: skip
 
 
-def _found(measured: str, goal: str, signal: str, watches: list[Watch], before: int) -> Row:
+def _detection(measured: str, goal: str, signal: str, watches: list[Watch], before: int) -> Row:
     late = [w.first[signal] - before + 1 for w in watches if w.first.get(signal, -1) >= before]
-    found = rate(len(late), len(watches))
+    share = rate(len(late), len(watches))
     if late:
         own = round(np.median(late) * WINDOW * SHARES["small"])
-        found += f", median after {own} labels of the group, {np.median(late) * WINDOW:,.0f} of all"
-    return Row(measured, goal, found, len(late) / len(watches) >= 0.95 if goal else None)
+        share += f", median after {own} labels of the group, {np.median(late) * WINDOW:,.0f} of all"
+    return Row(measured, goal, share, len(late) / len(watches) >= 0.95 if goal else None)
 
 
 def _cost(folder: Path, effort: Effort) -> list[Row]:
-    """What a declared column of four groups costs more, in turns with a release without any."""
-    plain, rows = made(folder)
+    """Return the added cost of a declared column of four groups, in turns with a plain release."""
+    plain, rows = release_and_rows(folder)
     kinds: dict[str, tuple[Any, Any]] = {
         "a column of the model": ("x0:-1,0,1", None),
         "a column that the application says": ({"who": ["a", "b", "c", "d"] * 500}, {"who": "b"}),
     }
-    found = []
-    for i, (kind, (declared, said)) in enumerate(kinds.items()):
-        release, _ = made(folder / str(i), declared)
-        told, base = Predictor(release, OFFLINE, tag="on"), Predictor(plain, OFFLINE, tag="off")
+    table = []
+    for i, (kind, (declared, group_values)) in enumerate(kinds.items()):
+        release, _ = release_and_rows(folder / str(i), declared)
+        grouped, base = Predictor(release, OFFLINE, tag="on"), Predictor(plain, OFFLINE, tag="off")
         calls, folded = [], []
         for _ in range(effort.runs(40)):
-            calls.append(_told(told, rows, said, fold=False) - _told(base, rows, None, fold=False))
-            for serving in (told, base):
+            calls.append(
+                _per_row(grouped, rows, group_values, fold=False)
+                - _per_row(base, rows, None, fold=False)
+            )
+            for serving in (grouped, base):
                 serving.monitor.fold()
-            folded.append(_told(told, rows, said, fold=True) - _told(base, rows, None, fold=True))
+            folded.append(
+                _per_row(grouped, rows, group_values, fold=True)
+                - _per_row(base, rows, None, fold=True)
+            )
         call, more = statistics.median(calls), statistics.median(folded)
         text = f"{call:+.2f} µs in the call, {more:+.2f} µs a row with its fold, 2,000 at once"
-        found.append(Row(f"groups by {kind}, more than without", "", text))
-        for serving in (told, base):
+        table.append(Row(f"groups by {kind}, more than without", "", text))
+        for serving in (grouped, base):
             serving.close()
-    return found
+    return table
 
 
-def _told(serving: Predictor, rows: NDArray[np.float32], said: Any, *, fold: bool) -> float:
+def _per_row(
+    serving: Predictor, rows: NDArray[np.float32], group_values: Any, *, fold: bool
+) -> float:
     predict = serving.predict
     began = time.thread_time_ns()
     for row in rows:
-        predict(row, said)
+        predict(row, group_values)
     if fold:
         serving.monitor.fold()
     return (time.thread_time_ns() - began) / len(rows) / 1e3

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.statistics.fleets import TRIED, ab, candidates, seen
+from benchmarks.statistics.fleets import TRIED, ab, candidates, evidence_of
 from benchmarks.statistics.part import Effort, Part, Row, rate, wilson
 from cloud_hub.experiments.verdict.evidence import Evidence, InterleaveEvidence
 from cloud_hub.experiments.verdict.paired import decide_interleave
@@ -49,8 +49,8 @@ def run(effort: Effort) -> list[Row]:
 def _sensitivity(noise: float, runs: int) -> list[Row]:
     most = 40_000
     took = [_until(number, noise, 0.5, 5_000) for number in range(runs)]
-    beside = [_ab_until(number, noise, 0.5, most) for number in range(runs)]
-    mixed, apart = (float(np.median([n or np.inf for n in found])) for found in (took, beside))
+    by_ab = [_ab_until(number, noise, 0.5, most) for number in range(runs)]
+    mixed, apart = (float(np.median([n or np.inf for n in sessions])) for sessions in (took, by_ab))
     name = f"candidate ranks with noise 0.5, control with {noise:g}: sessions until it is found"
     shown = [f"{n:,.0f}" if np.isfinite(n) else f"more than {most:,}" for n in (mixed, apart)]
     ratio = f"{apart / mixed:.0f} times fewer" if np.isfinite(apart) else "far fewer"
@@ -72,7 +72,7 @@ def _clicks(random: np.random.Generator, liked: NDArray[Any], items: list[Any]) 
 
 
 def _session(number: int, control: float, candidate: float, run: int = 0) -> int | None:
-    """Who wins one session: 1 the candidate, 0 the control, ``None`` nobody."""
+    """Return the winner of one session: 1 the candidate, 0 the control, ``None`` nobody."""
     random = np.random.default_rng([19, run, number])
     liked = random.normal(size=ITEMS)
     orders = [
@@ -90,8 +90,8 @@ def _until(run: int, control: float, candidate: float, most: int) -> int | None:
         won = _session(number, control, candidate, run + 1)
         wins, losses = wins + (won == 1), losses + (won == 0)
         if number % 20 == 19:
-            found = InterleaveEvidence(wins, losses, 0, number + 1)
-            if decide_interleave(SPEC, Evidence(interleave=found)).action == "conclude":
+            evidence = InterleaveEvidence(wins, losses, 0, number + 1)
+            if decide_interleave(SPEC, Evidence(interleave=evidence)).action == "conclude":
                 return number + 1
     return None
 
@@ -113,7 +113,7 @@ def _ab_until(run: int, control: float, candidate: float, most: int) -> int | No
         any_click = clicked.any(axis=1)
         n += np.bincount(device, minlength=devices)
         total += np.bincount(device, any_click, minlength=devices)
-        if decide(CLICKS, seen("reward", n, total, inside)).winner == CANDIDATE:
+        if decide(CLICKS, evidence_of("reward", n, total, inside)).winner == CANDIDATE:
             return done
     return None
 

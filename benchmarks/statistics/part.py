@@ -1,4 +1,4 @@
-"""What a part of the campaign is and gives."""
+"""A part of the campaign, and the rows that it measures."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Row:
 
     measured: str
     goal: str
-    found: str
+    result: str
     met: bool | None = None
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is simulated: ``runs(n)`` of ``n`` in a full campaign."""
+    """Share of a full campaign that is simulated: ``runs(n)`` of its ``n`` runs."""
 
     share: float = 1.0
 

@@ -1,4 +1,4 @@
-"""How often a difference that is there is found."""
+"""Power: share of runs in which a real difference is detected."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.statistics.fleets import Floats, ab, candidates, seen, split
+from benchmarks.statistics.fleets import Floats, ab, candidates, evidence_of, split
 from benchmarks.statistics.part import Effort, Part, Row, rate
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import Design, ExperimentSpec
@@ -42,32 +42,32 @@ def run(effort: Effort) -> list[Row]:
 
 def _sequential(runs: int, tuned_for: int, goal: float | None) -> Row:
     spec = ab(outcomes=OUTCOMES, design=Design(tuned_for=tuned_for))
-    found = 0
+    detected = 0
     for number in range(runs):
         n, total, inside = _run(spec, number)
         evidence = sequential.log_e_value(compare(*split(n, total, inside)), tuned_for)
         most = int(np.argmax(evidence))
-        decision = decide(spec, seen("accuracy", n[most], total[most], inside))
-        found += decision.winner is not None
+        decision = decide(spec, evidence_of("accuracy", n[most], total[most], inside))
+        detected += decision.winner is not None
     name = f"10% → 11%, 20,000 an arm, {LOOKS} looks, intervals tightest at {tuned_for:,}: found"
-    met = None if goal is None else found / runs >= goal
-    return Row(name, f"≥ {goal}" if goal else "", rate(found, runs), met)
+    met = None if goal is None else detected / runs >= goal
+    return Row(name, f"≥ {goal}" if goal else "", rate(detected, runs), met)
 
 
 def _planned(runs: int) -> Row:
     spec = ab(outcomes=OUTCOMES, design=Design(horizon=20_000))
-    found = 0
+    detected = 0
     for number in range(runs):
         n, total, inside = _run(spec, number)
         looks: Any = {}
         for at in range(LOOKS // 10 - 1, LOOKS, LOOKS // 10):
-            decision = decide(spec, seen("accuracy", n[at], total[at], inside), looks)
+            decision = decide(spec, evidence_of("accuracy", n[at], total[at], inside), looks)
             looks = decision.looks
             if decision.winner is not None:
-                found += 1
+                detected += 1
                 break
     name = "10% → 11%, 20,000 an arm, declared end, 10 planned looks: found"
-    return Row(name, "≥ 0.85", rate(found, runs), found / runs >= 0.85)
+    return Row(name, "≥ 0.85", rate(detected, runs), detected / runs >= 0.85)
 
 
 def _run(spec: ExperimentSpec, number: int) -> tuple[Floats, Floats, Any]:

@@ -1,4 +1,4 @@
-"""What monitoring costs: bytes that leave the device, time and memory on it."""
+"""Cost of monitoring: bytes that leave the device, time and memory on it."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ ROWS: Final = 20_000
 def run(effort: Effort) -> list[Row]:
     """A logistic regression of 50 features."""
     with tempfile.TemporaryDirectory() as folder:
-        release, rows = made(Path(folder))
-        found = [*_bytes(release, rows, Path(folder)), *_times(release, rows, effort)]
-        return [*found, _memory(release, effort)]
+        release, rows = release_and_rows(Path(folder))
+        table = [*_bytes(release, rows, Path(folder)), *_times(release, rows, effort)]
+        return [*table, _memory(release, effort)]
 
 
-def made(folder: Path, groups: Any = None) -> tuple[Release, NDArray[np.float32]]:
+def release_and_rows(folder: Path, groups: Any = None) -> tuple[Release, NDArray[np.float32]]:
     """A release of 50 features, and rows for it."""
     random = np.random.default_rng(6)
     X = random.standard_normal((4_000, FEATURES)).astype(np.float32)
     y = (X[:, :5].sum(axis=1) + random.standard_normal(4_000) > 0).astype(int)
     model = LogisticRegression().fit(X[:2_000], y[:2_000])
-    made = convert(
+    release = convert(
         model,
         X[2_000:],
         y[2_000:],
@@ -53,7 +53,7 @@ def made(folder: Path, groups: Any = None) -> tuple[Release, NDArray[np.float32]
         variants=("float32",),
         groups=groups,
     )
-    return made, random.standard_normal((WINDOW, FEATURES)).astype(np.float32)
+    return release, random.standard_normal((WINDOW, FEATURES)).astype(np.float32)
 
 
 def _bytes(release: Release, rows: NDArray[np.float32], folder: Path) -> list[Row]:
@@ -66,14 +66,17 @@ def _bytes(release: Release, rows: NDArray[np.float32], folder: Path) -> list[Ro
     serving.close()
     size = len(encode(report))
     about = f"one window report of {FEATURES} features, {WINDOW:,} rows, before compression"
-    found = [Row(about, "≤ 5,000 bytes", f"{size:,} bytes", size <= 5_000)]
+    table = [Row(about, "≤ 5,000 bytes", f"{size:,} bytes", size <= 5_000)]
     if not running.available():
-        return [*found, Row("whylogs on the same rows", "", running.ABSENT)]
-    told = running.run("profiled.py", folder, rows=rows)
-    kept = (
-        f"{int(told['verbatim']):,} of the {int(told['values']):,} values of one feature verbatim"
+        return [*table, Row("whylogs on the same rows", "", running.ABSENT)]
+    peer = running.run("profiled.py", folder, rows=rows)
+    verbatim = (
+        f"{int(peer['verbatim']):,} of the {int(peer['values']):,} values of one feature verbatim"
     )
-    return [*found, Row("whylogs on the same rows", "", f"{int(told['bytes']):,} bytes, {kept}")]
+    return [
+        *table,
+        Row("whylogs on the same rows", "", f"{int(peer['bytes']):,} bytes, {verbatim}"),
+    ]
 
 
 def _times(release: Release, rows: NDArray[np.float32], effort: Effort) -> list[Row]:
@@ -122,11 +125,11 @@ def _memory(release: Release, effort: Effort) -> Row:
 
 def _resident(release: Release, monitoring: bool, times: int) -> float:
     command = [sys.executable, "-m", __name__, str(release.folder), str(int(monitoring))]
-    told = [
+    megabytes = [
         float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         for _ in range(max(3, times))
     ]
-    return statistics.median(told)
+    return statistics.median(megabytes)
 
 
 def _report_memory(folder: str, monitoring: bool) -> None:

@@ -31,10 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = arguments.only or names()
     verdicts = []
     for number, name in enumerate(chosen, 1):
-        verdict = _known(arguments.state / f"{name}.json", name, arguments.seconds)
+        verdict = _verdict(arguments.state / f"{name}.json", name, arguments.seconds)
         verdicts.append(verdict)
-        told = f"plain {verdict.plain}, ours {verdict.ours} {verdict.note[:100]}"
-        print(f"{number}/{len(chosen)} {name}: {told}", file=sys.stderr, flush=True)
+        text = f"plain {verdict.plain}, ours {verdict.ours} {verdict.note[:100]}"
+        print(f"{number}/{len(chosen)} {name}: {text}", file=sys.stderr, flush=True)
     if not arguments.only:
         arguments.out.write_text(to_markdown(verdicts), encoding="utf-8")
         print(f"wrote {arguments.out}")
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _preload() -> None:
-    """What every child needs, loaded once before they are forked."""
+    """Load what every child needs once, before they are forked."""
     import skl2onnx  # noqa: F401
     from sklearn.experimental import (  # noqa: F401
         enable_halving_search_cv,
@@ -63,8 +63,8 @@ def _preload() -> None:
     from benchmarks.sweep import trial  # noqa: F401
 
 
-def _known(file: Path, name: str, seconds: float) -> Verdict:
-    """The verdict in ``file``, or else of a trial in a process of its own."""
+def _verdict(file: Path, name: str, seconds: float) -> Verdict:
+    """Return the verdict in ``file``, or else of a trial in a process of its own."""
     if not file.exists():
         child = multiprocessing.get_context("fork").Process(target=_write, args=(file, name))
         child.start()

@@ -59,16 +59,16 @@ def case_of(name: str) -> Case:
 
 
 def make(name: str) -> Any:
-    """An instance with default parameters; what a constructor insists on is something small."""
-    found = dict(all_estimators())[name]
+    """Return an instance with default parameters; required ones get something small."""
+    estimator_class = dict(all_estimators())[name]
     if name in _MADE:
-        return found(**_MADE[name]())
+        return estimator_class(**_MADE[name]())
     needed = [
         p.name
-        for p in inspect.signature(found).parameters.values()
+        for p in inspect.signature(estimator_class).parameters.values()
         if p.default is p.empty and p.kind is not p.VAR_KEYWORD
     ]
-    return found(**{word: _small(word, name) for word in needed})
+    return estimator_class(**{word: _small(word, name) for word in needed})
 
 
 def _small(word: str, name: str) -> Any:

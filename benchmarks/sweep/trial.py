@@ -28,12 +28,12 @@ from edge_sdk.model.release import Feed
 Plain = Literal["in parity", "differs", "does not run", "not converted"]
 Ours = Literal["in parity", "refused", "WRONG"]
 FLIPS, LIMIT = 0.0, 1e-3
-"""What counts as parity: no other label, nothing further off than a thousandth of the spread."""
+"""Parity: no other label, nothing further off than a thousandth of the spread."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one estimator; ``plain_note`` and ``note`` say why."""
+    """Result of one estimator's trial; ``plain_note`` and ``note`` say why."""
 
     name: str
     plain: Plain
@@ -70,18 +70,18 @@ def _plain(case: Case) -> tuple[Plain, str]:
         types = None if isinstance(case.X, np.ndarray) else _text_input()
         model = to_onnx(case.model, None if types else sample, initial_types=types)
     except Exception as error:
-        return "not converted", _of(error)
+        return "not converted", _first_line(error)
     try:
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), providers=["CPUExecutionProvider"]
         )
-        found = session.run(None, _plain_feed(session, case.X))
+        outputs = session.run(None, _plain_feed(session, case.X))
     except Exception as error:
-        return "does not run", _of(error)
+        return "does not run", _first_line(error)
     try:
-        return _plain_compared(case, found)
+        return _plain_compared(case, outputs)
     except Exception as error:
-        return "differs", _of(error)
+        return "differs", _first_line(error)
 
 
 def _text_input() -> Any:
@@ -97,29 +97,33 @@ def _plain_feed(session: Any, X: Any) -> dict[str, Any]:
     return {name: np.array(X, dtype=object)[:, None]}
 
 
-def _plain_compared(case: Case, found: list[Any]) -> tuple[Plain, str]:
+def _plain_compared(case: Case, outputs: list[Any]) -> tuple[Plain, str]:
     original = inspect_estimator(case.model)
     expected = original.answers(rows_of(case.X, original.names))
-    came = {}
-    for (name, truth), array in zip(expected.items(), found, strict=False):
+    by_name = {}
+    for (name, truth), array in zip(expected.items(), outputs, strict=False):
         if isinstance(array, list) and array and isinstance(array[0], dict):
             array = np.array([list(row.values()) for row in array])
         elif isinstance(array, list):
             array = np.hstack(array)
-        came[name] = np.asarray(array).reshape(truth.shape)
-    if len(came) < len(expected) and "value" not in expected:
-        return "differs", f"gives {len(found)} outputs, expected {list(expected)}"
-    known = {name: truth for name, truth in expected.items() if name in came}
-    return ("in parity", "") if _agree(came, known) else ("differs", _told(came, known))
+        by_name[name] = np.asarray(array).reshape(truth.shape)
+    if len(by_name) < len(expected) and "value" not in expected:
+        return "differs", f"gives {len(outputs)} outputs, expected {list(expected)}"
+    expected_here = {name: truth for name, truth in expected.items() if name in by_name}
+    return (
+        ("in parity", "")
+        if _agree(by_name, expected_here)
+        else ("differs", _difference(by_name, expected_here))
+    )
 
 
-def _agree(found: Feed, expected: Feed) -> bool:
-    difference = parity.compare(found, expected)
+def _agree(outputs: Feed, expected: Feed) -> bool:
+    difference = parity.compare(outputs, expected)
     return difference.label_flips <= FLIPS and difference.maximum <= LIMIT
 
 
-def _told(found: Feed, expected: Feed) -> str:
-    difference = parity.compare(found, expected)
+def _difference(outputs: Feed, expected: Feed) -> str:
+    difference = parity.compare(outputs, expected)
     return f"{difference.label_flips:.1%} other labels, off by {difference.maximum:.2g}"
 
 
@@ -141,15 +145,19 @@ def _ours(case: Case) -> tuple[Ours, str]:
             return "refused", str(error)
         original = inspect_estimator(case.model)
         fresh = rows_of(case.X[half:], original.names, width=original.width)
-        found = answers_of(release, fresh)
-        return _judged(original, fresh, found)
+        outputs = answers_of(release, fresh)
+        return _judged(original, fresh, outputs)
 
 
-def _judged(original: FittedEstimator, fresh: Rows, found: Feed) -> tuple[Ours, str]:
+def _judged(original: FittedEstimator, fresh: Rows, outputs: Feed) -> tuple[Ours, str]:
     expected = original.answers(fresh)
-    return ("in parity", "") if _agree(found, expected) else ("WRONG", _told(found, expected))
+    return (
+        ("in parity", "")
+        if _agree(outputs, expected)
+        else ("WRONG", _difference(outputs, expected))
+    )
 
 
-def _of(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0] if text else ''}"[:200]

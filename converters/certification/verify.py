@@ -6,14 +6,73 @@ this machine's own, shown beside those of the machine that made the release.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
 from edge_sdk.contract.certificate import Certificate, VariantResult
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.release import Release
 from edge_sdk.update.probe import probe
 
+MEASUREMENTS: Final = {
+    "load_ms": "load ms",
+    "row_us": "one row µs",
+    "p99_us": "p99 µs",
+    "batch_row_us": "batch µs/row",
+    "memory_kb": "memory KiB",
+}
+"""Titles by the name that a measurement has in the certificate."""
 
-def verified(release: Release) -> str:
-    """Check a release; return the report for people.
+
+@dataclass(frozen=True)
+class Verification:
+    """A release that was checked here.
+
+    Attributes:
+        model: name of the model.
+        version: its version.
+        digest: SHA-256 of the manifest.
+        files: files whose digests agree.
+        golden_rows: golden vectors that this machine's runtime reproduces.
+        probe_p99_us: 99th percentile of one row here, as the device's probe measures it.
+        here: measurements on this machine, by the names of :data:`MEASUREMENTS`.
+        certified: the same on the machine that made the release; ``None`` if not measured.
+        tools: versions of the packages that made the release.
+    """
+
+    model: str
+    version: str
+    digest: str
+    files: int
+    golden_rows: int
+    probe_p99_us: float
+    here: Mapping[str, float | None]
+    certified: Mapping[str, float | None]
+    tools: Mapping[str, str]
+
+    def report(self) -> str:
+        """The same for people, with a Markdown table of the measurements."""
+        lines = [
+            f"ok: {self.model} {self.version} ({self.digest}), "
+            f"{self.files} files whole, {self.golden_rows} golden rows agree, "
+            f"p99 of one row {self.probe_p99_us:.0f} µs here",
+            "| | here | certified |",
+            "|---|---:|---:|",
+        ]
+        for name, title in MEASUREMENTS.items():
+            here, certified = _cell(self.here[name]), _cell(self.certified[name])
+            lines.append(f"| {title} | {here} | {certified} |")
+        tools = ", ".join(f"{name} {version}" for name, version in sorted(self.tools.items()))
+        return "\n".join([*lines, f"made with {tools}"])
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def verify(release: Release) -> Verification:
+    """Check a release, and measure it on this machine.
 
     Raises:
         ReleaseError: something is not as the manifest, the certificate or the golden vectors say.
@@ -24,15 +83,17 @@ def verified(release: Release) -> str:
     chosen = _chosen(release, certificate)
     result = probe(release)
     manifest = release.manifest
-    lines = [
-        f"ok: {manifest.model} {manifest.version} ({release.digest}), "
-        f"{len(manifest.files)} files whole, {result.golden_rows} golden rows agree, "
-        f"p99 of one row {result.p99_ms * 1e3:.0f} µs here",
-        _measured(release, chosen),
-    ]
-    tools = ", ".join(f"{name} {version}" for name, version in sorted(certificate.tools.items()))
-    lines.append(f"made with {tools}")
-    return "\n".join(line for line in lines if line)
+    return Verification(
+        manifest.model,
+        manifest.version,
+        release.digest,
+        len(manifest.files),
+        result.golden_rows,
+        result.p99_ms * 1e3,
+        _measurements(_measure(release, chosen.name)),
+        _measurements(chosen),
+        certificate.tools,
+    )
 
 
 def _chosen(release: Release, certificate: Certificate) -> VariantResult:
@@ -62,20 +123,12 @@ def _chosen(release: Release, certificate: Certificate) -> VariantResult:
     return row
 
 
-def _measured(release: Release, certified: VariantResult) -> str:
-    """Return a table of load, latency and memory, here and as certified."""
+def _measure(release: Release, variant: str) -> Any:
+    """Load, latency and memory on this machine."""
     from converters.certification.measure import measure
 
-    golden = release.golden()
-    here = measure({certified.name: release}, golden.inputs)[certified.name]
-    pairs = [
-        ("load ms", here.load_ms, certified.load_ms),
-        ("one row µs", here.row_us, certified.row_us),
-        ("p99 µs", here.p99_us, certified.p99_us),
-        ("batch µs/row", here.batch_row_us, certified.batch_row_us),
-        ("memory KiB", here.memory_kb, certified.memory_kb),
-    ]
-    lines = ["| | here | certified |", "|---|---:|---:|"]
-    for name, own, other in pairs:
-        lines.append(f"| {name} | {own:.2f} | {'–' if other is None else f'{other:.2f}'} |")
-    return "\n".join(lines)
+    return measure({variant: release}, release.golden().inputs)[variant]
+
+
+def _measurements(result: Any) -> dict[str, float | None]:
+    return {name: getattr(result, name) for name in MEASUREMENTS}

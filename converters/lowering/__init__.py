@@ -1,6 +1,7 @@
-"""ONNX forms of scikit-learn estimators: ours where they are exact, skl2onnx's for the rest.
+"""Lowering of fitted estimators to ONNX: ours where it is exact, skl2onnx's for the rest.
 
-Begin reading at :mod:`converters.lowering.registry`; :func:`load` makes all forms known.
+Begin reading at :mod:`converters.lowering.registry`. Each other module holds one family of
+estimators and registers its lowerings when it is imported; :func:`load` imports them all.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ MODULES: Final = (
     "linear",
     "kernels",
     "neighbours",
-    "meta",
+    "ensembles",
+    "calibration",
+    "multiclass",
+    "constants",
     "preprocess",
     "scalers",
     "encoders",
@@ -24,6 +28,6 @@ MODULES: Final = (
 
 
 def load() -> None:
-    """Import every module that registers forms."""
+    """Import every module that registers lowerings."""
     for name in MODULES:
         importlib.import_module(f"converters.lowering.{name}")

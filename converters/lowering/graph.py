@@ -30,48 +30,62 @@ class Graph:
 
     Attributes:
         faithful: numbers on their way to a threshold are the original's bit by bit.
-        problems: what has no form, one sentence a step; a graph with problems is no model.
-        borrowed: what skl2onnx wrote already, by estimator and inputs.
+        problems: steps that cannot be lowered, one sentence each; a graph with problems is no
+            model.
+        cache: results of an estimator on some inputs that are in the graph already, so that two
+            methods of one estimator share their nodes.
     """
 
     def __init__(self, *, faithful: bool = False) -> None:
         self.faithful = faithful
         self.problems: list[str] = []
-        self.borrowed: dict[Any, Any] = {}
+        self.cache: dict[Any, Any] = {}
         self._nodes: list[Any] = []
-        self._made: dict[tuple[bytes, int], list[str]] = {}
+        self._outputs: dict[tuple[bytes, int], list[str]] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._tensors: list[Any] = []
         self._opsets = {"": OPSET, ML: ML_OPSET, "com.microsoft": 1}
         self._count = 0
 
     def op(self, kind: str, *inputs: Operand, domain: str = "", **attributes: Any) -> str:
-        """A node with one output; numbers and arrays among its inputs become constants."""
+        """Add a node with one output, and return its name; see :meth:`ops`."""
         return self.ops(kind, *inputs, domain=domain, **attributes)[0]
 
     def ops(
         self, kind: str, *inputs: Operand, outputs: int = 1, domain: str = "", **attributes: Any
     ) -> list[str]:
-        """A node with several outputs; what was asked for before is not computed twice."""
+        """Add a node, unless the same node is there already.
+
+        Args:
+            kind: the operator.
+            inputs: names of tensors; numbers and arrays become constants.
+            outputs: number of its outputs.
+            domain: of the operator.
+            attributes: of the node; those that are ``None`` are left out.
+
+        Returns:
+            Names of its outputs.
+        """
         from onnx import helper
 
-        given = [x if isinstance(x, str) else self.constant(x) for x in inputs]
-        kept = {name: value for name, value in attributes.items() if value is not None}
-        node = helper.make_node(kind, given, [], domain=domain, **kept)
+        tensors = [x if isinstance(x, str) else self.constant(x) for x in inputs]
+        present = {name: value for name, value in attributes.items() if value is not None}
+        node = helper.make_node(kind, tensors, [], domain=domain, **present)
+        # Without outputs yet, equal bytes are equal nodes: common subexpressions are written once.
         key = (node.SerializeToString(deterministic=True), outputs)
-        if key not in self._made:
-            self._made[key] = [self.fresh(kind.lower()) for _ in range(outputs)]
-            node.output.extend(self._made[key])
+        if key not in self._outputs:
+            self._outputs[key] = [self.fresh(kind.lower()) for _ in range(outputs)]
+            node.output.extend(self._outputs[key])
             self._nodes.append(node)
-        return self._made[key]
+        return self._outputs[key]
 
     def fresh(self, word: str) -> str:
-        """A name that nothing has yet."""
+        """Return a name that no tensor has yet."""
         self._count += 1
         return f"{word}_{self._count}"
 
     def constant(self, value: Any) -> str:
-        """The name of a constant; Python floats become float32, whole numbers int64."""
+        """Return the name of a constant; Python floats become float32, whole numbers int64."""
         from onnx import numpy_helper
 
         array = np.asarray(value)
@@ -89,20 +103,28 @@ class Graph:
         return self._constants[key]
 
     def cast(self, x: str, kind: int) -> str:
-        """``x`` as the ONNX element type ``kind``."""
+        """Return ``x`` as the ONNX element type ``kind``."""
         return self.op("Cast", x, to=kind)
 
     def inline(self, proto: Any, feeds: Mapping[str, str]) -> list[str]:
-        """Put another model's nodes here, its inputs fed by ``feeds``; its outputs' names."""
+        """Put the nodes of another model here.
+
+        Args:
+            proto: a ModelProto.
+            feeds: tensors of this graph by the name of the input that they feed.
+
+        Returns:
+            Names of its outputs.
+        """
         if proto.functions:
             from onnx import inliner
 
             proto = inliner.inline_local_functions(proto)
         prefix = self.fresh("m")
-        known = dict(feeds)
+        names = dict(feeds)
 
         def named(name: str) -> str:
-            return known.setdefault(name, f"{prefix}_{name}") if name else name
+            return names.setdefault(name, f"{prefix}_{name}") if name else name
 
         rename(proto.graph, named)
         self._tensors.extend(proto.graph.initializer)
@@ -114,11 +136,11 @@ class Graph:
     def model(
         self, inputs: Sequence[tuple[str, int, int]], outputs: Mapping[str, tuple[str, int, Any]]
     ) -> Any:
-        """The ModelProto.
+        """Return the ModelProto.
 
         Args:
             inputs: name, element type and width of each.
-            outputs: by name: which tensor, its element type, its shape after the batch axis.
+            outputs: by name: tensor, element type, shape after the batch axis.
         """
         from onnx import helper
 
@@ -144,20 +166,20 @@ class Graph:
         """
         from onnx import helper
 
-        made = {name for node in self._nodes for name in node.output}
+        produced = {name for node in self._nodes for name in node.output}
         if any(attribute.HasField("g") for node in self._nodes for attribute in node.attribute):
-            made = set()  # graphs inside nodes may know the names too
+            produced = set()  # graphs inside nodes may use the names too
         tensors = list(outputs.values())
-        given = {t: n for n, t in outputs.items() if t in made and tensors.count(t) == 1}
+        final = {t: n for n, t in outputs.items() if t in produced and tensors.count(t) == 1}
         for node in self._nodes:
-            node.input[:] = [given.get(name, name) for name in node.input]
-            node.output[:] = [given.get(name, name) for name in node.output]
-        left = {name: tensor for name, tensor in outputs.items() if tensor not in given}
+            node.input[:] = [final.get(name, name) for name in node.input]
+            node.output[:] = [final.get(name, name) for name in node.output]
+        left = {name: tensor for name, tensor in outputs.items() if tensor not in final}
         return [helper.make_node("Identity", [x], [name]) for name, x in left.items()]
 
 
 def rename(graph: Any, named: Callable[[str], str]) -> None:
-    """Give every tensor of a graph, and of the graphs inside its nodes, another name."""
+    """Give every tensor of a graph, and of the graphs inside its nodes, a new name."""
     for tensor in (*graph.initializer, *graph.input, *graph.output):
         tensor.name = named(tensor.name)
     for node in graph.node:

@@ -1,85 +1,107 @@
-"""Filling in what is missing, and saying where it was."""
+"""Imputers and missing-value indicators."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from converters.errors import UnsupportedModel
 from converters.lowering import registry
 from converters.lowering.graph import BOOL, DOUBLE, FLOAT, ML, STRING, Graph
-from converters.lowering.maths import beside, f32, f64, single, total
-from converters.lowering.registry import as_float, form
+from converters.lowering.maths import concat, f32, f64, single, total
+from converters.lowering.registry import as_float, lowers
 from converters.lowering.scalers import common_kind
 from converters.lowering.table import Block, Table, floats, joined, pick, side_by_side
 from edge_sdk.model.schema import MISSING_TEXT
 from edge_sdk.model.values import is_missing
 
+if TYPE_CHECKING:
+    from sklearn.impute import IterativeImputer, KNNImputer, MissingIndicator, SimpleImputer
 
-def missing(graph: Graph, model: Any, x: str, kind: int = FLOAT) -> str:
-    """Where a tensor of floats has the model's missing value."""
-    marker = model.missing_values
+
+def missing(estimator: Any, graph: Graph, x: str, kind: int = FLOAT) -> str:
+    """Return True where a tensor has the estimator's marker of a missing value.
+
+    Args:
+        estimator: an imputer or indicator with ``missing_values``.
+        graph: the graph to write into.
+        x: floats [N, k].
+        kind: ONNX element type of ``x``.
+    """
+    marker = estimator.missing_values
     if isinstance(marker, float) and np.isnan(marker):
         return graph.op("IsNaN", x)
     if not isinstance(marker, int | float | np.number):
-        raise UnsupportedModel(f"{type(model).__name__}: missing_values={marker!r} has no form")
+        raise UnsupportedModel(
+            f"{type(estimator).__name__}: missing_values={marker!r} cannot be converted"
+        )
     return graph.op("Equal", x, np.float32(marker) if kind == FLOAT else np.float64(marker))
 
 
-def indicator(graph: Graph, model: Any, gaps: str) -> Table | None:
-    """The columns that ``add_indicator`` adds, if it adds any; ``gaps`` is [N, k]."""
-    if not model.add_indicator or model.indicator_ is None:
+def indicator(estimator: Any, graph: Graph, gaps: str) -> Table | None:
+    """Return the columns that ``add_indicator`` adds, if it adds any.
+
+    Args:
+        estimator: a fitted imputer.
+        graph: the graph to write into.
+        gaps: True where a value is missing, [N, k].
+    """
+    if not estimator.add_indicator or estimator.indicator_ is None:
         return None
-    places = np.asarray(model.indicator_.features_, np.int64)
+    places = np.asarray(estimator.indicator_.features_, np.int64)
     if len(places) == 0:
         return None
     return Table.of(as_float(graph, graph.op("Gather", gaps, places, axis=1)), len(places))
 
 
-def _with_indicator(graph: Graph, model: Any, made: Table, gaps: str) -> Table:
-    added = indicator(graph, model, gaps)
+def _with_indicator(estimator: Any, graph: Graph, filled: Table, gaps: str) -> Table:
+    added = indicator(estimator, graph, gaps)
     if added is None:
-        return made
-    kind = made.blocks[0].kind
-    together = side_by_side([made, added])
+        return filled
+    kind = filled.blocks[0].kind
+    together = side_by_side([filled, added])
     return Table.of(joined(graph, together, kind), together.width, kind)
 
 
-@form("transform", "MissingIndicator")
-def _indicated(graph: Graph, model: Any, rows: Table) -> Table:
-    gaps = missing(graph, model, floats(graph, rows))
-    places = np.asarray(model.features_, np.int64)
+@lowers("transform", "MissingIndicator")
+def _lower_missing_indicator(estimator: MissingIndicator, graph: Graph, rows: Table) -> Table:
+    gaps = missing(estimator, graph, floats(graph, rows))
+    places = np.asarray(estimator.features_, np.int64)
     chosen = graph.op("Gather", gaps, places, axis=1)
     return Table((Block(chosen, BOOL, len(places)),))
 
 
-@form("transform", "SimpleImputer")
-def _simple(graph: Graph, model: Any, rows: Table) -> Table:
+@lowers("transform", "SimpleImputer")
+def _lower_simple_imputer(estimator: SimpleImputer, graph: Graph, rows: Table) -> Table:
     if any(block.kind == STRING for block in rows.blocks):
-        return _texts(graph, model, rows)
-    filled = np.asarray(model.statistics_, dtype=np.float64)
+        return _impute_text(estimator, graph, rows)
+    statistics = np.asarray(estimator.statistics_, dtype=np.float64)
     kind = common_kind(rows) if graph.faithful else FLOAT
-    x, fill = joined(graph, rows, kind), np.nan_to_num(filled)[None]
-    gaps = missing(graph, model, x, kind)
-    made = graph.op("Where", gaps, f32(fill) if kind == FLOAT else fill, x)
-    kept = np.flatnonzero(~np.isnan(filled))
-    if len(kept) < rows.width and not model.keep_empty_features:
-        made = graph.op("Gather", made, kept.astype(np.int64), axis=1)
-    else:
-        kept = np.arange(rows.width)
-    return _with_indicator(graph, model, Table.of(made, len(kept), kind), gaps)
+    x, fill = joined(graph, rows, kind), np.nan_to_num(statistics)[None]
+    gaps = missing(estimator, graph, x, kind)
+    filled = graph.op("Where", gaps, f32(fill) if kind == FLOAT else fill, x)
+    columns = np.flatnonzero(~np.isnan(statistics))
+    if len(columns) < rows.width and not estimator.keep_empty_features:
+        filled = graph.op("Gather", filled, columns.astype(np.int64), axis=1)
+    else:  # columns that had no value in training stay, and are statistics with 0
+        columns = np.arange(rows.width)
+    return _with_indicator(estimator, graph, Table.of(filled, len(columns), kind), gaps)
 
 
-def _texts(graph: Graph, model: Any, rows: Table) -> Table:
-    """Text columns: the fill where the marker of a missing value stands."""
-    if not is_missing(model.missing_values):
-        raise UnsupportedModel("SimpleImputer: of text, only missing_values=NaN or None has a form")
+def _impute_text(estimator: Any, graph: Graph, rows: Table) -> Table:
+    """Fill text columns where the marker of a missing value stands."""
+    if not is_missing(estimator.missing_values):
+        raise UnsupportedModel(
+            "SimpleImputer: of text, only missing_values=NaN or None can be converted"
+        )
     blocks, gaps = [], []
-    for i, fill in enumerate(model.statistics_):
+    for i, fill in enumerate(estimator.statistics_):
         one = pick(graph, rows, [i]).blocks[0]
         if one.kind != STRING or not isinstance(fill, str):
-            raise UnsupportedModel("SimpleImputer: columns of text beside numbers have no form")
+            raise UnsupportedModel(
+                "SimpleImputer: columns of text among numbers cannot be converted"
+            )
         marked = graph.op(
             "LabelEncoder", one.tensor, domain=ML, keys_strings=[MISSING_TEXT],
             values_int64s=[1], default_int64=0,
@@ -87,77 +109,85 @@ def _texts(graph: Graph, model: Any, rows: Table) -> Table:
         gaps.append(graph.cast(marked, BOOL))
         text = np.array([[fill]], dtype=object)
         blocks.append(Block(graph.op("Where", gaps[-1], text, one.tensor), STRING, 1))
-    added = indicator(graph, model, beside(graph, gaps))
+    added = indicator(estimator, graph, concat(graph, gaps))
     return Table((*blocks, *(added.blocks if added else ())))
 
 
-@form("transform", "IterativeImputer")
-def _iterative(graph: Graph, model: Any, rows: Table) -> Table:
-    """Round after round, each column that may lack values from the others."""
-    if model.sample_posterior:
+@lowers("transform", "IterativeImputer")
+def _lower_iterative_imputer(estimator: IterativeImputer, graph: Graph, rows: Table) -> Table:
+    """Predict each column that may lack values from the others, round after round."""
+    if estimator.sample_posterior:
         raise UnsupportedModel("IterativeImputer: sample_posterior answers at random")
     x = floats(graph, rows)
-    gaps = missing(graph, model, x)
-    start = registry.transform(graph, model.initial_imputer_, Table.of(x, rows.width))
+    gaps = missing(estimator, graph, x)
+    start = registry.transform(estimator.initial_imputer_, graph, Table.of(x, rows.width))
     if start.width != rows.width:
-        raise UnsupportedModel("IterativeImputer: columns without any value have no form")
+        raise UnsupportedModel("IterativeImputer: columns without any value cannot be converted")
     values = _split(graph, start.blocks[0].tensor, rows.width)
     holes = _split(graph, gaps, rows.width)
-    for step in model.imputation_sequence_:
+    for step in estimator.imputation_sequence_:
         j = step.feat_idx
-        seen = beside(graph, [values[int(i)] for i in step.neighbor_feat_idx])
-        found = registry.predict(graph, step.estimator, Table.of(seen, len(step.neighbor_feat_idx)))
-        low, high = f32(model._min_value[j]), f32(model._max_value[j])
-        clipped = graph.op("Min", graph.op("Max", found, low), high)
+        others = concat(graph, [values[int(i)] for i in step.neighbor_feat_idx])
+        estimate = registry.predict(
+            step.estimator, graph, Table.of(others, len(step.neighbor_feat_idx))
+        )
+        low, high = f32(estimator._min_value[j]), f32(estimator._max_value[j])
+        clipped = graph.op("Min", graph.op("Max", estimate, low), high)
         values[j] = graph.op("Where", holes[j], clipped, values[j])
-    return _with_indicator(graph, model, Table.of(beside(graph, values), rows.width), gaps)
+    return _with_indicator(estimator, graph, Table.of(concat(graph, values), rows.width), gaps)
 
 
 def _split(graph: Graph, x: str, width: int) -> list[str]:
     return graph.ops("Split", x, outputs=width, axis=1, num_outputs=width) if width > 1 else [x]
 
 
-@form("transform", "KNNImputer")
-def _neighbours(graph: Graph, model: Any, rows: Table) -> Table:
-    """Each column from the nearest training rows that have it."""
-    if model.weights != "uniform" or model.metric != "nan_euclidean":
-        raise UnsupportedModel("KNNImputer: only uniform weights and nan_euclidean have a form")
+@lowers("transform", "KNNImputer")
+def _lower_knn_imputer(estimator: KNNImputer, graph: Graph, rows: Table) -> Table:
+    """Fill each column from the nearest training rows that have it."""
+    if estimator.weights != "uniform" or estimator.metric != "nan_euclidean":
+        raise UnsupportedModel(
+            "KNNImputer: only uniform weights and nan_euclidean can be converted"
+        )
     x = floats(graph, rows)
-    gaps = missing(graph, model, x)
-    far = _distances(graph, model, x, gaps, rows.width)
+    gaps = missing(estimator, graph, x)
+    far = _nan_euclidean(estimator, graph, x, gaps, rows.width)
     values, holes = _split(graph, x, rows.width), _split(graph, gaps, rows.width)
-    made = []
-    for j in np.flatnonzero(model._valid_mask):
-        found = _donated(graph, model, far, int(j))
-        made.append(graph.op("Where", holes[j], found, values[j]))
-    filled = Table.of(beside(graph, made), len(made))
-    return _with_indicator(graph, model, filled, gaps)
+    columns = []
+    for j in np.flatnonzero(estimator._valid_mask):
+        estimate = _donated_mean(estimator, graph, far, int(j))
+        columns.append(graph.op("Where", holes[j], estimate, values[j]))
+    filled = Table.of(concat(graph, columns), len(columns))
+    return _with_indicator(estimator, graph, filled, gaps)
 
 
-def _distances(graph: Graph, model: Any, x: str, gaps: str, width: int) -> str:
-    """Squared distances over the coordinates that both rows have, scaled up; infinite without."""
-    known = f64(np.where(model._mask_fit_X, 0.0, model._fit_X))
-    there = f64(~model._mask_fit_X)
+def _nan_euclidean(estimator: Any, graph: Graph, x: str, gaps: str, width: int) -> str:
+    """Return squared distances over the coordinates that both rows have, float64 [N, M].
+
+    They are scaled up to all coordinates, and infinite where there is none in common.
+    """
+    values_there = f64(np.where(estimator._mask_fit_X, 0.0, estimator._fit_X))
+    there = f64(~estimator._mask_fit_X)
     here = graph.cast(graph.op("Not", gaps), DOUBLE)
     own = graph.op("Where", gaps, f64(0.0), graph.cast(x, DOUBLE))
+    # Masks as factors: a product with ``there`` or ``here`` sums over common coordinates alone.
     squares = graph.op("MatMul", graph.op("Mul", own, own), np.ascontiguousarray(there.T))
-    cross = graph.op("MatMul", own, np.ascontiguousarray(-2 * known.T))
-    others = graph.op("MatMul", here, np.ascontiguousarray((known**2).T))
+    cross = graph.op("MatMul", own, np.ascontiguousarray(-2 * values_there.T))
+    other = graph.op("MatMul", here, np.ascontiguousarray((values_there**2).T))
     both = graph.op("MatMul", here, np.ascontiguousarray(there.T))
-    apart = graph.op("Max", graph.op("Sum", squares, cross, others), f64(0.0))
+    apart = graph.op("Max", graph.op("Sum", squares, cross, other), f64(0.0))
     scaled = graph.op("Div", graph.op("Mul", apart, f64(float(width))), both)
     return graph.op("Where", graph.op("Equal", both, f64(0.0)), f64(np.inf), scaled)
 
 
-def _donated(graph: Graph, model: Any, far: str, j: int) -> str:
-    """The mean of column ``j`` over the nearest donors; over all rows if none can be compared."""
-    donors = np.flatnonzero(~model._mask_fit_X[:, j])
-    count = min(model.n_neighbors, len(donors))
+def _donated_mean(estimator: Any, graph: Graph, far: str, j: int) -> str:
+    """Return the mean of column ``j`` over the nearest donors; over all if none can be compared."""
+    donors = np.flatnonzero(~estimator._mask_fit_X[:, j])
+    count = min(estimator.n_neighbors, len(donors))
     some = graph.op("Gather", far, donors.astype(np.int64), axis=1)
     near, index = graph.ops("TopK", some, np.array([count], np.int64), outputs=2, axis=1, largest=0)
     real = graph.cast(graph.op("Less", near, f64(np.inf)), DOUBLE)
-    values = graph.op("Gather", f64(model._fit_X[donors, j]), index)
+    values = graph.op("Gather", f64(estimator._fit_X[donors, j]), index)
     amount = total(graph, real)
     mean = graph.op("Div", total(graph, graph.op("Mul", values, real)), amount)
     alone = graph.op("Equal", amount, f64(0.0))
-    return single(graph, graph.op("Where", alone, f64(model._fit_X[donors, j].mean()), mean))
+    return single(graph, graph.op("Where", alone, f64(estimator._fit_X[donors, j].mean()), mean))

@@ -1,22 +1,31 @@
-"""What is a matrix product with an offset, whatever it is called."""
+"""Linear models, projections and multilayer perceptrons: matrix products with an offset."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from converters.errors import UnsupportedModel
 from converters.lowering.graph import INT64, ML, Graph
 from converters.lowering.maths import affine, complement, normalised
-from converters.lowering.registry import by_score, flat, form, labels
+from converters.lowering.registry import flat, labels, labels_by_score, lowers
 from converters.lowering.table import Table, floats
 
-ONE_STEP: Final = 4_096
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+    from sklearn.cluster import FeatureAgglomeration
+    from sklearn.cross_decomposition import CCA, PLSSVD, PLSCanonical, PLSRegression
+    from sklearn.decomposition import FactorAnalysis, FastICA, MiniBatchSparsePCA, SparsePCA
+    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+    from sklearn.neural_network import BernoulliRBM, MLPClassifier, MLPRegressor
+    from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
+
+ONE_OPERATOR: Final = 4_096
 """Weights up to which a logistic regression is one operator."""
 
 
-@form(
+@lowers(
     "decision_function",
     "LinearDiscriminantAnalysis",
     "LinearSVC",
@@ -28,113 +37,129 @@ ONE_STEP: Final = 4_096
     "RidgeClassifierCV",
     "SGDClassifier",
 )
-def _decision(graph: Graph, model: Any, rows: Table) -> str:
-    return affine(graph, floats(graph, rows), np.atleast_2d(model.coef_).T, model.intercept_)
+def _lower_linear_decision(estimator: BaseEstimator, graph: Graph, rows: Table) -> str:
+    return affine(
+        graph, floats(graph, rows), np.atleast_2d(estimator.coef_).T, estimator.intercept_
+    )
 
 
-@form("predict", "CCA", "PLSCanonical", "PLSRegression")
-def _pls(graph: Graph, model: Any, rows: Table) -> str:
-    """Centring is folded into the offset."""
-    weights = np.atleast_2d(model.coef_).T
-    offset = model.intercept_ - model._x_mean @ weights
+@lowers("predict", "CCA", "PLSCanonical", "PLSRegression")
+def _lower_pls(estimator: CCA | PLSCanonical | PLSRegression, graph: Graph, rows: Table) -> str:
+    """Write the regression; centring is folded into the offset."""
+    weights = np.atleast_2d(estimator.coef_).T
+    offset = estimator.intercept_ - estimator._x_mean @ weights
     return affine(graph, floats(graph, rows), weights, offset)
 
 
-@form("transform", "PLSSVD")
-def _pls_svd(graph: Graph, model: Any, rows: Table) -> Table:
-    weights = model.x_weights_ / model._x_std[:, None]
-    return _projected(graph, rows, weights, -model._x_mean @ weights)
+@lowers("transform", "PLSSVD")
+def _lower_pls_svd(estimator: PLSSVD, graph: Graph, rows: Table) -> Table:
+    weights = estimator.x_weights_ / estimator._x_std[:, None]
+    return _project(graph, rows, weights, -estimator._x_mean @ weights)
 
 
-@form("transform", "FactorAnalysis")
-def _factors(graph: Graph, model: Any, rows: Table) -> Table:
-    scaled = model.components_ / model.noise_variance_
-    inner = np.linalg.inv(np.eye(len(scaled)) + scaled @ model.components_.T)
+@lowers("transform", "FactorAnalysis")
+def _lower_factor_analysis(estimator: FactorAnalysis, graph: Graph, rows: Table) -> Table:
+    scaled = estimator.components_ / estimator.noise_variance_
+    inner = np.linalg.inv(np.eye(len(scaled)) + scaled @ estimator.components_.T)
     weights = scaled.T @ inner
-    return _projected(graph, rows, weights, -model.mean_ @ weights)
+    return _project(graph, rows, weights, -estimator.mean_ @ weights)
 
 
-@form("transform", "FastICA")
-def _ica(graph: Graph, model: Any, rows: Table) -> Table:
-    weights = model.components_.T
-    mean = getattr(model, "mean_", None)
-    return _projected(graph, rows, weights, None if mean is None else -mean @ weights)
+@lowers("transform", "FastICA")
+def _lower_fast_ica(estimator: FastICA, graph: Graph, rows: Table) -> Table:
+    weights = estimator.components_.T
+    mean = getattr(estimator, "mean_", None)
+    return _project(graph, rows, weights, None if mean is None else -mean @ weights)
 
 
-@form("transform", "SparsePCA", "MiniBatchSparsePCA")
-def _sparse_pca(graph: Graph, model: Any, rows: Table) -> Table:
-    """Ridge regression onto the components has a closed form."""
-    parts = model.components_
-    gram = parts @ parts.T + model.ridge_alpha * np.eye(len(parts))
+@lowers("transform", "SparsePCA", "MiniBatchSparsePCA")
+def _lower_sparse_pca(
+    estimator: SparsePCA | MiniBatchSparsePCA, graph: Graph, rows: Table
+) -> Table:
+    """Write ridge regression onto the components, which has a closed form."""
+    parts = estimator.components_
+    gram = parts @ parts.T + estimator.ridge_alpha * np.eye(len(parts))
     weights = np.linalg.solve(gram, parts).T
-    return _projected(graph, rows, weights, -model.mean_ @ weights)
+    return _project(graph, rows, weights, -estimator.mean_ @ weights)
 
 
-@form("transform", "SparseRandomProjection", "GaussianRandomProjection")
-def _random(graph: Graph, model: Any, rows: Table) -> Table:
-    parts = model.components_
+@lowers("transform", "SparseRandomProjection", "GaussianRandomProjection")
+def _lower_random_projection(
+    estimator: SparseRandomProjection | GaussianRandomProjection, graph: Graph, rows: Table
+) -> Table:
+    parts = estimator.components_
     dense = parts.toarray() if hasattr(parts, "toarray") else parts
-    return _projected(graph, rows, dense.T, None)
+    return _project(graph, rows, dense.T, None)
 
 
-@form("transform", "FeatureAgglomeration")
-def _agglomerated(graph: Graph, model: Any, rows: Table) -> Table:
-    if model.pooling_func is not np.mean:
-        raise UnsupportedModel("FeatureAgglomeration: only the mean has a form as pooling_func")
-    member = (model.labels_[:, None] == np.unique(model.labels_)).astype(float)
-    return _projected(graph, rows, member / member.sum(axis=0), None)
+@lowers("transform", "FeatureAgglomeration")
+def _lower_feature_agglomeration(
+    estimator: FeatureAgglomeration, graph: Graph, rows: Table
+) -> Table:
+    if estimator.pooling_func is not np.mean:
+        raise UnsupportedModel(
+            "FeatureAgglomeration: only the mean can be converted as pooling_func"
+        )
+    member = (estimator.labels_[:, None] == np.unique(estimator.labels_)).astype(float)
+    return _project(graph, rows, member / member.sum(axis=0), None)
 
 
-@form("transform", "BernoulliRBM")
-def _hidden(graph: Graph, model: Any, rows: Table) -> Table:
-    x = affine(graph, floats(graph, rows), model.components_.T, model.intercept_hidden_)
-    return Table.of(graph.op("Sigmoid", x), len(model.components_))
+@lowers("transform", "BernoulliRBM")
+def _lower_bernoulli_rbm(estimator: BernoulliRBM, graph: Graph, rows: Table) -> Table:
+    x = affine(graph, floats(graph, rows), estimator.components_.T, estimator.intercept_hidden_)
+    return Table.of(graph.op("Sigmoid", x), len(estimator.components_))
 
 
-def _projected(graph: Graph, rows: Table, weights: Any, offset: Any) -> Table:
+def _project(graph: Graph, rows: Table, weights: Any, offset: Any) -> Table:
     return Table.of(affine(graph, floats(graph, rows), weights, offset), weights.shape[1])
 
 
-@form("predict_proba", "LogisticRegression", "LogisticRegressionCV")
-def _logistic(graph: Graph, model: Any, rows: Table) -> str:
-    if _in_one_step(model):
-        return _one_step(graph, model, rows)[1]
-    scores = _decision(graph, model, rows)
-    if len(model.classes_) == 2:
+@lowers("predict_proba", "LogisticRegression", "LogisticRegressionCV")
+def _lower_logistic_probabilities(
+    estimator: LogisticRegression | LogisticRegressionCV, graph: Graph, rows: Table
+) -> str:
+    if _fits_one_operator(estimator):
+        return _linear_classifier(estimator, graph, rows)[1]
+    scores = _lower_linear_decision(estimator, graph, rows)
+    if len(estimator.classes_) == 2:
         return complement(graph, graph.op("Sigmoid", scores))
-    if model.solver == "liblinear":
+    if estimator.solver == "liblinear":  # trained one class against the rest, not as a softmax
         return normalised(graph, graph.op("Sigmoid", scores))
     return graph.op("Softmax", scores, axis=1)
 
 
-@form("predict", "LogisticRegression", "LogisticRegressionCV")
-def _logistic_label(graph: Graph, model: Any, rows: Table) -> str:
-    if _in_one_step(model):
-        return labels(graph, _one_step(graph, model, rows)[0], model.classes_)
-    return by_score(graph, model, rows)
+@lowers("predict", "LogisticRegression", "LogisticRegressionCV")
+def _lower_logistic_labels(
+    estimator: LogisticRegression | LogisticRegressionCV, graph: Graph, rows: Table
+) -> str:
+    if _fits_one_operator(estimator):
+        return labels(graph, _linear_classifier(estimator, graph, rows)[0], estimator.classes_)
+    return labels_by_score(estimator, graph, rows)
 
 
-def _in_one_step(model: Any) -> bool:
-    """One operator does all of a small model: a step of its own costs more than its arithmetic.
+def _fits_one_operator(estimator: Any) -> bool:
+    """Return True if one operator should do all of the model.
+
+    In a small model a node of its own costs more than its arithmetic.
 
     The weights of a large one are better a constant, which variants can store in fewer bytes.
     """
-    normalised_shares = model.solver == "liblinear" and len(model.classes_) > 2
-    return bool(model.coef_.size <= ONE_STEP) and not normalised_shares
+    one_against_rest = estimator.solver == "liblinear" and len(estimator.classes_) > 2
+    return bool(estimator.coef_.size <= ONE_OPERATOR) and not one_against_rest
 
 
-def _one_step(graph: Graph, model: Any, rows: Table) -> list[str]:
-    """The index of the class [N], and the probabilities [N, classes]."""
-    weights, offset = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
-    two = len(model.classes_) == 2
-    if two:
+def _linear_classifier(estimator: Any, graph: Graph, rows: Table) -> list[str]:
+    """Return the index of the class [N], and the probabilities [N, classes]."""
+    weights, offset = np.atleast_2d(estimator.coef_), np.atleast_1d(estimator.intercept_)
+    two = len(estimator.classes_) == 2
+    if two:  # the operator wants a row of weights a class
         weights, offset = np.vstack([-weights, weights]), np.concatenate([-offset, offset])
     return graph.ops(
         "LinearClassifier",
         floats(graph, rows),
         outputs=2,
         domain=ML,
-        classlabels_ints=list(range(len(model.classes_))),
+        classlabels_ints=list(range(len(estimator.classes_))),
         coefficients=weights.ravel().tolist(),
         intercepts=np.broadcast_to(offset, len(weights)).tolist(),
         post_transform="LOGISTIC" if two else "SOFTMAX",
@@ -144,38 +169,42 @@ def _one_step(graph: Graph, model: Any, rows: Table) -> list[str]:
 _ACTIVATIONS: Final = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid", "identity": ""}
 
 
-def _network(graph: Graph, model: Any, rows: Table) -> str:
-    """What comes out of the last layer: class scores, or values."""
-    x, last = floats(graph, rows), len(model.coefs_) - 1
-    for i, (weights, offset) in enumerate(zip(model.coefs_, model.intercepts_, strict=True)):
+def _mlp_output(estimator: Any, graph: Graph, rows: Table) -> str:
+    """Return the output of the last layer: class scores, or values, [N, outputs]."""
+    x, last = floats(graph, rows), len(estimator.coefs_) - 1
+    for i, (weights, offset) in enumerate(
+        zip(estimator.coefs_, estimator.intercepts_, strict=True)
+    ):
         x = affine(graph, x, weights, offset)
-        kind = _ACTIVATIONS[model.activation] if i < last else ""
+        kind = _ACTIVATIONS[estimator.activation] if i < last else ""
         x = graph.op(kind, x) if kind else x
     return x
 
 
-@form("predict", "MLPRegressor")
-def _network_value(graph: Graph, model: Any, rows: Table) -> str:
-    return _network(graph, model, rows)
+@lowers("predict", "MLPRegressor")
+def _lower_mlp_values(estimator: MLPRegressor, graph: Graph, rows: Table) -> str:
+    return _mlp_output(estimator, graph, rows)
 
 
-@form("predict_proba", "MLPClassifier")
-def _network_shares(graph: Graph, model: Any, rows: Table) -> str:
-    scores = _network(graph, model, rows)
-    if model.out_activation_ == "softmax":
+@lowers("predict_proba", "MLPClassifier")
+def _lower_mlp_probabilities(estimator: MLPClassifier, graph: Graph, rows: Table) -> str:
+    scores = _mlp_output(estimator, graph, rows)
+    if estimator.out_activation_ == "softmax":
         return graph.op("Softmax", scores, axis=1)
-    shares = graph.op("Sigmoid", scores)
-    several = model._label_binarizer.y_type_.startswith("multilabel")
-    return shares if several else complement(graph, shares)
+    probabilities = graph.op("Sigmoid", scores)
+    multilabel = estimator._label_binarizer.y_type_.startswith("multilabel")
+    return probabilities if multilabel else complement(graph, probabilities)
 
 
-@form("predict", "MLPClassifier")
-def _network_label(graph: Graph, model: Any, rows: Table) -> str:
-    shares = _network_shares(graph, model, rows)
-    if model._label_binarizer.y_type_.startswith("multilabel"):
-        return graph.cast(graph.op("Greater", shares, 0.5), INT64)
-    if model.out_activation_ == "softmax":
-        return labels(graph, graph.op("ArgMax", shares, axis=1, keepdims=0), model.classes_)
-    second = graph.op("Gather", shares, np.array([1], np.int64), axis=1)
+@lowers("predict", "MLPClassifier")
+def _lower_mlp_labels(estimator: MLPClassifier, graph: Graph, rows: Table) -> str:
+    probabilities = _lower_mlp_probabilities(estimator, graph, rows)
+    if estimator._label_binarizer.y_type_.startswith("multilabel"):
+        return graph.cast(graph.op("Greater", probabilities, 0.5), INT64)
+    if estimator.out_activation_ == "softmax":
+        return labels(
+            graph, graph.op("ArgMax", probabilities, axis=1, keepdims=0), estimator.classes_
+        )
+    second = graph.op("Gather", probabilities, np.array([1], np.int64), axis=1)
     yes = flat(graph, graph.op("Greater", second, 0.5))
-    return labels(graph, graph.cast(yes, INT64), model.classes_)
+    return labels(graph, graph.cast(yes, INT64), estimator.classes_)

@@ -1,8 +1,10 @@
-"""Which function writes the ONNX form of which estimator's method.
+"""The table of lowerings: functions that write one method of one estimator as ONNX nodes.
 
-A form is looked up by the exact class: a subclass may answer differently. ``predict``,
-``predict_proba`` and ``decision_function`` give a tensor's name, ``transform`` a :class:`Table`.
-What has no form here is asked of skl2onnx (:mod:`converters.lowering.skl2onnx_fallback`).
+An estimator is looked up by its exact class, since a subclass may answer differently. What has no
+lowering here is asked of skl2onnx (:mod:`converters.lowering.skl2onnx_fallback`).
+
+Lowerings call :func:`transform`, :func:`predict`, :func:`probabilities` and :func:`decision` for
+the estimators inside theirs.
 """
 
 from __future__ import annotations
@@ -17,9 +19,14 @@ from converters.lowering import skl2onnx_fallback
 from converters.lowering.graph import FLOAT, INT64, Graph
 from converters.lowering.table import Table
 
-Form = Callable[[Graph, Any, Table], Any]
-FORMS: Final[dict[tuple[str, str, str], Form]] = {}
+Lowering = Callable[[Any, Graph, Table], Any]
+"""Called with a fitted estimator, the graph to write into, and the columns [N, features] that the
+estimator gets. Returns the :class:`Table` of ``transform``; for the other methods a tensor's name.
+"""
+
+LOWERINGS: Final[dict[tuple[str, str, str], Lowering]] = {}
 """By library, class and method."""
+
 _SOLVES: Final = "solves an optimisation problem for each row, which no ONNX operator does"
 REASONS: Final[dict[str, str]] = {
     **dict.fromkeys(
@@ -36,120 +43,177 @@ REASONS: Final[dict[str, str]] = {
         "transforms targets, not rows of features; convert the model that was fitted on them",
     ),
 }  # fmt: skip
-"""Why an estimator has no form, where there is more to say than that."""
+"""Reasons why an estimator cannot be lowered, where there is one worth telling."""
 
 
-def form(method: str, *names: str, library: str = "sklearn") -> Callable[[Form], Form]:
-    """Register a function as the form of ``method`` of the classes ``names`` of a library."""
+def lowers(method: str, *names: str, library: str = "sklearn") -> Callable[[Lowering], Lowering]:
+    """Register the decorated function as the lowering of a method.
 
-    def register(function: Form) -> Form:
+    Args:
+        method: ``transform``, ``predict``, ``predict_proba`` or ``decision_function``.
+        names: classes whose method it lowers. Names, not the classes: a class that this version of
+            the library does not have costs nothing.
+        library: first part of the module in which the classes are.
+    """
+
+    def register(function: Lowering) -> Lowering:
         for name in names:
-            FORMS[library, name, method] = function
+            LOWERINGS[library, name, method] = function
         return function
 
     return register
 
 
-def why_not(model: Any) -> str | None:
-    """Why this estimator has no form, if that is known without trying."""
-    return REASONS.get(type(model).__name__)
+def refusal_reason(estimator: Any) -> str | None:
+    """Return why this estimator cannot be lowered, if that is clear without trying."""
+    return REASONS.get(type(estimator).__name__)
 
 
-def find(model: Any, method: str) -> Form | None:
-    """The registered form of a method of exactly this class."""
-    kind = type(model)
-    return FORMS.get((kind.__module__.split(".")[0], kind.__name__, method))
+def lowering_of(estimator: Any, method: str) -> Lowering | None:
+    """Return the registered lowering of a method of exactly this class."""
+    kind = type(estimator)
+    return LOWERINGS.get((kind.__module__.split(".")[0], kind.__name__, method))
 
 
-def transform(graph: Graph, model: Any, rows: Table) -> Table:
-    """``model.transform``.
+def transform(estimator: Any, graph: Graph, rows: Table) -> Table:
+    """Write ``estimator.transform``.
 
-    Raises:
-        UnsupportedModel: it has no form.
-    """
-    _check(model)
-    own = find(model, "transform")
-    made: Table = (
-        own(graph, model, rows) if own else skl2onnx_fallback.transform(graph, model, rows)
-    )
-    return made
+    Args:
+        estimator: a fitted transformer.
+        graph: the graph to write into.
+        rows: columns [N, features] that it gets.
 
-
-def predict(graph: Graph, model: Any, rows: Table) -> str:
-    """``model.predict``: labels [N] (int64 or string) of classifiers, else values [N, targets].
+    Returns:
+        The columns that it gives, [N, outputs].
 
     Raises:
-        UnsupportedModel: it has no form.
+        UnsupportedModel: it cannot be lowered.
     """
-    _check(model)
-    own = find(model, "predict")
-    if own:
-        return str(own(graph, model, rows))
-    if find(model, "decision_function"):
-        return by_score(graph, model, rows)
-    if find(model, "predict_proba"):
-        scores = probabilities(graph, model, rows)
-        return labels(graph, graph.op("ArgMax", scores, axis=1, keepdims=0), model.classes_)
-    return skl2onnx_fallback.predict(graph, model, rows)
+    _check(estimator)
+    lowering = lowering_of(estimator, "transform") or skl2onnx_fallback.transform
+    table: Table = lowering(estimator, graph, rows)
+    return table
 
 
-def by_score(graph: Graph, model: Any, rows: Table) -> str:
-    """The label of the largest decision value; of two classes, the second if it is positive."""
-    scores = decision(graph, model, rows)
-    if len(model.classes_) > 2:
+def predict(estimator: Any, graph: Graph, rows: Table) -> str:
+    """Write ``estimator.predict``.
+
+    Args:
+        estimator: a fitted classifier, regressor, clusterer or outlier detector.
+        graph: the graph to write into.
+        rows: columns [N, features] that it gets.
+
+    Returns:
+        Labels [N] (int64 or string) of classifiers, else values [N, targets] (float32).
+
+    Raises:
+        UnsupportedModel: it cannot be lowered.
+    """
+    _check(estimator)
+    lowering = lowering_of(estimator, "predict")
+    if lowering:
+        return str(lowering(estimator, graph, rows))
+    if lowering_of(estimator, "decision_function"):
+        return labels_by_score(estimator, graph, rows)
+    if lowering_of(estimator, "predict_proba"):
+        scores = probabilities(estimator, graph, rows)
+        return labels(graph, graph.op("ArgMax", scores, axis=1, keepdims=0), estimator.classes_)
+    return skl2onnx_fallback.predict(estimator, graph, rows)
+
+
+def labels_by_score(estimator: Any, graph: Graph, rows: Table) -> str:
+    """Write the label of the largest decision value; of two classes, the second if it is positive.
+
+    Args:
+        estimator: a fitted classifier with a ``decision_function``.
+        graph: the graph to write into.
+        rows: columns [N, features] that it gets.
+
+    Returns:
+        Labels [N].
+    """
+    scores = decision(estimator, graph, rows)
+    if len(estimator.classes_) > 2:
         index = graph.op("ArgMax", scores, axis=1, keepdims=0)
     else:
         index = graph.cast(flat(graph, graph.op("Greater", scores, 0.0)), INT64)
-    return labels(graph, index, model.classes_)
+    return labels(graph, index, estimator.classes_)
 
 
-def probabilities(graph: Graph, model: Any, rows: Table) -> str:
-    """``model.predict_proba``, [N, classes]; raises :class:`UnsupportedModel`."""
-    _check(model)
-    own = find(model, "predict_proba")
-    return (
-        str(own(graph, model, rows)) if own else skl2onnx_fallback.probabilities(graph, model, rows)
-    )
+def probabilities(estimator: Any, graph: Graph, rows: Table) -> str:
+    """Write ``estimator.predict_proba``.
 
+    Args:
+        estimator: a fitted classifier.
+        graph: the graph to write into.
+        rows: columns [N, features] that it gets.
 
-def decision(graph: Graph, model: Any, rows: Table) -> str:
-    """``model.decision_function``: [N, 1] for two classes, else [N, classes].
+    Returns:
+        Probabilities [N, classes].
 
     Raises:
-        UnsupportedModel: it has no form.
+        UnsupportedModel: it cannot be lowered.
     """
-    _check(model)
-    own = find(model, "decision_function")
-    return str(own(graph, model, rows)) if own else skl2onnx_fallback.decision(graph, model, rows)
+    _check(estimator)
+    lowering = lowering_of(estimator, "predict_proba") or skl2onnx_fallback.probabilities
+    return str(lowering(estimator, graph, rows))
+
+
+def decision(estimator: Any, graph: Graph, rows: Table) -> str:
+    """Write ``estimator.decision_function``.
+
+    Args:
+        estimator: a fitted classifier or outlier detector.
+        graph: the graph to write into.
+        rows: columns [N, features] that it gets.
+
+    Returns:
+        Scores: [N, 1] for two classes, else [N, classes].
+
+    Raises:
+        UnsupportedModel: it cannot be lowered.
+    """
+    _check(estimator)
+    lowering = lowering_of(estimator, "decision_function") or skl2onnx_fallback.decision
+    return str(lowering(estimator, graph, rows))
 
 
 def labels(graph: Graph, index: str, classes: Any) -> str:
-    """The labels at ``index`` [N] among ``classes``: int64 or strings."""
-    known = np.asarray(classes)
-    if known.dtype.kind in "OU":
-        return graph.op("Gather", known.astype(object), index)
-    whole = known.astype(np.int64)
+    """Look labels up by their places.
+
+    Args:
+        graph: the graph to write into.
+        index: places among ``classes``, int64 [N].
+        classes: the labels, [classes].
+
+    Returns:
+        Labels [N], int64 or strings.
+    """
+    values = np.asarray(classes)
+    if values.dtype.kind in "OU":
+        return graph.op("Gather", values.astype(object), index)
+    whole = values.astype(np.int64)
     if np.array_equal(whole, np.arange(len(whole))):
-        return index
+        return index  # the label is its place: no lookup
     return graph.op("Gather", whole, index)
 
 
 def column(graph: Graph, x: str) -> str:
-    """[N] as [N, 1]."""
+    """Return ``x`` [N] as [N, 1]."""
     return graph.op("Unsqueeze", x, np.array([1], np.int64))
 
 
 def flat(graph: Graph, x: str) -> str:
-    """[N, 1] as [N]."""
+    """Return ``x`` [N, 1] as [N]."""
     return graph.op("Reshape", x, np.array([-1], np.int64))
 
 
 def as_float(graph: Graph, x: str) -> str:
-    """Any numbers as float32."""
+    """Return numbers or booleans as float32."""
     return graph.cast(x, FLOAT)
 
 
-def _check(model: Any) -> None:
-    reason = why_not(model)
+def _check(estimator: Any) -> None:
+    reason = refusal_reason(estimator)
     if reason is not None:
-        raise UnsupportedModel(f"{type(model).__name__} {reason}")
+        raise UnsupportedModel(f"{type(estimator).__name__} {reason}")

@@ -7,69 +7,85 @@ is computed in the type and order in which scikit-learn computes it, so both see
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from converters.lowering import skl2onnx_fallback
 from converters.lowering.graph import DOUBLE, FLOAT, Graph
-from converters.lowering.registry import form
+from converters.lowering.registry import lowers
 from converters.lowering.table import Table, joined
+
+if TYPE_CHECKING:
+    from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 _SHARP: Final = ("Tree", "Forest", "Boost", "LGBM", "XGB", "CatBoost", "Neighbors", "KNN")
 """Parts of names of estimators that answer otherwise on another side of a threshold."""
 
 
 def is_sharp(names: list[str]) -> bool:
-    """Whether a model made of these estimators needs what goes in bit by bit."""
+    """Return True if a model made of these estimators needs its inputs bit by bit."""
     return any(part in name for name in names for part in _SHARP)
 
 
 def common_kind(rows: Table) -> int:
-    """The type to which NumPy takes these columns: float32 alone stays, with integers float64."""
+    """Return the type to which NumPy takes these columns: float32 alone stays, else float64."""
     return FLOAT if all(block.kind == FLOAT for block in rows.blocks) else DOUBLE
 
 
-@form("transform", "StandardScaler")
-def _standard(graph: Graph, model: Any, rows: Table) -> Table:
+@lowers("transform", "StandardScaler")
+def _lower_standard_scaler(estimator: StandardScaler, graph: Graph, rows: Table) -> Table:
     steps = []
-    if model.with_mean:
-        steps.append(("Sub", model.mean_))
-    if model.with_std:
-        steps.append(("Div", model.scale_))
-    return _stepwise(graph, model, rows, steps, own_type=True)
+    if estimator.with_mean:
+        steps.append(("Sub", estimator.mean_))
+    if estimator.with_std:
+        steps.append(("Div", estimator.scale_))
+    return _stepwise(estimator, graph, rows, steps, own_type=True)
 
 
-@form("transform", "RobustScaler")
-def _robust(graph: Graph, model: Any, rows: Table) -> Table:
+@lowers("transform", "RobustScaler")
+def _lower_robust_scaler(estimator: RobustScaler, graph: Graph, rows: Table) -> Table:
     steps = []
-    if model.with_centering:
-        steps.append(("Sub", model.center_))
-    if model.with_scaling:
-        steps.append(("Div", model.scale_))
-    return _stepwise(graph, model, rows, steps)
+    if estimator.with_centering:
+        steps.append(("Sub", estimator.center_))
+    if estimator.with_scaling:
+        steps.append(("Div", estimator.scale_))
+    return _stepwise(estimator, graph, rows, steps)
 
 
-@form("transform", "MaxAbsScaler")
-def _largest(graph: Graph, model: Any, rows: Table) -> Table:
-    if getattr(model, "clip", False):
-        return skl2onnx_fallback.transform(graph, model, rows)
-    return _stepwise(graph, model, rows, [("Div", model.scale_)])
+@lowers("transform", "MaxAbsScaler")
+def _lower_max_abs_scaler(estimator: MaxAbsScaler, graph: Graph, rows: Table) -> Table:
+    if getattr(estimator, "clip", False):
+        return skl2onnx_fallback.transform(estimator, graph, rows)
+    return _stepwise(estimator, graph, rows, [("Div", estimator.scale_)])
 
 
-@form("transform", "MinMaxScaler")
-def _range(graph: Graph, model: Any, rows: Table) -> Table:
-    if model.clip:
-        return skl2onnx_fallback.transform(graph, model, rows)
-    return _stepwise(graph, model, rows, [("Mul", model.scale_), ("Add", model.min_)])
+@lowers("transform", "MinMaxScaler")
+def _lower_min_max_scaler(estimator: MinMaxScaler, graph: Graph, rows: Table) -> Table:
+    if estimator.clip:
+        return skl2onnx_fallback.transform(estimator, graph, rows)
+    return _stepwise(estimator, graph, rows, [("Mul", estimator.scale_), ("Add", estimator.min_)])
 
 
 def _stepwise(
-    graph: Graph, model: Any, rows: Table, steps: list[tuple[str, Any]], *, own_type: bool = False
+    estimator: Any,
+    graph: Graph,
+    rows: Table,
+    steps: list[tuple[str, Any]],
+    *,
+    own_type: bool = False,
 ) -> Table:
-    """Each step in float64 and rounded to the type of the rows; or in that type itself."""
+    """Write arithmetic steps, each as NumPy would round it.
+
+    Args:
+        estimator: the scaler, for skl2onnx, which is good enough before smooth models.
+        graph: the graph to write into.
+        rows: columns [N, features].
+        steps: operator and constant [features] of each step.
+        own_type: compute in the type of the rows; else in float64, rounded after each step.
+    """
     if not graph.faithful or not rows.numeric or not steps:
-        return skl2onnx_fallback.transform(graph, model, rows) if steps else rows
+        return skl2onnx_fallback.transform(estimator, graph, rows) if steps else rows
     kind = common_kind(rows)
     dtype = np.float32 if own_type and kind == FLOAT else np.float64
     x = joined(graph, rows, kind)

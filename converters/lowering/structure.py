@@ -1,36 +1,51 @@
-"""Pipelines and their like: what runs one step after another, or side by side."""
+"""Pipelines, column transformers, unions, and searches that hand on to the model they chose."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from converters.errors import UnsupportedModel
 from converters.lowering import registry
 from converters.lowering.graph import Graph
-from converters.lowering.registry import form
+from converters.lowering.registry import Lowering, lowers
 from converters.lowering.table import Table, floats, pick, side_by_side
 
+if TYPE_CHECKING:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import FeatureUnion, Pipeline
 
-def _through(graph: Graph, model: Any, rows: Table) -> Table:
-    """The rows after all steps but the last."""
-    for (name, step), (_, following) in itertools.pairwise(model.steps):
+
+def _before_last_step(estimator: Any, graph: Graph, rows: Table) -> Table:
+    """Return the rows after all steps but the last, [N, features of the last step]."""
+    for (name, step), (_, following) in itertools.pairwise(estimator.steps):
         rows = step_of(graph, name, step, rows)
         width = getattr(following, "n_features_in_", rows.width)
+        # After a refused step widths may not fit; go on with some that do, to find all refusals.
         if graph.problems and width != rows.width:
             rows = _stand_in(graph, width)
     return rows
 
 
 def step_of(graph: Graph, name: str, step: Any, rows: Table) -> Table:
-    """One transformer; one without a form is noted, and zeros stand in, so that all are found."""
+    """Write one transformer of a pipeline.
+
+    A refusal is noted in ``graph.problems`` and zeros stand in, so that one conversion reports all
+    steps that cannot be lowered.
+
+    Args:
+        graph: the graph to write into.
+        name: of the step in its pipeline.
+        step: a fitted transformer, ``None`` or ``passthrough``.
+        rows: columns [N, features] that it gets.
+    """
     if step is None or (isinstance(step, str) and step == "passthrough"):
         return rows
     try:
-        return registry.transform(graph, step, rows)
+        return registry.transform(step, graph, rows)
     except UnsupportedModel as error:
         graph.problems.append(f"step {name!r}: {error}")
         return _stand_in(graph, width_of(step) or rows.width)
@@ -41,56 +56,58 @@ def _stand_in(graph: Graph, width: int) -> Table:
 
 
 def width_of(step: Any) -> int | None:
-    """How many columns a fitted transformer gives, if it says so."""
+    """Return the number of columns that a fitted transformer gives, if it tells."""
     try:
         return len(step.get_feature_names_out())
-    except Exception:
+    except Exception:  # any estimator may raise anything here; the width is a guess then
         return None
 
 
-def _last(method: Callable[[Graph, Any, Table], Any]) -> Callable[[Graph, Any, Table], Any]:
-    def write(graph: Graph, model: Any, rows: Table) -> Any:
-        return method(graph, model.steps[-1][1], _through(graph, model, rows))
+def _of_last_step(method: Lowering) -> Lowering:
+    """Return the lowering of a Pipeline's method that its last step has."""
 
-    return write
+    def lower(estimator: Any, graph: Graph, rows: Table) -> Any:
+        return method(estimator.steps[-1][1], graph, _before_last_step(estimator, graph, rows))
 
-
-form("predict", "Pipeline")(_last(registry.predict))
-form("predict_proba", "Pipeline")(_last(registry.probabilities))
-form("decision_function", "Pipeline")(_last(registry.decision))
+    return lower
 
 
-@form("transform", "Pipeline")
-def _pipeline(graph: Graph, model: Any, rows: Table) -> Table:
-    name, step = model.steps[-1]
-    return step_of(graph, name, step, _through(graph, model, rows))
+lowers("predict", "Pipeline")(_of_last_step(registry.predict))
+lowers("predict_proba", "Pipeline")(_of_last_step(registry.probabilities))
+lowers("decision_function", "Pipeline")(_of_last_step(registry.decision))
 
 
-@form("transform", "FeatureUnion")
-def _union(graph: Graph, model: Any, rows: Table) -> Table:
-    weights = model.transformer_weights or {}
+@lowers("transform", "Pipeline")
+def _lower_pipeline_transform(estimator: Pipeline, graph: Graph, rows: Table) -> Table:
+    name, step = estimator.steps[-1]
+    return step_of(graph, name, step, _before_last_step(estimator, graph, rows))
+
+
+@lowers("transform", "FeatureUnion")
+def _lower_feature_union(estimator: FeatureUnion, graph: Graph, rows: Table) -> Table:
+    weights = estimator.transformer_weights or {}
     parts = []
-    for name, step in model.transformer_list:
+    for name, step in estimator.transformer_list:
         if step == "drop":
             continue
         parts.append(_weighted(graph, step_of(graph, name, step, rows), weights.get(name)))
     return side_by_side(parts)
 
 
-@form("transform", "ColumnTransformer")
-def _columns(graph: Graph, model: Any, rows: Table) -> Table:
-    weights = model.transformer_weights or {}
+@lowers("transform", "ColumnTransformer")
+def _lower_column_transformer(estimator: ColumnTransformer, graph: Graph, rows: Table) -> Table:
+    weights = estimator.transformer_weights or {}
     parts = []
-    for name, step, columns in _steps(model):
+    for name, step, columns in _steps(estimator):
         if len(columns) and not (isinstance(step, str) and step == "drop"):
-            made = step_of(graph, name, step, pick(graph, rows, columns))
-            parts.append(_weighted(graph, made, weights.get(name)))
+            transformed = step_of(graph, name, step, pick(graph, rows, columns))
+            parts.append(_weighted(graph, transformed, weights.get(name)))
     return side_by_side(parts)
 
 
-def _steps(model: Any) -> Iterator[tuple[str, Any, list[int]]]:
-    places = model._transformer_to_input_indices
-    for name, step, _ in model.transformers_:
+def _steps(estimator: Any) -> Iterator[tuple[str, Any, list[int]]]:
+    places = estimator._transformer_to_input_indices
+    for name, step, _ in estimator.transformers_:
         yield name, step, list(places[name])
 
 
@@ -101,13 +118,15 @@ def _weighted(graph: Graph, table: Table, weight: float | None) -> Table:
 
 
 def _delegate(name: str, attribute: str) -> None:
-    def hand_on(method: Callable[[Graph, Any, Table], Any]) -> Callable[[Graph, Any, Table], Any]:
-        return lambda graph, model, rows: method(graph, getattr(model, attribute), rows)
+    """Lower the class ``name`` as the fitted estimator in its ``attribute``."""
 
-    form("predict", name)(hand_on(registry.predict))
-    form("predict_proba", name)(hand_on(registry.probabilities))
-    form("decision_function", name)(hand_on(registry.decision))
-    form("transform", name)(hand_on(registry.transform))
+    def hand_on(method: Lowering) -> Lowering:
+        return lambda estimator, graph, rows: method(getattr(estimator, attribute), graph, rows)
+
+    lowers("predict", name)(hand_on(registry.predict))
+    lowers("predict_proba", name)(hand_on(registry.probabilities))
+    lowers("decision_function", name)(hand_on(registry.decision))
+    lowers("transform", name)(hand_on(registry.transform))
 
 
 for _name, _attribute in {

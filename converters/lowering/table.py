@@ -1,4 +1,7 @@
-"""What flows between the steps of a Pipeline: blocks of columns, each block one tensor [N, k]."""
+"""Columns between the steps of a Pipeline: blocks side by side, each block one tensor [N, k].
+
+Columns of several types stay in tensors of their own until a step needs them in one.
+"""
 
 from __future__ import annotations
 
@@ -31,22 +34,34 @@ class Table:
 
     @classmethod
     def of(cls, tensor: str, width: int, kind: int = FLOAT) -> Table:
-        """A table of one tensor."""
+        """Return a table of one tensor.
+
+        Args:
+            tensor: its name.
+            width: number of its columns.
+            kind: its ONNX element type.
+        """
         return cls((Block(tensor, kind, width),))
 
     @property
     def width(self) -> int:
-        """How many columns there are."""
+        """Number of columns."""
         return sum(block.width for block in self.blocks)
 
     @property
     def numeric(self) -> bool:
-        """Whether no column is text."""
+        """True if no column is text."""
         return all(block.kind != STRING for block in self.blocks)
 
 
 def pick(graph: Graph, table: Table, columns: Sequence[int]) -> Table:
-    """The columns at these places, in this order."""
+    """Return some of the columns.
+
+    Args:
+        graph: the graph to write into.
+        table: where the columns are.
+        columns: their places, in the order in which they are wanted.
+    """
     places = [(b, i) for b, block in enumerate(table.blocks) for i in range(block.width)]
     runs: list[tuple[int, list[int]]] = []
     for block, index in (places[c] for c in columns):
@@ -59,28 +74,37 @@ def pick(graph: Graph, table: Table, columns: Sequence[int]) -> Table:
 
 def _part(graph: Graph, block: Block, indices: list[int]) -> Block:
     if indices == list(range(block.width)):
-        return block
+        return block  # all of it, in order: nothing to gather
     chosen = graph.op("Gather", block.tensor, np.array(indices, np.int64), axis=1)
     return Block(chosen, block.kind, len(indices))
 
 
 def joined(graph: Graph, table: Table, kind: int = FLOAT) -> str:
-    """All columns in one tensor of element type ``kind``."""
+    """Return all columns in one tensor [N, width].
+
+    Args:
+        graph: the graph to write into.
+        table: the columns.
+        kind: ONNX element type that all are cast to.
+    """
     parts = [b.tensor if b.kind == kind else graph.cast(b.tensor, kind) for b in table.blocks]
     return parts[0] if len(parts) == 1 else graph.op("Concat", *parts, axis=1)
 
 
 def floats(graph: Graph, table: Table) -> str:
-    """All columns in one float32 tensor."""
+    """Return all columns in one float32 tensor [N, width]."""
     return joined(graph, table, FLOAT)
 
 
 BELOW: Final = np.float32(2.0**-24 * (1 + 2.0**-10))
-"""A float32 number times this is between a half and a whole step to its neighbour."""
+"""A float32 number times this is between a half and a whole step to its neighbour.
+
+Subtracted from the number, it rounds to the next smaller one: ONNX has no ``nextafter``.
+"""
 
 
 def floored(graph: Graph, table: Table) -> str:
-    """All columns in one float32 tensor, float64 rounded down.
+    """Return all columns in one float32 tensor [N, width], float64 rounded down.
 
     For models that compare with float64 thresholds: if the thresholds are rounded down too, a
     value that equals one still does, and none that is below one rises above it.
@@ -95,17 +119,17 @@ def floored(graph: Graph, table: Table) -> str:
 
 
 def side_by_side(tables: Sequence[Table]) -> Table:
-    """The columns of all tables."""
+    """Return the columns of all tables, one table after the other."""
     return Table(tuple(block for table in tables for block in table.blocks))
 
 
 def merged(graph: Graph, table: Table) -> Table:
-    """Neighbouring blocks of one element type joined into one."""
-    made: list[Block] = []
+    """Join neighbouring blocks of one element type into one."""
+    blocks: list[Block] = []
     for block in table.blocks:
-        if made and made[-1].kind == block.kind:
-            last = made.pop()
+        if blocks and blocks[-1].kind == block.kind:
+            last = blocks.pop()
             tensor = graph.op("Concat", last.tensor, block.tensor, axis=1)
             block = Block(tensor, block.kind, last.width + block.width)
-        made.append(block)
-    return Table(tuple(made))
+        blocks.append(block)
+    return Table(tuple(blocks))

@@ -11,15 +11,18 @@ vocabulary that holds one is refused; and the Turkish capital ``İ``, at which P
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from converters.errors import UnsupportedModel
 from converters.lowering.graph import STRING, Graph
 from converters.lowering.maths import f32, total
-from converters.lowering.registry import form
+from converters.lowering.registry import lowers
 from converters.lowering.table import Table
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction import CountVectorizer, TfidfVectorizer
 
 LOCALE: Final = "C.UTF-8"
 PADDING: Final = "\x01"
@@ -37,24 +40,25 @@ _PATTERNS: Final = {
 _PLAIN_CLASS: Final = re.compile(r"\[[A-Za-z0-9_-]+\](\+|\{\d+,\})")
 
 
-@form("transform", "CountVectorizer")
-def _counted(graph: Graph, model: Any, rows: Table) -> Table:
-    return Table.of(_counts(graph, model, rows), len(model.vocabulary_))
+@lowers("transform", "CountVectorizer")
+def _lower_count_vectorizer(estimator: CountVectorizer, graph: Graph, rows: Table) -> Table:
+    return Table.of(_term_counts(estimator, graph, rows), len(estimator.vocabulary_))
 
 
-@form("transform", "TfidfVectorizer")
-def _weighed(graph: Graph, model: Any, rows: Table) -> Table:
-    x = _counts(graph, model, rows)
-    if model.sublinear_tf:
+@lowers("transform", "TfidfVectorizer")
+def _lower_tfidf_vectorizer(estimator: TfidfVectorizer, graph: Graph, rows: Table) -> Table:
+    x = _term_counts(estimator, graph, rows)
+    if estimator.sublinear_tf:
         present = graph.op("Greater", x, 0.0)
+        # Max first: Where computes both branches, and the logarithm of 0 would be -inf.
         logs = graph.op("Add", graph.op("Log", graph.op("Max", x, 1.0)), 1.0)
         x = graph.op("Where", present, logs, 0.0)
-    if model.use_idf:
-        x = graph.op("Mul", x, f32(model.idf_)[None])
-    return Table.of(_normed(graph, x, model.norm), len(model.vocabulary_))
+    if estimator.use_idf:
+        x = graph.op("Mul", x, f32(estimator.idf_)[None])
+    return Table.of(_normalise_rows(graph, x, estimator.norm), len(estimator.vocabulary_))
 
 
-def _normed(graph: Graph, x: str, norm: str | None) -> str:
+def _normalise_rows(graph: Graph, x: str, norm: str | None) -> str:
     if norm is None:
         return x
     if norm == "l1":
@@ -64,13 +68,13 @@ def _normed(graph: Graph, x: str, norm: str | None) -> str:
     return graph.op("Div", x, graph.op("Where", graph.op("Equal", size, 0.0), 1.0, size))
 
 
-def _counts(graph: Graph, model: Any, rows: Table) -> str:
-    """How often each term of the vocabulary occurs, float32 [N, terms]."""
+def _term_counts(estimator: Any, graph: Graph, rows: Table) -> str:
+    """Count each term of the vocabulary in each document, float32 [N, terms]."""
     if len(rows.blocks) != 1 or rows.width != 1 or rows.blocks[0].kind != STRING:
-        raise UnsupportedModel(f"{type(model).__name__}: expected one column of text")
-    _check(model)
+        raise UnsupportedModel(f"{type(estimator).__name__}: expected one column of text")
+    _check_analyzer(estimator)
     texts = graph.op("Reshape", rows.blocks[0].tensor, np.array([-1], np.int64))
-    if model.lowercase:
+    if estimator.lowercase:
         texts = graph.op("StringNormalizer", texts, case_change_action="LOWER", locale=LOCALE)
     words = graph.op(
         "Tokenizer",
@@ -79,17 +83,20 @@ def _counts(graph: Graph, model: Any, rows: Table) -> str:
         mark=0,
         mincharnum=1,
         pad_value=PADDING,
-        tokenexp=_pattern(model),
+        tokenexp=_token_expression(estimator),
     )
-    counts = graph.op("TfIdfVectorizer", words, **_pool(model))
-    return graph.op("Min", counts, 1.0) if model.binary else counts
+    counts = graph.op("TfIdfVectorizer", words, **_vocabulary_attributes(estimator))
+    return graph.op("Min", counts, 1.0) if estimator.binary else counts
 
 
-def _pool(model: Any) -> dict[str, Any]:
-    """The vocabulary as TfIdfVectorizer takes it: all terms of one word, then of two, ..."""
-    low, high = model.ngram_range
-    terms = sorted((len(term.split(" ")), place, term) for term, place in model.vocabulary_.items())
+def _vocabulary_attributes(estimator: Any) -> dict[str, Any]:
+    """Return the vocabulary as TfIdfVectorizer takes it: all terms of one word, then of two, ..."""
+    low, high = estimator.ngram_range
+    terms = sorted(
+        (len(term.split(" ")), place, term) for term, place in estimator.vocabulary_.items()
+    )
     pool = [word for _, _, term in terms for word in term.split(" ")]
+    # Where the terms of each length begin in the pool; a length below ``low`` has no terms.
     starts = [sum(size for size, _, _ in terms if size < n) for n in range(1, high + 1)]
     return {
         "mode": "TF",
@@ -102,29 +109,36 @@ def _pool(model: Any) -> dict[str, Any]:
     }
 
 
-def _pattern(model: Any) -> str:
-    if model.token_pattern in _PATTERNS:
-        return _PATTERNS[model.token_pattern]
-    if _PLAIN_CLASS.fullmatch(model.token_pattern):
-        return str(model.token_pattern)
+def _token_expression(estimator: Any) -> str:
+    if estimator.token_pattern in _PATTERNS:
+        return _PATTERNS[estimator.token_pattern]
+    if _PLAIN_CLASS.fullmatch(estimator.token_pattern):
+        return str(estimator.token_pattern)
     raise UnsupportedModel(
-        f"{type(model).__name__}: token_pattern {model.token_pattern!r} has no form; those that "
-        f"have one: {', '.join(map(repr, _PATTERNS))}, and a class of ASCII letters as [a-z]+"
+        f"{type(estimator).__name__}: token_pattern {estimator.token_pattern!r} cannot be "
+        f"converted; these can: {', '.join(map(repr, _PATTERNS))}, "
+        "and a class of ASCII letters as [a-z]+"
     )
 
 
-def _check(model: Any) -> None:
-    """Refuse what would cut or lower words otherwise than scikit-learn does."""
-    own = [n for n in ("preprocessor", "tokenizer", "strip_accents") if getattr(model, n)]
-    name = type(model).__name__
+def _check_analyzer(estimator: Any) -> None:
+    """Refuse settings that would cut or lower words otherwise than scikit-learn does."""
+    own = [n for n in ("preprocessor", "tokenizer", "strip_accents") if getattr(estimator, n)]
+    name = type(estimator).__name__
     if own:
-        raise UnsupportedModel(f"{name}: {own[0]} has no form; only token_pattern has")
-    if model.analyzer != "word":
-        raise UnsupportedModel(f"{name}: analyzer {model.analyzer!r} has no form; 'word' has")
-    if model.stop_words is not None and model.ngram_range[1] > 1:
-        raise UnsupportedModel(f"{name}: stop_words beside terms of several words have no form")
-    if model.lowercase and any(letter in term for term in model.vocabulary_ for letter in "σς"):
+        raise UnsupportedModel(f"{name}: {own[0]} cannot be converted; only token_pattern can")
+    if estimator.analyzer != "word":
         raise UnsupportedModel(
-            f"{name}: lowercase with Greek words has no form (a final sigma is lowered by its "
-            "place); lower the texts before and say lowercase=False"
+            f"{name}: analyzer {estimator.analyzer!r} cannot be converted; 'word' can"
+        )
+    if estimator.stop_words is not None and estimator.ngram_range[1] > 1:
+        raise UnsupportedModel(
+            f"{name}: stop_words together with terms of several words cannot be converted"
+        )
+    if estimator.lowercase and any(
+        letter in term for term in estimator.vocabulary_ for letter in "σς"
+    ):
+        raise UnsupportedModel(
+            f"{name}: lowercase with Greek words cannot be converted (a final sigma is lowered by "
+            "its place); lower the texts before and pass lowercase=False"
         )

@@ -1,4 +1,4 @@
-"""Models of trees: one operator for all of their trees, plain operators for what comes after."""
+"""Tree ensembles: one operator for all trees, plain operators for the link and the labels after."""
 
 from __future__ import annotations
 
@@ -9,119 +9,126 @@ import numpy as np
 
 from converters.errors import UnsupportedModel
 from converters.lowering.graph import ML, Graph
-from converters.lowering.registry import flat, form, labels
+from converters.lowering.registry import flat, labels, lowers
 from converters.lowering.table import Table, floats, floored
 from converters.trees import classic, xgboost
-from converters.trees.grown import Grown, Link
 from converters.trees.readers import READERS, read
+from converters.trees.tree_model import Link, TreeModel
 
 T = TypeVar("T")
 _LINKS: Final[dict[Link, str]] = {"sigmoid": "Sigmoid", "softmax": "Softmax", "exp": "Exp"}
 
 _IN_FLOAT64: Final = ("HistGradientBoosting", "LGBM")
-"""These compare in float64; the others round what comes to float32 first."""
+"""Prefixes of classes that compare in float64; the others round their input to float32 first."""
 
 
-def _predict(graph: Graph, model: Any, rows: Table) -> str:
-    """Labels [N], of several classified columns [N, columns]; or values [N, targets]."""
-    answers = _answers(graph, model, rows)
-    if not hasattr(model, "predict_proba"):
+def _lower_tree_predictions(estimator: Any, graph: Graph, rows: Table) -> str:
+    """Return labels [N], of several classified columns [N, columns]; or values [N, targets]."""
+    answers = _lower_tree_outputs(estimator, graph, rows)
+    if not hasattr(estimator, "predict_proba"):
         return answers
-    classes = model.classes_
+    classes = estimator.classes_
     if not isinstance(classes, list):
         return labels(graph, graph.op("ArgMax", answers, axis=1, keepdims=0), classes)
-    ends = np.cumsum([len(known) for known in classes])
+    ends = np.cumsum([len(names) for names in classes])
     parts = [
-        graph.op("Gather", answers, np.arange(end - len(known), end), axis=1)
-        for known, end in zip(classes, ends.tolist(), strict=True)
+        graph.op("Gather", answers, np.arange(end - len(names), end), axis=1)
+        for names, end in zip(classes, ends.tolist(), strict=True)
     ]
-    found = [graph.op("ArgMax", part, axis=1, keepdims=1) for part in parts]
-    named = [labels(graph, index, known) for index, known in zip(found, classes, strict=True)]
+    indices = [graph.op("ArgMax", part, axis=1, keepdims=1) for part in parts]
+    named = [labels(graph, index, names) for index, names in zip(indices, classes, strict=True)]
     return graph.op("Concat", *named, axis=1)
 
 
-def _answers(graph: Graph, model: Any, rows: Table) -> str:
-    """What comes out of the link: probabilities [N, classes], or values [N, targets]."""
-    if _is_line(model):
-        return str(_once(graph, ("line", id(model), rows), lambda: _line(graph, model, rows)))
-    return str(_once(graph, ("answers", id(model), rows), lambda: _linked(graph, model, rows)))
+def _lower_tree_outputs(estimator: Any, graph: Graph, rows: Table) -> str:
+    """Return the outputs of the link: probabilities [N, classes], or values [N, targets]."""
+    write = _linear_booster if _is_linear_booster(estimator) else _apply_link
+    # Both predict and predict_proba ask for them: the trees are walked once.
+    key = (write, id(estimator), rows)
+    return str(_write_once(graph, key, lambda: write(estimator, graph, rows)))
 
 
-def _once(graph: Graph, key: Any, write: Callable[[], Any]) -> Any:
-    """What ``write`` gives, written into the graph once."""
-    if key not in graph.borrowed:
-        graph.borrowed[key] = write()
-    return graph.borrowed[key]
+def _write_once(graph: Graph, key: Any, write: Callable[[], Any]) -> Any:
+    """Return what ``write`` returns; it writes into the graph the first time only."""
+    if key not in graph.cache:
+        graph.cache[key] = write()
+    return graph.cache[key]
 
 
-def _linked(graph: Graph, model: Any, rows: Table) -> str:
-    grown, raw = _sums(graph, model, rows)
-    if grown.two_sided:
-        return _two_sided(graph, raw, grown.link, grown.scale)
-    scaled = raw if grown.scale == 1 else graph.op("Mul", raw, grown.scale)
-    return graph.op(_LINKS[grown.link], scaled) if grown.link in _LINKS else scaled
+def _apply_link(estimator: Any, graph: Graph, rows: Table) -> str:
+    model, raw = _raw_sums(estimator, graph, rows)
+    if model.two_sided:
+        return _two_sided(graph, raw, model.link, model.scale)
+    scaled = raw if model.scale == 1 else graph.op("Mul", raw, model.scale)
+    return graph.op(_LINKS[model.link], scaled) if model.link in _LINKS else scaled
 
 
-def _decision(graph: Graph, model: Any, rows: Table) -> str:
-    """What goes into the link, [N, 1] for two classes."""
-    return _sums(graph, model, rows)[1]
+def _lower_tree_decision(estimator: Any, graph: Graph, rows: Table) -> str:
+    """Return the sums before the link, [N, 1] for two classes."""
+    return _raw_sums(estimator, graph, rows)[1]
 
 
-def _sums(graph: Graph, model: Any, rows: Table) -> tuple[Grown, str]:
-    def write() -> tuple[Grown, str]:
-        grown = _told(model, read)
-        whole = grown.ensemble.with_base(grown.base)
-        attributes = classic.attributes(whole, average=grown.average)
-        taken = floored if type(model).__name__.startswith(_IN_FLOAT64) else floats
-        x = _prepared(graph, grown, taken(graph, rows))
-        return grown, graph.op(classic.NAME, x, domain=ML, **attributes)
+def _raw_sums(estimator: Any, graph: Graph, rows: Table) -> tuple[TreeModel, str]:
+    def write() -> tuple[TreeModel, str]:
+        model = _naming_estimator(estimator, read)
+        # Some models compare in float64. Rounding their input to nearest could lift a value over
+        # a threshold; rounding it down, as their thresholds are, cannot.
+        whole = model.ensemble.with_base(model.base)
+        attributes = classic.attributes(whole, average=model.average)
+        columns = floored if type(estimator).__name__.startswith(_IN_FLOAT64) else floats
+        x = _prepared(graph, model, columns(graph, rows))
+        return model, graph.op(classic.NAME, x, domain=ML, **attributes)
 
-    made: tuple[Grown, str] = _once(graph, ("sums", id(model), rows), write)
-    return made
+    sums: tuple[TreeModel, str] = _write_once(graph, ("sums", id(estimator), rows), write)
+    return sums
 
 
 def _two_sided(graph: Graph, raw: str, link: Link, scale: float = 1.0) -> str:
-    """Two classes from what is said of the second, [N, 1]: one operator gives both columns."""
+    """Return [N, 2] from the raw score of the second class [N, 1], by one operator."""
     if link == "sigmoid":
         return graph.op("Sigmoid", graph.op("Mul", raw, np.array([[-scale, scale]], np.float32)))
     return graph.op("Gemm", raw, np.array([[-1, 1]], np.float32), np.array([1, 0], np.float32))
 
 
-def _is_line(model: Any) -> bool:
-    """Whether it is of a library of trees, and has none."""
-    return type(model).__module__.startswith("xgboost.") and xgboost.is_linear(model)
+def _is_linear_booster(estimator: Any) -> bool:
+    """Return True for a booster of weights (gblinear), which has no trees."""
+    return type(estimator).__module__.startswith("xgboost.") and xgboost.is_linear(estimator)
 
 
-def _line(graph: Graph, model: Any, rows: Table) -> str:
-    """A gblinear booster; missing values add nothing."""
+def _linear_booster(estimator: Any, graph: Graph, rows: Table) -> str:
+    """Write a gblinear booster; missing values add nothing."""
     x = floats(graph, rows)
-    weights, base = _told(model, xgboost.linear)
-    link = _told(model, lambda given: xgboost.link_of(xgboost.learner_of(given)))
+    weights, base = _naming_estimator(estimator, xgboost.linear)
+    link = _naming_estimator(estimator, _booster_link)
     present = graph.op("Where", graph.op("IsNaN", x), 0.0, x)
     raw = graph.op("Add", graph.op("MatMul", present, weights), base)
-    if getattr(model, "n_classes_", 0) == 2:
+    if getattr(estimator, "n_classes_", 0) == 2:
         return _two_sided(graph, raw, link)
     return graph.op(_LINKS[link], raw) if link in _LINKS else raw
 
 
-def _told(model: Any, ask: Callable[[Any], T]) -> T:
-    """What ``ask`` says of the model; a refusal names it."""
+def _booster_link(estimator: Any) -> Link:
+    return xgboost.link_of(xgboost.learner_of(estimator))
+
+
+def _naming_estimator(estimator: Any, read_model: Callable[[Any], T]) -> T:
+    """Return ``read_model(estimator)``; a refusal names the estimator."""
     try:
-        return ask(model)
+        return read_model(estimator)
     except UnsupportedModel as error:
-        raise UnsupportedModel(f"{type(model).__name__}: {error}") from error
+        raise UnsupportedModel(f"{type(estimator).__name__}: {error}") from error
 
 
-def _prepared(graph: Graph, grown: Grown, x: str) -> str:
-    """Numbers of categories made whole, and those that count as missing made so."""
-    if grown.whole:
-        coded = np.isin(np.arange(grown.ensemble.width), grown.whole)[None]
-        whole = graph.op("Floor", x if grown.rounding == "floor" else graph.op("Abs", x))
-        if grown.rounding == "trunc":
+def _prepared(graph: Graph, model: TreeModel, x: str) -> str:
+    """Make numbers of categories whole, and those that count as missing NaN: float32 [N, width]."""
+    if model.whole:
+        coded = np.isin(np.arange(model.ensemble.width), model.whole)[None]
+        whole = graph.op("Floor", x if model.rounding == "floor" else graph.op("Abs", x))
+        if model.rounding == "trunc":
             whole = graph.op("Mul", whole, graph.op("Sign", x))
         x = graph.op("Where", coded, whole, x)
-    if grown.absent is not None:
-        low, high = (np.array(edge, np.float32) for edge in grown.absent)
+    if model.absent is not None:
+        low, high = (np.array(edge, np.float32) for edge in model.absent)
         inside = graph.op(
             "And", graph.op("GreaterOrEqual", x, low), graph.op("LessOrEqual", x, high)
         )
@@ -129,25 +136,25 @@ def _prepared(graph: Graph, grown: Grown, x: str) -> str:
     return x
 
 
-def _oddity(graph: Graph, model: Any, rows: Table) -> str:
-    """``decision_function`` of an isolation forest: below zero is an outlier."""
-    return graph.op("Sub", -float(model.offset_), _answers(graph, model, rows))
+def _lower_isolation_decision(estimator: Any, graph: Graph, rows: Table) -> str:
+    """Write ``decision_function`` of an isolation forest: below zero is an outlier."""
+    return graph.op("Sub", -float(estimator.offset_), _lower_tree_outputs(estimator, graph, rows))
 
 
-def _inlier(graph: Graph, model: Any, rows: Table) -> str:
-    odd = graph.op("Less", flat(graph, _oddity(graph, model, rows)), 0.0)
+def _lower_isolation_labels(estimator: Any, graph: Graph, rows: Table) -> str:
+    odd = graph.op("Less", flat(graph, _lower_isolation_decision(estimator, graph, rows)), 0.0)
     return graph.op("Where", odd, -1, 1)
 
 
 for _library, _name in READERS:
-    form("predict", _name, library=_library)(_predict)
-    form("predict_proba", _name, library=_library)(_answers)
+    lowers("predict", _name, library=_library)(_lower_tree_predictions)
+    lowers("predict_proba", _name, library=_library)(_lower_tree_outputs)
 
 for _name in (
     "GradientBoostingClassifier",
     "HistGradientBoostingClassifier",
 ):
-    form("decision_function", _name)(_decision)
+    lowers("decision_function", _name)(_lower_tree_decision)
 
-form("predict", "IsolationForest")(_inlier)
-form("decision_function", "IsolationForest")(_oddity)
+lowers("predict", "IsolationForest")(_lower_isolation_labels)
+lowers("decision_function", "IsolationForest")(_lower_isolation_decision)

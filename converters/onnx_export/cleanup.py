@@ -1,4 +1,4 @@
-"""Graph clean-up that changes no answer: whoever exported a file leaves some of this behind."""
+"""Graph clean-up that changes no answer: exporters leave such nodes and constants behind."""
 
 from __future__ import annotations
 
@@ -9,80 +9,83 @@ from converters.lowering.graph import rename
 
 
 def tidy(proto: Any) -> None:
-    """Drop nodes that only hand on, nodes and constants that nothing uses, and double constants."""
-    _without_identities(proto.graph)
-    _without_doubles(proto.graph)
-    _without_unused(proto.graph)
+    """Drop identities, nodes and constants that nothing uses, and duplicates of constants."""
+    _drop_identities(proto.graph)
+    _merge_constants(proto.graph)
+    _drop_unused(proto.graph)
 
 
-def _without_identities(graph: Any) -> None:
+def _drop_identities(graph: Any) -> None:
     outputs = {value.name for value in graph.output}
     produced = {name for node in graph.node for name in node.output}
-    other: dict[str, str] = {}
+    replacement: dict[str, str] = {}
 
     def resolved(name: str) -> str:
-        while name in other:
-            name = other[name]
+        while name in replacement:
+            name = replacement[name]
         return name
 
-    kept = []
+    remaining = []
     for node in graph.node:
         if node.op_type == "Identity" and node.domain == "":
             source, result = resolved(node.input[0]), node.output[0]
             if result not in outputs:
-                other[result] = source
+                replacement[result] = source
                 continue
             if source in produced and source not in outputs:
-                other[source] = result
+                # Its result is an output, whose name must stay: the source takes that name.
+                replacement[source] = result
                 continue
-        kept.append(node)
-    _keep(graph, kept)
+        remaining.append(node)
+    _set_nodes(graph, remaining)
     rename(graph, resolved)
 
 
-def _without_doubles(graph: Any) -> None:
-    """One constant where there were equal ones."""
+def _merge_constants(graph: Any) -> None:
+    """Replace equal constants by one of them."""
     outer = {value.name for value in (*graph.input, *graph.output)}
     first: dict[bytes, str] = {}
-    other: dict[str, str] = {}
+    replacement: dict[str, str] = {}
     for tensor in graph.initializer:
+        # Compared without its name, by bytes: type and shape count too.
         name, tensor.name = tensor.name, ""
         same = first.setdefault(tensor.SerializeToString(deterministic=True), name)
         tensor.name = name
         if same != name and name not in outer:
-            other[name] = same
-    if other:
-        kept = [tensor for tensor in graph.initializer if tensor.name not in other]
+            replacement[name] = same
+    if replacement:
+        remaining = [tensor for tensor in graph.initializer if tensor.name not in replacement]
         del graph.initializer[:]
-        graph.initializer.extend(kept)
-        rename(graph, lambda name: other.get(name, name))
+        graph.initializer.extend(remaining)
+        rename(graph, lambda name: replacement.get(name, name))
 
 
-def _without_unused(graph: Any) -> None:
-    """What no output depends on; constants are kept where they are also inputs."""
+def _drop_unused(graph: Any) -> None:
+    """Drop nodes and constants that no output depends on."""
     needed = {value.name for value in graph.output}
-    kept = []
+    remaining = []
+    # Nodes stand in topological order, so backwards every reader comes before what it reads.
     for node in reversed(graph.node):
         if any(name in needed for name in node.output):
-            needed.update(_used(node))
-            kept.append(node)
-    _keep(graph, kept[::-1])
+            needed.update(_names_read(node))
+            remaining.append(node)
+    _set_nodes(graph, remaining[::-1])
     constants = [tensor for tensor in graph.initializer if tensor.name in needed]
     del graph.initializer[:]
     graph.initializer.extend(constants)
 
 
-def _used(node: Any) -> Iterator[str]:
-    """Names that a node reads, those of graphs inside it included."""
+def _names_read(node: Any) -> Iterator[str]:
+    """Yield the names that a node reads, those of graphs inside it included."""
     yield from node.input
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield from (value.name for value in attribute.g.output)
             for inner in attribute.g.node:
-                yield from _used(inner)
+                yield from _names_read(inner)
 
 
-def _keep(graph: Any, nodes: list[Any]) -> None:
-    kept = list(nodes)
+def _set_nodes(graph: Any, nodes: list[Any]) -> None:
+    remaining = list(nodes)  # before the deletion: they may be the graph's own
     del graph.node[:]
-    graph.node.extend(kept)
+    graph.node.extend(remaining)

@@ -22,20 +22,20 @@ from edge_sdk.contract.dtypes import BY_ELEMENT
 from edge_sdk.contract.manifest import OutputSpec, Role
 
 ADVICE: Final = (
-    "replace them by steps that have a form (for example StandardScaler, OneHotEncoder, "
+    "replace them by steps that can be converted (for example StandardScaler, OneHotEncoder, "
     "LogisticRegression, MLPClassifier, RandomForestClassifier; docs/ESTIMATORS.md lists all), "
     "or export the model yourself and convert the .onnx file"
 )
 
 
 def export(original: FittedEstimator, rows: Rows) -> Any:
-    """An ONNX ModelProto whose inputs are the tensors of ``rows``.
+    """Return an ONNX ModelProto whose inputs are the tensors of ``rows``.
 
     Its outputs are those of :attr:`converters.estimators.fitted_estimator.FittedEstimator.methods`.
     The same model gives the same bytes.
 
     Raises:
-        UnsupportedModel: steps have no ONNX form; the message lists all that were found.
+        UnsupportedModel: steps cannot be converted; the message lists all of them.
     """
     lowering.load()
     estimator = repaired(original.estimator)
@@ -44,13 +44,14 @@ def export(original: FittedEstimator, rows: Rows) -> Any:
     table = Table(tuple(Block(t.name, KINDS[t.dtype], t.shape[1] or 1) for t in rows.tensors))
     try:
         tensors = {
-            name: _WRITERS[method](graph, estimator, table)
+            name: _LOWERINGS[method](estimator, graph, table)
             for name, method in original.methods.items()
         }
     except UnsupportedModel as error:
         raise _refusal([*graph.problems, str(error)]) from error
     if graph.problems:
         raise _refusal(graph.problems)
+    # Two rows through the model itself: its own outputs tell types and shapes.
     sample = original.answers(rows.take(np.arange(min(2, len(rows)))))
     outputs = {name: (tensors[name], *_typed(sample[name])) for name in tensors}
     proto = graph.model([(b.tensor, b.kind, b.width) for b in table.blocks], outputs)
@@ -59,14 +60,14 @@ def export(original: FittedEstimator, rows: Rows) -> Any:
     return proto
 
 
-def _transformed(graph: Graph, estimator: Any, table: Table) -> str:
-    made = registry.transform(graph, estimator, table)
-    if not made.numeric:
+def _transformed(estimator: Any, graph: Graph, table: Table) -> str:
+    columns = registry.transform(estimator, graph, table)
+    if not columns.numeric:
         raise UnsupportedModel(f"{type(estimator).__name__}: gives text, not numbers")
-    return floats(graph, made)
+    return floats(graph, columns)
 
 
-_WRITERS: Final[dict[str, Callable[[Graph, Any, Table], str]]] = {
+_LOWERINGS: Final[dict[str, Callable[[Any, Graph, Table], str]]] = {
     "predict": registry.predict,
     "predict_proba": registry.probabilities,
     "decision_function": registry.decision,
@@ -75,7 +76,7 @@ _WRITERS: Final[dict[str, Callable[[Graph, Any, Table], str]]] = {
 
 
 def _typed(sample: NDArray[Any]) -> tuple[int, list[int]]:
-    """Element type and shape after the batch axis of an output, from the original's own."""
+    """Return element type and shape after the batch axis of an output, from the model's own."""
     kinds = {"f": FLOAT, "i": INT64, "O": STRING}
     return kinds[sample.dtype.kind], list(sample.shape[1:])
 
@@ -86,9 +87,13 @@ def _refusal(problems: list[str]) -> UnsupportedModel:
 
 
 def clean(proto: Any) -> None:
-    """Drop what is not the model: producer, comments, doubled opset imports; pin the IR version."""
+    """Drop producer, comments and doubled opset imports; pin the IR version.
+
+    None of these is the model, and they would make equal models different files.
+    """
     proto.producer_name = proto.producer_version = proto.domain = proto.doc_string = ""
     proto.model_version = 0
+    # Newer IR versions are refused by older runtimes, and nothing here needs them.
     proto.ir_version = min(proto.ir_version, IR_VERSION)
     proto.graph.name = "model"
     proto.graph.doc_string = ""
@@ -103,7 +108,7 @@ def clean(proto: Any) -> None:
 
 
 def output_specs(proto: Any, original: FittedEstimator) -> tuple[OutputSpec, ...]:
-    """What the outputs of :func:`export` mean."""
+    """Return name, type, shape and role of the outputs of :func:`export`."""
     specs = []
     for output in proto.graph.output:
         tensor = output.type.tensor_type

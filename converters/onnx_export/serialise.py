@@ -1,7 +1,7 @@
-"""The bytes of an ONNX file, with lists of numbers packed.
+"""Bytes of an ONNX file, with lists of numbers packed.
 
 ONNX declares the lists of a node's attributes unpacked: every integer and float costs a byte of its
-own beside its value. Every protobuf reader takes the packed form too, as the encoding's rules ask.
+own besides its value. Every protobuf reader takes the packed form too, as the encoding's rules ask.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Field = tuple[int, int, bytes]
 
 
 def to_bytes(proto: Any) -> bytes:
-    """A ModelProto as deterministic bytes, its inner tensors under short names."""
+    """Return a ModelProto as deterministic bytes, its inner tensors under short names."""
     copy = type(proto)()
     copy.CopyFrom(proto)
     outer = {value.name for value in (*copy.graph.input, *copy.graph.output)}
@@ -37,21 +37,21 @@ def to_bytes(proto: Any) -> bytes:
 
     rename(copy.graph, named)
     del copy.graph.value_info[:]
-    return _packed(copy.SerializeToString(deterministic=True), _PATH)
+    return _pack_below(copy.SerializeToString(deterministic=True), _PATH)
 
 
-def _packed(raw: bytes, path: tuple[int, ...]) -> bytes:
+def _pack_below(raw: bytes, path: tuple[int, ...]) -> bytes:
     if not path:
-        return _attribute(raw)
+        return _pack_attribute(raw)
     return b"".join(
-        _field(number, kind, _packed(content, path[1:]))
+        _field(number, kind, _pack_below(content, path[1:]))
         if (number, kind) == (path[0], _BYTES)
         else _field(number, kind, content)
         for number, kind, content in _fields(raw)
     )
 
 
-def _attribute(raw: bytes) -> bytes:
+def _pack_attribute(raw: bytes) -> bytes:
     lists: dict[int, list[bytes]] = {FLOATS: [], INTS: []}
     others = []
     for number, kind, content in _fields(raw):
@@ -59,14 +59,16 @@ def _attribute(raw: bytes) -> bytes:
             lists[number].append(content)
         else:
             others.append(_field(number, kind, content))
-    lists = {number: found for number, found in lists.items() if found}
-    packed = [_field(number, _BYTES, b"".join(found)) for number, found in lists.items()]
+    packed = [
+        _field(number, _BYTES, b"".join(values)) for number, values in lists.items() if values
+    ]
     return b"".join(others + packed)
 
 
 def _fields(raw: bytes) -> Iterator[Field]:
     at = 0
     while at < len(raw):
+        # A key is the field's number, and in its last three bits how its content is encoded.
         key, at = _varint(raw, at)
         kind = key & 7
         if kind == _VARINT:
@@ -81,10 +83,11 @@ def _fields(raw: bytes) -> Iterator[Field]:
 
 
 def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    """A number and the place after it."""
+    """Return the variable-length integer at ``at``, and the place after it."""
     value = shift = 0
     while True:
         byte = raw[at]
+        # Seven bits a byte, the lowest first; the eighth bit says that more follow.
         value |= (byte & 0x7F) << shift
         at, shift = at + 1, shift + 7
         if byte < 0x80:
@@ -97,9 +100,9 @@ def _field(number: int, kind: int, content: bytes) -> bytes:
 
 
 def _as_varint(value: int) -> bytes:
-    made = bytearray()
+    encoded = bytearray()
     while value > 0x7F:
-        made.append(value & 0x7F | 0x80)
+        encoded.append(value & 0x7F | 0x80)
         value >>= 7
-    made.append(value)
-    return bytes(made)
+    encoded.append(value)
+    return bytes(encoded)

@@ -16,7 +16,7 @@ from converters.certification.profile import group_profiles, reference_profile
 from converters.certification.reference import Reference
 from converters.errors import ConversionError, UnsupportedModel
 from converters.estimators.fitted_estimator import FittedEstimator
-from converters.lowering.registry import why_not
+from converters.lowering.registry import refusal_reason
 from converters.onnx_export.export import export, output_specs
 from converters.quantization.variants import EXACT
 from converters.samples.groups import DeclaredGroups, check_rows, declare, without_groups
@@ -67,7 +67,7 @@ class EstimatorSource:
         """
         refuse_swapped(X, y, model.width)
         X, declared = declare(X, groups, names=model.names, width=model.width)
-        reason = why_not(model.estimator)
+        reason = refusal_reason(model.estimator)
         if reason is not None:
             raise UnsupportedModel(f"model: {type(model.estimator).__name__} {reason}")
         self._model = model

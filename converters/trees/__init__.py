@@ -1,6 +1,7 @@
-"""Tree ensembles in one exact form of our own, whatever library grew them.
+"""Tree ensembles in one exact representation of our own, whatever library trained them.
 
-``recognise`` finds the trees of a fitted model and the link that makes answers of their sums;
-``emit`` writes them for onnxruntime. Between the two stands :class:`~converters.trees.ensemble.
-Ensemble`: arrays that one can read, shrink, probe and evaluate without any library.
+:mod:`~converters.trees.readers` reads the trees of a fitted model, and the link that turns their
+sums into answers; :mod:`~converters.trees.classic` and :mod:`~converters.trees.compact` write them
+for onnxruntime. Between the two stands :class:`~converters.trees.ensemble.Ensemble`: arrays that
+one can read, shrink, probe and evaluate without any library.
 """

@@ -16,10 +16,10 @@ import numpy as np
 
 from converters.errors import UnsupportedModel
 from converters.trees import floats
-from converters.trees.growing import Grower
-from converters.trees.grown import Grown, Link, base_of
-from converters.trees.nested import Fork, flat
-from converters.trees.planting import Tree, plant
+from converters.trees.builder import EnsembleBuilder
+from converters.trees.library_tree import Tree
+from converters.trees.nested import Fork, flatten
+from converters.trees.tree_model import Link, TreeModel, base_of
 
 _LINKS: Final[dict[str, Link]] = {
     "Logloss": "sigmoid",
@@ -35,8 +35,8 @@ _LINKS: Final[dict[str, Link]] = {
 }  # fmt: skip
 
 
-def catboost(model: Any) -> Grown:
-    """CatBoostClassifier and CatBoostRegressor without features of categories or text."""
+def catboost(model: Any) -> TreeModel:
+    """Read CatBoostClassifier and CatBoostRegressor without features of categories or text."""
     saved = _saved(model)
     features = saved["features_info"]
     others = sorted(set(features) - {"float_features"})
@@ -45,13 +45,13 @@ def catboost(model: Any) -> Grown:
     loss = _loss(model)
     columns = _Columns(features["float_features"])
     scale, bias = saved["scale_and_bias"]
-    grower = Grower(max(f["flat_feature_index"] for f in features["float_features"]) + 1)
+    builder = EnsembleBuilder(max(f["flat_feature_index"] for f in features["float_features"]) + 1)
     for tree in _trees(saved, columns, scale):
-        plant(grower, tree)
-    ensemble = grower.ensemble()
+        builder.add(tree)
+    ensemble = builder.ensemble()
     classes = len(model.classes_) if hasattr(model, "predict_proba") else 0
     base = base_of(bias, ensemble.targets)
-    return Grown(ensemble, base, link=_LINKS[loss], classes=classes)
+    return TreeModel(ensemble, base, link=_LINKS[loss], classes=classes)
 
 
 def _saved(model: Any) -> dict[str, Any]:
@@ -63,14 +63,14 @@ def _saved(model: Any) -> dict[str, Any]:
 
 
 def _loss(model: Any) -> str:
-    said = str(model.get_all_params()["loss_function"]).split(":")[0]
-    if said not in _LINKS:
-        raise UnsupportedModel(f"the loss {said!r}")
-    return said
+    loss = str(model.get_all_params()["loss_function"]).split(":")[0]
+    if loss not in _LINKS:
+        raise UnsupportedModel(f"the loss {loss!r}")
+    return loss
 
 
 class _Columns:
-    """Column, and whether a missing value goes left, by the number of a feature."""
+    """Columns and the side of missing values, by the number of a feature."""
 
     def __init__(self, features: Sequence[dict[str, Any]]) -> None:
         self.of = {
@@ -79,7 +79,7 @@ class _Columns:
         }
 
     def split(self, split: dict[str, Any]) -> tuple[int, float, bool]:
-        """Column, border, whether a missing value goes left."""
+        """Return column, border, and whether a missing value goes left."""
         column, missing_left = self.of[split["float_feature_index"]]
         return column, float(split["border"]), missing_left
 
@@ -93,22 +93,27 @@ def _trees(saved: dict[str, Any], columns: _Columns, scale: float) -> list[Tree]
             return Fork(*columns.split(node["split"]), node["left"], node["right"])
         return list(np.atleast_1d(node["value"]) * scale)
 
-    return [flat(tree, look) for tree in saved["trees"]]
+    return [flatten(tree, look) for tree in saved["trees"]]
 
 
 def _symmetric(tree: dict[str, Any], columns: _Columns, scale: float) -> Tree:
-    """A tree that asks the same of all nodes of one depth; the first question is the lowest bit."""
-    asked = [columns.split(split) for split in reversed(tree.get("splits") or [])]
-    depth = len(asked)
+    """Return a symmetric tree: all nodes of one depth have the same split.
+
+    Its first split is the lowest bit of a leaf's number, so it is the deepest one here.
+    """
+    splits = [columns.split(split) for split in reversed(tree.get("splits") or [])]
+    depth = len(splits)
     count = 2**depth
     level = np.repeat(np.arange(depth), 2 ** np.arange(depth))
     nodes = np.arange(count - 1)
     left, right = 2 * nodes + 1, 2 * nodes + 2  # a heap; from count - 1 on they are leaves
-    of = [np.array(column) for column in zip(*asked, strict=True)] or [np.zeros(0)] * 3
+    features, borders, missing = [np.array(column) for column in zip(*splits, strict=True)] or [
+        np.zeros(0)
+    ] * 3
     return Tree(
-        of[0][level].astype(np.int64),
-        floats.at_most(of[1][level]),
-        of[2][level].astype(bool),
+        features[level].astype(np.int64),
+        floats.at_most(borders[level]),
+        missing[level].astype(bool),
         np.where(left < count - 1, left, ~(left - (count - 1))),
         np.where(right < count - 1, right, ~(right - (count - 1))),
         np.array(tree["leaf_values"]).reshape(count, -1) * scale,

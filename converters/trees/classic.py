@@ -1,4 +1,4 @@
-"""An ensemble as a TreeEnsembleRegressor, which every onnxruntime since 1.11 reads; and back.
+"""An ensemble as a TreeEnsembleRegressor node, which every onnxruntime since 1.11 reads; and back.
 
 Raw sums only. Links and labels stay outside: the classifier operator labels two classes wrongly in
 onnxruntime 1.26 and 1.27, and its built-in links are less exact. Zero weights, and attributes at
@@ -14,13 +14,13 @@ from typing import Any, Final
 import numpy as np
 
 from converters.errors import UnsupportedModel
+from converters.trees.builder import EnsembleBuilder, Members
 from converters.trees.ensemble import Ensemble
-from converters.trees.growing import Grower, Members
 
 ML: Final = "ai.onnx.ml"
 NAME: Final = "TreeEnsembleRegressor"
 VERSION: Final = 3
-"""Of the domain."""
+"""Version of the operators' domain."""
 
 AT_MOST, EQUAL, LEAF = "BRANCH_LEQ", "BRANCH_EQ", "LEAF"
 NODES: Final = ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids",
@@ -32,7 +32,11 @@ Attributes = dict[str, Any]
 
 
 def attributes(ensemble: Ensemble, *, average: bool = False) -> Attributes:
-    """The operator's attributes; its output is [N, targets] in float32.
+    """Return the operator's attributes; its output is [N, targets] in float32.
+
+    Args:
+        ensemble: the trees.
+        average: divide the sums by the number of trees.
 
     Raises:
         UnsupportedModel: a tree with sets of categories adds to several targets.
@@ -40,19 +44,19 @@ def attributes(ensemble: Ensemble, *, average: bool = False) -> Attributes:
     rows = _NodeTable(ensemble.rooted())
     for tree, root in enumerate(rows.ensemble.roots.tolist()):
         rows.add(tree, root)
-    made: Attributes = {"n_targets": ensemble.targets}
+    lists: Attributes = {"n_targets": ensemble.targets}
     if average:
-        made["aggregate_function"] = "AVERAGE"
-    made |= {
+        lists["aggregate_function"] = "AVERAGE"
+    lists |= {
         f"nodes_{n}": list(c) for n, c in zip(NODES, zip(*rows.nodes, strict=True), strict=True)
     }
-    if not any(made["nodes_missing_value_tracks_true"]):
-        del made["nodes_missing_value_tracks_true"]
-    made |= {
+    if not any(lists["nodes_missing_value_tracks_true"]):
+        del lists["nodes_missing_value_tracks_true"]
+    lists |= {
         f"target_{n}": list(c)
         for n, c in zip(WEIGHTS, zip(*rows.weights, strict=True), strict=True)
     }
-    return made
+    return lists
 
 
 @dataclass
@@ -64,7 +68,7 @@ class _NodeTable:
     weights: list[tuple[int, int, int, float]] = field(default_factory=list)
 
     def add(self, tree: int, root: int) -> None:
-        """A tree: each node before its left side, and that before its right side."""
+        """Add a tree: each node before its left side, and that before its right side."""
         begin, before = len(self.nodes), len(self.weights)
         waiting: list[tuple[int, range, int]] = [(root, range(0), 0)]
         while waiting:
@@ -83,7 +87,10 @@ class _NodeTable:
         self._check(begin, before)
 
     def _check(self, begin: int, before: int) -> None:
-        """Onnxruntime up to 1.32 joins comparisons with leaves whose first weights are equal."""
+        """Refuse what onnxruntime up to 1.32 answers wrongly.
+
+        It joins comparisons whose leaves have equal first weights, whatever the others are.
+        """
         asks = any(row[NODES.index("modes")] == EQUAL for row in self.nodes[begin:])
         targets = {target for *_, target, weight in self.weights[before:] if weight}
         if asks and len(targets) > 1:
@@ -98,71 +105,73 @@ class _NodeTable:
         self.weights += [(tree, place, target, float(values[target])) for target in targets]
 
     def _questions(self, tree: int, place: int, node: int) -> None:
-        """One comparison; or one for each member, all with the same child if it holds."""
-        made = self.ensemble
-        feature, missing = int(made.feature[node]), int(made.missing_left[node])
-        if node not in made.members:
-            threshold = float(made.threshold[node])
+        """Add one comparison; or one for each member, all with the same child if it holds."""
+        ensemble = self.ensemble
+        feature, missing = int(ensemble.feature[node]), int(ensemble.missing_left[node])
+        if node not in ensemble.members:
+            threshold = float(ensemble.threshold[node])
             self.nodes.append([tree, place, feature, threshold, AT_MOST, 0, 0, missing])
             return
-        for i, member in enumerate(made.members[node]):
+        for i, member in enumerate(ensemble.members[node]):
             self.nodes.append([tree, place + i, feature, member, EQUAL, 0, place + i + 1, missing])
 
 
-def read(given: Attributes) -> Ensemble | None:
-    """The ensemble of an operator such as :func:`attributes` makes; ``None`` for any other."""
-    known = {f"nodes_{n}" for n in NODES} | {f"target_{n}" for n in WEIGHTS}
-    if set(given) - known - {"n_targets", "aggregate_function"}:
+def read(node: Attributes) -> Ensemble | None:
+    """Return the ensemble of an operator like those of :func:`attributes`, else ``None``."""
+    ours = {f"nodes_{n}" for n in NODES} | {f"target_{n}" for n in WEIGHTS}
+    if set(node) - ours - {"n_targets", "aggregate_function"}:
         return None
-    if set(given["nodes_modes"]) - {AT_MOST, EQUAL, LEAF}:
+    if set(node["nodes_modes"]) - {AT_MOST, EQUAL, LEAF}:
         return None
-    reader = _NodeReader(given)
-    grower = Grower(max(given["nodes_featureids"]) + 1)
+    reader = _NodeReader(node)
+    builder = EnsembleBuilder(max(node["nodes_featureids"]) + 1)
     for root in reader.roots():
-        reader.grow(grower, root)
-    return grower.ensemble()
+        reader.grow(builder, root)
+    return builder.ensemble()
 
 
 class _NodeReader:
     """The operator's nodes by place; children as places."""
 
-    def __init__(self, given: Attributes) -> None:
-        self.given = given
-        count = len(given["nodes_modes"])
-        self.modes: list[str] = given["nodes_modes"]
-        self.missing = given.get("nodes_missing_value_tracks_true") or [0] * count
-        keys = zip(given["nodes_treeids"], given["nodes_nodeids"], strict=True)
+    def __init__(self, attributes: Attributes) -> None:
+        self.attributes = attributes
+        count = len(attributes["nodes_modes"])
+        self.modes: list[str] = attributes["nodes_modes"]
+        self.missing = attributes.get("nodes_missing_value_tracks_true") or [0] * count
+        keys = zip(attributes["nodes_treeids"], attributes["nodes_nodeids"], strict=True)
         self.place = {key: i for i, key in enumerate(keys)}
         self.weights: dict[int, dict[int, float]] = {}
-        weights = zip(*(given[f"target_{n}"] for n in WEIGHTS), strict=True)
+        weights = zip(*(attributes[f"target_{n}"] for n in WEIGHTS), strict=True)
         for tree, node, target, weight in weights:
             self.weights.setdefault(self.place[tree, node], {})[target] = weight
 
     def roots(self) -> list[int]:
-        """The first node of every tree."""
+        """Return the first node of every tree."""
         return [i for (_, node), i in self.place.items() if node == 0]
 
     def child(self, node: int, side: str) -> int:
-        return self.place[self.given["nodes_treeids"][node], self.given[f"nodes_{side}"][node]]
+        return self.place[
+            self.attributes["nodes_treeids"][node], self.attributes[f"nodes_{side}"][node]
+        ]
 
-    def grow(self, grower: Grower, root: int) -> None:
-        """The tree at ``root``, children first."""
+    def grow(self, builder: EnsembleBuilder, root: int) -> None:
+        """Add the tree at ``root`` to an ensemble, children first."""
         built: dict[int, int] = {}
         for node, members, false in reversed(list(self._walk(root))):
             if self.modes[node] == LEAF:
                 weights = self.weights.get(node, {})
-                leaf = [weights.get(t, 0.0) for t in range(self.given["n_targets"])]
-                built[node] = grower.leaf(leaf)
+                leaf = [weights.get(t, 0.0) for t in range(self.attributes["n_targets"])]
+                built[node] = builder.leaf(leaf)
                 continue
             sides = built[self.child(node, "truenodeids")], built[false]
-            feature = self.given["nodes_featureids"][node]
-            threshold = 0.0 if members else self.given["nodes_values"][node]
+            feature = self.attributes["nodes_featureids"][node]
+            threshold = 0.0 if members else self.attributes["nodes_values"][node]
             missing = bool(self.missing[node])
-            built[node] = grower.split((feature, threshold, missing, members, *sides))
-        grower.roots.append(built[root])
+            built[node] = builder.split((feature, threshold, missing, members, *sides))
+        builder.roots.append(built[root])
 
     def _walk(self, root: int) -> Iterator[tuple[int, Members | None, int]]:
-        """Nodes, parents first, with members asked for and the child if the answer is no."""
+        """Yield nodes, parents first, with the members of a set, and the child for the rest."""
         waiting = [root]
         while waiting:
             node = waiting.pop()
@@ -177,13 +186,15 @@ class _NodeReader:
         false = self.child(node, "falsenodeids")
         if self.modes[node] != EQUAL:
             return None, false
-        members = [self.given["nodes_values"][node]]
+        members = [self.attributes["nodes_values"][node]]
         while self._continues(node, false):
-            members.append(self.given["nodes_values"][false])
+            members.append(self.attributes["nodes_values"][false])
             false = self.child(false, "falsenodeids")
         return tuple(members), false
 
     def _continues(self, node: int, false: int) -> bool:
-        same = self.given["nodes_featureids"][node] == self.given["nodes_featureids"][false]
+        same = (
+            self.attributes["nodes_featureids"][node] == self.attributes["nodes_featureids"][false]
+        )
         true = self.child(node, "truenodeids")
         return self.modes[false] == EQUAL and same and self.child(false, "truenodeids") == true

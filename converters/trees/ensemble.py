@@ -1,4 +1,4 @@
-"""The form itself: flat arrays of nodes, and a table of leaves that nodes share.
+"""An ensemble of trees: flat arrays of nodes, and a table of leaves that nodes share.
 
 Invariants:
 
@@ -50,16 +50,16 @@ class Ensemble:
 
     @property
     def targets(self) -> int:
-        """How many sums the trees make."""
+        """Number of sums that the trees make."""
         return int(self.leaves.shape[1])
 
     @property
     def nodes(self) -> int:
-        """How many nodes there are, leaves apart."""
+        """Number of nodes, without leaves."""
         return len(self.feature)
 
     def with_base(self, base: Floats) -> Ensemble:
-        """The same with values added to the sums, [targets]: each is a tree of one leaf.
+        """Return the same with values added to the sums, [targets]: each is a tree of one leaf.
 
         The operators' own base values are lost where no leaf adds to a target (onnxruntime 1.32).
         """
@@ -69,7 +69,7 @@ class Ensemble:
         return replace(self, leaves=leaves, roots=np.concatenate([roots, self.roots]))
 
     def rooted(self) -> Ensemble:
-        """The same without trees of one leaf: they get a split whose sides add the same.
+        """Return the same without trees of one leaf: they get a split whose sides add the same.
 
         Onnxruntime up to 1.32 adds such leaves twice, or not at all, if there are several targets.
         """
@@ -90,23 +90,27 @@ class Ensemble:
         )
 
     def leaf_of(self, X: NDArray[np.float32]) -> Ints:
-        """The leaf that every row [N, width] ends in, [N, trees]."""
+        """Return the leaf that every row [N, width] ends in, [N, trees]."""
         at = np.broadcast_to(self.roots, (len(X), len(self.roots))).copy()
         for inner, _, _, children in self._descent(X, at):
             at[inner] = children
         return ~at
 
     def passers(self, X: NDArray[np.float32]) -> Ints:
-        """For every node a row [N, width] that comes by, [nodes]; -1 if none does."""
-        found = np.full(self.nodes, -1, np.int64)
+        """Return for every node a row of ``X`` [N, width] that reaches it, else -1: [nodes]."""
+        passer = np.full(self.nodes, -1, np.int64)
         at = np.broadcast_to(self.roots, (len(X), len(self.roots))).copy()
         for inner, node, row, children in self._descent(X, at):
-            found[node] = row
+            passer[node] = row
             at[inner] = children
-        return found
+        return passer
 
     def _descent(self, X: NDArray[np.float32], at: Ints) -> Iterator[tuple[Any, Ints, Ints, Ints]]:
-        """While some of ``at`` [N, trees] are nodes: where, which, of what rows, their children."""
+        """Descend one level at a time, while some of ``at`` [N, trees] are nodes.
+
+        Yields:
+            Where they are in ``at``, the nodes, their rows, and the children that the rows go to.
+        """
         rows = np.broadcast_to(np.arange(len(X))[:, None], at.shape)
         while (inner := at >= 0).any():
             node, row = at[inner], rows[inner]
@@ -114,14 +118,14 @@ class Ensemble:
             yield inner, node, row, np.where(left, self.left[node], self.right[node])
 
     def _goes_left(self, node: Ints, x: NDArray[np.float32]) -> NDArray[np.bool_]:
-        left = x <= self.threshold[node]
+        left = x <= self.threshold[node]  # False for NaN
         for member in set(self.members).intersection(np.unique(node).tolist()):
             here = node == member
             left[here] = np.isin(x[here], np.array(self.members[member], np.float32))
         return left | (np.isnan(x) & self.missing_left[node])
 
     def sums(self, X: NDArray[np.float32]) -> Floats:
-        """The reference: what the trees add up to for rows [N, width], float64, [N, targets]."""
+        """Return the reference: sums of the trees for rows [N, width], float64 [N, targets]."""
         total = np.zeros((len(X), self.targets))
         for leaf in self.leaf_of(X).T:
             total += self.leaves[leaf]

@@ -1,6 +1,6 @@
 """Thresholds in float32 that route every float32 value as the original thresholds do.
 
-float32 numbers are ordered as integers are (:func:`order`), so "the next one below" is a
+float32 numbers are ordered as integers are (:func:`ordinals`), so "the next one below" is a
 subtraction, and an interval of values is a pair of integers.
 """
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 LOWEST: Final = -0x7F800000
 HIGHEST: Final = 0x7F800000
-"""The orders of the two infinities."""
+"""The ordinals of the two infinities."""
 
 
 def floor_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -25,24 +25,26 @@ def floor_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def at_most(thresholds: NDArray[Any]) -> NDArray[np.float32]:
-    """``t'`` such that ``x <= t'`` says the same as ``x <= t`` for every float32 ``x``."""
+    """Return ``t'`` such that ``x <= t'`` equals ``x <= t`` for every float32 ``x``."""
+    # Rounded down: the nearest float32 may lie above t, and would let a value between pass.
     return floor_float32(np.asarray(thresholds, np.float64)).astype(np.float32)
 
 
 def below(thresholds: NDArray[Any]) -> NDArray[np.float32]:
-    """``t'`` such that ``x <= t'`` says the same as ``x < t`` for every float32 ``x``."""
+    """Return ``t'`` such that ``x <= t'`` equals ``x < t`` for every float32 ``x``."""
     exact = np.asarray(thresholds, np.float64)
     floor = at_most(exact)
-    return number(np.where(floor == exact, order(floor) - 1, order(floor)))
+    return from_ordinals(np.where(floor == exact, ordinals(floor) - 1, ordinals(floor)))
 
 
-def order(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Integers in the order of the numbers, one apart for neighbours; both zeros are 0."""
+def ordinals(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return integers in the order of the numbers, one apart for neighbours; both zeros are 0."""
+    # The bits of a float32 are sign and magnitude; as such they grow with the magnitude.
     bits = np.ascontiguousarray(values, np.float32).view(np.int32).astype(np.int64)
     return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
 
 
-def number(orders: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The inverse of :func:`order`."""
-    bits = np.where(orders < 0, -orders | 0x80000000, orders).astype(np.uint32)
+def from_ordinals(ordinal: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the numbers with these ordinals."""
+    bits = np.where(ordinal < 0, -ordinal | 0x80000000, ordinal).astype(np.uint32)
     return bits.view(np.float32)

@@ -13,14 +13,13 @@ from typing import Any, Final
 import numpy as np
 
 from converters.errors import UnsupportedModel
-from converters.trees.boosting import on_target
-from converters.trees.growing import Grower
-from converters.trees.grown import Grown, Link, base_of
-from converters.trees.nested import Fork, flat
-from converters.trees.planting import plant
+from converters.trees.builder import EnsembleBuilder
+from converters.trees.library_tree import on_target
+from converters.trees.nested import Fork, flatten
+from converters.trees.tree_model import Link, TreeModel, base_of
 
 ZERO: Final = float(np.float32(1e-35))
-"""What is no further from zero than this is zero to LightGBM."""
+"""Numbers no further from zero than this are zero to LightGBM (``kZeroThreshold``)."""
 
 _LINKS: Final[dict[str, Link]] = {
     "binary": "sigmoid",
@@ -36,8 +35,8 @@ _LINKS: Final[dict[str, Link]] = {
 }
 
 
-def lightgbm(model: Any) -> Grown:
-    """LGBMClassifier and LGBMRegressor."""
+def lightgbm(model: Any) -> TreeModel:
+    """Read LGBMClassifier and LGBMRegressor."""
     dump = model.booster_.dump_model()
     objective, *words = str(dump.get("objective") or "custom").split()
     if objective not in _LINKS or "sqrt" in words:
@@ -47,33 +46,33 @@ def lightgbm(model: Any) -> Grown:
     trees = [tree["tree_structure"] for tree in dump["tree_info"]]
     per_round = int(dump["num_tree_per_iteration"])
     share = per_round / len(trees) if dump.get("average_output") and trees else 1.0
-    grower, seen = Grower(int(dump["max_feature_idx"]) + 1), _Seen()
+    builder, reader = EnsembleBuilder(int(dump["max_feature_idx"]) + 1), _NodeReader()
     for i, tree in enumerate(trees):
-        planted = flat(tree, seen.look)
-        values = on_target(planted.values[:, 0] * share, i % per_round, per_round)
-        plant(grower, replace(planted, values=values))
+        parsed = flatten(tree, reader.read)
+        values = on_target(parsed.values[:, 0] * share, i % per_round, per_round)
+        builder.add(replace(parsed, values=values))
     sigmoid = next((float(w.split(":")[1]) for w in words if w.startswith("sigmoid:")), 1.0)
-    return Grown(
-        grower.ensemble(),
+    return TreeModel(
+        builder.ensemble(),
         base_of(0, per_round),
         scale=sigmoid,
         link=_LINKS[objective],
         classes=len(model.classes_) if hasattr(model, "predict_proba") else 0,
-        absent=(-ZERO, ZERO) if seen.zeros else None,
-        whole=tuple(sorted(seen.categories)),
+        absent=(-ZERO, ZERO) if reader.zeros else None,
+        whole=tuple(sorted(reader.categories)),
         rounding="trunc",
     )
 
 
-class _Seen:
-    """Reads nodes, and notes what the features ask for."""
+class _NodeReader:
+    """Reads nodes, and notes which columns are categories and if zeros count as missing."""
 
     def __init__(self) -> None:
         self.zeros = False
         self.categories: set[int] = set()
 
-    def look(self, node: dict[str, Any]) -> Fork | Sequence[float]:
-        """What a node of the dump asks, or adds."""
+    def read(self, node: dict[str, Any]) -> Fork | Sequence[float]:
+        """Return the split of a node of the dump, or the values of a leaf."""
         if "split_feature" not in node:
             if node.get("leaf_features"):
                 raise UnsupportedModel("linear_tree: leaves that compute; train without it")
@@ -83,14 +82,18 @@ class _Seen:
             self.categories.add(feature)
             members = tuple(float(c) for c in str(node["threshold"]).split("||"))
             return Fork(feature, 0.0, False, *sides, members)
-        threshold, kind = _beside_zero(float(node["threshold"])), node["missing_type"]
+        threshold, kind = _clear_of_zero(float(node["threshold"])), node["missing_type"]
         self.zeros |= kind == "Zero"
+        # Without missing values in training NaN is read as 0.
         missing_left = threshold >= 0 if kind == "None" else bool(node["default_left"])
         return Fork(feature, threshold, missing_left, *sides)
 
 
-def _beside_zero(threshold: float) -> float:
-    """A threshold so near to zero that numbers around it count as zero, moved out of their way."""
+def _clear_of_zero(threshold: float) -> float:
+    """Return the threshold, moved away from zero if numbers around it count as zero.
+
+    All of [-ZERO, ZERO] goes the way of 0, so a threshold inside would cut it.
+    """
     if -ZERO <= threshold < 0:
         return -ZERO * (1 + 1e-9)
     return ZERO if 0 <= threshold < ZERO else threshold

@@ -9,24 +9,37 @@ from typing import Any
 import numpy as np
 
 from converters.trees import floats
-from converters.trees.growing import Members
-from converters.trees.planting import Tree
+from converters.trees.library_tree import Tree
 
 
 @dataclass(frozen=True)
 class Fork:
-    """A node that asks something; ``threshold`` in float64, ``x <= threshold`` goes left."""
+    """A split of a nested tree.
+
+    Attributes:
+        feature: column that it compares.
+        threshold: in float64; ``x <= threshold`` goes left.
+        missing_left: whether a missing value goes left.
+        left: the library's own node.
+        right: likewise.
+        members: values that go left, of a split by set.
+    """
 
     feature: int
     threshold: float
     missing_left: bool
     left: Any
     right: Any
-    members: Members | None = None
+    members: tuple[float, ...] | None = None
 
 
-def flat(root: Any, look: Callable[[Any], Fork | Sequence[float]]) -> Tree:
-    """The tree below ``root``; ``look`` tells of each node what it asks, or what its leaf adds."""
+def flatten(root: Any, parse: Callable[[Any], Fork | Sequence[float]]) -> Tree:
+    """Return the tree below ``root`` as flat arrays.
+
+    Args:
+        root: the library's own node.
+        parse: returns the split of a node, or the values [targets] of a leaf.
+    """
     forks: list[Fork] = []
     sides: list[list[int]] = []
     values: list[Sequence[float]] = []
@@ -34,15 +47,15 @@ def flat(root: Any, look: Callable[[Any], Fork | Sequence[float]]) -> Tree:
     waiting: list[tuple[Any, list[int], int]] = [(root, top, 0)]
     while waiting:
         node, parent, side = waiting.pop()
-        seen = look(node)
-        if not isinstance(seen, Fork):
+        parsed = parse(node)
+        if not isinstance(parsed, Fork):
             parent[side] = ~len(values)
-            values.append(seen)
+            values.append(parsed)
             continue
         parent[side] = len(forks)
-        forks.append(seen)
+        forks.append(parsed)
         sides.append([0, 0])
-        waiting += [(seen.right, sides[-1], 1), (seen.left, sides[-1], 0)]
+        waiting += [(parsed.right, sides[-1], 1), (parsed.left, sides[-1], 0)]
     children = np.array(sides, np.int64).reshape(-1, 2)
     return Tree(
         np.array([fork.feature for fork in forks], np.int64),

@@ -1,4 +1,4 @@
-"""Rows that stand exactly where a tree decides: at each threshold, and one float32 beside it."""
+"""Rows at which a tree decides: at each threshold, and one float32 on either side of it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from converters.trees.ensemble import Ensemble
 from converters.trees.readers import is_tree_model, read
 
 MOST: Final = 10_000
-"""Nodes that are probed; of more, as many spread over all."""
+"""Nodes that are probed; of more, so many spread evenly over all."""
 
 
 def ensemble_of(model: Any) -> Ensemble | None:
-    """The trees of a model whose features are the rows themselves; ``None`` of any other."""
+    """Return the trees of a model whose features are the rows themselves; ``None`` of any other."""
     last = model
     for _, step in getattr(model, "steps", []):
         if last is not model:
@@ -33,28 +33,38 @@ Rows = NDArray[np.float32]
 
 
 def at_thresholds(ensemble: Ensemble, X: Rows) -> Rows:
-    """Three rows for each node that a row of ``X`` [N, width] comes by; the rest of it stays."""
+    """Return three rows for each node that a row of ``X`` [N, width] reaches.
+
+    Each is that row with one feature set to the threshold, or to the float32 below or above it.
+    """
     passers = ensemble.passers(X)
-    known = np.setdiff1d(np.flatnonzero(passers >= 0), list(ensemble.members))
-    known = known[np.linspace(0, len(known) - 1, min(MOST, len(known))).astype(int)]
-    feature, threshold = ensemble.feature[known], floats.order(ensemble.threshold[known])
+    nodes = np.setdiff1d(np.flatnonzero(passers >= 0), list(ensemble.members))
+    nodes = nodes[np.linspace(0, len(nodes) - 1, min(MOST, len(nodes))).astype(int)]
+    feature, threshold = ensemble.feature[nodes], floats.ordinals(ensemble.threshold[nodes])
     parts = []
     for step in (-1, 0, 1):
-        rows = X[passers[known]].copy()
-        rows[np.arange(len(known)), feature] = floats.number(threshold + step)
+        rows = X[passers[nodes]].copy()
+        rows[np.arange(len(nodes)), feature] = floats.from_ordinals(threshold + step)
         parts.append(rows)
-    made: Rows = np.concatenate(parts)
-    return made[~np.isinf(made).any(axis=1)]
+    probes: Rows = np.concatenate(parts)
+    return probes[~np.isinf(probes).any(axis=1)]
 
 
 def at_members(ensemble: Ensemble, X: Rows) -> Rows:
-    """A row for every value that a set of categories asks for, and values that none does."""
-    asked: dict[int, set[float]] = {}
+    """Return rows for every value in a set of categories, and for values that are in none.
+
+    Args:
+        ensemble: the trees.
+        X: rows [N, width] whose other features are taken.
+    """
+    by_feature: dict[int, set[float]] = {}
     for node, members in ensemble.members.items():
-        asked.setdefault(int(ensemble.feature[node]), set()).update(members)
+        by_feature.setdefault(int(ensemble.feature[node]), set()).update(members)
     parts = [X[:0]]
-    for feature, known in sorted(asked.items()):
-        values = np.array([*sorted(known), max(known) + 1, max(known) + 1000], np.float32)
+    for feature, categories in sorted(by_feature.items()):
+        values = np.array(
+            [*sorted(categories), max(categories) + 1, max(categories) + 1000], np.float32
+        )
         rows = X[np.arange(len(values)) % len(X)].copy()
         rows[:, feature] = values
         parts.append(rows)

@@ -1,6 +1,6 @@
-"""Which models are models of trees, and who reads them.
+"""The table of tree models and their readers: add a library's class here.
 
-Libraries are known by name: nothing is imported that the model has not imported itself.
+Classes are found by name: nothing is imported that the model has not imported itself.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any, Final
 from converters.trees.boosting import adaboost, gradient_boosting, histogram_boosting
 from converters.trees.catboost import catboost
 from converters.trees.forests import forest
-from converters.trees.grown import Grown
 from converters.trees.isolation import isolation_forest
 from converters.trees.lightgbm import lightgbm
+from converters.trees.tree_model import TreeModel
 from converters.trees.xgboost import xgboost
 
-Reader = Callable[[Any], Grown]
+Reader = Callable[[Any], TreeModel]
 
 READERS: Final[dict[tuple[str, str], Reader]] = {
     ("sklearn", "DecisionTreeClassifier"): forest,
@@ -46,20 +46,20 @@ READERS: Final[dict[tuple[str, str], Reader]] = {
 
 
 def reader_of(kind: type) -> Reader | None:
-    """Who reads models of this class, if they are models of trees."""
+    """Return the reader of models of this class, if they are tree models."""
     return READERS.get((kind.__module__.split(".")[0], kind.__name__))
 
 
 def is_tree_model(model: Any) -> bool:
-    """Whether :func:`read` reads it."""
+    """Return True if :func:`read` reads the model."""
     return reader_of(type(model)) is not None
 
 
-def read(model: Any) -> Grown:
-    """A fitted model in our form.
+def read(model: Any) -> TreeModel:
+    """Return a fitted model as trees and a link.
 
     Raises:
-        UnsupportedModel: it is a model of trees with something that the form cannot say.
+        UnsupportedModel: it has something that :class:`TreeModel` cannot express.
     """
     reader = reader_of(type(model))
     if reader is None:

@@ -1,7 +1,7 @@
-"""The nodes of an ensemble one by one, as the operators want them: nothing shared but leaves.
+"""Nodes of an ensemble one by one, as the operators want them: nothing shared but leaves.
 
 Onnxruntime refuses a node with two parents. Nodes come tree by tree, each before its left side and
-that before its right side: the numbers are small, and those of neighbours alike, which packs well.
+that before its right side: numbers are small, those of neighbours similar, and they compress well.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ class Unfolded:
     """Nodes in the order of the file.
 
     Attributes:
-        source: the ensemble's node, [nodes].
+        source: number of the node in the ensemble, [nodes].
         left: child: a place in this order, or ``~leaf``, [nodes].
         right: likewise.
         roots: places of the trees' first nodes, [trees].
-        tree: which tree a node is of, [nodes].
+        tree: number of a node's tree, [nodes].
     """
 
     source: Ints
@@ -32,8 +32,11 @@ class Unfolded:
     tree: Ints
 
 
-def unfolded(ensemble: Ensemble) -> Unfolded:
-    """The nodes of every tree, parents first; no tree is a leaf (:meth:`Ensemble.rooted`)."""
+def unfold(ensemble: Ensemble) -> Unfolded:
+    """Return the nodes of every tree, parents first.
+
+    No tree may be a bare leaf: see :meth:`Ensemble.rooted`.
+    """
     lefts, rights = ensemble.left.tolist(), ensemble.right.tolist()
     rows: list[list[int]] = []
     roots = []

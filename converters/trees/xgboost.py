@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from converters.errors import UnsupportedModel
 from converters.trees import floats
-from converters.trees.boosting import on_target
-from converters.trees.growing import Grower
-from converters.trees.grown import Grown, Link
-from converters.trees.planting import Tree, plant
+from converters.trees.builder import EnsembleBuilder
+from converters.trees.library_tree import Tree, on_target
+from converters.trees.tree_model import Link, TreeModel
 
 _LINKS: Final[dict[str, Link]] = {
     "binary:logistic": "sigmoid",
@@ -35,22 +34,22 @@ _LINKS: Final[dict[str, Link]] = {
 }  # fmt: skip
 
 
-def xgboost(model: Any) -> Grown:
-    """XGBClassifier and XGBRegressor, their forests, and dart; for gblinear see :func:`linear`."""
+def xgboost(model: Any) -> TreeModel:
+    """Read XGBClassifier and XGBRegressor, their forests, and dart; gblinear: :func:`linear`."""
     learner = learner_of(model)
     booster = learner["gradient_booster"]
     drops = booster.get("weight_drop")
     saved = booster.get("gbtree", booster)["model"]
     targets = targets_of(learner)
-    grower, whole = Grower(int(learner["learner_model_param"]["num_feature"])), set()
+    builder, whole = EnsembleBuilder(int(learner["learner_model_param"]["num_feature"])), set()
     rounds = saved["iteration_indptr"]
     for i, tree in enumerate(saved["trees"][: rounds[_rounds(model, len(rounds) - 1)]]):
         weight = 1.0 if drops is None else float(drops[i])
-        plant(grower, _tree(tree, weight, saved["tree_info"][i], targets))
+        builder.add(_tree(tree, weight, saved["tree_info"][i], targets))
         whole |= {tree["split_indices"][node] for node in tree["categories_nodes"]}
     absent = getattr(model, "missing", np.nan)
-    return Grown(
-        grower.ensemble(),
+    return TreeModel(
+        builder.ensemble(),
         base_margin(learner),
         link=link_of(learner),
         classes=len(model.classes_) if hasattr(model, "predict_proba") else 0,
@@ -60,18 +59,18 @@ def xgboost(model: Any) -> Grown:
 
 
 def learner_of(model: Any) -> dict[str, Any]:
-    """What the booster saves."""
+    """Return the part of the booster's JSON that describes the model."""
     saved: dict[str, Any] = json.loads(bytes(model.get_booster().save_raw("json")))["learner"]
     return saved
 
 
 def is_linear(model: Any) -> bool:
-    """Whether the booster has weights and no trees."""
+    """Return True if the booster has weights and no trees."""
     return bool(learner_of(model)["gradient_booster"]["name"] == "gblinear")
 
 
 def linear(model: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weights [features, targets] and what is added [targets], of a gblinear booster."""
+    """Return weights [features, targets] and base values [targets] of a gblinear booster."""
     learner = learner_of(model)
     count = targets_of(learner)
     weights = np.array(learner["gradient_booster"]["model"]["weights"], np.float32)
@@ -80,13 +79,17 @@ def linear(model: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def targets_of(learner: dict[str, Any]) -> int:
-    """How many sums a booster makes."""
-    said = learner["learner_model_param"]
-    return max(int(said["num_class"]), int(said["num_target"]), 1)
+    """Return the number of sums that a booster makes."""
+    parameters = learner["learner_model_param"]
+    return max(int(parameters["num_class"]), int(parameters["num_target"]), 1)
 
 
 def link_of(learner: dict[str, Any]) -> Link:
-    """The link of its objective; raises :class:`UnsupportedModel`."""
+    """Return the link of a booster's objective.
+
+    Raises:
+        UnsupportedModel: an objective that is not in the table.
+    """
     objective = learner["objective"]["name"]
     if objective not in _LINKS:
         raise UnsupportedModel(f"the objective {objective!r}")
@@ -94,11 +97,11 @@ def link_of(learner: dict[str, Any]) -> Link:
 
 
 def base_margin(learner: dict[str, Any]) -> NDArray[np.float64]:
-    """The base score before the link, [targets]."""
-    said = str(learner["learner_model_param"]["base_score"]).strip("[]")
-    score = np.array([float(part) for part in said.split(",")])
+    """Return the base score before the link, [targets]."""
+    text = str(learner["learner_model_param"]["base_score"]).strip("[]")
+    score = np.array([float(part) for part in text.split(",")])
     link = link_of(learner)
-    if link == "sigmoid":
+    if link == "sigmoid":  # XGBoost saves it after the link
         score = np.log(score) - np.log1p(-score)
     elif link == "exp":
         score = np.log(score)
@@ -106,7 +109,7 @@ def base_margin(learner: dict[str, Any]) -> NDArray[np.float64]:
 
 
 def _rounds(model: Any, trained: int) -> int:
-    """How many rounds answer: with early stopping those up to the best."""
+    """Return the number of rounds that answer: with early stopping those up to the best."""
     try:
         return min(int(model.best_iteration) + 1, trained)
     except AttributeError:
@@ -137,8 +140,8 @@ def _tree(tree: dict[str, Any], weight: float, target: int, targets: int) -> Tre
 
 
 def _sets(tree: dict[str, Any]) -> dict[int, tuple[float, ...]]:
-    """Categories by node."""
-    known = tree["categories"]
+    """Return the categories of each node that has a set of them."""
+    values = tree["categories"]
     parts = zip(tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"],
                 strict=True)  # fmt: skip
-    return {node: tuple(map(float, known[at : at + size])) for node, at, size in parts}
+    return {node: tuple(map(float, values[at : at + size])) for node, at, size in parts}

@@ -124,7 +124,7 @@ UNSUPPORTED = {
     ),
     "a function": (
         lambda: make_pipeline(FunctionTransformer(lambda x: x + 1), GaussianNB()).fit(X, Y),
-        "step 'functiontransformer': FunctionTransformer: the function '<lambda>' has no form",
+        "step 'functiontransformer': FunctionTransformer: the function '<lambda>' cannot be conv",
     ),
 }
 

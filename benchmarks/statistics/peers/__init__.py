@@ -1,1 +1,1 @@
-"""What runs in an environment of its own (``.venv/peers``): peers and the data that they bring."""
+"""Scripts for an environment of their own (``.venv/peers``): peers and the data that they bring."""

@@ -1,8 +1,8 @@
 """River's detectors on streams of errors, and streams that river brings.
 
-``python detectors.py GIVEN.npz TOLD.npz``: every array of GIVEN [runs, labels] of 0 and 1 goes
-through every detector. TOLD has the first alarm of each run (-1: none) as ``STREAM/DETECTOR``, and
-streams of errors as ``error:NAME`` with all alarms as ``error:NAME/DETECTOR``.
+``python detectors.py INPUT.npz OUTPUT.npz``: every array of INPUT [runs, labels] of 0 and 1 goes
+through every detector. OUTPUT has the first alarm of each run (-1: none) as ``STREAM/DETECTOR``,
+and streams of errors as ``error:NAME`` with all alarms as ``error:NAME/DETECTOR``.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ SERIES = ("AirlinePassengers", "Bitcoin", "Occupancy", "RunLog", "UKCoalEmploy")
 def main() -> None:
     """Read, measure, write."""
     with np.load(sys.argv[1]) as file:
-        given = {name: file[name] for name in file.files}
-    told: dict[str, Any] = {}
-    for stream, runs in given.items():
+        streams = {name: file[name] for name in file.files}
+    results: dict[str, Any] = {}
+    for stream, runs in streams.items():
         for name, make in DETECTORS.items():
             some = runs[: SLOW.get(name, len(runs))]
-            told[f"{stream}/{name}"] = np.array([_first(make(), row) for row in some])
+            results[f"{stream}/{name}"] = np.array([_first(make(), row) for row in some])
     for name, errors, changes in _streams():
-        told[f"error:{name}"] = errors
-        told[f"change:{name}"] = np.array(changes)
+        results[f"error:{name}"] = errors
+        results[f"change:{name}"] = np.array(changes)
         for detector, make in DETECTORS.items():
-            told[f"error:{name}/{detector}"] = np.array(_alarms(make(), errors), dtype=np.int64)
-    np.savez(sys.argv[2], **told)
+            results[f"error:{name}/{detector}"] = np.array(_alarms(make(), errors), dtype=np.int64)
+    np.savez(sys.argv[2], **results)
 
 
 def _first(detector: Any, row: Any) -> int:
@@ -67,12 +67,12 @@ def _first(detector: Any, row: Any) -> int:
 
 def _alarms(detector: Any, row: Any) -> list[int]:
     """River's detectors begin anew after an alarm by themselves."""
-    found = []
+    alarms = []
     for i, x in enumerate(row.tolist()):
         detector.update(x)
         if detector.drift_detected:
-            found.append(i)
-    return found
+            alarms.append(i)
+    return alarms
 
 
 def _streams() -> Iterator[tuple[str, Any, list[int]]]:
@@ -98,17 +98,18 @@ def _frozen_errors(stream: Any) -> Any:
 
 
 def _unusual(series: Any) -> tuple[Any, list[int]]:
-    """Whether each value is outside of the middle 80% of the first quarter; and what most
-    annotators call a change.
+    """Return 1 where a value is outside of the middle 80% of the first quarter, and the changes.
+
+    A change is a place on which three annotators agree.
     """
     values = np.array([next(iter(y.values())) if isinstance(y, dict) else y for _, y in series])
     low, high = np.quantile(values[: len(values) // 4], [0.1, 0.9])
     near = len(values) // 20
     marks = list(series.annotations.values())
-    said = sorted({at for found in marks for at in found if at < len(values)})
+    places = sorted({at for changes in marks for at in changes if at < len(values)})
     agreed: list[int] = []
-    for at in said:
-        who = sum(any(abs(at - other) <= near for other in found) for found in marks)
+    for at in places:
+        who = sum(any(abs(at - other) <= near for other in changes) for changes in marks)
         if who >= 3 and (not agreed or at - agreed[-1] > near):
             agreed.append(at)
     return ((values < low) | (values > high)).astype(np.uint8), agreed

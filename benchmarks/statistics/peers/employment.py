@@ -1,7 +1,7 @@
 """NannyML's bundled employment data, and its own estimate on it.
 
-``python employment.py GIVEN.npz TOLD.npz``: TOLD has confidence and correctness of reference and
-analysis rows, and the accuracies that NannyML's CBPE estimates for chunks of ``size`` rows.
+``python employment.py INPUT.npz OUTPUT.npz``: OUTPUT has confidence and correctness of reference
+and analysis rows, and the accuracies that NannyML's CBPE estimates for chunks of ``size`` rows.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def main() -> None:
         chunk_size=size,
     )
     estimator.fit(reference.copy())
-    found = estimator.estimate(analysis.copy()).filter(period="analysis").to_df()
+    estimates = estimator.estimate(analysis.copy()).filter(period="analysis").to_df()
     np.savez(
         sys.argv[2],
-        nannyml=found[("accuracy", "value")].to_numpy(dtype=float),
+        nannyml=estimates[("accuracy", "value")].to_numpy(dtype=float),
         reference_confidence=_confidence(reference),
         reference_right=_right(reference),
         confidence=_confidence(labelled),

@@ -1,4 +1,4 @@
-"""What whylogs would send of one window: ``python profiled.py GIVEN.npz TOLD.npz``."""
+"""Size of a whylogs profile of one window: ``python profiled.py INPUT.npz OUTPUT.npz``."""
 
 from __future__ import annotations
 

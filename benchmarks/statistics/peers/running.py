@@ -16,21 +16,21 @@ ABSENT: Final = "not measured: make peers"
 
 
 def available() -> bool:
-    """Whether the environment is there; ``make peers`` makes it."""
+    """Return True if the environment is there; ``make peers`` makes it."""
     return (PEERS / "installed").exists()
 
 
 def run(script: str, folder: Path, **arrays: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Give ``arrays`` to a script and take what it gives back.
+    """Run a script with ``arrays`` and return the arrays that it writes.
 
     Raises:
-        RuntimeError: it failed; what it said is in the message.
+        RuntimeError: it failed; its stderr is in the message.
     """
-    given, told = folder / "given.npz", folder / "told.npz"
-    np.savez(given, **arrays)  # type: ignore[arg-type]
-    command = [str(PYTHON), "-W", "ignore", str(HERE / script), str(given), str(told)]
+    inputs, outputs = folder / "input.npz", folder / "output.npz"
+    np.savez(inputs, **arrays)  # type: ignore[arg-type]
+    command = [str(PYTHON), "-W", "ignore", str(HERE / script), str(inputs), str(outputs)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{script}: {done.stderr[-2_000:]}")
-    with np.load(told) as file:
+    with np.load(outputs) as file:
         return {name: file[name] for name in file.files}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import joblib
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 
 from converters import convert
+from converters.cli import output
 from converters.cli.main import main
 from edge_sdk.contract.manifest import CERTIFICATE, GOLDEN, MANIFEST, MODEL, PROFILE, Budget
 from edge_sdk.model.release import Release, write_release
@@ -43,24 +46,58 @@ def arguments(files, model="iris.joblib", data="held.npz"):
     return [str(files / model), "--data", str(files / data), "--name", "m", "--out"]
 
 
-def test_convert_prints_the_table_on_stdout_and_progress_on_stderr(files, capsys):
+def test_convert_prints_the_table_on_stdout_and_its_steps_to_the_log(files, capsys):
     out = str(files / "r")
-    assert main([*arguments(files), out, "--trust"]) == 0
+    assert main(["--log-level", "info", *arguments(files), out, "--trust"]) == 0
     shown = capsys.readouterr()
     assert "| float32 |" in shown.out
     assert "exporting" in shown.err
     assert Release.open(out).manifest.model == "m"
 
 
-def test_convert_says_nothing_but_its_steps(tmp_path, capfd):
+def converted(tmp_path, *options):
     X, y = builders.data_of("scaler and MLP")
     joblib.dump(builders.model("scaler and MLP"), tmp_path / "m.joblib")
     np.savez(tmp_path / "d.npz", X=X, y=y)
     out = str(tmp_path / "r")
-    assert main([*arguments(tmp_path, "m.joblib", "d.npz"), out, "--trust"]) == 0
+    return main([*options, *arguments(tmp_path, "m.joblib", "d.npz"), out, "--trust"])
+
+
+def test_convert_is_silent_where_nobody_watches(tmp_path, capfd):
+    assert converted(tmp_path) == 0
+    assert capfd.readouterr().err == ""
+
+
+STEPS = ("exporting", "built ", "comparing ", "measuring ", "chose ", "writing ")
+
+
+def test_convert_logs_nothing_but_its_steps(tmp_path, capfd):
+    assert converted(tmp_path, "--log-level", "info") == 0
     lines = capfd.readouterr().err.splitlines()
-    steps = ("exporting", "built ", "comparing ", "measuring ", "chose ", "writing ")
-    assert [line for line in lines if not line.startswith(steps)] == []
+    messages = [line.partition(" INFO converters: ")[2] for line in lines]
+    assert messages
+    assert [message for message in messages if not message.startswith(STEPS)] == []
+
+
+def test_log_lines_can_be_json_with_local_times(tmp_path, capfd):
+    assert converted(tmp_path, "--log-level", "info", "--log-format", "json") == 0
+    entries = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert all(entry["message"].startswith(STEPS) for entry in entries)
+    assert {(entry["level"], entry["logger"]) for entry in entries} == {("INFO", "converters")}
+    assert datetime.fromisoformat(entries[0]["time"]).tzinfo is not None
+
+
+def test_on_a_terminal_steps_are_shown_and_tables_drawn(release, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    output.print_certificate(release, as_json=False)
+    with output.progress() as report:
+        report("exporting [float32]")
+    shown = capsys.readouterr()
+    assert "|---" not in shown.out
+    assert "float32" in shown.out
+    assert "exporting [float32]" in shown.err
 
 
 def test_the_word_convert_may_be_left_out_or_said(files):
@@ -248,6 +285,32 @@ def test_verify_finds_that_a_file_is_missing(name, release, tmp_path, capsys):
     (folder / name).unlink()
     assert main(["verify", str(folder)]) == 1
     assert name in capsys.readouterr().err
+
+
+def test_every_command_prints_json_for_programs(files, release, capsys):
+    model = arguments(files, "m.onnx", "rows.npz")
+    assert main([*model, str(files / "r"), "--json"]) == 0
+    converted = json.loads(capsys.readouterr().out)
+    assert converted["digest"] == Release.open(files / "r").digest
+    assert main(["show", str(files / "r"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == converted
+    assert main(["verify", str(release.folder), "--json"]) == 0
+    verified = json.loads(capsys.readouterr().out)
+    assert (verified["ok"], verified["digest"]) == (True, release.digest)
+    assert set(verified["here"]) == set(verified["certified"])
+
+
+def test_a_word_that_is_nearly_a_command_is_no_model(capsys):
+    assert main(["verfy", "r"]) == 2
+    assert "Did you mean 'verify'?" in capsys.readouterr().err
+
+
+def test_help_tells_exit_codes_and_an_example(capsys):
+    for command in ("convert", "verify", "show"):
+        assert main([command, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert "Exit codes: 0 done" in shown
+        assert f"Example: edge-convert {command}" in shown
 
 
 def test_show_prints_the_certificate(release, capsys):

@@ -188,7 +188,7 @@ def probed(model, rows):
         ensemble = read(model).ensemble
         for step in (-1, 0, 1):
             at = rows[random.integers(len(rows), size=ensemble.nodes)].copy()
-            moved = floats.number(floats.order(ensemble.threshold) + step)
+            moved = floats.from_ordinals(floats.ordinals(ensemble.threshold) + step)
             at[np.arange(ensemble.nodes), ensemble.feature] = moved
             parts.append(at[takes_all(at, parts[-1])])
     return np.concatenate(parts)

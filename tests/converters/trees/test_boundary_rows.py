@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from converters import convert
 from converters.errors import ParityError
-from converters.trees import floats, forests, probing
+from converters.trees import floats, probing
 from tests.converters import builders
 
 X, Y = builders.iris()
@@ -33,7 +33,7 @@ def test_every_node_that_a_row_comes_by_is_probed_on_both_sides_of_its_threshold
     feature, each = ensemble.feature[known], np.arange(len(known))
     assert np.array_equal(at[each, feature], ensemble.threshold[known])
     for beside in (below, above):
-        apart = floats.order(beside[each, feature]) - floats.order(at[each, feature])
+        apart = floats.ordinals(beside[each, feature]) - floats.ordinals(at[each, feature])
         assert (np.abs(apart) == 1).all()
     decided = ensemble.leaf_of(at) != ensemble.leaf_of(above)
     assert decided.any(axis=1).mean() > 0.8  # the rest leads to equal leaves either way
@@ -47,7 +47,7 @@ def test_a_threshold_rounded_to_the_nearest_float32_is_found(monkeypatch, tmp_pa
     rows = (rows / 3).astype(np.float32)  # thresholds lie between numbers that are no halves
     model = RandomForestClassifier(10, random_state=0).fit(rows[:1_000], labels[:1_000])
     convert(model, rows[1_000:1_001], name="m", out=tmp_path / "floored")
-    monkeypatch.setattr(forests.floats, "at_most", nearest)
+    monkeypatch.setattr(floats, "at_most", nearest)
     with pytest.raises(ParityError, match="rows at thresholds"):
         convert(model, rows[1_000:1_001], name="m", out=tmp_path / "rounded")
 

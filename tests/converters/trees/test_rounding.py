@@ -20,7 +20,7 @@ from converters.onnx_export.serialise import to_bytes
 from converters.samples.rows import rows_of
 from converters.trees.compact import coarse, compact
 from converters.trees.readers import read
-from converters.trees.rounding import STEPS, rounded
+from converters.trees.rounding import STEPS, round_leaves
 from tests.converters import builders
 
 X, Y = make_classification(1_000, 12, n_informative=8, n_classes=3, random_state=0)
@@ -48,7 +48,7 @@ def test_a_rounded_file_is_smaller_and_off_by_no_more_than_its_grid(name):
     onnx.checker.check_model(near, full_check=True)
     assert len(to_bytes(near)) < share * len(to_bytes(exact))
     ensemble = read(model).ensemble
-    step = rounded(ensemble)[1]
+    step = round_leaves(ensemble)[1]
     limit = step / 2 if read(model).average else step / 2 * len(ensemble.roots)
     assert 0 < np.abs(asked(near) - asked(exact)).max() <= limit * 1.001 + 1e-6
 
@@ -68,7 +68,7 @@ def test_what_has_no_trees_has_no_rounded_form():
 def test_base_values_and_zeros_stay_as_they_are():
     model = GradientBoostingRegressor(n_estimators=20, random_state=0).fit(X, VALUES)
     ensemble = read(model).ensemble.with_base(np.array([5_000.125]))
-    near, step = rounded(ensemble)
+    near, step = round_leaves(ensemble)
     assert near.leaves[~near.roots[0]].tolist() == [5_000.125]
     assert len(near.leaves) <= STEPS + 2
     assert np.abs(near.sums(X) - ensemble.sums(X)).max() <= step / 2 * 20

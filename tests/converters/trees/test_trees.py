@@ -13,10 +13,10 @@ from onnx import helper
 from converters.errors import UnsupportedModel
 from converters.onnx_export.serialise import to_bytes
 from converters.trees import classic, floats
+from converters.trees.builder import EnsembleBuilder
 from converters.trees.compact import compact
 from converters.trees.ensemble import Ensemble
-from converters.trees.growing import Grower
-from converters.trees.planting import Tree, plant
+from converters.trees.library_tree import Tree
 
 single = st.floats(width=32, allow_nan=False)
 double = st.floats(allow_nan=False)
@@ -43,9 +43,9 @@ def test_a_float32_next_to_its_threshold_is_routed_as_before(x):
 
 @given(single, single)
 def test_orders_are_those_of_the_numbers_and_lead_back(a, b):
-    first, second = floats.order(np.array([a, b], np.float32)).tolist()
+    first, second = floats.ordinals(np.array([a, b], np.float32)).tolist()
     assert (first <= second) == (a <= b)
-    assert floats.number(np.array([first]))[0] == np.float32(a)
+    assert floats.from_ordinals(np.array([first]))[0] == np.float32(a)
 
 
 def tree(*nodes, values, members=None):
@@ -64,10 +64,10 @@ def tree(*nodes, values, members=None):
 
 
 def planted(*trees, width=2) -> Ensemble:
-    grower = Grower(width)
+    builder = EnsembleBuilder(width)
     for each in trees:
-        plant(grower, each)
-    return grower.ensemble()
+        builder.add(each)
+    return builder.ensemble()
 
 
 DROPPED = {
@@ -131,14 +131,14 @@ def random_ensemble(seed: int, targets: int, *, one_each: bool) -> Ensemble:
     With ``one_each`` every tree adds to one target, and the last feature is asked for membership.
     """
     random = np.random.default_rng(seed)
-    grower = Grower(3)
+    builder = EnsembleBuilder(3)
 
     def grow(depth: int, target: int) -> int:
         if depth == 0 or random.random() < 0.2:
             values = random.integers(-3, 4, targets).astype(float)
             if one_each:
                 values[np.arange(targets) != target] = 0
-            return grower.leaf(values)
+            return builder.leaf(values)
         feature = int(random.integers(3))
         members = None
         if feature == 2 and one_each:
@@ -146,11 +146,11 @@ def random_ensemble(seed: int, targets: int, *, one_each: bool) -> Ensemble:
         threshold = 0.0 if members else float(random.choice(NUMBERS[1:-2]))
         missing = bool(random.integers(2)) and members is None
         sides = grow(depth - 1, target), grow(depth - 1, target)
-        return grower.split((feature, threshold, missing, members, *sides))
+        return builder.split((feature, threshold, missing, members, *sides))
 
     count = int(random.integers(1, 7))
-    grower.roots = [grow(4, int(random.integers(targets))) for _ in range(count)]
-    return grower.ensemble()
+    builder.roots = [grow(4, int(random.integers(targets))) for _ in range(count)]
+    return builder.ensemble()
 
 
 def test_sets_are_refused_where_the_runtime_would_join_what_differs():

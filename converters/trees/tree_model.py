@@ -1,4 +1,4 @@
-"""What a model makes of the sums of its trees: averages, base values, a link, classes."""
+"""A model of trees: the ensemble, and the steps from its sums to answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Link = Literal["identity", "sigmoid", "softmax", "exp"]
 
 
 @dataclass(frozen=True)
-class Grown:
+class TreeModel:
     """A model of trees.
 
     Answers are ``link(scale * (sum + base))``; with ``average`` the sum is divided by the number of
@@ -24,12 +24,12 @@ class Grown:
         ensemble: the trees.
         base: added to the sums, [targets].
         average: whether the trees vote.
-        scale: of what goes into a sigmoid.
+        scale: factor of the sums before a sigmoid.
         link: from sums to answers; for classes, ``sigmoid`` of one target is that of two classes.
         classes: how many there are; 0 for a regressor.
-        absent: from where to where a number counts as missing.
-        whole: columns of categories, whose numbers are made whole first.
-        rounding: of these: down, or towards zero.
+        absent: lowest and highest number that counts as missing.
+        whole: columns of categories, whose numbers are rounded first.
+        rounding: direction: down, or towards zero.
     """
 
     ensemble: Ensemble
@@ -43,7 +43,7 @@ class Grown:
     rounding: Literal["floor", "trunc"] = "floor"
 
     def raw(self, X: NDArray[np.float32]) -> Floats:
-        """What goes into the link, for rows [N, width]: float64, [N, targets]."""
+        """Return the inputs of the link for rows [N, width]: float64, [N, targets]."""
         sums = self.ensemble.sums(self._prepared(X))
         return (sums / len(self.ensemble.roots) if self.average else sums) + self.base
 
@@ -56,25 +56,26 @@ class Grown:
         return rows
 
     def answers(self, X: NDArray[np.float32]) -> Floats:
-        """The reference: probabilities [N, classes], or values [N, targets]."""
+        """Return probabilities [N, classes], or values [N, targets]: the reference."""
         raw = self.raw(X) * self.scale
         with np.errstate(over="ignore"):
             if self.link == "sigmoid":
                 signed = np.hstack([-raw, raw]) if self.two_sided else raw
                 return 1 / (1 + np.exp(-signed))
             if self.link == "softmax":
-                grown = np.exp(raw - raw.max(axis=1, keepdims=True))
-                return np.asarray(grown / grown.sum(axis=1, keepdims=True))
+                # Less the maximum, so that no exponential overflows.
+                powers = np.exp(raw - raw.max(axis=1, keepdims=True))
+                return np.asarray(powers / powers.sum(axis=1, keepdims=True))
             if self.link == "exp":
                 return np.asarray(np.exp(raw))
         return np.hstack([1 - raw, raw]) if self.two_sided else raw
 
     @property
     def two_sided(self) -> bool:
-        """Whether one target says how likely the second of two classes is."""
+        """True if one target is the score of the second of two classes."""
         return self.classes == 2 and self.ensemble.targets == 1
 
 
 def base_of(values: Any, targets: int) -> Floats:
-    """Base values, one for each target."""
+    """Return base values, one for each target."""
     return np.broadcast_to(np.asarray(values, np.float64).ravel(), (targets,)).copy()
