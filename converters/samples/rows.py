@@ -6,6 +6,7 @@ because that is what the device's model takes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -151,12 +152,13 @@ def refuse_swapped(X: Any, y: Any, width: int | None) -> None:
         ConversionError: ``X`` has one axis, and ``y`` two as the model's rows have.
     """
     labels, table = shape_of(X), shape_of(y)
-    if len(labels) != 1 or len(table) != 2:
+    if len(labels) != 1 or len(table) != 2 or table[1] < 2:
+        return
+    if isinstance(next(iter(X), None), Mapping):  # a list of feeds
         return
     # Documents [N] with several targets [N, outputs] have the same shapes, but models of documents
     # name no width, and their rows are texts.
-    swapped = table[1] == width if width is not None else table[1] > 1 and _texts(X) is None
-    if swapped:
+    if table[1] == width or (width is None and _texts(X) is None):
         raise ConversionError(
             f"X, y: expected rows [N, features] and then their labels [N], got shapes {labels} and "
             f"{table}; are they swapped? Call convert(model, X, y)"

@@ -131,7 +131,11 @@ WRONG_DATA = {
     "rows and labels swapped": (Y, X, r"X, y: .*\(150,\) and \(150, 4\).*swapped"),
     "texts as labels, swapped": (TEXTS, X, "swapped"),
     "lists, swapped": (Y.tolist(), X.tolist(), "swapped"),
-    "a series and a table, swapped": (pd.Series(Y), pd.DataFrame(X), "swapped"),
+    "a series and a table, swapped": (
+        pd.Series(Y, index=range(500, 650)),
+        pd.DataFrame(X),
+        "swapped",
+    ),
     "an array of records": (RECORDS, Y, r"records with the fields \['a'.*pandas.DataFrame\(X\)"),
     "a recarray": (RECORDS.view(np.recarray), Y, "records"),
     "a sparse matrix": (sparse.csr_matrix(X), Y, r"X.toarray\(\)"),
