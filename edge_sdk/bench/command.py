@@ -1,4 +1,4 @@
-"""``edge bench``: measure, or compare two runs; the exit code says whether budgets are kept."""
+"""``edge bench``: measures, or compares two runs; the exit code tells if budgets are met."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge_sdk.errors import BenchError
 
 
 def run_bench(arguments: Namespace) -> int:
-    """The command; 1 if a budget is exceeded or cannot be judged."""
+    """Run the command; return 1 if a budget is exceeded or cannot be judged."""
     if arguments.compare:
         if arguments.target or any(_outputs(arguments)):
             raise BenchError("--compare: expected two runs and nothing else; it prints ratios")
@@ -27,16 +27,16 @@ def run_bench(arguments: Namespace) -> int:
         raise BenchError("expected a release folder or an .onnx file, or --compare A.json B.json")
     _check_outputs(arguments)
     effort = QUICK if arguments.quick else FULL
-    found = measure(arguments.target, effort, rows=arguments.rows, tell=_tell)
-    text = to_markdown(found)
+    measured = measure(arguments.target, effort, rows=arguments.rows, tell=_tell)
+    text = to_markdown(measured)
     print(text)
     if arguments.json:
-        found.save(arguments.json)
+        measured.save(arguments.json)
     if arguments.markdown:
         result.save(arguments.markdown, f"{text}\n".encode())
     if arguments.plot:
-        write_plot(found, arguments.plot)
-    exceeded = breaches(found, arguments.max_p99_ms, arguments.max_rss_mb)
+        write_plot(measured, arguments.plot)
+    exceeded = breaches(measured, arguments.max_p99_ms, arguments.max_rss_mb)
     for line in exceeded:
         print(f"edge bench: {line}", file=sys.stderr)
     return 1 if exceeded else 0
@@ -47,7 +47,7 @@ def _outputs(arguments: Namespace) -> tuple[Path | None, ...]:
 
 
 def _check_outputs(arguments: Namespace) -> None:
-    """Raise :class:`BenchError` now for what could not be written after minutes of measuring."""
+    """Raise :class:`BenchError` for outputs that cannot be written, before minutes of measuring."""
     for path in _outputs(arguments):
         if path is not None:
             result.check_savable(path)

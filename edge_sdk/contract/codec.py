@@ -64,15 +64,21 @@ def to_plain(value: Any) -> Any:
 
 
 def decode(cls: type[T], raw: bytes, *, limit: int) -> T:
-    """Parse ``raw`` (UTF-8 JSON, at most ``limit`` bytes) into the dataclass ``cls``.
+    """Parse JSON into a dataclass.
+
+    Args:
+        cls: dataclass to make.
+        raw: UTF-8 JSON.
+        limit: largest number of bytes to parse.
 
     Raises:
-        ContractError: too large, not JSON, or not what ``cls`` declares.
+        ContractError: ``raw`` is too large, not JSON, or not of the declared form.
     """
     what = cls.__name__
     if len(raw) > limit:
         raise ContractError(f"{what}: expected at most {limit} bytes, got {len(raw)}")
     try:
+        # Python's parser takes NaN and Infinity, which JSON does not have; it recurses on nesting.
         plain = json.loads(raw, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ContractError(f"{what}: expected UTF-8 JSON; {error}") from error
@@ -80,7 +86,13 @@ def decode(cls: type[T], raw: bytes, *, limit: int) -> T:
 
 
 def from_plain(cls: type[T], plain: Any, path: str | None = None) -> T:
-    """Like :func:`decode`, for JSON that is already parsed."""
+    """Make a dataclass of JSON that is already parsed; see :func:`decode`.
+
+    Args:
+        cls: dataclass to make.
+        plain: parsed JSON.
+        path: name of the value in messages; by default the class's.
+    """
     value = _parse(cls, plain, path or cls.__name__)
     return typing.cast(T, value)
 
@@ -97,8 +109,9 @@ def _parse(annotation: Any, plain: Any, path: str) -> Any:
         return _parse_optional(annotation, plain, path)
     if origin is typing.Literal:
         allowed = typing.get_args(annotation)
-        known = any(plain == each and type(plain) is type(each) for each in allowed)
-        return plain if known else _fail(path, f"one of {list(allowed)}", plain)
+        # 1 == True in Python: the types are compared too.
+        valid = any(plain == each and type(plain) is type(each) for each in allowed)
+        return plain if valid else _fail(path, f"one of {list(allowed)}", plain)
     if origin is tuple:
         return _parse_tuple(typing.get_args(annotation), plain, path)
     if origin in (dict, Mapping):
@@ -136,7 +149,7 @@ def _from_wire(cls: Any, plain: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def _optional(annotation: Any) -> bool:
-    """Whether ``None`` is allowed; ``encode`` leaves such a field out."""
+    """Return True if ``None`` is allowed; ``encode`` leaves such a field out."""
     return types.NoneType in typing.get_args(annotation)
 
 
@@ -191,7 +204,7 @@ def _parse_scalar(annotation: Any, plain: Any, path: str) -> Any:
     return _fail(path, names.get(annotation, str(annotation)), plain)
 
 
-def _fail(path: str, expected: str, came: Any) -> typing.NoReturn:
-    text = json.dumps(came, default=str)
+def _fail(path: str, expected: str, value: Any) -> typing.NoReturn:
+    text = json.dumps(value, default=str)
     shown = text if len(text) <= 60 else text[:57] + "..."
     raise ContractError(f"{path}: expected {expected}, got {shown}")

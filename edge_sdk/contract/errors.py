@@ -1,6 +1,6 @@
-"""The root of the device's error tree, and the one error of the wire.
+"""Root of the device's error tree, and the one error of the wire.
 
-They live below everything else because both sides of the wire raise and catch them;
+They are below everything else because both sides of the wire raise and catch them;
 ``edge_sdk.errors`` draws the whole tree.
 """
 

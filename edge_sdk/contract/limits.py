@@ -1,4 +1,4 @@
-"""How large a message or file may be before a reader refuses it unread. Units in the names."""
+"""Largest sizes of messages and files; a reader refuses larger ones unread. Units in the names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ATTRIBUTES: Final = 32
 FEATURES: Final = 20_000
 GROUP_COLUMNS: Final = 8
 GROUPS: Final = 32
-"""Of one column, besides *other* and *missing*."""
+"""Groups of one column, besides *other* and *missing*."""
 
 VOTES_PER_MESSAGE: Final = 1_000
 SAMPLES_PER_MESSAGE: Final = 1_000
