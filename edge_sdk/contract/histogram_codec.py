@@ -12,7 +12,8 @@ import binascii
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from edge_sdk.contract.errors import ContractError, require
+from edge_sdk.contract.codec import require
+from edge_sdk.contract.errors import ContractError
 
 LARGEST: Final = 1 << 62
 """A count is below; so ten bytes are never read as one."""
