@@ -95,6 +95,7 @@ def _reading(outputs: tuple[OutputSpec, ...], answers: Feed, batched: bool) -> _
     tables = [spec for spec in outputs if len(spec.shape) == 2 and spec.dtype == "float32"]
     if not batched or (len(labels), len(tables), len(outputs)) != (1, 1, 2):
         return _Reading(outputs)
+    # The graph does not name roles; the answers to the rows decide.
     label, table = answers[labels[0].name], answers[tables[0].name]
     count = table.shape[1]
     if count < 2 or label.min() < 0 or label.max() >= count:

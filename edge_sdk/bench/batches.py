@@ -54,6 +54,7 @@ def _one_size(
     ]
     if seconds_of(candidates[0]) > MOST_SECONDS:
         return Findings(notes=(f"{group}: left out, one takes more than {MOST_SECONDS} s",))
+    # Percentiles of a batch need few calls; the largest batches take seconds each.
     calls = min(200, calls_in(effort.turn_seconds, candidates))
     calls = calls if size < 10_000 else 3
     rounds = interleave(group, candidates, effort.batch_rounds, calls)

@@ -36,6 +36,7 @@ def measure(subject: Subject, effort: Effort, meter: Meter | None = None) -> Fin
         candidates = [subject.ours(device), subject.raw(None), subject.raw(1)]
         spent: dict[str, list[float]] = {c.name: [] for c in candidates}
         try:
+            # Three turns each, interleaved: the idle draw drifts with temperature.
             for candidate in candidates * 3:
                 spent[candidate.name].append(joules(candidate, effort.energy_seconds, meter))
         except (OSError, ValueError) as error:

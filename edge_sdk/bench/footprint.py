@@ -103,6 +103,7 @@ def _command(subject: Subject, middle: str, model: Path, inputs: Sequence[Any]) 
 
 
 def _run(command: list[str]) -> Mapping[str, Any]:
+    # The child processes import the same tree as this one.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         done = subprocess.run(

@@ -114,6 +114,7 @@ def _version(package: str) -> str:
 
 def _read(path: Path) -> str:
     try:
+        # Device-tree files end with a NUL.
         return path.read_text(errors="replace").strip().rstrip("\0")
     except OSError:
         return ""

@@ -58,6 +58,7 @@ def measure(
         subject = Subject.prepare(
             target, Path(folder), EdgeDevice.offline, effort.pack_entries, rows
         )
+        # Read before and after: a machine that throttles during the run shows it.
         before = machine.conditions()
         size = subject.release.model_path.stat().st_size
         findings = Findings(facts={"model file, bytes": float(size)})

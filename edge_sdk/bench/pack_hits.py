@@ -40,6 +40,7 @@ def measure(subject: Subject, effort: Effort) -> Findings:
         calls = calls_in(effort.turn_seconds, candidates)
         timings = interleave(group, candidates, effort.rounds, calls).timings
         entry = subject.pack.stat().st_size / len(pack)
+        # The goal for the bytes of an entry is set for ten float32 outputs.
         ten_floats = pack.header.value_bytes == 40
     claims = [
         GoalRow.of(goals.HIT, timings[0].p50_us),

@@ -107,6 +107,7 @@ def _machine(result: BenchResult) -> str:
 def _drawn(result: BenchResult, kind: str) -> bytes:
     import matplotlib
 
+    # Draws without a display.
     matplotlib.use("agg")
     from matplotlib import pyplot
 

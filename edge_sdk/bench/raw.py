@@ -105,5 +105,6 @@ def _described(value: Any) -> tuple[str, Dtype, tuple[int | None, ...]]:
             f"{value.name}: expected a tensor of numbers, booleans or strings, got {value.type}; a "
             "model with a ZipMap must be exported without it"
         )
+    # onnxruntime reports open dimensions as text, None or 0.
     shape = tuple(size if isinstance(size, int) and size > 0 else None for size in value.shape)
     return value.name, BY_RUNTIME[value.type], shape

@@ -158,6 +158,7 @@ def load(path: Path) -> BenchResult:
     """
     try:
         raw = path.read_bytes()
+        # The format is read before decoding, to name it instead of the first field that differs.
         number = json.loads(raw).get("format")
     except OSError as error:
         raise BenchError(f"{path}: cannot read it; {error.strerror}") from error

@@ -164,12 +164,14 @@ def _write_pack(release: Release, path: Path, feeds: Sequence[Feed], entries: in
         raise PackError("its inputs have no keys")
     answers = _answers(release, [feed for _, feed in keyed])
     others = max(0, entries - len(keyed))
+    # Random keys fill the pack to a realistic size; the real ones lie among them.
     random = np.random.default_rng(2).integers(0, 256, (others, KEY_BYTES), dtype=np.uint8)
     real = np.frombuffer(b"".join(key for key, _ in keyed), np.uint8).reshape(-1, KEY_BYTES)
     outputs = {
         name: np.concatenate([array, np.resize(array, (others, *array.shape[1:]))])
         for name, array in answers.items()
     }
+    # Longer than any benchmark runs.
     in_a_day = int(time.time()) + 86_400
     write_pack(
         path, release, np.concatenate([real, random]), outputs,

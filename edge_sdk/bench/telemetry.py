@@ -117,6 +117,7 @@ def _loops(
     size = max(1, rows // count)
     loops: dict[str, list[_Loop]] = {name: [] for name in devices}
     for number in range(count):
+        # The order alternates, so that a drift of the clock rate cancels out.
         for name in sorted(devices, reverse=bool(number % 2)):
             inputs = itertools.islice(itertools.cycle(subject.inputs), size)
             started = time.perf_counter()

@@ -43,6 +43,7 @@ class GroupColumn:
     @property
     def groups(self) -> tuple[str, ...]:
         """The names of all groups; :data:`OTHER` and :data:`LACKING` are among them."""
+        # dict.fromkeys drops a repeated name: a declared value may be called "other" itself.
         return tuple(dict.fromkeys((*self.values, *cuts(self.edges), OTHER, LACKING)))
 
 

@@ -39,6 +39,7 @@ class FileRef:
 
     def __post_init__(self) -> None:
         check_digest("sha256", self.sha256)
+        # Checked before a download starts: the length decides how much is written.
         require(0 <= self.length <= MODEL_BYTES, f"length: expected 0 to {MODEL_BYTES}")
 
 
@@ -121,6 +122,7 @@ class Signature:
             require(link.output in outputs, f"state: there is no output {link.output!r}")
             same = inputs[link.input].dtype == outputs[link.output].dtype
             require(same, f"state: {link.input!r} and {link.output!r} have different dtypes")
+        # If every input were state, the application would have nothing to pass.
         require(len(self.state) < len(inputs), "state: expected an input besides the state")
 
     @property
@@ -204,6 +206,7 @@ class Manifest:
         Version.parse(self.version)
         for name in (MODEL, PROFILE, GOLDEN, CERTIFICATE):
             require(name in self.files, f"files: expected {name}")
+        # File names become paths inside the release folder, so they must be plain names.
         for name in self.files:
             check_name("files", name)
         grouped = {column.name for column in self.groups}

@@ -123,6 +123,7 @@ class PackHeader:
         check_digest("manifest", self.manifest)
         check_digest("body", self.body)
         require(self.count >= 0, "count: expected at least 0")
+        # These bound the memory that a header can make a reader use: 64 MiB and 512 MiB.
         require(0 <= self.directory_bits <= 24, "directory_bits: expected 0 to 24")
         require(0 <= self.filter_bits <= 29, "filter_bits: expected 0 to 29")
         require(bool(self.fields), "fields: expected at least one")
@@ -174,6 +175,7 @@ def parse_header(raw: bytes) -> tuple[PackHeader, int]:
     if len(raw) < PREFIX.size:
         raise ContractError(f"pack: expected at least {PREFIX.size} bytes, got {len(raw)}")
     magic, number, length = PREFIX.unpack_from(raw)
+    # The magic first: a file of another kind is not a pack of an unknown format.
     if magic != MAGIC:
         raise ContractError("pack: this is not a pack file (wrong magic)")
     if number != PACK_FORMAT:

@@ -74,6 +74,7 @@ class DeltaHeader:
 
     def __post_init__(self) -> None:
         check_digest("base", self.base)
+        # A pack's head is its header with prefix and padding; twice the header's limit is ample.
         require(0 < self.head <= 2 * HEADER_BYTES, "head: expected the length of a pack's header")
         require(self.value_bytes > 0, "value_bytes: expected at least 1")
 

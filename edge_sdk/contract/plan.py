@@ -180,6 +180,7 @@ class Experiment:
         require(what == "canary" or not self.completed, f"completed: {what} has no stages")
         require(what == "ab" or not self.dropped, f"dropped: {what} ends with its only arm")
         require(0 < self.share <= 1, f"share: expected above 0 and at most 1, got {self.share}")
+        # A share of requests means something only where the serving release answers each of them.
         partial = what in ("shadow", "interleave") or self.share == 1
         require(partial, f"share: {what} is for whole units; give the arms fewer slots instead")
         idle = [arm.name for arm in self.arms if not arm.slots]
@@ -203,6 +204,7 @@ class Experiment:
 
     def arm_of(self, unit: str, attributes: Mapping[str, str]) -> Arm | None:
         """Return the arm of a unit that takes part, dropped or not; ``None`` for control."""
+        # Only a canary has completed cohorts, and it has exactly one arm.
         if self._completes(attributes):
             return self.arms[0]
         slot = slot_of(self.salt, unit)
@@ -324,6 +326,7 @@ def holdings(
         own = assign(plan, device, attributes, entered=entered)
         unseen = (arm.release for arm in (own.shadow, own.interleaved) if arm is not None)
         candidates += [own.release, *unseen]
+    # In order and without duplicates: the first one is what a device goes back to.
     return tuple(dict.fromkeys((plan.serving, *candidates)))
 
 
@@ -340,6 +343,7 @@ def widen(arms: Sequence[Arm], weights: Mapping[str, int]) -> tuple[Arm, ...]:
     free = _free_slots(arms)
     widened = []
     for arm in arms:
+        # Only the difference is taken from the free slots; slots owned already never move.
         more = weights[arm.name] - arm.weight
         if more < 0:
             raise ContractError(f"weights: {arm.name} has {arm.weight}; a weight only goes up")

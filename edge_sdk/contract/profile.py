@@ -61,6 +61,7 @@ class FeatureProfile:
     def _check_correct(self) -> None:
         assert self.correct is not None
         require(len(self.correct) == self.bins, f"{self.name}: expected {self.bins} of correct")
+        # counts ends with *missing* and *outside*, which correct does not have.
         pairs = zip(self.correct, self.counts, strict=False)
         within = all(0 <= right <= count for right, count in pairs)
         require(within, f"{self.name}: expected 0 to as many correct as counted")

@@ -237,6 +237,7 @@ def _applied(
     gone = _entries(path, removed, header.removed, before.header.count)
     other = _entries(path, changed, header.changed, before.header.count)
     more = _entries(path, added, header.added, after.count)
+    # Zeros, because the padding between sections is part of the digest.
     result = np.zeros(place.end, np.uint8)
     result[: place.directory] = head
     keys, values = _views(result, after, place)

@@ -143,6 +143,7 @@ def _encoded(
 ) -> tuple[NDArray[Any], float | None, float | None]:
     """Return the stored array, scale and offset."""
     if encoding == "float16":
+        # Values that overflow become infinite, and the caller refuses those.
         with np.errstate(over="ignore"):
             return array.astype(np.float16), None, None
     wide = array.astype(np.float64)

@@ -84,6 +84,7 @@ class EntityFeatures:
         """
         stored = self._pack.get(entity_key(entity))
         row = self._defaults if stored is None else self._plain(stored)
+        # A new dict: the defaults are shared by all entities.
         return {**row, **streaming}, stored is not None
 
     def close(self) -> None:

@@ -42,6 +42,8 @@ def filter_of(keys: Keys, bits: int) -> NDArray[np.uint8]:
     """Return ``2**bits`` bytes with one bit set per key; the file's layout describes them."""
     checks = _checks(keys)
     marks = np.zeros(1 << bits, np.uint8)
+    # Unlike marks[i]
+    # = bit, ``at`` applies every bit when an index occurs twice.
     np.bitwise_or.at(marks, checks >> (32 - bits), (1 << (checks & 7)).astype(np.uint8))
     return marks
 
@@ -82,6 +84,7 @@ def check_structure(directory: NDArray[Any], marks: NDArray[np.uint8], keys: Key
             f"the directory is not monotonic: bucket {falling[0]} ends before it begins"
         )
     for start in range(0, max(0, len(keys) - 1), _CHECKED_AT_ONCE):
+        # One key of overlap, so that the border between two parts is compared too.
         part = keys[start : start + _CHECKED_AT_ONCE + 1]
         upper, lower = halves(part)
         rising = (upper[1:] > upper[:-1]) | ((upper[1:] == upper[:-1]) & (lower[1:] > lower[:-1]))

@@ -84,6 +84,7 @@ def draft_header(
     manifest = release.manifest
     return PackHeader(
         *(manifest.model, manifest.version, release.digest, canonicaliser, 0, 0, 0, fields),
+        # A valid placeholder; write_entries replaces it when the body is known.
         body="0" * 64,
         **more,
     )

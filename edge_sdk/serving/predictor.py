@@ -107,6 +107,7 @@ class Predictor:
         self._rule = rule(manifest.cascade, terms.cascade)
         self._one_by_one = self.stateful or not manifest.signature.batched
         self._asks = cloud is not None and self._rule.asks
+        # Fast paths own buffers, so every thread prepares its own.
         self._local = threading.local()
         self.monitor = Monitor(
             release,
@@ -272,6 +273,7 @@ class Predictor:
         except EdgeError as error:
             self._count(error)
             raise
+        # A large batch is monitored by a sample of its rows, so that counting stays cheap.
         rows = sampled(len(batch))
         self.monitor.record_batch(rows, self._schema.columns_of(feed, rows), batch, codes)
         return batch
@@ -345,6 +347,7 @@ class Predictor:
         wait = self.terms.cascade.deadline_ms / 1e3 if deadline is None else deadline
         if wait <= 0 or not self._breaker.allows():
             return None
+        # Imported on the first question: most devices never ask.
         from edge_sdk.contract.fleet import CloudRequest
 
         manifest = self.release.manifest

@@ -70,6 +70,7 @@ def ranked(serving: Predictor, x: Any, candidates: Sequence[Item] | None) -> Ran
         return Ranking(_ordered(items, scores), prediction.id, prediction.version)
     batch = serving.predict_batch(x)
     scores = _counted(serving, _one_scored, batch, len(candidates))
+    # One id names the whole ranking: that of its first row.
     return Ranking(_ordered(candidates, scores), batch.ids[0], batch.version)
 
 

@@ -43,6 +43,7 @@ class Stream:
         """
         with self._lock:
             serving = self._serving()
+            # By digest: the predictor is also replaced when only the plan's terms change.
             if self._release != serving.release.digest:
                 self._release = serving.release.digest
                 self._state = RecurrentState(serving.release.manifest.signature)
