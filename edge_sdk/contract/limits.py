@@ -17,6 +17,9 @@ UPLOAD_BYTES: Final = 16 << 20
 UPLOAD_MESSAGES: Final = 256
 MODEL_BYTES: Final = 2 << 30
 PACK_BYTES: Final = 64 << 30
+PACK_HEADER_BYTES: Final = 1 << 20
+"""Header of a pack or of a delta."""
+
 NAME_CHARACTERS: Final = 64
 """Model names, arm names, experiment ids."""
 

@@ -32,6 +32,7 @@ from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.dtypes import FLOAT_CODES, ITEM_BYTES, NumericDtype
 from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.key import ENTITY, KEY_BYTES
+from edge_sdk.contract.limits import PACK_HEADER_BYTES
 from edge_sdk.contract.manifest import Role
 from edge_sdk.contract.names import Version, check_digest, check_name
 from edge_sdk.contract.version import PACK_FORMAT
@@ -39,7 +40,6 @@ from edge_sdk.contract.version import PACK_FORMAT
 MAGIC: Final = b"EDGEPACK"
 PREFIX: Final = struct.Struct("<8sII")
 ALIGNMENT: Final = 64
-HEADER_BYTES: Final = 1 << 20
 Encoding = Literal["float16", "uint8"]
 FLOATS: Final = tuple(FLOAT_CODES)
 """Dtypes that can be stored in a shorter encoding."""
@@ -180,10 +180,10 @@ def parse_header(raw: bytes) -> tuple[PackHeader, int]:
         raise ContractError("pack: this is not a pack file (wrong magic)")
     if number != PACK_FORMAT:
         raise ContractError(f"pack: expected format {PACK_FORMAT}, got {number}; update edge_sdk")
-    if length > HEADER_BYTES or PREFIX.size + length > len(raw):
+    if length > PACK_HEADER_BYTES or PREFIX.size + length > len(raw):
         raise ContractError("pack: the header is truncated or too large")
     text = raw[PREFIX.size : PREFIX.size + length]
-    return decode(PackHeader, text, limit=HEADER_BYTES), aligned(PREFIX.size + length)
+    return decode(PackHeader, text, limit=PACK_HEADER_BYTES), aligned(PREFIX.size + length)
 
 
 def aligned(offset: int) -> int:

@@ -24,15 +24,18 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.key import KEY_BYTES
+from edge_sdk.contract.limits import PACK_HEADER_BYTES
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.names import check_digest, check_name
-from edge_sdk.contract.pack import HEADER_BYTES, PackHeader
 from edge_sdk.contract.version import DELTA_FORMAT
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.pack import PackHeader
 
 MAGIC: Final = b"EDGEDLTA"
 PREFIX: Final = struct.Struct("<8sII")
@@ -75,7 +78,9 @@ class DeltaHeader:
     def __post_init__(self) -> None:
         check_digest("base", self.base)
         # A pack's head is its header with prefix and padding; twice the header's limit is ample.
-        require(0 < self.head <= 2 * HEADER_BYTES, "head: expected the length of a pack's header")
+        require(
+            0 < self.head <= 2 * PACK_HEADER_BYTES, "head: expected the length of a pack's header"
+        )
         require(self.value_bytes > 0, "value_bytes: expected at least 1")
 
     def to_bytes(self) -> bytes:
@@ -111,9 +116,9 @@ def parse_delta_header(raw: bytes) -> tuple[DeltaHeader, int]:
     if number != DELTA_FORMAT:
         raise ContractError(f"delta: expected format {DELTA_FORMAT}, got {number}; update edge_sdk")
     end = PREFIX.size + length
-    if length > HEADER_BYTES or end > len(raw):
+    if length > PACK_HEADER_BYTES or end > len(raw):
         raise ContractError("delta: the header is truncated or too large")
-    return decode(DeltaHeader, raw[PREFIX.size : end], limit=HEADER_BYTES), end
+    return decode(DeltaHeader, raw[PREFIX.size : end], limit=PACK_HEADER_BYTES), end
 
 
 def why_no_delta(old: PackHeader, new: PackHeader) -> str | None:

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.key import KEY_BYTES
+from edge_sdk.contract.limits import PACK_HEADER_BYTES
 from edge_sdk.contract.manifest import FileRef
-from edge_sdk.contract.pack import HEADER_BYTES, PREFIX, PackHeader, Sections, parse_header
+from edge_sdk.contract.pack import PREFIX, PackHeader, Sections, parse_header
 from edge_sdk.contract.pack import sections as sections_of
 from edge_sdk.contract.pack_delta import (
     SEAL_BYTES,
@@ -313,7 +314,7 @@ def _content(path: Path) -> _Content:
     try:
         with path.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        header, directory = parse_header(data[: HEADER_BYTES + PREFIX.size])
+        header, directory = parse_header(data[: PACK_HEADER_BYTES + PREFIX.size])
     except (OSError, ValueError, ContractError) as error:
         raise PackError(f"{path}: cannot open the pack; {reason_of(error)}") from error
     place = sections_of(header, directory)

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.key import CHECK_BYTES, KEY_BYTES
-from edge_sdk.contract.pack import ALIGNMENT
 from edge_sdk.errors import PackError
 
 _CHECKED_AT_ONCE: Final = 1 << 16
@@ -60,11 +59,6 @@ def sizes(count: int) -> tuple[int, int]:
 
 def _checks(keys: Keys) -> NDArray[np.int64]:
     return np.ascontiguousarray(keys[:, :CHECK_BYTES]).view(">u4").ravel().astype(np.int64)
-
-
-def padded(raw: bytes) -> bytes:
-    """Pad ``raw`` with zeros up to the next section."""
-    return raw + bytes(-len(raw) % ALIGNMENT)
 
 
 def check_structure(directory: NDArray[Any], marks: NDArray[np.uint8], keys: Keys) -> None:

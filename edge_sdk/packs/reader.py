@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.key import CHECK_BYTES, DIGEST_BYTES, KEY_BYTES
-from edge_sdk.contract.pack import HEADER_BYTES, PackHeader, Sections, ValueField, parse_header
+from edge_sdk.contract.limits import PACK_HEADER_BYTES
+from edge_sdk.contract.pack import PackHeader, Sections, ValueField, parse_header
 from edge_sdk.contract.pack import sections as sections_of
 from edge_sdk.errors import ContractError, PackError, reason_of
 from edge_sdk.model.keys import Canonicaliser
@@ -83,7 +84,7 @@ class Pack:
         try:
             with where.open("rb") as file:
                 # The longest header and its prefix; the rest is read by way of the mapping.
-                head = file.read(HEADER_BYTES + 16)
+                head = file.read(PACK_HEADER_BYTES + 16)
                 header, directory = parse_header(head)
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError, ContractError) as error:

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.key import KEY_BYTES
-from edge_sdk.contract.pack import Encoding, PackHeader, ValueField
+from edge_sdk.contract.pack import ALIGNMENT, Encoding, PackHeader, ValueField
 from edge_sdk.errors import PackError, reason_of
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.packs.encoding import stored_output
-from edge_sdk.packs.layout import directory_of, filter_of, padded, sizes, sorted_order
+from edge_sdk.packs.layout import directory_of, filter_of, sizes, sorted_order
 from edge_sdk.system.files import write_atomic
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def write_entries(
     ordered, values = _entries(keys, answers, stored)
     directory, filter_ = sizes(len(ordered))
     sections = (directory_of(ordered, directory), filter_of(ordered, filter_), ordered, values)
-    body = b"".join(padded(section.tobytes()) for section in sections)
+    body = b"".join(_padded(section.tobytes()) for section in sections)
     digest = hashlib.sha256(body).hexdigest()
     header = replace(
         draft,
@@ -129,6 +129,11 @@ def write_entries(
     except OSError as error:
         raise PackError(f"{path}: cannot write the pack; {reason_of(error)}") from error
     return header
+
+
+def _padded(raw: bytes) -> bytes:
+    """Pad ``raw`` with zeros up to the next section."""
+    return raw + bytes(-len(raw) % ALIGNMENT)
 
 
 def _check(
