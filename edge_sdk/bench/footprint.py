@@ -1,4 +1,4 @@
-"""Row 6: import time and memory of a process that serves, beside one that serves the plain file.
+"""Row 6: import time and memory of a serving process, against one that serves the plain file.
 
 Each figure is a median over fresh processes, ours and bare ones in turn, after one of each that
 only warms the file cache. Both answer the same rows before memory is read.

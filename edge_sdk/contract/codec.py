@@ -3,9 +3,9 @@
 Invariants:
 
 * ``decode`` returns a value whose every field has its annotated type, or raises
-  :class:`ContractError` naming the path (``plan.experiment.arms[0].name``), what was expected
-  and what came. Nothing is coerced, but an integer is accepted where a float is declared.
-* Fields that the dataclass does not know are ignored: a newer peer may send more.
+  :class:`ContractError` naming the path (``plan.experiment.arms[0].name``), the expected
+  and the actual value. Nothing is coerced, but an integer is accepted where a float is declared.
+* Unknown fields are ignored: a newer peer may send more.
 * ``None`` and a field that is left out are the same, in both directions.
 * ``encode`` is deterministic: sorted keys, no white space, no NaN or infinity.
 * Meaning (ranges, sums, cross-field rules) is checked by each class in ``__post_init__`` with

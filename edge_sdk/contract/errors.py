@@ -12,7 +12,7 @@ class EdgeError(Exception):
 
 
 class ContractError(EdgeError):
-    """A message or file is not what the contract says: where, what was expected, what came."""
+    """A message or file violates the contract; names the field, the expected and actual value."""
 
 
 def require(condition: bool, message: str) -> None:
