@@ -12,8 +12,7 @@ import binascii
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from edge_sdk.contract.codec import require
-from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.errors import ContractError, require
 
 LARGEST: Final = 1 << 62
 """A count is below; so ten bytes are never read as one."""

@@ -19,7 +19,8 @@ from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.contract.window import Energy, Window
 from edge_sdk.errors import StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
-from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.serving.predictor import Predictor
+from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.energy import READ_SECONDS, EnergyInterval, EnergyUse
 from edge_sdk.telemetry.meters import (
     MOST_WATTS,

@@ -16,7 +16,8 @@ from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import InputError
-from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.serving.predictor import Predictor
+from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.group_counts import PATIENCE, GroupAccumulator
 from edge_sdk.telemetry.groups import Grouping, Groups
 from edge_sdk.telemetry.histograms import Bins

@@ -26,7 +26,8 @@ from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model, _bound_call
-from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.serving.predictor import Predictor
+from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.histograms import FEW, Bins, HistogramCounts, histogram
 from edge_sdk.telemetry.label_join import AnswerColumns, LabelJoin
 from tests.clock import Clock

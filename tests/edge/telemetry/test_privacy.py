@@ -24,7 +24,8 @@ from converters import convert
 from edge_sdk.contract.codec import encode
 from edge_sdk.contract.messages import KeyVotes, WindowReport
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.serving.predictor import Predictor
+from edge_sdk.serving.terms import ServingTerms
 from tests.clock import Clock
 from tests.edge.builders import make_release
 from tests.waiting import PATIENCE

@@ -15,7 +15,8 @@ from edge_sdk.contract.messages import FeedbackReport, WindowReport
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.experiments.shadow import Shadow
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.serving.predictor import Predictor
+from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.label_join import LabelOutcomes, is_right, join
 from tests.clock import Clock
 from tests.waiting import wait_for

@@ -41,7 +41,8 @@ from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.contract.window import Window
 from edge_sdk.model.prediction import BatchPrediction
 from edge_sdk.model.release import Release
-from edge_sdk.serving.predictor import Predictor, ServingTerms
+from edge_sdk.serving.predictor import Predictor
+from edge_sdk.serving.terms import ServingTerms
 
 WINDOW, ROWS, DEVICES = 60, 500, 4
 BEGIN = 1_700_000_040  # a whole minute
