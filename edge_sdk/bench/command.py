@@ -27,16 +27,16 @@ def run_bench(arguments: Namespace) -> int:
         raise BenchError("expected a release folder or an .onnx file, or --compare A.json B.json")
     _check_outputs(arguments)
     effort = QUICK if arguments.quick else FULL
-    measured = measure(arguments.target, effort, rows=arguments.rows, tell=_tell)
-    text = to_markdown(measured)
+    found = measure(arguments.target, effort, rows=arguments.rows, tell=_tell)
+    text = to_markdown(found)
     print(text)
     if arguments.json:
-        measured.save(arguments.json)
+        found.save(arguments.json)
     if arguments.markdown:
         result.save(arguments.markdown, f"{text}\n".encode())
     if arguments.plot:
-        write_plot(measured, arguments.plot)
-    exceeded = breaches(measured, arguments.max_p99_ms, arguments.max_rss_mb)
+        write_plot(found, arguments.plot)
+    exceeded = breaches(found, arguments.max_p99_ms, arguments.max_rss_mb)
     for line in exceeded:
         print(f"edge bench: {line}", file=sys.stderr)
     return 1 if exceeded else 0
