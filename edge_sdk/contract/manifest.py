@@ -16,11 +16,11 @@ from edge_sdk.contract.errors import require
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.limits import FEATURES, GROUP_COLUMNS, MANIFEST_BYTES, MODEL_BYTES
 from edge_sdk.contract.names import Version, check_digest, check_name
+from edge_sdk.contract.serving_terms import Metric
 from edge_sdk.contract.version import MANIFEST_FORMAT
 
 Task = Literal["classification", "regression", "generic"]
 Role = Literal["label", "probabilities", "value", "other"]
-Metric = Literal["max_probability", "margin", "entropy"]
 Label = int | str
 
 MANIFEST: Final = "manifest.json"

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_sdk.contract.errors import require
-from edge_sdk.contract.manifest import Metric
+
+Metric = Literal["max_probability", "margin", "entropy"]
+"""Confidence of an answer, computed from its probabilities."""
 
 
 @dataclass(frozen=True)
