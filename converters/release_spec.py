@@ -21,12 +21,12 @@ from edge_sdk.contract.manifest import (
     FileRef,
     Lineage,
     Manifest,
-    Metric,
     RuntimeNeeds,
     Signature,
     Task,
 )
 from edge_sdk.contract.names import Version, check_name
+from edge_sdk.contract.serving_terms import Metric
 from edge_sdk.system.files import check_writable
 
 UNWRITTEN: Final = {n: FileRef(0, "0" * 64) for n in (MODEL, PROFILE, GOLDEN, CERTIFICATE)}

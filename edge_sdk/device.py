@@ -364,6 +364,7 @@ class EdgeDevice:
 
         A download in progress stops here; the next start resumes it.
         """
+        # The client first: a sync thread that waits for the network would not stop in time.
         if self._link is not None:
             self._link.client.interrupt()
         for repeater in self._repeaters:

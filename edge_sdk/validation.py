@@ -92,6 +92,7 @@ def _items(what: str, items: Any) -> tuple[Hashable, ...]:
         raise InputError(what, f"{what}: expected a list of items, got {items!r:.60}")
     listed = tuple(np.atleast_1d(items) if isinstance(items, np.ndarray) else items)
     try:
+        # Items are keys of dicts later; a list of lists is found out here.
         hash(listed)
     except TypeError:
         raise InputError(what, f"{what}: expected names or numbers, got {listed!r:.60}") from None

@@ -1,8 +1,8 @@
-"""A release around a bare ``.onnx`` file, for as long as it is measured.
+"""Temporary release around a bare ``.onnx`` file.
 
-Its signature is what onnxruntime says of the file, its profile comes from the rows to measure with,
-so that monitoring has as much to do as with a real release. A file that gives one integer for each
-row and a table of floats is taken for a classifier if that integer is a place in the table.
+Its signature comes from onnxruntime, its profile from the rows to measure with, so that monitoring
+has as much work as with a real release. A file whose outputs are one integer per row and a table of
+floats counts as a classifier if that integer is a column of the table.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ _NOTHING: Final = {name: FileRef(0, "0" * 64) for name in (MODEL, PROFILE, GOLDE
 
 
 def release_around(path: Path, folder: Path, rows: Path | None = None) -> Release:
-    """A release of the model at ``path``, written into ``folder``.
+    """Write a release of a bare model.
 
     Args:
-        path: of the ``.onnx`` file.
-        folder: where there is no release yet.
-        rows: real rows to measure with; without them they are made at random.
+        path: ``.onnx`` file.
+        folder: release folder to create.
+        rows: file of real rows to measure with; by default random ones.
 
     Raises:
-        BenchError: it does not load, fails on the rows, or has tensors of another kind.
+        BenchError: the model does not load, fails on the rows, or has values that are not tensors.
     """
     session = RawSession(path, threads=1)
     inputs, outputs = session.inputs(), session.outputs()
@@ -90,11 +90,12 @@ class _Reading:
 
 
 def _reading(outputs: tuple[OutputSpec, ...], answers: Feed, batched: bool) -> _Reading:
-    """The roles of the outputs, as far as the answers show them."""
+    """Return the roles of the outputs, as far as the answers show them."""
     labels = [spec for spec in outputs if len(spec.shape) == 1 and spec.dtype == "int64"]
     tables = [spec for spec in outputs if len(spec.shape) == 2 and spec.dtype == "float32"]
     if not batched or (len(labels), len(tables), len(outputs)) != (1, 1, 2):
         return _Reading(outputs)
+    # The graph does not name roles; the answers to the rows decide.
     label, table = answers[labels[0].name], answers[tables[0].name]
     count = table.shape[1]
     if count < 2 or label.min() < 0 or label.max() >= count:
@@ -152,8 +153,8 @@ def _distribution(name: str, values: NDArray[Any]) -> FeatureProfile:
     return replace(empty, counts=tuple(int(count) for count in histogram(empty, values)))
 
 
-def _categories(name: str, known: Any, values: Any) -> FeatureProfile:
-    empty = FeatureProfile(name, (0,) * (len(known) + 2), None, tuple(sorted(known)))
+def _categories(name: str, names: Any, values: Any) -> FeatureProfile:
+    empty = FeatureProfile(name, (0,) * (len(names) + 2), None, tuple(sorted(names)))
     return replace(empty, counts=tuple(int(count) for count in histogram(empty, values)))
 
 

@@ -1,4 +1,4 @@
-"""Budgets for continuous integration on devices: what is exceeded, and what cannot be judged."""
+"""Budgets of latency and memory, for continuous integration on devices."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from edge_sdk.bench.result import ONE_ROW, OURS, RSS, BenchResult
 def breaches(
     result: BenchResult, max_p99_ms: float | None = None, max_rss_mb: float | None = None
 ) -> list[str]:
-    """Why ``result`` does not keep its budgets, in words; empty if it does.
+    """Return one sentence per exceeded budget; none if all are met.
 
-    A budget is kept only if the figure was measured: what is not known is not within it.
+    A figure that was not measured does not meet its budget.
+
+    Args:
+        result: run to judge.
+        max_p99_ms: largest 99th percentile of one row, milliseconds.
+        max_rss_mb: largest resident memory of a serving process, MiB.
     """
     timing = result.timing(ONE_ROW, OURS)
     p99_ms = None if timing is None else timing.p99_us / 1e3
@@ -26,7 +31,7 @@ def _judged(what: str, measured: float | None, allowed: float | None, unit: str)
     if allowed is None:
         return None
     if measured is None:
-        return f"{what} cannot be judged: it is not known on this machine"
+        return f"{what} cannot be judged: this machine does not report it"
     if measured <= allowed:
         return None
     return f"{what} is {measured:.4g} {unit}, allowed {allowed:g} {unit}"

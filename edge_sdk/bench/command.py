@@ -1,4 +1,4 @@
-"""``edge bench``: measure, or compare two runs; the exit code says whether budgets are kept."""
+"""``edge bench``: measures, or compares two runs; the exit code tells if budgets are met."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STDOUT: Final = Path("-")
 
 
 def run_bench(arguments: Namespace) -> int:
-    """The command; 1 if a budget is exceeded or cannot be judged."""
+    """Run the command; return 1 if a budget is exceeded or cannot be judged."""
     if arguments.compare:
         return _compare(arguments)
     if arguments.target is None:
@@ -65,7 +65,7 @@ def _outputs(arguments: Namespace) -> tuple[Path | None, ...]:
 
 
 def _check_outputs(arguments: Namespace) -> None:
-    """Raise :class:`BenchError` now for what could not be written after minutes of measuring."""
+    """Raise :class:`BenchError` for outputs that cannot be written, before minutes of measuring."""
     for path in _outputs(arguments):
         if path is not None:
             result.check_savable(path)

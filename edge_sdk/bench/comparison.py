@@ -1,4 +1,4 @@
-"""Two runs side by side: ratios of what both measured, and a warning where machines differ."""
+"""Comparison of two runs: ratios of common figures, and warnings if the machines differ."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Ratio:
 
     @property
     def ratio(self) -> float | None:
-        """``None`` where the first is zero."""
+        """Ratio; ``None`` if the first figure is zero."""
         return self.after / self.before if self.before else None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two runs have in common; ``only`` names what one of them lacks."""
+    """Figures that two runs have in common; ``only`` names those that one of them lacks."""
 
     names: tuple[str, str]
     ratios: tuple[Ratio, ...]
@@ -38,10 +38,10 @@ class Comparison:
 
 
 def compare(before: BenchResult, after: BenchResult) -> Comparison:
-    """Ratios for each row of both.
+    """Compare two runs.
 
     Raises:
-        BenchError: they have no row in common.
+        BenchError: they have no figure in common.
     """
     figures = [{what: (x, unit) for what, x, unit in _figures(run)} for run in (before, after)]
     first, second = figures
@@ -76,7 +76,7 @@ def _warnings(before: BenchResult, after: BenchResult) -> Iterator[str]:
 
 
 def to_markdown(comparison: Comparison) -> str:
-    """Warnings first, then a table."""
+    """Return warnings and a table as Markdown."""
     first, second = comparison.names
     lines = [f"> **Warning**: {warning}" for warning in comparison.warnings]
     lines += [""] if lines else []

@@ -19,24 +19,25 @@ if TYPE_CHECKING:
 
 THREADS = 8
 _AT_ONCE = 16
-"""Calls between two looks at the clock."""
+"""Calls between two readings of the clock."""
 
 
 def measure(subject: Subject, effort: Effort) -> Findings:
-    """Rows a second of all threads together."""
+    """Measure the rows per second of all threads together."""
     with subject.device() as device:
         candidates = [subject.ours(device), subject.raw(None), subject.raw(1)]
-        found: dict[str, list[float]] = {c.name: [] for c in candidates}
+        samples: dict[str, list[float]] = {c.name: [] for c in candidates}
         for number in range(effort.batch_rounds):
             first = number % len(candidates)
             for candidate in (*candidates[first:], *candidates[:first]):
-                found[candidate.name].append(throughput(candidate, effort.threads_seconds))
+                samples[candidate.name].append(throughput(candidate, effort.threads_seconds))
                 time.sleep(SETTLE_SECONDS)
-    rates = {name: statistics.median(values) for name, values in found.items()}
+    rates = {name: statistics.median(values) for name, values in samples.items()}
     peers = {RAW_DEFAULT: goals.EIGHT_DEFAULT, RAW_ONE: goals.EIGHT_ONE}
     claims = tuple(
         GoalRow.of(
-            goal, statistics.median(a / b for a, b in zip(found[OURS], found[peer], strict=True))
+            goal,
+            statistics.median(a / b for a, b in zip(samples[OURS], samples[peer], strict=True)),
         )
         for peer, goal in peers.items()
     )
@@ -45,7 +46,10 @@ def measure(subject: Subject, effort: Effort) -> Findings:
 
 
 def throughput(candidate: Candidate, seconds: float) -> float:
-    """Calls a second of :data:`THREADS` threads that begin together, after one call each."""
+    """Return the calls per second of :data:`THREADS` threads that start together.
+
+    Each makes one call before, which prepares its buffers.
+    """
     done = [0] * THREADS
     errors: list[BaseException] = []
     gate = threading.Barrier(THREADS + 1)
@@ -75,7 +79,8 @@ def throughput(candidate: Candidate, seconds: float) -> float:
 
 
 def _ask_until(end: float, ask: Callable[[object], object], following: Callable[[], object]) -> int:
-    """How many calls it made; some at least, however late the thread got its turn."""
+    """Call until ``end``, at least once; return the number of calls."""
+    # The clock is read after the calls: a thread that starts late still counts for something.
     calls = 0
     while True:
         for _ in range(_AT_ONCE):

@@ -1,7 +1,7 @@
-"""Joules for a thousand predictions, where this machine counts its energy.
+"""Joules of a thousand predictions, on machines that count their energy.
 
-What is counted is the whole processor package or board: what idles or works beside the benchmark is
-counted too, in our turns and the peer's alike.
+The counter covers the whole processor package or board, idle and other work included, in our turns
+and the peer's alike.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ _AT_ONCE = 16
 
 
 def measure(subject: Subject, effort: Effort, meter: Meter | None = None) -> Findings:
-    """Joules for a thousand predictions, ours and the raw call's in turn; a note where not."""
+    """Measure the joules of a thousand predictions, ours and the raw call's in turn.
+
+    Args:
+        subject: model to measure.
+        effort: amount of measuring.
+        meter: returns joules; by default the machine's own counter, and a note if there is none.
+    """
     meter = meter or find_meter()
     if meter is None:
         return Findings(notes=(f"energy: not measured, {why_none()}",))
@@ -30,6 +36,7 @@ def measure(subject: Subject, effort: Effort, meter: Meter | None = None) -> Fin
         candidates = [subject.ours(device), subject.raw(None), subject.raw(1)]
         spent: dict[str, list[float]] = {c.name: [] for c in candidates}
         try:
+            # Three turns each, interleaved: the idle draw drifts with temperature.
             for candidate in candidates * 3:
                 spent[candidate.name].append(joules(candidate, effort.energy_seconds, meter))
         except (OSError, ValueError) as error:
@@ -41,7 +48,13 @@ def measure(subject: Subject, effort: Effort, meter: Meter | None = None) -> Fin
 
 
 def joules(candidate: Candidate, seconds: float, meter: Meter) -> float:
-    """Joules for a thousand calls."""
+    """Return the joules of a thousand calls.
+
+    Args:
+        candidate: call to measure.
+        seconds: duration.
+        meter: returns joules.
+    """
     inputs = itertools.cycle(candidate.inputs)
     before = meter()
     calls, end = 0, time.perf_counter() + seconds

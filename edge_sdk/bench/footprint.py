@@ -1,4 +1,4 @@
-"""Row 6: import time and memory of a process that serves, beside one that serves the plain file.
+"""Row 6: import time and memory of a serving process, against one that serves the plain file.
 
 Each figure is a median over fresh processes, ours and bare ones in turn, after one of each that
 only warms the file cache. Both answer the same rows before memory is read.
@@ -71,7 +71,7 @@ print(json.dumps(found))
 
 
 def measure(subject: Subject, effort: Effort) -> Findings:
-    """Medians over processes; memory is left out where the platform does not tell it."""
+    """Measure medians over processes; no memory where the platform does not report it."""
     ours = _command(subject, _OURS, subject.release.folder, subject.inputs)
     bare = _command(subject, _BARE, subject.release.model_path, subject.raw_feeds)
     samples: dict[str, list[Mapping[str, Any]]] = {"ours": [], "bare": []}
@@ -88,7 +88,7 @@ def measure(subject: Subject, effort: Effort) -> Findings:
         "from import to the first answer of bare onnxruntime, ms": theirs["ready_ms"],
     }
     if "rss_mb" not in mine:
-        return Findings((), tuple(claims), facts, ("this platform does not tell memory",))
+        return Findings((), tuple(claims), facts, ("this platform does not report memory",))
     claims.append(GoalRow.of(goals.MEMORY, mine["rss_mb"] - theirs["rss_mb"]))
     facts |= {RSS: mine["rss_mb"], "the same of bare onnxruntime, MiB": theirs["rss_mb"]}
     return Findings(claims=tuple(claims), facts=facts)
@@ -103,19 +103,20 @@ def _command(subject: Subject, middle: str, model: Path, inputs: Sequence[Any]) 
 
 
 def _run(command: list[str]) -> Mapping[str, Any]:
+    # The child processes import the same tree as this one.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=True, timeout=_SECONDS, env=environment
         )
-        found: Mapping[str, Any] = json.loads(done.stdout)
+        figures: Mapping[str, Any] = json.loads(done.stdout)
     except subprocess.CalledProcessError as error:
         raise BenchError(f"a process that serves failed; {error.stderr.strip()[-500:]}") from error
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         raise BenchError(f"a process that serves cannot be measured; {error}") from error
-    return found
+    return figures
 
 
 def _medians(samples: list[Mapping[str, Any]]) -> dict[str, float]:
-    known = [name for name in samples[0] if all(sample[name] is not None for sample in samples)]
-    return {name: round(statistics.median(s[name] for s in samples), 2) for name in known}
+    reported = [name for name in samples[0] if all(sample[name] is not None for sample in samples)]
+    return {name: round(statistics.median(s[name] for s in samples), 2) for name in reported}

@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Goal:
-    """``measured`` is to be at most ``limit`` (with ``at_least``: at least)."""
+    """Limit of a figure: at most ``limit``, or with ``at_least`` at least."""
 
     row: int
     what: str
@@ -41,5 +41,5 @@ SHADOW_P99: Final = Goal(8, "one row with a shadow, p99, against without", 1.5, 
 
 
 def batch(rows: int) -> Goal:
-    """Of a batch, against the raw call with as many threads as a device uses: one."""
+    """Return the goal of a batch, against the raw call with one thread, as a device uses."""
     return Goal(3, f"a batch of {rows:,} rows, against session.run with one thread", 1.05, "x")

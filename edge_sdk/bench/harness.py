@@ -1,4 +1,4 @@
-"""Taking turns with a clock: interleaved rounds of several ways to ask."""
+"""Interleaved timing: several candidates take turns, round by round."""
 
 from __future__ import annotations
 
@@ -14,26 +14,30 @@ from numpy.typing import NDArray
 from edge_sdk.bench.result import Timing
 
 Ask = Callable[[Any], object]
+"""One call that is measured."""
+
 LEAST_CALLS: Final = 20
 MOST_CALLS: Final = 20_000
 SETTLE_SECONDS: Final = 0.15
-"""After every turn, so that a device's background thread folds on nobody else's time."""
+"""Pause after every turn, so that a device's telemetry thread does not run in the next one."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure.
+    """Amount of measuring.
 
     Attributes:
         rounds: turns of each candidate.
-        turn_seconds: about how long the quickest candidate's turn takes; all make as many calls.
-        batches: rows of each batch; ``batch_rounds`` turns with each.
-        monitored_rows: single rows with monitoring on, and as many with it off, within about
-            ``monitored_seconds``; where all go at full speed, in that many ``loops``.
-        processes: of each kind, for import and memory.
-        threads_seconds: of each turn of eight threads.
+        turn_seconds: approximate seconds of the quickest candidate's turn; all make as many calls.
+        batches: rows of each batch.
+        batch_rounds: turns with each batch.
+        monitored_rows: single rows with monitoring on, and as many with it off.
+        monitored_seconds: approximate limit of the seconds for these.
+        loops: loops at full speed that they are divided into.
+        processes: processes of each kind, for import and memory.
+        threads_seconds: seconds of each turn of eight threads.
         pack_entries: entries of the pack that a device opens.
-        energy_seconds: of each turn while the energy counter is read.
+        energy_seconds: seconds of each turn while the energy counter is read.
     """
 
     rounds: int = 31
@@ -67,7 +71,7 @@ QUICK: Final = Effort(
 
 @dataclass
 class Candidate:
-    """One way to ask; ``inputs`` go round, from where the turn before stopped."""
+    """One call to measure; each turn continues with the inputs where the previous one stopped."""
 
     name: str
     ask: Ask
@@ -78,14 +82,20 @@ class Candidate:
         self._round = itertools.cycle(self.inputs)
 
     def turn(self, calls: int) -> NDArray[np.int64]:
-        """Nanoseconds of each of ``calls`` calls, after a tenth of them as warm-up."""
+        """Return the nanoseconds of each of ``calls`` calls, after a tenth of them as warm-up."""
         for x in itertools.islice(self._round, max(1, calls // 10)):
             self.ask(x)
         return clocked(self.ask, itertools.islice(self._round, calls), calls)
 
 
 def clocked(ask: Ask, inputs: Iterator[Any], calls: int) -> NDArray[np.int64]:
-    """Nanoseconds of each call of ``ask``, one for each of ``inputs``."""
+    """Return the nanoseconds of each call.
+
+    Args:
+        ask: call to measure.
+        inputs: one input per call.
+        calls: number of calls.
+    """
     times = np.empty(calls, dtype=np.int64)
     clock = time.perf_counter_ns
     for i, x in enumerate(inputs):
@@ -96,12 +106,12 @@ def clocked(ask: Ask, inputs: Iterator[Any], calls: int) -> NDArray[np.int64]:
 
 
 def seconds_of(candidate: Candidate) -> float:
-    """About how long a call takes: the median of a few, after one to warm up."""
+    """Estimate the seconds of a call: the median of a few, after one to warm up."""
     return float(np.median(candidate.turn(9))) / 1e9
 
 
 def calls_in(seconds: float, candidates: Sequence[Candidate]) -> int:
-    """How many calls the quickest of ``candidates`` makes in ``seconds``, within bounds."""
+    """Return the calls that the quickest candidate makes in ``seconds``, within bounds."""
     quickest = min(seconds_of(candidate) for candidate in candidates)
     return int(np.clip(seconds / max(quickest, 1e-7), LEAST_CALLS, MOST_CALLS))
 
@@ -123,17 +133,23 @@ class Rounds:
         )
 
     def ratio(self, ours: str, peer: str) -> float:
-        """Median over the rounds of the ratio of both medians of one round.
-
-        The two were measured within a second: a machine that changes its pace changes both.
-        """
+        """Return the median over the rounds of the ratio of both medians of a round."""
+        # Paired by round: both ran within a second, so a change of the clock rate affects both.
         return float(np.median(self.levels[ours][:, 0] / self.levels[peer][:, 0]))
 
 
 def interleave(group: str, candidates: Sequence[Candidate], rounds: int, calls: int) -> Rounds:
-    """Let ``candidates`` take turns; who begins changes from round to round."""
+    """Let candidates take turns.
+
+    Args:
+        group: name of what is measured, the same for all candidates.
+        candidates: calls to compare.
+        rounds: turns of each.
+        calls: calls in each turn.
+    """
     levels = {candidate.name: np.empty((rounds, 3)) for candidate in candidates}
     for number in range(rounds):
+        # Another one begins each round: the first in a round profits or suffers from the pause.
         first = number % len(candidates)
         for candidate in (*candidates[first:], *candidates[:first]):
             times = candidate.turn(calls)
@@ -143,6 +159,13 @@ def interleave(group: str, candidates: Sequence[Candidate], rounds: int, calls: 
 
 
 def timing(group: str, name: str, levels: NDArray[np.float64], calls: int) -> Timing:
-    """A timing of p50, p90 and p99 in microseconds."""
+    """Make a timing.
+
+    Args:
+        group: name of what is measured.
+        name: name of the candidate.
+        levels: percentiles 50, 90 and 99 in microseconds, [3].
+        calls: number of calls.
+    """
     p50, p90, p99 = (round(float(level), 3) for level in levels)
     return Timing(group, name, p50, p90, p99, calls)

@@ -1,4 +1,4 @@
-"""The machine that a figure comes from: what stays the same on it, and what does not."""
+"""Description of the machine of a benchmark: fixed properties, and changing conditions."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _THROTTLED: Final = {
 
 
 def facts(root: Path = Path("/")) -> dict[str, str]:
-    """What a latency depends on and a machine keeps: processor, cores, versions, governor."""
+    """Return fixed properties that affect latency: processor, cores, versions, governor."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = {
+    values = {
         "cpu": _cpu(root),
         "cores": str(cores or 1),
         "board": _read(root / "proc/device-tree/model"),
@@ -37,25 +37,25 @@ def facts(root: Path = Path("/")) -> dict[str, str]:
         **{name: _version(name) for name in _PACKAGES},
         **{name: _read(root / path) for name, path in _SAME.items()},
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in values.items() if value}
 
 
 def conditions(root: Path = Path("/")) -> dict[str, str]:
-    """What changes while one measures: clock rate, temperature, throttling, where told."""
-    found = {
+    """Return conditions that change: clock rate, temperature, throttling, load, if available."""
+    values = {
         "MHz": _megahertz(root),
         "°C": _degrees(_read(root / "sys/class/thermal/thermal_zone0/temp")),
         "throttling": throttling(root),
         "load": _read(root / "proc/loadavg").split(" ")[0],
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in values.items() if value}
 
 
 def throttling(root: Path = Path("/")) -> str:
-    """Whether the machine slowed itself down; empty where nothing tells.
+    """Describe throttling of the machine; empty if it is not reported.
 
-    On a Raspberry Pi the firmware's word (from sysfs or ``vcgencmd``), on x86 the kernel's count of
-    throttling events since boot.
+    On a Raspberry Pi this is the firmware's status word (from sysfs or ``vcgencmd``), on x86 the
+    kernel's count of throttling events since boot.
     """
     word = _read(root / "sys/devices/platform/soc/soc:firmware/get_throttled") or _vcgencmd()
     if word:
@@ -66,7 +66,7 @@ def throttling(root: Path = Path("/")) -> str:
 
 
 def firmware_throttling(word: str) -> str:
-    """``throttled=0x50005`` in words."""
+    """Translate the firmware's status word, such as ``throttled=0x50005``."""
     match = re.search(r"(?:0x)?([0-9a-fA-F]+)\s*$", word)
     if match is None:
         return ""
@@ -97,8 +97,8 @@ def _megahertz(root: Path) -> str:
     scaled = _read(root / f"{_CPU}/scaling_cur_freq")
     if scaled.isdigit():
         return str(int(scaled) // 1_000)
-    told = re.search(r"^cpu MHz\s*:\s*(\d+)", _read(root / "proc/cpuinfo"), re.MULTILINE)
-    return told[1] if told else ""
+    match = re.search(r"^cpu MHz\s*:\s*(\d+)", _read(root / "proc/cpuinfo"), re.MULTILINE)
+    return match[1] if match else ""
 
 
 def _degrees(millidegrees: str) -> str:
@@ -114,6 +114,7 @@ def _version(package: str) -> str:
 
 def _read(path: Path) -> str:
     try:
+        # Device-tree files end with a NUL.
         return path.read_text(errors="replace").strip().rstrip("\0")
     except OSError:
         return ""

@@ -12,7 +12,7 @@ _MET: Final = {True: "yes", False: "**no**", None: ""}
 
 
 def to_markdown(result: BenchResult) -> str:
-    """All of ``result``."""
+    """Return the whole result as Markdown."""
     findings = result.findings
     parts = [f"**{result.target}**", claims_table(findings.claims)]
     parts.append(timings_table(findings.timings))
@@ -23,7 +23,7 @@ def to_markdown(result: BenchResult) -> str:
 
 
 def claims_table(claims: Sequence[GoalRow]) -> str:
-    """Each claim with its goal, what was measured, and whether it is met."""
+    """Return a table of claims with goal, figure and verdict."""
     lines = ["| row | measured | goal | result | met |", "|---:|---|---:|---:|---|"]
     for claim in sorted(claims, key=lambda claim: claim.row):
         measured = figure(claim.measured, claim.unit)
@@ -34,13 +34,13 @@ def claims_table(claims: Sequence[GoalRow]) -> str:
 
 
 def goal_of(claim: GoalRow) -> str:
-    """What was to be reached, such as ``≤ 4 µs``; empty if nothing was."""
+    """Return the goal, such as ``≤ 4 µs``; empty without one."""
     sign = "≥" if claim.at_least else "≤"
     return "" if claim.goal is None else f"{sign} {figure(claim.goal, claim.unit)}"
 
 
 def timings_table(timings: Sequence[Timing]) -> str:
-    """Latencies in microseconds, group by group."""
+    """Return a table of latencies in microseconds, group by group."""
     lines = ["| µs a call | p50 | p90 | p99 | calls |", "|---|---:|---:|---:|---:|"]
     for group in dict.fromkeys(timing.group for timing in timings):
         lines.append(f"| *{group}* | | | | |")
@@ -49,7 +49,7 @@ def timings_table(timings: Sequence[Timing]) -> str:
 
 
 def machine_line(result: BenchResult) -> str:
-    """The machine and the conditions, in one paragraph."""
+    """Return machine and conditions in one paragraph."""
     machine = ", ".join(f"{name} {value}" for name, value in result.machine.items())
     changing = ", ".join(f"{name} {value}" for name, value in result.conditions.items())
     return f"Machine: {machine}." + (f" Conditions: {changing}." if changing else "")
@@ -65,6 +65,6 @@ def _us(value: float) -> str:
 
 
 def figure(value: float, unit: str) -> str:
-    """A number of three digits with its unit."""
+    """Format a number with three digits and its unit."""
     number = f"{value:.3g}" if abs(value) < 1_000 else f"{value:,.0f}"
     return f"{number}×" if unit == "x" else f"{number} {unit}"

@@ -1,4 +1,4 @@
-"""One model through every part of the benchmark, in order."""
+"""All parts of the benchmark on one model, in order."""
 
 from __future__ import annotations
 
@@ -46,31 +46,32 @@ def measure(
     """Measure the release folder or ``.onnx`` file ``target`` on this machine.
 
     Args:
-        target: what to measure.
-        effort: how long.
+        target: release folder or ``.onnx`` file.
+        effort: amount of measuring.
         rows: real rows as ``.npy`` or ``.npz``; otherwise the release's golden inputs, or random.
-        tell: called with the name of each part before it begins.
+        tell: called with the name of each part before it starts.
 
     Raises:
-        EdgeError: it does not load or run here.
+        EdgeError: the model does not load or run here.
     """
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder:
         subject = Subject.prepare(
             target, Path(folder), EdgeDevice.offline, effort.pack_entries, rows
         )
+        # Read before and after: a machine that throttles during the run shows it.
         before = machine.conditions()
         size = subject.release.model_path.stat().st_size
-        found = Findings(facts={"model file, bytes": float(size)})
+        findings = Findings(facts={"model file, bytes": float(size)})
         for name, part in PARTS.items():
             tell(name)
-            found += part(subject, effort)
+            findings += part(subject, effort)
         return BenchResult(
-            subject.name, found, machine.facts(), spans(before, machine.conditions())
+            subject.name, findings, machine.facts(), spans(before, machine.conditions())
         )
 
 
 def spans(before: dict[str, str], after: dict[str, str]) -> dict[str, str]:
-    """Conditions of a run: one word where they stayed, two where they changed."""
+    """Return the conditions of a run: one value if unchanged, else both."""
     names = {**before, **after}
     pairs = {name: (before.get(name, "unknown"), after.get(name, "unknown")) for name in names}
     return {name: a if a == b else f"{a} to {b}" for name, (a, b) in pairs.items()}

@@ -1,4 +1,4 @@
-"""A run as a picture: HTML that stands alone, or a bitmap where matplotlib is installed."""
+"""Plots of a run: a self-contained HTML page, or an image if matplotlib is installed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_plot(result: BenchResult, path: Path) -> None:
     """Draw ``result`` to ``path``: ``.html`` without any library, others with matplotlib.
 
     Raises:
-        BenchError: an unknown suffix, no matplotlib for one that needs it, or it cannot be written.
+        BenchError: the suffix is unknown, matplotlib is missing, or the file cannot be written.
     """
     check_kind(path)
     suffix = path.suffix.lower()
@@ -38,10 +38,10 @@ def write_plot(result: BenchResult, path: Path) -> None:
 
 
 def check_kind(path: Path) -> None:
-    """Refuse what :func:`write_plot` cannot draw here.
+    """Refuse a path that :func:`write_plot` cannot draw.
 
     Raises:
-        BenchError: an unknown suffix, or no matplotlib for one that needs it.
+        BenchError: the suffix is unknown, or matplotlib is missing.
     """
     suffix = path.suffix.lower()
     if suffix not in (HTML, *DRAWN):
@@ -54,7 +54,7 @@ def check_kind(path: Path) -> None:
 
 
 def to_html(result: BenchResult) -> str:
-    """One page: a chart for each group of latencies, the table of goals, the machine."""
+    """Return a page with a chart per group of latencies, the table of goals, and the machine."""
     charts = "".join(
         f"<h2>{html.escape(group)}</h2>{_chart(timings)}" for group, timings in _groups(result)
     )
@@ -107,6 +107,7 @@ def _machine(result: BenchResult) -> str:
 def _drawn(result: BenchResult, kind: str) -> bytes:
     import matplotlib
 
+    # Draws without a display.
     matplotlib.use("agg")
     from matplotlib import pyplot
 

@@ -1,6 +1,6 @@
-"""Plain onnxruntime on a file: the peer, used as people use it, and the limit of what it can do.
+"""Plain onnxruntime on a file: the peer in its usual use, and the fastest use that it allows.
 
-Besides :mod:`edge_sdk.model.session` the only module that imports onnxruntime: a peer is the
+Besides :mod:`edge_sdk.model.session` the only module that imports onnxruntime: the peer is the
 library itself, not our use of it.
 """
 
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 
 
 class RawSession:
-    """A session on ``path``; ``threads`` per call, ``None`` leaves every option at its default."""
+    """Session of plain onnxruntime.
+
+    Args:
+        path: ``.onnx`` file.
+        threads: threads per call; ``None`` leaves every option at its default.
+
+    Raises:
+        BenchError: onnxruntime refuses the file.
+    """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        """Load ``path``.
-
-        Raises:
-            BenchError: onnxruntime refuses it.
-        """
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         if threads:
@@ -42,15 +45,17 @@ class RawSession:
             )
         except Exception as error:
             raise BenchError(f"{path}: onnxruntime cannot load it; {error}") from error
-        self._kept: list[Any] = []  # what bindings point to
+        self._bound_values: list[
+            Any
+        ] = []  # bindings hold pointers, so the values must outlive them
 
     @property
     def run(self) -> Ask:
-        """``session.run(None, feed)`` of a feed."""
+        """``session.run(None, feed)``, as a function of a feed."""
         return functools.partial(self._session.run, None)
 
     def outputs_of(self, feed: Feed) -> Feed:
-        """Every output by name.
+        """Run the model and return every output by name.
 
         Raises:
             BenchError: the model fails on ``feed``.
@@ -62,17 +67,17 @@ class RawSession:
             raise BenchError(f"the model fails on the rows to measure with; {error}") from error
 
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """What the file takes; raises :class:`BenchError` for what is no tensor."""
+        """Return the inputs of the file; raises :class:`BenchError` if one is not a tensor."""
         return tuple(TensorSpec(*_described(value)) for value in self._session.get_inputs())
 
     def outputs(self) -> tuple[OutputSpec, ...]:
-        """What the file gives; raises :class:`BenchError` for what is no tensor."""
+        """Return the outputs of the file; raises :class:`BenchError` if one is not a tensor."""
         return tuple(OutputSpec(*_described(value)) for value in self._session.get_outputs())
 
     def bound(self, feed: Feed, outputs: Sequence[str]) -> Any:
-        """A binding of ``feed``, copied beforehand, and of buffers for ``outputs``; see `limit`.
+        """Bind ``feed``, copied beforehand, and buffers for ``outputs``; see :attr:`limit`.
 
-        ``None`` where a tensor holds strings, which cannot be bound.
+        ``None`` if a tensor holds strings, which cannot be bound.
         """
         answers = self.outputs_of(feed)
         arrays = (*feed.values(), *(answers[name] for name in outputs))
@@ -80,16 +85,16 @@ class RawSession:
             return None
         binding, buffer = self._session.io_binding(), onnxruntime.OrtValue.ortvalue_from_numpy
         for name, array in feed.items():
-            self._kept.append(value := buffer(np.ascontiguousarray(array)))
+            self._bound_values.append(value := buffer(np.ascontiguousarray(array)))
             binding.bind_ortvalue_input(name, value)
         for name in outputs:
-            self._kept.append(value := buffer(np.ascontiguousarray(answers[name])))
+            self._bound_values.append(value := buffer(np.ascontiguousarray(answers[name])))
             binding.bind_ortvalue_output(name, value)
         return binding
 
     @property
     def limit(self) -> Ask:
-        """``session.run_with_iobinding(binding)`` of what :meth:`bound` made."""
+        """``session.run_with_iobinding``, as a function of a binding of :meth:`bound`."""
         ask: Ask = self._session.run_with_iobinding
         return ask
 
@@ -100,5 +105,6 @@ def _described(value: Any) -> tuple[str, Dtype, tuple[int | None, ...]]:
             f"{value.name}: expected a tensor of numbers, booleans or strings, got {value.type}; a "
             "model with a ZipMap must be exported without it"
         )
+    # onnxruntime reports open dimensions as text, None or 0.
     shape = tuple(size if isinstance(size, int) and size > 0 else None for size in value.shape)
     return value.name, BY_RUNTIME[value.type], shape

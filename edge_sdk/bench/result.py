@@ -1,6 +1,6 @@
-"""What a benchmark found, and its file: JSON that ``--compare`` reads.
+"""Results of a benchmark, and their file: JSON that ``--compare`` reads.
 
-To change any field: a new :data:`BENCH_FORMAT`; files of another format are refused.
+To change any field, raise :data:`BENCH_FORMAT`; files of another format are refused.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ RSS: Final = "resident memory of a serving process, MiB"
 
 @dataclass(frozen=True)
 class Timing:
-    """Latency of one way to ask, microseconds a call: medians over rounds of each percentile.
+    """Latency of one candidate, microseconds per call: medians over rounds of each percentile.
 
-    ``group`` names what was asked; only timings of one group are comparable.
+    ``group`` names the work that was measured; only timings of one group are comparable.
     """
 
     group: str
@@ -55,13 +55,19 @@ class GoalRow:
 
     @classmethod
     def of(cls, goal: Goal, measured: float, where: str = "") -> GoalRow:
-        """``measured`` held to ``goal``; ``where`` says under which circumstances."""
+        """Compare a figure with its goal.
+
+        Args:
+            goal: goal, with its unit.
+            measured: figure in that unit.
+            where: circumstances, added to the description.
+        """
         what = f"{goal.what}, {where}" if where else goal.what
         return cls(goal.row, what, round(measured, 4), goal.unit, goal.limit, goal.at_least)
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is reached; ``None`` without one."""
+        """True if the goal is reached; ``None`` without one."""
         if self.goal is None:
             return None
         return self.measured >= self.goal if self.at_least else self.measured <= self.goal
@@ -69,7 +75,7 @@ class GoalRow:
 
 @dataclass(frozen=True)
 class Findings:
-    """What one part of a benchmark found; ``facts`` are single figures by name and unit."""
+    """Results of one part of a benchmark; ``facts`` are single figures by name and unit."""
 
     timings: tuple[Timing, ...] = ()
     claims: tuple[GoalRow, ...] = ()
@@ -85,7 +91,7 @@ class Findings:
         )
 
     def under(self, name: str) -> Findings:
-        """The same, with ``name`` before every group, claim, fact and note."""
+        """Return the findings with ``name`` before every group, claim, fact and note."""
         return Findings(
             tuple(replace(timing, group=f"{name}: {timing.group}") for timing in self.timings),
             tuple(replace(claim, what=f"{name}: {claim.what}") for claim in self.claims),
@@ -94,7 +100,7 @@ class Findings:
         )
 
     def of(self, name: str) -> Findings:
-        """What :meth:`under` put under ``name``, as it was before."""
+        """Return the findings that :meth:`under` put under ``name``, without it."""
         start = f"{name}: "
         return Findings(
             tuple(
@@ -114,7 +120,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class BenchResult:
-    """One run: of one model, or of all that a benchmark went through.
+    """One run, of one model or of several.
 
     ``machine`` holds what stays the same on a machine, ``conditions`` what does not (clock rate,
     temperature, throttling) before and after the run.
@@ -127,12 +133,12 @@ class BenchResult:
     format: Literal[2] = BENCH_FORMAT
 
     def timing(self, group: str, name: str) -> Timing | None:
-        """The timing of ``name`` in ``group``."""
-        found = (t for t in self.findings.timings if (t.group, t.name) == (group, name))
-        return next(found, None)
+        """Return the timing of ``name`` in ``group``, or ``None``."""
+        matches = (t for t in self.findings.timings if (t.group, t.name) == (group, name))
+        return next(matches, None)
 
     def to_json(self) -> bytes:
-        """The file's content; raises :class:`BenchError` if a figure is not finite."""
+        """Return the file's content; raises :class:`BenchError` if a figure is not finite."""
         try:
             text = json.dumps(to_plain(self), indent=1, ensure_ascii=False, allow_nan=False)
         except ValueError as error:
@@ -140,7 +146,7 @@ class BenchResult:
         return text.encode() + b"\n"
 
     def save(self, path: Path) -> None:
-        """Write the file, whole or not at all; raises :class:`BenchError`."""
+        """Write the file atomically; raises :class:`BenchError`."""
         save(path, self.to_json())
 
 
@@ -152,6 +158,7 @@ def load(path: Path) -> BenchResult:
     """
     try:
         raw = path.read_bytes()
+        # The format is read before decoding, to name it instead of the first field that differs.
         number = json.loads(raw).get("format")
     except OSError as error:
         raise BenchError(f"{path}: cannot read it; {error.strerror}") from error
@@ -169,7 +176,7 @@ def load(path: Path) -> BenchResult:
 
 
 def check_savable(path: Path) -> None:
-    """Find out now whether :func:`save` could write ``path``; raises :class:`BenchError`."""
+    """Raise :class:`BenchError` if :func:`save` could not write ``path``."""
     try:
         check_writable(path)
     except OSError as error:
@@ -177,7 +184,7 @@ def check_savable(path: Path) -> None:
 
 
 def save(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``, whole or not at all; raises :class:`BenchError`."""
+    """Write ``content`` to ``path`` atomically; raises :class:`BenchError`."""
     try:
         write_atomic(path, content, mode=READABLE)
     except OSError as error:
@@ -185,5 +192,5 @@ def save(path: Path, content: bytes) -> None:
 
 
 def joined(parts: Iterable[Findings]) -> Findings:
-    """All of ``parts``, in order."""
+    """Concatenate ``parts``, in order."""
     return sum(parts, start=Findings())

@@ -1,4 +1,4 @@
-"""The rows to measure with: many different ones, as an application gives them and as tensors."""
+"""Rows to measure with: many different ones, as application inputs and as tensors."""
 
 from __future__ import annotations
 
@@ -17,14 +17,20 @@ if TYPE_CHECKING:
     from edge_sdk.model.release import Feed
 
 ROWS: Final = 1_024
-"""Different rows; half of them are in the pack that a measured device opens."""
+"""Number of different rows; half of them are in the pack that a measured device opens."""
 
 _OPEN: Final = 8
-"""The size that is taken for a dimension of any size, other than the batch."""
+"""Size chosen for a dimension of any size, other than the batch."""
 
 
 def at_random(specs: Sequence[TensorSpec], rows: int, *, batched: bool) -> Feed:
-    """Standard normal values for floats; zeros and ones, or letters, for the others."""
+    """Return random rows: normal values for floats; zeros and ones, or letters, for the others.
+
+    Args:
+        specs: input tensors.
+        rows: number of rows.
+        batched: True if axis 0 of every tensor is the batch.
+    """
     random = np.random.default_rng(0)
     feed: Feed = {}
     for spec in specs:
@@ -40,7 +46,7 @@ def at_random(specs: Sequence[TensorSpec], rows: int, *, batched: bool) -> Feed:
 
 
 def from_file(path: Path, specs: Sequence[TensorSpec]) -> Feed:
-    """Rows of a ``.npy`` table for a model of one input, or of an ``.npz`` by input name.
+    """Read rows from a ``.npy`` table for a model of one input, or an ``.npz`` by input name.
 
     Raises:
         BenchError: unreadable, inputs are not there, or numbers are not finite.
@@ -49,7 +55,7 @@ def from_file(path: Path, specs: Sequence[TensorSpec]) -> Feed:
         content = np.load(path, allow_pickle=False)
     except OSError as error:
         raise BenchError(f"{path}: expected rows as .npy or .npz; {error.strerror}") from error
-    except (ValueError, EOFError) as error:  # which speaks of pickles, whatever it was
+    except (ValueError, EOFError) as error:  # numpy's own message is about pickles
         raise BenchError(f"{path}: expected rows as .npy or .npz; this is neither") from error
     names = [spec.name for spec in specs]
     if isinstance(content, np.ndarray):
@@ -82,40 +88,41 @@ def _as(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
 
 
 def different(feed: Feed, count: int) -> Feed:
-    """``count`` different rows (fewer where there are none) mixed from those of ``feed``."""
+    """Return ``count`` different rows, or fewer if there are no more, mixed from ``feed``."""
+    # Twice as many are mixed, because some turn out equal.
     many = mixed(feed, 2 * count)
     tables = [np.asarray(array).reshape(len(array), -1) for array in many.values()]
     seen: dict[tuple[Any, ...], int] = {}
     for i in range(2 * count):
         seen.setdefault(tuple(_identity(table[i]) for table in tables), i)
-    kept = list(seen.values())[:count]
-    return {name: array[kept] for name, array in many.items()}
+    chosen = list(seen.values())[:count]
+    return {name: array[chosen] for name, array in many.items()}
 
 
 def mixed(feed: Feed, count: int) -> Feed:
-    """``count`` rows whose every value is that of some row of ``feed`` at the same place.
+    """Return ``count`` rows that take each value from some row of ``feed`` at the same place.
 
-    So ranges and categories stay real, and few rows become many. The rows of ``feed`` come first.
+    Ranges and categories stay real, and few rows become many. The rows of ``feed`` come first.
     """
     random = np.random.default_rng(1)
-    found: Feed = {}
+    rows: Feed = {}
     for name, array in feed.items():
         source = random.integers(0, len(array), (max(0, count - len(array)), *array.shape[1:]))
         more = np.take_along_axis(array, source, axis=0) if len(source) else array[:0]
-        found[name] = np.concatenate([array, more])[:count]
-    return found
+        rows[name] = np.concatenate([array, more])[:count]
+    return rows
 
 
 def singles(feed: Feed, signature: Signature) -> list[Feed]:
-    """One feed for each row; ``feed`` itself where there is no batch axis."""
+    """Return one feed per row; ``feed`` itself if there is no batch axis."""
     if not signature.batched:
         return [feed]
     count = len(next(iter(feed.values())))
     return [{name: array[i : i + 1] for name, array in feed.items()} for i in range(count)]
 
 
-def as_given(one: Feed, signature: Signature) -> Any:
-    """What an application passes to ``predict``: an array, a dict by column, or a feed."""
+def application_row(one: Feed, signature: Signature) -> Any:
+    """Return the argument of ``predict`` for a row: an array, a dict by column, or a feed."""
     schema = InputSchema(signature)
     if schema.dense:
         return one[schema.dense.name][0]
@@ -124,8 +131,8 @@ def as_given(one: Feed, signature: Signature) -> Any:
     return {column.name: _plain(one[column.tensor][0, column.index]) for column in schema.columns}
 
 
-def batch_as_given(feed: Feed, signature: Signature) -> Any:
-    """What an application passes to ``predict_batch``."""
+def application_batch(feed: Feed, signature: Signature) -> Any:
+    """Return the argument of ``predict_batch`` for the rows of a feed."""
     schema = InputSchema(signature)
     if schema.dense:
         return feed[schema.dense.name]

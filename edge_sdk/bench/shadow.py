@@ -1,7 +1,7 @@
 """Row 8: what a shadow costs the caller, against the same device without one.
 
 The candidate is the same release, and every row of a loop at full speed is offered to it: no shadow
-has more to do. What it does not get through within its share of the time is skipped.
+has more work. Rows beyond its share of the time are skipped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ON, OFF = "shadow on", "shadow off"
 
 
 def measure(subject: Subject, effort: Effort) -> Findings:
-    """Ratios of p50 and p99, medians over rounds that take turns."""
+    """Measure ratios of p50 and p99, medians over interleaved rounds."""
     folder = subject.release.folder
     if subject.release.manifest.signature.state:
         return Findings(notes=("a model with recurrent state has no shadow",))
@@ -35,14 +35,14 @@ def measure(subject: Subject, effort: Effort) -> Findings:
         ]
         calls = calls_in(effort.turn_seconds, candidates)
         rounds = interleave(GROUP, candidates, effort.rounds, calls)
-        told = [body for body in on.reports() if isinstance(body, ShadowReport)]
+        reports = [body for body in on.reports() if isinstance(body, ShadowReport)]
     ratios = np.median(rounds.levels[ON] / rounds.levels[OFF], axis=0)
     claims = (
         GoalRow.of(goals.SHADOW_P50, float(ratios[0])),
         GoalRow.of(goals.SHADOW_P99, float(ratios[2])),
     )
     facts = {
-        "rows that the shadow compared": float(sum(body.compared for body in told)),
-        "rows that it skipped": float(sum(sum(body.skipped.values()) for body in told)),
+        "rows that the shadow compared": float(sum(body.compared for body in reports)),
+        "rows that it skipped": float(sum(sum(body.skipped.values()) for body in reports)),
     }
     return Findings(rounds.timings, claims, facts)

@@ -1,4 +1,4 @@
-"""Rows 1 and 2: one row through a device, beside the raw call and its limit."""
+"""Rows 1 and 2: one row through a device, against the raw call and its limit."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ PEERS = {RAW_DEFAULT: goals.DEFAULT, RAW_ONE: goals.ONE_THREAD, LIMIT: goals.BOU
 
 
 def measure(subject: Subject, effort: Effort) -> Findings:
-    """One row at a time: the pack is asked and does not know it, monitoring counts it."""
+    """Measure one row at a time: it misses the pack, the model answers, monitoring counts it."""
     with subject.device() as device:
         candidates = [subject.ours(device), subject.raw(None), subject.raw(1)]
         limit = subject.limit()
         if limit is not None:
             candidates.append(limit)
         calls = calls_in(effort.turn_seconds, candidates)
-        found = interleave(ONE_ROW, candidates, effort.rounds, calls)
+        rounds = interleave(ONE_ROW, candidates, effort.rounds, calls)
         hits = sum(device.predict(x).source == "pack" for x in subject.inputs)
-    peers = [peer for peer in PEERS if peer in found.levels]
-    claims = [GoalRow.of(PEERS[peer], found.ratio(OURS, peer)) for peer in peers]
+    peers = [peer for peer in PEERS if peer in rounds.levels]
+    claims = [GoalRow.of(PEERS[peer], rounds.ratio(OURS, peer)) for peer in peers]
     notes = [] if limit is not None else ["strings cannot be bound: there is no limit to compare"]
     if hits:
         notes.append(f"{hits} of {len(subject.inputs)} rows were in the pack")
-    return Findings(found.timings, tuple(claims), notes=(*subject.notes, *notes))
+    return Findings(rounds.timings, tuple(claims), notes=(*subject.notes, *notes))

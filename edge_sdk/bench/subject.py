@@ -1,6 +1,6 @@
-"""What is measured: a release, its rows, a pack that knows half of them, and devices that serve it.
+"""Subject of a benchmark: a release, its rows, a pack of half of them, and devices that serve it.
 
-A release folder is taken as it is; around a bare ``.onnx`` file one is made for the time being.
+A release folder is used as it is; around a bare ``.onnx`` file a temporary one is made.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Subject:
     """One model to measure.
 
     Attributes:
-        name: as shown.
-        release: served by devices.
-        misses: rows that the pack does not know, one feed each.
-        hits: rows that it does; none without a pack.
-        pack: its path, where the model's rows have keys and its outputs can be stored.
-        folder: for temporary files.
+        name: name in the results.
+        release: release that devices serve.
+        misses: rows that are not in the pack, one feed each.
+        hits: rows that are; none without a pack.
+        pack: its path; ``None`` if rows have no keys or outputs cannot be stored.
+        folder: folder for temporary files.
         open_device: opens a release folder as a device without a hub.
-        notes: what is different about this model.
+        notes: peculiarities of this model.
     """
 
     name: str
@@ -72,28 +72,28 @@ class Subject:
         """Get ``target`` (a release folder or an ``.onnx`` file) ready.
 
         Args:
-            target: what to measure.
-            folder: for temporary files; it must outlive the subject.
+            target: release folder or ``.onnx`` file.
+            folder: folder for temporary files; it must outlive the subject.
             open_device: :meth:`edge_sdk.EdgeDevice.offline`.
-            entries: of the pack that its devices open.
-            rows: real rows; otherwise a release's golden inputs, or random ones.
+            entries: entries of the pack that its devices open.
+            rows: file of real rows; otherwise a release's golden inputs, or random ones.
 
         Raises:
             ReleaseError: ``target`` holds no whole release.
-            BenchError: it is neither, or cannot be measured.
+            BenchError: ``target`` is neither, or cannot be measured.
         """
         release = _release(target, folder, rows)
         signature = release.manifest.signature
-        given = release.golden().inputs
+        inputs = release.golden().inputs
         if rows is not None and target.is_dir():
-            given = make_rows.from_file(rows, signature.application_inputs)
-        given = {spec.name: given[spec.name] for spec in signature.application_inputs}
+            inputs = make_rows.from_file(rows, signature.application_inputs)
+        inputs = {spec.name: inputs[spec.name] for spec in signature.application_inputs}
         notes = []
         if signature.batched:
-            given = make_rows.different(given, make_rows.ROWS)
+            inputs = make_rows.different(inputs, make_rows.ROWS)
         else:
             notes.append("the model has no batch axis: every call gets the same input")
-        feeds = make_rows.singles(given, signature)
+        feeds = make_rows.singles(inputs, signature)
         half = len(feeds) // 2 or len(feeds)
         try:
             pack = _write_pack(release, folder / "bench.pack", feeds[half:], entries)
@@ -105,14 +105,16 @@ class Subject:
         return cls(target.name, release, misses, hits, pack, folder, open_device, tuple(notes))
 
     def device(self, *, monitoring: bool = True) -> EdgeDevice:
-        """A device as an application opens it, with the pack."""
+        """Open a device as an application does, with the pack."""
         config = DeviceConfig(monitoring=monitoring)
         return self.open_device(self.release.folder, pack=self.pack, config=config)
 
     @functools.cached_property
     def inputs(self) -> list[Any]:
-        """The misses as an application gives them."""
-        return [make_rows.as_given(feed, self.release.manifest.signature) for feed in self.misses]
+        """The misses as application inputs."""
+        return [
+            make_rows.application_row(feed, self.release.manifest.signature) for feed in self.misses
+        ]
 
     @functools.cached_property
     def raw_feeds(self) -> list[Feed]:
@@ -127,16 +129,16 @@ class Subject:
         ]
 
     def ours(self, device: EdgeDevice) -> Candidate:
-        """``device.predict``, given the misses."""
+        """Return ``device.predict`` on the misses."""
         return Candidate(OURS, device.predict, self.inputs)
 
     def raw(self, threads: int | None) -> Candidate:
-        """``session.run`` on the same rows."""
+        """Return ``session.run`` on the same rows."""
         name = RAW_ONE if threads else RAW_DEFAULT
         return Candidate(name, RawSession(self.release.model_path, threads).run, self.raw_feeds)
 
     def limit(self) -> Candidate | None:
-        """The binding alone, each row in a buffer of its own; ``None`` where it has strings."""
+        """Return the binding alone, one buffer per row; ``None`` if there are strings."""
         session = RawSession(self.release.model_path, threads=1)
         names = [spec.name for spec in needed(self.release)]
         bindings = [session.bound(feed, names) for feed in self.raw_feeds]
@@ -154,20 +156,22 @@ def _release(target: Path, folder: Path, rows: Path | None) -> Release:
 
 
 def _write_pack(release: Release, path: Path, feeds: Sequence[Feed], entries: int) -> Path:
-    """A pack of the answers to ``feeds`` among random keys; raises :class:`PackError`."""
+    """Write a pack of the answers to ``feeds`` among random keys; raises :class:`PackError`."""
     canonicaliser = Canonicaliser(release.manifest.signature)
     keys = [canonicaliser.feed_key(feed) for feed in feeds]
-    known = [(key, feed) for key, feed in zip(keys, feeds, strict=True) if key is not None]
-    if not known:
+    keyed = [(key, feed) for key, feed in zip(keys, feeds, strict=True) if key is not None]
+    if not keyed:
         raise PackError("its inputs have no keys")
-    answers = _answers(release, [feed for _, feed in known])
-    others = max(0, entries - len(known))
+    answers = _answers(release, [feed for _, feed in keyed])
+    others = max(0, entries - len(keyed))
+    # Random keys fill the pack to a realistic size; the real ones lie among them.
     random = np.random.default_rng(2).integers(0, 256, (others, KEY_BYTES), dtype=np.uint8)
-    real = np.frombuffer(b"".join(key for key, _ in known), np.uint8).reshape(-1, KEY_BYTES)
+    real = np.frombuffer(b"".join(key for key, _ in keyed), np.uint8).reshape(-1, KEY_BYTES)
     outputs = {
         name: np.concatenate([array, np.resize(array, (others, *array.shape[1:]))])
         for name, array in answers.items()
     }
+    # Longer than any benchmark runs.
     in_a_day = int(time.time()) + 86_400
     write_pack(
         path, release, np.concatenate([real, random]), outputs,
@@ -177,13 +181,13 @@ def _write_pack(release: Release, path: Path, feeds: Sequence[Feed], entries: in
 
 
 def _answers(release: Release, feeds: Sequence[Feed]) -> Feed:
-    """What the model answers to ``feeds``."""
+    """Return the model's answers to ``feeds``."""
     together = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
     return Model.load(release).run(together, needed(release))
 
 
 def needed(release: Release) -> list[OutputSpec]:
-    """The outputs that an answer is read from: no label that follows from the others."""
+    """Return the outputs that an answer is read from, without a label that follows from others."""
     derived = release.manifest.training.get("label") == "argmax"
     outputs = release.manifest.signature.outputs
     return [spec for spec in outputs if not (derived and spec.role == "label")]

@@ -1,10 +1,10 @@
 """Row 5: what monitoring costs, against the same device with monitoring off.
 
-Two figures, because folding is done by another thread. *Processor time* is that of the whole
-process over bursts that the monitoring ring can hold, each followed by a pause in which the burst
-is folded: nothing that monitoring does is missing from it. *Time* is that of a loop at full speed,
-where folding gets in the way of the caller as far as it does; beyond the rate that the ring takes,
-some predictions go uncounted there.
+There are two figures, because another thread does the counting. *Processor time* is that of the
+whole process over bursts that fit into the monitoring ring, each followed by a pause in which the
+burst is counted: it includes all of monitoring's work. *Time* is that of a loop at full speed,
+where counting competes with the caller; beyond the rate that the ring takes, some predictions go
+uncounted there.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Loop:
 
 
 def measure(subject: Subject, effort: Effort) -> Findings:
-    """Both figures, and the 99.9th percentile of single calls."""
+    """Measure both figures, and the 99.9th percentile of single calls."""
     with subject.device() as on, subject.device(monitoring=False) as off:
         rows = _rows(subject, on, effort)
         cost = _cpu_cost(subject, {ON: on, OFF: off}, rows)
@@ -66,7 +66,7 @@ def measure(subject: Subject, effort: Effort) -> Findings:
 
 
 def _overflow(wall_us: float) -> tuple[str, ...]:
-    """Says so where the loop at full speed was quicker than the ring is emptied."""
+    """Return a note if the loop at full speed was faster than the ring is emptied."""
     rate, most = 1e6 / wall_us, RING / DeviceConfig().fold_seconds
     if rate <= most:
         return ()
@@ -77,20 +77,20 @@ def _overflow(wall_us: float) -> tuple[str, ...]:
 
 
 def _paired(loops: dict[str, list[_Loop]]) -> float:
-    """Median of what a loop took more than the one beside it."""
+    """Return the median of the extra time of a loop over the one before or after it."""
     pairs = zip(loops[ON], loops[OFF], strict=True)
     return statistics.median(on.wall_us - off.wall_us for on, off in pairs)
 
 
 def _rows(subject: Subject, device: EdgeDevice, effort: Effort) -> int:
-    """As many as ``effort`` says, or fewer where a row takes long; at least to fold once."""
+    """Return the rows of ``effort``, or fewer if a row takes long; enough to fold once."""
     seconds = seconds_of(Candidate("", device.predict, subject.inputs))
     fitting = int(effort.monitored_seconds / 4 / max(seconds, 1e-7))
     return max(min(effort.monitored_rows, fitting), FOLD_AT)
 
 
 def _cpu_cost(subject: Subject, devices: dict[str, EdgeDevice], rows: int) -> float:
-    """Microseconds of processor time a row, on over off, all folding included."""
+    """Return the extra microseconds of processor time per row, all counting included."""
     bursts = max(1, rows // BURST)
     size = min(rows, BURST)
     for device in devices.values():
@@ -102,7 +102,7 @@ def _cpu_cost(subject: Subject, devices: dict[str, EdgeDevice], rows: int) -> fl
 
 
 def _burst(subject: Subject, device: EdgeDevice, size: int) -> float:
-    """Seconds of processor time of ``size`` rows, and of what is done with them afterwards."""
+    """Return the processor seconds of ``size`` rows and of the counting that follows."""
     started = time.process_time()
     predict = device.predict
     for row in itertools.islice(itertools.cycle(subject.inputs), size):
@@ -115,16 +115,17 @@ def _loops(
     subject: Subject, devices: dict[str, EdgeDevice], rows: int, count: int
 ) -> dict[str, list[_Loop]]:
     size = max(1, rows // count)
-    found: dict[str, list[_Loop]] = {name: [] for name in devices}
+    loops: dict[str, list[_Loop]] = {name: [] for name in devices}
     for number in range(count):
+        # The order alternates, so that a drift of the clock rate cancels out.
         for name in sorted(devices, reverse=bool(number % 2)):
             inputs = itertools.islice(itertools.cycle(subject.inputs), size)
             started = time.perf_counter()
             times = clocked(devices[name].predict, inputs, size)
             wall = time.perf_counter() - started
-            found[name].append(_Loop(wall / size * 1e6, times))
+            loops[name].append(_Loop(wall / size * 1e6, times))
             time.sleep(SETTLE_SECONDS)
-    return found
+    return loops
 
 
 def _timing(name: str, times: NDArray[np.int64]) -> Timing:

@@ -1,4 +1,4 @@
-"""The certificate: what was measured when the release was made, and how to measure it again."""
+"""The certificate: measurements at conversion, and the way to repeat them."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@
 Invariants:
 
 * ``decode`` returns a value whose every field has its annotated type, or raises
-  :class:`ContractError` naming the path (``plan.experiment.arms[0].name``), what was expected
-  and what came. Nothing is coerced, but an integer is accepted where a float is declared.
-* Fields that the dataclass does not know are ignored: a newer peer may send more.
+  :class:`ContractError` naming the path (``plan.experiment.arms[0].name``), the expected
+  and the actual value. Nothing is coerced, but an integer is accepted where a float is declared.
+* Unknown fields are ignored: a newer peer may send more.
 * ``None`` and a field that is left out are the same, in both directions.
 * ``encode`` is deterministic: sorted keys, no white space, no NaN or infinity.
 * Meaning (ranges, sums, cross-field rules) is checked by each class in ``__post_init__`` with
@@ -63,15 +63,21 @@ def to_plain(value: Any) -> Any:
 
 
 def decode(cls: type[T], raw: bytes, *, limit: int) -> T:
-    """Parse ``raw`` (UTF-8 JSON, at most ``limit`` bytes) into the dataclass ``cls``.
+    """Parse JSON into a dataclass.
+
+    Args:
+        cls: dataclass to make.
+        raw: UTF-8 JSON.
+        limit: largest number of bytes to parse.
 
     Raises:
-        ContractError: too large, not JSON, or not what ``cls`` declares.
+        ContractError: ``raw`` is too large, not JSON, or not of the declared form.
     """
     what = cls.__name__
     if len(raw) > limit:
         raise ContractError(f"{what}: expected at most {limit} bytes, got {len(raw)}")
     try:
+        # Python's parser takes NaN and Infinity, which JSON does not have; it recurses on nesting.
         plain = json.loads(raw, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ContractError(f"{what}: expected UTF-8 JSON; {error}") from error
@@ -79,7 +85,13 @@ def decode(cls: type[T], raw: bytes, *, limit: int) -> T:
 
 
 def from_plain(cls: type[T], plain: Any, path: str | None = None) -> T:
-    """Like :func:`decode`, for JSON that is already parsed."""
+    """Make a dataclass of JSON that is already parsed; see :func:`decode`.
+
+    Args:
+        cls: dataclass to make.
+        plain: parsed JSON.
+        path: name of the value in messages; by default the class's.
+    """
     value = _parse(cls, plain, path or cls.__name__)
     return typing.cast(T, value)
 
@@ -96,8 +108,9 @@ def _parse(annotation: Any, plain: Any, path: str) -> Any:
         return _parse_optional(annotation, plain, path)
     if origin is typing.Literal:
         allowed = typing.get_args(annotation)
-        known = any(plain == each and type(plain) is type(each) for each in allowed)
-        return plain if known else _fail(path, f"one of {list(allowed)}", plain)
+        # 1 == True in Python: the types are compared too.
+        valid = any(plain == each and type(plain) is type(each) for each in allowed)
+        return plain if valid else _fail(path, f"one of {list(allowed)}", plain)
     if origin is tuple:
         return _parse_tuple(typing.get_args(annotation), plain, path)
     if origin in (dict, Mapping):
@@ -125,7 +138,7 @@ def _parse_dataclass(cls: Any, plain: Any, path: str) -> Any:
 
 
 def _optional(annotation: Any) -> bool:
-    """Whether ``None`` is allowed; ``encode`` leaves such a field out."""
+    """Return True if ``None`` is allowed; ``encode`` leaves such a field out."""
     return types.NoneType in typing.get_args(annotation)
 
 
@@ -180,7 +193,7 @@ def _parse_scalar(annotation: Any, plain: Any, path: str) -> Any:
     return _fail(path, names.get(annotation, str(annotation)), plain)
 
 
-def _fail(path: str, expected: str, came: Any) -> typing.NoReturn:
-    text = json.dumps(came, default=str)
+def _fail(path: str, expected: str, value: Any) -> typing.NoReturn:
+    text = json.dumps(value, default=str)
     shown = text if len(text) <= 60 else text[:57] + "..."
     raise ContractError(f"{path}: expected {expected}, got {shown}")

@@ -1,6 +1,6 @@
-"""The root of the device's error tree, and the one error of the wire.
+"""Root of the device's error tree, and the one error of the wire.
 
-They live below everything else because both sides of the wire raise and catch them;
+They are below everything else because both sides of the wire raise and catch them;
 ``edge_sdk.errors`` draws the whole tree.
 """
 
@@ -12,7 +12,7 @@ class EdgeError(Exception):
 
 
 class ContractError(EdgeError):
-    """A message or file is not what the contract says: where, what was expected, what came."""
+    """A message or file violates the contract; names the field, the expected and actual value."""
 
 
 def require(condition: bool, message: str) -> None:

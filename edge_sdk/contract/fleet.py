@@ -18,12 +18,17 @@ from edge_sdk.contract.version import PROTOCOL
 
 
 def check_attributes(attributes: Mapping[str, str]) -> None:
-    """Refuse device attributes that are no texts by name, too many, or too long."""
+    """Refuse device attributes that are not texts by name, too many, or too long.
+
+    Raises:
+        ContractError: the message names the attribute.
+    """
     texts = isinstance(attributes, Mapping) and all(
         isinstance(text, str) for item in attributes.items() for text in item
     )
     require(
-        texts, f"attributes: expected texts by name, as {{'region': 'eu'}}; got {attributes!r:.60}"
+        texts,
+        f"attributes: expected texts by name, such as {{'region': 'eu'}}; got {attributes!r:.60}",
     )
     require(len(attributes) <= ATTRIBUTES, f"attributes: expected at most {ATTRIBUTES}")
     for name, value in attributes.items():
@@ -56,9 +61,9 @@ class EnrolReply:
 
 @dataclass(frozen=True)
 class CheckIn:
-    """``POST /v1/checkin``: how the device is. Sent on change and as a heartbeat.
+    """``POST /v1/checkin``: state of the device. Sent on change and as a heartbeat.
 
-    ``holds`` are versions that it has ready besides ``version``.
+    ``holds`` are versions that are ready on the device besides ``version``.
     """
 
     model: str

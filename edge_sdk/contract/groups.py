@@ -1,8 +1,8 @@
 """Groups of rows by a declared column, such as ``sex``, or ``age`` with cut points.
 
-A release names every group that it can have, so a report can name no other: what is none of them is
-counted as :data:`OTHER`, what has no value as :data:`LACKING`. So no value of a row travels that
-the release does not hold already.
+A release names every group that it can have, so a report can name no other: any other value is
+counted as :data:`OTHER`, a missing one as :data:`LACKING`. So no value of a row travels that the
+release does not hold already.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LACKING: Final = "missing"
 
 @dataclass(frozen=True)
 class GroupColumn:
-    """A column whose groups are told apart, by its ``values`` or, of a number, by ``edges``.
+    """Column that defines groups, by its ``values`` or, for a number, by ``edges``.
 
     ``edges`` (30, 60) make ``..30``, ``30..60`` and ``60..``, each with its lower end. The column
     need not be one of the model's; then the application says to which group a row belongs.
@@ -35,7 +35,7 @@ class GroupColumn:
     def __post_init__(self) -> None:
         require(bool(self.name), "name: expected one")
         require(bool(self.values) != bool(self.edges), "expected either values or edges")
-        require(all(a < b for a, b in pairwise(self.edges)), "edges: expected numbers that rise")
+        require(all(a < b for a, b in pairwise(self.edges)), "edges: expected ascending numbers")
         named = self.values or cuts(self.edges)
         require(len(set(named)) == len(named), f"{self.name}: expected groups of different names")
         require(len(named) <= GROUPS, f"{self.name}: expected at most {GROUPS} groups")
@@ -43,11 +43,12 @@ class GroupColumn:
     @property
     def groups(self) -> tuple[str, ...]:
         """The names of all groups; :data:`OTHER` and :data:`LACKING` are among them."""
+        # dict.fromkeys drops a repeated name: a declared value may be called "other" itself.
         return tuple(dict.fromkeys((*self.values, *cuts(self.edges), OTHER, LACKING)))
 
 
 def cuts(edges: tuple[float, ...]) -> tuple[str, ...]:
-    """Names of what lies between edges, the lowest first; none without edges."""
+    """Return the names of the ranges between edges, the lowest first; none without edges."""
     ends = ["", *(f"{edge:g}" for edge in edges), ""]
     return tuple(f"{low}..{high}" for low, high in pairwise(ends)) if edges else ()
 
@@ -68,8 +69,9 @@ class GroupCounts:
 
 @dataclass(frozen=True)
 class GroupProfile:
-    """How the model answered held-out ``rows`` of one group: counts in the layout of the profile's
-    outputs.
+    """Distribution of the model's answers to held-out ``rows`` of one group.
+
+    ``outputs`` are counts in the layout of the profile's outputs.
     """
 
     column: str

@@ -1,6 +1,6 @@
-"""The key of an input: a checksum that finds it and a digest that tells it from all others.
+"""Keys of inputs: a checksum that locates an entry, and a digest that identifies it.
 
-``docs/PACK.md`` says of what; packs hold keys, votes name them.
+``docs/PACK.md`` defines the bytes that they are computed from; packs hold keys, votes name them.
 """
 
 from __future__ import annotations

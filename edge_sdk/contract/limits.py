@@ -1,4 +1,4 @@
-"""How large a message or file may be before a reader refuses it unread. Units in the names."""
+"""Largest sizes of messages and files; a reader refuses larger ones unread. Units in the names."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ UPLOAD_BYTES: Final = 16 << 20
 UPLOAD_MESSAGES: Final = 256
 MODEL_BYTES: Final = 2 << 30
 PACK_BYTES: Final = 64 << 30
+PACK_HEADER_BYTES: Final = 1 << 20
+"""Header of a pack or of a delta."""
+
 NAME_CHARACTERS: Final = 64
 """Model names, arm names, experiment ids."""
 
@@ -24,7 +27,7 @@ ATTRIBUTES: Final = 32
 FEATURES: Final = 20_000
 GROUP_COLUMNS: Final = 8
 GROUPS: Final = 32
-"""Of one column, besides *other* and *missing*."""
+"""Groups of one column, besides *other* and *missing*."""
 
 VOTES_PER_MESSAGE: Final = 1_000
 SAMPLES_PER_MESSAGE: Final = 1_000

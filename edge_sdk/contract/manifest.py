@@ -1,7 +1,7 @@
-"""The manifest of a release: what the model takes and gives, where it comes from, its files.
+"""The manifest of a release: inputs and outputs of the model, its lineage, its files.
 
-A release is named by the SHA-256 of its ``manifest.json``; the manifest holds length and
-SHA-256 of every other file, so one digest fixes the whole release.
+A release is named by the SHA-256 of its ``manifest.json``; the manifest holds length and SHA-256 of
+every other file, so one digest fixes the whole release.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from edge_sdk.contract.errors import require
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.limits import FEATURES, GROUP_COLUMNS, MANIFEST_BYTES, MODEL_BYTES
 from edge_sdk.contract.names import Version, check_digest, check_name
+from edge_sdk.contract.serving_terms import Metric
 from edge_sdk.contract.version import MANIFEST_FORMAT
 
 Task = Literal["classification", "regression", "generic"]
 Role = Literal["label", "probabilities", "value", "other"]
-Metric = Literal["max_probability", "margin", "entropy"]
 Label = int | str
 
 MANIFEST: Final = "manifest.json"
@@ -39,6 +39,7 @@ class FileRef:
 
     def __post_init__(self) -> None:
         check_digest("sha256", self.sha256)
+        # Checked before a download starts: the length decides how much is written.
         require(0 <= self.length <= MODEL_BYTES, f"length: expected 0 to {MODEL_BYTES}")
 
 
@@ -53,7 +54,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """An output tensor and what it means to the application."""
+    """An output tensor and its role for the application."""
 
     name: str
     dtype: Dtype
@@ -65,8 +66,8 @@ class OutputSpec:
 class Column:
     """A named feature: column ``index`` of axis 1 of the input tensor ``tensor``.
 
-    ``lacking`` says that a text column may be without a value; ``categories``, if given, are the
-    only texts that the model was fitted to take.
+    ``lacking`` is True if a text column may miss values; ``categories``, if set, are the only texts
+    that the model was fitted on.
     """
 
     name: str
@@ -79,7 +80,7 @@ class Column:
 
 @dataclass(frozen=True)
 class StateLink:
-    """Recurrent state: what ``output`` gave goes into ``input`` at the next call."""
+    """Recurrent state: ``output`` of one call is ``input`` of the next."""
 
     input: str
     output: str
@@ -89,10 +90,10 @@ class StateLink:
 class Signature:
     """Inputs, outputs and the names of features and classes.
 
-    ``columns`` is empty for models whose inputs are not rows of features (``predict`` then takes
-    a feed by input name). ``classes`` are the labels in the order of the probabilities. Axis 0 of
-    every tensor is the batch unless ``batched`` is false. ``state`` begins as zeros, with a size
-    of one where a dimension is open.
+    ``columns`` is empty for models whose inputs are not rows of features (``predict`` then takes a
+    feed by input name). ``classes`` are the labels in the order of the probabilities. Axis 0 of
+    every tensor is the batch unless ``batched`` is false. ``state`` starts with zeros; its open
+    dimensions have size one.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -121,7 +122,8 @@ class Signature:
             require(link.output in outputs, f"state: there is no output {link.output!r}")
             same = inputs[link.input].dtype == outputs[link.output].dtype
             require(same, f"state: {link.input!r} and {link.output!r} have different dtypes")
-        require(len(self.state) < len(inputs), "state: expected an input beside it")
+        # If every input were state, the application would have nothing to pass.
+        require(len(self.state) < len(inputs), "state: expected an input besides the state")
 
     @property
     def application_inputs(self) -> tuple[TensorSpec, ...]:
@@ -130,15 +132,15 @@ class Signature:
         return tuple(spec for spec in self.inputs if spec.name not in state)
 
     def output(self, role: Role) -> OutputSpec | None:
-        """The output that has ``role``, if there is one."""
+        """Return the output that has ``role``, or ``None``."""
         return next((spec for spec in self.outputs if spec.role == role), None)
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """Which version this one was trained from, how, and on what.
+    """Parent version, kind of training and data set of a version.
 
-    ``fingerprint`` is the SHA-256 of the training data (see ``converters``), ``rows`` how many.
+    ``fingerprint`` is the SHA-256 of the training data (see ``converters``), ``rows`` their number.
     """
 
     mode: Literal["stateless", "stateful"] = "stateless"
@@ -149,11 +151,11 @@ class Lineage:
 
 @dataclass(frozen=True)
 class Cascade:
-    """When an answer of the on-device model is sure enough to stand.
+    """Certified rule for serving the on-device model's answer without the cloud.
 
     The cloud is asked when ``metric`` of the probabilities is below ``threshold``. ``bound`` is
     the certified upper bound, at confidence ``1 - alpha``, of disagreement with the cloud model
-    among answers that stand; ``coverage`` their share on the calibration rows.
+    among answers served without it; ``coverage`` is their share on the calibration rows.
     """
 
     threshold: float
@@ -165,7 +167,7 @@ class Cascade:
 
 @dataclass(frozen=True)
 class RuntimeNeeds:
-    """What the model file asks of onnxruntime: IR version and opset of each domain."""
+    """Requirements on onnxruntime: IR version and the opset of each domain."""
 
     ir_version: int
     opsets: Mapping[str, int]
@@ -173,7 +175,7 @@ class RuntimeNeeds:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a device must be able to keep for the release to be activated on it."""
+    """Latency and memory that a device must not exceed for the release to be activated on it."""
 
     p99_ms: float | None = None
     rss_mb: float | None = None
@@ -181,7 +183,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Manifest:
-    """``manifest.json`` of a release. ``groups`` are the columns by which rows are told apart."""
+    """``manifest.json`` of a release. ``groups`` are the columns that define groups of rows."""
 
     model: str
     version: str
@@ -204,6 +206,7 @@ class Manifest:
         Version.parse(self.version)
         for name in (MODEL, PROFILE, GOLDEN, CERTIFICATE):
             require(name in self.files, f"files: expected {name}")
+        # File names become paths inside the release folder, so they must be plain names.
         for name in self.files:
             check_name("files", name)
         grouped = {column.name for column in self.groups}

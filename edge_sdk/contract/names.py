@@ -1,4 +1,4 @@
-"""What may be a name, a version, a digest: one rule each, used by every message."""
+"""Rules for names, versions and digests, used by every message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.limits import NAME_CHARACTERS
 
 CONTROL: Final = "control"
-"""The arm of what serves, in every experiment."""
+"""Name of the serving release's arm in every experiment."""
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -39,12 +39,16 @@ class Version(NamedTuple):
 
 
 def check_name(what: str, text: str) -> None:
-    """Refuse a name that is not safe in a path, a URL and a shell."""
+    """Refuse a name that is not safe in a path, a URL and a shell.
+
+    Raises:
+        ContractError: the message begins with ``what``.
+    """
     fits = (
         isinstance(text, str)
         and len(text) <= NAME_CHARACTERS
         and _NAME.fullmatch(text)
-        and ".." not in text
+        and ".." not in text  # the pattern allows dots, a path would climb
     )
     require(
         bool(fits),
@@ -54,7 +58,11 @@ def check_name(what: str, text: str) -> None:
 
 
 def check_digest(what: str, text: str) -> None:
-    """Refuse what is not a lower-case hexadecimal SHA-256."""
+    """Refuse a text that is not a lower-case hexadecimal SHA-256.
+
+    Raises:
+        ContractError: the message begins with ``what``.
+    """
     require(
         _DIGEST.fullmatch(text) is not None,
         f"{what}: expected a SHA-256 of 64 hexadecimal digits, got {text[:80]!r}",

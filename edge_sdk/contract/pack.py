@@ -32,6 +32,7 @@ from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.dtypes import FLOAT_CODES, ITEM_BYTES, NumericDtype
 from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.key import ENTITY, KEY_BYTES
+from edge_sdk.contract.limits import PACK_HEADER_BYTES
 from edge_sdk.contract.manifest import Role
 from edge_sdk.contract.names import Version, check_digest, check_name
 from edge_sdk.contract.version import PACK_FORMAT
@@ -39,7 +40,6 @@ from edge_sdk.contract.version import PACK_FORMAT
 MAGIC: Final = b"EDGEPACK"
 PREFIX: Final = struct.Struct("<8sII")
 ALIGNMENT: Final = 64
-HEADER_BYTES: Final = 1 << 20
 Encoding = Literal["float16", "uint8"]
 FLOATS: Final = tuple(FLOAT_CODES)
 """Dtypes that can be stored in a shorter encoding."""
@@ -49,10 +49,10 @@ FLOATS: Final = tuple(FLOAT_CODES)
 class ValueField:
     """One output inside a value: ``shape`` without the batch axis.
 
-    ``dtype`` is what readers get. Without ``encoding`` it is also what is stored. ``float16``
-    stores IEEE half precision, widened by the reader. ``uint8`` stores codes 0 to 255, read as
+    Readers get ``dtype``; without ``encoding`` it is also stored. ``float16`` stores IEEE half
+    precision, widened by the reader. ``uint8`` stores codes 0 to 255, read as
     ``offset + scale * code`` in double precision, rounded once to ``dtype``. ``max_error`` is the
-    largest absolute difference between what is read and what was given, over all entries.
+    largest absolute difference between a read and the original value, over all entries.
     """
 
     name: str
@@ -69,8 +69,8 @@ class ValueField:
         affine = self.encoding == "uint8"
         require((self.scale is not None) is affine, "scale: expected with uint8 and only there")
         require((self.offset is not None) is affine, "offset: expected with uint8 and only there")
-        known = self.encoding is None or self.dtype in FLOATS
-        require(known, f"encoding: expected a dtype of {FLOATS}, got {self.dtype}")
+        fits = self.encoding is None or self.dtype in FLOATS
+        require(fits, f"encoding: expected a dtype of {FLOATS}, got {self.dtype}")
         require(self.max_error >= 0, "max_error: expected at least 0")
 
     @property
@@ -80,22 +80,22 @@ class ValueField:
 
     @property
     def size(self) -> int:
-        """Bytes it takes."""
+        """Bytes of one value."""
         return ITEM_BYTES[self.stored] * prod(self.shape)
 
     @property
     def layout(self) -> tuple[object, ...]:
-        """What two fields must share for the bytes of their values to mean the same."""
+        """Properties that two fields must share for their bytes to mean the same."""
         form = (self.dtype, self.shape, self.encoding)
         return (self.name, self.role, *form, self.scale, self.offset)
 
 
 @dataclass(frozen=True)
 class PackHeader:
-    """What the pack answers for, and how it is laid out.
+    """Release that a pack is made for, and layout of its values.
 
     ``manifest`` is the release (SHA-256 of its manifest) whose inputs the keys canonicalise;
-    ``answered_by`` says which version gave the answers (the cloud model's, often). ``expires`` is
+    ``answered_by`` is the version that gave the answers (often the cloud model's). ``expires`` is
     Unix seconds. ``body`` is the SHA-256 of everything after the header, padding included.
 
     A pack of entity features (canonicaliser :data:`ENTITY`) holds inputs instead of answers: its
@@ -123,6 +123,7 @@ class PackHeader:
         check_digest("manifest", self.manifest)
         check_digest("body", self.body)
         require(self.count >= 0, "count: expected at least 0")
+        # These bound the memory that a header can make a reader use: 64 MiB and 512 MiB.
         require(0 <= self.directory_bits <= 24, "directory_bits: expected 0 to 24")
         require(0 <= self.filter_bits <= 29, "filter_bits: expected 0 to 29")
         require(bool(self.fields), "fields: expected at least one")
@@ -138,7 +139,7 @@ class PackHeader:
         return sum(f.size for f in self.fields)
 
     def to_bytes(self) -> bytes:
-        """Prefix and header, padded to the directory."""
+        """Return prefix and header, padded to the directory."""
         text = encode(self)
         raw = PREFIX.pack(MAGIC, PACK_FORMAT, len(text)) + text
         return raw + bytes(-len(raw) % ALIGNMENT)
@@ -156,7 +157,7 @@ class Sections:
 
 
 def sections(header: PackHeader, directory: int) -> Sections:
-    """Offsets for ``header`` when its directory begins at byte ``directory``."""
+    """Return the offsets of a pack whose directory begins at byte ``directory``."""
     buckets = 1 << header.directory_bits
     filter_ = aligned(directory + 4 * (buckets + 1))
     keys = aligned(filter_ + (1 << header.filter_bits))
@@ -166,24 +167,26 @@ def sections(header: PackHeader, directory: int) -> Sections:
 
 
 def parse_header(raw: bytes) -> tuple[PackHeader, int]:
-    """The header at the beginning of ``raw``, and the offset of the directory.
+    """Return the header at the beginning of ``raw``, and the offset of the directory.
 
     Raises:
-        ContractError: not a pack, an unknown format, or a torn or invalid header.
+        ContractError: not a pack, an unknown format, or a truncated or invalid header.
     """
     if len(raw) < PREFIX.size:
         raise ContractError(f"pack: expected at least {PREFIX.size} bytes, got {len(raw)}")
     magic, number, length = PREFIX.unpack_from(raw)
+    # The magic first: a file of another kind is not a pack of an unknown format.
     if magic != MAGIC:
         raise ContractError("pack: this is not a pack file (wrong magic)")
     if number != PACK_FORMAT:
         raise ContractError(f"pack: expected format {PACK_FORMAT}, got {number}; update edge_sdk")
-    if length > HEADER_BYTES or PREFIX.size + length > len(raw):
-        raise ContractError("pack: the header is torn or too large")
+    if length > PACK_HEADER_BYTES or PREFIX.size + length > len(raw):
+        raise ContractError("pack: the header is truncated or too large")
     text = raw[PREFIX.size : PREFIX.size + length]
-    return decode(PackHeader, text, limit=HEADER_BYTES), aligned(PREFIX.size + length)
+    return decode(PackHeader, text, limit=PACK_HEADER_BYTES), aligned(PREFIX.size + length)
 
 
 def aligned(offset: int) -> int:
-    """``offset``, moved up to the next multiple of :data:`ALIGNMENT`."""
+    """Round ``offset`` up to a multiple of :data:`ALIGNMENT`."""
+    # -n % m is the distance from n up to the next multiple of m.
     return offset + -offset % ALIGNMENT

@@ -1,11 +1,11 @@
-"""The delta file: what changes between two packs of one model line, entry by entry.
+"""The delta file: differences between two packs of one model, entry by entry.
 
 Layout, all integers little-endian, sections one after the other without padding::
 
     prefix           8 bytes magic, u32 format, u32 length of the header
     header           UTF-8 JSON of DeltaHeader
     head             the new pack from its first byte to its directory
-    removed          indices of old entries that are gone
+    removed          indices of old entries that are not in the new pack
     changed          indices of old entries that have another value
     changed values   one value each
     added            indices of new entries that the old pack does not have
@@ -13,7 +13,7 @@ Layout, all integers little-endian, sections one after the other without padding
     added values     one value each
     seal             SHA-256 of everything before it
 
-Indices rise strictly. They are stored as gaps: the first index plus one, then each difference to
+Indices ascend strictly. They are stored as gaps: the first index plus one, then each difference to
 the one before, each gap in ``width`` bytes (1, 2 or 4). The directory of the new pack is not in
 the file: it follows from the keys.
 
@@ -24,15 +24,18 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.key import KEY_BYTES
+from edge_sdk.contract.limits import PACK_HEADER_BYTES
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.names import check_digest, check_name
-from edge_sdk.contract.pack import HEADER_BYTES, PackHeader
 from edge_sdk.contract.version import DELTA_FORMAT
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.pack import PackHeader
 
 MAGIC: Final = b"EDGEDLTA"
 PREFIX: Final = struct.Struct("<8sII")
@@ -42,7 +45,7 @@ Width = Literal[1, 2, 4]
 
 @dataclass(frozen=True)
 class Indices:
-    """A section of indices: how many, and the bytes of each gap."""
+    """A section of indices: their number, and the bytes of each gap."""
 
     count: int
     width: Width
@@ -52,13 +55,13 @@ class Indices:
 
     @property
     def size(self) -> int:
-        """Bytes it takes."""
+        """Bytes of the section."""
         return self.count * self.width
 
 
 @dataclass(frozen=True)
 class DeltaHeader:
-    """From which pack to which, and how long each section is.
+    """Old and new pack of a delta, and the lengths of its sections.
 
     ``base`` is the SHA-256 of the old pack from its first byte to its directory; since that part
     holds the SHA-256 of the rest, it names the whole file. ``result`` is the whole new file.
@@ -74,11 +77,14 @@ class DeltaHeader:
 
     def __post_init__(self) -> None:
         check_digest("base", self.base)
-        require(0 < self.head <= 2 * HEADER_BYTES, "head: expected the length of a pack's header")
+        # A pack's head is its header with prefix and padding; twice the header's limit is ample.
+        require(
+            0 < self.head <= 2 * PACK_HEADER_BYTES, "head: expected the length of a pack's header"
+        )
         require(self.value_bytes > 0, "value_bytes: expected at least 1")
 
     def to_bytes(self) -> bytes:
-        """Prefix and header."""
+        """Return prefix and header."""
         text = encode(self)
         return PREFIX.pack(MAGIC, DELTA_FORMAT, len(text)) + text
 
@@ -97,10 +103,10 @@ class DeltaHeader:
 
 
 def parse_delta_header(raw: bytes) -> tuple[DeltaHeader, int]:
-    """The header at the beginning of ``raw``, and the offset of what follows it.
+    """Return the header at the beginning of ``raw``, and the offset of its end.
 
     Raises:
-        ContractError: not a delta, an unknown format, or a torn or invalid header.
+        ContractError: not a delta, an unknown format, or a truncated or invalid header.
     """
     if len(raw) < PREFIX.size:
         raise ContractError(f"delta: expected at least {PREFIX.size} bytes, got {len(raw)}")
@@ -110,13 +116,13 @@ def parse_delta_header(raw: bytes) -> tuple[DeltaHeader, int]:
     if number != DELTA_FORMAT:
         raise ContractError(f"delta: expected format {DELTA_FORMAT}, got {number}; update edge_sdk")
     end = PREFIX.size + length
-    if length > HEADER_BYTES or end > len(raw):
-        raise ContractError("delta: the header is torn or too large")
-    return decode(DeltaHeader, raw[PREFIX.size : end], limit=HEADER_BYTES), end
+    if length > PACK_HEADER_BYTES or end > len(raw):
+        raise ContractError("delta: the header is truncated or too large")
+    return decode(DeltaHeader, raw[PREFIX.size : end], limit=PACK_HEADER_BYTES), end
 
 
 def why_no_delta(old: PackHeader, new: PackHeader) -> str | None:
-    """Why the entries of ``old`` cannot be carried over to ``new``; ``None`` if they can."""
+    """Return the reason that there can be no delta between two packs; ``None`` if there can."""
     if old.model != new.model:
         return f"they are packs of two models, {old.model} and {new.model}"
     if [field.layout for field in old.fields] != [field.layout for field in new.fields]:
@@ -125,6 +131,12 @@ def why_no_delta(old: PackHeader, new: PackHeader) -> str | None:
 
 
 def delta_target(model: str, base: str, result: str) -> str:
-    """Path of the signed target that makes the pack ``result`` of ``base`` (SHA-256 of files)."""
+    """Return the path of the signed target of a delta.
+
+    Args:
+        model: name of the model.
+        base: SHA-256 of the old pack file.
+        result: SHA-256 of the new one.
+    """
     check_name("model", model)
     return f"packs/{model}/{base}-{result}.delta"

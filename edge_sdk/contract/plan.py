@@ -1,19 +1,19 @@
 """The plan of one model: which release serves, and which experiment runs on whom.
 
-A plan is static and signed; every device evaluates it for itself with :func:`assign` (who is served
-what) and :func:`holdings` (which releases it needs for that), which are pure and exact: integers
-and SHA-256 only, the same answer on every platform.
+A plan is static and signed; every device evaluates it locally with :func:`assign` (the release of
+a unit) and :func:`holdings` (the releases that a device needs), which are pure and exact: integers
+and SHA-256 only, the same result on every platform.
 
 Invariants:
 
-* An arm owns *slots* of the circle ``0 .. SLOTS - 1``. Raising its weight gives it more slots
-  (:func:`widen`) and takes none away, so no unit that is in an arm ever leaves it by that.
-* The slots of an arm that was taken back stay its own, so nobody moves between the others: whoever
-  is in them gets what serves and speaks for no arm. As control they would bias it, for those whose
-  device the arm failed on would be missing among them.
-* A canary that goes from cohort to cohort puts those that it has finished into ``completed``; a
-  device that comes late finds its place by its attributes alone.
-* Whoever takes part in an experiment also holds what serves, to go back to it at once.
+* An arm owns *slots* of ``0 .. SLOTS - 1``. Raising its weight gives it more slots (:func:`widen`)
+  and takes none away, so no unit ever leaves an arm because of a weight.
+* A dropped arm keeps its slots, so no unit moves between the others: units in them get the serving
+  release and count for no arm. As control they would bias it, because units whose device the arm
+  failed on would be missing.
+* A canary that goes from cohort to cohort lists the finished ones in ``completed``; a device that
+  joins late finds its place by its attributes alone.
+* A device in an experiment also holds the serving release, to go back to it at once.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.contract.version import PLAN_FORMAT
 
 SLOTS: Final = 10_000
+"""Slots of an experiment: weights are hundredths of a percent."""
+
 Strategy = Literal["shadow", "ab", "canary", "interleave"]
 
 
@@ -49,9 +51,7 @@ class PackRef:
 
 @dataclass(frozen=True)
 class ReleaseRef:
-    """A release (by the SHA-256 of its manifest), the pack of answers that goes with it, and the
-    pack of features of entities, if any.
-    """
+    """A release by the SHA-256 of its manifest, with its packs of answers and features, if any."""
 
     version: str
     manifest: str
@@ -64,13 +64,13 @@ class ReleaseRef:
 
     @property
     def files(self) -> tuple[PackRef, ...]:
-        """Both packs, as far as there are any."""
+        """The packs that there are."""
         return tuple(file for file in (self.pack, self.features) if file is not None)
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """The devices whose ``attribute`` has one of ``values``."""
+    """Devices whose ``attribute`` has one of ``values``."""
 
     attribute: str
     values: tuple[str, ...]
@@ -80,7 +80,7 @@ class Cohort:
         require(bool(self.values), f"cohort: expected at least one value of {self.attribute}")
 
     def includes(self, attributes: Mapping[str, str]) -> bool:
-        """Whether a device with ``attributes`` belongs to it."""
+        """Return True for a device that belongs to it."""
         return attributes.get(self.attribute) in self.values
 
 
@@ -94,29 +94,31 @@ class Arm:
 
     def __post_init__(self) -> None:
         check_name("arm", self.name)
-        require(self.name != CONTROL, f"arm: {CONTROL!r} is what serves, name it otherwise")
+        require(
+            self.name != CONTROL, f"arm: {CONTROL!r} is the serving release, choose another name"
+        )
         for low, high in self.slots:
             require(0 <= low < high <= SLOTS, f"slots: expected ranges within 0 and {SLOTS}")
 
     @property
     def weight(self) -> int:
-        """How many of :data:`SLOTS` it owns."""
+        """Number of slots that it owns."""
         return sum(high - low for low, high in self.slots)
 
 
 Measure = Literal["accuracy", "reward", "latency", "errors", "energy"]
 GROWING: Final[tuple[Measure, ...]] = ("accuracy", "reward")
-"""More of these is better unless an outcome says otherwise; of the others less is."""
+"""Measures of which more is better, unless an outcome says otherwise; of the others less is."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment is judged by.
+    """Outcome that an experiment is judged by.
 
     ``metric`` is one that devices report: ``accuracy`` of late labels, mean ``reward`` (for a
     regressor its squared error), mean ``latency`` (log2 of µs, from the histograms), share of
-    ``errors``, ``energy`` (joules of the device for each prediction). ``direction`` is where better
-    is, if not where :data:`GROWING` says. ``minimum_effect`` is the smallest change, in the
+    ``errors``, ``energy`` (joules of the device for each prediction). ``direction`` is the better
+    direction, if it differs from :data:`GROWING`. ``minimum_effect`` is the smallest change, in the
     metric's own unit, that matters.
     """
 
@@ -131,20 +133,20 @@ class Outcome:
 
     @property
     def upward(self) -> bool:
-        """Whether more is better."""
+        """True if more is better."""
         return self.metric in GROWING if self.direction is None else self.direction == "up"
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A running trial. Units outside the cohort and outside every arm get what serves.
+    """A running experiment. Units outside the cohort or every arm get the serving release.
 
-    ``shadow`` and ``interleave``: the devices in the arm's slots are served what serves; beside it
-    the arm's release answers, or its ranking is mixed in, for ``share`` of the requests. ``ab``:
-    units (devices, or with ``unit="key"`` keys that the app gives) are served the arm that owns
-    their slot. ``canary``: so are devices; those of ``completed`` cohorts all get the candidate.
-    ``dropped`` are arms of an A/B/n test that were taken back while the others go on. ``paused``:
-    who is in stays in and nobody enters; shadow and interleaving stop.
+    ``shadow`` and ``interleave``: devices in the arm's slots get the serving release; for ``share``
+    of the requests the arm's release answers unseen, or its ranking is mixed in. ``ab``: units
+    (devices, or with ``unit="key"`` keys that the application passes) get the arm that owns their
+    slot. ``canary``: so do devices; those of ``completed`` cohorts all get the candidate.
+    ``dropped`` are arms of an A/B/n test that ended while the others continue. ``paused``: units
+    stay where they are and none enters; shadow and interleaving stop.
     """
 
     id: str
@@ -178,29 +180,31 @@ class Experiment:
         require(what == "canary" or not self.completed, f"completed: {what} has no stages")
         require(what == "ab" or not self.dropped, f"dropped: {what} ends with its only arm")
         require(0 < self.share <= 1, f"share: expected above 0 and at most 1, got {self.share}")
+        # A share of requests means something only where the serving release answers each of them.
         partial = what in ("shadow", "interleave") or self.share == 1
         require(partial, f"share: {what} is for whole units; give the arms fewer slots instead")
         idle = [arm.name for arm in self.arms if not arm.slots]
         reached = bool(self.completed) or not idle
         require(reached, f"arms: {idle} own no slots, so nobody would get them")
-        require(what != "ab" or self.control > 0, "arms: ab leaves no slots to what serves")
+        require(what != "ab" or self.control > 0, "arms: ab leaves no slots to the serving release")
 
     @property
     def declared(self) -> tuple[Arm, ...]:
-        """The arms that it began with."""
+        """Arms that it began with."""
         return (*self.arms, *self.dropped)
 
     @property
     def control(self) -> int:
-        """How many of :data:`SLOTS` are the control's."""
+        """Number of the control's slots."""
         return SLOTS - sum(arm.weight for arm in self.declared)
 
     def takes_part(self, attributes: Mapping[str, str]) -> bool:
-        """Whether a device with ``attributes`` is in it at all, in an arm or as control."""
+        """Return True for a device in the experiment, in an arm or as control."""
         return self._completes(attributes) or not self.cohort or self.cohort.includes(attributes)
 
     def arm_of(self, unit: str, attributes: Mapping[str, str]) -> Arm | None:
-        """The arm of a unit that takes part, be it one that was dropped; ``None`` for control."""
+        """Return the arm of a unit that takes part, dropped or not; ``None`` for control."""
+        # Only a canary has completed cohorts, and it has exactly one arm.
         if self._completes(attributes):
             return self.arms[0]
         slot = slot_of(self.salt, unit)
@@ -208,7 +212,11 @@ class Experiment:
         return next(inside, None)
 
     def drop(self, names: Collection[str]) -> Experiment:
-        """Without the arms ``names``, whose slots stay theirs; raises :class:`ContractError`."""
+        """Return it without the arms ``names``, which keep their slots.
+
+        Raises:
+            ContractError: it has no such arm.
+        """
         left = tuple(arm for arm in self.arms if arm.name not in names)
         gone = tuple(arm for arm in self.arms if arm.name in names)
         require(len(gone) == len(set(names)), f"drop: expected arms of {self.id}, got {names}")
@@ -247,10 +255,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What one unit is served: ``experiment`` is ``None`` where it takes part in no trial.
+    """Release of one unit; ``experiment`` is ``None`` if it takes part in none.
 
-    ``shadow`` is the arm whose release answers beside it without being served; ``interleaved`` the
-    one whose rankings are mixed with those of what serves. In both cases ``arm`` is control.
+    ``shadow`` is the arm whose release answers without being served; ``interleaved`` the one whose
+    rankings are mixed with the serving release's. In both cases ``arm`` is control.
     """
 
     release: ReleaseRef
@@ -261,22 +269,23 @@ class Assignment:
 
 
 def slot_of(salt: str, unit: str) -> int:
-    """The slot of ``unit``: uniform over :data:`SLOTS`, independent between salts."""
+    """Return the slot of ``unit``: uniform over :data:`SLOTS`, independent between salts."""
     digest = hashlib.sha256(f"{salt}\0{unit}".encode()).digest()
+    # Multiply and shift maps 64 bits to slots without the bias of a remainder.
     return int.from_bytes(digest[:8], "big") * SLOTS >> 64
 
 
 def assign(
     plan: Plan, unit: str, attributes: Mapping[str, str], *, entered: bool = False
 ) -> Assignment:
-    """What ``unit`` is served under ``plan``.
+    """Return the release and arm of ``unit`` under ``plan``.
 
     Args:
-        plan: in force.
-        unit: a device id, or a key that the app gives, as the experiment's ``unit`` says.
-        attributes: of the device.
-        entered: the device is in an arm of this very experiment already. Matters while it is
-            paused. (Keys have no memory of their own: a paused A/B by key goes on as it was.)
+        plan: plan in force.
+        unit: device id, or a key of the application, as the experiment's ``unit`` says.
+        attributes: attributes of the device.
+        entered: True if the device is in an arm of this very experiment already, which matters
+            while it is paused. (Keys have no memory: a paused A/B by key continues as it was.)
     """
     trial = plan.experiment
     if trial is None or not trial.takes_part(attributes):
@@ -285,10 +294,10 @@ def assign(
     if arm in trial.dropped:
         return Assignment(plan.serving)
     if trial.strategy in ("shadow", "interleave"):
-        beside = None if trial.paused else arm
+        candidate = None if trial.paused else arm
         if trial.strategy == "shadow":
-            return Assignment(plan.serving, CONTROL, trial.id, shadow=beside)
-        return Assignment(plan.serving, CONTROL, trial.id, interleaved=beside)
+            return Assignment(plan.serving, CONTROL, trial.id, shadow=candidate)
+        return Assignment(plan.serving, CONTROL, trial.id, interleaved=candidate)
     if arm is not None and trial.paused and trial.unit == "device" and not entered:
         return Assignment(plan.serving)  # it would have entered, so it is no control either
     if arm is None:
@@ -299,34 +308,42 @@ def assign(
 def holdings(
     plan: Plan, device: str, attributes: Mapping[str, str], *, entered: bool = False
 ) -> tuple[ReleaseRef, ...]:
-    """The releases that a device needs under ``plan``: first what serves, then candidates.
+    """Return the releases that a device needs: the serving one first, then candidates.
 
-    In an A/B by key any arm may be asked for, so it holds all of them that were not dropped.
+    In an A/B by key any arm may be needed, so the device holds all that were not dropped.
+
+    Args:
+        plan: plan in force.
+        device: device id.
+        attributes: attributes of the device.
+        entered: as for :func:`assign`.
     """
     trial = plan.experiment
     candidates: list[ReleaseRef] = []
     if trial is not None and trial.unit == "key":
         candidates += [arm.release for arm in trial.arms if trial.takes_part(attributes)]
     else:
-        given = assign(plan, device, attributes, entered=entered)
-        beside = (arm.release for arm in (given.shadow, given.interleaved) if arm is not None)
-        candidates += [given.release, *beside]
+        own = assign(plan, device, attributes, entered=entered)
+        unseen = (arm.release for arm in (own.shadow, own.interleaved) if arm is not None)
+        candidates += [own.release, *unseen]
+    # In order and without duplicates: the first one is what a device goes back to.
     return tuple(dict.fromkeys((plan.serving, *candidates)))
 
 
 def widen(arms: Sequence[Arm], weights: Mapping[str, int]) -> tuple[Arm, ...]:
-    """The same arms with more slots, ``weights[name]`` of :data:`SLOTS` each.
+    """Return the arms with more slots, ``weights[name]`` of :data:`SLOTS` each.
 
-    Free slots are given from the bottom; what an arm owns stays its own.
+    Free slots are assigned from the bottom; every arm keeps the slots that it owns.
 
     Raises:
-        ContractError: a weight goes down, or together they are more than all slots.
+        ContractError: a weight goes down, or their sum exceeds all slots.
     """
     if sum(weights.values()) > SLOTS:
         raise ContractError(f"weights: expected a sum of at most {SLOTS}, got {dict(weights)}")
     free = _free_slots(arms)
     widened = []
     for arm in arms:
+        # Only the difference is taken from the free slots; slots owned already never move.
         more = weights[arm.name] - arm.weight
         if more < 0:
             raise ContractError(f"weights: {arm.name} has {arm.weight}; a weight only goes up")

@@ -24,8 +24,8 @@ class FeatureProfile:
     ``edges`` ascend strictly and hold the training minimum and maximum; bin ``i`` is
     ``edges[i] <= x < edges[i + 1]``, the last bin includes its upper edge. A feature that was
     constant in training has one edge and one bin, that value. ``counts`` are those of training.
-    ``correct``, of an output, is how many of each bin's held-out rows were answered rightly, where
-    that is known.
+    ``correct``, of an output, is the number of each bin's held-out rows that were answered
+    correctly, if it was measured.
     """
 
     name: str
@@ -42,7 +42,7 @@ class FeatureProfile:
         if self.edges is not None:
             require(bool(self.edges), f"{self.name}: expected at least one edge")
             ascending = all(low < high for low, high in pairwise(self.edges))
-            require(ascending, f"{self.name}: expected edges that ascend")
+            require(ascending, f"{self.name}: expected ascending edges")
         require(
             len(self.counts) == self.bins + 2,
             f"{self.name}: expected {self.bins + 2} counts, got {len(self.counts)}",
@@ -54,13 +54,14 @@ class FeatureProfile:
     def _check_correct(self) -> None:
         assert self.correct is not None
         require(len(self.correct) == self.bins, f"{self.name}: expected {self.bins} of correct")
+        # counts ends with *missing* and *outside*, which correct does not have.
         pairs = zip(self.correct, self.counts, strict=False)
         within = all(0 <= right <= count for right, count in pairs)
         require(within, f"{self.name}: expected 0 to as many correct as counted")
 
     @property
     def bins(self) -> int:
-        """How many bins there are besides *missing* and *outside*."""
+        """Number of bins besides *missing* and *outside*."""
         if self.categories is not None:
             return len(self.categories)
         assert self.edges is not None
@@ -71,8 +72,8 @@ class FeatureProfile:
 class ReferenceProfile:
     """``profile.json`` of a release.
 
-    ``features`` follow the order of the manifest's columns. ``outputs`` are distributions of what
-    the model answered on held-out rows: ``label`` (categories) and ``confidence`` for a
+    ``features`` follow the order of the manifest's columns. ``outputs`` are distributions of the
+    model's answers on held-out rows: ``label`` (categories) and ``confidence`` for a
     classifier, ``value`` for a regressor; ``groups`` are the same of declared groups of rows.
     """
 

@@ -1,6 +1,6 @@
-"""What a plan asks of every device while a release serves there: reports, shared rows, the cloud.
+"""Parts of a plan that hold for every device: reports, shared rows, the cloud.
 
-Apart from the plan because a device that talks to nobody needs these alone.
+They are apart from the plan because a device without a hub needs these alone.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_sdk.contract.errors import require
-from edge_sdk.contract.manifest import Metric
+
+Metric = Literal["max_probability", "margin", "entropy"]
+"""Confidence of an answer, computed from its probabilities."""
 
 
 @dataclass(frozen=True)
 class Reporting:
-    """How devices report. A device votes for at most ``votes`` frequent keys a window.
+    """Rules for reports. A device votes for at most ``votes`` frequent keys per window.
 
-    A regressor's number is counted as correct if it is off its label by at most ``right_within``
+    A regressor's number counts as correct if it differs from its label by at most ``right_within``
     (in the label's unit), the same for all versions; without it regressors have no accuracy.
     """
 
@@ -35,7 +37,7 @@ class Reporting:
 
 @dataclass(frozen=True)
 class Sharing:
-    """Opt-in sharing of labelled rows: asked for here, given only by a device that opted in."""
+    """Opt-in sharing of labelled rows: requested here, sent only by devices that opted in."""
 
     samples: bool = False
     per_window: int = 0
@@ -46,11 +48,11 @@ class Sharing:
 
 @dataclass(frozen=True)
 class CascadePolicy:
-    """When devices ask the cloud.
+    """Rule by which devices ask the cloud.
 
-    ``local``: never. ``cloud``: always, the on-device model answers in its place. ``cascade``: when
-    the on-device model is less sure than the threshold. ``threshold`` and ``metric`` replace the
-    manifest's certified ones; ``deadline_ms`` bounds how long a prediction waits for the cloud.
+    ``local``: never. ``cloud``: always, with the on-device model as the fallback. ``cascade``: when
+    the on-device model's confidence is below the threshold. ``threshold`` and ``metric`` replace
+    the manifest's certified ones; ``deadline_ms`` bounds the wait of a prediction for the cloud.
     """
 
     mode: Literal["local", "cascade", "cloud"] = "cascade"

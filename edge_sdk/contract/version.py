@@ -1,4 +1,4 @@
-"""The version of everything that crosses the wire or is kept on disk, and how to raise it.
+"""Versions of every format on the wire and on disk, and the steps to raise one.
 
 A reader accepts unknown *fields* of a known format (a newer peer may send more) and refuses
 an unknown *format number* (it may mean something else). To raise a number:
@@ -7,7 +7,7 @@ an unknown *format number* (it may mean something else). To raise a number:
 2. Raise the number here, teach the parser to read the old one or to refuse it by name.
 3. Keep the frozen examples of the old number under ``tests/contract/golden/`` and add new ones;
    the tests read every one that is there.
-4. Say in CHANGELOG.md what a user with old devices or an old hub observes.
+4. Write in CHANGELOG.md what a user with old devices or an old hub observes.
 """
 
 from __future__ import annotations

@@ -142,6 +142,7 @@ def _scaled(probabilities: NDArray[Any], scale: Scale) -> NDArray[np.float64]:
     p = probabilities.astype(np.float64)
     if scale == "probability":
         return p
+    # Probabilities of exactly 0 or 1 would give infinite log-odds.
     clipped = np.clip(p, CLIP, 1 - CLIP)
     odds: NDArray[np.float64] = np.log(clipped / (1 - clipped))
     return odds
@@ -161,6 +162,7 @@ class _MaskedRows:
     def occluded(self) -> Iterator[Mapping[str, NDArray[Any]]]:
         """Outputs of :data:`VALUES` rows for each feature, in order."""
         width = len(self._values)
+        # Several features per batch, as many as the memory bound allows.
         some = max(1, CELLS // (width * VALUES))
         for start in range(0, width, some):
             replaced = range(start, min(width, start + some))
@@ -171,6 +173,8 @@ class _MaskedRows:
 
     def usual(self) -> Mapping[str, NDArray[Any]]:
         """Outputs of rows in which every feature has its reference values, mixed at random."""
+        # Each feature is permuted separately (Latin hypercube): all its values occur equally often.
+        # The seed is fixed: the same input gets the same explanation.
         random = np.random.default_rng(0)
         rows = max(VALUES, min(USUAL_ROWS, CELLS // len(self._values) // VALUES * VALUES))
         mixed = [[other[i] for i in random.permutation(rows) % VALUES] for other in self._others]

@@ -58,6 +58,7 @@ class Canonicaliser:
         self._is_float = dtype.kind == "f"
         self._native = dtype.newbyteorder("=")
         self._zero = np.zeros((), self._native)
+        # The byte of each value that holds its sign.
         self._tops = slice(dtype.itemsize - 1 if _LITTLE else 0, None, dtype.itemsize)
 
     def canonical(self, row: bytes) -> bytes:

@@ -68,6 +68,7 @@ class Golden:
         import zipfile  # 6 ms that serving does without
 
         try:
+            # allow_pickle=False: a pickle from a release could run code.
             with np.load(io.BytesIO(raw), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             tolerance = float(arrays.pop(_TOLERANCE))
@@ -179,6 +180,7 @@ def check_file(path: Path, ref: FileRef) -> None:
     """Check that ``path`` has the length and SHA-256 of ``ref``; raises :class:`ReleaseError`."""
     try:
         length = path.stat().st_size
+        # The length first: it is free, and a truncated file need not be hashed.
         if length != ref.length:
             raise ReleaseError(f"{path}: expected {ref.length} bytes, found {length}")
         digest = sha256_file(path)

@@ -82,6 +82,7 @@ class InputSchema:
         """
         if not self.columns:
             return self._feed(x)
+        # Recognised by its methods: pandas is not imported, and need not be installed.
         if hasattr(x, "columns") and hasattr(x, "to_numpy"):
             x = {str(name): x[name].to_numpy() for name in x.columns}
         if isinstance(x, Mapping):
@@ -140,6 +141,7 @@ class InputSchema:
             raise InputError("empty", "expected at least one row, got none")
         converted = _convert(x, self.columns[0].dtype, self._names)
         self._check_finite(converted, self._names)
+        # onnxruntime reads the buffer in C order.
         return np.ascontiguousarray(converted)
 
     def _check_finite(self, array: NDArray[Any], names: Sequence[str]) -> None:
@@ -253,6 +255,7 @@ def _numbers(name: str, values: Any) -> NDArray[Any]:
     array = values if isinstance(values, np.ndarray) else np.asarray(values)
     if array.ndim == 1 and array.dtype.kind in "biuf":
         return array
+    # Value by value, so that the message can name the one that does not fit.
     return np.array([_number(name, value) for value in values])
 
 
@@ -291,6 +294,8 @@ def _convert(x: NDArray[Any], dtype: str, names: Sequence[str]) -> NDArray[Any]:
         raise InputError("dtype", f"feature {names[0]!r}: expected {dtype}, got {x.dtype}")
     with np.errstate(over="ignore", invalid="ignore"):
         converted = x.astype(target)
+        # astype wraps integers and truncates floats silently; casting back reveals it. Floats may
+        # round, but not become infinite.
         if target.kind == "f":
             changed = np.isinf(converted) & np.isfinite(x)
         else:

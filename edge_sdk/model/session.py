@@ -30,8 +30,9 @@ Outputs = dict[str, NDArray[Any]]
 _QUIET: Final = 4
 """onnxruntime's log severity "fatal": errors reach the caller as exceptions, not as text."""
 
+# The variable acts when onnxruntime is imported, which the application may have done first.
 if os.environ.get("ORT_DISABLE_TELEMETRY") == "1":
-    onnxruntime.disable_telemetry_events()  # an application may have imported it before us
+    onnxruntime.disable_telemetry_events()
 
 
 def session_options(options: RuntimeOptions) -> Any:
@@ -141,6 +142,8 @@ class Model:
         specs: tuple[TensorSpec | OutputSpec, ...] = (*signature.inputs, *outputs)
         if len(signature.inputs) != 1 or not signature.batched or not all(map(_fixed, specs)):
             return None
+        # The binding stores raw pointers; the memoryview and the dict of buffers that are returned
+        # keep the arrays alive.
         binding = self._session.io_binding()
         spec = signature.inputs[0]
         row = _buffer(spec)

@@ -1,11 +1,11 @@
-"""From one pack to the next by what changed: small to send, quick to apply.
+"""Deltas between two packs: small to send, quick to apply.
 
 Invariants:
 
-* What :func:`apply_delta` puts in place is byte for byte the pack that :func:`write_delta` was
-  given: its length, the SHA-256 of the file and of the pack's body are checked before it is
-  visible. Anything else is a :class:`PackError` and leaves nothing behind.
-* No step of either goes through the entries one by one.
+* :func:`apply_delta` restores byte for byte the pack that :func:`write_delta` read: its length, the
+  SHA-256 of the file and of the pack's body are checked before it is visible. Otherwise it raises
+  :class:`PackError` and leaves nothing behind.
+* No step of either loops over the entries in Python.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.key import KEY_BYTES
+from edge_sdk.contract.limits import PACK_HEADER_BYTES
 from edge_sdk.contract.manifest import FileRef
-from edge_sdk.contract.pack import HEADER_BYTES, PREFIX, PackHeader, Sections, parse_header
+from edge_sdk.contract.pack import PREFIX, PackHeader, Sections, parse_header
 from edge_sdk.contract.pack import sections as sections_of
 from edge_sdk.contract.pack_delta import (
     SEAL_BYTES,
@@ -38,7 +39,7 @@ from edge_sdk.system.files import write_atomic
 
 Bytes = NDArray[np.uint8]
 Entries = NDArray[np.int64]
-"""Indices of entries, rising."""
+"""Indices of entries, ascending."""
 
 _GAP_DTYPES: Final[dict[Width, str]] = {1: "u1", 2: "<u2", 4: "<u4"}
 
@@ -56,7 +57,7 @@ class _Content:
 
 @dataclass(frozen=True)
 class _Difference:
-    """``removed`` and ``changed`` count among the old entries, the others among the new ones."""
+    """Difference of two packs: ``removed`` and ``changed`` index old entries, the others new."""
 
     removed: Entries
     changed: Entries
@@ -65,12 +66,17 @@ class _Difference:
 
 
 def write_delta(old: str | Path, new: str | Path, path: str | Path) -> DeltaHeader | None:
-    """Write to ``path`` what makes the pack ``new`` of the pack ``old``.
+    """Write the delta between two packs.
+
+    Args:
+        old: pack file that devices have.
+        new: pack file that they need.
+        path: delta file to write.
 
     Returns:
         The delta's header; ``None`` if nothing was written, because the two packs have different
-        layouts (:func:`~edge_sdk.contract.pack_delta.why_no_delta` says why) or because the whole
-        new file is no longer than the delta would be.
+        layouts (see :func:`~edge_sdk.contract.pack_delta.why_no_delta`) or because the delta would
+        not be shorter than the new file.
 
     Raises:
         PackError: a pack cannot be read, or the delta cannot be written.
@@ -90,11 +96,11 @@ def write_delta(old: str | Path, new: str | Path, path: str | Path) -> DeltaHead
 
 
 def compare(old: str | Path, new: str | Path) -> dict[str, int] | str:
-    """How many entries of ``new`` were carried over, changed, added, and how many were removed.
+    """Count the entries that a delta keeps, changes, adds and removes.
 
     Returns:
-        The counts and the bytes of the delta (``delta_bytes``), or in one sentence why there can
-        be no delta.
+        The counts and the bytes of the delta (``delta_bytes``); or, if there can be no delta, the
+        reason in one sentence.
 
     Raises:
         PackError: a pack cannot be read.
@@ -114,11 +120,19 @@ def compare(old: str | Path, new: str | Path) -> dict[str, int] | str:
 
 
 def apply_delta(old: str | Path, delta: str | Path, path: str | Path) -> PackHeader:
-    """Put at ``path`` the pack that ``delta`` makes of ``old``; the header of the new pack.
+    """Write the pack that ``delta`` makes of ``old``.
+
+    Args:
+        old: pack file on the device.
+        delta: delta file.
+        path: pack file to write.
+
+    Returns:
+        The header of the new pack.
 
     Raises:
-        PackError: the delta is damaged or made for another pack, or ``old`` is damaged; nothing is
-            left at ``path`` that was not there before.
+        PackError: the delta is damaged or made for another pack, or ``old`` is damaged; ``path`` is
+            then as it was before.
     """
     where = Path(delta)
     header, rest = _read(where)
@@ -133,12 +147,12 @@ def apply_delta(old: str | Path, delta: str | Path, path: str | Path) -> PackHea
 
 
 def read_delta(path: str | Path) -> DeltaHeader:
-    """The header of the whole, undamaged delta at ``path``; raises :class:`PackError`."""
+    """Return the header of a complete, undamaged delta; raises :class:`PackError`."""
     return _read(Path(path))[0]
 
 
 def _read(path: Path) -> tuple[DeltaHeader, Bytes]:
-    """The header and what follows it, after every byte was checked."""
+    """Return the header and the sections, after every byte was checked."""
     try:
         raw = path.read_bytes()
         header, start = parse_delta_header(raw)
@@ -146,7 +160,7 @@ def _read(path: Path) -> tuple[DeltaHeader, Bytes]:
         raise PackError(f"{path}: cannot read the delta; {reason_of(error)}") from error
     expected = start + sum(header.sizes) + SEAL_BYTES
     if len(raw) != expected:
-        raise PackError(f"{path}: expected {expected} bytes, found {len(raw)}; it is torn")
+        raise PackError(f"{path}: expected {expected} bytes, got {len(raw)}; it is truncated")
     content = np.frombuffer(raw, np.uint8)[:-SEAL_BYTES]
     if hashlib.sha256(content.data).digest() != raw[-SEAL_BYTES:]:
         raise PackError(f"{path}: its content is damaged (SHA-256 differs)")
@@ -154,9 +168,9 @@ def _read(path: Path) -> tuple[DeltaHeader, Bytes]:
 
 
 def _make(before: _Content, after: _Content, result: FileRef) -> tuple[DeltaHeader, bytes]:
-    """The delta's header and all of its bytes."""
-    found = _difference(before, after)
-    removed, changed, added = map(_gaps, (found.removed, found.changed, found.added))
+    """Return the delta's header and all of its bytes."""
+    difference = _difference(before, after)
+    removed, changed, added = map(_gaps, (difference.removed, difference.changed, difference.added))
     header = DeltaHeader(
         base=_sha256(before.head),
         result=result,
@@ -170,17 +184,18 @@ def _make(before: _Content, after: _Content, result: FileRef) -> tuple[DeltaHead
         after.head,
         removed,
         changed,
-        after.values[found.changed_to],
+        after.values[difference.changed_to],
         added,
-        after.keys[found.added],
-        after.values[found.added],
+        after.keys[difference.added],
+        after.values[difference.added],
     )
     raw = header.to_bytes() + b"".join(part.tobytes() for part in parts)
     return header, raw + hashlib.sha256(raw).digest()
 
 
 def _difference(before: _Content, after: _Content) -> _Difference:
-    """Sorted together, a key that both packs have stands next to itself: the old one first."""
+    """Compare two packs by sorting their keys together."""
+    # A key that both have then stands next to itself; the sort is stable, so the old one is first.
     upper, lower = halves(np.concatenate([before.keys, after.keys]))
     order = np.lexsort((lower, upper))
     same = (np.diff(upper[order]) == 0) & (np.diff(lower[order]) == 0)
@@ -195,7 +210,7 @@ def _difference(before: _Content, after: _Content) -> _Difference:
 
 
 def _others(entries: Entries, count: int) -> Entries:
-    """The indices below ``count`` that are not among ``entries``."""
+    """Return the indices below ``count`` that are not in ``entries``."""
     left = np.ones(count, dtype=bool)
     left[entries] = False
     return np.flatnonzero(left)
@@ -215,7 +230,7 @@ def _indices(gaps: NDArray[Any]) -> Indices:
 def _applied(
     path: Path, before: _Content, header: DeltaHeader, rest: Bytes
 ) -> tuple[PackHeader, Bytes]:
-    """The new pack's header and bytes, whose SHA-256 is still to be checked."""
+    """Return the new pack's header and bytes, whose SHA-256 the caller checks."""
     head, removed, changed, changed_values, added, added_keys, added_values = np.split(
         rest, np.cumsum(header.sizes)
     )[:-1]
@@ -223,18 +238,19 @@ def _applied(
     gone = _entries(path, removed, header.removed, before.header.count)
     other = _entries(path, changed, header.changed, before.header.count)
     more = _entries(path, added, header.added, after.count)
+    # Zeros, because the padding between sections is part of the digest.
     result = np.zeros(place.end, np.uint8)
     result[: place.directory] = head
     keys, values = _views(result, after, place)
-    kept, old = _others(more, after.count), _others(gone, before.header.count)
-    if len(kept) != len(old):
+    carried, old = _others(more, after.count), _others(gone, before.header.count)
+    if len(carried) != len(old):
         raise PackError(f"{path}: the delta contradicts itself")
-    _carry(before.keys, old, keys, kept)
-    _carry(before.values, old, values, kept)
+    _carry(before.keys, old, keys, carried)
+    _carry(before.values, old, values, carried)
     keys[more] = added_keys.reshape(-1, KEY_BYTES)
     values[more] = added_values.reshape(-1, after.value_bytes)
     new_place = np.zeros(before.header.count, np.int64)
-    new_place[old] = kept
+    new_place[old] = carried
     values[new_place[other]] = changed_values.reshape(-1, after.value_bytes)
     for start, made in (
         (place.directory, directory_of(keys, after.directory_bits)),
@@ -245,7 +261,8 @@ def _applied(
 
 
 def _digests(pack: Bytes, directory: int) -> tuple[str, str]:
-    """SHA-256 of the whole file and of its body, at the same time: most of an update's work."""
+    """Return the SHA-256 of the whole file and of its body, computed in parallel."""
+    # hashlib releases the GIL; hashing is most of an update's work.
     with ThreadPoolExecutor(1) as pool:
         body = pool.submit(_sha256, pack[directory:])
         return _sha256(pack), body.result()
@@ -255,11 +272,11 @@ def _sha256(raw: Bytes) -> str:
     return hashlib.sha256(raw.data).hexdigest()
 
 
-def _carry(source: Bytes, old: Entries, result: Bytes, kept: Entries) -> None:
-    """Copy row ``old[i]`` of ``source`` to row ``kept[i]`` of ``result``; others get any row."""
+def _carry(source: Bytes, old: Entries, result: Bytes, new: Entries) -> None:
+    """Copy row ``old[i]`` of ``source`` to row ``new[i]`` of ``result``; others get any row."""
     if len(old):
         rows = np.zeros(len(result), np.int64)
-        rows[kept] = old
+        rows[new] = old
         # Rows are taken whole; assignment through an index would go byte by byte.
         np.take(source, rows, axis=0, out=result, mode="clip")
 
@@ -284,31 +301,31 @@ def _new_layout(
 
 
 def _entries(path: Path, raw: Bytes, indices: Indices, limit: int) -> Entries:
-    """The indices that the gaps in ``raw`` stand for."""
+    """Return the indices that the gaps in ``raw`` stand for."""
     gaps = raw.view(_GAP_DTYPES[indices.width])
     entries = np.cumsum(gaps, dtype=np.int64) - 1
     if len(entries) and (int(gaps.min()) < 1 or int(entries[-1]) >= limit):
-        raise PackError(f"{path}: expected indices that rise, below {limit}")
+        raise PackError(f"{path}: expected ascending indices below {limit}")
     return entries
 
 
 def _content(path: Path) -> _Content:
-    """The pack at ``path``, mapped; unmapped when nothing looks at it any more."""
+    """Map the pack at ``path``; it is unmapped with the last array that refers to it."""
     try:
         with path.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        header, directory = parse_header(data[: HEADER_BYTES + PREFIX.size])
+        header, directory = parse_header(data[: PACK_HEADER_BYTES + PREFIX.size])
     except (OSError, ValueError, ContractError) as error:
         raise PackError(f"{path}: cannot open the pack; {reason_of(error)}") from error
     place = sections_of(header, directory)
     if len(data) != place.end:
-        raise PackError(f"{path}: expected {place.end} bytes, found {len(data)}; it is torn")
+        raise PackError(f"{path}: expected {place.end} bytes, got {len(data)}; it is truncated")
     raw = np.frombuffer(data, np.uint8)
     return _Content(header, raw, raw[:directory], *_views(raw, header, place))
 
 
 def _views(raw: Bytes, header: PackHeader, place: Sections) -> tuple[Bytes, Bytes]:
-    """Keys and values of a pack's bytes, one row an entry."""
+    """Return keys and values of a pack's bytes, one row per entry."""
     keys = raw[place.keys : place.keys + KEY_BYTES * header.count]
     values = raw[place.values : place.values + header.value_bytes * header.count]
     return keys.reshape(-1, KEY_BYTES), values.reshape(header.count, header.value_bytes)

@@ -1,7 +1,7 @@
-"""Outputs to stored bytes and back: declared dtypes as they are, floats shorter where asked.
+"""Outputs to stored bytes and back; floats in fewer bytes where an encoding is chosen.
 
-Invariant: reading back what was stored gives exactly what the header's rule says, and the header
-states how far that is from what was given at most (``ValueField.max_error``).
+Invariant: a reader gets exactly the values that the header's rule gives, and the header states
+their largest difference from the original ones (``ValueField.max_error``).
 """
 
 from __future__ import annotations
@@ -23,16 +23,23 @@ CODES: Final = 255
 """The largest code of a ``uint8`` field."""
 
 Read = Callable[[int], NDArray[Any]]
+"""Returns the value of an entry."""
 
 
 def stored_output(
     signature: Signature, name: str, array: NDArray[Any], encoding: Encoding | None = None
 ) -> tuple[ValueField, NDArray[Any]]:
-    """The field that describes an output [count, ...], and the array whose bytes are stored.
+    """Return the field that describes an output, and the array whose bytes are stored.
+
+    Args:
+        signature: signature of the release.
+        name: name of the output.
+        array: its values, [count, ...].
+        encoding: shorter encoding for floats, or ``None``.
 
     Raises:
-        PackError: no such output, another dtype or shape than declared, a dtype that cannot be
-            stored, or an encoding that does not fit or would change a label.
+        PackError: there is no such output, its dtype or shape is not the declared one or cannot be
+            stored, or the encoding does not fit or would change a label.
     """
     spec = _spec(signature, name)
     _check_form(signature, spec, array)
@@ -53,14 +60,14 @@ def stored_output(
 
 
 def decoded(field: ValueField, stored: NDArray[Any]) -> NDArray[Any]:
-    """What readers get for ``stored`` values of ``field``; always a copy."""
+    """Return the values that readers get for ``stored`` ones of ``field``, as a copy."""
     if field.encoding == "uint8":
         return np.asarray(_table(field)[stored])
     return stored.astype(field.dtype)
 
 
 def reader(field: ValueField, stored: NDArray[Any]) -> Read:
-    """How one entry of ``stored`` [count, ...] is read: a fresh array of the declared dtype."""
+    """Return a reader of entries of ``stored`` [count, ...]: new arrays of the declared dtype."""
     dtype = np.dtype(field.dtype)
     if field.encoding == "uint8":
         table = _table(field)
@@ -71,7 +78,7 @@ def reader(field: ValueField, stored: NDArray[Any]) -> Read:
 
 
 def _table(field: ValueField) -> NDArray[Any]:
-    """The value of each code."""
+    """Return the value of each code."""
     assert field.scale is not None
     assert field.offset is not None
     codes = np.arange(CODES + 1, dtype=np.float64)
@@ -82,8 +89,8 @@ def _spec(signature: Signature, name: str) -> OutputSpec:
     for spec in signature.outputs:
         if spec.name == name:
             return spec
-    known = sorted(spec.name for spec in signature.outputs)
-    raise PackError(f"outputs: expected some of {known}, got {name!r}")
+    names = sorted(spec.name for spec in signature.outputs)
+    raise PackError(f"outputs: expected some of {names}, got {name!r}")
 
 
 def _field(spec: OutputSpec, array: NDArray[Any], *encoding: Any) -> ValueField:
@@ -104,7 +111,7 @@ def _check_form(signature: Signature, spec: OutputSpec, array: NDArray[Any]) -> 
     declared = spec.shape[1:]
     same_rank = len(declared) == array.ndim - 1
     pairs = zip(declared, array.shape[1:], strict=False)
-    if spec.shape and not (same_rank and all(want in (None, came) for want, came in pairs)):
+    if spec.shape and not (same_rank and all(want in (None, size) for want, size in pairs)):
         raise PackError(f"{name}: expected rows of shape {declared}, got {array.shape[1:]}")
 
 
@@ -124,20 +131,24 @@ def _check_encodable(name: str, array: NDArray[Any], encoding: Encoding) -> None
         raise PackError(f"{name}: expected the encoding float16 or uint8, got {encoding!r}")
     if array.dtype.name not in FLOATS:
         raise PackError(f"{name}: only floats can be stored as {encoding}, got {array.dtype}")
-    strange = int((~np.isfinite(array)).any(axis=tuple(range(1, array.ndim))).sum())
-    if strange:
-        raise PackError(f"{name}: {strange} rows are not finite and cannot be stored as {encoding}")
+    non_finite = int((~np.isfinite(array)).any(axis=tuple(range(1, array.ndim))).sum())
+    if non_finite:
+        raise PackError(
+            f"{name}: {non_finite} rows are not finite and cannot be stored as {encoding}"
+        )
 
 
 def _encoded(
     array: NDArray[Any], encoding: Encoding
 ) -> tuple[NDArray[Any], float | None, float | None]:
-    """The stored array, scale and offset."""
+    """Return the stored array, scale and offset."""
     if encoding == "float16":
+        # Values that overflow become infinite, and the caller refuses those.
         with np.errstate(over="ignore"):
             return array.astype(np.float16), None, None
     wide = array.astype(np.float64)
     low, high = (float(wide.min()), float(wide.max())) if array.size else (0.0, 0.0)
+    # Divided before the subtraction: high - low alone can overflow to infinity.
     with np.errstate(over="ignore"):
         scale = (high / CODES) - (low / CODES)
     codes = np.rint((wide - low) / scale) if scale else np.zeros(array.shape)
@@ -145,11 +156,13 @@ def _encoded(
 
 
 def _check_labels(
-    name: str, given: NDArray[Any], restored: NDArray[Any], encoding: Encoding
+    name: str, original: NDArray[Any], restored: NDArray[Any], encoding: Encoding
 ) -> None:
-    changed = int((given.argmax(axis=-1) != restored.argmax(axis=-1)).sum()) if given.size else 0
+    changed = (
+        int((original.argmax(axis=-1) != restored.argmax(axis=-1)).sum()) if original.size else 0
+    )
     if changed:
         raise PackError(
-            f"{name}: stored as {encoding}, {changed} of {len(given)} rows would get another "
+            f"{name}: stored as {encoding}, {changed} of {len(original)} rows would get another "
             "label; store it with more precision"
         )

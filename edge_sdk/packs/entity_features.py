@@ -1,8 +1,8 @@
 """Batch features by entity: computed ahead in the cloud, joined on the device with streaming ones.
 
-They travel in the pack format: the key is the entity's, the values are columns of the release. So a
-model that needs "orders in the last month" of a user gets it without a network, and what only the
-moment knows is given with the call.
+They use the pack format: the key is the entity's, the values are columns of the release. A model
+that needs "orders in the last month" of a user gets it without a network; features of the moment
+are passed with the call.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _PREFIX: Final = ENTITY.encode() + b"\0"
 
 
 def entity_key(entity: str) -> bytes:
-    """The pack key of an entity's name (not empty).
+    """Return the pack key of an entity's name.
 
     Raises:
-        InputError: it is no text, empty, or cannot be written as UTF-8.
+        InputError: the name is not a text, empty, or cannot be encoded as UTF-8.
     """
     if not isinstance(entity, str) or not entity:
         raise InputError("entity", f"entity: expected a name, got {entity!r:.60}")
@@ -44,7 +44,11 @@ def entity_key(entity: str) -> bytes:
 
 
 class EntityFeatures:
-    """Stored features of one release; :meth:`join` is safe from any number of threads."""
+    """Stored features of one release; :meth:`join` is safe from any number of threads.
+
+    Args:
+        pack: opened pack of entity features.
+    """
 
     def __init__(self, pack: Pack) -> None:
         self._pack = pack
@@ -57,8 +61,14 @@ class EntityFeatures:
     ) -> EntityFeatures:
         """Open the file at ``path`` for ``release``.
 
+        Args:
+            path: pack file.
+            release: release whose columns it must hold.
+            now: Unix seconds for the expiry; by default the clock.
+
         Raises:
-            PackError: unreadable, torn, expired, for another release, or a pack of answers.
+            PackError: the file is unreadable, truncated, expired, for another release, or a pack of
+                answers.
         """
         return cls(Pack.open(path, release, canonicaliser=ENTITY, now=now))
 
@@ -68,12 +78,13 @@ class EntityFeatures:
         return self._pack.header.body
 
     def join(self, entity: str, streaming: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-        """A row by column name, and whether the entity is known (else it has the defaults).
+        """Return a row by column name, and True if the entity is stored (else it has the defaults).
 
-        What is given with the call goes over what is stored.
+        Streaming features replace stored ones of the same name.
         """
         stored = self._pack.get(entity_key(entity))
         row = self._defaults if stored is None else self._plain(stored)
+        # A new dict: the defaults are shared by all entities.
         return {**row, **streaming}, stored is not None
 
     def close(self) -> None:
@@ -82,8 +93,8 @@ class EntityFeatures:
 
     def _plain(self, stored: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         row = {name: array.item() for name, array in stored.items()}
-        for name, known in self._categories.items():
-            row[name] = known[row[name]]
+        for name, categories in self._categories.items():
+            row[name] = categories[row[name]]
         return row
 
 
@@ -100,17 +111,17 @@ def write_entity_features(
     """Write stored features for ``release`` to ``path``.
 
     Args:
-        path: where; an existing file is replaced in one step.
-        release: whose columns they are.
+        path: file to write; an existing one is replaced atomically.
+        release: release whose columns they are.
         entities: N different names.
-        columns: N values for each stored column, by its name.
-        defaults: a value for each of those columns, for entities that are not among them.
-        computed_by: what computed them, for the record.
+        columns: N values per stored column, by its name.
+        defaults: value per stored column, for entities that are not stored.
+        computed_by: name of the job that computed them, for the record.
         expires: Unix seconds after which devices stop using it.
 
     Raises:
-        PackError: a column that the release does not have, values that do not fit, a column
-            without default, or an entity twice.
+        PackError: the release has no such column, values do not fit, a column has no default, or
+            an entity is listed twice.
     """
     from edge_sdk.packs.writer import draft_header, write_entries  # reading does without
 
@@ -120,14 +131,14 @@ def write_entity_features(
         raise PackError(f"defaults: expected one for each of {sorted(columns)}")
     missing = release.manifest.training.get("missing") == "allowed"
     schema = InputSchema(release.manifest.signature, missing=missing)
-    known = {column.name: column for column in schema.columns}
+    declared = {column.name: column for column in schema.columns}
     stored, fields, plain, categories = [], [], {}, {}
     for name, values in columns.items():
-        if name not in known:
-            raise PackError(f"columns: expected some of {sorted(known)}, got {name!r}")
-        array = _checked(schema, known[name], values, len(entities))
-        plain[name] = _scalar(_checked(schema, known[name], [defaults[name]], 1)[0])
-        if known[name].dtype == STRING:
+        if name not in declared:
+            raise PackError(f"columns: expected some of {sorted(declared)}, got {name!r}")
+        array = _checked(schema, declared[name], values, len(entities))
+        plain[name] = _scalar(_checked(schema, declared[name], [defaults[name]], 1)[0])
+        if declared[name].dtype == STRING:
             categories[name], array = _indexed(array)
         stored.append(array)
         fields.append(ValueField(name, "other", array.dtype.name))  # type: ignore[arg-type]
@@ -159,7 +170,7 @@ def _checked(schema: InputSchema, column: Column, values: Any, count: int) -> ND
 
 
 def _indexed(texts: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    # Not np.unique: NumPy's own text drops NULs at the end.
+    # Not np.unique: NumPy's fixed-width text drops NULs at the end.
     names = tuple(sorted(set(texts.tolist())))
     places = {name: i for i, name in enumerate(names)}
     return names, np.array([places[text] for text in texts.tolist()], dtype=np.int32)

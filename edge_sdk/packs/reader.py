@@ -1,12 +1,12 @@
-"""Reading a pack: one memory-mapped file. Most misses end at its filter; else a lookup is one
-directory read and one short search.
+"""Reader of packs: memory-mapped files of precomputed answers.
 
+Most misses end at the filter; any other lookup is one directory read and one short search.
 Invariants:
 
 * A pack that opens was made for exactly this release and this canonicaliser, has its full length
   and has not expired. :meth:`Pack.verify` checks every byte; the updater does that once.
-* What a lookup returns is the caller's to keep: it never points into the file.
-* The file under an open pack is never written: a new pack is another file.
+* Lookups return copies, which stay valid after the pack is closed.
+* The file under an open pack is never written: a new pack is a new file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.key import CHECK_BYTES, DIGEST_BYTES, KEY_BYTES
-from edge_sdk.contract.pack import HEADER_BYTES, PackHeader, Sections, ValueField, parse_header
+from edge_sdk.contract.limits import PACK_HEADER_BYTES
+from edge_sdk.contract.pack import PackHeader, Sections, ValueField, parse_header
 from edge_sdk.contract.pack import sections as sections_of
 from edge_sdk.errors import ContractError, PackError, reason_of
 from edge_sdk.model.keys import Canonicaliser
@@ -50,7 +51,7 @@ class Pack:
         self.header = header
         self._sections = sections
         self._data = data
-        # All that a lookup needs, prepared once: a lookup makes nothing but its answer.
+        # Prepared once, so that a lookup allocates nothing but its answer.
         self._shift = 32 - header.directory_bits
         self._keys_at = sections.keys
         self._find = data.find
@@ -67,18 +68,23 @@ class Pack:
         canonicaliser: str | None = None,
         now: float | None = None,
     ) -> Pack:
-        """Open the pack at ``path`` for ``release`` (``None``: any release, to inspect it).
+        """Open the pack at ``path``.
 
-        ``canonicaliser`` is whose keys it must hold; by default those of the release's inputs.
+        Args:
+            path: pack file.
+            release: release that it must be made for; ``None``: any, to inspect it.
+            canonicaliser: canonicaliser of its keys; by default that of the release's inputs.
+            now: Unix seconds for the expiry; by default the clock.
 
         Raises:
-            PackError: unreadable, torn, expired at ``now`` (default: the clock), or made for
-                another release or canonicaliser.
+            PackError: the file is unreadable, truncated or expired, or was made for another release
+                or canonicaliser.
         """
         where = path_of("pack", path, PackError)
         try:
             with where.open("rb") as file:
-                head = file.read(HEADER_BYTES + 16)
+                # The longest header and its prefix; the rest is read by way of the mapping.
+                head = file.read(PACK_HEADER_BYTES + 16)
                 header, directory = parse_header(head)
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError, ContractError) as error:
@@ -101,25 +107,25 @@ class Pack:
         return self.header.count
 
     def get(self, key: bytes) -> dict[str, NDArray[Any]] | None:
-        """The outputs stored under ``key`` (16 bytes) by name, or ``None``."""
+        """Return the outputs stored under ``key`` (16 bytes) by name, or ``None``."""
         entry = self._entry(key)
         return None if entry < 0 else self.entry(entry)
 
     @property
     def filter(self) -> tuple[mmap.mmap, int, int]:
-        """The file, where its filter begins, and how far a checksum is shifted.
+        """The mapped file, the offset of its filter, and the right shift of a checksum.
 
-        An input of checksum ``check`` (begun with that of the prefix) cannot be in the pack unless
-        ``file[begin + (check >> shift)] & 1 << (check & 7)``. Whoever asks often asks that first,
+        An input of checksum ``check`` (seeded with that of the prefix) cannot be in the pack unless
+        ``file[offset + (check >> shift)] & 1 << (check & 7)``. The fast path tests that inline,
         without a call.
         """
         return self._data, self._sections.filter, self._filter_shift
 
     def finder(self, prefix: bytes) -> Callable[[int, bytes], int]:
-        """A lookup by checksum and canonical bytes: the entry, or -1.
+        """Return a lookup by checksum and canonical bytes, which gives the entry or -1.
 
         ``prefix`` is hashed before the bytes. Nearly every miss that passes the filter ends at the
-        checksum; only what may be a hit is digested.
+        checksum; the digest is computed for likely hits only.
         """
         shift, directory, begin = self._shift, self._directory, self._keys_at
         data, find, sha256 = self._data, self._find, hashlib.sha256
@@ -133,19 +139,20 @@ class Pack:
             digest = sha256(prefix + canonical).digest()[:DIGEST_BYTES]
             if data[at + CHECK_BYTES : at + KEY_BYTES] == digest and not (at - begin) % KEY_BYTES:
                 return (at - begin) // KEY_BYTES
-            # The checksum of another input, or bytes across two keys.
+            # The checksum belongs to another input, or the match lies across two keys: start over
+            # with the whole key.
             return self._entry(check.to_bytes(4, "big") + digest)
 
         return entry
 
     def entry(self, index: int) -> dict[str, NDArray[Any]]:
-        """The outputs of entry ``index`` by name."""
+        """Return the outputs of entry ``index`` by name."""
         return {name: read(index) for name, read in self._readers.items()}
 
     def vectors(self, name: str) -> Callable[[int], tuple[float, ...]] | None:
-        """Reads an entry that is a vector of floats as Python floats: half the cost of an array.
+        """Return a reader of entries as tuples of Python floats, at half the cost of arrays.
 
-        ``None`` unless the pack holds one output, ``name``, stored as float32 or float64.
+        ``None`` unless the pack holds one output, ``name``, a vector of float32 or float64.
         """
         field = self.header.fields[0]
         code = {"float32": "f", "float64": "d"}.get(field.stored)
@@ -157,26 +164,26 @@ class Pack:
         return lambda entry: unpack(data, begin + size * entry)
 
     def _entry(self, key: bytes) -> int:
-        """Where ``key`` is among the sorted keys; -1 if it is not."""
+        """Return the index of ``key`` among the sorted keys; -1 if it is not there."""
         bucket = _top(key)[0] >> self._shift
         directory, begin = self._directory, self._keys_at
         end = begin + KEY_BYTES * directory[bucket + 1]
         at = self._find(key, begin + KEY_BYTES * directory[bucket], end)
-        while at >= 0 and (at - begin) % KEY_BYTES:  # across two keys: not one of them
+        while at >= 0 and (at - begin) % KEY_BYTES:  # a match across two keys
             at = self._find(key, at + 1, end)
         return (at - begin) // KEY_BYTES
 
     def keys(self) -> NDArray[np.uint8]:
-        """Every key in order, [count, 16]; a copy, so that the pack can be closed."""
+        """Return every key in order, [count, 16], as a copy."""
         start = self._sections.keys
         raw = self._data[start : start + KEY_BYTES * self.header.count]
         return np.frombuffer(raw, np.uint8).reshape(-1, KEY_BYTES)
 
     def verify(self) -> None:
-        """Read everything: the body has the header's SHA-256, keys are sorted and can be found.
+        """Check every byte: SHA-256 of the body, order of the keys, directory and filter.
 
         Raises:
-            PackError: the content is damaged, or was written wrongly.
+            PackError: the content is damaged, or was written incorrectly.
         """
         digest = hashlib.sha256()
         for start in range(self._sections.directory, len(self._data), _CHUNK):
@@ -193,12 +200,10 @@ class Pack:
             raise PackError(f"{self.path}: {error}") from error
 
     def close(self) -> None:
-        """Let go of the file; lookups after it are an error.
-
-        It is unmapped now, or as soon as a lookup of another thread has ended.
-        """
+        """Unmap the file, or let it be unmapped when a lookup of another thread has ended."""
         self._directory.release()
         self._readers = {}
+        # BufferError: an array of a running lookup still points into the mapping.
         with contextlib.suppress(BufferError):
             self._data.close()
 
@@ -215,7 +220,15 @@ class Pack:
 
 
 def usable(path: Path | None, release: Release, canonicaliser: str | None = None) -> Pack | None:
-    """The pack at ``path``, if it opens for ``release`` now; an expired one stops no model."""
+    """Return the pack at ``path``, or ``None`` if it does not open for ``release`` now.
+
+    An expired or damaged pack never stops the model from serving.
+
+    Args:
+        path: pack file, or ``None``.
+        release: release that it must be made for.
+        canonicaliser: canonicaliser of its keys; by default that of the release's inputs.
+    """
     try:
         return None if path is None else Pack.open(path, release, canonicaliser=canonicaliser)
     except PackError:
@@ -223,7 +236,7 @@ def usable(path: Path | None, release: Release, canonicaliser: str | None = None
 
 
 def _directory(header: PackHeader, sections: Sections, data: mmap.mmap) -> memoryview:
-    """The directory as integers of this machine."""
+    """Return the directory as integers in this machine's byte order."""
     end = sections.directory + 4 * ((1 << header.directory_bits) + 1)
     if sys.byteorder == "little":
         return memoryview(data)[sections.directory : end].cast("I")
@@ -232,7 +245,7 @@ def _directory(header: PackHeader, sections: Sections, data: mmap.mmap) -> memor
 
 
 def _readers(header: PackHeader, sections: Sections, data: mmap.mmap) -> dict[str, Read]:
-    """How to read each output of an entry."""
+    """Return the reader of each output."""
     readers, offset = {}, sections.values
     for field in header.fields:
         readers[field.name] = reader(field, _rows(header, field, data, offset))
@@ -241,17 +254,18 @@ def _readers(header: PackHeader, sections: Sections, data: mmap.mmap) -> dict[st
 
 
 def _rows(header: PackHeader, field: ValueField, data: mmap.mmap, offset: int) -> NDArray[Any]:
-    """What is stored of ``field``, [count, ...]: a view of the file that begins at ``offset``."""
+    """Return the stored values of ``field``, [count, ...], as a view of the file at ``offset``."""
     dtype = np.dtype(field.stored).newbyteorder("<")
     if header.count == 0:
         return np.empty((0, *field.shape), dtype)
+    # Values are rows of all fields together: the stride of one field is the whole row.
     strides = (header.value_bytes, *np.empty(field.shape, dtype).strides)
     return np.ndarray((header.count, *field.shape), dtype, data, offset, strides)
 
 
 def _check(path: Path, header: PackHeader, sections: Sections, length: int, now: float) -> None:
     if length != sections.end:
-        raise PackError(f"{path}: expected {sections.end} bytes, found {length}; it is torn")
+        raise PackError(f"{path}: expected {sections.end} bytes, got {length}; it is truncated")
     if header.expires is not None and now >= header.expires:
         raise PackError(f"{path}: expired at {header.expires} (Unix seconds)")
 

@@ -1,4 +1,4 @@
-"""Writing a pack: sort the keys, lay out the sections, put the file in place in one step."""
+"""Writer of packs: sorts the keys, lays out the sections, and puts the file in place atomically."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.key import KEY_BYTES
-from edge_sdk.contract.pack import Encoding, PackHeader, ValueField
+from edge_sdk.contract.pack import ALIGNMENT, Encoding, PackHeader, ValueField
 from edge_sdk.errors import PackError, reason_of
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.packs.encoding import stored_output
-from edge_sdk.packs.layout import directory_of, filter_of, padded, sizes, sorted_order
+from edge_sdk.packs.layout import directory_of, filter_of, sizes, sorted_order
 from edge_sdk.system.files import write_atomic
 
 if TYPE_CHECKING:
@@ -37,15 +37,18 @@ def write_pack(
     """Write answers for ``release`` to ``path``.
 
     Args:
-        path: where; an existing file is replaced in one step.
-        release: whose inputs the keys stand for.
-        keys: [count, 16], from :class:`edge_sdk.model.keys.Canonicaliser` of the release.
+        path: file to write; an existing one is replaced atomically.
+        release: release whose inputs the keys stand for.
+        keys: uint8 [count, 16], from the release's :class:`edge_sdk.model.keys.Canonicaliser`.
         outputs: one array [count, ...] per stored output, named and typed as in the signature. A
             classifier's ``label`` is stored as the index of the class.
-        answered_by: the version whose answers these are.
+        answered_by: version that gave the answers.
         expires: Unix seconds after which devices stop using it.
         encodings: ``float16`` or ``uint8`` by output name, to store floats in fewer bytes; the
-            header then states the largest error that this makes.
+            header then states the largest error.
+
+    Returns:
+        The header of the written pack.
 
     Raises:
         PackError: shapes or dtypes that do not fit, unknown outputs, an encoding that would change
@@ -70,10 +73,18 @@ def write_pack(
 def draft_header(
     release: Release, canonicaliser: str, fields: tuple[ValueField, ...], **more: Any
 ) -> PackHeader:
-    """The header of a pack for ``release`` before its entries are laid out."""
+    """Return the header of a pack before its entries are laid out.
+
+    Args:
+        release: release that the pack is for.
+        canonicaliser: name of the rule of its keys.
+        fields: stored outputs, in order.
+        more: other fields of :class:`~edge_sdk.contract.pack.PackHeader`.
+    """
     manifest = release.manifest
     return PackHeader(
         *(manifest.model, manifest.version, release.digest, canonicaliser, 0, 0, 0, fields),
+        # A valid placeholder; write_entries replaces it when the body is known.
         body="0" * 64,
         **more,
     )
@@ -83,18 +94,28 @@ def write_entries(
     path: Path,
     draft: PackHeader,
     keys: NDArray[np.uint8],
-    given: Mapping[str, NDArray[Any]],
+    answers: Mapping[str, NDArray[Any]],
     stored: list[NDArray[Any]],
 ) -> PackHeader:
-    """Lay out ``stored`` values under their ``keys`` and write the file in one step.
+    """Lay out values under their keys and write the file atomically.
+
+    Args:
+        path: file to write.
+        draft: header without counts and digests.
+        keys: uint8 [count, 16], in any order.
+        answers: arrays [count, ...] before encoding, by name.
+        stored: arrays [count, ...] whose bytes are stored, in the order of the fields.
+
+    Returns:
+        The complete header.
 
     Raises:
-        PackError: one key with two different values in ``given``, or the file cannot be written.
+        PackError: one key has two different values in ``answers``, or the file cannot be written.
     """
-    ordered, values = _entries(keys, given, stored)
+    ordered, values = _entries(keys, answers, stored)
     directory, filter_ = sizes(len(ordered))
     sections = (directory_of(ordered, directory), filter_of(ordered, filter_), ordered, values)
-    body = b"".join(padded(section.tobytes()) for section in sections)
+    body = b"".join(_padded(section.tobytes()) for section in sections)
     digest = hashlib.sha256(body).hexdigest()
     header = replace(
         draft,
@@ -108,6 +129,11 @@ def write_entries(
     except OSError as error:
         raise PackError(f"{path}: cannot write the pack; {reason_of(error)}") from error
     return header
+
+
+def _padded(raw: bytes) -> bytes:
+    """Pad ``raw`` with zeros up to the next section."""
+    return raw + bytes(-len(raw) % ALIGNMENT)
 
 
 def _check(
@@ -125,22 +151,22 @@ def _check(
 
 
 def _entries(
-    keys: NDArray[np.uint8], given: Mapping[str, NDArray[Any]], stored: list[NDArray[Any]]
+    keys: NDArray[np.uint8], answers: Mapping[str, NDArray[Any]], stored: list[NDArray[Any]]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Sorted keys and the bytes of their values; the same answer given twice is kept once."""
+    """Return the sorted keys and the bytes of their values, equal duplicates once."""
     order = sorted_order(keys)
     ordered = keys[order]
-    again = np.zeros(len(keys), dtype=bool)
-    again[1:] = (ordered[1:] == ordered[:-1]).all(axis=1)
-    if again.any():
-        # What was given must agree: an encoding could hide that two answers differ.
-        answers = _value_rows([array[order] for array in given.values()], len(keys))
-        conflicting = again[1:] & (answers[1:] != answers[:-1]).any(axis=1)
+    repeats = np.zeros(len(keys), dtype=bool)
+    repeats[1:] = (ordered[1:] == ordered[:-1]).all(axis=1)
+    if repeats.any():
+        # Compared before encoding, which could hide that two answers differ.
+        rows = _value_rows([array[order] for array in answers.values()], len(keys))
+        conflicting = repeats[1:] & (rows[1:] != rows[:-1]).any(axis=1)
         if conflicting.any():
             key = ordered[1:][conflicting][0].tobytes().hex()
             raise PackError(f"key {key} has two different answers")
-    kept = order[~again]
-    return ordered[~again], _value_rows([array[kept] for array in stored], len(kept))
+    unique = order[~repeats]
+    return ordered[~repeats], _value_rows([array[unique] for array in stored], len(unique))
 
 
 def _value_rows(arrays: list[NDArray[Any]], count: int) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""When to ask the cloud: pure rules, and the breaker that keeps a sick hub from costing time."""
+"""Rules for asking the cloud, and a circuit breaker for a hub that does not answer."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 def confidence(
     probabilities: NDArray[Any] | Sequence[float], metric: str = "max_probability"
 ) -> float:
-    """How sure an answer is, in [0, 1]; NaN for probabilities that are empty or not finite.
+    """Return the confidence of an answer, in [0, 1]; NaN for empty or non-finite probabilities.
 
-    ``max_probability`` is the largest; ``margin`` the largest minus the second; ``entropy`` one
-    minus the entropy as a share of its maximum.
+    Args:
+        probabilities: probabilities of the classes, [classes].
+        metric: ``max_probability``, the largest; ``margin``, the largest minus the second;
+            ``entropy``, one minus the entropy as a share of its maximum.
     """
     p = np.asarray(probabilities, dtype=np.float64).ravel()
     if p.size == 0 or not np.isfinite(p).all():
@@ -36,25 +38,31 @@ def confidence(
     return float(p.max())
 
 
-def is_sure(
+def is_confident(
     probabilities: NDArray[Any] | Sequence[float] | None, metric: str, threshold: float
 ) -> bool:
-    """Whether an answer of the on-device model stands without asking the cloud.
+    """Return True if the on-device model's answer is served without asking the cloud.
 
-    Probabilities that are empty or not finite never do. A number has no confidence, so it stands:
-    ask for regressors with the mode ``cloud``.
+    Empty or non-finite probabilities never are. A number has no confidence, so it is always served;
+    for regressors the mode ``cloud`` asks the cloud.
+
+    Args:
+        probabilities: probabilities of the classes, [classes]; ``None`` for a number.
+        metric: as for :func:`confidence`.
+        threshold: smallest confidence to serve.
     """
+    # NaN >= threshold is False, so an answer that is not finite goes to the cloud.
     return probabilities is None or confidence(probabilities, metric) >= threshold
 
 
 @dataclass(frozen=True)
 class CascadeRule:
-    """When one release asks the cloud.
+    """Rule by which one release asks the cloud.
 
     Attributes:
-        first: the cloud is asked before the on-device model, which answers only in its place.
-        threshold: below which confidence the cloud is asked; ``None``: never.
-        metric: what the confidence is.
+        first: True if the cloud is asked before the on-device model, which is then the fallback.
+        threshold: the cloud is asked below this confidence; ``None``: never.
+        metric: metric of the confidence.
     """
 
     first: bool = False
@@ -63,12 +71,12 @@ class CascadeRule:
 
     @property
     def asks(self) -> bool:
-        """Whether there is any reason to ask."""
+        """True if the cloud is ever asked."""
         return self.first or self.threshold is not None
 
 
 def rule(cascade: Cascade | None, policy: CascadePolicy) -> CascadeRule:
-    """The plan's policy applied to what the release was certified with."""
+    """Combine the plan's policy with the cascade that the release was certified with."""
     if policy.mode == "local":
         return CascadeRule()
     if policy.mode == "cloud":
@@ -78,17 +86,17 @@ def rule(cascade: Cascade | None, policy: CascadePolicy) -> CascadeRule:
     if policy.threshold is not None:
         return CascadeRule(threshold=policy.threshold, metric=metric)
     if cascade is None or metric != certified:
-        return CascadeRule()  # a threshold for one metric says nothing about another
+        return CascadeRule()  # a threshold of one metric means nothing for another
     return CascadeRule(threshold=cascade.threshold, metric=metric)
 
 
 class CircuitBreaker:
-    """Stops asking after failures in a row, and tries again once after a pause.
+    """Circuit breaker: opens after failures in a row, and lets one call through after a pause.
 
     Args:
-        failures: in a row, after which it opens.
+        clock: function that returns monotonic seconds.
+        failures: failures in a row after which it opens.
         pause: seconds for which it stays open.
-        clock: monotonic seconds.
     """
 
     def __init__(
@@ -102,22 +110,23 @@ class CircuitBreaker:
         self._lock = threading.Lock()
 
     def allows(self) -> bool:
-        """Whether a call may be tried now; while open, one caller per pause is let through."""
+        """Return True if a call may be tried now; while open, one caller per pause may."""
         with self._lock:
             if self._failures < self._limit:
                 return True
             if self._clock() < self._open_until:
                 return False
+            # This caller is the probe: the others wait another pause, or until it succeeds.
             self._open_until = self._clock() + self._pause
             return True
 
     def succeeded(self) -> None:
-        """A call was answered: close."""
+        """Record a call that was answered: close."""
         with self._lock:
             self._failures = 0
 
     def failed(self) -> None:
-        """A call was not answered: open after too many."""
+        """Record a call that failed: open after too many."""
         with self._lock:
             self._failures += 1
             if self._failures >= self._limit:

@@ -1,12 +1,11 @@
-"""One release in service: the path of every prediction.
+"""Predictor: one release that answers, from its pack, its model or the cloud.
 
-The order is pack, model, and the cloud only when the model is unsure. Invariants:
+The order is pack, model, and the cloud only where the model is not confident. Invariants:
 
-* The pack was made for this release; both come together and are replaced together.
+* The pack was made for this release; both are replaced together.
 * A call takes no lock and waits for nothing but the model, or for the cloud within its deadline.
-* Whatever goes wrong with the cloud, the model's own answer is returned, marked ``degraded``.
-* The prepared way of :mod:`edge_sdk.serving.fast_path` and the general way here give identical
-answers.
+* If the cloud fails in any way, the model's own answer is returned, marked ``degraded``.
+* The fast path (:mod:`edge_sdk.serving.fast_path`) and the general path here answer identically.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from edge_sdk.model.outputs import Answers
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model
 from edge_sdk.model.state import RecurrentState
-from edge_sdk.serving.cascade import CircuitBreaker, is_sure, rule
+from edge_sdk.serving.cascade import CircuitBreaker, is_confident, rule
 from edge_sdk.serving.fast_path import FastPath, prepare
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.monitor import Monitor
@@ -50,12 +49,29 @@ NOTHING_SERVES: Final = dict.fromkeys(("model", "version", "pack", "features", "
 
 
 class Predictor:
-    """A release that answers. Safe from any number of threads.
+    """Release that answers. Safe from any number of threads.
+
+    Args:
+        release: release to load.
+        terms: arm, reporting, sharing and cascade.
+        tag: first part of prediction ids, unique on the device.
+        pack: precomputed answers, opened for this release.
+        features: batch features by entity, opened for this release.
+        cloud: call of the cloud model, or ``None``.
+        share: True if the owner agreed to share labelled rows.
+        monitoring: False to count nothing.
+        options: threads and providers of the session.
+        model: the release's model if it is loaded already; predictors of one release share it.
+        clock: function that returns Unix seconds.
 
     Attributes:
-        errors: calls on which the model failed, since somebody set it to 0.
-        model: in memory; servings of one release may share it.
-        watch: is given the inputs that monitoring does not keep, with their predictions.
+        errors: calls on which the model failed; the rollout resets it.
+        model: loaded model.
+        monitor: counts the predictions.
+        watch: called with each input that monitoring does not record, and its prediction.
+
+    Raises:
+        ReleaseError: the model does not load.
     """
 
     def __init__(
@@ -73,11 +89,6 @@ class Predictor:
         model: Model | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Load ``release``, unless ``model`` is it; ``pack`` and ``features`` were opened for it.
-
-        Raises:
-            ReleaseError: the model does not load.
-        """
         manifest = release.manifest
         self.release = release
         self.terms = terms
@@ -87,8 +98,8 @@ class Predictor:
         self.watch: Callable[[Any, Prediction], None] | None = None
         self.model = model or Model.load(release, options)
         self._pack, self._features = pack, features
-        lacking = manifest.training.get("missing") == "allowed"
-        self._schema = InputSchema(manifest.signature, missing=lacking)
+        missing = manifest.training.get("missing") == "allowed"
+        self._schema = InputSchema(manifest.signature, missing=missing)
         self._inputs = inputs_for(self._schema, self.model)
         self._answers = Answers(manifest, tag)
         self._cloud = cloud
@@ -96,6 +107,7 @@ class Predictor:
         self._rule = rule(manifest.cascade, terms.cascade)
         self._one_by_one = self.stateful or not manifest.signature.batched
         self._asks = cloud is not None and self._rule.asks
+        # Fast paths own buffers, so every thread prepares its own.
         self._local = threading.local()
         self.monitor = Monitor(
             release,
@@ -109,7 +121,7 @@ class Predictor:
         )
 
     def status(self) -> dict[str, str | None]:
-        """What serves, under which terms; packs are named by the SHA-256 of their body."""
+        """Return model, version and terms; packs are named by the SHA-256 of their body."""
         manifest = self.release.manifest
         return {
             "model": manifest.model,
@@ -121,18 +133,19 @@ class Predictor:
         }
 
     def window(self, start: int) -> Window:
-        """The window that begins at ``start``, as this release's on its arm."""
+        """Return the report window of this release and arm that begins at ``start``."""
         manifest, terms = self.release.manifest, self.terms
         end = start + terms.reporting.window_seconds
         return Window(manifest.model, manifest.version, start, end, terms.experiment, terms.arm)
 
     def predict(self, x: Any, groups: Said | None = None) -> Prediction:
-        """Answer one input; ``groups`` are those that are no columns of the model.
+        """Answer one input; ``groups`` holds those that are not columns of the model.
 
         Raises:
             InputError: the input does not fit the model; the model did not run.
             ReleaseError: the model failed on it.
         """
+        # A try that does not fail is free; getattr with a default would cost a call.
         try:
             fast: FastPath | None = self._local.fast
         except AttributeError:
@@ -155,47 +168,50 @@ class Predictor:
         state: RecurrentState | None = None,
         groups: Said | None = None,
     ) -> Prediction:
-        """Answer one input the general way.
+        """Answer one input on the general path.
 
         Args:
-            x: the input.
-            deadline_ms: that this call waits for the cloud, instead of the plan's.
-            state: what a stateful model remembers; its next state is kept there. Without it the
-                input is the first of a sequence.
-            groups: those that are no columns of the model.
+            x: the input, as :meth:`edge_sdk.EdgeDevice.predict` takes it.
+            deadline_ms: milliseconds to wait for the cloud, instead of the plan's.
+            state: recurrent state, updated in place; without it the input is the first of a
+                sequence.
+            groups: group of the row by column, of columns that the model does not take.
 
         Raises:
-            InputError: the input does not fit the model, or this is no deadline; the model did not
-                run.
+            InputError: the input does not fit the model, or the deadline is invalid; the model did
+                not run.
             ReleaseError: the model failed on it.
         """
         started = time.perf_counter_ns()
         try:
             deadline = None if deadline_ms is None else deadline_of(deadline_ms)
             x, groups = self.monitor.grouping.split(x, groups)
-            said = None if groups is None else self.monitor.grouping.said(groups)
-            given = self._inputs.check(x)
-            key = self._inputs.key(given) if self._pack is not None else None
-            found = self._pack.get(key) if self._pack is not None and key else None
-            if found is not None:
-                prediction, own = self._answers.from_pack(found), None
+            codes = None if groups is None else self.monitor.grouping.said(groups)
+            checked = self._inputs.check(x)
+            key = self._inputs.key(checked) if self._pack is not None else None
+            stored = self._pack.get(key) if self._pack is not None and key else None
+            if stored is not None:
+                prediction, own = self._answers.from_pack(stored), None
             else:
-                prediction, own = self._ask_model_and_cloud(given, deadline, state)
+                prediction, own = self._ask_model_and_cloud(checked, deadline, state)
         except EdgeError as error:
             self._count(error)
             raise
         took = time.perf_counter_ns() - started
-        kept = self._inputs.recorded(given)
-        self.monitor.record(kept, prediction, own, took, said)
-        if kept is None and self.watch is not None:
-            self.watch(given, prediction)
+        recorded = self._inputs.recorded(checked)
+        self.monitor.record(recorded, prediction, own, took, codes)
+        if recorded is None and self.watch is not None:
+            self.watch(checked, prediction)
         return prediction
 
-    def again(self, given: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
-        """Labels, confidences and values that the model alone gives; nothing is counted.
+    def again(self, inputs: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+        """Answer checked inputs once more with the model alone; nothing is counted.
 
-        ``given`` are inputs as a serving of the same schema checked them. What an answer lacks is
-        ``None``.
+        Args:
+            inputs: inputs that a predictor of the same schema checked.
+
+        Returns:
+            Labels, confidences and values, each of N; ``None`` where an answer has none.
 
         Raises:
             ReleaseError: the model failed on one of them.
@@ -203,39 +219,43 @@ class Predictor:
         dense = self._schema.dense
         if dense is None or self._one_by_one:
             run, read = self._inputs.run, self._answers.read
-            found = [read(run(x, {}), self._answers.model) for x in given]
-            return [p.label for p in found], [p.confidence for p in found], [p.value for p in found]
-        feed = {dense.name: self._inputs.columns(given).T}
+            single = [read(run(x, {}), self._answers.model) for x in inputs]
+            labels, confidences = [p.label for p in single], [p.confidence for p in single]
+            return labels, confidences, [p.value for p in single]
+        feed = {dense.name: self._inputs.columns(inputs).T}
         batch = self._answers.batch(self.model.run(feed, self._answers.needed))
         columns = (batch.labels, batch.confidences, batch.values)
-        nothing: list[Any] = [None] * len(given)
-        labels, confidences, values = (nothing if c is None else c.tolist() for c in columns)
-        return labels, confidences, values
+        nothing: list[Any] = [None] * len(inputs)
+        lists = [nothing if column is None else column.tolist() for column in columns]
+        return lists[0], lists[1], lists[2]
 
     def joined(self, entity: str, streaming: Any) -> dict[str, Any]:
-        """A row of stored features of ``entity`` and of ``streaming`` ones, by column name.
+        """Return the row of stored features of ``entity`` and ``streaming`` ones, by column name.
 
         Raises:
-            InputError: no batch features are in force, or something else than names was given.
+            InputError: there are no batch features here, or ``streaming`` is not a mapping.
         """
         streaming = {} if streaming is None else streaming
         try:
             if self._features is None:
-                raise InputError("entity", "no batch features are in force: give the whole row")
+                raise InputError("entity", "this device has no batch features: pass the whole row")
             if not isinstance(streaming, Mapping):
-                came = type(streaming).__name__
-                raise InputError("shape", f"expected streaming features by column name, got {came}")
-            row, known = self._features.join(entity, streaming)
+                kind = type(streaming).__name__
+                raise InputError("shape", f"expected streaming features by column name, got {kind}")
+            row, is_stored = self._features.join(entity, streaming)
         except InputError as error:
             self._count(error)
             raise
-        if not known:
+        if not is_stored:
             self.monitor.record_defaulted()
         return row
 
     def predict_batch(self, x: Any, groups: Said | None = None) -> BatchPrediction:
-        """Answer N inputs with the model; neither pack nor cloud is asked. ``groups`` holds N
-        values of each that is no column of the model.
+        """Answer N inputs with the model; neither pack nor cloud is asked.
+
+        Args:
+            x: N rows, as :meth:`edge_sdk.EdgeDevice.predict_batch` takes them.
+            groups: N values by column, of columns that the model does not take.
 
         Raises:
             InputError: the rows do not fit the model; the model did not run.
@@ -253,15 +273,21 @@ class Predictor:
         except EdgeError as error:
             self._count(error)
             raise
+        # A large batch is monitored by a sample of its rows, so that counting stays cheap.
         rows = sampled(len(batch))
         self.monitor.record_batch(rows, self._schema.columns_of(feed, rows), batch, codes)
         return batch
 
     def feedback(self, number: str, label: Any = None, reward: float | None = None) -> None:
-        """Join a late label or reward, both plain values, with a prediction.
+        """Join a late label or reward with a prediction.
+
+        Args:
+            number: second part of the prediction's id.
+            label: plain value, or ``None``.
+            reward: number, or ``None``.
 
         Raises:
-            InputError: unknown prediction, a label that is no class, or one that came already.
+            InputError: the prediction is unknown, the label is not a class, or it has one already.
         """
         try:
             self.monitor.feedback(number, label, reward)
@@ -270,14 +296,14 @@ class Predictor:
             raise
 
     def close(self) -> None:
-        """Unmap the files. Nothing may be predicted after it."""
+        """Unmap the files. Do not predict afterwards."""
         for file in (self._pack, self._features):
             if file is not None:
                 file.close()
 
     def _prepare(self) -> FastPath | None:
         if self._asks and self._rule.first:
-            return None
+            return None  # the cloud answers first: there is nothing to make fast
         return prepare(
             self.model,
             self._schema,
@@ -292,39 +318,40 @@ class Predictor:
         self.monitor.record_error(error.kind if isinstance(error, InputError) else "model")
 
     def _ask_model_and_cloud(
-        self, given: Any, deadline: float | None, state: RecurrentState | None
+        self, checked: Any, deadline: float | None, state: RecurrentState | None
     ) -> tuple[Prediction, Label | None]:
-        """The answer to serve, and the on-device model's own label if it was asked."""
+        """Return the answer to serve, and the on-device model's own label if it ran."""
         if self._asks and self._rule.first:
-            served = self._ask(given, deadline)
+            served = self._ask(checked, deadline)
             if served is not None:
                 return served, None
         state = state or RecurrentState(self.release.manifest.signature)
-        outputs = self._inputs.run(given, state.feed)
+        outputs = self._inputs.run(checked, state.feed)
         state.update(outputs)
         local = self._answers.read(outputs, self._answers.model)
         own = local.label
         if self._asks and self._rule.first:
             return self._answers.degraded(local), own
-        return (self._settle(given, local, deadline) if self._asks else local), own
+        return (self._settle(checked, local, deadline) if self._asks else local), own
 
-    def _settle(self, given: Any, local: Prediction, deadline: float | None = None) -> Prediction:
-        """``local`` where it is sure enough, else the cloud's answer."""
+    def _settle(self, checked: Any, local: Prediction, deadline: float | None = None) -> Prediction:
+        """Return ``local`` if it is confident, else the cloud's answer."""
         assert self._rule.threshold is not None
-        if is_sure(local._scores, self._rule.metric, self._rule.threshold):
+        if is_confident(local._scores, self._rule.metric, self._rule.threshold):
             return local
-        return self._ask(given, deadline) or self._answers.degraded(local)
+        return self._ask(checked, deadline) or self._answers.degraded(local)
 
-    def _ask(self, given: Any, deadline: float | None) -> Prediction | None:
-        """The cloud's answer; ``None`` if there is none in time."""
+    def _ask(self, checked: Any, deadline: float | None) -> Prediction | None:
+        """Return the cloud's answer; ``None`` if there is none in time."""
         assert self._cloud is not None
         wait = self.terms.cascade.deadline_ms / 1e3 if deadline is None else deadline
         if wait <= 0 or not self._breaker.allows():
             return None
+        # Imported on the first question: most devices never ask.
         from edge_sdk.contract.fleet import CloudRequest
 
         manifest = self.release.manifest
-        request = CloudRequest(manifest.model, manifest.version, self._inputs.values(given))
+        request = CloudRequest(manifest.model, manifest.version, self._inputs.values(checked))
         try:
             served = self._answers.from_cloud(self._cloud(request, wait))
         except EdgeError:

@@ -2,13 +2,13 @@
 
 A model ranks in one of two ways:
 
-* It scores one candidate at a time (learning to rank: a row of features for each candidate). The
-  score is the number that a regressor gives, or of a classifier with two classes the probability of
-  the second (such as *clicked*).
+* It scores one candidate at a time (learning to rank: a row of features per candidate). The score
+  is the number of a regressor, or the probability of the second class (such as *clicked*) of a
+  classifier with two.
 * It scores all items at once: the classes of a classifier are the items and their probabilities the
   scores; or its one output is a vector, and the items are the positions in it.
 
-Equal scores keep the order in which the candidates were given; what is not a number comes last.
+Equal scores keep the order of the candidates; NaN comes last.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ SHOWN: Final = 16_384
 
 @dataclass(frozen=True)
 class Ranking:
-    """What ``predict_ranking`` returns.
+    """Result of ``predict_ranking``.
 
     Attributes:
-        items: best first.
-        id: names it for ``feedback``.
-        version: of the release that serves here (while an experiment mixes two, of the control).
+        items: ranked items, best first.
+        id: id for ``feedback``.
+        version: version of the release that serves (while an experiment mixes two, the control's).
     """
 
     items: tuple[Any, ...]
@@ -53,15 +53,15 @@ class Ranking:
 
 
 def ranked(serving: Predictor, x: Any, candidates: Sequence[Item] | None) -> Ranking:
-    """The whole ranking that ``serving`` gives.
+    """Rank all items with ``serving``.
 
     Args:
-        serving: a release that ranks in one of the two ways.
-        x: with ``candidates`` a row for each of them; without, one input.
-        candidates: what is ranked, all different.
+        serving: release that ranks in one of the two ways.
+        x: with ``candidates`` one row each, [candidates, features]; without, one input.
+        candidates: items to rank, all different.
 
     Raises:
-        InputError: the input does not fit, or this model gives no scores.
+        InputError: the input does not fit, or the model has no scores.
         ReleaseError: the model failed.
     """
     if candidates is None:
@@ -70,11 +70,12 @@ def ranked(serving: Predictor, x: Any, candidates: Sequence[Item] | None) -> Ran
         return Ranking(_ordered(items, scores), prediction.id, prediction.version)
     batch = serving.predict_batch(x)
     scores = _counted(serving, _one_scored, batch, len(candidates))
+    # One id names the whole ranking: that of its first row.
     return Ranking(_ordered(candidates, scores), batch.ids[0], batch.version)
 
 
 def _counted(serving: Predictor, call: Callable[..., T], *arguments: Any) -> T:
-    """What ``call`` returns; if it refuses, that is counted."""
+    """Return the result of ``call``; count a refusal."""
     try:
         return call(*arguments)
     except InputError as error:
@@ -95,8 +96,8 @@ def _one_scored(batch: BatchPrediction, count: int) -> NDArray[Any]:
         return scores
     raise InputError(
         "ranking",
-        "expected a model that gives one number, or has two classes, to score candidates; "
-        "leave candidates out for one that scores all items at once",
+        "expected a model with one number or two classes, to score candidates; leave candidates "
+        "out for a model that scores all items at once",
     )
 
 
@@ -104,13 +105,13 @@ def _all_scored(p: Prediction, serving: Predictor) -> tuple[tuple[Item, ...], ND
     if p.probabilities is not None:
         return serving.release.manifest.signature.classes, p.probabilities
     vectors = [p.value, *p.outputs.values()]
-    found = [v.reshape(-1) for v in vectors if isinstance(v, np.ndarray) and v.dtype.kind in "fiu"]
-    if len(found) != 1 or found[0].size < 2:
+    scores = [v.reshape(-1) for v in vectors if isinstance(v, np.ndarray) and v.dtype.kind in "fiu"]
+    if len(scores) != 1 or scores[0].size < 2:
         raise InputError(
             "ranking",
-            "expected a model that scores all items at once; give candidates and a row for each",
+            "expected a model that scores all items at once; pass candidates and a row for each",
         )
-    return tuple(range(found[0].size)), found[0]
+    return tuple(range(scores[0].size)), scores[0]
 
 
 def _ordered(items: Sequence[Item], scores: NDArray[Any]) -> tuple[Item, ...]:
@@ -120,7 +121,14 @@ def _ordered(items: Sequence[Item], scores: NDArray[Any]) -> tuple[Item, ...]:
 
 @dataclass
 class Shown:
-    """A ranking that may be clicked on. ``teams`` says for each item who picked it."""
+    """Ranking that was shown and may be clicked on.
+
+    Attributes:
+        items: items in the order in which they were shown.
+        teams: arm that picked each item, in an interleaving.
+        window: start of the report window in which it was shown, Unix seconds.
+        clicked: True after the clicks were reported.
+    """
 
     items: tuple[Item, ...]
     teams: tuple[str, ...] = ()
@@ -138,13 +146,13 @@ class ShownRankings:
         return name in self._shown
 
     def put(self, name: str, shown: Shown) -> None:
-        """Remember one."""
+        """Store one; the oldest one goes."""
         self._shown[name] = shown
         if len(self._shown) > SHOWN:
             self._shown.popitem(last=False)
 
     def click(self, name: str, clicks: Sequence[Item]) -> Shown:
-        """The ranking that was clicked on, once.
+        """Record the clicks on a ranking, once, and return the ranking.
 
         Raises:
             InputError: it is unknown or forgotten, was clicked on before, or did not show an item.
@@ -154,10 +162,12 @@ class ShownRankings:
             raise InputError(
                 "unknown_prediction", f"expected the id of a recent ranking, got {name!r:.60}"
             )
-        strange = [item for item in clicks if item not in shown.items]
-        if strange:
-            raise InputError("not_shown", f"ranking {name}: did not show {strange[0]!r:.60}")
+        not_shown = [item for item in clicks if item not in shown.items]
+        if not_shown:
+            raise InputError("not_shown", f"ranking {name}: did not show {not_shown[0]!r:.60}")
         if shown.clicked:
-            raise InputError("repeated", f"ranking {name}: has its clicks already")
+            raise InputError(
+                "repeated", f"ranking {name}: has its clicks already; report them once"
+            )
         shown.clicked = True
         return shown

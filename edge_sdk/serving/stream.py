@@ -1,4 +1,4 @@
-"""Sequences through a stateful model: what it gave as state goes into the next call."""
+"""Sequences of inputs to a model with recurrent state."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """One sequence of inputs through the release that a device serves.
+    """One sequence of inputs to the release that a device serves.
 
-    Each call gets the state that the call before left. When the device changes to another release
-    the sequence begins anew, because the state of one model means nothing to another. Safe from
-    several threads: they take turns.
+    Each call starts from the state that the previous call ended with. When the device changes to
+    another release the sequence starts over, because the state of one model means nothing to
+    another. Safe from several threads: they take turns.
+
+    Args:
+        serving: returns the release that serves now.
     """
 
     def __init__(self, serving: Callable[[], Predictor]) -> None:
@@ -31,15 +34,22 @@ class Stream:
     def predict(
         self, x: Any, *, deadline_ms: float | None = None, groups: Said | None = None
     ) -> Prediction:
-        """Answer the next input of the sequence; see :meth:`EdgeDevice.predict`."""
+        """Answer the next input of the sequence; see :meth:`edge_sdk.EdgeDevice.predict`.
+
+        Args:
+            x: the input.
+            deadline_ms: milliseconds to wait for the cloud, instead of the plan's.
+            groups: group of the row by column.
+        """
         with self._lock:
             serving = self._serving()
+            # By digest: the predictor is also replaced when only the plan's terms change.
             if self._release != serving.release.digest:
                 self._release = serving.release.digest
                 self._state = RecurrentState(serving.release.manifest.signature)
             return serving.predict_any(x, deadline_ms=deadline_ms, state=self._state, groups=groups)
 
     def reset(self) -> None:
-        """Forget the sequence: the next input is the first of another."""
+        """Start over: the next input is the first of a new sequence."""
         with self._lock:
             self._release = ""

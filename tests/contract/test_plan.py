@@ -274,7 +274,7 @@ DROPS: dict[str, tuple[dict[str, Any], str]] = {
         "canary ends with its only arm",
     ),
     "nothing left to the control": (
-        {"dropped": (Arm("x", RIVAL, ((2_000, SLOTS),)),)}, "no slots to what serves",
+        {"dropped": (Arm("x", RIVAL, ((2_000, SLOTS),)),)}, "no slots to the serving",
     ),
 }  # fmt: skip
 

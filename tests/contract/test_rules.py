@@ -33,7 +33,7 @@ RULES: dict[str, tuple[str, list[Any], Any, str]] = {
         "plan", ["experiment", "arms", 0, "slots"], [[0, 9], [8, 10]], "do not overlap",
     ),
     "an arm that is named as what serves": (
-        "plan", ["experiment", "arms", 0, "name"], "control", "is what serves",
+        "plan", ["experiment", "arms", 0, "name"], "control", "is the serving release",
     ),
     "an experiment without arms": ("plan", ["experiment", "arms"], [], "expected at least one"),
     "an unknown strategy": ("plan", ["experiment", "strategy"], "luck", "expected one of"),
@@ -57,7 +57,7 @@ RULES: dict[str, tuple[str, list[Any], Any, str]] = {
     ),
     "an A/B without control": (
         "plan_by_key", ["experiment", "arms", 1, "slots"], [[3_000, 10_000]],
-        "ab leaves no slots to what serves",
+        "ab leaves no slots to the serving",
     ),
     "a metric that nobody reports": (
         "plan_by_key", ["experiment", "outcomes", 0, "metric"], "joy", "expected one of",
@@ -81,7 +81,7 @@ RULES: dict[str, tuple[str, list[Any], Any, str]] = {
         "manifest_grouped", ["groups", 1, "edges"], [1.0], "expected either values or edges",
     ),
     "cut points that fall": (
-        "manifest_grouped", ["groups", 0, "edges"], [60.0, 30.0], "expected numbers that rise",
+        "manifest_grouped", ["groups", 0, "edges"], [60.0, 30.0], "expected ascending numbers",
     ),
     "two groups of one name": (
         "manifest_grouped", ["groups", 1, "values"], ["f", "f"], "sex: expected groups of",
@@ -138,7 +138,7 @@ RULES: dict[str, tuple[str, list[Any], Any, str]] = {
         "manifest", ["files", "model.onnx", "length"], -1, "length: expected 0 to",
     ),
     "edges that do not ascend": (
-        "profile", ["features", 0, "edges"], [1.0, 1.0, 2.0], "expected edges that ascend",
+        "profile", ["features", 0, "edges"], [1.0, 1.0, 2.0], "expected ascending edges",
     ),
     "a profile with a count too few": (
         "profile", ["features", 0, "counts"], [1, 2, 3], "expected 4 counts, got 3",

@@ -253,7 +253,7 @@ def test_features_given_to_the_hub_are_joined_on_devices(
 ) -> None:
     publish("entities")
     with open_device(tmp_path / "d", hub, "entities") as device:
-        with pytest.raises(EdgeError, match="no batch features are in force"):
+        with pytest.raises(EdgeError, match="this device has no batch features"):
             device.predict({"f1": 7.0, "f3": 8.0}, entity="user-1")
         file = tmp_path / "users.csv"
         file.write_text("user,f0,f2\nuser-1,1.5,2.5\n")

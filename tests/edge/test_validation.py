@@ -66,7 +66,7 @@ REFUSED: dict[str, tuple[Callable[[EdgeDevice, Any], object], list[Any], str]] =
     "a scale": (
         lambda d, v: d.explain(ROW, scale=v), [None, 1, "odds", [], ROW, Odd()], "scale: expected"),
     "an entity": (
-        lambda d, v: d.predict({}, entity=v), ["a", 1, b"x"], "no batch features are in force"),
+        lambda d, v: d.predict({}, entity=v), ["a", 1, b"x"], "this device has no batch features"),
     "candidates": (
         lambda d, v: d.predict_ranking(rows(2), candidates=v), [*LISTLESS, {1, 2}], "candidates: "),
     "a length": (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from converters import CascadeTarget, ConversionError, convert
 from converters.certification.cascade_threshold import calibrate, upper_bound
-from edge_sdk.serving.cascade import is_sure
+from edge_sdk.serving.cascade import is_confident
 from tests.converters import builders
 
 TARGET, ALPHA = CascadeTarget().disagreement, CascadeTarget().alpha
@@ -48,7 +48,7 @@ def test_what_stands_by_any_metric_disagrees_no_more_than_certified(metric):
     assert cascade is not None
     assert cascade.metric == metric
     fresh, edge, cloud = trial(random, 4_000, lambda c: 0.5 * (c < 0.7))
-    stands = np.array([is_sure(row, metric, cascade.threshold) for row in fresh])
+    stands = np.array([is_confident(row, metric, cascade.threshold) for row in fresh])
     assert abs(stands.mean() - cascade.coverage) < 0.05
     assert (edge != cloud)[stands].mean() <= 0.05
 

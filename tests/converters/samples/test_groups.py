@@ -132,7 +132,7 @@ REFUSED = {
     "fractions without cut points": ({"dose": [0.5, 1.0] * 75}, "dose: has 2 different numbers"),
     "too many groups": ({"id": [f"u{i}" for i in range(150)]}, "150 different values, at most 32"),
     "too many cut points": (f"sepal:{','.join(map(str, range(40)))}", "at most 32 groups"),
-    "cut points that fall": ("sepal:6,5", "expected numbers that rise"),
+    "cut points that fall": ("sepal:6,5", "expected ascending numbers"),
     "cut points that are no numbers": ("sepal:low", "cut points such as 30,60, got 'low'"),
     "cut points without end": ("sepal:1,inf", "cut points such as 30,60, got '1,inf'"),
     "cut points of a text": ("sex:1", "cut points are for numbers, got 'f'"),

@@ -84,7 +84,7 @@ def test_a_pack_is_shown_checked_and_asked(tmp_path: Path, capsys: Capture) -> N
     assert (code, out) == (1, "null\n")
     path.write_bytes(path.read_bytes()[:-1])
     code, _, err = edge(capsys, "pack", "verify", path)
-    assert (code, "it is torn" in err) == (1, True)
+    assert (code, "it is truncated" in err) == (1, True)
 
 
 def test_two_packs_are_compared_and_one_is_made_of_the_other(

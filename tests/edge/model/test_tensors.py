@@ -195,7 +195,7 @@ def test_threads_on_one_stream_take_turns(tmp_path: Path) -> None:
     [
         ({"sum": "nowhere"}, "no output 'nowhere'.*'next'"),
         ({"nowhere": "next"}, "no input 'nowhere'.*'sum'"),
-        ({"x": "y", "sum": "next"}, "expected an input beside it"),
+        ({"x": "y", "sum": "next"}, "expected an input besides"),
     ],
 )
 def test_state_that_the_file_does_not_have_is_refused(

@@ -196,7 +196,7 @@ def another_format(small: Path, folder: Path) -> None:
 REFUSED = {
     "made for another pack": (other_base, "made for another pack"),
     "the old pack is damaged": (damaged_base, "the result is not the new pack"),
-    "the old pack is torn": (torn_base, "it is torn"),
+    "the old pack is torn": (torn_base, "it is truncated"),
     "the old pack is not there": (no_base, "cannot open the pack"),
     "a pack instead of a delta": (a_pack_instead_of_a_delta, "not a delta"),
     "an unknown format": (another_format, "expected format 1, got 99"),

@@ -82,7 +82,8 @@ OPENED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         f"expected format {PACK_FORMAT}, got 99",
     ),
     "a header longer than the file": (
-        lambda raw: PREFIX.pack(b"EDGEPACK", PACK_FORMAT, 1 << 19) + raw[16:], "torn or too large",
+        lambda raw: PREFIX.pack(b"EDGEPACK", PACK_FORMAT, 1 << 19) + raw[16:],
+        "truncated or too large",
     ),
     "a header that is not JSON": (
         lambda raw: raw[:16] + b"!" + raw[17:], "expected UTF-8 JSON",
@@ -93,8 +94,8 @@ OPENED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         "keys of columns-v1, expected dense-float32-v1",
     ),
     "expired": (lambda raw: with_header(raw, expires=NOW), "expired at"),
-    "bytes after the end": (lambda raw: raw + bytes(64), "it is torn"),
-    "another count": (lambda raw: with_header(raw, count=COUNT + 64), "it is torn"),
+    "bytes after the end": (lambda raw: raw + bytes(64), "it is truncated"),
+    "another count": (lambda raw: with_header(raw, count=COUNT + 64), "it is truncated"),
     "no field": (
         lambda raw: raw.replace(b'"fields":[{', b'"fields":[],"": [{', 1), "torn|expected",
     ),

@@ -13,7 +13,7 @@ from edge_sdk.contract.manifest import Cascade
 from edge_sdk.contract.messages import FeedbackReport
 from edge_sdk.contract.serving_terms import CascadePolicy, Reporting
 from edge_sdk.errors import ContractError, HubUnreachable
-from edge_sdk.serving.cascade import CircuitBreaker, confidence, is_sure, rule
+from edge_sdk.serving.cascade import CircuitBreaker, confidence, is_confident, rule
 from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.terms import ServingTerms
 from tests.clock import Clock
@@ -63,8 +63,8 @@ def test_each_metric_says_how_sure_an_answer_is(
 def test_an_empty_or_non_finite_answer_is_hard_whatever_the_threshold(
     bad: tuple[float, ...], metric: str
 ) -> None:
-    assert not is_sure(bad, metric, 0.0)
-    assert not is_sure(np.array(bad), metric, -1.0)
+    assert not is_confident(bad, metric, 0.0)
+    assert not is_confident(np.array(bad), metric, -1.0)
 
 
 CERTIFIED = Cascade(0.7, "margin")

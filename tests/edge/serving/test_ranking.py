@@ -92,7 +92,7 @@ def test_a_model_of_one_number_cannot_score_all_items_at_once(tmp_path: Path) ->
     folder = released(LinearRegression(), X[:, 0], tmp_path)
     with (
         EdgeDevice.offline(folder) as device,
-        pytest.raises(InputError, match="give candidates and a row for each"),
+        pytest.raises(InputError, match="pass candidates and a row for each"),
     ):
         device.predict_ranking(X[0])
 

@@ -1,0 +1,33 @@
+"""Session options reach onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_sdk.config import DeviceConfig
+from edge_sdk.errors import ReleaseError
+from edge_sdk.model.options import DEFAULT_PROVIDERS, RuntimeOptions
+from edge_sdk.model.session import Model, session_options
+from tests.edge.builders import make_release
+
+
+def test_the_configuration_decides_the_threads() -> None:
+    options = RuntimeOptions.of(DeviceConfig(threads=3))
+    assert options == RuntimeOptions(threads=3, providers=DEFAULT_PROVIDERS)
+    native = session_options(options)
+    assert (native.intra_op_num_threads, native.inter_op_num_threads) == (3, 1)
+
+
+def test_a_model_loads_with_the_providers_that_are_asked_for(tmp_path: Path) -> None:
+    release = make_release(tmp_path)
+    model = Model.load(release, RuntimeOptions(providers=("CPUExecutionProvider",)))
+    assert model._session.get_providers() == ["CPUExecutionProvider"]
+
+
+def test_a_session_that_cannot_be_made_is_a_release_error(tmp_path: Path) -> None:
+    release = make_release(tmp_path)
+    release.model_path.write_bytes(b"no model")
+    with pytest.raises(ReleaseError, match="onnxruntime cannot load it"):
+        Model.load(release)
