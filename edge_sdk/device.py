@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.model.explain import Explanation, Scale
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
-    from edge_sdk.telemetry.label_store import KeptPredictions
+    from edge_sdk.telemetry.label_store import LabelStore
     from edge_sdk.telemetry.meters import Meter
     from edge_sdk.update.slots import Slot
     from edge_sdk.update.syncer import SyncResult, SyncSchedule
@@ -101,14 +101,14 @@ class EdgeDevice:
     ) -> None:
         from edge_sdk.fleet.connection import Enrolment, FleetLink
         from edge_sdk.fleet.rollout import RolloutController
-        from edge_sdk.telemetry.label_store import KeptPredictions
+        from edge_sdk.telemetry.label_store import LabelStore
         from edge_sdk.update.syncer import SyncSchedule
 
         check_opening(config, share)
         use = energy_use(energy)
         how = Enrolment(state, hub, model, token, attributes, root, share, verify)
         link = FleetLink(how, config, self._activate, self._follow_plan, clock)
-        labels = KeptPredictions(link.store, config.kept_predictions)
+        labels = LabelStore(link.store, config.kept_predictions)
         self._prepare(config, link.boot, use, clock, labels)
         self._link, self._rhythm = link, SyncSchedule(config)
         self._keeper = RolloutController(link, self._service, config)
@@ -377,7 +377,7 @@ class EdgeDevice:
         boot: str,
         energy: EnergyUse,
         clock: Callable[[], float],
-        labels: KeptPredictions | None = None,
+        labels: LabelStore | None = None,
     ) -> None:
         self._config = config
         self._link = None

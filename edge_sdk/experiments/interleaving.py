@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class InterleavingCounts:
-    """What one report is made of."""
+    """Counts of one window, the content of its report."""
 
     sessions: int = 0
     wins: Counter[str] = field(default_factory=Counter)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
     from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
-    from edge_sdk.telemetry.label_store import KeptPredictions
+    from edge_sdk.telemetry.label_store import LabelStore
 
 T = TypeVar("T")
 RETIRED: Final = 4
@@ -58,7 +58,7 @@ class ActiveReleases:
         keep: takes messages for the hub.
         energy: what the device draws.
         clock: Unix seconds.
-        kept: predictions of earlier starts that wait for labels, where there is a database.
+        label_store: predictions of earlier starts that wait for labels, where there is a database.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class ActiveReleases:
         keep: Callable[[list[Body]], None],
         energy: EnergyUse,
         clock: Callable[[], float],
-        kept: KeptPredictions | None = None,
+        label_store: LabelStore | None = None,
     ) -> None:
         self.serving: Predictor | None = None
         self.running: RunningExperiment | None = None
-        self._label_store = kept
+        self._label_store = label_store
         self._why_nothing = "the hub has no plan for this model yet"
         self._config = config
         self._boot = boot
@@ -124,7 +124,7 @@ class ActiveReleases:
         candidate: Release,
         terms: ServingTerms,
         sampled: float = 1.0,
-        mark: CrashMarker | None = None,
+        marker: CrashMarker | None = None,
     ) -> Shadow:
         """A shadow of what serves, on a share of its requests; raises :class:`ReleaseError`.
 
@@ -142,7 +142,7 @@ class ActiveReleases:
             budget=self._config.shadow_share,
             limit=self._config.shadow_seconds,
             clock=self.clock,
-            mark=mark,
+            marker=marker,
         )
 
     def serve(self, serving: Predictor) -> None:
@@ -232,7 +232,7 @@ class ActiveReleases:
             return
         serving.feedback(number, label, reward)
         if self._label_store is not None:
-            self._label_store.came(tag, number, bits_of(label, reward))
+            self._label_store.note_label(tag, number, bits_of(label, reward))
         if label is not None and self.running is not None:
             self.running.labelled(tag, number, label)
 
@@ -322,7 +322,7 @@ class ActiveReleases:
         return {
             **(serving.status() if serving is not None else NOTHING_SERVES),
             "beside": {arm: s.release.manifest.version for arm, s in beside.items()},
-            "groups": [] if serving is None else list(serving.monitor.grouping.asked),
+            "groups": [] if serving is None else list(serving.monitor.grouping.app_columns),
             "energy": self._energy.status(),
         }
 

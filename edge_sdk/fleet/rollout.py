@@ -81,7 +81,7 @@ class RolloutController:
 
     def _blame_crash(self) -> None:
         """Give up the candidate that ran when the last process ended without a word."""
-        crashed, updater = self._link.crash_marker.left, self._updater
+        crashed, updater = self._link.crash_marker.crashed, self._updater
         for slot in updater.state.held:
             if crashed is not None and crashed.guilty and crashed.manifest == slot.manifest:
                 updater.fail("the process ended while it ran", slot)

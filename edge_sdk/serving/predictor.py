@@ -30,7 +30,7 @@ from edge_sdk.model.session import Model
 from edge_sdk.model.state import RecurrentState
 from edge_sdk.serving.cascade import CircuitBreaker, is_sure, rule
 from edge_sdk.serving.fast_path import FastPath, prepare
-from edge_sdk.telemetry.groups import Said
+from edge_sdk.telemetry.groups import GroupValues
 from edge_sdk.telemetry.monitor import Monitor
 from edge_sdk.telemetry.reports import Scope
 from edge_sdk.telemetry.ring_records import sampled
@@ -137,7 +137,7 @@ class Predictor:
         end = start + terms.reporting.window_seconds
         return Window(manifest.model, manifest.version, start, end, terms.experiment, terms.arm)
 
-    def predict(self, x: Any, groups: Said | None = None) -> Prediction:
+    def predict(self, x: Any, groups: GroupValues | None = None) -> Prediction:
         """Answer one input; ``groups`` are those that are no columns of the model.
 
         Raises:
@@ -150,7 +150,9 @@ class Predictor:
             fast = self._local.fast = self._prepare()
         if fast is not None:
             try:
-                prediction = fast(x, None if groups is None else self.monitor.grouping.said(groups))
+                prediction = fast(
+                    x, None if groups is None else self.monitor.grouping.encode(groups)
+                )
             except EdgeError as error:
                 self._count(error)
                 raise
@@ -164,7 +166,7 @@ class Predictor:
         *,
         deadline_ms: float | None = None,
         state: RecurrentState | None = None,
-        groups: Said | None = None,
+        groups: GroupValues | None = None,
     ) -> Prediction:
         """Answer one input the general way.
 
@@ -184,7 +186,7 @@ class Predictor:
         try:
             deadline = None if deadline_ms is None else deadline_of(deadline_ms)
             x, groups = self.monitor.grouping.split(x, groups)
-            said = None if groups is None else self.monitor.grouping.said(groups)
+            said = None if groups is None else self.monitor.grouping.encode(groups)
             given = self._inputs.check(x)
             key = self._inputs.key(given) if self._pack is not None else None
             found = self._pack.get(key) if self._pack is not None and key else None
@@ -244,7 +246,7 @@ class Predictor:
             self.monitor.record_defaulted()
         return row
 
-    def predict_batch(self, x: Any, groups: Said | None = None) -> BatchPrediction:
+    def predict_batch(self, x: Any, groups: GroupValues | None = None) -> BatchPrediction:
         """Answer N inputs with the model; neither pack nor cloud is asked. ``groups`` holds N
         values of each that is no column of the model.
 

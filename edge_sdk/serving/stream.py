@@ -9,7 +9,7 @@ from typing import Any
 from edge_sdk.model.prediction import Prediction
 from edge_sdk.model.state import RecurrentState
 from edge_sdk.serving.predictor import Predictor
-from edge_sdk.telemetry.groups import Said
+from edge_sdk.telemetry.groups import GroupValues
 
 
 class Stream:
@@ -27,7 +27,7 @@ class Stream:
         self._state: RecurrentState | None = None
 
     def predict(
-        self, x: Any, *, deadline_ms: float | None = None, groups: Said | None = None
+        self, x: Any, *, deadline_ms: float | None = None, groups: GroupValues | None = None
     ) -> Prediction:
         """Answer the next input of the sequence; see :meth:`EdgeDevice.predict`."""
         with self._lock:

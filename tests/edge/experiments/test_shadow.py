@@ -249,7 +249,7 @@ def test_feeds_of_several_tensors_are_answered_beside_too(tmp_path: Path) -> Non
 def test_while_it_runs_that_is_marked_and_the_first_time_as_such(
     pair: tuple[Release, Release], tmp_path: Path
 ) -> None:
-    made = Beside(*pair, mark=CrashMarker(tmp_path / "mark"))
+    made = Beside(*pair, marker=CrashMarker(tmp_path / "mark"))
     candidate, seen = made.shadow._candidate, []
     again = candidate.again
 
