@@ -255,7 +255,7 @@ def test_while_it_runs_that_is_marked_and_the_first_time_as_such(
 
     def looking(given: Any) -> Any:
         (tmp_path / "copy").write_bytes((tmp_path / "mark").read_bytes())
-        seen.append(CrashMarker(tmp_path / "copy").left)
+        seen.append(CrashMarker(tmp_path / "copy").crashed)
         return again(given)
 
     candidate.again = looking  # type: ignore[method-assign]
@@ -266,4 +266,4 @@ def test_while_it_runs_that_is_marked_and_the_first_time_as_such(
     digest = pair[1].digest
     assert seen[0] == CrashRecord(digest, True, 1)
     assert set(seen[1:]) == {CrashRecord(digest, False, 1)}
-    assert CrashMarker(tmp_path / "mark").left is None
+    assert CrashMarker(tmp_path / "mark").crashed is None
