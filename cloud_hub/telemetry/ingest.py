@@ -41,7 +41,7 @@ SKEW_SECONDS: Final = 300
 
 
 class _ReleaseLayout(NamedTuple):
-    """What reports of one release are checked against."""
+    """Layout that reports of one release are checked against."""
 
     profile_digest: str
     profile: ReferenceProfile
@@ -232,9 +232,9 @@ def _store_votes(db: Connection, device: str, body: KeyVotes) -> None:
     """One vote a key, device and period, however often it is sent."""
     t = tables.votes
     where = (t.c.model == body.model) & (t.c.period == body.period) & (t.c.device == device)
-    known = set(db.execute(select(t.c.key).where(where)).scalars())
+    counted = set(db.execute(select(t.c.key).where(where)).scalars())
     named = {"model": body.model, "period": body.period, "device": device}
-    rows = [{**named, "key": key} for key in body.keys if key not in known]
+    rows = [{**named, "key": key} for key in body.keys if key not in counted]
     if rows:
         db.execute(insert(t), rows)
 
