@@ -79,6 +79,7 @@ class Ingest:
         """
         stored = self._stored(device, upload)
         fresh, rejected = [], []
+        # Checked outside of the transaction: decoding takes time, and SQLite has one writer.
         for message in upload.messages:
             if (message.boot, message.sequence) in stored:
                 continue
@@ -173,6 +174,7 @@ def _store_message(db: Connection, device: str, message: Message, body: Body) ->
     """Store one message; ``False`` if the same one came twice at once."""
     name = {"device": device, "boot": message.boot, "sequence": message.sequence}
     values = {**name, "kind": message.kind, "at": time.time()}
+    # Decided by the primary key: of two requests with the same message one inserts.
     if not insert_if_new(db, tables.messages, values):
         return False
     if type(body) in STORES:

@@ -177,7 +177,7 @@ class Shadow(RunningExperiment):
 
     def collect(self, now: float, *, final: bool = False) -> list[Body]:
         self._incumbent.monitor.fold()  # so that what was asked a moment ago is offered now
-        with self._lock:
+        with self._lock:  # the thread that compares adds to the same counts
             if not final and not self._windows.ended(now):
                 return []
             window = self._windows.turn(now)
@@ -237,6 +237,7 @@ class Shadow(RunningExperiment):
                 took = self._run_batch(some, started)
         finally:
             self._busy_since = None
+        # At most doubled: the first batches run cold, and their time says little.
         fits = int(len(some) * BATCH_SECONDS / max(took, 1e-6))
         self._size = max(1, min(BATCH, fits, 2 * self._size))
         return time.monotonic() - started

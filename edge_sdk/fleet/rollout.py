@@ -1,4 +1,4 @@
-"""What answers on a device, kept in step with its plan and with what its disk holds.
+"""The rollout on one device: what answers follows its plan and what its disk holds.
 
 Invariants:
 

@@ -142,6 +142,7 @@ class Monitor:
             latency: nanoseconds.
             groups: codes that :meth:`Grouping.encode` made of the application's groups.
         """
+        # next() of a count is atomic: every prediction gets a number of its own without a lock.
         prediction._number = number = self._next_number()
         if not self._enabled:
             return
@@ -266,14 +267,15 @@ class Monitor:
         return window
 
     def _drain(self) -> None:
+        # Only a full ring can have dropped something.
         full = len(self._ring) == self._ring.maxlen
         # Taking no more than there are now ends the loops even while other threads append.
-        left = len(self._ring)
-        while left > 0:
-            part = [self._ring.popleft() for _ in range(min(left, CHUNK))]
-            left -= len(part)
+        remaining = len(self._ring)
+        while remaining > 0:
+            part = [self._ring.popleft() for _ in range(min(remaining, CHUNK))]
+            remaining -= len(part)
             self._count_records(part)
-            if left > 0:
+            if remaining > 0:
                 time.sleep(0)  # a thread that waits to predict goes first
         if full:
             self._count_lost()

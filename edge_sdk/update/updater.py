@@ -147,6 +147,7 @@ class Updater:
                 experiment = None if ref == want.releases[0] else want.experiment
                 serve = ref == want.assignment.release or self.state.current is None
                 outcomes.add(self._bring(ref, serial, experiment, serve=serve))
+            # Only where something is no longer needed: cleaning reads every folder.
             if not set(before.here) <= set(self.state.here):
                 self._slots.clean(self.state.here)
             weight: tuple[Outcome, ...] = ("known_bad", "activated", "held")
@@ -173,7 +174,7 @@ class Updater:
         self._note(lambda state: machine.confirm(state) if state.trial == slot else state)
 
     def _note(self, change: Callable[[UpdateState], UpdateState]) -> None:
-        """Now, or not at all if an update is under way: it may take long."""
+        """Now, or not at all if an update is in progress: it may take long."""
         if not self._busy.acquire(blocking=False):
             return
         try:
@@ -228,7 +229,7 @@ class Updater:
             self._drop(state, slot, reason)
             return self.slot()
         if state.back is None:
-            return None
+            return None  # a release that fails is better than none
         self._take_back(machine.revert(state), slot, reason, state.entered)
         serving = self.slot()
         assert serving is not None

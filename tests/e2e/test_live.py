@@ -324,7 +324,7 @@ import edge_sdk.fleet.connection, edge_sdk.serving.predictor
 from tests.edge.builders import rows
 
 state, hub, where = sys.argv[1:]
-again, probe = edge_sdk.serving.predictor.Serving.again, edge_sdk.fleet.connection.probe
+again, probe = edge_sdk.serving.predictor.Predictor.again, edge_sdk.fleet.connection.probe
 
 def crashing(self, given):
     if self.release.manifest.version == "1.1":
@@ -337,7 +337,7 @@ def probing(release, *more, **options):
     return probe(release, *more, **options)
 
 if where == "run":
-    edge_sdk.serving.predictor.Serving.again = crashing
+    edge_sdk.serving.predictor.Predictor.again = crashing
 edge_sdk.fleet.connection.probe = probing
 config = DeviceConfig(request_seconds=300.0, fold_seconds=0.01, sync_seconds=3_600.0)
 device = EdgeDevice(state, hub=hub, config=config)
