@@ -107,7 +107,6 @@ class RolloutController:
             predictor = self._load(slot, self._terms(assignment.experiment, assignment.arm))
             self._beside = None
             self._service.serve(predictor)
-            self._log_experiment(assignment)
 
     def renew(self) -> None:
         """Apply the current plan's terms to what serves, and run the experiment that it names.
