@@ -112,14 +112,14 @@ class EdgeDevice:
         # Imported here: requests, tuf and sqlite3 cost memory that a device without a hub saves.
         from edge_sdk.fleet.connection import Enrolment, FleetLink
         from edge_sdk.fleet.rollout import RolloutController
-        from edge_sdk.telemetry.label_store import KeptPredictions
+        from edge_sdk.telemetry.label_store import LabelStore
         from edge_sdk.update.syncer import SyncSchedule
 
         check_opening(config, share)
         meter = energy_use(energy)
         enrolment = Enrolment(state, hub, model, token, attributes, root, share, verify)
         link = FleetLink(enrolment, config, self._activate, self._follow_plan, clock)
-        labels = KeptPredictions(link.store, config.kept_predictions)
+        labels = LabelStore(link.store, config.kept_predictions)
         service = ActiveReleases(config, link.boot, self._send, meter, clock, labels)
         self._assemble(config, service, link, SyncSchedule(config))
         self._rollout = RolloutController(link, service, config)

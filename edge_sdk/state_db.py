@@ -60,7 +60,7 @@ _MIGRATIONS: Final = {
     2: _WAITING,
     3: _GROUPS,
 }
-"""What brings a database of an older version to the next one."""
+"""Statements that bring a database of an older version to the next one."""
 
 
 class StateDatabase:
@@ -112,17 +112,17 @@ class StateDatabase:
                 raise StateError(f"{self.folder}: cannot write device.db; {error}") from error
 
     def get(self, name: str) -> Any:
-        """The JSON value kept under ``name``, or ``None``."""
+        """Return the JSON value under ``name``, or ``None``."""
         rows = self.query("SELECT content FROM value WHERE name = ?", name)
         return json.loads(rows[0][0]) if rows else None
 
     def put(self, name: str, value: Any) -> None:
-        """Keep a JSON value under ``name``."""
+        """Store a JSON value under ``name``."""
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO value VALUES (?, ?)", (name, json.dumps(value)))
 
     def query(self, sql: str, *arguments: Any) -> list[Any]:
-        """Rows of a SELECT."""
+        """Return the rows of a SELECT."""
         with self._guard:
             try:
                 return self._db.execute(sql, arguments).fetchall()
@@ -139,6 +139,7 @@ class StateDatabase:
 def _lock(folder: Path) -> IO[bytes]:
     file = (folder / "lock").open("wb")
     try:
+        # The kernel drops the lock with the process, however that ends: no stale lock file.
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
@@ -151,9 +152,12 @@ def _lock(folder: Path) -> IO[bytes]:
 def _open(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
+        # WAL lets readers go on while one writes; FULL waits for the disk at every commit, which
+        # WAL alone (NORMAL) does not: the last transactions would be lost with the power.
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         (version,) = db.execute("PRAGMA user_version").fetchone()
+        # Each step and its version are one transaction: a cut leaves the one before, or it.
         if version == 0:
             db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         while 0 < version < SCHEMA_VERSION:
@@ -161,7 +165,7 @@ def _open(path: Path) -> sqlite3.Connection:
             version += 1
             db.executescript(f"BEGIN; {step} PRAGMA user_version = {version}; COMMIT;")
         if version > SCHEMA_VERSION:
-            raise StateError(f"{path}: expected schema {SCHEMA_VERSION} or older, found {version}")
+            raise StateError(f"{path}: expected schema {SCHEMA_VERSION} or older, got {version}")
     except BaseException:
         db.close()
         raise

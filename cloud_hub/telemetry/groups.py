@@ -1,4 +1,4 @@
-"""What devices said of declared groups of rows, added up as it comes in.
+"""Counts of declared groups of rows, added up as reports come in.
 
 A version has one row a group and window (an hour, once that is old), and one a group and answer:
 questions about groups cost the same however many devices there are.
@@ -25,7 +25,7 @@ HOUR: Final = 3_600
 NO_LABELS: Final = {"labelled": 0, "correct": 0}
 
 Counts = dict[str, dict[str, tuple[int, int]]]
-"""By column and group: how many there are, and how many of those count."""
+"""By column and group: all, and those of them that count."""
 
 
 class GroupWindow(NamedTuple):
@@ -41,11 +41,11 @@ class GroupWindow(NamedTuple):
 
 def check_groups(groups: Mapping[str, Mapping[str, Any]], declared: Iterable[GroupColumn]) -> None:
     """Refuse groups that the release does not declare; raises Invalid."""
-    known = {column.name: column.groups for column in declared}
-    for column, found in groups.items():
-        if column not in known:
-            raise Invalid(f"groups: {column!r} is declared by no release, {sorted(known)} are")
-        unknown = sorted(set(found) - set(known[column]))
+    names = {column.name: column.groups for column in declared}
+    for column, by_group in groups.items():
+        if column not in names:
+            raise Invalid(f"groups: {column!r} is declared by no release, {sorted(names)} are")
+        unknown = sorted(set(by_group) - set(names[column]))
         if unknown:
             raise Invalid(f"groups: {column} has no group {unknown[0]!r}"[:200])
 
@@ -99,13 +99,15 @@ def add_labels(db: Connection, report: FeedbackReport) -> None:
 def _each(
     window: Window, groups: Mapping[str, Mapping[str, T]]
 ) -> Iterator[tuple[dict[str, Any], T]]:
-    """The key of every group, and what is told of it; in one order, so that nobody waits in turn
-    for two.
+    """The key of every group, and its value.
+
+    In one order: two transactions that wrote the same rows in different ones would wait for each
+    other for ever.
     """
-    for column, found in sorted(groups.items()):
-        for group, told in sorted(found.items()):
+    for column, by_group in sorted(groups.items()):
+        for group, value in sorted(by_group.items()):
             of = {"model": window.model, "version": window.version}
-            yield {**of, "by": column, "name": group}, told
+            yield {**of, "by": column, "name": group}, value
 
 
 class GroupSums:
@@ -117,7 +119,14 @@ class GroupSums:
     def windows(
         self, model: str, version: str, *, after: int = 0, until: float = float("inf")
     ) -> list[GroupWindow]:
-        """Every group's windows with ``after <= start < until``, in order of time."""
+        """Return every group's windows in order of time.
+
+        Args:
+            model: name.
+            version: of the model.
+            after: least start, Unix seconds.
+            until: starts are below, Unix seconds.
+        """
         s = group_sums.c
         query = (
             select(s.by, s.name, s.start, s.observations, s.labelled, s.correct)
@@ -127,28 +136,34 @@ class GroupSums:
         return [GroupWindow(*row) for row in self._all(query)]
 
     def labels(self, model: str, version: str, *, until: float) -> Counts:
-        """(labelled, correct) of predictions that were made before ``until``."""
+        """Return (labelled, correct) of predictions by column and group.
+
+        Args:
+            model: name.
+            version: of the model.
+            until: only predictions that were made before, Unix seconds.
+        """
         s = group_sums.c
         query = (
             select(s.by, s.name, func.sum(s.labelled), func.sum(s.correct))
             .where(s.model == model, s.version == version, s.start < until)
             .group_by(s.by, s.name)
         )
-        found: Counts = {}
+        counts: Counts = {}
         for column, group, labelled, correct in self._all(query):
-            found.setdefault(column, {})[group] = (int(labelled), int(correct))
-        return found
+            counts.setdefault(column, {})[group] = (int(labelled), int(correct))
+        return counts
 
     def answers(self, model: str, version: str) -> dict[str, dict[str, dict[str, int]]]:
-        """Predictions by column, group and answer."""
+        """Return predictions by column, group and answer."""
         a = group_answers.c
         query = select(a.by, a.name, a.answer, a.predictions).where(
             a.model == model, a.version == version
         )
-        found: dict[str, dict[str, dict[str, int]]] = {}
+        by_column: dict[str, dict[str, dict[str, int]]] = {}
         for column, group, answer, count in self._all(query):
-            found.setdefault(column, {}).setdefault(group, {})[answer] = count
-        return found
+            by_column.setdefault(column, {}).setdefault(group, {})[answer] = count
+        return by_column
 
     def _all(self, query: Any) -> list[Any]:
         with self._engine.connect() as db:
@@ -156,8 +171,13 @@ class GroupSums:
 
 
 def roll_up(db: Connection, model: str, *, cutoff: int, forget: float) -> None:
-    """Make windows from before ``cutoff`` (a whole hour) into hours; forget what is older than
-    ``forget``, Unix seconds.
+    """Make old windows into hours, and forget the oldest.
+
+    Args:
+        db: of the transaction.
+        model: name.
+        cutoff: a whole hour, Unix seconds; windows that start before become hours.
+        forget: Unix seconds; what starts before is deleted.
     """
     s = group_sums.c
     db.execute(delete(group_sums).where(s.model == model, s.start < forget))

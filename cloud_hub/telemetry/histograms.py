@@ -94,5 +94,11 @@ def group_histograms_of(
 
 
 def group_output(column: str, group: str, output: str) -> str:
-    """Return the name of a group's output, beside those of all rows."""
+    """Return the name of a group's output, such as ``sex=f:label``.
+
+    Args:
+        column: that declares the groups.
+        group: one of them.
+        output: of the profile.
+    """
     return f"{column}={group}:{output}"

@@ -41,7 +41,7 @@ SKEW_SECONDS: Final = 300
 
 
 class _ReleaseLayout(NamedTuple):
-    """What reports of one release are checked against."""
+    """Layout that reports of one release are checked against."""
 
     profile_digest: str
     profile: ReferenceProfile
@@ -79,6 +79,7 @@ class Ingest:
         """
         stored = self._stored(device, upload)
         fresh, rejected = [], []
+        # Checked outside of the transaction: decoding takes time, and SQLite has one writer.
         for message in upload.messages:
             if (message.boot, message.sequence) in stored:
                 continue
@@ -173,6 +174,7 @@ def _store_message(db: Connection, device: str, message: Message, body: Body) ->
     """Store one message; ``False`` if the same one came twice at once."""
     name = {"device": device, "boot": message.boot, "sequence": message.sequence}
     values = {**name, "kind": message.kind, "at": time.time()}
+    # Decided by the primary key: of two requests with the same message one inserts.
     if not insert_if_new(db, tables.messages, values):
         return False
     if type(body) in STORES:
@@ -232,9 +234,9 @@ def _store_votes(db: Connection, device: str, body: KeyVotes) -> None:
     """One vote a key, device and period, however often it is sent."""
     t = tables.votes
     where = (t.c.model == body.model) & (t.c.period == body.period) & (t.c.device == device)
-    known = set(db.execute(select(t.c.key).where(where)).scalars())
+    counted = set(db.execute(select(t.c.key).where(where)).scalars())
     named = {"model": body.model, "period": body.period, "device": device}
-    rows = [{**named, "key": key} for key in body.keys if key not in known]
+    rows = [{**named, "key": key} for key in body.keys if key not in counted]
     if rows:
         db.execute(insert(t), rows)
 

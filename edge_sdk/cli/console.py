@@ -1,4 +1,4 @@
-"""What the command lines have in common: they end with a sentence, or none, when output fails."""
+"""Behaviour of all three command lines: they end with a sentence, or none, when output fails."""
 
 from __future__ import annotations
 
@@ -89,14 +89,14 @@ class _Version(argparse.Action):
 
 
 def reason_of(error: Exception) -> str:
-    """What the user is told: of a file that cannot be read or written, which and why."""
+    """Return the reason for the user: of a file that cannot be read or written, which and why."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
 
 
 def _drop_output() -> None:
-    """What is still buffered goes nowhere, or the interpreter complains as it exits."""
+    """Drop what is still buffered, or the interpreter complains as it exits."""
     if sys.stdout is None:
         return
     try:

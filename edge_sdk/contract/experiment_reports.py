@@ -1,4 +1,4 @@
-"""What a device tells of a candidate beside what serves: a shadow, or rankings mixed of both.
+"""Reports about a candidate beside what serves: a shadow, or rankings mixed of both.
 
 Sufficient statistics that add up; ``window`` names the candidate, ``incumbent`` what served.
 """

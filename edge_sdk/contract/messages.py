@@ -1,4 +1,4 @@
-"""What a device tells the hub: messages that wait in its outbox until the hub has them.
+"""Messages of a device to its hub; they wait in its outbox until the hub has them.
 
 Delivery is at-least-once, effect exactly-once: a message is named by (device, boot, sequence)
 and the hub counts each name once. Aggregates only; the one message with raw values,
@@ -43,8 +43,8 @@ class WindowReport:
     ``defaulted`` counts predictions for entities without stored features. ``units`` counts keys
     of an A/B by key that this process saw for the first time. ``resources`` is a sample at the end
     of the window. ``groups`` has, by declared column, the predictions of each group since the
-    device told of that column last, which may be many windows ago. ``energy`` is left out without a
-    meter, and where something else than this release answered too.
+    device reported that column last, which may be many windows ago. ``energy`` is left out without
+    a meter, and where something else than this release answered too.
     """
 
     window: Window
@@ -199,7 +199,7 @@ KINDS: Final[Mapping[str, type]] = {
 
 
 def kind_of(body: Body) -> str:
-    """The name under which a body travels."""
+    """Return the name under which a body travels."""
     return next(kind for kind, cls in KINDS.items() if isinstance(body, cls))
 
 
@@ -217,7 +217,7 @@ class Message:
         require(self.sequence >= 1, "sequence: expected at least 1")
 
     def open(self) -> Body:
-        """The parsed body; raises :class:`ContractError`."""
+        """Return the parsed body; raises :class:`ContractError`."""
         if self.kind not in KINDS:
             raise ContractError(f"kind: expected one of {sorted(KINDS)}, got {self.kind!r:.60}")
         body: Body = from_plain(KINDS[self.kind], self.body, self.kind)
@@ -254,7 +254,7 @@ class Rejection:
 
 @dataclass(frozen=True)
 class UploadReply:
-    """What became of an upload: every message was accepted, known already, or rejected."""
+    """Reply to an upload: every message was accepted, a duplicate, or rejected."""
 
     accepted: int
     duplicates: int

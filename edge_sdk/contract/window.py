@@ -1,4 +1,4 @@
-"""Which predictions a report speaks of, and how it sorts them: by source and by latency."""
+"""The window that a report is about, and its bins: sources, latencies, energy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ latency follows from them to within an eighth: they are what an experiment on la
 
 @dataclass(frozen=True)
 class Window:
-    """Which predictions a message speaks of: one version, one arm, ``start <= t < end``."""
+    """The predictions of one version on one arm, ``start <= t < end`` (Unix seconds)."""
 
     model: str
     version: str

@@ -24,7 +24,7 @@ class Arms(RunningExperiment):
     """Every arm of an A/B by key, what serves among them as control.
 
     Args:
-        trial: the experiment.
+        experiment: of the plan.
         attributes: of the device.
         candidates: by arm, control included; each has a monitor of its own.
 
@@ -33,20 +33,26 @@ class Arms(RunningExperiment):
     """
 
     def __init__(
-        self, trial: Experiment, attributes: Mapping[str, str], candidates: Mapping[str, Predictor]
+        self,
+        experiment: Experiment,
+        attributes: Mapping[str, str],
+        candidates: Mapping[str, Predictor],
     ) -> None:
         for serving in candidates.values():
             check_same_inputs(candidates[CONTROL].release, serving.release)
         self.candidates = candidates
-        self._trial = trial
+        self._experiment = experiment
         self._attributes = attributes
         self._seen: set[bytes] = set()
         self._new: Counter[str] = Counter()
 
     def serving_for(self, unit: str) -> Predictor | None:
-        """``None`` where the key's arm was dropped: it gets what serves, counted on no arm."""
-        arm = self._trial.arm_of(unit, self._attributes)
-        if arm in self._trial.dropped:
+        """Return the predictor of the key's arm.
+
+        ``None`` where the arm was dropped: the key gets what serves, counted on no arm.
+        """
+        arm = self._experiment.arm_of(unit, self._attributes)
+        if arm in self._experiment.dropped:
             return None
         name = CONTROL if arm is None else arm.name
         self._count(unit, name)

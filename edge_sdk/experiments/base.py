@@ -1,4 +1,4 @@
-"""What every experiment on a device can do for the service that runs it."""
+"""The interface of an experiment on a device, and what several of them need."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RunningExperiment(Protocol):
-    """An experiment that runs beside what serves; what it has no part in, what serves does alone.
+    """An experiment that runs beside what serves; the methods that it leaves out do nothing.
 
     Attributes:
         candidates: by arm; they answer, are counted, or are only compared, as the strategy says.
@@ -26,14 +26,19 @@ class RunningExperiment(Protocol):
     candidates: Mapping[str, Predictor]
 
     def serving_for(self, unit: str) -> Predictor | None:
-        """What answers for ``unit``, which :func:`check_unit` let through; ``None``: what serves.
+        """Return the predictor for ``unit``, a checked key; ``None`` for what serves.
 
-        Only an A/B by key says more.
+        Only an A/B by key has others.
         """
         return None
 
     def rank(self, x: Any, candidates: Sequence[Item] | None, length: int | None) -> Ranking | None:
-        """A ranking mixed of several; ``None`` where this request gets what serves.
+        """Return a ranking mixed of several; ``None`` where this request gets what serves.
+
+        Args:
+            x: the input, as for :meth:`EdgeDevice.predict_ranking`.
+            candidates: the items to rank; ``None`` for a model that scores all of its own.
+            length: number of items at most; ``None`` for all.
 
         Raises:
             InputError: the input does not fit, or what serves gives no scores.
@@ -42,7 +47,7 @@ class RunningExperiment(Protocol):
         return None
 
     def clicked(self, name: str, clicks: Sequence[Item]) -> bool:
-        """Credit clicks on the ranking ``name``; whether it is one of those that it mixed.
+        """Credit clicks on the ranking ``name``; return whether it is one that it mixed.
 
         Raises:
             InputError: an item was not shown, or the clicks came already.
@@ -50,10 +55,10 @@ class RunningExperiment(Protocol):
         return False
 
     def servings(self) -> Iterator[Predictor]:
-        """Those whose predictions an application may hold and whose monitors report."""
+        """Yield those whose predictions an application may hold and whose monitors report."""
 
     def answered(self, arm: str) -> bool:
-        """Whether the candidate of ``arm`` has answered at all."""
+        """Return whether the candidate of ``arm`` has answered at all."""
 
     def failure(self, now: float, errors: int) -> tuple[str, str] | None:
         """Return an arm that fails and the reason, or ``None``.
@@ -64,18 +69,24 @@ class RunningExperiment(Protocol):
         """
 
     def labelled(self, tag: str, number: str, label: Label | float) -> None:
-        """A late label came for prediction ``number`` of the serving ``tag``."""
+        """Take note of a late label.
+
+        Args:
+            tag: of the predictor that answered.
+            number: of the prediction.
+            label: the right answer.
+        """
         return
 
     def collect(self, now: float, *, final: bool = False) -> list[Body]:
-        """Messages of the windows that ended by ``now``, Unix seconds (with ``final``, of all)."""
+        """Return the messages of windows that ended by ``now``, Unix seconds (``final``: all)."""
 
     def close(self) -> None:
         """End it; nothing more is offered to it."""
 
 
 def failing(candidates: Mapping[str, Predictor], errors: int) -> tuple[str, str] | None:
-    """The first candidate whose model failed on ``errors`` inputs, and that as a sentence."""
+    """Return the first candidate whose model failed on ``errors`` inputs, and a sentence."""
     for arm, serving in candidates.items():
         if serving.errors >= errors:
             return arm, f"the model failed on {errors} inputs"
@@ -105,18 +116,18 @@ class CandidateWindows:
         self.start = self.of(now)
 
     def of(self, now: float) -> int:
-        """Start of the window that holds ``now``, Unix seconds."""
+        """Return the start of the window that holds ``now``, Unix seconds."""
         return int(now // self._length) * self._length
 
     def ended(self, now: float) -> bool:
-        """Whether ``now`` is in another window than the current one."""
+        """Return whether ``now`` is in another window than the current one."""
         return self.of(now) != self.start
 
     def turn(self, now: float) -> Window:
-        """Make the window of ``now`` current; the one that was."""
+        """Make the window of ``now`` current, and return the one that was."""
         ended, self.start = self.start, self.of(now)
         return self.named(ended)
 
     def named(self, start: int) -> Window:
-        """The window that begins at ``start``, as the candidate's."""
+        """Return the window that begins at ``start``, as the candidate's."""
         return self._candidate.window(start)

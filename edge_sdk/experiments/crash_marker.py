@@ -1,11 +1,10 @@
-"""Which candidate was running when the process ended without a word, as a native fault ends it.
+"""Marker of the candidate that ran when the process ended without a word, as by a native fault.
 
 A few bytes of a mapped file say so. They outlive the process and cost nothing, for nothing is
 synced; whether they outlive the machine is chance, so the machine's boot stands beside them, and a
-power cut accuses nobody. Nor does a process that ends on purpose (:meth:`CrashMarker.close`). One
-that is
-killed from outside just then does, which is why a candidate that has answered before is only given
-up when :data:`ENDS` processes in a row ended so.
+power cut blames nobody. Nor does a process that ends on purpose (:meth:`CrashMarker.close`). One
+that is killed from outside just then does, which is why a candidate that has answered before is
+only given up when :data:`ENDS` processes in a row ended so.
 """
 
 from __future__ import annotations
@@ -25,8 +24,12 @@ IDLE, FIRST, LATER = b".", b"1", b"+"
 
 @dataclass(frozen=True)
 class CrashRecord:
-    """What ran when the last process ended: the SHA-256 of its manifest, whether that was the
-    first time, and how many processes in a row ended so.
+    """The candidate that ran when the last process ended.
+
+    Attributes:
+        manifest: its SHA-256.
+        first: it had not answered before.
+        times: processes in a row that ended so.
     """
 
     manifest: str
@@ -35,7 +38,7 @@ class CrashRecord:
 
     @property
     def guilty(self) -> bool:
-        """Whether it is to be given up."""
+        """Return whether it is to be given up."""
         return self.first or self.times >= ENDS
 
 
@@ -43,7 +46,8 @@ class CrashMarker:
     """The file ``path`` of one device.
 
     Attributes:
-        left: of the process before this one; ``None`` if it ended in peace, or with the machine.
+        crashed: record of the process before this one; ``None`` if it ended on purpose, or with
+            the machine.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,24 +57,25 @@ class CrashMarker:
             file.truncate(SIZE)
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), SIZE)
-        self.left = _left(before, self._boot)
+        self.crashed = _parse(before, self._boot)
         self._closed = False
-        self._write(self.left)
+        self._write(self.crashed)
 
-    def _write(self, left: CrashRecord | None) -> None:
-        manifest, times = (left.manifest, left.times) if left is not None else ("-", 0)
+    def _write(self, record: CrashRecord | None) -> None:
+        manifest, times = (record.manifest, record.times) if record is not None else ("-", 0)
         line = f" {self._boot} {manifest} {times}\n".encode()
         self._map[: 1 + len(line)] = IDLE + line
 
     @contextmanager
     def running(self, manifest: str, *, first: bool) -> Iterator[None]:
-        """``manifest`` runs within it; only one at a time."""
+        """Mark that ``manifest`` runs within the block; only one at a time."""
         if self._closed:
             yield
             return
-        if self.left is None or self.left.manifest != manifest:
-            self.left = CrashRecord(manifest, first, 0)
-            self._write(self.left)
+        if self.crashed is None or self.crashed.manifest != manifest:
+            self.crashed = CrashRecord(manifest, first, 0)
+            self._write(self.crashed)
+        # One byte: it is written whole or not at all, and the kernel keeps it if we are killed.
         self._map[:1] = FIRST if first else LATER
         try:
             yield
@@ -78,13 +83,13 @@ class CrashMarker:
             self._map[:1] = IDLE
 
     def close(self) -> None:
-        """This process ends on purpose, whatever runs."""
+        """Note that this process ends on purpose, whatever runs."""
         self._closed = True
         self._map[:1] = IDLE
 
 
-def _left(raw: bytes, boot: str) -> CrashRecord | None:
-    """What a file says; ``None`` if nothing ran, it was another boot, or it is torn."""
+def _parse(raw: bytes, boot: str) -> CrashRecord | None:
+    """The record in a file; ``None`` if nothing ran, it was another boot, or it is torn."""
     state, _, rest = raw.rstrip(b"\0").partition(b" ")
     words = rest.decode("ascii", "replace").split()
     if state not in (FIRST, LATER) or len(words) != 3 or words[0] != boot:

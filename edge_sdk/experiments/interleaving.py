@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class InterleavingCounts:
-    """What one report is made of."""
+    """Counts of one window, the content of its report."""
 
     sessions: int = 0
     wins: Counter[str] = field(default_factory=Counter)
@@ -91,10 +91,11 @@ class Interleaver(RunningExperiment):
         try:
             theirs = ranked(self._candidate, x, candidates)
         except EdgeError:
-            return None  # its serving counted it; if the input is to blame, the incumbent says so
+            return None  # its predictor counted it; if the input is to blame, the incumbent refuses
         ours = ranked(self._incumbent, x, candidates)
         self._answered = True
         size = len(ours.items) if length is None else length
+        # Seed and session give the same coins again, so that a report can be checked.
         toss = coins(self._seed, self._session())
         items, teams = team_draft((ours.items, theirs.items), size, toss)
         self._remember(ours.id, items, teams)

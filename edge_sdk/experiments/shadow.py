@@ -1,11 +1,11 @@
-"""A candidate answers beside what serves, on the same inputs, and is never served.
+"""Shadow: a candidate answers the same inputs as what serves, and its answers are never served.
 
 Invariants:
 
 * ``predict`` does nothing for it: inputs come from the monitoring ring after the answer was given,
   into a bounded queue. What does not fit is counted as skipped.
 * While it runs that is marked on disk (:mod:`edge_sdk.experiments.crash_marker`), for it may end
-the process.
+  the process.
 * The candidate runs on one daemon thread, in batches, for at most a share of the time. A call that
   does not end within its limit is aborted and the candidate is given up; one that crashes is
   counted. Neither is noticed by whoever asks for predictions.
@@ -37,7 +37,7 @@ from edge_sdk.experiments.base import (
     failing,
 )
 from edge_sdk.telemetry.label_join import is_right
-from edge_sdk.telemetry.ring_records import RingRecords, comparable
+from edge_sdk.telemetry.ring_records import RingColumns, RingRecord, comparable
 from edge_sdk.validation import LARGEST
 
 if TYPE_CHECKING:
@@ -60,23 +60,15 @@ BATCH_SECONDS: Final = 0.02
 LABELS: Final = 16_384
 """Compared predictions that wait for a label."""
 
-GIVEN: Final = RingRecords._fields.index("given")
-SOURCE: Final = RingRecords._fields.index("source")
-
 LOOK_SECONDS: Final = 1.0
 
 WARM: Final = 3
 """Batches before the first timing: what runs for the first time is slow."""
 
 
-Record = tuple[Any, ...]
-"""A prediction as the monitoring ring holds it: a row of
-:class:`edge_sdk.telemetry.ring_records.RingRecords`."""
-
-
 @dataclass
 class ShadowCounts:
-    """What one report is made of."""
+    """Counts of one window, the content of its report."""
 
     compared: int = 0
     disagreements: int = 0
@@ -89,7 +81,7 @@ class ShadowCounts:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to report."""
+        """Return whether there is nothing to report."""
         return not (self.compared or self.errors or self.skipped or self.labelled)
 
 
@@ -104,7 +96,7 @@ class Shadow(RunningExperiment):
         sampled: share of the requests that are given to it.
         budget: share of the time that it may run.
         limit: seconds after which a batch is taken to hang.
-        mark: tells the next process that the candidate was running when this one ended.
+        marker: tells the next process that the candidate was running when this one ended.
         clock: Unix seconds.
 
     Raises:
@@ -121,7 +113,7 @@ class Shadow(RunningExperiment):
         sampled: float = 1.0,
         budget: float,
         limit: float,
-        mark: CrashMarker | None = None,
+        marker: CrashMarker | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         check_same_inputs(incumbent.release, candidate.release)
@@ -129,9 +121,9 @@ class Shadow(RunningExperiment):
         self._arm = arm
         self._incumbent, self._twin, self._candidate = incumbent, twin, candidate
         self._sampled, self._budget, self._limit = sampled, budget, limit
-        self._mark, self._digest = mark, candidate.release.digest
+        self._marker, self._digest = marker, candidate.release.digest
         self._random = random.Random()
-        self._queue: deque[Record] = deque()
+        self._queue: deque[RingRecord] = deque()
         self._lock = threading.Lock()
         self._counts = ShadowCounts()
         self._windows = CandidateWindows(candidate, clock())
@@ -142,7 +134,8 @@ class Shadow(RunningExperiment):
         self._watched: float | None = None
         self._waited, self._looked = 0.0, 0.0
         self._wake, self._stopped = threading.Event(), threading.Event()
-        incumbent.monitor.tap, incumbent.watch = self._offer, self._offer_feed
+        incumbent.monitor.set_tap(self._offer)
+        incumbent.watch = self._offer_feed
         threading.Thread(target=self._run, name="edge-shadow", daemon=True).start()
 
     def servings(self) -> Iterator[Predictor]:
@@ -164,7 +157,13 @@ class Shadow(RunningExperiment):
         return failing(self.candidates, errors)
 
     def labelled(self, tag: str, number: str, label: Label | float) -> None:
-        """Join a label with both answers, or keep it until the candidate's is there."""
+        """Join a label with both answers, or keep it until the candidate's is there.
+
+        Args:
+            tag: of the predictor that answered.
+            number: of the prediction.
+            label: the right answer.
+        """
         if tag != self._incumbent.tag or not number.isdecimal():
             return
         with self._lock:
@@ -178,7 +177,7 @@ class Shadow(RunningExperiment):
 
     def collect(self, now: float, *, final: bool = False) -> list[Body]:
         self._incumbent.monitor.fold()  # so that what was asked a moment ago is offered now
-        with self._lock:
+        with self._lock:  # the thread that compares adds to the same counts
             if not final and not self._windows.ended(now):
                 return []
             window = self._windows.turn(now)
@@ -186,24 +185,25 @@ class Shadow(RunningExperiment):
         if counts.empty:
             return []
         version = self._incumbent.release.manifest.version
-        told = {**vars(counts), "labelled": Pairs(**counts.labelled)}
-        return [ShadowReport(window, version, **told)]
+        fields = {**vars(counts), "labelled": Pairs(**counts.labelled)}
+        return [ShadowReport(window, version, **fields)]
 
     def close(self) -> None:
-        self._incumbent.monitor.tap = self._incumbent.watch = None
+        self._incumbent.monitor.set_tap(None)
+        self._incumbent.watch = None
         self._stopped.set()
         self._wake.set()
 
-    def _offer(self, records: Sequence[Record]) -> None:
+    def _offer(self, records: Sequence[RingRecord]) -> None:
         """Records of the monitoring ring, under its lock."""
-        self._enqueue([record for record in records if record[GIVEN] is not None], QUEUE)
+        self._enqueue([record for record in records if record.row is not None], QUEUE)
 
-    def _offer_feed(self, given: Any, p: Prediction) -> None:
+    def _offer_feed(self, feed: Any, p: Prediction) -> None:
         """A feed that monitoring does not keep, in the caller's thread."""
-        answer = (p.label, None, p.value, p.confidence)
-        self._enqueue([(int(p._number), 0.0, given, *answer, p.source, p.degraded, 0)], FEEDS)
+        answer = (p.label, None, p.value, p.confidence, p.source, p.degraded)
+        self._enqueue([RingRecord(int(p._number), 0.0, feed, *answer, 0, None)], FEEDS)
 
-    def _enqueue(self, records: list[Record], room: int) -> None:
+    def _enqueue(self, records: list[RingRecord], room: int) -> None:
         if self._sampled < 1:
             records = [record for record in records if self._random.random() < self._sampled]
         free = max(0, room - len(self._queue))
@@ -222,10 +222,11 @@ class Shadow(RunningExperiment):
             self._wake.clear()
             while self._queue and not self._stopped.is_set():
                 took = self._compare_some()
+                # Idle for so long that the time spent is the allowed share of all.
                 self._stopped.wait(took * (1 / self._budget - 1))
 
     def _compare_some(self) -> float:
-        """Compare a batch; the seconds that it took."""
+        """Compare a batch; return the seconds that it took."""
         self._busy_since = started = time.monotonic()
         some = self._take(min(self._size, len(self._queue)))
         if not some:
@@ -236,35 +237,36 @@ class Shadow(RunningExperiment):
                 took = self._run_batch(some, started)
         finally:
             self._busy_since = None
+        # At most doubled: the first batches run cold, and their time says little.
         fits = int(len(some) * BATCH_SECONDS / max(took, 1e-6))
         self._size = max(1, min(BATCH, fits, 2 * self._size))
         return time.monotonic() - started
 
     def _marked(self) -> AbstractContextManager[None]:
-        if self._mark is None:
+        if self._marker is None:
             return nullcontext()
-        return self._mark.running(self._digest, first=not self._answered)
+        return self._marker.running(self._digest, first=not self._answered)
 
-    def _run_batch(self, some: Sequence[Record], started: float) -> float:
+    def _run_batch(self, some: Sequence[RingRecord], started: float) -> float:
         """Compare and time; the seconds since ``started`` that the comparison took."""
         try:
             self._compare(some)
             took = time.monotonic() - started
-            self._time(some[-1][GIVEN])
+            self._time(some[-1].row)
         except EdgeError:
             took = time.monotonic() - started
             self._one_by_one(some)
         return took
 
-    def _take(self, count: int) -> list[Record]:
+    def _take(self, count: int) -> list[RingRecord]:
         """The next ``count`` inputs, those that something else than the model answered left out."""
         some = [self._queue.popleft() for _ in range(count)]
-        models = [record for record in some if record[SOURCE] == "model"]
+        models = [record for record in some if record.source == "model"]
         if len(models) < count:
             self._count("skipped", "source", count - len(models))
         return models
 
-    def _one_by_one(self, some: Sequence[Record]) -> None:
+    def _one_by_one(self, some: Sequence[RingRecord]) -> None:
         """Something in the batch made the candidate fail: find out what."""
         for record in some:
             if self._stopped.is_set():
@@ -275,13 +277,14 @@ class Shadow(RunningExperiment):
                 self._candidate.errors += 1
                 self._count("errors", "model", 1)
 
-    def _compare(self, some: Sequence[Record]) -> None:
+    def _compare(self, some: Sequence[RingRecord]) -> None:
         """Answer ``some`` and count how answers differ; by column, which holds the GIL least."""
-        numbers, _, given, served, _, values, confidences, *_ = zip(*some, strict=True)
-        labels, own_confidences, own_values = self._candidate.again(given)
+        columns = RingColumns.of(some)
+        numbers, served, values = columns.number, columns.label, columns.value
+        labels, own_confidences, own_values = self._candidate.again(columns.row)
         self._answered = True
         differing = sum(map(operator.ne, labels, served))
-        surer, more = _moments(own_confidences, confidences), _moments(own_values, values)
+        surer, more = _moments(own_confidences, columns.confidence), _moments(own_values, values)
         with self._lock:
             counts = self._counts
             counts.compared += len(some)
@@ -299,29 +302,31 @@ class Shadow(RunningExperiment):
         served, candidate = (is_right(answer, label, within) for answer in answers)
         if served is None or candidate is None:
             return
+        # McNemar's table: concordant pairs say nothing of the difference, discordant ones do.
         both = "both" if served else "candidate_only"
         self._counts.labelled[both if candidate else "incumbent_only" if served else "neither"] += 1
 
-    def _time(self, given: Any) -> None:
+    def _time(self, row: Any) -> None:
         """Time one input through both, in random order."""
         self._batches += 1
         if self._batches <= WARM:
             return
+        # In random order: whoever comes second finds the input in the processor's cache.
         order = [self._twin, self._candidate]
         self._random.shuffle(order)
-        times = {id(serving): _nanoseconds(serving, given) for serving in order}
+        times = {id(serving): _nanoseconds(serving, row) for serving in order}
         ratio = times[id(self._candidate)] / times[id(self._twin)]
         with self._lock:
             self._counts.latency += _moments([math.log2(ratio)], [0.0])
 
 
-def _nanoseconds(serving: Predictor, given: Any) -> int:
-    """What one prediction takes; the call before it warms the caches."""
-    if isinstance(given, bytes):
-        row = np.frombuffer(given, serving.release.manifest.signature.inputs[0].dtype)
+def _nanoseconds(serving: Predictor, kept: Any) -> int:
+    """Time of one prediction; the call before it warms the caches."""
+    if isinstance(kept, bytes):  # a dense row, as the prepared way keeps it
+        row = np.frombuffer(kept, serving.release.manifest.signature.inputs[0].dtype)
         ask: Callable[[], Any] = lambda: serving.predict(row)  # noqa: E731
     else:
-        ask = lambda: serving.again([given])  # noqa: E731
+        ask = lambda: serving.again([kept])  # noqa: E731
     ask()
     started = time.perf_counter_ns()
     ask()
@@ -329,7 +334,7 @@ def _nanoseconds(serving: Predictor, given: Any) -> int:
 
 
 def _moments(candidate: Sequence[Any], incumbent: Sequence[Any]) -> Moments:
-    """Of the differences, where both are numbers."""
+    """Moments of the differences, where both are numbers."""
     if not isinstance(candidate[0], float) or not isinstance(incumbent[0], float):
         return Moments()
     x = np.array(candidate, np.float64) - np.array(incumbent, np.float64)
@@ -338,21 +343,27 @@ def _moments(candidate: Sequence[Any], incumbent: Sequence[Any]) -> Moments:
 
 
 class ComparedAnswers:
-    """What both said of the last ``capacity`` predictions, for labels that come late."""
+    """Answers of both to the last ``capacity`` predictions, for labels that come late."""
 
     def __init__(self, capacity: int) -> None:
         self._numbers = np.zeros(capacity, np.int64)
         self._served, self._candidate = np.empty((2, capacity), object)
 
     def put(self, numbers: Sequence[int], served: Sequence[Any], candidate: Sequence[Any]) -> None:
-        """Remember answers by prediction number; each replaces an old one."""
+        """Remember answers; each replaces an old one.
+
+        Args:
+            numbers: of the predictions.
+            served: answers of the incumbent.
+            candidate: answers of the candidate.
+        """
         named = np.array(numbers, np.int64)
         places = named % len(self._numbers)
         self._numbers[places] = named
         self._served[places], self._candidate[places] = served, candidate
 
     def take(self, number: int) -> tuple[Any, Any] | None:
-        """Both answers, once; ``None`` if there are none."""
+        """Return both answers, once; ``None`` if there are none."""
         place = number % len(self._numbers)
         if int(self._numbers[place]) != number or number <= 0:
             return None

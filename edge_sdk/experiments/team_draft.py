@@ -17,20 +17,25 @@ _BITS: Final = 256
 def team_draft(
     rankings: tuple[Sequence[Hashable], Sequence[Hashable]], length: int, coin: Callable[[], bool]
 ) -> tuple[list[Hashable], list[Team]]:
-    """At most ``length`` items, and the team of each.
+    """Return at most ``length`` items, and the team of each.
 
     In every round both teams pick once, each the best of its own ranking that is not there yet;
     ``coin`` says whether team 1 goes first. A team whose ranking is used up picks no more.
+
+    Args:
+        rankings: of team 0 and team 1, best first.
+        length: items at most.
+        coin: one toss a round.
     """
     items: list[Hashable] = []
     teams: list[Team] = []
     picked: set[Hashable] = set()
-    left = tuple(_unpicked(ranking, picked) for ranking in rankings)
+    remaining = tuple(_unpicked(ranking, picked) for ranking in rankings)
     while len(items) < length:
         order: tuple[Team, Team] = (1, 0) if coin() else (0, 1)
         before = len(items)
         for team in order:
-            item = next(left[team], _NONE)
+            item = next(remaining[team], _NONE)
             if item is not _NONE and len(items) < length:
                 items.append(item)
                 teams.append(team)
@@ -48,14 +53,14 @@ def _unpicked(ranking: Sequence[Hashable], picked: set[Hashable]) -> Iterator[Ha
 
 
 def winner(teams: Sequence[Team]) -> Team | None:
-    """The team with more of the clicked items; ``None`` for a tie, or no clicks."""
+    """Return the team with more of the clicked items; ``None`` for a tie, or no clicks."""
     second = sum(teams)
     first = len(teams) - second
     return None if first == second else 1 if second > first else 0
 
 
 def coins(seed: str, session: int) -> Callable[[], bool]:
-    """The coins of one session, one a round; the same for the same seed, on every platform."""
+    """Return the coins of a session, one a round; a seed has the same ones on every platform."""
     bits = _bits(seed, session)
     return lambda: next(bits)
 

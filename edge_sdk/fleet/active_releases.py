@@ -1,5 +1,5 @@
-"""What answers on one device: the release that serves, those that it replaced, and what an
-experiment runs beside it.
+"""The releases that answer on one device: the one that serves, those that it replaced, and the
+candidates of an experiment beside it.
 
 Invariants:
 
@@ -43,10 +43,11 @@ if TYPE_CHECKING:  # a device without hub, pack and experiment starts without th
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
     from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
-    from edge_sdk.telemetry.label_store import KeptPredictions
+    from edge_sdk.telemetry.label_store import LabelStore
 
 T = TypeVar("T")
 RETIRED: Final = 4
+"""Swaps after which a replaced release is closed."""
 
 
 class ActiveReleases:
@@ -63,7 +64,7 @@ class ActiveReleases:
         keep: takes messages for the hub.
         energy: what the device draws.
         clock: Unix seconds.
-        kept: predictions of earlier starts that wait for labels, where there is a database.
+        label_store: predictions of earlier starts that wait for labels, where there is a database.
     """
 
     def __init__(
@@ -73,11 +74,11 @@ class ActiveReleases:
         keep: Callable[[list[Body]], None],
         energy: EnergyUse,
         clock: Callable[[], float],
-        kept: KeptPredictions | None = None,
+        label_store: LabelStore | None = None,
     ) -> None:
         self.serving: Predictor | None = None
         self.running: RunningExperiment | None = None
-        self._label_store = kept
+        self._label_store = label_store
         self._why_nothing = "the hub has no plan for this model yet"
         self._config = config
         self._boot = boot
@@ -102,7 +103,17 @@ class ActiveReleases:
         monitoring: bool = True,
         alone: bool = False,
     ) -> Predictor:
-        """Load a release, ready to answer under ``terms``; ``alone``: with a model of its own.
+        """Load a release, ready to answer.
+
+        Args:
+            release: whole and verified.
+            terms: under which it serves.
+            pack: of answers.
+            features: of entities.
+            cloud: asks the cloud model.
+            share: the owner agrees to share labelled rows.
+            monitoring: its predictions are counted.
+            alone: with a model of its own in memory, even if another one has it already.
 
         Raises:
             ReleaseError: the model does not load.
@@ -129,11 +140,18 @@ class ActiveReleases:
         candidate: Release,
         terms: ServingTerms,
         sampled: float = 1.0,
-        mark: CrashMarker | None = None,
+        marker: CrashMarker | None = None,
     ) -> Shadow:
-        """A shadow of what serves, on a share of its requests; raises :class:`ReleaseError`.
+        """Return a shadow of what serves.
 
-        ``mark`` outlives the process, should the candidate end it.
+        Args:
+            candidate: answers the same inputs.
+            terms: under which it is reported.
+            sampled: share of the requests that are given to it, 0 to 1.
+            marker: outlives the process, should the candidate end it.
+
+        Raises:
+            ReleaseError: nothing serves, or the candidate does not load or takes other inputs.
         """
         from edge_sdk.experiments.shadow import Shadow
 
@@ -147,7 +165,7 @@ class ActiveReleases:
             budget=self._config.shadow_share,
             limit=self._config.shadow_seconds,
             clock=self.clock,
-            mark=mark,
+            marker=marker,
         )
 
     def serve(self, serving: Predictor) -> None:
@@ -171,7 +189,11 @@ class ActiveReleases:
                 self._retire(tuple(ended.servings()))
 
     def current(self) -> Predictor:
-        """What serves; raises :class:`ReleaseError` if nothing does."""
+        """Return what serves.
+
+        Raises:
+            ReleaseError: nothing does.
+        """
         if self.serving is None:
             raise ReleaseError(f"nothing serves: {self._why_nothing}")
         return self.serving
@@ -181,7 +203,7 @@ class ActiveReleases:
         self._why_nothing = reason
 
     def serving_for(self, unit: str | None) -> Predictor:
-        """What answers for ``unit``: an arm of an A/B by key, if one runs, else what serves.
+        """Return the predictor for ``unit``: an arm of an A/B by key if one runs, else what serves.
 
         Raises:
             InputError: ``unit`` cannot be a key.
@@ -197,7 +219,14 @@ class ActiveReleases:
     def ranking(
         self, x: Any, candidates: Sequence[Item] | None, length: int | None, unit: str | None
     ) -> Ranking:
-        """A ranking, of one release or mixed of two; see :meth:`EdgeDevice.predict_ranking`."""
+        """Return a ranking, of one release or mixed of two.
+
+        Args:
+            x: input, as for :meth:`EdgeDevice.predict_ranking`.
+            candidates: the items to rank; ``None`` for a model that scores all of its own.
+            length: number of items at most; ``None`` for all.
+            unit: for whom it is.
+        """
         if length is not None:
             self._counted(check_length, length)
         if candidates is not None:
@@ -219,7 +248,14 @@ class ActiveReleases:
         reward: float | None,
         clicks: Sequence[Item] | None,
     ) -> None:
-        """Join what came late with its prediction; see :meth:`EdgeDevice.feedback`."""
+        """Join late feedback with its prediction; see :meth:`EdgeDevice.feedback`.
+
+        Args:
+            prediction: id of it.
+            label: the right answer, if one came.
+            reward: a numeric outcome, if one came.
+            clicks: items of a ranking that were clicked on, if it was shown.
+        """
         prediction = str(prediction)
         if clicks is not None:
             clicked = self._clicked(prediction, clicks)
@@ -237,18 +273,18 @@ class ActiveReleases:
             return
         serving.feedback(number, label, reward)
         if self._label_store is not None:
-            self._label_store.came(tag, number, bits_of(label, reward))
+            self._label_store.note_label(tag, number, bits_of(label, reward))
         if label is not None and self.running is not None:
             self.running.labelled(tag, number, label)
 
     def _feed_back_late(
         self, prediction: str, label: Label | float | None, reward: float | None
     ) -> None:
-        """Of a prediction that no serving knows, perhaps of an earlier start."""
+        """Join feedback with a prediction that no predictor made, perhaps of an earlier start."""
         tag, _, number = prediction.rpartition("-")
-        kept = self._label_store
+        store = self._label_store
         within = None if self.serving is None else self.serving.terms.reporting.right_within
-        if kept is None or not self._counted(kept.feedback, tag, number, label, reward, within):
+        if store is None or not self._counted(store.feedback, tag, number, label, reward, within):
             raise self._refusal(
                 "unknown_prediction",
                 f"expected the id of a recent prediction, got {prediction!r:.60}",
@@ -268,7 +304,7 @@ class ActiveReleases:
         return float(len(clicks) > 0)
 
     def _counted(self, call: Callable[..., T], *arguments: Any) -> T:
-        """What ``call`` returns; if it refuses, that is counted."""
+        """Return what ``call`` returns; if it refuses, that is counted."""
         try:
             return call(*arguments)
         except InputError as error:
@@ -283,11 +319,11 @@ class ActiveReleases:
         """Keep the messages of windows that ended (with ``final``, of all)."""
         now = self.clock()
         with self._collecting:
-            stretch = self._stretch(now, final=final)
+            interval = self._energy_interval(now, final=final)
             with self._lock:
-                self._collect(now, stretch, final=final)
+                self._collect(now, interval, final=final)
 
-    def _collect(self, now: float, stretch: EnergyInterval | None, *, final: bool) -> None:
+    def _collect(self, now: float, interval: EnergyInterval | None, *, final: bool) -> None:
         running = self.running
         inside = set(running.servings()) if running is not None else set()
         if running is not None:
@@ -296,8 +332,8 @@ class ActiveReleases:
             if serving in inside:
                 continue
             bodies = serving.monitor.collect(now, final=final)
-            if stretch is not None and stretch.who is serving:
-                bodies = self._energy.charged(bodies, stretch)
+            if interval is not None and interval.who is serving:
+                bodies = self._energy.charged(bodies, interval)
             self._keep(bodies)
         if self._label_store is not None:
             self._keep(self._label_store.collect())
@@ -305,8 +341,8 @@ class ActiveReleases:
                 every = self.serving.terms.reporting.window_seconds
                 self._label_store.copy(self._servings(), every, final=final)
 
-    def _stretch(self, now: float, *, final: bool) -> EnergyInterval | None:
-        """What was drawn since the last window, if one ended, while what serves was alone."""
+    def _energy_interval(self, now: float, *, final: bool) -> EnergyInterval | None:
+        """The energy since the last window, if one ended, while what serves was alone."""
         serving = self.serving
         if serving is None:
             return None
@@ -321,13 +357,13 @@ class ActiveReleases:
             serving.errors = 0
 
     def status(self) -> dict[str, Any]:
-        """What serves, what runs beside it (the version by arm), and which groups it asks for."""
+        """Return what serves, the candidates beside it (versions by arm), and their groups."""
         serving, running = self.serving, self.running
-        beside = {} if running is None else running.candidates
+        candidates = {} if running is None else running.candidates
         return {
             **(serving.status() if serving is not None else NOTHING_SERVES),
-            "beside": {arm: s.release.manifest.version for arm, s in beside.items()},
-            "groups": [] if serving is None else list(serving.monitor.grouping.asked),
+            "beside": {arm: s.release.manifest.version for arm, s in candidates.items()},
+            "groups": [] if serving is None else list(serving.monitor.grouping.app_columns),
             "energy": self._energy.status(),
         }
 

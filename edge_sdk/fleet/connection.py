@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Enrolment:
-    """How a device reaches and joins its hub; see :class:`edge_sdk.EdgeDevice`."""
+    """The way to reach and join a hub; see :class:`edge_sdk.EdgeDevice`."""
 
     state: str | Path
     hub: str

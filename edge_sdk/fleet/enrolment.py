@@ -21,7 +21,7 @@ _log = Log(__name__)
 
 @dataclass(frozen=True)
 class Identity:
-    """Who this device is to its hub. ``root`` are the bytes that its trust starts from."""
+    """The device as its hub knows it; ``root`` are the bytes that its trust starts from."""
 
     device: str
     token: str
@@ -30,17 +30,17 @@ class Identity:
 
 
 def hub_of(store: StateDatabase) -> str | None:
-    """URL of the hub that the device of ``store`` spoke with last."""
-    known: str | None = store.get("hub")
-    return known
+    """Return the URL of the hub that the device of ``store`` spoke with last."""
+    url: str | None = store.get("hub")
+    return url
 
 
 def identity(store: StateDatabase) -> Identity | None:
-    """The identity in ``store``, if the device was enrolled."""
-    kept = store.get("identity")
-    if kept is None:
+    """Return the identity in ``store``, if the device was enrolled."""
+    plain = store.get("identity")
+    if plain is None:
         return None
-    return Identity(kept["device"], kept["token"], kept["model"], kept["root"].encode())
+    return Identity(plain["device"], plain["token"], plain["model"], plain["root"].encode())
 
 
 def enrol(
@@ -52,7 +52,7 @@ def enrol(
     attributes: Mapping[str, str],
     root: bytes | None = None,
 ) -> Identity:
-    """The device's identity: the one it has, else a new one from the hub.
+    """Return the device's identity: the one it has, else a new one from the hub.
 
     Args:
         store: of the device.
@@ -66,16 +66,16 @@ def enrol(
         StateError: not enrolled and no token, or enrolled for another model.
         HubError: the hub refused, or cannot be reached.
     """
-    known = identity(store)
-    if known is None:
-        known = _join(store, client, model, token, attributes, root)
-    elif model is not None and model != known.model:
+    own = identity(store)
+    if own is None:
+        own = _join(store, client, model, token, attributes, root)
+    elif model is not None and model != own.model:
         raise StateError(
-            f"{store.folder}: belongs to a device of model {known.model!r}, not {model!r}; "
+            f"{store.folder}: belongs to a device of model {own.model!r}, not {model!r}; "
             "use another state folder"
         )
-    client.authorise(known.token)
-    return known
+    client.authorise(own.token)
+    return own
 
 
 def check_token(token: Any) -> None:
@@ -102,7 +102,6 @@ def _join(
         check_root(root)
     reply = client.enrol(token, EnrolRequest(model, attributes))
     joined = Identity(reply.device, reply.token, model, root or reply.root.encode())
-    kept = {**vars(joined), "root": joined.root.decode()}
-    store.put("identity", kept)
+    store.put("identity", {**vars(joined), "root": joined.root.decode()})
     _log.info("enrolled as %s for model %s with the hub at %s", joined.device, model, client.url)
     return joined

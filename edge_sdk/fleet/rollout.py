@@ -1,4 +1,4 @@
-"""What answers on a device, kept in step with its plan and with what its disk holds.
+"""The rollout on one device: what answers follows its plan and what its disk holds.
 
 Invariants:
 
@@ -82,7 +82,7 @@ class RolloutController:
 
     def _blame_crash(self) -> None:
         """Give up the candidate that ran when the last process ended without a word."""
-        crashed, updater = self._link.crash_marker.left, self._updater
+        crashed, updater = self._link.crash_marker.crashed, self._updater
         for slot in updater.state.held:
             if crashed is not None and crashed.guilty and crashed.manifest == slot.manifest:
                 updater.fail("the process ended while it ran", slot)
@@ -108,7 +108,6 @@ class RolloutController:
             predictor = self._load(slot, self._terms(assignment.experiment, assignment.arm))
             self._beside = None
             self._service.serve(predictor)
-            self._log_experiment(assignment)
 
     def renew(self) -> None:
         """Apply the current plan's terms to what serves, and run the experiment that it names.

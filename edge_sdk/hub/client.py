@@ -98,7 +98,7 @@ class HubClient:
         return self._post(ENROL, request, EnrolReply, headers=headers)
 
     def checkin(self, checkin: CheckIn) -> None:
-        """Say how the device is."""
+        """Send the device's check-in."""
         response = self._send("POST", "/v1/checkin", data=encode(checkin))
         _read(response, SMALL_BYTES)
 
@@ -117,7 +117,7 @@ class HubClient:
             raise HubUnreachable(f"/v1/predict: no answer within {deadline} s") from None
 
     def changed(self, etag: str | None) -> str | None:
-        """The one cheap question: the ETag of the newest metadata, or ``None`` if unchanged."""
+        """Return the ETag of the newest metadata, ``None`` if unchanged: the one cheap question."""
         headers = {"If-None-Match": etag} if etag else {}
         path = "/v1/metadata/timestamp.json"
         response = self._send("GET", path, headers=headers)
@@ -125,7 +125,7 @@ class HubClient:
         return None if response.status_code == 304 else response.headers.get("ETag", "")
 
     def stream(self, url: str) -> Iterator[bytes]:
-        """The body of an absolute ``url`` of this hub, in chunks."""
+        """Yield the body of an absolute ``url`` of this hub, in chunks."""
         if not url.startswith(self.url + "/"):
             raise HubError(f"expected a URL of {self.url}, got {url}")
         response = self._send("GET", url.removeprefix(self.url))
@@ -135,6 +135,11 @@ class HubClient:
         """Put the signed target at ``destination``: whole and verified, or not at all.
 
         A partial download waits in ``destination.part`` and is resumed.
+
+        Args:
+            target: path of the signed target.
+            ref: its length and SHA-256.
+            destination: its place; the folder is there.
 
         Raises:
             HubError: the hub refused, or sent something else than ``ref``.
@@ -164,7 +169,7 @@ class HubClient:
                     raise HubUnreachable(f"{target}: interrupted")
                 room -= len(chunk)
                 if room < 0:
-                    file.truncate(0)
+                    file.truncate(0)  # or the next attempt would resume what is wrong
                     raise HubError(f"{target}: expected {ref.length} bytes, the hub sends more")
                 file.write(chunk)
         fsync_file(part)
@@ -180,6 +185,7 @@ class HubClient:
             part.unlink()
             raise HubError(f"{target}: expected SHA-256 {ref.sha256}, got {digest}")
         part.replace(destination)
+        # The rename is not durable before its folder is.
         fsync_directory(destination.parent)
 
     def _post(self, path: str, message: Any, answer: type[T], **options: Any) -> T:
@@ -275,7 +281,7 @@ _HUNG_UP: Final = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What went wrong, below what each library on the way made of it."""
+    """The first error, below the wrappers of each library on the way."""
     while isinstance(error.__context__, OSError | HTTPException | HTTPError):
         error = error.__context__
     return error
@@ -297,9 +303,9 @@ def _read(response: requests.Response, limit: int) -> bytes:
 
 
 def _reason(response: requests.Response) -> str:
-    """What a refusal says, in one line."""
+    """The hub's reason for a refusal, in one line."""
     try:
-        said = json.loads(_read(response, SMALL_BYTES)).get("error")
+        reason = json.loads(_read(response, SMALL_BYTES)).get("error")
     except (ValueError, AttributeError, HubError):
-        said = None
-    return f"the hub answered {response.status_code}" + (f": {said}" if said else "")
+        reason = None
+    return f"the hub answered {response.status_code}" + (f": {reason}" if reason else "")

@@ -81,11 +81,11 @@ class Outbox:
                 self._count_lost("outbox", dropped)
 
     def waiting(self) -> int:
-        """How many messages wait."""
+        """Return the number of messages that wait."""
         return int(self._store.query("SELECT count(*) FROM outbox")[0][0])
 
     def batch(self) -> Upload | None:
-        """The oldest messages that fit into one upload, or ``None``."""
+        """Return the oldest messages that fit into one upload, or ``None``."""
         rows = self._store.query(
             "SELECT boot, sequence, kind, body, bytes FROM outbox ORDER BY id LIMIT ?",
             UPLOAD_MESSAGES,
@@ -94,7 +94,7 @@ class Outbox:
         size = 0
         for boot, sequence, kind, body, length in rows:
             size += length + _ENVELOPE_BYTES
-            if messages and size > UPLOAD_BYTES:
+            if messages and size > UPLOAD_BYTES:  # one alone always fits: put() refuses larger ones
                 break
             messages.append(Message(boot, sequence, kind, json.loads(body)))
         return Upload(tuple(messages)) if messages else None
@@ -121,7 +121,7 @@ class Outbox:
                 self._store.put("last_rejection", reply.rejected[-1].reason)
 
     def take_lost(self) -> Counter[str]:
-        """What was lost since the last call, by reason; it goes into the next window report."""
+        """Return the messages lost since the last call, by reason, for the next window report."""
         with self._store.transaction():
             lost = Counter(self._store.get("lost") or {})
             if lost:

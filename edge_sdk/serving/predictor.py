@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # a device without hub and pack starts without them
     from edge_sdk.model.release import Release
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
-    from edge_sdk.telemetry.groups import Said
+    from edge_sdk.telemetry.groups import GroupValues
 
 CloudCall = Callable[["CloudRequest", float], "CloudReply"]
 """Asks the cloud; the second argument is the deadline in seconds. Raises :class:`HubError`."""
@@ -138,7 +138,7 @@ class Predictor:
         end = start + terms.reporting.window_seconds
         return Window(manifest.model, manifest.version, start, end, terms.experiment, terms.arm)
 
-    def predict(self, x: Any, groups: Said | None = None) -> Prediction:
+    def predict(self, x: Any, groups: GroupValues | None = None) -> Prediction:
         """Answer one input; ``groups`` holds those that are not columns of the model.
 
         Raises:
@@ -152,7 +152,9 @@ class Predictor:
             fast = self._local.fast = self._prepare()
         if fast is not None:
             try:
-                prediction = fast(x, None if groups is None else self.monitor.grouping.said(groups))
+                prediction = fast(
+                    x, None if groups is None else self.monitor.grouping.encode(groups)
+                )
             except EdgeError as error:
                 self._count(error)
                 raise
@@ -166,7 +168,7 @@ class Predictor:
         *,
         deadline_ms: float | None = None,
         state: RecurrentState | None = None,
-        groups: Said | None = None,
+        groups: GroupValues | None = None,
     ) -> Prediction:
         """Answer one input on the general path.
 
@@ -186,7 +188,7 @@ class Predictor:
         try:
             deadline = None if deadline_ms is None else deadline_of(deadline_ms)
             x, groups = self.monitor.grouping.split(x, groups)
-            codes = None if groups is None else self.monitor.grouping.said(groups)
+            codes = None if groups is None else self.monitor.grouping.encode(groups)
             checked = self._inputs.check(x)
             key = self._inputs.key(checked) if self._pack is not None else None
             stored = self._pack.get(key) if self._pack is not None and key else None
@@ -250,7 +252,7 @@ class Predictor:
             self.monitor.record_defaulted()
         return row
 
-    def predict_batch(self, x: Any, groups: Said | None = None) -> BatchPrediction:
+    def predict_batch(self, x: Any, groups: GroupValues | None = None) -> BatchPrediction:
         """Answer N inputs with the model; neither pack nor cloud is asked.
 
         Args:

@@ -11,7 +11,7 @@ from edge_sdk.model.state import RecurrentState
 if TYPE_CHECKING:
     from edge_sdk.model.prediction import Prediction
     from edge_sdk.serving.predictor import Predictor
-    from edge_sdk.telemetry.groups import Said
+    from edge_sdk.telemetry.groups import GroupValues
 
 
 class Stream:
@@ -32,7 +32,7 @@ class Stream:
         self._state: RecurrentState | None = None
 
     def predict(
-        self, x: Any, *, deadline_ms: float | None = None, groups: Said | None = None
+        self, x: Any, *, deadline_ms: float | None = None, groups: GroupValues | None = None
     ) -> Prediction:
         """Answer the next input of the sequence; see :meth:`edge_sdk.EdgeDevice.predict`.
 

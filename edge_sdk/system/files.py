@@ -38,7 +38,8 @@ def write_atomic(path: Path, data: bytes | memoryview, *, mode: int = 0o600) -> 
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fchmod(file.fileno(), mode)
+            os.fchmod(file.fileno(), mode)  # mkstemp gives 0600, whatever the umask
+            # Before the rename, or after a power cut the new name may stand for an empty file.
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
@@ -89,6 +90,8 @@ def folder_atomic(path: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
     try:
         yield temporary
+        # The files, then their names, then the rename, then the name of the folder: each is
+        # durable before what relies on it.
         for file in temporary.iterdir():
             fsync_file(file)
         fsync_directory(temporary)
@@ -119,7 +122,7 @@ def _fsync(path: Path, flags: int) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of the content of ``path``."""
+    """Return the hexadecimal SHA-256 of the content of ``path``."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

@@ -4,9 +4,9 @@ Invariants:
 
 * The meter is read where a device folds, starts or ends, never in a call that predicts; an app's
   own meter is read in a thread that may hang as long as it likes.
-* Joules are told only of a stretch between two good readings in which one release answered and
-  nothing ran beside it, so that no version is charged with what another one drew.
-* A meter that fails costs the stretch, which is counted with its reason, and nothing else.
+* Joules are reported only of an interval between two good readings in which one release answered
+  and nothing ran beside it, so that no version is charged with what another one drew.
+* A meter that fails costs the interval, which is counted with its reason, and nothing else.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ READ_SECONDS: Final = 60.0
 
 @dataclass(frozen=True)
 class MeterFault:
-    """Why nobody knows what was drawn: a word to count by, and what was said."""
+    """The reason why joules of an interval are unknown: a word to count by, and a message."""
 
     kind: str
-    said: str
+    message: str
 
 
 @dataclass(frozen=True)
 class EnergyInterval:
-    """What was drawn in a time in which ``who`` answered alone."""
+    """Joules that the device drew while ``who`` answered alone; ``fault`` if they are unknown."""
 
     who: object
     joules: float
     seconds: float
-    trouble: MeterFault | None = None
+    fault: MeterFault | None = None
 
 
 class EnergyUse:
-    """Stretches of one device, one after the other.
+    """Intervals of one device, one after the other.
 
     Args:
         meter: joules so far; ``None`` where nothing counts them.
@@ -70,8 +70,8 @@ class EnergyUse:
         self._began = self._read_at = clock()
         self._last: float | None = None
         self._joules = 0.0
-        self._trouble: MeterFault | None = None
-        self._said = ""
+        self._fault: MeterFault | None = None
+        self._last_message = ""
         self._latest: Energy | None = None
         self._dropped: Counter[str] = Counter()
 
@@ -84,13 +84,16 @@ class EnergyUse:
             self._start(who, window)
 
     def mix(self) -> None:
-        """Something else answers too, or no longer does: until the next window nobody is told."""
+        """Something else answers too, or no longer does: this window's joules are nobody's."""
         self._who = None
 
     def collect(self, who: object, window: int, *, final: bool = False) -> EnergyInterval | None:
-        """The stretch that ends with a window, or (with ``final``) now.
+        """Return the interval that ends with a window, or (with ``final``) now.
 
-        ``who`` answers alone now, or ``None``; ``window`` is that of now.
+        Args:
+            who: answers alone now, or ``None``.
+            window: number of the window that it is now.
+            final: end the interval now.
         """
         if self._meter is None:
             return None
@@ -103,15 +106,15 @@ class EnergyUse:
             ended = None
             if who is not None and who is self._who:
                 seconds = self._clock() - self._began
-                ended = EnergyInterval(who, self._joules, seconds, self._trouble)
+                ended = EnergyInterval(who, self._joules, seconds, self._fault)
             self._start(who, window)
             return ended
 
-    def charged(self, bodies: list[Body], stretch: EnergyInterval) -> list[Body]:
-        """``bodies`` with what ``stretch`` drew in the first of their window reports.
+    def charged(self, bodies: list[Body], interval: EnergyInterval) -> list[Body]:
+        """Return ``bodies`` with the joules of ``interval`` in the first of their window reports.
 
-        They are all that its release has to tell of it, of more than one window where the device
-        was not asked for long.
+        They are all reports of its release about it: of more than one window where the device was
+        idle for long.
         """
         from edge_sdk.contract.messages import WindowReport
 
@@ -119,71 +122,76 @@ class EnergyUse:
         made = sum(sum(w.predictions.values()) + w.lost.get("ring", 0) for w in windows)
         if not made:
             return bodies
-        first, energy = windows[0], self._shared(stretch, made)
-        told = replace(first, energy=energy)
+        first, energy = windows[0], self._shared(interval, made)
+        charged = replace(first, energy=energy)
         if energy is None:
-            told = replace(first, lost={**first.lost, "meter": 1})
-        return [told if body is first else body for body in bodies]
+            charged = replace(first, lost={**first.lost, "meter": 1})
+        return [charged if body is first else body for body in bodies]
 
-    def _shared(self, stretch: EnergyInterval, made: int) -> Energy | None:
-        """What was drawn for ``made`` predictions; what cannot be is dropped."""
-        trouble = stretch.trouble
-        if not trouble:
+    def _shared(self, interval: EnergyInterval, made: int) -> Energy | None:
+        """The energy of ``made`` predictions; an interval that cannot be is dropped."""
+        fault = interval.fault
+        if not fault:
             try:
-                joules, seconds = round(stretch.joules, 6), round(stretch.seconds, 3)
+                joules, seconds = round(interval.joules, 6), round(interval.seconds, 3)
                 self._latest = Energy(joules, made, seconds)
                 return self._latest
             except ContractError as error:
-                trouble = MeterFault("cannot be", str(error))
-        self._dropped[trouble.kind] += 1
-        self._said = trouble.said
+                fault = MeterFault("cannot be", str(error))
+        self._dropped[fault.kind] += 1
+        self._last_message = fault.message
         return None
 
     def status(self) -> dict[str, Any]:
-        """The meter, the latest that was told, and what was dropped for which reason."""
+        """Return the meter, the latest figures, and counts of dropped intervals by reason."""
         if self._meter is None:
             return {"meter": None, "why": self._name}
-        found: dict[str, Any] = {"meter": self._name, "dropped": dict(self._dropped)}
-        if self._said:
-            found["said"] = self._said
+        status: dict[str, Any] = {"meter": self._name, "dropped": dict(self._dropped)}
+        if self._last_message:
+            status["said"] = self._last_message
         if self._latest is not None:
-            told = self._latest
-            found["joules_a_prediction"] = told.joules / told.predictions
-            found["watts"] = told.joules / told.seconds
-        return found
+            latest = self._latest
+            status["joules_a_prediction"] = latest.joules / latest.predictions
+            status["watts"] = latest.joules / latest.seconds
+        return status
 
     def _start(self, who: object, window: int) -> None:
-        said = self._trouble.said if self._trouble is not None else self._said
+        message = self._fault.message if self._fault is not None else self._last_message
         self._who, self._window = who, window
         self._began, self._joules = self._clock(), 0.0
-        self._trouble = MeterFault("no beginning", said) if self._last is None else None
+        self._fault = MeterFault("no beginning", message) if self._last is None else None
 
     def _read(self) -> None:
-        """Add what was drawn since the reading before; a bad reading is the stretch's trouble."""
+        """Add what was drawn since the reading before; a bad reading is the interval's fault."""
         assert self._meter is not None
+        # Without a last reading until this one is good: what a fault hides is charged to nobody.
         before, self._last, self._read_at = self._last, None, self._clock()
         try:
             now = float(self._meter())
         except Exception as error:
-            self._trouble = MeterFault("raised", f"{type(error).__name__}: {error}")
+            self._fault = MeterFault("raised", f"{type(error).__name__}: {error}")
             return
         if not math.isfinite(now):
-            self._trouble = MeterFault("no number", f"{now} J")
+            self._fault = MeterFault("no number", f"{now} J")
             return
         self._last = now
         if before is not None and now < before:
-            self._trouble = MeterFault("backwards", f"{before} J, then {now} J")
+            self._fault = MeterFault("backwards", f"{before} J, then {now} J")
         elif before is not None:
             self._joules += now - before
 
 
-def energy_use(given: Meter | None) -> EnergyUse:
-    """Of an app's own meter, or of what this machine counts; raises :class:`StateError`."""
-    if given is None:
-        found = find_meter()
-        return EnergyUse(found, str(found) if found is not None else why_none())
-    if not callable(given):
+def energy_use(meter: Meter | None) -> EnergyUse:
+    """Return the energy use by an app's own meter, or by the machine's counters.
+
+    Raises:
+        StateError: ``meter`` is no function.
+    """
+    if meter is None:
+        counters = find_meter()
+        return EnergyUse(counters, str(counters) if counters is not None else why_none())
+    if not callable(meter):
         raise StateError(
-            f"energy: expected a function that returns joules so far, got {given!r:.60}"
+            f"energy: expected a function that returns joules so far, got {meter!r:.60}"
         )
-    return EnergyUse(InTime(given), "the app's own")
+    return EnergyUse(InTime(meter), "the app's own")

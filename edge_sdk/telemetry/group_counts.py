@@ -1,9 +1,9 @@
-"""Counts by group, and when they may be told.
+"""Counts by group, and the rule by which they may be reported.
 
-Invariant: what is told speaks of at least ``minimum`` predictions, also by difference to what is
-told of all rows. So all groups of a column are told at once: when each that has any has enough, or
-after :data:`PATIENCE` times as many; then small ones are told as *other*, and the smallest of the
-others with them where those are still too few.
+Invariant: every reported number is of at least ``minimum`` predictions, also as the difference to
+what is reported of all rows. So all groups of a column are reported at once: when each that has any
+has enough, or after :data:`PATIENCE` times as many; then small ones are reported as *other*, and
+the smallest of the others with them where those are still too few.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edge_sdk.telemetry.groups import Codes, Grouping
 
 PATIENCE: Final = 20
-"""A group with a twentieth of the rows is told by its name, wherever the others wait for it."""
+"""A group with a twentieth of the rows is reported by name, wherever the others wait for it."""
 
 
 @dataclass
@@ -45,7 +45,13 @@ class GroupAccumulator:
         self._groups: dict[int, dict[int, _Group]] = {}
 
     def add(self, bins: Bins, codes: Codes, outputs: Sequence[Any]) -> None:
-        """Add N predictions with their groups; ``outputs`` holds N values for each."""
+        """Add N predictions.
+
+        Args:
+            bins: of the profile's outputs.
+            codes: groups of the predictions, [N, columns].
+            outputs: N values for each output.
+        """
         arrays = [_objects(values) for values in outputs]
         for column in range(codes.shape[1]):
             mine = codes[:, column]
@@ -68,9 +74,13 @@ class GroupAccumulator:
         return groups[code]
 
     def take(self, column: int, other: int, minimum: int, patience: int) -> dict[int, GroupCounts]:
-        """What may be told of a column, by group, and is then gone from here; else nothing.
+        """Take out what may be reported of a column, by group; nothing if that is too little.
 
-        ``other`` is where small groups go, once there are ``patience`` predictions.
+        Args:
+            column: its index.
+            other: code of the group into which small ones go.
+            minimum: predictions that a group must have.
+            patience: predictions of the column from which on small groups become ``other``.
         """
         groups = self._groups.get(column, {})
         total = sum(group.observations for group in groups.values())
@@ -79,14 +89,14 @@ class GroupAccumulator:
         if total < minimum or ((small or few_others) and total < patience):
             return {}
         for code in small:
-            self._fold(groups, code, other)
+            self._merge_into(groups, code, other)
         if other in groups and groups[other].observations < minimum:
             rest = [code for code in groups if code != other]
-            self._fold(groups, min(rest, key=lambda c: (groups[c].observations, c)), other)
+            self._merge_into(groups, min(rest, key=lambda c: (groups[c].observations, c)), other)
         del self._groups[column]
-        return {code: _told(group) for code, group in sorted(groups.items())}
+        return {code: _encoded(group) for code, group in sorted(groups.items())}
 
-    def _fold(self, groups: dict[int, _Group], code: int, other: int) -> None:
+    def _merge_into(self, groups: dict[int, _Group], code: int, other: int) -> None:
         group = groups.pop(code)
         if other in groups:
             groups[other].add(group)
@@ -95,45 +105,47 @@ class GroupAccumulator:
 
 
 class GroupReports:
-    """What one release on one arm tells of its groups, and which ones it has told of by name.
+    """Group counts of one release on one arm: carried from window to window until reportable.
 
-    A label of a group that was never told counts for *other*.
+    A label of a group that was never reported by name counts for *other*.
     """
 
     def __init__(self, grouping: Grouping, profile: ReferenceProfile, minimum: int) -> None:
         self._grouping = grouping
         self._minimum = minimum
         self._carried = GroupAccumulator(profile)
-        self._known = {(groups.column.name, OTHER) for groups in grouping.columns}
+        self._reported = {(groups.column.name, OTHER) for groups in grouping.columns}
 
-    def window(self, tally: GroupAccumulator, *, final: bool) -> dict[str, dict[str, GroupCounts]]:
-        """What may be told after a window, by column and group; the rest is kept.
+    def window(self, counts: GroupAccumulator, *, final: bool) -> dict[str, dict[str, GroupCounts]]:
+        """Return the counts to report after a window, by column and group; the rest is carried.
 
-        ``final``: nothing will come after it, so nothing waits for more.
+        Args:
+            counts: of the window.
+            final: no window follows, so nothing waits for more.
         """
-        self._carried.merge(tally)
+        self._carried.merge(counts)
         patience = self._minimum * (1 if final else PATIENCE)
-        found = {}
+        reports = {}
         for i, groups in enumerate(self._grouping.columns):
             other = groups.names.index(OTHER)
-            told = self._carried.take(i, other, self._minimum, patience)
-            if told:
-                found[groups.column.name] = {groups.names[c]: n for c, n in told.items()}
-        self._known |= {(column, group) for column, told in found.items() for group in told}
-        return found
+            by_code = self._carried.take(i, other, self._minimum, patience)
+            if by_code:
+                reports[groups.column.name] = {groups.names[c]: n for c, n in by_code.items()}
+        self._reported |= {(column, group) for column, names in reports.items() for group in names}
+        return reports
 
-    def known(self, column: str, group: str) -> tuple[str, str]:
-        """Under which name a label of a group may be told."""
-        return column, group if (column, group) in self._known else OTHER
+    def reportable(self, column: str, group: str) -> tuple[str, str]:
+        """Return the column and the name under which a label of a group may be reported."""
+        return column, group if (column, group) in self._reported else OTHER
 
 
 def _objects(values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
     if isinstance(values, np.ndarray):
         return values
-    found = np.empty(len(values), object)
-    found[:] = values
-    return found
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
 
 
-def _told(group: _Group) -> GroupCounts:
+def _encoded(group: _Group) -> GroupCounts:
     return GroupCounts(group.observations, encode_histograms(group.outputs))

@@ -1,4 +1,4 @@
-"""From values to histogram counts in the layout of the reference profile, vectorised.
+"""Histogram binning: from values to counts in the bins of the reference profile, vectorised.
 
 The converters make the reference profile with the same functions, so a value falls into the same
 bin at training and on every device.
@@ -109,18 +109,19 @@ class _Few:
         self._starts = np.cumsum([0, *(counts[:-1] + 1)])[:, None]
 
     def places(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Where each of ``values`` [features, rows] is counted in :attr:`HistogramCounts.flat`."""
+        """Return the place in :attr:`HistogramCounts.flat` of ``values`` [features, rows]."""
         below = (self._edges <= values[:, None]).sum(axis=1)
-        found = np.minimum(below, self._bins) - 1
+        bins = np.minimum(below, self._bins) - 1  # the last bin is closed at its upper edge
         outside = (below == 0) | (values > self._last)
-        found = np.where(outside, self._bins + 2 + OUTSIDE, found)
-        found = np.where(np.isnan(values), self._bins + 2 + MISSING, found)
-        places: NDArray[np.int64] = (found + self._starts).ravel()
+        bins = np.where(outside, self._bins + 2 + OUTSIDE, bins)
+        # Last, because NaN is in no bin and below no edge: it looked like outside.
+        bins = np.where(np.isnan(values), self._bins + 2 + MISSING, bins)
+        places: NDArray[np.int64] = (bins + self._starts).ravel()
         return places
 
 
 def histogram(feature: FeatureProfile, values: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64]:
-    """Counts [bins + 2] of ``values``: the bins, then missing, then outside."""
+    """Return the counts [bins + 2] of ``values``: the bins, then missing, then outside."""
     if feature.edges is not None:
         return _sorted(_prepared(feature.edges), np.sort(np.asarray(values, dtype=np.float64)))
     return _categorical(feature, values)
@@ -148,10 +149,10 @@ def _categorical(
 ) -> NDArray[np.int64]:
     assert feature.categories is not None
     bins = feature.bins
-    known = {category: i for i, category in enumerate(feature.categories)}
+    places = {category: i for i, category in enumerate(feature.categories)}
     counts = np.zeros(bins + 2, dtype=np.int64)
     plain = values.tolist() if isinstance(values, np.ndarray) else values
     for value, times in Counter(plain).items():  # few different values: one look-up for each
-        place = MISSING if is_missing(value) else known.get(category(value), OUTSIDE)
+        place = MISSING if is_missing(value) else places.get(category(value), OUTSIDE)
         counts[place] += times
     return counts

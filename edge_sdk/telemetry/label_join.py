@@ -1,4 +1,4 @@
-"""Predictions that wait for a late label: a bounded table, and what their labels told.
+"""Late labels: a bounded table of predictions that wait for one, and the outcomes of labels.
 
 A prediction is found for as long as fewer than ``capacity`` newer ones were made; a row of a batch
 for as long as newer batches have fewer than ``capacity`` rows together. The table is made of NumPy
@@ -31,7 +31,7 @@ REWARDED: Final = 2
 
 
 def bits_of(label: Any, reward: Any) -> int:
-    """What came, as bits of a prediction's state."""
+    """Return which of the two came, as bits of a prediction's state."""
     return (LABELLED if label is not None else 0) | (REWARDED if reward is not None else 0)
 
 
@@ -50,7 +50,13 @@ class LabelOutcomes:
     groups: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
 
     def add_label(self, source: str, correct: bool, own_correct: bool | None) -> None:
-        """Count one label; ``own_correct`` is ``None`` where the on-device model was not asked."""
+        """Count one label.
+
+        Args:
+            source: of the answer.
+            correct: the answer was right.
+            own_correct: the on-device model's was; ``None`` where it was not asked.
+        """
         self.labelled += 1
         self.correct += correct
         if own_correct is not None:
@@ -73,9 +79,12 @@ class LabelOutcomes:
 
 
 def is_right(answer: Any, label: Label | float, within: float | None) -> bool | None:
-    """Whether ``answer`` is what came later; ``None`` if there is nothing to tell by.
+    """Return whether an answer is right; ``None`` if that cannot be said.
 
-    A number is right if it is off by at most ``within``.
+    Args:
+        answer: a label, or a regressor's number.
+        label: that came later.
+        within: a number is right if it is off by at most so much.
     """
     if answer is None:
         return None
@@ -93,7 +102,17 @@ def join(
     groups: Iterable[Group] = (),
     within: float | None = None,
 ) -> None:
-    """Count a label for what was answered: right or wrong, and the squared error of a number."""
+    """Count a label: right or wrong, and the squared error of a number.
+
+    Args:
+        outcomes: of the window; added to.
+        source: of the answer.
+        answer: that was served.
+        own: the on-device model's label; ``None`` where it was not asked.
+        label: that came later.
+        groups: of the prediction, by column.
+        within: a number is right if it is off by at most so much.
+    """
     if isinstance(answer, float) and not isinstance(label, str):
         own = answer if source == "model" else None
         error = answer - label
@@ -149,8 +168,12 @@ class UnlabelledColumns:
 
     @classmethod
     def empty(cls, count: int, *, rows: bool, columns: int = 0) -> UnlabelledColumns:
-        """Room for ``count`` predictions, with their feature values or without, and with the
-        groups of ``columns``.
+        """Return room for predictions.
+
+        Args:
+            count: of predictions.
+            rows: with their feature values.
+            columns: declared columns of groups.
         """
         windows, taken = np.zeros((2, count), np.uint32)  # Unix seconds until the year 2106
         answers, own = np.empty(count, object), np.empty(count, object)
@@ -161,8 +184,8 @@ class UnlabelledColumns:
 
     def put(self, places: NDArray[np.int64], answered: AnswerColumns) -> None:
         """Write ``answered`` over what is at ``places``."""
-        kept: Iterable[NDArray[Any] | None] = self.answered
-        for mine, theirs in zip(kept, answered, strict=True):
+        table: Iterable[NDArray[Any] | None] = self.answered
+        for mine, theirs in zip(table, answered, strict=True):
             if mine is not None:
                 mine[places] = theirs
         self.states[places] = 0
@@ -180,24 +203,24 @@ class Place(NamedTuple):
 
     @property
     def taken(self) -> int:
-        """When it was made, Unix seconds."""
+        """Return the time at which it was made, Unix seconds."""
         return int(self.table.answered.taken[self.at])
 
     @property
     def row(self) -> tuple[Any, ...] | None:
-        """Its feature values, if they may be shared."""
+        """Return its feature values, if they may be shared."""
         rows = self.table.answered.rows
         row: tuple[Any, ...] | None = None if rows is None else rows[self.at]
         return row
 
     @property
     def window(self) -> int:
-        """Start of its window, Unix seconds."""
+        """Return the start of its window, Unix seconds."""
         return int(self.table.answered.windows[self.at])
 
     @property
     def groups(self) -> Sequence[int]:
-        """The codes of its declared groups."""
+        """Return the codes of its declared groups."""
         groups = self.table.answered.groups
         return () if groups is None else groups[self.at].tolist()
 
@@ -209,11 +232,15 @@ class Place(NamedTuple):
 
 
 class LabelJoin:
-    """Joins late labels with predictions; at most ``capacity`` single ones are remembered, with
-    ``rows`` (they may be shared) also their feature values; of ``grouping`` also their groups.
-    Numbers are right ``within`` so much.
+    """Joins late labels with predictions.
 
     Not thread-safe: its monitor calls it under a lock.
+
+    Args:
+        capacity: single predictions that are remembered at most; rows of batches likewise.
+        grouping: declared groups of the release.
+        rows: their feature values are remembered too, because they may be shared.
+        within: a regressor's number is right if it is off by at most so much.
     """
 
     def __init__(
@@ -247,7 +274,7 @@ class LabelJoin:
             self._batches.pop(next(iter(self._batches)))
 
     def find(self, number: str) -> Place:
-        """The prediction ``number`` (``"17"``, or ``"17.4"`` for row 4 of batch 17).
+        """Return the prediction ``number`` (``"17"``, or ``"17.4"`` for row 4 of batch 17).
 
         Raises:
             InputError: it is unknown or was forgotten; counted as unmatched.
@@ -269,8 +296,9 @@ class LabelJoin:
     def _single(self, name: str) -> Place | None:
         number = int(name)
         index = number % self._capacity
-        known = number > 0 and int(self._numbers[index]) == number
-        return Place(name, self._table, index) if known else None
+        # A newer prediction may have taken the place since.
+        still_there = number > 0 and int(self._numbers[index]) == number
+        return Place(name, self._table, index) if still_there else None
 
     def _in_batch(self, name: str, batch: UnlabelledColumns | None, index: int) -> Place | None:
         return None if batch is None or index >= len(batch) else Place(name, batch, index)
@@ -296,18 +324,21 @@ class LabelJoin:
         place.mark(REWARDED, "reward")
         self.outcomes[place.window].add_reward(reward)
 
-    def left(self, after: int, most: int) -> dict[int, list[Unlabelled]]:
-        """By window start, the newest ``most`` single predictions numbered above ``after`` whose
-        label did not come.
+    def unlabelled(self, after: int, most: int) -> dict[int, list[Unlabelled]]:
+        """Return single predictions whose label did not come, by window start.
+
+        Args:
+            after: only those with higher numbers.
+            most: the newest so many.
         """
         made, states = self._table.answered, self._table.states
         open_ = (self._numbers > after) & ((states & LABELLED) == 0)
         places = np.flatnonzero(open_)
         newest = places[np.argsort(self._numbers[places])][-most:]
-        found: dict[int, list[Unlabelled]] = {}
+        by_window: dict[int, list[Unlabelled]] = {}
         for at in newest.tolist():
             if made.answers[at] is not None:
-                left = Unlabelled(
+                prediction = Unlabelled(
                     int(self._numbers[at]),
                     int(made.sources[at]),
                     made.answers[at],
@@ -315,11 +346,11 @@ class LabelJoin:
                     int(states[at]),
                     tuple(self._grouping.names(Place("", self._table, at).groups)),
                 )
-                found.setdefault(int(made.windows[at]), []).append(left)
-        return found
+                by_window.setdefault(int(made.windows[at]), []).append(prediction)
+        return by_window
 
     def take_outcomes(self) -> tuple[dict[int, LabelOutcomes], int]:
-        """Outcomes by window start and the count of unmatched labels since the last call."""
+        """Return outcomes by window start and the count of unmatched labels since the last call."""
         taken, unmatched = dict(self.outcomes), self.unmatched
         self.outcomes.clear()
         self.unmatched = 0

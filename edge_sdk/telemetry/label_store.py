@@ -3,7 +3,7 @@
 Invariants:
 
 * ``predict`` never writes here: predictions are copied at the end of a window and when the device
-  is closed, the newest of each, at most :data:`KEPT` in all. What a power cut took since the last
+  is closed, the newest of each, at most :data:`STORED` in all. What a power cut took since the last
   copy is gone, and its labels are counted as unmatched.
 * No input is kept: what was answered, by which source, and the window and the declared groups
   that a label counts for.
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
     from edge_sdk.serving.predictor import Predictor
     from edge_sdk.state_db import StateDatabase
 
-KEPT: Final = 20_000
+STORED: Final = 20_000
 MOST: Final = 1_000
-CAME: Final = 65_536
+LABELS: Final = 65_536
 """Labels that are remembered until the copies of their predictions are marked."""
 
 _USED: Final = "feedback_used"
 
 
-class Found(NamedTuple):
+class StoredPrediction(NamedTuple):
     """A prediction of an earlier start."""
 
     id: int
     window: Window
-    left: Unlabelled
+    prediction: Unlabelled
 
 
-class KeptPredictions:
-    """The table ``waiting``, and what labels of its predictions told since the last report.
+class LabelStore:
+    """The table ``waiting``, and the outcomes of labels since the last report.
 
     Args:
         store: of the device.
@@ -59,7 +59,7 @@ class KeptPredictions:
         self._store = store
         self._most = most
         self._copied: dict[str, int] = {}
-        self._came: deque[tuple[str, str, int]] = deque(maxlen=CAME)
+        self._arrived: deque[tuple[str, str, int]] = deque(maxlen=LABELS)
         self._copied_at = time.monotonic()
         self._outcomes: dict[Window, LabelOutcomes] = {}
         self._lock = threading.Lock()
@@ -71,26 +71,45 @@ class KeptPredictions:
             self.used = True
             self._store.put(_USED, True)
 
-    def came(self, tag: str, number: str, bits: int) -> None:
-        """A label or reward (``bits``) came for a prediction of this process, perhaps copied."""
-        self._came.append((tag, number, bits))
+    def note_label(self, tag: str, number: str, bits: int) -> None:
+        """Note that a label or reward came for a prediction of this process, perhaps copied.
+
+        Args:
+            tag: of the predictor that answered.
+            number: of the prediction.
+            bits: from :func:`bits_of`.
+        """
+        self._arrived.append((tag, number, bits))
 
     def copy(self, servings: Iterable[Predictor], every: float, *, final: bool = False) -> None:
-        """Copy what waits for labels, once in ``every`` seconds (with ``final``, now)."""
+        """Copy what waits for labels.
+
+        Args:
+            servings: predictors whose predictions are copied.
+            every: seconds between two copies.
+            final: copy now.
+        """
         passed = time.monotonic() - self._copied_at
         if not self._most or (not final and (not self.used or passed < every)):
             return
         self._copied_at = time.monotonic()
-        came, self._came = self._came, deque(maxlen=CAME)
-        self.settle(came)
+        arrived, self._arrived = self._arrived, deque(maxlen=LABELS)
+        self.settle(arrived)
         for serving in servings:
             after = self._copied.get(serving.tag, 0)
-            for start, left in serving.monitor.left(after, self._most).items():
-                self.keep(serving.tag, serving.window(start), left)
-                self._copied[serving.tag] = max(self._copied.get(serving.tag, 0), left[-1].number)
+            for start, waiting in serving.monitor.unlabelled(after, self._most).items():
+                self.keep(serving.tag, serving.window(start), waiting)
+                newest = waiting[-1].number
+                self._copied[serving.tag] = max(self._copied.get(serving.tag, 0), newest)
 
-    def keep(self, tag: str, window: Window, left: Iterable[Unlabelled]) -> None:
-        """Copy predictions that the serving ``tag`` made in ``window``; the oldest of all go."""
+    def keep(self, tag: str, window: Window, waiting: Iterable[Unlabelled]) -> None:
+        """Copy predictions; beyond :data:`STORED` the oldest of all go.
+
+        Args:
+            tag: of the predictor that made them.
+            window: in which they were made.
+            waiting: predictions without a label.
+        """
         name = encode(window).decode()
         rows = [
             (
@@ -102,7 +121,7 @@ class KeptPredictions:
                 p.state,
                 json.dumps(p.groups),
             )
-            for p in left
+            for p in waiting
         ]
         with self._store.transaction() as db:
             db.executemany(
@@ -111,13 +130,15 @@ class KeptPredictions:
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
-            db.execute("DELETE FROM waiting WHERE id <= (SELECT max(id) FROM waiting) - ?", (KEPT,))
+            db.execute(
+                "DELETE FROM waiting WHERE id <= (SELECT max(id) FROM waiting) - ?", (STORED,)
+            )
 
-    def settle(self, came: Iterable[tuple[str, str, int]]) -> None:
-        """Labels and rewards that came since in the process that predicted: (tag, number, bits)."""
+    def settle(self, arrived: Iterable[tuple[str, str, int]]) -> None:
+        """Note labels and rewards that came in the process that predicted: (tag, number, bits)."""
         sql = "UPDATE waiting SET state = state | ? WHERE tag = ? AND number = ?"
         with self._store.transaction() as db:
-            db.executemany(sql, [(bits, tag, number) for tag, number, bits in came])
+            db.executemany(sql, [(bits, tag, number) for tag, number, bits in arrived])
 
     def feedback(
         self,
@@ -127,28 +148,34 @@ class KeptPredictions:
         reward: float | None,
         within: float | None = None,
     ) -> bool:
-        """Join what came late; whether the prediction is one of these. Numbers are right ``within``
-        so much.
+        """Join a late label or reward; return whether the prediction is one of these.
+
+        Args:
+            tag: of the predictor that answered.
+            number: of the prediction.
+            label: the right answer, if one came.
+            reward: a numeric outcome, if one came.
+            within: a regressor's number is right if it is off by at most so much.
 
         Raises:
             InputError: it came already, or the label is of another kind than what was answered.
         """
         with self._lock, self._store.transaction() as db:
-            found = self._find(tag, number)
-            if found is None:
+            stored = self._find(tag, number)
+            if stored is None:
                 return False
-            state = found.left.state | _given(found.left, number, label, reward)
-            outcomes = self._outcomes.setdefault(found.window, LabelOutcomes())
+            p = stored.prediction
+            state = p.state | _new_bits(p, number, label, reward)
+            outcomes = self._outcomes.setdefault(stored.window, LabelOutcomes())
             if label is not None:
-                left = found.left
-                source = SOURCES[left.source]
-                join(outcomes, source, left.answer, left.own, label, left.groups, within)
+                join(outcomes, SOURCES[p.source], p.answer, p.own, label, p.groups, within)
             if reward is not None:
                 outcomes.add_reward(float(reward))
-            db.execute("UPDATE waiting SET state = ? WHERE id = ?", (state, found.id))
+            db.execute("UPDATE waiting SET state = ? WHERE id = ?", (state, stored.id))
             return True
 
-    def _find(self, tag: str, number: str) -> Found | None:
+    def _find(self, tag: str, number: str) -> StoredPrediction | None:
+        # SQLite's integers end at 19 digits.
         if not number.isdecimal() or len(number) > 18:
             return None
         sql = (
@@ -159,22 +186,22 @@ class KeptPredictions:
             sql, tag, int(number)
         ):
             named = tuple((column, group) for column, group in json.loads(groups))
-            left = Unlabelled(at, source, json.loads(answer), json.loads(own), state, named)
-            return Found(id_, from_plain(Window, json.loads(window)), left)
+            waiting = Unlabelled(at, source, json.loads(answer), json.loads(own), state, named)
+            return StoredPrediction(id_, from_plain(Window, json.loads(window)), waiting)
         return None
 
     def collect(self) -> list[Body]:
-        """What labels told since the last call."""
+        """Return the outcomes of labels since the last call."""
         with self._lock:
-            told, self._outcomes = self._outcomes, {}
+            outcomes_of, self._outcomes = self._outcomes, {}
         return [
             FeedbackReport(window, **vars(replace(outcomes, groups=_whole(outcomes))))
-            for window, outcomes in told.items()
+            for window, outcomes in outcomes_of.items()
         ]
 
 
 def _whole(outcomes: LabelOutcomes) -> dict[str, dict[str, tuple[int, int]]]:
-    """Groups by columns that are known of every label; older software kept none."""
+    """Groups by columns that every label has; older software stored none."""
     return {
         column: groups
         for column, groups in outcomes.groups.items()
@@ -182,11 +209,11 @@ def _whole(outcomes: LabelOutcomes) -> dict[str, dict[str, tuple[int, int]]]:
     }
 
 
-def _given(left: Unlabelled, number: str, label: Label | float | None, reward: float | None) -> int:
-    """What comes now, as bits of the state; raises :class:`InputError` where it cannot be."""
+def _new_bits(p: Unlabelled, number: str, label: Label | float | None, reward: float | None) -> int:
+    """The label or reward as bits of the state; raises :class:`InputError` where it cannot be."""
     bits = bits_of(label, reward)
-    if bits & left.state:
+    if bits & p.state:
         raise InputError("label", f"prediction {number}: has its label or reward already")
-    if label is not None and isinstance(label, str) != isinstance(left.answer, str):
-        raise InputError("label", f"expected one like {left.answer!r:.60}, got {label!r:.60}")
+    if label is not None and isinstance(label, str) != isinstance(p.answer, str):
+        raise InputError("label", f"expected one like {p.answer!r:.60}, got {label!r:.60}")
     return bits

@@ -1,10 +1,10 @@
-"""What counts the joules that this machine draws, where something does.
+"""Meters: functions that count the joules that this machine draws, where something does.
 
 A *meter* is any function that returns joules so far: only what it gains between two calls is ever
 looked at. Linux counts for itself in two places. Processors with RAPL (Intel, AMD) count each
 package (``/sys/class/powercap``, often for root alone); some boards have a sensor that counts
 (``energy1_input`` in ``/sys/class/hwmon``). A sensor that only says watts has to be asked again and
-again by the app, which tells a :class:`Summed`.
+again by the app, which adds its watts to a :class:`Summed`.
 
 Sources:
     Linux kernel, Documentation/power/powercap/powercap.rst and
@@ -45,7 +45,7 @@ class Counter:
     range: int | None = None
 
     def read(self) -> int:
-        """How it stands; raises OSError or ValueError."""
+        """Return its count, µJ; raises OSError or ValueError."""
         return int(self.path.read_text())
 
 
@@ -79,7 +79,13 @@ class Counters:
 
 
 def gained(before: int, after: int, counter_range: int | None, seconds: float) -> int:
-    """Microjoules between two readings, of which the counter may have begun again once.
+    """Return the microjoules between two readings; the counter may have begun again once.
+
+    Args:
+        before: first reading, µJ.
+        after: second reading, µJ.
+        counter_range: where the counter begins again, µJ, if ever.
+        seconds: between the two.
 
     Raises:
         ValueError: it was set back, or may have begun again more than once.
@@ -96,12 +102,12 @@ def gained(before: int, after: int, counter_range: int | None, seconds: float) -
 
 
 def rapl(root: Path = POWERCAP) -> list[Counter]:
-    """One for each processor package; none where they cannot be read."""
-    found = []
+    """Return a counter for each processor package; none where they cannot be read."""
+    counters = []
     for zone in sorted(root.glob("intel-rapl:*")):
         if zone.name.count(":") == 1:  # others are parts of a package, which counts for them
-            found += _readable(zone)
-    return found
+            counters += _readable(zone)
+    return counters
 
 
 def _readable(zone: Path) -> list[Counter]:
@@ -117,30 +123,30 @@ def _readable(zone: Path) -> list[Counter]:
 
 
 def hwmon(root: Path = HWMON) -> list[Counter]:
-    """Sensors of the board that count, graphics cards left out."""
-    found = []
+    """Return the sensors of the board that count, graphics cards left out."""
+    counters = []
     for path in sorted(root.glob("hwmon*/energy*_input")):
         try:
             if (path.parent / "name").read_text().strip() not in CARDS:
                 Counter(path).read()
-                found.append(Counter(path))
+                counters.append(Counter(path))
         except (OSError, ValueError):
             continue
-    return found
+    return counters
 
 
 def find_meter(powercap: Path = POWERCAP, board: Path = HWMON) -> Counters | None:
-    """What this machine counts by itself: the processor packages, else the board.
+    """Return a meter of the machine's own counters: the processor packages, else the board.
 
     Of several sensors of a board nobody says whether one counts what another counts too.
     """
     packages, sensors = rapl(powercap), hwmon(board)
-    found = packages or (sensors if len(sensors) == 1 else [])
-    return Counters(found) if found else None
+    counters = packages or (sensors if len(sensors) == 1 else [])
+    return Counters(counters) if counters else None
 
 
 def why_none(powercap: Path = POWERCAP, board: Path = HWMON) -> str:
-    """Why :func:`find_meter` found nothing, and what to do."""
+    """Return the reason why :func:`find_meter` has no meter, and what to do."""
     zones = [str(zone / "energy_uj") for zone in sorted(powercap.glob("intel-rapl:?"))]
     if zones:
         return (
@@ -164,15 +170,15 @@ class InTime:
     def __init__(self, meter: Meter, seconds: float = METER_SECONDS) -> None:
         self._meter = meter
         self._seconds = seconds
-        self._under_way: threading.Thread | None = None
+        self._running: threading.Thread | None = None
 
     def __call__(self) -> float:
         """Raises what the meter raises, and TimeoutError."""
-        if self._under_way is not None and self._under_way.is_alive():
+        if self._running is not None and self._running.is_alive():
             raise TimeoutError("still has not answered")
         answers: list[float | Exception] = []
         asking = threading.Thread(target=self._ask, args=(answers,), name="edge-meter", daemon=True)
-        self._under_way = asking
+        self._running = asking
         asking.start()
         asking.join(self._seconds)
         if not answers:
@@ -189,7 +195,7 @@ class InTime:
 
 
 class Summed:
-    """A meter of watts: the app asks its sensor, a few times a second, and tells what it said.
+    """A meter of watts: the app reads its sensor a few times a second, and adds each reading.
 
     Joules are those of the trapezoids between two answers. Where more than ``gap`` seconds are
     between them nobody knows; the next call then raises ValueError, and counting goes on.
@@ -203,7 +209,7 @@ class Summed:
         self._total, self._lost = 0.0, 0.0
 
     def add(self, watts: float) -> None:
-        """What the sensor says now; not a number is no answer."""
+        """Take the sensor's reading of now; one that is not a number is ignored."""
         now, watts = self._clock(), float(watts)
         if not math.isfinite(watts):
             return
@@ -222,5 +228,5 @@ class Summed:
             silent = max(self._lost, self._clock() - at)
             self._lost = 0.0
             if silent > self._gap:
-                raise ValueError(f"no watts were told for {silent:.1f} s")
+                raise ValueError(f"no watts were added for {silent:.1f} s")
             return self._total

@@ -1,9 +1,9 @@
-"""Monitoring: what was predicted becomes counts, off the caller's path.
+"""Monitoring: predictions become counts, off the caller's path.
 
 Invariants:
 
 * :meth:`Monitor.record` takes no lock and does no arithmetic: it appends to a bounded ring
-  (``deque.append`` is atomic). What the ring loses before a fold is counted in the report.
+  (``deque.append`` is atomic). What the ring loses before it is emptied is counted in the report.
 * The ring holds tuples of plain values, no predictions: the garbage collector skips them.
 * :meth:`Monitor.fold` empties the ring in vectorised batches. :meth:`Monitor.collect` does so only
   when :data:`FOLD_AT` records wait or a window ended, because small batches cost most per row.
@@ -30,7 +30,7 @@ from edge_sdk.telemetry.group_counts import GroupAccumulator
 from edge_sdk.telemetry.groups import Codes, Grouping
 from edge_sdk.telemetry.label_join import LabelJoin, LabelOutcomes, Unlabelled
 from edge_sdk.telemetry.reports import Reports, Scope, SharedRows
-from edge_sdk.telemetry.ring_records import Columns, RingRecords, batch_answered
+from edge_sdk.telemetry.ring_records import AT, Columns, RingColumns, RingRecord, batch_answers
 from edge_sdk.telemetry.window_counts import Histograms, ProfileBins, WindowCounts
 
 if TYPE_CHECKING:
@@ -46,24 +46,25 @@ BATCH_RING: Final = 64
 
 FOLD_AT: Final = 2_048
 CHUNK: Final = 1_024
-"""Records folded in one go; between two chunks other threads get their turn."""
+"""Records counted in one go; between two chunks other threads get their turn."""
+
+Tap = Callable[[list[RingRecord]], None]
+"""Gets records of the ring as they are counted."""
 
 
 class Monitor:
     """Counts the predictions of one release on one arm.
 
     Attributes:
-        answered: whether a prediction was folded yet.
+        answered: a prediction was counted.
         grouping: the declared groups of the release.
-        tap: is given the ring's records (rows of :class:`RingRecords`) as they are folded; must not
-            wait, because a lock is held.
 
     Args:
-        release: what answers; its profile gives the histograms.
+        release: that answers; its profile has the bins of the histograms.
         inputs: reads feature values out of the release's checked inputs.
         scope: experiment, arm and tag.
         reporting: window length, minimum observations, votes.
-        sharing: what the plan asks for; used only with ``share``.
+        sharing: rows that the plan asks for; used only with ``share``.
         share: the owner of the device opted in to sharing labelled rows.
         enabled: without it predictions get their ids and nothing is counted.
         clock: Unix seconds.
@@ -95,7 +96,7 @@ class Monitor:
         self._clock = clock
         self._enabled = enabled
         self._next_number = itertools.count(1).__next__
-        # Each a row of Records; a class of its own would cost its constructor.
+        # Plain tuples in the order of RingRecord.
         self._ring: deque[tuple[Any, ...]] = deque(maxlen=capacity)
         self._errors: deque[tuple[float, str]] = deque(maxlen=capacity)
         self._defaulted: deque[float] = deque(maxlen=capacity)
@@ -105,19 +106,28 @@ class Monitor:
             maxlen=BATCH_RING
         )
         self._named_batches: deque[tuple[float, BatchPrediction]] = deque(maxlen=BATCH_RING)
-        self._highest, self._folded, self._lost = 0, 0, 0
+        # Of the numbers that were handed out, up to the highest that came out of the ring, those
+        # that did not come out are lost.
+        self._highest, self._counted, self._lost = 0, 0, 0
         self.answered = False
-        self.tap: Callable[[list[tuple[Any, ...]]], None] | None = None
+        self._tap: Tap | None = None
         self._windows: dict[int, WindowCounts] = {}
         self._reports = Reports(release, scope, reporting, inputs.key_of_mark, self.grouping)
         self._shared = SharedRows(self._sharing)
         samples, within = self._sharing.samples, reporting.right_within
-        self._pending = LabelJoin(PENDING, self.grouping, rows=samples, within=within)
+        self._label_join = LabelJoin(PENDING, self.grouping, rows=samples, within=within)
         self._current = self._start(clock())
+
+    def set_tap(self, tap: Tap | None) -> None:
+        """Hand every record to ``tap`` as it is counted, or end that with ``None``.
+
+        ``tap`` must not wait: a lock is held.
+        """
+        self._tap = tap
 
     def record(
         self,
-        given: Any,
+        row: Any,
         prediction: Prediction,
         own: Label | None,
         latency: int,
@@ -125,9 +135,14 @@ class Monitor:
     ) -> None:
         """Number ``prediction`` and put it into the ring.
 
-        ``own`` is the on-device model's label where it was asked; ``latency`` in nanoseconds;
-        ``groups`` what :meth:`Grouping.said` made of what the application said.
+        Args:
+            row: the input, as the release's inputs keep it.
+            prediction: that was answered.
+            own: the on-device model's label where it was asked.
+            latency: nanoseconds.
+            groups: codes that :meth:`Grouping.encode` made of the application's groups.
         """
+        # next() of a count is atomic: every prediction gets a number of its own without a lock.
         prediction._number = number = self._next_number()
         if not self._enabled:
             return
@@ -136,7 +151,7 @@ class Monitor:
             (
                 number,
                 self._clock(),
-                given,
+                row,
                 prediction.label,
                 own,
                 prediction.value,
@@ -151,9 +166,13 @@ class Monitor:
     def record_batch(
         self, rows: slice, columns: Columns, batch: BatchPrediction, groups: Codes | None
     ) -> None:
-        """Number ``batch`` and put ``rows`` of it, which :func:`sampled` chose, into the ring.
+        """Number ``batch`` and put a sample of its rows into the ring.
 
-        ``columns`` holds one sequence per feature, over those; ``groups`` those of all rows.
+        Args:
+            rows: the sample, chosen by :func:`sampled`.
+            columns: one sequence of values per feature, over the sample.
+            batch: all rows.
+            groups: codes of all rows, [N, columns].
         """
         batch._number = next(self._batch_numbers)
         if self._enabled:
@@ -176,7 +195,12 @@ class Monitor:
     def feedback(
         self, number: str, label: Label | float | None = None, reward: float | None = None
     ) -> None:
-        """Join a late label or reward with prediction ``number``.
+        """Join a late label or reward with its prediction.
+
+        Args:
+            number: of the prediction; ``"17"``, or ``"17.4"`` for row 4 of batch 17.
+            label: the right answer.
+            reward: a numeric outcome.
 
         Raises:
             InputError: the prediction is unknown or forgotten, the label is none of the classes,
@@ -186,19 +210,19 @@ class Monitor:
             self._check_label(label)
         with self._lock:
             self._drain()
-            place = self._pending.find(number)
+            place = self._label_join.find(number)
             if label is not None:
-                self._pending.label(place, label)
+                self._label_join.label(place, label)
                 self._shared.keep(self._start(self._clock()), place, label)
             if reward is not None:
-                self._pending.reward(place, float(reward))
+                self._label_join.reward(place, float(reward))
 
-    def left(self, after: int, most: int) -> dict[int, list[Unlabelled]]:
-        """Predictions that still wait for a label; see :meth:`LabelJoin.left`."""
+    def unlabelled(self, after: int, most: int) -> dict[int, list[Unlabelled]]:
+        """Return predictions that still wait for a label; see :meth:`LabelJoin.unlabelled`."""
         with self._lock:
             self._drain()
-            found = self._pending.left(after, most)
-            return {start: self._reports.left(waiting) for start, waiting in found.items()}
+            by_window = self._label_join.unlabelled(after, most)
+            return {start: self._reports.unlabelled(w) for start, w in by_window.items()}
 
     def fold(self) -> None:
         """Empty the ring into the counts."""
@@ -206,7 +230,7 @@ class Monitor:
             self._drain()
 
     def collect(self, now: float, *, final: bool = False) -> list[Body]:
-        """Messages of the windows that ended by ``now`` (with ``final``, of all)."""
+        """Return the messages of the windows that ended by ``now`` (with ``final``, of all)."""
         with self._lock:
             turned = final or self._start(now) != self._current
             if turned or self._batches or len(self._ring) >= FOLD_AT:
@@ -223,7 +247,7 @@ class Monitor:
             return bodies
 
     def _take_outcomes(self) -> tuple[dict[int, LabelOutcomes], int]:
-        outcomes, unmatched = self._pending.take_outcomes()
+        outcomes, unmatched = self._label_join.take_outcomes()
         if unmatched and not outcomes:
             outcomes = {self._start(self._clock()): LabelOutcomes()}
         return outcomes, unmatched
@@ -243,45 +267,47 @@ class Monitor:
         return window
 
     def _drain(self) -> None:
+        # Only a full ring can have dropped something.
         full = len(self._ring) == self._ring.maxlen
         # Taking no more than there are now ends the loops even while other threads append.
-        left = len(self._ring)
-        while left > 0:
-            part = [self._ring.popleft() for _ in range(min(left, CHUNK))]
-            left -= len(part)
-            self._fold_records(part)
-            if left > 0:
+        remaining = len(self._ring)
+        while remaining > 0:
+            part = [self._ring.popleft() for _ in range(min(remaining, CHUNK))]
+            remaining -= len(part)
+            self._count_records(part)
+            if remaining > 0:
                 time.sleep(0)  # a thread that waits to predict goes first
         if full:
             self._count_lost()
         for _ in range(len(self._batches)):
             self._add_batch(*self._batches.popleft())
         for _ in range(len(self._named_batches)):
-            self._keep_batch(*self._named_batches.popleft())
+            self._remember_answers(*self._named_batches.popleft())
         for _ in range(len(self._errors)):
             at, kind = self._errors.popleft()
             self._window(self._start(at)).errors[kind] += 1
         for _ in range(len(self._defaulted)):
             self._window(self._start(self._defaulted.popleft())).defaulted += 1
 
-    def _fold_records(self, records: list[tuple[Any, ...]]) -> None:
-        self._folded += len(records)
-        if self.tap is not None:
-            self.tap(records)
-        first, last = self._start(records[0][1]), self._start(records[-1][1])
+    def _count_records(self, records: list[tuple[Any, ...]]) -> None:
+        self._counted += len(records)
+        if self._tap is not None:
+            self._tap(list(map(RingRecord._make, records)))
+        # Nearly always all are of one window: then nothing has to be grouped.
+        first, last = self._start(records[0][AT]), self._start(records[-1][AT])
         if first == last:
             self._add(first, records)
             return
-        for start, group in itertools.groupby(records, key=lambda r: self._start(r[1])):
+        for start, group in itertools.groupby(records, key=lambda r: self._start(r[AT])):
             self._add(start, list(group))
 
     def _add(self, start: int, records: list[tuple[Any, ...]]) -> None:
-        columns = RingRecords(*zip(*records, strict=True))
+        columns = RingColumns.of(records)
         self._highest = max(self._highest, *columns.number)
         self.answered = True
         window = self._window(start)
         outputs = {name: getattr(columns, name) for name in self._bins.names}
-        values = self._inputs.columns(columns.given)
+        values = self._inputs.columns(columns.row)
         window.add(self._bins, values, outputs, len(records))
         codes = self.grouping.codes(values, columns.groups) if self.grouping else None
         if codes is not None:
@@ -290,9 +316,9 @@ class Monitor:
         window.add_latencies(sources, np.asarray(columns.latency))
         window.degraded += sum(columns.degraded)
         if self._reporting.votes:
-            window.add_marks(self._inputs.marks(columns.given))
-        shared = list(map(self._inputs.values, columns.given)) if self._sharing.samples else None
-        self._pending.add(columns.number, columns.answered(start, sources, codes, shared))
+            window.add_marks(self._inputs.marks(columns.row))
+        shared = list(map(self._inputs.values, columns.row)) if self._sharing.samples else None
+        self._label_join.add(columns.number, columns.answers(start, sources, codes, shared))
 
     def _add_batch(
         self,
@@ -304,21 +330,20 @@ class Monitor:
     ) -> None:
         self.answered = True
         window = self._window(self._start(at))
-        found = {"label": rows.labels, "confidence": rows.confidences, "value": rows.values}
-        outputs = {name: array for name, array in found.items() if array is not None}
+        arrays = {"label": rows.labels, "confidence": rows.confidences, "value": rows.values}
+        outputs = {name: array for name, array in arrays.items() if array is not None}
         window.add(self._bins, columns, outputs, len(rows))
         if groups is not None:
-            told = [outputs[name] for name in self._bins.names]
-            window.groups.add(self._bins.outputs, groups, told)
+            window.groups.add(self._bins.outputs, groups, [outputs[n] for n in self._bins.names])
         window.predictions[rows.source] += count
 
-    def _keep_batch(self, at: float, batch: BatchPrediction) -> None:
-        answered = batch_answered(self._start(at), int(at), batch)
-        self._pending.add_batch(int(batch._number), answered)
+    def _remember_answers(self, at: float, batch: BatchPrediction) -> None:
+        answers = batch_answers(self._start(at), int(at), batch)
+        self._label_join.add_batch(int(batch._number), answers)
 
     def _count_lost(self) -> None:
         """Numbers are handed out without gaps, so what never came out of the ring was lost."""
-        lost = self._highest - self._folded - self._lost
+        lost = self._highest - self._counted - self._lost
         if lost > 0:
             self._lost += lost
             self._window(self._start(self._clock())).lost["ring"] += lost

@@ -1,7 +1,7 @@
-"""From counts to the messages that the hub gets, in the words of the contract.
+"""Messages for the hub, made of counts.
 
-Their classes are imported where one is made: that is minutes after the start, on a thread of its
-own, and a start is 5 ms shorter.
+The messages' classes are imported where one is made: that is minutes after the start, on a thread
+of its own, and a start is 5 ms shorter.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scope:
-    """What a monitor reports under: the arm it belongs to and the tag of its prediction ids."""
+    """The arm that a monitor reports for, and the tag of its prediction ids."""
 
     tag: str
     experiment: str | None = None
@@ -62,9 +62,12 @@ class Reports:
         self._resources = ResourceUse()
 
     def window(self, start: int, counts: WindowCounts, *, final: bool = False) -> Iterator[Body]:
-        """What the window that began at ``start`` held; nothing if it is empty.
+        """Yield the messages of a window; none if it is empty.
 
-        ``final``: groups do not wait for another.
+        Args:
+            start: of the window, Unix seconds.
+            counts: of the window.
+            final: no window follows, so groups do not wait for more predictions.
         """
         from edge_sdk.contract.messages import KeyVotes, WindowReport
 
@@ -91,32 +94,38 @@ class Reports:
         if votes:
             yield KeyVotes(manifest.model, manifest.version, start, votes)
 
-    def outcomes(self, found: Mapping[int, LabelOutcomes], unmatched: int) -> Iterator[Body]:
-        """Outcomes by window start; labels without a prediction go with the first."""
+    def outcomes(self, by_window: Mapping[int, LabelOutcomes], unmatched: int) -> Iterator[Body]:
+        """Yield the outcomes of labels.
+
+        Args:
+            by_window: by window start, Unix seconds.
+            unmatched: labels without a prediction; they go with the first window.
+        """
         from edge_sdk.contract.messages import FeedbackReport
 
-        for start, outcomes in sorted(found.items()):
-            outcomes = replace(outcomes, groups=self._known(outcomes))
+        for start, outcomes in sorted(by_window.items()):
+            outcomes = replace(outcomes, groups=self._reportable_groups(outcomes))
             yield FeedbackReport(window=self._named(start), unmatched=unmatched, **vars(outcomes))
             unmatched = 0
 
-    def left(self, waiting: Sequence[Unlabelled]) -> list[Unlabelled]:
-        """Predictions that wait for labels, with their groups as they may be told."""
-        return [p._replace(groups=tuple(self._groups.known(*g) for g in p.groups)) for p in waiting]
+    def unlabelled(self, waiting: Sequence[Unlabelled]) -> list[Unlabelled]:
+        """Return predictions that wait for labels, with their groups as they may be reported."""
+        reportable = self._groups.reportable
+        return [p._replace(groups=tuple(reportable(*g) for g in p.groups)) for p in waiting]
 
-    def _known(self, outcomes: LabelOutcomes) -> dict[str, dict[str, tuple[int, int]]]:
-        """Labels by group, those of groups that were never told as *other*."""
-        found: dict[str, dict[str, tuple[int, int]]] = {}
+    def _reportable_groups(self, outcomes: LabelOutcomes) -> dict[str, dict[str, tuple[int, int]]]:
+        """Labels by group, those of groups that were never reported as *other*."""
+        by_column: dict[str, dict[str, tuple[int, int]]] = {}
         for column, pairs in outcomes.groups.items():
-            mine = found.setdefault(column, {})
+            sums = by_column.setdefault(column, {})
             for group, (labelled, right) in pairs.items():
-                name = self._groups.known(column, group)[1]
-                known = mine.get(name, (0, 0))
-                mine[name] = (known[0] + labelled, known[1] + right)
-        return found
+                name = self._groups.reportable(column, group)[1]
+                before = sums.get(name, (0, 0))
+                sums[name] = (before[0] + labelled, before[1] + right)
+        return by_column
 
     def samples(self, shared: Sequence[SharedRow]) -> Iterator[Body]:
-        """Rows that the owner shares, in messages of bounded size."""
+        """Yield rows that the owner shares, in messages of bounded size."""
         from edge_sdk.contract.messages import SampleBatch
 
         manifest = self._release.manifest
@@ -126,7 +135,7 @@ class Reports:
             yield SampleBatch(manifest.model, manifest.version, rows, labels, taken)
 
     def _with_carried(self, histograms: Histograms) -> Histograms | None:
-        """What may be told now; too little is kept for the next window."""
+        """The histograms to report now, or ``None``: too few wait for the next window."""
         histograms.add(self._carried)
         self._carried = Histograms.empty(self._profile)
         if histograms.observations >= self._reporting.minimum_observations:
@@ -153,7 +162,13 @@ class SharedRows:
         self._rows: list[SharedRow] = []
 
     def keep(self, window: int, place: Place, label: Label | float) -> None:
-        """Share the row of ``place``, if it was kept and the cap of ``window`` allows."""
+        """Share a row, if it was kept and the cap of the window allows.
+
+        Args:
+            window: in which the label came, its start in Unix seconds.
+            place: of the prediction.
+            label: that came for it.
+        """
         if place.row is None:
             return
         if window != self._window:
@@ -163,6 +178,6 @@ class SharedRows:
             self._rows.append((place.row, label, place.taken))
 
     def take(self) -> list[SharedRow]:
-        """What was shared since the last call."""
+        """Return the rows that were shared since the last call."""
         rows, self._rows = self._rows, []
         return rows

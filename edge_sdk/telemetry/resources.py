@@ -1,4 +1,4 @@
-"""What this process and machine use: memory, processor time, temperature, as far as it is told."""
+"""Resources of this process and machine: memory, processor time, temperature."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class ResourceUse:
         self._at, self._cpu = time.monotonic(), time.process_time()
 
     def sample(self) -> dict[str, float]:
-        """How it is now."""
+        """Return the figures of now."""
         now, cpu = time.monotonic(), time.process_time()
         elapsed = now - self._at
-        found = {
+        figures = {
             "rss_mb": resident_mb(),
             "cpu_share": (cpu - self._cpu) / elapsed if elapsed > 0 else None,
             "temperature_c": temperature_c(),
         }
         self._at, self._cpu = now, cpu
-        return {name: round(value, 3) for name, value in found.items() if value is not None}
+        return {name: round(value, 3) for name, value in figures.items() if value is not None}
 
 
 def resident_mb(path: Path = _MEMORY) -> float | None:
-    """Memory that this process holds now, in MiB; ``None`` where the platform does not say."""
+    """Return the memory that this process holds, MiB; ``None`` where the platform hides it."""
     try:
         pages = int(path.read_text().split()[1])
     except (OSError, IndexError, ValueError):
@@ -45,7 +45,7 @@ def resident_mb(path: Path = _MEMORY) -> float | None:
 
 
 def temperature_c(path: Path = _TEMPERATURE) -> float | None:
-    """Of the first thermal zone, in degrees Celsius; ``None`` where there is none."""
+    """Return the temperature of the first thermal zone, °C; ``None`` where there is none."""
     try:
         return int(path.read_text()) / 1e3
     except (OSError, ValueError):
@@ -53,6 +53,6 @@ def temperature_c(path: Path = _TEMPERATURE) -> float | None:
 
 
 def worst(samples: list[Mapping[str, float]]) -> dict[str, float]:
-    """The largest value of each resource."""
+    """Return the largest value of each resource."""
     names = {name for sample in samples for name in sample}
     return {name: max(s[name] for s in samples if name in s) for name in sorted(names)}

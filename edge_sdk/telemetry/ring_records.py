@@ -1,4 +1,4 @@
-"""What is kept of predictions until they are folded, and what late labels are compared with."""
+"""Predictions in the monitoring ring, and the columns that they become when they are counted."""
 
 from __future__ import annotations
 
@@ -24,21 +24,50 @@ Columns = NDArray[Any] | Sequence[Any]
 """One sequence of values per feature."""
 
 
-def comparable(labels: Sequence[Any], values: Sequence[Any]) -> Sequence[Any]:
-    """What late labels are compared with: labels, or a regressor's numbers."""
-    if None not in labels:
-        return labels
-    return [value if isinstance(value, float) else None for value in values]
+class RingRecord(NamedTuple):
+    """One prediction in the ring.
 
+    The ring itself holds plain tuples in this order: making them of this class would cost each
+    prediction the call of its constructor.
 
-class RingRecords(NamedTuple):
-    """Predictions by column, until they are folded; ``latency`` in nanoseconds, ``groups`` what
-    was said of them.
+    Attributes:
+        number: of the prediction, from 1.
+        at: when it was made, Unix seconds.
+        row: the input, as :class:`~edge_sdk.model.inputs.Inputs` keeps it; ``None`` for one that is
+            not kept.
+        label: that was answered.
+        own: the on-device model's label; ``None`` where it was not asked.
+        value: a regressor's number.
+        confidence: of the label, 0 to 1.
+        source: of the answer.
+        degraded: the cloud was wanted and not reachable.
+        latency: nanoseconds.
+        groups: codes of the groups that the application named, see
+            :meth:`~edge_sdk.telemetry.groups.Grouping.encode`.
     """
+
+    number: int
+    at: float
+    row: Any
+    label: Label | None
+    own: Label | None
+    value: Any
+    confidence: float | None
+    source: Source
+    degraded: bool
+    latency: int
+    groups: bytes | None
+
+
+AT: Final = RingRecord._fields.index("at")
+
+
+class RingColumns(NamedTuple):
+    """Ring records by column: the fields of :class:`RingRecord`, a sequence of each."""
 
     number: Sequence[int]
     at: Sequence[float]
-    given: Sequence[Any]
+    row: Sequence[Any]
     label: Sequence[Label | None]
     own: Sequence[Label | None]
     value: Sequence[Any]
@@ -48,20 +77,29 @@ class RingRecords(NamedTuple):
     latency: Sequence[int]
     groups: Sequence[bytes | None]
 
+    @classmethod
+    def of(cls, records: Sequence[tuple[Any, ...]]) -> RingColumns:
+        """Turn records, one at least, into columns."""
+        return cls(*zip(*records, strict=True))
+
     def sources(self) -> NDArray[np.uint8]:
-        """As indices into :data:`SOURCES`."""
+        """Return the sources as indices into :data:`SOURCES`."""
         return np.fromiter(map(_SOURCE.__getitem__, self.source), np.uint8, len(self.source))
 
-    def answered(
+    def answers(
         self,
         start: int,
         sources: NDArray[np.uint8],
         groups: Codes | None,
         shared: Sequence[tuple[Any, ...]] | None,
     ) -> AnswerColumns:
-        """For the table of late labels, those of the window at ``start``.
+        """Return the answers that late labels are compared with.
 
-        ``shared`` are their feature values, where they may be shared.
+        Args:
+            start: of their window, Unix seconds.
+            sources: indices into :data:`SOURCES`, [N].
+            groups: codes of declared groups, [N, columns].
+            shared: feature values of each, where they may be shared.
         """
         count = len(self.number)
         answers, own = np.empty(count, object), np.empty(count, object)
@@ -72,22 +110,35 @@ class RingRecords(NamedTuple):
         return AnswerColumns(np.full(count, start), taken, sources, answers, own, rows, groups)
 
 
+def comparable(labels: Sequence[Any], values: Sequence[Any]) -> Sequence[Any]:
+    """Return the answers that labels can be compared with: labels, or a regressor's numbers."""
+    if None not in labels:
+        return labels
+    return [value if isinstance(value, float) else None for value in values]
+
+
 def _one_by_one(rows: Sequence[tuple[Any, ...]]) -> NDArray[Any]:
     """An array of tuples; all at once they would become a table."""
-    found = np.empty(len(rows), object)
+    array = np.empty(len(rows), object)
     for i, row in enumerate(rows):
-        found[i] = row
-    return found
+        array[i] = row
+    return array
 
 
 def sampled(count: int) -> slice:
-    """The rows of a batch that monitoring looks at: an eighth, evenly spaced, within bounds."""
+    """Return the rows of a batch that go into histograms: an eighth, evenly spaced, bounded."""
     wanted = min(max(count // 8, BATCH_SAMPLE_LEAST), BATCH_SAMPLE)
     return slice(0, count, max(1, -(-count // wanted)))
 
 
-def batch_answered(start: int, taken: int, batch: BatchPrediction) -> AnswerColumns:
-    """A batch for the table of late labels; its rows are not kept, so they are never shared."""
+def batch_answers(start: int, taken: int, batch: BatchPrediction) -> AnswerColumns:
+    """Return the answers of a batch; its rows are not kept, so they are never shared.
+
+    Args:
+        start: of their window, Unix seconds.
+        taken: when they were made, Unix seconds.
+        batch: of N rows.
+    """
     count = len(batch)
     answers = np.empty(count, object)
     nothing = np.broadcast_to(np.array(None), count)
@@ -97,5 +148,6 @@ def batch_answered(start: int, taken: int, batch: BatchPrediction) -> AnswerColu
         answers[:] = batch.values.ravel().tolist()
     own = nothing if batch.labels is None else answers
     source = np.full(count, SOURCES.index(batch.source), np.uint8)
+    # Broadcast: one number for all rows, whatever their count.
     times = (np.broadcast_to(np.int64(start), count), np.broadcast_to(np.int64(taken), count))
     return AnswerColumns(*times, source, answers, own, groups=batch._groups)

@@ -36,7 +36,7 @@ class Histograms:
 
     @classmethod
     def empty(cls, profile: ReferenceProfile) -> Histograms:
-        """All zero."""
+        """Return counts that are all zero."""
         return cls(HistogramCounts.zeros(profile.features), HistogramCounts.zeros(profile.outputs))
 
     def add(self, other: Histograms) -> None:
@@ -57,7 +57,7 @@ class ProfileBins:
 
 @dataclass
 class WindowCounts:
-    """What one window report is made of."""
+    """Counts of one window, the content of its report."""
 
     histograms: Histograms
     groups: GroupAccumulator
@@ -71,11 +71,18 @@ class WindowCounts:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to report."""
+        """Return whether there is nothing to report."""
         return not (self.predictions or self.errors or self.lost)
 
     def add(self, bins: ProfileBins, columns: Any, outputs: Mapping[str, Any], count: int) -> None:
-        """Add ``count`` observations: one sequence of values per feature and per output."""
+        """Add observations to the histograms.
+
+        Args:
+            bins: of the profile.
+            columns: one sequence of values per feature.
+            outputs: one sequence of values per output, by name.
+            count: of observations.
+        """
         counts = self.histograms
         bins.features.add(columns, counts.features)
         bins.outputs.add([outputs[name] for name in bins.names], counts.outputs)
@@ -93,8 +100,9 @@ class WindowCounts:
 
     def add_marks(self, marks: Sequence[bytes | None]) -> None:
         """Count inputs, for the votes."""
-        known = next((mark for mark in marks if mark is not None), b" ")
-        most = min(MARKS_PER_WINDOW, MARK_BYTES_PER_WINDOW // len(known))
+        sample = next((mark for mark in marks if mark is not None), b" ")
+        most = min(MARKS_PER_WINDOW, MARK_BYTES_PER_WINDOW // len(sample))
+        # While there is room for all of them, update() counts in C.
         if len(self.marks) + len(marks) <= most:
             self.marks.update(marks)  # type: ignore[arg-type]
             self.marks.pop(None, None)  # type: ignore[call-overload]
@@ -104,7 +112,7 @@ class WindowCounts:
                 self.marks[mark] += 1
 
     def votes(self, count: int, key_of: KeyOfMark) -> tuple[str, ...]:
-        """Keys of the ``count`` most frequent inputs that were seen at least twice."""
+        """Return the keys of the ``count`` most frequent inputs that were seen at least twice."""
         frequent = [mark for mark, times in self.marks.most_common(count) if times >= 2]
         keys = dict.fromkeys(map(key_of, frequent))
         return tuple(key.hex() for key in keys if key is not None)

@@ -1,4 +1,4 @@
-"""How a release and its packs come to the device's disk: signed, whole, then in their place.
+"""Download of a release and its packs to the device's disk: signed, whole, then in their place.
 
 What was downloaded before a cut is resumed; files that a release here has too are linked.
 """

@@ -1,4 +1,4 @@
-"""What the hub is told of updates."""
+"""Events of updates, for the hub."""
 
 from __future__ import annotations
 
@@ -23,14 +23,21 @@ class Events:
         self._outbox = outbox
         self._clock = clock
 
-    def tell(
+    def report(
         self,
         outcome: Literal["activated", "failed", "rolled_back"],
         slot: SlotRef,
         other: SlotRef | None,
         **more: Any,
     ) -> None:
-        """``slot`` was activated, or failed, where ``other`` served before, or serves now."""
+        """Put an event into the outbox.
+
+        Args:
+            outcome: of the update.
+            slot: that was activated, or failed.
+            other: that served before, or serves now.
+            more: step, reason and experiment, where the event has them.
+        """
         if more.get("reason"):
             more["reason"] = more["reason"][:REASON]
         previous = other.version if other else None

@@ -1,4 +1,4 @@
-"""What is on disk of an update: how far it is, what failed, and what the hub is to be told.
+"""The durable record of updates: how far one is, what failed, and the events for the hub.
 
 Invariant: a change of the state, the failure that led to it and the event that tells of it are one
 transaction, so that none is there without the others after a power cut.
@@ -46,9 +46,9 @@ class Journal:
 
     @property
     def state(self) -> UpdateState:
-        """What is on disk."""
-        kept = self._store.get(_STATE)
-        return from_plain(UpdateState, kept) if kept else UpdateState()
+        """Return the state on disk."""
+        plain = self._store.get(_STATE)
+        return from_plain(UpdateState, plain) if plain else UpdateState()
 
     def write(self, state: UpdateState) -> None:
         """Have ``state`` on disk."""
@@ -56,21 +56,28 @@ class Journal:
         self.trial = state.trial
 
     def committed(self, state: UpdateState) -> None:
-        """What was brought is here for good; if it serves, the hub is told."""
+        """Record that a release is here for good; if it serves, the hub learns of it."""
         assert state.current is not None
         with self._store.transaction():
             self.write(state)
             if state.serve:
-                self._events.tell(
+                self._events.report(
                     "activated", state.current, state.previous, experiment=state.experiment
                 )
 
     def abandoned(self, before: UpdateState, after: UpdateState, step: str, reason: str) -> None:
-        """The update of ``before`` failed at ``step``, because of what it was to bring."""
+        """Record that an update failed, because of what it was to bring.
+
+        Args:
+            before: state of the update that failed.
+            after: state without it.
+            step: at which it failed.
+            reason: a sentence.
+        """
         assert before.target is not None
         with self._store.transaction():
             self.failed.remember(before.target, before.serial, before.experiment, reason)
-            self._events.tell(
+            self._events.report(
                 "failed",
                 before.target,
                 after.current,
@@ -83,16 +90,29 @@ class Journal:
     def went_back(
         self, after: UpdateState, slot: SlotRef, reason: str, experiment: str | None
     ) -> None:
-        """``slot``, of ``experiment``, turned out bad here, and ``after`` does without it."""
+        """Record that a slot turned out bad here.
+
+        Args:
+            after: state without it.
+            slot: that failed.
+            reason: a sentence.
+            experiment: of which it is a candidate, if it is one.
+        """
         with self._store.transaction():
             self.failed.remember(slot, after.serial, experiment, reason)
-            self._events.tell(
+            self._events.report(
                 "rolled_back", slot, after.current, reason=reason, experiment=experiment
             )
             self.write(after)
 
     def lost(self, after: UpdateState, slot: SlotRef, reason: str) -> None:
-        """The files of ``slot`` are damaged; the release is not to blame."""
+        """Record that the files of a slot are damaged; the release is not to blame.
+
+        Args:
+            after: state without it.
+            slot: that cannot be loaded.
+            reason: a sentence.
+        """
         with self._store.transaction():
-            self._events.tell("failed", slot, after.current, step="load", reason=reason)
+            self._events.report("failed", slot, after.current, step="load", reason=reason)
             self.write(after)

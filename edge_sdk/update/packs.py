@@ -1,4 +1,4 @@
-"""A pack comes to the device: made of one that is here by a delta if it can be, else whole.
+"""Download of a pack: by a delta from one that is here if there is one, else whole.
 
 Invariants:
 
@@ -52,7 +52,7 @@ def fetch_pack(
 def _made_of(
     base: str, model: str, pack: PackRef, slots: Slots, trust: Trust, client: HubClient
 ) -> bool:
-    """Whether ``pack`` could be made of the pack ``base``."""
+    """Make ``pack`` of the pack ``base``; return whether that could be done."""
     digest = pack.file.sha256
     target, delta = delta_target(model, base, digest), slots.delta(base, digest)
     try:

@@ -1,4 +1,4 @@
-"""Does this release run *here*, and does it still say what it said when it was made?"""
+"""Probe of a release on this device: it runs, and still answers as it did when it was made."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROUNDS: Final = 200
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What the probe saw: golden rows that agreed, p99 of one row in ms, peak memory in MiB."""
+    """Golden rows that agreed, p99 of one row in ms, and peak memory in MiB."""
 
     golden_rows: int
     p99_ms: float
@@ -43,6 +43,12 @@ def probe(
     options: RuntimeOptions = RuntimeOptions(),
 ) -> ProbeResult:
     """Load ``release``, re-run its golden vectors, measure it against its budget, check its packs.
+
+    Args:
+        release: whole and verified.
+        pack: of answers.
+        features: pack of features.
+        options: threads and execution providers of the session.
 
     Raises:
         ReleaseError: it does not load, answers differently here, or exceeds its budget.
@@ -70,8 +76,7 @@ def _check_golden(outputs: Feed, golden: Golden) -> None:
     for name, expected in golden.outputs.items():
         if name not in outputs:
             raise ReleaseError(f"golden vectors: the model has no output {name!r}")
-        found = outputs[name]
-        wrong = _disagree(found, expected, golden.tolerance)
+        wrong = _disagree(outputs[name], expected, golden.tolerance)
         if wrong:
             raise ReleaseError(f"golden vectors: output {name!r} {wrong} on this machine")
 

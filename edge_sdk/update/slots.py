@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Slot:
-    """What serves: a release folder, and the packs of answers and of features that go with it."""
+    """A release folder, and the packs of answers and of features that go with it."""
 
     ref: SlotRef
     release: Path
@@ -46,27 +46,27 @@ class Slots:
         self._packs.mkdir(parents=True, exist_ok=True)
 
     def slot(self, ref: SlotRef) -> Slot:
-        """Where ``ref`` is, or will be."""
+        """Return the place of ``ref``, which need not be there yet."""
         pack = self.pack(ref.pack) if ref.pack else None
         features = self.pack(ref.features) if ref.features else None
         return Slot(ref, self._releases / ref.manifest, pack, features)
 
     def pack(self, digest: str) -> Path:
-        """Where the pack ``digest`` is, or will be."""
+        """Return the place of the pack ``digest``, which need not be there yet."""
         return self._packs / f"{digest}.pack"
 
     def delta(self, base: str, digest: str) -> Path:
-        """Where the delta from the pack ``base`` to the pack ``digest`` is downloaded."""
+        """Return the place to which a delta between two packs is downloaded."""
         return self._packs / f"{base}-{digest}.delta"
 
     def incoming(self, manifest: str) -> Path:
-        """The folder into which the release is downloaded."""
+        """Return the folder into which the release is downloaded."""
         folder = self._releases / f".{manifest}.new"
         folder.mkdir(exist_ok=True)
         return folder
 
     def holds_whole(self, manifest: str) -> bool:
-        """Whether the release is there, every byte of it right; what is damaged is removed."""
+        """Return whether the release is whole, reading every byte; a damaged one is removed."""
         folder = self._releases / manifest
         if not folder.is_dir():
             return False
@@ -83,10 +83,20 @@ class Slots:
             self.pack(digest).unlink(missing_ok=True)
 
     def reuse(
-        self, name: str, wanted: FileRef, destination: Path, known: Iterable[SlotRef]
+        self, name: str, wanted: FileRef, destination: Path, releases: Iterable[SlotRef]
     ) -> bool:
-        """Link ``name`` from a release that is here already and has the same, undamaged file."""
-        for ref in known:
+        """Link a file from a release that is here already and has the same one, undamaged.
+
+        Args:
+            name: of the file in a release folder.
+            wanted: its length and SHA-256.
+            destination: the place for it.
+            releases: that may have it.
+
+        Returns:
+            True if one has it.
+        """
+        for ref in releases:
             try:
                 release = Release.open(self._releases / ref.manifest, verify=False)
             except ReleaseError:
@@ -95,6 +105,7 @@ class Slots:
             if file == wanted and is_whole(release.folder / name, wanted):
                 destination.unlink(missing_ok=True)
                 try:
+                    # A link takes no room, and releases are never written after they are staged.
                     os.link(release.folder / name, destination)
                 except OSError:
                     shutil.copyfile(release.folder / name, destination)
@@ -106,6 +117,7 @@ class Slots:
         final = self._releases / manifest
         if not final.exists():
             incoming = self._releases / f".{manifest}.new"
+            # Its files were synced one by one; now their names, before the folder gets its own.
             fsync_directory(incoming)
             incoming.rename(final)
         fsync_directory(self._releases)
@@ -124,7 +136,7 @@ class Slots:
 
 
 def is_whole(path: Path, ref: FileRef) -> bool:
-    """Whether ``path`` is there with the length and SHA-256 of ``ref``."""
+    """Return whether ``path`` is there with the length and SHA-256 of ``ref``."""
     try:
         check_file(path, ref)
     except ReleaseError:

@@ -26,7 +26,9 @@ ORDER: Final[tuple[Phase, ...]] = (
     "download", "verify", "stage", "probe", "activate", "commit", "cleanup", "idle",
 )  # fmt: skip
 BEFORE_ACTIVATION: Final = ("idle", "download", "verify", "stage", "probe")
+
 STARTS: Final = 2
+"""Starts that a release on trial may end; a power cut or the user may be behind one or two."""
 
 
 @dataclass(frozen=True)
@@ -40,25 +42,25 @@ class SlotRef:
 
     @classmethod
     def of(cls, release: ReleaseRef) -> SlotRef:
-        """The slot of a release that a plan names."""
+        """Return the slot of a release that a plan names."""
         files = (release.pack, release.features)
         pack, features = (file.file.sha256 if file else None for file in files)
         return cls(release.version, release.manifest, pack, features)
 
     @property
     def packs(self) -> tuple[str, ...]:
-        """The packs that it has."""
+        """Return the packs that it has."""
         return tuple(digest for digest in (self.pack, self.features) if digest)
 
     @property
     def name(self) -> str:
-        """Names all of it, for the memory of failures."""
+        """Return a name for all of it, for the memory of failures."""
         return "+".join((self.manifest, self.pack or "none", self.features or "none"))
 
 
 @dataclass(frozen=True)
 class UpdateState:
-    """What is on disk.
+    """The state of updates on disk.
 
     ``target`` is what an update in progress brings: with ``serve`` it becomes current, else it is
     held. ``held`` are slots that the plan needs here besides; ``home`` is what serves again if a
@@ -85,13 +87,13 @@ class UpdateState:
 
     @property
     def here(self) -> tuple[SlotRef, ...]:
-        """Every slot that is whole on disk and must stay there, what serves first."""
-        known = (self.current, self.previous, *self.held)
-        return tuple(dict.fromkeys(ref for ref in known if ref is not None))
+        """Return every slot that is whole on disk and must stay there, the current one first."""
+        refs = (self.current, self.previous, *self.held)
+        return tuple(dict.fromkeys(ref for ref in refs if ref is not None))
 
     @property
     def back(self) -> SlotRef | None:
-        """What serves again if the current slot turns out bad."""
+        """Return the slot that serves again if the current one turns out bad."""
         at_home = self.home in self.here and self.home != self.current
         return self.home if at_home else self.previous
 
@@ -104,7 +106,15 @@ def begin(
     *,
     serve: bool = True,
 ) -> UpdateState:
-    """Start to bring ``target``, as the plan ``serial`` says."""
+    """Return the state in which an update begins.
+
+    Args:
+        state: with no update in progress.
+        target: to bring.
+        serial: of the plan that wants it.
+        experiment: of which it is a candidate, if it is one.
+        serve: it is to serve; else it is held beside what serves.
+    """
     require(state.phase == "idle", f"begin: expected phase idle, got {state.phase}")
     return replace(
         state, phase="download", target=target, serial=serial, experiment=experiment, serve=serve
@@ -112,7 +122,7 @@ def begin(
 
 
 def advance(state: UpdateState) -> UpdateState:
-    """The state after the current step succeeded."""
+    """Return the state after the current step succeeded."""
     require(state.phase != "idle", "advance: expected an update in progress")
     following = ORDER[ORDER.index(state.phase) + 1]
     if state.phase == "probe":
@@ -143,12 +153,12 @@ def _held(state: UpdateState) -> UpdateState:
 
 
 def rested(state: UpdateState) -> UpdateState:
-    """With no update under way."""
+    """Return the state with no update in progress."""
     return replace(state, phase="idle", target=None, experiment=None, serve=True)
 
 
 def abandon(state: UpdateState) -> UpdateState:
-    """The state after the current step failed: what served before serves again."""
+    """Return the state after the current step failed: what served before serves again."""
     after = rested(state)
     if state.phase in BEFORE_ACTIVATION:
         return after
@@ -158,19 +168,19 @@ def abandon(state: UpdateState) -> UpdateState:
 
 
 def revert(state: UpdateState) -> UpdateState:
-    """The current slot failed in service: back to what the plan serves, or to the previous one."""
+    """Return the state after the current slot failed in service: back to home or the previous."""
     require(state.back is not None, "revert: there is no previous release to go back to")
     return lose(state)
 
 
 def lose(state: UpdateState) -> UpdateState:
-    """Without the current slot; nothing is current where there is none to go back to."""
+    """Return the state without the current slot; the one to go back to, if any, is current."""
     after = replace(rested(state), current=state.back, previous=None, entered=None)
     return _dropped(after, state.current)
 
 
 def drop(state: UpdateState, slot: SlotRef) -> UpdateState:
-    """A slot that was held failed: it is not needed any more."""
+    """Return the state without a slot that was held and failed."""
     return _dropped(rested(state), slot)
 
 
@@ -187,7 +197,15 @@ def keep(
     home: SlotRef | None = None,
     tried: str | None = None,
 ) -> UpdateState:
-    """Plan ``serial`` wants ``wanted`` here: of what is held, the rest is not needed any more."""
+    """Return the state in which nothing is held but what a plan wants.
+
+    Args:
+        state: with no update in progress.
+        wanted: slots that the plan wants here.
+        serial: of the plan.
+        home: what serves again if a candidate turns out bad.
+        tried: id of the experiment that the slots are for.
+    """
     held = tuple(ref for ref in wanted if ref in state.here)
     after = replace(state, serial=serial, held=held, home=home, tried=tried)
     trial = state.trial if state.trial in (state.current, *held) else None
@@ -195,7 +213,7 @@ def keep(
 
 
 def try_out(state: UpdateState, slots: Sequence[SlotRef]) -> UpdateState:
-    """``slots`` begin to run beside: the first that has not answered yet is on trial.
+    """Return the state in which ``slots`` run beside: the first that has not answered is on trial.
 
     One at a time, so that it is known which is to blame.
     """
@@ -210,7 +228,7 @@ def confirm(state: UpdateState) -> UpdateState:
 
 
 def recover(state: UpdateState) -> UpdateState:
-    """The state with which a fresh start goes on; what was left before ``activate`` is retried.
+    """Return the state with which a start goes on; what stopped before ``activate`` is retried.
 
     A release whose probe ended a process twice stays in ``probe``, to be given up.
     """
@@ -222,5 +240,5 @@ def recover(state: UpdateState) -> UpdateState:
 
 
 def gave_up(state: UpdateState) -> bool:
-    """Whether too many processes ended, as :func:`recover` says, over a release that is new."""
+    """Return whether too many processes ended, as :func:`recover` says, over a new release."""
     return state.phase == "probe" or (state.trial is not None and state.starts > STARTS)

@@ -28,8 +28,8 @@ DAY: Final = 86_400.0
 
 @dataclass(frozen=True)
 class SyncResult:
-    """What a sync did. ``errors`` maps a part (``reports``, ``plan``, ``update``, ``checkin``) to
-    what went wrong with it; empty means that all went well.
+    """The outcome of a sync. ``errors`` maps a part (``reports``, ``plan``, ``update``,
+    ``checkin``) to what went wrong with it; empty means that all went well.
     """
 
     sent: int = 0
@@ -39,7 +39,7 @@ class SyncResult:
 
     @property
     def reached(self) -> bool:
-        """Whether every part went well."""
+        """Return whether every part went well."""
         return not self.errors
 
 
@@ -155,7 +155,7 @@ class Syncer:
 
 
 class SyncSchedule:
-    """When to sync next: in step with ``config``, later after each failure in a row."""
+    """The time of the next sync: in step with ``config``, later after each failure in a row."""
 
     def __init__(self, config: DeviceConfig) -> None:
         self._config = config
@@ -163,7 +163,7 @@ class SyncSchedule:
         self._random = random.Random()
 
     def after(self, result: SyncResult) -> float:
-        """Seconds to wait after a sync that came to ``result``."""
+        """Return the seconds to wait after a sync that came to ``result``."""
         config = self._config
         if result.reached:
             self._failures = 0
@@ -174,14 +174,21 @@ class SyncSchedule:
 
 
 def backoff(failures: int, first: float, longest: float, random_: random.Random) -> float:
-    """Seconds to wait after ``failures`` in a row: full jitter under a doubling bound.
+    """Return the seconds to wait: full jitter under a doubling bound.
+
+    Args:
+        failures: in a row, one at least.
+        first: bound after the first one, seconds.
+        longest: bound after many, seconds.
+        random_: source of the jitter.
 
     Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
+    # The exponent is bounded, or a month without a hub would overflow the float.
     bound = min(longest, first * 2 ** min(failures - 1, 30))
     return random_.uniform(0, bound)
 
 
 def jittered(seconds: float, random_: random.Random) -> float:
-    """``seconds`` give or take a fifth, so that a fleet does not poll in step."""
+    """Return ``seconds`` give or take a fifth, so that a fleet does not poll in step."""
     return seconds * random_.uniform(0.8, 1.2)

@@ -1,4 +1,4 @@
-"""What the hub says, believed only as far as signatures reach.
+"""Trust in the hub's metadata: it is believed only as far as signatures reach.
 
 The Update Framework's client does the verifying; this module feeds it through our transport and
 adds what a device without a battery-backed clock needs. Invariants:
@@ -85,7 +85,7 @@ class Trust:
         self._metadata: MetadataUpdater | None = None
 
     def refresh(self) -> Plan | None:
-        """The newest plan, verified; ``None`` while the model has none.
+        """Return the newest plan, verified; ``None`` while the model has none.
 
         Raises:
             HubUnreachable: no answer.
@@ -94,6 +94,7 @@ class Trust:
         try:
             return self._refresh()
         except TrustError:
+            # What is cached may be what is refused: the next refresh begins with the trusted root.
             shutil.rmtree(self._cache, ignore_errors=True)
             raise
 
@@ -109,9 +110,11 @@ class Trust:
         plan = None
         if target is not None:
             plan = self._parse_plan(self._fetch(target, PLAN_BYTES))
-            known = floors.get("serial", 0)
-            if plan.serial < known:
-                raise TrustError(STEP, f"plan {plan.serial} is older than plan {known} seen before")
+            newest = floors.get("serial", 0)
+            if plan.serial < newest:
+                raise TrustError(
+                    STEP, f"plan {plan.serial} is older than plan {newest} seen before"
+                )
             floors["serial"] = plan.serial
         if floor is not None:
             floors["release"] = max(floors.get("release", 0), self._release_floor(floor))
@@ -119,38 +122,39 @@ class Trust:
         return plan
 
     def file(self, path: str) -> FileRef | None:
-        """Length and SHA-256 of a signed target, or ``None`` if nobody signed that path."""
-        found = self._target(path)
-        return FileRef(found.length, found.hashes["sha256"]) if found else None
+        """Return length and SHA-256 of a signed target, ``None`` if nobody signed that path."""
+        target = self._target(path)
+        return FileRef(target.length, target.hashes["sha256"]) if target else None
 
     def check_release(self, ref: ReleaseRef) -> FileRef:
-        """The signed manifest of ``ref``.
+        """Return the signed manifest of ``ref``.
 
         Raises:
             TrustError: nobody signed it, it is another one, or it lies below the model's floor.
         """
         path = f"models/{self._model}/{ref.version}/{MANIFEST}"
-        found = self._target(path)
-        if found is None or found.hashes.get("sha256") != ref.manifest:
+        target = self._target(path)
+        if target is None or target.hashes.get("sha256") != ref.manifest:
             raise TrustError(STEP, f"{path}: the plan names a release that no publisher signed")
-        counter = _counter(found)
+        counter = _counter(target)
         floor = (self._store.get("floors") or {}).get("release", 0)
         if counter < floor:
             raise TrustError(STEP, f"{path}: its counter {counter} is below the floor {floor}")
-        return FileRef(found.length, ref.manifest)
+        return FileRef(target.length, ref.manifest)
 
     def _target(self, path: str) -> TargetFile | None:
         if self._metadata is None:
             raise TrustError(STEP, "expected a refresh before targets are asked for")
-        found: TargetFile | None = self._guarded(self._metadata.get_targetinfo, path)
-        return found
+        target: TargetFile | None = self._guarded(self._metadata.get_targetinfo, path)
+        return target
 
     def _updater(self) -> MetadataUpdater:
         self._cache.mkdir(exist_ok=True)
         self._fetcher = _Fetcher(self._client)
         url = f"{self._client.url}/v1/metadata/"
-        folder, kept = str(self._cache), self._store.get("root")
-        root = kept.encode() if kept else self._root
+        # The newest root that was verified: from an older one a revoked key would be trusted again.
+        folder, newest = str(self._cache), self._store.get("root")
+        root = newest.encode() if newest else self._root
         updater: MetadataUpdater = self._guarded(
             lambda: MetadataUpdater(folder, url, fetcher=self._fetcher, bootstrap=root)
         )
@@ -177,6 +181,7 @@ class Trust:
         timestamp = loaded["timestamp"]
         signed_at = timestamp.signed.unrecognized_fields.get(SIGNED_AT, 0) if timestamp else 0
         floors["time"] = max(floors.get("time", 0), int(signed_at))
+        # A clock without battery starts in the past, where nothing has expired yet.
         now = _moment(max(self._clock(), floors["time"]))
         for role, metadata in loaded.items():
             if metadata is None:

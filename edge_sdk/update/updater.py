@@ -67,7 +67,7 @@ class Updater:
         checkpoint: Callable[[str], None] = lambda step: None,
     ) -> None:
         self._journal = Journal(model, store, outbox, clock)
-        self._delivery = Downloader(model, slots, trust, client)
+        self._downloader = Downloader(model, slots, trust, client)
         self._slots = slots
         self._probe = probe
         self._activate = activate
@@ -86,26 +86,26 @@ class Updater:
 
     @property
     def state(self) -> UpdateState:
-        """What is on disk."""
+        """Return the state on disk."""
         return self._journal.state
 
     @property
     def failed(self) -> FailedReleases:
-        """What failed here."""
+        """Return what failed here."""
         return self._journal.failed
 
     @property
     def trial(self) -> SlotRef | None:
-        """The slot that has not answered yet since it came, as is on disk."""
+        """Return the slot that has not answered yet since it came."""
         return self._journal.trial
 
     def slot(self) -> Slot | None:
-        """What serves, if anything does."""
+        """Return the slot that serves, if one does."""
         current = self.state.current
         return self._slots.slot(current) if current else None
 
     def slot_of(self, ref: SlotRef) -> Slot:
-        """Where a slot that is here is on disk."""
+        """Return the place on disk of a slot that is here."""
         return self._slots.slot(ref)
 
     def recover(self) -> Slot | None:
@@ -147,6 +147,7 @@ class Updater:
                 experiment = None if ref == want.releases[0] else want.experiment
                 serve = ref == want.assignment.release or self.state.current is None
                 outcomes.add(self._bring(ref, serial, experiment, serve=serve))
+            # Only where something is no longer needed: cleaning reads every folder.
             if not set(before.here) <= set(self.state.here):
                 self._slots.clean(self.state.here)
             weight: tuple[Outcome, ...] = ("known_bad", "activated", "held")
@@ -173,7 +174,7 @@ class Updater:
         self._note(lambda state: machine.confirm(state) if state.trial == slot else state)
 
     def _note(self, change: Callable[[UpdateState], UpdateState]) -> None:
-        """Now, or not at all if an update is under way: it may take long."""
+        """Now, or not at all if an update is in progress: it may take long."""
         if not self._busy.acquire(blocking=False):
             return
         try:
@@ -189,7 +190,7 @@ class Updater:
         self._note(lambda state: replace(state, starts=0))
 
     def discard(self, reason: str) -> Slot | None:
-        """What serves cannot be loaded (its files are damaged): remove it and go back.
+        """Remove what serves and go back: it cannot be loaded, because its files are damaged.
 
         The release itself is not to blame, so it may be installed again.
 
@@ -228,7 +229,7 @@ class Updater:
             self._drop(state, slot, reason)
             return self.slot()
         if state.back is None:
-            return None
+            return None  # a release that fails is better than none
         self._take_back(machine.revert(state), slot, reason, state.entered)
         serving = self.slot()
         assert serving is not None
@@ -268,6 +269,7 @@ class Updater:
         self._want = want
         while state.phase != "idle":
             step = state.phase
+            # On disk first: a process that ends within the step finds here what it was doing.
             self._journal.write(state)
             self._checkpoint(step)
             try:
@@ -277,10 +279,11 @@ class Updater:
                 self._journal.write(machine.abandon(state))
                 raise
             except OSError as error:
-                _log.warning("update: trouble with the disk at %s: %s", step, reason_of(error))
+                trouble = UpdateError(step, f"trouble with the disk; {reason_of(error)}")
+                _log.warning("update: %s", trouble)
                 self._journal.write(machine.abandon(state))
                 self._restore(step)
-                raise UpdateError(step, f"trouble with the disk; {reason_of(error)}") from error
+                raise trouble from error
             except EdgeError as error:
                 self._abandon(state, step, str(error))
                 self._restore(step)
@@ -319,13 +322,13 @@ class Updater:
         return after
 
     def _download(self, state: UpdateState) -> None:
-        self._delivery.download(self._wanted(), state.here)
+        self._downloader.download(self._wanted(), state.here)
 
     def _verify(self, state: UpdateState) -> None:
-        self._delivery.verify(self._wanted())
+        self._downloader.verify(self._wanted())
 
     def _stage(self, state: UpdateState) -> None:
-        self._delivery.stage(self._wanted())
+        self._downloader.stage(self._wanted())
 
     def _run_probe(self, state: UpdateState) -> None:
         assert state.target is not None

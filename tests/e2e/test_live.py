@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -477,3 +478,36 @@ def test_bad_feedback_is_refused_with_the_reason_and_counted(
         errors = [w.errors for w in told(device, WindowReport) if w.window.arm == "control"]
     assert report.refused == {"not_shown": 1, "repeated": 1}
     assert errors == [{"unknown_prediction": 1, "clicks": 1, "label": 1}]
+
+
+def test_a_device_logs_its_life_in_the_fleet_but_no_token(
+    hub: HubProcess, publish: Publish, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish("logged")
+    bad = publish("logged", "1.1", promote=False, golden_seed=9)
+    other = publish("logged", "1.2", seed=5, promote=False)
+    with caplog.at_level("INFO", "edge_sdk"), opened(tmp_path / "d", hub, "logged") as device:
+        assert device._link is not None
+        name, token = device._link.identity.device, device._link.identity.token
+        publish_plan(hub, "logged", experiment=trial("shadow", bad))
+        device.sync()
+        publish_plan(hub, "logged", experiment=trial("shadow", other))
+        device.sync()
+        publish_plan(hub, "logged", experiment=None)
+        device.sync()
+    messages = [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
+    patterns = [
+        rf"enrolled as {name} for model logged with the hub at {hub.url}",
+        r"update to 1.0 begun, as plan \d+ says",
+        "update to 1.0 activated",
+        r"update to 1.1 begun, as plan \d+ says",
+        "update to 1.1 refused at probe: golden vectors.*",
+        r"update to 1.2 begun, as plan \d+ says",
+        "release 1.2 is here, and held beside what serves",
+        r"experiment shadow-1 \(shadow\) begun here: b \(1.2\)",
+        "experiment shadow-1 ended here",
+    ]
+    assert len(messages) == len(patterns), messages
+    for message, pattern in zip(messages, patterns, strict=True):
+        assert re.fullmatch(pattern, message), message
+    assert not any(token in record.getMessage() for record in caplog.records)

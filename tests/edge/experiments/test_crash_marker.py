@@ -20,11 +20,11 @@ def ends(path: Path, manifest: str = ONE, *, first: bool = False) -> CrashRecord
     run = found.running(manifest, first=first)
     run.__enter__()
     UNENDED.append(run)
-    return found.left
+    return found.crashed
 
 
 def left(path: Path) -> CrashRecord | None:
-    return CrashMarker(path).left
+    return CrashMarker(path).crashed
 
 
 def test_a_process_that_ends_in_a_first_run_is_told_at_the_next_start(tmp_path: Path) -> None:

@@ -250,13 +250,13 @@ def test_feeds_of_several_tensors_are_answered_beside_too(tmp_path: Path) -> Non
 def test_while_it_runs_that_is_marked_and_the_first_time_as_such(
     pair: tuple[Release, Release], tmp_path: Path
 ) -> None:
-    made = Beside(*pair, mark=CrashMarker(tmp_path / "mark"))
+    made = Beside(*pair, marker=CrashMarker(tmp_path / "mark"))
     candidate, seen = made.shadow._candidate, []
     again = candidate.again
 
     def looking(given: Any) -> Any:
         (tmp_path / "copy").write_bytes((tmp_path / "mark").read_bytes())
-        seen.append(CrashMarker(tmp_path / "copy").left)
+        seen.append(CrashMarker(tmp_path / "copy").crashed)
         return again(given)
 
     candidate.again = looking  # type: ignore[method-assign]
@@ -267,4 +267,4 @@ def test_while_it_runs_that_is_marked_and_the_first_time_as_such(
     digest = pair[1].digest
     assert seen[0] == CrashRecord(digest, True, 1)
     assert set(seen[1:]) == {CrashRecord(digest, False, 1)}
-    assert CrashMarker(tmp_path / "mark").left is None
+    assert CrashMarker(tmp_path / "mark").crashed is None

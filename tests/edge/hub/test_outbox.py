@@ -152,7 +152,7 @@ def test_a_state_folder_of_another_schema_is_refused(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "device.db")
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(StateError, match="expected schema 4 or older, found 99"):
+    with pytest.raises(StateError, match="expected schema 4 or older, got 99"):
         StateDatabase(tmp_path)
 
 

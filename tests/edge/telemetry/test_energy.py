@@ -153,12 +153,12 @@ class TestMeters:
     def test_a_sensor_that_was_silent_is_told_once_and_counting_goes_on(self) -> None:
         clock = Clock()
         power = Summed(gap=5.0, clock=clock)
-        with pytest.raises(ValueError, match="no watts were told for inf s"):
+        with pytest.raises(ValueError, match="no watts were added for inf s"):
             power()
         power.add(2.0)
         before = power()
         clock.now += 6.0
-        with pytest.raises(ValueError, match=r"no watts were told for 6\.0 s"):
+        with pytest.raises(ValueError, match=r"no watts were added for 6\.0 s"):
             power()
         power.add(2.0)
         with pytest.raises(ValueError, match=r"for 6\.0 s"):
@@ -182,8 +182,8 @@ class TestMeters:
             patient()
         assert len(asked) == 1
         go.set()
-        assert patient._under_way is not None
-        patient._under_way.join()
+        assert patient._running is not None
+        patient._running.join()
         patient._seconds = 60.0
         assert patient() == 7.0
 

@@ -247,9 +247,9 @@ def test_predictions_that_wait_on_disk_have_their_groups_as_they_may_be_told(
     for who in ("f", "m"):
         serving.predict(rows(1)[0], {"sex": who})
     told(serving, final=True)
-    (waiting,) = serving.monitor.left(0, 10).values()
+    (waiting,) = serving.monitor.unlabelled(0, 10).values()
     assert [dict(p.groups)["sex"] for p in waiting] == ["other", "other"]
     serving.predict_batch(rows(200), {"sex": ["f"] * 100 + ["m"] * 100})
     told(serving)
-    (waiting,) = serving.monitor.left(0, 10).values()
+    (waiting,) = serving.monitor.unlabelled(0, 10).values()
     assert [dict(p.groups)["sex"] for p in waiting] == ["f", "m"]

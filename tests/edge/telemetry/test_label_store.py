@@ -12,7 +12,7 @@ from edge_sdk.contract.window import Window
 from edge_sdk.errors import InputError
 from edge_sdk.state_db import StateDatabase
 from edge_sdk.telemetry.label_join import LABELLED, Unlabelled
-from edge_sdk.telemetry.label_store import KEPT, KeptPredictions
+from edge_sdk.telemetry.label_store import STORED, LabelStore
 from tests.conftest import Publish
 from tests.edge.builders import rows
 from tests.edge.live import opened, publish_plan, told, trial
@@ -65,7 +65,7 @@ def test_a_label_after_a_restart_counts_for_the_window_and_arm_of_its_prediction
 
 
 def test_a_number_of_a_regressor_is_joined_by_its_squared_error(store: StateDatabase) -> None:
-    kept = KeptPredictions(store)
+    kept = LabelStore(store)
     kept.keep("t", WINDOW, [left(1, 2.5, None)])
     assert kept.feedback("t", "1", 2.0, None)
     assert kept.collect() == [
@@ -77,7 +77,7 @@ def test_a_number_of_a_regressor_is_joined_by_its_squared_error(store: StateData
 def test_a_number_is_right_within_what_the_policy_says_also_after_a_restart(
     store: StateDatabase,
 ) -> None:
-    kept = KeptPredictions(store)
+    kept = LabelStore(store)
     kept.keep("t", WINDOW, [left(1, 2.5, None), left(2, 2.5, None)])
     assert kept.feedback("t", "1", 2.0, None, 0.5)
     assert kept.feedback("t", "2", 1.0, None, 0.5)
@@ -86,7 +86,7 @@ def test_a_number_is_right_within_what_the_policy_says_also_after_a_restart(
 
 
 def test_what_was_labelled_after_it_was_copied_is_not_labelled_again(store: StateDatabase) -> None:
-    kept = KeptPredictions(store)
+    kept = LabelStore(store)
     kept.keep("t", WINDOW, [left(1), left(2)])
     kept.settle([("t", "1", LABELLED)])
     with pytest.raises(InputError, match="already"):
@@ -96,33 +96,33 @@ def test_what_was_labelled_after_it_was_copied_is_not_labelled_again(store: Stat
 
 
 def test_the_oldest_go_when_there_are_too_many(store: StateDatabase) -> None:
-    kept = KeptPredictions(store)
-    kept.keep("t", WINDOW, map(left, range(1, KEPT + 11)))
-    assert store.query("SELECT count(*), min(number) FROM waiting") == [(KEPT, 11)]
+    kept = LabelStore(store)
+    kept.keep("t", WINDOW, map(left, range(1, STORED + 11)))
+    assert store.query("SELECT count(*), min(number) FROM waiting") == [(STORED, 11)]
     assert not kept.feedback("t", "10", 2, None)
     assert kept.feedback("t", "11", 2, None)
 
 
 @pytest.mark.parametrize("number", ["", "x", "1.4", "-1", "9" * 30])
 def test_a_number_that_names_nothing_is_not_found(store: StateDatabase, number: str) -> None:
-    assert not KeptPredictions(store).feedback("t", number, 1, None)
+    assert not LabelStore(store).feedback("t", number, 1, None)
 
 
 def test_only_an_application_that_gives_labels_has_its_windows_copied(store: StateDatabase) -> None:
-    assert not KeptPredictions(store).used
-    KeptPredictions(store).mark_used()
-    assert KeptPredictions(store).used
+    assert not LabelStore(store).used
+    LabelStore(store).mark_used()
+    assert LabelStore(store).used
 
 
 def test_a_label_after_a_restart_counts_for_the_groups_of_its_prediction(
     store: StateDatabase,
 ) -> None:
-    kept = KeptPredictions(store)
+    kept = LabelStore(store)
     kept.keep(
         "t", WINDOW, [left(i)._replace(groups=(("sex", "f"), ("age", "..30"))) for i in (1, 2)]
     )
     kept.keep("t", WINDOW, [left(3, 2, None)._replace(groups=(("sex", "m"), ("age", "..30")))])
-    again = KeptPredictions(store)
+    again = LabelStore(store)
     for number, label in (("1", 2), ("2", 0), ("3", 2)):
         assert again.feedback("t", number, label, None)
     (report,) = again.collect()

@@ -32,6 +32,7 @@ from edge_sdk.telemetry.groups import Grouping
 from edge_sdk.telemetry.histogram_codec import decode_histograms
 from edge_sdk.telemetry.histograms import FEW, Bins, HistogramCounts, histogram
 from edge_sdk.telemetry.label_join import AnswerColumns, LabelJoin
+from edge_sdk.telemetry.ring_records import RingColumns, RingRecord
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows
 
@@ -280,3 +281,10 @@ def test_the_bound_run_has_a_public_way_when_onnxruntime_is_built_otherwise() ->
             return f"ran {binding}"
 
     assert _bound_call(Session(), "binding")() == "ran binding"  # type: ignore[func-returns-value]
+
+
+def test_columns_of_the_ring_are_the_fields_of_its_records() -> None:
+    assert RingColumns._fields == RingRecord._fields
+    records = [tuple(range(11)), tuple(range(11, 22))]
+    assert RingColumns.of(records).latency == (9, 20)
+    assert RingRecord._make(records[0]).latency == 9
