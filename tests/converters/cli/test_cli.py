@@ -185,10 +185,10 @@ def test_what_cannot_be_written_is_refused_before_the_work(case, files, capsys, 
     monkeypatch.chdir(files)
     before = sorted(files.iterdir())
     assert main([*arguments(files, "m.onnx", "rows.npz"), "r", *options]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("edge-convert: ")
-    assert said.count("\n") == 1  # no step of the work was told
-    assert reason in said
+    message = capsys.readouterr().err
+    assert message.startswith("edge-convert: ")
+    assert message.count("\n") == 1  # before any step of the work
+    assert reason in message
     assert sorted(files.iterdir()) == before
 
 
@@ -355,17 +355,19 @@ def test_importing_the_package_and_its_help_load_nothing_heavy():
     subprocess.run(command, cwd=Path(__file__).parents[3], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize(("said", "expected"), [("0,1,2", (0, 1, 2)), ("a, b,c", ("a", "b", "c"))])
-def test_the_labels_of_an_onnx_file_are_said_by_comma(files, said, expected):
+@pytest.mark.parametrize(
+    ("labels", "expected"), [("0,1,2", (0, 1, 2)), ("a, b,c", ("a", "b", "c"))]
+)
+def test_the_labels_of_an_onnx_file_are_given_by_comma(files, labels, expected):
     out = str(files / "r")
-    assert main([*arguments(files, "m.onnx", "rows.npz"), out, "--classes", said]) == 0
+    assert main([*arguments(files, "m.onnx", "rows.npz"), out, "--classes", labels]) == 0
     assert Release.open(out).manifest.signature.classes == expected
 
 
-@pytest.mark.parametrize("said", ["", "a,,b", "1,1,2"])
-def test_labels_that_are_none_are_refused(files, capsys, said):
-    given = [*arguments(files, "m.onnx", "rows.npz"), str(files / "r"), "--classes", said]
-    assert main(given) == 1
+@pytest.mark.parametrize("labels", ["", "a,,b", "1,1,2"])
+def test_labels_that_are_none_are_refused(files, capsys, labels):
+    argv = [*arguments(files, "m.onnx", "rows.npz"), str(files / "r"), "--classes", labels]
+    assert main(argv) == 1
     assert "--classes: expected different labels by comma" in capsys.readouterr().err
 
 
