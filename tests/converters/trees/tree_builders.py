@@ -12,7 +12,7 @@ from converters.trees.compact import compact
 
 
 def answers_of_files(model, rows, table):
-    """Outputs by name for the rows of ``table``, of the plain file and of the compact one if there is one."""
+    """Outputs by name for ``table``, of the plain file and of the compact one if there is one."""
     original = original_of(model)
     proto = export(original, rows_of(rows, original.names, width=original.width))
     smaller = compact(proto)
