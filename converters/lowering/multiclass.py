@@ -169,10 +169,10 @@ def _lower_regressor_chain(estimator: RegressorChain, graph: Graph, rows: Table)
 
 @lowers("predict", "ClassifierChain")
 def _lower_classifier_chain_labels(estimator: ClassifierChain, graph: Graph, rows: Table) -> str:
-    def label(inner: Any, graph: Graph, inputs: Table) -> str:
+    def label_column(inner: Any, graph: Graph, inputs: Table) -> str:
         return column(graph, registry.predict(inner, graph, inputs))
 
-    return _chain(estimator, graph, rows, label)
+    return _chain(estimator, graph, rows, label_column)
 
 
 @lowers("predict_proba", "ClassifierChain")
