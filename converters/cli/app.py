@@ -6,6 +6,7 @@ Each one reads its options, makes one call into the package, and prints. Errors 
 
 from __future__ import annotations
 
+import logging
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,8 @@ from typer.core import TyperGroup
 
 from converters.cli import options, output
 from converters.cli.log_setup import configure_logging
+
+log = logging.getLogger(__name__)
 
 PANEL: Final = "Release"
 
@@ -105,6 +108,7 @@ def _convert(
         variants, budget, target, p99_ms, rss_mb,
         calibrate_against, cascade_metric, cascade_disagreement,
     )  # fmt: skip
+    log.info("converting %s, with the rows of %s", model, data)
     with output.progress() as report:
         release = request.run(convert, report)
     output.print_certificate(release, as_json)

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from datetime import datetime
-from typing import Final
+from typing import Final, TextIO
 
 OURS: Final = ("converters", "edge_sdk")
 """Packages whose records are written. Other libraries keep the level that they have."""
@@ -19,14 +19,25 @@ def configure_logging(level: str, form: str) -> None:
         level: the least that is written: debug, info, warning or error.
         form: ``text`` or ``json``.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StderrHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     for name in OURS:
         logger = logging.getLogger(name)
         # Replaced, not added: main() may run more than once in a process, as in tests.
         logger.handlers = [handler]
         logger.setLevel(level.upper())
-        logger.propagate = False
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """A handler that writes to whatever standard error is at that moment."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)  # not the parent's, which would set the stream
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """Standard error, which a caller of main() may have redirected since."""
+        return sys.stderr
 
 
 class TextFormatter(logging.Formatter):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from converters.certification.verify import Verification
     from edge_sdk.model.release import Release
 
-log = logging.getLogger("converters")
+log = logging.getLogger(__name__)
 
 
 def print_certificate(release: Release, as_json: bool) -> None:
@@ -85,13 +85,12 @@ def _table(lines: Sequence[str]) -> Any:
 
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Give a function that tells the steps of the work, as they begin.
+    """Give a function that shows the steps of the work on a terminal, as they begin.
 
-    A terminal shows each step as a line. Elsewhere, and where messages of the level INFO are shown,
-    a step is such a message.
+    Elsewhere, and where log records of the level INFO are shown, it shows nothing: the log tells.
     """
     if not sys.stderr.isatty() or log.isEnabledFor(logging.INFO):
-        yield log.info
+        yield lambda step: None
         return
     from rich.console import Console
 

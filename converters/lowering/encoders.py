@@ -168,6 +168,7 @@ def _category_mask(graph: Graph, column: Block, categories: NDArray[Any]) -> str
         return as_float(
             graph, graph.op("Equal", column.tensor, np.asarray(categories, np.int64)[None])
         )
+    # NaN is a category like others, and equals nothing: it is looked for by itself.
     numbers = np.asarray(categories, dtype=np.float64)
     x = graph.cast(column.tensor, FLOAT)
     same = graph.op("Equal", x, f32(np.nan_to_num(numbers))[None])

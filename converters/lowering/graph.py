@@ -91,7 +91,7 @@ class Graph:
         array = np.asarray(value)
         if not isinstance(value, np.ndarray | np.generic):
             array = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
-        if array.dtype.kind in "OU":
+        if array.dtype.kind in "OU":  # onnx takes texts as objects, not as NumPy's fixed width
             array = array.astype(object)
             raw = "\0".join(map(str, array.ravel())).encode()
         else:
@@ -120,6 +120,7 @@ class Graph:
             from onnx import inliner
 
             proto = inliner.inline_local_functions(proto)
+        # Names of the other model may be ours too: all but its inputs get a prefix of their own.
         prefix = self.fresh("m")
         names = dict(feeds)
 

@@ -78,6 +78,7 @@ def _lower_simple_imputer(estimator: SimpleImputer, graph: Graph, rows: Table) -
         return _impute_text(estimator, graph, rows)
     statistics = np.asarray(estimator.statistics_, dtype=np.float64)
     kind = common_kind(rows) if graph.faithful else FLOAT
+    # A column without any value in training has NaN as its statistic; constants must be finite.
     x, fill = joined(graph, rows, kind), np.nan_to_num(statistics)[None]
     gaps = missing(estimator, graph, x, kind)
     filled = graph.op("Where", gaps, f32(fill) if kind == FLOAT else fill, x)
@@ -125,6 +126,7 @@ def _lower_iterative_imputer(estimator: IterativeImputer, graph: Graph, rows: Ta
         raise UnsupportedModel("IterativeImputer: columns without any value cannot be converted")
     values = _split(graph, start.blocks[0].tensor, rows.width)
     holes = _split(graph, gaps, rows.width)
+    # The rounds are unrolled: each reads the values that the steps before it left.
     for step in estimator.imputation_sequence_:
         j = step.feat_idx
         others = concat(graph, [values[int(i)] for i in step.neighbor_feat_idx])
@@ -185,6 +187,7 @@ def _donated_mean(estimator: Any, graph: Graph, far: str, j: int) -> str:
     count = min(estimator.n_neighbors, len(donors))
     some = graph.op("Gather", far, donors.astype(np.int64), axis=1)
     near, index = graph.ops("TopK", some, np.array([count], np.int64), outputs=2, axis=1, largest=0)
+    # With fewer comparable donors than neighbours, TopK returns some at an infinite distance.
     real = graph.cast(graph.op("Less", near, f64(np.inf)), DOUBLE)
     values = graph.op("Gather", f64(estimator._fit_X[donors, j]), index)
     amount = total(graph, real)

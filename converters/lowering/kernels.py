@@ -125,6 +125,7 @@ def _neighbour_mask(graph: Graph, distance: str, count: int) -> str:
     _, index = graph.ops(
         "TopK", distance, np.array([count], np.int64), outputs=2, axis=1, largest=0
     )
+    # Scattered into zeros of the distances' shape, which is known when the graph runs only.
     zeros = graph.op("Mul", distance, f64(0.0))
     ones = graph.op("Add", graph.op("GatherElements", zeros, index, axis=1), f64(1.0))
     return graph.op("ScatterElements", zeros, index, ones, axis=1)
@@ -202,6 +203,7 @@ def _sketch_spectrum(
     hashed[np.arange(width), estimator.indexHash_[d]] = estimator.bitHash_[d]
     offset = np.zeros(estimator.n_components)
     features = width - (1 if estimator.coef0 != 0 else 0)
+    # scikit-learn adds coef0 as one more constant feature; here it becomes an offset.
     if estimator.coef0 != 0:
         offset = np.sqrt(estimator.coef0) * hashed[-1]
     inner = hashed[:features]

@@ -205,6 +205,7 @@ def _lower_mlp_labels(estimator: MLPClassifier, graph: Graph, rows: Table) -> st
         return labels(
             graph, graph.op("ArgMax", probabilities, axis=1, keepdims=0), estimator.classes_
         )
+    # More than a half, not the larger one: at exactly 0.5 scikit-learn names the first class.
     second = graph.op("Gather", probabilities, np.array([1], np.int64), axis=1)
     yes = flat(graph, graph.op("Greater", second, 0.5))
     return labels(graph, graph.cast(yes, INT64), estimator.classes_)

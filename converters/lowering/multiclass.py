@@ -82,6 +82,7 @@ def _lower_one_vs_one_decision(estimator: OneVsOneClassifier, graph: Graph, rows
     pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
     scored = [_binary_score(inner, graph, rows) for inner in estimator.estimators_]
     scores, cut = concat(graph, [score for score, _ in scored]), scored[0][1]
+    # Matrices [pairs, classes] turn the pairs' scores into sums and votes of the classes.
     sign, first, second = (np.zeros((len(pairs), count), np.float32) for _ in range(3))
     for k, (i, j) in enumerate(pairs):
         sign[k, i], sign[k, j], first[k, i], second[k, j] = -1, 1, 1, 1
@@ -147,6 +148,7 @@ def _chain(estimator: Any, graph: Graph, rows: Table, last: Any) -> str:
         outputs.append(last(inner, graph, inputs))
         chain = getattr(estimator, "chain_method_", "predict")
         earlier.append(Block(_chained_feature(inner, graph, inputs, chain), FLOAT, 1))
+    # Models stand in the order of the chain, outputs in that of the targets.
     order = np.argsort(estimator.order_)
     return concat(graph, [outputs[i] for i in order])
 
@@ -167,10 +169,10 @@ def _lower_regressor_chain(estimator: RegressorChain, graph: Graph, rows: Table)
 
 @lowers("predict", "ClassifierChain")
 def _lower_classifier_chain_labels(estimator: ClassifierChain, graph: Graph, rows: Table) -> str:
-    def label(inner: Any, graph: Graph, inputs: Table) -> str:
+    def label_column(inner: Any, graph: Graph, inputs: Table) -> str:
         return column(graph, registry.predict(inner, graph, inputs))
 
-    return _chain(estimator, graph, rows, label)
+    return _chain(estimator, graph, rows, label_column)
 
 
 @lowers("predict_proba", "ClassifierChain")

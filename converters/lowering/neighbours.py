@@ -65,7 +65,7 @@ def _descend(graph: Graph, x: str, node: Any) -> str:
     Both sides are computed for all rows: ONNX has no cheaper way to branch by row.
     """
     if node.left is None:
-        zero = graph.op("Mul", nearest(graph, x), 0)  # of the batch's length
+        zero = graph.op("Mul", nearest(graph, x), 0)  # one for each row, whatever the batch
         return graph.op("Add", zero, int(node.label))
     children = np.stack([node.left.center, node.right.center])
     right = graph.cast(nearest_point(graph, x, children), BOOL)
@@ -87,6 +87,7 @@ def _discriminant_scores(estimator: Any, graph: Graph, rows: Table) -> str:
 
 @lowers("predict", "NearestCentroid")
 def _lower_nearest_centroid_labels(estimator: NearestCentroid, graph: Graph, rows: Table) -> str:
+    # With equal priors scikit-learn takes the nearest centroid, without scaling by the spread.
     if np.isclose(estimator.class_prior_, 1 / len(estimator.classes_)).all():
         distance = distances(graph, doubles(graph, rows), estimator.centroids_, estimator.metric)
         return labels(graph, nearest(graph, distance), estimator.classes_)
@@ -180,6 +181,7 @@ def _local_outlier_score(estimator: Any, graph: Graph, rows: Table) -> str:
         "TopK", distance, np.array([count], np.int64), outputs=2, axis=1, largest=0
     )
     reach = graph.op("Gather", f64(estimator._distances_fit_X_[:, count - 1]), index)
+    # Reachability: never nearer than the neighbour's own k-th neighbour is to it.
     mean = graph.op("ReduceMean", graph.op("Max", near, reach), AXIS_1, keepdims=1)
     around = graph.op(
         "ReduceMean", graph.op("Gather", f64(estimator._lrd), index), AXIS_1, keepdims=1

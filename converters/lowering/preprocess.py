@@ -190,6 +190,7 @@ def _lower_quantile_transformer(estimator: QuantileTransformer, graph: Graph, ro
     for i, x in enumerate(_columns(graph, doubles(graph, rows), rows.width)):
         quantiles = estimator.quantiles_[:, i]
         ahead = interpolate(graph, x, quantiles, estimator.references_)
+        # The second one runs over the mirrored quantiles, so that repeats resolve the other way.
         turned = graph.op("Neg", x)
         back = interpolate(graph, turned, -quantiles[::-1], -estimator.references_[::-1])
         mean = graph.op("Mul", graph.op("Sub", ahead, back), f64(0.5))
@@ -227,6 +228,7 @@ def _spline_basis(graph: Graph, spline: Any, x: str, count: int) -> str:
     knots = spline.t[degree : len(spline.t) - degree]
     pieces = [PPoly.from_spline((spline.t, spline.c[:, i], degree)) for i in range(count)]
     table = np.stack([p.c[:, degree : degree + len(knots) - 1] for p in pieces], axis=-1)
+    # Clipped: extrapolation is constant.
     inside = graph.op("Min", graph.op("Max", x, f64(knots[0])), f64(knots[-1]))
     index = registry.flat(graph, count_not_above(graph, inside, knots[1:-1]))
     start = registry.column(graph, graph.op("Gather", f64(knots[:-1]), index))

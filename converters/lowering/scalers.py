@@ -91,6 +91,7 @@ def _stepwise(
     x = joined(graph, rows, kind)
     for name, values in steps:
         if dtype == np.float64 and kind == FLOAT:
+            # NumPy computes with the float64 constant, and stores into the float32 array.
             wide = graph.op(name, graph.cast(x, DOUBLE), np.asarray(values, dtype)[None])
             x = graph.cast(wide, FLOAT)
         else:

@@ -89,6 +89,7 @@ def decision(estimator: Any, graph: Graph, rows: Table) -> str:
         return graph.op("Reshape", scores, np.array([-1, 1], np.int64))
     outputs, _ = _export(estimator, graph, rows, {"raw_scores": True, "zipmap": False})
     if len(getattr(estimator, "classes_", ())) == 2:
+        # Both classes' scores come out; decision_function has the second's alone.
         return graph.op("Gather", outputs[1], np.array([-1], np.int64), axis=1)
     return outputs[1]
 

@@ -18,9 +18,9 @@ def model(nodes, constants=(), outputs=("y",)):
         helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, 2]) for n in ("x", *outputs)
     ]
     graph = helper.make_graph(nodes, "g", values[:1], values[1:], list(constants))
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    onnx.checker.check_model(made, full_check=True)
-    return made
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(proto, full_check=True)
+    return proto
 
 
 def node(kind, inputs, outputs, **more):
@@ -82,18 +82,18 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_answers_are_the_same_after(case):
     make, kinds = CASES[case]
-    made = make()
+    proto = make()
     x = np.array([[1.0, -2.0], [0.5, 3.0]], np.float32)
-    before = onnxruntime.InferenceSession(made.SerializeToString()).run(None, {"x": x})
-    tidy(made)
-    assert [n.op_type for n in made.graph.node] == kinds
-    onnx.checker.check_model(made, full_check=True)
-    after = onnxruntime.InferenceSession(made.SerializeToString()).run(None, {"x": x})
+    before = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
+    tidy(proto)
+    assert [n.op_type for n in proto.graph.node] == kinds
+    onnx.checker.check_model(proto, full_check=True)
+    after = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
     for old, new in zip(before, after, strict=True):
         np.testing.assert_array_equal(old, new)
 
 
 def test_equal_constants_are_one_and_unused_ones_gone():
-    made = CASES["constants that are equal"][0]()
-    tidy(made)
-    assert [tensor.name for tensor in made.graph.initializer] == ["p"]
+    proto = CASES["constants that are equal"][0]()
+    tidy(proto)
+    assert [tensor.name for tensor in proto.graph.initializer] == ["p"]

@@ -54,21 +54,21 @@ def one_thread():
         yield
 
 
-def lgb(kind=lightgbm.LGBMClassifier, **wish):
-    return kind(**{"n_estimators": 12, "verbose": -1, "n_jobs": 1} | wish)
+def lgb(kind=lightgbm.LGBMClassifier, **options):
+    return kind(**{"n_estimators": 12, "verbose": -1, "n_jobs": 1} | options)
 
 
-def xgb(kind=xgboost.XGBClassifier, **wish):
-    return kind(**{"n_estimators": 12, "n_jobs": 1} | wish)
+def xgb(kind=xgboost.XGBClassifier, **options):
+    return kind(**{"n_estimators": 12, "n_jobs": 1} | options)
 
 
-def cat(kind=catboost.CatBoostClassifier, **wish):
+def cat(kind=catboost.CatBoostClassifier, **options):
     quiet = {"verbose": 0, "allow_writing_files": False, "thread_count": 1}
-    return kind(**quiet | {"iterations": 12, "depth": 4} | wish)
+    return kind(**quiet | {"iterations": 12, "depth": 4} | options)
 
 
-def hist(**wish):
-    return HistGradientBoostingClassifier(**{"max_iter": 12, "random_state": 0} | wish)
+def hist(**options):
+    return HistGradientBoostingClassifier(**{"max_iter": 12, "random_state": 0} | options)
 
 
 GRADIENT, HISTOGRAM = GradientBoostingRegressor, HistGradientBoostingRegressor
@@ -170,17 +170,17 @@ def fitted(name):
     return model, rows, targets
 
 
-def told(model, rows):
-    """What the library itself answers."""
+def library_answers(model, rows):
+    """Answers of the library itself, and its labels."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = np.asarray(getattr(model, "predict_proba", model.predict)(rows))
+        answers = np.asarray(getattr(model, "predict_proba", model.predict)(rows))
         labels = np.asarray(model.predict(rows)).ravel()
-    return found.reshape(len(rows), -1), labels
+    return answers.reshape(len(rows), -1), labels
 
 
 def probed(model, rows):
-    """Rows with holes, and rows at every threshold and one step beside it."""
+    """Rows with holes, and rows at every threshold and one step on either side."""
     random = np.random.default_rng(1)
     holes = np.where(random.random(rows.shape) < 0.3, np.nan, rows).astype(np.float32)
     parts = [rows, *([holes] if takes(model, holes) else [])]
@@ -195,14 +195,14 @@ def probed(model, rows):
 
 
 def takes_all(at, rows):
-    """Which rows have no infinities, and holes only if ``rows`` have some."""
+    """Mask of rows without infinities, and with holes only if ``rows`` have some."""
     return ~np.isinf(at).any(axis=1) & (np.isnan(rows).any() | ~np.isnan(at).any(axis=1))
 
 
 def takes(model, rows):
-    """Whether the library answers rows with missing values."""
+    """True if the library answers rows with missing values."""
     try:
-        told(model, rows)
+        library_answers(model, rows)
     except ValueError:
         return False
     return True
@@ -216,26 +216,26 @@ def is_line(model):
 def test_both_files_answer_as_the_library(name):
     model, rows, _ = fitted(name)
     table = probed(model, rows)
-    expected, labels = told(model, table)
-    for found in tree_builders.answers_of_files(model, rows, table):
+    expected, labels = library_answers(model, table)
+    for answers in tree_builders.answers_of_files(model, rows, table):
         if not hasattr(model, "predict_proba"):
             limit = 2e-6 * np.abs(expected).max()
-            np.testing.assert_allclose(found["value"], expected, rtol=2e-5, atol=limit)
+            np.testing.assert_allclose(answers["value"], expected, rtol=2e-5, atol=limit)
             continue
-        np.testing.assert_allclose(found["probabilities"], expected, atol=2e-6)
+        np.testing.assert_allclose(answers["probabilities"], expected, atol=2e-6)
         top = np.sort(expected, axis=1)
         sure = top[:, -1] - top[:, -2] > 1e-5
         plain = labels.astype(int) if labels.dtype.kind in "bi" else labels
-        assert (found["label"].astype(str) == plain.astype(str))[sure].all()
+        assert (answers["label"].astype(str) == plain.astype(str))[sure].all()
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if not is_line(MODELS[name][0])])
 def test_the_form_itself_answers_as_the_library(name):
     model, rows, _ = fitted(name)
     table = probed(model, rows)
-    expected, _ = told(model, table)
-    found = read(model).answers(table).reshape(expected.shape)
-    np.testing.assert_allclose(found, expected, rtol=5e-6, atol=1e-6 * np.abs(expected).max())
+    expected, _ = library_answers(model, table)
+    answers = read(model).answers(table).reshape(expected.shape)
+    np.testing.assert_allclose(answers, expected, rtol=5e-6, atol=1e-6 * np.abs(expected).max())
 
 
 class Squares:
@@ -309,8 +309,8 @@ def test_columns_keep_their_names_through_a_pipeline(name, tmp_path):
         expected = model.predict_proba(frame.astype(np.float32).iloc[:5])
     convert(model, frame, labels, name="m", out=tmp_path / "r")
     with EdgeDevice.offline(tmp_path / "r") as device:
-        found = [device.predict(row).probabilities for row in frame.head(5).to_dict("records")]
-    np.testing.assert_allclose(found, expected, atol=2e-6)
+        answers = [device.predict(row).probabilities for row in frame.head(5).to_dict("records")]
+    np.testing.assert_allclose(answers, expected, atol=2e-6)
 
 
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost", "catboost"])
@@ -330,25 +330,25 @@ def test_columns_keep_their_names_without_one(name, tmp_path):
 
 @pytest.mark.parametrize("kind", [lgb, xgb])
 def test_early_stopping_answers_with_the_best_round(kind, tmp_path):
-    wish = {"n_estimators": 200, "learning_rate": 0.5}
+    options = {"n_estimators": 200, "learning_rate": 0.5}
     stop = {} if kind is lgb else {"early_stopping_rounds": 3}
-    model = kind(**wish, **stop)
+    model = kind(**options, **stop)
     later = {"verbose": False}
     if kind is lgb:
         later = {"callbacks": [lightgbm.early_stopping(3, verbose=False)]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(X[::2], Y[::2], eval_set=[(X[1::2], np.roll(Y[1::2], 5))], **later)
-    expected, _ = told(model, X)
-    for found in tree_builders.answers_of_files(model, X, X):
-        np.testing.assert_allclose(found["probabilities"], expected, atol=2e-6)
+    expected, _ = library_answers(model, X)
+    for answers in tree_builders.answers_of_files(model, X, X):
+        np.testing.assert_allclose(answers["probabilities"], expected, atol=2e-6)
 
 
 @pytest.mark.parametrize("make", [lgb, xgb, cat])
 def test_a_model_from_a_pickle_converts_as_the_one_in_memory(make, tmp_path):
     model = make().fit(X, Y)
     joblib.dump(model, tmp_path / "model.joblib")
-    wish = {"name": "m", "variants": ["float32"]}
-    memory = convert(model, X, Y, out=tmp_path / "a", **wish)
-    pickled = convert(tmp_path / "model.joblib", X, Y, out=tmp_path / "b", trust=True, **wish)
+    options = {"name": "m", "variants": ["float32"]}
+    memory = convert(model, X, Y, out=tmp_path / "a", **options)
+    pickled = convert(tmp_path / "model.joblib", X, Y, out=tmp_path / "b", trust=True, **options)
     assert pickled.model_path.read_bytes() == memory.model_path.read_bytes()

@@ -27,13 +27,13 @@ def test_every_node_that_a_row_comes_by_is_probed_on_both_sides_of_its_threshold
     ensemble = probing.ensemble_of(FOREST)
     rows = probing.at_thresholds(ensemble, X)
     passers = ensemble.passers(X)
-    known = np.flatnonzero(passers >= 0)
-    assert len(known) == ensemble.nodes
+    reached = np.flatnonzero(passers >= 0)
+    assert len(reached) == ensemble.nodes
     below, at, above = np.split(rows, 3)
-    feature, each = ensemble.feature[known], np.arange(len(known))
-    assert np.array_equal(at[each, feature], ensemble.threshold[known])
-    for beside in (below, above):
-        apart = floats.ordinals(beside[each, feature]) - floats.ordinals(at[each, feature])
+    feature, each = ensemble.feature[reached], np.arange(len(reached))
+    assert np.array_equal(at[each, feature], ensemble.threshold[reached])
+    for neighbour in (below, above):
+        apart = floats.ordinals(neighbour[each, feature]) - floats.ordinals(at[each, feature])
         assert (np.abs(apart) == 1).all()
     decided = ensemble.leaf_of(at) != ensemble.leaf_of(above)
     assert decided.any(axis=1).mean() > 0.8  # the rest leads to equal leaves either way

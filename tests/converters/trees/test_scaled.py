@@ -39,7 +39,7 @@ def test_a_scaler_before_trees_gives_the_very_numbers_of_the_original(name, scal
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = make_pipeline(SCALERS[scaler], MODELS[name]).fit(X, Y)
-        asked = np.concatenate([X, X + np.spacing(X), X - np.spacing(X)])
-        expected = model.predict_proba(asked)
-    for found in tree_builders.answers_of_files(model, X, asked):
-        np.testing.assert_allclose(found["probabilities"], expected, atol=2e-6)
+        rows = np.concatenate([X, X + np.spacing(X), X - np.spacing(X)])
+        expected = model.predict_proba(rows)
+    for answers in tree_builders.answers_of_files(model, X, rows):
+        np.testing.assert_allclose(answers["probabilities"], expected, atol=2e-6)

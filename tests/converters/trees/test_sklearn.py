@@ -68,23 +68,23 @@ def test_both_files_answer_as_the_original(name):
     rows = rows.astype(np.float32)
     model.fit(rows, targets)
     holes = np.where(np.random.default_rng(0).random(rows.shape) < 0.3, np.nan, rows)
-    asked = np.concatenate([rows, holes.astype(np.float32)])
-    for found in tree_builders.answers_of_files(model, rows, asked):
-        compared(found, model, asked)
+    table = np.concatenate([rows, holes.astype(np.float32)])
+    for answers in tree_builders.answers_of_files(model, rows, table):
+        compared(answers, model, table)
 
 
-def compared(found, model, rows):
+def compared(answers, model, rows):
     if hasattr(model, "predict_proba"):
         expected = model.predict_proba(rows)
-        np.testing.assert_allclose(found["probabilities"], expected, atol=1e-6)
+        np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-6)
         top = np.sort(expected, axis=1)
         sure = top[:, -1] - (top[:, -2] if expected.shape[1] > 1 else 0) > 1e-6
         plain = model.predict(rows)
         plain = plain.astype(int) if plain.dtype.kind in "bi" else plain
-        assert (found["label"].astype(str) == plain.astype(str))[sure].all()
+        assert (answers["label"].astype(str) == plain.astype(str))[sure].all()
     else:
         expected = model.predict(rows)
-        np.testing.assert_allclose(found["value"].reshape(expected.shape), expected, rtol=1e-5)
+        np.testing.assert_allclose(answers["value"].reshape(expected.shape), expected, rtol=1e-5)
 
 
 def test_a_forest_takes_missing_values_on_the_device(tmp_path):
@@ -102,8 +102,8 @@ def test_the_form_itself_answers_as_the_original(name):
     rows = rows.astype(np.float32)
     model.fit(rows, targets)
     expected = getattr(model, "predict_proba", model.predict)(rows)
-    found = read(model).answers(rows).reshape(expected.shape)
-    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    answers = read(model).answers(rows).reshape(expected.shape)
+    np.testing.assert_allclose(answers, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_equal_votes_go_to_the_class_that_the_original_names(tmp_path):
@@ -144,9 +144,9 @@ def test_an_isolation_forest_is_one_operator_and_scores_as_the_original(case):
     rows = np.concatenate([X, X * 3, -X]).astype(np.float32)
     expected = model.decision_function(rows)
     sure = np.abs(expected) > 1e-6
-    for found in tree_builders.answers_of_files(model, X, rows):
-        np.testing.assert_allclose(found["value"].ravel(), expected, atol=1e-6)
-        assert (found["label"] == model.predict(rows))[sure].all()
+    for answers in tree_builders.answers_of_files(model, X, rows):
+        np.testing.assert_allclose(answers["value"].ravel(), expected, atol=1e-6)
+        assert (answers["label"] == model.predict(rows))[sure].all()
 
 
 PIPELINES = {
@@ -167,8 +167,10 @@ def test_a_forest_at_the_end_of_a_pipeline_has_both_forms(name, tmp_path):
 
 def test_the_same_forest_gives_the_same_bytes(tmp_path):
     model = RandomForestClassifier(10, random_state=0).fit(X, Y)
-    made = [convert(model, X, name="m", out=tmp_path / name, variants=["float32"]) for name in "ab"]
-    assert made[0].model_path.read_bytes() == made[1].model_path.read_bytes()
+    releases = [
+        convert(model, X, name="m", out=tmp_path / name, variants=["float32"]) for name in "ab"
+    ]
+    assert releases[0].model_path.read_bytes() == releases[1].model_path.read_bytes()
 
 
 def test_a_forest_of_a_hundred_trees_has_a_tenth_of_the_bytes_of_a_plain_export(tmp_path):
