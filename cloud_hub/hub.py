@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from cloud_hub.api.admin_token import new_admin_token
 from cloud_hub.database.audit import Audit
-from cloud_hub.database.engine import open_engine
+from cloud_hub.database.migrate import open_engine
 from cloud_hub.errors import NotFound
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.features.service import Features

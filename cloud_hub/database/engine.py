@@ -10,75 +10,67 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Column as SqlColumn
 from sqlalchemy import (
     Connection,
     Engine,
-    Integer,
     MetaData,
     Table,
     create_engine,
     event,
-    insert,
-    select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from cloud_hub.errors import Conflict, HubFault
+from cloud_hub.errors import HubFault
 from cloud_hub.settings import Settings
 
-SCHEMA_VERSION: Final = 4
 metadata: Final = MetaData()
-_schema = Table("schema_version", metadata, SqlColumn("version", Integer, primary_key=True))
 
 
-def open_engine(settings: Settings) -> Engine:
-    """An engine whose tables exist.
+def connect(settings: Settings) -> Engine:
+    """Return an engine whatever the schema; callers wrap it in :func:`database_errors`."""
+    engine = create_engine(settings.database_url)
+    if is_sqlite(engine):
+        event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def is_sqlite(engine: Engine) -> bool:
+    """Return whether the database is the embedded one."""
+    return engine.dialect.name == "sqlite"
+
+
+@contextlib.contextmanager
+def database_errors(settings: Settings) -> Iterator[None]:
+    """Turn what SQLAlchemy raises within the block into one sentence without a password.
 
     Raises:
-        Conflict: another version of the hub made the database.
-        HubFault: there is no database, or it is none of this kind.
+        HubFault: the URL, its driver or the database is of no use.
     """
     try:
-        engine = create_engine(settings.database_url)
-        if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _prepare_sqlite)
-        metadata.create_all(engine)
-        _check_schema(engine)
+        yield
     except ArgumentError as error:
         raise HubFault("database: expected a URL such as postgresql+psycopg://host/name") from error
     except ImportError as error:
         extra = 'pip install "edge-deployment-sdk[postgres]" for postgresql+psycopg://'
         raise HubFault(f"database: its driver is not installed ({error}); {extra}") from error
     except SQLAlchemyError as error:
-        said = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
         where = make_url(settings.database_url).render_as_string(hide_password=True)
-        raise HubFault(f"database: {where}: {said}") from error
-    return engine
+        raise HubFault(f"database: {where}: {reason}") from error
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
+    # Readers go on while one writes.
     cursor.execute("PRAGMA journal_mode = WAL")
+    # What a device was told is stored must survive a power cut; NORMAL would lose the newest.
     cursor.execute("PRAGMA synchronous = FULL")
+    # Milliseconds to wait for another writer before "database is locked".
     cursor.execute("PRAGMA busy_timeout = 10000")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
-
-
-def _check_schema(engine: Engine) -> None:
-    with engine.begin() as db:
-        found = db.execute(select(_schema.c.version)).scalar()
-    if found is None:
-        try:
-            with engine.begin() as db:
-                db.execute(insert(_schema).values(version=SCHEMA_VERSION))
-        except IntegrityError:
-            return  # another process was first
-    elif found != SCHEMA_VERSION:
-        raise Conflict(f"database: expected schema {SCHEMA_VERSION}, found {found}; see CHANGELOG")
 
 
 def insert_if_new(db: Connection, table: Table, values: Mapping[str, Any]) -> bool:
