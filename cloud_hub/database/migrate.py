@@ -104,9 +104,8 @@ def open_engine(settings: Settings) -> Engine:
     with database_errors(settings):
         engine = connect(settings)
         try:
-            status = inspect_schema(engine)
-            if status.pending and _is_empty(engine):
-                status = _upgrade(engine)
+            # Emptiness first: another process may make the tables between the two questions.
+            status = _upgrade(engine) if _is_empty(engine) else inspect_schema(engine)
         except BaseException:
             engine.dispose()
             raise
@@ -164,7 +163,8 @@ def _upgrade(engine: Engine) -> MigrationStatus:
                 # Released at the end of the transaction, however it ends.
                 db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
             apply_revisions(db)
-        db.invalidate()  # the connection's mode was changed: nobody else shall get it
+        if is_sqlite(engine):
+            db.invalidate()  # its mode was changed: the pool must not hand it out again
     return inspect_schema(engine)
 
 
