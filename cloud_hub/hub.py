@@ -30,6 +30,7 @@ from cloud_hub.runs.service import Runs
 from cloud_hub.runs.store import RunStore
 from cloud_hub.runs.training import TrainingRunner
 from cloud_hub.settings import Settings
+from cloud_hub.storage.folder_store import FolderStore
 from cloud_hub.telemetry.service import Telemetry
 from cloud_hub.triggers.history import Histories
 from cloud_hub.triggers.service import Triggers
@@ -100,7 +101,7 @@ def open_hub(settings: Settings) -> Hub:
     repository.signer("online")  # what cannot sign is better known now than at the first renewal
     engine = open_engine(settings)
     audit = Audit(engine)
-    blobs = BlobStore(data / "blobs")
+    blobs = BlobStore(FolderStore(data / "blobs"))
     registry = Registry(engine, audit, blobs, repository, data / "cache")
     fleet = Fleet(engine, audit, repository.root())
     plans = Plans(engine, audit, registry)

@@ -6,6 +6,7 @@ delta downloads that.
 
 from __future__ import annotations
 
+import contextlib
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,10 +53,12 @@ def publish_pack(registry: Registry, plans: Plans, model: str, path: Path, kind:
     return Published(pack, len(delta or b""))
 
 
-def pack_file(repository: Repository, model: str, pack: PackRef) -> Path:
-    """Where a published pack is; raises NotFound."""
+def pack_file(
+    repository: Repository, model: str, pack: PackRef
+) -> contextlib.AbstractContextManager[Path]:
+    """Give the file of a published pack while a block runs; raises NotFound."""
     folder, _, name = pack.target(model).rpartition("/")
-    return repository.target_file(f"{folder}/{pack.file.sha256}.{name}")
+    return repository.targets.local_file(f"{folder}/{pack.file.sha256}.{name}")
 
 
 def _in_force_before(plans: Plans, model: str, pack: PackRef, kind: Kind) -> PackRef | None:
@@ -68,8 +71,9 @@ def _delta(repository: Repository, model: str, base: PackRef, path: Path) -> byt
     """The delta that makes the pack at ``path`` of ``base``, if it is worth having."""
     made = path.with_name("new.delta")
     try:
-        if write_delta(pack_file(repository, model, base), path, made) is None:
-            return None
+        with pack_file(repository, model, base) as before:
+            if write_delta(before, path, made) is None:
+                return None
     except (NotFound, PackError):
         return None  # the one before is gone or of another format
     return made.read_bytes()

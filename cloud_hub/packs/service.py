@@ -149,8 +149,8 @@ class Packs:
         if pack is None:
             return False
         try:
-            file = pack_file(self._registry.repository, plan.model, pack)
-            with Pack.open(file, now=now) as out:
+            published = pack_file(self._registry.repository, plan.model, pack)
+            with published as file, Pack.open(file, now=now) as out:
                 header, out_keys = out.header, out.keys().tobytes()
         except (NotFound, PackError):
             return False

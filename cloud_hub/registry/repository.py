@@ -33,10 +33,12 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
-from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
+from cloud_hub.errors import Conflict, HubFault, Invalid
 from cloud_hub.registry.signing import YEAR, load_signer
+from cloud_hub.storage.artifact_store import ArtifactStore, read
+from cloud_hub.storage.folder_store import FolderStore
 from edge_sdk.contract.plan import Plan
-from edge_sdk.system.files import fsync_directory, write_atomic
+from edge_sdk.system.files import write_atomic
 from edge_sdk.update.trust import SIGNED_AT
 
 RELEASES: Final = "releases"
@@ -48,11 +50,17 @@ S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
 
 
 class Repository:
-    """The folders ``metadata`` and ``targets`` below ``folder``, and the keys in ``keys``."""
+    """Signed metadata in a folder, the targets that it lists, and the keys that sign.
 
-    def __init__(self, folder: Path, keys: Path) -> None:
+    Args:
+        folder: holds ``metadata``, and ``targets`` unless they are elsewhere.
+        keys: folder of the private keys.
+        targets: where the targets are; default the folder ``targets``.
+    """
+
+    def __init__(self, folder: Path, keys: Path, targets: ArtifactStore | None = None) -> None:
         self.metadata = folder / "metadata"
-        self.targets = folder / "targets"
+        self.targets = targets or FolderStore(folder / "targets")
         self._keys = keys
 
     @property
@@ -69,7 +77,6 @@ class Repository:
         if self.whole:
             raise Conflict(f"{self.metadata.parent}: holds a repository already")
         self.metadata.mkdir(parents=True, exist_ok=True)
-        self.targets.mkdir(parents=True, exist_ok=True)
         offline, releases, online = (self._new_key(n) for n in ("offline", RELEASES, "online"))
         root = Root(expires=_later(YEAR), consistent_snapshot=True)
         for role, signer in (
@@ -153,28 +160,19 @@ class Repository:
         """Put a target's content where devices download it (its name carries its hash)."""
         digest = target.hashes["sha256"]
         folder, _, name = path.rpartition("/")
-        destination = self.targets / folder / f"{digest}.{name}"
-        if destination.exists():
+        destination = f"{folder}/{digest}.{name}"
+        if self.targets.exists(destination):
             return
         raw = fetch(digest)
         try:
             target.verify_length_and_hashes(raw)
         except RepositoryError as error:
             raise Invalid(f"{path}: {error}") from error
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(destination, raw)
-        fsync_directory(destination.parent.parent)
+        self.targets.put(destination, raw)
 
-    def target_file(self, path: str) -> Path:
-        """The file of a published target, by the path that devices ask for.
-
-        Raises:
-            NotFound: there is none.
-        """
-        file = (self.targets / path).resolve()
-        if not file.is_relative_to(self.targets.resolve()) or not file.is_file():
-            raise NotFound(f"target {path}: not found")
-        return file
+    def read_target(self, path: str) -> bytes:
+        """Return the content of a target by the path that devices ask for; raises NotFound."""
+        return read(self.targets, path)
 
     def _check_offer(
         self, raw: bytes, offered: Metadata[Targets], current: Metadata[Targets]

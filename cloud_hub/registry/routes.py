@@ -8,8 +8,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse
 
+from cloud_hub.api.artifact_response import artifact_response
 from cloud_hub.api.auth import Admin, Device, hub_of
 from cloud_hub.api.dependencies import unknown
 from cloud_hub.api.request_body import raw_body
@@ -35,9 +35,9 @@ def metadata(request: Request, name: str) -> Response:
 
 
 @router.get("/targets/{path:path}")
-def target(request: Request, device: Device, path: str) -> FileResponse:
-    """A signed file, whole or a range of it."""
-    return FileResponse(hub_of(request).repository.target_file(path))
+def target(request: Request, device: Device, path: str) -> Response:
+    """Answer with a signed file, whole or a range of it."""
+    return artifact_response(request, hub_of(request).repository.targets, path)
 
 
 @router.get("/releases")

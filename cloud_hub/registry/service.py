@@ -168,7 +168,7 @@ class Registry:
         ``gated`` says that the offline gate has passed it already.
         """
         for path in signing.release_targets(release).values():
-            self.blobs.put(path.read_bytes())
+            self.blobs.put(path)
         state = self.blobs.put(training_state) if training_state is not None else None
         signer = self.repository.signer(RELEASES)
         raw = signing.add_release(self.repository.releases(), release, signer)
@@ -282,10 +282,10 @@ class Registry:
 
     def _materialise(self, model: str, version: str, manifest: str, folder: Path) -> None:
         prefix = f"models/{model}/{version}"
-        raw = self.repository.target_file(f"{prefix}/{manifest}.{MANIFEST}").read_bytes()
+        raw = self.repository.read_target(f"{prefix}/{manifest}.{MANIFEST}")
         refs = Manifest.from_json(raw).files
         files = {
-            name: self.repository.target_file(f"{prefix}/{ref.sha256}.{name}").read_bytes()
+            name: self.repository.read_target(f"{prefix}/{ref.sha256}.{name}")
             for name, ref in refs.items()
         }
         _fill(folder, {**files, MANIFEST: raw})
@@ -331,8 +331,9 @@ class Registry:
             _, model, version, _ = parts
             if all(record.version != version for record in self.versions(model)):
                 digest = target.hashes["sha256"]
-                file = self.repository.target_file(f"models/{model}/{version}/{digest}.{MANIFEST}")
-                self._insert(Manifest.from_json(file.read_bytes()), digest, "recovery", None, None)
+                name = f"models/{model}/{version}/{digest}.{MANIFEST}"
+                manifest = Manifest.from_json(self.repository.read_target(name))
+                self._insert(manifest, digest, "recovery", None, None)
 
 
 def _fill(folder: Path, files: dict[str, bytes]) -> None:

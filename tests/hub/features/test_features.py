@@ -26,7 +26,8 @@ USERS = FeatureTable(
 def joined(hub: Hub, version: str, pack: PackRef | None, entity: str) -> Mapping[str, Any]:
     assert pack is not None
     release = hub.registry.release("demo", version)
-    features = EntityFeatures.open(pack_file(hub.registry.repository, "demo", pack), release)
+    with pack_file(hub.registry.repository, "demo", pack) as file:
+        features = EntityFeatures.open(file, release)
     return features.join(entity, {})[0]
 
 
