@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs.entry_point import problem
+from cloud_hub.runs.offline import OfflineGate
 from cloud_hub.runs.service import Runs
 from cloud_hub.runs.store import RunStore
 from cloud_hub.runs.training import TrainingRunner
@@ -102,28 +104,35 @@ def open_hub(settings: Settings) -> Hub:
     engine = open_engine(settings)
     audit = Audit(engine)
     blobs = BlobStore(FolderStore(data / "blobs"))
-    registry = Registry(engine, audit, blobs, repository, data / "cache")
-    fleet = Fleet(engine, audit, repository.root())
-    plans = Plans(engine, audit, registry)
+    # Two pairs ask each other: the registry asks the gate, which reads releases from the registry;
+    # plans name files of features, which are made for the versions of plans. The first of a pair is
+    # given a call that reaches the second one later.
+    registry = Registry(
+        engine, audit, blobs, repository, data / "cache",
+        offline_gate=lambda model, candidate: gate(model, candidate),
+    )  # fmt: skip
+    plans = Plans(
+        engine, audit, registry,
+        features_of=lambda model, version: features.reference(model, version),
+    )  # fmt: skip
     features = Features(data, audit, registry, plans)
-    policies = Policies(registry, plans)
     telemetry = Telemetry(engine, registry)
+    gate = OfflineGate(registry, plans, telemetry)
+    fleet = Fleet(engine, audit, repository.root())
+    policies = Policies(registry, plans, train_problem=problem)
     monitoring = Monitoring(engine, audit, registry, plans, fleet)
     serving = InferenceService(registry, plans)
     packs = Packs(data, audit, registry, plans, telemetry, serving)
-    histories = Histories(engine, registry)
-    triggers = Triggers(audit, registry, plans, histories, TriggerStore(engine))
     experiments = Experiments(engine, audit, registry, plans, fleet, telemetry)
     store = RunStore(engine)
-    training = TrainingRunner(data, store, registry, plans)
     runs = Runs(
-        store, training, audit, registry, plans, telemetry, experiments, slots=settings.trainings
-    )
-    plans.features_of = features.reference
-    registry.offline_gate = runs.offline_gate
-    policies.train_problem = problem
-    triggers.on_fire = lambda firing: _request_run(runs, firing)
-    triggers.run_times = runs.times
+        store, TrainingRunner(data, store, registry, plans), audit, registry, plans, telemetry,
+        experiments, offline_gate=gate, slots=settings.trainings,
+    )  # fmt: skip
+    triggers = Triggers(
+        audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
+        on_fire=functools.partial(_request_run, runs), run_times=runs.times,
+    )  # fmt: skip
     hub = Hub(
         settings, engine, audit, blobs, repository, registry, fleet, plans, features,
         policies, telemetry, monitoring, serving, packs, triggers, experiments, runs,

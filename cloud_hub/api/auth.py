@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from cloud_hub.database.records import DeviceRecord
 from cloud_hub.errors import Forbidden
-from cloud_hub.fleet.service import DeviceRecord
 
 if TYPE_CHECKING:
     from cloud_hub.hub import Hub

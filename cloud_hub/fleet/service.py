@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Engine, insert, select, update
 
 from cloud_hub.database.audit import Audit
+from cloud_hub.database.records import DeviceRecord
 from cloud_hub.errors import Conflict, Forbidden, Invalid
 from cloud_hub.fleet.tables import devices, enrolment_tokens
 from edge_sdk.contract.errors import ContractError
@@ -20,25 +20,6 @@ from edge_sdk.contract.version import PROTOCOL
 
 MOST_USES: Final = 10_000_000
 LONGEST_SECONDS: Final = 10 * 366 * 86_400
-
-
-@dataclass(frozen=True)
-class DeviceRecord:
-    """A device, as it last said it is. Times are Unix seconds."""
-
-    device: str
-    model: str
-    enrolled_at: float
-    seen_at: float
-    attributes: dict[str, str]
-    version: str | None
-    plan: int
-    pack: str | None
-    phase: str
-    failed: list[str]
-    waiting: int
-    sharing: bool
-    software: dict[str, str]
 
 
 class Fleet:

@@ -33,16 +33,21 @@ plans = Table(
 )
 
 
+FeaturesOf = Callable[[str, str], PackRef | None]
+"""Gives the signed file of batch features for a model's version, ``None`` if there are none."""
+
+
 class Plans:
     """The plan of every model, and its history."""
 
-    def __init__(self, engine: Engine, audit: Audit, registry: Registry) -> None:
+    def __init__(
+        self, engine: Engine, audit: Audit, registry: Registry, *, features_of: FeaturesOf
+    ) -> None:
         self._engine = engine
         self._audit = audit
         self._registry = registry
         self._owed: set[str] = set()
-        self.features_of: Callable[[str, str], PackRef | None] = lambda model, version: None
-        """The file of entity features for a version; set by who has them."""
+        self._features_of = features_of
 
     def current(self, model: str) -> Plan | None:
         """The newest plan, or ``None``."""
@@ -59,7 +64,7 @@ class Plans:
     def reference(self, model: str, version: str, pack: PackRef | None = None) -> ReleaseRef:
         """How a plan names a version; raises NotFound."""
         manifest = self._registry.version(model, version).manifest
-        return ReleaseRef(version, manifest, pack, self.features_of(model, version))
+        return ReleaseRef(version, manifest, pack, self._features_of(model, version))
 
     def promote(
         self, model: str, version: str, *, actor: str, reason: str, evidence: Any = None
@@ -108,7 +113,7 @@ class Plans:
                 f"{model}: no other version served before {serving.version} that was not rolled "
                 "back itself; promote one"
             )
-        before = replace(before, features=self.features_of(model, before.version))
+        before = replace(before, features=self._features_of(model, before.version))
         with transaction(self._engine):
             plan = self.change(
                 model, lambda p: replace(p, serving=before), actor=actor, reason=reason

@@ -97,14 +97,15 @@ class Registry:
         blobs: BlobStore,
         repository: Repository,
         cache: Path,
-        offline_gate: OfflineGate = lambda model, release: [],
+        *,
+        offline_gate: OfflineGate,
     ) -> None:
         self._engine = engine
         self._audit = audit
         self.blobs = blobs
         self.repository = repository
         self._cache = cache
-        self.offline_gate = offline_gate
+        self._offline_gate = offline_gate
         self._reconcile()
 
     def models(self) -> list[str]:
@@ -207,7 +208,7 @@ class Registry:
             raise Conflict(f"{model} {version}: published already, with other content")
         candidate = self._candidate(manifest)
         if not (override or gated):
-            self.offline_gate(model, candidate)
+            self._offline_gate(model, candidate)
         self.repository.accept_releases(raw, self.blobs.get)
         self._insert(candidate.manifest, manifest, actor, state, override)
         detail = {"version": version, "manifest": manifest, "override": override}
