@@ -14,6 +14,7 @@ from cloud_hub.api.admin_token import new_admin_token
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.errors import NotFound
+from cloud_hub.experiments.objection import objection
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.features.service import Features
 from cloud_hub.fleet.service import Fleet
@@ -104,9 +105,9 @@ def open_hub(settings: Settings) -> Hub:
     engine = open_engine(settings)
     audit = Audit(engine)
     blobs = BlobStore(FolderStore(data / "blobs"))
-    # Two pairs ask each other: the registry asks the gate, which reads releases from the registry;
-    # plans name files of features, which are made for the versions of plans. The first of a pair is
-    # given a call that reaches the second one later.
+    # Some ask each other: the registry asks the gate, which reads releases from the registry; plans
+    # name files of features, which are made for the versions of plans; experiments change plans,
+    # and object to some. The lower one is given a call that reaches the upper one later.
     registry = Registry(
         engine, audit, blobs, repository, data / "cache",
         offline_gate=lambda model, candidate: gate(model, candidate),
@@ -114,6 +115,7 @@ def open_hub(settings: Settings) -> Hub:
     plans = Plans(
         engine, audit, registry,
         features_of=lambda model, version: features.reference(model, version),
+        objection=lambda model, version: objection(experiments.store, model, version),
     )  # fmt: skip
     features = Features(data, audit, registry, plans)
     telemetry = Telemetry(engine, registry)
