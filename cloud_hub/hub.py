@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,8 @@ from cloud_hub.triggers.history import Histories
 from cloud_hub.triggers.service import Triggers
 from cloud_hub.triggers.store import Firing, TriggerStore
 
+log = logging.getLogger(__name__)
+
 
 @dataclass
 class Hub:
@@ -65,43 +68,51 @@ class Hub:
 
     def close(self) -> None:
         """Stop the loop and the workers, and close the database."""
+        # The loop first: it would start workers again.
         self.loop.stop()
         self.runs.stop()
         self.engine.dispose()
+        log.info("hub %s closed", self.settings.data)
 
 
 def initialise(settings: Settings) -> None:
     """Make a new hub's data: keys, the signed repository, an administrator's token.
 
+    One that was interrupted is made anew.
+
     Raises:
-        Conflict: there is one already.
+        Conflict: the folder holds a hub already.
     """
     repository = Repository(settings.data / "repository", settings.data / "keys")
     settings.data.mkdir(parents=True, exist_ok=True)
-    if not repository.whole:
+    if not repository.is_complete:
         new_admin_token(settings.data / "admin.token")
-    repository.initialise()  # last: a hub with a whole repository is a whole hub
+    # Last: where the repository is complete, so is the hub.
+    repository.initialise()
+    log.info("hub %s initialised", settings.data)
 
 
 def repository_of(data: Path) -> Repository:
-    """The signed repository of a hub's data; raises NotFound."""
+    """Return the signed repository of a hub's data; raises NotFound."""
     repository = Repository(data / "repository", data / "keys")
-    if not repository.whole:
+    if not repository.is_complete:
         raise NotFound(f"{data}: holds no hub; run edge-hub init {data}")
     return repository
 
 
 def open_hub(settings: Settings) -> Hub:
-    """Open a hub's data.
+    """Open a hub's data and wire its services together.
 
     Raises:
-        NotFound: it was not initialised.
-        Invalid: the key with which it signs is none.
-        HubFault: its database or its metadata cannot be read.
+        NotFound: the folder was not initialised.
+        Invalid: the key that signs plans is missing or damaged.
+        Conflict: the database has another schema; says what to run.
+        HubFault: the database or the signed metadata cannot be read.
     """
     data = settings.data
     repository = repository_of(data)
-    repository.signer("online")  # what cannot sign is better known now than at the first renewal
+    # A hub that cannot sign fails here and not hours later, when the first metadata expires.
+    repository.signer("online")
     engine = open_engine(settings)
     audit = Audit(engine)
     blobs = BlobStore(FolderStore(data / "blobs"))
@@ -140,13 +151,15 @@ def open_hub(settings: Settings) -> Hub:
         policies, telemetry, monitoring, serving, packs, triggers, experiments, runs,
     )  # fmt: skip
     hub.loop = Loop(_parts(hub), settings.tick_seconds, data / "loop.lock")
+    # Plans that were stored and not published, because the hub was killed in between.
     for model in registry.models():
         plans.republish(model)
+    log.info("hub %s opened with %s", data, engine.dialect.name)
     return hub
 
 
 def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
-    """What the loop looks at, in this order."""
+    """Return the work of the loop, in its order: what is due early feeds what comes later."""
     return {
         "plans": hub.plans.tick,
         "monitoring": hub.monitoring.tick,

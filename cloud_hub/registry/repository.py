@@ -64,8 +64,8 @@ class Repository:
         self._keys = keys
 
     @property
-    def whole(self) -> bool:
-        """Whether it was made to its end: the timestamp is what is written last."""
+    def is_complete(self) -> bool:
+        """True when the first metadata is all there; the timestamp is written last."""
         return (self.metadata / "timestamp.json").exists()
 
     def initialise(self) -> None:
@@ -74,7 +74,7 @@ class Repository:
         Raises:
             Conflict: there is a repository already.
         """
-        if self.whole:
+        if self.is_complete:
             raise Conflict(f"{self.metadata.parent}: holds a repository already")
         self.metadata.mkdir(parents=True, exist_ok=True)
         offline, releases, online = (self._new_key(n) for n in ("offline", RELEASES, "online"))
