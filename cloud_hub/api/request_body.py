@@ -1,4 +1,4 @@
-"""Reading requests: numbers and bodies are bounded, messages are parsed by the contract."""
+"""Bodies and numbers of requests: all are bounded, messages are parsed by the contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who did what, when, and on what evidence. Rows are only ever added."""
+"""The audit log: who acted, when, and on what evidence. Rows are only ever added."""
 
 from __future__ import annotations
 

@@ -74,9 +74,17 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 
 def insert_if_new(db: Connection, table: Table, values: Mapping[str, Any]) -> bool:
-    """Insert a row unless one with its key is there; whether it was new.
+    """Insert a row unless one with its key is there.
 
     While another transaction is inserting the same key, PostgreSQL waits for its end.
+
+    Args:
+        db: an open transaction.
+        table: with a primary key.
+        values: of the row, by column.
+
+    Returns:
+        True if the row was new.
     """
     statement = _insert(db, table).values(**values).on_conflict_do_nothing()
     # Without the option PostgreSQL's driver is not asked how many rows there were.
@@ -86,24 +94,31 @@ def insert_if_new(db: Connection, table: Table, values: Mapping[str, Any]) -> bo
 def insert_or_add(
     db: Connection, table: Table, rows: Sequence[Mapping[str, Any]], counts: Sequence[str]
 ) -> None:
-    """Insert rows, or add their ``counts`` to those that are there."""
+    """Insert rows, or add to those that are there.
+
+    Args:
+        db: an open transaction.
+        table: with a primary key.
+        rows: values by column.
+        counts: columns that are added up where a row's key is there already.
+    """
     if not rows:
         return
     row = _insert(db, table)
-    grown = {name: table.c[name] + row.excluded[name] for name in counts}
+    sums = {name: table.c[name] + row.excluded[name] for name in counts}
     key = [column.name for column in table.primary_key]
-    db.execute(row.on_conflict_do_update(index_elements=key, set_=grown), rows)
+    db.execute(row.on_conflict_do_update(index_elements=key, set_=sums), rows)
 
 
 def _insert(db: Connection, table: Table) -> Any:
-    """An insert that can be told what to do where the key is known: each database has its own."""
+    """Return an insert with ``on_conflict``, which each database has in its own dialect."""
     make = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
     return make(table)
 
 
 @dataclass
 class _Open:
-    """The transaction of this thread, and what is to be done when it is on disk."""
+    """The transaction of this thread, and the work to do when it is on disk."""
 
     engine: Engine
     db: Connection
@@ -115,10 +130,10 @@ _open: ContextVar[_Open | None] = ContextVar("open transaction", default=None)
 
 @contextlib.contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """Everything that is written within it is kept, or nothing; one within another is part of it.
+    """Open a transaction, or join the one that this thread has open.
 
-    So a service may do several things that hold for themselves and belong together: a hub that is
-    killed at any moment has done all of them or none.
+    So a service may call others whose writes belong together with its own: a hub that is killed at
+    any moment has done all of them or none.
     """
     outer = _within(engine)
     if outer is not None:
@@ -131,13 +146,14 @@ def transaction(engine: Engine) -> Iterator[Connection]:
             yield db
         finally:
             _open.reset(token)
+    # Only now: an error above has rolled everything back, and nothing may follow from it.
     for work in opened.afterwards:
         work()
 
 
 @contextlib.contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection that sees what the open transaction has written, if there is one."""
+    """Give a connection that sees what the open transaction has written, if there is one."""
     outer = _within(engine)
     if outer is not None:
         yield outer.db

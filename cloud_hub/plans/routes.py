@@ -19,7 +19,13 @@ router = APIRouter(prefix="/v1/models/{model}")
 
 @router.get("/plan")
 def plan(request: Request, admin: Admin, model: KnownModel) -> Any:
-    """Return the plan in force."""
+    """Return the plan in force.
+
+    Args:
+        request: leads to the hub.
+        admin: who asks.
+        model: name of the line.
+    """
     current = hub_of(request).plans.current(model)
     if current is None:
         raise NotFound(f"{model}: has no plan yet; promote a version")
@@ -61,7 +67,15 @@ def rollback(
     reason: str = "by hand",
     dry_run: bool = False,
 ) -> Any:
-    """End the experiment, or go back to what served before; see :func:`promote`."""
+    """End the experiment, or go back to what served before.
+
+    Args:
+        request: leads to the hub.
+        admin: who asks.
+        model: name of the line.
+        reason: why, for the audit log.
+        dry_run: only return what that would change.
+    """
     plans = hub_of(request).plans
     if dry_run:
         return _as_json(plans.preview_rollback(model))
@@ -70,7 +84,14 @@ def rollback(
 
 @router.post("/canary")
 def canary(request: Request, admin: Admin, model: KnownModel, version: str) -> Any:
-    """Try a version on the first step's share of the fleet."""
+    """Try a version on the first step's share of the fleet.
+
+    Args:
+        request: leads to the hub.
+        admin: who asks.
+        model: name of the line.
+        version: one of its published versions.
+    """
     return asdict(hub_of(request).experiments.canary(model, version, actor=admin))
 
 

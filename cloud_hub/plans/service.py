@@ -107,7 +107,13 @@ class Plans:
     def preview_promotion(
         self, model: str, version: str, *, override: str | None = None
     ) -> PlanPreview:
-        """Return what :meth:`promote` with these arguments would do; raises as that does."""
+        """Return what :meth:`promote` with these arguments would do; raises as that does.
+
+        Args:
+            model: name of the line.
+            version: one of its published versions.
+            override: reason to promote a version that an experiment has just taken back.
+        """
         record = self._registry.version(model, version)
         current = self.current(model)
         preview = _preview(model, current, version)

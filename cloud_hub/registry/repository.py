@@ -90,15 +90,15 @@ class Repository:
         self._seal()
 
     def root(self) -> str:
-        """The first root, from which a new device's trust starts."""
+        """Return the first root, from which a new device's trust starts."""
         return (self.metadata / "1.root.json").read_text()
 
     def releases(self) -> Metadata[Targets]:
-        """The newest ``releases`` metadata."""
+        """Return the newest ``releases`` metadata."""
         return self._newest(RELEASES)
 
     def signer(self, name: str) -> Signer:
-        """A key that is kept on this machine (``releases``, ``online``)."""
+        """Return a key that is on this machine (``releases``, ``online``); raises Invalid."""
         return load_signer(self._keys / f"{name}.pem")
 
     def accept_releases(self, raw: bytes, fetch: Callable[[str], bytes]) -> list[str]:
@@ -106,14 +106,15 @@ class Repository:
 
         Args:
             raw: the signed metadata.
-            fetch: gives the content of a blob by SHA-256; raises :class:`NotFound`.
+            fetch: returns the content of a blob by its SHA-256; raises :class:`NotFound`.
 
         Returns:
             The paths of the targets that are new.
 
         Raises:
             Invalid: not signed by the releases key, or not the next version.
-            Conflict: a known target is changed or missing.
+            Conflict: a target that was published is changed or missing, or somebody else published
+                meanwhile.
             NotFound: the content of a new target was not uploaded.
         """
         with self._locked():
@@ -121,6 +122,7 @@ class Repository:
             current = self.releases()
             self._check_offer(raw, offered, current)
             new = [path for path in offered.signed.targets if path not in current.signed.targets]
+            # Targets before the metadata that names them: a device never reads of a missing file.
             for path in new:
                 self.put_target(path, offered.signed.targets[path], fetch)
             self._write(f"{offered.signed.version}.{RELEASES}.json", raw)
@@ -139,7 +141,7 @@ class Repository:
             self._publish_plans(plans)
 
     def has_plan(self, plan: Plan) -> bool:
-        """Whether this very plan is the one that devices see."""
+        """Return true if devices see this very plan."""
         target = self._sealed_plans().signed.targets.get(f"plans/{plan.model}.json")
         return target is not None and target == TargetFile.from_data(target.path, plan.to_json())
 
@@ -157,7 +159,16 @@ class Repository:
             return False
 
     def put_target(self, path: str, target: TargetFile, fetch: Callable[[str], bytes]) -> None:
-        """Put a target's content where devices download it (its name carries its hash)."""
+        """Put a target's content where devices download it, under a name with its hash.
+
+        Args:
+            path: of the target, as the metadata lists it.
+            target: its length and hashes.
+            fetch: returns the content of a blob by its SHA-256.
+
+        Raises:
+            Invalid: the content has another length or hash.
+        """
         digest = target.hashes["sha256"]
         folder, _, name = path.rpartition("/")
         destination = f"{folder}/{digest}.{name}"
@@ -189,6 +200,7 @@ class Repository:
                 "somebody else published meanwhile, fetch it again"
             )
         for path, target in current.signed.targets.items():
+            # Floors rise: the one target that a publisher may replace.
             if path.endswith("/floor.json"):
                 continue
             if offered.signed.targets.get(path) != target:
@@ -202,7 +214,7 @@ class Repository:
         self._seal()
 
     def _seal(self) -> None:
-        """Snapshot over the newest roles, then the timestamp: from here on devices see it."""
+        """Write the snapshot over the newest roles, then the timestamp: now devices see them."""
         online = self.signer("online")
         roles = ("targets", RELEASES, PLANS)
         meta = {f"{role}.json": MetaFile(self._version(role)) for role in roles}
@@ -215,7 +227,7 @@ class Repository:
         self._write("timestamp.json", _signed(timestamp, online))
 
     def _sealed_plans(self) -> Metadata[Targets]:
-        """The plans that the timestamp leads to: newer ones, of a hub that was killed, are none."""
+        """Return the plans that devices see; a hub that was killed may have left newer ones."""
         timestamp: Metadata[Timestamp] = self._read("timestamp.json")
         version = timestamp.signed.snapshot_meta.version
         snapshot: Metadata[Snapshot] = self._read(f"{version}.snapshot.json")
@@ -226,7 +238,7 @@ class Repository:
         return self._read(f"{self._version(role)}.{role}.json")
 
     def _read(self, name: str) -> Metadata[Any]:
-        """Metadata on disk; raises HubFault if somebody else than a hub wrote or removed it."""
+        """Return metadata on disk; raises HubFault if it is missing or damaged."""
         path = self.metadata / name
         try:
             return Metadata.from_bytes(path.read_bytes())
@@ -237,7 +249,7 @@ class Repository:
             ) from error
 
     def _version(self, role: str) -> int:
-        """The newest version of ``role`` on disk, 0 if there is none."""
+        """Return the newest version of ``role`` on disk, 0 if there is none."""
         names = (path.name for path in self.metadata.glob(f"*.{role}.json"))
         versions = [name.split(".")[0] for name in names]
         return max((int(version) for version in versions if version.isdecimal()), default=0)
@@ -255,7 +267,7 @@ class Repository:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """One publisher at a time, over all processes of this folder."""
+        """Let one publisher work at a time, over all processes of this folder."""
         handle = os.open(self.metadata.parent / "lock", os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -265,7 +277,7 @@ class Repository:
 
 
 def _delegating(releases: Signer, online: Signer) -> Targets:
-    """Targets metadata that lists nothing and delegates everything."""
+    """Return targets metadata that lists nothing and delegates everything."""
     keys: Mapping[str, Signer] = {RELEASES: releases, PLANS: online}
     roles = {
         name: DelegatedRole(name, [key.public_key.keyid], 1, terminating=True, paths=PATHS[name])
@@ -282,7 +294,7 @@ def _signed(signed: S, signer: Signer) -> bytes:
 
 
 def parse_releases(raw: bytes) -> Metadata[Targets]:
-    """``releases`` metadata from its bytes, nothing verified yet; raises Invalid."""
+    """Parse ``releases`` metadata, without verifying anything; raises Invalid."""
     try:
         metadata = Metadata[Targets].from_bytes(raw)
     except RepositoryError as error:

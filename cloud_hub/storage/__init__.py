@@ -1,1 +1,1 @@
-"""Where the hub's artifacts are: one protocol, one implementation for each kind of store."""
+"""Storage of artifacts: one protocol, one implementation for each kind of store."""

@@ -22,7 +22,7 @@ CHUNK: Final = 1 << 20
 """Bytes that are read or written at once."""
 
 Source = bytes | Path | Iterable[bytes]
-"""Content to store: all of it, a file, or chunks as they come."""
+"""Content to store: all of it, a file, or chunks."""
 
 
 class ArtifactStore(Protocol):
@@ -34,7 +34,7 @@ class ArtifactStore(Protocol):
         Args:
             name: relative path.
             source: the content.
-            sha256: hexadecimal digest that it must have; ``None`` for whatever comes.
+            sha256: hexadecimal digest that it must have; ``None`` for any content.
 
         Raises:
             Invalid: the name is none, or the digest is another one; nothing is stored.

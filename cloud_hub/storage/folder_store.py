@@ -22,7 +22,17 @@ class FolderStore:
         self._folder = folder
 
     def put(self, name: str, source: Source, *, sha256: str | None = None) -> None:
-        """Write beside, sync, rename; see :class:`ArtifactStore`."""
+        """Write to a temporary file, sync it, rename it.
+
+        Args:
+            name: relative path.
+            source: the content.
+            sha256: hexadecimal digest that it must have; ``None`` for any content.
+
+        Raises:
+            Invalid: the name is none, or the digest is another one; nothing is stored.
+            OSError: the disk is full or not writable; nothing is stored.
+        """
         path = self._path(name)
         self._make_folder(path.parent)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
@@ -42,7 +52,16 @@ class FolderStore:
 
     @contextlib.contextmanager
     def open(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[Iterator[bytes]]:
-        """Read a range of a file; see :class:`ArtifactStore`."""
+        """Read a range of a file.
+
+        Args:
+            name: relative path.
+            start: first byte, from 0.
+            stop: byte after the last one; default the end.
+
+        Raises:
+            NotFound: there is no such file.
+        """
         with self._open(name) as file:
             file.seek(start)
             yield file_chunks(file, None if stop is None else max(0, stop - start))

@@ -1,4 +1,4 @@
-"""What Alembic runs to apply revisions: on the caller's connection, within its transaction."""
+"""Alembic's entry: revisions are applied on the caller's connection, within its transaction."""
 
 from __future__ import annotations
 
