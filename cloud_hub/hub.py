@@ -34,7 +34,8 @@ from cloud_hub.runs.service import Runs
 from cloud_hub.runs.store import RunStore
 from cloud_hub.runs.training import TrainingRunner
 from cloud_hub.settings import Settings
-from cloud_hub.storage.folder_store import FolderStore
+from cloud_hub.storage.artifact_store import ArtifactStore
+from cloud_hub.storage.stores import open_stores
 from cloud_hub.telemetry.service import Telemetry
 from cloud_hub.triggers.history import Histories
 from cloud_hub.triggers.service import Triggers
@@ -83,7 +84,7 @@ def initialise(settings: Settings) -> None:
     Raises:
         Conflict: the folder holds a hub already.
     """
-    repository = Repository(settings.data / "repository", settings.data / "keys")
+    repository = _repository(settings.data, open_stores(settings).targets)
     settings.data.mkdir(parents=True, exist_ok=True)
     if not repository.is_complete:
         new_admin_token(settings.data / "admin.token")
@@ -92,12 +93,14 @@ def initialise(settings: Settings) -> None:
     log.info("hub %s initialised", settings.data)
 
 
-def repository_of(data: Path) -> Repository:
-    """Return the signed repository of a hub's data; raises NotFound."""
-    repository = Repository(data / "repository", data / "keys")
-    if not repository.is_complete:
-        raise NotFound(f"{data}: holds no hub; run edge-hub init {data}")
-    return repository
+def check_initialised(settings: Settings) -> None:
+    """Raise NotFound unless the folder of the settings holds a hub."""
+    if not _repository(settings.data, open_stores(settings).targets).is_complete:
+        raise NotFound(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
+
+
+def _repository(data: Path, targets: ArtifactStore) -> Repository:
+    return Repository(data / "repository", data / "keys", targets)
 
 
 def open_hub(settings: Settings) -> Hub:
@@ -109,13 +112,14 @@ def open_hub(settings: Settings) -> Hub:
         Conflict: the database has another schema; says what to run.
         HubFault: the database or the signed metadata cannot be read.
     """
-    data = settings.data
-    repository = repository_of(data)
+    check_initialised(settings)
+    data, stores = settings.data, open_stores(settings)
+    repository = _repository(data, stores.targets)
     # A hub that cannot sign fails here and not hours later, when the first metadata expires.
     repository.signer("online")
     engine = open_engine(settings)
     audit = Audit(engine)
-    blobs = BlobStore(FolderStore(data / "blobs"))
+    blobs = BlobStore(stores.blobs)
     # Some ask each other: the registry asks the gate, which reads releases from the registry; plans
     # name files of features, which are made for the versions of plans; experiments change plans,
     # and object to some. The lower one is given a call that reaches the upper one later.

@@ -10,7 +10,7 @@ from cloud_hub.api.admin_token import check_admin_token
 from cloud_hub.app import create_app
 from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import HubFault
-from cloud_hub.hub import open_hub, repository_of
+from cloud_hub.hub import check_initialised, open_hub
 from cloud_hub.settings import Settings
 from edge_sdk.system.files import write_atomic
 
@@ -22,7 +22,7 @@ def serve(settings: Settings) -> None:
         Conflict: another process serves the folder, or its database has to be upgraded first.
         HubFault: the port is taken, or the folder holds no hub.
     """
-    repository_of(settings.data)
+    check_initialised(settings)
     check_admin_token(settings.data / "admin.token")
     with sole_server(settings.data) as note_url, _listen(settings) as listener:
         # Before the URL is written: whoever waits for it finds a hub that works.

@@ -14,10 +14,12 @@ import pytest
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.storage.artifact_store import CHUNK, ArtifactStore, read
 from cloud_hub.storage.folder_store import FolderStore
+from tests.hub.storage.memory_store import MemoryStore
 from tests.waiting import PATIENCE
 
 STORES: dict[str, Callable[[Path], ArtifactStore]] = {
     "folder": lambda folder: FolderStore(folder / "artifacts"),
+    "memory": lambda folder: MemoryStore(),
 }
 LARGE = bytes(range(256)) * (CHUNK // 256 * 2) + b"end"
 
