@@ -96,6 +96,7 @@ def _translate_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        # One reason is enough to correct one's request; FastAPI's list is for programs.
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         reason = f"{where}: {first['msg']}, got {first['input']!r:.60}"
@@ -108,5 +109,6 @@ def _translate_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> JSONResponse:
+        # The path only: a query may hold what somebody does not want in a log.
         log.exception("%s %s failed", request.method, request.url.path)
         return JSONResponse({"error": "the hub failed on this request; its log says why"}, 500)

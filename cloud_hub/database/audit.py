@@ -66,6 +66,7 @@ class Audit:
             limit: at most so many.
             since: their first moment in Unix seconds; default the beginning.
         """
+        # By number and not by time: the clock of the machine may be set back.
         query = select(audit_table).order_by(audit_table.c.id.desc()).limit(limit)
         if model is not None:
             query = query.where(audit_table.c.model == model)

@@ -59,7 +59,7 @@ def check(settings: Settings) -> MigrationStatus:
     """Compare the schema of a hub's database with this hub's; change nothing.
 
     Raises:
-        Conflict: a hub that is newer or older than any upgrade path made the database.
+        Conflict: a newer hub made the database, or one from before the first release.
         HubFault: there is no database to be reached.
     """
     _require_data(settings)
@@ -77,8 +77,7 @@ def upgrade(settings: Settings) -> MigrationStatus:
     """Apply what is pending, all of it or nothing; return the status afterwards.
 
     Raises:
-        Conflict: a hub serves the data folder, or another version of the hub made the database and
-            there is no way from it.
+        Conflict: a hub serves the data folder; else as :func:`check`.
         HubFault: there is no database to be reached.
     """
     _require_data(settings)

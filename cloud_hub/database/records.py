@@ -7,7 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DeviceRecord:
-    """A device, as it last said it is. Times are Unix seconds."""
+    """A device and the state that it last reported.
+
+    Attributes:
+        device: its name.
+        model: that it serves.
+        enrolled_at: Unix seconds.
+        seen_at: Unix seconds of its last check-in, or of its enrolment.
+        attributes: by which cohorts are chosen.
+        version: that it serves; ``None`` before the first one.
+        plan: serial of the plan that it follows; 0 for none.
+        pack: SHA-256 of its pack of answers.
+        phase: of its update.
+        failed: releases that failed on it.
+        waiting: messages in its outbox.
+        sharing: it may share rows.
+        software: versions of its operating system, runtime and SDK.
+    """
 
     device: str
     model: str

@@ -22,6 +22,7 @@ def read_csv(path: Path, defaults: Mapping[str, str]) -> FeatureTable:
         Invalid: no header, lines of another length, an entity twice, a column without default.
     """
     try:
+        # "utf-8-sig" drops the mark that spreadsheets write before the first name.
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = [line for line in csv.reader(file, strict=True) if line]
     except OSError as error:

@@ -157,6 +157,7 @@ class Features:
         if info is None:
             return None
         manifest = self._registry.version(model, version).manifest
+        # Every change of a plan asks for every release's file; only new values make a new one.
         key = (manifest, info.updated_at)
         if key not in self._built:
             self._built[key] = self._build(model, version, info)

@@ -52,11 +52,12 @@ class FeatureStore:
             for entity, *values in zip(table.entities, *table.columns.values(), strict=True)
         )
         info = {"model": model, "defaults": json.dumps(dict(table.defaults))}
-        with self._open() as db, db.conn:
+        with self._open() as db, db.conn:  # the connection as a block: one transaction
             values: Any = db[_values(model)]
             if replace:
                 values.drop(ignore=True)
             values.create({"entity": str, "row": str}, pk="entity", if_not_exists=True)
+            # By hand: sqlite-utils would commit every hundred rows.
             db.conn.executemany(
                 f"INSERT OR REPLACE INTO [{_values(model)}] VALUES (:entity, :row)", rows
             )

@@ -76,5 +76,6 @@ def _number(column: Column, value: Value) -> float | int | None:
         number = float(value)
     except ValueError as error:
         raise Invalid(f"{column.name}: expected numbers, got {value!r:.40}") from error
+    # CSV has no types: "3.0" is the integer 3 for a column of integers.
     whole = not column.dtype.startswith("float") and number.is_integer()
     return int(number) if whole else number

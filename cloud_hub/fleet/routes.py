@@ -24,8 +24,8 @@ router = APIRouter(prefix="/v1")
 @router.post("/enrol")
 async def enrol(request: Request) -> Any:
     """Let a device join with an enrolment token."""
-    token, asked = bearer(request), await message(request, EnrolRequest)
-    return to_plain(await run_in_threadpool(hub_of(request).fleet.enrol, token, asked))
+    token, enrolment = bearer(request), await message(request, EnrolRequest)
+    return to_plain(await run_in_threadpool(hub_of(request).fleet.enrol, token, enrolment))
 
 
 @router.post("/checkin", status_code=204)
@@ -88,6 +88,7 @@ def _health(record: DeviceRecord, plan: Plan | None, now: float) -> Health:
     return health(
         serial=plan.serial if plan else None,
         plan=record.plan,
+        # A device names a slot: the SHA-256 of the manifest, then those of its packs.
         failed=serving is not None and any(name.startswith(serving) for name in record.failed),
         seen_at=record.seen_at,
         now=now,

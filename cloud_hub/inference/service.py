@@ -75,6 +75,7 @@ class InferenceService:
             raise Invalid(f"row: {error}") from error
         theirs, ours = release.manifest.signature, asking.signature
         answers: Feed = {}
+        # By role and not by name: two models name their outputs as they like.
         roles: tuple[Role, ...] = ("probabilities", "value")
         for role in roles:
             source, place = theirs.output(role), ours.output(role)
@@ -87,6 +88,7 @@ class InferenceService:
         return answers
 
     def _load(self, release: Release) -> tuple[Release, Model, InputSchema]:
+        # By digest: a version that is promoted again is the model that is loaded already.
         loaded = self._loaded.get(release.digest)
         if loaded is None:
             missing = release.manifest.training.get("missing") == "allowed"

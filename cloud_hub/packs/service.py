@@ -176,10 +176,10 @@ class Packs:
         try:
             published = pack_file(self._registry.repository, plan.model, pack)
             with published as file, Pack.open(file, now=now) as out:
-                header, out_keys = out.header, out.keys().tobytes()
+                header, out_keys = out.header, out.keys().tobytes()  # copies: the map is closed
         except (NotFound, PackError):
             return False
-        # Half of its life is left: devices that come once a week still meet the next one in time.
+        # The next one is due in the middle of its life, long before devices stop using it.
         lasts = header.expires is None or header.expires - now > policy.expires_seconds / 2
         same = (header.manifest, header.answered_by) == (plan.serving.manifest, source)
         return lasts and same and out_keys == b"".join(keys)
@@ -200,6 +200,7 @@ class Packs:
             if table.exists():
                 stored = table.rows_where("source = ?", [f"{source} {release.digest}"])
                 computed = {bytes.fromhex(row["key"]): json.loads(row["answer"]) for row in stored}
+            # The source names both releases: another of either may answer otherwise.
             new = [key for key in rows if key not in computed]
             if new:
                 answers = self._serving.answers(
@@ -248,6 +249,7 @@ class Packs:
             )
             published = publish_pack(self._registry, self._plans, model, path, ANSWERS)
         file = published.pack.file
+        # Somebody may have promoted another version while the answers were computed.
         serving = replace(plan.serving, pack=published.pack)
         self._plans.change(
             model,

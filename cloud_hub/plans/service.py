@@ -246,6 +246,7 @@ class Plans:
 
     def republish(self, model: str) -> None:
         """Publish the newest plan, unless devices see it already."""
+        # Noted before: what raises below leaves the model here, for the loop to try again.
         self._unpublished.add(model)
         plan = self.current(model)
         if plan is not None and not self._registry.repository.has_plan(plan):
@@ -300,6 +301,7 @@ class Plans:
     def _served_before(self, current: Plan) -> ReleaseRef:
         """Return what served before; raises Conflict if no version is left."""
         model, serving = current.model, current.serving.version
+        # Else two rollbacks would go to and fro between two versions that are both bad.
         passed = {r.version for r in self._registry.versions(model) if r.status == "rolled_back"}
         passed.add(serving)
         for plan in self.history(model):

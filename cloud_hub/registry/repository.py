@@ -78,6 +78,8 @@ class Repository:
             raise Conflict(f"{self.metadata.parent}: holds a repository already")
         self.metadata.mkdir(parents=True, exist_ok=True)
         offline, releases, online = (self._new_key(n) for n in ("offline", RELEASES, "online"))
+        # Consistent snapshots: every file has a version or a hash in its name, so a device that
+        # downloads while somebody publishes never meets a mixture.
         root = Root(expires=_later(YEAR), consistent_snapshot=True)
         for role, signer in (
             ("root", offline), ("targets", offline), ("snapshot", online), ("timestamp", online),
@@ -150,6 +152,7 @@ class Repository:
         with self._locked():
             timestamp: Metadata[Timestamp] = self._read("timestamp.json")
             plans = self._newest(PLANS)
+            # Plans first: publishing them writes a new timestamp too.
             if plans.signed.expires - now < WEEK / 2:
                 self._publish_plans(plans)
                 return True
@@ -172,6 +175,7 @@ class Repository:
         digest = target.hashes["sha256"]
         folder, _, name = path.rpartition("/")
         destination = f"{folder}/{digest}.{name}"
+        # Its name has its hash, so what is there is the same: left by a hub that was killed.
         if self.targets.exists(destination):
             return
         raw = fetch(digest)
@@ -193,6 +197,7 @@ class Repository:
             targets.signed.verify_delegate(RELEASES, offered.signed_bytes, offered.signatures)
         except RepositoryError as error:
             raise Invalid(f"releases: not signed with the releases key; {error}") from error
+        # The version is the lock of publishers who sign elsewhere: the second one starts again.
         expected = current.signed.version + 1
         if offered.signed.version != expected:
             raise Conflict(
@@ -223,6 +228,7 @@ class Repository:
         timestamp = Timestamp(
             snapshot.version, expires=_later(DAY), snapshot_meta=MetaFile(snapshot.version)
         )
+        # A device without a reliable clock learns from this how late it is at least.
         timestamp.unrecognized_fields[SIGNED_AT] = int(time.time())
         self._write("timestamp.json", _signed(timestamp, online))
 
@@ -250,6 +256,7 @@ class Repository:
 
     def _version(self, role: str) -> int:
         """Return the newest version of ``role`` on disk, 0 if there is none."""
+        # The folder is asked and not the snapshot, which lacks what was written just before a kill.
         names = (path.name for path in self.metadata.glob(f"*.{role}.json"))
         versions = [name.split(".")[0] for name in names]
         return max((int(version) for version in versions if version.isdecimal()), default=0)
@@ -270,6 +277,7 @@ class Repository:
         """Let one publisher work at a time, over all processes of this folder."""
         handle = os.open(self.metadata.parent / "lock", os.O_RDWR | os.O_CREAT)
         try:
+            # A lock of the system ends with its process, however that ends; a file would stay.
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:

@@ -92,9 +92,11 @@ class Dataset:
     @classmethod
     def from_bytes(cls, raw: bytes) -> Dataset:
         """Parse an ``.npz`` with ``X`` and, where there are labels, ``y``; raises Invalid."""
+        # np.load would take a bare .npy as well, and answer a text with advice about pickles.
         if not zipfile.is_zipfile(io.BytesIO(raw)):
             raise Invalid("dataset: expected an .npz with X and y, this is no .npz")
         try:
+            # Never a pickle: it would run what the uploader put into it.
             with np.load(io.BytesIO(raw), allow_pickle=False) as file:
                 rows = file["X"]
                 labels = file["y"] if "y" in file.files else None
@@ -187,6 +189,7 @@ class Registry:
         folder = self._cache / record.manifest
         if not folder.exists():
             self._materialise(model, version, record.manifest, folder)
+        # The files were verified when they were published, and nobody else writes there.
         return Release.open(folder, verify=False)
 
     def training_state(self, model: str, version: str) -> bytes | None:
@@ -264,6 +267,7 @@ class Registry:
         candidate = self._candidate(manifest)
         if not (override or gated):
             self._offline_gate(model, candidate)
+        # The repository first: it is the truth, and _reconcile notes what a kill leaves out here.
         self.repository.accept_releases(raw, self.blobs.get)
         self._insert(candidate.manifest, manifest, actor, state, override)
         detail = {"version": version, "manifest": manifest, "override": override}
@@ -392,7 +396,7 @@ class Registry:
         try:
             with self._engine.begin() as db:
                 db.execute(insert(models).values(model=model, policy=""))
-        except IntegrityError:
+        except IntegrityError:  # it is there already
             return
 
     def _reconcile(self) -> None:

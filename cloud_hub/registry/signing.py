@@ -29,6 +29,7 @@ def load_signer(path: Path) -> Signer:
         Invalid: there is no key.
     """
     try:
+        # Loaded here: a client that only reads does not pay for it.
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         key: Any = load_pem_private_key(path.read_bytes(), password=None)
@@ -62,10 +63,12 @@ def add_release(releases: Metadata[Targets], release: Release, signer: Signer) -
     published = targets.get(path)
     if published is not None and published.hashes["sha256"] != release.digest:
         raise Conflict(f"{path}: this version is published already, with other content")
+    # One counter over all models: it rises with every release that is signed.
     counter = 1 + max((counter_of(t) for t in targets.values()), default=0)
     added = {}
     for name, file in release_targets(release).items():
         target = TargetFile.from_file(name, str(file))
+        # The manifest binds the other files by their hashes, so it alone carries the counter.
         if name == path:
             target.unrecognized_fields["custom"] = {"edge": {"counter": counter}}
         added[name] = target

@@ -1,7 +1,7 @@
 """The schema of edge-hub 0.1.0: the tables that hubs had when migrations began.
 
 Databases of that time hold no revision. What is there already is passed over, so that this revision
-adopts such a database, whole or made by half, as well as it makes a new one.
+adopts such a database, complete or not, as well as it makes a new one.
 
 Revision ID: 0001
 Revises:

@@ -1,4 +1,4 @@
-"""Alembic's own table says which schema this is; ``schema_version`` said it before.
+"""Alembic's own table names the schema; it replaces ``schema_version``.
 
 Revision ID: 0002
 Revises: 0001
