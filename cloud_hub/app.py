@@ -36,9 +36,11 @@ log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings, opened: Hub | None = None) -> FastAPI:
-    """The application of one hub; its data must have been initialised.
+    """Return the application of one hub, which it closes at its end.
 
-    It opens the hub when it starts, or takes one that was ``opened``, and closes it at its end.
+    Args:
+        settings: of the hub; its data must have been initialised.
+        opened: the hub, if it is open; default it is opened when the application starts.
     """
 
     @contextlib.asynccontextmanager
@@ -64,7 +66,10 @@ def create_app(settings: Settings, opened: Hub | None = None) -> FastAPI:
 
 
 class _Signature:
-    """Puts on every answer that a hub gave it: what else listens on an address does not."""
+    """Middleware that names the protocol on every answer.
+
+    So a client that was given a wrong address can say that no hub listens there.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -79,7 +84,7 @@ class _Signature:
 
 
 def _translate_errors(app: FastAPI) -> None:
-    """Every refusal is JSON with a reason; a traceback goes to the log only."""
+    """Answer every refusal with JSON that has a reason; a traceback goes to the log only."""
 
     @app.exception_handler(HubFault)
     def refused(request: Request, error: HubFault) -> JSONResponse:
@@ -91,10 +96,11 @@ def _translate_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        # One reason is enough to correct one's request; FastAPI's list is for programs.
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        said = f"{where}: {first['msg']}, got {first['input']!r:.60}"
-        return JSONResponse({"error": said}, 422)
+        reason = f"{where}: {first['msg']}, got {first['input']!r:.60}"
+        return JSONResponse({"error": reason}, 422)
 
     @app.exception_handler(HTTPException)
     def unknown(request: Request, error: HTTPException) -> JSONResponse:
@@ -103,5 +109,6 @@ def _translate_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> JSONResponse:
+        # The path only: a query may hold what somebody does not want in a log.
         log.exception("%s %s failed", request.method, request.url.path)
         return JSONResponse({"error": "the hub failed on this request; its log says why"}, 500)

@@ -1,20 +1,23 @@
-"""Every error that the hub raises on purpose, and what each is in HTTP.
+"""The errors that the hub raises on purpose, and the HTTP status of each.
 
 ::
 
     HubFault           root; 400
-    ├── Invalid        a request that means nothing; 422
+    ├── Invalid        a request that cannot be understood; 422
     ├── Forbidden      no token, a wrong one, or one for something else; 401
     ├── NotFound       nothing has that name; 404
-    ├── Conflict       it contradicts what is there already; 409
-    │   └── GateRefused  the offline gate says no; carries its table
+    ├── Conflict       the request contradicts what is there already; 409
+    │   └── GateRefused  the offline gate refuses; carries its table
     └── TooLarge       above a limit; 413
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+Row = Mapping[str, Any]
+"""One row of a table, as JSON."""
 
 
 class HubFault(Exception):
@@ -22,13 +25,13 @@ class HubFault(Exception):
 
     status = 400
 
-    def as_json(self) -> dict[str, Any]:
-        """The body of the answer."""
+    def as_json(self) -> Row:
+        """Return the body of the answer."""
         return {"error": str(self)}
 
 
 class Invalid(HubFault):
-    """A request that means nothing: what was expected, what came."""
+    """A request that cannot be understood; says what was expected and what was received."""
 
     status = 422
 
@@ -46,7 +49,7 @@ class NotFound(HubFault):
 
 
 class Conflict(HubFault):
-    """It contradicts what is there already."""
+    """The request contradicts what is there already."""
 
     status = 409
 
@@ -54,12 +57,12 @@ class Conflict(HubFault):
 class GateRefused(Conflict):
     """The offline gate refuses a candidate; ``table`` has a row for each check."""
 
-    def __init__(self, message: str, table: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, message: str, table: Sequence[Row]) -> None:
         super().__init__(message)
         self.table = list(table)
 
-    def as_json(self) -> dict[str, Any]:
-        """The body of the answer, with the table."""
+    def as_json(self) -> Row:
+        """Return the body of the answer, with the table."""
         return {"error": str(self), "gate": self.table}
 
 

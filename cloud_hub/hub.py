@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import functools
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +13,9 @@ from sqlalchemy import Engine
 
 from cloud_hub.api.admin_token import new_admin_token
 from cloud_hub.database.audit import Audit
-from cloud_hub.database.engine import open_engine
+from cloud_hub.database.migrate import open_engine
 from cloud_hub.errors import NotFound
+from cloud_hub.experiments.objection import objection
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.features.service import Features
 from cloud_hub.fleet.service import Fleet
@@ -26,14 +29,19 @@ from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs.entry_point import problem
+from cloud_hub.runs.offline import OfflineGate
 from cloud_hub.runs.service import Runs
 from cloud_hub.runs.store import RunStore
 from cloud_hub.runs.training import TrainingRunner
 from cloud_hub.settings import Settings
+from cloud_hub.storage.artifact_store import ArtifactStore
+from cloud_hub.storage.stores import open_stores
 from cloud_hub.telemetry.service import Telemetry
 from cloud_hub.triggers.history import Histories
 from cloud_hub.triggers.service import Triggers
 from cloud_hub.triggers.store import Firing, TriggerStore
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -61,80 +69,101 @@ class Hub:
 
     def close(self) -> None:
         """Stop the loop and the workers, and close the database."""
+        # The loop first: it would start workers again.
         self.loop.stop()
         self.runs.stop()
         self.engine.dispose()
+        log.info("hub %s closed", self.settings.data)
 
 
 def initialise(settings: Settings) -> None:
     """Make a new hub's data: keys, the signed repository, an administrator's token.
 
+    One that was interrupted is made anew.
+
     Raises:
-        Conflict: there is one already.
+        Conflict: the folder holds a hub already.
     """
-    repository = Repository(settings.data / "repository", settings.data / "keys")
+    repository = _repository(settings.data, open_stores(settings).targets)
     settings.data.mkdir(parents=True, exist_ok=True)
-    if not repository.whole:
+    if not repository.is_complete:
         new_admin_token(settings.data / "admin.token")
-    repository.initialise()  # last: a hub with a whole repository is a whole hub
+    # Last: where the repository is complete, so is the hub.
+    repository.initialise()
+    log.info("hub %s initialised", settings.data)
 
 
-def repository_of(data: Path) -> Repository:
-    """The signed repository of a hub's data; raises NotFound."""
-    repository = Repository(data / "repository", data / "keys")
-    if not repository.whole:
-        raise NotFound(f"{data}: holds no hub; run edge-hub init {data}")
-    return repository
+def check_initialised(settings: Settings) -> None:
+    """Raise NotFound unless the folder of the settings holds a hub."""
+    if not _repository(settings.data, open_stores(settings).targets).is_complete:
+        raise NotFound(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
+
+
+def _repository(data: Path, targets: ArtifactStore) -> Repository:
+    return Repository(data / "repository", data / "keys", targets)
 
 
 def open_hub(settings: Settings) -> Hub:
-    """Open a hub's data.
+    """Open a hub's data and wire its services together.
 
     Raises:
-        NotFound: it was not initialised.
-        Invalid: the key with which it signs is none.
-        HubFault: its database or its metadata cannot be read.
+        NotFound: the folder was not initialised.
+        Invalid: the key that signs plans is missing or damaged.
+        Conflict: the database has another schema; says what to run.
+        HubFault: the database or the signed metadata cannot be read.
     """
-    data = settings.data
-    repository = repository_of(data)
-    repository.signer("online")  # what cannot sign is better known now than at the first renewal
+    check_initialised(settings)
+    data, stores = settings.data, open_stores(settings)
+    repository = _repository(data, stores.targets)
+    # A hub that cannot sign fails here and not hours later, when the first metadata expires.
+    repository.signer("online")
     engine = open_engine(settings)
     audit = Audit(engine)
-    blobs = BlobStore(data / "blobs")
-    registry = Registry(engine, audit, blobs, repository, data / "cache")
-    fleet = Fleet(engine, audit, repository.root())
-    plans = Plans(engine, audit, registry)
+    blobs = BlobStore(stores.blobs)
+    # Some ask each other: the registry asks the gate, which reads releases from the registry; plans
+    # name files of features, which are made for the versions of plans; experiments change plans,
+    # and object to some. The lower one is given a call that reaches the upper one later.
+    registry = Registry(
+        engine, audit, blobs, repository, data / "cache",
+        offline_gate=lambda model, candidate: gate(model, candidate),
+    )  # fmt: skip
+    plans = Plans(
+        engine, audit, registry,
+        features_of=lambda model, version: features.reference(model, version),
+        objection=lambda model, version: objection(experiments.store, model, version),
+    )  # fmt: skip
     features = Features(data, audit, registry, plans)
-    policies = Policies(registry, plans)
     telemetry = Telemetry(engine, registry)
+    gate = OfflineGate(registry, plans, telemetry)
+    fleet = Fleet(engine, audit, repository.root())
+    policies = Policies(registry, plans, train_problem=problem)
     monitoring = Monitoring(engine, audit, registry, plans, fleet)
     serving = InferenceService(registry, plans)
     packs = Packs(data, audit, registry, plans, telemetry, serving)
-    histories = Histories(engine, registry)
-    triggers = Triggers(audit, registry, plans, histories, TriggerStore(engine))
     experiments = Experiments(engine, audit, registry, plans, fleet, telemetry)
     store = RunStore(engine)
-    training = TrainingRunner(data, store, registry, plans)
     runs = Runs(
-        store, training, audit, registry, plans, telemetry, experiments, slots=settings.trainings
-    )
-    plans.features_of = features.reference
-    registry.offline_gate = runs.offline_gate
-    policies.train_problem = problem
-    triggers.on_fire = lambda firing: _request_run(runs, firing)
-    triggers.run_times = runs.times
+        store, TrainingRunner(data, store, registry, plans), audit, registry, plans, telemetry,
+        experiments, offline_gate=gate, slots=settings.trainings,
+    )  # fmt: skip
+    triggers = Triggers(
+        audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
+        on_fire=functools.partial(_request_run, runs), run_times=runs.times,
+    )  # fmt: skip
     hub = Hub(
         settings, engine, audit, blobs, repository, registry, fleet, plans, features,
         policies, telemetry, monitoring, serving, packs, triggers, experiments, runs,
     )  # fmt: skip
     hub.loop = Loop(_parts(hub), settings.tick_seconds, data / "loop.lock")
+    # Plans that were stored and not published, because the hub was killed in between.
     for model in registry.models():
         plans.republish(model)
+    log.info("hub %s opened with %s", data, engine.dialect.name)
     return hub
 
 
 def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
-    """What the loop looks at, in this order."""
+    """Return the work of the loop, in its order: what is due early feeds what comes later."""
     return {
         "plans": hub.plans.tick,
         "monitoring": hub.monitoring.tick,

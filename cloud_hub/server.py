@@ -10,7 +10,7 @@ from cloud_hub.api.admin_token import check_admin_token
 from cloud_hub.app import create_app
 from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import HubFault
-from cloud_hub.hub import open_hub, repository_of
+from cloud_hub.hub import check_initialised, open_hub
 from cloud_hub.settings import Settings
 from edge_sdk.system.files import write_atomic
 
@@ -19,12 +19,14 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; the URL is written to ``hub.url`` in the data folder.
 
     Raises:
-        HubFault: the port is taken, the folder holds no hub, or another process serves it.
+        Conflict: another process serves the folder, or its database has to be upgraded first.
+        HubFault: the port is taken, or the folder holds no hub.
     """
-    repository_of(settings.data)
+    check_initialised(settings)
     check_admin_token(settings.data / "admin.token")
     with sole_server(settings.data) as note_url, _listen(settings) as listener:
-        hub = open_hub(settings)  # what is wrong with it is told before anybody is invited
+        # Before the URL is written: whoever waits for it finds a hub that works.
+        hub = open_hub(settings)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         url = f"http://{host}:{listener.getsockname()[1]}"
         note_url(url)
@@ -35,12 +37,16 @@ def serve(settings: Settings) -> None:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    """A socket that listens; of an address that is both, the IPv4 one."""
-    asked = (settings.host, settings.port)
+    """Return a socket that listens.
+
+    It is made here and not by uvicorn, which would end the process where the port is taken. A name
+    such as ``localhost`` may have an IPv4 and an IPv6 address: the first is what people type.
+    """
+    where = (settings.host, settings.port)
     try:
-        found = socket.getaddrinfo(*asked, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, *_, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+        addresses = socket.getaddrinfo(*where, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = min(addresses, key=lambda entry: entry[0] != socket.AF_INET)
         return socket.create_server(address[:2], family=family)
     except OSError as error:
-        said = f"{settings.host}:{settings.port}: cannot listen; {error.strerror}"
-        raise HubFault(said) from error
+        reason = f"{settings.host}:{settings.port}: cannot listen; {error.strerror}"
+        raise HubFault(reason) from error

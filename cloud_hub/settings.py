@@ -1,4 +1,4 @@
-"""What a hub can be told at its start. Everything else is policy, per model."""
+"""Settings of a hub's process. Everything else is policy, per model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Settings:
-    """One hub process.
+    """Settings of one hub process.
 
-    ``data`` is the folder of everything that it keeps. ``database`` is an SQLAlchemy URL; by
-    default SQLite inside ``data``. ``tick_seconds`` is how often triggers, runs, experiments and
-    packs are looked at; 0 switches the loop off in this process. ``trainings`` is how many workers
-    may train at once on this machine.
+    Attributes:
+        data: folder of everything that the hub stores.
+        database: SQLAlchemy URL of the tables; default SQLite inside ``data``.
+        host: address to listen on.
+        port: to listen on; 0 chooses a free one.
+        tick_seconds: from one tick of the loop to the next; 0 switches it off in this process.
+        trainings: workers that may train at once on this machine.
     """
 
     data: Path
@@ -25,5 +28,5 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        """Where the tables are."""
+        """SQLAlchemy URL of the tables."""
         return self.database or f"sqlite:///{self.data / 'hub.db'}"

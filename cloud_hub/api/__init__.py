@@ -1,1 +1,1 @@
-"""What the routes share: authentication, limits of bodies, names in paths; audit and health."""
+"""Parts that all routes share, authentication and limits among them; audit and health."""

@@ -16,7 +16,7 @@ def new_admin_token(path: Path) -> None:
 
 
 def check_admin_token(path: Path) -> None:
-    """Raise HubFault unless an administrator could show what is in ``path``."""
+    """Raise HubFault unless ``path`` holds a token that an administrator could use."""
     try:
         usable = bool(path.read_text().strip())
     except (OSError, UnicodeDecodeError):

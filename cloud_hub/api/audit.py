@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request
 
 from cloud_hub.api.auth import Admin, hub_of
-from cloud_hub.api.request_body import Limit
+from cloud_hub.api.request_body import Limit, Moment
 
 router = APIRouter(prefix="/v1")
 
 
 @router.get("/audit")
 def audit(
-    request: Request, admin: Admin, model: str | None = None, limit: Limit = 200
-) -> list[dict[str, Any]]:
-    """Who did what, when, and why."""
-    return hub_of(request).audit.entries(model, limit)
+    request: Request,
+    admin: Admin,
+    model: str | None = None,
+    since: Moment | None = None,
+    limit: Limit = 200,
+) -> list[Any]:
+    """Return who did what, when, and why: the newest entries, oldest first.
+
+    Args:
+        request: leads to the hub.
+        admin: who asks.
+        model: that the entries concern; default all.
+        since: first moment, Unix seconds.
+        limit: at most so many.
+    """
+    entries = hub_of(request).audit.entries(model, limit, since=since)
+    return [asdict(entry) for entry in entries]

@@ -1,4 +1,4 @@
-"""Which models there are: a FastAPI dependency for routes about one that must be there already."""
+"""Names in paths: a FastAPI dependency for routes about a model that must exist."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from cloud_hub.text.spelling import did_you_mean, listed
 
 
 def known_model(request: Request, model: str) -> str:
-    """The model of a request; raises NotFound with those that there are."""
-    known = hub_of(request).registry.models()
-    if model not in known:
-        raise NotFound(unknown(model, known))
+    """Return the model of a request; raises NotFound with the names of those that exist."""
+    models = hub_of(request).registry.models()
+    if model not in models:
+        raise NotFound(unknown(model, models))
     return model
 
 
-def unknown(model: str, known: Sequence[str]) -> str:
-    """That there is no such model, and which there are."""
-    if not known:
+def unknown(model: str, models: Sequence[str]) -> str:
+    """Say that there is no such model, and name those that exist."""
+    if not models:
         return f"{model}: no such model; this hub has none until one is published"
-    return f"{model}: no such model; {did_you_mean(model, known)}this hub has {listed(known)}"
+    return f"{model}: no such model; {did_you_mean(model, models)}this hub has {listed(models)}"
 
 
 KnownModel = Annotated[str, Depends(known_model)]
-"""For the signatures of routes; after ``Admin``, so that strangers learn no names."""
+"""In a route's signature: a model that exists; after ``Admin``, or strangers would learn names."""

@@ -1,9 +1,10 @@
-"""Who did what, when, and on what evidence. Rows are only ever added."""
+"""The audit log: who acted, when, and on what evidence. Rows are only ever added."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import JSON, Column, Engine, Float, Integer, String, Table, insert, select
@@ -22,6 +23,18 @@ audit_table = Table(
 )
 
 
+@dataclass(frozen=True)
+class AuditEntry:
+    """One action. ``at`` is in Unix seconds; ``detail`` is plain JSON, as the action has it."""
+
+    id: int
+    at: float
+    actor: str
+    action: str
+    model: str | None
+    detail: Mapping[str, Any]
+
+
 class Audit:
     """The audit log."""
 
@@ -31,16 +44,34 @@ class Audit:
     def record(
         self, actor: str, action: str, model: str | None, detail: Mapping[str, Any] | None = None
     ) -> None:
-        """Add an entry; ``detail`` is plain JSON."""
+        """Add an entry, as part of the open transaction if there is one.
+
+        Args:
+            actor: who acted: an administrator, a device, the hub, a run.
+            action: what was done, in a word or two.
+            model: that it concerns; ``None`` for none.
+            detail: plain JSON: reason, evidence, what changed.
+        """
         row = {"at": time.time(), "actor": actor, "action": action, "model": model}
         with transaction(self._engine) as db:
             db.execute(insert(audit_table).values(**row, detail=dict(detail or {})))
 
-    def entries(self, model: str | None = None, limit: int = 200) -> list[dict[str, Any]]:
-        """The newest entries, oldest first."""
+    def entries(
+        self, model: str | None = None, limit: int = 200, *, since: float | None = None
+    ) -> list[AuditEntry]:
+        """Return the newest entries, oldest first.
+
+        Args:
+            model: that they concern; default all, those of no model included.
+            limit: at most so many.
+            since: their first moment in Unix seconds; default the beginning.
+        """
+        # By number and not by time: the clock of the machine may be set back.
         query = select(audit_table).order_by(audit_table.c.id.desc()).limit(limit)
         if model is not None:
             query = query.where(audit_table.c.model == model)
+        if since is not None:
+            query = query.where(audit_table.c.at >= since)
         with self._engine.connect() as db:
-            rows = [dict(row) for row in db.execute(query).mappings()]
-        return rows[::-1]
+            entries = [AuditEntry(**row) for row in db.execute(query).mappings()]
+        return entries[::-1]

@@ -10,81 +10,81 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Column as SqlColumn
 from sqlalchemy import (
     Connection,
     Engine,
-    Integer,
     MetaData,
     Table,
     create_engine,
     event,
-    insert,
-    select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from cloud_hub.errors import Conflict, HubFault
+from cloud_hub.errors import HubFault
 from cloud_hub.settings import Settings
 
-SCHEMA_VERSION: Final = 4
 metadata: Final = MetaData()
-_schema = Table("schema_version", metadata, SqlColumn("version", Integer, primary_key=True))
 
 
-def open_engine(settings: Settings) -> Engine:
-    """An engine whose tables exist.
+def connect(settings: Settings) -> Engine:
+    """Return an engine whatever the schema; callers wrap it in :func:`database_errors`."""
+    engine = create_engine(settings.database_url)
+    if is_sqlite(engine):
+        event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def is_sqlite(engine: Engine) -> bool:
+    """Return whether the database is the embedded one."""
+    return engine.dialect.name == "sqlite"
+
+
+@contextlib.contextmanager
+def database_errors(settings: Settings) -> Iterator[None]:
+    """Turn what SQLAlchemy raises within the block into one sentence without a password.
 
     Raises:
-        Conflict: another version of the hub made the database.
-        HubFault: there is no database, or it is none of this kind.
+        HubFault: the URL, its driver or the database is of no use.
     """
     try:
-        engine = create_engine(settings.database_url)
-        if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _prepare_sqlite)
-        metadata.create_all(engine)
-        _check_schema(engine)
+        yield
     except ArgumentError as error:
         raise HubFault("database: expected a URL such as postgresql+psycopg://host/name") from error
     except ImportError as error:
         extra = 'pip install "edge-deployment-sdk[postgres]" for postgresql+psycopg://'
         raise HubFault(f"database: its driver is not installed ({error}); {extra}") from error
     except SQLAlchemyError as error:
-        said = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
         where = make_url(settings.database_url).render_as_string(hide_password=True)
-        raise HubFault(f"database: {where}: {said}") from error
-    return engine
+        raise HubFault(f"database: {where}: {reason}") from error
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
+    # Readers go on while one writes.
     cursor.execute("PRAGMA journal_mode = WAL")
+    # What a device was told is stored must survive a power cut; NORMAL would lose the newest.
     cursor.execute("PRAGMA synchronous = FULL")
+    # Milliseconds to wait for another writer before "database is locked".
     cursor.execute("PRAGMA busy_timeout = 10000")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 
 
-def _check_schema(engine: Engine) -> None:
-    with engine.begin() as db:
-        found = db.execute(select(_schema.c.version)).scalar()
-    if found is None:
-        try:
-            with engine.begin() as db:
-                db.execute(insert(_schema).values(version=SCHEMA_VERSION))
-        except IntegrityError:
-            return  # another process was first
-    elif found != SCHEMA_VERSION:
-        raise Conflict(f"database: expected schema {SCHEMA_VERSION}, found {found}; see CHANGELOG")
-
-
 def insert_if_new(db: Connection, table: Table, values: Mapping[str, Any]) -> bool:
-    """Insert a row unless one with its key is there; whether it was new.
+    """Insert a row unless one with its key is there.
 
     While another transaction is inserting the same key, PostgreSQL waits for its end.
+
+    Args:
+        db: an open transaction.
+        table: with a primary key.
+        values: of the row, by column.
+
+    Returns:
+        True if the row was new.
     """
     statement = _insert(db, table).values(**values).on_conflict_do_nothing()
     # Without the option PostgreSQL's driver is not asked how many rows there were.
@@ -94,24 +94,31 @@ def insert_if_new(db: Connection, table: Table, values: Mapping[str, Any]) -> bo
 def insert_or_add(
     db: Connection, table: Table, rows: Sequence[Mapping[str, Any]], counts: Sequence[str]
 ) -> None:
-    """Insert rows, or add their ``counts`` to those that are there."""
+    """Insert rows, or add to those that are there.
+
+    Args:
+        db: an open transaction.
+        table: with a primary key.
+        rows: values by column.
+        counts: columns that are added up where a row's key is there already.
+    """
     if not rows:
         return
     row = _insert(db, table)
-    grown = {name: table.c[name] + row.excluded[name] for name in counts}
+    sums = {name: table.c[name] + row.excluded[name] for name in counts}
     key = [column.name for column in table.primary_key]
-    db.execute(row.on_conflict_do_update(index_elements=key, set_=grown), rows)
+    db.execute(row.on_conflict_do_update(index_elements=key, set_=sums), rows)
 
 
 def _insert(db: Connection, table: Table) -> Any:
-    """An insert that can be told what to do where the key is known: each database has its own."""
+    """Return an insert with ``on_conflict``, which each database has in its own dialect."""
     make = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
     return make(table)
 
 
 @dataclass
 class _Open:
-    """The transaction of this thread, and what is to be done when it is on disk."""
+    """The transaction of this thread, and the work to do when it is on disk."""
 
     engine: Engine
     db: Connection
@@ -123,10 +130,10 @@ _open: ContextVar[_Open | None] = ContextVar("open transaction", default=None)
 
 @contextlib.contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """Everything that is written within it is kept, or nothing; one within another is part of it.
+    """Open a transaction, or join the one that this thread has open.
 
-    So a service may do several things that hold for themselves and belong together: a hub that is
-    killed at any moment has done all of them or none.
+    So a service may call others whose writes belong together with its own: a hub that is killed at
+    any moment has done all of them or none.
     """
     outer = _within(engine)
     if outer is not None:
@@ -139,13 +146,14 @@ def transaction(engine: Engine) -> Iterator[Connection]:
             yield db
         finally:
             _open.reset(token)
+    # Only now: an error above has rolled everything back, and nothing may follow from it.
     for work in opened.afterwards:
         work()
 
 
 @contextlib.contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection that sees what the open transaction has written, if there is one."""
+    """Give a connection that sees what the open transaction has written, if there is one."""
     outer = _within(engine)
     if outer is not None:
         yield outer.db

@@ -23,18 +23,20 @@ LOCK: Final = "serve.lock"
 def sole_server(data: Path) -> Iterator[Callable[[str], None]]:
     """Be the only process that serves ``data`` while the block runs.
 
-    Yields a function that notes the URL, for whoever tries to serve the folder too.
+    Yields:
+        A function that notes the URL, for the error of whoever tries to serve the folder too.
 
     Raises:
-        Conflict: another process serves it; says which.
+        Conflict: another process serves it; says which one.
         OSError: the folder cannot be written.
     """
+    # "a+" creates the file, and leaves what the holder wrote there.
     with (data / LOCK).open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise Conflict(f"{data}: is served already{_told(file.read())}") from None
+            raise Conflict(f"{data}: is served already{_described(file.read())}") from None
 
         def note(url: str) -> None:
             file.truncate(0)
@@ -45,8 +47,8 @@ def sole_server(data: Path) -> Iterator[Callable[[str], None]]:
         yield note
 
 
-def _told(holder: str) -> str:
-    """What the holder wrote of itself; nothing if it has only just begun."""
+def _described(holder: str) -> str:
+    """Describe the holder by what it wrote; nothing if it has only just begun."""
     pid, _, url = holder.strip().partition(" ")
     if not pid:
         return ""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Engine, func, select
 
+from cloud_hub.database.records import DeviceRecord
 from cloud_hub.experiments.schedule import arms_of, in_stage
 from cloud_hub.experiments.store import ExperimentRecord
 from cloud_hub.experiments.tables import exposures
@@ -23,7 +24,7 @@ from cloud_hub.experiments.verdict.evidence import (
 )
 from cloud_hub.experiments.verdict.measures import SUMS, outcomes_of
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, cohort_name
-from cloud_hub.fleet.service import DeviceRecord, Fleet
+from cloud_hub.fleet.service import Fleet
 from cloud_hub.statistics.allocation import Allocation, check_allocation
 from cloud_hub.statistics.heterogeneity import Counts
 from cloud_hub.telemetry.service import Telemetry

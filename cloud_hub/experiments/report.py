@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from cloud_hub.database.records import DeviceRecord
 from cloud_hub.experiments import report_text, schedule
 from cloud_hub.experiments.store import ExperimentRecord
 from cloud_hub.experiments.verdict.device_counts import shares
 from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec
-from cloud_hub.fleet.service import DeviceRecord
 
 MOST_COHORTS: Final = 12
 ADDED: Final = ("predictions", "errors", "labelled", "correct", "energy_n", "energy_sum")

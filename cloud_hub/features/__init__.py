@@ -1,1 +1,1 @@
-"""Batch features by entity: kept here, joined on devices with what only the moment knows."""
+"""Batch features by entity: stored here, joined on devices with the columns of the moment."""

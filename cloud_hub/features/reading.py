@@ -1,4 +1,4 @@
-"""Reading a file of features: CSV with a header, the first column names the entity."""
+"""Files of batch features: CSV with a header, whose first column names the entity."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from edge_sdk.contract.errors import ContractError
 
 
 def read_csv(path: Path, defaults: Mapping[str, str]) -> FeatureTable:
-    """The table in ``path``; ``defaults`` for entities that are not in it.
+    """Read a table from a file.
+
+    Args:
+        path: CSV, in UTF-8 with or without a byte order mark.
+        defaults: values by column, of entities that are not in the file.
 
     Raises:
         Invalid: no header, lines of another length, an entity twice, a column without default.
     """
     try:
+        # "utf-8-sig" drops the mark that spreadsheets write before the first name.
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = [line for line in csv.reader(file, strict=True) if line]
     except OSError as error:
@@ -37,10 +42,10 @@ def read_csv(path: Path, defaults: Mapping[str, str]) -> FeatureTable:
         raise Invalid(f"{path}: {error}") from error
 
 
-def parse_defaults(given: list[str]) -> dict[str, str]:
-    """``NAME=VALUE`` words; raises Invalid."""
-    pairs = [word.partition("=") for word in given]
-    wrong = [word for word, (_, equals, _) in zip(given, pairs, strict=True) if not equals]
+def parse_defaults(words: list[str]) -> dict[str, str]:
+    """Return the values of ``NAME=VALUE`` words by name; raises Invalid."""
+    pairs = [word.partition("=") for word in words]
+    wrong = [word for word, (_, equals, _) in zip(words, pairs, strict=True) if not equals]
     if wrong:
         raise Invalid(f"--default: expected NAME=VALUE, got {wrong[0]!r}")
     return {name: value for name, _, value in pairs}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -17,9 +18,15 @@ router = APIRouter(prefix="/v1")
 
 
 @router.get("/models/{model}/features")
-def status(request: Request, admin: Admin, model: KnownModel) -> dict[str, Any]:
-    """What is kept of a model, and which file each release has."""
-    return hub_of(request).features.status(model)
+def status(request: Request, admin: Admin, model: KnownModel) -> Any:
+    """Return the features of a model, and the file of each release.
+
+    Args:
+        request: leads to the hub.
+        admin: who asks.
+        model: name of the line.
+    """
+    return asdict(hub_of(request).features.status(model))
 
 
 @router.post("/models/{model}/features")
@@ -29,13 +36,22 @@ async def put(
     model: KnownModel,
     expires: Annotated[int | None, Query(ge=0, le=2**40)] = None,
     replace: bool = False,
-) -> dict[str, Any]:
-    """Take features in: the body is a table as JSON (``entities``, ``columns``, ``defaults``)."""
+) -> Any:
+    """Store features, and let devices have them with the next plan.
+
+    Args:
+        request: its body is a table as JSON (``entities``, ``columns``, ``defaults``).
+        admin: who brings them.
+        model: name of the line.
+        expires: Unix seconds after which devices stop using them.
+        replace: forget all other entities.
+    """
     table = await message(request, FeatureTable, MODEL_BYTES)
-    return await run_in_threadpool(
+    status = await run_in_threadpool(
         hub_of(request).features.put,
         *(model, table),
         actor=admin,
         expires=expires,
         replace_all=replace,
     )
+    return asdict(status)

@@ -1,21 +1,23 @@
-"""Batch features of models: taken in, written for each release that a plan names, signed.
+"""Batch features of models: stored, written to a file for each release of a plan, signed.
 
-Invariant: a file of features belongs to one release. Whatever release a plan names, it names the
-features for it too, as far as there are any; so a device never joins columns of another version.
+Invariant: a file of features belongs to one release. A plan names with each release its own file,
+as far as there is one; so a device never joins columns of another version.
 """
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cloud_hub.database.audit import Audit
 from cloud_hub.errors import Invalid, NotFound
-from cloud_hub.features.store import FeatureStore, Kept
-from cloud_hub.features.table import FeatureTable, check_names, known_columns, typed
+from cloud_hub.features.store import FeatureInfo, FeatureStore
+from cloud_hub.features.table import FeatureTable, Value, check_names, known_columns, typed
 from cloud_hub.packs.publishing import FEATURES, publish_pack
 from cloud_hub.plans.service import Plans
 from cloud_hub.registry.repository import RELEASES
@@ -25,11 +27,49 @@ from edge_sdk.errors import PackError
 from edge_sdk.model.release import Release
 from edge_sdk.packs.entity_features import write_entity_features
 
+log = logging.getLogger(__name__)
+
 ACTION: Final = "features"
 
 
+@dataclass(frozen=True)
+class FeatureFile:
+    """A signed file of features: its SHA-256 and length."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class FeatureStatus:
+    """The features of a model.
+
+    Attributes:
+        model: name of the line.
+        entities: number of those stored.
+        defaults: for each column, the value of other entities.
+        updated_at: Unix seconds.
+        expires: Unix seconds after which devices stop using them; ``None`` for never.
+        files: by version, the file that devices of the plan download.
+    """
+
+    model: str
+    entities: int
+    defaults: Mapping[str, Value]
+    updated_at: float
+    expires: int | None
+    files: Mapping[str, FeatureFile]
+
+
 class Features:
-    """Batch features of all models."""
+    """Batch features of all models.
+
+    Args:
+        data: folder of the hub.
+        audit: where changes are noted.
+        registry: versions and the signed repository.
+        plans: which name the files.
+    """
 
     def __init__(self, data: Path, audit: Audit, registry: Registry, plans: Plans) -> None:
         self._store = FeatureStore(data / "features.db")
@@ -38,24 +78,28 @@ class Features:
         self._plans = plans
         self._built: dict[tuple[str, float], PackRef | None] = {}
 
-    def status(self, model: str) -> dict[str, Any]:
-        """What is kept of a model, and which file each release of its plan has; raises NotFound."""
-        about, plan = self._store.about(model), self._plans.current(model)
-        if about is None:
+    def status(self, model: str) -> FeatureStatus:
+        """Return the features of a model and the file of each release of its plan.
+
+        Raises:
+            NotFound: it has none.
+        """
+        info, plan = self._store.info(model), self._plans.current(model)
+        if info is None:
             raise NotFound(f"{model}: has no batch features; give some with edge-hub features")
-        out = {ref.version: ref.features for ref in _references(plan)} if plan else {}
-        return {
-            "model": model,
-            "entities": self._store.count(model),
-            "defaults": about.defaults,
-            "updated_at": about.updated_at,
-            "expires": about.expires,
-            "files": {
-                version: {"sha256": file.file.sha256, "bytes": file.file.length}
-                for version, file in out.items()
-                if file is not None
+        named = {ref.version: ref.features for ref in _references(plan)} if plan else {}
+        return FeatureStatus(
+            model,
+            self._store.count(model),
+            info.defaults,
+            info.updated_at,
+            info.expires,
+            {
+                version: FeatureFile(pack.file.sha256, pack.file.length)
+                for version, pack in named.items()
+                if pack is not None
             },
-        }
+        )
 
     def put(
         self,
@@ -65,13 +109,20 @@ class Features:
         actor: str,
         expires: int | None = None,
         replace_all: bool = False,
-    ) -> dict[str, Any]:
-        """Take features in and let devices have them with the next plan.
+    ) -> FeatureStatus:
+        """Store features, and let devices have them with the next plan.
+
+        Args:
+            model: name of the line.
+            table: entities, values and defaults.
+            actor: who brings them.
+            expires: Unix seconds after which devices stop using them; ``None`` for never.
+            replace_all: forget all other entities.
 
         Raises:
             NotFound: nothing serves yet.
             Invalid: the model has no such column, values do not fit, or this hub holds no key to
-                sign them; nothing is kept.
+                sign them; nothing is stored.
         """
         plan = self._plans.current(model)
         if plan is None:
@@ -81,59 +132,67 @@ class Features:
             raise Invalid(f"expires: expected a time to come, got {expires}")
         release = self._registry.release(model, plan.serving.version)
         check_names(tuple(table.columns), release.manifest.signature)
-        self._registry.repository.signer(RELEASES)  # without its key nothing could be handed out
-        about = Kept(dict(table.defaults), now, expires)
-        with tempfile.TemporaryDirectory() as folder:  # what does not fit is not kept
-            _write(Path(folder) / "try", release, table, about)
-        known = self._store.about(model)
-        if known is not None and not replace_all and set(known.defaults) != set(table.columns):
-            raise Invalid(
-                f"columns: kept are {sorted(known.defaults)}, these are {sorted(table.columns)}; "
-                "give all of them, or replace what is kept"
-            )
-        self._store.keep(model, table, now=now, expires=expires, replace=replace_all)
+        # Both are tried before anything is stored: the key that signs, and whether the values fit.
+        self._registry.repository.signer(RELEASES)
+        with tempfile.TemporaryDirectory() as folder:
+            info = FeatureInfo(dict(table.defaults), now, expires)
+            _write(Path(folder) / "try", release, table, info)
+        if not replace_all:
+            self._check_columns(model, table)
+        self._store.write(model, table, now=now, expires=expires, replace=replace_all)
         self._audit.record(actor, ACTION, model, {"entities": len(table.entities)})
         reason = f"features of {len(table.entities)} entities"
         self._plans.change(model, self._renewed, actor=actor, reason=reason)
+        log.info("%s: %s published by %s", model, reason, actor)
         return self.status(model)
 
     def reference(self, model: str, version: str) -> PackRef | None:
-        """The signed file of features for a version, ``None`` where there are none for it.
+        """Return the signed file of features for a version, ``None`` if there are none for it.
 
         Raises:
             NotFound: no such version.
-            Invalid: what is kept does not fit it, or this hub holds no key to sign it.
+            Invalid: the features do not fit it, or this hub holds no key to sign them.
         """
-        about = self._store.about(model)
-        if about is None:
+        info = self._store.info(model)
+        if info is None:
             return None
         manifest = self._registry.version(model, version).manifest
-        made = (manifest, about.updated_at)
-        if made not in self._built:
-            self._built[made] = self._build(model, version, about)
-        return self._built[made]
+        # Every change of a plan asks for every release's file; only new values make a new one.
+        key = (manifest, info.updated_at)
+        if key not in self._built:
+            self._built[key] = self._build(model, version, info)
+        return self._built[key]
 
-    def _build(self, model: str, version: str, about: Kept) -> PackRef | None:
+    def _check_columns(self, model: str, table: FeatureTable) -> None:
+        """Raise Invalid unless new entities have the columns of those that are stored."""
+        info = self._store.info(model)
+        if info is not None and set(info.defaults) != set(table.columns):
+            raise Invalid(
+                f"columns: stored are {sorted(info.defaults)}, got {sorted(table.columns)}; give "
+                "all of them, or replace what is stored"
+            )
+
+    def _build(self, model: str, version: str, info: FeatureInfo) -> PackRef | None:
         table = self._store.table(model)
         release = self._registry.release(model, version)
         if table is None or not known_columns(tuple(table.columns), release.manifest.signature):
             return None
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "new.pack"
-            _write(path, release, table, about)
+            _write(path, release, table, info)
             return publish_pack(self._registry, self._plans, model, path, FEATURES).pack
 
     def _renewed(self, plan: Plan) -> Plan:
-        """The plan with each release's newest features."""
+        """Return the plan with each release's newest features."""
 
         def renewed(ref: ReleaseRef) -> ReleaseRef:
             return replace(ref, features=self.reference(plan.model, ref.version))
 
-        trial = plan.experiment
-        if trial is not None:
-            arms = tuple(replace(arm, release=renewed(arm.release)) for arm in trial.arms)
-            trial = replace(trial, arms=arms)
-        return replace(plan, serving=renewed(plan.serving), experiment=trial)
+        experiment = plan.experiment
+        if experiment is not None:
+            arms = tuple(replace(arm, release=renewed(arm.release)) for arm in experiment.arms)
+            experiment = replace(experiment, arms=arms)
+        return replace(plan, serving=renewed(plan.serving), experiment=experiment)
 
 
 def _references(plan: Plan) -> list[ReleaseRef]:
@@ -141,7 +200,7 @@ def _references(plan: Plan) -> list[ReleaseRef]:
     return [plan.serving, *(arm.release for arm in arms)]
 
 
-def _write(path: Path, release: Release, table: FeatureTable, about: Kept) -> None:
+def _write(path: Path, release: Release, table: FeatureTable, info: FeatureInfo) -> None:
     columns = known_columns(tuple(table.columns), release.manifest.signature)
     try:
         write_entity_features(
@@ -151,7 +210,7 @@ def _write(path: Path, release: Release, table: FeatureTable, about: Kept) -> No
             {column.name: typed(column, table.columns[column.name]) for column in columns},
             defaults={c.name: typed(c, [table.defaults[c.name]])[0] for c in columns},
             computed_by="batch features",
-            expires=about.expires,
+            expires=info.expires,
         )
     except PackError as error:
         raise Invalid(str(error)) from error

@@ -1,4 +1,4 @@
-"""Where batch features are kept: one SQLite file, one table of values a model."""
+"""The store of batch features: one SQLite file, with one table of values for each model."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ from cloud_hub.features.table import FeatureTable, Value
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What is known of a model's features; ``expires`` in Unix seconds, ``None`` for never."""
+class FeatureInfo:
+    """Facts about all of a model's features.
+
+    Attributes:
+        defaults: for each column, the value of an entity that is not stored.
+        updated_at: Unix seconds.
+        expires: Unix seconds after which devices stop using them; ``None`` for never.
+    """
 
     defaults: dict[str, Value]
     updated_at: float
@@ -29,53 +35,62 @@ class FeatureStore:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def keep(
+    def write(
         self, model: str, table: FeatureTable, *, now: float, expires: int | None, replace: bool
     ) -> None:
-        """Add entities, or go over what is kept of them; with ``replace`` forget all others."""
+        """Add entities, or overwrite those that are stored; all of it or nothing.
+
+        Args:
+            model: whose features they are.
+            table: entities and values.
+            now: Unix seconds.
+            expires: Unix seconds after which devices stop using them; ``None`` for never.
+            replace: forget all other entities.
+        """
         rows = (
             {"entity": entity, "row": json.dumps(dict(zip(table.columns, values, strict=True)))}
             for entity, *values in zip(table.entities, *table.columns.values(), strict=True)
         )
-        about = {"model": model, "defaults": json.dumps(dict(table.defaults))}
-        with self._open() as db, db.conn:
+        info = {"model": model, "defaults": json.dumps(dict(table.defaults))}
+        with self._open() as db, db.conn:  # the connection as a block: one transaction
             values: Any = db[_values(model)]
             if replace:
                 values.drop(ignore=True)
             values.create({"entity": str, "row": str}, pk="entity", if_not_exists=True)
+            # By hand: sqlite-utils would commit every hundred rows.
             db.conn.executemany(
                 f"INSERT OR REPLACE INTO [{_values(model)}] VALUES (:entity, :row)", rows
             )
-            known: Any = db["models"]
-            known.insert({**about, "updated_at": now, "expires": expires}, pk="model", replace=True)
+            models: Any = db["models"]
+            models.insert({**info, "updated_at": now, "expires": expires}, pk="model", replace=True)
 
-    def about(self, model: str) -> Kept | None:
-        """What is known; ``None`` if nothing was ever given."""
+    def info(self, model: str) -> FeatureInfo | None:
+        """Return the facts about a model's features; ``None`` if it has none."""
         with self._open() as db:
             if not db["models"].exists():
                 return None
             row = next(db["models"].rows_where("model = ?", [model]), None)
         if row is None:
             return None
-        return Kept(json.loads(row["defaults"]), row["updated_at"], row["expires"])
+        return FeatureInfo(json.loads(row["defaults"]), row["updated_at"], row["expires"])
 
     def count(self, model: str) -> int:
-        """How many entities there are."""
+        """Return the number of entities."""
         with self._open() as db:
             return int(db[_values(model)].count) if db[_values(model)].exists() else 0
 
     def table(self, model: str) -> FeatureTable | None:
-        """All of it, entities in order; ``None`` if nothing was ever given."""
-        about = self.about(model)
-        if about is None:
+        """Return all features, entities in order; ``None`` if there are none."""
+        info = self.info(model)
+        if info is None:
             return None
         with self._open() as db:
-            found = list(db[_values(model)].rows_where(order_by="entity"))
-        rows = [json.loads(row["row"]) for row in found]
+            stored = list(db[_values(model)].rows_where(order_by="entity"))
+        rows = [json.loads(row["row"]) for row in stored]
         return FeatureTable(
-            tuple(row["entity"] for row in found),
-            {name: tuple(row[name] for row in rows) for name in about.defaults},
-            about.defaults,
+            tuple(row["entity"] for row in stored),
+            {name: tuple(row[name] for row in rows) for name in info.defaults},
+            info.defaults,
         )
 
     @contextmanager

@@ -11,15 +11,19 @@ from edge_sdk.contract.codec import require
 from edge_sdk.contract.manifest import Column, Signature
 
 Value = str | float | None
-"""As JSON or CSV has it; ``None`` and empty text are missing numbers."""
+"""A value as JSON or CSV has it; ``None`` and empty text are missing numbers."""
 
 TEXT: Final = "string"
 
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """Values of N entities: ``columns`` maps a name to N values, ``defaults`` to the value of an
-    entity that is not among them.
+    """Values of N entities.
+
+    Attributes:
+        entities: N different names.
+        columns: N values for each name of a column.
+        defaults: for each column, the value of an entity that is not among them.
     """
 
     entities: tuple[str, ...]
@@ -28,8 +32,8 @@ class FeatureTable:
 
     def __post_init__(self) -> None:
         require(all(self.entities), "entities: expected names, one is empty")
-        twice = len(self.entities) - len(set(self.entities))
-        require(not twice, f"entities: expected different names, {twice} came again")
+        repeated = len(self.entities) - len(set(self.entities))
+        require(not repeated, f"entities: expected different names, {repeated} came again")
         require(bool(self.columns), "columns: expected at least one")
         without = sorted(set(self.columns) ^ set(self.defaults))
         require(not without, f"defaults: expected one for each column; look at {without}")
@@ -42,12 +46,12 @@ class FeatureTable:
 
 
 def known_columns(names: Sequence[str], signature: Signature) -> list[Column]:
-    """The columns of ``signature`` that are among ``names``."""
+    """Return the columns of ``signature`` that are among ``names``."""
     return [column for column in signature.columns if column.name in names]
 
 
 def check_names(names: Sequence[str], signature: Signature) -> None:
-    """Raises Invalid if ``signature`` has no such column: a typo must not switch one off."""
+    """Raise Invalid if ``signature`` lacks one of the columns: a typo must not switch one off."""
     has = sorted(column.name for column in signature.columns)
     strange = sorted(set(names) - set(has))
     if strange:
@@ -55,10 +59,10 @@ def check_names(names: Sequence[str], signature: Signature) -> None:
 
 
 def typed(column: Column, values: Sequence[Value]) -> list[Any]:
-    """``values`` as ``column`` takes them.
+    """Return ``values`` as ``column`` takes them.
 
     Raises:
-        Invalid: a number column has text that is no number.
+        Invalid: the column has numbers, and a value is none.
     """
     if column.dtype == TEXT:
         return ["" if value is None else str(value) for value in values]
@@ -72,5 +76,6 @@ def _number(column: Column, value: Value) -> float | int | None:
         number = float(value)
     except ValueError as error:
         raise Invalid(f"{column.name}: expected numbers, got {value!r:.40}") from error
+    # CSV has no types: "3.0" is the integer 3 for a column of integers.
     whole = not column.dtype.startswith("float") and number.is_integer()
     return int(number) if whole else number

@@ -1,4 +1,4 @@
-"""How a device is, from what the hub knows of it. Pure."""
+"""The health of a device, from its last check-in and the plan. Pure."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def health(
     now: float,
     unreachable_after: float = UNREACHABLE_SECONDS,
 ) -> Health:
-    """The health of a device that follows ``plan`` where ``serial`` is the newest.
+    """Return the health of a device.
 
     Args:
         serial: newest plan of the model, ``None`` if it has none.
-        plan: the plan that the device said it follows.
-        failed: the device reported a failure of what the newest plan gives it.
+        plan: serial of the plan that the device follows, as it reported.
+        failed: the device reported that the release of the newest plan failed on it.
         seen_at: when it was last heard of, Unix seconds.
         now: Unix seconds.
         unreachable_after: seconds of silence that count as unreachable.

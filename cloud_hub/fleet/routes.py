@@ -1,4 +1,4 @@
-"""What devices ask of the fleet, and what administrators ask about it."""
+"""Requests of devices to join and to report, and of administrators about the fleet."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import Admin, Device, bearer, hub_of
 from cloud_hub.api.dependencies import unknown
-from cloud_hub.api.request_body import message
-from cloud_hub.fleet.health import health
+from cloud_hub.api.request_body import Limit, Moment, message
+from cloud_hub.database.records import DeviceRecord
+from cloud_hub.fleet.health import Health, health
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CheckIn, EnrolRequest
+from edge_sdk.contract.plan import Plan
 
 router = APIRouter(prefix="/v1")
 
 
 @router.post("/enrol")
-async def enrol(request: Request) -> dict[str, Any]:
-    """A device joins with an enrolment token."""
-    token, asked = bearer(request), await message(request, EnrolRequest)
-    reply = await run_in_threadpool(hub_of(request).fleet.enrol, token, asked)
-    plain: dict[str, Any] = to_plain(reply)
-    return plain
+async def enrol(request: Request) -> Any:
+    """Let a device join with an enrolment token."""
+    token, enrolment = bearer(request), await message(request, EnrolRequest)
+    return to_plain(await run_in_threadpool(hub_of(request).fleet.enrol, token, enrolment))
 
 
 @router.post("/checkin", status_code=204)
 async def check_in(request: Request, device: Device) -> Response:
-    """A device says how it is."""
-    said = await message(request, CheckIn)
-    await run_in_threadpool(hub_of(request).fleet.check_in, device.device, said)
+    """Note how a device says it is."""
+    checkin = await message(request, CheckIn)
+    await run_in_threadpool(hub_of(request).fleet.check_in, device.device, checkin)
     return Response(status_code=204)
 
 
@@ -40,30 +40,56 @@ async def check_in(request: Request, device: Device) -> Response:
 def new_token(
     request: Request, admin: Admin, model: str, uses: int = 1, seconds: float = 86_400.0
 ) -> dict[str, str]:
-    """A token for new devices; a ``warning`` if there is no such model yet."""
+    """Make a token for new devices; with a ``warning`` if there is no such model yet.
+
+    Args:
+        request: leads to the hub.
+        admin: who asks.
+        model: that the devices will serve.
+        uses: number of devices that may join.
+        seconds: from now until the token expires.
+    """
     hub = hub_of(request)
-    made = {"token": hub.fleet.new_token(model, uses=uses, seconds=seconds, actor=admin)}
-    known = hub.registry.models()
-    if model not in known:
-        made["warning"] = f"{unknown(model, known)}; devices that join wait for its first version"
-    return made
+    answer = {"token": hub.fleet.new_token(model, uses=uses, seconds=seconds, actor=admin)}
+    models = hub.registry.models()
+    if model not in models:
+        reason = unknown(model, models)
+        answer["warning"] = f"{reason}; devices that join wait for its first version"
+    return answer
 
 
 @router.get("/devices")
-def devices(request: Request, admin: Admin, model: str | None = None) -> list[dict[str, Any]]:
-    """All devices with their health."""
+def devices(
+    request: Request,
+    admin: Admin,
+    model: str | None = None,
+    since: Moment | None = None,
+    limit: Limit | None = None,
+) -> list[Any]:
+    """Return devices with their health, in the order in which they joined.
+
+    Args:
+        request: leads to the hub.
+        admin: who asks.
+        model: that the devices serve; default all.
+        since: when they were last heard of, or later, Unix seconds.
+        limit: at most so many, those that were heard of last.
+    """
     hub, now = hub_of(request), time.time()
     plans = {name: hub.plans.current(name) for name in hub.registry.models()}
-    found = []
-    for record in hub.fleet.devices(model):
-        plan = plans.get(record.model)
-        serving = plan.serving.manifest if plan else ""
-        state = health(
-            serial=plan.serial if plan else None,
-            plan=record.plan,
-            failed=any(name.startswith(serving) for name in record.failed) if serving else False,
-            seen_at=record.seen_at,
-            now=now,
-        )
-        found.append({**asdict(record), "health": state})
-    return found
+    return [
+        {**asdict(record), "health": _health(record, plans.get(record.model), now)}
+        for record in hub.fleet.devices(model, since=since, limit=limit)
+    ]
+
+
+def _health(record: DeviceRecord, plan: Plan | None, now: float) -> Health:
+    serving = plan.serving.manifest if plan else None
+    return health(
+        serial=plan.serial if plan else None,
+        plan=record.plan,
+        # A device names a slot: the SHA-256 of the manifest, then those of its packs.
+        failed=serving is not None and any(name.startswith(serving) for name in record.failed),
+        seen_at=record.seen_at,
+        now=now,
+    )

@@ -1,16 +1,18 @@
-"""The fleet: who is in it and how each device said it is."""
+"""The fleet: its devices, and how each last said it is."""
 
 from __future__ import annotations
 
+import datetime
 import hashlib
+import logging
 import secrets
 import time
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, RowMapping, insert, select, update
 
 from cloud_hub.database.audit import Audit
+from cloud_hub.database.records import DeviceRecord
 from cloud_hub.errors import Conflict, Forbidden, Invalid
 from cloud_hub.fleet.tables import devices, enrolment_tokens
 from edge_sdk.contract.errors import ContractError
@@ -18,31 +20,20 @@ from edge_sdk.contract.fleet import CheckIn, EnrolReply, EnrolRequest
 from edge_sdk.contract.names import check_name
 from edge_sdk.contract.version import PROTOCOL
 
+log = logging.getLogger(__name__)
+
 MOST_USES: Final = 10_000_000
 LONGEST_SECONDS: Final = 10 * 366 * 86_400
 
 
-@dataclass(frozen=True)
-class DeviceRecord:
-    """A device, as it last said it is. Times are Unix seconds."""
-
-    device: str
-    model: str
-    enrolled_at: float
-    seen_at: float
-    attributes: dict[str, str]
-    version: str | None
-    plan: int
-    pack: str | None
-    phase: str
-    failed: list[str]
-    waiting: int
-    sharing: bool
-    software: dict[str, str]
-
-
 class Fleet:
-    """Devices of all models."""
+    """Devices of all models.
+
+    Args:
+        engine: of the hub's database.
+        audit: where enrolments are noted.
+        root: first root of trust, as JSON; every new device gets it.
+    """
 
     def __init__(self, engine: Engine, audit: Audit, root: str) -> None:
         self._engine = engine
@@ -50,12 +41,18 @@ class Fleet:
         self._root = root
 
     def new_token(self, model: str, *, uses: int, seconds: float, actor: str) -> str:
-        """A token with which ``uses`` devices may join within ``seconds``.
+        """Make a token with which devices may join.
 
         The model need not be there yet: devices that join wait for its first version.
 
+        Args:
+            model: that the devices will serve.
+            uses: number of devices that may join with it.
+            seconds: from now until it expires.
+            actor: who wants it.
+
         Raises:
-            Invalid: no name of a model, no use, or no time, or more than anybody can mean.
+            Invalid: the name is none, or a number is out of range.
         """
         try:
             check_name("model", model)
@@ -76,7 +73,7 @@ class Fleet:
         """Let a device join.
 
         Raises:
-            Forbidden: the token is unknown, used up, expired, or for another model.
+            Forbidden: the token is unknown, used up, expired, or for another model; says which.
             Conflict: the device speaks another protocol.
         """
         if request.protocol != PROTOCOL:
@@ -84,35 +81,43 @@ class Fleet:
         self._use_token(token, request.model)
         device, secret = f"d-{secrets.token_hex(6)}", secrets.token_urlsafe(24)
         now = time.time()
-        row = {"device": device, "model": request.model, "token": _digest(secret)}
+        row = {
+            "device": device,
+            "model": request.model,
+            "token": _digest(secret),
+            "enrolled_at": now,
+            "seen_at": now,
+            "attributes": dict(request.attributes),
+            "failed": [],
+            "software": {},
+        }
         with self._engine.begin() as db:
-            db.execute(
-                insert(devices).values(
-                    **row,
-                    enrolled_at=now,
-                    seen_at=now,
-                    attributes=dict(request.attributes),
-                    failed=[],
-                    software={},
-                )
-            )
+            db.execute(insert(devices).values(**row))
         self._audit.record(device, "enrol", request.model, dict(request.attributes))
+        log.info("device %s enrolled for %s", device, request.model)
         return EnrolReply(device, secret, self._root)
 
     def _use_token(self, token: str, model: str) -> None:
+        # One statement checks and counts: two devices cannot share the last use.
+        now = time.time()
         usable = (
             (enrolment_tokens.c.token == _digest(token))
             & (enrolment_tokens.c.model == model)
             & (enrolment_tokens.c.uses > 0)
-            & (enrolment_tokens.c.expires_at > time.time())
+            & (enrolment_tokens.c.expires_at > now)
         )
         change = update(enrolment_tokens).where(usable).values(uses=enrolment_tokens.c.uses - 1)
         with self._engine.begin() as db:
-            if db.execute(change).rowcount != 1:
-                raise Forbidden("enrolment token: unknown, used up, expired, or for another model")
+            if db.execute(change).rowcount == 1:
+                return
+            query = select(enrolment_tokens).where(enrolment_tokens.c.token == _digest(token))
+            row = db.execute(query).mappings().first()
+        reason = _refusal(row, model, now)
+        log.warning("a device was not enrolled for %s: %s", model, reason)
+        raise Forbidden(f"enrolment token: {reason}")
 
     def authenticate(self, token: str) -> DeviceRecord:
-        """The device that has this token; raises Forbidden."""
+        """Return the device that has this token; raises Forbidden."""
         query = select(devices).where(devices.c.token == _digest(token))
         with self._engine.connect() as db:
             row = db.execute(query).mappings().first()
@@ -121,37 +126,63 @@ class Fleet:
         return _record(row)
 
     def check_in(self, device: str, checkin: CheckIn) -> None:
-        """Note how a device is."""
-        change = update(devices).where(devices.c.device == device)
+        """Note how a device says it is."""
+        row = {
+            "seen_at": time.time(),
+            "attributes": dict(checkin.attributes),
+            "version": checkin.version,
+            "plan": checkin.plan,
+            "pack": checkin.pack,
+            "phase": checkin.phase,
+            "failed": list(checkin.failed),
+            "waiting": checkin.waiting,
+            "sharing": checkin.sharing,
+            "software": dict(checkin.software),
+        }
         with self._engine.begin() as db:
-            db.execute(
-                change.values(
-                    seen_at=time.time(),
-                    attributes=dict(checkin.attributes),
-                    version=checkin.version,
-                    plan=checkin.plan,
-                    pack=checkin.pack,
-                    phase=checkin.phase,
-                    failed=list(checkin.failed),
-                    waiting=checkin.waiting,
-                    sharing=checkin.sharing,
-                    software=dict(checkin.software),
-                )
-            )
+            db.execute(update(devices).where(devices.c.device == device).values(**row))
 
-    def devices(self, model: str | None = None) -> list[DeviceRecord]:
-        """All devices, in the order in which they joined."""
-        query = select(devices).order_by(devices.c.enrolled_at)
+    def devices(
+        self, model: str | None = None, *, since: float | None = None, limit: int | None = None
+    ) -> list[DeviceRecord]:
+        """Return devices, in the order in which they joined.
+
+        Args:
+            model: that they serve; default all.
+            since: when they were last heard of, or later, in Unix seconds; default ever.
+            limit: at most so many, those that were heard of last.
+        """
+        query = select(devices)
         if model is not None:
             query = query.where(devices.c.model == model)
+        if since is not None:
+            query = query.where(devices.c.seen_at >= since)
+        if limit is not None:
+            query = query.order_by(devices.c.seen_at.desc()).limit(limit)
         with self._engine.connect() as db:
-            return [_record(row) for row in db.execute(query).mappings()]
+            records = [_record(row) for row in db.execute(query).mappings()]
+        return sorted(records, key=lambda record: record.enrolled_at)
 
 
-def _record(row: Any) -> DeviceRecord:
+def _refusal(row: RowMapping | None, model: str, now: float) -> str:
+    """Say why a token does not let a device join; only its owner can ask, so it is no secret."""
+    if row is None:
+        return "unknown to this hub; make one with edge-hub enrol-token"
+    if row["model"] != model:
+        return f"is for model {row['model']}, not {model}"
+    if row["expires_at"] <= now:
+        expired = datetime.datetime.fromtimestamp(row["expires_at"], datetime.UTC)
+        return f"expired at {expired:%Y-%m-%d %H:%M} UTC; make another with edge-hub enrol-token"
+    return "used up, as many devices joined as it is for; make another with edge-hub enrol-token"
+
+
+def _record(row: RowMapping) -> DeviceRecord:
     return DeviceRecord(**{name: row[name] for name in DeviceRecord.__dataclass_fields__})
 
 
 def _digest(token: str) -> str:
-    """Tokens are random and long, so a plain hash keeps them as well as a slow one would."""
+    """Return the form in which a token is stored.
+
+    Tokens are random and long, so a plain hash protects them as well as a slow one would.
+    """
     return hashlib.sha256(token.encode()).hexdigest()

@@ -19,7 +19,7 @@ from edge_sdk.model.session import Model
 
 
 class InferenceService:
-    """Loads what it is asked for and keeps it."""
+    """Answers rows with the cloud line of a model; loaded releases stay in memory."""
 
     def __init__(self, registry: Registry, plans: Plans) -> None:
         self._registry = registry
@@ -27,7 +27,11 @@ class InferenceService:
         self._loaded: dict[str, tuple[Release, Model, InputSchema]] = {}
 
     def predict(self, model: str, request: CloudRequest) -> CloudReply:
-        """Answer one row for a device of ``model``.
+        """Answer one row for a device.
+
+        Args:
+            model: that the device belongs to.
+            request: the row, and the version that the device runs.
 
         Raises:
             NotFound: the model has no cloud line, or the version is unknown.
@@ -43,7 +47,7 @@ class InferenceService:
         return _reply(answers, asking, cloud.manifest.version)
 
     def cloud_release(self, model: str) -> Release | None:
-        """The release of the cloud line that serves ``model``, if there is one."""
+        """Return the release of the cloud line that serves ``model``, if there is one."""
         cloud = self._registry.policy(model).cloud
         plan = self._plans.current(cloud) if cloud else None
         if cloud is None or plan is None:
@@ -51,7 +55,15 @@ class InferenceService:
         return self._registry.release(cloud, plan.serving.version)
 
     def answers(self, release: Release, rows: Any, asking: Manifest) -> Feed:
-        """Outputs of ``release`` named and ordered as ``asking`` has them, [N, ...].
+        """Return a release's outputs, named and ordered as the asking release has them.
+
+        Args:
+            release: that answers.
+            rows: [N, columns], in the order of its manifest.
+            asking: manifest of the release that the answers are for.
+
+        Returns:
+            Arrays [N, ...] by output name, classes in the order of ``asking``.
 
         Raises:
             Invalid: the rows do not fit, or the two models have different classes.
@@ -62,19 +74,21 @@ class InferenceService:
         except InputError as error:
             raise Invalid(f"row: {error}") from error
         theirs, ours = release.manifest.signature, asking.signature
-        found: Feed = {}
+        answers: Feed = {}
+        # By role and not by name: two models name their outputs as they like.
         roles: tuple[Role, ...] = ("probabilities", "value")
         for role in roles:
             source, place = theirs.output(role), ours.output(role)
             if source and place:
-                found[place.name] = outputs[source.name]
+                answers[place.name] = outputs[source.name]
         probabilities = ours.output("probabilities")
-        if probabilities and probabilities.name in found:
+        if probabilities and probabilities.name in answers:
             order = _class_order(release.manifest, asking)
-            found[probabilities.name] = found[probabilities.name][:, order]
-        return found
+            answers[probabilities.name] = answers[probabilities.name][:, order]
+        return answers
 
     def _load(self, release: Release) -> tuple[Release, Model, InputSchema]:
+        # By digest: a version that is promoted again is the model that is loaded already.
         loaded = self._loaded.get(release.digest)
         if loaded is None:
             missing = release.manifest.training.get("missing") == "allowed"
@@ -84,13 +98,13 @@ class InferenceService:
 
 
 def _class_order(theirs: Manifest, ours: Manifest) -> NDArray[np.int64]:
-    """Where each of our classes is among theirs."""
-    known = {label: i for i, label in enumerate(theirs.signature.classes)}
-    if set(known) != set(ours.signature.classes):
+    """Return the position among their classes of each of ours; raises Invalid."""
+    positions = {label: i for i, label in enumerate(theirs.signature.classes)}
+    if set(positions) != set(ours.signature.classes):
         raise Invalid(
             f"{theirs.model} {theirs.version}: has other classes than {ours.model} {ours.version}"
         )
-    return np.array([known[label] for label in ours.signature.classes], dtype=np.int64)
+    return np.array([positions[label] for label in ours.signature.classes], dtype=np.int64)
 
 
 def _reply(answers: Feed, asking: Manifest, version: str) -> CloudReply:

@@ -1,11 +1,12 @@
-"""A pack on its way to devices: signed, with a delta beside it for those that hold the one before.
+"""Publishing packs: each is signed, with a delta for devices that hold the one before.
 
-Invariant: the delta is only ever an offer. The plan names the whole pack; whoever cannot use the
-delta downloads that.
+Invariant: the delta is only ever an offer. The plan names the whole pack, and a device that cannot
+use the delta downloads that.
 """
 
 from __future__ import annotations
 
+import contextlib
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,20 +27,36 @@ from edge_sdk.errors import PackError
 from edge_sdk.packs.delta import write_delta
 
 Kind = Callable[[ReleaseRef], PackRef | None]
+"""Gives the pack of one kind that a plan names for a release."""
+
 ANSWERS: Final[Kind] = operator.attrgetter("pack")
 FEATURES: Final[Kind] = operator.attrgetter("features")
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedPack:
     """A signed pack, and the bytes of the delta to it (0: there is none)."""
 
     pack: PackRef
     delta: int
 
 
-def publish_pack(registry: Registry, plans: Plans, model: str, path: Path, kind: Kind) -> Published:
-    """Sign the pack at ``path`` and the delta from the one of its kind that was in force before."""
+def publish_pack(
+    registry: Registry, plans: Plans, model: str, path: Path, kind: Kind
+) -> PublishedPack:
+    """Sign a pack, and the delta from the one of its kind that was in force before.
+
+    Args:
+        registry: where releases are signed and blobs stored.
+        plans: whose history names the pack before.
+        model: that the pack is for.
+        path: file of the pack; the delta is written beside it.
+        kind: precomputed answers or batch features.
+
+    Raises:
+        Invalid: this hub holds no releases key.
+        Conflict: somebody else published at the same moment.
+    """
     raw = path.read_bytes()
     pack = PackRef(FileRef(len(raw), registry.blobs.put(raw)))
     blobs = {pack.target(model): raw}
@@ -49,30 +66,42 @@ def publish_pack(registry: Registry, plans: Plans, model: str, path: Path, kind:
         registry.blobs.put(delta)
         blobs[delta_target(model, base.file.sha256, pack.file.sha256)] = delta
     _sign(registry, blobs)
-    return Published(pack, len(delta or b""))
+    return PublishedPack(pack, len(delta or b""))
 
 
-def pack_file(repository: Repository, model: str, pack: PackRef) -> Path:
-    """Where a published pack is; raises NotFound."""
+def pack_file(
+    repository: Repository, model: str, pack: PackRef
+) -> contextlib.AbstractContextManager[Path]:
+    """Give the file of a published pack while a block runs.
+
+    Args:
+        repository: that lists it.
+        model: that the pack is for.
+        pack: as a plan names it.
+
+    Raises:
+        NotFound: there is none.
+    """
     folder, _, name = pack.target(model).rpartition("/")
-    return repository.target_file(f"{folder}/{pack.file.sha256}.{name}")
+    return repository.targets.local_file(f"{folder}/{pack.file.sha256}.{name}")
 
 
 def _in_force_before(plans: Plans, model: str, pack: PackRef, kind: Kind) -> PackRef | None:
-    """The newest other pack that a plan named: what most devices hold."""
+    """Return the newest other pack that a plan named: most devices hold that one."""
     named = (kind(plan.serving) for plan in plans.history(model))
-    return next((known for known in named if known not in (None, pack)), None)
+    return next((other for other in named if other not in (None, pack)), None)
 
 
 def _delta(repository: Repository, model: str, base: PackRef, path: Path) -> bytes | None:
-    """The delta that makes the pack at ``path`` of ``base``, if it is worth having."""
-    made = path.with_name("new.delta")
+    """Return the delta that makes the pack at ``path`` of ``base``, if it is worth having."""
+    delta = path.with_name("new.delta")
     try:
-        if write_delta(pack_file(repository, model, base), path, made) is None:
-            return None
+        with pack_file(repository, model, base) as before:
+            if write_delta(before, path, delta) is None:
+                return None
     except (NotFound, PackError):
-        return None  # the one before is gone or of another format
-    return made.read_bytes()
+        return None  # the one before is gone or of another format: devices download the whole
+    return delta.read_bytes()
 
 
 def _sign(registry: Registry, blobs: dict[str, bytes]) -> None:

@@ -14,6 +14,12 @@ router = APIRouter(prefix="/v1")
 
 
 @router.get("/models/{model}/packs")
-def packs(request: Request, admin: Admin, model: KnownModel) -> list[dict[str, Any]]:
-    """Every pack of a model."""
+def packs(request: Request, admin: Admin, model: KnownModel) -> list[Any]:
+    """Return the packs that were built for a model, oldest first.
+
+    Args:
+        request: leads to the hub.
+        admin: who asks.
+        model: name of the line.
+    """
     return [asdict(record) for record in hub_of(request).packs.records(model)]

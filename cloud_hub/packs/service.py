@@ -1,13 +1,14 @@
 """Building packs: votes, candidate rows, batch predictions, one signed file.
 
 Privacy: devices vote for keys, not for inputs; a key is used only if enough different devices voted
-for it, and only if its input is known here anyway (from the catalogue or from rows that devices
-shared). Predictions are kept in SQL tables, one for each model, so that only new ones are computed.
+for it, and only if the hub has its input anyway (from the catalogue or from rows that devices
+shared). Predictions stay in SQL tables, one for each model, so that only new ones are computed.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -38,14 +39,24 @@ from edge_sdk.model.schema import InputSchema
 from edge_sdk.packs.reader import Pack
 from edge_sdk.packs.writer import write_pack
 
+log = logging.getLogger(__name__)
+
 ACTOR: Final = "hub"
 
 
 @dataclass(frozen=True)
 class PackRecord:
-    """A pack that was built: for which version, by whose answers, how many entries and bytes.
+    """A pack that was built.
 
-    ``delta`` is how many bytes a device downloads that holds the pack before (0: the whole).
+    Attributes:
+        model: name of the line.
+        version: that the pack is for.
+        answered_by: model and version that computed the answers.
+        entries: number of answers.
+        length: bytes of the file.
+        sha256: of the file.
+        built_at: Unix seconds.
+        delta: bytes that a device downloads which holds the pack before; 0 if that is the whole.
     """
 
     model: str
@@ -59,7 +70,16 @@ class PackRecord:
 
 
 class Packs:
-    """Packs of all models."""
+    """Packs of all models.
+
+    Args:
+        data: folder of the hub.
+        audit: where packs are noted.
+        registry: versions, policies, catalogues and the signed repository.
+        plans: which name packs.
+        telemetry: votes and shared rows of devices.
+        serving: computes answers.
+    """
 
     def __init__(
         self,
@@ -92,7 +112,7 @@ class Packs:
             self.build(model, now)
 
     def records(self, model: str) -> list[PackRecord]:
-        """Packs that were built for a model, oldest first."""
+        """Return the packs that were built for a model, oldest first."""
         with sqlite_utils.Database(self._path) as db:
             if "packs" not in db.table_names():
                 return []
@@ -100,7 +120,11 @@ class Packs:
             return [PackRecord(**row) for row in rows]
 
     def build(self, model: str, now: float) -> PackRecord | None:
-        """Build and publish a pack for what serves, unless it would be the one that is out.
+        """Build and publish a pack for what serves, unless it would be the one that is in force.
+
+        Args:
+            model: name of the line.
+            now: Unix seconds.
 
         Returns:
             The pack, or ``None`` if nobody asks for anything, or nothing changed.
@@ -118,12 +142,13 @@ class Packs:
         outputs = self._predictions(model, release, cloud, source, rows)
         record = self._publish(model, plan, release, source, rows, outputs, policy, now)
         self._audit.record(ACTOR, "pack", model, vars(record))
+        log.info("%s: pack of %d answers by %s published", model, record.entries, source)
         return record
 
     def _wanted_rows(
         self, model: str, release: Release, policy: PackPolicy
     ) -> dict[bytes, NDArray[Any]]:
-        """The rows behind the voted keys, as far as they are known here."""
+        """Return the rows behind the voted keys, as far as the hub has them."""
         voted = set(
             self._telemetry.voted_keys(
                 model, minimum_devices=policy.minimum_devices, most=policy.entries
@@ -144,16 +169,17 @@ class Packs:
     def _is_out(
         self, plan: Plan, source: str, keys: list[bytes], policy: PackPolicy, now: float
     ) -> bool:
-        """Whether devices have a pack with just these answers, and for some time to come."""
+        """Return true if devices have a pack with these very answers that does not expire soon."""
         pack = plan.serving.pack
         if pack is None:
             return False
         try:
-            file = pack_file(self._registry.repository, plan.model, pack)
-            with Pack.open(file, now=now) as out:
-                header, out_keys = out.header, out.keys().tobytes()
+            published = pack_file(self._registry.repository, plan.model, pack)
+            with published as file, Pack.open(file, now=now) as out:
+                header, out_keys = out.header, out.keys().tobytes()  # copies: the map is closed
         except (NotFound, PackError):
             return False
+        # The next one is due in the middle of its life, long before devices stop using it.
         lasts = header.expires is None or header.expires - now > policy.expires_seconds / 2
         same = (header.manifest, header.answered_by) == (plan.serving.manifest, source)
         return lasts and same and out_keys == b"".join(keys)
@@ -166,37 +192,38 @@ class Packs:
         source: str,
         rows: dict[bytes, NDArray[Any]],
     ) -> dict[str, NDArray[Any]]:
-        """Answers to ``rows`` in the order of their keys, computing only what is not kept yet."""
+        """Return answers to ``rows`` in the order of their keys; only new ones are computed."""
         table_name = f"predictions-{model}"
         with sqlite_utils.Database(self._path) as db:
             table: Any = db[table_name]
-            kept = {}
+            computed = {}
             if table.exists():
-                found = table.rows_where("source = ?", [f"{source} {release.digest}"])
-                kept = {bytes.fromhex(row["key"]): json.loads(row["answer"]) for row in found}
-            new = [key for key in rows if key not in kept]
+                stored = table.rows_where("source = ?", [f"{source} {release.digest}"])
+                computed = {bytes.fromhex(row["key"]): json.loads(row["answer"]) for row in stored}
+            # The source names both releases: another of either may answer otherwise.
+            new = [key for key in rows if key not in computed]
             if new:
                 answers = self._serving.answers(
                     cloud, np.stack([rows[key] for key in new]), release.manifest
                 )
                 for i, key in enumerate(new):
-                    kept[key] = {name: array[i].tolist() for name, array in answers.items()}
+                    computed[key] = {name: array[i].tolist() for name, array in answers.items()}
                 table.insert_all(
                     (
                         {
                             "key": key.hex(),
                             "source": f"{source} {release.digest}",
                             "row": json.dumps(rows[key].tolist()),
-                            "answer": json.dumps(kept[key]),
+                            "answer": json.dumps(computed[key]),
                         }
                         for key in new
                     ),
                     pk=("key", "source"),
                     replace=True,
                 )
-        names = set(kept[next(iter(rows))])
+        names = set(computed[next(iter(rows))])
         outputs = [spec for spec in release.manifest.signature.outputs if spec.name in names]
-        return {s.name: _as_declared(s, [kept[key][s.name] for key in rows]) for s in outputs}
+        return {s.name: _as_declared(s, [computed[key][s.name] for key in rows]) for s in outputs}
 
     def _publish(
         self,
@@ -222,10 +249,11 @@ class Packs:
             )
             published = publish_pack(self._registry, self._plans, model, path, ANSWERS)
         file = published.pack.file
+        # Somebody may have promoted another version while the answers were computed.
         serving = replace(plan.serving, pack=published.pack)
         self._plans.change(
             model,
-            lambda p: replace(p, serving=serving) if _same(p, plan) else p,
+            lambda p: replace(p, serving=serving) if _serves_the_same(p, plan) else p,
             actor=ACTOR,
             reason=f"pack of {header.count} answers by {source}",
         )
@@ -246,7 +274,7 @@ class Packs:
 
 
 def keys_of(release: Release, rows: NDArray[Any]) -> list[bytes | None]:
-    """The key of each row [N, columns] as a device that runs ``release`` computes it."""
+    """Return the key of each row [N, columns], as a device that runs ``release`` computes it."""
     signature = release.manifest.signature
     feed = InputSchema(signature).batch(rows)
     canonicaliser = Canonicaliser(signature)
@@ -254,14 +282,14 @@ def keys_of(release: Release, rows: NDArray[Any]) -> list[bytes | None]:
 
 
 def _as_declared(spec: OutputSpec, answers: list[Any]) -> NDArray[Any]:
-    """Answers [N, ...] as the device's own model would give them; a cloud model may have [N]."""
+    """Return answers [N, ...] in the device model's shape; those of a cloud model may be [N]."""
     array = np.array(answers, dtype=spec.dtype)
     row = tuple(1 if n is None else n for n in spec.shape[1:])
     return array.reshape(-1, *row) if array.size == len(array) == len(array) * prod(row) else array
 
 
 def with_labels(release: Release, outputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Outputs with the index of the label, where it does not follow from the probabilities."""
+    """Return outputs with the index of the label, where probabilities do not imply it."""
     manifest = release.manifest
     label = manifest.signature.output("label")
     probabilities = manifest.signature.output("probabilities")
@@ -271,6 +299,6 @@ def with_labels(release: Release, outputs: dict[str, NDArray[Any]]) -> dict[str,
     return {**outputs, label.name: index}
 
 
-def _same(plan: Plan, before: Plan) -> bool:
-    """Whether the plan still serves what the pack was built for."""
+def _serves_the_same(plan: Plan, before: Plan) -> bool:
+    """Return true if the plan still serves the release that the pack was built for."""
     return plan.serving.manifest == before.serving.manifest

@@ -1,1 +1,1 @@
-"""Plans: which release serves, and which experiment runs on whom."""
+"""Plans: the version that serves, and the experiment that runs on some devices."""

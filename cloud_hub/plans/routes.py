@@ -10,43 +10,92 @@ from fastapi import APIRouter, Request
 from cloud_hub.api.auth import Admin, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.errors import NotFound
+from cloud_hub.plans.service import PlanPreview
 from edge_sdk.contract.codec import to_plain
+from edge_sdk.contract.plan import Plan
 
 router = APIRouter(prefix="/v1/models/{model}")
 
 
 @router.get("/plan")
-def plan(request: Request, admin: Admin, model: KnownModel) -> dict[str, Any]:
-    """The plan in force."""
-    found = hub_of(request).plans.current(model)
-    if found is None:
+def plan(request: Request, admin: Admin, model: KnownModel) -> Any:
+    """Return the plan in force.
+
+    Args:
+        request: leads to the hub.
+        admin: who asks.
+        model: name of the line.
+    """
+    current = hub_of(request).plans.current(model)
+    if current is None:
         raise NotFound(f"{model}: has no plan yet; promote a version")
-    plain: dict[str, Any] = to_plain(found)
-    return plain
+    return to_plain(current)
 
 
 @router.post("/promote")
 def promote(
-    request: Request, admin: Admin, model: KnownModel, version: str, reason: str = "by hand"
-) -> dict[str, Any]:
-    """Let a version serve everybody."""
-    made = hub_of(request).plans.promote(model, version, actor=admin, reason=reason)
-    plain: dict[str, Any] = to_plain(made)
-    return plain
+    request: Request,
+    admin: Admin,
+    model: KnownModel,
+    version: str,
+    reason: str = "by hand",
+    override: str | None = None,
+    dry_run: bool = False,
+) -> Any:
+    """Let a version serve everybody; with ``dry_run`` only return what that would change.
+
+    Args:
+        request: leads to the hub.
+        admin: who asks.
+        model: name of the line.
+        version: one of its published versions.
+        reason: why, for the audit log.
+        override: reason to promote a version that an experiment has just taken back.
+        dry_run: change nothing.
+    """
+    plans = hub_of(request).plans
+    if dry_run:
+        return _as_json(plans.preview_promotion(model, version, override=override))
+    return _as_json(plans.promote(model, version, actor=admin, reason=reason, override=override))
 
 
 @router.post("/rollback")
 def rollback(
-    request: Request, admin: Admin, model: KnownModel, reason: str = "by hand"
-) -> dict[str, Any]:
-    """End the experiment, or go back to what served before."""
-    plain: dict[str, Any] = to_plain(
-        hub_of(request).plans.rollback(model, actor=admin, reason=reason)
-    )
-    return plain
+    request: Request,
+    admin: Admin,
+    model: KnownModel,
+    reason: str = "by hand",
+    dry_run: bool = False,
+) -> Any:
+    """End the experiment, or go back to what served before.
+
+    Args:
+        request: leads to the hub.
+        admin: who asks.
+        model: name of the line.
+        reason: why, for the audit log.
+        dry_run: only return what that would change.
+    """
+    plans = hub_of(request).plans
+    if dry_run:
+        return _as_json(plans.preview_rollback(model))
+    return _as_json(plans.rollback(model, actor=admin, reason=reason))
 
 
 @router.post("/canary")
-def canary(request: Request, admin: Admin, model: KnownModel, version: str) -> dict[str, Any]:
-    """Try a version on the first step's share of the fleet."""
+def canary(request: Request, admin: Admin, model: KnownModel, version: str) -> Any:
+    """Try a version on the first step's share of the fleet.
+
+    Args:
+        request: leads to the hub.
+        admin: who asks.
+        model: name of the line.
+        version: one of its published versions.
+    """
     return asdict(hub_of(request).experiments.canary(model, version, actor=admin))
+
+
+def _as_json(result: Plan | PlanPreview) -> Any:
+    if isinstance(result, PlanPreview):
+        return {**asdict(result), "dry_run": True}
+    return to_plain(result)

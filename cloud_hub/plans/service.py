@@ -1,76 +1,166 @@
 """Plans: every change makes the next serial, is signed, published and audited with its evidence.
 
-A plan is kept before it is published: one that a kill or a full disk left unpublished goes out when
-the hub starts, and in its loop.
+A plan is stored before it is published: one that a kill or a full disk left unpublished goes out
+when the hub starts, and in its loop.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Column, Engine, Float, Integer, String, Table, Text, insert, select
+from sqlalchemy import Engine, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from cloud_hub.database.audit import Audit
-from cloud_hub.database.engine import afterwards, metadata, reading, transaction
+from cloud_hub.database.engine import afterwards, reading, transaction
 from cloud_hub.errors import Conflict, NotFound
+from cloud_hub.plans.tables import plans
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
 from edge_sdk.contract.plan import PackRef, Plan, ReleaseRef
 
-plans = Table(
-    "plans",
-    metadata,
-    Column("model", String, primary_key=True),
-    Column("serial", Integer, primary_key=True),
-    Column("plan", Text, nullable=False),
-    Column("at", Float, nullable=False),
-    Column("actor", String, nullable=False),
-    Column("reason", Text, nullable=False),
-)
+log = logging.getLogger(__name__)
+
+FeaturesOf = Callable[[str, str], PackRef | None]
+"""Gives the signed file of batch features for a model's version, ``None`` if there are none."""
+
+Objection = Callable[[str, str], str]
+"""Says what speaks against letting a model's version serve everybody; empty if nothing does."""
+
+
+@dataclass(frozen=True)
+class PlanPreview:
+    """The change that a promotion or a rollback makes.
+
+    Attributes:
+        model: whose plan changes.
+        serving: version that serves now; ``None`` if none does.
+        serves_next: version that serves afterwards.
+        ends: experiment that ends; ``None`` if none runs.
+        changes: false if the plan stays as it is.
+    """
+
+    model: str
+    serving: str | None
+    serves_next: str
+    ends: str | None
+    changes: bool
 
 
 class Plans:
-    """The plan of every model, and its history."""
+    """The plan of every model, and its history.
 
-    def __init__(self, engine: Engine, audit: Audit, registry: Registry) -> None:
+    Args:
+        engine: of the hub's database.
+        audit: where changes are noted.
+        registry: versions, policies and the signed repository.
+        features_of: batch features that a plan names beside a version.
+        objection: asked before a person promotes a version.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        audit: Audit,
+        registry: Registry,
+        *,
+        features_of: FeaturesOf,
+        objection: Objection,
+    ) -> None:
         self._engine = engine
         self._audit = audit
         self._registry = registry
-        self._owed: set[str] = set()
-        self.features_of: Callable[[str, str], PackRef | None] = lambda model, version: None
-        """The file of entity features for a version; set by who has them."""
+        self._unpublished: set[str] = set()
+        self._features_of = features_of
+        self._objection = objection
 
     def current(self, model: str) -> Plan | None:
-        """The newest plan, or ``None``."""
+        """Return the newest plan, or ``None``."""
         history = self.history(model, limit=1)
         return history[0] if history else None
 
     def history(self, model: str, limit: int = 100) -> list[Plan]:
-        """Plans, the newest first."""
+        """Return plans, newest first."""
         query = select(plans.c.plan).where(plans.c.model == model)
         with reading(self._engine) as db:
             rows = db.execute(query.order_by(plans.c.serial.desc()).limit(limit)).scalars()
             return [Plan.from_json(text.encode()) for text in rows]
 
     def reference(self, model: str, version: str, pack: PackRef | None = None) -> ReleaseRef:
-        """How a plan names a version; raises NotFound."""
+        """Return how a plan names a version.
+
+        Args:
+            model: name of the line.
+            version: one of its published versions.
+            pack: precomputed answers that devices download with it.
+
+        Raises:
+            NotFound: the version is not published.
+        """
         manifest = self._registry.version(model, version).manifest
-        return ReleaseRef(version, manifest, pack, self.features_of(model, version))
+        return ReleaseRef(version, manifest, pack, self._features_of(model, version))
+
+    def preview_promotion(
+        self, model: str, version: str, *, override: str | None = None
+    ) -> PlanPreview:
+        """Return what :meth:`promote` with these arguments would do; raises as that does.
+
+        Args:
+            model: name of the line.
+            version: one of its published versions.
+            override: reason to promote a version that an experiment has just taken back.
+        """
+        record = self._registry.version(model, version)
+        current = self.current(model)
+        preview = _preview(model, current, version)
+        # A call that is repeated because its answer was lost is not refused: it is done already.
+        if preview.changes and not override and record.status == "rolled_back":
+            objection = self._objection(model, version)
+            if objection:
+                raise Conflict(
+                    f"{model} {version}: {objection}; look at that first, or insist with "
+                    "--override REASON"
+                )
+        return preview
 
     def promote(
-        self, model: str, version: str, *, actor: str, reason: str, evidence: Any = None
+        self,
+        model: str,
+        version: str,
+        *,
+        actor: str,
+        reason: str,
+        evidence: Any = None,
+        override: str | None = None,
     ) -> Plan:
-        """Let ``version`` serve everybody; a running experiment ends."""
-        reference = self.reference(model, version)
+        """Let a version serve everybody; a running experiment ends.
+
+        A version that serves already, with no experiment beside it, stays: the plan is returned as
+        it is, so that a call whose answer was lost may be repeated.
+
+        Args:
+            model: name of the line.
+            version: one of its published versions.
+            actor: who wants it.
+            reason: why, for the audit log.
+            evidence: figures that led to it, as plain JSON.
+            override: reason to promote a version that an experiment has just taken back.
+
+        Raises:
+            NotFound: the version is not published.
+            Conflict: an experiment took it back, and ``override`` gives no reason.
+        """
+        preview = self.preview_promotion(model, version, override=override)
         current = self.current(model)
-        if current is not None and current.serving.version == version:
-            if current.experiment is None:
-                raise Conflict(f"{model} {version}: serves already")
-            reference = current.serving
+        if current is not None and not preview.changes:
+            return current
+        serves = current is not None and current.serving.version == version
+        # What serves keeps its pack; another version has none yet.
+        reference = current.serving if current and serves else self.reference(model, version)
         with transaction(self._engine):
             plan = self._change(
                 model,
@@ -79,42 +169,50 @@ class Plans:
                 actor=actor,
                 reason=reason,
                 evidence=evidence,
+                override=override,
             )
             self._mark(model, version, current)
+            afterwards(
+                self._engine, lambda: log.info("%s %s promoted by %s", model, version, actor)
+            )
         return plan
+
+    def preview_rollback(self, model: str) -> PlanPreview:
+        """Return what :meth:`rollback` would do; raises as that does."""
+        current = self._require(model)
+        if current.experiment is not None:
+            return _preview(model, current, current.serving.version)
+        return _preview(model, current, self._served_before(current).version)
 
     def rollback(self, model: str, *, actor: str, reason: str) -> Plan:
         """End the running experiment, or go back to the version that served before.
 
         A version that was rolled back itself is passed over: a second call goes further back.
 
+        Args:
+            model: name of the line.
+            actor: who wants it.
+            reason: why, for the audit log.
+
         Raises:
+            NotFound: the model has no plan.
             Conflict: no such version is left.
         """
-        current = self.current(model)
-        if current is None:
-            raise NotFound(f"{model}: has no plan")
+        current = self._require(model)
         if current.experiment is not None:
             return self.change(
-                model, lambda p: replace(p, experiment=None), actor=actor, reason=reason
+                model, lambda plan: replace(plan, experiment=None), actor=actor, reason=reason
             )
-        serving = current.serving
-        passed = {r.version for r in self._registry.versions(model) if r.status == "rolled_back"}
-        passed.add(serving.version)
-        older = (p.serving for p in self.history(model) if p.serving.version not in passed)
-        before = next(older, None)
-        if before is None:
-            raise Conflict(
-                f"{model}: no other version served before {serving.version} that was not rolled "
-                "back itself; promote one"
-            )
-        before = replace(before, features=self.features_of(model, before.version))
+        serving, before = current.serving, self._served_before(current)
+        before = replace(before, features=self._features_of(model, before.version))
         with transaction(self._engine):
             plan = self.change(
-                model, lambda p: replace(p, serving=before), actor=actor, reason=reason
+                model, lambda plan: replace(plan, serving=before), actor=actor, reason=reason
             )
             self._registry.set_status(model, serving.version, "rolled_back")
             self._registry.set_status(model, before.version, "serving")
+            names = (model, serving.version, before.version, actor)
+            afterwards(self._engine, lambda: log.info("%s %s rolled back to %s by %s", *names))
         return plan
 
     def change(
@@ -126,10 +224,41 @@ class Plans:
         reason: str,
         evidence: Mapping[str, Any] | None = None,
     ) -> Plan:
-        """Make and publish the next plan of a model that has one; raises NotFound."""
-        if self.current(model) is None:
-            raise NotFound(f"{model}: has no plan yet; promote a version first")
+        """Make and publish the next plan of a model that has one.
+
+        Args:
+            model: name of the line.
+            edit: gives the next plan for the current one; the serial is set afterwards.
+            actor: who wants it.
+            reason: why, for the audit log.
+            evidence: figures that led to it, as plain JSON.
+
+        Raises:
+            NotFound: the model has no plan.
+            Conflict: somebody else changed the plan at the same moment.
+        """
+        self._require(model)
         return self._change(model, edit, first=None, actor=actor, reason=reason, evidence=evidence)
+
+    def tick(self, now: float) -> None:
+        """Publish what could not be published when it was decided: a full disk, say."""
+        for_each(sorted(self._unpublished), self.republish)
+
+    def republish(self, model: str) -> None:
+        """Publish the newest plan, unless devices see it already."""
+        # Noted before: what raises below leaves the model here, for the loop to try again.
+        self._unpublished.add(model)
+        plan = self.current(model)
+        if plan is not None and not self._registry.repository.has_plan(plan):
+            self._registry.repository.publish_plan(plan)
+            log.info("%s: plan %d signed and published", model, plan.serial)
+        self._unpublished.discard(model)
+
+    def _require(self, model: str) -> Plan:
+        plan = self.current(model)
+        if plan is None:
+            raise NotFound(f"{model}: has no plan yet; promote a version first")
+        return plan
 
     def _change(
         self,
@@ -140,12 +269,12 @@ class Plans:
         actor: str,
         reason: str,
         evidence: Any,
+        override: str | None = None,
     ) -> Plan:
         current = self.current(model)
         if current is None:
             assert first is not None
-            current = Plan(model, 1, first)
-            serial = 1
+            current, serial = Plan(model, 1, first), 1
         else:
             serial = current.serial + 1
         policy = self._registry.policy(model)
@@ -156,29 +285,35 @@ class Plans:
             sharing=policy.sharing,
             cascade=policy.cascade,
         )
-        detail = {"serial": serial, "reason": reason, "serving": plan.serving.version}
+        detail: dict[str, Any] = {"serial": serial, "reason": reason}
+        detail["serving"] = plan.serving.version
         if plan.experiment is not None:
             detail["experiment"] = plan.experiment.id
+        if override is not None:
+            detail["override"] = override
         with transaction(self._engine):
-            self._keep(plan, actor, reason)
+            self._store(plan, actor, reason)
             self._audit.record(actor, "plan", model, {**detail, "evidence": evidence})
+            # Devices must never see a plan that this database may still lose.
             afterwards(self._engine, lambda: self.republish(model))
         return plan
 
-    def tick(self, now: float) -> None:
-        """Publish what could not be published when it was decided: a full disk, say."""
-        for_each(sorted(self._owed), self.republish)
+    def _served_before(self, current: Plan) -> ReleaseRef:
+        """Return what served before; raises Conflict if no version is left."""
+        model, serving = current.model, current.serving.version
+        # Else two rollbacks would go to and fro between two versions that are both bad.
+        passed = {r.version for r in self._registry.versions(model) if r.status == "rolled_back"}
+        passed.add(serving)
+        for plan in self.history(model):
+            if plan.serving.version not in passed:
+                return plan.serving
+        raise Conflict(
+            f"{model}: no other version served before {serving} that was not rolled back itself; "
+            "promote one"
+        )
 
-    def republish(self, model: str) -> None:
-        """Publish the newest plan, unless devices see it already."""
-        self._owed.add(model)
-        plan = self.current(model)
-        if plan is not None and not self._registry.repository.has_plan(plan):
-            self._registry.repository.publish_plan(plan)
-        self._owed.discard(model)
-
-    def _keep(self, plan: Plan, actor: str, reason: str) -> None:
-        """The serial is the lock: of two changes at once, one fails here."""
+    def _store(self, plan: Plan, actor: str, reason: str) -> None:
+        """Insert a plan. The serial is the lock: of two changes at once, one fails here."""
         row = {"model": plan.model, "serial": plan.serial, "plan": plan.to_json().decode()}
         try:
             with transaction(self._engine) as db:
@@ -190,3 +325,9 @@ class Plans:
         if before is not None and before.serving.version != version:
             self._registry.set_status(model, before.serving.version, "retired")
         self._registry.set_status(model, version, "serving")
+
+
+def _preview(model: str, current: Plan | None, version: str) -> PlanPreview:
+    serving = current.serving.version if current else None
+    ends = current.experiment.id if current and current.experiment else None
+    return PlanPreview(model, serving, version, ends, serving != version or ends is not None)

@@ -40,11 +40,13 @@ class PolicyPlan:
 class Policies:
     """Policies of all models."""
 
-    def __init__(self, registry: Registry, plans: Plans) -> None:
+    def __init__(
+        self, registry: Registry, plans: Plans, *, train_problem: Callable[[TrainPolicy], str]
+    ) -> None:
         self._registry = registry
         self._plans = plans
-        self.train_problem: Callable[[TrainPolicy], str] = lambda policy: ""
-        """Why this machine cannot train so, if it cannot; set by who trains."""
+        self._train_problem = train_problem
+        """Says why this machine cannot train so; empty if it can."""
 
     def text(self, model: str) -> str:
         """The file that is in force, as it was applied; empty until there is one."""
@@ -106,7 +108,7 @@ class Policies:
         return plan
 
     def _problem(self, policy: Policy) -> str:
-        return self.train_problem(policy.train) if policy.train is not None else ""
+        return self._train_problem(policy.train) if policy.train is not None else ""
 
     def _unscored(self, model: str, policy: Policy) -> str:
         """That no label will ever be right, where something waits for that."""

@@ -1,64 +1,68 @@
-"""Content-addressed files: uploads before they are published, and what is never published."""
+"""Content by its SHA-256: uploads before they are published, and what is never published."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from cloud_hub.errors import Invalid, NotFound, TooLarge
+from cloud_hub.errors import NotFound, TooLarge
+from cloud_hub.storage.artifact_store import ArtifactStore, chunks_of, read
 from edge_sdk.contract.limits import MODEL_BYTES
 from edge_sdk.contract.names import check_digest
-from edge_sdk.system.files import write_atomic
 
 
 class BlobStore:
-    """Blobs by SHA-256 in a folder."""
+    """Blobs in an artifact store, each named by its SHA-256."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
 
-    def put(self, raw: bytes) -> str:
-        """Keep ``raw``; its SHA-256."""
-        digest = hashlib.sha256(raw).hexdigest()
-        path = self._path(digest)
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, raw)
+    def put(self, source: bytes | Path) -> str:
+        """Store content, or that of a file; return its SHA-256."""
+        digest = _digest(source)
+        if not self.exists(digest):
+            self._store.put(_name(digest), source, sha256=digest)
         return digest
 
     def put_checked(self, digest: str, chunks: Iterable[bytes]) -> None:
-        """Keep an upload that must have this SHA-256.
+        """Store an upload that must have this SHA-256.
 
         Raises:
             TooLarge: more than a model may have.
             Invalid: it is something else.
         """
         check_digest("blob", digest)
-        raw = b""
-        for chunk in chunks:
-            raw += chunk
-            if len(raw) > MODEL_BYTES:
-                raise TooLarge(f"blob: expected at most {MODEL_BYTES} bytes")
-        found = hashlib.sha256(raw).hexdigest()
-        if found != digest:
-            raise Invalid(f"blob: expected SHA-256 {digest}, got {found}")
-        self.put(raw)
+        self._store.put(_name(digest), _bounded(chunks), sha256=digest)
 
     def exists(self, digest: str) -> bool:
-        """Whether the blob is there."""
-        return self._path(digest).exists()
+        """Return whether the blob is there."""
+        return self._store.exists(_name(digest))
 
     def get(self, digest: str) -> bytes:
-        """The content.
-
-        Raises:
-            NotFound: there is none.
-        """
+        """Return the content of a blob; raises NotFound."""
         try:
-            return self._path(digest).read_bytes()
-        except FileNotFoundError:
+            return read(self._store, _name(digest))
+        except NotFound:
             raise NotFound(f"blob {digest}: not found; upload it first") from None
 
-    def _path(self, digest: str) -> Path:
-        return self._folder / digest[:2] / digest
+
+def _name(digest: str) -> str:
+    # A folder for each first byte: file systems slow down with many thousands of files in one.
+    return f"{digest[:2]}/{digest}"
+
+
+def _digest(source: bytes | Path) -> str:
+    digest = hashlib.sha256()
+    for chunk in chunks_of(source):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _bounded(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > MODEL_BYTES:
+            raise TooLarge(f"blob: expected at most {MODEL_BYTES} bytes")
+        yield chunk

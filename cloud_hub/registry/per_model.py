@@ -1,4 +1,4 @@
-"""The same work for many models, so that the trouble of one does not keep the others waiting."""
+"""The same work for many models, so that the failure of one does not keep the others waiting."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 
 
 def for_each(names: Iterable[str], work: Callable[[str], object]) -> None:
-    """Do ``work`` for each name, whatever comes of the others.
+    """Do ``work`` for each name, even if it fails for others.
 
     Raises:
-        ExceptionGroup: it failed for some, told by name; after all had their turn.
+        ExceptionGroup: it failed for some, whose names it gives; after all had their turn.
     """
     failed: dict[str, Exception] = {}
     for name in names:
@@ -18,5 +18,5 @@ def for_each(names: Iterable[str], work: Callable[[str], object]) -> None:
         except Exception as error:
             failed[name] = error
     if failed:
-        told = "; ".join(f"{name}: {error}" for name, error in failed.items())
-        raise ExceptionGroup(told, list(failed.values()))
+        reasons = "; ".join(f"{name}: {error}" for name, error in failed.items())
+        raise ExceptionGroup(reasons, list(failed.values()))

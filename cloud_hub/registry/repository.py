@@ -33,10 +33,12 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
-from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound
+from cloud_hub.errors import Conflict, HubFault, Invalid
 from cloud_hub.registry.signing import YEAR, load_signer
+from cloud_hub.storage.artifact_store import ArtifactStore, read
+from cloud_hub.storage.folder_store import FolderStore
 from edge_sdk.contract.plan import Plan
-from edge_sdk.system.files import fsync_directory, write_atomic
+from edge_sdk.system.files import write_atomic
 from edge_sdk.update.trust import SIGNED_AT
 
 RELEASES: Final = "releases"
@@ -48,16 +50,22 @@ S = TypeVar("S", Root, Targets, Snapshot, Timestamp)
 
 
 class Repository:
-    """The folders ``metadata`` and ``targets`` below ``folder``, and the keys in ``keys``."""
+    """Signed metadata in a folder, the targets that it lists, and the keys that sign.
 
-    def __init__(self, folder: Path, keys: Path) -> None:
+    Args:
+        folder: holds ``metadata``, and ``targets`` unless they are elsewhere.
+        keys: folder of the private keys.
+        targets: where the targets are; default the folder ``targets``.
+    """
+
+    def __init__(self, folder: Path, keys: Path, targets: ArtifactStore | None = None) -> None:
         self.metadata = folder / "metadata"
-        self.targets = folder / "targets"
+        self.targets = targets or FolderStore(folder / "targets")
         self._keys = keys
 
     @property
-    def whole(self) -> bool:
-        """Whether it was made to its end: the timestamp is what is written last."""
+    def is_complete(self) -> bool:
+        """True when the first metadata is all there; the timestamp is written last."""
         return (self.metadata / "timestamp.json").exists()
 
     def initialise(self) -> None:
@@ -66,11 +74,12 @@ class Repository:
         Raises:
             Conflict: there is a repository already.
         """
-        if self.whole:
+        if self.is_complete:
             raise Conflict(f"{self.metadata.parent}: holds a repository already")
         self.metadata.mkdir(parents=True, exist_ok=True)
-        self.targets.mkdir(parents=True, exist_ok=True)
         offline, releases, online = (self._new_key(n) for n in ("offline", RELEASES, "online"))
+        # Consistent snapshots: every file has a version or a hash in its name, so a device that
+        # downloads while somebody publishes never meets a mixture.
         root = Root(expires=_later(YEAR), consistent_snapshot=True)
         for role, signer in (
             ("root", offline), ("targets", offline), ("snapshot", online), ("timestamp", online),
@@ -83,15 +92,15 @@ class Repository:
         self._seal()
 
     def root(self) -> str:
-        """The first root, from which a new device's trust starts."""
+        """Return the first root, from which a new device's trust starts."""
         return (self.metadata / "1.root.json").read_text()
 
     def releases(self) -> Metadata[Targets]:
-        """The newest ``releases`` metadata."""
+        """Return the newest ``releases`` metadata."""
         return self._newest(RELEASES)
 
     def signer(self, name: str) -> Signer:
-        """A key that is kept on this machine (``releases``, ``online``)."""
+        """Return a key that is on this machine (``releases``, ``online``); raises Invalid."""
         return load_signer(self._keys / f"{name}.pem")
 
     def accept_releases(self, raw: bytes, fetch: Callable[[str], bytes]) -> list[str]:
@@ -99,14 +108,15 @@ class Repository:
 
         Args:
             raw: the signed metadata.
-            fetch: gives the content of a blob by SHA-256; raises :class:`NotFound`.
+            fetch: returns the content of a blob by its SHA-256; raises :class:`NotFound`.
 
         Returns:
             The paths of the targets that are new.
 
         Raises:
             Invalid: not signed by the releases key, or not the next version.
-            Conflict: a known target is changed or missing.
+            Conflict: a target that was published is changed or missing, or somebody else published
+                meanwhile.
             NotFound: the content of a new target was not uploaded.
         """
         with self._locked():
@@ -114,6 +124,7 @@ class Repository:
             current = self.releases()
             self._check_offer(raw, offered, current)
             new = [path for path in offered.signed.targets if path not in current.signed.targets]
+            # Targets before the metadata that names them: a device never reads of a missing file.
             for path in new:
                 self.put_target(path, offered.signed.targets[path], fetch)
             self._write(f"{offered.signed.version}.{RELEASES}.json", raw)
@@ -132,7 +143,7 @@ class Repository:
             self._publish_plans(plans)
 
     def has_plan(self, plan: Plan) -> bool:
-        """Whether this very plan is the one that devices see."""
+        """Return true if devices see this very plan."""
         target = self._sealed_plans().signed.targets.get(f"plans/{plan.model}.json")
         return target is not None and target == TargetFile.from_data(target.path, plan.to_json())
 
@@ -141,6 +152,7 @@ class Repository:
         with self._locked():
             timestamp: Metadata[Timestamp] = self._read("timestamp.json")
             plans = self._newest(PLANS)
+            # Plans first: publishing them writes a new timestamp too.
             if plans.signed.expires - now < WEEK / 2:
                 self._publish_plans(plans)
                 return True
@@ -150,31 +162,32 @@ class Repository:
             return False
 
     def put_target(self, path: str, target: TargetFile, fetch: Callable[[str], bytes]) -> None:
-        """Put a target's content where devices download it (its name carries its hash)."""
+        """Put a target's content where devices download it, under a name with its hash.
+
+        Args:
+            path: of the target, as the metadata lists it.
+            target: its length and hashes.
+            fetch: returns the content of a blob by its SHA-256.
+
+        Raises:
+            Invalid: the content has another length or hash.
+        """
         digest = target.hashes["sha256"]
         folder, _, name = path.rpartition("/")
-        destination = self.targets / folder / f"{digest}.{name}"
-        if destination.exists():
+        destination = f"{folder}/{digest}.{name}"
+        # Its name has its hash, so what is there is the same: left by a hub that was killed.
+        if self.targets.exists(destination):
             return
         raw = fetch(digest)
         try:
             target.verify_length_and_hashes(raw)
         except RepositoryError as error:
             raise Invalid(f"{path}: {error}") from error
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(destination, raw)
-        fsync_directory(destination.parent.parent)
+        self.targets.put(destination, raw)
 
-    def target_file(self, path: str) -> Path:
-        """The file of a published target, by the path that devices ask for.
-
-        Raises:
-            NotFound: there is none.
-        """
-        file = (self.targets / path).resolve()
-        if not file.is_relative_to(self.targets.resolve()) or not file.is_file():
-            raise NotFound(f"target {path}: not found")
-        return file
+    def read_target(self, path: str) -> bytes:
+        """Return the content of a target by the path that devices ask for; raises NotFound."""
+        return read(self.targets, path)
 
     def _check_offer(
         self, raw: bytes, offered: Metadata[Targets], current: Metadata[Targets]
@@ -184,6 +197,7 @@ class Repository:
             targets.signed.verify_delegate(RELEASES, offered.signed_bytes, offered.signatures)
         except RepositoryError as error:
             raise Invalid(f"releases: not signed with the releases key; {error}") from error
+        # The version is the lock of publishers who sign elsewhere: the second one starts again.
         expected = current.signed.version + 1
         if offered.signed.version != expected:
             raise Conflict(
@@ -191,6 +205,7 @@ class Repository:
                 "somebody else published meanwhile, fetch it again"
             )
         for path, target in current.signed.targets.items():
+            # Floors rise: the one target that a publisher may replace.
             if path.endswith("/floor.json"):
                 continue
             if offered.signed.targets.get(path) != target:
@@ -204,7 +219,7 @@ class Repository:
         self._seal()
 
     def _seal(self) -> None:
-        """Snapshot over the newest roles, then the timestamp: from here on devices see it."""
+        """Write the snapshot over the newest roles, then the timestamp: now devices see them."""
         online = self.signer("online")
         roles = ("targets", RELEASES, PLANS)
         meta = {f"{role}.json": MetaFile(self._version(role)) for role in roles}
@@ -213,11 +228,12 @@ class Repository:
         timestamp = Timestamp(
             snapshot.version, expires=_later(DAY), snapshot_meta=MetaFile(snapshot.version)
         )
+        # A device without a reliable clock learns from this how late it is at least.
         timestamp.unrecognized_fields[SIGNED_AT] = int(time.time())
         self._write("timestamp.json", _signed(timestamp, online))
 
     def _sealed_plans(self) -> Metadata[Targets]:
-        """The plans that the timestamp leads to: newer ones, of a hub that was killed, are none."""
+        """Return the plans that devices see; a hub that was killed may have left newer ones."""
         timestamp: Metadata[Timestamp] = self._read("timestamp.json")
         version = timestamp.signed.snapshot_meta.version
         snapshot: Metadata[Snapshot] = self._read(f"{version}.snapshot.json")
@@ -228,7 +244,7 @@ class Repository:
         return self._read(f"{self._version(role)}.{role}.json")
 
     def _read(self, name: str) -> Metadata[Any]:
-        """Metadata on disk; raises HubFault if somebody else than a hub wrote or removed it."""
+        """Return metadata on disk; raises HubFault if it is missing or damaged."""
         path = self.metadata / name
         try:
             return Metadata.from_bytes(path.read_bytes())
@@ -239,7 +255,8 @@ class Repository:
             ) from error
 
     def _version(self, role: str) -> int:
-        """The newest version of ``role`` on disk, 0 if there is none."""
+        """Return the newest version of ``role`` on disk, 0 if there is none."""
+        # The folder is asked and not the snapshot, which lacks what was written just before a kill.
         names = (path.name for path in self.metadata.glob(f"*.{role}.json"))
         versions = [name.split(".")[0] for name in names]
         return max((int(version) for version in versions if version.isdecimal()), default=0)
@@ -257,9 +274,10 @@ class Repository:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """One publisher at a time, over all processes of this folder."""
+        """Let one publisher work at a time, over all processes of this folder."""
         handle = os.open(self.metadata.parent / "lock", os.O_RDWR | os.O_CREAT)
         try:
+            # A lock of the system ends with its process, however that ends; a file would stay.
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
@@ -267,7 +285,7 @@ class Repository:
 
 
 def _delegating(releases: Signer, online: Signer) -> Targets:
-    """Targets metadata that lists nothing and delegates everything."""
+    """Return targets metadata that lists nothing and delegates everything."""
     keys: Mapping[str, Signer] = {RELEASES: releases, PLANS: online}
     roles = {
         name: DelegatedRole(name, [key.public_key.keyid], 1, terminating=True, paths=PATHS[name])
@@ -284,7 +302,7 @@ def _signed(signed: S, signer: Signer) -> bytes:
 
 
 def parse_releases(raw: bytes) -> Metadata[Targets]:
-    """``releases`` metadata from its bytes, nothing verified yet; raises Invalid."""
+    """Parse ``releases`` metadata, without verifying anything; raises Invalid."""
     try:
         metadata = Metadata[Targets].from_bytes(raw)
     except RepositoryError as error:

@@ -8,8 +8,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse
 
+from cloud_hub.api.artifact_response import artifact_response
 from cloud_hub.api.auth import Admin, Device, hub_of
 from cloud_hub.api.dependencies import unknown
 from cloud_hub.api.request_body import raw_body
@@ -22,7 +22,10 @@ METADATA_BYTES = 64 << 20
 
 @router.get("/metadata/{name}")
 def metadata(request: Request, name: str) -> Response:
-    """Signed metadata; the one cheap question of a device is this with ``If-None-Match``."""
+    """Answer with signed metadata, or 304 where ``If-None-Match`` says that it is there already.
+
+    That is the one cheap question which every device asks again and again.
+    """
     file = hub_of(request).repository.metadata / name
     if not name.endswith(".json") or "/" in name or not file.is_file():
         raise NotFound(f"metadata {name}: not found")
@@ -35,21 +38,33 @@ def metadata(request: Request, name: str) -> Response:
 
 
 @router.get("/targets/{path:path}")
-def target(request: Request, device: Device, path: str) -> FileResponse:
-    """A signed file, whole or a range of it."""
-    return FileResponse(hub_of(request).repository.target_file(path))
+def target(request: Request, device: Device, path: str) -> Response:
+    """Answer with a signed file, whole or a range of it.
+
+    Args:
+        request: may ask for a range.
+        device: that downloads.
+        path: of the target, its hash before the name.
+    """
+    return artifact_response(request, hub_of(request).repository.targets, path)
 
 
 @router.get("/releases")
 def releases(request: Request, admin: Admin) -> Response:
-    """The newest ``releases`` metadata, for a publisher to add to and sign."""
+    """Answer with the newest ``releases`` metadata, for a publisher to add to and sign."""
     raw = hub_of(request).repository.releases().to_bytes()
     return Response(raw, media_type="application/json")
 
 
 @router.put("/blobs/{digest}", status_code=204)
 async def put_blob(request: Request, admin: Admin, digest: str) -> Response:
-    """Upload content by its SHA-256."""
+    """Store content under its SHA-256.
+
+    Args:
+        request: its body is the content.
+        admin: who uploads.
+        digest: SHA-256 that the content must have.
+    """
     raw = await raw_body(request, MODEL_BYTES)
     blobs = hub_of(request).blobs
     await run_in_threadpool(blobs.put_checked, digest, [raw])
@@ -58,7 +73,13 @@ async def put_blob(request: Request, admin: Admin, digest: str) -> Response:
 
 @router.head("/blobs/{digest}", status_code=204)
 def has_blob(request: Request, admin: Admin, digest: str) -> Response:
-    """Whether content was uploaded already."""
+    """Answer 204 if content was uploaded already, else 404.
+
+    Args:
+        request: leads to the hub.
+        admin: who asks.
+        digest: SHA-256 of the content.
+    """
     return Response(status_code=204 if hub_of(request).blobs.exists(digest) else 404)
 
 
@@ -70,8 +91,17 @@ async def publish(
     version: str,
     state: str | None = None,
     override: str | None = None,
-) -> dict[str, Any]:
-    """Publish a version: the body is ``releases`` metadata that the publisher signed."""
+) -> Any:
+    """Publish a version.
+
+    Args:
+        request: its body is ``releases`` metadata that the publisher signed.
+        admin: who publishes.
+        model: name of the line.
+        version: that is new.
+        state: SHA-256 of the blob from which a stateful run continues.
+        override: reason to pass over the offline gate.
+    """
     raw = await raw_body(request, METADATA_BYTES)
     registry = hub_of(request).registry
     record = await run_in_threadpool(
@@ -81,26 +111,32 @@ async def publish(
 
 
 @router.get("/models")
-def models(request: Request, admin: Admin) -> list[dict[str, Any]]:
-    """Every model with its versions and what serves."""
+def models(request: Request, admin: Admin) -> list[Any]:
+    """Return every model with its versions and the one that serves."""
     hub = hub_of(request)
-    found = []
+    rows = []
     for name in hub.registry.models():
         plan = hub.plans.current(name)
         versions = [asdict(record) for record in hub.registry.versions(name)]
         serving = plan.serving.version if plan else None
-        found.append({"model": name, "serving": serving, "versions": versions})
-    return found
+        rows.append({"model": name, "serving": serving, "versions": versions})
+    return rows
 
 
 @router.post("/models/{model}/datasets/{kind}")
-async def add_dataset(request: Request, admin: Admin, model: str, kind: str) -> dict[str, Any]:
-    """Keep rows for a model: the body is an ``.npz`` with ``X`` and ``y``. A ``warning`` if the
-    model is new here.
+async def add_dataset(request: Request, admin: Admin, model: str, kind: str) -> Any:
+    """Store rows for a model; answer with their number, and a ``warning`` if the model is new.
+
+    Args:
+        request: its body is an ``.npz`` with ``X`` [N, columns] and ``y`` [N].
+        admin: who uploads.
+        model: name of the line.
+        kind: ``holdout``, ``catalogue`` or ``train``.
     """
     raw = await raw_body(request, MODEL_BYTES)
     registry = hub_of(request).registry
-    known = await run_in_threadpool(registry.models)
+    # Before the rows are added: a typo would be one of the models afterwards.
+    models = await run_in_threadpool(registry.models)
     rows = await run_in_threadpool(registry.add_dataset, model, kind, raw)
-    new = {"warning": f"{unknown(model, known)}; the rows wait for its first version"}
-    return {"rows": rows} | ({} if model in known else new)
+    new = {"warning": f"{unknown(model, models)}; the rows wait for its first version"}
+    return {"rows": rows} | ({} if model in models else new)

@@ -1,4 +1,4 @@
-"""Whether rows that somebody gives fit what they are for: better refused now than at the next gate.
+"""Checks of uploaded rows: what cannot be used is refused now and not at the next gate.
 
 Rows for training may have other columns than the model (a training may take new features); a
 holdout and a catalogue are answered by the model as it is.
@@ -24,11 +24,17 @@ ANSWERED: Final = ("holdout", "catalogue")
 def check_rows(
     kind: str, rows: NDArray[Any], labels: NDArray[Any] | None, releases: Sequence[Release]
 ) -> None:
-    """Refuse rows [N, columns] and labels [N] of a ``kind`` that nothing could be done with.
+    """Refuse rows that cannot be used for what they are uploaded for.
+
+    Args:
+        kind: ``holdout``, ``catalogue`` or ``train``.
+        rows: [N, columns], in the order of the manifest's columns.
+        labels: [N], if there are any.
+        releases: versions of the model, newest first; none for a new model.
 
     Raises:
-        Invalid: no rows, no labels where they are needed, labels that are none, or rows that no
-            version of the model takes; ``releases`` are those, the newest first.
+        Invalid: no rows, no labels where they are needed, labels of another shape or not finite, or
+            rows that no version of the model takes.
     """
     if len(rows) == 0:
         raise Invalid("dataset: expected at least one row, got none")
@@ -49,7 +55,7 @@ def _check_labels(labels: NDArray[Any]) -> None:
 
 
 def _check_fit(rows: NDArray[Any], releases: Sequence[Release]) -> None:
-    """One of the versions takes the rows; the refusal of the newest is told."""
+    """Raise Invalid with the newest version's reason, unless one of the versions takes the rows."""
     refusals = []
     for release in releases:
         signature = release.manifest.signature

@@ -1,9 +1,10 @@
-"""The registry: which versions there are, what they are made of, and how new ones come in."""
+"""The registry: the versions of every model, their artifacts, and the way in for new ones."""
 
 from __future__ import annotations
 
 import functools
 import io
+import logging
 import shutil
 import time
 import zipfile
@@ -33,15 +34,32 @@ from edge_sdk.contract.names import Version, check_name
 from edge_sdk.model.release import Release, save_arrays
 from edge_sdk.system.files import folder_atomic
 
+log = logging.getLogger(__name__)
+
 KINDS: Final = ("holdout", "catalogue", "train")
 STATUSES: Final = ("published", "serving", "retired", "rolled_back")
-OfflineGate = Callable[[str, Release], list[dict[str, Any]]]
-"""Checks a candidate against what serves; returns its table or raises :class:`GateRefused`."""
+OfflineGate = Callable[[str, Release], object]
+"""Checks a candidate for a model against what serves; raises :class:`GateRefused`."""
 
 
 @dataclass(frozen=True)
 class VersionRecord:
-    """One version of a model, as the hub knows it."""
+    """One version of a model.
+
+    Attributes:
+        model: name of the line.
+        version: ``MAJOR.MINOR``.
+        manifest: SHA-256 of the release's manifest, which binds every other file.
+        parent: version that it was trained from, if any.
+        mode: ``stateful`` or ``stateless``.
+        metrics: as the training reported them.
+        rows: number of rows that it was trained on.
+        status: one of :data:`STATUSES`.
+        training_state: SHA-256 of what a stateful run continues from, if there is any.
+        published_at: Unix seconds.
+        actor: who published it.
+        override: reason to publish it past the offline gate, if somebody gave one.
+    """
 
     model: str
     version: str
@@ -68,15 +86,17 @@ class Dataset:
         return len(self.rows)
 
     def to_bytes(self) -> bytes:
-        """As ``.npz`` with ``X`` and ``y``."""
+        """Return an ``.npz`` with ``X`` and ``y``."""
         return save_arrays({"X": self.rows} | ({} if self.labels is None else {"y": self.labels}))
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Dataset:
         """Parse an ``.npz`` with ``X`` and, where there are labels, ``y``; raises Invalid."""
+        # np.load would take a bare .npy as well, and answer a text with advice about pickles.
         if not zipfile.is_zipfile(io.BytesIO(raw)):
             raise Invalid("dataset: expected an .npz with X and y, this is no .npz")
         try:
+            # Never a pickle: it would run what the uploader put into it.
             with np.load(io.BytesIO(raw), allow_pickle=False) as file:
                 rows = file["X"]
                 labels = file["y"] if "y" in file.files else None
@@ -88,7 +108,16 @@ class Dataset:
 
 
 class Registry:
-    """Models and versions. The signed repository is the truth; the tables follow it."""
+    """Models and versions. The signed repository is the truth; the tables follow it.
+
+    Args:
+        engine: of the hub's database.
+        audit: where publications are noted.
+        blobs: uploads, datasets and training states.
+        repository: signed metadata and targets.
+        cache: folder of release folders, made of blobs or targets when they are needed.
+        offline_gate: asked before a version that no run has checked is taken in.
+    """
 
     def __init__(
         self,
@@ -97,60 +126,74 @@ class Registry:
         blobs: BlobStore,
         repository: Repository,
         cache: Path,
-        offline_gate: OfflineGate = lambda model, release: [],
+        *,
+        offline_gate: OfflineGate,
     ) -> None:
         self._engine = engine
         self._audit = audit
         self.blobs = blobs
         self.repository = repository
         self._cache = cache
-        self.offline_gate = offline_gate
+        self._offline_gate = offline_gate
         self._reconcile()
 
     def models(self) -> list[str]:
-        """Names of all models."""
+        """Return the names of all models, in order."""
         with self._engine.connect() as db:
             return list(db.execute(select(models.c.model).order_by(models.c.model)).scalars())
 
     def versions(self, model: str) -> list[VersionRecord]:
-        """All versions of ``model``, oldest first."""
+        """Return all versions of ``model``, oldest first."""
         query = select(versions).where(versions.c.model == model).order_by(versions.c.published_at)
         with self._engine.connect() as db:
             return [VersionRecord(**row) for row in db.execute(query).mappings()]
 
     def version(self, model: str, version: str) -> VersionRecord:
-        """One version; raises NotFound."""
-        known = {record.version: record for record in self.versions(model)}
-        if version not in known:
-            there = f"; there are {listed(list(known))}" if known else ""
+        """Return one version; raises NotFound."""
+        records = {record.version: record for record in self.versions(model)}
+        if version not in records:
+            there = f"; there are {listed(list(records))}" if records else ""
             raise NotFound(f"{model} {version}: not published{there}")
-        return known[version]
+        return records[version]
 
     def set_status(self, model: str, version: str, status: str) -> None:
-        """Note what became of a version."""
+        """Note what became of a version.
+
+        Args:
+            model: name of the line.
+            version: one of its versions.
+            status: one of :data:`STATUSES`.
+        """
         assert status in STATUSES
         change = update(versions).where(versions.c.model == model, versions.c.version == version)
         with transaction(self._engine) as db:
             db.execute(change.values(status=status))
 
     def next_version(self, model: str, parent: str, mode: str) -> str:
-        """The name for a successor of ``parent``: a new minor if stateful, else a new major."""
-        known = [Version.parse(record.version) for record in self.versions(model)]
+        """Return the name for a successor: a new minor if stateful, else a new major.
+
+        Args:
+            model: name of the line; it has at least one version.
+            parent: version that the successor is trained from.
+            mode: ``stateful`` or ``stateless``.
+        """
+        versions = [Version.parse(record.version) for record in self.versions(model)]
         if mode == "stateful":
             major = Version.parse(parent).major
-            return str(Version(major, 1 + max(v.minor for v in known if v.major == major)))
-        return str(Version(1 + max(v.major for v in known), 0))
+            return str(Version(major, 1 + max(v.minor for v in versions if v.major == major)))
+        return str(Version(1 + max(v.major for v in versions), 0))
 
     def release(self, model: str, version: str) -> Release:
-        """The release folder of a version, from the published files."""
+        """Return the release folder of a version, made of the published files; raises NotFound."""
         record = self.version(model, version)
         folder = self._cache / record.manifest
         if not folder.exists():
             self._materialise(model, version, record.manifest, folder)
+        # The files were verified when they were published, and nobody else writes there.
         return Release.open(folder, verify=False)
 
     def training_state(self, model: str, version: str) -> bytes | None:
-        """What a stateful run continues from."""
+        """Return the state that a stateful run continues from, if there is any."""
         digest = self.version(model, version).training_state
         return self.blobs.get(digest) if digest else None
 
@@ -165,10 +208,15 @@ class Registry:
     ) -> VersionRecord:
         """Sign and publish with the key on this machine, as a run does; see :meth:`accept`.
 
-        ``gated`` says that the offline gate has passed it already.
+        Args:
+            release: folder of the version.
+            actor: who publishes it.
+            training_state: what a later stateful run continues from.
+            gated: the offline gate has passed it already.
+            override: reason to pass over the offline gate.
         """
         for path in signing.release_targets(release).values():
-            self.blobs.put(path.read_bytes())
+            self.blobs.put(path)
         state = self.blobs.put(training_state) if training_state is not None else None
         signer = self.repository.signer(RELEASES)
         raw = signing.add_release(self.repository.releases(), release, signer)
@@ -189,7 +237,18 @@ class Registry:
         override: str | None = None,
         gated: bool = False,
     ) -> VersionRecord:
-        """Take a version whose blobs were uploaded and whose metadata a publisher signed.
+        """Take in a version whose blobs were uploaded and whose metadata a publisher signed.
+
+        A version that is published already, with the same content, is returned as it is.
+
+        Args:
+            raw: ``releases`` metadata that lists it, signed.
+            model: name of the line.
+            version: that is new.
+            actor: who publishes it.
+            state: SHA-256 of the blob from which a stateful run continues.
+            override: reason to pass over the offline gate.
+            gated: the offline gate has passed it already.
 
         Raises:
             Invalid: bad signature or manifest.
@@ -200,22 +259,29 @@ class Registry:
         manifest = self._offered_manifest(raw, model, version)
         with self._engine.connect() as db:
             where = (versions.c.model == model) & (versions.c.version == version)
-            known = db.execute(select(versions.c.manifest).where(where)).scalar()
-        if known is not None:
-            if known == manifest:
+            published = db.execute(select(versions.c.manifest).where(where)).scalar()
+        if published is not None:
+            if published == manifest:
                 return self.version(model, version)
             raise Conflict(f"{model} {version}: published already, with other content")
         candidate = self._candidate(manifest)
         if not (override or gated):
-            self.offline_gate(model, candidate)
+            self._offline_gate(model, candidate)
+        # The repository first: it is the truth, and _reconcile notes what a kill leaves out here.
         self.repository.accept_releases(raw, self.blobs.get)
         self._insert(candidate.manifest, manifest, actor, state, override)
         detail = {"version": version, "manifest": manifest, "override": override}
         self._audit.record(actor, "publish", model, detail)
+        log.info("%s %s published by %s", model, version, actor)
         return self.version(model, version)
 
     def add_dataset(self, model: str, kind: str, raw: bytes) -> int:
-        """Keep rows for a model; how many there are.
+        """Store rows for a model; return how many there are.
+
+        Args:
+            model: name of the line; it may be new.
+            kind: one of :data:`KINDS`.
+            raw: an ``.npz``, see :class:`Dataset`.
 
         Raises:
             Invalid: unknown kind, not a dataset, or rows that do not fit the kind or the model.
@@ -232,24 +298,34 @@ class Registry:
         return len(data)
 
     def dataset(self, model: str, kind: str) -> Dataset | None:
-        """The newest rows of a kind."""
+        """Return the newest rows of a kind, ``None`` if there are none."""
         query = select(datasets.c.blob).where(datasets.c.model == model, datasets.c.kind == kind)
         with self._engine.connect() as db:
             blob = db.execute(query.order_by(datasets.c.id.desc()).limit(1)).scalar()
         return Dataset.from_bytes(self.blobs.get(blob)) if blob else None
 
     def policy(self, model: str) -> Policy:
-        """How the model is kept fresh; the defaults until a policy was set."""
+        """Return the policy in force; the defaults until one was set."""
         return _parsed(self.policy_text(model))
 
     def policy_text(self, model: str) -> str:
-        """The policy as it was written; empty until one was set."""
+        """Return the policy as it was written; empty until one was set."""
         with self._engine.connect() as db:
             text = db.execute(select(models.c.policy).where(models.c.model == model)).scalar()
         return text or ""
 
     def set_policy(self, model: str, text: str, actor: str, override: str | None = None) -> Policy:
-        """Set the policy from YAML; raises Invalid."""
+        """Set the policy of a model, without a look at what that changes.
+
+        Args:
+            model: name of the line; it may be new.
+            text: YAML.
+            actor: who sets it.
+            override: reason for a training that cannot begin on this machine.
+
+        Raises:
+            Invalid: the text is no policy.
+        """
         policy = parse_policy(text)
         self._ensure_model(model)
         with self._engine.begin() as db:
@@ -264,7 +340,7 @@ class Registry:
         return target.hashes["sha256"]
 
     def _candidate(self, manifest: str) -> Release:
-        """A release folder made of uploaded blobs."""
+        """Return a release folder made of uploaded blobs; raises Invalid, NotFound."""
         folder = self._cache / manifest
         if not folder.exists():
             raw = self.blobs.get(manifest)
@@ -277,15 +353,16 @@ class Registry:
         try:
             return Release.open(folder)
         except EdgeError as error:
+            # Or the next upload under this digest would be judged by the damaged folder.
             shutil.rmtree(folder, ignore_errors=True)
             raise Invalid(str(error)) from error
 
     def _materialise(self, model: str, version: str, manifest: str, folder: Path) -> None:
         prefix = f"models/{model}/{version}"
-        raw = self.repository.target_file(f"{prefix}/{manifest}.{MANIFEST}").read_bytes()
+        raw = self.repository.read_target(f"{prefix}/{manifest}.{MANIFEST}")
         refs = Manifest.from_json(raw).files
         files = {
-            name: self.repository.target_file(f"{prefix}/{ref.sha256}.{name}").read_bytes()
+            name: self.repository.read_target(f"{prefix}/{ref.sha256}.{name}")
             for name, ref in refs.items()
         }
         _fill(folder, {**files, MANIFEST: raw})
@@ -319,11 +396,11 @@ class Registry:
         try:
             with self._engine.begin() as db:
                 db.execute(insert(models).values(model=model, policy=""))
-        except IntegrityError:
+        except IntegrityError:  # it is there already
             return
 
     def _reconcile(self) -> None:
-        """Add versions that were signed and published but not noted, because the hub was killed."""
+        """Add versions that were published but not noted, because the hub was killed in between."""
         for path, target in self.repository.releases().signed.targets.items():
             parts = path.split("/")
             if parts[0] != "models" or parts[-1] != MANIFEST:
@@ -331,8 +408,10 @@ class Registry:
             _, model, version, _ = parts
             if all(record.version != version for record in self.versions(model)):
                 digest = target.hashes["sha256"]
-                file = self.repository.target_file(f"models/{model}/{version}/{digest}.{MANIFEST}")
-                self._insert(Manifest.from_json(file.read_bytes()), digest, "recovery", None, None)
+                name = f"models/{model}/{version}/{digest}.{MANIFEST}"
+                manifest = Manifest.from_json(self.repository.read_target(name))
+                self._insert(manifest, digest, "recovery", None, None)
+                log.warning("%s %s was published and not noted; it is now", model, version)
 
 
 def _fill(folder: Path, files: dict[str, bytes]) -> None:
@@ -342,11 +421,11 @@ def _fill(folder: Path, files: dict[str, bytes]) -> None:
             for name, raw in files.items():
                 (temporary / name).write_bytes(raw)
     except OSError:
-        if not folder.exists():
+        if not folder.exists():  # the other process has not won either: the disk is full, say
             raise
 
 
 @functools.lru_cache(maxsize=1_024)
 def _parsed(text: str) -> Policy:
-    """The loop asks for every policy again and again; reading YAML takes milliseconds."""
+    """Parse a policy once: the loop asks every second, and reading YAML takes milliseconds."""
     return parse_policy(text)

@@ -23,12 +23,13 @@ YEAR: Final = datetime.timedelta(days=365)
 
 
 def load_signer(path: Path) -> Signer:
-    """The private key in the PEM file ``path``.
+    """Load the private key in the PEM file ``path``.
 
     Raises:
         Invalid: there is no key.
     """
     try:
+        # Loaded here: a client that only reads does not pay for it.
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         key: Any = load_pem_private_key(path.read_bytes(), password=None)
@@ -40,27 +41,34 @@ def load_signer(path: Path) -> Signer:
 
 
 def release_targets(release: Release) -> dict[str, Path]:
-    """The target path of every file of ``release``."""
+    """Return the files of ``release`` by their target paths."""
     manifest = release.manifest
     prefix = f"models/{manifest.model}/{manifest.version}"
     return {f"{prefix}/{name}": release.folder / name for name in (*manifest.files, MANIFEST)}
 
 
 def add_release(releases: Metadata[Targets], release: Release, signer: Signer) -> bytes:
-    """``releases`` with the files of ``release``, the next counter, signed.
+    """Return ``releases`` with the files of a release and the next counter, signed.
+
+    Args:
+        releases: newest metadata; it is changed.
+        release: folder of the version.
+        signer: the releases key.
 
     Raises:
         Conflict: the version was published before, with other bytes.
     """
     targets = releases.signed.targets
     path = f"models/{release.manifest.model}/{release.manifest.version}/{MANIFEST}"
-    known = targets.get(path)
-    if known is not None and known.hashes["sha256"] != release.digest:
+    published = targets.get(path)
+    if published is not None and published.hashes["sha256"] != release.digest:
         raise Conflict(f"{path}: this version is published already, with other content")
+    # One counter over all models: it rises with every release that is signed.
     counter = 1 + max((counter_of(t) for t in targets.values()), default=0)
     added = {}
     for name, file in release_targets(release).items():
         target = TargetFile.from_file(name, str(file))
+        # The manifest binds the other files by their hashes, so it alone carries the counter.
         if name == path:
             target.unrecognized_fields["custom"] = {"edge": {"counter": counter}}
         added[name] = target
@@ -70,7 +78,13 @@ def add_release(releases: Metadata[Targets], release: Release, signer: Signer) -
 def add_targets(
     releases: Metadata[Targets], added: Mapping[str, TargetFile], signer: Signer
 ) -> bytes:
-    """``releases`` with more targets, the next version, a year of validity, signed."""
+    """Return ``releases`` with more targets and a year of validity, signed.
+
+    Args:
+        releases: newest metadata; it is changed.
+        added: targets by their paths.
+        signer: the releases key.
+    """
     signed = releases.signed
     signed.targets.update(added)
     signed.version += 1
@@ -80,12 +94,12 @@ def add_targets(
 
 
 def floor_target(model: str, floor: int) -> tuple[TargetFile, bytes]:
-    """The target that forbids releases of ``model`` with a counter below ``floor``."""
+    """Return the target, and its content, that forbids releases with a counter below ``floor``."""
     raw = json.dumps({"model": model, "floor": floor}).encode()
     return TargetFile.from_data(f"models/{model}/floor.json", raw), raw
 
 
 def counter_of(target: TargetFile) -> int:
-    """The release counter of a manifest target; 0 for others."""
+    """Return the release counter of a manifest target; 0 for others."""
     custom = target.unrecognized_fields.get("custom") or {}
     return int(custom.get("edge", {}).get("counter", 0))

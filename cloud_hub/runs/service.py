@@ -45,6 +45,7 @@ class Runs:
         telemetry: Telemetry,
         experiments: Experiments,
         *,
+        offline_gate: OfflineGate,
         slots: int = 1,
     ) -> None:
         self._store = store
@@ -55,7 +56,7 @@ class Runs:
         self._telemetry = telemetry
         self._experiments = experiments
         self._slots = slots
-        self.offline_gate = OfflineGate(registry, plans, telemetry)
+        self.offline_gate = offline_gate
 
     def records(self, model: str | None = None) -> list[RunRecord]:
         """All runs, oldest first."""

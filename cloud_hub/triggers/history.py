@@ -10,7 +10,7 @@ from sqlalchemy import Engine, func, select
 
 from cloud_hub.fleet.tables import devices
 from cloud_hub.monitoring.store import MonitoringStore
-from cloud_hub.plans.service import plans
+from cloud_hub.plans.tables import plans
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry.groups import GroupSums
 from cloud_hub.telemetry.tables import feedback, samples

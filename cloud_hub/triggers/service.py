@@ -48,8 +48,9 @@ class Triggers:
         plans: Plans,
         histories: Histories,
         memory: TriggerStore,
-        on_fire: OnFire = lambda firing: None,
-        run_times: RunTimes = lambda model: (),
+        *,
+        on_fire: OnFire,
+        run_times: RunTimes,
     ) -> None:
         self._audit = audit
         self._registry = registry
@@ -57,7 +58,7 @@ class Triggers:
         self._histories = histories
         self._memory = memory
         self.on_fire = on_fire
-        self.run_times = run_times
+        self._run_times = run_times
         self._lock = threading.Lock()  # calls and hands come while the loop evaluates
         self._looked: dict[str, float] = {}
 
@@ -86,7 +87,7 @@ class Triggers:
         rows = []
         for rule in policy.triggers:
             state = self._memory.state(model, rule.name)
-            decision = evaluate(rule, facts, state, policy.budget, self.run_times(model))
+            decision = evaluate(rule, facts, state, policy.budget, self._run_times(model))
             rows.append({
                 "trigger": rule.name,
                 "kind": rule.when.kind,
@@ -193,7 +194,7 @@ class Triggers:
         text = digest(self._registry.policy_text(model))
         for rule in policy.triggers:
             state = self._memory.state(model, rule.name)
-            decision = evaluate(rule, facts, state, policy.budget, self.run_times(model))
+            decision = evaluate(rule, facts, state, policy.budget, self._run_times(model))
             evidence = decision.verdict.evidence
             fires = decision.outcome == "fired"
             firing = _firing(rule, facts, model, ACTOR, evidence) if fires else None

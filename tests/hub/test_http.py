@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from cloud_hub.cli.main import main
+from cloud_hub.errors import HubFault
 from tests.conftest import Publish
 from tests.edge.builders import make_release
 from tests.servers import HubProcess
@@ -177,3 +178,21 @@ def test_a_folder_is_initialised_once(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["models", "--data", str(tmp_path)]) == 1
     assert "expected the data folder of a hub on this machine" in capsys.readouterr().err
     assert main(["serve", str(tmp_path / "nothing")]) == 1
+
+
+def test_lists_are_cut_by_time_model_and_number(hub: HubProcess, publish: Publish) -> None:
+    publish("listed")
+    token = hub.token("listed")
+    body = json.dumps({"model": "listed"}).encode()
+    assert call(hub, "POST", "/v1/enrol", token, data=body).status_code == 200
+    newest = hub.admin.get("audit", model="listed", limit=1)
+    assert [entry["action"] for entry in newest] == ["enrol"]
+    assert hub.admin.get("audit", model="listed", since=newest[0]["at"]) == newest
+    assert hub.admin.get("audit", since=newest[0]["at"] + 3_600) == []
+    (device,) = hub.admin.get("devices", model="listed", limit=1)
+    assert hub.admin.get("devices", model="listed", since=device["seen_at"]) == [device]
+    assert hub.admin.get("devices", since=device["seen_at"] + 3_600) == []
+    for path in ("audit", "devices"):
+        for wrong in ({"since": "yesterday"}, {"since": "nan"}, {"limit": 0}):
+            with pytest.raises(HubFault, match=f"query.{next(iter(wrong))}"):
+                hub.admin.get(path, **wrong)

@@ -11,7 +11,7 @@ import requests
 
 from cloud_hub.cli.main import main
 from cloud_hub.cli.types import amount, duration, name, version, whole
-from cloud_hub.database.engine import open_engine
+from cloud_hub.database.migrate import open_engine
 from cloud_hub.errors import HubFault
 from cloud_hub.hub import initialise
 from cloud_hub.server import serve

@@ -11,7 +11,7 @@ from cloud_hub.hub import Hub
 
 
 def actions(hub: Hub) -> list[str]:
-    return [entry["action"] for entry in hub.audit.entries()]
+    return [entry.action for entry in hub.audit.entries()]
 
 
 def test_what_is_written_within_a_transaction_is_kept_together(inner: Hub) -> None:

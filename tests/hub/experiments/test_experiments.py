@@ -51,7 +51,7 @@ def status(hub: Hub, id_: str) -> tuple[str, int, int]:
 
 
 def actions(hub: Hub) -> list[str]:
-    return [e["action"] for e in hub.audit.entries("demo") if " " in e["action"]]
+    return [e.action for e in hub.audit.entries("demo") if " " in e.action]
 
 
 def test_a_good_canary_goes_step_by_step_and_is_promoted(tried: Hub) -> None:
@@ -72,9 +72,9 @@ def test_a_good_canary_goes_step_by_step_and_is_promoted(tried: Hub) -> None:
     assert [a for a in actions(tried) if a.startswith("canary")] == [
         "canary started", "canary passed", "canary promoted",
     ]  # fmt: skip
-    passed = next(e for e in tried.audit.entries("demo") if e["action"] == "canary passed")
-    assert passed["detail"]["figures"]["outcomes"][0]["low"] > -0.02
-    counted = passed["detail"]["figures"]["devices"]["candidate"]
+    passed = next(e for e in tried.audit.entries("demo") if e.action == "canary passed")
+    assert passed.detail["figures"]["outcomes"][0]["low"] > -0.02
+    counted = passed.detail["figures"]["devices"]["candidate"]
     assert counted["healthy"] == counted["exposed"] == len(inside)
 
 
@@ -165,7 +165,7 @@ def test_approval_keeps_a_canary_where_it_is_until_a_person_promotes(tried: Hub)
     assert plan.serving.version == "1.1"
     assert tried.experiments.get(id_).status == "promoted"
     entry = tried.audit.entries("demo")[-1]
-    assert (entry["actor"], entry["action"]) == ("ann", "canary promoted")
+    assert (entry.actor, entry.action) == ("ann", "canary promoted")
 
 
 def test_guardrails_watch_also_while_it_waits_for_approval(tried: Hub) -> None:
@@ -238,8 +238,8 @@ def test_an_arm_that_fails_is_dropped_and_the_others_go_on_to_a_winner(tried: Hu
     assert gone["two"] is None
     assert [g["name"] for g in gone["one"]["guardrails"]] == ["failed devices"]
     assert gone["one"]["devices"]["failed"] == 1
-    entry = next(e for e in tried.audit.entries("demo") if e["action"] == "ab dropped")
-    assert entry["detail"]["figures"]["dropped"]["one"]["guardrails"][0]["figures"]["count"] == 1
+    entry = next(e for e in tried.audit.entries("demo") if e.action == "ab dropped")
+    assert entry.detail["figures"]["dropped"]["one"]["guardrails"][0]["figures"]["count"] == 1
 
 
 def test_the_last_arm_that_fails_ends_it(tried: Hub) -> None:

@@ -160,7 +160,7 @@ def known(hub: Hub) -> tuple[Any, ...]:
         for look in hub.experiments.store.history(record.id)
         if look["event"] != "look"
     ]
-    audited = [entry["action"] for entry in hub.audit.entries("demo")]
+    audited = [entry.action for entry in hub.audit.entries("demo")]
     versions = [(v.version, v.status) for v in hub.registry.versions("demo")]
     return plan, records, told, audited, versions
 

@@ -26,7 +26,8 @@ USERS = FeatureTable(
 def joined(hub: Hub, version: str, pack: PackRef | None, entity: str) -> Mapping[str, Any]:
     assert pack is not None
     release = hub.registry.release("demo", version)
-    features = EntityFeatures.open(pack_file(hub.registry.repository, "demo", pack), release)
+    with pack_file(hub.registry.repository, "demo", pack) as file:
+        features = EntityFeatures.open(file, release)
     return features.join(entity, {})[0]
 
 
@@ -35,7 +36,7 @@ def test_features_reach_the_plan_as_a_signed_file_for_what_serves(serving: Hub) 
     plan = serving.plans.current("demo")
     assert plan is not None
     assert plan.serving.features is not None
-    assert status["files"]["1.0"]["sha256"] == plan.serving.features.file.sha256
+    assert status.files["1.0"].sha256 == plan.serving.features.file.sha256
     assert joined(serving, "1.0", plan.serving.features, "user-2") == {"f0": 2.5, "f2": 4.0}
     assert joined(serving, "1.0", plan.serving.features, "stranger") == {"f0": -1.0, "f2": 0.0}
 
@@ -45,7 +46,7 @@ def test_later_features_go_over_those_of_the_same_entities_and_keep_the_others(
 ) -> None:
     serving.features.put("demo", USERS, actor="test")
     newer = FeatureTable(("user-2",), {"f0": (9.0,), "f2": (9.0,)}, USERS.defaults)
-    assert serving.features.put("demo", newer, actor="test")["entities"] == 2
+    assert serving.features.put("demo", newer, actor="test").entities == 2
     plan = serving.plans.current("demo")
     assert plan is not None
     assert joined(serving, "1.0", plan.serving.features, "user-2")["f0"] == 9.0
@@ -56,8 +57,8 @@ def test_replacing_forgets_entities_and_columns_that_are_not_given(serving: Hub)
     serving.features.put("demo", USERS, actor="test")
     other = FeatureTable(("user-3",), {"f1": (1.0,)}, {"f1": 0.0})
     status = serving.features.put("demo", other, actor="test", replace_all=True)
-    assert status["entities"] == 1
-    assert status["defaults"] == {"f1": 0.0}
+    assert status.entities == 1
+    assert status.defaults == {"f1": 0.0}
 
 
 def test_the_next_version_and_a_canary_get_features_of_their_own(
@@ -97,7 +98,7 @@ def table(**changes: Any) -> FeatureTable:
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("features", "reason"),
     [
         (table(columns={"f9": (1.0,)}, defaults={"f9": 0}), "it has no \\['f9'\\]"),
         (table(columns={"f0": ("many",)}), "f0: expected numbers, got 'many'"),
@@ -106,17 +107,17 @@ def table(**changes: Any) -> FeatureTable:
     ],
 )
 def test_what_the_model_cannot_take_is_refused_and_nothing_is_kept(
-    serving: Hub, given: FeatureTable, says: str
+    serving: Hub, features: FeatureTable, reason: str
 ) -> None:
-    with pytest.raises(Invalid, match=says):
-        serving.features.put("demo", given, actor="test")
+    with pytest.raises(Invalid, match=reason):
+        serving.features.put("demo", features, actor="test")
     with pytest.raises(NotFound, match="has no batch features"):
         serving.features.status("demo")
 
 
 def test_features_of_other_columns_than_are_kept_are_refused(serving: Hub) -> None:
     serving.features.put("demo", USERS, actor="test")
-    with pytest.raises(Invalid, match="kept are"):
+    with pytest.raises(Invalid, match="stored are"):
         serving.features.put("demo", table(), actor="test")
 
 
@@ -141,7 +142,7 @@ def test_a_hub_without_the_key_of_releases_refuses_and_the_plan_stays(serving: H
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "reason"),
     [
         ("", "expected a header"),
         ("user\n", "expected a header"),
@@ -152,10 +153,10 @@ def test_a_hub_without_the_key_of_releases_refuses_and_the_plan_stays(serving: H
         ('user,f0\n"a,1\n', "cannot read it as CSV"),
     ],
 )
-def test_a_file_that_is_no_table_is_refused(tmp_path: Path, text: str, says: str) -> None:
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "users.csv"
     path.write_text(text)
-    with pytest.raises(Invalid, match=says):
+    with pytest.raises(Invalid, match=reason):
         read_csv(path, {"f0": "0"})
 
 

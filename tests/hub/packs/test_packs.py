@@ -49,10 +49,10 @@ def test_a_pack_answers_what_enough_devices_asked_for_as_the_cloud_does(
     assert plan is not None
     assert plan.serving.pack is not None
     digest = plan.serving.pack.file.sha256
-    file = voted.repository.target_file(f"packs/demo/{digest}.{digest}.pack")
+    published = voted.repository.targets.local_file(f"packs/demo/{digest}.{digest}.pack")
     release = voted.registry.release("demo", "1.0")
     canonicaliser = Canonicaliser(release.manifest.signature)
-    with Pack.open(file, release) as pack:
+    with published as file, Pack.open(file, release) as pack:
         pack.verify()
         assert (len(pack), pack.header.answered_by) == (5, "big 1.0")
         for i, row in enumerate(rows(20)):

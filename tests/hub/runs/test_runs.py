@@ -387,8 +387,8 @@ def test_a_rejected_candidate_goes_out_with_a_reason_that_stays(ready: Ready) ->
     done = hub.runs.override(run.id, actor="me", reason="the labels are wrong")
     assert done.status == "experiment"
     assert hub.registry.version("demo", "2.0").override == "the labels are wrong"
-    noted = [e for e in hub.audit.entries("demo") if e["action"] == "gate overridden"]
-    assert noted[0]["detail"]["gate"][0]["ok"] is False
+    noted = [e for e in hub.audit.entries("demo") if e.action == "gate overridden"]
+    assert noted[0].detail["gate"][0]["ok"] is False
     with pytest.raises(Conflict, match="is experiment, not one of"):
         hub.runs.override(run.id, actor="me", reason="again")
 

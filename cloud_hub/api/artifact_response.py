@@ -1,0 +1,71 @@
+"""Artifacts over HTTP: whole, a range, or from where the store has them for everybody."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from fastapi import Request, Response
+from fastapi.responses import RedirectResponse, StreamingResponse
+
+from cloud_hub.storage.artifact_store import ArtifactStore
+
+_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+def artifact_response(request: Request, store: ArtifactStore, name: str) -> Response:
+    """Answer a request for an artifact, whose name must say its content.
+
+    Args:
+        request: may ask for one ``Range``; several are answered with the whole, as HTTP allows.
+        store: holds the artifact.
+        name: of the artifact; its last part becomes the ETag.
+
+    Raises:
+        NotFound: there is none.
+    """
+    size = store.size(name)
+    address = store.public_address(name)
+    if address is not None:
+        # 307 keeps method and headers, Range among them; clients drop the token on the way.
+        return RedirectResponse(address, 307)
+    etag = f'"{name.rpartition("/")[2]}"'
+    headers = {"Accept-Ranges": "bytes", "ETag": etag}
+    # With If-Range a client says which content it has a part of.
+    same = request.headers.get("If-Range", etag) == etag
+    span = byte_range(request.headers.get("Range", ""), size) if same else None
+    if span is not None and not 0 <= span[0] < span[1]:
+        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{size}"})
+    start, stop = span or (0, size)
+    headers["Content-Length"] = str(stop - start)
+    if span is not None:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    body = _chunks(store, name, start, stop)
+    status = 200 if span is None else 206
+    return StreamingResponse(body, status, headers, "application/octet-stream")
+
+
+def byte_range(header: str, size: int) -> tuple[int, int] | None:
+    """Read a ``Range`` header.
+
+    Args:
+        header: its value; empty if there is none.
+        size: bytes of the whole.
+
+    Returns:
+        First byte and the byte after the last, or ``None`` for the whole. Where the range is beyond
+        the end, the two are no range.
+    """
+    match = _RANGE.fullmatch(header.strip())
+    if match is None or match.groups() == ("", ""):
+        return None
+    first, last = match.groups()
+    if not first:  # "-5": the last five bytes
+        return max(0, size - int(last)), size
+    return int(first), min(int(last) + 1, size) if last else size
+
+
+def _chunks(store: ArtifactStore, name: str, start: int, stop: int) -> Iterator[bytes]:
+    with store.open(name, start, stop) as chunks:
+        yield from chunks

@@ -1,0 +1,210 @@
+"""Bringing a database to the schema of this hub.
+
+Invariants:
+
+* An upgrade is one transaction: a process that is killed within it leaves the schema as it was.
+* Of two processes that upgrade at once, one waits for the other and then has nothing to do.
+* A hub opens a new database or one at its own schema, and changes no other: :func:`upgrade` is a
+  command of its own, so that somebody can make a backup before it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, column, event, inspect, select, table, text
+from sqlalchemy.engine import make_url
+
+from cloud_hub.database.engine import connect, database_errors, is_sqlite
+from cloud_hub.database.serve_lock import sole_server
+from cloud_hub.errors import Conflict, NotFound
+from cloud_hub.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+ADOPTED_SCHEMA: Final = 4
+"""The number in ``schema_version`` of the databases that revision 0001 takes over."""
+
+LOCK_KEY: Final = 0x6564_6765
+"""Names the advisory lock of upgrades in PostgreSQL; any number that others do not use."""
+
+_adopted = table("schema_version", column("version"))
+
+
+@dataclass(frozen=True)
+class MigrationStatus:
+    """The schema of a database, compared with the one that this hub needs.
+
+    Attributes:
+        current: revision of the database; ``None`` for a new one and for one from before
+            migrations.
+        head: revision that this hub needs.
+        pending: revisions to apply, oldest first; empty if there is nothing to do.
+    """
+
+    current: str | None
+    head: str
+    pending: tuple[str, ...]
+
+
+def check(settings: Settings) -> MigrationStatus:
+    """Compare the schema of a hub's database with this hub's; change nothing.
+
+    Raises:
+        Conflict: a newer hub made the database, or one from before the first release.
+        HubFault: there is no database to be reached.
+    """
+    _require_data(settings)
+    if _is_missing_file(settings):  # connecting would make the file
+        return _status(None)
+    with database_errors(settings):
+        engine = connect(settings)
+        try:
+            return inspect_schema(engine)
+        finally:
+            engine.dispose()
+
+
+def upgrade(settings: Settings) -> MigrationStatus:
+    """Apply what is pending, all of it or nothing; return the status afterwards.
+
+    Raises:
+        Conflict: a hub serves the data folder; else as :func:`check`.
+        HubFault: there is no database to be reached.
+    """
+    _require_data(settings)
+    with sole_server(settings.data), database_errors(settings):
+        engine = connect(settings)
+        try:
+            before = inspect_schema(engine)
+            after = _upgrade(engine)
+        finally:
+            engine.dispose()
+    if before.pending:
+        log.info("database upgraded from %s to %s", before.current, after.head)
+    return after
+
+
+def open_engine(settings: Settings) -> Engine:
+    """Return an engine whose database has this hub's schema; a new database gets it here.
+
+    Raises:
+        Conflict: the schema is another one; says what to run.
+        HubFault: there is no database, or it is none of this kind.
+    """
+    with database_errors(settings):
+        engine = connect(settings)
+        try:
+            # Emptiness first: another process may make the tables between the two questions.
+            status = _upgrade(engine) if _is_empty(engine) else inspect_schema(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+    if status.pending:
+        engine.dispose()
+        option = f" --database {_shown(settings)}" if settings.database else ""
+        raise Conflict(
+            f"database: expected schema {status.head}, got {status.current or 'one before 0001'}; "
+            f"make a backup, then run edge-hub db upgrade {settings.data}{option}"
+        )
+    return engine
+
+
+def inspect_schema(engine: Engine) -> MigrationStatus:
+    """Read which revision a database is at; raises Conflict if none leads from it to the head."""
+    with engine.connect() as db:
+        current = MigrationContext.configure(db).get_current_revision()
+        if current is None:
+            _check_adoptable(db)
+    return _status(current)
+
+
+def apply_revisions(db: Connection) -> None:
+    """Apply every pending revision on an open transaction."""
+    command.upgrade(alembic_config(db), "head")
+
+
+def alembic_config(db: Connection | None = None) -> Config:
+    """Return Alembic's configuration for the revisions of this package."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("file_template", "r%%(rev)s_%%(slug)s")
+    config.attributes["connection"] = db
+    return config
+
+
+def _status(current: str | None) -> MigrationStatus:
+    script = ScriptDirectory.from_config(alembic_config())
+    revisions = [revision.revision for revision in script.walk_revisions()][::-1]
+    if current is not None and current not in revisions:
+        raise Conflict(
+            f"database: its schema {current} is unknown here, the newest is {revisions[-1]}; a "
+            "newer edge-hub made it, install that version"
+        )
+    begin = 0 if current is None else revisions.index(current) + 1
+    return MigrationStatus(current, revisions[-1], tuple(revisions[begin:]))
+
+
+def _upgrade(engine: Engine) -> MigrationStatus:
+    with engine.connect() as db:
+        if is_sqlite(engine):
+            _begin_at_statements(db)
+        with db.begin():
+            if not is_sqlite(engine):
+                # Released at the end of the transaction, however it ends.
+                db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+            apply_revisions(db)
+        if is_sqlite(engine):
+            db.invalidate()  # its mode was changed: the pool must not hand it out again
+    return inspect_schema(engine)
+
+
+def _begin_at_statements(db: Connection) -> None:
+    """Let a transaction of SQLite begin where SQLAlchemy says so, tables included.
+
+    Python's driver begins one before the first INSERT only, so that a CREATE TABLE would be on disk
+    at once; without a mode it begins none, and ours takes the write lock from the start.
+    """
+    assert db.connection.dbapi_connection is not None
+    db.connection.dbapi_connection.isolation_level = None
+    event.listen(db, "begin", lambda begun: begun.exec_driver_sql("BEGIN IMMEDIATE"))
+
+
+def _is_empty(engine: Engine) -> bool:
+    return not inspect(engine).get_table_names()
+
+
+def _check_adoptable(db: Connection) -> None:
+    """Refuse a database whose schema is older than the first revision; raises Conflict."""
+    if not inspect(db).has_table(_adopted.name):
+        return
+    version = db.execute(select(_adopted.c.version)).scalar()
+    if version not in (None, ADOPTED_SCHEMA):  # None: killed before it wrote the number
+        raise Conflict(
+            f"database: expected schema {ADOPTED_SCHEMA} or newer, got {version}; it is older than "
+            "the first release, make a new hub with edge-hub init"
+        )
+
+
+def _require_data(settings: Settings) -> None:
+    if not settings.data.is_dir():
+        raise NotFound(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
+
+
+def _is_missing_file(settings: Settings) -> bool:
+    with database_errors(settings):
+        url = make_url(settings.database_url)
+    file = url.database if url.get_backend_name() == "sqlite" else None
+    return bool(file) and file != ":memory:" and not Path(str(file)).exists()
+
+
+def _shown(settings: Settings) -> str:
+    return make_url(settings.database_url).render_as_string(hide_password=True)

@@ -1,0 +1,40 @@
+"""Records that several features pass on; the feature that owns the table reads them from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DeviceRecord:
+    """A device and the state that it last reported.
+
+    Attributes:
+        device: its name.
+        model: that it serves.
+        enrolled_at: Unix seconds.
+        seen_at: Unix seconds of its last check-in, or of its enrolment.
+        attributes: by which cohorts are chosen.
+        version: that it serves; ``None`` before the first one.
+        plan: serial of the plan that it follows; 0 for none.
+        pack: SHA-256 of its pack of answers.
+        phase: of its update.
+        failed: releases that failed on it.
+        waiting: messages in its outbox.
+        sharing: it may share rows.
+        software: versions of its operating system, runtime and SDK.
+    """
+
+    device: str
+    model: str
+    enrolled_at: float
+    seen_at: float
+    attributes: dict[str, str]
+    version: str | None
+    plan: int
+    pack: str | None
+    phase: str
+    failed: list[str]
+    waiting: int
+    sharing: bool
+    software: dict[str, str]

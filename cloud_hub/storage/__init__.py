@@ -1,0 +1,1 @@
+"""Storage of artifacts: one protocol, one implementation for each kind of store."""

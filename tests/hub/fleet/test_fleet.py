@@ -1,0 +1,81 @@
+"""Enrolment and the list of devices."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import pytest
+from sqlalchemy import update
+
+from cloud_hub.errors import Forbidden
+from cloud_hub.fleet.tables import devices
+from cloud_hub.hub import Hub
+from edge_sdk.contract.fleet import EnrolRequest
+
+
+def token(hub: Hub, **changes: object) -> str:
+    options = {"uses": 1, "seconds": 3_600.0, "actor": "ann", **changes}
+    return hub.fleet.new_token("demo", **options)  # type: ignore[arg-type]
+
+
+def used_up(hub: Hub) -> str:
+    made = token(hub)
+    hub.fleet.enrol(made, EnrolRequest("demo"))
+    return made
+
+
+def expired(hub: Hub) -> str:
+    made = token(hub, seconds=0.001)
+    time.sleep(0.01)
+    return made
+
+
+REFUSED = {
+    "unknown": (lambda hub: "guess", "demo", "unknown to this hub"),
+    "used up": (used_up, "demo", "used up"),
+    "expired": (expired, "demo", r"expired at 20\d\d-\d\d-\d\d \d\d:\d\d UTC"),
+    "another model's": (token, "other", "is for model demo, not other"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_the_owner_of_a_token_learns_why_it_is_refused(
+    inner: Hub, caplog: pytest.LogCaptureFixture, case: str
+) -> None:
+    make, model, reason = REFUSED[case]
+    made = make(inner)
+    with pytest.raises(Forbidden, match=f"enrolment token: {reason}"):
+        inner.fleet.enrol(made, EnrolRequest(model))
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert made not in caplog.text
+
+
+def test_an_enrolment_is_logged_without_its_secrets(
+    inner: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = token(inner)
+    with caplog.at_level(logging.INFO, "cloud_hub"):
+        reply = inner.fleet.enrol(made, EnrolRequest("demo", attributes={"owner": "private"}))
+    assert caplog.messages == [f"device {reply.device} enrolled for demo"]
+    assert not any(secret in caplog.text for secret in (made, reply.token, "private"))
+
+
+def test_devices_are_listed_by_model_time_and_number(inner: Hub) -> None:
+    names = []
+    for model in ("demo", "demo", "other", "demo"):
+        made = inner.fleet.new_token(model, uses=1, seconds=60, actor="ann")
+        names.append(inner.fleet.enrol(made, EnrolRequest(model)).device)
+    for seen_at, name in zip((400, 100, 300, 200), names, strict=True):
+        with inner.engine.begin() as db:
+            db.execute(update(devices).where(devices.c.device == name).values(seen_at=seen_at))
+
+    def listed(**options: object) -> list[int]:
+        found = inner.fleet.devices(**options)  # type: ignore[arg-type]
+        return [names.index(record.device) for record in found]
+
+    assert listed() == [0, 1, 2, 3]
+    assert listed(model="demo") == [0, 1, 3]
+    assert listed(since=200) == [0, 2, 3]
+    assert listed(limit=2) == [0, 2]
+    assert listed(model="demo", since=150, limit=1) == [0]
