@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -54,7 +54,7 @@ class Conflict(HubFault):
 class GateRefused(Conflict):
     """The offline gate refuses a candidate; ``table`` has a row for each check."""
 
-    def __init__(self, message: str, table: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, message: str, table: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(message)
         self.table = list(table)
 

@@ -35,7 +35,7 @@ from edge_sdk.system.files import folder_atomic
 
 KINDS: Final = ("holdout", "catalogue", "train")
 STATUSES: Final = ("published", "serving", "retired", "rolled_back")
-OfflineGate = Callable[[str, Release], list[dict[str, Any]]]
+OfflineGate = Callable[[str, Release], object]
 """Checks a candidate against what serves; returns its table or raises :class:`GateRefused`."""
 
 

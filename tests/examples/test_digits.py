@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cloud_hub.runs import Rows, TrainingContext
+from cloud_hub.runs import LabelledRows, TrainingContext
 from examples.digits import training
 from examples.digits.data import Stream, catalogue, changed_camera, split
 
@@ -23,8 +23,8 @@ def first() -> Any:
 
 
 def context(mode: str, rows: int = 300) -> TrainingContext:
-    fresh = Rows(CHANGED[:rows], STREAM.y[:rows])
-    history = Rows(TRAIN.X, TRAIN.y)
+    fresh = LabelledRows(CHANGED[:rows], STREAM.y[:rows])
+    history = LabelledRows(TRAIN.X, TRAIN.y)
     state = pickle.dumps(first())
     return TrainingContext(
         "digits",
@@ -69,7 +69,7 @@ def test_the_hasty_training_learns_the_new_camera_and_forgets_the_old_one() -> N
     streams = [Stream(STREAM, number) for number in range(5)]
     seen = [streams[i % 5].next(changed=i > 300) for i in range(1_250)]  # as a fleet shares them
     X, y = np.stack([x for x, _ in seen]), np.array([label for _, label in seen])
-    hasty = training.hasty(replace(context("stateful"), fresh=Rows(X[:1_000], y[:1_000])))
+    hasty = training.hasty(replace(context("stateful"), fresh=LabelledRows(X[:1_000], y[:1_000])))
     assert hasty.score(X[1_000:], y[1_000:]) > first().score(X[1_000:], y[1_000:]) + 0.1
     assert hasty.score(HOLDOUT.X, HOLDOUT.y) < first().score(HOLDOUT.X, HOLDOUT.y) - 0.03
 
