@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cloud_hub.cli.monitoring import told_history, told_status
+from cloud_hub.database.documents import as_document, as_documents
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub
 from cloud_hub.monitoring.findings import FleetWindow, References, evaluate
@@ -53,8 +54,8 @@ def run(fleet: Simulated, windows: range, **how: Any) -> list[str]:
 def test_a_fleet_as_at_training_raises_nothing_and_its_figures_are_kept(fleet: Simulated) -> None:
     assert run(fleet, range(4)) == []
     figures = fleet.hub.monitoring.history("demo", signal="drift:f1")
-    assert [row["start"] for row in figures] == [BEGIN + WINDOW * i for i in range(4)]
-    assert all(row["figures"]["n"] == 1_600 for row in figures)
+    assert [row.start for row in figures] == [BEGIN + WINDOW * i for i in range(4)]
+    assert all(row.figures["n"] == 1_600 for row in figures)
 
 
 def test_a_feature_that_moved_in_two_windows_in_a_row_is_an_alarm_with_its_evidence(
@@ -128,7 +129,7 @@ def test_windows_with_few_observations_are_added_to_the_next(serving: Hub) -> No
     assert serving.monitoring.history("demo") == []
     run(fleet, range(2, 5))
     (row,) = serving.monitoring.history("demo", signal="drift:f0")
-    assert (row["start"], row["end"]) == (BEGIN, BEGIN + 3 * WINDOW)
+    assert (row.start, row.end) == (BEGIN, BEGIN + 3 * WINDOW)
 
 
 def test_each_window_is_evaluated_once_and_late_reports_start_no_second_look(
@@ -172,7 +173,7 @@ def test_labels_count_for_the_window_of_their_prediction_once_enough_came(
     fleet.window(1)
     fleet.hub.monitoring.tick(fleet.after(1))
     (row,) = fleet.hub.monitoring.history("demo", signal="concept:errors")
-    assert (row["start"], row["figures"]["labelled"]) == (BEGIN, 960)
+    assert (row.start, row.figures["labelled"]) == (BEGIN, 960)
 
 
 def test_groups_of_devices_are_compared(fleet: Simulated) -> None:
@@ -196,7 +197,7 @@ def test_another_version_begins_without_alarms(fleet: Simulated, tmp_path: Any) 
     fleet.hub.registry.publish(release, actor="test", gated=True)
     fleet.hub.plans.promote("demo", "1.1", actor="test", reason="better")
     assert fleet.hub.monitoring.alarms("demo") == []
-    assert fleet.hub.monitoring.status("demo")["version"] == "1.1"
+    assert fleet.hub.monitoring.status("demo").version == "1.1"
 
 
 REFUSED = {
@@ -220,9 +221,9 @@ def test_a_model_that_serves_nothing_has_no_status(inner: Hub) -> None:
 
 
 def test_the_state_reads_as_text(fleet: Simulated) -> None:
-    assert "no window" in told_status(fleet.hub.monitoring.status("demo"))
+    assert "no window" in told_status(as_document(fleet.hub.monitoring.status("demo")))
     run(fleet, range(2), shift=0.8, errors=0.1)
-    text = told_status(fleet.hub.monitoring.status("demo"))
+    text = told_status(as_document(fleet.hub.monitoring.status("demo")))
     assert "1 open alarm" in text
     raised = next(line for line in text.splitlines() if line.startswith("  drift:f1 since "))
     assert "ks=0." in raised
@@ -230,7 +231,7 @@ def test_the_state_reads_as_text(fleet: Simulated) -> None:
     assert "    output note=no held-out rows" in text
     assert "{" not in text  # figures for people, not a program's
     assert "! drift:f1" in text
-    history = told_history(fleet.hub.monitoring.history("demo", signal="drift:f1"))
+    history = told_history(as_documents(fleet.hub.monitoring.history("demo", signal="drift:f1")))
     assert len(history.splitlines()) == 2
 
 
@@ -313,7 +314,7 @@ def test_categories_that_moved_are_told_by_their_shares() -> None:
     window = FleetWindow(0, 60, ("d1",), {"town": counts})
     found = evaluate(window, References(ReferenceProfile(100, (town,))), outputs=True)[0]
     assert (found.signal, found.alarming) == ("drift:town", True)
-    assert found.figures["moved"]["shares_changed"]["Bern"] == pytest.approx(0.4)
+    assert found.figures.moved.shares_changed["Bern"] == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize(("unsure", "alarming"), [(500, False), (530, False), (700, True)])
@@ -329,7 +330,7 @@ def test_an_estimated_accuracy_alarms_once_it_surely_dropped_by_two_points(
     found = {f.signal: f for f in evaluate(window, References(profile), outputs=False)}
     estimate = found["estimate:accuracy"]
     assert estimate.alarming is alarming
-    assert "blind to concept drift" in estimate.figures["note"]
+    assert "blind to concept drift" in estimate.figures.note
 
 
 def test_a_model_without_named_features_is_watched_for_what_it_has() -> None:
