@@ -51,9 +51,9 @@ def test_answers_are_the_same_before_and_after(fleet: Simulated) -> None:
     assert histogram_sums(hub) == sums
     assert hub.telemetry.predictions_by_device("demo") == devices
     windows = hub.telemetry.windows("demo")
-    assert [window["start"] % HOUR for window in windows] == [0, 0]
-    assert sum(w["predictions"]["model"] for w in windows) == 5 * 3 * 40
-    assert sum(w["labelled"] for w in windows) == 5 * 3 * 40
+    assert [window.start % HOUR for window in windows] == [0, 0]
+    assert sum(w.predictions["model"] for w in windows) == 5 * 3 * 40
+    assert sum(w.labelled for w in windows) == 5 * 3 * 40
 
 
 def histogram_sums(hub: Hub) -> list[int]:
