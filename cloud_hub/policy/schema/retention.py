@@ -1,4 +1,4 @@
-"""What an owner may say about what is kept: the section ``retention`` of a model's policy."""
+"""The section ``retention`` of a model's policy."""
 
 from __future__ import annotations
 
