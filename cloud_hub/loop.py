@@ -52,7 +52,7 @@ class Loop:
                 self.errors.pop(name, None)
             except Exception as error:
                 if self.errors.get(name) != repr(error):
-                    log.exception("the loop's part %s failed", name)
+                    log.warning("the loop's part %s failed", name, exc_info=True)
                 self.errors[name] = repr(error)
 
     def _run(self) -> None:

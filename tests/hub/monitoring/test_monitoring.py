@@ -93,6 +93,18 @@ def test_an_alarm_stays_until_it_is_acknowledged_and_may_then_come_again(fleet: 
     assert [a.acknowledged_by for a in everything] == ["anna", None]
 
 
+def test_alarms_are_logged_when_they_are_raised_and_cleared(
+    fleet: Simulated, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="cloud_hub.monitoring")
+    run(fleet, range(3), shift=0.8)
+    fleet.hub.monitoring.acknowledge("demo", "drift:f1", actor="anna")
+    assert [record.getMessage() for record in caplog.records] == [
+        "demo 1.0: alarm raised, drift:f1",
+        "demo 1.0: alarm cleared, drift:f1, by anna",
+    ]
+
+
 def test_what_was_rebased_is_normal_and_a_return_is_the_drift(fleet: Simulated) -> None:
     run(fleet, range(2), shift=0.8)
     fleet.hub.monitoring.acknowledge("demo", "drift:f1", actor="anna", rebase=True)

@@ -138,7 +138,7 @@ SEVERAL = {
     ),
     "two triggers": (
         "triggers:\n- name: a\n  when: {cron: soon}\n- name: b\n  when: {volume: {growth: 0}}\n",
-        ["policy.yaml:3: triggers[0].when.cron: ", "policy.yaml:5: triggers[1].when.volume.growth: "],
+        ["policy.yaml:3: triggers[0].when.cron: ", "yaml:5: triggers[1].when.volume.growth: "],
     ),
 }  # fmt: skip
 

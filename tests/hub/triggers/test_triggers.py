@@ -69,6 +69,17 @@ def test_a_firing_starts_a_run_with_its_evidence(ready: Hub) -> None:
     assert run.mode == "stateful"
 
 
+def test_a_firing_and_its_run_are_logged(ready: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="cloud_hub")
+    feedback(ready, 1_000, 700)
+    tick(ready, ahead=2)
+    ready.runs.cancel(1, actor="anna", reason="by mistake")
+    told = [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
+    assert "demo: trigger accuracy (performance) fired for version 1.0, by hub" in told
+    assert "demo: run 1 requested (accuracy)" in told
+    assert "demo: run 1 cancelled: anna: by mistake" in told
+
+
 def test_a_rule_that_fired_is_latched_until_it_is_re_armed(ready: Hub) -> None:
     feedback(ready, 1_000, 700)
     assert tick(ready, ahead=2) == ["accuracy"]
