@@ -65,6 +65,7 @@ def explain_drift(
 def _outputs(release: Release, rows: NDArray[Any]) -> tuple[str | None, NDArray[np.float64]]:
     signature = release.manifest.signature
     missing = release.manifest.training.get("missing") == "allowed"
+    # The device's own runtime: an output here is the output that a device would give.
     answers = Model.load(release).run(InputSchema(signature, missing=missing).batch(rows))
     sure, value = signature.output("probabilities"), signature.output("value")
     if sure is not None:

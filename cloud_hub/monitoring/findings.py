@@ -42,7 +42,7 @@ DROP = 0.02
 """Smallest drop of the estimated accuracy that alarms, however sure it is."""
 
 COHORTS = 3
-"""How many cohorts a finding names."""
+"""Cohorts that a finding names."""
 
 
 @dataclass(frozen=True)

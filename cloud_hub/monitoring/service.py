@@ -75,6 +75,7 @@ class Monitoring:
 
     def _due(self, model: str, now: float) -> list[Alarm]:
         version = self.serving(model)
+        # Sooner than a window there is nothing new to evaluate.
         wait = min(self._registry.policy(model).reporting.window_seconds, LONGEST_WAIT)
         if version is None or now - self._looked.get(model, 0.0) < wait:
             return []
@@ -83,6 +84,7 @@ class Monitoring:
             return self._watch(model, version, now)
 
     def _watch(self, model: str, version: str, now: float) -> list[Alarm]:
+        # Compared by id: the watcher also touches alarms that were open before.
         before = {alarm.id for alarm in self._store.alarms(model, version=version)}
         self._watcher(model, version).watch(now)
         after = self._store.alarms(model, version=version)
@@ -123,6 +125,7 @@ class Monitoring:
         """Return open alarms, and every signal as the newest window has it; raises NotFound."""
         version = self._must_serve(model)
         state = self._store.state(model, version)
+        # Enough for the newest windows of a model with a thousand columns.
         rows = self._store.figures(model, signal=None, version=version, since=0.0, limit=5_000)
         newest = {row.signal: row for row in rows}  # oldest first, so the last one stays
         last = max((row.start for row in rows if row.kind == "drift"), default=None)
@@ -202,7 +205,7 @@ class Monitoring:
         if kind not in ("drift", "concept"):
             raise Conflict(f"rebase: only drift and concept have a reference, not {signal!r}")
         if kind == "concept":
-            return
+            return  # its reference is in the state; see _restart_concept
         rows = self._store.figures(model, signal=signal, version=version, since=0.0, limit=1)
         window = self._watcher(model, version).load(rows[0].start, rows[0].end)
         if not window.devices:

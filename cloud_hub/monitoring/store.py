@@ -44,8 +44,8 @@ class Concept:
 
 @dataclass
 class MonitoringState:
-    """Where monitoring of one version goes on: ``watched_to`` in Unix seconds, windows in a row
-    by signal, and late labels.
+    """State of monitoring between two evaluations of a version: the end of the newest window that
+    was evaluated (Unix seconds), windows in a row by signal, and late labels.
     """
 
     watched_to: int = 0
@@ -208,7 +208,9 @@ class MonitoringStore:
         )
         effects: dict[str, list[float]] = {}
         with self._engine.connect() as db:
-            for signal, effect in db.execute(query.order_by(f.id.desc()).limit(10_000)):
+            for signal, effect in db.execute(
+                query.order_by(f.id.desc()).limit(10_000)
+            ):  # about a month
                 effects.setdefault(signal, []).append(effect)
         return effects
 
@@ -257,6 +259,7 @@ def _concept(stored: Document) -> Concept:
 
 def _put_state(db: Connection, named: dict[str, str], state: MonitoringState) -> None:
     here = (states.c.model == named["model"]) & (states.c.version == named["version"])
+    # Delete and insert, as both databases know it: there is one row a version.
     db.execute(delete(states).where(here))
     db.execute(insert(states).values(**named, **asdict(state)))
 
@@ -266,6 +269,7 @@ def _raise(db: Connection, named: dict[str, str], finding: Finding, start: int, 
     a = alarms.c
     here = (a.model == named["model"]) & (a.version == named["version"])
     here &= (a.signal == finding.signal) & a.acknowledged_at.is_(None)
+    # The latch: while an alarm is open, no second one of its signal is added.
     if db.execute(update(alarms).where(here).values(seen_at=now)).rowcount:
         return
     evidence = {"effect": finding.effect, **as_document(finding.figures)}

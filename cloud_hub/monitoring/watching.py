@@ -73,6 +73,7 @@ class Watcher:
     def watch(self, now: float) -> None:
         """Evaluate every window that closed, and score the labels that are settled."""
         policy, state = self._policy, self._store.state(*self._of)
+        # Devices report a window some time after its end; what is later than that is not evaluated.
         closed = self._windows.closed(
             *self._of, after=state.watched_to, until=now - policy.grace_seconds
         )
@@ -96,6 +97,7 @@ class Watcher:
         state.watched_to, state.streaks = end, lengthened(state.streaks, findings)
         kinds: dict[Kind, int] = dict.fromkeys(("drift", "domain", "estimate"), policy.in_a_row)
         raised = self._explained(window, due(findings, state.streaks, kinds))
+        # Answers by group are sums over all windows: one window in a row is enough.
         selected = self._selections()
         findings += selected
         raised += [finding for finding in selected if finding.alarming]
@@ -112,6 +114,8 @@ class Watcher:
             )
             seasonal = seasonal_reference(past, window.start, least=self._policy.minimum)
             others |= seasonal or {}
+            # Too little history for this hour: training is the reference, and only what is unusual
+            # beside earlier windows alarms, or every night would.
             if seasonal is None:
                 effects = self._store.effects(*self._of, "drift").items()
                 unusual = {name: each for name, e in effects if (each := usual(e)) is not None}
@@ -123,6 +127,7 @@ class Watcher:
 
     def _explained(self, window: FleetWindow, raised: Sequence[Finding]) -> list[Finding]:
         """Add to new alarms of features how they moved the output."""
+        # Only new alarms: running the model on the held-out rows in every window would be waste.
         open_ = {alarm.signal for alarm in self._store.alarms(self._of[0], version=self._of[1])}
         names = {f.name for f in self._profile.features}
         new = [
@@ -150,7 +155,7 @@ class Watcher:
         )
         if not windows:
             return
-        if concept.base is None:
+        if concept.base is None:  # the first labels of this version
             concept.base = self._promised_errors()
         start, end = windows[0].start, windows[-1].end
         rows = self._windows.labelled(
@@ -158,6 +163,7 @@ class Watcher:
         )
         findings = [labels.score(concept, windows, rows, policy)]
         findings += self._compare_groups(concept, start, windows[-1].start + 1)
+        # Windows without labels move the state on, and leave no figures.
         stored = [(finding, start, end) for finding in findings] if rows else []
         raised = [(finding, start) for finding in findings if finding.alarming]
         self._store.save(*self._of, state, stored, raised, now)
@@ -170,6 +176,7 @@ class Watcher:
             return groups.compare(of_devices, policy)
         of_rows = groups.comparable(self._sums.labels(*self._of, until=until), declared)
         windows = self._sums.windows(*self._of, after=after, until=until)
+        # Without a score of the whole, those of its groups promise nothing either.
         bases = groups.promised(self._release.certificate()) if self._promised_errors() else {}
         count = sum(len(column.groups) for column in declared)
         return [
@@ -205,10 +212,10 @@ def pools(windows: Sequence[Closed], minimum: int) -> Iterator[tuple[int, int]]:
         windows: closed ones, in order of time.
         minimum: observations of a pool.
     """
-    start, have = None, 0
+    start, observations = None, 0
     for window in windows:
         start = window.start if start is None else start
-        have += window.observations
-        if have >= minimum:
+        observations += window.observations
+        if observations >= minimum:
             yield start, window.end
-            start, have = None, 0
+            start, observations = None, 0

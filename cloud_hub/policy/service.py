@@ -93,15 +93,17 @@ class Policies:
                 and ``override`` gives no reason.
             Conflict: another policy was applied since ``expected`` was planned.
         """
+        # Cheap refusals first: the import of a training may take most of a minute.
         plan = self.plan(model, text, check=False)
         if expected is not None and expected != plan.digest:
             raise Conflict(f"{model}: another policy was applied meanwhile; plan again")
         problem = "" if override else self._problem(self._read(model, text))
         if problem:
             raise Invalid(f"{problem}; put it right, or insist with --override REASON")
-        if self.text(model) != text:
+        if self.text(model) != text:  # applied again: no second entry in the audit log
             self._registry.set_policy(model, text, actor, override)
         if plan.replan:
+            # The same plan anew: it takes its terms from the policy that is in force now.
             reason = f"policy: {', '.join(change.path for change in plan.changes)}"
             self._plans.change(model, lambda current: current, actor=actor, reason=reason[:500])
         return plan

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from cloud_hub.policy.schema import TrainPolicy
+from cloud_hub.policy.schema.sections import TrainPolicy
 from cloud_hub.runs.process_limits import LimitedProcess, ProcessLimits, end_with_parent, go_first
 
 IMPORT_SECONDS: Final = 40.0

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, ttest_rel
 
 from cloud_hub.database.documents import Document, as_documents
-from cloud_hub.policy.schema import GatePolicy, GroupRule
+from cloud_hub.policy.schema.sections import GatePolicy, GroupRule
 from cloud_hub.statistics.calibration import brier_rows, expected_calibration_error
 
 SURE: Final = 0.05
@@ -136,6 +136,7 @@ def _compare(name: str, rows: Slice, allowed: float, minimum: int) -> Check:
         p = float(ttest_rel(candidate, incumbent).pvalue) if (candidate != incumbent).any() else 1.0
         return Check(name, n, mean, before, allowed, p, ok, "mean absolute error, lower is better")
     won, lost = int((candidate < incumbent).sum()), int((candidate > incumbent).sum())
+    # Exact McNemar: only rows on which one is right and the other wrong tell the two apart.
     p = float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
     ok = mean <= before + allowed + 1e-12
     return Check(name, n, 1 - mean, 1 - before, allowed, p, ok, f"+{won} -{lost} answers")
@@ -153,7 +154,7 @@ def _group_checks(name: str, rows: Slice, rule: GroupRule) -> list[Check]:
         title = f"group {NAMES[name]} {rule.by}={group}"
         check = _compare(title, part, rule.max_drop, rule.minimum_rows)
         sure = check.p is not None and check.p / 2 <= SURE  # half: one side of a two-sided p
-        excused = not check.ok and not sure
+        excused = not check.ok and not sure  # too few rows to blame the candidate
         note = f"{check.note}; could be chance" if excused else check.note
         checks.append(replace(check, ok=check.ok or excused, note=note))
     return checks

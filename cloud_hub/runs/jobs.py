@@ -30,7 +30,7 @@ from edge_sdk.contract.manifest import Label
 from edge_sdk.system.files import write_atomic
 
 HELD_SHARE: Final = 0.25
-"""Of the fresh rows, kept from training for the offline gate."""
+"""Share of the fresh rows that is kept from training, for the offline gate."""
 
 OUT: Final = "out"
 MODELS: Final = ("model.onnx", "model.skops", "model.pkl")
@@ -84,6 +84,7 @@ def start(folder: Path, job: TrainingJob, limits: ProcessLimits) -> LimitedProce
         limits: time, memory and output of the worker and all that it starts.
     """
     command = [sys.executable, "-m", "cloud_hub.runs.worker", str(folder)]
+    # Sets and dicts of the user's code in the same order each time, so that a run can be repeated.
     environment = {**os.environ, "PYTHONHASHSEED": str(job.seed % (1 << 32))}
     return LimitedProcess(command, folder / "log.txt", limits, environment)
 
@@ -121,6 +122,7 @@ def held_back(rows: NDArray[Any]) -> NDArray[np.bool_]:
     one row never stand on both sides.
     """
     limit = int(HELD_SHARE * 256)
+    # The first byte of a hash is uniform over 0 to 255.
     first = [hashlib.sha256(np.ascontiguousarray(row).tobytes()).digest()[0] for row in rows]
     return np.array(first, dtype=np.int64) < limit
 

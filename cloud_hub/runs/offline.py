@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cloud_hub.errors import GateRefused
 from cloud_hub.plans.service import Plans
-from cloud_hub.policy.schema import GroupRule
+from cloud_hub.policy.schema.sections import GroupRule
 from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.runs.gate import Check, Costs, ReleaseAnswers, Slice, as_table, failures, judge
 from cloud_hub.telemetry.service import Telemetry
@@ -25,10 +25,10 @@ from edge_sdk.telemetry.groups import Groups
 from edge_sdk.telemetry.histograms import category
 
 LOOKBACK_SECONDS: Final = 7 * 86_400.0
-"""How old shared rows may be to count as fresh for a version that is published by hand."""
+"""Age up to which shared rows count as fresh for a version that is published by hand."""
 
 ROUNDS: Final = 200
-"""How often each model answers one row where latency is compared."""
+"""Predictions of one row by each model, to compare latency."""
 
 
 class OfflineGate:
@@ -96,6 +96,7 @@ def answers(release: Release, data: Dataset) -> ReleaseAnswers:
     if scores is None:
         return ReleaseAnswers(loss)
     places = {str(name): i for i, name in enumerate(signature.classes)}
+    # A label that the model does not know is -1: wrong, whatever the probabilities are.
     index = np.array([places.get(each, -1) for each in truth], dtype=np.int64)
     return ReleaseAnswers(loss, outputs[scores.name].astype(np.float64), index)
 

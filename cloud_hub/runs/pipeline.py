@@ -17,7 +17,7 @@ from typing import Final
 import requests
 
 from cloud_hub.errors import Conflict, Forbidden, HubFault, Invalid, NotFound
-from cloud_hub.policy.schema import TrainPolicy
+from cloud_hub.policy.schema.sections import TrainPolicy
 from cloud_hub.runs import jobs
 from cloud_hub.runs.jobs import TrainingJob
 from edge_sdk.contract.codec import decode, encode

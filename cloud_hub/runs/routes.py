@@ -69,7 +69,9 @@ async def leave(request: Request, run: Number, kind: str) -> Response:
     """Take a pipeline's model (``onnx``, ``skops``), its ``state`` and ``check`` rows."""
     folder = hub_of(request).runs.folder(run)
     pipeline.check_token(folder, bearer(request))
-    raw = await raw_body(request, MODEL_BYTES)
+    raw = await raw_body(
+        request, MODEL_BYTES
+    )  # the file is written on a thread, off the event loop
     await run_in_threadpool(pipeline.leave, folder, kind, raw)
     return Response(status_code=204)
 

@@ -19,7 +19,7 @@ from cloud_hub.database.documents import as_document
 from cloud_hub.errors import Conflict, HubFault, NotFound
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.plans.service import Plans
-from cloud_hub.policy.schema import TrainPolicy
+from cloud_hub.policy.schema.sections import TrainPolicy
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs import jobs
 from cloud_hub.runs.gate import as_table, failures
@@ -172,7 +172,7 @@ class Runs:
         for run in self._store.records(active=True):
             try:
                 steps[run.status](run, now)
-            except (HubFault, EdgeError) as error:
+            except (HubFault, EdgeError) as error:  # this run ends, the others go on
                 self._end(self.get(run.id), "failed", str(error))
 
     def stop(self) -> None:
@@ -182,23 +182,24 @@ class Runs:
     def _wait(self, run: RunRecord, now: float) -> None:
         policy = self._train_policy(run.model)
         fresh = self._telemetry.samples(run.model, since=run.since)
-        have = len(fresh) if fresh is not None else 0
+        rows = len(fresh) if fresh is not None else 0
         plan = self._plans.current(run.model)
+        # One experiment at a time: a candidate that is trained now would wait, and age.
         if plan is not None and plan.experiment is not None:
             self._note_reason(run, f"waiting for the end of {plan.experiment.id}")
-        elif have < policy.minimum_samples:
-            self._wait_for_rows(run, policy, have, now)
+        elif rows < policy.minimum_samples:
+            self._wait_for_rows(run, policy, rows, now)
         elif self._training.busy() >= self._slots:
             self._note_reason(run, "waiting for another training to end")
         else:
             self._training.start(run, policy, fresh, now)
 
-    def _wait_for_rows(self, run: RunRecord, policy: TrainPolicy, have: int, now: float) -> None:
+    def _wait_for_rows(self, run: RunRecord, policy: TrainPolicy, rows: int, now: float) -> None:
         needed = policy.minimum_samples
         if now - run.created_at > policy.wait_seconds:
-            self._end(run, "failed", f"only {have} of {needed} fresh rows were shared")
+            self._end(run, "failed", f"only {rows} of {needed} fresh rows were shared")
         else:
-            self._note_reason(run, f"{have} of {needed} fresh rows")
+            self._note_reason(run, f"{rows} of {needed} fresh rows")
 
     def _train(self, run: RunRecord, now: float) -> None:
         failure = self._training.look(run, self._train_policy(run.model), now)
@@ -217,6 +218,7 @@ class Runs:
     def _evaluate(self, run: RunRecord, candidate: Release) -> None:
         parent = self._registry.release(run.model, run.parent).manifest.signature
         takes = candidate.manifest.signature
+        # Devices send the inputs of the parent: a canary of other inputs would fail on all of them.
         if (takes.inputs, takes.columns) != (parent.inputs, parent.columns):
             why = f"{run.version} takes other inputs than {run.parent}, so devices must change too"
             self._end(run, "held", f"{why}; publish it with edge-hub runs override {run.id}")
@@ -264,7 +266,7 @@ class Runs:
         return policy
 
     def _note_reason(self, run: RunRecord, reason: str) -> None:
-        if reason != run.reason:
+        if reason != run.reason:  # a tick that changes nothing writes nothing
             self._store.note(run, reason=reason)
 
     def _end(self, run: RunRecord, status: str, reason: str) -> None:

@@ -102,6 +102,7 @@ class RunStore:
         Returns:
             The run, and whether it is new.
         """
+        # Two triggers of one tick, or a person and a trigger, must not start two runs.
         with self._lock:
             active = self.records(model, active=True)
             if active:

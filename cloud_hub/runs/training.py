@@ -10,7 +10,7 @@ import numpy as np
 
 from cloud_hub.errors import HubFault
 from cloud_hub.plans.service import Plans
-from cloud_hub.policy.schema import TrainPolicy
+from cloud_hub.policy.schema.sections import TrainPolicy
 from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.runs import jobs, pipeline
 from cloud_hub.runs.context import Mode
@@ -23,7 +23,7 @@ from edge_sdk.contract.codec import decode
 log = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 2
-"""How often a training is begun that the hub's death, not its own, interrupted."""
+"""Attempts at a training that is interrupted by the end of the hub, not by its own."""
 
 
 class TrainingRunner:
@@ -63,6 +63,7 @@ class TrainingRunner:
         history = self._registry.dataset(run.model, "train")
         attempt = run.attempts + 1
         version = job.versions[job.mode]
+        # Before the worker starts: a hub that dies in between begins the attempt once more.
         self._store.note(
             run,
             status="training",
@@ -121,6 +122,7 @@ class TrainingRunner:
         self, run: RunRecord, policy: TrainPolicy, folder: Path, now: float
     ) -> str | None:
         outcome = pipeline.outcome(folder)
+        # A model is there: a worker converts it, with the limits of any other training.
         if outcome is not None and not outcome.reason:
             job = decode(TrainingJob, (folder / "job.json").read_bytes(), limit=1 << 20)
             self._workers[run.id] = jobs.start(folder, job, _limits(policy))

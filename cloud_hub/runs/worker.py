@@ -49,12 +49,13 @@ def main(folder: Path) -> int:
 
 def _run(folder: Path, job: TrainingJob) -> JobResult:
     random.seed(job.seed)
-    np.random.seed(job.seed % (1 << 32))
+    np.random.seed(job.seed % (1 << 32))  # all that NumPy takes
     context = _context(folder, job)
     trained = _checked(_train(folder, job, context))
     mode, why = _mode(job, context, trained)
     _convert(folder, job, context, trained, mode)
     state = trained.state
+    # A file has no estimator to go on from, unless the training left a state of its own.
     if state is None and trained.path is None:
         state = pickle.dumps(trained.model)
     if state is not None:
@@ -90,7 +91,7 @@ def _run_command(folder: Path, job: TrainingJob, context: TrainingContext) -> No
         env={**os.environ, **names},
         cwd=job.path,
         stdin=subprocess.DEVNULL,
-        preexec_fn=end_with_parent,
+        preexec_fn=end_with_parent,  # its grandchildren would outlive a hub that is killed
         check=False,
     )
     if done.returncode:
@@ -129,6 +130,7 @@ def _convert(
     assert held is not None
     fresh, history = context.fresh, context.history
     same = history is not None and history.X.shape[1:] == fresh.X.shape[1:]
+    # The fingerprint is of all rows that were used, if they have the same columns.
     used = [fresh, history] if history is not None and same else [fresh]
     return convert(
         trained.path or trained.model,

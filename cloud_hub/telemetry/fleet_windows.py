@@ -100,10 +100,12 @@ class FleetWindows:
             weeks: how far back.
         """
         r = reports.c
+        # The hour of the week in SQL as hour_of_week has it in Python.
         slot = (at // HOUR + EPOCH_HOURS) % WEEK_HOURS
         query = (
             select(r.start, r.body)
             .where(r.model == model, r.version == version, r.device == ROLLED)
+            # Not the window itself: it may be rolled up by now.
             .where(r.start >= at - weeks * WEEK_HOURS * HOUR, r.start < at - HOUR)
             .where((r.start // HOUR + EPOCH_HOURS) % WEEK_HOURS == slot, r.observations > 0)
         )
@@ -114,7 +116,13 @@ class FleetWindows:
         ]
 
     def coverage(self, model: str, version: str, *, after: int) -> list[Coverage]:
-        """Return predictions and labels of each window from ``after`` on, over all devices."""
+        """Return predictions and labels of each window, over all devices, in order of time.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            after: windows that began then or later, Unix seconds.
+        """
         r, f = reports.c, feedback.c
         made = select(r.start, func.max(r.end), func.sum(r.predictions)).where(
             r.model == model, r.version == version, r.start >= after

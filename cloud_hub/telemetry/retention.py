@@ -67,6 +67,7 @@ def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
             (samples, samples.c.taken, retention.sample_days),
         ):
             db.execute(delete(table).where(table.c.model == model, column < now - days * DAY))
+        # A whole hour, so that no hour is half rolled up.
         cutoff = int((now - retention.report_days * DAY) // HOUR * HOUR)
         roll_up_groups(db, model, cutoff=cutoff, forget=now - retention.sum_days * DAY)
     steps = _steps(engine, model, cutoff)
@@ -80,7 +81,7 @@ def _steps(engine: Engine, model: str, cutoff: int) -> Iterator[int]:
             while rows := _roll_up(engine, table, group):
                 yield rows
                 if rows < ROWS:
-                    break
+                    break  # the last batch of this hour
 
 
 def forget_names(engine: Engine, now: float) -> None:
@@ -114,6 +115,7 @@ def _roll_up(engine: Engine, table: Table, group: RowMapping) -> int:
     hour, t = group["hour"], table.c
     here = (t.start >= hour) & (t.start < hour + HOUR)
     for name in SCOPE:
+        # experiment may be NULL, which equals nothing in SQL.
         here &= t[name].is_(None) if group[name] is None else t[name] == group[name]
     # One transaction: a hub that dies here has either the rows or their sum, never both.
     with engine.begin() as db:
@@ -199,7 +201,7 @@ def _merged_feedback(rows: Sequence[RowMapping], hour: int) -> Document:
     sums = {name: sum(row[name] for row in rows) for name in counts}
     others = ("rewards", "reward_sum", "reward_squares", "unmatched")
     body = {name: sum(row["body"].get(name, 0) for row in rows) for name in others}
-    sources: dict[str, list[int]] = {}
+    sources: dict[str, list[int]] = {}  # (labelled, correct) by source of the prediction
     for row in rows:
         for source, pair in row["body"].get("by_source", {}).items():
             sums_so_far = sources.get(source, [0, 0])

@@ -90,7 +90,7 @@ class Telemetry:
         """Roll up and delete old reports as the policies say, every :data:`CLEAN_SECONDS`."""
         if now - self._cleaned < CLEAN_SECONDS:
             return
-        self._cleaned = now
+        self._cleaned = now  # before the work: a round that fails is not tried again at once
         retention.forget_names(self._engine, now)
         for_each(self._registry.models(), lambda model: self._clean(model, now))
 
@@ -122,6 +122,7 @@ class Telemetry:
         with self._engine.connect() as db:
             labelled, correct = db.execute(_narrow(labels, feedback, *scope)).one()
             predictions, errors = db.execute(_narrow(counts, reports, *scope)).one()
+            # A rolled-up row stands for devices that nobody can count any more.
             each = select(func.count(r.device.distinct())).where(r.device != ROLLED)
             devices = db.execute(_narrow(each, reports, *scope)).scalar() or 0
         return ArmOutcomes(labelled, correct, predictions, errors, devices)
@@ -203,6 +204,7 @@ class Telemetry:
             minimum_devices: devices that must have voted for a key.
             most: number of keys at most.
         """
+        # Devices, not votes: one device that asks often must not make its input public.
         devices = func.count(votes.c.device.distinct())
         query = (
             select(votes.c.key)
@@ -217,6 +219,7 @@ class Telemetry:
     def predictions_by_device(self, model: str) -> dict[str, int]:
         """Return the number of predictions that each device reported, over all versions, ever."""
         r, t = reports.c, totals.c
+        # Rows that were rolled up have no device; what they had is in ``totals``.
         recent = select(r.device, _sum(r.predictions).label("made"))
         recent = recent.where(r.model == model, r.device != ROLLED).group_by(r.device)
         rolled_up = select(t.device, t.predictions.label("made")).where(t.model == model)
@@ -245,6 +248,7 @@ class Telemetry:
         query = select(events).where(events.c.model == model, events.c.at >= since)
         if experiment is not None:
             query = query.where(events.c.experiment == experiment)
+        # Newest first for the limit, then back in order.
         rows = self._rows(query.order_by(events.c.id.desc()).limit(limit))
         return [DeviceEvent(**row) for row in reversed(rows)]
 

@@ -27,6 +27,7 @@ def value_errors(annotation: Any, plain: Any, path: str) -> list[str]:
         plain: value of it, as JSON has it.
         path: begin of the messages.
     """
+    # Depth first: errors come out in the order of the file.
     inner = [
         message
         for part, value, place in _parts(_without_none(annotation), plain, path)

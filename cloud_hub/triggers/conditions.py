@@ -1,4 +1,4 @@
-"""Whether a condition holds: pure functions of the condition and the facts.
+"""Judges conditions: pure functions of the condition and the facts.
 
 The evidence of a verdict is what a person checks it by: every figure that it was decided on.
 """

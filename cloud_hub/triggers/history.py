@@ -43,6 +43,7 @@ class Histories:
             by: columns and attributes whose groups rules look at.
         """
         served = self._timeline(model)
+        # A version that another one replaced before ``since`` is not needed.
         ends = [*(at for at, _ in served[1:]), float("inf")]
         names = {name for (_, name), end in zip(served, ends, strict=False) if end > since}
         versions = {name: self._version(model, name, lag, by) for name in names}
@@ -131,6 +132,7 @@ class Histories:
 
     def _timeline(self, model: str) -> tuple[tuple[float, str], ...]:
         """Return (since when, version) of everything that served; each plan is read once."""
+        # Plans are never changed, so only those after the newest that was read are parsed.
         serial, served = self._served.get(model, (0, ()))
         query = select(plans.c.serial, plans.c.at, plans.c.plan).where(
             plans.c.model == model, plans.c.serial > serial
@@ -139,6 +141,7 @@ class Histories:
             rows = db.execute(query.order_by(plans.c.serial)).all()
         for row in rows:
             version = json.loads(row.plan)["serving"]["version"]
+            # A new plan with the same version (another policy) is no new serving time.
             if not served or served[-1][1] != version:
                 served = (*served, (row.at, version))
             serial = row.serial

@@ -50,6 +50,7 @@ def evaluate(
     verdict = judge(rule.when, facts, state)
     if not verdict.fired:
         return TriggerDecision("quiet", "", verdict, replace(state, held_since=None))
+    # The clock of ``hold`` runs from the first evaluation at which the condition held.
     since = facts.now if state.held_since is None else state.held_since
     held = replace(state, held_since=since)
     outcome, reason = _hindered(rule, facts, held, budget, runs)
@@ -64,7 +65,13 @@ def fired(now: float, version: str) -> TriggerState:
 
 
 def latched(rule: TriggerRule, state: TriggerState, version: str) -> bool:
-    """Return whether ``rule`` fired for ``version`` already and nobody armed it again."""
+    """Return whether a rule fired for a version already and nobody armed it again.
+
+    Args:
+        rule: with its condition; only those that last are latched.
+        state: after its last evaluation.
+        version: the version that serves.
+    """
     return rule.when.lasts() and state.fired_version == version and not state.rearmed
 
 
@@ -82,6 +89,7 @@ def _hindered(
     rested = now - (state.fired_at if state.fired_at is not None else -WEEK * 1_000)
     held = now - (state.held_since if state.held_since is not None else now)
     recent = sum(now - WEEK < at <= now for at in runs)
+    # In this order: a person reads the reason, and the one that lasts longest helps most.
     if latched(rule, state, version):
         return "latched", f"fired for {version} already; re-arm it, or let another version serve"
     if served < rule.not_before_seconds:

@@ -70,7 +70,7 @@ def replay(
     firings: dict[str, list[Moment]] = {rule.name: [] for rule in rules}
     outcomes: dict[str, dict[str, int]] = {rule.name: {} for rule in rules}
     runs: list[float] = []
-    for i in range(int((until - since) / step) + 1):
+    for i in range(int((until - since) / step) + 1):  # i * step: sums of steps would drift
         facts = history.at(since + i * step)
         if facts is None:
             continue
@@ -80,7 +80,7 @@ def replay(
             counts = outcomes[rule.name]
             counts[decision.outcome] = counts.get(decision.outcome, 0) + 1
             if decision.outcome == "fired":
-                runs.append(facts.now)
+                runs.append(facts.now)  # counts against the budget of every rule after it
                 moment = Moment(facts.now, facts.serving.version, decision.verdict.evidence)
                 firings[rule.name].append(moment)
     return [Replay(r.name, tuple(firings[r.name]), outcomes[r.name]) for r in rules]

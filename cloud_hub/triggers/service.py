@@ -17,7 +17,7 @@ from cloud_hub.database.audit import Audit
 from cloud_hub.database.documents import Document, as_document
 from cloud_hub.errors import Conflict, Forbidden, NotFound
 from cloud_hub.plans.service import Plans
-from cloud_hub.policy.schema import Policy, TriggerRule
+from cloud_hub.policy.schema.sections import Policy, TriggerRule
 from cloud_hub.policy.service import digest
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
@@ -99,7 +99,7 @@ class Triggers:
         """
         try:
             for_each(self._registry.models(), lambda model: self._evaluate_if_due(model, now))
-        finally:
+        finally:  # a model that fails must not keep the firings of others waiting
             firings = self._handle()
         return firings
 
@@ -107,7 +107,7 @@ class Triggers:
         policy = self._registry.policy(model)
         wait = min(policy.reporting.window_seconds, LONGEST_WAIT)
         if policy.triggers and now - self._looked.get(model, 0.0) >= wait:
-            self._looked[model] = now
+            self._looked[model] = now  # before it: a rule that fails is not evaluated every tick
             with self._lock:
                 self._evaluate(model, policy, now)
 
@@ -155,7 +155,17 @@ class Triggers:
         return records
 
     def rearm(self, model: str, trigger: str, *, actor: str) -> None:
-        """Let a rule that is latched fire again; raises NotFound, Conflict."""
+        """Let a rule that is latched fire again.
+
+        Args:
+            model: name of the model.
+            trigger: name of the rule.
+            actor: the person, for the audit log.
+
+        Raises:
+            NotFound: no such rule.
+            Conflict: it is not latched.
+        """
         rule = self._rule(model, trigger)
         plan = self._plans.current(model)
         with self._lock:
@@ -224,6 +234,7 @@ class Triggers:
         Raises:
             Forbidden: not the rule's token, or no such rule.
         """
+        # One answer for a wrong token and an unknown rule: the caller learns no names.
         if not self._store.may_call(model, trigger, token):
             raise Forbidden("webhook: wrong token; edge-hub triggers hook makes a new one")
         with self._lock:
@@ -253,7 +264,7 @@ class Triggers:
         if self._plans.current(model) is None:
             raise NotFound(f"{model}: nothing serves yet; promote a version first")
         policy = policy or self._registry.policy(model)
-        window = policy.reporting.window_seconds
+        window = policy.reporting.window_seconds  # a label is available at its end, not before
         by = _groups_of(policy)
         history = self._histories.load(model, since=since, lag=window, by=by)
         step = step_of(since, until, window)
@@ -263,7 +274,7 @@ class Triggers:
     def _evaluate(self, model: str, policy: Policy, now: float) -> None:
         facts = self._facts(model, now)
         if facts is None:
-            return
+            return  # nothing serves yet
         policy_digest = digest(self._registry.policy_text(model))
         for rule in policy.triggers:
             state = self._store.state(model, rule.name)
@@ -285,6 +296,7 @@ class Triggers:
     def _handle(self) -> list[Firing]:
         """Ask for the runs of firings, also of those that a hub stored before it died."""
         with self._lock:
+            # By id as text: for_each names what failed.
             waiting = {str(firing.id): firing for firing in self._store.unhandled()}
             for_each(waiting, lambda id_: self._handle_one(waiting[id_]))
         return list(waiting.values())

@@ -170,7 +170,16 @@ class TriggerStore:
         return token
 
     def may_call(self, model: str, trigger: str, token: str) -> bool:
-        """Return whether ``token`` is the one of the rule ``trigger`` of ``model``."""
+        """Check the token of a call.
+
+        Args:
+            model: name of the model.
+            trigger: name of the rule.
+            token: as the caller sent it.
+
+        Returns:
+            Whether it is the rule's; false where it has none.
+        """
         query = select(states.c.hook).where(*_named(states, model, trigger))
         with self._engine.connect() as db:
             stored = db.execute(query).scalar()

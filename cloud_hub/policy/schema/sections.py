@@ -42,6 +42,7 @@ class TriggerRule:
         check_name("name", self.name)
         for name in ("hold_seconds", "not_before_seconds", "cooldown_seconds", "minimum_labels"):
             require(getattr(self, name) >= 0, f"{name}: expected at least 0")
+        # A cool-down longer than the interval would silently become the interval.
         every = self.when.every_seconds
         longest = max(self.cooldown_seconds, self.not_before_seconds)
         require(
@@ -189,6 +190,7 @@ class ExperimentPolicy:
         require(self.steps[0] > 0 and self.steps[-1] <= 1, "steps: expected shares up to 1")
         canary = self.strategy == "canary"
         require(not canary or self.share is None, "share: a canary has steps")
+        # An A/B test without a control compares nothing.
         most = 1.0 if self.strategy != "ab" else 0.99
         fits = self.share is None or 0 < self.share <= most
         require(fits, f"share: expected above 0 and at most {most:g}")
