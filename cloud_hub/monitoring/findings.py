@@ -131,7 +131,7 @@ def _drift(
         # A reference of one row [bins + 2], or of one a device, becomes one of the whole fleet.
         before = np.asarray(reference[drift.name]).reshape(-1, profiles[drift.name].bins + 2)
         whole = before.sum(axis=0)
-        change = moved(profiles[drift.name], whole.tolist(), window.pooled(drift.name))
+        change = measure_change(profiles[drift.name], whole.tolist(), window.pooled(drift.name))
         cohorts = drifted_cohorts(whole, window, drift.name) if alarming else None
         figures = _drift_figures(drift, change, usual, cohorts)
         yield Finding(signal, "drift", alarming, drift.effect, figures)
@@ -157,7 +157,7 @@ def _drift_figures(
     )
 
 
-def moved(
+def measure_change(
     feature: FeatureProfile, reference: Sequence[int], observed: Sequence[int]
 ) -> MeanChange | SharesChange:
     """Return the change of a feature in its own unit: means of a number, shares of categories.
@@ -302,7 +302,7 @@ def _bounds(disparity: Disparity) -> tuple[float, float, tuple[GroupRate, ...]]:
     return round(disparity.low, 4), round(disparity.high, 4), disparity.groups
 
 
-def lengthened(streaks: Mapping[str, int], findings: Sequence[Finding]) -> dict[str, int]:
+def extend_streaks(streaks: Mapping[str, int], findings: Sequence[Finding]) -> dict[str, int]:
     """Return in how many windows in a row each signal was alarming, this one included.
 
     A window without a signal does not end its streak: small groups are not in every window.
@@ -312,14 +312,14 @@ def lengthened(streaks: Mapping[str, int], findings: Sequence[Finding]) -> dict[
     return unchanged | {f.signal: streaks.get(f.signal, 0) + 1 for f in findings if f.alarming}
 
 
-def due(
+def due_alarms(
     findings: Sequence[Finding], streaks: Mapping[str, int], in_a_row: Mapping[Kind, int]
 ) -> list[Finding]:
     """Return the findings that are alarms: alarming for as many windows as their kind needs.
 
     Args:
         findings: of the newest window.
-        streaks: windows in a row by signal, the newest included; see :func:`lengthened`.
+        streaks: windows in a row by signal, the newest included; see :func:`extend_streaks`.
         in_a_row: windows needed by kind; one where a kind is missing.
     """
     return [

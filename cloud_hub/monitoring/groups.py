@@ -22,7 +22,7 @@ LEARNED: Final = 500
 """Labels of a group that become its base rate where the release promises none."""
 
 
-def name_of(column: str, group: str) -> str:
+def group_name(column: str, group: str) -> str:
     """Return the name of a group in signals."""
     return f"{column}={group}"
 
@@ -30,7 +30,7 @@ def name_of(column: str, group: str) -> str:
 def promised(certificate: Certificate) -> dict[str, float]:
     """Return the base rates of errors by group, of groups with enough check rows."""
     return {
-        name_of(g.column, g.group): base_rate(round((1 - g.score) * g.rows), g.rows)
+        group_name(g.column, g.group): base_rate(round((1 - g.score) * g.rows), g.rows)
         for g in certificate.groups
         if g.score is not None and g.rows >= LEAST
     }
@@ -128,7 +128,7 @@ def score(
         if window.labelled:
             errors = window.labelled - window.correct
             row = Labelled("", window.start, window.labelled, errors)
-            labelled.setdefault(name_of(window.column, window.group), []).append(row)
+            labelled.setdefault(group_name(window.column, window.group), []).append(row)
     findings = []
     for name, rows in labelled.items():
         group = concept.groups.setdefault(name, GroupErrors(bases.get(name)))

@@ -194,7 +194,7 @@ class Monitoring:
     def _expect_signal(self, model: str, version: str, signal: str) -> None:
         declared = self._registry.release(model, version).manifest.groups
         names = [
-            groups.name_of(column.name, group) for column in declared for group in column.groups
+            groups.group_name(column.name, group) for column in declared for group in column.groups
         ]
         why = why_none(signal, self._names(model, version), names)
         if why:

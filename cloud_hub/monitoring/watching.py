@@ -22,9 +22,9 @@ from cloud_hub.monitoring.findings import (
     FleetWindow,
     Kind,
     References,
-    due,
+    due_alarms,
     evaluate,
-    lengthened,
+    extend_streaks,
 )
 from cloud_hub.monitoring.store import Concept, MonitoringState, MonitoringStore
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
@@ -94,9 +94,9 @@ class Watcher:
     def _evaluate(self, state: MonitoringState, start: int, end: int, now: float) -> None:
         window, policy = self.load(start, end), self._policy
         findings = evaluate(window, self._references(window), outputs=policy.outputs)
-        state.watched_to, state.streaks = end, lengthened(state.streaks, findings)
+        state.watched_to, state.streaks = end, extend_streaks(state.streaks, findings)
         kinds: dict[Kind, int] = dict.fromkeys(("drift", "domain", "estimate"), policy.in_a_row)
-        raised = self._explained(window, due(findings, state.streaks, kinds))
+        raised = self._explained(window, due_alarms(findings, state.streaks, kinds))
         # Answers by group are sums over all windows: one window in a row is enough.
         selected = self._selections()
         findings += selected

@@ -17,7 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_hub.policy.schema.sections import TrainPolicy
-from cloud_hub.runs.process_limits import LimitedProcess, ProcessLimits, end_with_parent, go_first
+from cloud_hub.runs.process_limits import (
+    LimitedProcess,
+    ProcessLimits,
+    end_with_parent,
+    volunteer_for_oom_kill,
+)
 
 IMPORT_SECONDS: Final = 40.0
 """Seconds that an import may take; below the minute for which a client waits for an answer."""
@@ -95,5 +100,5 @@ def main(result: str, entry: str, path: str | None = None) -> None:
 
 if __name__ == "__main__":
     end_with_parent()
-    go_first()
+    volunteer_for_oom_kill()
     main(*sys.argv[1:])

@@ -132,7 +132,7 @@ def held_rows(folder: Path) -> Dataset:
     return Dataset.from_bytes((folder / "held.npz").read_bytes())
 
 
-def left_model(folder: Path) -> Path | None:
+def find_model(folder: Path) -> Path | None:
     """Return the model that a command or a pipeline left, if it did."""
     paths = (folder / OUT / name for name in MODELS)
     return next((path for path in paths if path.exists()), None)

@@ -115,7 +115,7 @@ def finish(folder: Path, reason: str) -> None:
     Raises:
         Conflict: it did not fail, and left no model.
     """
-    if not reason and jobs.left_model(folder) is None:
+    if not reason and jobs.find_model(folder) is None:
         raise Conflict("run: leave a model before you say that it is done")
     if outcome(folder) is None:
         write_atomic(folder / "said.json", encode(PipelineOutcome(reason)))

@@ -121,7 +121,7 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PARENT_DIED, signal.SIGKILL)
 
 
-def go_first() -> None:
+def volunteer_for_oom_kill() -> None:
     """Let the kernel end the calling process first, not the hub, without memory (Linux only)."""
     path = Path("/proc/self/oom_score_adj")
     if path.exists():

@@ -26,7 +26,7 @@ from cloud_hub.runs.context import LabelledRows, Mode, Trained, TrainingContext
 from cloud_hub.runs.continuity import mode_after
 from cloud_hub.runs.entry_point import function_of
 from cloud_hub.runs.jobs import JobResult, TrainingJob
-from cloud_hub.runs.process_limits import end_with_parent, go_first
+from cloud_hub.runs.process_limits import end_with_parent, volunteer_for_oom_kill
 from converters import ConversionError, convert
 from edge_sdk.contract.codec import decode
 from edge_sdk.model.release import Release
@@ -68,12 +68,12 @@ def _train(folder: Path, job: TrainingJob, context: TrainingContext) -> Any:
         return function_of(job.entry, job.path)(context)
     if job.command is not None:
         _run_command(folder, job, context)
-    left = jobs.left_model(folder)
-    if left is None:
+    path = jobs.find_model(folder)
+    if path is None:
         raise FileNotFoundError(f"train: expected one of {jobs.MODELS} in {folder / jobs.OUT}")
     state = folder / jobs.OUT / "state"
     check = _rows(folder / jobs.OUT / "check.npz")
-    return Trained(left, state.read_bytes() if state.exists() else None, check)
+    return Trained(path, state.read_bytes() if state.exists() else None, check)
 
 
 def _run_command(folder: Path, job: TrainingJob, context: TrainingContext) -> None:
@@ -188,5 +188,5 @@ def _rows(path: Path) -> LabelledRows | None:
 
 if __name__ == "__main__":
     end_with_parent()
-    go_first()
+    volunteer_for_oom_kill()
     sys.exit(main(Path(sys.argv[1])))

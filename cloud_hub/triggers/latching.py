@@ -55,16 +55,18 @@ def evaluate(
     held = replace(state, held_since=since)
     outcome, reason = _hindered(rule, facts, held, budget, runs)
     if outcome == "fired":
-        return TriggerDecision("fired", "", verdict, fired(facts.now, facts.serving.version))
+        return TriggerDecision(
+            "fired", "", verdict, state_after_firing(facts.now, facts.serving.version)
+        )
     return TriggerDecision(outcome, reason, verdict, held)
 
 
-def fired(now: float, version: str) -> TriggerState:
+def state_after_firing(now: float, version: str) -> TriggerState:
     """Return the state of a rule that fired at ``now`` for ``version``."""
     return TriggerState(fired_at=now, fired_version=version)
 
 
-def latched(rule: TriggerRule, state: TriggerState, version: str) -> bool:
+def is_latched(rule: TriggerRule, state: TriggerState, version: str) -> bool:
     """Return whether a rule fired for a version already and nobody armed it again.
 
     Args:
@@ -90,7 +92,7 @@ def _hindered(
     held = now - (state.held_since if state.held_since is not None else now)
     recent = sum(now - WEEK < at <= now for at in runs)
     # In this order: a person reads the reason, and the one that lasts longest helps most.
-    if latched(rule, state, version):
+    if is_latched(rule, state, version):
         return "latched", f"fired for {version} already; re-arm it, or let another version serve"
     if served < rule.not_before_seconds:
         return "too_early", f"{version} serves for {served:.0f} of {rule.not_before_seconds:.0f} s"

@@ -25,7 +25,7 @@ from cloud_hub.text.spelling import did_you_mean, listed
 from cloud_hub.triggers.evidence import Evidence, HandEvidence
 from cloud_hub.triggers.facts import Call, Facts
 from cloud_hub.triggers.history import Histories
-from cloud_hub.triggers.latching import Outcome, evaluate, fired, latched
+from cloud_hub.triggers.latching import Outcome, evaluate, is_latched, state_after_firing
 from cloud_hub.triggers.replay import Replay, replay, step_of
 from cloud_hub.triggers.store import EvaluationRecord, Firing, TriggerStore
 
@@ -127,7 +127,7 @@ class Triggers:
                     kind=rule.when.kind,
                     outcome=decision.outcome,
                     reason=decision.reason,
-                    latched=latched(rule, state, facts.serving.version),
+                    latched=is_latched(rule, state, facts.serving.version),
                     fired_at=state.fired_at,
                     evidence=decision.verdict.evidence,
                 )
@@ -170,7 +170,7 @@ class Triggers:
         plan = self._plans.current(model)
         with self._lock:
             state = self._store.state(model, trigger)
-            if plan is None or not latched(rule, state, plan.serving.version):
+            if plan is None or not is_latched(rule, state, plan.serving.version):
                 raise Conflict(f"{model}: trigger {trigger!r} is armed")
             self._store.put_state(model, trigger, replace(state, rearmed=True, held_since=None))
         self._audit.record(actor, "trigger re-armed", model, {"trigger": trigger})
@@ -197,7 +197,7 @@ class Triggers:
             raise NotFound(f"{model}: nothing serves yet; promote a version first")
         firing = _firing(rule, facts, model, actor, HandEvidence(actor, reason))
         with self._lock:
-            self._store.add_firing(firing, fired(now, facts.serving.version))
+            self._store.add_firing(firing, state_after_firing(now, facts.serving.version))
         self._handle()
         return [f for f in self._store.firings(model) if f.trigger == trigger][-1]
 
