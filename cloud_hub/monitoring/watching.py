@@ -107,7 +107,7 @@ class Watcher:
 
     def _references(self, window: FleetWindow) -> References:
         others: dict[str, NDArray[Any]] = {}
-        unusual = {}
+        usual_effects = {}
         if self._policy.reference == "season":
             past = self._windows.season(
                 *self._of, self._profile, at=window.start, weeks=SEASON_WEEKS
@@ -118,12 +118,14 @@ class Watcher:
             # beside earlier windows alarms, or every night would.
             if seasonal is None:
                 effects = self._store.effects(*self._of, "drift").items()
-                unusual = {name: each for name, e in effects if (each := usual(e)) is not None}
+                usual_effects = {
+                    name: each for name, e in effects if (each := usual(e)) is not None
+                }
         for name, own in self._store.baselines(*self._of).items():
             # A device without a baseline, new since then, is compared with all others.
             pooled = np.sum(list(own.values()), axis=0)
             others[name] = np.stack([own.get(device, pooled) for device in window.devices])
-        return References(self._profile, others, unusual)
+        return References(self._profile, others, usual_effects)
 
     def _explained(self, window: FleetWindow, raised: Sequence[Finding]) -> list[Finding]:
         """Add to new alarms of features how they moved the output."""

@@ -60,11 +60,6 @@ class RunRecord:
     gate: tuple[Check, ...]
     reason: str
 
-    @property
-    def active(self) -> bool:
-        """Return whether the run has not ended yet."""
-        return self.status in ACTIVE
-
 
 class RunStore:
     """Runs of all models."""

@@ -36,20 +36,6 @@ AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True)
-class ArmOutcomes:
-    """Merged counts of an arm: labels of the on-device model's own answers (a cloud that steps in
-    does not hide a model that degrades); ``devices`` is how many reported, of what is not rolled
-    up yet.
-    """
-
-    labelled: int
-    correct: int
-    predictions: int
-    errors: int
-    devices: int
-
-
-@dataclass(frozen=True)
 class DeviceEvent:
     """A step of a device with a release: installed, activated, failed, rolled back.
 
@@ -97,36 +83,6 @@ class Telemetry:
     def _clean(self, model: str, now: float) -> None:
         retention.clean(self._engine, model, now, self._registry.policy(model).retention)
 
-    def outcomes(
-        self,
-        model: str,
-        *,
-        version: str,
-        experiment: str | None = None,
-        arm: str | None = None,
-        since: float = 0.0,
-    ) -> ArmOutcomes:
-        """Return the counts of a version's predictions.
-
-        Args:
-            model: name of the model.
-            version: of that model.
-            experiment: only predictions within it.
-            arm: only predictions on it.
-            since: only windows that began then or later, Unix seconds.
-        """
-        scope = (model, version, experiment, arm, since)
-        f, r = feedback.c, reports.c
-        labels = select(_sum(f.own_labelled), _sum(f.own_correct))
-        counts = select(_sum(r.predictions), _sum(r.failures))
-        with self._engine.connect() as db:
-            labelled, correct = db.execute(_narrow(labels, feedback, *scope)).one()
-            predictions, errors = db.execute(_narrow(counts, reports, *scope)).one()
-            # A rolled-up row stands for devices that nobody can count any more.
-            each = select(func.count(r.device.distinct())).where(r.device != ROLLED)
-            devices = db.execute(_narrow(each, reports, *scope)).scalar() or 0
-        return ArmOutcomes(labelled, correct, predictions, errors, devices)
-
     def histogram_rows(
         self, model: str, version: str, *, since: float = 0.0
     ) -> list[tuple[int, dict[str, list[int]], int]]:
@@ -139,7 +95,7 @@ class Telemetry:
         """
         profile = self._registry.release(model, version).profile()
         names = [f.name for f in (*profile.features, *profile.outputs)]
-        query = _narrow(select(reports), reports, model, version, None, None, since)
+        query = _since(reports, model, since).where(reports.c.version == version)
         found: dict[int, tuple[Histograms, int]] = {}
         for row in self._each(query.where(reports.c.observations > 0)):
             counts = histograms_of(row["body"])
@@ -189,12 +145,6 @@ class Telemetry:
         with self._engine.connect() as db:
             times = list(db.execute(query.order_by(samples.c.id)).scalars())
         return np.array(times, dtype=np.float64)
-
-    def sample_count(self, model: str, *, since: float = 0.0) -> int:
-        """Return the number of labelled rows that were shared since ``since``."""
-        query = select(func.count()).where(samples.c.model == model, samples.c.taken >= since)
-        with self._engine.connect() as db:
-            return int(db.execute(query).scalar() or 0)
 
     def voted_keys(self, model: str, *, minimum_devices: int, most: int) -> list[bytes]:
         """Return keys that enough different devices voted for, the one of most devices first.
@@ -263,21 +213,6 @@ class Telemetry:
 
 def _since(table: Table, model: str, since: float) -> Select[Any]:
     return select(table).where(table.c.model == model, table.c.start >= since)
-
-
-def _narrow(
-    query: Select[Any],
-    table: Any,
-    model: str,
-    version: str,
-    experiment: str | None,
-    arm: str | None,
-    since: float,
-) -> Select[Any]:
-    query = query.where(table.c.model == model, table.c.version == version, table.c.start >= since)
-    if experiment is not None:
-        query = query.where(table.c.experiment == experiment)
-    return query if arm is None else query.where(table.c.arm == arm)
 
 
 def _sum(column: Any) -> Any:

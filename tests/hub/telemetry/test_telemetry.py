@@ -113,8 +113,9 @@ def test_outcomes_are_kept_apart_by_arm(serving: Hub) -> None:
     trial = replace(WINDOW, experiment="exp", arm="candidate")
     bodies = (FeedbackReport(WINDOW, 9, 9, 9, 9), FeedbackReport(trial, 5, 2, 4, 1))
     serving.telemetry.ingest("d-1", "demo", upload(*bodies))
-    found = serving.telemetry.outcomes("demo", version="1.0", experiment="exp", arm="candidate")
-    assert (found.labelled, found.correct) == (4, 1)
+    windows = {w.arm: w for w in serving.telemetry.windows("demo")}
+    assert (windows["candidate"].own_labelled, windows["candidate"].own_correct) == (4, 1)
+    assert windows["candidate"].experiment == "exp"
 
 
 def test_shared_rows_come_back_with_their_labels(serving: Hub) -> None:
