@@ -30,7 +30,7 @@ from cloud_hub.monitoring.store import Concept, MonitoringState, MonitoringStore
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.registry.service import Registry
 from cloud_hub.statistics.concept import base_rate, settled
-from cloud_hub.statistics.seasonal import seasonal_reference, usual
+from cloud_hub.statistics.seasonal import Usual, seasonal_reference, usual
 from cloud_hub.telemetry.fleet_windows import Closed, FleetWindows
 from cloud_hub.telemetry.groups import GroupSums
 from edge_sdk.model.release import Release
@@ -107,7 +107,7 @@ class Watcher:
 
     def _references(self, window: FleetWindow) -> References:
         others: dict[str, NDArray[Any]] = {}
-        usual_effects = {}
+        usual_effects: dict[str, Usual] = {}
         if self._policy.reference == "season":
             past = self._windows.season(
                 *self._of, self._profile, at=window.start, weeks=SEASON_WEEKS
