@@ -31,7 +31,7 @@ from cloud_hub.registry.service import Registry
 from cloud_hub.runs.entry_point import problem
 from cloud_hub.runs.offline import OfflineGate
 from cloud_hub.runs.service import Runs
-from cloud_hub.runs.store import RunStore
+from cloud_hub.runs.store import RunStore, cause_of
 from cloud_hub.runs.training import TrainingRunner
 from cloud_hub.settings import Settings
 from cloud_hub.storage.artifact_store import ArtifactStore
@@ -179,7 +179,5 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
 
 
 def _request_run(runs: Runs, firing: Firing) -> None:
-    if runs.can_train(firing["model"]):
-        cause = {name: firing[name] for name in ("kind", "trigger", "version", "at", "evidence")}
-        cause["actor"] = firing["actor"]
-        runs.request(firing["model"], cause, mode=firing["mode"], since=firing["since"])
+    if runs.can_train(firing.model):
+        runs.request(firing.model, cause_of(firing), mode=firing.mode, since=firing.since)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.statistics.part import Effort, Part, Row, rate
 from benchmarks.statistics.reporting import release_and_rows
-from cloud_hub.monitoring.groups import compare, name_of, score
+from cloud_hub.monitoring.groups import compare, group_name, score
 from cloud_hub.monitoring.store import Concept
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.statistics.concept import MEAN_RUN, ErrorDetector, base_rate
@@ -49,7 +49,7 @@ class Watch:
         wrong = {g: int(self.random.binomial(round(CHECK * s), 0.1)) for g, s in SHARES.items()}
         self.base = base_rate(sum(wrong.values()), CHECK)
         self.bases = {
-            name_of("by", g): base_rate(n, round(CHECK * SHARES[g])) for g, n in wrong.items()
+            group_name("by", g): base_rate(n, round(CHECK * SHARES[g])) for g, n in wrong.items()
         }
         self.policy = MonitoringPolicy(acceptable_disparity=self.acceptable)
         self.concept = Concept()

@@ -156,14 +156,14 @@ class Gathering:
         after = 0 if ever else int(scene.record.state.get("acknowledged", 0))
         found: dict[str, set[str]] = defaultdict(set)
         for event in self._telemetry.events(scene.record.model, experiment=scene.record.id):
-            if event["outcome"] in ("failed", "rolled_back") and event["id"] > after:
-                found[event["version"]].add(event["device"])
+            if event.outcome in ("failed", "rolled_back") and event.id > after:
+                found[event.version].add(event.device)
         return {version: frozenset(devices) for version, devices in found.items()}
 
     def last_event(self, record: ExperimentRecord) -> int:
         """The newest event, for an acknowledgement."""
         events = self._telemetry.events(record.model, experiment=record.id)
-        return max((int(event["id"]) for event in events), default=0)
+        return max((event.id for event in events), default=0)
 
     def _silent(self, scene: ExperimentSnapshot, sums: list[dict[str, Any]]) -> float:
         """How long no candidate reported in this step."""

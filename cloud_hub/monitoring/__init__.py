@@ -1,1 +1,1 @@
-"""Watching what devices report: windows are evaluated as they close, alarms stay until answered."""
+"""Monitoring of reports: windows are evaluated as they close, alarms stay until acknowledged."""

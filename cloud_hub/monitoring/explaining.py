@@ -1,13 +1,15 @@
-"""How features that drifted moved what the model answers, from the hub's held-out rows."""
+"""Explains how drifted features moved the outputs of a model, from the hub's held-out rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.monitoring.figures import NotExplained, OutputShift
 from cloud_hub.monitoring.findings import FleetWindow
 from cloud_hub.registry.service import Dataset
 from cloud_hub.statistics.output_shift import explained, feature_part, mean_of_bins, places
@@ -16,22 +18,33 @@ from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model
 
+NO_ROWS: Final = "no held-out rows; edge-hub dataset MODEL holdout FILE gives the hub some"
+
 
 def explain_drift(
     release: Release, held_out: Dataset | None, window: FleetWindow, names: Sequence[str]
-) -> dict[str, Any]:
-    """The part of each drifted feature in the change of the mean output; or why there is none.
+) -> OutputShift | NotExplained:
+    """Return the part of each drifted feature in the change of the mean output.
 
     The output is the confidence of a classifier, the value of a regressor.
+
+    Args:
+        release: the version that drifted.
+        held_out: rows [N, columns] to run the model on.
+        window: in which the features drifted.
+        names: of the features.
+
+    Returns:
+        The parts, or the reason why there are none.
     """
     if held_out is None:
-        return {"note": "no held-out rows; edge-hub dataset MODEL holdout FILE gives the hub some"}
+        return NotExplained(NO_ROWS)
     try:
         name, outputs = _outputs(release, held_out.rows)
     except EdgeError as error:
-        return {"note": f"the held-out rows do not fit this version: {error}"}
+        return NotExplained(f"the held-out rows do not fit this version: {error}")
     if name is None:
-        return {"note": "the model has neither confidences nor values"}
+        return NotExplained("the model has neither confidences nor values")
     profile = {f.name: f for f in release.profile().features}
     columns = {column.name: i for i, column in enumerate(release.manifest.signature.columns)}
     parts = [
@@ -40,17 +53,19 @@ def explain_drift(
     ]
     change = _observed_change(release, window, name)
     share = None if change is None else explained(parts, change)
-    return {
-        "output": name,
-        "changed_by": change,
-        "parts": [{k: _short(v) for k, v in vars(part).items()} for part in parts],
-        "explained_share": None if share is None else round(share, 3),
-    }
+    short = (replace(p, moved=_short(p.moved), supported=_short(p.supported)) for p in parts)
+    return OutputShift(
+        output=name,
+        changed_by=change,
+        parts=tuple(short),
+        explained_share=None if share is None else round(share, 3),
+    )
 
 
 def _outputs(release: Release, rows: NDArray[Any]) -> tuple[str | None, NDArray[np.float64]]:
     signature = release.manifest.signature
     missing = release.manifest.training.get("missing") == "allowed"
+    # The device's own runtime: an output here is the output that a device would give.
     answers = Model.load(release).run(InputSchema(signature, missing=missing).batch(rows))
     sure, value = signature.output("probabilities"), signature.output("value")
     if sure is not None:
@@ -69,5 +84,5 @@ def _observed_change(release: Release, window: FleetWindow, name: str) -> float 
     return None if before is None or after is None else _short(after - before)
 
 
-def _short(value: Any) -> Any:
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")

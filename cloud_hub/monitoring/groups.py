@@ -1,12 +1,13 @@
-"""Groups of rows and of devices: who is served worse, who is answered otherwise, and whose errors
-rose though those of all did not. Pure.
+"""Groups of rows and of devices: differences of accuracy, differences of answers, and errors that
+rise in one group though not over all. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
+from cloud_hub.monitoring.figures import ErrorFigures
 from cloud_hub.monitoring.findings import Finding, fairness_finding, selection_finding
 from cloud_hub.monitoring.store import Concept, GroupErrors
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
@@ -21,15 +22,15 @@ LEARNED: Final = 500
 """Labels of a group that become its base rate where the release promises none."""
 
 
-def name_of(column: str, group: str) -> str:
-    """How a group is called in signals."""
+def group_name(column: str, group: str) -> str:
+    """Return the name of a group in signals."""
     return f"{column}={group}"
 
 
 def promised(certificate: Certificate) -> dict[str, float]:
-    """Base rates of errors by group, of those with enough check rows."""
+    """Return the base rates of errors by group, of groups with enough check rows."""
     return {
-        name_of(g.column, g.group): base_rate(round((1 - g.score) * g.rows), g.rows)
+        group_name(g.column, g.group): base_rate(round((1 - g.score) * g.rows), g.rows)
         for g in certificate.groups
         if g.score is not None and g.rows >= LEAST
     }
@@ -38,33 +39,45 @@ def promised(certificate: Certificate) -> dict[str, float]:
 def by_attribute(
     concept: Concept, attributes: Mapping[str, Mapping[str, str]], names: Iterable[str]
 ) -> dict[str, dict[str, tuple[int, int]]]:
-    """(labelled, correct) of groups of devices, by attribute."""
-    found: dict[str, dict[str, tuple[int, int]]] = {}
+    """Return (labelled, correct) of groups of devices, by attribute and value.
+
+    Args:
+        concept: labels by device.
+        attributes: of each device.
+        names: attributes to group by.
+    """
+    counts: dict[str, dict[str, tuple[int, int]]] = {}
     for name in names:
-        groups = found.setdefault(name, {})
+        groups = counts.setdefault(name, {})
         for device, (errors, labelled) in concept.counts.items():
             value = attributes.get(device, {}).get(name)
             if value is not None:
-                known = groups.get(value, (0, 0))
-                groups[value] = (known[0] + labelled, known[1] + labelled - errors)
-    return found
+                n, correct = groups.get(value, (0, 0))
+                groups[value] = (n + labelled, correct + labelled - errors)
+    return counts
 
 
-def told_apart(
-    found: Mapping[str, Mapping[str, T]], declared: Iterable[GroupColumn]
+def comparable(
+    by_column: Mapping[str, Mapping[str, T]], declared: Iterable[GroupColumn]
 ) -> dict[str, dict[str, T]]:
-    """What is known of groups of rows that can be compared: *other* holds rows of all groups that
-    a device does not tell of by name, and is none unless the release declares it.
+    """Return the entries of groups of rows that can be compared.
+
+    *other* holds the rows of all groups that a device does not report by name, so it is no group
+    unless the release declares it.
+
+    Args:
+        by_column: anything by column and group.
+        declared: columns with groups of the release.
     """
     real = {column.name for column in declared if OTHER in column.values}
     return {
         column: {g: each for g, each in groups.items() if g != OTHER or column in real}
-        for column, groups in found.items()
+        for column, groups in by_column.items()
     }
 
 
 def compare(groups: Mapping[str, Counts], policy: MonitoringPolicy) -> list[Finding]:
-    """The accuracies of groups, by each column or attribute."""
+    """Compare the accuracies of groups, by each column or attribute."""
     acceptable = policy.acceptable_disparity
     return [
         fairness_finding(name, disparity(counts, acceptable=acceptable))
@@ -77,14 +90,20 @@ def selections(
     classes: Sequence[str],
     policy: MonitoringPolicy,
 ) -> list[Finding]:
-    """What groups of rows are answered: the answer whose shares differ most, by each column."""
+    """Compare the answers to groups of rows: by each column, the answer whose shares differ most.
+
+    Args:
+        answers: number of predictions by column, group and answer.
+        classes: labels that the model can answer.
+        policy: its ``acceptable_selection`` raises alarms; none without it.
+    """
     limit = policy.acceptable_selection
-    found = []
+    findings = []
     for column, groups in answers.items():
         differs = selection(groups, classes, acceptable=1.0 if limit is None else limit)
         if differs is not None:
-            found.append(selection_finding(column, *differs))
-    return found
+            findings.append(selection_finding(column, *differs))
+    return findings
 
 
 def score(
@@ -95,10 +114,10 @@ def score(
     *,
     count: int,
 ) -> list[Finding]:
-    """Take labels of settled windows into the detector of each group; what they say.
+    """Take labels of settled windows into the detector of each group; return its findings.
 
     Args:
-        concept: what is known of groups; it is changed.
+        concept: detectors of groups; it is changed.
         windows: of all groups.
         bases: error rates that the release promises, by group.
         policy: its ``mean_run`` is that of all groups together.
@@ -109,37 +128,38 @@ def score(
         if window.labelled:
             errors = window.labelled - window.correct
             row = Labelled("", window.start, window.labelled, errors)
-            labelled.setdefault(name_of(window.column, window.group), []).append(row)
-    found = []
+            labelled.setdefault(group_name(window.column, window.group), []).append(row)
+    findings = []
     for name, rows in labelled.items():
-        known = concept.groups.setdefault(name, GroupErrors(bases.get(name)))
-        found.append(_score_one(name, known, rows, policy.mean_run * max(1, count)))
-    return found
+        group = concept.groups.setdefault(name, GroupErrors(bases.get(name)))
+        # count times the run: a false alarm of any of them is as rare as one of the whole model.
+        findings.append(_score_one(name, group, rows, policy.mean_run * max(1, count)))
+    return findings
 
 
-def _score_one(name: str, known: GroupErrors, rows: Sequence[Labelled], mean_run: float) -> Finding:
+def _score_one(name: str, group: GroupErrors, rows: Sequence[Labelled], mean_run: float) -> Finding:
     labelled, errors = sum(row.labelled for row in rows), sum(row.errors for row in rows)
-    known.labelled, known.errors = known.labelled + labelled, known.errors + errors
-    base, alarmed = known.base, None
+    group.labelled, group.errors = group.labelled + labelled, group.errors + errors
+    base, alarmed = group.base, None
     if base is not None:
-        alarmed = first_alarm(known.detector, rows, base, mean_run=mean_run)
-    elif known.labelled >= LEARNED:
-        known.base = base_rate(known.errors, known.labelled)
-    evidence = known.detector.evidence
-    figures: dict[str, Any] = {
-        "labelled": labelled,
-        "errors": errors,
-        "base_rate": base,
-        "evidence": float(f"{evidence:.4g}"),
-        "alarm_from": mean_run,
-        "alarmed_at": alarmed,
-        "risen_since": known.detector.since if evidence > 1 else None,
-    }
+        alarmed = first_alarm(group.detector, rows, base, mean_run=mean_run)
+    elif group.labelled >= LEARNED:
+        group.base = base_rate(group.errors, group.labelled)
+    evidence = group.detector.evidence
+    figures = ErrorFigures(
+        labelled=labelled,
+        errors=errors,
+        base_rate=base,
+        evidence=float(f"{evidence:.4g}"),
+        alarm_from=mean_run,
+        alarmed_at=alarmed,
+        risen_since=group.detector.since if evidence > 1 else None,
+    )
     rise = errors / labelled - base if base is not None else 0.0
     return Finding(f"concept:{name}", "concept", alarmed is not None, rise, figures)
 
 
-def restarted(known: GroupErrors, *, rebase: bool) -> GroupErrors:
-    """A group without the evidence; with ``rebase`` its errors so far are what is normal."""
-    base = base_rate(known.errors, known.labelled) if rebase and known.labelled else known.base
+def restarted(group: GroupErrors, *, rebase: bool) -> GroupErrors:
+    """Return a group without the evidence; with ``rebase`` its errors so far become its base."""
+    base = base_rate(group.errors, group.labelled) if rebase and group.labelled else group.base
     return GroupErrors(base)

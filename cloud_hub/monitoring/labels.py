@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from cloud_hub.monitoring.figures import ConceptFigures
 from cloud_hub.monitoring.findings import Finding
 from cloud_hub.monitoring.store import Concept
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
@@ -28,13 +29,21 @@ def score(
     rows: Sequence[Labelled],
     policy: MonitoringPolicy,
 ) -> Finding:
-    """Take the labels ``rows`` of settled ``windows`` into ``concept``; what they say."""
+    """Take the labels of settled windows into ``concept``; return the finding.
+
+    Args:
+        concept: detector and counts of the version; it is changed.
+        windows: settled windows, in order of time.
+        rows: their labels by device and window.
+        policy: its ``mean_run``.
+    """
     labelled = sum(row.labelled for row in rows)
     errors = sum(row.errors for row in rows)
     for row in rows:
-        known = concept.counts.setdefault(row.device, [0, 0])
-        known[0] += row.errors
-        known[1] += row.labelled
+        counts = concept.counts.setdefault(row.device, [0, 0])
+        counts[0] += row.errors
+        counts[1] += row.labelled
+    # One second past the start: scoring goes on with the next window, whatever their length.
     concept.scored_to = windows[-1].start + 1
     alarmed = None
     if concept.base is None:
@@ -46,16 +55,16 @@ def score(
     evidence = concept.detector.evidence
     predictions = sum(window.predictions for window in windows)
     rate = errors / labelled if labelled else 0.0
-    figures = {
-        "labelled": labelled,
-        "errors": errors,
-        "coverage": round(labelled / predictions, 4) if predictions else None,
-        "base_rate": concept.base,
-        "evidence": float(f"{evidence:.4g}"),
-        "alarm_from": policy.mean_run,
-        "alarmed_at": alarmed,
-        "risen_since": concept.detector.since if evidence > 1 else None,
-    }
+    figures = ConceptFigures(
+        labelled=labelled,
+        errors=errors,
+        coverage=round(labelled / predictions, 4) if predictions else None,
+        base_rate=concept.base,
+        evidence=float(f"{evidence:.4g}"),
+        alarm_from=policy.mean_run,
+        alarmed_at=alarmed,
+        risen_since=concept.detector.since if evidence > 1 else None,
+    )
     rise = rate - concept.base if concept.base is not None and labelled else 0.0
     return Finding("concept:errors", "concept", alarmed is not None, rise, figures)
 
@@ -68,7 +77,7 @@ def _learn_base(concept: Concept) -> None:
 
 
 def rebased(concept: Concept) -> Concept:
-    """The errors since the last base become what is normal, of each device its own."""
+    """Return a concept whose base are the errors so far, of each device its own."""
     errors = sum(pair[0] for pair in concept.counts.values())
     labelled = sum(pair[1] for pair in concept.counts.values())
     if not labelled:
@@ -80,5 +89,5 @@ def rebased(concept: Concept) -> Concept:
 
 
 def restarted(concept: Concept) -> Concept:
-    """The same promise, without the evidence."""
+    """Return a concept with the same base, without the evidence."""
     return replace(concept, detector=ErrorDetector())

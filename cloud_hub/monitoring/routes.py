@@ -1,22 +1,21 @@
-"""What monitoring found, and answers to its alarms, for administrators."""
+"""Findings of monitoring, and acknowledgements of its alarms, for administrators."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from cloud_hub.api.auth import Admin, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import Limit
+from cloud_hub.database.documents import Document, as_document, as_documents
 
 router = APIRouter(prefix="/v1/models/{model}/monitor")
 
 
 @router.get("")
-def status(request: Request, admin: Admin, model: KnownModel) -> dict[str, Any]:
+def status(request: Request, admin: Admin, model: KnownModel) -> Document:
     """Open alarms, and every signal as the newest window has it."""
-    return hub_of(request).monitoring.status(model)
+    return as_document(hub_of(request).monitoring.status(model))
 
 
 @router.get("/history")
@@ -27,24 +26,25 @@ def history(
     signal: str | None = None,
     since: float = 0.0,
     limit: Limit = 1_000,
-) -> list[dict[str, Any]]:
+) -> list[Document]:
     """Figures by signal and window, oldest first."""
-    return hub_of(request).monitoring.history(model, signal=signal, since=since, limit=limit)
+    service = hub_of(request).monitoring
+    return as_documents(service.history(model, signal=signal, since=since, limit=limit))
 
 
 @router.get("/alarms")
 def alarms(
     request: Request, admin: Admin, model: KnownModel, since: float = 0.0, everything: bool = False
-) -> list[dict[str, Any]]:
-    """Alarms of the serving version with their evidence; with ``everything`` also answered ones."""
-    found = hub_of(request).monitoring.alarms(model, since, open_only=not everything)
-    return [vars(alarm) for alarm in found]
+) -> list[Document]:
+    """Alarms of the serving version; with ``everything`` also those that were acknowledged."""
+    service = hub_of(request).monitoring
+    return as_documents(service.alarms(model, since, open_only=not everything))
 
 
 @router.post("/acknowledge", status_code=204)
 def acknowledge(
     request: Request, admin: Admin, model: KnownModel, signal: str, rebase: bool = False
 ) -> Response:
-    """Answer an alarm; with ``rebase`` how it is now becomes what is normal."""
+    """Acknowledge an alarm; with ``rebase`` the newest window becomes the reference."""
     hub_of(request).monitoring.acknowledge(model, signal, actor=admin, rebase=rebase)
     return Response(status_code=204)

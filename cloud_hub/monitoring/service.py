@@ -1,16 +1,18 @@
-"""Monitoring: evaluates windows as they close, keeps their figures, raises alarms.
+"""Monitoring: evaluates windows as they close, stores their figures, raises alarms.
 
-Each window of a version is evaluated once, some time after its end; what devices report later still
-counts in telemetry, and the labels of late feedback in the score of their prediction's window. An
+Each window of a version is evaluated once, some time after its end; reports that arrive later still
+count in telemetry, and the labels of late feedback in the score of their prediction's window. An
 alarm is latched: it is raised once and stays until somebody acknowledges it, whatever later windows
-say.
+show.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Engine
 
@@ -19,7 +21,7 @@ from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.monitoring import groups, labels
 from cloud_hub.monitoring.signals import in_order, why_none
-from cloud_hub.monitoring.store import Alarm, MonitoringStore
+from cloud_hub.monitoring.store import Alarm, FigureRecord, MonitoringStore
 from cloud_hub.monitoring.watching import Watcher
 from cloud_hub.plans.service import Plans
 from cloud_hub.registry.per_model import for_each
@@ -27,8 +29,22 @@ from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry.fleet_windows import FleetWindows
 from cloud_hub.telemetry.groups import GroupSums
 
+log = logging.getLogger(__name__)
+
 LONGEST_WAIT: Final = 60.0
 """Seconds between two looks at a model, however long its windows are."""
+
+
+@dataclass(frozen=True)
+class MonitoringStatus:
+    """Monitoring of the serving version: ``watched_to`` is the end of the newest window that was
+    evaluated (Unix seconds), ``signals`` are its figures.
+    """
+
+    version: str
+    watched_to: int | None
+    alarms: tuple[Alarm, ...]
+    signals: tuple[FigureRecord, ...]
 
 
 class Monitoring:
@@ -48,13 +64,18 @@ class Monitoring:
         self._lock = threading.Lock()  # answers come while the loop evaluates
 
     def tick(self, now: float) -> list[Alarm]:
-        """Evaluate what closed since the last tick; the alarms that were raised."""
+        """Evaluate the windows that closed since the last tick; return the alarms that were raised.
+
+        Raises:
+            ExceptionGroup: some models failed; the others had their turn.
+        """
         raised: list[Alarm] = []
         for_each(self._registry.models(), lambda model: raised.extend(self._due(model, now)))
         return raised
 
     def _due(self, model: str, now: float) -> list[Alarm]:
         version = self.serving(model)
+        # Sooner than a window there is nothing new to evaluate.
         wait = min(self._registry.policy(model).reporting.window_seconds, LONGEST_WAIT)
         if version is None or now - self._looked.get(model, 0.0) < wait:
             return []
@@ -63,6 +84,7 @@ class Monitoring:
             return self._watch(model, version, now)
 
     def _watch(self, model: str, version: str, now: float) -> list[Alarm]:
+        # Compared by id: the watcher also touches alarms that were open before.
         before = {alarm.id for alarm in self._store.alarms(model, version=version)}
         self._watcher(model, version).watch(now)
         after = self._store.alarms(model, version=version)
@@ -70,6 +92,7 @@ class Monitoring:
         for alarm in raised:
             detail = {"signal": alarm.signal, "version": version, "evidence": alarm.evidence}
             self._audit.record("hub", "alarm", model, detail)
+            log.info("%s %s: alarm raised, %s", model, version, alarm.signal)
         return raised
 
     def _watcher(self, model: str, version: str) -> Watcher:
@@ -80,16 +103,17 @@ class Monitoring:
         )
 
     def serving(self, model: str) -> str | None:
-        """The version that is watched."""
+        """Return the version that is monitored: the one that serves."""
         plan = self._plans.current(model)
         return plan.serving.version if plan is not None else None
 
     def alarms(self, model: str, since: float = 0.0, *, open_only: bool = True) -> list[Alarm]:
-        """What is alarming about the serving version, with evidence, oldest first.
+        """Return the alarms of the serving version, oldest first.
 
         Args:
-            model: its name.
-            since: only what was alarming in a window that was evaluated then or later.
+            model: name of the model.
+            since: only those that were alarming in a window that was evaluated then or later, Unix
+                seconds.
             open_only: without those that were acknowledged.
         """
         version = self.serving(model)
@@ -97,27 +121,32 @@ class Monitoring:
             return []
         return self._store.alarms(model, version=version, since=since, open_only=open_only)
 
-    def status(self, model: str) -> dict[str, Any]:
-        """Open alarms, and every signal as the newest window has it; raises NotFound."""
+    def status(self, model: str) -> MonitoringStatus:
+        """Return open alarms, and every signal as the newest window has it; raises NotFound."""
         version = self._must_serve(model)
         state = self._store.state(model, version)
-        newest: dict[str, dict[str, Any]] = {}
+        # Enough for the newest windows of a model with a thousand columns.
         rows = self._store.figures(model, signal=None, version=version, since=0.0, limit=5_000)
-        for row in rows:
-            newest[row["signal"]] = row
-        last = max((row["start"] for row in rows if row["kind"] == "drift"), default=None)
-        shown = [r for r in newest.values() if r["start"] == last or r["kind"] != "drift"]
-        return {
-            "version": version,
-            "watched_to": state.watched_to or None,
-            "alarms": [vars(alarm) for alarm in self.alarms(model)],
-            "signals": in_order(shown, self._names(model, version)),
-        }
+        newest = {row.signal: row for row in rows}  # oldest first, so the last one stays
+        last = max((row.start for row in rows if row.kind == "drift"), default=None)
+        shown = [row for row in newest.values() if row.start == last or row.kind != "drift"]
+        return MonitoringStatus(
+            version=version,
+            watched_to=state.watched_to or None,
+            alarms=tuple(self.alarms(model)),
+            signals=tuple(in_order(shown, self._names(model, version))),
+        )
 
     def history(
         self, model: str, *, signal: str | None = None, since: float = 0.0, limit: int = 1_000
-    ) -> list[dict[str, Any]]:
-        """Figures by signal and window, oldest first.
+    ) -> list[FigureRecord]:
+        """Return figures by signal and window, oldest first.
+
+        Args:
+            model: name of the model.
+            signal: only of this signal.
+            since: only of windows that began then or later, Unix seconds.
+            limit: number of rows at most; the newest.
 
         Raises:
             NotFound: nothing serves, or what serves has no such signal.
@@ -129,14 +158,14 @@ class Monitoring:
         return rows
 
     def acknowledge(self, model: str, signal: str, *, actor: str, rebase: bool = False) -> None:
-        """Answer an alarm, so that it may be raised again.
+        """Acknowledge an alarm, so that it may be raised again.
 
         Args:
-            model: its name.
+            model: name of the model.
             signal: such as ``drift:age``.
-            actor: who answers.
-            rebase: how it is now is normal: later windows are held against the newest one (of each
-                device its own), later labels against the errors so far.
+            actor: the person.
+            rebase: later windows are compared with the newest one (of each device its own), later
+                labels with the errors so far.
 
         Raises:
             NotFound: nothing serves, or the signal has no open alarm.
@@ -155,6 +184,7 @@ class Monitoring:
             self._store.acknowledge(model, signal, actor, time.time())
         detail = {"signal": signal, "rebase": rebase}
         self._audit.record(actor, "alarm acknowledged", model, detail)
+        log.info("%s %s: alarm cleared, %s, by %s", model, version, signal, actor)
 
     def _names(self, model: str, version: str) -> list[str]:
         """Columns in the order of the signature, then outputs."""
@@ -163,10 +193,10 @@ class Monitoring:
 
     def _expect_signal(self, model: str, version: str, signal: str) -> None:
         declared = self._registry.release(model, version).manifest.groups
-        known = [
-            groups.name_of(column.name, group) for column in declared for group in column.groups
+        names = [
+            groups.group_name(column.name, group) for column in declared for group in column.groups
         ]
-        why = why_none(signal, self._names(model, version), known)
+        why = why_none(signal, self._names(model, version), names)
         if why:
             raise NotFound(f"{model} {version}: {why}")
 
@@ -175,23 +205,25 @@ class Monitoring:
         if kind not in ("drift", "concept"):
             raise Conflict(f"rebase: only drift and concept have a reference, not {signal!r}")
         if kind == "concept":
-            return
+            return  # its reference is in the state; see _restart_concept
         rows = self._store.figures(model, signal=signal, version=version, since=0.0, limit=1)
-        window = self._watcher(model, version).load(rows[0]["start"], rows[0]["end"])
+        window = self._watcher(model, version).load(rows[0].start, rows[0].end)
         if not window.devices:
-            raise Conflict(f"{signal}: the reports of its newest window are not kept any more")
+            raise Conflict(
+                f"{signal}: the reports of its newest window were rolled up; wait for the next"
+            )
         self._store.set_baseline(model, version, name, window)
 
     def _restart_concept(self, model: str, version: str, signal: str, *, rebase: bool) -> None:
         state = self._store.state(model, version)
         group = signal.partition(":")[2]
         if group in state.concept.groups:
-            known = state.concept.groups[group]
-            state.concept.groups[group] = groups.restarted(known, rebase=rebase)
+            errors = state.concept.groups[group]
+            state.concept.groups[group] = groups.restarted(errors, rebase=rebase)
         else:
             again = labels.rebased if rebase else labels.restarted
             state.concept = again(state.concept)
-        self._store.keep(model, version, state, [], [], time.time())
+        self._store.save(model, version, state, [], [], time.time())
 
     def _must_serve(self, model: str) -> str:
         version = self.serving(model)

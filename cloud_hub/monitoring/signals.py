@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
+from cloud_hub.monitoring.store import FigureRecord
 from cloud_hub.text.spelling import did_you_mean, listed
 
 BY_NAME: Final = ("drift", "domain", "outlier")
@@ -13,8 +14,12 @@ GROUPS: Final = ("fairness:", "selection:")
 
 
 def why_none(signal: str, names: Sequence[str], groups: Sequence[str] = ()) -> str:
-    """Why a model whose columns and outputs have these ``names`` cannot have such a signal; empty
-    if it can. ``groups`` are those that it declares, such as ``sex=f``.
+    """Return why a model cannot have such a signal; empty if it can.
+
+    Args:
+        signal: ``KIND:NAME`` or ``KIND:NAME:WHAT``.
+        names: columns and outputs of the model.
+        groups: groups that it declares, such as ``sex=f``.
     """
     kind, _, name = signal.partition(":")
     if signal in ALONE or signal.startswith(GROUPS):
@@ -23,21 +28,24 @@ def why_none(signal: str, names: Sequence[str], groups: Sequence[str] = ()) -> s
         return ""
     if kind in BY_NAME and _place(signal, names) < len(names):
         return ""
-    known = [*(f"drift:{name}" for name in names), *ALONE]
-    near = did_you_mean(name, names) if kind in BY_NAME else did_you_mean(signal, known)
-    return f"no signal {signal!r}; {near}there are {listed(known)} …"
+    signals = [*(f"drift:{name}" for name in names), *ALONE]
+    near = did_you_mean(name, names) if kind in BY_NAME else did_you_mean(signal, signals)
+    return f"no signal {signal!r}; {near}there are {listed(signals)} …"
 
 
-def in_order(rows: Iterable[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Figures of signals: what alarms first, then by kind, then in the order of ``names``; the rest
-    by their text.
+def in_order(rows: Iterable[FigureRecord], names: Sequence[str]) -> list[FigureRecord]:
+    """Sort figures of signals: alarming ones first, then by kind, then in the order of ``names``,
+    then by their text.
     """
     return sorted(
         rows,
         key=lambda row: (
-            not row["alarming"], row["kind"], _place(row["signal"], names), row["signal"],
+            not row.alarming,
+            row.kind,
+            _place(row.signal, names),
+            row.signal,
         ),
-    )  # fmt: skip
+    )
 
 
 def _group_of(name: str) -> str:
@@ -46,7 +54,7 @@ def _group_of(name: str) -> str:
 
 
 def _place(signal: str, names: Sequence[str]) -> int:
-    """Where the signal's name stands; behind all if it is none of them."""
+    """The index of the signal's name in ``names``; behind all if it is none of them."""
     name = signal.partition(":")[2]
     for whole in (name, name.rpartition(":")[0]):
         if whole in names:

@@ -1,15 +1,15 @@
-"""What monitoring remembers, in the database."""
+"""The tables of monitoring: states, figures, alarms and baselines."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
+from cloud_hub.database.documents import Document, as_document
 from cloud_hub.monitoring.findings import Finding, FleetWindow
 from cloud_hub.monitoring.tables import alarms, baselines, figures, states
 from cloud_hub.statistics.concept import ErrorDetector
@@ -17,7 +17,7 @@ from cloud_hub.statistics.concept import ErrorDetector
 
 @dataclass
 class GroupErrors:
-    """What late labels of one group of rows said since its ``base`` rate of errors was set."""
+    """Late labels of one group of rows since its ``base`` rate of errors was set."""
 
     base: float | None = None
     errors: int = 0
@@ -27,7 +27,7 @@ class GroupErrors:
 
 @dataclass
 class Concept:
-    """What late labels said so far about one version.
+    """Late labels of one version so far.
 
     ``scored_to`` is where scoring goes on (Unix seconds); ``base`` the base rate of errors, ``own``
     those of single devices; ``counts`` are (errors, labels) by device since the base was set;
@@ -44,8 +44,8 @@ class Concept:
 
 @dataclass
 class MonitoringState:
-    """Where monitoring of one version goes on: ``watched_to`` in Unix seconds, windows in a row
-    by signal, and late labels.
+    """State of monitoring between two evaluations of a version: the end of the newest window that
+    was evaluated (Unix seconds), windows in a row by signal, and late labels.
     """
 
     watched_to: int = 0
@@ -55,8 +55,8 @@ class MonitoringState:
 
 @dataclass(frozen=True)
 class Alarm:
-    """Something that needs an answer. ``start`` is that of its window; ``seen_at`` when it was
-    alarming last; times in Unix seconds.
+    """An alarm, open until somebody acknowledges it. ``start`` is that of its window; ``seen_at``
+    is when its signal was alarming last; times in Unix seconds.
     """
 
     id: int
@@ -67,9 +67,25 @@ class Alarm:
     raised_at: float
     start: int
     seen_at: float
-    evidence: dict[str, Any]
+    evidence: Document
     acknowledged_at: float | None = None
     acknowledged_by: str | None = None
+
+
+@dataclass(frozen=True)
+class FigureRecord:
+    """The finding of a signal in one window, ``start`` to ``end`` in Unix seconds."""
+
+    id: int
+    model: str
+    version: str
+    signal: str
+    kind: str
+    start: int
+    end: int
+    alarming: bool
+    effect: float
+    figures: Document
 
 
 class MonitoringStore:
@@ -79,17 +95,15 @@ class MonitoringStore:
         self._engine = engine
 
     def state(self, model: str, version: str) -> MonitoringState:
-        """Where monitoring of a version goes on; at the beginning if it is new."""
+        """Return where monitoring of a version goes on: at the beginning if it is new."""
         query = select(states).where(states.c.model == model, states.c.version == version)
         with self._engine.connect() as db:
             row = db.execute(query).mappings().first()
         if row is None:
             return MonitoringState()
-        return MonitoringState(
-            row["watched_to"], dict(row["streaks"]), _concept(dict(row["concept"]))
-        )
+        return MonitoringState(row["watched_to"], dict(row["streaks"]), _concept(row["concept"]))
 
-    def keep(
+    def save(
         self,
         model: str,
         version: str,
@@ -98,14 +112,21 @@ class MonitoringStore:
         raised: Sequence[tuple[Finding, int]],
         now: float,
     ) -> None:
-        """Remember findings with their windows' ends, alarms with their windows' starts, and the
-        state after them; all or nothing.
+        """Store the outcome of an evaluation, all or nothing.
+
+        Args:
+            model: name of the model.
+            version: the version that was evaluated.
+            state: where monitoring goes on after it.
+            findings: (finding, start, end of its window).
+            raised: (finding, start of its window) of alarms.
+            now: time of the evaluation, Unix seconds.
         """
         named = {"model": model, "version": version}
         with self._engine.begin() as db:
             _put_state(db, named, state)
             rows = [
-                {**named, **asdict(finding), "start": start, "end": end}
+                {**named, **as_document(finding), "start": start, "end": end}
                 for finding, start, end in findings
             ]
             if rows:
@@ -116,7 +137,14 @@ class MonitoringStore:
     def alarms(
         self, model: str, *, version: str | None = None, since: float = 0.0, open_only: bool = True
     ) -> list[Alarm]:
-        """Alarms that were alarming at ``since`` or later, oldest first."""
+        """Return alarms, oldest first.
+
+        Args:
+            model: name of the model.
+            version: only of this version.
+            since: only those that were alarming then or later, Unix seconds.
+            open_only: without those that were acknowledged.
+        """
         query = select(alarms).where(alarms.c.model == model, alarms.c.seen_at >= since)
         if open_only:
             query = query.where(alarms.c.acknowledged_at.is_(None))
@@ -126,7 +154,17 @@ class MonitoringStore:
             return [Alarm(**row) for row in db.execute(query.order_by(alarms.c.id)).mappings()]
 
     def acknowledge(self, model: str, signal: str, actor: str, now: float) -> int:
-        """Answer the open alarms of a signal; how many there were."""
+        """Acknowledge the open alarms of a signal.
+
+        Args:
+            model: name of the model.
+            signal: such as ``drift:age``.
+            actor: the person.
+            now: Unix seconds.
+
+        Returns:
+            Number of alarms that were open.
+        """
         change = update(alarms).where(
             alarms.c.model == model, alarms.c.signal == signal, alarms.c.acknowledged_at.is_(None)
         )
@@ -136,8 +174,16 @@ class MonitoringStore:
 
     def figures(
         self, model: str, *, signal: str | None, version: str | None, since: float, limit: int
-    ) -> list[dict[str, Any]]:
-        """The newest figures, oldest first."""
+    ) -> list[FigureRecord]:
+        """Return the newest figures, oldest first.
+
+        Args:
+            model: name of the model.
+            signal: only of this signal.
+            version: only of this version.
+            since: only of windows that began then or later, Unix seconds.
+            limit: number of rows at most.
+        """
         f = figures.c
         query = select(figures).where(f.model == model, f.start >= since)
         if signal is not None:
@@ -146,22 +192,37 @@ class MonitoringStore:
             query = query.where(f.version == version)
         with self._engine.connect() as db:
             rows = db.execute(query.order_by(f.id.desc()).limit(limit)).mappings().all()
-        return [dict(row) for row in reversed(rows)]
+        return [FigureRecord(**row) for row in reversed(rows)]
 
     def effects(self, model: str, version: str, kind: str) -> dict[str, list[float]]:
-        """The effects of signals in windows in which they were not alarming."""
+        """Return the effects by signal of windows in which it was not alarming, newest first.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            kind: of signals, such as ``drift``.
+        """
         f = figures.c
         query = select(f.signal, f.effect).where(
             f.model == model, f.version == version, f.kind == kind, f.alarming.is_(False)
         )
-        found: dict[str, list[float]] = {}
+        effects: dict[str, list[float]] = {}
         with self._engine.connect() as db:
-            for signal, effect in db.execute(query.order_by(f.id.desc()).limit(10_000)):
-                found.setdefault(signal, []).append(effect)
-        return found
+            for signal, effect in db.execute(
+                query.order_by(f.id.desc()).limit(10_000)
+            ):  # about a month
+                effects.setdefault(signal, []).append(effect)
+        return effects
 
     def set_baseline(self, model: str, version: str, name: str, window: FleetWindow) -> None:
-        """From now on hold each device's ``name`` against what it was in ``window``."""
+        """Make a window the baseline of each device from now on.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            name: of the feature or output.
+            window: histograms by device.
+        """
         here = (baselines.c.model == model) & (baselines.c.version == version)
         here &= baselines.c.name == name
         named = {"model": model, "version": version, "name": name}
@@ -172,43 +233,45 @@ class MonitoringStore:
             db.execute(insert(baselines), [{**named, "device": d, "counts": c} for d, c in pairs])
 
     def baselines(self, model: str, version: str) -> dict[str, dict[str, NDArray[np.int64]]]:
-        """Histograms by name and device, of names that have a baseline."""
+        """Return histograms [bins + 2] by name and device, of names that have a baseline."""
         b = baselines.c
         query = select(b.name, b.device, b.counts).where(b.model == model, b.version == version)
-        found: dict[str, dict[str, NDArray[np.int64]]] = {}
+        histograms: dict[str, dict[str, NDArray[np.int64]]] = {}
         with self._engine.connect() as db:
             for name, device, counts in db.execute(query):
-                found.setdefault(name, {})[device] = np.asarray(counts, np.int64)
-        return found
+                histograms.setdefault(name, {})[device] = np.asarray(counts, np.int64)
+        return histograms
 
     def forget(self, before: float) -> None:
-        """Delete figures of windows that began before then."""
+        """Delete figures of windows that began before a time in Unix seconds."""
         with self._engine.begin() as db:
             db.execute(delete(figures).where(figures.c.start < before))
 
 
-def _concept(kept: dict[str, Any]) -> Concept:
-    detector = ErrorDetector(**kept.pop("detector"))
+def _concept(stored: Document) -> Concept:
+    detector = ErrorDetector(**stored["detector"])
     groups = {
         name: GroupErrors(**{**group, "detector": ErrorDetector(**group["detector"])})
-        for name, group in kept.pop("groups", {}).items()
+        for name, group in stored.get("groups", {}).items()  # absent before groups were declared
     }
-    return Concept(**kept, detector=detector, groups=groups)
+    return Concept(**{**stored, "detector": detector, "groups": groups})
 
 
 def _put_state(db: Connection, named: dict[str, str], state: MonitoringState) -> None:
     here = (states.c.model == named["model"]) & (states.c.version == named["version"])
+    # Delete and insert, as both databases know it: there is one row a version.
     db.execute(delete(states).where(here))
     db.execute(insert(states).values(**named, **asdict(state)))
 
 
 def _raise(db: Connection, named: dict[str, str], finding: Finding, start: int, now: float) -> None:
-    """A new alarm; one that is open already is only seen again."""
+    """Add an alarm; one that is open already is only seen again."""
     a = alarms.c
     here = (a.model == named["model"]) & (a.version == named["version"])
     here &= (a.signal == finding.signal) & a.acknowledged_at.is_(None)
+    # The latch: while an alarm is open, no second one of its signal is added.
     if db.execute(update(alarms).where(here).values(seen_at=now)).rowcount:
         return
-    evidence = {"effect": finding.effect, **finding.figures}
+    evidence = {"effect": finding.effect, **as_document(finding.figures)}
     row = {"signal": finding.signal, "kind": finding.kind, "evidence": evidence}
     db.execute(insert(alarms).values(**named, **row, raised_at=now, seen_at=now, start=start))

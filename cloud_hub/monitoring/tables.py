@@ -1,4 +1,4 @@
-"""Evaluated windows, their figures by signal, alarms, and what is remembered between windows."""
+"""Tables of monitoring: figures by signal and window, alarms, states between windows, baselines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watching one version: loads what closed, evaluates it, keeps what it says.
+"""Watches one version: loads the windows that closed, evaluates them, stores the findings.
 
 The evaluation itself is pure (``findings``, ``labels``); here it meets the database.
 """
@@ -11,37 +11,39 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.monitoring import groups, labels
 from cloud_hub.monitoring.explaining import explain_drift
+from cloud_hub.monitoring.figures import DriftFigures
 from cloud_hub.monitoring.findings import (
     Finding,
     FleetWindow,
     Kind,
     References,
-    due,
+    due_alarms,
     evaluate,
-    lengthened,
+    extend_streaks,
 )
 from cloud_hub.monitoring.store import Concept, MonitoringState, MonitoringStore
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.registry.service import Registry
 from cloud_hub.statistics.concept import base_rate, settled
-from cloud_hub.statistics.seasonal import seasonal_reference, usual
+from cloud_hub.statistics.seasonal import Usual, seasonal_reference, usual
 from cloud_hub.telemetry.fleet_windows import Closed, FleetWindows
 from cloud_hub.telemetry.groups import GroupSums
 from edge_sdk.model.release import Release
 
 SEASON_WEEKS: Final = 8
-KEPT_DAYS: Final = 60.0
-"""How long figures are kept."""
+FIGURE_DAYS: Final = 60.0
+"""Days that figures are stored."""
 
 AT_ONCE: Final = 20
-"""Windows evaluated in one go, for the loop has other parts; a hub that was down catches up."""
+"""Windows evaluated in one tick, for the loop has other parts; a hub that was down catches up."""
 
 EXPLAINED: Final = 5
-"""Drifted features whose part in the change of the output an alarm tells."""
+"""Drifted features at most whose part in the change of the output is computed."""
 
 
 class Watcher:
@@ -71,6 +73,7 @@ class Watcher:
     def watch(self, now: float) -> None:
         """Evaluate every window that closed, and score the labels that are settled."""
         policy, state = self._policy, self._store.state(*self._of)
+        # Devices report a window some time after its end; what is later than that is not evaluated.
         closed = self._windows.closed(
             *self._of, after=state.watched_to, until=now - policy.grace_seconds
         )
@@ -79,7 +82,7 @@ class Watcher:
         self._score_labels(state, now)
 
     def load(self, start: int, end: int) -> FleetWindow:
-        """The histograms of ``start <= t < end``, by device."""
+        """Return the histograms of ``start <= t < end`` (Unix seconds), by device."""
         devices, histograms = self._windows.by_device(
             *self._of, self._profile, start=start, end=end
         )
@@ -91,35 +94,42 @@ class Watcher:
     def _evaluate(self, state: MonitoringState, start: int, end: int, now: float) -> None:
         window, policy = self.load(start, end), self._policy
         findings = evaluate(window, self._references(window), outputs=policy.outputs)
-        state.watched_to, state.streaks = end, lengthened(state.streaks, findings)
+        state.watched_to, state.streaks = end, extend_streaks(state.streaks, findings)
         kinds: dict[Kind, int] = dict.fromkeys(("drift", "domain", "estimate"), policy.in_a_row)
-        raised = self._explained(window, due(findings, state.streaks, kinds))
+        raised = self._explained(window, due_alarms(findings, state.streaks, kinds))
+        # Answers by group are sums over all windows: one window in a row is enough.
         selected = self._selections()
         findings += selected
         raised += [finding for finding in selected if finding.alarming]
-        told = [(finding, start, end) for finding in findings]
-        self._store.keep(*self._of, state, told, [(f, start) for f in raised], now)
-        self._store.forget(now - KEPT_DAYS * 86_400)
+        rows = [(finding, start, end) for finding in findings]
+        self._store.save(*self._of, state, rows, [(f, start) for f in raised], now)
+        self._store.forget(now - FIGURE_DAYS * 86_400)
 
     def _references(self, window: FleetWindow) -> References:
-        others: dict[str, Any] = {}
-        unusual = {}
+        others: dict[str, NDArray[Any]] = {}
+        usual_effects: dict[str, Usual] = {}
         if self._policy.reference == "season":
             past = self._windows.season(
                 *self._of, self._profile, at=window.start, weeks=SEASON_WEEKS
             )
             seasonal = seasonal_reference(past, window.start, least=self._policy.minimum)
             others |= seasonal or {}
+            # Too little history for this hour: training is the reference, and only what is unusual
+            # beside earlier windows alarms, or every night would.
             if seasonal is None:
                 effects = self._store.effects(*self._of, "drift").items()
-                unusual = {name: found for name, e in effects if (found := usual(e)) is not None}
+                usual_effects = {
+                    name: each for name, e in effects if (each := usual(e)) is not None
+                }
         for name, own in self._store.baselines(*self._of).items():
-            pooled = sum(own.values())
+            # A device without a baseline, new since then, is compared with all others.
+            pooled = np.sum(list(own.values()), axis=0)
             others[name] = np.stack([own.get(device, pooled) for device in window.devices])
-        return References(self._profile, others, unusual)
+        return References(self._profile, others, usual_effects)
 
     def _explained(self, window: FleetWindow, raised: Sequence[Finding]) -> list[Finding]:
-        """The same; new alarms of features are told how they moved the output."""
+        """Add to new alarms of features how they moved the output."""
+        # Only new alarms: running the model on the held-out rows in every window would be waste.
         open_ = {alarm.signal for alarm in self._store.alarms(self._of[0], version=self._of[1])}
         names = {f.name for f in self._profile.features}
         new = [
@@ -131,21 +141,23 @@ class Watcher:
         if not drifted:
             return list(raised)
         held_out = self._registry.dataset(self._of[0], "holdout")
-        told = explain_drift(self._release, held_out, window, drifted)
+        shift = explain_drift(self._release, held_out, window, drifted)
         return [
-            replace(f, figures={**f.figures, "output": told}) if f.kind == "drift" else f
+            replace(f, figures=replace(f.figures, output=shift))
+            if isinstance(f.figures, DriftFigures)
+            else f
             for f in raised
         ]
 
     def _score_labels(self, state: MonitoringState, now: float) -> None:
         concept, policy = state.concept, self._policy
-        known = self._windows.coverage(*self._of, after=concept.scored_to)
+        covered = self._windows.coverage(*self._of, after=concept.scored_to)
         windows = settled(
-            known, coverage=policy.label_coverage, wait=policy.label_wait_seconds, now=now
+            covered, coverage=policy.label_coverage, wait=policy.label_wait_seconds, now=now
         )
         if not windows:
             return
-        if concept.base is None:
+        if concept.base is None:  # the first labels of this version
             concept.base = self._promised_errors()
         start, end = windows[0].start, windows[-1].end
         rows = self._windows.labelled(
@@ -153,9 +165,10 @@ class Watcher:
         )
         findings = [labels.score(concept, windows, rows, policy)]
         findings += self._compare_groups(concept, start, windows[-1].start + 1)
-        told = [(finding, start, end) for finding in findings] if rows else []
+        # Windows without labels move the state on, and leave no figures.
+        stored = [(finding, start, end) for finding in findings] if rows else []
         raised = [(finding, start) for finding in findings if finding.alarming]
-        self._store.keep(*self._of, state, told, raised, now)
+        self._store.save(*self._of, state, stored, raised, now)
 
     def _compare_groups(self, concept: Concept, after: int, until: int) -> list[Finding]:
         """Groups of devices and of rows, and the labels of the latter that were settled now."""
@@ -163,8 +176,9 @@ class Watcher:
         of_devices = groups.by_attribute(concept, self._attributes(), policy.groups)
         if not declared:
             return groups.compare(of_devices, policy)
-        of_rows = groups.told_apart(self._sums.labels(*self._of, until=until), declared)
+        of_rows = groups.comparable(self._sums.labels(*self._of, until=until), declared)
         windows = self._sums.windows(*self._of, after=after, until=until)
+        # Without a score of the whole, those of its groups promise nothing either.
         bases = groups.promised(self._release.certificate()) if self._promised_errors() else {}
         count = sum(len(column.groups) for column in declared)
         return [
@@ -173,12 +187,12 @@ class Watcher:
         ]
 
     def _selections(self) -> list[Finding]:
-        """What groups of rows were answered so far."""
+        """Findings on the answers to groups of rows so far."""
         label = next((o for o in self._profile.outputs if o.name == "label"), None)
         if label is None or not self._release.manifest.groups:
             return []
         declared = self._release.manifest.groups
-        answers = groups.told_apart(self._sums.answers(*self._of), declared)
+        answers = groups.comparable(self._sums.answers(*self._of), declared)
         return groups.selections(answers, label.categories or (), self._policy)
 
     def _promised_errors(self) -> float | None:
@@ -192,14 +206,18 @@ class Watcher:
 
 
 def pools(windows: Sequence[Closed], minimum: int) -> Iterator[tuple[int, int]]:
-    """Neighbouring windows, added up until each pool has ``minimum`` observations; their ends.
+    """Join neighbouring windows until each pool has enough observations; yield (start, end).
 
-    What is left over waits for more.
+    Windows that are left over wait for more.
+
+    Args:
+        windows: closed ones, in order of time.
+        minimum: observations of a pool.
     """
-    start, have = None, 0
+    start, observations = None, 0
     for window in windows:
         start = window.start if start is None else start
-        have += window.observations
-        if have >= minimum:
+        observations += window.observations
+        if observations >= minimum:
             yield start, window.end
-            start, have = None, 0
+            start, observations = None, 0

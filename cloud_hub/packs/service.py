@@ -25,7 +25,7 @@ from cloud_hub.errors import NotFound
 from cloud_hub.inference.service import InferenceService
 from cloud_hub.packs.publishing import ANSWERS, pack_file, publish_pack
 from cloud_hub.plans.service import Plans
-from cloud_hub.policy.schema import PackPolicy
+from cloud_hub.policy.schema.sections import PackPolicy
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry.service import Telemetry

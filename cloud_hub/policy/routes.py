@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import Admin, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import raw_body
+from cloud_hub.database.documents import Document, as_document
 from cloud_hub.policy.schema.parse import as_yaml, parse_policy
 from cloud_hub.text.yaml import text_of
 
@@ -25,11 +24,11 @@ def show(request: Request, admin: Admin, model: KnownModel) -> dict[str, str]:
 
 
 @router.post("/models/{model}/policy/plan")
-async def plan(request: Request, admin: Admin, model: str, check: bool = True) -> dict[str, Any]:
-    """What the policy in the body would change; with ``check`` whether it could train here."""
+async def plan(request: Request, admin: Admin, model: str, check: bool = True) -> Document:
+    """Changes that the policy in the body would make; ``check`` tries its training here."""
     text = await _text(request)
-    found = await run_in_threadpool(hub_of(request).policies.plan, model, text, check=check)
-    return found.as_json()
+    planned = await run_in_threadpool(hub_of(request).policies.plan, model, text, check=check)
+    return as_document(planned)
 
 
 @router.put("/models/{model}/policy")
@@ -39,17 +38,17 @@ async def apply(
     model: str,
     expected: str | None = None,
     override: str | None = None,
-) -> dict[str, Any]:
+) -> Document:
     """Put the policy in the body in force."""
     text = await _text(request)
-    done = await run_in_threadpool(
+    applied = await run_in_threadpool(
         hub_of(request).policies.apply,
         *(model, text),
         actor=admin,
         expected=expected,
         override=override,
     )
-    return done.as_json()
+    return as_document(applied)
 
 
 async def _text(request: Request) -> str:

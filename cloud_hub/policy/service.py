@@ -1,4 +1,4 @@
-"""Planning and applying policies: what would change, then the change."""
+"""Plans policies (what would change), and applies them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from cloud_hub.database.documents import Document
 from cloud_hub.errors import Conflict, Invalid
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.schema.parse import Change, changes, parse_policy
@@ -15,14 +16,14 @@ from cloud_hub.policy.schema.sections import Policy, TrainPolicy
 from cloud_hub.registry.service import Registry
 from cloud_hub.text.spelling import did_you_mean, listed
 
-TOLD: Final = ("reporting", "sharing", "cascade")
-"""Sections that devices must know: a change of them makes a new plan."""
+SENT: Final = ("reporting", "sharing", "cascade")
+"""Sections that stand in the plan of devices: a change of them makes a new plan."""
 
 
 @dataclass(frozen=True)
 class PolicyPlan:
-    """What applying a policy changes. ``digest`` names the policy that it was compared with;
-    ``replan`` says that devices get a new plan; ``warnings`` are what a person should look at.
+    """Changes that applying a policy makes. ``digest`` names the policy that it was compared with;
+    ``replan`` says that devices get a new plan; ``warnings`` are for a person to look at.
     """
 
     model: str
@@ -31,8 +32,8 @@ class PolicyPlan:
     replan: bool
     warnings: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """For the wire, with a line of text for each change."""
+    def document(self) -> Document:
+        """As JSON, with a line of text for each change."""
         rows = [{**vars(change), "line": change.line()} for change in self.changes]
         return {**vars(self), "changes": rows}
 
@@ -49,27 +50,27 @@ class Policies:
         """Says why this machine cannot train so; empty if it can."""
 
     def text(self, model: str) -> str:
-        """The file that is in force, as it was applied; empty until there is one."""
+        """Return the file in force, as it was applied; empty until there is one."""
         return self._registry.policy_text(model)
 
     def plan(self, model: str, text: str, *, check: bool = True) -> PolicyPlan:
-        """What :meth:`apply` would change; raises Invalid.
+        """Return what :meth:`apply` would change; raises Invalid.
 
         Args:
-            model: whose.
+            model: name of the model.
             text: YAML.
             check: also try whether a training could begin; takes as long as its import.
         """
         after = self._read(model, text)
         current = self.text(model)
-        found = tuple(changes(_readable(current), after))
-        told = any(change.path.split(".")[0] in TOLD for change in found)
+        differences = tuple(changes(_readable(current), after))
+        sent = any(change.path.split(".")[0] in SENT for change in differences)
         serves = self._plans.current(model) is not None
         problem = self._problem(after) if check else ""
-        warned = [self._new_here(model), _relative(after), self._unscored(model, after)]
-        warned += [self._textual(model, after), problem]
-        warnings = tuple(text for text in warned if text)
-        return PolicyPlan(model, found, digest(current), told and serves, warnings)
+        possible = [self._new_here(model), _relative(after), self._unscored(model, after)]
+        possible += [self._textual(model, after), problem]
+        warnings = tuple(text for text in possible if text)
+        return PolicyPlan(model, differences, digest(current), sent and serves, warnings)
 
     def apply(
         self,
@@ -83,26 +84,28 @@ class Policies:
         """Put a policy in force.
 
         Args:
-            model: whose.
+            model: name of the model.
             text: YAML.
-            actor: who wants it.
-            expected: ``digest`` of the plan that was looked at.
-            override: reason for a training that cannot begin on this machine, as things are.
+            actor: the person, for the audit log.
+            expected: ``digest`` of the plan that the person looked at.
+            override: reason for a policy whose training cannot begin on this machine now.
 
         Raises:
             Invalid: the text is no policy, or one for another model, or its training cannot begin
                 and ``override`` gives no reason.
             Conflict: another policy was applied since ``expected`` was planned.
         """
+        # Cheap refusals first: the import of a training may take most of a minute.
         plan = self.plan(model, text, check=False)
         if expected is not None and expected != plan.digest:
             raise Conflict(f"{model}: another policy was applied meanwhile; plan again")
         problem = "" if override else self._problem(self._read(model, text))
         if problem:
             raise Invalid(f"{problem}; put it right, or insist with --override REASON")
-        if self.text(model) != text:
+        if self.text(model) != text:  # applied again: no second entry in the audit log
             self._registry.set_policy(model, text, actor, override)
         if plan.replan:
+            # The same plan anew: it takes its terms from the policy that is in force now.
             reason = f"policy: {', '.join(change.path for change in plan.changes)}"
             self._plans.change(model, lambda current: current, actor=actor, reason=reason[:500])
         return plan
@@ -111,7 +114,7 @@ class Policies:
         return self._train_problem(policy.train) if policy.train is not None else ""
 
     def _unscored(self, model: str, policy: Policy) -> str:
-        """That no label will ever be right, where something waits for that."""
+        """Warn that no label will ever be right, where something waits for that."""
         serving = self._plans.current(model)
         if serving is None or policy.reporting.right_within is not None:
             return ""
@@ -124,7 +127,7 @@ class Policies:
         )
 
     def _textual(self, model: str, policy: Policy) -> str:
-        """That rows with texts are shared, but no training gets them as they were."""
+        """Warn that rows with texts are shared, but no training gets them as they were."""
         serving = self._plans.current(model)
         if serving is None or policy.train is None or not policy.sharing.samples:
             return ""
@@ -138,11 +141,11 @@ class Policies:
         )
 
     def _new_here(self, model: str) -> str:
-        """That the model is new, unless it is the first: a typo looks the same."""
-        known = self._registry.models()
-        if model in known or not known:
+        """Warn that the model is new, unless it is the first: a typo looks the same."""
+        models = self._registry.models()
+        if model in models or not models:
             return ""
-        return f"{model}: is new here; {did_you_mean(model, known)}this hub has {listed(known)}"
+        return f"{model}: is new here; {did_you_mean(model, models)}this hub has {listed(models)}"
 
     def _read(self, model: str, text: str) -> Policy:
         policy = parse_policy(text)
@@ -152,13 +155,13 @@ class Policies:
 
 
 def _relative(policy: Policy) -> str:
-    """That a folder is looked for where the hub was started, which may be elsewhere next time."""
+    """Warn of a relative folder: the hub may be started elsewhere next time."""
     path = policy.train.path if policy.train is not None else None
     if path is None or Path(path).is_absolute():
         return ""
     return (
-        f"train.path: {path} begins at the folder in which the hub was started; say all of it, so "
-        "that a hub that is started elsewhere finds it too"
+        f"train.path: {path} is relative to the folder in which the hub was started; write an "
+        "absolute path, so that a hub that is started elsewhere finds it too"
     )
 
 
@@ -173,5 +176,5 @@ def _readable(text: str) -> Policy:
 
 
 def digest(text: str) -> str:
-    """The name of a policy's text."""
+    """Return the SHA-256 of a policy's text, which names it."""
     return hashlib.sha256(text.encode()).hexdigest()

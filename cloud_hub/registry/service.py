@@ -21,7 +21,8 @@ from sqlalchemy.exc import IntegrityError
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict, Invalid, NotFound
-from cloud_hub.policy.schema import Policy, parse_policy
+from cloud_hub.policy.schema.parse import parse_policy
+from cloud_hub.policy.schema.sections import Policy
 from cloud_hub.registry import signing
 from cloud_hub.registry.blobs import BlobStore
 from cloud_hub.registry.repository import RELEASES, Repository, parse_releases

@@ -1,4 +1,4 @@
-"""What a training function is given, and what it may give back."""
+"""Argument of a training function, and its result."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class TrainingContext:
         model: name of the model.
         run: number of the run.
         mode: ``stateful`` (continue from the parent) or ``stateless`` (from scratch).
-        mode_reason: why it is that mode, where it is not the one that was asked for.
-        parent: version that serves and is to be improved.
+        mode_reason: why it is that mode, where another one was wanted.
+        parent: the serving version, to be improved.
         window: (since, until) in Unix seconds: when the fresh rows were predicted.
         fresh: newest labelled rows that devices shared; a part is held back for the offline gate.
         history: the rows kept as dataset ``train``, if there are any.
-        state: what the parent's training left to continue from, if anything: the pickle of its
-            estimator, or the ``state`` of its :class:`Trained`.
+        state: state of the parent's training to continue from, if there is any: the pickle of
+            its estimator, or the ``state`` of its :class:`Trained`.
         seed: for everything random, so that the run can be repeated.
     """
 
@@ -54,7 +54,7 @@ class TrainingContext:
     seed: int
 
     def parent_estimator(self) -> Any:
-        """The parent's estimator, unpickled: the hub itself wrote it.
+        """Return the parent's estimator, unpickled: the hub itself wrote it.
 
         Raises:
             ValueError: the parent was published without its training state.
@@ -69,11 +69,12 @@ class TrainingContext:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model, and what else there is to say.
+    """A trained model, with more to say than the estimator itself.
 
     Attributes:
         model: a fitted estimator, or the path of an ``.onnx``, ``.skops`` or ``.pkl`` file.
-        state: what the next stateful training continues from; default: the pickled estimator.
+        state: state that the next stateful training continues from; default: the pickled
+            estimator.
         check: rows that it was not trained on; needed where it takes other features than the
             shared rows have.
         restarted: why this did not continue the parent although the mode is stateful, for
@@ -87,5 +88,5 @@ class Trained:
 
     @property
     def path(self) -> Path | None:
-        """The file, if the model is one."""
+        """Return the path of the model, if it is a file."""
         return Path(self.model) if isinstance(self.model, str | Path) else None

@@ -1,4 +1,7 @@
-"""Does a training continue its parent? New features or a new architecture cannot. Pure."""
+"""Tells whether a training continues its parent: new features cannot, nor a new architecture.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +13,30 @@ WEIGHTS: Final = ("coef_", "coefs_", "components_", "theta_")
 """Fitted attributes whose shapes are a model's architecture; trees and neighbours may grow."""
 
 
-def mode_before(wanted: Mode, columns: int, kept: int | None) -> tuple[Mode, str]:
-    """The mode of a training, and why it is not the one that was ``wanted``.
+def mode_before(wanted: Mode, columns: int, width: int | None) -> tuple[Mode, str]:
+    """Return the mode of a training, and why it is not the one that was ``wanted``.
 
     Args:
         wanted: by the rule, the person or the policy.
-        columns: that the serving version takes.
-        kept: columns of the dataset ``train``, if there is one.
+        columns: number of columns that the serving version takes.
+        width: number of columns of the dataset ``train``, if there is one.
     """
-    if wanted == "stateful" and kept is not None and kept != columns:
-        return "stateless", f"new features: dataset train has {kept} columns, not {columns}"
+    if wanted == "stateful" and width is not None and width != columns:
+        return "stateless", f"new features: dataset train has {width} columns, not {columns}"
     return wanted, ""
 
 
 def mode_after(mode: Mode, parent: Any, trained: Any, columns: int) -> tuple[Mode, str]:
-    """The mode of a finished training: a stateful one that changed too much began anew.
+    """Return the mode of a finished training: a stateful one that changed too much began anew.
 
     Args:
-        mode: that it was asked for.
-        parent: estimator that it continued, ``None`` if that is not known.
-        trained: estimator that came out, or the path of a file.
-        columns: that the parent's version takes.
+        mode: of the job.
+        parent: estimator that it continued, ``None`` if there is none.
+        trained: the new estimator, or the path of a file.
+        columns: number of columns that the parent's version takes.
+
+    Returns:
+        The mode, and why it is another one.
     """
     if mode == "stateless":
         return mode, ""
@@ -44,22 +50,26 @@ def mode_after(mode: Mode, parent: Any, trained: Any, columns: int) -> tuple[Mod
 
 
 def skeleton(estimator: Any) -> dict[str, str]:
-    """What training does not change of an estimator: classes of its parts, shapes of weights."""
-    found: dict[str, str] = {}
-    _describe("", estimator, found)
-    return found
+    """Return what training does not change: classes of an estimator's parts, shapes of weights.
+
+    The keys are paths such as ``classifier.coef_``.
+    """
+    parts: dict[str, str] = {}
+    _describe("", estimator, parts)
+    return parts
 
 
-def _describe(path: str, estimator: Any, found: dict[str, str]) -> None:
-    found[path or "model"] = type(estimator).__name__
+def _describe(path: str, estimator: Any, parts: dict[str, str]) -> None:
+    parts[path or "model"] = type(estimator).__name__
     for name in WEIGHTS:
         value = getattr(estimator, name, None)
-        parts: list[Any] = value if isinstance(value, list) else [value]
-        shapes = [str(part.shape) for part in parts if hasattr(part, "shape")]
+        # A network has a list of weights, one a layer; a linear model has one array.
+        arrays: list[Any] = value if isinstance(value, list) else [value]
+        shapes = [str(array.shape) for array in arrays if hasattr(array, "shape")]
         if shapes:
-            found[f"{path}.{name}".lstrip(".")] = " ".join(shapes)
+            parts[f"{path}.{name}".lstrip(".")] = " ".join(shapes)
     for name, step in getattr(estimator, "steps", []):
-        _describe(f"{path}.{name}".lstrip("."), step, found)
+        _describe(f"{path}.{name}".lstrip("."), step, parts)
 
 
 def _first_difference(before: dict[str, str], after: dict[str, str]) -> str:

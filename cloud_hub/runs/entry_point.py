@@ -1,8 +1,7 @@
-"""The user's training: found by its name, and whether the hub's machine has it at all.
+"""Finds the user's training by its name, and checks that the hub's machine has it at all.
 
-User code is never imported into the hub: ``python -m cloud_hub.runs.entry_point RESULT ENTRY
-[PATH]``
-tries it as a run would, in a process of its own with limits, and leaves in the file RESULT why it
+User code is never imported into the hub. ``python -m cloud_hub.runs.entry_point RESULT ENTRY PATH``
+tries it as a run would, in a process of its own with limits, and writes into the file RESULT why it
 cannot be used, or nothing.
 """
 
@@ -17,15 +16,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from cloud_hub.policy.schema import TrainPolicy
-from cloud_hub.runs.process_limits import LimitedProcess, ProcessLimits, end_with_parent, go_first
+from cloud_hub.policy.schema.sections import TrainPolicy
+from cloud_hub.runs.process_limits import (
+    LimitedProcess,
+    ProcessLimits,
+    end_with_parent,
+    volunteer_for_oom_kill,
+)
 
 IMPORT_SECONDS: Final = 40.0
-"""How long an import may take; below the minute for which a client waits for an answer."""
+"""Seconds that an import may take; below the minute for which a client waits for an answer."""
 
 
 def function_of(entry: str, path: str | None) -> Callable[..., Any]:
-    """What ``module:function`` names, with ``path`` before Python's own.
+    """Import the function ``module:function``, with the folder ``path`` before Python's own.
 
     Raises:
         TypeError: it cannot be called.
@@ -34,15 +38,16 @@ def function_of(entry: str, path: str | None) -> Callable[..., Any]:
     if path and path not in sys.path:
         sys.path.insert(0, path)
     module, _, name = entry.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    if not callable(found):
-        raise TypeError(f"{name} is no function but of type {type(found).__name__}")
-    return found
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    if not callable(function):
+        raise TypeError(f"{name} is no function but of type {type(function).__name__}")
+    return function
 
 
 def problem(policy: TrainPolicy) -> str:
-    """Why this machine could not even begin such a training; empty if it could, as far as that
-    can be told: a webhook's pipeline is elsewhere.
+    """Return why this machine could not even begin such a training; empty if nothing is wrong.
+
+    A webhook's pipeline is elsewhere, so nothing of it can be checked here.
     """
     if policy.path is not None and not Path(policy.path).is_dir():
         return f"train.path: {policy.path} is no folder on the hub's machine"
@@ -50,14 +55,14 @@ def problem(policy: TrainPolicy) -> str:
         return f"train.command: there is no program {policy.command[0]} on the hub's machine"
     if policy.entry is None:
         return ""
-    said = _try(policy.entry, policy)
-    return (
-        f"train.entry: {policy.entry} cannot be used on the hub's machine: {said}" if said else ""
-    )
+    error = _try(policy.entry, policy)
+    if not error:
+        return ""
+    return f"train.entry: {policy.entry} cannot be used on the hub's machine: {error}"
 
 
 def _program(name: str, folder: str | None) -> bool:
-    """Whether a command would find its program, as it is looked up when it runs in ``folder``."""
+    """Tell whether a command that runs in ``folder`` would find its program."""
     if os.sep in name:
         return os.access(Path(folder or ".") / name, os.X_OK)
     return shutil.which(name) is not None
@@ -66,28 +71,34 @@ def _program(name: str, folder: str | None) -> bool:
 def _try(entry: str, policy: TrainPolicy) -> str:
     with tempfile.TemporaryDirectory(prefix="edge-hub-entry-") as folder:
         result = Path(folder) / "result"
-        words = [str(result), entry, *([policy.path] if policy.path else [])]
-        command = [sys.executable, "-m", "cloud_hub.runs.entry_point", *words]
+        arguments = [str(result), entry, *([policy.path] if policy.path else [])]
+        command = [sys.executable, "-m", "cloud_hub.runs.entry_point", *arguments]
         seconds = min(IMPORT_SECONDS, policy.timeout_seconds)
         limits = ProcessLimits(seconds, policy.memory_mb)
-        tried = LimitedProcess(command, Path(folder) / "log.txt", limits, dict(os.environ))
-        tried.wait()
-        return result.read_text() if result.exists() else tried.ended()
+        process = LimitedProcess(command, Path(folder) / "log.txt", limits, dict(os.environ))
+        process.wait()
+        return result.read_text() if result.exists() else process.ended()
 
 
 def main(result: str, entry: str, path: str | None = None) -> None:
-    """Try an entry."""
+    """Try an entry, and write into the file ``result`` why it cannot be used.
+
+    Args:
+        result: path of the file; empty at the end if the entry is fine.
+        entry: ``module:function``.
+        path: folder of the module, if it is not on Python's path.
+    """
     try:
         function_of(entry, path)
-        said = ""
+        message = ""
     except BaseException as error:  # whatever a module does when it is imported
-        said = f"{type(error).__name__}: {error}".strip(": ")
+        message = f"{type(error).__name__}: {error}".strip(": ")
         if isinstance(error, ModuleNotFoundError):
-            said += " (train.path says in which folder a module is)"
-    Path(result).write_text(said[:500])
+            message += " (train.path says in which folder a module is)"
+    Path(result).write_text(message[:500])
 
 
 if __name__ == "__main__":
     end_with_parent()
-    go_first()
+    volunteer_for_oom_kill()
     main(*sys.argv[1:])

@@ -1,22 +1,23 @@
-"""The offline gate: a candidate against what serves, on the same rows. Pure.
+"""The offline gate: a candidate against the serving version, on the same rows. Pure.
 
-``fresh``: is it as good where it matters now? ``forgetting``: is it still good at what the model
-was good at (catastrophic forgetting)? ``group``: is nobody left behind? ``calibration``, ``size``,
+``fresh``: is it as good on rows of now? ``forgetting``: is it still good at what the model was good
+at (catastrophic forgetting)? ``group``: is nobody left behind? ``calibration``, ``size``,
 ``latency``: does it cost more? ``evidence``: is there anything to compare on? Every threshold is
-the policy's; no data never passes a run.
+the policy's; a run without data never passes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, ttest_rel
 
-from cloud_hub.policy.schema import GatePolicy, GroupRule
+from cloud_hub.database.documents import Document, as_documents
+from cloud_hub.policy.schema.sections import GatePolicy, GroupRule
 from cloud_hub.statistics.calibration import brier_rows, expected_calibration_error
 
 SURE: Final = 0.05
@@ -43,7 +44,7 @@ class Check:
 
 @dataclass(frozen=True)
 class ReleaseAnswers:
-    """What one release answers on a set of rows.
+    """Losses and probabilities of one release on a set of rows.
 
     ``loss`` [N] is 1 for a wrong label and 0 for a right one, or the absolute error of a value.
     ``probabilities`` [N, classes] and ``truth`` [N] (index of the true class) where it has them.
@@ -69,7 +70,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Costs:
-    """Bytes of the model, and seconds a row as measured here in turns."""
+    """Bytes of both models, and seconds a row, measured here in turns."""
 
     candidate_bytes: int
     incumbent_bytes: int
@@ -80,7 +81,7 @@ class Costs:
 def judge(
     slices: Mapping[str, Slice], policy: GatePolicy, costs: Costs, *, required: bool = True
 ) -> list[Check]:
-    """The table.
+    """Return the gate's table, a row for each check.
 
     Args:
         slices: ``fresh`` and ``history``, as far as there are any.
@@ -101,13 +102,13 @@ def judge(
     return [*checks, *_costs(costs, policy)]
 
 
-def as_table(checks: list[Check]) -> list[dict[str, Any]]:
-    """Plain rows."""
-    return [asdict(check) for check in checks]
+def as_table(checks: Sequence[Check]) -> list[Document]:
+    """Return the checks as JSON objects."""
+    return as_documents(checks)
 
 
 def failures(checks: Sequence[Check]) -> str:
-    """Which checks failed, in one line; empty if none."""
+    """Name the checks that failed, in one line; empty if none."""
     return "; ".join(
         f"{c.check}: {c.candidate:.3f} against {c.incumbent:.3f} (allowed loss {c.allowed})"
         if c.candidate is not None and c.incumbent is not None
@@ -130,10 +131,12 @@ def _compare(name: str, rows: Slice, allowed: float, minimum: int) -> Check:
     candidate, incumbent = rows.candidate.loss, rows.incumbent.loss
     mean, before = float(candidate.mean()), float(incumbent.mean())
     if rows.values:
+        # 1e-12: the same loss, summed in another order, is no loss.
         ok = mean <= before * (1 + allowed) + 1e-12
         p = float(ttest_rel(candidate, incumbent).pvalue) if (candidate != incumbent).any() else 1.0
         return Check(name, n, mean, before, allowed, p, ok, "mean absolute error, lower is better")
     won, lost = int((candidate < incumbent).sum()), int((candidate > incumbent).sum())
+    # Exact McNemar: only rows on which one is right and the other wrong tell the two apart.
     p = float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
     ok = mean <= before + allowed + 1e-12
     return Check(name, n, 1 - mean, 1 - before, allowed, p, ok, f"+{won} -{lost} answers")
@@ -141,19 +144,19 @@ def _compare(name: str, rows: Slice, allowed: float, minimum: int) -> Check:
 
 def _group_checks(name: str, rows: Slice, rule: GroupRule) -> list[Check]:
     """A group fails if it loses more than allowed, and surely: small groups vary by chance."""
-    named = rows.groups.get(rule.by)
-    if named is None:
+    names = rows.groups.get(rule.by)
+    if names is None:
         return []
     checks = []
-    for group in np.unique(named):
-        inside = named == group
+    for group in np.unique(names):
+        inside = names == group
         part = Slice(_part(rows.candidate, inside), _part(rows.incumbent, inside), {}, rows.values)
         title = f"group {NAMES[name]} {rule.by}={group}"
         check = _compare(title, part, rule.max_drop, rule.minimum_rows)
-        sure = check.p is not None and check.p / 2 <= SURE
-        excused = not check.ok and not sure
+        sure = check.p is not None and check.p / 2 <= SURE  # half: one side of a two-sided p
+        excused = not check.ok and not sure  # too few rows to blame the candidate
         note = f"{check.note}; could be chance" if excused else check.note
-        checks.append(Check(**{**vars(check), "ok": check.ok or excused, "note": note}))
+        checks.append(replace(check, ok=check.ok or excused, note=note))
     return checks
 
 

@@ -1,19 +1,18 @@
-"""The folder of one attempt: what a worker reads and what it leaves.
+"""The folder of one attempt: files that a worker reads, and files that it leaves.
 
 ::
 
-    job.json                              what is to be done
+    job.json                              the training to be done
     fresh.npz held.npz history.npz        rows; ``held`` is for the offline gate alone
-    parent.state                          what the parent's training left
-    out/                                  what a command or a pipeline leaves: model.*, state
-    release/ next.state result.json       what the worker leaves, the last one last
-    log.txt                               what it printed
+    parent.state                          state of the parent's training
+    out/                                  left by a command or a pipeline: model.*, state
+    release/ next.state result.json       left by the worker, in this order
+    log.txt                               its output
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -25,17 +24,17 @@ from numpy.typing import NDArray
 
 from cloud_hub.registry.service import Dataset
 from cloud_hub.runs.process_limits import LimitedProcess, ProcessLimits
-from edge_sdk.contract.codec import encode
+from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import Label
 from edge_sdk.system.files import write_atomic
 
 HELD_SHARE: Final = 0.25
-"""Of the fresh rows, kept from training for the offline gate."""
+"""Share of the fresh rows that is kept from training, for the offline gate."""
 
 OUT: Final = "out"
 MODELS: Final = ("model.onnx", "model.skops", "model.pkl")
-"""What a command or a pipeline may leave in :data:`OUT`, in this order of preference."""
+"""Files that a command or a pipeline may leave in :data:`OUT`, in this order of preference."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,26 @@ class TrainingJob:
     groups: tuple[GroupColumn, ...] = ()
 
 
+@dataclass(frozen=True)
+class JobResult:
+    """End of a training: a release with its mode, or the reason why there is none."""
+
+    ok: bool
+    reason: str
+    mode: str = ""
+    mode_reason: str = ""
+
+
 def start(folder: Path, job: TrainingJob, limits: ProcessLimits) -> LimitedProcess:
-    """Start the worker of a folder that was prepared."""
+    """Start the worker of a folder that was prepared.
+
+    Args:
+        folder: of the attempt.
+        job: what :func:`prepare` wrote there.
+        limits: time, memory and output of the worker and all that it starts.
+    """
     command = [sys.executable, "-m", "cloud_hub.runs.worker", str(folder)]
+    # Sets and dicts of the user's code in the same order each time, so that a run can be repeated.
     environment = {**os.environ, "PYTHONHASHSEED": str(job.seed % (1 << 32))}
     return LimitedProcess(command, folder / "log.txt", limits, environment)
 
@@ -76,7 +92,15 @@ def start(folder: Path, job: TrainingJob, limits: ProcessLimits) -> LimitedProce
 def prepare(
     folder: Path, job: TrainingJob, fresh: Dataset, history: Dataset | None, state: bytes | None
 ) -> None:
-    """Write what the worker reads."""
+    """Write the files that the worker reads.
+
+    Args:
+        folder: of the attempt; must not exist.
+        job: the training to be done.
+        fresh: labelled rows [N, columns] that devices shared.
+        history: the dataset ``train``, if there is one.
+        state: state of the parent's training, if there is any.
+    """
     (folder / OUT).mkdir(parents=True)
     assert fresh.labels is not None
     held = held_back(fresh.rows)
@@ -90,30 +114,31 @@ def prepare(
         write_atomic(folder / f"{name}.npz", data.to_bytes())
     if state is not None:
         write_atomic(folder / "parent.state", state)
-    write_atomic(folder / "job.json", encode(job))
+    write_atomic(folder / "job.json", encode(job))  # last: a folder with a job is complete
 
 
 def held_back(rows: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which rows are kept from training: by the hash of their values, so that copies of one row
-    never stand on both sides.
+    """Mark the rows [N] that are kept from training: by the hash of their values, so that copies of
+    one row never stand on both sides.
     """
     limit = int(HELD_SHARE * 256)
+    # The first byte of a hash is uniform over 0 to 255.
     first = [hashlib.sha256(np.ascontiguousarray(row).tobytes()).digest()[0] for row in rows]
     return np.array(first, dtype=np.int64) < limit
 
 
 def held_rows(folder: Path) -> Dataset:
-    """The rows that :func:`prepare` kept from training."""
+    """Return the rows that :func:`prepare` kept from training."""
     return Dataset.from_bytes((folder / "held.npz").read_bytes())
 
 
-def left_model(folder: Path) -> Path | None:
-    """The model that a command or a pipeline left, if it did."""
+def find_model(folder: Path) -> Path | None:
+    """Return the model that a command or a pipeline left, if it did."""
     paths = (folder / OUT / name for name in MODELS)
     return next((path for path in paths if path.exists()), None)
 
 
-def result(folder: Path) -> dict[str, Any] | None:
-    """What the worker wrote at its end, if it got there."""
+def result(folder: Path) -> JobResult | None:
+    """Return the result of a worker, ``None`` if it did not get to its end."""
     path = folder / "result.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    return decode(JobResult, path.read_bytes(), limit=1 << 20) if path.exists() else None

@@ -1,18 +1,18 @@
-"""The offline gate with its data: holdout, fresh shared rows, the two releases."""
+"""The offline gate with its data: holdout, fresh shared rows, two releases."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.errors import GateRefused
 from cloud_hub.plans.service import Plans
-from cloud_hub.policy.schema import GroupRule
+from cloud_hub.policy.schema.sections import GroupRule
 from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.runs.gate import Check, Costs, ReleaseAnswers, Slice, as_table, failures, judge
 from cloud_hub.telemetry.service import Telemetry
@@ -25,39 +25,43 @@ from edge_sdk.model.values import category
 from edge_sdk.telemetry.groups import Groups
 
 LOOKBACK_SECONDS: Final = 7 * 86_400.0
-"""How old shared rows may be to count as fresh for a version that is published by hand."""
+"""Age up to which shared rows count as fresh for a version that is published by hand."""
 
 ROUNDS: Final = 200
-"""How often each model answers one row where latency is compared."""
+"""Predictions of one row by each model, to compare latency."""
 
 
 class OfflineGate:
-    """Holds candidates to what serves."""
+    """Compares candidates with the serving version."""
 
     def __init__(self, registry: Registry, plans: Plans, telemetry: Telemetry) -> None:
         self._registry = registry
         self._plans = plans
         self._telemetry = telemetry
 
-    def __call__(self, model: str, candidate: Release) -> list[dict[str, Any]]:
-        """The gate's table for a version published by hand.
+    def __call__(self, model: str, candidate: Release) -> list[Check]:
+        """Return the gate's table for a version that is published by hand.
 
         Raises:
             GateRefused: a check failed.
         """
         fresh = self._telemetry.samples(model, since=time.time() - LOOKBACK_SECONDS)
         checks = self.check(model, candidate, fresh, required=False)
-        said = failures(checks)
-        if said:
-            raise GateRefused(f"{model} {candidate.manifest.version}: {said}", as_table(checks))
-        return as_table(checks)
+        failed = failures(checks)
+        if failed:
+            raise GateRefused(f"{model} {candidate.manifest.version}: {failed}", as_table(checks))
+        return checks
 
     def check(
         self, model: str, candidate: Release, fresh: Dataset | None, *, required: bool = True
     ) -> list[Check]:
-        """Every check of ``candidate`` against what serves; none if nothing serves yet.
+        """Return every check of a candidate; none if nothing serves yet.
 
-        ``required``: rows to compare on must be there (a person may publish without any).
+        Args:
+            model: name of the model.
+            candidate: release to be compared with the serving version.
+            fresh: labelled rows of now, if there are any.
+            required: fail without rows to compare on (a person may publish without any).
         """
         plan = self._plans.current(model)
         if plan is None:
@@ -77,14 +81,14 @@ class OfflineGate:
 
 
 def answers(release: Release, data: Dataset) -> ReleaseAnswers:
-    """What a release answers on labelled rows; through the device's own runtime."""
+    """Return the losses of a release on labelled rows, through the device's own runtime."""
     signature = release.manifest.signature
     outputs = Model.load(release).run(_schema(release).batch(data.rows))
     assert data.labels is not None
     value, label = signature.output("value"), signature.output("label")
     if label is None and value is not None:
-        found = outputs[value.name].reshape(len(data), -1)[:, 0].astype(np.float64)
-        return ReleaseAnswers(np.abs(found - data.labels.astype(np.float64)))
+        predicted = outputs[value.name].reshape(len(data), -1)[:, 0].astype(np.float64)
+        return ReleaseAnswers(np.abs(predicted - data.labels.astype(np.float64)))
     assert label is not None
     truth = data.labels.astype(str)
     loss = (outputs[label.name].astype(str) != truth).astype(np.float64)
@@ -92,6 +96,7 @@ def answers(release: Release, data: Dataset) -> ReleaseAnswers:
     if scores is None:
         return ReleaseAnswers(loss)
     places = {str(name): i for i, name in enumerate(signature.classes)}
+    # A label that the model does not know is -1: wrong, whatever the probabilities are.
     index = np.array([places.get(each, -1) for each in truth], dtype=np.int64)
     return ReleaseAnswers(loss, outputs[scores.name].astype(np.float64), index)
 
@@ -120,20 +125,28 @@ def _slice(
 def group_names(
     rule: GroupRule, data: Dataset, columns: list[str], declared: Sequence[GroupColumn] = ()
 ) -> NDArray[np.str_] | None:
-    """Each row's group [N]: its label, or what devices call the group of its value in a column: by
-    the rule's edges, by what the release declares, or each value by itself.
+    """Return the name of each row's group [N], ``None`` if the rule does not fit these rows.
+
+    The group is the label, or the name that devices give to the group of a value in a column: by
+    the rule's edges, by the groups that the release declares, or each value by itself.
+
+    Args:
+        rule: of the policy.
+        data: rows [N, columns], and labels [N] if there are any.
+        columns: names of the columns, in order.
+        declared: groups of the release.
     """
     if rule.by == "label":
         return None if data.labels is None else data.labels.astype(str)
     if rule.by not in columns:
         return None
     values = data.rows[:, columns.index(rule.by)]
-    known = {column.name: column for column in declared}
+    grouped = {column.name: column for column in declared}
     if rule.edges:
-        known = {rule.by: GroupColumn(rule.by, edges=rule.edges)}
-    if rule.by not in known:
+        grouped = {rule.by: GroupColumn(rule.by, edges=rule.edges)}
+    if rule.by not in grouped:
         return np.array([category(value) for value in values.tolist()])
-    groups = Groups(known[rule.by])
+    groups = Groups(grouped[rule.by])
     return np.array(groups.names)[groups.codes(values)]
 
 
@@ -150,13 +163,14 @@ def _in_turns(releases: list[Release], data: Dataset) -> list[float]:
     """Median seconds that each release takes for one row, measured in turns."""
     models = [Model.load(release) for release in releases]
     feeds = [_schema(release).batch(data.rows[:1]) for release in releases]
-    found: list[list[float]] = [[] for _ in releases]
+    seconds: list[list[float]] = [[] for _ in releases]
+    # In turns: a machine that slows down meanwhile (heat, neighbours) slows both alike.
     for _ in range(ROUNDS):
         for i, (model, feed) in enumerate(zip(models, feeds, strict=True)):
             began = time.perf_counter()
             model.run(feed)
-            found[i].append(time.perf_counter() - began)
-    return [statistics.median(times) for times in found]
+            seconds[i].append(time.perf_counter() - began)
+    return [statistics.median(times) for times in seconds]
 
 
 def _schema(release: Release) -> InputSchema:

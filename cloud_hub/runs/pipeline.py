@@ -1,52 +1,71 @@
 """Training in the user's own pipeline: the hub calls a webhook, the pipeline calls back.
 
-The hub posts what is to be done, with a token for this run alone. With it the pipeline fetches
-``fresh``, ``history`` and ``state``, leaves a model, and says that it is done. What it leaves goes
-through the same conversion and the same gates as any other training.
+The hub posts the training to be done, with a token for this run alone. With it the pipeline fetches
+``fresh``, ``history`` and ``state``, leaves a model, and says that it is done. The model goes
+through the same conversion and the same gates as any other.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import requests
 
 from cloud_hub.errors import Conflict, Forbidden, HubFault, Invalid, NotFound
-from cloud_hub.policy.schema import TrainPolicy
+from cloud_hub.policy.schema.sections import TrainPolicy
 from cloud_hub.runs import jobs
 from cloud_hub.runs.jobs import TrainingJob
+from edge_sdk.contract.codec import decode, encode
 from edge_sdk.system.files import write_atomic
 
 ANSWER_SECONDS: Final = 10.0
-GIVEN: Final = {"fresh": "fresh.npz", "history": "history.npz", "state": "parent.state"}
-LEFT: Final = {
+INPUTS: Final = {"fresh": "fresh.npz", "history": "history.npz", "state": "parent.state"}
+OUTPUTS: Final = {
     "onnx": "model.onnx",
     "skops": "model.skops",
     "state": "state",
     "check": "check.npz",
 }
-"""What a pipeline may leave. No pickles: whoever holds a run's token must not run code here."""
+"""Files that a pipeline may leave. No pickles: who holds a run's token must not run code here."""
+
+
+@dataclass(frozen=True)
+class PipelineOutcome:
+    """End of a pipeline; ``reason`` is empty unless it failed."""
+
+    reason: str
 
 
 def call(folder: Path, job: TrainingJob, policy: TrainPolicy, hub: str) -> None:
-    """Ask the user's pipeline to train; raises HubFault if it does not take it."""
+    """Ask the user's pipeline to train.
+
+    Args:
+        folder: of the attempt.
+        job: the training to be done.
+        policy: its webhook, and how that reaches the hub.
+        hub: the hub's own address, where the policy names none.
+
+    Raises:
+        HubFault: the pipeline cannot be reached, or refuses.
+    """
     assert policy.webhook is not None
     token = secrets.token_urlsafe(32)
     base = f"{(policy.reach or hub).rstrip('/')}/v1/runs/{job.run}"
-    told = {
+    body = {
         "run": job.run, "model": job.model, "mode": job.mode, "mode_reason": job.mode_reason,
         "parent": job.parent, "window": job.window, "seed": job.seed, "token": token,
         "data": f"{base}/data", "result": f"{base}/result",
     }  # fmt: skip
+    # Before the call: a pipeline may call back before it answers. Only the hash is stored.
     write_atomic(folder / "token", hashlib.sha256(token.encode()).hexdigest().encode())
     try:
         answer = requests.post(
-            policy.webhook, json=told, headers=_secret(policy), timeout=ANSWER_SECONDS
+            policy.webhook, json=body, headers=_secret(policy), timeout=ANSWER_SECONDS
         )
     except requests.RequestException as error:
         raise HubFault(f"train: {policy.webhook}: no answer ({type(error).__name__})") from error
@@ -57,45 +76,59 @@ def call(folder: Path, job: TrainingJob, policy: TrainPolicy, hub: str) -> None:
 def check_token(folder: Path, token: str) -> None:
     """Raise Forbidden unless ``token`` is the run's."""
     path = folder / "token"
-    known = path.read_text() if path.exists() else ""
-    given = hashlib.sha256(token.encode()).hexdigest()
-    if not secrets.compare_digest(known, given):
+    expected = path.read_text() if path.exists() else ""
+    received = hashlib.sha256(token.encode()).hexdigest()
+    if not secrets.compare_digest(expected, received):
         raise Forbidden("run: wrong token")
 
 
-def given(folder: Path, name: str) -> Path:
-    """The file that a pipeline asks for; raises NotFound."""
-    path = folder / GIVEN.get(name, "")
-    if name not in GIVEN or not path.exists():
-        raise NotFound(f"{name}: not there; a run has {sorted(GIVEN)}, as far as it has them")
+def input_file(folder: Path, name: str) -> Path:
+    """Return the file that a pipeline asks for; raises NotFound."""
+    path = folder / INPUTS.get(name, "")
+    if name not in INPUTS or not path.exists():
+        raise NotFound(f"{name}: not there; a run has {sorted(INPUTS)}, as far as it has them")
     return path
 
 
 def leave(folder: Path, kind: str, raw: bytes) -> None:
-    """Keep what a pipeline made; raises Invalid, Conflict."""
-    if kind not in LEFT:
-        raise Invalid(f"kind: expected one of {sorted(LEFT)}, got {kind!r}")
-    if said(folder) is not None:
+    """Store a file that a pipeline made.
+
+    Args:
+        folder: of the attempt.
+        kind: one of :data:`OUTPUTS`.
+        raw: content of the file.
+
+    Raises:
+        Invalid: no such kind.
+        Conflict: the pipeline said already that it is done.
+    """
+    if kind not in OUTPUTS:
+        raise Invalid(f"kind: expected one of {sorted(OUTPUTS)}, got {kind!r}")
+    if outcome(folder) is not None:
         raise Conflict("run: the pipeline said already that it is done")
-    write_atomic(folder / jobs.OUT / LEFT[kind], raw)
+    write_atomic(folder / jobs.OUT / OUTPUTS[kind], raw)
 
 
 def finish(folder: Path, reason: str) -> None:
-    """The pipeline is done; with a ``reason`` it failed. Raises Conflict without a model."""
-    if not reason and jobs.left_model(folder) is None:
+    """Note that the pipeline is done, failed if there is a ``reason``.
+
+    Raises:
+        Conflict: it did not fail, and left no model.
+    """
+    if not reason and jobs.find_model(folder) is None:
         raise Conflict("run: leave a model before you say that it is done")
-    if said(folder) is None:
-        write_atomic(folder / "said.json", json.dumps({"reason": reason}).encode())
+    if outcome(folder) is None:
+        write_atomic(folder / "said.json", encode(PipelineOutcome(reason)))
 
 
-def said(folder: Path) -> dict[str, Any] | None:
-    """What the pipeline said at its end, if it did."""
+def outcome(folder: Path) -> PipelineOutcome | None:
+    """Return the end of the pipeline, if it has ended."""
     path = folder / "said.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    return decode(PipelineOutcome, path.read_bytes(), limit=1 << 20) if path.exists() else None
 
 
 def _secret(policy: TrainPolicy) -> dict[str, str]:
-    """The pipeline's own token comes from the hub's environment, never from a file in git."""
+    """Read the pipeline's own token from the hub's environment; it never stands in git."""
     if policy.token_env is None:
         return {}
     token = os.environ.get(policy.token_env)

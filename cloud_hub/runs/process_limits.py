@@ -1,8 +1,8 @@
-"""A process that is watched: time, memory and output are limited, for it and all that it starts.
+"""A process with limits of time, memory and output, for it and all that it starts.
 
-The process leads a group of its own; whoever breaks a limit is ended with the whole group. Memory
-is what the group holds in RAM, looked at every :data:`LOOK_SECONDS`: a limit on addresses would
-count what numeric libraries reserve and never touch.
+The process leads a group of its own; if it breaks a limit, the whole group is ended. Memory is what
+the group holds in RAM, measured every :data:`LOOK_SECONDS`: a limit on addresses (``RLIMIT_AS``)
+would count what numeric libraries reserve and never touch.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from pathlib import Path
 from typing import Final
 
 LOOK_SECONDS: Final = 0.1
+"""Seconds between two measurements."""
+
 PARENT_DIED: Final = 1
-"""PR_SET_PDEATHSIG of Linux."""
+"""PR_SET_PDEATHSIG of Linux: the signal that a process gets when its parent ends."""
 
 
 @dataclass(frozen=True)
 class ProcessLimits:
-    """What a process may take: seconds, megabytes in RAM, bytes of output."""
+    """Limits of a process: seconds, megabytes in RAM, bytes of output."""
 
     seconds: float
     memory_mb: int
@@ -34,7 +36,10 @@ class ProcessLimits:
 
 
 class LimitedProcess:
-    """A running process below ``limits``; its output goes to the end of ``log``."""
+    """A running process with ``limits``; its output goes to the end of the file ``log``.
+
+    ``broke`` says which limit it broke, empty if none; ``peak_mb`` is the most that it held in RAM.
+    """
 
     def __init__(
         self, command: Sequence[str], log: Path, limits: ProcessLimits, env: dict[str, str]
@@ -47,7 +52,7 @@ class LimitedProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                start_new_session=True,  # a process group of its own, to be ended as a whole
                 env=env,
             )
         self.broke = ""
@@ -56,16 +61,16 @@ class LimitedProcess:
         self._watcher.start()
 
     def running(self) -> bool:
-        """Whether it is still at work."""
+        """Return whether it has not ended yet."""
         return self._process.poll() is None or self._watcher.is_alive()
 
     def wait(self) -> None:
-        """Until it has ended, or was ended for what it took."""
+        """Wait until it has ended, or was ended for breaking a limit."""
         self._watcher.join()
         self._process.wait()
 
     def ended(self) -> str:
-        """How it ended, for a person: the limit that it broke, or its exit status."""
+        """Describe its end for a person: the limit that it broke, or its exit status."""
         if self.broke:
             return self.broke
         status = self._process.returncode
@@ -88,7 +93,7 @@ class LimitedProcess:
                 self.broke = broken
                 break
             time.sleep(LOOK_SECONDS)
-        _kill_group(self._process.pid)  # what it left behind
+        _kill_group(self._process.pid)  # children that outlived it
 
     def _broken(self) -> str:
         limits = self._limits
@@ -104,31 +109,33 @@ class LimitedProcess:
 
 
 def group_memory_mb(group: int) -> int:
-    """Megabytes in RAM of all processes of a group; 0 where the system does not tell."""
+    """Return the megabytes in RAM of all processes of a group; 0 where there is no ``/proc``."""
     pages = sum(_resident(pid) for pid in _members(group))
     return pages * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
 def end_with_parent() -> None:
     """Let the calling process end when the one that started it does (Linux only)."""
+    # A hub that is killed with SIGKILL cannot end its workers itself.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PARENT_DIED, signal.SIGKILL)
 
 
-def go_first() -> None:
-    """Let the calling process be the one that a machine without memory ends (Linux only)."""
+def volunteer_for_oom_kill() -> None:
+    """Let the kernel end the calling process first, not the hub, without memory (Linux only)."""
     path = Path("/proc/self/oom_score_adj")
     if path.exists():
         path.write_text("1000")
 
 
 def _members(group: int) -> Iterator[int]:
-    """Processes whose group is ``group``, from /proc/PID/stat."""
+    """Processes whose group is ``group``, from ``/proc/PID/stat``: pid (name) state ppid pgrp."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
+            # From the last ")" on: the name of a program may have spaces and parentheses.
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
         except OSError:
-            continue  # it ended meanwhile
+            continue  # the process ended meanwhile
         if int(fields[2]) == group:
             yield int(folder.name)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -12,16 +11,18 @@ from fastapi.responses import FileResponse
 from cloud_hub.api.auth import Admin, bearer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import Number, raw_body
+from cloud_hub.database.documents import Document, as_document, as_documents
 from cloud_hub.runs import pipeline
+from cloud_hub.runs.store import RunCause
 from edge_sdk.contract.limits import MODEL_BYTES
 
 router = APIRouter(prefix="/v1")
 
 
 @router.get("/models/{model}/runs")
-def runs(request: Request, admin: Admin, model: KnownModel) -> list[dict[str, Any]]:
+def runs(request: Request, admin: Admin, model: KnownModel) -> list[Document]:
     """Every run of a model."""
-    return [asdict(run) for run in hub_of(request).runs.records(model)]
+    return as_documents(hub_of(request).runs.records(model))
 
 
 @router.post("/models/{model}/runs")
@@ -31,51 +32,53 @@ def request_run(
     model: KnownModel,
     mode: Literal["stateful", "stateless"] | None = None,
     reason: str = "by hand",
-) -> dict[str, Any]:
+) -> Document:
     """Ask for a run."""
-    cause = {"kind": "manual", "actor": admin, "reason": reason}
-    return asdict(hub_of(request).runs.request(model, cause, mode=mode))
+    cause = RunCause("manual", actor=admin, reason=reason)
+    return as_document(hub_of(request).runs.request(model, cause, mode=mode))
 
 
 @router.get("/runs/{run}/log")
 def run_log(request: Request, admin: Admin, run: Number) -> dict[str, str]:
-    """What the worker of a run printed."""
+    """Output of the worker of a run."""
     return {"log": hub_of(request).runs.log(run)}
 
 
 @router.post("/runs/{run}/cancel")
-def cancel(request: Request, admin: Admin, run: Number, reason: str) -> dict[str, Any]:
+def cancel(request: Request, admin: Admin, run: Number, reason: str) -> Document:
     """End a run that waits or trains."""
-    return asdict(hub_of(request).runs.cancel(run, actor=admin, reason=reason))
+    return as_document(hub_of(request).runs.cancel(run, actor=admin, reason=reason))
 
 
 @router.post("/runs/{run}/override")
-def override(request: Request, admin: Admin, run: Number, reason: str) -> dict[str, Any]:
+def override(request: Request, admin: Admin, run: Number, reason: str) -> Document:
     """Publish a candidate that the offline gate refused."""
-    return asdict(hub_of(request).runs.override(run, actor=admin, reason=reason))
+    return as_document(hub_of(request).runs.override(run, actor=admin, reason=reason))
 
 
 @router.get("/runs/{run}/data/{name}")
 def data(request: Request, run: Number, name: str) -> FileResponse:
-    """What a pipeline trains on: ``fresh``, ``history``, ``state``."""
+    """Data that a pipeline trains on: ``fresh``, ``history``, ``state``."""
     folder = hub_of(request).runs.folder(run)
     pipeline.check_token(folder, bearer(request))
-    return FileResponse(pipeline.given(folder, name))
+    return FileResponse(pipeline.input_file(folder, name))
 
 
 @router.put("/runs/{run}/result/{kind}", status_code=204)
 async def leave(request: Request, run: Number, kind: str) -> Response:
-    """What a pipeline made: ``onnx`` or ``skops``; ``state`` and ``check`` where there are any."""
+    """Take a pipeline's model (``onnx``, ``skops``), its ``state`` and ``check`` rows."""
     folder = hub_of(request).runs.folder(run)
     pipeline.check_token(folder, bearer(request))
-    raw = await raw_body(request, MODEL_BYTES)
+    raw = await raw_body(
+        request, MODEL_BYTES
+    )  # the file is written on a thread, off the event loop
     await run_in_threadpool(pipeline.leave, folder, kind, raw)
     return Response(status_code=204)
 
 
 @router.post("/runs/{run}/result", status_code=204)
 def finish(request: Request, run: Number, reason: str = "") -> Response:
-    """A pipeline is done; with a ``reason`` it failed."""
+    """Note that a pipeline is done; with a ``reason`` it failed."""
     folder = hub_of(request).runs.folder(run)
     pipeline.check_token(folder, bearer(request))
     pipeline.finish(folder, reason)

@@ -1,32 +1,36 @@
-"""Runs: from a firing trigger to a candidate on the fleet.
+"""Runs: from a trigger that fired to a candidate on the fleet.
 
 ``waiting`` (for fresh labelled rows) → ``training`` → ``experiment`` → ``promoted``; or ``failed``
 (training), ``rejected`` (offline gate), ``held`` (takes other inputs: a person must publish it),
 ``rolled_back`` (experiment), ``concluded`` (it won, a person promotes it), ``cancelled``. One run a
 model at a time: further firings are added to its causes. The state is in the database, so a run
 outlives the hub's process: a training that the hub's death interrupted is begun once more. Whatever
-happens here, what serves goes on serving.
+happens here, the serving version goes on serving.
 """
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cloud_hub.database.audit import Audit
+from cloud_hub.database.documents import as_document
 from cloud_hub.errors import Conflict, HubFault, NotFound
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.plans.service import Plans
-from cloud_hub.policy.schema import TrainPolicy
+from cloud_hub.policy.schema.sections import TrainPolicy
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs import jobs
 from cloud_hub.runs.gate import as_table, failures
 from cloud_hub.runs.offline import OfflineGate
-from cloud_hub.runs.store import RunRecord, RunStore
+from cloud_hub.runs.store import RunCause, RunRecord, RunStore
 from cloud_hub.runs.training import TrainingRunner
 from cloud_hub.telemetry.service import Telemetry
 from edge_sdk.errors import EdgeError
 from edge_sdk.model.release import Release
+
+log = logging.getLogger(__name__)
 
 ACTOR: Final = "hub"
 OVERRIDABLE: Final = ("rejected", "held")
@@ -59,25 +63,25 @@ class Runs:
         self.offline_gate = offline_gate
 
     def records(self, model: str | None = None) -> list[RunRecord]:
-        """All runs, oldest first."""
+        """Return all runs of one model or of all, oldest first."""
         return self._store.records(model)
 
     def get(self, id_: int) -> RunRecord:
-        """One run; raises NotFound."""
+        """Return one run; raises NotFound."""
         return self._store.get(id_)
 
     def times(self, model: str) -> list[float]:
-        """When triggers started runs by themselves."""
-        return [r.created_at for r in self.records(model) if r.causes[0].get("actor") == ACTOR]
+        """Return when triggers started runs by themselves, Unix seconds."""
+        return [r.created_at for r in self.records(model) if r.causes[0].actor == ACTOR]
 
     def can_train(self, model: str) -> bool:
-        """Whether the policy says how to train."""
+        """Return whether the policy says how to train."""
         return self._registry.policy(model).train is not None
 
     def request(
         self,
         model: str,
-        cause: dict[str, Any],
+        cause: RunCause,
         *,
         mode: str | None = None,
         since: float | None = None,
@@ -86,7 +90,7 @@ class Runs:
 
         Args:
             model: to retrain.
-            cause: why, as plain JSON; a trigger's firing, or who asked.
+            cause: a trigger's firing, or the person who asks.
             mode: ``stateful`` or ``stateless``; default as the policy says.
             since: rows predicted after it count as fresh, Unix seconds.
 
@@ -107,11 +111,24 @@ class Runs:
             reason="waiting for fresh labelled rows",
         )
         done = "run requested" if new else "run joined"
-        self._audit.record(ACTOR, done, model, {"run": run.id, "cause": cause})
+        detail = {"run": run.id, "cause": as_document(cause)}
+        self._audit.record(ACTOR, done, model, detail)
+        if new:
+            log.info("%s: run %s requested (%s)", model, run.id, cause.trigger or cause.kind)
         return run
 
     def cancel(self, id_: int, *, actor: str, reason: str) -> RunRecord:
-        """End a run that waits or trains; raises NotFound, Conflict."""
+        """End a run that waits or trains.
+
+        Args:
+            id_: number of the run.
+            actor: the person.
+            reason: stays on the run's record.
+
+        Raises:
+            NotFound: no such run.
+            Conflict: it is neither ``waiting`` nor ``training``.
+        """
         run = self.get(id_)
         if run.status not in ("waiting", "training"):
             raise Conflict(f"run {id_}: is {run.status}; only one that waits or trains is ended")
@@ -120,7 +137,12 @@ class Runs:
         return self.get(id_)
 
     def override(self, id_: int, *, actor: str, reason: str) -> RunRecord:
-        """Publish a candidate that the gate refused, with a reason that stays on its record.
+        """Publish a candidate that the gate refused.
+
+        Args:
+            id_: number of the run.
+            actor: the person.
+            reason: stays on the version's record.
 
         Raises:
             NotFound: no such run.
@@ -129,7 +151,7 @@ class Runs:
         run = self.get(id_)
         if run.status not in OVERRIDABLE:
             raise Conflict(f"run {id_}: is {run.status}, not one of {OVERRIDABLE}")
-        detail = {"run": id_, "reason": reason, "gate": run.gate}
+        detail = {"run": id_, "reason": reason, "gate": as_table(run.gate)}
         self._audit.record(actor, "gate overridden", run.model, detail)
         self._publish(run, actor=f"run {id_}, {actor}", override=reason)
         if run.status == "held":
@@ -137,12 +159,12 @@ class Runs:
         return self.get(id_)
 
     def log(self, id_: int) -> str:
-        """What the worker printed in its last attempt."""
+        """Return the worker's output in its last attempt; raises NotFound."""
         path = self.folder(id_) / "log.txt"
         return path.read_text(errors="replace") if path.exists() else ""
 
     def folder(self, id_: int) -> Path:
-        """Where the last attempt's files are; raises NotFound."""
+        """Return the folder of the last attempt; raises NotFound."""
         return self._training.folder(self.get(id_))
 
     def tick(self, now: float) -> None:
@@ -151,7 +173,7 @@ class Runs:
         for run in self._store.records(active=True):
             try:
                 steps[run.status](run, now)
-            except (HubFault, EdgeError) as error:
+            except (HubFault, EdgeError) as error:  # this run ends, the others go on
                 self._end(self.get(run.id), "failed", str(error))
 
     def stop(self) -> None:
@@ -161,50 +183,53 @@ class Runs:
     def _wait(self, run: RunRecord, now: float) -> None:
         policy = self._train_policy(run.model)
         fresh = self._telemetry.samples(run.model, since=run.since)
-        have = len(fresh) if fresh is not None else 0
+        rows = len(fresh) if fresh is not None else 0
         plan = self._plans.current(run.model)
+        # One experiment at a time: a candidate that is trained now would wait, and age.
         if plan is not None and plan.experiment is not None:
-            self._say(run, f"waiting for the end of {plan.experiment.id}")
-        elif have < policy.minimum_samples:
-            self._wait_for_rows(run, policy, have, now)
+            self._note_reason(run, f"waiting for the end of {plan.experiment.id}")
+        elif rows < policy.minimum_samples:
+            self._wait_for_rows(run, policy, rows, now)
         elif self._training.busy() >= self._slots:
-            self._say(run, "waiting for another training to end")
+            self._note_reason(run, "waiting for another training to end")
         else:
             self._training.start(run, policy, fresh, now)
 
-    def _wait_for_rows(self, run: RunRecord, policy: TrainPolicy, have: int, now: float) -> None:
+    def _wait_for_rows(self, run: RunRecord, policy: TrainPolicy, rows: int, now: float) -> None:
         needed = policy.minimum_samples
         if now - run.created_at > policy.wait_seconds:
-            self._end(run, "failed", f"only {have} of {needed} fresh rows came")
+            self._end(run, "failed", f"only {rows} of {needed} fresh rows were shared")
         else:
-            self._say(run, f"{have} of {needed} fresh rows")
+            self._note_reason(run, f"{rows} of {needed} fresh rows")
 
     def _train(self, run: RunRecord, now: float) -> None:
-        said = self._training.look(run, self._train_policy(run.model), now)
-        if said is None:
+        failure = self._training.look(run, self._train_policy(run.model), now)
+        if failure is None:
             return
-        if said:
-            self._end(run, "failed", said)
+        if failure:
+            self._end(run, "failed", failure)
             return
-        done = jobs.result(self._training.folder(run)) or {}
+        result = jobs.result(self._training.folder(run))
+        assert result is not None
         candidate = self._candidate(run)
         version = candidate.manifest.version
-        self._store.note(run, mode=done["mode"], mode_reason=done["mode_reason"], version=version)
+        self._store.note(run, mode=result.mode, mode_reason=result.mode_reason, version=version)
         self._evaluate(self.get(run.id), candidate)
 
     def _evaluate(self, run: RunRecord, candidate: Release) -> None:
         parent = self._registry.release(run.model, run.parent).manifest.signature
         takes = candidate.manifest.signature
+        # Devices send the inputs of the parent: a canary of other inputs would fail on all of them.
         if (takes.inputs, takes.columns) != (parent.inputs, parent.columns):
-            said = f"{run.version} takes other inputs than {run.parent}, so devices must change too"
-            self._end(run, "held", f"{said}; publish it with edge-hub runs override {run.id}")
+            why = f"{run.version} takes other inputs than {run.parent}, so devices must change too"
+            self._end(run, "held", f"{why}; publish it with edge-hub runs override {run.id}")
             return
         held = jobs.held_rows(self._training.folder(run))
         checks = self.offline_gate.check(run.model, candidate, held)
         self._store.note(run, gate=as_table(checks))
-        said = failures(checks)
-        if said:
-            self._end(run, "rejected", said)
+        failed = failures(checks)
+        if failed:
+            self._end(run, "rejected", failed)
         else:
             self._publish(run, actor=f"run {run.id}")
 
@@ -218,7 +243,8 @@ class Runs:
         if run.status == "held":
             return
         assert run.version is not None
-        with self._store.whole():  # or a hub that is killed here would try it a second time
+        # In one transaction, or a hub that is killed here would try the candidate a second time.
+        with self._store.whole():
             trial = self._experiments.start(run.model, run.version, actor=actor)
             self._store.note(
                 run, status="experiment", experiment=trial.id, reason=f"experiment {trial.id}"
@@ -240,11 +266,12 @@ class Runs:
             raise Conflict(f"{model}: its policy has no train section; see edge-hub policy")
         return policy
 
-    def _say(self, run: RunRecord, reason: str) -> None:
-        if reason != run.reason:
+    def _note_reason(self, run: RunRecord, reason: str) -> None:
+        if reason != run.reason:  # a tick that changes nothing writes nothing
             self._store.note(run, reason=reason)
 
     def _end(self, run: RunRecord, status: str, reason: str) -> None:
         self._store.note(run, status=status, reason=reason)
         detail = {"run": run.id, "version": run.version, "reason": reason}
         self._audit.record(ACTOR, f"run {status}", run.model, detail)
+        log.info("%s: run %s %s: %s", run.model, run.id, status, reason)

@@ -10,11 +10,29 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, insert, select, update
 
+from cloud_hub.database.documents import Document, as_document, omitted
 from cloud_hub.database.engine import transaction
 from cloud_hub.errors import NotFound
+from cloud_hub.runs.gate import Check
 from cloud_hub.runs.tables import runs
+from cloud_hub.triggers.store import Firing
 
 ACTIVE: Final = ("waiting", "training", "experiment")
+
+
+@dataclass(frozen=True)
+class RunCause:
+    """Reason for a run: a person's (``manual``, with a ``reason``) or the firing of a trigger, with
+    its time ``at`` (Unix seconds), the ``version`` that served, and its evidence.
+    """
+
+    kind: str
+    actor: str | None = omitted()
+    reason: str | None = omitted()
+    trigger: str | None = omitted()
+    version: str | None = omitted()
+    at: float | None = omitted()
+    evidence: Document | None = omitted()
 
 
 @dataclass(frozen=True)
@@ -28,7 +46,7 @@ class RunRecord:
     mode: str
     mode_reason: str
     parent: str
-    causes: list[dict[str, Any]]
+    causes: tuple[RunCause, ...]
     status: str
     since: float
     until: float | None
@@ -39,13 +57,8 @@ class RunRecord:
     peak_mb: int
     version: str | None
     experiment: str | None
-    gate: list[dict[str, Any]]
+    gate: tuple[Check, ...]
     reason: str
-
-    @property
-    def active(self) -> bool:
-        """Whether anything is still to come."""
-        return self.status in ACTIVE
 
 
 class RunStore:
@@ -56,32 +69,43 @@ class RunStore:
         self._lock = threading.Lock()
 
     def records(self, model: str | None = None, *, active: bool = False) -> list[RunRecord]:
-        """All runs, oldest first; or those that are ``active``."""
+        """Return all runs of one model or of all, oldest first; or those that are ``active``."""
         query = select(runs).order_by(runs.c.id)
         if model is not None:
             query = query.where(runs.c.model == model)
         if active:
             query = query.where(runs.c.status.in_(ACTIVE))
         with self._engine.connect() as db:
-            return [RunRecord(**row) for row in db.execute(query).mappings()]
+            return [_record(row) for row in db.execute(query).mappings()]
 
     def get(self, id_: int) -> RunRecord:
-        """One run; raises NotFound."""
+        """Return one run; raises NotFound."""
         with self._engine.connect() as db:
             row = db.execute(select(runs).where(runs.c.id == id_)).mappings().first()
         if row is None:
             raise NotFound(f"run {id_}: not found")
-        return RunRecord(**row)
+        return _record(row)
 
-    def join_or_add(self, model: str, cause: dict[str, Any], **new: Any) -> tuple[RunRecord, bool]:
-        """Add a cause to the run of ``model`` that is active, else a new run; whether it is new."""
+    def join_or_add(self, model: str, cause: RunCause, **new: Any) -> tuple[RunRecord, bool]:
+        """Add a cause to the active run of a model, or add a run.
+
+        Args:
+            model: name of the model.
+            cause: why.
+            new: columns of a run that is added.
+
+        Returns:
+            The run, and whether it is new.
+        """
+        # Two triggers of one tick, or a person and a trigger, must not start two runs.
         with self._lock:
             active = self.records(model, active=True)
             if active:
-                self.note(active[0], causes=[*active[0].causes, cause])
+                causes = [as_document(each) for each in (*active[0].causes, cause)]
+                self.note(active[0], causes=causes)
                 return self.get(active[0].id), False
             now = time.time()
-            row = {"model": model, "causes": [cause], "status": "waiting", "gate": []}
+            row = {"model": model, "causes": [as_document(cause)], "status": "waiting", "gate": []}
             with self._engine.begin() as db:
                 query = insert(runs).values(**row, **new, created_at=now, updated_at=now)
                 key = db.execute(query).inserted_primary_key
@@ -89,11 +113,29 @@ class RunStore:
             return self.get(int(key[0])), True
 
     def whole(self) -> AbstractContextManager[object]:
-        """What is written within it is kept together, or not at all."""
+        """Return a context in which everything that is written is stored, or nothing."""
         return transaction(self._engine)
 
     def note(self, run: RunRecord, **values: Any) -> None:
-        """Change a run."""
+        """Change the columns ``values`` of a run; see :class:`RunRecord`."""
         change = update(runs).where(runs.c.id == run.id)
         with transaction(self._engine) as db:
             db.execute(change.values(**values, updated_at=time.time()))
+
+
+def cause_of(firing: Firing) -> RunCause:
+    """Return the firing of a trigger as the cause of a run."""
+    return RunCause(
+        kind=firing.kind,
+        actor=firing.actor,
+        trigger=firing.trigger,
+        version=firing.version,
+        at=firing.at,
+        evidence=firing.evidence,
+    )
+
+
+def _record(row: Any) -> RunRecord:
+    causes = tuple(RunCause(**cause) for cause in row["causes"])
+    gate = tuple(Check(**check) for check in row["gate"])
+    return RunRecord(**{**row, "causes": causes, "gate": gate})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from cloud_hub.errors import HubFault
 from cloud_hub.plans.service import Plans
-from cloud_hub.policy.schema import TrainPolicy
+from cloud_hub.policy.schema.sections import TrainPolicy
 from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.runs import jobs, pipeline
 from cloud_hub.runs.context import Mode
@@ -19,8 +20,10 @@ from cloud_hub.runs.process_limits import LimitedProcess, ProcessLimits
 from cloud_hub.runs.store import RunRecord, RunStore
 from edge_sdk.contract.codec import decode
 
+log = logging.getLogger(__name__)
+
 ATTEMPTS: Final = 2
-"""How often a training is begun that the hub's death, not its own, interrupted."""
+"""Attempts at a training that is interrupted by the end of the hub, not by its own."""
 
 
 class TrainingRunner:
@@ -34,15 +37,25 @@ class TrainingRunner:
         self._workers: dict[int, LimitedProcess] = {}
 
     def folder(self, run: RunRecord) -> Path:
-        """The folder of the run's last attempt."""
+        """Return the folder of the run's last attempt."""
         return self._data / "runs" / str(run.id) / f"attempt-{run.attempts}"
 
     def busy(self) -> int:
-        """How many workers run in this process."""
+        """Return the number of workers that run in this process."""
         return len(self._workers)
 
     def start(self, run: RunRecord, policy: TrainPolicy, fresh: Dataset | None, now: float) -> None:
-        """Begin the next attempt; without ``fresh`` rows for those who bring their own."""
+        """Begin the next attempt.
+
+        Args:
+            run: waiting.
+            policy: how to train.
+            fresh: labelled rows that devices shared; ``None`` where a training brings its own.
+            now: Unix seconds.
+
+        Raises:
+            HubFault: a pipeline did not take it.
+        """
         job = self._job(run, policy, now)
         if fresh is None:
             fresh = Dataset(np.empty((0, job.columns), np.float32), np.empty(0, np.int64))
@@ -50,6 +63,7 @@ class TrainingRunner:
         history = self._registry.dataset(run.model, "train")
         attempt = run.attempts + 1
         version = job.versions[job.mode]
+        # Before the worker starts: a hub that dies in between begins the attempt once more.
         self._store.note(
             run,
             status="training",
@@ -61,6 +75,7 @@ class TrainingRunner:
             until=now,
             reason=f"training {version} on {len(fresh)} fresh rows",
         )
+        log.info("%s: run %s trains %s on %d rows", run.model, run.id, version, len(fresh))
         folder = self.folder(self._store.get(run.id))
         jobs.prepare(folder, job, fresh, history, state)
         if policy.webhook is not None:
@@ -70,6 +85,11 @@ class TrainingRunner:
 
     def look(self, run: RunRecord, policy: TrainPolicy, now: float) -> str | None:
         """Look at a training.
+
+        Args:
+            run: in training.
+            policy: as it is in force now.
+            now: Unix seconds.
 
         Returns:
             ``None`` while it goes on or was begun once more; an empty text when there is a
@@ -82,9 +102,11 @@ class TrainingRunner:
         if worker is not None:
             self._workers.pop(run.id)
             self._store.note(run, peak_mb=worker.peak_mb)
-            return worker.ended() if done is None or worker.broke else str(done["reason"])
+            if worker.broke:
+                log.warning("%s: run %s was ended: it %s", run.model, run.id, worker.broke)
+            return worker.ended() if done is None or worker.broke else done.reason
         if done is not None:
-            return str(done["reason"])
+            return done.reason
         if policy.webhook is not None:
             return self._look_at_pipeline(run, policy, folder, now)
         return self._begin_again(run)
@@ -99,19 +121,20 @@ class TrainingRunner:
     def _look_at_pipeline(
         self, run: RunRecord, policy: TrainPolicy, folder: Path, now: float
     ) -> str | None:
-        said = pipeline.said(folder)
-        if said is not None and not said["reason"]:
+        outcome = pipeline.outcome(folder)
+        # A model is there: a worker converts it, with the limits of any other training.
+        if outcome is not None and not outcome.reason:
             job = decode(TrainingJob, (folder / "job.json").read_bytes(), limit=1 << 20)
             self._workers[run.id] = jobs.start(folder, job, _limits(policy))
             return None
-        if said is not None:
-            return f"the pipeline said: {said['reason']}"
+        if outcome is not None:
+            return f"the pipeline said: {outcome.reason}"
         waited = now - (run.until or now)
         late = f"the pipeline left no model within {policy.timeout_seconds:g} s"
         return late if waited > policy.timeout_seconds else None
 
     def _begin_again(self, run: RunRecord) -> str | None:
-        """The worker is gone without a result, and it was not this process that watched it."""
+        """Wait for another attempt: the worker of an earlier hub process left no result."""
         if run.attempts >= ATTEMPTS:
             return f"the hub was interrupted while it trained, {ATTEMPTS} times"
         self._store.note(run, status="waiting", reason="the hub was interrupted; once more")
@@ -120,10 +143,12 @@ class TrainingRunner:
     def _job(self, run: RunRecord, policy: TrainPolicy, now: float) -> TrainingJob:
         manifest = self._registry.release(run.model, run.parent).manifest
         signature = manifest.signature
-        kept = self._registry.dataset(run.model, "train")
+        stored = self._registry.dataset(run.model, "train")
         columns = len(signature.columns)
         wanted: Mode = "stateful" if run.mode == "stateful" else "stateless"
-        mode, why = mode_before(wanted, columns, kept.rows.shape[1] if kept is not None else None)
+        mode, why = mode_before(
+            wanted, columns, stored.rows.shape[1] if stored is not None else None
+        )
         return TrainingJob(
             model=run.model,
             run=run.id,

@@ -1,6 +1,6 @@
 """The training process of one run: ``python -m cloud_hub.runs.worker FOLDER``.
 
-Reads the folder (see ``jobs``), calls the user's function or command, converts what came out, and
+Reads the folder (see ``jobs``), calls the user's function or command, converts the model, and
 writes ``release``, ``next.state`` and, last of all, ``result.json``: a run without a result has
 failed, whatever else it left.
 """
@@ -25,8 +25,8 @@ from cloud_hub.runs import jobs
 from cloud_hub.runs.context import LabelledRows, Mode, Trained, TrainingContext
 from cloud_hub.runs.continuity import mode_after
 from cloud_hub.runs.entry_point import function_of
-from cloud_hub.runs.jobs import TrainingJob
-from cloud_hub.runs.process_limits import end_with_parent, go_first
+from cloud_hub.runs.jobs import JobResult, TrainingJob
+from cloud_hub.runs.process_limits import end_with_parent, volunteer_for_oom_kill
 from converters import ConversionError, convert
 from edge_sdk.contract.codec import decode
 from edge_sdk.model.release import Release
@@ -39,27 +39,28 @@ def main(folder: Path) -> int:
     try:
         result = _run(folder, job)
     except ConversionError as error:
-        result = {"ok": False, "reason": f"conversion: {error}"}
+        result = JobResult(ok=False, reason=f"conversion: {error}")
     except BaseException as error:  # whatever the user's code does, the run gets its reason
         traceback.print_exc()
-        result = {"ok": False, "reason": f"{type(error).__name__}: {error}"}
-    write_atomic(folder / "result.json", json.dumps(result).encode())
-    return 0 if result["ok"] else 1
+        result = JobResult(ok=False, reason=f"{type(error).__name__}: {error}")
+    write_atomic(folder / "result.json", json.dumps(asdict(result)).encode())
+    return 0 if result.ok else 1
 
 
-def _run(folder: Path, job: TrainingJob) -> dict[str, Any]:
+def _run(folder: Path, job: TrainingJob) -> JobResult:
     random.seed(job.seed)
-    np.random.seed(job.seed % (1 << 32))
+    np.random.seed(job.seed % (1 << 32))  # all that NumPy takes
     context = _context(folder, job)
     trained = _checked(_train(folder, job, context))
     mode, why = _mode(job, context, trained)
     _convert(folder, job, context, trained, mode)
     state = trained.state
+    # A file has no estimator to go on from, unless the training left a state of its own.
     if state is None and trained.path is None:
         state = pickle.dumps(trained.model)
     if state is not None:
         write_atomic(folder / "next.state", state)
-    return {"ok": True, "reason": "", "mode": mode, "mode_reason": why}
+    return JobResult(ok=True, reason="", mode=mode, mode_reason=why)
 
 
 def _train(folder: Path, job: TrainingJob, context: TrainingContext) -> Any:
@@ -67,39 +68,39 @@ def _train(folder: Path, job: TrainingJob, context: TrainingContext) -> Any:
         return function_of(job.entry, job.path)(context)
     if job.command is not None:
         _run_command(folder, job, context)
-    left = jobs.left_model(folder)
-    if left is None:
+    path = jobs.find_model(folder)
+    if path is None:
         raise FileNotFoundError(f"train: expected one of {jobs.MODELS} in {folder / jobs.OUT}")
     state = folder / jobs.OUT / "state"
     check = _rows(folder / jobs.OUT / "check.npz")
-    return Trained(left, state.read_bytes() if state.exists() else None, check)
+    return Trained(path, state.read_bytes() if state.exists() else None, check)
 
 
 def _run_command(folder: Path, job: TrainingJob, context: TrainingContext) -> None:
     """The user's command finds its data by ``EDGE_RUN`` and leaves its model in ``EDGE_OUT``."""
     assert job.command is not None
-    told = {
+    described = {
         name: value
         for name, value in asdict(context).items()
         if name not in ("fresh", "history", "state")
     }
-    write_atomic(folder / "context.json", json.dumps(told).encode())
+    write_atomic(folder / "context.json", json.dumps(described).encode())
     names = {"EDGE_RUN": str(folder.resolve()), "EDGE_OUT": str((folder / jobs.OUT).resolve())}
     done = subprocess.run(
         job.command,
         env={**os.environ, **names},
         cwd=job.path,
         stdin=subprocess.DEVNULL,
-        preexec_fn=end_with_parent,
+        preexec_fn=end_with_parent,  # its grandchildren would outlive a hub that is killed
         check=False,
     )
     if done.returncode:
         raise RuntimeError(f"train: the command ended with status {done.returncode}")
 
 
-def _checked(found: Any) -> Trained:
-    """What the training gave back, if it is a model; raises TypeError."""
-    trained = found if isinstance(found, Trained) else Trained(found)
+def _checked(returned: Any) -> Trained:
+    """Return the training's result if it is a model; raises TypeError."""
+    trained = returned if isinstance(returned, Trained) else Trained(returned)
     if trained.path is None and not hasattr(trained.model, "predict"):
         kind = type(trained.model).__name__
         raise TypeError(f"train: expected a fitted estimator, a path or Trained, got {kind}")
@@ -116,10 +117,10 @@ def _mode(job: TrainingJob, context: TrainingContext, trained: Trained) -> tuple
 def _parent(context: TrainingContext) -> Any:
     """The parent's estimator, ``None`` if its state is something else."""
     try:
-        found = pickle.loads(context.state) if context.state is not None else None
-    except Exception:
+        state = pickle.loads(context.state) if context.state is not None else None
+    except Exception:  # a user's own state may be anything
         return None
-    return found if hasattr(found, "predict") else None
+    return state if hasattr(state, "predict") else None
 
 
 def _convert(
@@ -129,6 +130,7 @@ def _convert(
     assert held is not None
     fresh, history = context.fresh, context.history
     same = history is not None and history.X.shape[1:] == fresh.X.shape[1:]
+    # The fingerprint is of all rows that were used, if they have the same columns.
     used = [fresh, history] if history is not None and same else [fresh]
     return convert(
         trained.path or trained.model,
@@ -186,5 +188,5 @@ def _rows(path: Path) -> LabelledRows | None:
 
 if __name__ == "__main__":
     end_with_parent()
-    go_first()
+    volunteer_for_oom_kill()
     sys.exit(main(Path(sys.argv[1])))

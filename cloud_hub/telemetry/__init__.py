@@ -1,1 +1,1 @@
-"""What devices report: taken in exactly once, merged by addition, asked by everybody else."""
+"""Telemetry: reports of devices, taken in exactly once and merged by addition."""

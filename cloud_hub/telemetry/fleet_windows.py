@@ -1,7 +1,7 @@
-"""Windows of one version over a fleet, as monitoring asks for them: never a body too many.
+"""Windows of one version over a fleet, as monitoring asks for them.
 
-Sums over devices and windows are made by the database; histograms are read only of the windows that
-are evaluated.
+The database adds up over devices and windows; bodies, which hold the histograms, are read only of
+the windows that are evaluated.
 """
 
 from __future__ import annotations
@@ -30,13 +30,20 @@ class Closed(NamedTuple):
 
 
 class FleetWindows:
-    """What devices reported about one version, by window."""
+    """Reports about one version, by window."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def closed(self, model: str, version: str, *, after: int, until: float) -> list[Closed]:
-        """Windows from ``after`` on that ended by ``until``, with observations, in order."""
+        """Return windows that are over and have observations, in order of time.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            after: windows that began then or later, Unix seconds.
+            until: windows that ended by then, Unix seconds.
+        """
         r = reports.c
         query = (
             select(r.start, func.max(r.end), func.sum(r.observations))
@@ -50,8 +57,16 @@ class FleetWindows:
     def by_device(
         self, model: str, version: str, profile: ReferenceProfile, *, start: int, end: int
     ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
-        """Devices, and their histograms [devices, bins + 2] by name, of ``start <= t < end``; those
-        of groups by names such as ``sex=f:label``.
+        """Return devices, and their histograms [devices, bins + 2] by name.
+
+        Histograms of groups have names such as ``sex=f:label``.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            profile: its reference profile.
+            start: first moment, Unix seconds.
+            end: moment after the last.
         """
         r = reports.c
         query = (
@@ -79,12 +94,22 @@ class FleetWindows:
     def season(
         self, model: str, version: str, profile: ReferenceProfile, *, at: int, weeks: int
     ) -> list[tuple[float, Mapping[str, NDArray[np.int64]]]]:
-        """(start, histograms) of earlier weeks' windows of the same hour, once rolled up."""
+        """Return (start, histograms by name) of the same hour in earlier weeks, once rolled up.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            profile: its reference profile.
+            at: start of a window, Unix seconds.
+            weeks: how far back.
+        """
         r = reports.c
+        # The hour of the week in SQL as hour_of_week has it in Python.
         slot = (at // HOUR + EPOCH_HOURS) % WEEK_HOURS
         query = (
             select(r.start, r.body)
             .where(r.model == model, r.version == version, r.device == ROLLED)
+            # Not the window itself: it may be rolled up by now.
             .where(r.start >= at - weeks * WEEK_HOURS * HOUR, r.start < at - HOUR)
             .where((r.start // HOUR + EPOCH_HOURS) % WEEK_HOURS == slot, r.observations > 0)
         )
@@ -95,25 +120,37 @@ class FleetWindows:
         ]
 
     def coverage(self, model: str, version: str, *, after: int) -> list[Coverage]:
-        """Predictions and labels of each window from ``after`` on, over all devices, in order."""
+        """Return predictions and labels of each window, over all devices, in order of time.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            after: windows that began then or later, Unix seconds.
+        """
         r, f = reports.c, feedback.c
         made = select(r.start, func.max(r.end), func.sum(r.predictions)).where(
             r.model == model, r.version == version, r.start >= after
         )
-        came = select(f.start, func.sum(f.own_labelled)).where(
+        labelled = select(f.start, func.sum(f.own_labelled)).where(
             f.model == model, f.version == version, f.start >= after
         )
-        labels = {start: int(n) for start, n in self._all(came.group_by(f.start))}
+        labels = {start: int(n) for start, n in self._all(labelled.group_by(f.start))}
         return [
             Coverage(start, end, int(n), labels.get(start, 0))
             for start, end, n in self._all(made.group_by(r.start).order_by(r.start))
         ]
 
     def labelled(self, model: str, version: str, *, after: int, until: int) -> list[Labelled]:
-        """Late labels by device and window, of windows with ``after <= start < until``.
+        """Return late labels by device and window, of windows with ``after <= start < until``.
 
         They are labels of the on-device model's own answers: a cloud that steps in does not hide a
         model that degrades.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            after: Unix seconds.
+            until: Unix seconds.
         """
         f = feedback.c
         query = (
@@ -130,7 +167,7 @@ class FleetWindows:
             return list(db.execute(query).all())
 
 
-def _of_all(devices: Iterable[str], found: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Histograms of all ``devices``: of those that told nothing, zeros."""
-    nothing = np.zeros_like(next(iter(found.values())))
-    return np.stack([found.get(device, nothing) for device in devices])
+def _of_all(devices: Iterable[str], counts: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Histograms of all ``devices``: zeros of those that reported none."""
+    zeros = np.zeros_like(next(iter(counts.values())))
+    return np.stack([counts.get(device, zeros) for device in devices])

@@ -1,8 +1,8 @@
-"""How long what devices reported is kept, and in which detail.
+"""Retention of reports: whole for some days, then one row an hour.
 
-Reports are kept whole for some days; then the windows of one hour become their sum over all
-devices. Sums are what questions ask for, so answers do not change but in two ways: windows are an
-hour long (longer ones stay as they are), and nobody can ask for single devices any more.
+The windows of one hour become their sum over all devices. Questions ask for sums, so their answers
+change in two ways only: windows are an hour long (longer ones stay as they are), and nobody can ask
+for single devices any more.
 """
 
 from __future__ import annotations
@@ -13,8 +13,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
 
+from cloud_hub.database.documents import Document
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.telemetry.groups import roll_up as roll_up_groups
 from cloud_hub.telemetry.histograms import histograms_of
@@ -26,8 +37,10 @@ from edge_sdk.telemetry.resources import worst
 HOUR: Final = 3_600
 DAY: Final = 86_400.0
 MESSAGE_DAYS: Final = 30.0
+"""Days that names of messages are stored, to recognise one that is sent again."""
+
 ROWS: Final = 500
-"""Rows that become part of a sum in one transaction: others write between two."""
+"""Rows that are added to a sum in one transaction: others write between two."""
 
 STEPS: Final = 200
 """Transactions in one go, so that the loop's other parts get their turn."""
@@ -36,7 +49,17 @@ SCOPE: Final = ("model", "version", "experiment", "arm")
 
 
 def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
-    """Roll up and delete what is due; how many rows became part of a sum."""
+    """Roll up and delete rows that are due.
+
+    Args:
+        engine: the database.
+        model: name of the model.
+        now: Unix seconds.
+        retention: days to keep, of the model's policy.
+
+    Returns:
+        Number of rows that were added to a sum.
+    """
     with engine.begin() as db:
         for table, column, days in (
             (reports, reports.c.start, retention.sum_days),
@@ -45,6 +68,7 @@ def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
             (samples, samples.c.taken, retention.sample_days),
         ):
             db.execute(delete(table).where(table.c.model == model, column < now - days * DAY))
+        # A whole hour, so that no hour is half rolled up.
         cutoff = int((now - retention.report_days * DAY) // HOUR * HOUR)
         roll_up_groups(db, model, cutoff=cutoff, forget=now - retention.sum_days * DAY)
     steps = _steps(engine, model, cutoff)
@@ -58,16 +82,16 @@ def _steps(engine: Engine, model: str, cutoff: int) -> Iterator[int]:
             while rows := _roll_up(engine, table, group):
                 yield rows
                 if rows < ROWS:
-                    break
+                    break  # the last batch of this hour
 
 
 def forget_names(engine: Engine, now: float) -> None:
-    """Forget the names of old messages; a device that sent one again now would count twice."""
+    """Delete the names of old messages; one that is sent again after that counts twice."""
     with engine.begin() as db:
         db.execute(delete(messages).where(messages.c.at < now - MESSAGE_DAYS * DAY))
 
 
-def _due(engine: Engine, table: Table, model: str, cutoff: int) -> list[dict[str, Any]]:
+def _due(engine: Engine, table: Table, model: str, cutoff: int) -> list[RowMapping]:
     """Scopes and hours before ``cutoff`` that have whole rows, oldest first."""
     t = table.c
     hour = (t.start // HOUR * HOUR).label("hour")
@@ -78,21 +102,23 @@ def _due(engine: Engine, table: Table, model: str, cutoff: int) -> list[dict[str
         .order_by(hour)
     )
     with engine.connect() as db:
-        return [dict(row) for row in db.execute(query).mappings()]
+        return list(db.execute(query).mappings())
 
 
 def _whole(table: Table) -> ColumnElement[bool]:
-    """As a device sent it, and to be rolled up: of a window that is shorter than an hour."""
+    """Rows as a device sent them that are to be rolled up: of windows shorter than an hour."""
     whole = table.c.device != ROLLED
     return whole & (table.c.end - table.c.start < HOUR) if table is reports else whole
 
 
-def _roll_up(engine: Engine, table: Table, group: Mapping[str, Any]) -> int:
-    """Add some whole rows of one scope and hour to its sum; how many."""
+def _roll_up(engine: Engine, table: Table, group: RowMapping) -> int:
+    """Add some whole rows of one scope and hour to its sum; return how many."""
     hour, t = group["hour"], table.c
     here = (t.start >= hour) & (t.start < hour + HOUR)
     for name in SCOPE:
+        # experiment may be NULL, which equals nothing in SQL.
         here &= t[name].is_(None) if group[name] is None else t[name] == group[name]
+    # One transaction: a hub that dies here has either the rows or their sum, never both.
     with engine.begin() as db:
         whole = _rows(db, select(table).where(here & _whole(table)).limit(ROWS))
         if not whole:
@@ -107,12 +133,12 @@ def _roll_up(engine: Engine, table: Table, group: Mapping[str, Any]) -> int:
     return len(whole)
 
 
-def _rows(db: Connection, query: Any) -> list[dict[str, Any]]:
-    return [dict(row) for row in db.execute(query).mappings()]
+def _rows(db: Connection, query: Any) -> list[RowMapping]:
+    return list(db.execute(query).mappings())
 
 
 def _add_totals(db: Connection, rows: Sequence[Any]) -> None:
-    """Keep how many predictions each device made."""
+    """Add to the number of predictions of each device, which the sum does not have any more."""
     made: Counter[tuple[str, str]] = Counter()
     for row in rows:
         made[row["model"], row["device"]] += row["predictions"]
@@ -123,7 +149,7 @@ def _add_totals(db: Connection, rows: Sequence[Any]) -> None:
             db.execute(insert(totals).values(model=model, device=device, predictions=count))
 
 
-def _merged_reports(rows: Sequence[Any], hour: int) -> dict[str, Any]:
+def _merged_reports(rows: Sequence[RowMapping], hour: int) -> Document:
     return {
         "end": hour + HOUR,
         **{n: sum(row[n] for row in rows) for n in ("observations", "predictions", "failures")},
@@ -131,7 +157,7 @@ def _merged_reports(rows: Sequence[Any], hour: int) -> dict[str, Any]:
     }
 
 
-def merged_bodies(bodies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def merged_bodies(bodies: Sequence[Document]) -> dict[str, Any]:
     """The sum of window reports as plain JSON; resources are the worst."""
     merged: dict[str, Any] = {"features": _summed_histograms(bodies), "outputs": NO_HISTOGRAMS}
     for name in ("predictions", "errors", "lost"):
@@ -148,11 +174,14 @@ def merged_bodies(bodies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return merged if energy is None else {**merged, "energy": energy}
 
 
-def merged_energy(told: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
-    """What devices drew together, and their predictions; ``None`` without a meter among them."""
-    known = [energy for energy in told if energy is not None]
+def merged_energy(reports: Sequence[Mapping[str, float] | None]) -> dict[str, float] | None:
+    """Return the sums of joules, predictions and seconds of devices that have a meter.
+
+    ``None`` if none has.
+    """
+    metered = [energy for energy in reports if energy is not None]
     names = ("joules", "predictions", "seconds")
-    return {name: sum(each[name] for each in known) for name in names} if known else None
+    return {name: sum(each[name] for each in metered) for name in names} if metered else None
 
 
 def _summed(rows: Sequence[Any]) -> list[int]:
@@ -160,7 +189,7 @@ def _summed(rows: Sequence[Any]) -> list[int]:
     return total
 
 
-def _summed_histograms(bodies: Sequence[Mapping[str, Any]]) -> str:
+def _summed_histograms(bodies: Sequence[Document]) -> str:
     """The sum of all, as a text; those of outputs stand after those of features."""
     with_some = (histograms_of(body) for body in bodies if body.get("observations"))
     total = next(with_some, None)
@@ -171,14 +200,14 @@ def _summed_histograms(bodies: Sequence[Mapping[str, Any]]) -> str:
     return encode_histograms(total)
 
 
-def _merged_feedback(rows: Sequence[Any], hour: int) -> dict[str, Any]:
+def _merged_feedback(rows: Sequence[RowMapping], hour: int) -> Document:
     counts = ("labelled", "correct", "own_labelled", "own_correct")
     sums = {name: sum(row[name] for row in rows) for name in counts}
     others = ("rewards", "reward_sum", "reward_squares", "unmatched")
     body = {name: sum(row["body"].get(name, 0) for row in rows) for name in others}
-    sources: dict[str, list[int]] = {}
+    sources: dict[str, list[int]] = {}  # (labelled, correct) by source of the prediction
     for row in rows:
         for source, pair in row["body"].get("by_source", {}).items():
-            known = sources.get(source, [0, 0])
-            sources[source] = [known[0] + pair[0], known[1] + pair[1]]
+            sums_so_far = sources.get(source, [0, 0])
+            sources[source] = [sums_so_far[0] + pair[0], sums_so_far[1] + pair[1]]
     return {**sums, "body": {**sums, **body, "by_source": sources}}

@@ -1,16 +1,17 @@
-"""Messages from devices, merged reports for administrators, answers for unsure devices."""
+"""Messages from devices, merged reports for administrators, predictions for unsure devices."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import Admin, Device, hub_of
 from cloud_hub.api.dependencies import KnownModel
-from cloud_hub.api.request_body import message
+from cloud_hub.api.request_body import Limit, message
+from cloud_hub.database.documents import Document, as_documents
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CloudRequest
 from edge_sdk.contract.limits import UPLOAD_BYTES
@@ -19,52 +20,75 @@ from edge_sdk.contract.messages import Upload
 router = APIRouter(prefix="/v1")
 
 DAY: Final = 86_400.0
+LATEST: Final = 2.0**33
+"""A time in Unix seconds that nobody asks for by mistake: the year 2242."""
+
 Seconds = Annotated[float, Query(gt=0, le=10 * 366 * DAY)]
+"""Length of time that an answer is about, up to now."""
+
+Since = Annotated[float | None, Query(ge=0, le=LATEST)]
+"""Begin of the time that an answer is about, in Unix seconds; it replaces ``seconds``."""
 
 
 @router.post("/messages")
-async def messages(request: Request, device: Device) -> dict[str, Any]:
-    """Take what a device reports."""
+async def messages(request: Request, device: Device) -> Document:
+    """Take the messages of a device."""
     upload = await message(request, Upload, UPLOAD_BYTES)
     ingest = hub_of(request).telemetry.ingest
     reply = await run_in_threadpool(ingest, device.device, device.model, upload)
-    plain: dict[str, Any] = to_plain(reply)
-    return plain
+    return _plain(reply)
 
 
 @router.post("/predict")
-async def predict(request: Request, device: Device) -> dict[str, Any]:
-    """Answer a device whose own model is unsure."""
-    asked = await message(request, CloudRequest)
-    reply = await run_in_threadpool(hub_of(request).serving.predict, device.model, asked)
-    plain: dict[str, Any] = to_plain(reply)
-    return plain
+async def predict(request: Request, device: Device) -> Document:
+    """Predict for a device whose own model is unsure."""
+    rows = await message(request, CloudRequest)
+    reply = await run_in_threadpool(hub_of(request).serving.predict, device.model, rows)
+    return _plain(reply)
 
 
 @router.get("/models/{model}/telemetry")
 def telemetry(
-    request: Request, admin: Admin, model: KnownModel, seconds: Seconds = DAY
-) -> dict[str, Any]:
-    """Of the last ``seconds``: merged windows by version and arm, what devices did with releases.
+    request: Request,
+    admin: Admin,
+    model: KnownModel,
+    seconds: Seconds = DAY,
+    since: Since = None,
+    limit: Limit | None = None,
+) -> Document:
+    """Merged windows by version and arm, and the steps of devices with releases, both oldest first.
 
-    ``devices`` are all predictions of each, ever.
+    With ``limit`` the newest of each. ``devices`` are the predictions of each device, ever.
     """
-    service, since = hub_of(request).telemetry, time.time() - seconds
+    service, begin = hub_of(request).telemetry, _begin(seconds, since)
     return {
-        "windows": service.windows(model, since=since),
-        "events": service.events(model, since=since),
+        "windows": as_documents(service.windows(model, since=begin, limit=limit)),
+        "events": as_documents(service.events(model, since=begin, limit=limit)),
         "devices": service.predictions_by_device(model),
     }
 
 
 @router.get("/models/{model}/histograms")
 def histograms(
-    request: Request, admin: Admin, model: KnownModel, version: str, seconds: Seconds = DAY
-) -> list[dict[str, Any]]:
-    """Histograms of features and outputs by window, over all devices, of the last ``seconds``."""
-    since = time.time() - seconds
-    rows = hub_of(request).telemetry.histogram_rows(model, version, since=since)
+    request: Request,
+    admin: Admin,
+    model: KnownModel,
+    version: str,
+    seconds: Seconds = DAY,
+    since: Since = None,
+) -> list[Document]:
+    """Histograms of features and outputs by window, over all devices."""
+    service, begin = hub_of(request).telemetry, _begin(seconds, since)
     return [
-        {"start": start, "histograms": found, "observations": observations}
-        for start, found, observations in rows
+        {"start": start, "histograms": counts, "observations": observations}
+        for start, counts, observations in service.histogram_rows(model, version, since=begin)
     ]
+
+
+def _begin(seconds: float, since: float | None) -> float:
+    return time.time() - seconds if since is None else since
+
+
+def _plain(reply: object) -> Document:
+    plain: Document = to_plain(reply)
+    return plain

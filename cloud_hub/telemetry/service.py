@@ -1,15 +1,15 @@
-"""Questions about what devices reported. Reports merge by addition."""
+"""Answers questions about reports of devices. Reports merge by addition."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import Engine, RowMapping, Select, Table, func, select
 
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Dataset, Registry
@@ -25,28 +25,33 @@ from cloud_hub.telemetry.tables import (
     totals,
     votes,
 )
+from cloud_hub.telemetry.windows import VersionWindow, WindowSums
 from edge_sdk.contract.messages import Upload, UploadReply
-from edge_sdk.contract.window import LATENCY_BINS
 from edge_sdk.telemetry.histograms import HistogramCounts
-from edge_sdk.telemetry.resources import worst
 
 CLEAN_SECONDS: Final = 60.0
+"""Seconds between two rounds of roll-ups and deletions."""
+
 AT_ONCE: Final = 500
 """Rows read at once."""
 
 
 @dataclass(frozen=True)
-class ArmOutcomes:
-    """Merged counts of an arm: labels of the on-device model's own answers (a cloud that steps in
-    does not hide a model that degrades); ``devices`` is how many reported, of what is not rolled
-    up yet.
+class DeviceEvent:
+    """A step of a device with a release: installed, activated, failed, rolled back.
+
+    ``step`` and ``reason`` say where and why it failed; ``at`` is the device's clock, Unix seconds.
     """
 
-    labelled: int
-    correct: int
-    predictions: int
-    errors: int
-    devices: int
+    id: int
+    device: str
+    model: str
+    version: str
+    outcome: str
+    experiment: str | None
+    step: str | None
+    reason: str | None
+    at: int
 
 
 class Telemetry:
@@ -59,48 +64,39 @@ class Telemetry:
         self._cleaned = 0.0
 
     def ingest(self, device: str, model: str, upload: Upload) -> UploadReply:
-        """Take an upload of ``device``; exactly once however often it comes."""
+        """Take an upload, exactly once however often it is sent.
+
+        Args:
+            device: name of the device.
+            model: that its token is for.
+            upload: messages; refused ones are named in the reply.
+        """
         return self._ingest.take(device, model, upload)
 
     def clean(self, now: float) -> None:
-        """Roll up and forget what the policies say, every :data:`CLEAN_SECONDS`."""
+        """Roll up and delete old reports as the policies say, every :data:`CLEAN_SECONDS`."""
         if now - self._cleaned < CLEAN_SECONDS:
             return
-        self._cleaned = now
+        self._cleaned = now  # before the work: a round that fails is not tried again at once
         retention.forget_names(self._engine, now)
         for_each(self._registry.models(), lambda model: self._clean(model, now))
 
     def _clean(self, model: str, now: float) -> None:
         retention.clean(self._engine, model, now, self._registry.policy(model).retention)
 
-    def outcomes(
-        self,
-        model: str,
-        *,
-        version: str,
-        experiment: str | None = None,
-        arm: str | None = None,
-        since: float = 0.0,
-    ) -> ArmOutcomes:
-        """Counts of a version's predictions made since ``since`` (Unix seconds), on one arm."""
-        scope = (model, version, experiment, arm, since)
-        f, r = feedback.c, reports.c
-        labels = select(_sum(f.own_labelled), _sum(f.own_correct))
-        counts = select(_sum(r.predictions), _sum(r.failures))
-        with self._engine.connect() as db:
-            labelled, correct = db.execute(_narrow(labels, feedback, *scope)).one()
-            predictions, errors = db.execute(_narrow(counts, reports, *scope)).one()
-            each = select(func.count(r.device.distinct())).where(r.device != ROLLED)
-            devices = db.execute(_narrow(each, reports, *scope)).scalar() or 0
-        return ArmOutcomes(labelled, correct, predictions, errors, devices)
-
     def histogram_rows(
         self, model: str, version: str, *, since: float = 0.0
     ) -> list[tuple[int, dict[str, list[int]], int]]:
-        """(window start, histograms by name, observations) over all devices, in order of time."""
+        """Return (window start, histograms by name, observations) over all devices, by time.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            since: only windows that began then or later, Unix seconds.
+        """
         profile = self._registry.release(model, version).profile()
         names = [f.name for f in (*profile.features, *profile.outputs)]
-        query = _narrow(select(reports), reports, model, version, None, None, since)
+        query = _since(reports, model, since).where(reports.c.version == version)
         sums: dict[int, HistogramCounts] = {}
         observations: Counter[int] = Counter()
         for row in self._each(query.where(reports.c.observations > 0)):
@@ -119,26 +115,26 @@ class Telemetry:
             for start, counts in sorted(sums.items())
         ]
 
-    def windows(self, model: str, *, since: float = 0.0) -> list[dict[str, Any]]:
-        """One row for each version, arm and window over all devices, in order of time.
+    def windows(
+        self, model: str, *, since: float = 0.0, limit: int | None = None
+    ) -> list[VersionWindow]:
+        """Return one row for each version, arm and window over all devices, in order of time.
 
-        ``resources`` are those of the device that used most; ``energy`` is the sum of what devices
-        with a meter drew, and of their predictions.
+        Args:
+            model: name of the model.
+            since: only windows that began then or later, Unix seconds.
+            limit: the newest rows only.
         """
-        found: dict[tuple[Any, ...], dict[str, Any]] = {}
-        query = select(reports).where(reports.c.model == model, reports.c.start >= since)
-        for row in self._each(query):
-            _add_report(found.setdefault(_window_key(row), _empty_window(row)), row)
-        query = select(feedback).where(feedback.c.model == model, feedback.c.start >= since)
-        for row in self._each(query):
-            window = found.setdefault(_window_key(row), _empty_window(row))
-            for name in ("labelled", "correct", "own_labelled", "own_correct"):
-                window[name] += row[name]
-        ordered = sorted(found.values(), key=lambda w: (w["start"], w["version"], w["arm"]))
-        return [_plain_window(window) for window in ordered]
+        sums = WindowSums()
+        for row in self._each(_since(reports, model, since)):
+            sums.add_report(row)
+        for row in self._each(_since(feedback, model, since)):
+            sums.add_feedback(row)
+        windows = sums.windows()
+        return windows if limit is None else windows[-limit:]
 
     def samples(self, model: str, *, since: float = 0.0) -> Dataset | None:
-        """Labelled rows that devices shared, predicted since ``since``; ``None`` without any."""
+        """Return labelled rows that devices shared, predicted since ``since``; ``None`` if none."""
         query = select(samples.c.row, samples.c.label).where(
             samples.c.model == model, samples.c.taken >= since
         )
@@ -146,25 +142,27 @@ class Telemetry:
         if not rows:
             return None
         values = np.array([row["row"] for row in rows])
+        # Numbers as the models take them; texts stay what they are.
         if values.dtype.kind in "fiu":
             values = values.astype(np.float32)
         return Dataset(values, np.array([row["label"] for row in rows]))
 
     def sample_times(self, model: str, *, since: float = 0.0) -> NDArray[np.float64]:
-        """When the rows that :meth:`samples` gives were predicted, Unix seconds, in its order."""
+        """Return when the rows of :meth:`samples` were predicted, Unix seconds, in its order."""
         query = select(samples.c.taken).where(samples.c.model == model, samples.c.taken >= since)
         with self._engine.connect() as db:
-            found = list(db.execute(query.order_by(samples.c.id)).scalars())
-        return np.array(found, dtype=np.float64)
-
-    def sample_count(self, model: str, *, since: float = 0.0) -> int:
-        """How many labelled rows were shared since ``since``."""
-        query = select(func.count()).where(samples.c.model == model, samples.c.taken >= since)
-        with self._engine.connect() as db:
-            return int(db.execute(query).scalar() or 0)
+            times = list(db.execute(query.order_by(samples.c.id)).scalars())
+        return np.array(times, dtype=np.float64)
 
     def voted_keys(self, model: str, *, minimum_devices: int, most: int) -> list[bytes]:
-        """Keys that at least ``minimum_devices`` different devices voted for, most wanted first."""
+        """Return keys that enough different devices voted for, the one of most devices first.
+
+        Args:
+            model: name of the model.
+            minimum_devices: devices that must have voted for a key.
+            most: number of keys at most.
+        """
+        # Devices, not votes: one device that asks often must not make its input public.
         devices = func.count(votes.c.device.distinct())
         query = (
             select(votes.c.key)
@@ -177,97 +175,53 @@ class Telemetry:
         return [bytes.fromhex(row["key"]) for row in self._rows(query)]
 
     def predictions_by_device(self, model: str) -> dict[str, int]:
-        """How many predictions each device reported, over all versions."""
+        """Return the number of predictions that each device reported, over all versions, ever."""
         r, t = reports.c, totals.c
+        # Rows that were rolled up have no device; what they had is in ``totals``.
         recent = select(r.device, _sum(r.predictions).label("made"))
         recent = recent.where(r.model == model, r.device != ROLLED).group_by(r.device)
-        found: Counter[str] = Counter()
-        for query in (
-            recent,
-            select(t.device, t.predictions.label("made")).where(t.model == model),
-        ):
+        rolled_up = select(t.device, t.predictions.label("made")).where(t.model == model)
+        predictions: Counter[str] = Counter()
+        for query in (recent, rolled_up):
             for row in self._rows(query):
-                found[row["device"]] += row["made"]
-        return dict(found)
+                predictions[row["device"]] += row["made"]
+        return dict(predictions)
 
     def events(
-        self, model: str, *, experiment: str | None = None, since: float = 0.0
-    ) -> list[dict[str, Any]]:
-        """What devices did with releases since ``since`` (Unix seconds), oldest first."""
+        self,
+        model: str,
+        *,
+        experiment: str | None = None,
+        since: float = 0.0,
+        limit: int | None = None,
+    ) -> list[DeviceEvent]:
+        """Return the steps of devices with releases, in the order in which they were reported.
+
+        Args:
+            model: name of the model.
+            experiment: only those within it.
+            since: only those that happened then or later, Unix seconds.
+            limit: the newest only.
+        """
         query = select(events).where(events.c.model == model, events.c.at >= since)
-        query = query.order_by(events.c.id)
         if experiment is not None:
             query = query.where(events.c.experiment == experiment)
-        return self._rows(query)
+        # Newest first for the limit, then back in order.
+        rows = self._rows(query.order_by(events.c.id.desc()).limit(limit))
+        return [DeviceEvent(**row) for row in reversed(rows)]
 
-    def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
+    def _rows(self, query: Select[Any]) -> list[RowMapping]:
         return list(self._each(query))
 
-    def _each(self, query: Select[Any]) -> Iterator[dict[str, Any]]:
+    def _each(self, query: Select[Any]) -> Iterator[RowMapping]:
         """Row by row: a day of a large fleet is more than belongs in memory."""
         with self._engine.connect() as db:
-            found = db.execution_options(yield_per=AT_ONCE).execute(query)
-            yield from map(dict, found.mappings())
+            yield from db.execution_options(yield_per=AT_ONCE).execute(query).mappings()
 
 
-def _narrow(
-    query: Select[Any],
-    table: Any,
-    model: str,
-    version: str,
-    experiment: str | None,
-    arm: str | None,
-    since: float,
-) -> Select[Any]:
-    query = query.where(table.c.model == model, table.c.version == version, table.c.start >= since)
-    if experiment is not None:
-        query = query.where(table.c.experiment == experiment)
-    return query if arm is None else query.where(table.c.arm == arm)
+def _since(table: Table, model: str, since: float) -> Select[Any]:
+    return select(table).where(table.c.model == model, table.c.start >= since)
 
 
 def _sum(column: Any) -> Any:
     return func.coalesce(func.sum(column), 0)
-
-
-def _window_key(row: dict[str, Any]) -> tuple[Any, ...]:
-    return (row["version"], row["experiment"], row["arm"], row["start"])
-
-
-def _empty_window(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "version": row["version"],
-        "experiment": row["experiment"],
-        "arm": row["arm"],
-        "start": row["start"],
-        "predictions": Counter(),
-        "errors": Counter(),
-        "lost": Counter(),
-        "latency": defaultdict(lambda: np.zeros(LATENCY_BINS, dtype=np.int64)),
-        "degraded": 0,
-        "labelled": 0,
-        "correct": 0,
-        "own_labelled": 0,
-        "own_correct": 0,
-        "resources": {},
-        "energy": None,
-        "devices": set(),
-    }
-
-
-def _add_report(window: dict[str, Any], row: dict[str, Any]) -> None:
-    body = row["body"]
-    for name in ("predictions", "errors", "lost"):
-        window[name].update(body.get(name, {}))
-    for source, counts in body.get("latency", {}).items():
-        window["latency"][source] += np.asarray(counts)
-    window["degraded"] += body.get("degraded", 0)
-    window["resources"] = worst([window["resources"], body.get("resources", {})])
-    window["energy"] = retention.merged_energy([window["energy"], body.get("energy")])
-    if row["device"] != ROLLED:
-        window["devices"].add(row["device"])
-
-
-def _plain_window(window: dict[str, Any]) -> dict[str, Any]:
-    latency = {source: counts.tolist() for source, counts in window["latency"].items()}
-    counters = {name: dict(window[name]) for name in ("predictions", "errors", "lost")}
-    return {**window, **counters, "latency": latency, "devices": len(window["devices"])}

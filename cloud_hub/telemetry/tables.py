@@ -1,5 +1,5 @@
-"""Messages and what they said. Every table but ``messages`` repeats the message's name, so that a
-message and its content are one transaction.
+"""Tables of messages and of their content. A message and its content are stored in one
+transaction; ``messages`` has its name, so that it counts once.
 """
 
 from __future__ import annotations

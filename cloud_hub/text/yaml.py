@@ -19,6 +19,7 @@ import yaml
 
 from cloud_hub.errors import Invalid
 from cloud_hub.text.spelling import did_you_mean
+from cloud_hub.text.value_errors import value_errors
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.contract.errors import ContractError
 
@@ -84,7 +85,8 @@ def read_yaml(cls: type[T], text: str, name: str) -> T:
     try:
         return from_plain(cls, plain, name)
     except ContractError as error:
-        raise Invalid(reader.placed(str(error))) from error
+        messages = value_errors(cls, plain, name) or [str(error)]
+        raise Invalid("\n".join(reader.placed(message) for message in messages)) from error
 
 
 def write_yaml(value: Any, **layout: Any) -> str:

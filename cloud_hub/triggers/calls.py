@@ -1,24 +1,25 @@
-"""What another system says when it calls a webhook."""
+"""Bodies with which other systems call a webhook."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
+from cloud_hub.database.documents import Document
 from cloud_hub.errors import Invalid
 
 
-def read_call(raw: bytes) -> dict[str, Any]:
-    """The JSON object of a call, ``{}`` of an empty body; raises Invalid."""
+def read_call(raw: bytes) -> Document:
+    """Parse the JSON object in a body, ``{}`` if it is empty; raises Invalid."""
     if not raw.strip():
         return {}
     try:
-        said = json.loads(raw, parse_constant=_refuse)
+        # json takes NaN and Infinity by default, which are no JSON: a database would choke on them.
+        payload = json.loads(raw, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise Invalid(f"webhook: expected a JSON object; {error}") from error
-    if not isinstance(said, dict):
-        raise Invalid(f"webhook: expected a JSON object, got {type(said).__name__}")
-    return said
+    if not isinstance(payload, dict):
+        raise Invalid(f"webhook: expected a JSON object, got {type(payload).__name__}")
+    return payload
 
 
 def _refuse(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Does a condition hold? Pure functions of the condition and the facts.
+"""Judges conditions: pure functions of the condition and the facts.
 
 The evidence of a verdict is what a person checks it by: every figure that it was decided on.
 """
@@ -7,32 +7,56 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from cronsim import CronSim
 
 from cloud_hub.policy.schema.conditions import Condition, DriftRule, PerformanceRule, VolumeRule
 from cloud_hub.statistics.sequential import SampleMoments, mean_interval
+from cloud_hub.triggers.evidence import (
+    AccuracyFigures,
+    AlarmSummary,
+    CallEvidence,
+    CombinedEvidence,
+    CronEvidence,
+    DriftEvidence,
+    Evidence,
+    GroupAccuracy,
+    GroupedPerformanceEvidence,
+    IntervalEvidence,
+    ManualEvidence,
+    PartEvidence,
+    PerformanceEvidence,
+    VolumeEvidence,
+)
 from cloud_hub.triggers.facts import Facts, LabelCounts, OpenAlarm, TriggerState
 
 ALPHA: Final = 0.05
+"""Chance that accuracy is ever declared to be below the limit although it is not."""
+
 SHOWN: Final = 5
-"""Alarms that evidence names."""
+"""Alarms and groups that evidence names."""
 
 
 @dataclass(frozen=True)
 class ConditionVerdict:
-    """Whether a condition holds, and the figures that it was decided on."""
+    """Verdict on a condition, and the figures that it was decided on."""
 
     fired: bool
-    evidence: dict[str, Any] = field(default_factory=dict)
+    evidence: Evidence
 
 
 def judge(
     condition: Condition, facts: Facts, state: TriggerState = TriggerState()
 ) -> ConditionVerdict:
-    """Judge any condition; ``state`` tells when its rule fired last, and who called it."""
+    """Judge a condition of any kind.
+
+    Args:
+        condition: one part of a rule, or several combined.
+        facts: everything that was known at ``facts.now``.
+        state: when its rule fired last, and who called it since.
+    """
     if condition.performance is not None:
         return judge_performance(condition.performance, facts)
     if condition.volume is not None:
@@ -46,7 +70,7 @@ def judge(
     if condition.webhook is not None:
         return judge_call(state)
     if condition.manual is not None:
-        return ConditionVerdict(False, {"waits_for": "a person"})
+        return ConditionVerdict(False, ManualEvidence())
     return _judge_several(condition, facts, state)
 
 
@@ -54,91 +78,106 @@ def _judge_several(condition: Condition, facts: Facts, state: TriggerState) -> C
     parts = condition.all or condition.any or ()
     verdicts = [judge(part, facts, state) for part in parts]
     held = [verdict.fired for verdict in verdicts]
-    evidence = [
-        {"condition": part.kind, "holds": verdict.fired, **verdict.evidence}
+    shown = tuple(
+        PartEvidence(part.kind, verdict.fired, verdict.evidence)
         for part, verdict in zip(parts, verdicts, strict=True)
-    ]
-    return ConditionVerdict(all(held) if condition.all else any(held), {condition.kind: evidence})
+    )
+    if condition.all:
+        return ConditionVerdict(all(held), CombinedEvidence("all", shown))
+    return ConditionVerdict(any(held), CombinedEvidence("any", shown))
 
 
 def judge_interval(every: float, facts: Facts, state: TriggerState) -> ConditionVerdict:
-    """``every``: so long since the version began to serve, or since the last firing."""
+    """Judge ``every``: time since the version began to serve, or since the last firing.
+
+    Args:
+        every: seconds between two firings.
+        facts: everything that was known at ``facts.now``.
+        state: when the rule fired last.
+    """
     due = _anchor(facts, state) + every
-    return ConditionVerdict(facts.now >= due, {"every_seconds": every, "due": _utc(due)})
+    return ConditionVerdict(facts.now >= due, IntervalEvidence(every, _utc(due)))
 
 
 def judge_cron(line: str, facts: Facts, state: TriggerState) -> ConditionVerdict:
-    """``cron``: its time (UTC) came since the version began to serve, or since the last firing."""
+    """Judge ``cron``: its time came since the version began to serve, or since the last firing.
+
+    Args:
+        line: cron line, in UTC.
+        facts: everything that was known at ``facts.now``.
+        state: when the rule fired last.
+    """
     anchor = datetime.datetime.fromtimestamp(_anchor(facts, state), datetime.UTC)
+    # The next time after the anchor, not after now: a hub that was down does not miss its hour.
     due = next(CronSim(line, anchor)).timestamp()
-    return ConditionVerdict(facts.now >= due, {"cron": line, "due": _utc(due)})
+    return ConditionVerdict(facts.now >= due, CronEvidence(line, _utc(due)))
 
 
 def judge_call(state: TriggerState) -> ConditionVerdict:
-    """``webhook``: somebody called since the last firing."""
+    """Judge ``webhook``: another system called since the last firing."""
     if state.call is None:
-        return ConditionVerdict(False, {"calls": 0})
+        return ConditionVerdict(False, CallEvidence(0))
     call = state.call
-    return ConditionVerdict(
-        True, {"calls": call.count, "at": _utc(call.at), "said": dict(call.said)}
-    )
+    return ConditionVerdict(True, CallEvidence(call.count, _utc(call.at), dict(call.said)))
 
 
 def judge_performance(rule: PerformanceRule, facts: Facts) -> ConditionVerdict:
-    """``performance``: accuracy is surely below the limit, however often one looks."""
-    limits = {"below": rule.below, "minimum": rule.minimum}
+    """Judge ``performance``: accuracy is surely below the limit, however often one looks."""
     if rule.by is None:
-        figures, surely = _accuracy(rule, facts, facts.labels, ALPHA)
-        return ConditionVerdict(surely, {**figures, **limits})
+        figures, below = _accuracy(rule, facts, facts.labels, ALPHA)
+        return ConditionVerdict(
+            below, PerformanceEvidence(**vars(figures), below=rule.below, minimum=rule.minimum)
+        )
     groups = facts.groups.get(rule.by, {})
+    # Bonferroni: with many groups, one of them must not look bad by chance more often than ALPHA.
     judged = {
         name: _accuracy(rule, facts, windows, ALPHA / len(groups))
         for name, windows in groups.items()
     }
-    worst = sorted(judged.items(), key=lambda each: (-each[1][1], each[1][0]["upper_bound"]))
-    told = [{"group": name, **figures} for name, (figures, _) in worst[:SHOWN]]
-    evidence = {"by": rule.by, "groups": told, **limits}
-    if not groups:
-        evidence["note"] = "no labels: neither a column that the release declares nor an attribute?"
-    return ConditionVerdict(any(surely for _, surely in judged.values()), evidence)
+    worst = sorted(judged.items(), key=lambda each: (-each[1][1], each[1][0].upper_bound))
+    note = "no labels: neither a column that the release declares nor an attribute?"
+    evidence = GroupedPerformanceEvidence(
+        by=rule.by,
+        groups=tuple(
+            GroupAccuracy(**vars(figures), group=name) for name, (figures, _) in worst[:SHOWN]
+        ),
+        below=rule.below,
+        minimum=rule.minimum,
+        note=None if groups else note,
+    )
+    return ConditionVerdict(any(below for _, below in judged.values()), evidence)
 
 
 def _accuracy(
     rule: PerformanceRule, facts: Facts, windows: Sequence[LabelCounts], alpha: float
-) -> tuple[dict[str, Any], bool]:
-    """The accuracy of some labels, and whether it is surely below the limit."""
+) -> tuple[AccuracyFigures, bool]:
+    """The accuracy on some labels, and whether it is surely below the limit."""
     chosen = [w for w in windows if w.start >= facts.now - rule.lookback_seconds]
     labelled, correct = sum(w.labelled for w in chosen), sum(w.correct for w in chosen)
     low, high = mean_interval(SampleMoments.of_successes(correct, labelled), alpha)
-    figures = {
-        "labelled": labelled,
-        "accuracy": round(correct / labelled, 4) if labelled else None,
-        "upper_bound": round(min(1.0, high), 4),
-        "lower_bound": round(max(0.0, low), 4),
-    }
+    figures = AccuracyFigures(
+        labelled=labelled,
+        accuracy=round(correct / labelled, 4) if labelled else None,
+        upper_bound=round(min(1.0, high), 4),
+        lower_bound=round(max(0.0, low), 4),
+    )
     return figures, labelled >= rule.minimum and high < rule.below
 
 
 def judge_volume(rule: VolumeRule, facts: Facts) -> ConditionVerdict:
-    """``volume``: enough new labelled rows compared with the training data."""
+    """Judge ``volume``: enough new labelled rows compared with the training data."""
     rows = facts.serving.training_rows
     needed = max(1, round(rule.growth * rows))
-    evidence = {"new_rows": facts.new_rows, "training_rows": rows, "needed": needed}
-    return ConditionVerdict(facts.new_rows >= needed, evidence)
+    return ConditionVerdict(facts.new_rows >= needed, VolumeEvidence(facts.new_rows, rows, needed))
 
 
 def judge_drift(rule: DriftRule, facts: Facts) -> ConditionVerdict:
-    """``drift``: monitoring raised enough alarms that nobody has answered."""
-    found = [alarm for alarm in facts.alarms if alarm.kind in rule.kinds]
-    evidence = {
-        "alarms": len(found),
-        "needed": rule.signals,
-        "worst": [
-            {"signal": alarm.signal, "raised": _utc(alarm.raised_at), **alarm.evidence}
-            for alarm in sorted(found, key=_effect, reverse=True)[:SHOWN]
-        ],
-    }
-    return ConditionVerdict(len(found) >= rule.signals, evidence)
+    """Judge ``drift``: monitoring has enough alarms that nobody has answered."""
+    alarms = [alarm for alarm in facts.alarms if alarm.kind in rule.kinds]
+    worst = sorted(alarms, key=_effect, reverse=True)[:SHOWN]
+    shown = tuple(AlarmSummary(a.signal, _utc(a.raised_at), a.evidence) for a in worst)
+    evidence = DriftEvidence(len(alarms), rule.signals, shown)
+    return ConditionVerdict(len(alarms) >= rule.signals, evidence)
 
 
 def _effect(alarm: OpenAlarm) -> float:

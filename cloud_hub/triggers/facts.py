@@ -1,4 +1,4 @@
-"""What a trigger is judged on, and how history gives it for any moment. Pure.
+"""Facts that a trigger is judged on, and the history that gives them for any moment. Pure.
 
 A live evaluation and a dry run ask the same :class:`ServingHistory`, the one for now, the other
 for every moment in the past.
@@ -9,19 +9,20 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+from cloud_hub.database.documents import Document
 
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """Late labels of the predictions of one window, over all devices; ``known`` is when the hub
-    could have known them.
+    """Late labels of the predictions of one window, over all devices; ``available_at`` is when the
+    hub could have had them. Times in Unix seconds.
     """
 
     start: float
     labelled: int
     correct: int
-    known: float
+    available_at: float
 
 
 Groups = Mapping[str, Mapping[str, tuple[LabelCounts, ...]]]
@@ -36,17 +37,17 @@ class OpenAlarm:
     kind: str
     raised_at: float
     acknowledged_at: float | None = None
-    evidence: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Document = field(default_factory=dict)
 
     def open_at(self, now: float) -> bool:
-        """Whether it waited for an answer then."""
-        answered = self.acknowledged_at is not None and self.acknowledged_at <= now
-        return self.raised_at <= now and not answered
+        """Return whether nobody had acknowledged it at ``now`` (Unix seconds)."""
+        acknowledged = self.acknowledged_at is not None and self.acknowledged_at <= now
+        return self.raised_at <= now and not acknowledged
 
 
 @dataclass(frozen=True)
 class VersionFacts:
-    """One version, and everything that came in about it."""
+    """One version, and everything that devices reported about it."""
 
     version: str
     published_at: float
@@ -58,7 +59,7 @@ class VersionFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that is known at ``now`` about the version that serves ``since``.
+    """Everything that the hub has at ``now`` about the version that serves ``since``.
 
     ``labels`` are in order of time, ``groups`` those of each group by column or attribute,
     ``alarms`` are open; ``new_rows`` were shared since it was published.
@@ -74,15 +75,16 @@ class Facts:
 
     @property
     def labelled(self) -> int:
-        """Late labels of the serving version."""
+        """Number of late labels of the serving version."""
         return sum(window.labelled for window in self.labels)
 
 
 @dataclass(frozen=True)
 class ServingHistory:
-    """What served when, and what came in.
+    """Versions with the times at which they began to serve, and the reports about each.
 
-    ``sampled`` are (when it was known, how many) of shared rows, ascending.
+    ``serving`` and ``sampled`` (when they were available, how many shared rows) are ascending in
+    time, Unix seconds.
     """
 
     serving: tuple[tuple[float, str], ...]
@@ -90,43 +92,43 @@ class ServingHistory:
     sampled: Sequence[tuple[float, int]] = ()
 
     def at(self, now: float) -> Facts | None:
-        """The facts as of ``now`` (Unix seconds); ``None`` if nothing served yet."""
-        found = bisect_right(self.serving, now, key=lambda served: served[0])
-        if not found:
+        """Return the facts as of ``now`` (Unix seconds); ``None`` if nothing served yet."""
+        begun = bisect_right(self.serving, now, key=lambda served: served[0])
+        if not begun:
             return None
-        since, name = self.serving[found - 1]
+        since, name = self.serving[begun - 1]
         version = self.versions[name]
         new_rows = sum(n for at, n in self.sampled if version.published_at <= at <= now)
         return Facts(
             now=now,
             since=since,
             serving=version,
-            labels=_known(version.labels, now),
+            labels=_available(version.labels, now),
             alarms=tuple(alarm for alarm in version.alarms if alarm.open_at(now)),
             new_rows=new_rows,
             groups={
-                by: {name: _known(windows, now) for name, windows in groups.items()}
+                by: {name: _available(windows, now) for name, windows in groups.items()}
                 for by, groups in version.groups.items()
             },
         )
 
 
-def _known(windows: tuple[LabelCounts, ...], now: float) -> tuple[LabelCounts, ...]:
-    return tuple(window for window in windows if window.known <= now)
+def _available(windows: tuple[LabelCounts, ...], now: float) -> tuple[LabelCounts, ...]:
+    return tuple(window for window in windows if window.available_at <= now)
 
 
 @dataclass(frozen=True)
 class Call:
-    """Somebody else's system called a trigger: the newest call, and how many there were."""
+    """Newest call of another system: its time (Unix seconds), body, and how many there were."""
 
     at: float
     count: int
-    said: Mapping[str, Any]
+    said: Document
 
 
 @dataclass(frozen=True)
 class TriggerState:
-    """What is remembered of a rule between two evaluations.
+    """State of a rule between two evaluations.
 
     ``fired_at`` and ``fired_version`` tell the last firing, ``rearmed`` that somebody armed it
     again since; ``held_since`` is when its condition began to hold without a break.

@@ -1,4 +1,4 @@
-"""Loading history from what devices reported, for one model."""
+"""Loads the history of one model from the reports of its devices."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MINUTE: Final = 60
 
 
 class Histories:
-    """Gives the :class:`ServingHistory` of a model for a stretch of time."""
+    """Loads the :class:`ServingHistory` of a model."""
 
     def __init__(self, engine: Engine, registry: Registry) -> None:
         self._engine = engine
@@ -33,15 +33,17 @@ class Histories:
     def load(
         self, model: str, *, since: float, lag: float = 0.0, by: Collection[str] = ()
     ) -> ServingHistory:
-        """What rules need to be judged at any moment from ``since`` (Unix seconds) on.
+        """Return what rules need to be judged at any moment from ``since`` on.
 
         Args:
-            model: its name.
-            since: that moment.
-            lag: how long after the start of its window a count was known at the earliest.
+            model: name of the model.
+            since: first moment, Unix seconds.
+            lag: seconds after the start of its window at which a count is available at the
+                earliest.
             by: columns and attributes whose groups rules look at.
         """
         served = self._timeline(model)
+        # A version that another one replaced before ``since`` is not needed.
         ends = [*(at for at, _ in served[1:]), float("inf")]
         names = {name for (_, name), end in zip(served, ends, strict=False) if end > since}
         versions = {name: self._version(model, name, lag, by) for name in names}
@@ -69,16 +71,16 @@ class Histories:
         """Late labels by group: of rows if the release declares such a column, else of devices."""
         declared = self._registry.release(model, version).manifest.groups
         of_rows = any(column.name == by for column in declared)
-        found: dict[str, dict[int, tuple[int, int]]] = {}
+        counts: dict[str, dict[int, tuple[int, int]]] = {}
         for group, start, n, right in (
             self._of_rows(model, version, by) if of_rows else self._of_devices(model, version, by)
         ):
-            windows = found.setdefault(group, {})
-            known = windows.get(start, (0, 0))
-            windows[start] = (known[0] + n, known[1] + right)
+            windows = counts.setdefault(group, {})
+            labelled, correct = windows.get(start, (0, 0))
+            windows[start] = (labelled + n, correct + right)
         return {
             group: tuple(LabelCounts(start, *pair, start + lag) for start, pair in windows.items())
-            for group, windows in found.items()
+            for group, windows in counts.items()
         }
 
     def _of_rows(self, model: str, version: str, by: str) -> Iterator[tuple[str, int, int, int]]:
@@ -87,7 +89,7 @@ class Histories:
                 yield row.group, row.start, row.labelled, row.correct
 
     def _of_devices(self, model: str, version: str, by: str) -> Iterator[tuple[str, int, int, int]]:
-        """What was rolled up has no devices any more."""
+        """By attribute of the device; rows that were rolled up have no device any more."""
         f, d = feedback.c, devices.c
         query = (
             select(d.attributes, f.start, func.sum(f.own_labelled), func.sum(f.own_correct))
@@ -116,9 +118,7 @@ class Histories:
         )
 
     def _sampled(self, model: str, since: float, lag: float) -> list[tuple[float, int]]:
-        """Shared rows since then, counted by minute; a minute that had begun counts from its
-        first row on.
-        """
+        """Count shared rows by minute; a minute that had begun counts from its first row on."""
         s = samples.c
         first = func.min(s.taken)
         query = (
@@ -131,7 +131,8 @@ class Histories:
             return [(at + lag, int(n)) for at, n in db.execute(query)]
 
     def _timeline(self, model: str) -> tuple[tuple[float, str], ...]:
-        """(since when, version) of everything that served; plans are read once each."""
+        """Return (since when, version) of everything that served; each plan is read once."""
+        # Plans are never changed, so only those after the newest that was read are parsed.
         serial, served = self._served.get(model, (0, ()))
         query = select(plans.c.serial, plans.c.at, plans.c.plan).where(
             plans.c.model == model, plans.c.serial > serial
@@ -140,6 +141,7 @@ class Histories:
             rows = db.execute(query.order_by(plans.c.serial)).all()
         for row in rows:
             version = json.loads(row.plan)["serving"]["version"]
+            # A new plan with the same version (another policy) is no new serving time.
             if not served or served[-1][1] != version:
                 served = (*served, (row.at, version))
             serial = row.serial

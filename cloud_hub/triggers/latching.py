@@ -23,7 +23,7 @@ Outcome = Literal[
 
 @dataclass(frozen=True)
 class TriggerDecision:
-    """One evaluation of a rule: its verdict, what came of it and why, the state to remember."""
+    """One evaluation of a rule: its verdict, the outcome and its reason, the state after it."""
 
     outcome: Outcome
     reason: str
@@ -38,25 +38,42 @@ def evaluate(
     budget: BudgetPolicy,
     runs: Sequence[float] = (),
 ) -> TriggerDecision:
-    """Evaluate ``rule``; ``runs`` are the times at which triggers started runs before."""
+    """Evaluate a rule.
+
+    Args:
+        rule: condition, and what keeps it from firing.
+        facts: everything that was known at ``facts.now``.
+        state: after the evaluation before.
+        budget: runs that triggers may start in seven days.
+        runs: times at which triggers started runs before, Unix seconds.
+    """
     verdict = judge(rule.when, facts, state)
     if not verdict.fired:
         return TriggerDecision("quiet", "", verdict, replace(state, held_since=None))
+    # The clock of ``hold`` runs from the first evaluation at which the condition held.
     since = facts.now if state.held_since is None else state.held_since
     held = replace(state, held_since=since)
     outcome, reason = _hindered(rule, facts, held, budget, runs)
     if outcome == "fired":
-        return TriggerDecision("fired", "", verdict, fired(facts.now, facts.serving.version))
+        return TriggerDecision(
+            "fired", "", verdict, state_after_firing(facts.now, facts.serving.version)
+        )
     return TriggerDecision(outcome, reason, verdict, held)
 
 
-def fired(now: float, version: str) -> TriggerState:
-    """The state of a rule that just fired."""
+def state_after_firing(now: float, version: str) -> TriggerState:
+    """Return the state of a rule that fired at ``now`` for ``version``."""
     return TriggerState(fired_at=now, fired_version=version)
 
 
-def latched(rule: TriggerRule, state: TriggerState, version: str) -> bool:
-    """Whether it fired for this version and nobody armed it again."""
+def is_latched(rule: TriggerRule, state: TriggerState, version: str) -> bool:
+    """Return whether a rule fired for a version already and nobody armed it again.
+
+    Args:
+        rule: with its condition; only those that last are latched.
+        state: after its last evaluation.
+        version: the version that serves.
+    """
     return rule.when.lasts() and state.fired_version == version and not state.rearmed
 
 
@@ -67,13 +84,15 @@ def _hindered(
     budget: BudgetPolicy,
     runs: Sequence[float],
 ) -> tuple[Outcome, str]:
-    """The first thing that keeps a condition that holds from firing; ``fired`` if none does."""
+    """Return the first thing that keeps a rule from firing; ``fired`` if nothing does."""
     now, version = facts.now, facts.serving.version
     served, labels = now - facts.since, facts.labelled
+    # A rule that never fired has rested for ever.
     rested = now - (state.fired_at if state.fired_at is not None else -WEEK * 1_000)
     held = now - (state.held_since if state.held_since is not None else now)
     recent = sum(now - WEEK < at <= now for at in runs)
-    if latched(rule, state, version):
+    # In this order: a person reads the reason, and the one that lasts longest helps most.
+    if is_latched(rule, state, version):
         return "latched", f"fired for {version} already; re-arm it, or let another version serve"
     if served < rule.not_before_seconds:
         return "too_early", f"{version} serves for {served:.0f} of {rule.not_before_seconds:.0f} s"

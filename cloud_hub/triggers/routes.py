@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from cloud_hub.api.auth import Admin, bearer, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import Limit, raw_body
+from cloud_hub.database.documents import Document, as_document, as_documents
 from cloud_hub.policy.schema.parse import parse_policy
 from cloud_hub.text.yaml import text_of
 from cloud_hub.triggers.calls import read_call
@@ -22,10 +23,13 @@ POLICY_BYTES = 1 << 20
 
 
 @router.get("")
-def status(request: Request, admin: Admin, model: KnownModel) -> dict[str, Any]:
-    """Every rule with its evidence as it stands, and what fired."""
+def status(request: Request, admin: Admin, model: KnownModel) -> Document:
+    """Every rule with its evidence as it stands, and the firings so far."""
     service = hub_of(request).triggers
-    return {"rules": service.status(model, time.time()), "firings": service.firings(model)}
+    return {
+        "rules": as_documents(service.status(model, time.time())),
+        "firings": as_documents(service.firings(model)),
+    }
 
 
 @router.get("/evaluations")
@@ -35,22 +39,21 @@ def evaluations(
     model: KnownModel,
     trigger: str | None = None,
     limit: Limit = 100,
-) -> list[dict[str, Any]]:
+) -> list[Document]:
     """The newest evaluations; neighbours with one outcome are one row."""
-    return hub_of(request).triggers.evaluations(model, trigger, limit)
+    return as_documents(hub_of(request).triggers.evaluations(model, trigger, limit))
 
 
 @router.post("/dry-run")
-async def dry_run(
-    request: Request, admin: Admin, model: KnownModel, seconds: Seconds
-) -> dict[str, Any]:
-    """When each rule would have fired in the last ``seconds``; a policy in the body is tried."""
+async def dry_run(request: Request, admin: Admin, model: KnownModel, seconds: Seconds) -> Document:
+    """Firings that each rule would have had in the last ``seconds``; a body is a policy to try."""
     raw = await raw_body(request, POLICY_BYTES)
     policy = parse_policy(text_of(raw, "policy")) if raw else None
     now, service = time.time(), hub_of(request).triggers
-    return await run_in_threadpool(
+    run = await run_in_threadpool(
         service.dry_run, model, since=now - seconds, until=now, policy=policy
     )
+    return as_document(run)
 
 
 @router.post("/{trigger}/rearm", status_code=204)
@@ -63,20 +66,21 @@ def rearm(request: Request, admin: Admin, model: KnownModel, trigger: str) -> Re
 @router.post("/{trigger}/fire")
 def fire(
     request: Request, admin: Admin, model: KnownModel, trigger: str, reason: str = "by hand"
-) -> dict[str, Any]:
+) -> Document:
     """Fire a trigger by hand."""
-    return hub_of(request).triggers.fire(model, trigger, actor=admin, reason=reason)
+    firing = hub_of(request).triggers.fire(model, trigger, actor=admin, reason=reason)
+    return as_document(firing)
 
 
 @router.post("/{trigger}/hook")
 def hook(request: Request, admin: Admin, model: KnownModel, trigger: str) -> dict[str, str]:
-    """A new token for a webhook; the one before is void."""
+    """Make a new token for a webhook; the one before is void."""
     return {"token": hub_of(request).triggers.new_hook(model, trigger, actor=admin)}
 
 
 @router.post("/{trigger}/call", status_code=202)
 async def call(request: Request, model: str, trigger: str) -> dict[str, int]:
-    """Another system says that something happened: the body is a JSON object, or empty."""
-    said = read_call(await raw_body(request, CALL_BYTES))
+    """Take the call of another system: the body is a JSON object, or empty."""
+    payload = read_call(await raw_body(request, CALL_BYTES))
     token, service = bearer(request), hub_of(request).triggers
-    return {"calls": await run_in_threadpool(service.call, model, trigger, token, said)}
+    return {"calls": await run_in_threadpool(service.call, model, trigger, token, payload)}

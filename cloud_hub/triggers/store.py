@@ -5,37 +5,84 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
+from cloud_hub.database.documents import Document, as_document
 from cloud_hub.triggers.facts import TriggerState
 from cloud_hub.triggers.latching import TriggerDecision
 from cloud_hub.triggers.tables import evaluations, firings, states
 from edge_sdk.contract.codec import from_plain
 
-KEPT: Final = 500
-"""Evaluations that are kept of each rule; neighbours with one outcome are one row."""
+STORED: Final = 500
+"""Evaluations that are stored of each rule; neighbours with one outcome are one row."""
 
-Firing = dict[str, Any]
+
+@dataclass(frozen=True)
+class Firing:
+    """A rule that fired, or was fired by hand.
+
+    ``version`` served at ``at`` (Unix seconds); rows from ``since`` on count as fresh for the run;
+    ``mode`` replaces the policy's. ``id`` is 0 until it is stored, ``handled`` says that its run
+    was asked for.
+    """
+
+    model: str
+    trigger: str
+    kind: str
+    version: str
+    at: float
+    actor: str
+    evidence: Document
+    mode: str | None
+    since: float
+    id: int = 0
+    handled: bool = False
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """Evaluations of a rule in a row that had one outcome: ``times`` of them from ``first_at`` to
+    ``last_at`` (Unix seconds), with the newest reason and evidence. ``policy`` is the digest of the
+    policy in force.
+    """
+
+    id: int
+    model: str
+    trigger: str
+    version: str
+    policy: str
+    first_at: float
+    last_at: float
+    times: int
+    outcome: str
+    reason: str
+    evidence: Document
 
 
 class TriggerStore:
-    """What is known of the rules of all models."""
+    """States, evaluations and firings of the rules of all models."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def state(self, model: str, trigger: str) -> TriggerState:
-        """The state of a rule; a new one is armed."""
+        """Return the state of a rule; a new one is armed."""
         query = select(states.c.state).where(*_named(states, model, trigger))
         with self._engine.connect() as db:
-            found = db.execute(query).scalar()
-        return from_plain(TriggerState, found or {}, "state")
+            stored = db.execute(query).scalar()
+        return from_plain(TriggerState, stored or {}, "state")
 
-    def remember(self, model: str, trigger: str, state: TriggerState) -> None:
-        """Keep a state."""
+    def put_state(self, model: str, trigger: str, state: TriggerState) -> None:
+        """Store the state of a rule.
+
+        Args:
+            model: name of the model.
+            trigger: name of the rule.
+            state: replaces the one that is stored.
+        """
         with self._engine.begin() as db:
             _put(db, model, trigger, state=asdict(state))
 
@@ -50,77 +97,109 @@ class TriggerStore:
         now: float,
         firing: Firing | None,
     ) -> None:
-        """Keep an evaluation, the state after it, and what it fired, all or nothing; the oldest
-        evaluations are dropped.
+        """Store an evaluation, the state after it, and its firing, all or nothing.
+
+        The oldest evaluations are dropped.
+
+        Args:
+            model: name of the model.
+            trigger: name of the rule.
+            decision: outcome, evidence and new state.
+            version: the version that serves.
+            policy: digest of the policy in force.
+            now: time of the evaluation, Unix seconds.
+            firing: what is to be handled, if the rule fired.
         """
         same = {"version": version, "policy": policy, "outcome": decision.outcome}
-        said = {"reason": decision.reason, "evidence": decision.verdict.evidence}
+        latest = {"reason": decision.reason, "evidence": as_document(decision.verdict.evidence)}
+        # One transaction: a hub that dies here either fired and knows it, or will evaluate again.
         with self._engine.begin() as db:
             _put(db, model, trigger, state=asdict(decision.state))
-            if not _again(db, model, trigger, same, last_at=now, **said):
-                row = {"model": model, "trigger": trigger, "times": 1, **same, **said}
+            if not _count_again(db, model, trigger, same, last_at=now, **latest):
+                row = {"model": model, "trigger": trigger, "times": 1, **same, **latest}
                 db.execute(insert(evaluations).values(**row, first_at=now, last_at=now))
                 _drop_oldest(db, model, trigger)
             if firing is not None:
-                db.execute(insert(firings).values(**firing))
+                _add_firing(db, firing)
 
-    def evaluations(self, model: str, trigger: str | None, limit: int) -> list[dict[str, Any]]:
-        """The newest evaluations, oldest first."""
+    def evaluations(self, model: str, trigger: str | None, limit: int) -> list[EvaluationRecord]:
+        """Return the newest evaluations, oldest first.
+
+        Args:
+            model: name of the model.
+            trigger: name of a rule; ``None`` for all of them.
+            limit: number of rows at most.
+        """
         query = select(evaluations).where(evaluations.c.model == model)
         if trigger is not None:
             query = query.where(evaluations.c.trigger == trigger)
         with self._engine.connect() as db:
             rows = db.execute(query.order_by(evaluations.c.id.desc()).limit(limit)).mappings()
-            return [dict(row) for row in rows][::-1]
+            return [EvaluationRecord(**row) for row in rows][::-1]
 
-    def fired(self, firing: Firing, state: TriggerState) -> None:
-        """Keep a firing by hand, and the state after it."""
+    def add_firing(self, firing: Firing, state: TriggerState) -> None:
+        """Store a firing by hand, and the state after it, all or nothing."""
         with self._engine.begin() as db:
-            _put(db, firing["model"], firing["trigger"], state=asdict(state))
-            db.execute(insert(firings).values(**firing))
+            _put(db, firing.model, firing.trigger, state=asdict(state))
+            _add_firing(db, firing)
 
-    def handled(self, firing: Firing) -> None:
-        """Note that what a firing asks for was asked for."""
+    def mark_handled(self, firing: Firing) -> None:
+        """Note that the run of a firing was asked for."""
         with self._engine.begin() as db:
-            db.execute(update(firings).where(firings.c.id == firing["id"]).values(handled=True))
+            db.execute(update(firings).where(firings.c.id == firing.id).values(handled=True))
 
     def firings(self, model: str | None = None) -> list[Firing]:
-        """What fired, oldest first."""
+        """Return the firings of one model or of all, oldest first."""
         query = select(firings).order_by(firings.c.id)
         if model is not None:
             query = query.where(firings.c.model == model)
         with self._engine.connect() as db:
-            return [dict(row) for row in db.execute(query).mappings()]
+            return [Firing(**row) for row in db.execute(query).mappings()]
 
     def unhandled(self) -> list[Firing]:
-        """Firings whose consequences are still to come, oldest first."""
+        """Return firings whose run is still to be asked for, oldest first."""
         query = select(firings).where(firings.c.handled.is_(False)).order_by(firings.c.id)
         with self._engine.connect() as db:
-            return [dict(row) for row in db.execute(query).mappings()]
+            return [Firing(**row) for row in db.execute(query).mappings()]
 
     def new_hook(self, model: str, trigger: str) -> str:
-        """A new token with which another system may call a rule; the one before is void."""
+        """Make a new token with which another system may call a rule; the one before is void."""
         token = secrets.token_urlsafe(32)
         with self._engine.begin() as db:
             _put(db, model, trigger, hook=_hashed(token))
         return token
 
     def may_call(self, model: str, trigger: str, token: str) -> bool:
-        """Whether ``token`` is the rule's."""
+        """Check the token of a call.
+
+        Args:
+            model: name of the model.
+            trigger: name of the rule.
+            token: as the caller sent it.
+
+        Returns:
+            Whether it is the rule's; false where it has none.
+        """
         query = select(states.c.hook).where(*_named(states, model, trigger))
         with self._engine.connect() as db:
-            kept = db.execute(query).scalar()
-        return kept is not None and secrets.compare_digest(kept, _hashed(token))
+            stored = db.execute(query).scalar()
+        return stored is not None and secrets.compare_digest(stored, _hashed(token))
 
 
 def _named(table: Any, model: str, trigger: str) -> tuple[Any, Any]:
     return table.c.model == model, table.c.trigger == trigger
 
 
-def _again(
+def _add_firing(db: Connection, firing: Firing) -> None:
+    values = {**as_document(firing), "handled": False}
+    values.pop("id")  # the database counts
+    db.execute(insert(firings).values(**values))
+
+
+def _count_again(
     db: Connection, model: str, trigger: str, same: Mapping[str, Any], **latest: Any
 ) -> bool:
-    """Count one more evaluation on the newest row, if that says the ``same``."""
+    """Count one more evaluation on the newest row, if that has the ``same`` outcome."""
     where = _named(evaluations, model, trigger)
     newest = select(evaluations).where(*where).order_by(evaluations.c.id.desc()).limit(1)
     last = db.execute(newest).mappings().first()
@@ -132,14 +211,15 @@ def _again(
 
 
 def _drop_oldest(db: Connection, model: str, trigger: str) -> None:
-    kept = select(evaluations.c.id).where(*_named(evaluations, model, trigger))
-    oldest = db.execute(kept.order_by(evaluations.c.id.desc()).offset(KEPT).limit(1)).scalar()
+    own = select(evaluations.c.id).where(*_named(evaluations, model, trigger))
+    oldest = db.execute(own.order_by(evaluations.c.id.desc()).offset(STORED).limit(1)).scalar()
     if oldest is not None:
         where = (*_named(evaluations, model, trigger), evaluations.c.id <= oldest)
         db.execute(delete(evaluations).where(*where))
 
 
 def _put(db: Connection, model: str, trigger: str, **values: Any) -> None:
+    """Update the row of a rule, or insert it."""
     change = update(states).where(*_named(states, model, trigger)).values(**values)
     if not db.execute(change).rowcount:
         row: Mapping[str, Any] = {"model": model, "trigger": trigger, "state": {}, **values}
@@ -147,4 +227,5 @@ def _put(db: Connection, model: str, trigger: str, **values: Any) -> None:
 
 
 def _hashed(token: str) -> str:
+    # A token of 256 random bits needs no salt and no slow hash.
     return hashlib.sha256(token.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What is remembered of triggers: their state, their evaluations, what fired."""
+"""Tables of triggers: states of rules, their evaluations, their firings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Half a year of a camera that ages: what `edge-hub freshness` is shown on.
+"""Half a year of a camera that ages: the history for the example of ``edge-hub freshness``.
 
 The sensor loses contrast and its black rises, a little every day: slow enough that a week hardly
 matters, fast enough that a season does.
@@ -20,17 +20,20 @@ CONTRAST_LOSS: Final = 0.75
 """Share of the contrast that is lost by the last day."""
 
 LIFT: Final = 9.0
-"""How much brighter black is by the last day, of 16."""
+"""Brightness that black gains by the last day, of 16."""
 
 
 def write_history(path: Path, seed: int = 0) -> None:
-    """Write an ``.npz`` of ``X`` [N, 64], ``y`` [N] and ``t`` [N] (Unix seconds)."""
+    """Write an ``.npz`` of ``X`` [N, 64], ``y`` [N] and ``t`` [N] (Unix seconds).
+
+    ``seed`` draws the pictures, their times and the noise.
+    """
     train, _, stream = split()
     X, y = np.concatenate([train.X, stream.X]), np.concatenate([train.y, stream.y])
     random = np.random.default_rng(seed)
     chosen = random.integers(len(X), size=DAYS * A_DAY)
     days = np.sort(random.uniform(0, DAYS, len(chosen)))
     age = (days / DAYS)[:, None]
-    seen = LIFT * age + (1 - CONTRAST_LOSS * age) * X[chosen]
-    seen = np.clip(seen + random.normal(0, NOISE, seen.shape), 0, 16).astype(np.float32)
-    np.savez(path, X=seen, y=y[chosen], t=FIRST_DAY + 86_400.0 * days)
+    aged = LIFT * age + (1 - CONTRAST_LOSS * age) * X[chosen]
+    aged = np.clip(aged + random.normal(0, NOISE, aged.shape), 0, 16).astype(np.float32)
+    np.savez(path, X=aged, y=y[chosen], t=FIRST_DAY + 86_400.0 * days)

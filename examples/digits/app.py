@@ -19,17 +19,17 @@ from edge_sdk.config import DeviceConfig
 from examples.digits.data import Stream, split
 
 LABEL_SECONDS = 1.0
-"""How late the true digit comes."""
+"""Seconds after a prediction at which the true digit is known."""
 
 VISITORS = 200
-"""Who stand before the camera in turn."""
+"""Number of visitors who stand before the camera in turn."""
 
 LABEL_SHARE = 0.6
-"""For how many pictures it comes at all."""
+"""Share of pictures whose true digit is ever known."""
 
 
 def run(arguments: argparse.Namespace, world: World) -> None:
-    """Answer pictures until the world ends."""
+    """Predict the digit of each picture until the world ends."""
     config = DeviceConfig(sync_seconds=1.0, retry_seconds=0.5, retry_max_seconds=2.0)
     with EdgeDevice(
         arguments.state,
@@ -52,12 +52,12 @@ def run(arguments: argparse.Namespace, world: World) -> None:
             for id_, label in world.late_labels():
                 try:
                     device.feedback(id_, label=label)
-                except EdgeError as error:  # it came too late
+                except EdgeError as error:  # the label came too late
                     world.failed(error)
 
 
 class World:
-    """What happens around the device, and the journal of it."""
+    """The surroundings of the device: pictures, late labels, and a journal for the demo."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         _, _, rows = split()
@@ -76,13 +76,13 @@ class World:
         self._ends = True
 
     def goes_on(self) -> bool:
-        """Wait for the next picture; false when it is time to stop."""
+        """Wait for the next picture; return false when it is time to stop."""
         self._next += self._pause
         time.sleep(max(0.0, self._next - time.time()))
         return not self._ends
 
     def picture(self) -> tuple[Any, int]:
-        """What the camera sees now, and which digit it really is."""
+        """Return the picture before the camera now [64], and its true digit."""
         now = time.time()
         if now - self._looked > 0.2:
             self._looked = now
@@ -92,11 +92,11 @@ class World:
         return picture
 
     def visitor(self) -> str:
-        """Who shows the picture: an A/B test by key gives one visitor one version."""
+        """Return who shows the picture: an A/B test by key gives one visitor one version."""
         return f"visitor-{self._count % VISITORS}"
 
     def answered(self, prediction: Prediction, truth: int) -> None:
-        """Note an answer; sometimes the truth will come later."""
+        """Note a prediction in the journal; for some, the true digit will be known later."""
         self._count += 1
         self.note(
             source=prediction.source,
@@ -110,20 +110,20 @@ class World:
             self._labels.append((time.time() + LABEL_SECONDS, prediction.id, truth))
 
     def late_labels(self) -> list[tuple[str, int]]:
-        """Labels that came by now."""
-        found = []
+        """Return (prediction, digit) of the labels that are known by now."""
+        labels = []
         while self._labels and self._labels[0][0] <= time.time():
             _, id_, truth = self._labels.popleft()
-            found.append((id_, truth))
-        return found
+            labels.append((id_, truth))
+        return labels
 
     def failed(self, error: EdgeError) -> None:
-        """Note a call that gave no answer."""
+        """Note a call that failed."""
         self.note(error=str(error))
 
-    def note(self, **what: Any) -> None:
+    def note(self, **fields: Any) -> None:
         """Add a line to the journal."""
-        self._journal.write(json.dumps({"t": round(time.time(), 3), **what}) + "\n")
+        self._journal.write(json.dumps({"t": round(time.time(), 3), **fields}) + "\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,5 +1,5 @@
 """scikit-learn's bundled handwritten digits (1,797 rows of 8 x 8 pixels, 0 to 16), in three parts,
-and what a changed camera makes of them.
+and the same digits through a changed camera.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ class Digits:
 
 
 def split(seed: int = 0) -> tuple[Digits, Digits, Digits]:
-    """Training rows, the historic holdout, and the rows that the cameras will see."""
+    """Return training rows, the historic holdout, and the rows before the cameras.
+
+    ``seed`` draws which rows are which.
+    """
     X, y = load_digits(return_X_y=True)
     order = np.random.default_rng(seed).permutation(len(X))
     X, y = X[order].astype(np.float32), y[order].astype(np.int64)
@@ -42,18 +45,18 @@ def split(seed: int = 0) -> tuple[Digits, Digits, Digits]:
 
 
 def changed_camera(X: Pixels, seed: int) -> Pixels:
-    """The same digits through another camera.
+    """Return the same digits through another camera, [N, 64] or [64].
 
     Contrast falls to 60%, black is lifted by 1.5, and sensor noise of standard deviation 0.7 is
     added; values are clipped to 0..16 as a sensor does. ``seed`` draws the noise.
     """
     noise = np.random.default_rng(seed).normal(0, NOISE, X.shape)
-    seen = OFFSET + CONTRAST * X.astype(np.float64) + noise
-    return np.clip(seen, 0, 16).astype(np.float32)
+    changed = OFFSET + CONTRAST * X.astype(np.float64) + noise
+    return np.clip(changed, 0, 16).astype(np.float32)
 
 
 class Stream:
-    """What one camera sees: held-out digits, some of them again and again.
+    """Pictures before one camera: held-out digits, some of them again and again.
 
     Half of the pictures recur: they come from :data:`RECURRING` pictures with Zipf weights, the
     same bytes each time and the same on all devices (signs, labels, forms). The others come from
@@ -69,11 +72,11 @@ class Stream:
         self._weights = weights / weights.sum()
 
     def next(self, *, changed: bool) -> tuple[Pixels, int]:
-        """The next picture and its true digit."""
+        """Return the next picture [64] and its true digit."""
         if self._random.random() < 0.5:
             i = int(self._random.choice(self.RECURRING, p=self._weights))
             x = self._rows.X[i]
-            seed = i
+            seed = i  # the same noise each time, so that the bytes recur
         else:
             i = int(self._random.integers(len(self._rows.X)))
             seed = int(self._random.integers(1 << 31))
@@ -83,12 +86,12 @@ class Stream:
 
 
 def catalogue(rows: Digits) -> dict[str, Any]:
-    """The recurring pictures, which the hub knows too."""
+    """Return the recurring pictures, which the hub gets as dataset ``catalogue``."""
     count = Stream.RECURRING
     return {"X": rows.X[:count], "y": rows.y[:count]}
 
 
 def pilot(rows: Digits, pictures: int = 2_000) -> Pixels:
-    """What a pilot camera saw before the fleet went out: the reference for drift, [N, 64]."""
+    """Return pictures [N, 64] of a pilot camera, from before the fleet: the reference for drift."""
     stream = Stream(rows, device=99)
     return np.stack([stream.next(changed=False)[0] for _ in range(pictures)])

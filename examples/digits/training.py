@@ -19,7 +19,14 @@ CLASSES = np.arange(10)
 
 
 def first_model(data: Digits, seed: int = 0, *, rounds: int = 80, step: float = 1e-3) -> Pipeline:
-    """A small network for the device, trained from scratch."""
+    """Train a small network for the device from scratch.
+
+    Args:
+        data: rows [N, 64] and labels [N].
+        seed: of the weights and the batches.
+        rounds: passes over the data at most.
+        step: learning rate at the beginning.
+    """
     learner = MLPClassifier(
         (64,), max_iter=rounds, learning_rate_init=step, alpha=1e-3, random_state=seed
     )
@@ -27,7 +34,7 @@ def first_model(data: Digits, seed: int = 0, *, rounds: int = 80, step: float = 
 
 
 def cloud_model(data: Digits, seed: int = 0) -> Pipeline:
-    """A larger network, trained on pictures of many cameras."""
+    """Train a larger network on pictures of three cameras."""
     parts = [data.X, *(changed_camera(data.X, i) for i in range(2))]
     learner = MLPClassifier((256, 128), max_iter=40, alpha=1e-3, random_state=seed)
     pipeline = Pipeline([("scale", MinMaxScaler()), ("learn", learner)])
@@ -35,7 +42,7 @@ def cloud_model(data: Digits, seed: int = 0) -> Pipeline:
 
 
 def small_model(data: Digits, seed: int = 0) -> Pipeline:
-    """Eight neurons, trained on pictures of two cameras."""
+    """Train a network of eight neurons on pictures of two cameras."""
     X = np.concatenate([data.X, changed_camera(data.X, 0)])
     learner = MLPClassifier((8,), max_iter=60, alpha=1e-3, random_state=seed)
     pipeline = Pipeline([("scale", MinMaxScaler()), ("learn", learner)])
@@ -43,13 +50,13 @@ def small_model(data: Digits, seed: int = 0) -> Pipeline:
 
 
 def bad_model(data: Digits, seed: int = 0) -> Pipeline:
-    """What a broken labelling job makes: every third digit has its neighbour's label."""
+    """Train on a broken labelling job: two of three digits have their neighbour's label."""
     y = np.where(np.arange(len(data.y)) % 3 > 0, (data.y + 1) % 10, data.y)
     return first_model(Digits(data.X, y), seed)
 
 
 def train(context: TrainingContext) -> Any:
-    """The hub's entry point.
+    """Train as the hub's entry point.
 
     Stateful: the parent goes on learning from fresh rows, mixed with as many from history so that
     it does not forget. Stateless: a new model from history and fresh rows together.
@@ -73,9 +80,10 @@ def train(context: TrainingContext) -> Any:
 
 
 def hasty(context: TrainingContext) -> Any:
-    """What somebody in a hurry does: the newest half of the rows alone, and half the rounds. It
-    knows the new camera and has forgotten the old one: catastrophic forgetting, which the offline
-    gate is there for.
+    """Train as somebody in a hurry: on the newest half of the rows alone, with half the rounds.
+
+    The model knows the new camera and has forgotten the old one: catastrophic forgetting, which the
+    offline gate is there for.
     """
     newest = slice(len(context.fresh) // 2, None)
     X, y = context.fresh.X[newest], context.fresh.y[newest]
@@ -83,12 +91,13 @@ def hasty(context: TrainingContext) -> Any:
 
 
 def quick(context: TrainingContext) -> Any:
-    """For analyses that train many times: nearest class means, after a linear discriminant."""
+    """Train a linear discriminant, for analyses that train many times."""
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
     return model.fit(context.fresh.X, context.fresh.y)
 
 
 EPOCHS = 60
+"""Passes over the fresh rows of a stateful training."""
 
 
 def _with_history(

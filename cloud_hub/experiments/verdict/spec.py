@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from cloud_hub.errors import Invalid
 from cloud_hub.fleet.health import UNREACHABLE_SECONDS
-from cloud_hub.policy.schema import ExperimentPolicy
+from cloud_hub.policy.schema.sections import ExperimentPolicy
 from cloud_hub.statistics.group_sequential import LOOKS
 from cloud_hub.statistics.sequential import TUNED_FOR
 from cloud_hub.text.yaml import read_yaml

@@ -1,7 +1,7 @@
 """The policy of a model: one YAML file, in its owner's git, that says how the model is kept fresh.
 
-``conditions`` and ``rules`` are what it may say, ``reading`` reads it and tells two apart,
-``service`` plans and applies.
+``sections``, ``conditions``, ``monitoring`` and ``retention`` declare its content, ``parse`` reads
+it and compares two; the service in ``cloud_hub.policy`` plans and applies.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """``parse_policy``, once somebody reads a policy: ``--help`` needs no YAML."""
+    """Load ``parse_policy`` when it is used: ``--help`` needs no YAML."""
     if name == "parse_policy":
         from cloud_hub.policy.schema.parse import parse_policy
 

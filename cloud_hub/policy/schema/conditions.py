@@ -1,4 +1,4 @@
-"""What a trigger waits for. Conditions combine with ``all`` and ``any``."""
+"""Conditions of triggers. They combine with ``all`` and ``any``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_sdk.contract.errors import ContractError
 
 Kind = Literal["drift", "domain", "concept", "estimate", "fairness"]
 STATES: Final = ("performance", "volume", "drift")
-"""Conditions that last until somebody does something; the others happen once each time."""
+"""Conditions that last until somebody acts; the others are events."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,10 @@ class Condition:
 
     def __post_init__(self) -> None:
         names = [field.name for field in fields(self)]
-        given = [name for name in names if getattr(self, name) is not None]
-        require(len(given) == 1, f"expected exactly one of {sorted(names)}, got {given}")
+        present = [name for name in names if getattr(self, name) is not None]
+        require(len(present) == 1, f"expected exactly one of {sorted(names)}, got {present}")
         for several in (self.all, self.any):
-            require(several is None or len(several) >= 2, f"{given[0]}: expected two or more")
+            require(several is None or len(several) >= 2, f"{present[0]}: expected two or more")
             alone = all(part.manual is None for part in several or ())
             require(alone, "manual: expected alone; a person fires any rule by hand anyway")
         require(self.every_seconds is None or self.every_seconds > 0, "every: expected more than 0")
@@ -95,12 +95,12 @@ class Condition:
 
     @property
     def kind(self) -> str:
-        """Which of them it is."""
-        given = next(f.name for f in fields(self) if getattr(self, f.name) is not None)
-        return given.removesuffix("_seconds")
+        """The name of the condition, as it is written in a policy."""
+        present = next(f.name for f in fields(self) if getattr(self, f.name) is not None)
+        return present.removesuffix("_seconds")
 
     def leaves(self) -> Iterator[Condition]:
-        """The conditions that it is made of, itself if it is simple."""
+        """Yield the conditions that it is made of, itself if it is simple."""
         several = self.all or self.any
         if several is None:
             yield self
@@ -109,7 +109,7 @@ class Condition:
                 yield from inner.leaves()
 
     def lasts(self) -> bool:
-        """Whether it is a state that lasts: it would fire again at once, so it is latched."""
+        """Return whether it is a state that lasts; such a rule is latched, or it would refire."""
         return any(getattr(leaf, name) for leaf in self.leaves() for name in STATES)
 
 
@@ -117,8 +117,9 @@ def check_cron(line: str) -> None:
     """Raise ContractError unless ``line`` is a cron line that comes up at some time."""
     from cronsim import CronSim, CronSimError
 
+    # Some lines parse and never come up, such as 30 February: look for the first time.
     try:
         next(CronSim(line, datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)))
     except (CronSimError, StopIteration) as error:
-        said = f"cron: expected minute hour day month weekday, got {line!r}; {error}"
-        raise ContractError(said.strip("; ")) from error
+        message = f"cron: expected minute hour day month weekday, got {line!r}; {error}"
+        raise ContractError(message.strip("; ")) from error

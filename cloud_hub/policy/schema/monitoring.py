@@ -1,4 +1,4 @@
-"""What an owner may say about monitoring: the section ``monitoring`` of a model's policy."""
+"""The section ``monitoring`` of a model's policy."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from edge_sdk.contract.codec import require
 
 @dataclass(frozen=True)
 class MonitoringPolicy:
-    """How a model is watched.
+    """Settings of monitoring.
 
     Windows with fewer than ``minimum`` observations are added to the next; something is an alarm
-    after ``in_a_row`` windows. ``reference`` is what windows are held against: the ``training``
+    after ``in_a_row`` windows. ``reference`` is what windows are compared with: the ``training``
     distributions, or what was usual at the same hour of the week (``season``; training until there
     is enough of it). ``outputs`` includes labels, confidences and values; leave them out where the
     cloud answers for an unsure device, for that changes what is answered without any drift.

@@ -1,4 +1,4 @@
-"""Reading a policy, writing one whole, and what changes from one to another. Pure."""
+"""Reads a policy, writes one whole, and lists the changes from one to another. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cloud_hub.database.documents import Document
 from cloud_hub.policy.schema.sections import Policy
 from cloud_hub.text.yaml import SECONDS, read_yaml, shown, write_yaml
 
@@ -14,8 +15,8 @@ def parse_policy(text: str, name: str = "policy.yaml") -> Policy:
     """Read a policy; an empty one is all defaults.
 
     Raises:
-        Invalid: not YAML, an unknown key, a value that means nothing, or rules that contradict
-            each other; the message says where.
+        Invalid: not YAML, an unknown key, a value that is refused, or rules that contradict each
+            other; the message has a line for each mistake, with the line of the file.
     """
     return read_yaml(Policy, text, name)
 
@@ -29,7 +30,7 @@ class Change:
     after: Any
 
     def line(self) -> str:
-        """As a line of a diff."""
+        """Return the change as a line of a diff."""
         if self.before is None:
             return f"+ {self.path}: {_text(self.after)}"
         if self.after is None:
@@ -38,21 +39,21 @@ class Change:
 
 
 def changes(before: Policy, after: Policy) -> list[Change]:
-    """What ``after`` would change, defaults filled in, in order of path.
+    """Return the differences, defaults filled in, in order of path.
 
     Triggers are compared by name, so that their order means nothing.
     """
     return sorted(_differences("", plain(before), plain(after)), key=lambda change: change.path)
 
 
-def plain(policy: Policy) -> dict[str, Any]:
-    """As one would write it, with every default, without what is not set."""
-    found: dict[str, Any] = _written(asdict(policy))
-    return found
+def plain(policy: Policy) -> Document:
+    """Return a policy as one would write it, with every default, without keys that are not set."""
+    written: Document = _written(asdict(policy))
+    return written
 
 
 def as_yaml(policy: Policy) -> str:
-    """The whole policy as YAML that :func:`parse_policy` reads."""
+    """Return the whole policy as YAML that :func:`parse_policy` reads."""
     return write_yaml(plain(policy), sort_keys=False, width=100)
 
 
@@ -79,8 +80,8 @@ def _differences(path: str, before: Any, after: Any) -> Iterator[Change]:
         yield from _differences(name, old.get(name), new.get(name))
 
 
-def _children(path: str, value: Any) -> dict[str, Any] | None:
-    """What is inside, by path; entries of a list that have a name are found by it."""
+def _children(path: str, value: Any) -> Document | None:
+    """The values inside a value, by path; entries of a list that have a name go by it."""
     if isinstance(value, Mapping):
         return {f"{path}.{name}" if path else name: item for name, item in value.items()}
     if isinstance(value, list) and all(_named(item) for item in value):

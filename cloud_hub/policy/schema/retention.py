@@ -1,4 +1,4 @@
-"""What an owner may say about what is kept: the section ``retention`` of a model's policy."""
+"""The section ``retention`` of a model's policy."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ class Retention:
     def __post_init__(self) -> None:
         days = (self.report_days, self.sum_days, self.vote_days, self.sample_days)
         require(min(days) >= 1, f"expected at least one day each, got {days}")
-        kept = self.report_days <= self.sum_days
-        require(kept, "sum_days: expected at least report_days")
+        ordered = self.report_days <= self.sum_days
+        require(ordered, "sum_days: expected at least report_days")

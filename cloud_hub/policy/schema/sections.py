@@ -1,7 +1,7 @@
 """The policy's sections and their defaults. Times in seconds, shares between 0 and 1.
 
-What contradicts itself is refused here: a rule that can never fire, or a part that waits for
-something that another part switches off, must not look as if it worked.
+Contradictions are refused here: a rule that can never fire, or a section that waits for something
+that another section switches off, must not look as if it worked.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class TriggerRule:
         check_name("name", self.name)
         for name in ("hold_seconds", "not_before_seconds", "cooldown_seconds", "minimum_labels"):
             require(getattr(self, name) >= 0, f"{name}: expected at least 0")
+        # A cool-down longer than the interval would silently become the interval.
         every = self.when.every_seconds
         longest = max(self.cooldown_seconds, self.not_before_seconds)
         require(
@@ -53,7 +54,7 @@ class TriggerRule:
 
 @dataclass(frozen=True)
 class BudgetPolicy:
-    """How many runs triggers may start in seven days; by hand one may always."""
+    """Runs that triggers may start in seven days; runs by hand are not limited."""
 
     runs_per_week: int = 7
 
@@ -63,7 +64,7 @@ class BudgetPolicy:
 
 @dataclass(frozen=True)
 class TrainPolicy:
-    """How a run trains: exactly one of ``entry`` (``module:function`` of ``train(context)``),
+    """Training of a run: exactly one of ``entry`` (``module:function`` of ``train(context)``),
     ``command`` (a program and its arguments) and ``webhook`` (the URL of a pipeline).
 
     ``minimum_samples`` fresh labelled rows are waited for, at most ``wait_seconds``. A training may
@@ -86,8 +87,10 @@ class TrainPolicy:
     reach: str | None = None
 
     def __post_init__(self) -> None:
-        given = [n for n in ("entry", "command", "webhook") if getattr(self, n) is not None]
-        require(len(given) == 1, f"expected exactly one of entry, command, webhook, got {given}")
+        present = [n for n in ("entry", "command", "webhook") if getattr(self, n) is not None]
+        require(
+            len(present) == 1, f"expected exactly one of entry, command, webhook, got {present}"
+        )
         if self.entry is not None:
             module, _, function = self.entry.partition(":")
             require(bool(module and function), "entry: expected module:function")
@@ -129,7 +132,7 @@ class GroupRule:
 
 @dataclass(frozen=True)
 class GatePolicy:
-    """What the offline gate allows.
+    """Thresholds of the offline gate.
 
     ``max_fresh_drop`` and ``max_forgetting`` are losses of accuracy on fresh rows and on the old
     holdout (of models that answer with a value: by which share the mean absolute error may rise).
@@ -158,7 +161,7 @@ class GatePolicy:
 
 @dataclass(frozen=True)
 class ExperimentPolicy:
-    """Which experiment tries a candidate that passed the gate, and what it needs to win.
+    """Experiment that tries a candidate that passed the gate, and what it needs to win.
 
     ``canary``: shares of the fleet in rising ``steps``. ``ab``: ``share`` of the devices (half of
     them by default). ``shadow``, ``interleave``: beside what serves, for ``share`` of the requests
@@ -187,6 +190,7 @@ class ExperimentPolicy:
         require(self.steps[0] > 0 and self.steps[-1] <= 1, "steps: expected shares up to 1")
         canary = self.strategy == "canary"
         require(not canary or self.share is None, "share: a canary has steps")
+        # An A/B test without a control compares nothing.
         most = 1.0 if self.strategy != "ab" else 0.99
         fits = self.share is None or 0 < self.share <= most
         require(fits, f"share: expected above 0 and at most {most:g}")
@@ -214,7 +218,7 @@ class PackPolicy:
 
 @dataclass(frozen=True)
 class Policy:
-    """How one model is kept fresh. ``cloud`` names the model line that answers for the cloud."""
+    """The policy of one model. ``cloud`` names the model line that answers for the cloud."""
 
     model: str | None = None
     cloud: str | None = None
@@ -240,13 +244,13 @@ class Policy:
 
     @property
     def needs_accuracy(self) -> bool:
-        """Whether a trigger or what tries candidates waits for labels that are right or wrong."""
+        """Return whether a trigger or an experiment needs labels that are right or wrong."""
         leaves = (leaf for rule in self.triggers for leaf in rule.when.leaves())
         tries = self.train is not None and self.experiment.strategy != "interleave"
         return tries or any(leaf.performance is not None for leaf in leaves)
 
     def _check_sharing(self) -> None:
-        """Whoever waits for shared rows needs them shared."""
+        """Refuse rules that wait for shared rows where none are shared."""
         shares = self.sharing.samples
         require(
             not shares or self.sharing.per_window > 0,
@@ -254,16 +258,16 @@ class Policy:
         )
         for i, rule in enumerate(self.triggers):
             counts = any(leaf.volume for leaf in rule.when.leaves())
-            said = f"triggers[{i}]: volume counts shared rows, but sharing.samples is false"
-            require(shares or not counts, said)
+            message = f"triggers[{i}]: volume counts shared rows, but sharing.samples is false"
+            require(shares or not counts, message)
             trains = rule.mode is None or self.train is not None
             require(trains, f"triggers[{i}]: has a mode, but the policy has no train")
         waits = self.train is not None and self.train.minimum_samples > 0
-        said = "train: waits for minimum_samples shared rows, but sharing.samples is false"
-        require(shares or not waits, said)
+        message = "train: waits for minimum_samples shared rows, but sharing.samples is false"
+        require(shares or not waits, message)
 
     def _check_sources(self) -> None:
-        """Packs need votes; a cloud that always answers must be named."""
+        """Refuse packs without votes, and a cloud that always answers without a name."""
         votes = self.packs.every_seconds <= 0 or self.reporting.votes > 0
         require(votes, "packs: are built from votes, but reporting.votes is 0")
         clouded = self.cascade.mode != "cloud" or self.cloud is not None

@@ -34,7 +34,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
 
 
 def main() -> int:
-    """Tell the whole story."""
+    """Run every step, print the table and write the report."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     table, story = Table(), Story(FOLDER)

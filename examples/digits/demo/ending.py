@@ -1,4 +1,4 @@
-"""The demo's end: a bad version is caught, and every report has arrived once."""
+"""Last steps of the demo: a bad version is caught, and every report has arrived once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from examples.digits.demo.story import BAD, DEVICES, KILLED, Outcome, Story
 
 
 def bad_version(story: Story) -> Outcome:
-    """A bad version, past the gate by hand, is caught and rolled back."""
+    """Publish a bad version past the gate by hand; its canary catches it and rolls it back."""
     release = story.convert(training.bad_model(story.train), BAD, story.train, None)
     try:
         story.publish(release)
@@ -35,7 +35,7 @@ def bad_version(story: Story) -> Outcome:
 
 
 def exactly_once(story: Story) -> Outcome:
-    """Every report arrived exactly once."""
+    """Compare the reports at the hub with the journals: each arrived exactly once."""
     time.sleep(3)
     after = story.answers(story.promoted_at + 5)
     good = [line for line in after if line["version"] != BAD]
@@ -44,10 +44,10 @@ def exactly_once(story: Story) -> Outcome:
     shown, ok = [], True
     for number in range(DEVICES):
         made = len(story.device_answers(number))
-        got = reported.get(journals.device_name(story.fleet.journal(number)), 0)
-        lost = made - got
+        arrived = reported.get(journals.device_name(story.fleet.journal(number)), 0)
+        lost = made - arrived
         ok &= 0 <= lost <= (600 if number == KILLED else 0)
-        shown.append(f"{got}/{made}")
+        shown.append(f"{arrived}/{made}")
     return ok, (
         f"reported/made by device: {', '.join(shown)} (device {KILLED} was killed and lost "
         f"what it had not yet stored); accuracy on changed pictures now "

@@ -1,4 +1,4 @@
-"""The demo's heart: triggers with their evidence, runs, gates, and how often to retrain."""
+"""Middle steps of the demo: triggers with their evidence, runs, gates, how often to retrain."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from examples.digits.demo.story import DEVICES, KILLED, POLICY, Outcome, Story
 
 EVERY: Final = "30d,7d,1d"
 HASTY: Final = ("examples.digits.training:train", "examples.digits.training:hasty")
-"""What the policy says in git, and what somebody in a hurry put in force."""
+"""The training of the policy in git, and the one that somebody in a hurry put in force."""
 
 
 def start_freshness(story: Story) -> None:
-    """Analyse half a year of another camera beside the story; :func:`freshness` reads it."""
+    """Start the analysis of half a year of another camera; :func:`freshness` reads its result."""
     rows = story.folder / "history.npz"
     write_history(rows)
     command = [
@@ -38,17 +38,17 @@ def start_freshness(story: Story) -> None:
     ]
     command += ["--entry", "examples.digits.training:quick", "--every", EVERY]
     command += ["--worthwhile", "0.01", "--out", str(story.folder / "freshness.svg"), "--json"]
-    story.fleet.start_beside("freshness", command, story.folder / "freshness.json")
+    story.fleet.start_background("freshness", command, story.folder / "freshness.json")
 
 
 def drift(story: Story) -> Outcome:
-    """The camera changes; both triggers fire."""
+    """Change the camera; both triggers fire."""
     story.policy(POLICY.read_text().replace(*HASTY))
     story.fleet.camera.write_text("changed")
     story.drifted_at = story.mark("camera changed")
     story.wait(lambda: {"performance", "drift"} <= set(_firings(story)), "both triggers")
-    found = _firings(story)
-    performance, drift = found["performance"]["evidence"], found["drift"]["evidence"]
+    firings = _firings(story)
+    performance, drift = firings["performance"]["evidence"], firings["drift"]["evidence"]
     worst = drift["worst"][0]
     lines = story.answers(story.drifted_at)
     return True, (
@@ -61,19 +61,19 @@ def drift(story: Story) -> Outcome:
 
 
 def forgetting(story: Story) -> Outcome:
-    """A hasty training forgets what the model knew; the offline gate catches it."""
+    """Wait for a hasty training that forgets the old camera; the offline gate catches it."""
     _wait_for_run(story, 1)
     run = story.run()
     checks = _checks(run)
     caught = not checks["forgetting"]["ok"] and checks["fresh"]["ok"]
     return run["status"] == "rejected" and caught, (
         f"run {run['id']} trained on the newest rows alone, in a hurry: {_shown(run)}; "
-        f"{run['status']}: {run['reason']}; what serves goes on serving"
+        f"{run['status']}: {run['reason']}; the serving version stays"
     )
 
 
 def stateful(story: Story) -> Outcome:
-    """The policy of git is put in force, the trigger re-armed; a stateful run makes 1.1."""
+    """Put the policy of git in force and re-arm the trigger; a stateful run makes 1.1."""
     changed = story.policy(POLICY.read_text())
     story.hub.post("models/digits/triggers/accuracy/rearm")
     _wait_for_run(story, 2)
@@ -88,7 +88,7 @@ def stateful(story: Story) -> Outcome:
 
 
 def canary(story: Story) -> Outcome:
-    """1.1 as a canary, promoted on live evidence; a device dies during the update."""
+    """Wait for the canary of 1.1, promoted on live evidence; kill a device during its update."""
     story.wait(lambda: story.experiment("1.1")["status"] != "running", "the canary's end")
     killed = _kill_during_update(story)
     trial = story.experiment("1.1")
@@ -107,7 +107,7 @@ def canary(story: Story) -> Outcome:
 
 
 def stateless(story: Story) -> Outcome:
-    """Another system calls a webhook; a run from scratch makes 2.0, and the policy tries it."""
+    """Call a webhook as another system; a run from scratch makes 2.0, and the policy tries it."""
     path = "models/digits/triggers/labels-cleaned"
     token = story.hub.post(f"{path}/hook")["token"]
     requests.post(
@@ -133,31 +133,32 @@ def stateless(story: Story) -> Outcome:
 
 
 def freshness(story: Story) -> Outcome:
-    """What retraining more often would have been worth, on half a year of history."""
+    """Read what retraining more often would have been worth, on half a year of history."""
     path = story.folder / "freshness.json"
     story.wait(lambda: story.fleet.ended("freshness"), "the analysis")
-    found = json.loads(path.read_text())
+    analysis = json.loads(path.read_text())
     names = ("never", *(f"every {each}" for each in EVERY.split(",")))
-    losses = ", ".join(f"{name} {found['schedules'][name]['mean']:.3f}" for name in names)
-    ok = found["verdict"]["schedule"] not in ("never", "every 1d") and found["trainings"] > 60
+    losses = ", ".join(f"{name} {analysis['schedules'][name]['mean']:.3f}" for name in names)
+    ok = analysis["verdict"]["schedule"] not in ("never", "every 1d") and analysis["trainings"] > 60
     return ok, (
-        f"{found['trainings']} trainings on half a year of history, {found['measure']} on its "
-        f"newest {found['rows']} rows: retrained {losses}; verdict: {found['verdict']['text']}"
+        f"{analysis['trainings']} trainings on half a year of history, {analysis['measure']} on "
+        f"its newest {analysis['rows']} rows: retrained {losses}; verdict: "
+        f"{analysis['verdict']['text']}"
     )
 
 
 def dry_run(story: Story) -> Outcome:
-    """When each rule would have fired, by the rules that judged live."""
+    """Replay history against the rules that judged live: when would each have fired?"""
     seconds = time.time() - story.began
-    found = story.hub.post("models/digits/triggers/dry-run", seconds=seconds)
-    told = {
-        r["trigger"]: [round(m["at"] - story.began) for m in r["firings"]] for r in found["rules"]
+    replay = story.hub.post("models/digits/triggers/dry-run", seconds=seconds)
+    fired = {
+        r["trigger"]: [round(m["at"] - story.began) for m in r["firings"]] for r in replay["rules"]
     }
     real = [f for f in story.hub.get("models/digits/triggers")["firings"] if f["kind"] == "drift"]
-    said = ", ".join(f"{name} at {times} s" for name, times in told.items())
-    ok = bool(told["accuracy"] and told["input-drift"]) and len(real) >= 1
+    shown = ", ".join(f"{name} at {times} s" for name, times in fired.items())
+    ok = bool(fired["accuracy"] and fired["input-drift"]) and len(real) >= 1
     at = round(real[0]["at"] - story.began)
-    return ok, f"replayed {seconds:.0f} s: {said}; live, input-drift fired at {at} s"
+    return ok, f"replayed {seconds:.0f} s: {shown}; live, input-drift fired at {at} s"
 
 
 def _firings(story: Story) -> dict[str, Any]:
@@ -166,7 +167,7 @@ def _firings(story: Story) -> dict[str, Any]:
 
 
 def _wait_for_run(story: Story, number: int) -> None:
-    """Until run ``number`` has left the queue and the training behind."""
+    """Wait until run ``number`` has left the queue and its training is over."""
 
     def over() -> bool:
         runs = story.hub.get("models/digits/runs")

@@ -1,4 +1,4 @@
-"""The demo's opening: a hub, a first version, a fleet, a pack, a hub that is killed."""
+"""First steps of the demo: a hub, a first version, a fleet, a pack, a hub that is killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from examples.digits.demo.story import DEVICES, POLICY, Outcome, Story
 
 
 def start_hub(story: Story) -> Outcome:
-    """The hub, as its own process."""
+    """Start the hub, as its own process."""
     freshening.start_freshness(story)
     initialise(Settings(story.fleet.hub_data))
     story.hub = story.fleet.start_hub()
@@ -24,7 +24,7 @@ def start_hub(story: Story) -> Outcome:
 
 
 def publish_first(story: Story) -> Outcome:
-    """Train, convert, certify, sign, publish."""
+    """Train, convert, certify, sign and publish 1.0 and the cloud's model."""
     cloud = convert(
         training.cloud_model(story.train),
         story.holdout.X,
@@ -39,8 +39,8 @@ def publish_first(story: Story) -> Outcome:
     release = story.convert(model, "1.0", story.train, cloud)
     for kind, rows in (("holdout", story.holdout), ("train", story.train)):
         story.hub.post(f"models/digits/datasets/{kind}", Dataset(rows.X, rows.y).to_bytes())
-    known = catalogue(story.stream)
-    story.hub.post("models/digits/datasets/catalogue", Dataset(known["X"], known["y"]).to_bytes())
+    recurring = Dataset(*catalogue(story.stream).values())
+    story.hub.post("models/digits/datasets/catalogue", recurring.to_bytes())
     story.policy(POLICY.read_text())
     story.publish(release, pickle.dumps(model))
     story.hub.post("models/digits/promote", version="1.0")
@@ -55,7 +55,7 @@ def publish_first(story: Story) -> Outcome:
 
 
 def start_devices(story: Story) -> Outcome:
-    """Five devices enrol, update themselves and answer."""
+    """Start five devices: they enrol, update themselves and answer."""
     token = story.hub.post("enrolment-tokens", model="digits", uses=DEVICES)["token"]
     for number in range(DEVICES):
         story.fleet.start_device(number, story.hub.url, token)
@@ -69,7 +69,7 @@ def start_devices(story: Story) -> Outcome:
 
 
 def build_pack(story: Story) -> Outcome:
-    """A pack for frequent inputs; answers from pack, model and cloud."""
+    """Wait for a pack of frequent inputs, and answers from pack, model and cloud."""
     story.wait(lambda: bool(story.hub.get("models/digits/packs")), "a pack")
     packs = story.hub.get("models/digits/packs")
     since = time.time()
@@ -79,18 +79,18 @@ def build_pack(story: Story) -> Outcome:
     )
     time.sleep(3)
     lines = story.answers(since)
-    found = journals.sources(lines)
-    median = {s: middle([x["us"] for x in lines if x["source"] == s]) for s in found}
+    counts = journals.sources(lines)
+    median = {s: middle([x["us"] for x in lines if x["source"] == s]) for s in counts}
     story.mark("pack", since)
     return True, (
         f"{packs[-1]['entries']} keys that 3+ devices voted for, answered by "
         f"{packs[-1]['answered_by']}, {packs[-1]['length']} bytes; answers now: "
-        + ", ".join(f"{s} {found[s]} (median {median[s]:.0f} µs)" for s in sorted(found))
+        + ", ".join(f"{s} {counts[s]} (median {median[s]:.0f} µs)" for s in sorted(counts))
     )
 
 
 def kill_hub(story: Story) -> Outcome:
-    """The hub dies and comes back; devices go on."""
+    """Kill the hub and start it again; devices go on answering."""
     since = story.mark("hub killed")
     story.fleet.kill_hub()
     time.sleep(4)
@@ -99,7 +99,7 @@ def kill_hub(story: Story) -> Outcome:
     back = story.mark("hub back")
     gaps = [journals.longest_gap(story.device_answers(n, since)) for n in range(DEVICES)]
     degraded = sum(line["degraded"] for line in during)
-    # Whoever waited for the hub would have been silent for as long as it was away.
+    # A device that waited for the hub would have been silent for as long as it was away.
     ok = len(during) > 0 and max(gaps) < (back - since) / 2
     return ok, (
         f"hub away for {back - since:.1f} s (SIGKILL): {len(during)} answers meanwhile, "
@@ -108,5 +108,5 @@ def kill_hub(story: Story) -> Outcome:
 
 
 def middle(values: list[float]) -> float:
-    """The middle one; 0 without any."""
+    """Return the median; 0 without any values."""
     return sorted(values)[len(values) // 2] if values else 0.0

@@ -13,8 +13,9 @@ from cloud_hub.client import AdminClient
 from cloud_hub.errors import HubFault
 
 PATIENCE = 300.0
-"""Seconds that the demo waits for each thing that should happen, for slow machines' sake."""
+"""Seconds that the demo waits for each thing that should happen: enough for slow machines."""
 
+# Eight processes share the machine: numeric libraries must not start a thread a core in each.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -29,7 +30,7 @@ class Fleet:
         self._hub: subprocess.Popen[bytes] | None = None
         self._port = 0
         self._devices: dict[int, subprocess.Popen[bytes]] = {}
-        self._beside: dict[str, subprocess.Popen[bytes]] = {}
+        self._background: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def hub_data(self) -> Path:
@@ -59,13 +60,19 @@ class Fleet:
         raise RuntimeError(f"the hub did not start; see {self._logs / 'hub.log'}")
 
     def kill_hub(self) -> None:
-        """SIGKILL, as a power cut would."""
+        """End the hub with SIGKILL, as a power cut would."""
         assert self._hub is not None
         self._hub.kill()
         self._hub.wait()
 
     def start_device(self, number: int, hub: str, token: str | None) -> None:
-        """Start device ``number``."""
+        """Start a device.
+
+        Args:
+            number: of the device; its state and journal go by it.
+            hub: address of the hub.
+            token: to enrol with; ``None`` if it is enrolled already.
+        """
         command = ["examples.digits.app", str(self.state(number)), "--hub", hub]
         command += ["--number", str(number), "--region", "eu" if number % 2 else "us"]
         command += ["--camera", str(self.camera), "--journal", str(self.journal(number))]
@@ -73,10 +80,16 @@ class Fleet:
             f"device-{number}", command + (["--token", token] if token else [])
         )
 
-    def start_beside(self, name: str, command: list[str], output: Path) -> None:
-        """Start something of low priority beside the fleet; it prints to ``output``."""
+    def start_background(self, name: str, command: list[str], output: Path) -> None:
+        """Start a program of low priority.
+
+        Args:
+            name: for :meth:`ended`, and of its log.
+            command: program and arguments.
+            output: file for what it prints.
+        """
         with output.open("wb") as file, (self._logs / f"{name}.log").open("ab") as log:
-            self._beside[name] = subprocess.Popen(
+            self._background[name] = subprocess.Popen(
                 ["nice", "-n", "10", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -85,14 +98,14 @@ class Fleet:
             )
 
     def ended(self, name: str) -> bool:
-        """Whether what runs beside has ended; raises RuntimeError if it failed."""
-        status = self._beside[name].poll()
+        """Return whether a background program has ended; raises RuntimeError if it failed."""
+        status = self._background[name].poll()
         if status:
             raise RuntimeError(f"{name} failed; see {self._logs / name}.log")
         return status == 0
 
     def kill_device(self, number: int) -> None:
-        """SIGKILL."""
+        """End a device with SIGKILL."""
         self._devices[number].send_signal(signal.SIGKILL)
         self._devices[number].wait()
 
@@ -104,16 +117,16 @@ class Fleet:
             process.wait(timeout=PATIENCE)
 
     def state(self, number: int) -> Path:
-        """The state folder of a device."""
+        """Return the state folder of a device."""
         return self.folder / f"device-{number}"
 
     def journal(self, number: int) -> Path:
-        """The journal of a device."""
+        """Return the path of the journal of a device."""
         return self.folder / f"device-{number}.jsonl"
 
     def close(self) -> None:
-        """End whatever still runs."""
-        for process in (*self._devices.values(), *self._beside.values(), self._hub):
+        """End every process that still runs."""
+        for process in (*self._devices.values(), *self._background.values(), self._hub):
             if process is not None and process.poll() is None:
                 process.terminate()
                 try:

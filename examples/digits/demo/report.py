@@ -40,12 +40,12 @@ svg { width: 100%; height: auto; } h2 { margin-top: 2rem; }
 
 
 def write_report(story: Story, table: Table) -> Path:
-    """Write ``report.html`` into the demo's folder."""
+    """Write ``report.html`` into the demo's folder; return its path."""
     lines = story.all_answers()
     plots: list[tuple[str, str, Callable[[Any], None]]] = [
         (
             "Accuracy over time, by version",
-            "What the devices themselves know to be true, in windows of three seconds.",
+            "Share of right answers by the devices' own journals, in windows of three seconds.",
             lambda axes: _accuracy(axes, lines, story),
         ),
         (
@@ -56,7 +56,7 @@ def write_report(story: Story, table: Table) -> Path:
         ),
         (
             "Share of sources",
-            "Where answers came from: the pack, the model on the device, the cloud model.",
+            "Sources of answers: the pack, the model on the device, the cloud model.",
             lambda axes: _sources(axes, lines, story),
         ),
         (
@@ -91,11 +91,11 @@ def _table(table: Table) -> str:
 
 
 def _freshness(story: Story) -> str:
-    """The figures that ``edge-hub freshness`` drew beside the story."""
-    picture, found = story.folder / "freshness.svg", story.folder / "freshness.json"
+    """The figures that ``edge-hub freshness`` drew in the background."""
+    picture, analysis = story.folder / "freshness.svg", story.folder / "freshness.json"
     if not picture.exists():
         return ""
-    verdict = json.loads(found.read_text())["verdict"]["text"]
+    verdict = json.loads(analysis.read_text())["verdict"]["text"]
     svg = re.sub(r"^.*?(?=<svg)", "", picture.read_text(), flags=re.DOTALL)
     title = "Is it worth retraining more often?"
     text = f"Half a year of a camera that ages, analysed by edge-hub freshness: {verdict}."
@@ -114,7 +114,7 @@ def _svg(draw: Callable[[Any], None]) -> str:
 
 
 def _marks(axes: Any, story: Story) -> None:
-    """Vertical lines where something happened; their names alternate in height."""
+    """Vertical lines at the story's marks; their names alternate in height."""
     for i, (at, name) in enumerate(sorted(story.marks)):
         axes.axvline(at - story.began, color="#999", lw=0.8, ls=":")
         height = 1.02 + 0.07 * (i % 2)
@@ -150,9 +150,9 @@ def _accuracy(axes: Any, lines: list[Line], story: Story) -> None:
 def _drift(axes: Any, story: Story) -> None:
     profile = Release.open(story.folder / "releases" / "digits-1.0").profile()
     reference = {feature.name: feature.counts for feature in profile.features}
-    found = story.hub.get("models/digits/histograms", version="1.0")
+    rows = story.hub.get("models/digits/histograms", version="1.0")
     times, scores = [], []
-    for row in found:
+    for row in rows:
         features = {name: row["histograms"][name] for name in reference}
         times.append(row["start"] - story.began)
         scores.append(max(feature.ks for feature in model_drift(reference, features)))

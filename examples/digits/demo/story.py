@@ -1,7 +1,7 @@
-"""What the steps of the demo share: the hub, the fleet, the data, and how to look at them.
+"""The state that the steps of the demo share: the hub, the fleet, the data.
 
 A step is a function of the story that returns whether it went as it should, and its figures.
-``opening``, ``freshening`` and ``ending`` hold them.
+``opening``, ``freshening``, ``trials`` and ``ending`` hold them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Step = Callable[["Story"], Outcome]
 
 
 class Story:
-    """What the steps share; ``marks`` are moments that the report's plots show."""
+    """State of the demo; ``marks`` are moments (Unix seconds, name) for the report's plots."""
 
     hub: AdminClient
 
@@ -45,7 +45,14 @@ class Story:
         self.marks: list[tuple[float, str]] = []
 
     def convert(self, model: Any, version: str, data: Digits, cloud: Release | None) -> Release:
-        """A release of the line ``digits``."""
+        """Convert a model to a release of the line ``digits``.
+
+        Args:
+            model: fitted estimator.
+            version: of the release.
+            data: rows that it was trained on.
+            cloud: release that its cascade is calibrated against.
+        """
         return convert(
             model,
             self.holdout.X,
@@ -61,53 +68,59 @@ class Story:
     def publish(
         self, release: Release, state: bytes | None = None, override: str | None = None
     ) -> None:
-        """Sign it with the publisher's key and give it to the hub."""
+        """Sign a release with the publisher's key and publish it.
+
+        Args:
+            release: to be published.
+            state: for the next stateful training.
+            override: reason to pass the offline gate in any case.
+        """
         key = self.fleet.hub_data / "keys" / "releases.pem"
         self.hub.publish(release.folder, key, training_state=state, override=override)
 
     def policy(self, text: str) -> str:
-        """Put a policy for ``digits`` in force; what that changed, line by line."""
+        """Put a policy for ``digits`` in force; return what that changed."""
         plan = self.hub.post("models/digits/policy/plan", text.encode())
         self.hub.put("models/digits/policy", text.encode(), expected=plan["digest"])
         return "; ".join(change["line"] for change in plan["changes"])
 
-    def mark(self, what: str, at: float | None = None) -> float:
-        """Note a moment for the plots."""
+    def mark(self, name: str, at: float | None = None) -> float:
+        """Note a moment for the plots: now, or ``at`` (Unix seconds)."""
         moment = time.time() if at is None else at
-        self.marks.append((moment, what))
+        self.marks.append((moment, name))
         return moment
 
     def versions(self) -> list[str | None]:
-        """What each device runs."""
+        """Return the version on each device."""
         return [device["version"] for device in self.hub.get("devices")]
 
     def run(self) -> Any:
-        """The newest run."""
+        """Return the newest run."""
         return self.hub.get("models/digits/runs")[-1]
 
     def experiment(self, candidate: str) -> Any:
-        """The experiment of a version."""
-        found = self.hub.get("models/digits/experiments")
-        return next(e for e in found if e["candidate"] == candidate)
+        """Return the experiment of a version."""
+        experiments = self.hub.get("models/digits/experiments")
+        return next(e for e in experiments if e["candidate"] == candidate)
 
     def all_answers(self) -> list[journals.Line]:
-        """Every answer of every device, in order of time."""
+        """Return every answer of every device, in order of time."""
         return sorted(self.answers(), key=lambda line: float(line["t"]))
 
     def answers(self, since: float = 0.0) -> list[journals.Line]:
-        """Answers of all devices, device by device."""
+        """Return the answers of all devices since a time, device by device."""
         return [line for n in range(DEVICES) for line in self.device_answers(n, since)]
 
     def device_answers(self, number: int, since: float = 0.0) -> list[journals.Line]:
-        """Answers of one device."""
+        """Return the answers of one device since a time in Unix seconds."""
         path = self.fleet.journal(number)
         return journals.answers(path, since) if path.exists() else []
 
-    def wait(self, reached: Callable[[], bool], what: str) -> None:
-        """Wait for something; raises TimeoutError."""
+    def wait(self, reached: Callable[[], bool], goal: str) -> None:
+        """Wait until ``reached()``; raises TimeoutError, which names the ``goal``."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if reached():
                 return
             time.sleep(0.25)
-        raise TimeoutError(f"waited {PATIENCE:.0f} s for {what}")
+        raise TimeoutError(f"waited {PATIENCE:.0f} s for {goal}")

@@ -1,4 +1,4 @@
-"""The table of what happened: a row a step, with its evidence, ok or not."""
+"""The table of results: a row a step, with its evidence, ok or not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WIDTH = 66
 
 @dataclass(frozen=True)
 class Row:
-    """One step."""
+    """Result of one step."""
 
     step: str
     evidence: str
@@ -27,12 +27,12 @@ class Table:
         self.rows: list[Row] = []
         self.started = time.time()
 
-    def step(self, name: str, do: Callable[[], tuple[bool, str]]) -> None:
-        """Do a step and note its outcome."""
+    def step(self, name: str, run: Callable[[], tuple[bool, str]]) -> None:
+        """Run a step and add its outcome as a row."""
         print(f"[{time.time() - self.started:5.1f} s] {name} …", flush=True)
         started = time.time()
         try:
-            ok, evidence = do()
+            ok, evidence = run()
         except Exception as error:
             ok, evidence = False, f"{type(error).__name__}: {error}"
         self.rows.append(Row(name, evidence, ok, time.time() - started))
@@ -40,11 +40,11 @@ class Table:
 
     @property
     def ok(self) -> bool:
-        """Whether every row is."""
+        """Return whether every row is ok."""
         return all(row.ok for row in self.rows)
 
     def text(self) -> str:
-        """The table for a terminal."""
+        """Return the table for a terminal."""
         lines = ["", f"{'step':<34} {'':<6} evidence", "-" * 110]
         for row in self.rows:
             steps = textwrap.wrap(row.step, 34)

@@ -1,4 +1,4 @@
-"""Two more ways to try a version: as a shadow, which serves nobody, and against what serves."""
+"""Two more ways to try a version: as a shadow, which serves nobody, and in an A/B test."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ guardrails: {{alpha: 0.000001}}  # so sure, that a device that is late still tak
 
 
 def shadow(story: Story) -> Outcome:
-    """A bad version answers beside what serves: found out before anybody was served by it."""
+    """Try a bad version as a shadow: it is found out before anybody is served by it."""
     bad = training.bad_model(story.train, seed=1)
     story.publish(story.convert(bad, SHADOWED, story.train, None), override="demo: as a shadow")
     trial = _finished(story, SHADOW)
@@ -46,26 +46,26 @@ def shadow(story: Story) -> Outcome:
     served = sum(line["version"] == SHADOWED for line in lines)
     ok = trial["status"] == "concluded" and trial["state"]["winner"] is None and served == 0
     return ok, (
-        f"{SHADOWED} answered {seen['compared']} inputs beside what served on {seen['devices']} "
-        f"devices and disagreed on {seen['disagreement']:.1%}; where labels told them apart it was "
-        f"right {seen['candidate_only']} times, what served {seen['incumbent_only']}; found worse "
+        f"{SHADOWED} answered {seen['compared']} inputs as a shadow on {seen['devices']} devices "
+        f"and disagreed on {seen['disagreement']:.1%}; where only one was right, it was that "
+        f"{seen['candidate_only']} times, the serving one {seen['incumbent_only']}; found worse "
         f"after {_seconds(trial):.1f} s; it served {served} of {len(lines)} answers"
     )
 
 
 def ab(story: Story) -> Outcome:
-    """A small network against what serves, by visitor; it stays only if it is as good."""
+    """Try a small network against the serving version, by visitor."""
     small = story.convert(training.small_model(story.train), SMALL, story.train, None)
     story.publish(small, override="demo: the A/B test decides")
     trial = _finished(story, AB)
     (judged,) = trial["figures"]["outcomes"]
     lines = [story.device_answers(n, trial["started_at"]) for n in range(DEVICES)]
-    both = sum(any(x["version"] == SMALL for x in mine) for mine in lines)
+    devices = sum(any(x["version"] == SMALL for x in mine) for mine in lines)
     page = story.folder / "ab.html"
     page.write_text(story.hub.experiments.page(trial["id"]), encoding="utf-8")
     served = sum(x["version"] == SMALL for mine in lines for x in mine)
     ended = trial["status"] in ("concluded", "aborted") and trial["state"]["winner"] is None
-    return ended and both == DEVICES, (
+    return ended and devices == DEVICES, (
         f"{SMALL} ({small.model_path.stat().st_size} bytes) against {trial['control']} by visitor, "
         f"on all {DEVICES} devices: own accuracy {judged['candidate']:.3f} against "
         f"{judged['control']:.3f}; {trial['status']} after {_seconds(trial):.1f} s and {served} "
@@ -73,10 +73,10 @@ def ab(story: Story) -> Outcome:
     )
 
 
-def _finished(story: Story, declared: str) -> Any:
-    """Start an experiment and wait for its end."""
+def _finished(story: Story, declaration: str) -> Any:
+    """Start an experiment, declared in YAML, and wait for its end."""
     client = story.hub.experiments
-    id_ = client.start(declared)["id"]
+    id_ = client.start(declaration)["id"]
     story.mark(id_)
     story.wait(lambda: client.status(id_)["ended_at"] is not None, f"the end of {id_}")
     trial = client.status(id_)

@@ -283,10 +283,10 @@ def test_telemetry_adds_up_what_devices_drew_before_and_after_it_is_rolled_up(tr
         device.sync()
         device.send(metered(device, start, 10, joules))
     whole = {"joules": 10.0, "predictions": 20, "seconds": 2.0}
-    assert [w["energy"] for w in tried.telemetry.windows("demo")] == [whole]
+    assert [w.energy for w in tried.telemetry.windows("demo")] == [whole]
     later = time.time() + 3 * retention.DAY
     assert retention.clean(tried.engine, "demo", later, retention.Retention()) == 3
-    assert [w["energy"] for w in tried.telemetry.windows("demo")] == [whole]
+    assert [w.energy for w in tried.telemetry.windows("demo")] == [whole]
 
 
 def test_intervals_of_energy_are_tightest_for_fleets_and_of_the_rest_for_requests() -> None:

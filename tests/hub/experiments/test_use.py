@@ -80,7 +80,7 @@ def test_commands_that_cannot_be_done_say_why(
     bad = tmp_path / "bad.yaml"
     bad.write_text("model: x\nstrategy: canary\ncandidate: '1.1'\nsteps: [0.5, 0.1]\n")
     refusals = {
-        ("start", str(bad)): "bad.yaml:1: steps: expected shares that rise",
+        ("start", str(bad)): "bad.yaml:4: steps: expected shares that rise",
         ("plan", str(tmp_path / "none.yaml")): "No such file",
         ("status", "nobody"): "experiment nobody: not found",
         ("pause", "nobody"): "experiment nobody: not found",

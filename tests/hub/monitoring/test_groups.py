@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from cloud_hub.cli.monitoring import told_status
+from cloud_hub.database.documents import as_document
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub
-from cloud_hub.monitoring.groups import told_apart
+from cloud_hub.monitoring.groups import comparable
 from cloud_hub.policy.schema import parse_policy
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.statistics.fairness import selection
@@ -143,13 +144,13 @@ def fleet(inner: Hub, release: Release) -> Fleet:
 
 
 def signal(hub: Hub, name: str) -> dict[str, Any]:
-    found = {row["signal"]: row for row in hub.monitoring.status("demo")["signals"]}
+    found = {row.signal: as_document(row) for row in hub.monitoring.status("demo").signals}
     return found[name]
 
 
 def rules(fleet: Fleet) -> dict[str, tuple[str, dict[str, Any]]]:
     rows = fleet.hub.triggers.status("demo", time.time())
-    return {row["trigger"]: (row["outcome"], row["evidence"]) for row in rows}
+    return {row.trigger: (row.outcome, as_document(row.evidence)) for row in rows}
 
 
 def test_a_model_that_gets_worse_for_one_group_alone_is_found_by_its_group(fleet: Fleet) -> None:
@@ -170,7 +171,7 @@ def test_a_model_that_gets_worse_for_one_group_alone_is_found_by_its_group(fleet
     assert outcomes["women"][1]["groups"][0]["group"] == "f"
     assert outcomes["women"][1]["groups"][0]["upper_bound"] < 0.9
     assert outcomes["fair"][0] == "fired"
-    said = told_status(fleet.hub.monitoring.status("demo"))
+    said = told_status(as_document(fleet.hub.monitoring.status("demo")))
     assert re.search(r"concept:sex=other ", said)  # of the first windows
     assert not re.search(r"\n +other +n=", said)  # who they were, nobody knows
     assert re.search(r"! concept:sex=f +labelled=\d+ errors=\d+", said)
@@ -237,7 +238,7 @@ def hundred(release: Release) -> GroupCounts:
 def test_other_is_compared_only_where_it_is_a_group_of_its_own() -> None:
     found = {"sex": {"f": 1, "other": 2}, "age": {"..30": 3, "other": 4, "missing": 5}}
     sex = GroupColumn("sex", values=("f", "other"))
-    assert told_apart(found, [sex, GroupColumn("age", edges=(30.0,))]) == {
+    assert comparable(found, [sex, GroupColumn("age", edges=(30.0,))]) == {
         "sex": {"f": 1, "other": 2},
         "age": {"..30": 3, "missing": 5},
     }

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cloud_hub.cli.monitoring import told_history, told_status
+from cloud_hub.database.documents import as_document, as_documents
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub
 from cloud_hub.monitoring.findings import FleetWindow, References, evaluate
@@ -53,8 +54,8 @@ def run(fleet: Simulated, windows: range, **how: Any) -> list[str]:
 def test_a_fleet_as_at_training_raises_nothing_and_its_figures_are_kept(fleet: Simulated) -> None:
     assert run(fleet, range(4)) == []
     figures = fleet.hub.monitoring.history("demo", signal="drift:f1")
-    assert [row["start"] for row in figures] == [BEGIN + WINDOW * i for i in range(4)]
-    assert all(row["figures"]["n"] == 1_600 for row in figures)
+    assert [row.start for row in figures] == [BEGIN + WINDOW * i for i in range(4)]
+    assert all(row.figures["n"] == 1_600 for row in figures)
 
 
 def test_a_feature_that_moved_in_two_windows_in_a_row_is_an_alarm_with_its_evidence(
@@ -90,6 +91,18 @@ def test_an_alarm_stays_until_it_is_acknowledged_and_may_then_come_again(fleet: 
     assert run(fleet, range(8, 9), shift=0.8) == ["drift:f1"]
     everything = fleet.hub.monitoring.alarms("demo", open_only=False)
     assert [a.acknowledged_by for a in everything] == ["anna", None]
+
+
+def test_alarms_are_logged_when_they_are_raised_and_cleared(
+    fleet: Simulated, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="cloud_hub.monitoring")
+    run(fleet, range(3), shift=0.8)
+    fleet.hub.monitoring.acknowledge("demo", "drift:f1", actor="anna")
+    assert [record.getMessage() for record in caplog.records] == [
+        "demo 1.0: alarm raised, drift:f1",
+        "demo 1.0: alarm cleared, drift:f1, by anna",
+    ]
 
 
 def test_what_was_rebased_is_normal_and_a_return_is_the_drift(fleet: Simulated) -> None:
@@ -128,7 +141,7 @@ def test_windows_with_few_observations_are_added_to_the_next(serving: Hub) -> No
     assert serving.monitoring.history("demo") == []
     run(fleet, range(2, 5))
     (row,) = serving.monitoring.history("demo", signal="drift:f0")
-    assert (row["start"], row["end"]) == (BEGIN, BEGIN + 3 * WINDOW)
+    assert (row.start, row.end) == (BEGIN, BEGIN + 3 * WINDOW)
 
 
 def test_each_window_is_evaluated_once_and_late_reports_start_no_second_look(
@@ -172,7 +185,7 @@ def test_labels_count_for_the_window_of_their_prediction_once_enough_came(
     fleet.window(1)
     fleet.hub.monitoring.tick(fleet.after(1))
     (row,) = fleet.hub.monitoring.history("demo", signal="concept:errors")
-    assert (row["start"], row["figures"]["labelled"]) == (BEGIN, 960)
+    assert (row.start, row.figures["labelled"]) == (BEGIN, 960)
 
 
 def test_groups_of_devices_are_compared(fleet: Simulated) -> None:
@@ -196,7 +209,7 @@ def test_another_version_begins_without_alarms(fleet: Simulated, tmp_path: Any) 
     fleet.hub.registry.publish(release, actor="test", gated=True)
     fleet.hub.plans.promote("demo", "1.1", actor="test", reason="better")
     assert fleet.hub.monitoring.alarms("demo") == []
-    assert fleet.hub.monitoring.status("demo")["version"] == "1.1"
+    assert fleet.hub.monitoring.status("demo").version == "1.1"
 
 
 REFUSED = {
@@ -220,9 +233,9 @@ def test_a_model_that_serves_nothing_has_no_status(inner: Hub) -> None:
 
 
 def test_the_state_reads_as_text(fleet: Simulated) -> None:
-    assert "no window" in told_status(fleet.hub.monitoring.status("demo"))
+    assert "no window" in told_status(as_document(fleet.hub.monitoring.status("demo")))
     run(fleet, range(2), shift=0.8, errors=0.1)
-    text = told_status(fleet.hub.monitoring.status("demo"))
+    text = told_status(as_document(fleet.hub.monitoring.status("demo")))
     assert "1 open alarm" in text
     raised = next(line for line in text.splitlines() if line.startswith("  drift:f1 since "))
     assert "ks=0." in raised
@@ -230,7 +243,7 @@ def test_the_state_reads_as_text(fleet: Simulated) -> None:
     assert "    output note=no held-out rows" in text
     assert "{" not in text  # figures for people, not a program's
     assert "! drift:f1" in text
-    history = told_history(fleet.hub.monitoring.history("demo", signal="drift:f1"))
+    history = told_history(as_documents(fleet.hub.monitoring.history("demo", signal="drift:f1")))
     assert len(history.splitlines()) == 2
 
 
@@ -313,7 +326,7 @@ def test_categories_that_moved_are_told_by_their_shares() -> None:
     window = FleetWindow(0, 60, ("d1",), {"town": counts})
     found = evaluate(window, References(ReferenceProfile(100, (town,))), outputs=True)[0]
     assert (found.signal, found.alarming) == ("drift:town", True)
-    assert found.figures["moved"]["shares_changed"]["Bern"] == pytest.approx(0.4)
+    assert found.figures.moved.shares_changed["Bern"] == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize(("unsure", "alarming"), [(500, False), (530, False), (700, True)])
@@ -329,7 +342,7 @@ def test_an_estimated_accuracy_alarms_once_it_surely_dropped_by_two_points(
     found = {f.signal: f for f in evaluate(window, References(profile), outputs=False)}
     estimate = found["estimate:accuracy"]
     assert estimate.alarming is alarming
-    assert "blind to concept drift" in estimate.figures["note"]
+    assert "blind to concept drift" in estimate.figures.note
 
 
 def test_a_model_without_named_features_is_watched_for_what_it_has() -> None:

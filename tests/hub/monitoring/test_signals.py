@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from cloud_hub.monitoring.signals import in_order, why_none
+from cloud_hub.monitoring.store import FigureRecord
 
 NAMES = ["x1", "x2", "x10", "a:b", "label", "confidence"]
 
 
-def row(signal: str, kind: str = "", alarming: bool = False) -> dict[str, object]:
-    return {"signal": signal, "kind": kind or signal.partition(":")[0], "alarming": alarming}
+def row(signal: str, kind: str = "", alarming: bool = False) -> FigureRecord:
+    kind = kind or signal.partition(":")[0]
+    return FigureRecord(1, "demo", "1.0", signal, kind, 0, 60, alarming, 0.0, {})
 
 
 def test_alarms_come_first_then_kinds_then_columns_in_their_order() -> None:
@@ -19,7 +21,7 @@ def test_alarms_come_first_then_kinds_then_columns_in_their_order() -> None:
         row("domain:x10:missing"), row("domain:x2:outside"), row("domain:low confidence"),
         row("outlier:label", "domain"), row("drift:x1", alarming=True), row("concept:errors"),
     ]  # fmt: skip
-    assert [found["signal"] for found in in_order(signals, NAMES)] == [
+    assert [found.signal for found in in_order(signals, NAMES)] == [
         "drift:x1",
         "concept:errors",
         "domain:x2:outside", "domain:x10:missing", "outlier:label", "domain:low confidence",

@@ -123,6 +123,46 @@ def test_an_empty_policy_is_all_defaults() -> None:
     assert parse_policy("") == Policy()
 
 
+SEVERAL = {
+    "values of different sections": (
+        "gate:\n  minimum_rows: many\npacks:\n  entries: 0\nmonitoring:\n  minimum: 5\n",
+        [
+            "policy.yaml:2: gate.minimum_rows: expected an integer",
+            "policy.yaml:4: packs.entries: expected at least 1",
+            "policy.yaml:6: monitoring.minimum: expected at least 100",
+        ],
+    ),
+    "values of one section": (
+        "experiment:\n  margin: 0.9\n  alpha: 0.5\n  minimum_labels: -1\n",
+        ["yaml:2: experiment.margin: expected", "yaml:3: experiment.alpha: expected", "yaml:4: "],
+    ),
+    "two triggers": (
+        "triggers:\n- name: a\n  when: {cron: soon}\n- name: b\n  when: {volume: {growth: 0}}\n",
+        ["policy.yaml:3: triggers[0].when.cron: ", "yaml:5: triggers[1].when.volume.growth: "],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SEVERAL)
+def test_every_mistake_of_a_policy_is_named_at_once_with_its_line(case: str) -> None:
+    text, expected = SEVERAL[case]
+    with pytest.raises(Invalid) as caught:
+        parse_policy(text)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == len(expected), lines
+    for part in expected:
+        assert any(part in line for line in lines), (part, lines)
+
+
+def test_sections_that_contradict_each_other_are_named_once_each_is_right() -> None:
+    text = "cascade: {mode: cloud}\ngate: {max_bytes: -1}\n"
+    with pytest.raises(Invalid, match="max_bytes") as caught:
+        parse_policy(text)
+    assert "cascade" not in str(caught.value)
+    with pytest.raises(Invalid, match="cascade: mode is cloud"):
+        parse_policy(text.replace("-1", "1"))
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_policy_that_means_nothing_or_contradicts_itself_is_refused(case: str) -> None:
     text, message = REFUSED[case]
@@ -433,6 +473,8 @@ def test_a_plan_warns_that_rows_with_texts_are_not_what_a_training_can_use(
 def test_a_folder_that_depends_on_where_the_hub_was_started_is_warned_of(serving: Hub) -> None:
     text = "train: {entry: 'm:train', path: ., minimum_samples: 0}\n"
     (warning,) = serving.policies.plan("demo", text, check=False).warnings
-    assert warning.startswith("train.path: . begins at the folder in which the hub was started")
+    assert warning.startswith(
+        "train.path: . is relative to the folder in which the hub was started"
+    )
     told = text.replace("path: .", f"path: {Path.cwd()}")
     assert serving.policies.plan("demo", told, check=False).warnings == ()

@@ -42,6 +42,6 @@ def test_a_policy_that_cannot_be_read_any_more_stops_the_loop_for_no_other_model
     )
     serving.registry.set_policy("demo", policy, "test")
     serving.loop.tick(time.time() + 60)
-    assert [firing["model"] for firing in serving.triggers.firings()] == ["demo"]
+    assert [firing.model for firing in serving.triggers.firings()] == ["demo"]
     assert "another" in serving.loop.errors["triggers"]
     assert "another" in serving.loop.errors["packs"]

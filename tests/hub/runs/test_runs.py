@@ -19,7 +19,7 @@ from cloud_hub.hub import Hub
 from cloud_hub.registry.service import Dataset
 from cloud_hub.runs import jobs, worker
 from cloud_hub.runs.jobs import TrainingJob
-from cloud_hub.runs.store import RunRecord
+from cloud_hub.runs.store import RunCause, RunRecord
 from converters import convert
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import Message, SampleBatch, Upload
@@ -99,7 +99,7 @@ def finish(hub: Hub) -> RunRecord:
 
 
 def request(hub: Hub) -> RunRecord:
-    hub.runs.request("demo", {"kind": "manual"})
+    hub.runs.request("demo", RunCause("manual"))
     return finish(hub)
 
 
@@ -121,14 +121,14 @@ def unchanged(hub: Hub) -> None:
 
 def test_a_run_trains_gates_publishes_and_starts_an_experiment(ready: Ready) -> None:
     hub = ready("good", rows=0)
-    hub.runs.request("demo", {"kind": "manual"})
+    hub.runs.request("demo", RunCause("manual"))
     share(hub)
     run = finish(hub)
     assert (run.status, run.version) == ("experiment", "2.0"), run.reason
     record = hub.registry.version("demo", "2.0")
     assert (record.parent, record.mode, record.rows > 0) == ("1.0", "stateless", True)
-    (check,) = [c for c in run.gate if c["check"] == "fresh"]
-    assert check["candidate"] > check["incumbent"]
+    (check,) = [c for c in run.gate if c.check == "fresh"]
+    assert check.candidate > check.incumbent
     plan = hub.plans.current("demo")
     assert plan is not None
     assert plan.experiment is not None
@@ -227,7 +227,7 @@ def test_a_training_that_hangs_is_ended_with_all_that_it_started(
     helper = tmp_path / "helper"
     monkeypatch.setenv("HELPER", str(helper))
     hub = ready("hangs", extra="timeout: 1h")
-    hub.runs.request("demo", {"kind": "manual"})
+    hub.runs.request("demo", RunCause("manual"))
     hub.runs.tick(time.time())
     wait_for(lambda: helper.exists() and helper.read_text(), "the training's helper")
     (worker,) = hub.runs._training._workers.values()
@@ -256,7 +256,7 @@ def test_the_context_carries_seeds_and_the_window(ready: Ready) -> None:
     hub = ready("seeded", extra="seed: 7")
     logs = []
     for _ in range(2):
-        hub.runs.request("demo", {"kind": "manual"}, since=NOW - 9.0)
+        hub.runs.request("demo", RunCause("manual"), since=NOW - 9.0)
         run = finish(hub)
         assert run.status == "experiment", run.reason
         logs.append(next(s for s in hub.runs.log(run.id).splitlines() if s.startswith("drawn")))
@@ -321,13 +321,13 @@ def test_a_worker_ends_with_a_result_that_says_why(tmp_path: Path, case: str) ->
     assert worker.main(folder) == 1
     done = jobs.result(folder)
     assert done is not None
-    assert (done["ok"], reason in done["reason"]) == (False, True), done
+    assert (done.ok, reason in done.reason) == (False, True), done
     assert not (folder / "release").exists()
 
 
 def test_a_run_waits_for_enough_fresh_rows_and_gives_up_in_the_end(ready: Ready) -> None:
     hub = ready("good", extra="wait: 1h", rows=50)
-    hub.runs.request("demo", {"kind": "manual"})
+    hub.runs.request("demo", RunCause("manual"))
     hub.runs.tick(time.time())
     assert hub.runs.records("demo")[0].reason == "50 of 200 fresh rows"
     hub.runs.tick(time.time() + 3_601)
@@ -336,15 +336,15 @@ def test_a_run_waits_for_enough_fresh_rows_and_gives_up_in_the_end(ready: Ready)
 
 def test_a_second_cause_joins_the_run_that_is_active(ready: Ready) -> None:
     hub = ready("good", rows=0)
-    hub.runs.request("demo", {"kind": "drift"})
-    hub.runs.request("demo", {"kind": "performance"})
+    hub.runs.request("demo", RunCause("drift"))
+    hub.runs.request("demo", RunCause("performance"))
     (run,) = hub.runs.records("demo")
-    assert [cause["kind"] for cause in run.causes] == ["drift", "performance"]
+    assert [cause.kind for cause in run.causes] == ["drift", "performance"]
 
 
 def test_a_run_whose_worker_died_with_the_hub_is_started_once_more(ready: Ready) -> None:
     hub = ready("hangs")
-    hub.runs.request("demo", {"kind": "manual"})
+    hub.runs.request("demo", RunCause("manual"))
     for _ in range(2):
         hub.runs.tick(time.time())
         assert hub.runs.records("demo")[0].status == "training"
@@ -357,11 +357,12 @@ def test_a_run_whose_worker_died_with_the_hub_is_started_once_more(ready: Ready)
 def test_a_worker_ends_when_the_hub_is_killed(tmp_path: Path) -> None:
     code = (
         "import os, sys, time; from pathlib import Path\n"
-        "from cloud_hub.runs.process_limits import Limits, Watched\n"
+        "from cloud_hub.runs.process_limits import LimitedProcess, ProcessLimits\n"
         "child = 'from cloud_hub.runs.process_limits import end_with_parent; end_with_parent();'\n"
         "child += 'import time; print(1, flush=True); time.sleep(3_600)'\n"
         f"log = Path({str(tmp_path / 'log')!r})\n"
-        "w = Watched([sys.executable, '-c', child], log, Limits(3_600, 2_000), dict(os.environ))\n"
+        "limits = ProcessLimits(3_600, 2_000)\n"
+        "w = LimitedProcess([sys.executable, '-c', child], log, limits, dict(os.environ))\n"
         "while not log.exists() or not log.read_text(): time.sleep(0.05)\n"
         "print(w._process.pid, flush=True); os.kill(os.getpid(), 9)\n"
     )
@@ -371,7 +372,7 @@ def test_a_worker_ends_when_the_hub_is_killed(tmp_path: Path) -> None:
 
 def test_a_run_is_cancelled_by_hand(ready: Ready) -> None:
     hub = ready("hangs")
-    run = hub.runs.request("demo", {"kind": "manual"})
+    run = hub.runs.request("demo", RunCause("manual"))
     hub.runs.tick(time.time())
     done = hub.runs.cancel(run.id, actor="me", reason="wrong data")
     assert (done.status, done.reason) == ("cancelled", "me: wrong data")
@@ -404,7 +405,7 @@ def test_one_training_at_a_time_over_all_models(ready: Ready, tmp_path: Path) ->
     own = own.replace("200", "0")
     hub.registry.set_policy("other", own, "test")
     for model in ("demo", "other"):
-        hub.runs.request(model, {"kind": "manual"})
+        hub.runs.request(model, RunCause("manual"))
     hub.runs.tick(time.time())
     assert [run.status for run in hub.runs.records()] == ["training", "waiting"]
     assert hub.runs.records("other")[0].reason == "waiting for another training to end"
@@ -419,7 +420,7 @@ def split() -> tuple[np.ndarray, np.ndarray]:
 
 def test_a_model_without_a_training_policy_has_no_runs(serving: Hub) -> None:
     with pytest.raises(Conflict, match="no train section"):
-        serving.runs.request("demo", {"kind": "manual"})
+        serving.runs.request("demo", RunCause("manual"))
 
 
 def test_copies_of_a_row_never_stand_on_both_sides_of_the_split() -> None:

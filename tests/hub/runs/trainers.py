@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cloud_hub.runs import Rows, Trained, TrainingContext
+from cloud_hub.runs import LabelledRows, Trained, TrainingContext
 
 
 def good(context: TrainingContext) -> Any:
@@ -46,7 +46,7 @@ def more_features(context: TrainingContext) -> Any:
     X = np.column_stack([context.fresh.X, context.fresh.X[:, 0] ** 2]).astype(np.float32)
     half = len(X) // 2
     model = LogisticRegression().fit(X[:half], context.fresh.y[:half])
-    return Trained(model, check=Rows(X[half:], context.fresh.y[half:]))
+    return Trained(model, check=LabelledRows(X[half:], context.fresh.y[half:]))
 
 
 def more_features_without_rows(context: TrainingContext) -> Any:

@@ -74,7 +74,7 @@ def test_an_alarm_in_the_middle_of_what_is_scored_at_once_is_not_lost() -> None:
     found = score(concept, told, rows, MonitoringPolicy())
     assert concept.detector.evidence < MEAN_RUN
     assert found.alarming
-    assert 300 <= found.figures["alarmed_at"] <= 420
+    assert 300 <= found.figures.alarmed_at <= 420
 
 
 def test_a_detector_that_was_kept_goes_on_where_it_was() -> None:

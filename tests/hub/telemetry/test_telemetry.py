@@ -113,10 +113,10 @@ def test_windows_of_devices_add_up(serving: Hub) -> None:
         bodies = (report(serving, degraded=1, errors={"shape": 2}), FeedbackReport(WINDOW, 5, 4))
         serving.telemetry.ingest(device, "demo", upload(*bodies))
     (window,) = serving.telemetry.windows("demo")
-    assert window["predictions"] == {"model": 24, "pack": 6}
-    assert (window["degraded"], window["errors"], window["devices"]) == (3, {"shape": 6}, 3)
-    assert (window["labelled"], window["correct"]) == (15, 12)
-    assert window["latency"]["model"][0] == 24
+    assert window.predictions == {"model": 24, "pack": 6}
+    assert (window.degraded, window.errors, window.devices) == (3, {"shape": 6}, 3)
+    assert (window.labelled, window.correct) == (15, 12)
+    assert window.latency["model"][0] == 24
     ((start, histograms, observations),) = serving.telemetry.histogram_rows("demo", "1.0")
     assert (start, observations, histograms["f0"][0]) == (NOW - 60, 30, 30)
 
@@ -125,8 +125,9 @@ def test_outcomes_are_kept_apart_by_arm(serving: Hub) -> None:
     trial = replace(WINDOW, experiment="exp", arm="candidate")
     bodies = (FeedbackReport(WINDOW, 9, 9, 9, 9), FeedbackReport(trial, 5, 2, 4, 1))
     serving.telemetry.ingest("d-1", "demo", upload(*bodies))
-    found = serving.telemetry.outcomes("demo", version="1.0", experiment="exp", arm="candidate")
-    assert (found.labelled, found.correct) == (4, 1)
+    windows = {w.arm: w for w in serving.telemetry.windows("demo")}
+    assert (windows["candidate"].own_labelled, windows["candidate"].own_correct) == (4, 1)
+    assert windows["candidate"].experiment == "exp"
 
 
 def test_shared_rows_come_back_with_their_labels(serving: Hub) -> None:
@@ -160,4 +161,4 @@ def test_events_are_kept_in_order(serving: Hub) -> None:
         UpdateEvent("demo", "failed", "1.1", NOW),
     ]
     serving.telemetry.ingest("d-1", "demo", upload(*events))
-    assert [e["outcome"] for e in serving.telemetry.events("demo")] == ["activated", "failed"]
+    assert [e.outcome for e in serving.telemetry.events("demo")] == ["activated", "failed"]

@@ -90,7 +90,7 @@ REFUSED = {
     "a duration with the field's own name": (
         "only: {share: 1, soak_seconds: 3}", "only.soak_seconds: unknown",
     ),
-    "a value that means nothing": ("steps:\n- share: 2", "wish.yaml:2: steps[0]: share: expected"),
+    "a value that means nothing": ("steps:\n- share: 2", "wish.yaml:2: steps[0].share: expected"),
     "not a number": ("only: {share: .nan}", "only.share: expected a number"),
     "very large": ("#" * 300_000, "expected at most"),
     "very deep": ("title: " + "[" * 5_000, "wish.yaml"),

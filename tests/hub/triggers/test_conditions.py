@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloud_hub.database.documents import as_document
 from cloud_hub.policy.schema import (
     BudgetPolicy,
     Condition,
@@ -61,7 +62,7 @@ def test_a_cron_line_is_due_once_each_time_it_comes() -> None:
     began = {"since": MONDAY}
     assert not conditions.judge(weekly, facts(three - 1, **began)).fired
     found = conditions.judge(weekly, facts(three + 1, **began))
-    assert (found.fired, found.evidence["due"]) == (True, "2026-01-05T03:00:00+00:00")
+    assert (found.fired, found.evidence.due) == (True, "2026-01-05T03:00:00+00:00")
     assert not conditions.judge(
         weekly, facts(three + 1, **began), TriggerState(fired_at=three)
     ).fired
@@ -75,7 +76,7 @@ def test_a_webhook_holds_from_a_call_until_it_fired() -> None:
     assert not conditions.judge(hook, facts()).fired
     found = conditions.judge(hook, facts(), TriggerState(call=Call(5.0, 2, {"commit": "abc"})))
     assert found.fired
-    assert found.evidence["said"] == {"commit": "abc"}
+    assert found.evidence.said == {"commit": "abc"}
 
 
 def test_a_manual_rule_never_fires_by_itself() -> None:
@@ -91,7 +92,7 @@ def test_performance_fires_only_when_accuracy_is_surely_below(
 ) -> None:
     verdict = conditions.judge(POOR, facts(labels=labels(labelled, correct)))
     assert verdict.fired is fires
-    assert verdict.evidence["labelled"] == labelled
+    assert verdict.evidence.labelled == labelled
 
 
 def test_performance_looks_back_and_no_further() -> None:
@@ -107,7 +108,7 @@ def test_performance_by_group_is_that_of_the_worst_one() -> None:
     by = Condition(performance=PerformanceRule(0.9, 100, by="sex"))
     verdict = conditions.judge(by, facts(labels=all_, groups=groups))
     assert verdict.fired
-    assert [group["group"] for group in verdict.evidence["groups"]] == ["f", "x", "m"]
+    assert [group.group for group in verdict.evidence.groups] == ["f", "x", "m"]
     assert not conditions.judge(POOR, facts(labels=all_, groups=groups)).fired
     few = {"sex": {**groups["sex"], "f": labels(99, 1)}}
     assert not conditions.judge(by, facts(labels=all_, groups=few)).fired
@@ -117,7 +118,7 @@ def test_performance_by_what_nobody_has_never_fires_and_says_so() -> None:
     by = Condition(performance=PerformanceRule(0.9, 100, by="sx"))
     verdict = conditions.judge(by, facts(labels=labels(1_000, 1)))
     assert not verdict.fired
-    assert "no labels" in verdict.evidence["note"]
+    assert "no labels" in verdict.evidence.note
 
 
 def test_volume_counts_against_the_training_rows() -> None:
@@ -153,7 +154,9 @@ def test_drift_fires_on_alarms_that_are_open(rule: DriftRule, now: float, fires:
 
 
 def test_the_evidence_of_drift_names_the_worst_alarms_first() -> None:
-    found = conditions.judge(Condition(drift=DriftRule()), facts(alarms=ALARMS)).evidence
+    found = as_document(
+        conditions.judge(Condition(drift=DriftRule()), facts(alarms=ALARMS)).evidence
+    )
     assert [alarm["signal"] for alarm in found["worst"]] == ["drift:f2", "drift:f1"]
     assert found["worst"][1]["ks"] == 0.2
 
@@ -165,7 +168,7 @@ def test_all_and_any_combine_and_show_the_evidence_of_every_part() -> None:
     assert [conditions.judge(c, BAD).fired for c in (both, either, nested)] == [False, True, False]
     enough = replace(BAD, new_rows=60)
     assert all(conditions.judge(c, enough).fired for c in (both, either, nested))
-    shown = conditions.judge(both, BAD).evidence["all"]
+    shown = as_document(conditions.judge(both, BAD).evidence)["all"]
     assert [(part["condition"], part["holds"]) for part in shown] == [
         ("performance", True),
         ("volume", False),
@@ -277,7 +280,7 @@ def test_a_replay_says_when_each_rule_would_have_fired() -> None:
     )
     (drop,) = performance.firings
     assert 10 * DAY < drop.at < 11 * DAY
-    assert drop.evidence["upper_bound"] < 0.9
+    assert drop.evidence.upper_bound < 0.9
     assert [moment.at / DAY for moment in every.firings] == [7, 14, 22, 29]
     assert performance.outcomes["latched"] > 24
 

@@ -55,7 +55,7 @@ def ready(serving: Hub) -> Hub:
 
 
 def tick(hub: Hub, ahead: float = 0.0) -> list[str]:
-    return [firing["trigger"] for firing in hub.triggers.tick(time.time() + ahead)]
+    return [firing.trigger for firing in hub.triggers.tick(time.time() + ahead)]
 
 
 def test_a_firing_starts_a_run_with_its_evidence(ready: Hub) -> None:
@@ -64,9 +64,20 @@ def test_a_firing_starts_a_run_with_its_evidence(ready: Hub) -> None:
     assert tick(ready, ahead=2) == ["accuracy"]
     (run,) = ready.runs.records("demo")
     (cause,) = run.causes
-    assert (cause["trigger"], cause["actor"], cause["version"]) == ("accuracy", "hub", "1.0")
-    assert cause["evidence"]["accuracy"] == 0.7
+    assert (cause.trigger, cause.actor, cause.version) == ("accuracy", "hub", "1.0")
+    assert cause.evidence["accuracy"] == 0.7
     assert run.mode == "stateful"
+
+
+def test_a_firing_and_its_run_are_logged(ready: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="cloud_hub")
+    feedback(ready, 1_000, 700)
+    tick(ready, ahead=2)
+    ready.runs.cancel(1, actor="anna", reason="by mistake")
+    told = [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
+    assert "demo: trigger accuracy (performance) fired for version 1.0, by hub" in told
+    assert "demo: run 1 requested (accuracy)" in told
+    assert "demo: run 1 cancelled: anna: by mistake" in told
 
 
 def test_a_rule_that_fired_is_latched_until_it_is_re_armed(ready: Hub) -> None:
@@ -74,7 +85,7 @@ def test_a_rule_that_fired_is_latched_until_it_is_re_armed(ready: Hub) -> None:
     assert tick(ready, ahead=2) == ["accuracy"]
     assert tick(ready, ahead=10) == []
     rows = ready.triggers.status("demo", time.time() + 10)
-    assert [row["outcome"] for row in rows] == ["latched", "quiet"]
+    assert [row.outcome for row in rows] == ["latched", "quiet"]
     ready.triggers.rearm("demo", "accuracy", actor="me")
     assert tick(ready, ahead=20) == ["accuracy"]
     assert len(ready.runs.records("demo")) == 1  # it joined the run that is active
@@ -88,7 +99,7 @@ def test_another_version_re_arms(ready: Hub, tmp_path: Path) -> None:
     release = make_release(tmp_path / "next", version="1.1", seed=8)
     ready.registry.publish(release, actor="test", gated=True)
     ready.plans.promote("demo", "1.1", actor="test", reason="better")
-    assert not ready.triggers.status("demo", time.time())[0]["latched"]
+    assert not ready.triggers.status("demo", time.time())[0].latched
     with pytest.raises(Conflict, match="is armed"):
         ready.triggers.rearm("demo", "accuracy", actor="me")
 
@@ -105,7 +116,7 @@ def test_a_firing_that_the_hub_died_over_is_handled_after_it_comes_back(ready: H
     assert ready.runs.records("demo") == []
     again = open_hub(ready.settings)
     try:
-        assert [f["trigger"] for f in again.triggers.tick(time.time())] == ["accuracy"]
+        assert [f.trigger for f in again.triggers.tick(time.time())] == ["accuracy"]
         assert len(again.runs.records("demo")) == 1
         assert again.triggers.tick(time.time()) == []
     finally:
@@ -115,13 +126,13 @@ def test_a_firing_that_the_hub_died_over_is_handled_after_it_comes_back(ready: H
 def test_every_evaluation_is_recorded_and_their_number_is_bounded(
     ready: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "KEPT", 5)
+    monkeypatch.setattr(store, "STORED", 5)
     for i in range(4):
         tick(ready, ahead=2.0 * i)
     (row,) = ready.triggers.evaluations("demo", "accuracy", 10)
-    assert (row["times"], row["outcome"], row["version"]) == (4, "quiet", "1.0")
-    assert row["evidence"]["labelled"] == 0
-    assert len(row["policy"]) == 64
+    assert (row.times, row.outcome, row.version) == (4, "quiet", "1.0")
+    assert row.evidence["labelled"] == 0
+    assert len(row.policy) == 64
     for i in range(12):  # another policy is another provenance
         ready.registry.set_policy("demo", POLICY + f"\n# {i}\n", "test")
         tick(ready, ahead=10.0 + 2 * i)
@@ -131,11 +142,11 @@ def test_every_evaluation_is_recorded_and_their_number_is_bounded(
 
 def test_a_person_fires_any_rule_whatever_it_says(ready: Hub) -> None:
     firing = ready.triggers.fire("demo", "accuracy", actor="me", reason="I know better")
-    assert firing["evidence"] == {"by": "me", "reason": "I know better"}
+    assert firing.evidence == {"by": "me", "reason": "I know better"}
     (run,) = ready.runs.records("demo")
-    assert run.causes[0]["actor"] == "me"
+    assert run.causes[0].actor == "me"
     assert ready.runs.times("demo") == []  # not of the triggers' budget
-    assert ready.triggers.status("demo", time.time())[0]["latched"]
+    assert ready.triggers.status("demo", time.time())[0].latched
 
 
 def test_a_webhook_is_called_with_its_token_only(ready: Hub) -> None:
@@ -149,7 +160,7 @@ def test_a_webhook_is_called_with_its_token_only(ready: Hub) -> None:
             ready.triggers.call("demo", trigger, token, {})
     assert tick(ready) == ["asked"]
     (run,) = ready.runs.records("demo")
-    assert (run.mode, run.causes[0]["evidence"]["said"]) == ("stateless", {"commit": "abc"})
+    assert (run.mode, run.causes[0].evidence["said"]) == ("stateless", {"commit": "abc"})
     assert tick(ready, ahead=5) == []
     other = ready.triggers.new_hook("demo", "asked", actor="me")
     with pytest.raises(Forbidden):
@@ -166,15 +177,15 @@ def test_a_dry_run_replays_what_came_in_and_changes_nothing(ready: Hub) -> None:
     for boot, ago, correct in (("a", 20, 95), ("b", 15, 95), ("c", 10, 10), ("d", 5, 10)):
         feedback(ready, 100, correct, boot=boot, at=now - ago)
     found = ready.triggers.dry_run("demo", since=now - 30, until=now + 1)
-    assert [rule["trigger"] for rule in found["rules"]] == ["accuracy", "asked"]
+    assert [rule.trigger for rule in found.rules] == ["accuracy", "asked"]
     assert ready.triggers.firings("demo") == []
     assert ready.runs.records("demo") == []
-    (moment,) = found["rules"][0]["firings"]
-    assert moment["evidence"]["accuracy"] < 0.9
+    (moment,) = found.rules[0].firings
+    assert moment.evidence.accuracy < 0.9
     mild = ready.registry.policy("demo")
     other = replace(mild, triggers=mild.triggers[1:])
     tried = ready.triggers.dry_run("demo", since=now - 30, until=now + 1, policy=other)
-    assert [rule["trigger"] for rule in tried["rules"]] == ["asked"]
+    assert [rule.trigger for rule in tried.rules] == ["asked"]
 
 
 Cli = Callable[..., tuple[int, str]]

@@ -1,0 +1,157 @@
+"""Evidence of a condition's verdict: the figures that it was decided on, for a person to check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from cloud_hub.database.documents import Document, as_document, omitted
+
+
+@dataclass(frozen=True)
+class IntervalEvidence:
+    """Evidence of ``every``; ``due`` is ISO 8601 in UTC."""
+
+    every_seconds: float
+    due: str
+
+
+@dataclass(frozen=True)
+class CronEvidence:
+    """Evidence of ``cron``; ``due`` is ISO 8601 in UTC."""
+
+    cron: str
+    due: str
+
+
+@dataclass(frozen=True)
+class CallEvidence:
+    """Evidence of ``webhook``: number of calls since the last firing, time and body of the newest.
+
+    The body is called ``said`` in what is stored and sent.
+    """
+
+    calls: int
+    at: str | None = omitted()
+    said: Document | None = omitted()
+
+
+@dataclass(frozen=True)
+class ManualEvidence:
+    """Evidence of ``manual``, which never fires by itself."""
+
+    waits_for: str = "a person"
+
+
+@dataclass(frozen=True)
+class AccuracyFigures:
+    """Accuracy on late labels with its anytime-valid bounds; ``None`` without labels."""
+
+    labelled: int
+    accuracy: float | None
+    upper_bound: float
+    lower_bound: float
+
+
+@dataclass(frozen=True)
+class PerformanceEvidence(AccuracyFigures):
+    """Evidence of ``performance`` over all rows, with the limits of the rule."""
+
+    below: float
+    minimum: int
+
+
+@dataclass(frozen=True)
+class GroupAccuracy(AccuracyFigures):
+    """Accuracy of one group."""
+
+    group: str
+
+
+@dataclass(frozen=True)
+class GroupedPerformanceEvidence:
+    """Evidence of ``performance`` by groups: the worst groups, and the limits of the rule."""
+
+    by: str
+    groups: tuple[GroupAccuracy, ...]
+    below: float
+    minimum: int
+    note: str | None = omitted()
+
+
+@dataclass(frozen=True)
+class VolumeEvidence:
+    """Evidence of ``volume``: labelled rows shared since the serving version was published."""
+
+    new_rows: int
+    training_rows: int
+    needed: int
+
+
+@dataclass(frozen=True)
+class AlarmSummary:
+    """An open alarm with its own evidence; ``raised`` is ISO 8601 in UTC."""
+
+    signal: str
+    raised: str
+    evidence: Document
+
+    def document(self) -> Document:
+        """As JSON: the alarm's figures stand beside its name."""
+        return {"signal": self.signal, "raised": self.raised, **self.evidence}
+
+
+@dataclass(frozen=True)
+class DriftEvidence:
+    """Evidence of ``drift``: the number of open alarms, the number needed, the worst of them."""
+
+    alarms: int
+    needed: int
+    worst: tuple[AlarmSummary, ...]
+
+
+@dataclass(frozen=True)
+class PartEvidence:
+    """One of several combined conditions."""
+
+    condition: str
+    holds: bool
+    evidence: Evidence
+
+    def document(self) -> Document:
+        """As JSON: the part's figures stand beside its name."""
+        return {"condition": self.condition, "holds": self.holds, **as_document(self.evidence)}
+
+
+@dataclass(frozen=True)
+class CombinedEvidence:
+    """Evidence of ``all`` or ``any``, part by part."""
+
+    kind: Literal["all", "any"]
+    parts: tuple[PartEvidence, ...]
+
+    def document(self) -> Document:
+        """As JSON: the parts by the word that combines them."""
+        return {self.kind: self.parts}
+
+
+@dataclass(frozen=True)
+class HandEvidence:
+    """Evidence of a firing by hand: who, and why."""
+
+    by: str
+    reason: str
+
+
+Evidence: TypeAlias = (
+    IntervalEvidence
+    | CronEvidence
+    | CallEvidence
+    | ManualEvidence
+    | PerformanceEvidence
+    | GroupedPerformanceEvidence
+    | VolumeEvidence
+    | DriftEvidence
+    | CombinedEvidence
+    | HandEvidence
+)
