@@ -13,6 +13,7 @@ from cloud_hub.api.admin_token import new_admin_token
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.engine import open_engine
 from cloud_hub.errors import NotFound
+from cloud_hub.experiments.exposure_sink import record_exposure
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.features.service import Features
 from cloud_hub.fleet.service import Fleet
@@ -106,7 +107,7 @@ def open_hub(settings: Settings) -> Hub:
     plans = Plans(engine, audit, registry)
     features = Features(data, audit, registry, plans)
     policies = Policies(registry, plans)
-    telemetry = Telemetry(engine, registry)
+    telemetry = Telemetry(engine, registry, record_exposure)
     monitoring = Monitoring(engine, audit, registry, plans, fleet)
     serving = InferenceService(registry, plans)
     packs = Packs(data, audit, registry, plans, telemetry, serving)

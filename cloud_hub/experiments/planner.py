@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -57,11 +57,6 @@ def plan(spec: ExperimentSpec, rates: Rates, *, power: float = 0.8) -> list[Outc
     if spec.strategy == "interleave":
         return [_plan_sessions(spec, rates, power)]
     return [_plan(spec, outcome, rates, power) for outcome in spec.outcomes]
-
-
-def as_plain(plans: list[OutcomePlan]) -> list[dict[str, Any]]:
-    """Ready for JSON."""
-    return [asdict(each) for each in plans]
 
 
 def correlation_of(rows: Mapping[str, Row]) -> float:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Engine, insert, select
 
 from cloud_hub.database.engine import insert_if_new
 from cloud_hub.errors import Invalid, NotFound
-from cloud_hub.experiments.exposure_sink import record_exposure
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import groups, tables
 from edge_sdk.contract.codec import to_plain
@@ -39,6 +38,16 @@ SKEW_SECONDS: Final = 300
 """How far ahead a device's clock may be."""
 
 
+class ExposureSink(Protocol):
+    """Receiver of what a message says of an experiment, in the transaction that stores the message.
+
+    Experiments stand above telemetry, so the hub passes theirs in.
+    """
+
+    def __call__(self, db: Connection, device: str, body: Body) -> None:
+        """Add the counts of ``body``; a no-op for a message of no experiment."""
+
+
 class _Known(NamedTuple):
     """What reports of one version are held against."""
 
@@ -50,9 +59,10 @@ class _Known(NamedTuple):
 class Ingest:
     """Takes uploads of devices."""
 
-    def __init__(self, engine: Engine, registry: Registry) -> None:
+    def __init__(self, engine: Engine, registry: Registry, record_exposure: ExposureSink) -> None:
         self._engine = engine
         self._registry = registry
+        self._record_exposure = record_exposure
         self._known_releases: dict[tuple[str, str], _Known] = {}
 
     def take(self, device: str, model: str, upload: Upload) -> UploadReply:
@@ -74,6 +84,7 @@ class Ingest:
     def _take_one(self, db: Connection, device: str, message: Message, body: Body) -> bool:
         if not _take_one(db, device, message, body):
             return False
+        self._record_exposure(db, device, body)
         if isinstance(body, WindowReport) and body.groups:
             groups.add_predictions(db, body, self._release(body.window).profile)
         elif isinstance(body, FeedbackReport) and body.groups:
@@ -169,7 +180,6 @@ def _take_one(db: Connection, device: str, message: Message, body: Body) -> bool
         return False
     if type(body) in STORES:
         STORES[type(body)](db, device, body)
-    record_exposure(db, device, body)
     return True
 
 

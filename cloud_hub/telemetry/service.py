@@ -15,7 +15,7 @@ from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.histograms import Histograms, added, histograms_of
-from cloud_hub.telemetry.ingest import Ingest
+from cloud_hub.telemetry.ingest import ExposureSink, Ingest
 from cloud_hub.telemetry.tables import (
     ROLLED,
     events,
@@ -51,10 +51,10 @@ class ArmOutcomes:
 class Telemetry:
     """Reports, outcomes, samples, votes and events of all models."""
 
-    def __init__(self, engine: Engine, registry: Registry) -> None:
+    def __init__(self, engine: Engine, registry: Registry, record_exposure: ExposureSink) -> None:
         self._engine = engine
         self._registry = registry
-        self._ingest = Ingest(engine, registry)
+        self._ingest = Ingest(engine, registry, record_exposure)
         self._cleaned = 0.0
 
     def ingest(self, device: str, model: str, upload: Upload) -> UploadReply:

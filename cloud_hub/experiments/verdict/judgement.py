@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Row
+from cloud_hub.experiments.verdict.figures import OutcomeFigures
 from cloud_hub.experiments.verdict.spec import Design
 from cloud_hub.statistics import classical, group_sequential, sequential
 from cloud_hub.statistics.clustered import PRIOR, Contrast, compare, mean_against, pair_up
@@ -78,13 +79,14 @@ class Judgement:
         """Surely no gain that matters."""
         return self.high <= self.minimum_effect
 
-    def plain(self) -> dict[str, Any]:
-        """For figures and reports: bounded, without the looks."""
-        shown = asdict(replace(self, looks=()))
-        del shown["looks"]
-        ends = {name: _finite(shown[name]) for name in ("low", "high")}
-        few = min(self.devices) < FEW_DEVICES
-        return {**shown, **ends, "few_devices": few, "settled": self.settled}
+    def figures(self) -> OutcomeFigures:
+        """The judgement as reports show it: finite, without the looks."""
+        return OutcomeFigures(
+            self.outcome, self.arm, self.control, self.candidate, self.gain,
+            _finite(self.low), _finite(self.high), self.p, self.n, self.devices, self.outcomes,
+            self.minimum_effect, self.done, self.tests,
+            few_devices=min(self.devices) < FEW_DEVICES, settled=self.settled,
+        )  # fmt: skip
 
 
 def judge_arm(

@@ -6,13 +6,12 @@ can live in version control and be applied by CI; nothing of it changes while th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal
 
 from cloud_hub.errors import Invalid
 from cloud_hub.fleet.health import UNREACHABLE_SECONDS
-from cloud_hub.policy.schema import ExperimentPolicy
 from cloud_hub.statistics.group_sequential import LOOKS
 from cloud_hub.statistics.sequential import TUNED_FOR
 from cloud_hub.text.yaml import read_yaml
@@ -301,35 +300,6 @@ def parse_experiment(text: str, name: str = "experiment.yaml") -> ExperimentSpec
     if not text.strip():
         raise Invalid(f"{name}: expected model, strategy and candidate (or arms); it is empty")
     return read_yaml(ExperimentSpec, text, name)
-
-
-def spec_of(model: str, version: str, policy: ExperimentPolicy) -> ExperimentSpec:
-    """The experiment with which a model's policy tries ``version``."""
-    judged = (Outcome("accuracy", "accuracy", "up", policy.margin),)
-    half = policy.share if policy.share is not None else 0.5
-    ab, canary = policy.strategy == "ab", policy.strategy == "canary"
-    beside = not (ab or canary)
-    return ExperimentSpec(
-        model,
-        policy.strategy,
-        candidate=None if ab else version,
-        arms=(ArmSpec(CANDIDATE, version, half),) if ab else (),
-        share=policy.share if beside and policy.share is not None else 1.0,
-        steps=policy.steps if canary else STEPS,
-        soak_seconds=policy.soak_seconds,
-        minimum_outcomes=policy.minimum_labels,
-        minimum_devices=max(1, policy.minimum_devices),
-        outcomes=ACCURACY if policy.strategy == "interleave" else judged,
-        guardrails=Guardrails(max_failed_devices=policy.max_failed_devices),
-        design=Design(alpha=policy.alpha),
-        approval=policy.approval,
-        on_success=policy.on_success,
-    )
-
-
-def canary_of(model: str, version: str, policy: ExperimentPolicy) -> ExperimentSpec:
-    """A canary with what the model's policy says of one, whichever strategy it names."""
-    return spec_of(model, version, replace(policy, strategy="canary", share=None))
 
 
 def cohort_name(cohort: Cohort | None) -> str:

@@ -1,0 +1,46 @@
+"""Experiments that a model's policy declares, rather than an ``experiment.yaml``. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cloud_hub.experiments.verdict.spec import (
+    ACCURACY,
+    CANDIDATE,
+    STEPS,
+    ArmSpec,
+    Design,
+    ExperimentSpec,
+    Guardrails,
+)
+from cloud_hub.policy.schema import ExperimentPolicy
+from edge_sdk.contract.plan import Outcome
+
+
+def spec_of(model: str, version: str, policy: ExperimentPolicy) -> ExperimentSpec:
+    """The experiment with which a model's policy tries ``version``."""
+    judged = (Outcome("accuracy", "accuracy", "up", policy.margin),)
+    half = policy.share if policy.share is not None else 0.5
+    ab, canary = policy.strategy == "ab", policy.strategy == "canary"
+    beside = not (ab or canary)
+    return ExperimentSpec(
+        model,
+        policy.strategy,
+        candidate=None if ab else version,
+        arms=(ArmSpec(CANDIDATE, version, half),) if ab else (),
+        share=policy.share if beside and policy.share is not None else 1.0,
+        steps=policy.steps if canary else STEPS,
+        soak_seconds=policy.soak_seconds,
+        minimum_outcomes=policy.minimum_labels,
+        minimum_devices=max(1, policy.minimum_devices),
+        outcomes=ACCURACY if policy.strategy == "interleave" else judged,
+        guardrails=Guardrails(max_failed_devices=policy.max_failed_devices),
+        design=Design(alpha=policy.alpha),
+        approval=policy.approval,
+        on_success=policy.on_success,
+    )
+
+
+def canary_of(model: str, version: str, policy: ExperimentPolicy) -> ExperimentSpec:
+    """A canary with what the model's policy says of one, whichever strategy it names."""
+    return spec_of(model, version, replace(policy, strategy="canary", share=None))
