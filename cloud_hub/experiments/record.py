@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cloud_hub.experiments.verdict.figures import DroppedArm, Figures
-from cloud_hub.experiments.verdict.judgement import Look
+from cloud_hub.experiments.verdict.figures import DroppedArm, Figures, Look
 from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec
 from edge_sdk.contract.plan import Experiment
 

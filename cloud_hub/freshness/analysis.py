@@ -82,10 +82,10 @@ class Freshness:
     iteration: tuple[Gain, ...] = ()
     verdict: FreshnessVerdict = field(default_factory=lambda: FreshnessVerdict("undecided", "", ""))
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain; an end of an interval that is nowhere is ``null``."""
-        found: dict[str, Any] = _finite(asdict(self))
-        return found
+    def as_json(self) -> dict[str, object]:
+        """Return the analysis as JSON; an end of an interval that is nowhere is ``null``."""
+        plain: dict[str, object] = _finite(asdict(self))
+        return plain
 
 
 def freshness(

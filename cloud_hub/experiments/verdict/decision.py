@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from cloud_hub.experiments.verdict.figures import Figures, Guard
-from cloud_hub.experiments.verdict.judgement import Look
+from cloud_hub.experiments.verdict.figures import Figures, Guard, Look
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
 
 Action = Literal["wait", "pass", "drop", "abort", "pause", "conclude"]

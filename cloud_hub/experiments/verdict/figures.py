@@ -14,6 +14,16 @@ from cloud_hub.statistics.paired import SignTest
 
 
 @dataclass(frozen=True)
+class Look:
+    """The data as they were when they were last looked at, at ``fraction`` of the horizon."""
+
+    fraction: float
+    estimate: float
+    variance: float
+    n: float
+
+
+@dataclass(frozen=True)
 class ArmFigures:
     """Counts of one arm in the present step."""
 

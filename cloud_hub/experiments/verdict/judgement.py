@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Row
-from cloud_hub.experiments.verdict.figures import OutcomeFigures
+from cloud_hub.experiments.verdict.figures import Look, OutcomeFigures
 from cloud_hub.experiments.verdict.spec import Design
 from cloud_hub.statistics import classical, group_sequential, sequential
 from cloud_hub.statistics.clustered import PRIOR, Contrast, compare, mean_against, pair_up
@@ -28,16 +28,6 @@ RANGES: Final[Mapping[Measure, float]] = {
 ALIKE: Final[Mapping[Measure, float]] = {"energy": 0.0}
 """Where what one device reports says less than usual of how much devices differ: boards draw what
 they draw, hour after hour."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """The data as they were when they were last looked at, at ``fraction`` of the horizon."""
-
-    fraction: float
-    estimate: float
-    variance: float
-    n: float
 
 
 @dataclass(frozen=True)

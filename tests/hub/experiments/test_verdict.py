@@ -531,6 +531,13 @@ REFUSED = {
     "keys in a canary": (
         "model: m\nstrategy: canary\ncandidate: '1.1'\nunit: key\n", "only ab is by key",
     ),
+    "a version that YAML reads as a number": (
+        "model: m\nstrategy: canary\ncandidate: 1.1\n", "got 1.1; put quotes around the version",
+    ),
+    "an arm's version that YAML reads as a number": (
+        "model: m\nstrategy: ab\narms: [{name: a, version: 1.10, weight: 0.1}]\n",
+        "got 1.1; put quotes around the version, such as \"1.10\"",
+    ),
     "text for a time": ("model: m\nstrategy: canary\ncandidate: '1.1'\nsoak: soon\n", "90s, 10m"),
 }  # fmt: skip
 
