@@ -1,4 +1,4 @@
-"""What a part of the campaign is and gives."""
+"""Parts of the campaign, and the rows that they give."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is simulated: ``runs(n)`` of ``n`` in a full campaign."""
+    """Extent of a campaign: ``runs(n)`` of ``n`` in a full one."""
 
     share: float = 1.0
 

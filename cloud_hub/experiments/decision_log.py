@@ -87,6 +87,7 @@ class DecisionLog:
         """
         state = replace(self.store.get(record.id).state, winner=winner)
         end = {"status": status, "reason": reason, "figures": figures, "ended_at": time.time()}
+        # Of several processes of the hub that look at once only the first may end it.
         if self.store.move(record, state=state, **end):  # else another process of the hub did
             self.log(record, actor, status, reason, figures)
 
@@ -103,6 +104,7 @@ class DecisionLog:
         """
         state = replace(record.state, looks=decision.looks)
         self.store.move(record, reason=reason, figures=decision.figures, state=state)
+        # The record changes at every look; the history only as often as its age warrants.
         if self.store.due(record, now):
             self.store.look(record, now, "look", reason, decision.figures)
 

@@ -41,6 +41,7 @@ def read_figures(document: Document, event: str = "look") -> Figures:
 
 def state_document(state: ExperimentState) -> Document:
     """Return the state as JSON; only ``winner`` is there while there is none."""
+    # Unset fields are left out, as in the documents of older hubs.
     plain = asdict(state).items()
     return {name: value for name, value in plain if value is not None or name == "winner"}
 

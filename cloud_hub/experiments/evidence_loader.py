@@ -1,4 +1,8 @@
-"""From rows of exposure to evidence: sums by device, of the cohort that is tried now."""
+"""Loader of evidence: from rows of exposure to sums by device, of the cohort that is tried now.
+
+Outcomes count since the present step began; failures since a person last acknowledged what had
+failed, so that a guardrail also sees what came before the step.
+"""
 
 from __future__ import annotations
 
@@ -74,81 +78,88 @@ class EvidenceLoader:
         devices = {device.device: device for device in self._fleet.devices(record.model)}
         return ExperimentSnapshot(record, record.spec, plan, plan.experiment, devices, now)
 
-    def load(self, scene: ExperimentSnapshot) -> Evidence:
+    def load(self, snapshot: ExperimentSnapshot) -> Evidence:
         """Load the evidence: outcomes since the step began, failures since the stage did."""
-        record, cohort = scene.record, scene.cohort
+        record, cohort = snapshot.record, snapshot.cohort
+        # Rows begin on whole seconds; the sink starts a new one where a step begins.
         since = int(record.step_started_at)
         sums = [row for row in self._rows.sums(record.id, since) if row.device in cohort]
-        failed = self._failed(scene)
+        failed = self._failed(snapshot)
+        # A shadow or an interleaved ranking has one candidate, whatever its version is called.
         any_failed = frozenset[str]().union(*failed.values())
-        soaked = scene.now - record.step_started_at
-        silent = self._silent(scene, sums)
-        if scene.spec.strategy == "shadow":
+        soaked = snapshot.now - record.step_started_at
+        silent = self._silent(snapshot, sums)
+        if snapshot.spec.strategy == "shadow":
             return Evidence(
-                shadow=self._shadow(scene, since, any_failed), soaked=soaked, silent=silent
+                shadow=self._shadow(snapshot, since, any_failed), soaked=soaked, silent=silent
             )
-        if scene.spec.strategy == "interleave":
+        if snapshot.spec.strategy == "interleave":
             return Evidence(
-                interleave=self._interleave(scene, since, sums, any_failed),
+                interleave=self._interleave(snapshot, since, sums, any_failed),
                 soaked=soaked,
                 silent=silent,
             )
         acknowledged = int(record.state.failures_since)
         periods = self._rows.by_period(record.id, acknowledged)
         failures = [row for row in periods if row.device in cohort]
-        versions = {CONTROL: "", **{arm.name: arm.release.version for arm in scene.trial.arms}}
+        # No version of the control can fail to activate: it serves already.
+        versions = {CONTROL: "", **{arm.name: arm.release.version for arm in snapshot.trial.arms}}
         arms = {
             name: _arm(
                 name, sums, failures, failed.get(version, frozenset()),
-                self._latency(scene, since, name),
+                self._latency(snapshot, since, name),
             )
             for name, version in versions.items()
         }  # fmt: skip
         return Evidence(
-            arms, allocation=self._allocation(scene, sums), soaked=soaked, silent=silent
+            arms, allocation=self._allocation(snapshot, sums), soaked=soaked, silent=silent
         )
 
-    def counts(self, scene: ExperimentSnapshot) -> dict[str, dict[str, int]]:
+    def counts(self, snapshot: ExperimentSnapshot) -> dict[str, dict[str, int]]:
         """Count the devices of each candidate's arm by state, finished stages included."""
-        failed = frozenset[str]().union(*self._failed(scene, ever=True).values())
-        sums = sums_by_device(self._rows.sums(scene.record.id, 0))
+        failed = frozenset[str]().union(*self._failed(snapshot, ever=True).values())
+        sums = sums_by_device(self._rows.sums(snapshot.record.id, 0))
         members, failures, requests = [], 0, 0
-        for device, known in scene.devices.items():
-            for arm in arms_of(scene.plan, device, known.attributes):
+        for device, record in snapshot.devices.items():
+            for arm in arms_of(snapshot.plan, device, record.attributes):
                 mine = sums.get((device, arm), ExposureSums())
                 if arm == CONTROL:
                     failures, requests = failures + _failures(mine), requests + _requests(mine)
                     continue
                 # With units smaller than a device, the device is its own control.
-                own = sums.get((device, CONTROL)) if scene.spec.unit == "key" else None
+                own = sums.get((device, CONTROL)) if snapshot.spec.unit == "key" else None
                 members.append(
                     Member(
                         device,
                         arm,
-                        silent=scene.now - known.seen_at,
+                        silent=snapshot.now - record.seen_at,
                         failed=device in failed,
                         failures=_failures(mine),
                         requests=_requests(mine),
                         own_control=(_failures(own), _requests(own)) if own else None,
                     )
                 )
-        beside = scene.spec.strategy in ("shadow", "interleave")
+        spec = snapshot.spec
+        # A candidate that serves nobody has no devices of a control arm to be worse than.
+        serves = spec.strategy not in ("shadow", "interleave")
         return count(
-            members, (0, 0) if beside else (failures, requests),
-            unreachable_after=scene.spec.unreachable_seconds, alpha=scene.spec.guardrails.alpha,
-        )  # fmt: skip
+            members,
+            (failures, requests) if serves else (0, 0),
+            unreachable_after=spec.unreachable_seconds,
+            alpha=spec.guardrails.alpha,
+        )
 
     def totals(self, id_: str) -> list[ArmSums]:
         """Sums by device and arm since the start, whatever has become of the experiment."""
         return self._rows.sums(id_, 0)
 
     def _failed(
-        self, scene: ExperimentSnapshot, *, ever: bool = False
+        self, snapshot: ExperimentSnapshot, *, ever: bool = False
     ) -> dict[str, frozenset[str]]:
-        """By version, devices that could not activate it or took it back, since acknowledged."""
-        after = 0 if ever else int(scene.record.state.acknowledged or 0)
+        """Devices on which a version failed since a person last acknowledged it, by version."""
+        after = 0 if ever else int(snapshot.record.state.acknowledged or 0)
         found: dict[str, set[str]] = defaultdict(set)
-        for event in self._telemetry.events(scene.record.model, experiment=scene.record.id):
+        for event in self._telemetry.events(snapshot.record.model, experiment=snapshot.record.id):
             if event["outcome"] in ("failed", "rolled_back") and event["id"] > after:
                 found[event["version"]].add(event["device"])
         return {version: frozenset(devices) for version, devices in found.items()}
@@ -158,14 +169,16 @@ class EvidenceLoader:
         events = self._telemetry.events(record.model, experiment=record.id)
         return max((int(event["id"]) for event in events), default=0)
 
-    def _silent(self, scene: ExperimentSnapshot, sums: list[ArmSums]) -> float:
+    def _silent(self, snapshot: ExperimentSnapshot, sums: list[ArmSums]) -> float:
         """Seconds since a candidate last reported in this step."""
-        since = max(scene.record.step_started_at, scene.record.state.resumed_at or 0.0)
-        arms = {arm.name for arm in scene.trial.arms}
+        since = max(snapshot.record.step_started_at, snapshot.record.state.resumed_at or 0.0)
+        arms = {arm.name for arm in snapshot.trial.arms}
         received = [row.received_at for row in sums if row.arm in arms]
-        return float(scene.now - max([since, *received]))
+        return float(snapshot.now - max([since, *received]))
 
-    def _allocation(self, scene: ExperimentSnapshot, sums: list[ArmSums]) -> tuple[Allocation, ...]:
+    def _allocation(
+        self, snapshot: ExperimentSnapshot, sums: list[ArmSums]
+    ) -> tuple[Allocation, ...]:
         """Arms of the devices that follow this step's plan, against the slots.
 
         A device that does not know the plan yet may rightly be on another arm, so it is not
@@ -173,43 +186,44 @@ class EvidenceLoader:
         dropped changes nothing for the others: its units are counted on none, and who belongs to
         the others was settled before.
         """
-        serial = int(scene.record.state.serial)
-        follows = {d for d, r in scene.devices.items() if r.plan >= serial}
+        serial = int(snapshot.record.state.serial)
+        # Only devices that follow the plan of this step: others rightly are on another arm.
+        follows = {d for d, r in snapshot.devices.items() if r.plan >= serial}
         units: dict[str, int] = defaultdict(int)
         for row in sums:
-            device = scene.devices.get(row.device)
+            device = snapshot.devices.get(row.device)
             if device is None or row.device not in follows:
                 continue
-            if scene.spec.unit == "key":
+            if snapshot.spec.unit == "key":
                 units[row.arm] += row.sums.units
             elif row.sums.predictions and row.arm in arms_of(
-                scene.plan, device.device, device.attributes
+                snapshot.plan, device.device, device.attributes
             ):
                 units[row.arm] += 1
-        weights = {arm.name: arm.weight / SLOTS for arm in scene.trial.arms}
-        weights[CONTROL] = scene.trial.control / SLOTS
-        return (check_allocation(cohort_name(scene.trial.cohort), units, weights),)
+        weights = {arm.name: arm.weight / SLOTS for arm in snapshot.trial.arms}
+        weights[CONTROL] = snapshot.trial.control / SLOTS
+        return (check_allocation(cohort_name(snapshot.trial.cohort), units, weights),)
 
     def _latency(
-        self, scene: ExperimentSnapshot, since: int, arm: str
+        self, snapshot: ExperimentSnapshot, since: int, arm: str
     ) -> dict[str, tuple[int, ...]]:
         """Histograms by device; only read where a guardrail looks at them."""
-        if scene.spec.guardrails.latency is None:
+        if snapshot.spec.guardrails.latency is None:
             return {}
-        histograms = self._rows.latency(scene.record.id, arm, since)
-        cohort = scene.cohort
+        histograms = self._rows.latency(snapshot.record.id, arm, since)
+        cohort = snapshot.cohort
         return {d: tuple(counts.tolist()) for d, counts in histograms.items() if d in cohort}
 
     def _shadow(
-        self, scene: ExperimentSnapshot, since: int, failed: frozenset[str]
+        self, snapshot: ExperimentSnapshot, since: int, failed: frozenset[str]
     ) -> ShadowEvidence:
-        reports = self._rows.shadow(scene.record.id, since)
-        cohort = scene.cohort
+        reports = self._rows.shadow(snapshot.record.id, since)
+        cohort = snapshot.cohort
         return merge_shadow([row for row in reports if row[0] in cohort], failed)
 
     def _interleave(
         self,
-        scene: ExperimentSnapshot,
+        snapshot: ExperimentSnapshot,
         since: int,
         sums: list[ArmSums],
         failed: frozenset[str],
@@ -220,8 +234,8 @@ class EvidenceLoader:
             for row in sums
             if row.arm == CANDIDATE
         }
-        reports = self._rows.interleave(scene.record.id, since)
-        cohort = scene.cohort
+        reports = self._rows.interleave(snapshot.record.id, since)
+        cohort = snapshot.cohort
         totals = [total for device, total in reports if device in cohort]
         return merge_interleave(totals, errors, failed)
 

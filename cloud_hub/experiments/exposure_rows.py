@@ -81,6 +81,7 @@ class ExposureRows:
         query = (
             select(c.device, c.arm, func.max(c.received_at), *(func.sum(c[n]) for n in SUMS))
             .where(c.experiment == id_, c.start >= since)
+            # Summed in the database: a step of ten days is ten rows a device and arm, times kinds.
             .group_by(c.device, c.arm)
         )
         return [
@@ -103,7 +104,13 @@ class ExposureRows:
         ]
 
     def latency(self, id_: str, arm: str, since: int) -> dict[str, NDArray[np.int64]]:
-        """Return the latency histograms of an arm by device, [bins] each."""
+        """Return the latency histograms of an arm by device, [bins] each.
+
+        Args:
+            id_: of the experiment.
+            arm: name of the arm.
+            since: Unix seconds.
+        """
         c = exposures.c
         query = select(c.device, c.detail).where(
             c.experiment == id_, c.arm == arm, c.start >= since, c.latency_n > 0

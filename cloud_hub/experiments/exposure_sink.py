@@ -33,7 +33,7 @@ NOT_ADDITIVE: Final = frozenset({"window", "incumbent", "seed", "format"})
 
 @dataclass(frozen=True)
 class Exposure:
-    """What one message adds to an experiment; ``detail`` is what no column holds, as plain JSON."""
+    """Addition of one message to an experiment; ``detail``, plain JSON, is what no column holds."""
 
     kind: str
     sums: ExposureSums
@@ -61,6 +61,7 @@ def record_exposure(db: Connection, device: str, body: Body) -> None:
     now = time.time()
     fresh = {**asdict(exposure.sums), "detail": exposure.detail, "received_at": now}
     where = and_(*(exposures.c[name] == value for name, value in key.items()))
+    # The first message of a day makes the row; the others find it there and add to it.
     if insert_if_new(db, exposures, {**key, **fresh}):
         return
     # Of two uploads at once the second waits here, and adds to what the first has written.
@@ -102,12 +103,13 @@ def exposure_of(body: Windowed) -> Exposure:
     if isinstance(body, ShadowReport):
         sums = ExposureSums(predictions=body.compared, errors=sum(body.errors.values()))
         return Exposure("shadow", sums, _additive(body))
-    # What the candidate was asked, and where it failed, is in its own window reports.
+    # The candidate's requests and failures are in its own window reports.
     return Exposure("interleave", ExposureSums(), _additive(body))
 
 
 def _of_window(report: WindowReport) -> Exposure:
     """Latency is that of the model on the device: packs and the cloud are the same on all arms."""
+    # In log2 of microseconds the middle of a bin is unbiased enough: bins are a quarter octave.
     counts = np.asarray(report.latency.get("model", (0,) * LATENCY_BINS), dtype=np.float64)
     sums = ExposureSums(
         predictions=sum(report.predictions.values()),

@@ -18,17 +18,23 @@ from edge_sdk.contract.plan import Outcome
 
 
 def spec_of(model: str, version: str, policy: ExperimentPolicy) -> ExperimentSpec:
-    """The experiment with which a model's policy tries ``version``."""
+    """Return the experiment with which a model's policy tries a version.
+
+    Args:
+        model: name of the model.
+        version: to try.
+        policy: the experiment section of the model's policy.
+    """
     judged = (Outcome("accuracy", "accuracy", "up", policy.margin),)
     half = policy.share if policy.share is not None else 0.5
     ab, canary = policy.strategy == "ab", policy.strategy == "canary"
-    beside = not (ab or canary)
+    paired = not (ab or canary)
     return ExperimentSpec(
         model,
         policy.strategy,
         candidate=None if ab else version,
         arms=(ArmSpec(CANDIDATE, version, half),) if ab else (),
-        share=policy.share if beside and policy.share is not None else 1.0,
+        share=policy.share if paired and policy.share is not None else 1.0,
         steps=policy.steps if canary else STEPS,
         soak_seconds=policy.soak_seconds,
         minimum_outcomes=policy.minimum_labels,
@@ -42,5 +48,11 @@ def spec_of(model: str, version: str, policy: ExperimentPolicy) -> ExperimentSpe
 
 
 def canary_of(model: str, version: str, policy: ExperimentPolicy) -> ExperimentSpec:
-    """A canary with what the model's policy says of one, whichever strategy it names."""
+    """Return a canary with the settings of a model's policy, whichever strategy it names.
+
+    Args:
+        model: name of the model.
+        version: to try.
+        policy: the experiment section of the model's policy.
+    """
     return spec_of(model, version, replace(policy, strategy="canary", share=None))

@@ -1,4 +1,4 @@
-"""Before an experiment starts: what would be refused, and how long it would take."""
+"""Preparation of an experiment: what would be refused, and how long it would take."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge_sdk.contract.plan import Plan
 
 @dataclass(frozen=True)
 class ExperimentForecast:
-    """How much an experiment needs, by outcome; ``devices`` is how many it can reach."""
+    """Needs of an experiment, by outcome; ``devices`` is how many it can reach."""
 
     summary: str
     devices: int
@@ -55,6 +55,7 @@ class Preparation:
             checks.check_signature(manifest, serving)
         checks.check_cohorts(spec, [d.attributes for d in self._fleet.devices(spec.model)])
         if any(outcome.metric == "energy" for outcome in spec.outcomes):
+            # Energy is the one outcome that most boards cannot measure at all.
             counts = metered_of(self._engine, self._fleet, spec, plan.serving.version)
             checks.check_metered(*counts)
         return plan
@@ -78,7 +79,7 @@ class Preparation:
 
 
 def _shared(spec: ExperimentSpec) -> str:
-    """Who has the candidate, for people."""
+    """Share of the devices with the candidate, for people."""
     share = f"{planner.smallest_share(spec):.1%} of them"
     if spec.strategy in ("shadow", "interleave"):
         return f"{share} with the candidate beside what serves"

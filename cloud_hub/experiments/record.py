@@ -17,7 +17,7 @@ OPEN: Final = ("running", "paused", "waiting")
 
 @dataclass(frozen=True)
 class ExperimentState:
-    """What the hub remembers from look to look.
+    """Memory of an experiment from look to look.
 
     ``serial`` is of the plan with which the present step began; devices behind it are not counted
     in the allocation. Failures count since ``failures_since`` (Unix seconds) and failed devices
@@ -36,7 +36,7 @@ class ExperimentState:
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """What a person has seen who resumed an experiment; only newer failures trip again."""
+    """Failures that a person has seen who resumed an experiment; only newer ones trip again."""
 
     acknowledged: int
     failures_since: float
@@ -80,7 +80,7 @@ class ExperimentRecord:
 
     @property
     def open(self) -> bool:
-        """Whether it has not ended."""
+        """True until it has ended."""
         return self.status in OPEN
 
 

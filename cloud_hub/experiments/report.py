@@ -138,6 +138,7 @@ def _cohort_names(spec: ExperimentSpec, devices: Mapping[str, DeviceRecord]) -> 
     few = {name: each for name, each in values.items() if len(each) <= MOST_COHORTS}
     if not few:
         return dict.fromkeys(devices, "everybody")
+    # Sorted first: of attributes with as many values it is the same one each time.
     chosen = max(sorted(few), key=lambda name: len(few[name]))
     return {d: f"{chosen}={r.attributes.get(chosen, '?')}" for d, r in devices.items()}
 

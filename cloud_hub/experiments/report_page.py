@@ -62,6 +62,7 @@ def to_html(report: Report) -> str:
 
 @functools.cache
 def _template() -> Any:
+    # Only pages need it: a hub that serves devices does not load a template engine.
     import jinja2
 
     environment = jinja2.Environment(
@@ -94,7 +95,7 @@ def _outcome_chart(report: Report, row: OutcomeSeries, marks: list[EventMark]) -
 
 
 def _begins(steps: list[tuple[int, int]]) -> list[int]:
-    """Where a step begins: a line is not drawn across, each step has data of its own."""
+    """Indices at which a step begins: each has data of its own, so no line is drawn across."""
     return [i for i in range(1, len(steps)) if steps[i] != steps[i - 1]]
 
 
@@ -121,8 +122,10 @@ def _evidence_chart(report: Report, marks: list[EventMark]) -> str:
         if points:
             lines.append(Line(escape(f"{row.name}, {row.arm}"), points))
     alpha = report.experiment.spec.guardrails.alpha
+    # Ville's inequality: an e-value trips where it reaches 1 / alpha.
     trips = -math.log10(alpha)
     top = max([trips, *(v for line in lines for _, v in line.points)])
+    # Evidence can grow to hundreds of decades; the axis ends where nobody doubts any more.
     limits = (-3.2, min(top, 12.0) * 1.15)
     return chart(lines, marks=marks, levels=[(trips, f"trips at {1 / alpha:g}")], limits=limits)
 

@@ -57,6 +57,7 @@ def metered_of(engine: Engine, fleet: Fleet, spec: ExperimentSpec, version: str)
         version: whose reports are counted; the :data:`NEWEST` of them are read.
     """
     reached, r = _reached(fleet, spec), reports.c
+    # Read inside the JSON by the database: thousands of whole reports need not travel.
     joules = r.body["energy", "joules"].as_float()
     newest = (
         select(r.device, joules.label("joules"))
@@ -79,7 +80,7 @@ def _reached(fleet: Fleet, spec: ExperimentSpec) -> set[str]:
 
 
 def _decided(engine: Engine, spec: ExperimentSpec) -> float | None:
-    """Of the clicked rankings of earlier interleavings of the model, how many were no tie."""
+    """Share of the clicked rankings of the model's earlier interleavings that were no tie."""
     query = (
         select(exposures.c.detail)
         .join(experiments, exposures.c.experiment == experiments.c.id)

@@ -36,11 +36,12 @@ def experiments(request: Request, admin: Admin, model: KnownModel) -> JSONRespon
 async def plan(
     request: Request, admin: Admin, model: KnownModel, power: float = 0.8
 ) -> JSONResponse:
-    """What the declared experiment needs, and about how long it takes; starts nothing."""
+    """Forecast of the declared experiment: how much it needs, and for how long; starts nothing."""
     spec = await _spec(request, model)
     if not 0.5 <= power < 1:
         raise Invalid(f"power: expected 0.5 to below 1, got {power}")
     prepare = hub_of(request).experiments.preparation.plan
+    # Reads a week of reports: off the event loop, or check-ins would wait.
     return JSONResponse(asdict(await run_in_threadpool(prepare, spec, time.time(), power)))
 
 
@@ -54,7 +55,7 @@ async def start(request: Request, admin: Admin, model: KnownModel) -> JSONRespon
 
 @router.get("/experiments/{id_}")
 def status(request: Request, admin: Admin, id_: str) -> JSONResponse:
-    """How an experiment stands."""
+    """State of an experiment."""
     return _answer(hub_of(request).experiments.get(id_))
 
 
@@ -107,7 +108,7 @@ def report_page(request: Request, admin: Admin, id_: str) -> HTMLResponse:
 
 
 def _status(record: ExperimentRecord) -> Document:
-    """How an experiment stands; ``now`` is the step that it is in, for people."""
+    """A record as JSON, with ``now``: the step that it is in, for people."""
     return {**record_document(record), "now": present_step(record)}
 
 

@@ -75,6 +75,7 @@ class Experiments:
         fleet: Fleet,
         telemetry: Telemetry,
     ) -> None:
+        # Reentrant: a look that concludes promotes, which takes the lock again.
         self.lock = threading.RLock()
         self._engine = engine
         self._registry = registry
@@ -128,6 +129,7 @@ class Experiments:
         plan = self.preparation.check(spec)
         id_ = self.store.next_id(spec.model, spec.strategy)
         devices = {d.device: d.attributes for d in self._fleet.devices(spec.model)}
+        # Before any plan is signed: a salt that leaves an arm empty could not be changed later.
         salt = schedule.choose_salt(id_, schedule.groups_of(spec, devices), spec.minimum_devices)
         releases = {
             arm.version: self._plans.reference(spec.model, arm.version) for arm in spec.tried
@@ -229,6 +231,7 @@ class Experiments:
         record = self._decisions.expect(id_, "running", "paused", "waiting", "concluded")
         chosen = arm or record.state.winner
         versions = {arm.name: arm.version for arm in record.running}
+        # Promoted by hand before there is a winner: unambiguous with one candidate only.
         if chosen is None and len(versions) == 1:
             chosen = next(iter(versions))
         if chosen not in versions:
@@ -277,12 +280,12 @@ class Experiments:
         plan = self._plans.current(record.model)
         if plan is None or plan.experiment is None or plan.experiment.id != record.id:
             return None
-        scene = self.evidence.snapshot(record, plan, now)
-        evidence = self.evidence.load(scene)
-        dropped = [arm.name for arm in scene.trial.dropped]
-        decision = judge(scene.spec, evidence, record.state.looks or {}, dropped)
-        figures = replace(decision.figures, devices=self.evidence.counts(scene))
-        return scene, evidence, replace(decision, figures=figures)
+        snapshot = self.evidence.snapshot(record, plan, now)
+        evidence = self.evidence.load(snapshot)
+        dropped = [arm.name for arm in snapshot.trial.dropped]
+        decision = judge(snapshot.spec, evidence, record.state.looks or {}, dropped)
+        figures = replace(decision.figures, devices=self.evidence.counts(snapshot))
+        return snapshot, evidence, replace(decision, figures=figures)
 
     @_atomic
     def _watch(self, id_: str, now: float) -> None:
@@ -294,7 +297,8 @@ class Experiments:
             reason = "the plan was changed by hand"
             self._decisions.end(record, "stopped", ACTOR, reason, record.figures)
             return
-        scene, _, decision = seen
+        snapshot, _, decision = seen
+        # A paused experiment is still looked at, so that the report shows what came in meanwhile.
         if record.status == "paused":
             self._decisions.note(record, record.reason, decision, now)
         elif decision.action == "abort":
@@ -309,19 +313,20 @@ class Experiments:
                 record, record.reason if waiting else decision.reason, decision, now
             )
         elif decision.action == "conclude":
-            self._conclude(record, scene.spec, decision)
+            self._conclude(record, snapshot.spec, decision)
         else:
-            self._advance(record, scene, decision, now)
+            self._advance(record, snapshot, decision, now)
 
     def _advance(
         self,
         record: ExperimentRecord,
-        scene: ExperimentSnapshot,
+        snapshot: ExperimentSnapshot,
         decision: GateDecision,
         now: float,
     ) -> None:
-        spec = scene.spec
-        following = schedule.advance(spec, scene.trial, record.stage, record.step)
+        spec = snapshot.spec
+        following = schedule.advance(spec, snapshot.trial, record.stage, record.step)
+        # The last step passed: nobody is left to compare with, so the candidate has won.
         if following.experiment is None:
             self._conclude(record, spec, replace(decision, winner=spec.tried[0].name))
             return
@@ -358,6 +363,7 @@ class Experiments:
             self._decisions.log(record, ACTOR, "waits for approval", reason, figures)
         elif winner is not None and spec.promotes:
             self.store.note(record, figures=figures, state=replace(record.state, winner=winner))
+            # Noted first: promote() reads the winner from the record.
             self.promote(record.id, actor=ACTOR, reason=reason)
         else:
             self._decisions.change(
@@ -390,6 +396,7 @@ class Experiments:
         status = record.status
         if record.state.winner in arms:
             state, status = replace(state, winner=None), "running"
+        # An arm that a person drops is not condemned: it may be tried again.
         for arm in record.running if actor == ACTOR else ():
             if arm.name in arms:
                 self._registry.set_status(record.model, arm.version, "rolled_back")

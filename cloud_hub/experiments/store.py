@@ -64,6 +64,7 @@ class ExperimentStore:
 
     def move(self, record: ExperimentRecord, **values: Any) -> bool:
         """Change fields, unless its status changed since ``record`` was read."""
+        # Compare and set: two processes of the hub may look at once, and only one may decide.
         same = (experiments.c.id == record.id) & (experiments.c.status == record.status)
         with transaction(self._engine) as db:
             done = db.execute(update(experiments).where(same).values(**columns(values)))
@@ -73,6 +74,7 @@ class ExperimentStore:
         """A new name such as ``digits-canary-3``."""
         query = select(func.count()).where(experiments.c.model == model)
         with reading(self._engine) as db:
+            # A count, not the highest number: names are never given back, as records stay.
             number = 1 + int(db.execute(query).scalar() or 0)
         return f"{model[:40]}-{strategy}-{number}"
 
@@ -106,15 +108,16 @@ class ExperimentStore:
                 db.execute(delete(looks).where(looks.c.id.in_(ids[1::2])))
 
     def due(self, record: ExperimentRecord, now: float) -> bool:
-        """Whether the last look is long enough ago, measured by the experiment's age."""
+        """Return whether the last look is long enough ago, measured by the experiment's age."""
         query = select(func.max(looks.c.at)).where(looks.c.experiment == record.id)
         with reading(self._engine) as db:
             last = db.execute(query).scalar()
+        # Looks are spread over the experiment's whole age, however long it runs.
         gap = max(1.0, (now - record.started_at) / (LOOKS_KEPT / 2))
         return now - (last if last is not None else -math.inf) >= gap
 
     def history(self, id_: str) -> list[ExperimentEvent]:
-        """Return every entry that is kept, oldest first."""
+        """Return every entry of the history, oldest first."""
         query = select(looks).where(looks.c.experiment == id_).order_by(looks.c.id)
         with reading(self._engine) as db:
             return [_event(row) for row in db.execute(query).mappings()]

@@ -16,7 +16,7 @@ ABSENT: Final = "not measured: make peers"
 
 
 def available() -> bool:
-    """Whether the environment is there; ``make peers`` makes it."""
+    """True if the environment is there; ``make peers`` makes it."""
     return (PEERS / "installed").exists()
 
 

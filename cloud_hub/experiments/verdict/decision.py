@@ -17,7 +17,7 @@ Looks = Mapping[str, tuple[Look, ...]]
 
 @dataclass(frozen=True)
 class GateDecision:
-    """What to do, why, and the figures that it was decided on.
+    """Decision of a gate: an action, its reason, and the figures that it was made on.
 
     ``pass``: on to the next step. ``drop``: ``arms`` are taken back and the others go on.
     ``conclude``: it is over; ``winner`` is the arm to promote, if any. ``looks`` are handed to the

@@ -77,7 +77,7 @@ class FailureExcess:
 
 @dataclass(frozen=True)
 class ErrorShare:
-    """Share of inputs on which a candidate fails that runs beside what serves."""
+    """Share of inputs on which a candidate fails that serves nobody."""
 
     share: float
     low: float
@@ -195,7 +195,14 @@ class Figures:
     dropped: Mapping[str, DroppedArm] | None = None
 
     def against(self, arm: str, *, at: float, actor: str, reason: str) -> DroppedArm:
-        """The part of the figures that speaks against ``arm``, to remember when it is dropped."""
+        """Return the figures that speak against an arm, to remember when it is dropped.
+
+        Args:
+            arm: name of the arm.
+            at: Unix seconds.
+            actor: who drops it.
+            reason: for people.
+        """
         return DroppedArm(
             at,
             actor,

@@ -90,7 +90,7 @@ def _failures(
     limit = 1 / rules.alpha
     counts = f"{x} of {n} against {y} of {m}"
     reason = f"{arm} has more {kind}{beyond}: {counts}, e-value {e_value:.3g} >= {limit:.3g}"
-    quiet = f"quiet: {kind} of {arm} {counts}, e-value {e_value:.3g} < {limit:.3g}"
+    quiet = f"quiet: {kind} of {arm}: {counts}, e-value {e_value:.3g} < {limit:.3g}"
     figures = FailureExcess((x, n), (y, m), e_value, margin, evidence.design_effect)
     return Guard(kind, arm, trips, reason if trips else quiet, figures)
 

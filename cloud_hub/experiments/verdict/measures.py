@@ -48,7 +48,7 @@ class ExposureSums:
 
     @property
     def requests(self) -> int:
-        """Inputs that the arm was asked for, those that failed included."""
+        """Requests to the arm, those that failed included."""
         return self.predictions + self.errors
 
     @property

@@ -45,6 +45,7 @@ def decide_shadow(
         )
         for outcome in spec.outcomes
     )  # fmt: skip
+    # Shown, not decided on: the verdict is on outcomes by device, which count devices.
     signs = sign_test(shadow.won, shadow.lost, spec.design.alpha)
     figures = Figures(
         shadow=_shadow_figures(shadow, signs),

@@ -53,6 +53,7 @@ def decide(
     trip = tripped(spec, guards)
     if trip is not None:
         bad = tuple(arm for arm in running if any(g.trips and g.arm == arm for g in guards))
+        # With other arms left only the failing ones go; a pause stops them all.
         alone = trip[0] != "abort" or len(bad) == len(running)
         return GateDecision(trip[0] if alone else "drop", trip[1], figures, looks=taken, arms=bad)
     action, reason, winner = _settle(spec, running, evidence, judged)
@@ -93,6 +94,7 @@ def _settle(
 ) -> tuple[Action, str, str | None]:
     if spec.strategy == "canary":
         worse = [j for j in judged if j.worse]
+        # Surely worse is acted on before the step has soaked; unless the arms are not comparable.
         if worse and not mismatch(evidence):
             return spec.guardrails.then, f"{_interval(worse[0])}: worse than may be", None
     waits = _waits(spec, running, evidence)
@@ -123,9 +125,11 @@ def _compare_arms(
     """
     first = [j for j in judged if j.outcome == spec.outcomes[0].name]
     p = adjusted(dict.fromkeys((arm.name for arm in spec.tried), 1.0) | {j.arm: j.p for j in first})
+    # Always-valid p-values stay valid through Holm's procedure, at every look.
     better = [j for j in first if p[j.arm] <= spec.design.alpha and j.gain > 0]
     if better:
         best = max(better, key=lambda j: j.gain)
+        # Whatever else it gains: a guard outcome that is surely worse vetoes the promotion.
         harmed = [j for j in judged if j.arm == best.arm and j.worse]
         verdict = f"{best.arm} is better: {_interval(best)}, p = {p[best.arm]:.2g} over all arms"
         if harmed:

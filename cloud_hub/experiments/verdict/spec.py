@@ -25,7 +25,7 @@ CANDIDATE: Final = "candidate"
 
 STEPS: Final = (0.01, 0.05, 0.25, 0.5, 1.0)
 ACCURACY: Final = (Outcome("accuracy", "accuracy", "up", 0.02),)
-"""Judged by where nothing else is said: accuracy may drop by two points at most."""
+"""Outcomes of an experiment that declares none: accuracy may drop by two points at most."""
 
 
 TUNED_FOR_DEVICES: Final = 50
@@ -55,6 +55,7 @@ class ArmSpec:
         check_name("arm", self.name)
         require(self.name != CONTROL, f"arm: {CONTROL!r} is what serves, name it otherwise")
         Version.parse(self.version)
+        # Plans give units out in slots: less than one is no share.
         least = 1 / SLOTS
         fits = least <= self.weight < 1
         require(fits, f"weight: expected {least:g} to below 1 (0.3 is 30%), got {self.weight:g}")
@@ -89,7 +90,7 @@ class LatencyGuard:
 
 @dataclass(frozen=True)
 class Guardrails:
-    """What takes a candidate back at once.
+    """Conditions that take a candidate back at once.
 
     ``max_failed_devices`` that could not activate it or took it back; failures (errors, wrong
     labels) beyond chance; ``latency``; of a shadow a share of errors above ``max_error_share``.
@@ -112,7 +113,7 @@ class Guardrails:
 
 @dataclass(frozen=True)
 class Design:
-    """How a verdict is reached, with chance ``alpha`` of a wrong one.
+    """Design of a verdict, with chance ``alpha`` of a wrong one.
 
     Without a ``horizon`` it may come at any time; intervals are tightest at ``tuned_for``
     independent outcomes an arm (left out: see :meth:`tightest`). With one, the data are looked at
@@ -133,7 +134,7 @@ class Design:
         require(1 <= self.looks <= 100, f"looks: expected 1 to 100, got {self.looks}")
 
     def tightest(self, measure: Measure) -> int:
-        """At how many independent outcomes of ``measure`` intervals are tightest."""
+        """Number of independent outcomes of ``measure`` at which intervals are tightest."""
         usual = TUNED_FOR_DEVICES if measure == "energy" else TUNED_FOR
         return usual if self.tuned_for is None else self.tuned_for
 
@@ -181,11 +182,11 @@ class ExperimentSpec:
         _check_arms(self)
         _check_stages(self)
         require(0 < self.share <= 1, f"share: expected above 0 and at most 1, got {self.share}")
-        beside = self.strategy in ("shadow", "interleave")
-        require(beside or self.share == 1, f"share: {self.strategy} is for whole units")
+        paired = self.strategy in ("shadow", "interleave")
+        require(paired or self.share == 1, f"share: {self.strategy} is for whole units")
         require(0 < self.device_share <= 1, "device_share: expected above 0 and at most 1")
         require(
-            beside or self.device_share == 1, f"device_share: {self.strategy} has steps or arms"
+            paired or self.device_share == 1, f"device_share: {self.strategy} has steps or arms"
         )
         require(self.unit == "device" or self.strategy == "ab", "unit: only ab is by key")
         _check_amounts(self)
@@ -193,7 +194,7 @@ class ExperimentSpec:
 
     @property
     def promotes(self) -> bool:
-        """Whether what wins is to serve everybody."""
+        """True if the arm that wins is to serve everybody."""
         return (self.on_success or self._default_end) == "promote"
 
     @property
@@ -240,6 +241,7 @@ def _check_arms(spec: ExperimentSpec) -> None:
         versions = [arm.version for arm in spec.arms]
         apart = len(set(versions)) == len(versions)
         require(apart, f"arms: expected different versions, got {versions}; raise one's weight")
+        # In slots, as the plan has them: weights of 0.1 do not add up exactly as floats.
         total = sum(round(arm.weight * SLOTS) for arm in spec.arms)
         left = f"expected a sum below 1, what is left is {CONTROL}'s; got {total / SLOTS:g}"
         require(total < SLOTS, f"weights: {left}")
@@ -267,9 +269,9 @@ def _check_outcomes(spec: ExperimentSpec) -> None:
 
 def _check_sessions(spec: ExperimentSpec) -> None:
     mixed = spec.strategy == "interleave"
-    given = mixed and spec.outcomes not in ((), ACCURACY)
+    declared = mixed and spec.outcomes not in ((), ACCURACY)
     require(
-        not given,
+        not declared,
         "outcomes: interleave is decided by sessions won, it has no others; minimum_effect says by "
         "how much more than half",
     )

@@ -69,7 +69,7 @@ def test_a_world_that_stands_still_does_not_and_the_verdict_says_so() -> None:
 def test_few_rows_are_not_taken_for_an_answer() -> None:
     said = found(drifting(0.0, a_day=4))
     assert said.verdict.answer == "undecided"
-    assert "it cannot be told" in said.verdict.text
+    assert "the rows do not show" in said.verdict.text
     assert "times as many days would tell" in said.verdict.text
 
 
