@@ -22,7 +22,7 @@ FOUND: Final = 1_000
 
 @functools.cache
 def arms() -> NDArray[np.bool_]:
-    """Mask of the units that have the candidate, of a million, by the plan, half and half."""
+    """Which of a million units have the candidate, by the plan, half and half."""
     return candidates(ab(), [f"unit-{i}" for i in range(UNITS)], "allocation")
 
 
@@ -45,20 +45,16 @@ def run(effort: Effort) -> list[Row]:
     return rows
 
 
-def _found(number: int, a_day: int, reporting: float) -> bool:
-    """Simulate one experiment; true if any look finds the mismatch.
-
-    A share ``reporting`` of the candidate's units is heard of.
-    """
-    random = np.random.default_rng([17, a_day, round(reporting * 1_000), number])
-    lost = 2 / (1 + reporting)
+def _found(number: int, a_day: int, kept: float) -> bool:
+    """Whether any look finds it; ``kept`` of the candidate's units are heard of."""
+    random = np.random.default_rng([17, a_day, round(kept * 1_000), number])
+    lost = 2 / (1 + kept)
     drawn = arms()[random.integers(0, UNITS, round(a_day * DAYS * lost))]
-    heard = drawn[~drawn | (random.random(len(drawn)) < reporting)]
+    heard = drawn[~drawn | (random.random(len(drawn)) < kept)]
     each = np.linspace(0, len(heard), LOOKS + 1).astype(int)[1:]
     candidate = np.cumsum(heard)[each - 1]
     counts = np.stack([candidate, each - candidate], axis=1)
     evidence = log_mismatch_evidence(counts, [0.5, 0.5])
-    # The look of strongest evidence decides whether any look alarms; one call of the real check.
     at = int(np.argmax(evidence))
     inside, outside = (int(count) for count in counts[at])
     units = {"candidate": inside, CONTROL: outside}

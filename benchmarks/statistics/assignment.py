@@ -1,4 +1,4 @@
-"""Assignment of units to arms: stable when weights rise, uniform, the same everywhere."""
+"""Who is on which arm: stable when weights rise, uniform, the same everywhere."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def run(effort: Effort) -> list[Row]:
 
 def _uniform(units: list[str]) -> Row:
     slots = np.array([slot_of("assignment", unit) for unit in units])
-    counts = np.bincount(slots * 1_000 // SLOTS, minlength=1_000)
+    found = np.bincount(slots * 1_000 // SLOTS, minlength=1_000)
     expected = len(units) / 1_000
-    statistic = float(((counts - expected) ** 2 / expected).sum())
+    statistic = float(((found - expected) ** 2 / expected).sum())
     p = float(chi2.sf(statistic, 999))
     name = f"{len(units):,} units over 1,000 bins: chi-squared"
     return Row(

@@ -1,4 +1,4 @@
-"""Canaries: how soon one that fails is taken back, and how often a healthy one is."""
+"""How soon a canary that fails is taken back, and how often a healthy one is."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Fleet:
     odds: float = 0.0
 
     def inside(self, number: int) -> NDArray[np.bool_]:
-        """Mask of the devices with the candidate, by a plan that gives it to ``tried``, [D]."""
+        """Who has the candidate, by the plan, with a salt that gives it to so many, [D]."""
         spec = replace(SPEC, steps=(self.tried / self.devices, 1.0))
         names = [f"device-{i}" for i in range(self.devices)]
         if self.devices > 100:

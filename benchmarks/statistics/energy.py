@@ -28,9 +28,8 @@ SPEC: Final = ab(outcomes=(Outcome("power", "energy"),))
 
 @dataclass(frozen=True)
 class Work:
-    """Work of the devices: predictions a second, joules of one, the share that the candidate saves.
-
-    ``apart`` is how far devices are apart (a standard deviation of logarithms).
+    """What devices do: predictions a second, joules of one, how much the candidate saves, and how
+    far devices are apart (a standard deviation of logarithms).
     """
 
     pace: float
@@ -40,7 +39,7 @@ class Work:
 
     @property
     def share(self) -> float:
-        """Share of inference in the whole draw."""
+        """Of the draw, what inferring takes."""
         return self.pace * self.joules / (self.pace * self.joules + IDLE)
 
 
@@ -69,7 +68,7 @@ def run(effort: Effort) -> list[Row]:
 
 
 def _verdict(devices: int, work: Work, number: int) -> bool:
-    """Simulate a run; true if it has a winner either way at the look of strongest evidence."""
+    """Whether a run ends with a winner either way, at the look at which evidence was strongest."""
     random = np.random.default_rng([devices, round(work.pace), round(10 * work.apart), number])
     inside = candidates(SPEC, [f"device-{i}" for i in range(devices)], f"salt-{number}")
     n, joules = _drawn(random, work, inside)
@@ -77,10 +76,8 @@ def _verdict(devices: int, work: Work, number: int) -> bool:
     contrast = compare(*(as_sample(arm) for arm in arms), scale=0.0, prior=0.0)
     evidence = sequential.log_e_value(contrast, Design().tightest("energy"))
     most = int(np.argmax(evidence))
-    evidence_of = {
-        name: _arm(arm, most) for name, arm in zip((CONTROL, CANDIDATE), arms, strict=True)
-    }
-    return decide(SPEC, Evidence(evidence_of)).action == "conclude"
+    found = {name: _arm(arm, most) for name, arm in zip((CONTROL, CANDIDATE), arms, strict=True)}
+    return decide(SPEC, Evidence(found)).action == "conclude"
 
 
 def _drawn(random: np.random.Generator, work: Work, inside: Any) -> tuple[Floats, Floats]:
@@ -88,7 +85,6 @@ def _drawn(random: np.random.Generator, work: Work, inside: Any) -> tuple[Floats
     devices = len(inside)
     idle = IDLE * np.exp(random.normal(0, work.apart, devices))
     pace = work.pace * np.exp(random.normal(0, work.apart, devices))
-    # 288 windows of five minutes are a day.
     day = 1 + 0.5 * np.sin(2 * np.pi * np.arange(LOOKS) / 288)[:, None]
     n = random.poisson(pace * SECONDS * day).astype(float)
     each = work.joules * (1 - work.saves * inside)

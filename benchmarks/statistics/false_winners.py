@@ -46,7 +46,6 @@ def _campaign(devices: int, correlation: float, runs: int) -> tuple[int, int, in
         inside = candidates(SPEC, units, f"salt-{number}")
         control, candidate = split(n, total, inside)
         evidence = sequential.log_e_value(compare(control, candidate))
-        # Only the look of strongest evidence goes through the whole gate, which is slow.
         most = int(np.argmax(evidence))
         decision = decide(SPEC, seen("accuracy", n[most], total[most], inside))
         ours += decision.action == "conclude"

@@ -1,4 +1,4 @@
-"""Simulated fleets: arms by the real plan evaluation, reports by chance."""
+"""Simulated fleets: who is on which arm by the real plan evaluation, what they report by chance."""
 
 from __future__ import annotations
 
@@ -27,26 +27,14 @@ def ab(**more: object) -> ExperimentSpec:
 
 
 def candidates(spec: ExperimentSpec, units: Sequence[str], salt: str) -> NDArray[np.bool_]:
-    """Mask of the units to which the first plan gives the candidate, [U].
-
-    Args:
-        spec: the declared experiment.
-        units: names.
-        salt: of the hash that gives units to slots.
-    """
+    """Which units the first plan of ``spec`` gives the candidate, [U]."""
     trial = begin(spec, "trial", {TRIED.version: TRIED}, salt)
     plan = Plan("fleet", 1, SERVING, trial)
     return np.array([assign(plan, unit, {}).arm == CANDIDATE for unit in units])
 
 
 def split(n: Floats, total: Floats, inside: NDArray[np.bool_]) -> tuple[Sample, Sample]:
-    """Split 0/1 outcomes into the control's and the candidate's sample, [..., D].
-
-    Args:
-        n: outcomes by device.
-        total: their sums.
-        inside: mask of the devices with the candidate, [D].
-    """
+    """Control's and candidate's sample of 0/1 outcomes, [..., D]."""
     return (
         Sample.of_successes(total * ~inside, n * ~inside),
         Sample.of_successes(total * inside, n * inside),
@@ -56,15 +44,7 @@ def split(n: Floats, total: Floats, inside: NDArray[np.bool_]) -> tuple[Sample, 
 def seen(
     measure: Measure, n: Floats, total: Floats, inside: NDArray[np.bool_], **more: float
 ) -> Evidence:
-    """Evidence that the hub has when devices have reported.
-
-    Args:
-        measure: of the outcomes.
-        n: outcomes by device, [D].
-        total: their sums, [D].
-        inside: mask of the devices with the candidate, [D].
-        more: fields of the evidence.
-    """
+    """What the hub knows when devices have reported ``n`` outcomes with sum ``total``, [D]."""
     arms: Mapping[str, ArmEvidence] = {
         name: _arm(measure, n[chosen], total[chosen], name)
         for name, chosen in ((CONTROL, ~inside), (CANDIDATE, inside))

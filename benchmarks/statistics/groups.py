@@ -102,7 +102,7 @@ def _null(effort: Effort) -> list[Row]:
 
 
 def _people(seed: int) -> bool:
-    """Simulate groups of few people, alike as groups; true if they alarm."""
+    """Whether groups of few people, alike as groups, alarm."""
     random = np.random.default_rng(seed)
     watch = Watch(random, acceptable=0.0)
     own = {group: float(random.beta(1.9, 17.1, PEOPLE).mean()) for group in SHARES}
@@ -139,7 +139,7 @@ def _found(measured: str, goal: str, signal: str, watches: list[Watch], before: 
 
 
 def _cost(folder: Path, effort: Effort) -> list[Row]:
-    """Extra cost of a declared column of four groups, in turns with a release without any."""
+    """What a declared column of four groups costs more, in turns with a release without any."""
     plain, rows = made(folder)
     kinds: dict[str, tuple[Any, Any]] = {
         "a column of the model": ("x0:-1,0,1", None),

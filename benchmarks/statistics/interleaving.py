@@ -72,7 +72,7 @@ def _clicks(random: np.random.Generator, liked: NDArray[Any], items: list[Any]) 
 
 
 def _session(number: int, control: float, candidate: float, run: int = 0) -> int | None:
-    """Simulate a session: 1 if the candidate wins, 0 if the control does, ``None`` for neither."""
+    """Who wins one session: 1 the candidate, 0 the control, ``None`` nobody."""
     random = np.random.default_rng([19, run, number])
     liked = random.normal(size=ITEMS)
     orders = [
@@ -90,8 +90,8 @@ def _until(run: int, control: float, candidate: float, most: int) -> int | None:
         won = _session(number, control, candidate, run + 1)
         wins, losses = wins + (won == 1), losses + (won == 0)
         if number % 20 == 19:
-            sessions = InterleaveEvidence(wins, losses, 0, number + 1)
-            if decide_interleave(SPEC, Evidence(interleave=sessions)).action == "conclude":
+            found = InterleaveEvidence(wins, losses, 0, number + 1)
+            if decide_interleave(SPEC, Evidence(interleave=found)).action == "conclude":
                 return number + 1
     return None
 

@@ -1,4 +1,4 @@
-"""Parts of the campaign, and the rows that they give."""
+"""What a part of the campaign is and gives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Effort:
-    """Extent of a campaign: ``runs(n)`` of ``n`` in a full one."""
+    """How much is simulated: ``runs(n)`` of ``n`` in a full campaign."""
 
     share: float = 1.0
 

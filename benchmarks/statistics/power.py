@@ -1,4 +1,4 @@
-"""Power: how often a difference that is there is found."""
+"""How often a difference that is there is found."""
 
 from __future__ import annotations
 

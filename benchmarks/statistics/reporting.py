@@ -1,4 +1,4 @@
-"""Cost of monitoring: bytes that leave the device, time and memory on it."""
+"""What monitoring costs: bytes that leave the device, time and memory on it."""
 
 from __future__ import annotations
 

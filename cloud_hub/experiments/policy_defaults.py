@@ -13,7 +13,7 @@ from cloud_hub.experiments.verdict.spec import (
     ExperimentSpec,
     Guardrails,
 )
-from cloud_hub.policy.schema import ExperimentPolicy
+from cloud_hub.policy.schema.sections import ExperimentPolicy
 from edge_sdk.contract.plan import Outcome
 
 

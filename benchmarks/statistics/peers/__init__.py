@@ -1,1 +1,1 @@
-"""Peers in an environment of their own (``.venv/peers``), with the data that they bring."""
+"""What runs in an environment of its own (``.venv/peers``): peers and the data that they bring."""

@@ -98,8 +98,8 @@ def _frozen_errors(stream: Any) -> Any:
 
 
 def _unusual(series: Any) -> tuple[Any, list[int]]:
-    """Mask of values outside of the middle 80% of the first quarter, and the changes that most
-    annotators see.
+    """Whether each value is outside of the middle 80% of the first quarter; and what most
+    annotators call a change.
     """
     values = np.array([next(iter(y.values())) if isinstance(y, dict) else y for _, y in series])
     low, high = np.quantile(values[: len(values) // 4], [0.1, 0.9])

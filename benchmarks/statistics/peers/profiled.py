@@ -1,4 +1,4 @@
-"""Message of whylogs about one window: ``python profiled.py ROWS.npz RESULT.npz``."""
+"""What whylogs would send of one window: ``python profiled.py GIVEN.npz TOLD.npz``."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ ABSENT: Final = "not measured: make peers"
 
 
 def available() -> bool:
-    """True if the environment is there; ``make peers`` makes it."""
+    """Whether the environment is there; ``make peers`` makes it."""
     return (PEERS / "installed").exists()
 
 
