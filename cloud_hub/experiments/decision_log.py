@@ -5,6 +5,7 @@ Whoever decides opens the transaction that holds them together.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 
@@ -17,6 +18,8 @@ from cloud_hub.experiments.verdict.decision import GateDecision
 from cloud_hub.experiments.verdict.figures import Figures
 from cloud_hub.plans.service import Plans
 from edge_sdk.contract.plan import Experiment, Plan
+
+log = logging.getLogger(__name__)
 
 
 class DecisionLog:
@@ -120,6 +123,7 @@ class DecisionLog:
             reason: for people.
             seen: the figures that it was decided on, or what else the entry is about.
         """
+        log.info("experiment %s %s by %s: %s", record.id, event, actor, reason)
         self.store.look(record, time.time(), event, reason, seen)
         self.audit(record, actor, event, reason, seen)
 

@@ -6,6 +6,7 @@ may lack fields; fields that are not known are ignored.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Final
@@ -14,6 +15,9 @@ from cloud_hub.experiments.record import Acknowledgement, ExperimentRecord, Expe
 from cloud_hub.experiments.verdict.figures import Figures
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from edge_sdk.contract.codec import from_plain, to_plain
+from edge_sdk.contract.errors import ContractError
+
+log = logging.getLogger(__name__)
 
 Document = Mapping[str, object]
 Seen = Figures | ExperimentSpec | Acknowledgement
@@ -35,8 +39,18 @@ def seen_document(seen: Seen) -> Document:
 
 
 def read_figures(document: Document, event: str = "look") -> Figures:
-    """Return the figures of an entry of the history; empty for an event that has none."""
-    return Figures() if event in WITHOUT_FIGURES else from_plain(Figures, document, "figures")
+    """Return the figures of an entry of the history; empty for an event that has none.
+
+    Figures that cannot be read are logged and empty: an experiment that ended long ago must not
+    keep the hub from watching those that run.
+    """
+    if event in WITHOUT_FIGURES:
+        return Figures()
+    try:
+        return from_plain(Figures, document, "figures")
+    except ContractError as error:
+        log.warning("stored figures of an experiment cannot be read and are left out: %s", error)
+        return Figures()
 
 
 def state_document(state: ExperimentState) -> Document:

@@ -1,7 +1,8 @@
 """Figures that a decision is made on: record, history, audit log and report show them.
 
 They outlive the evidence, which is summed anew at every look. Every number is finite: an end of an
-interval that is nowhere is ``None``. Sections that a strategy does not have are ``None``.
+interval that is nowhere is ``None``. Sections that a strategy does not have are ``None``. Fields
+with a default are younger than the first stored figures, which lack them.
 """
 
 from __future__ import annotations
@@ -50,10 +51,10 @@ class OutcomeFigures:
     devices: tuple[int, int]
     outcomes: tuple[int, int]
     minimum_effect: float
-    done: bool
-    tests: tuple[Classical, ...]
-    few_devices: bool
-    settled: bool
+    done: bool = False
+    tests: tuple[Classical, ...] = ()
+    few_devices: bool = False
+    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ class FailureExcess:
     candidate: tuple[int, int]
     control: tuple[int, int]
     e_value: float
-    margin: float
-    design_effect: float
+    margin: float = 0.0
+    design_effect: float = 1.0
 
 
 @dataclass(frozen=True)

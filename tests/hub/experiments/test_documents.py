@@ -21,7 +21,7 @@ from cloud_hub.experiments.verdict.evidence import (
     InterleaveEvidence,
     ShadowEvidence,
 )
-from cloud_hub.experiments.verdict.figures import Figures, Look
+from cloud_hub.experiments.verdict.figures import FailureExcess, Figures, Look
 from cloud_hub.experiments.verdict.judge import judge
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, Guardrails, LatencyGuard
 from edge_sdk.contract.codec import from_plain
@@ -75,6 +75,23 @@ def test_entries_without_figures_are_read_as_empty() -> None:
     for event, seen in (("started", declared), ("resumed", Acknowledgement(3, 1.0, 1.0))):
         assert read_figures(seen_document(seen), event) == Figures()
     assert from_plain(ExperimentSpec, seen_document(declared)) == declared
+
+
+def test_figures_of_an_older_hub_are_read_and_damaged_ones_are_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    failures = {"candidate": [1, 9], "control": [0, 9], "e_value": 1.0}
+    guard = {
+        "name": "errors",
+        "arm": "candidate",
+        "trips": False,
+        "reason": "",
+        "figures": failures,
+    }
+    (old,) = read_figures({"guardrails": [guard]}).guardrails or ()
+    assert old.figures == FailureExcess((1, 9), (0, 9), 1.0)
+    assert read_figures({"guardrails": [{**guard, "figures": {}}]}) == Figures()
+    assert "cannot be read" in caplog.text
 
 
 def test_the_state_comes_back_as_it_was_and_an_old_one_is_read() -> None:

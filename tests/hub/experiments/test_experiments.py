@@ -242,6 +242,15 @@ def test_an_arm_that_fails_is_dropped_and_the_others_go_on_to_a_winner(tried: Hu
     assert entry["detail"]["figures"]["dropped"]["one"]["guardrails"][0]["figures"]["count"] == 1
 
 
+def test_decisions_are_logged(tried: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="cloud_hub.experiments"):
+        id_ = tried.experiments.run(CANARY, actor="ann").id
+        tried.experiments.stop(id_, actor="bob", reason="enough")
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages[0].startswith(f"experiment {id_} started by ann: ")
+    assert messages[1] == f"experiment {id_} stopped by bob: enough"
+
+
 def test_the_last_arm_that_fails_ends_it(tried: Hub) -> None:
     devices = fleet(tried, 40)
     id_ = tried.experiments.run(ABN, actor="test").id
