@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, insert, select
 
@@ -12,6 +12,7 @@ from cloud_hub.database.engine import insert_if_new
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import groups, tables
+from cloud_hub.telemetry.sink import ExposureSink
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.groups import GroupColumn
@@ -36,16 +37,6 @@ LONGEST_WINDOW: Final = 7 * 86_400
 
 SKEW_SECONDS: Final = 300
 """How far ahead a device's clock may be."""
-
-
-class ExposureSink(Protocol):
-    """Receiver of what a message says of an experiment, in the transaction that stores the message.
-
-    Experiments stand above telemetry, so the hub passes theirs in.
-    """
-
-    def __call__(self, db: Connection, device: str, body: Body) -> None:
-        """Add the counts of ``body``; a no-op for a message of no experiment."""
 
 
 class _Known(NamedTuple):

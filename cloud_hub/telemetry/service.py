@@ -15,7 +15,8 @@ from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.histograms import Histograms, added, histograms_of
-from cloud_hub.telemetry.ingest import ExposureSink, Ingest
+from cloud_hub.telemetry.ingest import Ingest
+from cloud_hub.telemetry.sink import ExposureSink
 from cloud_hub.telemetry.tables import (
     ROLLED,
     events,
