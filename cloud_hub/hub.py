@@ -15,6 +15,7 @@ from cloud_hub.api.admin_token import new_admin_token
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.errors import NotFound
+from cloud_hub.experiments.exposure_sink import record_exposure
 from cloud_hub.experiments.objection import objection
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.features.service import Features
@@ -133,7 +134,7 @@ def open_hub(settings: Settings) -> Hub:
         objection=lambda model, version: objection(experiments.store, model, version),
     )  # fmt: skip
     features = Features(data, audit, registry, plans)
-    telemetry = Telemetry(engine, registry)
+    telemetry = Telemetry(engine, registry, record_exposure)
     gate = OfflineGate(registry, plans, telemetry)
     fleet = Fleet(engine, audit, repository.root())
     policies = Policies(registry, plans, train_problem=problem)

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.statistics.fleets import Floats, ab, candidates
 from benchmarks.statistics.part import Effort, Part, Row, rate
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
-from cloud_hub.experiments.verdict.measures import ENERGY, outcomes_of
+from cloud_hub.experiments.verdict.measures import ENERGY, ExposureSums, outcomes_of
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import CANDIDATE, Design
 from cloud_hub.statistics import sequential
@@ -101,9 +101,12 @@ def _sums(n: Floats, joules: Floats, chosen: Any) -> DeviceWindowSums:
 def _arm(sums: DeviceWindowSums, look: int) -> ArmEvidence:
     columns = (sums.count, sums.n, sums.total, sums.n_squares, sums.cross, sums.squares)
     each = np.stack([column[look] for column in columns], axis=1)
-    rows = {f"device-{i}": dict(zip(ENERGY, row, strict=True)) for i, row in enumerate(each)}
-    reporting = {device: row for device, row in rows.items() if row["energy_windows"]}
-    return ArmEvidence(outcomes_of(reporting), exposed=frozenset(reporting), predictions=1)
+    rows = {
+        f"device-{i}": ExposureSums(**dict(zip(ENERGY, row, strict=True)))
+        for i, row in enumerate(each)
+    }
+    seen = {device: row for device, row in rows.items() if row.energy_windows}
+    return ArmEvidence(outcomes_of(seen), exposed=frozenset(seen), predictions=1)
 
 
 PART = Part(

@@ -94,7 +94,8 @@ def planned(effort: Effort) -> Row:
             decision = decide(spec, evidence, looks)
             looks = decision.looks
             if decision.action == "conclude":
-                winners += decision.figures["outcomes"][0]["p"] <= spec.design.alpha
+                outcomes = decision.figures.outcomes or ()
+                winners += outcomes[0].p <= spec.design.alpha
                 break
     name = "A/A, 200 devices, correlated 0.05, declared end with 10 planned looks: false winners"
     return Row(name, "≤ 5%", rate(winners, runs), winners / runs <= 0.05)

@@ -1,4 +1,4 @@
-"""What is refused before an experiment starts, each with its reason. Pure."""
+"""Checks before an experiment starts; each refuses with its reason. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_plan(spec: ExperimentSpec, plan: Plan) -> None:
 
 
 def check_version(record: VersionRecord) -> None:
-    """Whether a version may be tried; raises Conflict."""
+    """Refuse a version that may not be tried; raises Conflict."""
     if record.status in GONE:
         raise Conflict(
             f"{record.model} {record.version}: is {record.status}; publish it as a new version, or "
@@ -35,7 +35,11 @@ def check_version(record: VersionRecord) -> None:
 
 
 def check_signature(candidate: Manifest, serving: Manifest) -> None:
-    """Whether it answers the same questions; raises Conflict with what differs."""
+    """Refuse a candidate that answers other questions than what serves.
+
+    Raises:
+        Conflict: says what differs.
+    """
     mine, theirs = candidate.signature, serving.signature
     name = f"{candidate.model} {candidate.version}"
     if mine.inputs != theirs.inputs or mine.columns != theirs.columns:
@@ -50,15 +54,22 @@ def _difference(mine: object, theirs: object) -> str:
     ours = {column.name for column in getattr(mine, "columns", ())}
     others = {column.name for column in getattr(theirs, "columns", ())}
     more, fewer = sorted(ours - others), sorted(others - ours)
-    said = [f"it has also {more[:5]}"] if more else []
-    said += [f"it lacks {fewer[:5]}"] if fewer else []
-    return f": {', '.join(said)}" if said else ""
+    differences = [f"it has also {more[:5]}"] if more else []
+    differences += [f"it lacks {fewer[:5]}"] if fewer else []
+    return f": {', '.join(differences)}" if differences else ""
 
 
 def check_metered(reporting: int, metered: int) -> None:
-    """Whether somebody measures energy, of devices that reported lately; raises Invalid.
+    """Refuse an outcome of energy that nobody measures.
 
-    Where nobody reported anything nobody knows.
+    Where nobody reported anything nobody knows, and nothing is refused.
+
+    Args:
+        reporting: devices that reported lately.
+        metered: those of them that reported energy.
+
+    Raises:
+        Invalid: there are some, and none measures energy.
     """
     if reporting and not metered:
         raise Invalid(
@@ -68,31 +79,35 @@ def check_metered(reporting: int, metered: int) -> None:
 
 
 def check_cohorts(spec: ExperimentSpec, devices: Iterable[Mapping[str, str]]) -> None:
-    """Whether every cohort's attribute and values are known in the fleet, and devices enough.
+    """Refuse cohorts whose attribute or values no device has, or that have too few devices.
+
+    Args:
+        spec: the declared experiment.
+        devices: attributes of each device of the model.
 
     Raises:
         Invalid: a cohort has no devices, or, where there are any, fewer than every arm should have.
     """
-    known: dict[str, set[str]] = {}
+    values_of: dict[str, set[str]] = {}
     devices = list(devices)
     for attributes in devices:
         for name, value in attributes.items():
-            known.setdefault(name, set()).add(value)
+            values_of.setdefault(name, set()).add(value)
     stages = [stage.cohort for stage in spec.stages] or [spec.cohort]
     for cohort in stages:
         if cohort is not None:
-            _check_cohort(cohort, known)
+            _check_cohort(cohort, values_of)
         have = sum(cohort is None or cohort.includes(attributes) for attributes in devices)
         if 0 < have < spec.minimum_devices:
             least, name = spec.minimum_devices, cohort_name(cohort)
             raise Invalid(f"minimum_devices: expected at most the {have} of {name}, got {least}")
 
 
-def _check_cohort(cohort: Cohort, known: Mapping[str, set[str]]) -> None:
-    if cohort.attribute not in known:
-        have = sorted(known)[:10] or "none"
+def _check_cohort(cohort: Cohort, values_of: Mapping[str, set[str]]) -> None:
+    if cohort.attribute not in values_of:
+        have = sorted(values_of)[:10] or "none"
         raise Invalid(f"cohort: no device has an attribute {cohort.attribute!r}; known: {have}")
-    strange = sorted(set(cohort.values) - known[cohort.attribute])
+    strange = sorted(set(cohort.values) - values_of[cohort.attribute])
     if strange:
-        have = sorted(known[cohort.attribute])[:10]
+        have = sorted(values_of[cohort.attribute])[:10]
         raise Invalid(f"cohort: no device has {cohort.attribute} {strange}; known: {have}")

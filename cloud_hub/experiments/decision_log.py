@@ -1,24 +1,29 @@
-"""What was decided of an experiment is written here: plan, record, history and audit log.
+"""Log of decisions: plan, record, history and audit log are written together.
 
 Whoever decides opens the transaction that holds them together.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
-from typing import Any
 
 from cloud_hub.database.audit import Audit
 from cloud_hub.errors import Conflict
-from cloud_hub.experiments.store import ExperimentRecord, ExperimentStore
-from cloud_hub.experiments.verdict.parallel import GateDecision
+from cloud_hub.experiments.documents import Seen, seen_document
+from cloud_hub.experiments.record import ExperimentRecord
+from cloud_hub.experiments.store import ExperimentStore
+from cloud_hub.experiments.verdict.decision import GateDecision
+from cloud_hub.experiments.verdict.figures import Figures
 from cloud_hub.plans.service import Plans
 from edge_sdk.contract.plan import Experiment, Plan
 
+log = logging.getLogger(__name__)
+
 
 class DecisionLog:
-    """Writes for :class:`~cloud_hub.experiments.service.Experiments`."""
+    """Writer of decisions for :class:`~cloud_hub.experiments.service.Experiments`."""
 
     def __init__(self, audit: Audit, plans: Plans, store: ExperimentStore) -> None:
         self._audit = audit
@@ -26,7 +31,7 @@ class DecisionLog:
         self.store = store
 
     def expect(self, id_: str, *statuses: str) -> ExperimentRecord:
-        """The record, if its status is one of ``statuses``; raises NotFound, Conflict."""
+        """Return the record, if its status is one of ``statuses``; raises NotFound, Conflict."""
         record = self.store.get(id_)
         if record.status not in statuses:
             raise Conflict(
@@ -35,7 +40,7 @@ class DecisionLog:
         return record
 
     def trial(self, record: ExperimentRecord) -> Experiment:
-        """What the plan says of it; raises Conflict if that is nothing."""
+        """Return the experiment as the plan names it; raises Conflict if it names another."""
         plan = self._plans.current(record.model)
         if plan is None or plan.experiment is None or plan.experiment.id != record.id:
             raise Conflict(f"{record.id}: the plan of {record.model} does not name it any more")
@@ -47,9 +52,18 @@ class DecisionLog:
         trial: Experiment | None,
         actor: str,
         reason: str,
-        evidence: dict[str, Any] | None = None,
+        figures: Figures | None = None,
     ) -> Plan:
-        """The next plan of ``model``, with ``trial``."""
+        """Publish the next plan of a model.
+
+        Args:
+            model: whose plan it is.
+            trial: the experiment that the plan names; ``None`` for none.
+            actor: for the audit log.
+            reason: for people.
+            figures: that it was decided on.
+        """
+        evidence = None if figures is None else seen_document(figures)
         return self._plans.change(
             model, lambda p: replace(p, experiment=trial),
             actor=actor, reason=reason, evidence=evidence,
@@ -61,31 +75,57 @@ class DecisionLog:
         status: str,
         actor: str,
         reason: str,
-        figures: dict[str, Any],
+        figures: Figures,
         winner: str | None = None,
     ) -> None:
-        """It is over, as ``status`` says."""
-        state = {**self.store.get(record.id).state, "winner": winner}
+        """End an experiment.
+
+        Args:
+            record: of the experiment.
+            status: how it ended.
+            actor: for the audit log.
+            reason: for people.
+            figures: that it was decided on.
+            winner: the arm that won, if any.
+        """
+        state = replace(self.store.get(record.id).state, winner=winner)
         end = {"status": status, "reason": reason, "figures": figures, "ended_at": time.time()}
+        # Of several processes of the hub that look at once only the first may end it.
         if self.store.move(record, state=state, **end):  # else another process of the hub did
-            self.tell(record, actor, status, reason, figures)
+            self.log(record, actor, status, reason, figures)
 
     def note(
         self, record: ExperimentRecord, reason: str, decision: GateDecision, now: float
     ) -> None:
-        """What was seen at a look that changed nothing."""
-        kept = {name: [vars(look) for look in found] for name, found in decision.looks.items()}
-        state = {**record.state, "looks": kept}
+        """Write down a look that changed nothing.
+
+        Args:
+            record: of the experiment.
+            reason: why nothing was changed, for people.
+            decision: with the figures and the planned looks taken.
+            now: Unix seconds.
+        """
+        state = replace(record.state, looks=decision.looks)
         self.store.move(record, reason=reason, figures=decision.figures, state=state)
+        # The record changes at every look; the history only as often as its age warrants.
         if self.store.due(record, now):
             self.store.look(record, now, "look", reason, decision.figures)
 
-    def tell(
-        self, record: ExperimentRecord, actor: str, event: str, reason: str, figures: Any
+    def log(
+        self, record: ExperimentRecord, actor: str, event: str, reason: str, seen: Seen
     ) -> None:
-        """To the history that the report shows, and to the audit log."""
-        self.store.look(record, time.time(), event, reason, figures)
-        self.audit(record, actor, event, reason, figures)
+        """Add an entry to the history that the report shows, and to the audit log.
+
+        Args:
+            record: of the experiment.
+            actor: who decided.
+            event: what was decided.
+            reason: for people.
+            seen: the figures that it was decided on, or what else the entry is about.
+        """
+        log.info("experiment %s %s by %s: %s", record.id, event, actor, reason)
+        self.store.look(record, time.time(), event, reason, seen)
+        self.audit(record, actor, event, reason, seen)
 
     def audit(
         self,
@@ -93,9 +133,19 @@ class DecisionLog:
         actor: str,
         event: str,
         reason: str,
-        figures: Any,
-        **more: Any,
+        seen: Seen,
+        **more: str,
     ) -> None:
-        """To the audit log only."""
+        """Add an entry to the audit log only.
+
+        Args:
+            record: of the experiment.
+            actor: who decided.
+            event: what was decided.
+            reason: for people.
+            seen: the figures that it was decided on, or what else the entry is about.
+            more: fields that the entry has besides.
+        """
+        figures = seen_document(seen)
         detail = {"experiment": record.id, "reason": reason, "figures": figures, **more}
         self._audit.record(actor, f"{record.strategy} {event}", record.model, detail)

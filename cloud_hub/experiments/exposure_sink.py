@@ -1,9 +1,13 @@
-"""What devices' messages say of an experiment, added up."""
+"""Sink of devices' messages: what they say of an experiment is added to its exposures.
+
+Runs in the transaction that stores the message, so that a message counts exactly once.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +15,7 @@ from sqlalchemy import Connection, and_, select, update
 
 from cloud_hub.database.engine import insert_if_new
 from cloud_hub.experiments.tables import experiments, exposures
-from cloud_hub.experiments.verdict.measures import energy_of
+from cloud_hub.experiments.verdict.measures import SUMS, ExposureSums, energy_of
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.experiment_reports import InterleaveReport, ShadowReport
 from edge_sdk.contract.messages import Body, FeedbackReport, Windowed, WindowReport
@@ -23,92 +27,115 @@ DAY: Final = 86_400
 MIDDLES: Final = (np.arange(LATENCY_BINS) + 0.5) / 4
 """Log2 of microseconds in the middle of each latency bin."""
 
+NOT_ADDITIVE: Final = frozenset({"window", "incumbent", "seed", "format"})
+"""Fields of shadow and interleaving reports that say what a report is of."""
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Addition of one message to an experiment; ``detail``, plain JSON, is what no column holds."""
+
+    kind: str
+    sums: ExposureSums
+    detail: Mapping[str, object] = field(default_factory=dict)
+
 
 def record_exposure(db: Connection, device: str, body: Body) -> None:
-    """Add what ``body`` says of an experiment, if it belongs to one, to what is known of it."""
+    """Add the counts of ``body`` to the exposures of its experiment, if it belongs to one.
+
+    Args:
+        db: transaction that stores the message.
+        device: sender of the message.
+        body: the message.
+    """
     if not isinstance(body, Windowed) or body.window.experiment is None:
         return
-    more = sums_of(body)
+    exposure = exposure_of(body)
     key = {
         "experiment": body.window.experiment,
         "start": _period(db, body.window),
         "device": device,
         "arm": body.window.arm,
-        "kind": more.pop("kind"),
+        "kind": exposure.kind,
     }
-    more["received_at"] = time.time()
-    here = and_(*(exposures.c[name] == value for name, value in key.items()))
-    if insert_if_new(db, exposures, {**key, **more}):
+    now = time.time()
+    fresh = {**asdict(exposure.sums), "detail": exposure.detail, "received_at": now}
+    where = and_(*(exposures.c[name] == value for name, value in key.items()))
+    # The first message of a day makes the row; the others find it there and add to it.
+    if insert_if_new(db, exposures, {**key, **fresh}):
         return
     # Of two uploads at once the second waits here, and adds to what the first has written.
-    known = db.execute(select(exposures).where(here).with_for_update()).mappings().one()
-    summed = {name: added(known[name], value) for name, value in more.items()}
-    summed["received_at"] = max(known["received_at"], more["received_at"])
-    db.execute(update(exposures).where(here).values(**summed))
+    row = db.execute(select(exposures).where(where).with_for_update()).mappings().one()
+    sums = ExposureSums(*(row[name] for name in SUMS)) + exposure.sums
+    detail = added(row["detail"], exposure.detail)
+    received = max(row["received_at"], now)
+    merged = {**asdict(sums), "detail": detail, "received_at": received}
+    db.execute(update(exposures).where(where).values(**merged))
 
 
 def _period(db: Connection, window: Window) -> int:
-    """Where the day of ``window`` began, or the present step if that is later."""
+    """Start of the day of ``window``, or of the present step if that is later.
+
+    A step that begins within a day has a row of its own: windows from before it must not count.
+    """
     query = select(experiments.c.step_started_at).where(experiments.c.id == window.experiment)
     step = int(db.execute(query).scalar() or 0)
     day = window.start - window.start % DAY
     return max(day, step) if window.start >= step else day
 
 
-def added(known: Any, more: Any) -> Any:
-    """The sum of two details: numbers, and lists and mappings of them, name by name."""
-    if isinstance(known, Mapping):
-        both = {name: added(known[name], more[name]) for name in known if name in more}
-        return {**known, **more, **both}
-    if isinstance(known, list):
-        return [added(a, b) for a, b in zip(known, more, strict=True)]
-    return known + more
+def added(total: Any, more: Any) -> Any:
+    """Return the sum of two details: numbers, and lists and mappings of them, name by name."""
+    if isinstance(total, Mapping):
+        both = {name: added(total[name], more[name]) for name in total if name in more}
+        return {**total, **more, **both}
+    if isinstance(total, list):
+        return [added(a, b) for a, b in zip(total, more, strict=True)]
+    return total + more
 
 
-def sums_of(body: Windowed) -> dict[str, Any]:
-    """The columns that a message fills."""
+def exposure_of(body: Windowed) -> Exposure:
+    """Return what one message adds to an experiment."""
     if isinstance(body, WindowReport):
         return _of_window(body)
     if isinstance(body, FeedbackReport):
         return _of_feedback(body)
     if isinstance(body, ShadowReport):
-        failed = sum(body.errors.values())
-        kept = {"predictions": body.compared, "errors": failed}
-        return {"kind": "shadow", **kept, "detail": _without_window(body)}
-    # What the candidate was asked, and where it failed, is in its own window reports.
-    return {"kind": "interleave", "detail": _without_window(body)}
+        sums = ExposureSums(predictions=body.compared, errors=sum(body.errors.values()))
+        return Exposure("shadow", sums, _additive(body))
+    # The candidate's requests and failures are in its own window reports.
+    return Exposure("interleave", ExposureSums(), _additive(body))
 
 
-def _of_window(report: WindowReport) -> dict[str, Any]:
+def _of_window(report: WindowReport) -> Exposure:
     """Latency is that of the model on the device: packs and the cloud are the same on all arms."""
+    # In log2 of microseconds the middle of a bin is unbiased enough: bins are a quarter octave.
     counts = np.asarray(report.latency.get("model", (0,) * LATENCY_BINS), dtype=np.float64)
-    return {
-        "kind": "window",
-        "predictions": sum(report.predictions.values()),
-        "errors": report.errors.get("model", 0),
-        "units": report.units,
-        "latency_n": int(counts.sum()),
-        "latency_sum": float(counts @ MIDDLES),
-        "latency_squares": float(counts @ MIDDLES**2),
-        **energy_of(report),
-        "detail": {"latency": [int(c) for c in counts]} if counts.any() else {},
-    }
+    sums = ExposureSums(
+        predictions=sum(report.predictions.values()),
+        errors=report.errors.get("model", 0),
+        units=report.units,
+        latency_n=int(counts.sum()),
+        latency_sum=float(counts @ MIDDLES),
+        latency_squares=float(counts @ MIDDLES**2),
+    )
+    detail = {"latency": [int(c) for c in counts]} if counts.any() else {}
+    return Exposure("window", sums + energy_of(report), detail)
 
 
-def _of_feedback(report: FeedbackReport) -> dict[str, Any]:
+def _of_feedback(report: FeedbackReport) -> Exposure:
     """Labels count for the on-device model's own answers, also where the cloud stepped in."""
-    return {
-        "kind": "feedback",
-        "labelled": report.own_labelled,
-        "correct": report.own_correct,
-        "rewards": report.rewards,
-        "reward_sum": report.reward_sum,
-        "reward_squares": report.reward_squares,
-        "detail": {"unmatched": report.unmatched} if report.unmatched else {},
-    }
+    sums = ExposureSums(
+        labelled=report.own_labelled,
+        correct=report.own_correct,
+        rewards=report.rewards,
+        reward_sum=report.reward_sum,
+        reward_squares=report.reward_squares,
+    )
+    return Exposure("feedback", sums, {"unmatched": report.unmatched} if report.unmatched else {})
 
 
-def _without_window(body: ShadowReport | InterleaveReport) -> dict[str, Any]:
-    plain: dict[str, Any] = to_plain(body)
-    del plain["window"]
-    return plain
+def _additive(body: ShadowReport | InterleaveReport) -> Mapping[str, object]:
+    """The fields of a report that add up; :func:`added` would add texts, too, end to end."""
+    plain = to_plain(body)
+    return {name: value for name, value in plain.items() if name not in NOT_ADDITIVE}

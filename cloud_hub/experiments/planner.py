@@ -1,11 +1,11 @@
-"""Before the start: how much an experiment needs, and about how long that takes. Pure."""
+"""Planning before the start: how much an experiment needs, and about how long that takes. Pure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -19,7 +19,7 @@ DAY: Final = 86_400.0
 
 @dataclass(frozen=True)
 class Rates:
-    """What the fleet did lately: by measure, rows by device, over ``seconds``.
+    """Recent outcomes of the fleet: by measure, rows by device, over ``seconds``.
 
     ``devices`` is how many the experiment could reach; ``decided`` the share of the rankings with
     clicks that decided a session, when some were interleaved before.
@@ -33,9 +33,10 @@ class Rates:
 
 @dataclass(frozen=True)
 class OutcomePlan:
-    """What one outcome needs: ``days`` is about how long, ``None`` where it never comes to that.
+    """Needs of one outcome; ``days`` is about how long, ``None`` where it never comes to that.
 
-    ``note`` says what is missing to say more.
+    ``spread`` is the variance of one outcome, ``correlation`` that of two of one device. ``note``
+    says what is missing to say more.
     """
 
     outcome: str
@@ -50,22 +51,28 @@ class OutcomePlan:
 
 
 def plan(spec: ExperimentSpec, rates: Rates, *, power: float = 0.8) -> list[OutcomePlan]:
-    """For each outcome, both methods: looked at all the time, and with a declared end.
+    """Plan each outcome with both methods: looked at all the time, and with a declared end.
 
     Interleaving has one: sessions won, by its own test.
+
+    Args:
+        spec: the declared experiment.
+        rates: of the fleet, lately.
+        power: chance of finding a difference of the declared minimum effect.
     """
     if spec.strategy == "interleave":
         return [_plan_sessions(spec, rates, power)]
     return [_plan(spec, outcome, rates, power) for outcome in spec.outcomes]
 
 
-def as_plain(plans: list[OutcomePlan]) -> list[dict[str, Any]]:
-    """Ready for JSON."""
-    return [asdict(each) for each in plans]
-
-
 def correlation_of(rows: Mapping[str, Row]) -> float:
-    """How alike outcomes of one device are: the intraclass correlation by analysis of variance.
+    """Intraclass correlation of the outcomes of one device, by analysis of variance; 0 to 1.
+
+    ``(between - within) / (between + (m - 1) within)``, of the mean squares between and within
+    devices and a typical number ``m`` of outcomes a device.
+
+    Args:
+        rows: (how many, sum, sum of squares) by device.
 
     Source: R. Fisher, Statistical Methods for Research Workers, 1925, chapter 7; unequal groups as
     in W. Donner, "A Review of Inference Procedures for the Intraclass Correlation", 1986.
@@ -76,6 +83,7 @@ def correlation_of(rows: Mapping[str, Row]) -> float:
     if devices < 2 or count <= devices:
         return 0.0
     mean = total.sum() / count
+    # Mean squares between and within devices, as in a one-way analysis of variance.
     between = float((n * (total / n - mean) ** 2).sum() / (devices - 1))
     within = float((squares - total**2 / n).sum() / (count - devices))
     typical = float((count - (n**2).sum() / count) / (devices - 1))
@@ -87,19 +95,21 @@ def _plan(spec: ExperimentSpec, outcome: Outcome, rates: Rates, power: float) ->
     rows = rates.outcomes.get(outcome.metric, {})
     n, total, squares = (sum(row[i] for row in rows.values()) for i in range(3))
     if n < 2 or rates.seconds <= 0:
-        said = f"no device reported {outcome.metric} lately: nothing to plan from"
-        return OutcomePlan(outcome.name, outcome.metric, None, None, 0.0, 0.0, (), (), said)
+        note = f"no device reported {outcome.metric} lately: nothing to plan from"
+        return OutcomePlan(outcome.name, outcome.metric, None, None, 0.0, 0.0, (), (), note)
     mean = total / n
+    # Rounding can take it below 0.
     variance = max(0.0, squares / n - mean**2)
     daily = n / len(rows) / rates.seconds * DAY
     correlation = correlation_of(rows)
     common = (outcome.name, outcome.metric, mean, variance, correlation, daily)
     if outcome.minimum_effect == 0 or variance == 0:
-        said = "declare a minimum_effect" if variance else "all outcomes were alike lately"
-        return OutcomePlan(*common, (), (), f"{said}: nothing to plan for")
+        note = "declare a minimum_effect" if variance else "all outcomes were alike lately"
+        return OutcomePlan(*common, (), (), f"{note}: nothing to plan for")
     per_device, tuned_for = max(1.0, daily), spec.design.tightest(outcome.metric)
-    found = tuple(
+    by_method = tuple(
         needs(
+            # Two arms of equal size, each with this variance.
             outcome.minimum_effect, 2 * variance, method=method, alpha=spec.design.alpha,
             power=power, tuned_for=tuned_for if method == "sequential" else None,
             correlation=correlation, per_device=per_device,
@@ -107,8 +117,8 @@ def _plan(spec: ExperimentSpec, outcome: Outcome, rates: Rates, power: float) ->
         for method in METHODS
     )  # fmt: skip
     devices = len(rows) * smallest_share(spec)  # others would not report it either
-    days = tuple(_days(need, devices, daily, correlation) for need in found)
-    return OutcomePlan(*common, found, days)
+    days = tuple(_days(need, devices, daily, correlation) for need in by_method)
+    return OutcomePlan(*common, by_method, days)
 
 
 def _plan_sessions(spec: ExperimentSpec, rates: Rates, power: float) -> OutcomePlan:
@@ -119,8 +129,8 @@ def _plan_sessions(spec: ExperimentSpec, rates: Rates, power: float) -> OutcomeP
     decided = daily * (1.0 if rates.decided is None else rates.decided)
     common = ("sessions", "wins", None, 0.25, 0.0, decided)
     if spec.minimum_effect == 0:
-        said = "declare a minimum_effect: by how much more than half of the sessions it should win"
-        return OutcomePlan(*common, (), (), f"{said}; nothing to plan for")
+        note = "declare a minimum_effect: by how much more than half of the sessions it should win"
+        return OutcomePlan(*common, (), (), f"{note}; nothing to plan for")
     n = pairs_needed(spec.minimum_effect, alpha=spec.design.alpha, power=power)
     reached = rates.devices * spec.device_share
     need = Needs("sequential", n, n, math.ceil(n / max(decided, 1.0)), power, 1.0)
@@ -138,11 +148,13 @@ METHODS: Final[tuple[Method, ...]] = ("sequential", "group-sequential")
 
 
 def _days(need: Needs, devices: float, daily: float, correlation: float) -> float | None:
-    """Days until the smallest arm, of so many devices, is worth ``need.independent``; never, where
-    devices that are alike in themselves are too few.
+    """Days until the smallest arm is worth ``need.independent`` outcomes; ``None`` if it never is.
+
+    Devices that are alike in themselves and too few never come to that.
     """
     if devices <= 0 or daily <= 0:
         return None
+    # However many requests come, m devices are worth at most m / r independent ones.
     most = devices / correlation if correlation > 0 else math.inf
     if need.independent >= most:
         return None
@@ -153,7 +165,7 @@ def _days(need: Needs, devices: float, daily: float, correlation: float) -> floa
 
 
 def smallest_share(spec: ExperimentSpec) -> float:
-    """Of the smallest arm, the control included."""
+    """Share of the smallest arm, the control included."""
     if spec.strategy == "ab":
         weights = [arm.weight for arm in spec.arms]
         return min(*weights, 1 - sum(weights))

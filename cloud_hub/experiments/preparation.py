@@ -1,8 +1,8 @@
-"""Before an experiment starts: what would be refused, and how long it would take."""
+"""Preparation of an experiment: what would be refused, and how long it would take."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
@@ -17,8 +17,17 @@ from cloud_hub.text.durations import spoken
 from edge_sdk.contract.plan import Plan
 
 
+@dataclass(frozen=True)
+class ExperimentForecast:
+    """Needs of an experiment, by outcome; ``devices`` is how many it can reach."""
+
+    summary: str
+    devices: int
+    outcomes: tuple[planner.OutcomePlan, ...]
+
+
 class Preparation:
-    """Looks at what is there; changes nothing."""
+    """Checks before an experiment starts; they change nothing."""
 
     def __init__(self, engine: Engine, registry: Registry, plans: Plans, fleet: Fleet) -> None:
         self._engine = engine
@@ -27,7 +36,7 @@ class Preparation:
         self._fleet = fleet
 
     def check(self, spec: ExperimentSpec) -> Plan:
-        """The plan that ``spec`` would change.
+        """Return the plan that ``spec`` would change, or refuse.
 
         Raises:
             NotFound: a version is not published, or nothing serves yet.
@@ -46,24 +55,31 @@ class Preparation:
             checks.check_signature(manifest, serving)
         checks.check_cohorts(spec, [d.attributes for d in self._fleet.devices(spec.model)])
         if any(outcome.metric == "energy" for outcome in spec.outcomes):
-            told = metered_of(self._engine, self._fleet, spec, plan.serving.version)
-            checks.check_metered(*told)
+            # Energy is the one outcome that most boards cannot measure at all.
+            counts = metered_of(self._engine, self._fleet, spec, plan.serving.version)
+            checks.check_metered(*counts)
         return plan
 
-    def plan(self, spec: ExperimentSpec, now: float, power: float = 0.8) -> dict[str, Any]:
-        """How much ``spec`` needs and about how long it takes; raises as :meth:`check`."""
+    def plan(self, spec: ExperimentSpec, now: float, power: float = 0.8) -> ExperimentForecast:
+        """Return how much an experiment needs and about how long it takes; raises as :meth:`check`.
+
+        Args:
+            spec: the declared experiment.
+            now: Unix seconds.
+            power: chance of finding a difference of the declared minimum effect.
+        """
         serving = self.check(spec).serving.version
         rates = rates_of(self._engine, self._fleet, spec, serving, now)
-        outcomes = planner.as_plain(planner.plan(spec, rates, power=power))
+        outcomes = planner.plan(spec, rates, power=power)
         summary = (
             f"{spec.model}: {spec.strategy} of {spec.versions} against {serving}; {rates.devices} "
             f"devices, {_shared(spec)}; chance of finding what is there {power:.0%}"
         )
-        return {"summary": summary, "devices": rates.devices, "outcomes": outcomes}
+        return ExperimentForecast(summary, rates.devices, tuple(outcomes))
 
 
 def _shared(spec: ExperimentSpec) -> str:
-    """Who has the candidate, for people."""
+    """Share of the devices with the candidate, for people."""
     share = f"{planner.smallest_share(spec):.1%} of them"
     if spec.strategy in ("shadow", "interleave"):
         return f"{share} with the candidate beside what serves"

@@ -1,92 +1,123 @@
-"""The report of one experiment: everything that it was decided on, over time."""
+"""Report of one experiment: everything that it was decided on, over time. Pure."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, Final
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
 
 from cloud_hub.database.records import DeviceRecord
 from cloud_hub.experiments import report_text, schedule
-from cloud_hub.experiments.store import ExperimentRecord
+from cloud_hub.experiments.exposure_rows import ArmSums
+from cloud_hub.experiments.record import ExperimentEvent, ExperimentRecord
+from cloud_hub.experiments.report_sections import (
+    ArmStatus,
+    CohortArm,
+    EvidencePoint,
+    ExposurePoint,
+    ExposureSeries,
+    GuardSeries,
+    OutcomePoint,
+    OutcomeSeries,
+    Report,
+    SessionPoint,
+    TimelineEvent,
+)
 from cloud_hub.experiments.verdict.device_counts import shares
+from cloud_hub.experiments.verdict.figures import (
+    FailureExcess,
+    Figures,
+    Guard,
+    InterleaveFigures,
+    OutcomeFigures,
+    ShadowFigures,
+)
+from cloud_hub.experiments.verdict.measures import ExposureSums
 from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec
 
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 MOST_COHORTS: Final = 12
-ADDED: Final = ("predictions", "errors", "labelled", "correct", "energy_n", "energy_sum")
-Plain = dict[str, Any]
+"""Values that an attribute may have to be shown as cohorts; beyond, a table helps nobody."""
 
 
 def build(
     record: ExperimentRecord,
-    history: Sequence[Plain],
-    sums: Sequence[Plain],
+    history: Sequence[ExperimentEvent],
+    sums: Sequence[ArmSums],
     devices: Mapping[str, DeviceRecord],
-) -> Plain:
-    """The report as plain JSON.
+) -> Report:
+    """Build the report.
 
     Args:
         record: of the experiment.
-        history: its looks, oldest first.
+        history: its looks and decisions, oldest first.
         sums: exposure by device and arm since the start.
-        devices: of the model.
+        devices: of the model, by name.
     """
-    spec = record.declared
-    arms = [_arm(record, arm) for arm in spec.tried]
-    counts = record.figures.get("devices", {})
-    return {
-        "experiment": asdict(record),
-        "now": now(record),
-        "tried": report_text.tried(spec, arms),
-        "arms": arms,
-        "path": report_text.path(spec, record.stage, record.step, record.status),
-        "rules": report_text.rules(spec),
-        "timeline": [_event(spec, look) for look in history if look["event"] != "look"],
-        "outcomes": _outcomes(history),
-        "guardrails": _guardrails(history),
-        "exposure": _exposure(history),
-        "beside": _beside(history),
-        "sessions": _sessions(history),
-        "allocation": record.figures.get("allocation", []),
-        "devices": {arm: {**row, "shares": shares(row)} for arm, row in counts.items()},
-        "cohorts": by_cohort(spec, sums, devices),
-    }
+    spec, figures = record.spec, record.figures
+    arms = tuple(_arm(record, arm) for arm in spec.tried)
+    counts = figures.devices or {}
+    return Report(
+        experiment=record,
+        now=present_step(record),
+        tried=report_text.tried(spec, arms),
+        arms=arms,
+        path=report_text.path(spec, record.stage, record.step, record.status),
+        rules=tuple(report_text.rules(spec)),
+        timeline=tuple(_timeline(spec, entry) for entry in history if entry.event != "look"),
+        outcomes=_outcomes(history),
+        guardrails=_guardrails(history),
+        exposure=_exposure(history),
+        beside=_beside(history),
+        sessions=_sessions(history),
+        allocation=figures.allocation or (),
+        devices=counts,
+        shares={arm: shares(row) for arm, row in counts.items()},
+        cohorts=by_cohort(spec, sums, devices),
+    )
 
 
-def told(record: ExperimentRecord) -> Plain:
-    """How it stands, as plain JSON; ``now`` is the step that it is in, for people."""
-    return {**asdict(record), "now": now(record)}
-
-
-def now(record: ExperimentRecord) -> str:
-    """The step that it is in, for people."""
-    spec = record.declared
+def present_step(record: ExperimentRecord) -> str:
+    """The step that an experiment is in, for people."""
+    spec = record.spec
+    # A canary that ended by passing its last step is recorded one step further.
     return schedule.shown(spec, record.stage, min(record.step, _last(spec, record.stage)))
 
 
 def by_cohort(
-    spec: ExperimentSpec, sums: Sequence[Plain], devices: Mapping[str, DeviceRecord]
-) -> list[Plain]:
-    """Every arm in every cohort: of the stages, or of the attribute that tells most apart."""
-    found: dict[tuple[str, str], Plain] = {}
+    spec: ExperimentSpec, sums: Sequence[ArmSums], devices: Mapping[str, DeviceRecord]
+) -> tuple[CohortArm, ...]:
+    """Sum up every arm in every cohort: of the stages, or of the attribute with most values.
+
+    Args:
+        spec: the declared experiment.
+        sums: exposure by device and arm since the start.
+        devices: of the model, by name; one that is not there any more is of cohort ``unknown``.
+    """
     names = _cohort_names(spec, devices)
+    totals: dict[tuple[str, str], ExposureSums] = defaultdict(ExposureSums)
+    counts: Counter[tuple[str, str]] = Counter()
     for row in sums:
-        cohort = names.get(row["device"], "unknown")
-        have = found.setdefault((cohort, row["arm"]), dict.fromkeys(("devices", *ADDED), 0))
-        have["devices"] += 1
-        for name in ADDED:
-            have[name] += row[name]
-    return [
-        {
-            "cohort": cohort,
-            "arm": arm,
-            **row,
-            "accuracy": _share(row["correct"], row["labelled"]),
-            "joules_a_prediction": _share(row["energy_sum"], row["energy_n"]),
-        }
-        for (cohort, arm), row in sorted(found.items())
-    ]
+        key = (names.get(row.device, "unknown"), row.arm)
+        totals[key] += row.sums
+        counts[key] += 1
+    return tuple(
+        CohortArm(
+            cohort,
+            arm,
+            counts[cohort, arm],
+            total.predictions,
+            total.errors,
+            total.labelled,
+            total.correct,
+            total.energy_n,
+            total.energy_sum,
+            accuracy=_share(total.correct, total.labelled),
+            joules_a_prediction=_share(total.energy_sum, total.energy_n),
+        )
+        for (cohort, arm), total in sorted(totals.items(), key=lambda item: item[0])
+    )
 
 
 def _cohort_names(spec: ExperimentSpec, devices: Mapping[str, DeviceRecord]) -> dict[str, str]:
@@ -104,110 +135,124 @@ def _cohort_names(spec: ExperimentSpec, devices: Mapping[str, DeviceRecord]) -> 
     for record in devices.values():
         for name, value in record.attributes.items():
             values[name].add(value)
-    fit = {name: found for name, found in values.items() if len(found) <= MOST_COHORTS}
-    if not fit:
+    few = {name: each for name, each in values.items() if len(each) <= MOST_COHORTS}
+    if not few:
         return dict.fromkeys(devices, "everybody")
-    chosen = max(sorted(fit), key=lambda name: len(fit[name]))
+    # Sorted first: of attributes with as many values it is the same one each time.
+    chosen = max(sorted(few), key=lambda name: len(few[name]))
     return {d: f"{chosen}={r.attributes.get(chosen, '?')}" for d, r in devices.items()}
 
 
-def _arm(record: ExperimentRecord, arm: ArmSpec) -> Plain:
-    """A candidate: its version, what has become of it, and of one that was dropped on what figures.
-
-    ``state`` is ``runs``, ``dropped``, ``won`` (where nothing is promoted by itself, or a person is
-    waited for), or how the experiment ended.
-    """
+def _arm(record: ExperimentRecord, arm: ArmSpec) -> ArmStatus:
     dropped = record.dropped.get(arm.name)
-    won = record.state.get("winner") == arm.name
+    won = record.state.winner == arm.name
     ended = "not promoted" if record.status == "promoted" else record.status
     state = "dropped" if dropped else "runs" if record.open else ended
     if won:
         state = "promoted" if record.status == "promoted" else "won"
-    return {"arm": arm.name, "version": arm.version, "state": state, "dropped": dropped}
+    return ArmStatus(arm.name, arm.version, state, dropped)
 
 
-def _event(spec: ExperimentSpec, look: Plain) -> Plain:
-    step = min(look["step"], _last(spec, look["stage"]))
-    place = schedule.shown(spec, look["stage"], step)
-    return {"at": look["at"], "event": look["event"], "step": place, "reason": look["reason"]}
+def _timeline(spec: ExperimentSpec, entry: ExperimentEvent) -> TimelineEvent:
+    step = min(entry.step, _last(spec, entry.stage))
+    return TimelineEvent(
+        entry.at, entry.event, schedule.shown(spec, entry.stage, step), entry.reason
+    )
 
 
 def _last(spec: ExperimentSpec, stage: int) -> int:
     return len(spec.path[stage].steps) - 1
 
 
-def _outcomes(history: Sequence[Plain]) -> list[Plain]:
-    """By outcome and arm: the confidence sequence over time, and how it stands."""
-    found: dict[tuple[str, str], Plain] = {}
-    for look in history:
-        for row in look["figures"].get("outcomes", []):
-            if not isinstance(row, dict) or "gain" not in row:
-                continue  # a declaration's outcomes, in the look of the start
-            empty = {"outcome": row["outcome"], "arm": row["arm"], "points": []}
-            series = found.setdefault((row["outcome"], row["arm"]), empty)
-            point = {"at": look["at"], "step": [look["stage"], look["step"]]}
-            series["points"].append(
-                {**point, **{name: row[name] for name in ("gain", "low", "high", "p", "n")}}
-            )
-            series["latest"] = row
-    return list(found.values())
+def _grouped(
+    history: Sequence[ExperimentEvent],
+    rows: Callable[[Figures], Iterable[T]],
+    key: Callable[[T], K],
+) -> dict[K, list[tuple[ExperimentEvent, T]]]:
+    """Rows of all looks by their key, oldest first."""
+    groups: dict[K, list[tuple[ExperimentEvent, T]]] = defaultdict(list)
+    for entry in history:
+        for row in rows(entry.figures):
+            groups[key(row)].append((entry, row))
+    return groups
 
 
-def _guardrails(history: Sequence[Plain]) -> list[Plain]:
-    found: dict[tuple[str, str], Plain] = {}
-    for look in history:
-        for row in look["figures"].get("guardrails", []):
-            if not isinstance(row, dict):
-                continue  # a declaration's guardrails
-            empty = {"name": row["name"], "arm": row["arm"], "points": []}
-            series = found.setdefault((row["name"], row["arm"]), empty)
-            if "e_value" in row["figures"]:
-                value = row["figures"]["e_value"]
-                series["points"].append({"at": look["at"], "e_value": value})
-            series["latest"] = row
-            series["tripped"] = series.get("tripped", False) or row["trips"]
-    return list(found.values())
+def _outcomes(history: Sequence[ExperimentEvent]) -> tuple[OutcomeSeries, ...]:
+    groups = _grouped(history, lambda f: f.outcomes or (), lambda row: (row.outcome, row.arm))
+    return tuple(
+        OutcomeSeries(
+            outcome, arm, tuple(_point(entry, row) for entry, row in looks), latest=looks[-1][1]
+        )
+        for (outcome, arm), looks in groups.items()
+    )
 
 
-def _exposure(history: Sequence[Plain]) -> list[Plain]:
+def _point(entry: ExperimentEvent, row: OutcomeFigures) -> OutcomePoint:
+    place = (entry.stage, entry.step)
+    return OutcomePoint(entry.at, place, row.gain, row.low, row.high, row.p, row.n)
+
+
+def _guardrails(history: Sequence[ExperimentEvent]) -> tuple[GuardSeries, ...]:
+    groups = _grouped(history, lambda f: f.guardrails or (), lambda guard: (guard.name, guard.arm))
+    return tuple(
+        GuardSeries(
+            name,
+            arm,
+            tuple(point for entry, guard in looks for point in _evidence(entry, guard)),
+            latest=looks[-1][1],
+            tripped=any(guard.trips for _, guard in looks),
+        )
+        for (name, arm), looks in groups.items()
+    )
+
+
+def _evidence(entry: ExperimentEvent, guard: Guard) -> tuple[EvidencePoint, ...]:
+    figures = guard.figures
+    if isinstance(figures, FailureExcess):
+        return (EvidencePoint(entry.at, figures.e_value),)
+    return ()
+
+
+def _exposure(history: Sequence[ExperimentEvent]) -> tuple[ExposureSeries, ...]:
     """Predictions of each arm in the step, over time."""
-    found: dict[str, Plain] = {}
-    for look in history:
-        for arm, row in _arms(look).items():
-            series = found.setdefault(arm, {"arm": arm, "points": []})
-            counts = {name: row[name] for name in ("devices", "predictions")}
-            place = {"at": look["at"], "step": [look["stage"], look["step"]]}
-            series["points"].append({**place, **counts})
-    return list(found.values())
+    groups = _grouped(history, _exposed, lambda row: row[0])
+    return tuple(
+        ExposureSeries(
+            arm,
+            tuple(
+                ExposurePoint(entry.at, (entry.stage, entry.step), devices, predictions)
+                for entry, (_, devices, predictions) in looks
+            ),
+        )
+        for arm, looks in groups.items()
+    )
 
 
-def _arms(look: Plain) -> dict[str, Plain]:
-    figures = look["figures"]
-    if isinstance(figures.get("shadow"), dict):
-        found = figures["shadow"]
-        return {"candidate": {"devices": found["devices"], "predictions": found["compared"]}}
-    if isinstance(figures.get("interleave"), dict):
-        return {"sessions": {"devices": None, "predictions": figures["interleave"]["sessions"]}}
-    arms = figures.get("arms", {})
-    return arms if isinstance(arms, dict) else {}  # a declaration's arms are a list
+def _exposed(figures: Figures) -> list[tuple[str, int | None, int]]:
+    """Arm, devices and predictions at one look; of interleaving there are sessions instead."""
+    if figures.shadow is not None:
+        return [("candidate", figures.shadow.devices, figures.shadow.compared)]
+    if figures.interleave is not None:
+        return [("sessions", None, figures.interleave.sessions)]
+    return [(arm, row.devices, row.predictions) for arm, row in (figures.arms or {}).items()]
 
 
-def _sessions(history: Sequence[Plain]) -> list[Plain]:
-    """The candidate's share of the decided sessions over time."""
-    return [
-        {"at": look["at"], **{name: found["signs"][name] for name in ("share", "low", "high")}}
-        for look in history
-        if isinstance(found := look["figures"].get("interleave"), dict)
-    ]
+def _sessions(history: Sequence[ExperimentEvent]) -> tuple[SessionPoint, ...]:
+    looks = ((entry.at, entry.figures.interleave) for entry in history)
+    return tuple(
+        SessionPoint(at, sessions.signs.share, sessions.signs.low, sessions.signs.high)
+        for at, sessions in looks
+        if sessions is not None
+    )
 
 
-def _beside(history: Sequence[Plain]) -> Plain:
-    """How a shadow run or interleaving stands."""
-    for look in reversed(history):
-        for name in ("shadow", "interleave"):
-            if isinstance(look["figures"].get(name), dict):
-                return {"kind": name, **look["figures"][name]}
-    return {}
+def _beside(history: Sequence[ExperimentEvent]) -> ShadowFigures | InterleaveFigures | None:
+    """The last look at a shadow run or interleaving."""
+    for entry in reversed(history):
+        figures = entry.figures.shadow or entry.figures.interleave
+        if figures is not None:
+            return figures
+    return None
 
 
 def _share(part: float, whole: float) -> float | None:

@@ -1,17 +1,19 @@
-"""The report as one HTML page that needs nothing else."""
+"""Report of an experiment as one HTML page that needs nothing else."""
 
 from __future__ import annotations
 
 import functools
 import math
 import time
+from dataclasses import asdict
 from html import escape
 from typing import Any, Final
 
 from cloud_hub.experiments import report_text
+from cloud_hub.experiments.report_sections import OutcomeSeries, Report
+from cloud_hub.experiments.verdict.figures import ShadowFigures
 from cloud_hub.web.charts import EventMark, Line, chart
 
-Plain = dict[str, Any]
 BESIDE: Final = {
     "compared": "inputs that both answered",
     "devices": "devices",
@@ -31,104 +33,111 @@ BESIDE: Final = {
     "first": "rankings by whose item was on top",
     "refused": "clicks that were refused, by reason",
 }
-"""What the figures of a shadow run and of interleaving are."""
+"""Names of the figures of a shadow run and of interleaving, for people."""
 
 
-def to_html(report: Plain) -> str:
-    """Render the report of :func:`cloud_hub.experiments.report.build`."""
+def to_html(report: Report) -> str:
+    """Render a report."""
     marks = [
-        EventMark(event["at"], escape(event["event"]))
-        for event in report["timeline"]
-        if event["event"] != "started"
+        EventMark(event.at, escape(event.event))
+        for event in report.timeline
+        if event.event != "started"
     ]
     return str(
         _template().render(
             r=report,
-            e=report["experiment"],
-            outcomes=[(row, _outcome_chart(report, row, marks)) for row in report["outcomes"]],
+            e=report.experiment,
+            outcomes=[(row, _outcome_chart(report, row, marks)) for row in report.outcomes],
             sessions=_session_chart(report, marks),
-            dropped=[arm["arm"] for arm in report["arms"] if arm["dropped"]],
+            dropped=[arm.arm for arm in report.arms if arm.dropped],
+            shadow=isinstance(report.beside, ShadowFigures),
+            beside=asdict(report.beside) if report.beside else None,
             beside_names=BESIDE,
             evidence=_evidence_chart(report, marks),
             exposure=_exposure_chart(report, marks),
-            metered=any(row["joules_a_prediction"] is not None for row in report["cohorts"]),
+            metered=any(row.joules_a_prediction is not None for row in report.cohorts),
         )
     )
 
 
 @functools.cache
 def _template() -> Any:
+    # Only pages need it: a hub that serves devices does not load a template engine.
     import jinja2
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("cloud_hub.experiments", "."), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    filters: dict[str, Any] = {
-        "when": _when, "percent": _percent, "share": _share, "number": _number,
-        "guard": report_text.guard, "counts": report_text.counts,
-    }  # fmt: skip
-    environment.filters.update(filters)
+    environment.filters.update(
+        when=_when, percent=_percent, share=_share, number=_number,
+        guard=report_text.guard, counts=report_text.counts,
+    )  # fmt: skip
     return environment.get_template("report.html")
 
 
-def _outcome_chart(report: Plain, row: Plain, marks: list[EventMark]) -> str:
-    known = [p for p in row["points"] if p["low"] is not None and p["high"] is not None]
+def _outcome_chart(report: Report, row: OutcomeSeries, marks: list[EventMark]) -> str:
+    band = [(p.at, p.low, p.high) for p in row.points if p.low is not None and p.high is not None]
+    bounded = [p for p in row.points if p.low is not None and p.high is not None]
     line = Line(
-        f"gain of {escape(row['arm'])}",
-        [(p["at"], p["gain"]) for p in known],
-        [(p["at"], p["low"], p["high"]) for p in known],
-        [i for i, p in enumerate(known) if i and p["step"] != known[i - 1]["step"]],
+        f"gain of {escape(row.arm)}",
+        [(p.at, p.gain) for p in bounded],
+        band,
+        _begins([p.step for p in bounded]),
     )
     levels = [(0.0, "no difference")]
-    effect = row["latest"]["minimum_effect"]
+    effect = row.latest.minimum_effect
     if effect:
         levels.append((-effect, f"may lose {effect:g}"))
-    if effect and report["experiment"]["strategy"] == "ab":
+    if effect and report.experiment.strategy == "ab":
         levels.append((effect, f"a gain of {effect:g} matters"))
     return chart([line], marks=marks, levels=levels)
 
 
-def _session_chart(report: Plain, marks: list[EventMark]) -> str:
-    points = [p for p in report["sessions"] if p["high"] - p["low"] < 1]
+def _begins(steps: list[tuple[int, int]]) -> list[int]:
+    """Indices at which a step begins: each has data of its own, so no line is drawn across."""
+    return [i for i in range(1, len(steps)) if steps[i] != steps[i - 1]]
+
+
+def _session_chart(report: Report, marks: list[EventMark]) -> str:
+    # An interval from 0 to 1 says nothing and would flatten the rest.
+    points = [p for p in report.sessions if p.high - p.low < 1]
     line = Line(
         "share of decided sessions that the candidate wins",
-        [(p["at"], p["share"]) for p in points],
-        [(p["at"], p["low"], p["high"]) for p in points],
+        [(p.at, p.share) for p in points],
+        [(p.at, p.low, p.high) for p in points],
     )
     levels = [(0.5, "no difference")]
-    effect = report["experiment"]["spec"]["minimum_effect"]
+    effect = report.experiment.spec.minimum_effect
     if effect:
         levels.append((0.5 + effect, f"{0.5 + effect:.1%} matters"))
     return chart([line], marks=marks, levels=levels)
 
 
-def _evidence_chart(report: Plain, marks: list[EventMark]) -> str:
+def _evidence_chart(report: Report, marks: list[EventMark]) -> str:
     """Log10 of the guardrails' e-values against the level at which they trip."""
     lines = []
-    for row in report["guardrails"]:
-        points = [(p["at"], math.log10(max(p["e_value"], 1e-3))) for p in row["points"]]
+    for row in report.guardrails:
+        points = [(p.at, math.log10(max(p.e_value, 1e-3))) for p in row.points]
         if points:
-            lines.append(Line(escape(f"{row['name']}, {row['arm']}"), points))
-    alpha = report["experiment"]["spec"]["guardrails"]["alpha"]
+            lines.append(Line(escape(f"{row.name}, {row.arm}"), points))
+    alpha = report.experiment.spec.guardrails.alpha
+    # Ville's inequality: an e-value trips where it reaches 1 / alpha.
     trips = -math.log10(alpha)
     top = max([trips, *(v for line in lines for _, v in line.points)])
+    # Evidence can grow to hundreds of decades; the axis ends where nobody doubts any more.
     limits = (-3.2, min(top, 12.0) * 1.15)
     return chart(lines, marks=marks, levels=[(trips, f"trips at {1 / alpha:g}")], limits=limits)
 
 
-def _exposure_chart(report: Plain, marks: list[EventMark]) -> str:
+def _exposure_chart(report: Report, marks: list[EventMark]) -> str:
     lines = [
         Line(
-            escape(row["arm"]),
-            [(p["at"], p["predictions"]) for p in row["points"]],
-            begins=[
-                i
-                for i, p in enumerate(row["points"])
-                if i and p["step"] != row["points"][i - 1]["step"]
-            ],
+            escape(row.arm),
+            [(p.at, p.predictions) for p in row.points],
+            begins=_begins([p.step for p in row.points]),
         )
-        for row in report["exposure"]
+        for row in report.exposure
     ]
     return chart(lines, marks=marks, levels=[])
 

@@ -1,16 +1,16 @@
-"""How much the fleet reports: what a plan for an experiment stands on."""
+"""Rates at which the fleet reports: the ground that the plan of an experiment stands on."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from typing import Any, Final
+from collections import defaultdict
+from typing import Final
 
 from sqlalchemy import Engine, Table, select
 
-from cloud_hub.experiments.exposure_sink import sums_of
+from cloud_hub.experiments.exposure_sink import exposure_of
 from cloud_hub.experiments.planner import DAY, Rates
 from cloud_hub.experiments.tables import experiments, exposures
-from cloud_hub.experiments.verdict.measures import SUMS, outcomes_of
+from cloud_hub.experiments.verdict.measures import ExposureSums, outcomes_of
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.telemetry.tables import feedback, reports
@@ -28,22 +28,36 @@ KINDS: Final[tuple[tuple[Table, type[WindowReport | FeedbackReport]], ...]] = (
 
 
 def rates_of(engine: Engine, fleet: Fleet, spec: ExperimentSpec, version: str, now: float) -> Rates:
-    """What devices of the experiment's cohorts reported of ``version`` in the last week."""
+    """Return what devices of an experiment's cohorts reported in the last week.
+
+    Args:
+        engine: of the hub's database.
+        fleet: knows the devices and their attributes.
+        spec: names the model and the cohorts.
+        version: whose reports are counted: what serves.
+        now: Unix seconds.
+    """
     reached = _reached(fleet, spec)
-    found: dict[str, Counter[str]] = defaultdict(Counter)
+    totals: dict[str, ExposureSums] = defaultdict(ExposureSums)
     first = now
     for device, start, sums in _sums(engine, spec.model, version, now - LOOKBACK):
         if device in reached:
             first = min(first, start)
-            found[device].update({name: sums[name] for name in SUMS if name in sums})
-    return Rates(outcomes_of(found), now - first, len(reached), _decided(engine, spec))
+            totals[device] += sums
+    return Rates(outcomes_of(totals), now - first, len(reached), _decided(engine, spec))
 
 
 def metered_of(engine: Engine, fleet: Fleet, spec: ExperimentSpec, version: str) -> tuple[int, int]:
-    """Of the experiment's cohorts, how many devices reported of ``version`` lately, and how many of
-    them with energy; in the :data:`NEWEST` reports.
+    """Count the devices that reported lately, and those of them that reported energy.
+
+    Args:
+        engine: of the hub's database.
+        fleet: knows the devices and their attributes.
+        spec: names the model and the cohorts.
+        version: whose reports are counted; the :data:`NEWEST` of them are read.
     """
     reached, r = _reached(fleet, spec), reports.c
+    # Read inside the JSON by the database: thousands of whole reports need not travel.
     joules = r.body["energy", "joules"].as_float()
     newest = (
         select(r.device, joules.label("joules"))
@@ -52,8 +66,8 @@ def metered_of(engine: Engine, fleet: Fleet, spec: ExperimentSpec, version: str)
         .limit(NEWEST)
     )
     with engine.connect() as db:
-        found = [(device, drawn) for device, drawn in db.execute(newest) if device in reached]
-    return len({d for d, _ in found}), len({d for d, drawn in found if drawn})
+        newest_rows = [(d, drawn) for d, drawn in db.execute(newest) if d in reached]
+    return len({d for d, _ in newest_rows}), len({d for d, drawn in newest_rows if drawn})
 
 
 def _reached(fleet: Fleet, spec: ExperimentSpec) -> set[str]:
@@ -66,7 +80,7 @@ def _reached(fleet: Fleet, spec: ExperimentSpec) -> set[str]:
 
 
 def _decided(engine: Engine, spec: ExperimentSpec) -> float | None:
-    """Of the clicked rankings of earlier interleavings of the model, how many were no tie."""
+    """Share of the clicked rankings of the model's earlier interleavings that were no tie."""
     query = (
         select(exposures.c.detail)
         .join(experiments, exposures.c.experiment == experiments.c.id)
@@ -81,7 +95,7 @@ def _decided(engine: Engine, spec: ExperimentSpec) -> float | None:
 
 def _sums(
     engine: Engine, model: str, version: str, since: float
-) -> list[tuple[str, int, dict[str, Any]]]:
+) -> list[tuple[str, int, ExposureSums]]:
     rows = []
     with engine.connect() as db:
         for table, message in KINDS:
@@ -89,5 +103,5 @@ def _sums(
                 table.c.model == model, table.c.version == version, table.c.start >= since
             )
             for device, start, body in db.execute(query):
-                rows.append((device, start, sums_of(from_plain(message, body))))
+                rows.append((device, start, exposure_of(from_plain(message, body)).sums))
     return rows

@@ -1,18 +1,24 @@
-"""What a report says in words: declared rules, guardrails, the way of a canary. Pure."""
+"""Sentences of a report: declared rules, guardrails, the way of a canary. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from cloud_hub.experiments.report_sections import ArmStatus, PathStage, PathStep
+from cloud_hub.experiments.verdict.figures import (
+    ErrorShare,
+    FailedDevices,
+    FailureExcess,
+    Guard,
+    LatencyQuantile,
+    LatencyRatio,
+)
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.text.durations import spoken
 
-Plain = dict[str, Any]
-
 
 def rules(spec: ExperimentSpec) -> list[str]:
-    """What was declared before the start, as sentences."""
+    """Return the declaration as sentences."""
     return [*_judged_by(spec), _verdict(spec), *_steps(spec), *_ends(spec)]
 
 
@@ -21,13 +27,15 @@ def _judged_by(spec: ExperimentSpec) -> list[str]:
         effect = spec.minimum_effect
         more = f"; {0.5 + effect:.1%} of them matters" if effect else ""
         return [f"Judged by sessions won{more}."]
-    told = []
+    sentences = []
     for outcome in spec.outcomes:
         better = "more" if outcome.upward else "less"
         effect = outcome.minimum_effect
         matters = f", {effect:g} matters" if effect else ", any difference matters"
-        told.append(f"Judged by {outcome.name} ({outcome.metric}): {better} is better{matters}.")
-    return told
+        sentences.append(
+            f"Judged by {outcome.name} ({outcome.metric}): {better} is better{matters}."
+        )
+    return sentences
 
 
 def _verdict(spec: ExperimentSpec) -> str:
@@ -59,63 +67,70 @@ def _ends(spec: ExperimentSpec) -> list[str]:
     return [guard, f"{approval} what wins."]
 
 
-def guard(row: Plain) -> str:
-    """The figures of one guardrail as a sentence."""
-    f = row["figures"]
-    if "count" in f:
-        names = f" ({', '.join(f['failed'])})" if f["failed"] else ""
-        return f"failed on {f['count']} device(s){names}"
-    if "e_value" in f:
-        (x, n), (y, m) = f["candidate"], f["control"]
-        margin = f", beyond {f['margin']:g}" if f.get("margin") else ""
-        counted = f"{x:,} of {n:,}, of the control {y:,} of {m:,}"
-        return f"{counted}; evidence that these are more{margin}: {f['e_value']:.3g}"
-    if "share" in f:
-        return f"{f['share']:.2%} of inputs, may be {f['at_most']:.2%}"
-    if "ratio" in f:
-        return f"{f['ratio']:.2f} times as long, may be {f['at_most']:g} times"
-    return _latency(f)
+def guard(row: Guard) -> str:
+    """Return the figures of one guardrail as a sentence."""
+    f = row.figures
+    match f:
+        case FailedDevices():
+            names = f" ({', '.join(f.failed)})" if f.failed else ""
+            return f"failed on {f.count} device(s){names}"
+        case FailureExcess():
+            (x, n), (y, m) = f.candidate, f.control
+            margin = f", beyond {f.margin:g}" if f.margin else ""
+            counted = f"{x:,} of {n:,}, of the control {y:,} of {m:,}"
+            return f"{counted}; evidence that these are more{margin}: {f.e_value:.3g}"
+        case ErrorShare():
+            return f"{f.share:.2%} of inputs, may be {f.at_most:.2%}"
+        case LatencyRatio():
+            return f"{f.ratio:.2f} times as long, may be {f.at_most:g} times"
+        case LatencyQuantile():
+            return _latency(f)
 
 
-def _latency(f: Mapping[str, Any]) -> str:
-    ends = [f[name] for name in ("candidate_us", "control_us", "low")]
-    if None in ends:
+def _latency(f: LatencyQuantile) -> str:
+    if f.candidate_us is None or f.control_us is None or f.low is None:
         return "not enough is known yet"
-    mine, theirs, low = ends
-    surely = f"surely {low:.2f} times at least, may be {f['at_most']:g} times"
-    return f"{mine:,.0f} µs, of the control {theirs:,.0f} µs; {surely}"
+    surely = f"surely {f.low:.2f} times at least, may be {f.at_most:g} times"
+    return f"{f.candidate_us:,.0f} µs, of the control {f.control_us:,.0f} µs; {surely}"
 
 
-def path(spec: ExperimentSpec, stage: int, step: int, status: str) -> list[Plain]:
-    """The stages of a canary with their steps: ``passed``, ``to come``, or where it is or ended."""
+def path(spec: ExperimentSpec, stage: int, step: int, status: str) -> tuple[PathStage, ...]:
+    """Return the stages of a canary with their steps; of another strategy none.
+
+    Args:
+        spec: the declared experiment.
+        stage: number of the present stage, or of that in which it ended.
+        step: number of the step in it.
+        status: of the experiment.
+    """
     if spec.strategy != "canary":
-        return []
+        return ()
     now = (stage, step) if status != "promoted" else (len(spec.path), 0)
     here = "now" if status in ("running", "paused", "waiting") else status
-    return [
-        {
-            "stage": place.name,
-            "steps": [
-                {"share": share, "state": _state((i, j), now, here)}
+    return tuple(
+        PathStage(
+            place.name,
+            tuple(
+                PathStep(share, _state((i, j), now, here))
                 for j, share in enumerate(place.steps)
-                if share < 1
-            ],
-        }
+                if share < 1  # a share of everybody is no step: there is nobody to compare with
+            ),
+        )
         for i, place in enumerate(spec.path)
-    ]
+    )
 
 
 def _state(place: tuple[int, int], now: tuple[int, int], here: str) -> str:
     return here if place == now else "passed" if place < now else "to come"
 
 
-def counts(found: Mapping[str, int]) -> str:
-    """Counts by name: ``control 39, candidate 1``."""
-    return ", ".join(f"{name} {number:,}" for name, number in found.items()) or "none"
+def counts(by_name: Mapping[str, int]) -> str:
+    """Return counts by name: ``control 39, candidate 1``."""
+    return ", ".join(f"{name} {number:,}" for name, number in by_name.items()) or "none"
 
 
-def tried(spec: ExperimentSpec, arms: Sequence[Plain]) -> str:
-    """The versions with the names of their arms, where there are several."""
+def tried(spec: ExperimentSpec, arms: Sequence[ArmStatus]) -> str:
+    """Return the versions, with the names of their arms where there are several."""
     if spec.strategy != "ab":
-        return str(arms[0]["version"])
-    return " and ".join(f"{arm['version']} ({arm['arm']})" for arm in arms)
+        return arms[0].version
+    return " and ".join(f"{arm.version} ({arm.arm})" for arm in arms)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from dataclasses import asdict
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 
 from cloud_hub.api.auth import Admin, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import raw_body
 from cloud_hub.errors import Invalid
-from cloud_hub.experiments.report import told
+from cloud_hub.experiments.documents import Document, record_document
+from cloud_hub.experiments.record import ExperimentRecord
+from cloud_hub.experiments.report import present_step
+from cloud_hub.experiments.report_document import report_document
 from cloud_hub.experiments.report_page import to_html
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, parse_experiment
 from cloud_hub.text.yaml import text_of
@@ -23,83 +26,94 @@ SPEC_BYTES = 1 << 20
 
 
 @router.get("/models/{model}/experiments")
-def experiments(request: Request, admin: Admin, model: KnownModel) -> list[dict[str, Any]]:
+def experiments(request: Request, admin: Admin, model: KnownModel) -> JSONResponse:
     """Every experiment of a model, oldest first."""
-    return [told(record) for record in hub_of(request).experiments.records(model)]
+    records = hub_of(request).experiments.records(model)
+    return JSONResponse([_status(record) for record in records])
 
 
 @router.post("/models/{model}/experiments/plan")
 async def plan(
     request: Request, admin: Admin, model: KnownModel, power: float = 0.8
-) -> dict[str, Any]:
-    """What the declared experiment needs, and about how long it takes; starts nothing."""
+) -> JSONResponse:
+    """Forecast of the declared experiment: how much it needs, and for how long; starts nothing."""
     spec = await _spec(request, model)
     if not 0.5 <= power < 1:
         raise Invalid(f"power: expected 0.5 to below 1, got {power}")
     prepare = hub_of(request).experiments.preparation.plan
-    return await run_in_threadpool(prepare, spec, time.time(), power)
+    # Reads a week of reports: off the event loop, or check-ins would wait.
+    return JSONResponse(asdict(await run_in_threadpool(prepare, spec, time.time(), power)))
 
 
 @router.post("/models/{model}/experiments")
-async def start(request: Request, admin: Admin, model: KnownModel) -> dict[str, Any]:
+async def start(request: Request, admin: Admin, model: KnownModel) -> JSONResponse:
     """Start the declared experiment."""
     spec = await _spec(request, model)
     run = hub_of(request).experiments.run
-    return told(await run_in_threadpool(run, spec, actor=admin))
+    return _answer(await run_in_threadpool(run, spec, actor=admin))
 
 
 @router.get("/experiments/{id_}")
-def status(request: Request, admin: Admin, id_: str) -> dict[str, Any]:
-    """How an experiment stands."""
-    return told(hub_of(request).experiments.get(id_))
+def status(request: Request, admin: Admin, id_: str) -> JSONResponse:
+    """State of an experiment."""
+    return _answer(hub_of(request).experiments.get(id_))
 
 
 @router.post("/experiments/{id_}/pause")
-def pause(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> dict[str, Any]:
+def pause(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> JSONResponse:
     """Nobody enters; who is in stays in."""
-    return told(hub_of(request).experiments.pause(id_, actor=admin, reason=reason))
+    return _answer(hub_of(request).experiments.pause(id_, actor=admin, reason=reason))
 
 
 @router.post("/experiments/{id_}/resume")
-def resume(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> dict[str, Any]:
+def resume(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> JSONResponse:
     """Go on; what failed until now is acknowledged."""
-    return told(hub_of(request).experiments.resume(id_, actor=admin, reason=reason))
+    return _answer(hub_of(request).experiments.resume(id_, actor=admin, reason=reason))
 
 
 @router.post("/experiments/{id_}/stop")
-def stop(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> dict[str, Any]:
+def stop(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> JSONResponse:
     """End it; everybody gets what serves."""
-    return told(hub_of(request).experiments.stop(id_, actor=admin, reason=reason))
+    return _answer(hub_of(request).experiments.stop(id_, actor=admin, reason=reason))
 
 
 @router.post("/experiments/{id_}/drop")
 def drop(
     request: Request, admin: Admin, id_: str, arm: str, reason: str = "by hand"
-) -> dict[str, Any]:
+) -> JSONResponse:
     """Take an arm of an A/B/n test back; the others go on."""
     done = hub_of(request).experiments.drop(id_, arm, actor=admin, reason=reason)
-    return told(done)
+    return _answer(done)
 
 
 @router.post("/experiments/{id_}/promote")
 def promote(
     request: Request, admin: Admin, id_: str, reason: str = "by hand", arm: str | None = None
-) -> dict[str, Any]:
+) -> JSONResponse:
     """Let the winner, or the arm that is named, serve everybody."""
     done = hub_of(request).experiments.promote(id_, actor=admin, reason=reason, arm=arm)
-    return told(done)
+    return _answer(done)
 
 
 @router.get("/experiments/{id_}/report")
-def report(request: Request, admin: Admin, id_: str) -> dict[str, Any]:
+def report(request: Request, admin: Admin, id_: str) -> JSONResponse:
     """Everything that was seen and decided, over time."""
-    return hub_of(request).experiments.report(id_)
+    return JSONResponse(report_document(hub_of(request).experiments.report(id_)))
 
 
 @router.get("/experiments/{id_}/report.html")
 def report_page(request: Request, admin: Admin, id_: str) -> HTMLResponse:
     """The report as one page."""
     return HTMLResponse(to_html(hub_of(request).experiments.report(id_)))
+
+
+def _status(record: ExperimentRecord) -> Document:
+    """A record as JSON, with ``now``: the step that it is in, for people."""
+    return {**record_document(record), "now": present_step(record)}
+
+
+def _answer(record: ExperimentRecord) -> JSONResponse:
+    return JSONResponse(_status(record))
 
 
 async def _spec(request: Request, model: str) -> ExperimentSpec:

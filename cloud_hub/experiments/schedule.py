@@ -1,4 +1,4 @@
-"""How an experiment moves through a plan: its first step, the next one, its end. Pure.
+"""Schedule of an experiment: its first step in the plan, the next one, its end. Pure.
 
 Whoever is in an arm stays in it: steps of a stage only widen (:func:`widen`). A finished stage
 joins ``completed`` and the next cohort begins at its first step.
@@ -30,7 +30,7 @@ SALTS: Final = 10_000
 
 @dataclass(frozen=True)
 class Next:
-    """Where a step that passed leads; ``experiment`` is ``None`` when all stages are done."""
+    """Step after one that passed; ``experiment`` is ``None`` when all stages are done."""
 
     experiment: Experiment | None
     stage: int
@@ -40,8 +40,16 @@ class Next:
 def begin(
     spec: ExperimentSpec, id_: str, releases: Mapping[str, ReleaseRef], salt: str
 ) -> Experiment:
-    """The experiment as its first plan names it; ``releases`` are by version."""
+    """Return the experiment as its first plan names it.
+
+    Args:
+        spec: the declared experiment.
+        id_: of the experiment.
+        releases: of the candidates, by version.
+        salt: of the hash that gives units to slots.
+    """
     weights = first_weights(spec)
+    # Arms start without slots and widen: from the first step on units only ever enter.
     empty = tuple(Arm(arm.name, releases[arm.version]) for arm in spec.tried)
     return Experiment(
         id_,
@@ -56,7 +64,7 @@ def begin(
 
 
 def first_weights(spec: ExperimentSpec) -> dict[str, int]:
-    """Slots of each arm at the start."""
+    """Slots of each arm at the start, of :data:`SLOTS`."""
     if spec.strategy == "ab":
         return {arm.name: slots_of(arm.weight) for arm in spec.arms}
     share = spec.path[0].steps[0] if spec.strategy == "canary" else spec.device_share
@@ -64,7 +72,14 @@ def first_weights(spec: ExperimentSpec) -> dict[str, int]:
 
 
 def advance(spec: ExperimentSpec, trial: Experiment, stage: int, step: int) -> Next:
-    """The step after ``step`` of ``stage``; a share of everybody ends the stage."""
+    """Return the step after one that passed; a share of everybody ends the stage.
+
+    Args:
+        spec: the declared experiment.
+        trial: the experiment as the plan names it now.
+        stage: number of the stage that it is in.
+        step: number of the step in it that passed.
+    """
     steps = spec.path[stage].steps
     if step + 1 < len(steps) and steps[step + 1] < 1:
         wider = widen(trial.arms, {CANDIDATE: slots_of(steps[step + 1])})
@@ -74,6 +89,7 @@ def advance(spec: ExperimentSpec, trial: Experiment, stage: int, step: int) -> N
     done = spec.path[stage].cohort
     following = spec.path[stage + 1]
     assert done is not None, "only the last stage may be for everybody left"
+    # A new cohort starts over at its first step; nobody in it has the candidate yet.
     fresh = widen(
         (Arm(CANDIDATE, trial.arms[0].release),), {CANDIDATE: slots_of(following.steps[0])}
     )
@@ -82,7 +98,13 @@ def advance(spec: ExperimentSpec, trial: Experiment, stage: int, step: int) -> N
 
 
 def shown(spec: ExperimentSpec, stage: int, step: int) -> str:
-    """A step for people: ``5% of region=eu``; of what has no steps whom it is tried on."""
+    """Return a step for people: ``5% of region=eu``; without steps, whom it is tried on.
+
+    Args:
+        spec: the declared experiment.
+        stage: number of the stage.
+        step: number of the step in it.
+    """
     if spec.strategy != "canary":
         return cohort_name(spec.cohort)
     place = spec.path[stage]
@@ -90,32 +112,37 @@ def shown(spec: ExperimentSpec, stage: int, step: int) -> str:
 
 
 def in_stage(trial: Experiment, attributes: Mapping[str, str]) -> bool:
-    """Whether a device is in the cohort that is being tried now, and in none that is finished."""
+    """Return whether a device is in the present cohort, and in none that is finished."""
     if any(cohort.includes(attributes) for cohort in trial.completed):
         return False
     return trial.cohort is None or trial.cohort.includes(attributes)
 
 
 def arms_of(plan: Plan, device: str, attributes: Mapping[str, str]) -> tuple[str, ...]:
-    """The arms that a device answers for or has beside what serves; none if it takes no part.
+    """Return the arms that a device answers for, or runs in shadow; none if it takes no part.
 
     Where units are smaller than a device it answers for all of them.
+
+    Args:
+        plan: of the model.
+        device: its name.
+        attributes: of the device.
     """
     trial = plan.experiment
     if trial is not None and trial.unit == "key":
         taking_part = trial.takes_part(attributes)
         return (CONTROL, *(arm.name for arm in trial.arms)) if taking_part else ()
-    given = assign(plan, device, attributes, entered=True)
-    if given.experiment is None:
+    assignment = assign(plan, device, attributes, entered=True)
+    if assignment.experiment is None:
         return ()
-    beside = given.shadow or given.interleaved
-    return (beside.name if beside is not None else given.arm,)
+    paired = assignment.shadow or assignment.interleaved
+    return (paired.name if paired is not None else assignment.arm,)
 
 
 def choose_salt(
     id_: str, groups: Sequence[tuple[Sequence[str], Sequence[int]]], minimum: int
 ) -> str:
-    """A salt for which every arm of every group gets at least ``minimum`` units, control one.
+    """Choose a salt for which every arm of every group gets enough units, the control at least one.
 
     In a large fleet the first salt will do. In a small one a share may well hold nobody; trying
     salts in order, without a look at anything but the units' names, biases no comparison: which
@@ -124,24 +151,26 @@ def choose_salt(
     Args:
         id_: of the experiment.
         groups: (units, slots of each arm) that are tried together: the cohorts of a canary.
-        minimum: as far as a group has enough units.
+        minimum: units of each arm, as far as a group has enough.
     """
     for number in range(SALTS):
         salt = f"{id_}.{number}"
         if all(_fits(salt, units, slots, minimum) for units, slots in groups):
             return salt
+    # A fleet so small that no salt fits: its gate waits for devices, and says so.
     return f"{id_}.0"
 
 
 def _fits(salt: str, units: Sequence[str], slots: Sequence[int], minimum: int) -> bool:
+    # One unit is left for the control; the rest is shared by the arms.
     wanted = min(minimum, max(0, (len(units) - 1) // len(slots)))
-    found = [slot_of(salt, unit) for unit in units]
+    slots_taken = [slot_of(salt, unit) for unit in units]
     low = 0
     for count in slots:
-        if sum(low <= slot < low + count for slot in found) < wanted:
+        if sum(low <= slot < low + count for slot in slots_taken) < wanted:
             return False
         low += count
-    return len(units) < 2 or low == SLOTS or any(slot >= low for slot in found)
+    return len(units) < 2 or low == SLOTS or any(slot >= low for slot in slots_taken)
 
 
 def groups_of(

@@ -1,6 +1,6 @@
-"""Running experiments: start, watch, advance, pause, promote, take back.
+"""Service of running experiments: start, watch, advance, pause, promote, take back.
 
-What is decided is written as a whole, plan, record, history and audit log in one transaction, and
+A decision is written as a whole, plan, record, history and audit log in one transaction, and
 published then: a hub that is killed at any moment has done all of it or nothing, and decides again.
 An experiment whose plan was changed by hand has ended. Every decision is audited with the evidence
 that it was made on.
@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Engine
 
@@ -22,14 +22,23 @@ from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict
 from cloud_hub.experiments import schedule
 from cloud_hub.experiments.decision_log import DecisionLog
-from cloud_hub.experiments.evidence_loader import ExperimentSnapshot, Gathering
+from cloud_hub.experiments.documents import seen_document
+from cloud_hub.experiments.evidence_loader import EvidenceLoader, ExperimentSnapshot
+from cloud_hub.experiments.policy_defaults import canary_of, spec_of
 from cloud_hub.experiments.preparation import Preparation
+from cloud_hub.experiments.record import (
+    Acknowledgement,
+    ExperimentRecord,
+    fresh_record,
+)
 from cloud_hub.experiments.report import build
-from cloud_hub.experiments.store import ExperimentRecord, ExperimentStore, against, fresh_record
+from cloud_hub.experiments.report_sections import Report
+from cloud_hub.experiments.store import ExperimentStore
+from cloud_hub.experiments.verdict.decision import GateDecision
 from cloud_hub.experiments.verdict.evidence import Evidence
-from cloud_hub.experiments.verdict.judge import judge, looks_of
-from cloud_hub.experiments.verdict.parallel import GateDecision
-from cloud_hub.experiments.verdict.spec import ExperimentSpec, canary_of, spec_of
+from cloud_hub.experiments.verdict.figures import Figures
+from cloud_hub.experiments.verdict.judge import judge
+from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.plans.service import Plans
 from cloud_hub.registry.per_model import for_each
@@ -41,10 +50,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _whole(
+def _atomic(
     method: Callable[Concatenate[Experiments, P], T],
 ) -> Callable[Concatenate[Experiments, P], T]:
-    """All of it or nothing; a person's command and the loop's look come one after the other."""
+    """Run a method in one transaction, and one at a time: a person's command, the loop's look."""
 
     @functools.wraps(method)
     def alone(self: Experiments, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -66,15 +75,16 @@ class Experiments:
         fleet: Fleet,
         telemetry: Telemetry,
     ) -> None:
+        # Reentrant: a look that concludes promotes, which takes the lock again.
         self.lock = threading.RLock()
         self._engine = engine
         self._registry = registry
         self._plans = plans
         self._fleet = fleet
         self.store = ExperimentStore(engine)
-        self._ledger = DecisionLog(audit, plans, self.store)
+        self._decisions = DecisionLog(audit, plans, self.store)
         self.preparation = Preparation(engine, registry, plans, fleet)
-        self.gathering = Gathering(engine, fleet, telemetry)
+        self.evidence = EvidenceLoader(engine, fleet, telemetry)
 
     def records(self, model: str | None = None) -> list[ExperimentRecord]:
         """All of them, oldest first."""
@@ -85,16 +95,28 @@ class Experiments:
         return self.store.get(id_)
 
     def start(self, model: str, version: str, *, actor: str) -> ExperimentRecord:
-        """Try ``version`` with the strategy that the policy names; raises as :meth:`run`."""
+        """Try a version with the strategy that the model's policy names; raises as :meth:`run`.
+
+        Args:
+            model: name of the model.
+            version: to try.
+            actor: for the audit log.
+        """
         spec = spec_of(model, version, self._registry.policy(model).experiment)
         return self.run(spec, actor=actor)
 
     def canary(self, model: str, version: str, *, actor: str) -> ExperimentRecord:
-        """Try ``version`` in a canary, whatever the policy names; raises as :meth:`run`."""
+        """Try a version in a canary, whatever the policy names; raises as :meth:`run`.
+
+        Args:
+            model: name of the model.
+            version: to try.
+            actor: for the audit log.
+        """
         spec = canary_of(model, version, self._registry.policy(model).experiment)
         return self.run(spec, actor=actor)
 
-    @_whole
+    @_atomic
     def run(self, spec: ExperimentSpec, *, actor: str) -> ExperimentRecord:
         """Start what ``spec`` declares.
 
@@ -107,47 +129,58 @@ class Experiments:
         plan = self.preparation.check(spec)
         id_ = self.store.next_id(spec.model, spec.strategy)
         devices = {d.device: d.attributes for d in self._fleet.devices(spec.model)}
+        # Before any plan is signed: a salt that leaves an arm empty could not be changed later.
         salt = schedule.choose_salt(id_, schedule.groups_of(spec, devices), spec.minimum_devices)
         releases = {
             arm.version: self._plans.reference(spec.model, arm.version) for arm in spec.tried
         }
         trial = schedule.begin(spec, id_, releases, salt)
         reason = f"{id_}: {spec.versions} on {schedule.shown(spec, 0, 0)}"
-        changed = self._ledger.change(spec.model, trial, actor, reason)
+        changed = self._decisions.change(spec.model, trial, actor, reason)
         fresh = fresh_record(spec, trial, plan.serving.version, changed.serial)
         self.store.add(fresh)
-        self._ledger.tell(fresh, actor, "started", reason, fresh.spec)
+        self._decisions.log(fresh, actor, "started", reason, fresh.spec)
         return self.get(id_)
 
-    def report(self, id_: str) -> dict[str, Any]:
+    def report(self, id_: str) -> Report:
         """Everything that was seen and decided, over time; raises NotFound."""
         record = self.get(id_)
         devices = {device.device: device for device in self._fleet.devices(record.model)}
-        return build(record, self.store.history(id_), self.gathering.totals(id_), devices)
+        return build(record, self.store.history(id_), self.evidence.totals(id_), devices)
 
-    @_whole
+    @_atomic
     def pause(self, id_: str, *, actor: str, reason: str) -> ExperimentRecord:
-        """Nobody enters any more; who is in stays in. Raises Conflict unless it runs."""
-        record = self._ledger.expect(id_, "running", "waiting")
+        """Let nobody enter any more; who is in stays in.
+
+        Args:
+            id_: of the experiment.
+            actor: for the audit log.
+            reason: for people.
+
+        Raises:
+            Conflict: it does not run.
+        """
+        record = self._decisions.expect(id_, "running", "waiting")
         self._pause(record, actor, reason, record.figures)
         return self.get(id_)
 
-    @_whole
+    @_atomic
     def resume(self, id_: str, *, actor: str, reason: str) -> ExperimentRecord:
         """Go on. What failed until now is acknowledged: only new failures trip again.
+
+        Args:
+            id_: of the experiment.
+            actor: for the audit log.
+            reason: for people.
 
         Raises:
             Conflict: it is not paused.
         """
-        record = self._ledger.expect(id_, "paused")
-        trial = self._ledger.trial(record)
+        record = self._decisions.expect(id_, "paused")
+        trial = self._decisions.trial(record)
         now = time.time()
-        acknowledged = {
-            "acknowledged": self.gathering.last_event(record),
-            "failures_since": now,
-            "resumed_at": now,
-        }
-        changed = self._ledger.change(
+        seen = Acknowledgement(self.evidence.last_event(record), now, now)
+        changed = self._decisions.change(
             record.model, replace(trial, paused=False), actor, f"{id_} resumed: {reason}"
         )
         self.store.note(
@@ -155,51 +188,78 @@ class Experiments:
             status="running",
             step_started_at=now,
             reason=f"resumed: {reason}",
-            state={**record.state, **acknowledged, "serial": changed.serial},
+            state=replace(record.state, **vars(seen), serial=changed.serial),
         )
-        self._ledger.tell(record, actor, "resumed", reason, acknowledged)
+        self._decisions.log(record, actor, "resumed", reason, seen)
         return self.get(id_)
 
-    @_whole
+    @_atomic
     def stop(self, id_: str, *, actor: str, reason: str) -> ExperimentRecord:
-        """End it; everybody gets what serves. Raises Conflict if it has ended."""
-        record = self._ledger.expect(id_, "running", "paused", "waiting")
-        self._ledger.change(record.model, None, actor, f"{id_} stopped: {reason}", record.figures)
-        self._ledger.end(record, "stopped", actor, reason, record.figures)
+        """End it; everybody gets what serves.
+
+        Args:
+            id_: of the experiment.
+            actor: for the audit log.
+            reason: for people.
+
+        Raises:
+            Conflict: it has ended.
+        """
+        record = self._decisions.expect(id_, "running", "paused", "waiting")
+        self._decisions.change(
+            record.model, None, actor, f"{id_} stopped: {reason}", record.figures
+        )
+        self._decisions.end(record, "stopped", actor, reason, record.figures)
         return self.get(id_)
 
-    @_whole
+    @_atomic
     def promote(
         self, id_: str, *, actor: str, reason: str, arm: str | None = None
     ) -> ExperimentRecord:
         """Let an arm serve everybody: the winner, or the one that is named.
 
+        Args:
+            id_: of the experiment.
+            actor: for the audit log.
+            reason: for people.
+            arm: to promote; the winner, or the only one, if left out.
+
         Raises:
             Conflict: it was taken back or promoted already, the arm was dropped, or no arm won and
                 none is named.
         """
-        record = self._ledger.expect(id_, "running", "paused", "waiting", "concluded")
-        chosen = arm or record.state.get("winner")
+        record = self._decisions.expect(id_, "running", "paused", "waiting", "concluded")
+        chosen = arm or record.state.winner
         versions = {arm.name: arm.version for arm in record.running}
+        # Promoted by hand before there is a winner: unambiguous with one candidate only.
         if chosen is None and len(versions) == 1:
             chosen = next(iter(versions))
         if chosen not in versions:
             raise Conflict(f"{id_}: expected an arm of {sorted(versions)}{_got(record, chosen)}")
-        said = f"{id_}: {reason}"
         self._plans.promote(
-            record.model, versions[chosen], actor=actor, reason=said, evidence=record.figures
+            record.model,
+            versions[chosen],
+            actor=actor,
+            reason=f"{id_}: {reason}",
+            evidence=seen_document(record.figures),
         )
-        self._ledger.end(record, "promoted", actor, reason, record.figures, winner=chosen)
+        self._decisions.end(record, "promoted", actor, reason, record.figures, winner=chosen)
         return self.get(id_)
 
-    @_whole
+    @_atomic
     def drop(self, id_: str, arm: str, *, actor: str, reason: str) -> ExperimentRecord:
         """Take an arm of an A/B/n test back; the others go on.
+
+        Args:
+            id_: of the experiment.
+            arm: name of the arm.
+            actor: for the audit log.
+            reason: for people.
 
         Raises:
             Conflict: it has ended, has no such arm, or no other.
         """
-        record = self._ledger.expect(id_, "running", "paused", "waiting")
+        record = self._decisions.expect(id_, "running", "paused", "waiting")
         names = [running.name for running in record.running]
         if arm not in names:
             raise Conflict(f"{id_}: expected an arm of {sorted(names)}{_got(record, arm)}")
@@ -216,18 +276,18 @@ class Experiments:
     def look(
         self, record: ExperimentRecord, now: float
     ) -> tuple[ExperimentSnapshot, Evidence, GateDecision] | None:
-        """What would be decided now; ``None`` if the plan does not name the experiment."""
+        """Return what would be decided now; ``None`` if the plan does not name the experiment."""
         plan = self._plans.current(record.model)
         if plan is None or plan.experiment is None or plan.experiment.id != record.id:
             return None
-        scene = self.gathering.scene(record, plan, now)
-        evidence = self.gathering.evidence(scene)
-        gone = [arm.name for arm in scene.trial.dropped]
-        decision = judge(scene.spec, evidence, looks_of(record.state), gone)
-        decision.figures["devices"] = self.gathering.counts(scene)
-        return scene, evidence, decision
+        snapshot = self.evidence.snapshot(record, plan, now)
+        evidence = self.evidence.load(snapshot)
+        dropped = [arm.name for arm in snapshot.trial.dropped]
+        decision = judge(snapshot.spec, evidence, record.state.looks or {}, dropped)
+        figures = replace(decision.figures, devices=self.evidence.counts(snapshot))
+        return snapshot, evidence, replace(decision, figures=figures)
 
-    @_whole
+    @_atomic
     def _watch(self, id_: str, now: float) -> None:
         record = self.get(id_)
         if not record.open:
@@ -235,11 +295,12 @@ class Experiments:
         seen = self.look(record, now)
         if seen is None:
             reason = "the plan was changed by hand"
-            self._ledger.end(record, "stopped", ACTOR, reason, record.figures)
+            self._decisions.end(record, "stopped", ACTOR, reason, record.figures)
             return
-        scene, _, decision = seen
+        snapshot, _, decision = seen
+        # A paused experiment is still looked at, so that the report shows what came in meanwhile.
         if record.status == "paused":
-            self._ledger.note(record, record.reason, decision, now)
+            self._decisions.note(record, record.reason, decision, now)
         elif decision.action == "abort":
             self._abort(record, decision)
         elif decision.action == "drop":
@@ -248,30 +309,34 @@ class Experiments:
             self._pause(record, ACTOR, decision.reason, decision.figures)
         elif record.status == "waiting" or decision.action == "wait":
             waiting = record.status == "waiting"
-            self._ledger.note(record, record.reason if waiting else decision.reason, decision, now)
+            self._decisions.note(
+                record, record.reason if waiting else decision.reason, decision, now
+            )
         elif decision.action == "conclude":
-            self._conclude(record, scene.spec, decision)
+            self._conclude(record, snapshot.spec, decision)
         else:
-            self._advance(record, scene, decision, now)
+            self._advance(record, snapshot, decision, now)
 
     def _advance(
         self,
         record: ExperimentRecord,
-        scene: ExperimentSnapshot,
+        snapshot: ExperimentSnapshot,
         decision: GateDecision,
         now: float,
     ) -> None:
-        spec = scene.spec
-        following = schedule.advance(spec, scene.trial, record.stage, record.step)
+        spec = snapshot.spec
+        following = schedule.advance(spec, snapshot.trial, record.stage, record.step)
+        # The last step passed: nobody is left to compare with, so the candidate has won.
         if following.experiment is None:
             self._conclude(record, spec, replace(decision, winner=spec.tried[0].name))
             return
         on = schedule.shown(spec, following.stage, following.step)
-        changed = self._ledger.change(
+        changed = self._decisions.change(
             record.model, following.experiment, ACTOR,
             f"{record.id}: {decision.reason}; on to {on}", decision.figures,
         )  # fmt: skip
-        state = {**record.state, "serial": changed.serial, "looks": {}}
+        # Each step is judged on its own data: the looks of the last one are spent.
+        state = replace(record.state, serial=changed.serial, looks={})
         self.store.look(record, now, "passed", decision.reason, decision.figures)
         self.store.note(
             record,
@@ -283,32 +348,35 @@ class Experiments:
             state=state,
         )
         passed = schedule.shown(spec, record.stage, record.step)
-        self._ledger.audit(record, ACTOR, "passed", decision.reason, decision.figures, step=passed)
+        self._decisions.audit(
+            record, ACTOR, "passed", decision.reason, decision.figures, step=passed
+        )
 
     def _conclude(
         self, record: ExperimentRecord, spec: ExperimentSpec, decision: GateDecision
     ) -> None:
         figures, reason, winner = decision.figures, decision.reason, decision.winner
         if winner is not None and spec.promotes and spec.approval:
-            state = {**record.state, "winner": winner}
-            said = f"{reason}; waits for: edge-hub experiments promote {record.id}"
-            self.store.note(record, status="waiting", reason=said, figures=figures, state=state)
-            self._ledger.tell(record, ACTOR, "waits for approval", reason, figures)
+            state = replace(record.state, winner=winner)
+            waits = f"{reason}; waits for: edge-hub experiments promote {record.id}"
+            self.store.note(record, status="waiting", reason=waits, figures=figures, state=state)
+            self._decisions.log(record, ACTOR, "waits for approval", reason, figures)
         elif winner is not None and spec.promotes:
-            self.store.note(record, figures=figures, state={**record.state, "winner": winner})
+            self.store.note(record, figures=figures, state=replace(record.state, winner=winner))
+            # Noted first: promote() reads the winner from the record.
             self.promote(record.id, actor=ACTOR, reason=reason)
         else:
-            self._ledger.change(
+            self._decisions.change(
                 record.model, None, ACTOR, f"{record.id} concluded: {reason}", figures
             )
-            self._ledger.end(record, "concluded", ACTOR, reason, figures, winner=winner)
+            self._decisions.end(record, "concluded", ACTOR, reason, figures, winner=winner)
 
     def _abort(self, record: ExperimentRecord, decision: GateDecision) -> None:
         reason, figures = decision.reason, decision.figures
-        self._ledger.change(record.model, None, ACTOR, f"{record.id} aborted: {reason}", figures)
+        self._decisions.change(record.model, None, ACTOR, f"{record.id} aborted: {reason}", figures)
         for arm in record.running:
             self._registry.set_status(record.model, arm.version, "rolled_back")
-        self._ledger.end(record, "aborted", ACTOR, reason, figures)
+        self._decisions.end(record, "aborted", ACTOR, reason, figures)
 
     def _drop(
         self,
@@ -316,31 +384,32 @@ class Experiments:
         arms: Sequence[str],
         actor: str,
         reason: str,
-        figures: dict[str, Any],
+        figures: Figures,
     ) -> None:
         """Take ``arms`` back at once; a winner among them has not won."""
-        trial = self._ledger.trial(record).drop(arms)
-        said = f"{', '.join(arms)} dropped: {reason}"
-        self._ledger.change(record.model, trial, actor, f"{record.id}: {said}", figures)
-        gone = {arm: against(arm, actor, reason, figures) for arm in arms}
-        state = {**record.state, "dropped": {**record.dropped, **gone}}
+        trial = self._decisions.trial(record).drop(arms)
+        message = f"{', '.join(arms)} dropped: {reason}"
+        self._decisions.change(record.model, trial, actor, f"{record.id}: {message}", figures)
+        now = time.time()
+        gone = {arm: figures.against(arm, at=now, actor=actor, reason=reason) for arm in arms}
+        state = replace(record.state, dropped={**record.dropped, **gone})
         status = record.status
-        if record.state.get("winner") in arms:
-            state, status = {**state, "winner": None}, "running"
+        if record.state.winner in arms:
+            state, status = replace(state, winner=None), "running"
+        # An arm that a person drops is not condemned: it may be tried again.
         for arm in record.running if actor == ACTOR else ():
             if arm.name in arms:
                 self._registry.set_status(record.model, arm.version, "rolled_back")
-        shown = record.reason if status == "waiting" else said  # a winner still waits for a person
+        # While a winner waits for a person, the reason is what it waits for.
+        shown = record.reason if status == "waiting" else message
         self.store.note(record, status=status, reason=shown, figures=figures, state=state)
-        self._ledger.tell(record, actor, "dropped", said, {**figures, "dropped": gone})
+        self._decisions.log(record, actor, "dropped", message, figures.dropping(gone))
 
-    def _pause(
-        self, record: ExperimentRecord, actor: str, reason: str, figures: dict[str, Any]
-    ) -> None:
-        trial = replace(self._ledger.trial(record), paused=True)
-        self._ledger.change(record.model, trial, actor, f"{record.id} paused: {reason}", figures)
+    def _pause(self, record: ExperimentRecord, actor: str, reason: str, figures: Figures) -> None:
+        trial = replace(self._decisions.trial(record), paused=True)
+        self._decisions.change(record.model, trial, actor, f"{record.id} paused: {reason}", figures)
         self.store.note(record, status="paused", reason=reason, figures=figures)
-        self._ledger.tell(record, actor, "paused", reason, figures)
+        self._decisions.log(record, actor, "paused", reason, figures)
 
 
 def _got(record: ExperimentRecord, arm: str | None) -> str:
@@ -348,4 +417,4 @@ def _got(record: ExperimentRecord, arm: str | None) -> str:
     gone = record.dropped.get(arm or "")
     if gone is None:
         return f", got {arm}"
-    return f"; {arm} was dropped ({gone['reason']})"
+    return f"; {arm} was dropped ({gone.reason})"

@@ -1,5 +1,1 @@
-"""Is it worth retraining more often? Measured on the history of one model.
-
-``plan`` cuts time into trainings (pure), ``analysis`` trains and scores, ``verdict`` says what the
-figures mean (pure), ``report`` draws.
-"""
+"""Freshness: whether it is worth retraining more often, measured on the history of one model."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cloud_hub.errors import HubFault, Invalid
 from cloud_hub.freshness.plan import NEVER, PlannedTraining, RowWindow, TrainingPlan, plan
-from cloud_hub.freshness.verdict import FreshnessVerdict, Gain, conclude, said_of
+from cloud_hub.freshness.verdict import FreshnessVerdict, Gain, conclude, format_window
 from cloud_hub.runs.context import LabelledRows, Trained, TrainingContext
 from cloud_hub.statistics.blocks import Estimate, block_mean
 from cloud_hub.text.yaml import shown
@@ -40,7 +40,16 @@ class LabelledHistory:
 
     @classmethod
     def sorted(cls, X: Any, y: Any, times: Any) -> LabelledHistory:
-        """In order of time; raises Invalid."""
+        """Return the rows in order of time.
+
+        Args:
+            X: [N, features].
+            y: [N].
+            times: [N], Unix seconds, in any order.
+
+        Raises:
+            Invalid: unequal lengths, or a time that is none.
+        """
         stamps = np.asarray(times, dtype=np.float64)
         if stamps.ndim != 1 or not np.isfinite(stamps).all():
             raise Invalid("t: expected one time a row, Unix seconds")
@@ -50,15 +59,17 @@ class LabelledHistory:
         return cls(np.asarray(X)[order], np.asarray(y)[order], stamps[order])
 
     def rows(self, window: RowWindow) -> LabelledRows:
-        """Those of a window."""
+        """Rows of a window."""
         inside = window.of(self.times)
         return LabelledRows(self.X[inside], self.y[inside])
 
 
 @dataclass(frozen=True)
 class FreshnessQuestion:
-    """What is asked: schedules in seconds, the delay of labels, the smallest gain that would pay
-    for a training, the chance of a wrong interval over all comparisons together.
+    """Schedules that are compared, and by what.
+
+    ``every`` and ``delay`` (until a label is there) in seconds; ``worthwhile`` is the smallest gain
+    that would pay for a training; ``alpha`` the chance of a wrong interval over all comparisons.
     """
 
     every: Sequence[float]
@@ -70,7 +81,7 @@ class FreshnessQuestion:
 
 @dataclass(frozen=True)
 class Freshness:
-    """What was found. Losses are wrong answers (or absolute errors); lower is better."""
+    """Result of the analysis. Losses are wrong answers (or absolute errors); lower is better."""
 
     measure: str
     rows: int
@@ -82,16 +93,16 @@ class Freshness:
     iteration: tuple[Gain, ...] = ()
     verdict: FreshnessVerdict = field(default_factory=lambda: FreshnessVerdict("undecided", "", ""))
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain; an end of an interval that is nowhere is ``null``."""
-        found: dict[str, Any] = _finite(asdict(self))
-        return found
+    def as_json(self) -> dict[str, object]:
+        """Return the analysis as JSON; an end of an interval that is nowhere is ``null``."""
+        plain: dict[str, object] = _finite(asdict(self))
+        return plain
 
 
 def freshness(
     train: Train,
     history: LabelledHistory,
-    wish: FreshnessQuestion,
+    question: FreshnessQuestion,
     *,
     alternative: Train | None = None,
     progress: Callable[[str], None] = lambda line: None,
@@ -101,7 +112,7 @@ def freshness(
     Args:
         train: the model's own training; it is called stateless on each window.
         history: labelled rows.
-        wish: what is compared.
+        question: the schedules to compare, and by what.
         alternative: another way to train: iterating on the model instead of on the data.
         progress: called with a line for each training.
 
@@ -109,31 +120,32 @@ def freshness(
         Invalid: too little history.
         HubFault: a training failed; says on which window.
     """
-    planned = plan(history.times, wish.every, delay=wish.delay)
-    scorer = _Scorer(train, history, planned, wish.seed, progress)
+    planned = plan(history.times, question.every, delay=question.delay)
+    scorer = _Scorer(train, history, planned, question.seed, progress)
     losses = {name: scorer.losses(trainings) for name, trainings in planned.schedules.items()}
     ordered = sorted(losses, reverse=True)
     pairs = list(combinations(ordered, 2))
-    level = wish.alpha / len(pairs)
+    # Bonferroni over all pairs: the verdict walks through several of them.
+    level = question.alpha / len(pairs)
     gains = tuple(
         Gain(label(rare), label(often), scorer.estimate(losses[rare] - losses[often], level))
         for rare, often in pairs
     )
-    ages = tuple((age, scorer.aged(training, wish.alpha)) for age, training in planned.ages)
+    ages = tuple((age, scorer.aged(training, question.alpha)) for age, training in planned.ages)
     iteration: tuple[Gain, ...] = ()
     if alternative is not None:
-        other = _Scorer(alternative, history, planned, wish.seed, progress)
-        iteration = _iteration(scorer, other, planned, losses, ordered[-1], wish.alpha)
+        other = _Scorer(alternative, history, planned, question.seed, progress)
+        iteration = _iteration(scorer, other, planned, losses, ordered[-1], question.alpha)
     return Freshness(
         measure=scorer.measure,
         rows=len(losses[NEVER]),
         stretch=(planned.stretch.begin, planned.stretch.end),
         trainings=scorer.trained,
-        schedules={label(s): scorer.estimate(losses[s], wish.alpha) for s in ordered},
+        schedules={label(s): scorer.estimate(losses[s], question.alpha) for s in ordered},
         gains=gains,
         ages=ages,
         iteration=iteration,
-        verdict=conclude(gains, wish.worthwhile),
+        verdict=conclude(gains, question.worthwhile),
     )
 
 
@@ -150,12 +162,11 @@ def _iteration(
     often: float,
     alpha: float,
 ) -> tuple[Gain, ...]:
-    """Newer data with the same training, the other training with old data, both, and the first
-    against the second.
-    """
+    """Gains by newer data, by another training, and by both; last the first against the second."""
     old, fresh = losses[NEVER], losses[often]
     model = other.losses(planned.schedules[NEVER])
     both = other.losses(planned.schedules[often])
+    # Four comparisons, Bonferroni.
     level = alpha / 4
     return (
         Gain("as it is", "newer data", scorer.estimate(old - fresh, level)),
@@ -188,7 +199,7 @@ class _Scorer:
 
     @property
     def trained(self) -> int:
-        """How many models were trained."""
+        """Number of models trained."""
         return len(self._models)
 
     def losses(self, trainings: Sequence[PlannedTraining]) -> NDArray[np.float64]:
@@ -212,6 +223,7 @@ class _Scorer:
             return np.empty(0)
         model = self._model(training.on)
         answers = np.asarray(model.predict(judged.X)).ravel()
+        # As texts: labels that were stored may be texts where the model learned numbers.
         if hasattr(model, "classes_"):
             wrong: NDArray[np.bool_] = answers.astype(str) != judged.y.astype(str)
             return wrong.astype(np.float64)
@@ -222,7 +234,7 @@ class _Scorer:
     def _model(self, window: RowWindow) -> Any:
         if window not in self._models:
             rows = self._history.rows(window)
-            where = said_of(window.begin, window.end)
+            where = format_window(window.begin, window.end)
             if len(rows) < FEWEST_ROWS:
                 raise Invalid(f"rows: expected {FEWEST_ROWS} {where}, got {len(rows)}")
             self._progress(f"training on {len(rows)} rows {where}")
@@ -236,18 +248,18 @@ class _Scorer:
             seed=self._seed,
         )  # fmt: skip
         try:
-            found = self._train(context)
+            returned = self._train(context)
         except Exception as error:
             raise HubFault(f"train failed {where}: {type(error).__name__}: {error}") from error
-        model = found.model if isinstance(found, Trained) else found
+        model = returned.model if isinstance(returned, Trained) else returned
         if not hasattr(model, "predict"):
             raise HubFault(f"train: expected a fitted estimator, got {type(model).__name__}")
         return model
 
 
 def _block_of(times: NDArray[np.float64], begin: float, block: float) -> NDArray[np.int64]:
-    found: NDArray[np.int64] = np.floor((times - begin) / block).astype(np.int64)
-    return found
+    index: NDArray[np.int64] = np.floor((times - begin) / block).astype(np.int64)
+    return index
 
 
 def _finite(value: Any) -> Any:

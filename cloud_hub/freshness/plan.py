@@ -1,4 +1,4 @@
-"""Which windows are trained on, and what each model answers. Pure.
+"""Plan of the trainings: the windows that models train on, and the rows that each answers. Pure.
 
 The newest stretch is what every schedule is judged on; everything before is history. A schedule
 trains at its cuts, on the window of fixed length that ended at the cut, less the delay of labels,
@@ -36,7 +36,7 @@ class RowWindow:
     end: float
 
     def of(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which rows lie in it, [N]."""
+        """Mask of the rows in the window, [N]."""
         return (times >= self.begin) & (times < self.end)
 
 
@@ -86,7 +86,9 @@ def plan(
         raise Invalid("every: expected at least one schedule, of more than 0 seconds")
     if len(times) == 0:
         raise Invalid("rows: expected some, there are none")
+    # The next float up: windows end before their end, and the last row must be inside.
     first, last = float(times[0]), float(np.nextafter(times[-1], np.inf))
+    # Two trainings of the rarest schedule, so that it is not judged on one lucky model.
     length = min(2 * schedules[0], LONGEST_SHARE * (last - first))
     if length < schedules[0]:
         raise Invalid(
@@ -112,6 +114,7 @@ def plan(
 def _schedule(
     stretch: RowWindow, seconds: float, size: float, delay: float
 ) -> tuple[PlannedTraining, ...]:
+    # The small number keeps a schedule that fits exactly from a training on nothing.
     count = int(np.ceil((stretch.end - stretch.begin) / seconds - 1e-9))
     cuts = [stretch.begin + i * seconds for i in range(count)]
     ends = [*cuts[1:], stretch.end]
@@ -126,6 +129,7 @@ def _ages(
     first: float, last: float, schedules: Sequence[float], delay: float
 ) -> tuple[tuple[float, PlannedTraining], ...]:
     """Windows of one length that end earlier and earlier, judged on one recent stretch."""
+    # One stretch for all ages: only the training window moves.
     recent = RowWindow(last - min(schedules[len(schedules) // 2], (last - first) / 5), last)
     room = recent.begin - delay - first
     oldest = min(2 * schedules[0], room / 2)

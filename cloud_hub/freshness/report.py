@@ -25,7 +25,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto
        color: #222; background: #fff; }
 table { border-collapse: collapse; } td, th { text-align: left; padding: .3rem .8rem;
        border-bottom: 1px solid #ddd; }
-.said { border-left: 4px solid #c44e52; padding: .5rem 1rem; background: #f7f7f7; }
+.verdict { border-left: 4px solid #c44e52; padding: .5rem 1rem; background: #f7f7f7; }
 svg { width: 100%; height: auto; }
 """
 
@@ -50,8 +50,13 @@ def check_report(path: Path) -> None:
         raise Invalid(f"{path}: cannot be written; {error.strerror}") from error
 
 
-def write_report(found: Freshness, path: Path, *, title: str) -> None:
+def write_report(result: Freshness, path: Path, *, title: str) -> None:
     """Write ``path``: ``.html`` a whole page, ``.png`` or ``.svg`` the figures alone.
+
+    Args:
+        result: of the analysis.
+        path: to write; it is replaced.
+        title: of the page.
 
     Raises:
         Invalid: as :func:`check_report`.
@@ -59,41 +64,42 @@ def write_report(found: Freshness, path: Path, *, title: str) -> None:
     check_report(path)
     picture = io.BytesIO()
     kind = "svg" if path.suffix == ".html" else path.suffix[1:]
-    draw(found).savefig(picture, format=kind, dpi=150)
+    draw(result).savefig(picture, format=kind, dpi=150)
     if path.suffix != ".html":
         write_atomic(path, picture.getvalue(), mode=READABLE)
         return
+    # Inline SVG must not carry an XML declaration or a doctype.
     svg = re.sub(r"^.*?(?=<svg)", "", picture.getvalue().decode(), flags=re.DOTALL)
-    write_atomic(path, page(found, svg, title).encode(), mode=READABLE)
+    write_atomic(path, page(result, svg, title).encode(), mode=READABLE)
 
 
-def draw(found: Freshness) -> Figure:
+def draw(result: Freshness) -> Figure:
     """Loss by age of the training data, and loss by schedule, with intervals."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _by_age(left, found)
-    _by_schedule(right, found)
+    _by_age(left, result)
+    _by_schedule(right, result)
     for axes in (left, right):
-        axes.set_ylabel(found.measure)
+        axes.set_ylabel(result.measure)
         axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 
-def _by_age(axes: Any, found: Freshness) -> None:
-    days = [age / DAY for age, _ in found.ages]
-    estimates = [estimate for _, estimate in found.ages]
+def _by_age(axes: Any, result: Freshness) -> None:
+    days = [age / DAY for age, _ in result.ages]
+    estimates = [estimate for _, estimate in result.ages]
     axes.errorbar(days, [e.mean for e in estimates], yerr=_bars(estimates), color=QUIET,
                   marker="o", ms=4, lw=1.5, capsize=3)  # fmt: skip
     axes.set_xlabel("days between training data and now")
     axes.set_title("how models age", fontsize=10, loc="left", color=INK)
 
 
-def _by_schedule(axes: Any, found: Freshness) -> None:
-    names, estimates = list(found.schedules), list(found.schedules.values())
+def _by_schedule(axes: Any, result: Freshness) -> None:
+    names, estimates = list(result.schedules), list(result.schedules.values())
     places = range(len(names))
-    colours = [ACCENT if name == found.verdict.schedule else QUIET for name in names]
+    colours = [ACCENT if name == result.verdict.schedule else QUIET for name in names]
     for place, estimate, colour in zip(places, estimates, colours, strict=True):
         axes.errorbar([place], [estimate.mean], yerr=_bars([estimate]), color=colour, marker="o",
                       ms=6, capsize=4)  # fmt: skip
@@ -104,40 +110,48 @@ def _by_schedule(axes: Any, found: Freshness) -> None:
 
 def _bars(estimates: list[Estimate]) -> list[list[float]]:
     """Distances below and above; none where there is no interval."""
-    known = [e.high < float("inf") for e in estimates]
-    pairs = list(zip(estimates, known, strict=True))
+    bounded = [e.high < float("inf") for e in estimates]
+    pairs = list(zip(estimates, bounded, strict=True))
     below = [e.mean - e.low if k else 0.0 for e, k in pairs]
     return [below, [e.high - e.mean if k else 0.0 for e, k in pairs]]
 
 
-def page(found: Freshness, svg: str, title: str) -> str:
-    """The whole page."""
+def page(result: Freshness, svg: str, title: str) -> str:
+    """Return the whole page as HTML.
+
+    Args:
+        result: of the analysis.
+        svg: the figures.
+        title: of the page.
+    """
     schedules = _table(
-        ("retrained", found.measure, "interval"),
-        [(name, f"{e.mean:.4f}", _interval(e, "")) for name, e in found.schedules.items()],
+        ("retrained", result.measure, "interval"),
+        [(name, f"{e.mean:.4f}", _interval(e, "")) for name, e in result.schedules.items()],
     )
     parts = [
         f"<h1>{html.escape(title)}</h1>",
-        f"<p class='said'>{html.escape(found.verdict.text)}</p>",
+        f"<p class='verdict'>{html.escape(result.verdict.text)}</p>",
         svg,
         schedules,
-        "<h2>What more often is worth</h2>" + _gains(found.gains),
+        "<h2>What more often is worth</h2>" + _gains(result.gains),
     ]
-    if found.iteration:
-        said = "Newer data with the same training, another training with the old data, and both."
-        parts.append(f"<h2>Data or model?</h2><p>{said}</p>{_gains(found.iteration)}")
-    parts.append(f"<h2>How to read it</h2><p>{html.escape(reading(found))}</p>")
+    if result.iteration:
+        explanation = (
+            "Newer data with the same training, another training with the old data, and both."
+        )
+        parts.append(f"<h2>Data or model?</h2><p>{explanation}</p>{_gains(result.iteration)}")
+    parts.append(f"<h2>How to read it</h2><p>{html.escape(reading(result))}</p>")
     head = f"<meta charset='utf-8'><title>{html.escape(title)}</title><style>{STYLE}</style>"
     return f"<!doctype html><html lang='en'>{head}{''.join(parts)}</html>"
 
 
-def reading(found: Freshness) -> str:
-    """What the intervals cover, and what they do not."""
-    blocks = next(iter(found.schedules.values())).blocks
+def reading(result: Freshness) -> str:
+    """Explain what the intervals cover, and what they do not."""
+    blocks = next(iter(result.schedules.values())).blocks
     return (
-        f"Every schedule answers the same {found.rows} rows, the newest of the history; "
-        f"{found.trainings} models were trained, each on a window of one length that ended when it "
-        f"was trained. Gains are paired, and their intervals hold for all comparisons together; "
+        f"Every schedule answers the same {result.rows} rows, the newest of the history; "
+        f"{result.trainings} models were trained, each on a window of one length that ended when "
+        f"it was trained. Gains are paired, and their intervals hold for all comparisons together; "
         f"they are over {blocks} stretches of time, because rows that come together resemble each "
         "other. They say how much the figures would vary with other days like these. They do not "
         "cover another seed of the training, or days unlike these."

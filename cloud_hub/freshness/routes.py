@@ -1,4 +1,4 @@
-"""The rows that devices shared, for those who analyse them elsewhere."""
+"""Route of the rows that devices shared, for those who analyse them elsewhere."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ router = APIRouter(prefix="/v1")
 def samples(request: Request, admin: Admin, model: KnownModel, since: float = 0.0) -> Response:
     """An ``.npz`` of ``X``, ``y`` and ``t`` (when each was predicted, Unix seconds)."""
     telemetry = hub_of(request).telemetry
-    found = telemetry.samples(model, since=since)
-    if found is None or found.labels is None:
+    dataset = telemetry.samples(model, since=since)
+    if dataset is None or dataset.labels is None:
         raise NotFound(f"{model}: no rows were shared; see sharing in its policy")
     times = telemetry.sample_times(model, since=since)
-    raw = save_arrays({"X": found.rows, "y": found.labels, "t": times})
+    raw = save_arrays({"X": dataset.rows, "y": dataset.labels, "t": times})
     return Response(raw, media_type="application/octet-stream")

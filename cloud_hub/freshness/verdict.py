@@ -1,4 +1,4 @@
-"""What the figures mean, in words that claim no more than the intervals do. Pure."""
+"""Verdict on the schedules, in words that claim no more than the intervals do. Pure."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ Answer = Literal["pays", "does not pay", "undecided"]
 
 @dataclass(frozen=True)
 class Gain:
-    """How much lower the loss of ``to`` is than that of ``of``, on the same rows."""
+    """Gain of the schedule ``to`` over ``of``: how much lower its loss is, on the same rows."""
 
     of: str
     to: str
     estimate: Estimate
 
     def answer(self, worthwhile: float) -> Answer:
-        """Does going from one to the other pay?
+        """Return whether going from one to the other pays.
 
         It does if the gain is surely above nothing and by its estimate worth it; it does not if it
         is surely below what is worth it; else the rows do not tell.
         """
-        found = self.estimate
-        if found.low > 0 and found.mean >= worthwhile:
+        estimate = self.estimate
+        if estimate.low > 0 and estimate.mean >= worthwhile:
             return "pays"
-        return "does not pay" if found.high < worthwhile else "undecided"
+        return "does not pay" if estimate.high < worthwhile else "undecided"
 
     def text(self) -> str:
-        """With its interval."""
+        """Return the gain with its interval, for people."""
         low, high = self.estimate.low, self.estimate.high
         if not math.isfinite(low):
             return f"{self.to} against {self.of}: {self.estimate.mean:+.4f} (too few days to say)"
@@ -56,36 +56,39 @@ def conclude(gains: Sequence[Gain], worthwhile: float) -> FreshnessVerdict:
         gains: of every schedule over every rarer one; the rarest first.
         worthwhile: smallest gain that pays for training more often.
     """
-    kept = rarest = gains[0].of
+    schedule = rarest = gains[0].of
     last: Gain | None = None
-    while better := [g for g in gains if g.of == kept and g.answer(worthwhile) == "pays"]:
-        last, kept = better[0], better[0].to
-    open_ones = [g for g in gains if g.of == kept and g.answer(worthwhile) == "undecided"]
+    while better := [g for g in gains if g.of == schedule and g.answer(worthwhile) == "pays"]:
+        last, schedule = better[0], better[0].to
+    open_ones = [g for g in gains if g.of == schedule and g.answer(worthwhile) == "undecided"]
     why = f" ({last.text()})" if last else ""
     if open_ones:
-        told = "; ".join(gain.text() for gain in open_ones)
-        said = f"it cannot be told whether more often pays: {told}"
+        gains_shown = "; ".join(gain.text() for gain in open_ones)
+        text = f"the rows do not show whether more often pays: {gains_shown}"
         return FreshnessVerdict(
-            "undecided", kept, f"{said}{_more(open_ones, worthwhile)}; until then: {kept}{why}"
+            "undecided",
+            schedule,
+            f"{text}{_more(open_ones, worthwhile)}; until then: {schedule}{why}",
         )
-    rest = [gain for gain in gains if gain.of == kept]
+    rest = [gain for gain in gains if gain.of == schedule]
     if not rest:
-        return FreshnessVerdict("pays", kept, f"retrain {kept}{why}")
-    told = "; ".join(gain.text() for gain in rest)
-    said = f"do not retrain more often than {kept}{why}: {told}, below {worthwhile:g}"
-    return FreshnessVerdict("does not pay" if kept == rarest else "pays", kept, said)
+        return FreshnessVerdict("pays", schedule, f"retrain {schedule}{why}")
+    gains_shown = "; ".join(gain.text() for gain in rest)
+    text = f"do not retrain more often than {schedule}{why}: {gains_shown}, below {worthwhile:g}"
+    return FreshnessVerdict("does not pay" if schedule == rarest else "pays", schedule, text)
 
 
-def said_of(begin: float, end: float) -> str:
-    """A window in words."""
+def format_window(begin: float, end: float) -> str:
+    """Return a window in words."""
     days = [datetime.datetime.fromtimestamp(at, datetime.UTC) for at in (begin, end)]
     return f"from {days[0]:%Y-%m-%d %H:%M} to {days[1]:%Y-%m-%d %H:%M}"
 
 
 def _more(gains: Sequence[Gain], worthwhile: float) -> str:
-    """How much more history would shrink the widest interval to what is worth it."""
+    """History that would shrink the widest interval to what is worth it, for people."""
     widest = max((gain.estimate.high - gain.estimate.low) / 2 for gain in gains)
     if not math.isfinite(widest) or worthwhile <= 0:
         return ""
+    # Intervals shrink with the square root of the days.
     factor = (widest / worthwhile) ** 2
     return f"; about {factor:.0f} times as many days would tell" if factor > 1.5 else ""

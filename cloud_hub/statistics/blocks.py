@@ -28,11 +28,16 @@ class Estimate:
 
 
 def block_mean(values: NDArray[np.float64], blocks: NDArray[np.int64], alpha: float) -> Estimate:
-    """Mean of ``values`` [N] with a (1 - alpha) interval over ``blocks`` [N] (a name for each row).
+    """Mean of values that come in blocks of time, with Student's interval over the blocks.
 
-    The ratio of block sums with its linearised variance and Student's quantile, as for clusters.
+    Rows that come together resemble each other, so the blocks are what is counted: the variance is
+    that of the blocks' residual sums about the mean (a ratio estimator). Assumes that blocks are
+    longer than what rows have in common, and about as many rows in each.
 
-    Source: W. Cochran, "Sampling Techniques", 3rd edition, 1977, chapter 6.
+    Args:
+        values: one a row, [N].
+        blocks: number of the block of each row, [N].
+        alpha: chance that the interval misses.
     """
     n = len(values)
     if n == 0:
@@ -42,6 +47,7 @@ def block_mean(values: NDArray[np.float64], blocks: NDArray[np.int64], alpha: fl
     count = int(index.max()) + 1
     if count < FEWEST:
         return Estimate(mean, -np.inf, np.inf, n, count)
+    # Within a block residuals add up before they are squared: that keeps what rows have in common.
     residuals = np.bincount(index, weights=values - mean)
     error = float(np.sqrt(count / (count - 1) * (residuals**2).sum())) / n
     half = float(student.ppf(1 - alpha / 2, count - 1)) * error

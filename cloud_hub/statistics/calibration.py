@@ -1,4 +1,4 @@
-"""Are probabilities what they say? Scores of calibration, lower is better."""
+"""Scores of calibration: whether probabilities are what they say. Lower is better."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ BINS: Final = 15
 
 
 def brier_rows(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Each row's squared distance between the probabilities and the truth, [N] in 0 to 2.
+    """Squared distance between the probabilities and the truth, row by row, [N] in 0 to 2.
+
+    The sum over classes of ``(probability - 1 if true else 0) ** 2``; its mean is the Brier score.
 
     Args:
         probabilities: [N, classes].
-        truth: index of the true class, [N]; -1 for a class that the model does not know.
+        truth: index of the true class, [N]; -1 for a class that the model does not know, which
+            costs one more than probability 0.
 
     Source: G. Brier, "Verification of forecasts expressed in terms of probability", Monthly
     Weather Review 78, 1950.
     """
     hot = np.zeros_like(probabilities)
-    known = truth >= 0
-    hot[np.nonzero(known)[0], truth[known]] = 1.0
-    rows: NDArray[np.float64] = ((probabilities - hot) ** 2).sum(axis=1) + ~known
+    in_model = truth >= 0
+    hot[np.nonzero(in_model)[0], truth[in_model]] = 1.0
+    # A class that the model does not know has no column: its certain miss costs the 1 here.
+    rows: NDArray[np.float64] = ((probabilities - hot) ** 2).sum(axis=1) + ~in_model
     return rows
 
 
@@ -33,7 +37,13 @@ def expected_calibration_error(
 ) -> float:
     """Mean distance between confidence and accuracy over equal-mass bins of confidence.
 
-    Few rows make it too large, never too small on average; compare it on the same rows only.
+    The sum over bins of ``|sum of confidences - number right|``, divided by the rows. Few rows make
+    it too large, never too small on average; compare it on the same rows only.
+
+    Args:
+        confidence: of the answer given, [N] in 0 to 1.
+        right: whether it was right, [N].
+        bins: at most so many; fewer where one would hold less than ten rows.
 
     Source: M. Naeini, G. Cooper, M. Hauskrecht, "Obtaining well calibrated probabilities using
     Bayesian binning", AAAI 2015.
@@ -41,8 +51,10 @@ def expected_calibration_error(
     n = len(confidence)
     if n == 0:
         return 0.0
+    # Equal mass: with equal widths most bins of a confident model would be empty.
     count = max(1, min(bins, n // 10))
     edges = np.unique(np.quantile(confidence, np.arange(1, count) / count))
-    bin_of = np.searchsorted(edges, confidence, side="right")  # equal confidences stay together
+    # side="right" keeps equal confidences together in one bin.
+    bin_of = np.searchsorted(edges, confidence, side="right")
     gaps = np.bincount(bin_of, weights=confidence - right)
     return float(np.abs(gaps).sum() / n)

@@ -1,9 +1,9 @@
-"""Two arms compared by device: requests of one device are alike, so devices are what is counted.
+"""Comparison of two arms by device: requests of one device are alike, so devices are counted.
 
-A device sends the number, the sum and the sum of squares of its outcomes on an arm; that is all
-that is needed. The variance of a difference of means is that of the devices' linearised
-contributions (a ratio estimator), with whatever requests of one device have in common inside it.
-Devices that are on both arms (units smaller than a device) are their own control.
+A device sends the number, the sum and the sum of squares of its outcomes on an arm; nothing else is
+needed. The variance of a difference of means is that of the devices' linearised contributions (a
+ratio estimator), with whatever requests of one device have in common inside it. Devices that are
+on both arms (units smaller than a device) are their own control.
 
 As more requests come from the same devices the estimate gains information like a Brownian motion
 in ``1 / variance``; that is what lets :mod:`cloud_hub.statistics.sequential` look at any time.
@@ -47,7 +47,7 @@ class Sample:
 
     @classmethod
     def of_successes(cls, successes: Floats, n: Floats) -> Sample:
-        """Of a 0/1 outcome."""
+        """Sample of a 0/1 outcome, whose squares are its sums."""
         return cls(n, successes, successes)
 
 
@@ -69,12 +69,19 @@ def pair_up(
     control: Mapping[str, tuple[float, float, float]],
     candidate: Mapping[str, tuple[float, float, float]],
 ) -> tuple[Sample, Sample]:
-    """(n, sum, sum of squares) by device of each arm, in one order of devices."""
+    """Arrange both arms in one order of devices; one that is missing on an arm has zeros.
+
+    Args:
+        control: (n, sum, sum of squares) by device.
+        candidate: the same of the other arm.
+    """
     devices = sorted({*control, *candidate})
     nothing = (0.0, 0.0, 0.0)
 
-    def arm(found: Mapping[str, tuple[float, float, float]]) -> Sample:
-        rows = np.array([found.get(d, nothing) for d in devices], dtype=np.float64).reshape(-1, 3)
+    def arm(by_device: Mapping[str, tuple[float, float, float]]) -> Sample:
+        rows = np.array([by_device.get(d, nothing) for d in devices], dtype=np.float64).reshape(
+            -1, 3
+        )
         return Sample(rows[:, 0], rows[:, 1], rows[:, 2])
 
     return arm(control), arm(candidate)
@@ -83,10 +90,17 @@ def pair_up(
 def compare(
     control: Sample, candidate: Sample, *, scale: float = 1.0, prior: float = PRIOR
 ) -> Contrast:
-    """The difference of two arms' means.
+    """Difference of two arms' means, with a variance that counts devices.
+
+    With ``r`` the residual of a device, ``(its sum - the arm's mean * its n) / the arm's n``, the
+    variance is ``D / (D - 1) * sum((r_candidate - r_control)^2)`` over the D devices, averaged with
+    the variance of independent requests (``s^2 / n`` of both arms) by degrees of freedom, and never
+    below the latter.
+
+    Assumes that devices are independent of each other; nothing is assumed of the requests of one.
 
     Args:
-        control: what it is compared with, [..., D].
+        control: the arm that is compared with, [..., D].
         candidate: the same devices on the other arm, [..., D].
         scale: range of one outcome; few outcomes that are all alike must not pretend to certainty.
             0 where the range is unknown.
@@ -94,17 +108,19 @@ def compare(
             0 they say nothing of it, and a single device on an arm is no data.
 
     Returns:
-        The contrast; without data on an arm its variance is infinite and ``n`` 0. The variance is
-        never below that of independent requests, which is all that a single device allows.
+        The contrast; without data on an arm its variance is infinite and ``n`` 0.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         a, b = _arm(control, scale), _arm(candidate, scale)
+        # One device's residuals on both arms are subtracted first: what they share cancels.
         by_device = np.sum((b.residuals - a.residuals) ** 2, axis=-1)
         by_device *= _corrected(np.sum((control.n > 0) | (candidate.n > 0), axis=-1))
         by_request = a.spread / a.n + b.spread / b.n
         freedom = _freedom(a, b)
         variance = _moderated(by_device, by_request, freedom, prior)
+        # Variance of one outcome over that of the estimate: the outcomes that the data are worth.
         n = np.where(variance > 0, (a.spread + b.spread) / variance, np.minimum(a.n, b.n))
+    # Without a prior one device has no variance to be seen, so it is no data.
     empty = np.minimum(a.devices, b.devices) < (1 if prior else 2)
     return Contrast(
         np.where(empty, 0.0, b.mean - a.mean),
@@ -114,8 +130,14 @@ def compare(
     )
 
 
-def mean_against(sample: Sample, known: float, *, scale: float = 1.0) -> Contrast:
-    """One arm's mean less a ``known`` number, by device; as :func:`compare`."""
+def mean_against(sample: Sample, reference: float, *, scale: float = 1.0) -> Contrast:
+    """Difference of one arm's mean from a number, by device; assumes as :func:`compare`.
+
+    Args:
+        sample: the arm, [..., D].
+        reference: the number, which has no variance.
+        scale: range of one outcome, as in :func:`compare`.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         arm = _arm(sample, scale)
         by_device = np.sum(arm.residuals**2, axis=-1) * _corrected(arm.devices)
@@ -124,7 +146,7 @@ def mean_against(sample: Sample, known: float, *, scale: float = 1.0) -> Contras
         n = np.where(variance > 0, arm.spread / variance, arm.n)
     empty = arm.n == 0
     return Contrast(
-        np.where(empty, 0.0, arm.mean - known),
+        np.where(empty, 0.0, arm.mean - reference),
         np.where(empty, np.inf, variance),
         np.where(empty, 0.0, n),
         np.where(empty, np.inf, freedom + PRIOR),
@@ -134,9 +156,11 @@ def mean_against(sample: Sample, known: float, *, scale: float = 1.0) -> Contras
 def _moderated(
     by_device: Floats, by_request: Floats, freedom: Floats, prior: float = PRIOR
 ) -> Floats:
-    """Few devices hardly say how much devices differ: a variance of devices counts with what is
-    known of requests, and is never below that.
+    """Average of the two variances by degrees of freedom, never below that of independent requests.
+
+    Few devices hardly say how much devices differ.
     """
+    # fmax, not maximum: a NaN of an empty arm gives way to the other.
     mixed = (freedom * by_device + prior * by_request) / (freedom + prior)
     return np.fmax(mixed, by_request)
 
@@ -154,18 +178,19 @@ def _arm(sample: Sample, scale: float) -> _Arm:
     n = np.sum(sample.n, axis=-1)
     mean = np.sum(sample.total, axis=-1) / n
     plain = np.maximum(np.sum(sample.squares, axis=-1) / n - mean**2, 0.0)
+    # As if one more outcome had been off: with all alike so far the variance must not be 0.
     floor = np.where(plain > 0, (scale / (n + 1)) ** 2, scale**2 / (n + 1))
     residuals = (sample.total - mean[..., None] * sample.n) / n[..., None]
     return _Arm(n, mean, plain + floor, np.nan_to_num(residuals), np.sum(sample.n > 0, axis=-1))
 
 
 def _corrected(devices: Floats) -> Floats:
-    """From residuals about a fitted mean to a variance."""
+    """Factor from residuals about a fitted mean to a variance."""
     return devices / np.maximum(devices - 1, 1)
 
 
 def _freedom(a: _Arm, b: _Arm) -> Floats:
-    """Of the devices' variance; with none to see, that of so many devices."""
+    """Satterthwaite's degrees of freedom of the devices' variance."""
     va, vb = np.sum(a.residuals**2, axis=-1), np.sum(b.residuals**2, axis=-1)
     below = va**2 / np.maximum(a.devices - 1, 0.5) + vb**2 / np.maximum(b.devices - 1, 0.5)
     plain = np.maximum(a.devices + b.devices - 2.0, 0.0)

@@ -1,4 +1,4 @@
-"""Has the error rate risen? Late labels against what the release promised.
+"""Concept drift: a rise of the error rate, from late labels against what the release promised.
 
 A Shiryaev-Roberts e-detector: evidence that grows while errors are more frequent than the base
 rate, and starts anew by itself. While the rate is at most the base, the mean number of labels to a
@@ -40,7 +40,7 @@ LARGEST: Final = 1e280
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many of one window's predictions have labels, over all devices; Unix seconds."""
+    """Predictions and labels of one window, over all devices; times in Unix seconds."""
 
     start: int
     end: int
@@ -51,8 +51,16 @@ class Coverage:
 def settled(
     windows: Sequence[Coverage], *, coverage: float, wait: float, now: float
 ) -> list[Coverage]:
-    """The windows, in order, in which a share of ``coverage`` has labels or that ended ``wait``
-    seconds ago; up to the first that is neither, so that none is scored out of order.
+    """Return the windows that may be scored, in order, up to the first that may not.
+
+    A window is settled when enough of its predictions have labels or it is old; those after the
+    first that is not wait, so that none is scored out of order.
+
+    Args:
+        windows: in any order.
+        coverage: share of a window's predictions that must have labels, 0 to 1.
+        wait: seconds after its end from which a window counts with what labels it has.
+        now: Unix seconds.
     """
 
     def ready(window: Coverage) -> bool:
@@ -74,10 +82,12 @@ class Labelled:
 
 @dataclass
 class ErrorDetector:
-    """The detector, fed one window of labels after the other; plain values, to be kept.
+    """Detector of a rise, fed one window of labels after the other; plain values, to be stored.
 
-    ``parts`` is the evidence for each of :data:`ODDS`; ``sums`` and ``risen`` follow when a rise
-    began that is not over (start of a window).
+    For each of :data:`ODDS` the evidence is ``R = (R + labels) * likelihood ratio`` of the window's
+    labels, had the odds of an error risen so far; their mean is held against the mean run length.
+    ``parts`` is the evidence for each of them; ``sums`` and ``risen`` follow when a rise began that
+    is not over (start of a window).
     """
 
     parts: list[float] = field(default_factory=lambda: [0.0] * len(ODDS))
@@ -86,7 +96,7 @@ class ErrorDetector:
 
     @property
     def evidence(self) -> float:
-        """An e-detector: compare with the mean run length that you declare."""
+        """Evidence of a rise; compare with the mean run length that you declare."""
         return sum(self.parts) / len(self.parts)
 
     @property
@@ -95,7 +105,12 @@ class ErrorDetector:
         return self.risen[max(range(len(ODDS)), key=lambda i: self.parts[i])]
 
     def add(self, start: int, batches: Sequence[tuple[int, int, float]]) -> None:
-        """Take the (labels, errors, base rate) of every device for the window at ``start``."""
+        """Take the labels of one window.
+
+        Args:
+            start: of the window, Unix seconds.
+            batches: (labels, errors, base rate) of each device.
+        """
         labels = sum(batch[0] for batch in batches)
         if labels == 0:
             return
@@ -103,7 +118,9 @@ class ErrorDetector:
             gain = sum(_gain(odds, *batch) for batch in batches)
             # One chance to have begun for each label, so that the run length counts labels.
             grown = math.log(self.parts[i] + labels) + gain
+            # exp(709.8) is the largest double; capped well below, as it is multiplied again.
             self.parts[i] = min(LARGEST, math.exp(min(grown, 600.0)))
+            # A CUSUM next to it: where it left 0 for the last time the rise most likely began.
             if self.sums[i] <= 0:
                 self.risen[i] = start
             self.sums[i] = max(0.0, self.sums[i] + gain)
@@ -124,9 +141,14 @@ def first_alarm(
     own: Mapping[str, float] = MappingProxyType({}),
     mean_run: float = MEAN_RUN,
 ) -> int | None:
-    """Feed ``rows``, in order of their predictions; start of the window of the first alarm.
+    """Feed labels to a detector and return the start of the first window that alarms.
 
-    ``own`` are base rates of single devices, where they have one; all others have ``base``.
+    Args:
+        detector: is changed.
+        rows: labels by device and window, in any order; they are fed by their predictions' windows.
+        base: error rate that is no rise.
+        own: base rates of single devices, where they have one.
+        mean_run: labels to a false alarm on average, at least.
     """
     alarmed: int | None = None
     ordered = sorted(rows, key=lambda row: row.start)
@@ -138,23 +160,37 @@ def first_alarm(
 
 
 def base_rate(errors: int, labelled: int) -> float:
-    """Upper bound (:data:`SURE`) of an error rate that was estimated on ``labelled`` rows."""
+    """Upper bound, at level :data:`SURE`, of an error rate that was estimated itself.
+
+    The quantile of the Beta posterior with Jeffreys' prior, held within 0.0001 to 0.9.
+
+    Args:
+        errors: among the labelled rows.
+        labelled: rows on which the rate was estimated.
+    """
+    # Half an error and half a right answer more: Jeffreys' prior.
     bound = float(betaincinv(errors + 0.5, labelled - errors + 0.5, SURE))
     return min(0.9, max(bound, 1e-4))
 
 
 def device_bases(first: Mapping[str, tuple[int, int]], base: float) -> dict[str, float]:
-    """A base rate for each device from its first (errors, labels), drawn towards ``base``.
+    """Base rate of each device from its first labels, shrunk towards that of all.
 
     Devices that were worse from the beginning are no drift. How far each is trusted follows from
-    how much the devices differ: empirical Bayes by moments (B. Efron, C. Morris, "Data analysis
-    using Stein's estimator", JASA 70, 1975). No rate is below ``base``.
+    how much the devices differ beyond chance: empirical Bayes by moments (B. Efron, C. Morris,
+    "Data analysis using Stein's estimator", JASA 70, 1975). No rate is below ``base``.
+
+    Args:
+        first: (errors, labels) by device.
+        base: rate of all devices.
     """
-    known = [(errors, n) for errors, n in first.values() if n]
-    chance = sum(base * (1 - base) / n for _, n in known)
-    spread = sum((errors / n - base) ** 2 for errors, n in known) - chance
-    between = spread / max(1, len(known))
+    measured = [(errors, n) for errors, n in first.values() if n]
+    # What the rates would differ by with equal devices; only the rest is between devices.
+    chance = sum(base * (1 - base) / n for _, n in measured)
+    spread = sum((errors / n - base) ** 2 for errors, n in measured) - chance
+    between = spread / max(1, len(measured))
     if between <= 0:
         return dict.fromkeys(first, base)
+    # As many labels as the base rate counts for in each device's own rate.
     prior = base * (1 - base) / between
     return {d: max(base, (e + prior * base) / (n + prior)) for d, (e, n) in first.items()}

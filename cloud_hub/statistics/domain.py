@@ -1,8 +1,7 @@
-"""Does the model see what it was not made for? Values outside of training, missing values, and
-outputs unlike those on held-out rows; in which cohort of devices.
+"""Domain shift: values outside of training, missing values, and outputs unlike those held out.
 
 Rates are compared with those at training by the exact conditional test of two binomials, and only
-an increase of at least :data:`RISE` counts.
+an increase of at least :data:`RISE` counts. Each shift can be traced to cohorts of devices.
 
 Source of the use of low confidence: D. Hendrycks, K. Gimpel, "A baseline for detecting
 misclassified and out-of-distribution examples in neural networks", ICLR 2017.
@@ -39,8 +38,9 @@ KINDS: Final[Mapping[Kind, int]] = {"missing": MISSING, "outside": OUTSIDE}
 
 @dataclass(frozen=True)
 class DomainShift:
-    """A rate of something that was rarer at training; ``outside`` is out of range, or a category
-    that training never saw.
+    """Rate of something that was rarer at training, with the p-value that it is no more frequent.
+
+    ``outside`` is out of range, or a category that training never saw.
     """
 
     name: str
@@ -56,26 +56,32 @@ class DomainShift:
 def domain_shifts(
     reference: Mapping[str, Sequence[int]], observed: Mapping[str, Sequence[int]]
 ) -> list[DomainShift]:
-    """Every rate of every feature that something was seen of; what alarms comes first.
+    """Compare every rate of every feature of which something was seen; alarms come first.
 
     Args:
-        reference: histograms [bins + 2] at training.
-        observed: histograms of a window, over all devices.
+        reference: histograms [bins + 2] at training, by feature.
+        observed: histograms [bins + 2] of a window, over all devices.
     """
-    found = []
+    shifts = []
     for name, counts in reference.items():
         a, b = np.asarray(counts), np.asarray(observed[name])
         for kind, place in KINDS.items():
             if b[place] and a.sum():
-                found.append(_rate(name, kind, (a[place], a.sum()), (b[place], b.sum())))
-    return _judged(found)
+                shifts.append(_rate(name, kind, (a[place], a.sum()), (b[place], b.sum())))
+    return _judged(shifts)
 
 
 def low_confidence(reference: Sequence[int], observed: Sequence[int]) -> DomainShift:
-    """How many predictions are as unsure as the least sure few of the held-out rows."""
+    """Compare the share of predictions as unsure as the least sure held-out rows.
+
+    Args:
+        reference: histogram [bins + 2] of confidence on held-out rows.
+        observed: histogram [bins + 2] of confidence in a window.
+    """
     a, b = np.asarray(reference), np.asarray(observed)
     if not a.sum() or not b.sum():
         return DomainShift("confidence", "low confidence", int(b.sum()), 0.0, 0.0, 1.0)
+    # At least one bin: in a coarse histogram the first may hold more than LOW already.
     bins = max(1, int(np.searchsorted(np.cumsum(a[:-2]) / a.sum(), LOW, side="right")))
     # Less sure than any held-out row counts too: the outside bin.
     few, many = a[:bins].sum() + a[OUTSIDE], b[:bins].sum() + b[OUTSIDE]
@@ -83,10 +89,14 @@ def low_confidence(reference: Sequence[int], observed: Sequence[int]) -> DomainS
 
 
 def outlier_score(reference: Counts, observed: Counts) -> float:
-    """How unlike the held-out rows' outputs a window's are, in multiples of what chance brings.
+    """Distance of a window's outputs from the held-out rows', in multiples of what chance brings.
 
-    Jensen-Shannon divergence over its expectation if both had one distribution, (B - 1) / (8 ln 2)
-    (1/n + 1/m); about 1 without a shift.
+    The Jensen-Shannon divergence over its expectation if both had one distribution,
+    ``(B - 1) / (8 ln 2) * (1/n + 1/m)`` with B filled bins; about 1 without a shift.
+
+    Args:
+        reference: histogram [bins + 2] of an output on held-out rows.
+        observed: the same in a window.
     """
     n, m = reference.sum(), observed.sum()
     used = int((reference + observed > 0).sum())
@@ -102,11 +112,11 @@ def by_cohort(
     observed: Mapping[str, Sequence[int]],
     attributes: Mapping[str, Mapping[str, str]],
 ) -> list[DomainShift]:
-    """``shift`` in each cohort of devices, the worst first.
+    """Trace a shift to cohorts of devices; the worst come first.
 
     Args:
-        shift: what was found over all devices, of kind missing or outside.
-        reference: the feature's histogram at training.
+        shift: over all devices, of kind missing or outside.
+        reference: the feature's histogram [bins + 2] at training.
         observed: its histogram in the window, by device.
         attributes: of each device.
     """
@@ -116,13 +126,13 @@ def by_cohort(
         for cohort in attributes.get(device, {}).items():
             sums[cohort] = sums.get(cohort, 0) + np.asarray(counts)
     a = np.asarray(reference)
-    found = [
+    shifts = [
         replace(
             _rate(shift.name, shift.kind, (a[place], a.sum()), (b[place], b.sum())), cohort=cohort
         )
         for cohort, b in sums.items()
     ]
-    return sorted(_judged(found), key=lambda s: -s.rate)
+    return sorted(_judged(shifts), key=lambda s: -s.rate)
 
 
 def _rate(
@@ -140,9 +150,9 @@ def _more_often(few: int, n: int, many: int, m: int) -> float:
     return float(hypergeom.sf(many - 1, n + m, few + many, m))
 
 
-def _judged(found: Sequence[DomainShift]) -> list[DomainShift]:
-    significant = discoveries([shift.p for shift in found], RATE)
-    marked = [replace(s, alarming=i in significant and _matters(s)) for i, s in enumerate(found)]
+def _judged(shifts: Sequence[DomainShift]) -> list[DomainShift]:
+    significant = discoveries([shift.p for shift in shifts], RATE)
+    marked = [replace(s, alarming=i in significant and _matters(s)) for i, s in enumerate(shifts)]
     return sorted(marked, key=lambda s: (-s.alarming, s.reference - s.rate))
 
 

@@ -1,8 +1,8 @@
-"""Has a distribution moved? From histograms in the layout of the reference profile alone.
+"""Drift: whether a distribution has moved, from histograms in the layout of the reference profile.
 
 A feature *drifted* if it is significant at :data:`FDR` over all features of the model, and the
-effect is large enough to matter (:data:`EFFECT`). What is significant and small is *shifted*: it is
-shown and raises no alarm.
+effect is large enough to matter (:data:`EFFECT`). If it is significant and small it *shifted*: it
+is shown and raises no alarm.
 """
 
 from __future__ import annotations
@@ -48,12 +48,18 @@ class FeatureDrift:
 
     @property
     def effect(self) -> float:
-        """What is held against :data:`EFFECT`."""
+        """Size of the drift, which is compared with :data:`EFFECT`."""
         return max(self.ks, self.psi)
 
 
 def feature_drift(name: str, reference: Sequence[int], observed: Sequence[int]) -> FeatureDrift:
-    """Compare two histograms [bins + 2] of independent observations."""
+    """Compare two histograms of independent observations.
+
+    Args:
+        name: of the feature.
+        reference: histogram [bins + 2] at training.
+        observed: histogram [bins + 2] of a window.
+    """
     a, b = np.asarray(reference, dtype=np.float64), np.asarray(observed, dtype=np.float64)
     if not a.sum() or not b.sum():
         return FeatureDrift(name, int(b.sum()), 0.0, 0.0, 0.0, 1.0)
@@ -75,9 +81,13 @@ def _described(name: str, a: Counts, b: Counts, p: float) -> FeatureDrift:
 def model_drift(
     reference: Mapping[str, Sequence[int]], observed: Mapping[str, Sequence[int]]
 ) -> list[FeatureDrift]:
-    """Every feature of ``reference``, from one histogram each; the worst come first.
+    """Compare every feature of ``reference``, from one histogram each; the worst come first.
 
     For a fleet use :func:`fleet_drift`: where devices differ, this one raises false alarms.
+
+    Args:
+        reference: histogram [bins + 2] by feature.
+        observed: the same of a window, with the same features.
     """
     return judged([feature_drift(name, reference[name], observed[name]) for name in reference])
 
@@ -85,7 +95,10 @@ def model_drift(
 def fleet_drift(
     reference: Mapping[str, Any], observed: Mapping[str, Any], *, seed: int = 0
 ) -> list[FeatureDrift]:
-    """Every feature of ``reference``, from histograms by device; the worst come first.
+    """Compare every feature of ``reference``, from histograms by device; the worst come first.
+
+    P-values as in :func:`~cloud_hub.statistics.two_samples.p_value`; all features share one draw of
+    random signs, so their dependence is kept.
 
     Args:
         reference: by name [bins + 2] for all devices, or [devices, bins + 2]: each device's own.
@@ -93,6 +106,8 @@ def fleet_drift(
         seed: of the permutations.
     """
     devices = max((len(rows) for rows in observed.values()), default=0)
+    # The smallest p-value must resolve the strictest step of the false discovery control,
+    # FDR / features, with room: hence so many rounds.
     rounds = round(4 * max(50, len(reference)) / FDR)
     signs = None
     if devices >= MANY:
@@ -118,7 +133,7 @@ def _fleet_feature(
 
 
 def judged(features: Sequence[FeatureDrift]) -> list[FeatureDrift]:
-    """The same, marked; the worst come first."""
+    """Mark features as drifted or shifted, with :data:`FDR` over all of them."""
     significant = discoveries([feature.p for feature in features], FDR)
     marked = [
         replace(

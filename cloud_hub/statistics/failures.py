@@ -1,4 +1,4 @@
-"""Does the candidate fail more often? An e-process on counts, for the guardrail of a canary.
+"""E-process on counts of failures: evidence that a candidate fails more often.
 
 It is exact where devices are alike. Where they are not, requests of one device fail together, and
 the log of the e-value is divided by the design effect of that, as in quasi-likelihood.
@@ -61,21 +61,23 @@ def failure_path(
         np.asarray(values, dtype=np.float64)[..., None]
         for values in (candidate_failures, candidate_n, control_failures, control_n)
     )
+    # A period with one arm only compares nothing; any share will do, its factor is masked below.
     share = np.where((n > 0) & (m > 0), allowed_risk * n / np.maximum(allowed_risk * n + m, 1), 0.5)
     risks = np.array(RISKS)
     alternative = risks * share / (risks * share + 1 - share)
     logs = x * np.log(alternative / share) + y * np.log((1 - alternative) / (1 - share))
     by_risk = np.cumsum(np.where((n > 0) & (m > 0), logs, 0.0), axis=-2)
+    # Dividing the log by the design effect: as if there were so many fewer requests.
     tempered = by_risk / np.asarray(effect, dtype=np.float64)[..., None]
     return cast(Floats, logsumexp(tempered, axis=-1) - np.log(len(RISKS)))
 
 
 @dataclass(frozen=True)
 class FailureEvidence:
-    """What the failures of both arms say.
+    """Evidence that the candidate's failures are more.
 
     ``log_e``: reject at ``log(1 / alpha)``. ``allowed_risk`` is the relative risk that it is held
-    against, ``design_effect`` what the log of the e-value was divided by.
+    against, ``design_effect`` the number by which the log of the e-value was divided.
     """
 
     log_e: float
@@ -84,7 +86,9 @@ class FailureEvidence:
 
 
 def judge_failures(failures: FailureCounts, *, margin: float = 0.0) -> FailureEvidence:
-    """Against "the candidate fails no more often than the control, plus ``margin``".
+    """Evidence against "the candidate fails no more often than the control, plus ``margin``".
+
+    The margin becomes a relative risk by the control's own rate; see :func:`failure_path`.
 
     Args:
         failures: of both arms, by device and period.
@@ -114,6 +118,7 @@ def log_device_evidence(
     """
     y, m = control
     total = max(requests + m, 1)
+    # Beyond one half the variance of a rate falls again; the larger one is the safe one.
     rate = min((failures + y) / total, 0.5)
     effect = 1 + differ * rate * (1 - rate) * requests * m / total
     return float(failure_path([failures], [requests], [y], [m], effect=effect)[-1])

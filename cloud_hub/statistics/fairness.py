@@ -1,5 +1,4 @@
-"""Is the model as good for one group as for another, and does it answer them alike? From counts by
-declared group alone.
+"""Fairness: accuracy and answers compared between declared groups, from counts by group alone.
 
 A group is judged only from :data:`LEAST` rows on. Intervals are valid at every look, for these
 figures are looked at all the time; they count rows as independent.
@@ -55,22 +54,26 @@ class Disparity:
 def disparity(groups: Counts, *, acceptable: float, alpha: float = 0.05) -> Disparity:
     """Compare groups by their rates, such as (labelled, correct).
 
+    The lowest and the highest rate are compared by a confidence sequence of their difference.
+
     Args:
-        groups: by name.
+        groups: (how many, how many of those count) by name.
         acceptable: largest difference of rates that raises no alarm.
         alpha: chance of a wrong alarm at any look, over all pairs of groups (Bonferroni).
     """
-    told = tuple(_rate(name, *groups[name], alpha) for name in sorted(groups))
-    known = sorted((g for g in told if g.rate is not None), key=lambda g: g.rate or 0.0)
-    if len(known) < 2:
-        return Disparity(told)
-    least, most = known[0].group, known[-1].group
-    pairs = len(known) * (len(known) - 1) // 2
+    rates = tuple(_rate(name, *groups[name], alpha) for name in sorted(groups))
+    judged = sorted((g for g in rates if g.rate is not None), key=lambda g: g.rate or 0.0)
+    if len(judged) < 2:
+        return Disparity(rates)
+    least, most = judged[0].group, judged[-1].group
+    pairs = len(judged) * (len(judged) - 1) // 2
     low, high = difference_interval(
         _moments(*groups[least]), _moments(*groups[most]), alpha / pairs
     )
-    difference = (known[-1].rate or 0.0) - (known[0].rate or 0.0)
-    return Disparity(told, most, least, difference, max(0.0, low), min(1.0, high), low > acceptable)
+    difference = (judged[-1].rate or 0.0) - (judged[0].rate or 0.0)
+    return Disparity(
+        rates, most, least, difference, max(0.0, low), min(1.0, high), low > acceptable
+    )
 
 
 def selection(
@@ -80,7 +83,7 @@ def selection(
     acceptable: float,
     alpha: float = 0.05,
 ) -> tuple[str, Disparity] | None:
-    """The answer whose share differs most between groups, as far as that is sure.
+    """Find the answer whose share differs most between groups, as far as that is sure.
 
     Of two classes it is the second one: the other's shares differ as much. ``None`` without
     classes.
@@ -93,12 +96,16 @@ def selection(
     """
     looked = classes[1:] if len(classes) == 2 else classes
     totals = {group: sum(counts.values()) for group, counts in answers.items()}
-    found = {}
+    disparities = {}
     for answer in looked:
         rates = {g: (n, answers[g].get(answer, 0)) for g, n in totals.items()}
-        found[answer] = disparity(rates, acceptable=acceptable, alpha=alpha / len(looked))
-    most = max(found, key=lambda answer: (found[answer].low, found[answer].difference), default="")
-    return (most, found[most]) if found else None
+        disparities[answer] = disparity(rates, acceptable=acceptable, alpha=alpha / len(looked))
+    most = max(
+        disparities,
+        key=lambda answer: (disparities[answer].low, disparities[answer].difference),
+        default="",
+    )
+    return (most, disparities[most]) if disparities else None
 
 
 def _rate(name: str, n: int, counted: int, alpha: float) -> GroupRate:

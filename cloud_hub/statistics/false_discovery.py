@@ -1,4 +1,4 @@
-"""Many tests at once."""
+"""Control of the false discovery rate over many tests at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import numpy as np
 
 
 def discoveries(p_values: Sequence[float], rate: float) -> set[int]:
-    """Which tests reject, with a false discovery rate of at most ``rate`` among all.
+    """Return the indices of the tests that reject.
+
+    Benjamini and Hochberg's step-up procedure: of the p-values in rising order, all up to the last
+    that is at most ``rate * rank / tests``. Assumes tests that are independent or positively
+    dependent.
+
+    Args:
+        p_values: one a test, [T].
+        rate: expected share of false rejections among all, at most.
 
     Source: Y. Benjamini, Y. Hochberg, "Controlling the false discovery rate", JRSS B 57, 1995.
     """

@@ -1,4 +1,4 @@
-"""Few planned looks until a declared end: more power than looking at any time.
+"""Group-sequential design: few planned looks until a declared end, more power than at any time.
 
 The error is spent as information comes in, little at first (O'Brien and Fleming's shape). Between
 two looks the statistic moves as a Brownian motion, so chances of crossing follow by integrating its
@@ -29,12 +29,20 @@ REACH: Final = 8.0
 
 
 def planned_looks(looks: int = LOOKS) -> tuple[float, ...]:
-    """Equal steps of information, the last at 1."""
+    """Fractions of the information at equally spaced looks, the last at 1."""
     return tuple((i + 1) / looks for i in range(looks))
 
 
 def spent(fraction: float, alpha: float) -> float:
-    """How much of ``alpha`` may be spent until ``fraction`` of the information, both sides."""
+    """Share of ``alpha`` that may be spent until ``fraction`` of the information, on both sides.
+
+    Lan and DeMets' function of O'Brien and Fleming's shape, ``4 - 4 Phi(z_(1 - alpha/4) /
+    sqrt(t))``.
+
+    Args:
+        fraction: of the information, ``t``; beyond 1 everything is spent.
+        alpha: two-sided error over all looks together.
+    """
     if fraction <= 0:
         return 0.0
     return float(4 - 4 * ndtr(ndtri(1 - alpha / 4) / np.sqrt(min(fraction, 1.0))))
@@ -42,28 +50,36 @@ def spent(fraction: float, alpha: float) -> float:
 
 @functools.lru_cache(maxsize=256)
 def bounds(fractions: tuple[float, ...], alpha: float = 0.05) -> tuple[float, ...]:
-    """|z| at which each look rejects.
+    """Limits of |z| at which each look rejects.
+
+    Each limit makes the chance of crossing there first, under no difference, what :func:`spent`
+    allows.
 
     Args:
         fractions: of the information at each look, rising, up to 1.
         alpha: two-sided error over all looks together.
     """
-    found: list[float] = []
+    limits: list[float] = []
     path = _Path()
     before = 0.0
     for fraction in fractions:
         now = spent(fraction, alpha)
         path.move(fraction, 0.0)
-        found.append(path.bound(now - before))
-        path.stop(found[-1])
+        limits.append(path.bound(now - before))
+        path.stop(limits[-1])
         before = now
-    return tuple(found)
+    return tuple(limits)
 
 
 def crossing(fractions: Sequence[float], limits: Sequence[float], drift: float) -> float:
-    """Chance that |z| reaches its limit at some look, if z at full information has mean ``drift``.
+    """Chance that |z| reaches its limit at some look.
 
     For the limits of a confidence sequence as for those of :func:`bounds`.
+
+    Args:
+        fractions: of the information at each look, rising.
+        limits: of |z| at each look.
+        drift: mean of z at full information: the true difference in standard errors.
     """
     path, crossed = _Path(), 0.0
     for fraction, limit in zip(fractions, limits, strict=True):
@@ -73,7 +89,14 @@ def crossing(fractions: Sequence[float], limits: Sequence[float], drift: float) 
 
 
 def repeated_p(fractions: tuple[float, ...], z: float) -> float:
-    """The level at which the latest look would just reject: a p-value that allows for the looks."""
+    """Level at which the latest look would just reject: a p-value that allows for the looks.
+
+    Found by bisection over the level.
+
+    Args:
+        fractions: of the information at each look so far, rising.
+        z: of the latest look.
+    """
     low, high = 1e-12, 1.0 - 1e-9
     for _ in range(40):
         middle = float(np.sqrt(low * high))
@@ -99,6 +122,7 @@ class _Path:
 
     def bound(self, chance: float) -> float:
         """|z| that paths exceed with ``chance``; without drift, so both sides are alike."""
+        # Symmetric without drift: mass in the lower half, twice, from the outside in.
         beyond = np.cumsum(2 * self._mass[: GRID // 2])
         inner = -self._points[: GRID // 2] - self._width / 2
         if chance <= beyond[0]:
@@ -108,6 +132,7 @@ class _Path:
     def stop(self, limit: float) -> float:
         """Take away what is beyond ``limit``; its chance. A cell that it cuts goes in part."""
         beyond = np.abs(self._points) - limit * np.sqrt(self._at)
+        # Whole cells only would make the chance jump as the limit moves, and bisection fail.
         out = np.clip(beyond / self._width + 0.5, 0.0, 1.0)
         crossed = float(self._mass @ out)
         self._mass = self._mass * (1 - out)
@@ -130,4 +155,5 @@ def _moves(before: float, now: float) -> Floats:
     half = (points[1] - points[0]) / 2
     gaps = points[:, None] - _grid(before)[None, :]
     deviation = np.sqrt(now - before)
+    # The normal increment's chance of ending within each cell, from the middle of each cell.
     return cast(Floats, ndtr((gaps + half) / deviation) - ndtr((gaps - half) / deviation))

@@ -1,4 +1,4 @@
-"""How much the devices' own failure rates differ, and what that costs in information.
+"""Heterogeneity of devices: their own failure rates, and the information that differences cost.
 
 A device with a dirty camera fails more often under every version. Its requests are no independent
 witnesses against the version that it happens to have: the variance of an arm's failures is larger
@@ -54,7 +54,12 @@ class FailureCounts:
         candidate: Mapping[tuple[str, int], Counts],
         control: Mapping[tuple[str, int], Counts],
     ) -> FailureCounts:
-        """From counts by device and period of either arm."""
+        """Arrange counts by device and period of either arm.
+
+        Args:
+            candidate: (failed, requests) by device and period.
+            control: the same.
+        """
         keys = [*candidate, *control]
         counts = np.array([*candidate.values(), *control.values()], dtype=np.float64)
         failed, requests = counts.reshape(-1, 2).T
@@ -82,30 +87,42 @@ class FailureCounts:
 def spread(failures: FailureCounts) -> float:
     """Variance of the devices' log odds of failure, estimated about each arm's own rate.
 
-    A device tells as much of it as its own rate is reliable: little while it has few failures.
+    By moments: what squared residuals exceed their binomial variance, weighted by how reliable a
+    device's own rate is (little while it has few failures), together with the prior :data:`SPREAD`
+    at :data:`TRUST` degrees of freedom.
+
+    Args:
+        failures: of both arms.
     """
-    told, weight = TRUST * SPREAD, TRUST
+    weighted, weight = TRUST * SPREAD, TRUST
     for candidate in (True, False):
         failed, requests = failures.by_device(candidate=candidate)
         devices = int(np.count_nonzero(requests))
         if devices < 2:
             continue
         rate = failed.sum() / requests.sum()
+        # Binomial variance of a device's failures at the arm's rate.
         information = rate * (1 - rate) * requests
         seen = information > 0
         squares = (failed - rate * requests)[seen] ** 2 * devices / (devices - 1)
-        known = information[seen]
-        reliable = (SPREAD * known / (1 + SPREAD * known)) ** 2 * (devices - 1) / devices
-        told += float(np.sum(reliable * (squares - known) / known**2))
+        binomial = information[seen]
+        # Squared share of a device's variance that would be its own, at the prior spread.
+        reliable = (SPREAD * binomial / (1 + SPREAD * binomial)) ** 2 * (devices - 1) / devices
+        weighted += float(np.sum(reliable * (squares - binomial) / binomial**2))
         weight += float(reliable.sum())
-    return max(0.0, told / weight)
+    return max(0.0, weighted / weight)
 
 
 def design_effect(failures: FailureCounts, risk: float = 1.0) -> float:
-    """Variance of the candidate's failures beyond its share of all, as a multiple of what
-    independent requests would have, if its relative risk is ``risk``; at least 1.
+    """Variance of failures as a multiple of that of independent requests; at least 1.
 
-    Devices on both arms (units smaller than a device) are their own control and cost nothing.
+    One plus :func:`spread` times the sum over devices of their squared leverage, over that of
+    single requests. Devices on both arms (units smaller than a device) are their own control and
+    cost nothing.
+
+    Args:
+        failures: of both arms.
+        risk: relative risk of the candidate that is assumed.
     """
     x, n, y, m = failures.by_period()
     total = risk * n.sum() + m.sum()
@@ -114,9 +131,12 @@ def design_effect(failures: FailureCounts, risk: float = 1.0) -> float:
     base = (x.sum() + y.sum()) / total
     with np.errstate(invalid="ignore"):
         share = np.nan_to_num(risk * n / (risk * n + m))[failures.period]
+    # Held at one half, where a binomial variance is largest.
     rate = np.minimum(base * np.where(failures.candidate, risk, 1.0), 0.5)
     information = rate * (1 - rate) * failures.requests
+    # Weight of a failure in the candidate's excess: + on its arm, - on the control's.
     leverage = np.where(failures.candidate, 1 - share, -share)
+    # The same sum with every request a device of its own, and with requests of a device together.
     alone = float(np.sum(leverage**2 * information))
     together = float(np.sum(np.bincount(failures.device, leverage * information) ** 2))
     return 1.0 + spread(failures) * together / alone if alone else 1.0

@@ -1,4 +1,4 @@
-"""How accurate is the model, before any label? From the histogram of its confidence alone.
+"""Accuracy estimated before any label, from the histogram of the model's confidence alone.
 
 Each confidence bin of the reference profile knows how often the model was right there on held-out
 rows; a window's estimate is that, weighted by where its predictions fall. It follows changes of the

@@ -1,4 +1,4 @@
-"""Is the candidate slower? Quantiles of two arms from log-binned histograms, at any look.
+"""Quantiles of latency of two arms, from log-binned histograms, at any look.
 
 A quantile's confidence sequence is found by inverting a test: of all bin edges, those where the
 share of requests below may be ``q``. Each share is a mean over devices, so requests of one device
@@ -66,7 +66,14 @@ def compare_latency(
 def quantile(
     histograms: Floats, q: float, alpha: float = 0.05, tuned_for: float = TUNED_FOR
 ) -> Quantile:
-    """The ``q`` quantile of histograms by device, [D, bins]; 0 to infinity without data."""
+    """A quantile of one arm with its confidence sequence; 0 to infinity without data.
+
+    Args:
+        histograms: by device, [D, bins].
+        q: such as 0.5 or 0.99.
+        alpha: chance that the interval ever misses.
+        tuned_for: sample size at which it is tightest.
+    """
     counts = np.asarray(histograms, dtype=np.float64)
     if counts.sum() == 0:
         return Quantile(np.nan, 0.0, np.inf)

@@ -1,9 +1,4 @@
-"""Several arms against one control.
-
-Source:
-    S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of
-    Statistics 6(2), 1979.
-"""
+"""Adjustment of p-values for several comparisons at once."""
 
 from __future__ import annotations
 
@@ -11,22 +6,34 @@ from collections.abc import Mapping
 
 
 def holm(p: Mapping[str, float], alpha: float) -> set[str]:
-    """The arms that differ, with at most ``alpha`` chance of one that does not.
+    """Return the arms that differ, with at most ``alpha`` chance of one among them that does not.
 
-    With always-valid p-values it may be asked at any look.
+    Holm's step-down procedure: the p-values in rising order against ``alpha / (arms left)``, up to
+    the first that is above. With always-valid p-values it may be applied at any look.
+
+    Args:
+        p: by arm.
+        alpha: chance of any wrong rejection.
+
+    Source: S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal
+    of Statistics 6(2), 1979.
     """
-    found: set[str] = set()
-    for done, (name, value) in enumerate(sorted(p.items(), key=lambda item: item[1])):
-        if value > alpha / (len(p) - done):
+    differing: set[str] = set()
+    for rank, (name, value) in enumerate(sorted(p.items(), key=lambda item: item[1])):
+        if value > alpha / (len(p) - rank):
             break
-        found.add(name)
-    return found
+        differing.add(name)
+    return differing
 
 
 def adjusted(p: Mapping[str, float]) -> dict[str, float]:
-    """Holm's adjusted p-values: an arm differs at every alpha from its own up."""
-    found, least = {}, 0.0
-    for done, (name, value) in enumerate(sorted(p.items(), key=lambda item: item[1])):
-        least = max(least, min(1.0, value * (len(p) - done)))
-        found[name] = least
-    return found
+    """Return Holm's adjusted p-values: an arm differs at every alpha from its own up.
+
+    Args:
+        p: by arm.
+    """
+    adjusted_p, least = {}, 0.0
+    for rank, (name, value) in enumerate(sorted(p.items(), key=lambda item: item[1])):
+        least = max(least, min(1.0, value * (len(p) - rank)))
+        adjusted_p[name] = least
+    return adjusted_p

@@ -1,4 +1,4 @@
-"""How did a feature that moved move the output? From held-out rows, without any new row.
+"""Shift of the output that a feature's move brings, from held-out rows, without any new row.
 
 Held-out rows are weighted so that their histogram of that one feature is the window's; what the
 model then answers on average, less what it answered before, is the feature's part in the change.
@@ -28,8 +28,10 @@ LARGEST_WEIGHT: Final = 20.0
 
 @dataclass(frozen=True)
 class FeaturePart:
-    """What one feature's move did to the mean output; ``supported`` is the share of the window
-    that held-out rows can speak for (not outside, not missing where none was).
+    """Part of one feature in the change of the mean output.
+
+    ``supported`` is the share of the window that held-out rows can speak for (not outside, not
+    missing where none was).
     """
 
     name: str
@@ -43,17 +45,18 @@ def feature_part(
     observed: Sequence[int],
     outputs: NDArray[np.float64],
 ) -> FeaturePart:
-    """The part of one feature.
+    """Part of one feature: the mean output of weighted held-out rows less the plain one.
 
     Args:
         name: of the feature.
         places: bin of each held-out row [rows], as indices into a histogram [bins + 2].
         observed: the window's histogram [bins + 2].
-        outputs: what the model gives for each held-out row [rows].
+        outputs: output of the model for each held-out row [rows].
     """
     shares = np.asarray(observed, dtype=np.float64) / max(1, sum(observed))
     held = np.bincount(places, minlength=len(shares)) / max(1, len(places))
     weights = np.divide(shares, held, out=np.zeros_like(shares), where=held > 0)
+    # A bin with few held-out rows and many in the window would let these rows decide alone.
     each = np.minimum(weights, LARGEST_WEIGHT)[places]
     if not each.sum():
         return FeaturePart(name, 0.0, 0.0)
@@ -62,14 +65,24 @@ def feature_part(
 
 
 def explained(parts: Sequence[FeaturePart], observed_change: float) -> float | None:
-    """Which share of the observed change of the output the parts make up; ``None`` without one."""
+    """Share of the observed change of the output that the parts make up; ``None`` without a change.
+
+    Args:
+        parts: of all features that moved.
+        observed_change: of the mean output.
+    """
     if abs(observed_change) < 1e-9:
         return None
     return sum(part.moved for part in parts) / observed_change
 
 
 def mean_of_bins(counts: Sequence[int], edges: Sequence[float]) -> float | None:
-    """Mean of a binned number, by the middles of its bins; ``None`` without any inside."""
+    """Mean of a binned number, by the middles of its bins; ``None`` without any inside.
+
+    Args:
+        counts: histogram [bins + 2].
+        edges: of the bins, [bins + 1].
+    """
     inside = np.asarray(counts[:-2], dtype=np.float64)
     if not inside.sum():
         return None
@@ -80,27 +93,38 @@ def mean_of_bins(counts: Sequence[int], edges: Sequence[float]) -> float | None:
 def share_changes(
     reference: Sequence[int], observed: Sequence[int], names: Sequence[str]
 ) -> Mapping[str, float]:
-    """By how much each category's share changed, missing and outside included."""
+    """Change of each category's share, missing and outside included.
+
+    Args:
+        reference: histogram [categories + 2] at training.
+        observed: histogram [categories + 2] of a window.
+        names: of the categories, in order.
+    """
     a, b = np.asarray(reference, np.float64), np.asarray(observed, np.float64)
     change = b / max(1.0, b.sum()) - a / max(1.0, a.sum())
     return dict(zip((*names, "missing", "outside"), change.tolist(), strict=True))
 
 
 def places(feature: FeatureProfile, values: NDArray[Any]) -> NDArray[np.int64]:
-    """The bin of each value [rows], as an index into the feature's histogram [bins + 2]."""
+    """Bin of each value [rows], as an index into the feature's histogram [bins + 2].
+
+    Args:
+        feature: with its edges or its categories.
+        values: [rows].
+    """
     size = feature.bins + 2
     if feature.categories is not None:
-        known = {name: i for i, name in enumerate(feature.categories)}
-        found = [
-            MISSING if is_missing(value) else known.get(category(value), OUTSIDE)
+        index = {name: i for i, name in enumerate(feature.categories)}
+        indices = [
+            MISSING if is_missing(value) else index.get(category(value), OUTSIDE)
             for value in values.tolist()
         ]
-        return np.array(found, np.int64) % size
+        return np.array(indices, np.int64) % size
     assert feature.edges is not None
     edges, numbers = np.asarray(feature.edges), values.astype(np.float64)
-    found_in = np.searchsorted(edges, numbers, side="right") - 1
-    found_in[numbers == edges[-1]] = feature.bins - 1
+    bin_of = np.searchsorted(edges, numbers, side="right") - 1
+    bin_of[numbers == edges[-1]] = feature.bins - 1
     outside = (numbers < edges[0]) | (numbers > edges[-1])
-    found_in = np.where(outside, size + OUTSIDE, found_in)
-    placed: NDArray[np.int64] = np.where(np.isnan(numbers), size + MISSING, found_in)
+    bin_of = np.where(outside, size + OUTSIDE, bin_of)
+    placed: NDArray[np.int64] = np.where(np.isnan(numbers), size + MISSING, bin_of)
     return placed

@@ -1,4 +1,4 @@
-"""Two answers to one question: shadow runs (McNemar's table) and interleaving (wins and losses).
+"""Tests of two answers to one question: shadow runs (McNemar's table), interleaving (wins, losses).
 
 Where both agree nothing is learned; of the pairs that differ, half go either way if there is no
 difference. Both tests here are exact at every look for that, whatever else is true of the pairs:
@@ -52,7 +52,16 @@ class SignTest:
 
 
 def log_sign_evidence(wins: ArrayLike, losses: ArrayLike, share: ArrayLike = 0.5) -> Floats:
-    """Log e-value against "a pair that differs goes the candidate's way with chance ``share``"."""
+    """Log e-value against "a pair that differs goes the candidate's way with chance ``share``".
+
+    The likelihood of the wins averaged over a symmetric Beta(:data:`PRIOR`, :data:`PRIOR`) chance,
+    divided by that with ``share``. Reject at ``log(1 / alpha)``, at any look.
+
+    Args:
+        wins: pairs that went the candidate's way, array or number.
+        losses: pairs that went the control's way, of the same shape.
+        share: chance that is tested, of the same shape or one number.
+    """
     w, x = np.asarray(wins, dtype=np.float64), np.asarray(losses, dtype=np.float64)
     chance = np.asarray(share, dtype=np.float64)
     mixed = betaln(PRIOR + w, PRIOR + x) - betaln(PRIOR, PRIOR)
@@ -60,7 +69,16 @@ def log_sign_evidence(wins: ArrayLike, losses: ArrayLike, share: ArrayLike = 0.5
 
 
 def sign_test(wins: int, losses: int, alpha: float = 0.05) -> SignTest:
-    """Judge ``wins`` against ``losses``: shares that the e-value does not reject at ``alpha``."""
+    """Judge wins against losses.
+
+    The interval holds the shares that :func:`log_sign_evidence` does not reject at ``alpha``, found
+    by root search on either side of the posterior mean.
+
+    Args:
+        wins: pairs that went the candidate's way.
+        losses: pairs that went the control's way.
+        alpha: chance that the interval ever misses.
+    """
     n = wins + losses
     if n == 0:
         return SignTest(0, 0, 0.5, 0.0, 1.0, 1.0)
@@ -70,6 +88,7 @@ def sign_test(wins: int, losses: int, alpha: float = 0.05) -> SignTest:
     def rejected(share: float) -> float:
         return float(log_sign_evidence(wins, losses, share) + np.log(alpha))
 
+    # Shares of exactly 0 or 1 have likelihood 0: the search stays just inside.
     tiny = 1e-12
     low = brentq(rejected, tiny, middle) if rejected(tiny) > 0 else 0.0
     high = brentq(rejected, middle, 1 - tiny) if rejected(1 - tiny) > 0 else 1.0

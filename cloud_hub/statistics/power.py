@@ -1,4 +1,4 @@
-"""How much is needed before the start, and about how long that takes.
+"""Planning before the start: the sample that is needed, and about how long that takes.
 
 Chances of a verdict follow from the same Brownian motion that the tests themselves stand on, look
 by look, so the plan and the analysis agree.
@@ -30,8 +30,10 @@ PAIRS_TUNED_FOR: Final = (2 * PRIOR + 1) * float(rho_squared(1.0))
 
 @dataclass(frozen=True)
 class Needs:
-    """``n`` outcomes an arm as they come from devices, ``independent`` of them after the design
-    effect, from at least ``devices`` devices an arm, for a verdict with chance ``power``.
+    """Sample that is needed for a verdict with chance ``power``.
+
+    ``n`` outcomes an arm as they come from devices, ``independent`` of them after the design
+    effect, from at least ``devices`` devices an arm.
     """
 
     method: Method
@@ -43,11 +45,11 @@ class Needs:
 
 
 def design_effect(correlation: float, per_device: float) -> float:
-    """How many requests of devices stand for one independent request.
+    """Requests of devices that stand for one independent request, ``1 + (m - 1) * correlation``.
 
     Args:
         correlation: of two requests of one device (intraclass), 0 to 1.
-        per_device: requests of one device on average.
+        per_device: requests of one device on average, ``m``.
     """
     return 1 + max(0.0, per_device - 1) * correlation
 
@@ -85,12 +87,24 @@ def needs(
     correlation: float = 0.0,
     per_device: float = 1.0,
 ) -> Needs:
-    """The smallest sample with which ``effect`` is found with chance ``power``.
+    """Find the smallest sample with which a difference is found with the wanted chance.
 
-    ``tuned_for`` is the declared sample size; left out, the one that is found here. The answer is
-    infinite (:data:`MOST`) where devices are too alike in themselves for any number of requests.
+    By bisection over :func:`chance_of_verdict`. The answer is :data:`MOST` where devices are too
+    alike in themselves for any number of requests.
+
+    Args:
+        effect: difference of means that is to be found.
+        spread: the variances of one outcome on both arms, added.
+        method: looked at all the time, or at planned looks.
+        alpha: two-sided error.
+        power: chance of finding it.
+        tuned_for: sample size at which confidence sequences are tightest; the one found, if left
+            out.
+        correlation: of two requests of one device (intraclass), 0 to 1.
+        per_device: requests of one device on average.
     """
     low, high = 1.0, MOST
+    # Geometric bisection: sizes span nine orders of magnitude.
     while high / low > 1.005:
         middle = math.sqrt(low * high)
         tuned = tuned_for or max(middle, TUNED_FOR / 50)
@@ -107,6 +121,12 @@ def needs(
 
 
 def pairs_needed(effect: float, *, alpha: float = 0.05, power: float = 0.8) -> int:
-    """Pairs that differ (sessions won or lost) until the sign test finds 0.5 + ``effect`` won."""
-    found = needs(effect, 0.25, alpha=alpha, power=power, tuned_for=PAIRS_TUNED_FOR)
-    return found.independent
+    """Pairs that differ (sessions won or lost) until the sign test finds a share above half.
+
+    Args:
+        effect: by how much the share of pairs won exceeds 0.5.
+        alpha: two-sided error.
+        power: chance of finding it.
+    """
+    sample_size = needs(effect, 0.25, alpha=alpha, power=power, tuned_for=PAIRS_TUNED_FOR)
+    return sample_size.independent

@@ -1,10 +1,10 @@
-"""A ratio of two totals, such as joules for each prediction, compared like a mean.
+"""Ratios of two totals, such as joules for each prediction, compared like means.
 
-What a device reports of a window is two numbers: ``n``, such as its predictions, and ``total``,
-such as its joules. The ratio of an arm is that of its sums. Windows are what is as good as
-independent on one device, not what was counted in them; so a window counts as one outcome, or as
-more where its ``n`` is above the average. How far windows are from the arm's ratio takes the place
-of the variance of outcomes (linearisation).
+A device reports two numbers of a window: ``n``, such as its predictions, and ``total``, such as its
+joules. The ratio of an arm is that of its sums. Windows are what is as good as independent on one
+device, not what was counted in them; so a window counts as one outcome, or as more where its ``n``
+is above the average. How far windows are from the arm's ratio takes the place of the variance of
+outcomes (linearisation).
 
 Source:
     W. Cochran, Sampling Techniques, 3rd edition, 1977, sections 6.3 and 6.4 (the ratio estimator
@@ -23,8 +23,10 @@ from cloud_hub.statistics.clustered import Floats, Sample
 
 @dataclass(frozen=True)
 class DeviceWindowSums:
-    """Sums over the windows of each device of one arm, arrays [..., D]: how many, their ``n`` and
-    ``total``, and the second moments of the two.
+    """Sums over the windows of each device of one arm, arrays [..., D].
+
+    ``count`` is how many windows; ``n`` and ``total`` are sums of the two numbers; the rest are
+    their second moments, ``n_squares`` and ``squares`` with ``cross`` of both.
     """
 
     count: Floats
@@ -36,23 +38,28 @@ class DeviceWindowSums:
 
     @classmethod
     def by_device(cls, rows: Mapping[str, tuple[float, ...]]) -> DeviceWindowSums:
-        """Of the six sums by device, in order of the devices' names."""
-        found = np.array([rows[device] for device in sorted(rows)], dtype=np.float64)
-        return cls(*found.reshape(-1, 6).T)
+        """Arrange the six sums of each device in order of the devices' names, [D] each."""
+        sums = np.array([rows[device] for device in sorted(rows)], dtype=np.float64)
+        return cls(*sums.reshape(-1, 6).T)
 
 
 def as_sample(windows: DeviceWindowSums) -> Sample:
-    """The arm as a sample of outcomes, one for each window, whose mean is the arm's ratio.
+    """Return the arm as a sample of outcomes, one for each window, whose mean is the arm's ratio.
 
     ``n`` adds up to the windows of the arm. Where all windows have the same ``n`` it is exactly the
     sample of their ratios; elsewhere ``squares`` alone are no squares of anything, but their
     variance is that of windows about the ratio, weighted as they weigh in it.
+
+    Args:
+        windows: of one arm, [..., D].
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         all_n = windows.n.sum(axis=-1, keepdims=True)
         ratio = windows.total.sum(axis=-1, keepdims=True) / all_n
         scale = windows.count.sum(axis=-1, keepdims=True) / all_n
+        # Sum over windows of (total - ratio * n)^2, expanded into the moments that were sent.
         apart = windows.squares - 2 * ratio * windows.cross + ratio**2 * windows.n_squares
         n, total = scale * windows.n, scale * windows.total
+        # Chosen so that squares / n - mean^2, which compare() takes, is that sum by window.
         squares = scale**2 * np.maximum(apart, 0.0) + 2 * ratio * total - ratio**2 * n
     return Sample(np.nan_to_num(n), np.nan_to_num(total), np.nan_to_num(squares))

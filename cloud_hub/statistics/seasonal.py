@@ -1,4 +1,4 @@
-"""References that know the time: what is usual at this hour of the week, and how usual differs.
+"""References that know the time: the usual counts of an hour of the week, and how usual differs.
 
 Where the day has a rhythm, training alone is the wrong reference: every night would be drift.
 """
@@ -23,14 +23,14 @@ EPOCH_HOURS: Final = 72
 
 
 def hour_of_week(at: float) -> int:
-    """0 to 167, from Monday midnight UTC; ``at`` in Unix seconds."""
+    """Hour of the week, 0 to 167 from Monday midnight UTC, of a time in Unix seconds."""
     return (int(at // HOUR) + EPOCH_HOURS) % WEEK_HOURS
 
 
 def seasonal_reference(
     past: Sequence[tuple[float, Mapping[str, Any]]], at: float, *, least: int
 ) -> dict[str, Counts] | None:
-    """The sum of past histograms of the same hour of the week; ``None`` below ``least`` rows.
+    """Sum of past histograms of the same hour of the week; ``None`` below ``least`` rows.
 
     Args:
         past: (start in Unix seconds, histograms [bins + 2] by name).
@@ -43,6 +43,7 @@ def seasonal_reference(
         if start < at and hour_of_week(start) == slot:
             for name, counts in histograms.items():
                 sums[name] = sums.get(name, 0.0) + np.asarray(counts, dtype=np.float64)
+    # The feature with fewest rows decides: all features of a window have one reference, or none.
     if not sums or min(float(total.sum()) for total in sums.values()) < least:
         return None
     return sums
@@ -50,7 +51,7 @@ def seasonal_reference(
 
 @dataclass(frozen=True)
 class Usual:
-    """How a figure was in reference windows; it is unusual above mean + 3 standard deviations."""
+    """Range of a figure in reference windows; above mean + 3 standard deviations it is unusual."""
 
     mean: float
     deviation: float
@@ -58,12 +59,12 @@ class Usual:
 
     @property
     def limit(self) -> float:
-        """What only an unusual window exceeds."""
+        """Value that only an unusual window exceeds."""
         return self.mean + 3 * self.deviation
 
 
 def usual(figures: Sequence[float]) -> Usual | None:
-    """Of one figure per reference window; ``None`` with fewer than :data:`LEAST_WINDOWS`."""
+    """Range of one figure per reference window; ``None`` below :data:`LEAST_WINDOWS`."""
     if len(figures) < LEAST_WINDOWS:
         return None
     values = np.asarray(figures, dtype=np.float64)

@@ -35,7 +35,7 @@ class SampleMoments:
 
     @classmethod
     def of_successes(cls, successes: int, n: int) -> SampleMoments:
-        """Of a 0/1 outcome."""
+        """Moments of a 0/1 outcome."""
         return cls(n, successes, successes)
 
     @property
@@ -54,12 +54,29 @@ class SampleMoments:
 
 
 def rho_squared(tuned_for: float = TUNED_FOR, alpha: float = TUNED_AT) -> float:
-    """The mixture's variance with which the sequence is tightest at ``tuned_for`` observations."""
+    """Variance of the normal mixture with which a confidence sequence is tightest.
+
+    ``(-2 ln alpha + ln(-2 ln alpha + 1)) / tuned_for``, the approximation of Waudby-Smith et al.
+
+    Args:
+        tuned_for: observations at which it is tightest.
+        alpha: level at which it is.
+    """
     return (-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / tuned_for
 
 
 def multiplier(n: Floats | float, alpha: float, tuned_for: float = TUNED_FOR) -> Floats:
-    """How many standard errors wide half the sequence is, after ``n`` observations."""
+    """Half width of a confidence sequence in standard errors.
+
+    With ``t = n * rho^2`` it is ``sqrt(2 (t + 1) / t * ln(sqrt(t + 1) / alpha))``. Assumes many
+    observations: the sequence is asymptotic.
+
+    Args:
+        n: independent observations, array or number.
+        alpha: chance that the sequence ever misses.
+        tuned_for: observations at which it is tightest.
+    """
+    # Below any sample size that matters; only keeps the division defined at 0.
     information = np.maximum(np.asarray(n, dtype=np.float64), 1e-12) * rho_squared(tuned_for)
     inside = 2 * (information + 1) / information * np.log(np.sqrt(information + 1) / alpha)
     return cast(Floats, np.sqrt(inside))
@@ -68,7 +85,13 @@ def multiplier(n: Floats | float, alpha: float, tuned_for: float = TUNED_FOR) ->
 def mean_interval(
     moments: SampleMoments, alpha: float = 0.05, tuned_for: float = TUNED_FOR
 ) -> tuple[float, float]:
-    """Confidence sequence of a mean at this look."""
+    """Confidence sequence of a mean at this look, of independent outcomes.
+
+    Args:
+        moments: of the sample.
+        alpha: chance that the sequence ever misses.
+        tuned_for: observations at which it is tightest.
+    """
     if moments.n == 0:
         return (-math.inf, math.inf)
     error = math.sqrt(moments.variance / moments.n)
@@ -81,8 +104,17 @@ def interval(
 ) -> tuple[Floats, Floats]:
     """Confidence sequence of a difference, at each look of ``contrast``.
 
-    With few devices the normal quantile is replaced by Student's of the variance's degrees of
-    freedom at the same level; exact is neither.
+    The estimate plus and minus :func:`multiplier` standard errors. With few devices the normal
+    quantile is replaced by Student's of the variance's degrees of freedom at the same level; exact
+    is neither.
+
+    Args:
+        contrast: arrays of the looks' shape.
+        alpha: chance that the sequence ever misses.
+        tuned_for: independent observations an arm at which it is tightest.
+
+    Returns:
+        Lower and upper ends, of the looks' shape; infinite without data.
     """
     times = multiplier(contrast.n, alpha, tuned_for)
     half = _widened(times, contrast.freedom) * np.sqrt(contrast.variance)
@@ -91,26 +123,41 @@ def interval(
 
 
 def log_e_value(contrast: Contrast, tuned_for: float = TUNED_FOR, null: float = 0.0) -> Floats:
-    """Log of the e-value against "the difference is ``null``": the normal mixture that the sequence
-    inverts. Reject at level alpha where it reaches ``log(1 / alpha)``, at any look.
+    """Log e-value against "the difference is ``null``", at each look of ``contrast``.
+
+    The normal mixture that the sequence inverts: with ``t = n * rho^2`` it is
+    ``z^2 / 2 * t / (t + 1) - ln(t + 1) / 2``. Reject at ``log(1 / alpha)``, at any look.
+
+    Args:
+        contrast: arrays of the looks' shape.
+        tuned_for: independent observations an arm at which it has most power.
+        null: difference that is tested.
     """
     information = contrast.n * rho_squared(tuned_for)
     with np.errstate(invalid="ignore", divide="ignore"):
         z = (contrast.estimate - null) / np.sqrt(contrast.variance)
+    # Bounded: z of an all but certain difference would overflow when squared.
     z = np.nan_to_num(_narrowed(z, contrast.freedom), posinf=1e3, neginf=-1e3)
     gained = z**2 / 2 * information / (information + 1) - np.log1p(information) / 2
     return cast(Floats, np.where(contrast.n > 0, gained, 0.0))
 
 
 def always_valid_p(log_e: Floats | float) -> Floats:
-    """The p-value of an e-value: valid at any look."""
+    """P-value of an e-value, ``min(1, 1 / e)``; valid at any look."""
     return cast(Floats, np.exp(-np.maximum(np.asarray(log_e, dtype=np.float64), 0.0)))
 
 
 def difference_interval(
     a: SampleMoments, b: SampleMoments, alpha: float = 0.05, tuned_for: float = TUNED_FOR
 ) -> tuple[float, float]:
-    """Confidence sequence of mean(b) - mean(a) of independent outcomes."""
+    """Confidence sequence of mean(b) - mean(a), of independent outcomes.
+
+    Args:
+        a: moments of the first sample.
+        b: moments of the second.
+        alpha: chance that the sequence ever misses.
+        tuned_for: independent observations an arm at which it is tightest.
+    """
     if a.n == 0 or b.n == 0:
         return (-math.inf, math.inf)
     variance = a.variance / a.n + b.variance / b.n
@@ -120,9 +167,8 @@ def difference_interval(
 
 
 def _widened(z: Floats, freedom: Floats) -> Floats:
-    """Student's quantile where ``z`` is the normal one. Too far out for SciPy, which then says
-    infinity of either sign or NaN, it is infinite.
-    """
+    """Student's quantile where ``z`` is the normal one, at the same tail probability."""
+    # Farther out SciPy's Student quantile is infinite of either sign, or NaN.
     tail = np.maximum(ndtr(-z), 1e-300)
     quantile = np.nan_to_num(np.abs(stdtrit(_finite(freedom), tail)), nan=np.inf, posinf=np.inf)
     return cast(Floats, np.where(np.isfinite(freedom), quantile, z))
@@ -130,6 +176,7 @@ def _widened(z: Floats, freedom: Floats) -> Floats:
 
 def _narrowed(z: Floats, freedom: Floats) -> Floats:
     """The normal quantile where ``z`` is Student's."""
+    # From Student's tail to the normal quantile of the same tail; the clip keeps ndtri finite.
     tail = np.clip(stdtr(_finite(freedom), -np.abs(z)), 1e-300, 0.5)
     return cast(Floats, np.where(np.isfinite(freedom), np.sign(z) * -ndtri(tail), z))
 

@@ -52,14 +52,14 @@ class RandomSigns:
         self.random = random
 
     def of(self, devices: NDArray[np.bool_]) -> RandomSigns:
-        """The signs of some of the devices."""
+        """Signs of some of the devices, a mask [devices]."""
         some = copy.copy(self)
         some.table = self.table[:, devices]
         return some
 
 
 def p_value(reference: Counts, observed: Counts, signs: RandomSigns | None = None) -> float:
-    """That ``observed`` has the distribution of ``reference``.
+    """P-value that ``observed`` has the distribution of ``reference``.
 
     The smaller p-value of a Kolmogorov-Smirnov test on the bin edges and of a chi-squared test over
     all bins (missing and outside included), Bonferroni-corrected for the two.
@@ -77,21 +77,28 @@ def p_value(reference: Counts, observed: Counts, signs: RandomSigns | None = Non
 
 
 def pooled_p(a: Counts, b: Counts, *, size: float | None = None) -> float:
-    """The ordinary tests on two histograms [K]; ``size`` is how many observations ``b`` is worth.
+    """P-value of the ordinary tests on two histograms.
 
     The largest distance on the edges of bins is smaller than that between all values, so
     Kolmogorov's limit is corrected for continuity, as for a random walk that is looked at in steps
-    (D. Siegmund, "Sequential Analysis", 1985).
+    (D. Siegmund, "Sequential Analysis", 1985). Assumes independent observations.
+
+    Args:
+        a: histogram [K] of the reference.
+        b: histogram [K] of the window.
+        size: independent observations that ``b`` is worth, if fewer than it holds.
     """
     n, m = a.sum(), b.sum()
     worth = m if size is None else min(m, size)
+    # Missing and outside, the last two, have no place in an order.
     distance = np.abs(np.cumsum(a / n - b / m)[:-2]).max(initial=0.0)
     ks = float(kolmogorov(distance * np.sqrt(n * worth / (n + worth)) + _step(a[:-2])))
     return min(1.0, 2 * min(ks, homogeneity(a, b * (worth / m))))
 
 
 def _step(inside: Counts) -> float:
-    """What a distance on bins lacks to one between all values, in units of the limit's."""
+    """Gap of the distance on bins to that between all values, in units of the limit's."""
+    # 0.5826 is -zeta(1/2) / sqrt(2 pi): how far a random walk overshoots between steps.
     filled = inside[inside > 0]
     if len(filled) < 4:
         return 0.0
@@ -99,7 +106,14 @@ def _step(inside: Counts) -> float:
 
 
 def homogeneity(a: Counts, b: Counts) -> float:
-    """P-value of Pearson's chi-squared test that both histograms have one distribution."""
+    """P-value of Pearson's chi-squared test that both histograms have one distribution.
+
+    Bins whose smaller expected count is below five are pooled. Assumes independent observations.
+
+    Args:
+        a: histogram [K].
+        b: histogram [K].
+    """
     a, b = _pooled_small(a, b)
     both = np.stack([a, b])
     expected = both.sum(axis=1, keepdims=True) * both.sum(axis=0) / both.sum()
@@ -111,19 +125,23 @@ def homogeneity(a: Counts, b: Counts) -> float:
 
 def _pooled_small(a: Counts, b: Counts) -> tuple[Counts, Counts]:
     """Bins whose smaller expected count is below five are pooled, as the test's theory asks."""
+    # Of the smaller histogram: its expected counts are the smaller ones.
     share = min(a.sum(), b.sum()) / (a.sum() + b.sum())
     small = (a + b) * share < 5
     pooled_a = np.append(a[~small], a[small].sum())
     pooled_b = np.append(b[~small], b[small].sum())
-    kept = pooled_a + pooled_b > 0
-    return pooled_a[kept], pooled_b[kept]
+    filled = pooled_a + pooled_b > 0
+    return pooled_a[filled], pooled_b[filled]
 
 
 def independent(observed: Counts) -> float:
-    """How many independent observations vary as much as these devices [devices, K] together do.
+    """Number of independent observations that vary as much as those of these devices together do.
 
     The worst design effect over the edges of the distribution function: the variance between the
     devices' shares, over that of as many independent observations.
+
+    Args:
+        observed: histograms by device, [devices, K].
     """
     totals = observed.sum(axis=1, keepdims=True)
     n, devices = totals.sum(), len(observed)
@@ -133,6 +151,7 @@ def independent(observed: Counts) -> float:
     share = below.sum(axis=0) / n
     residuals = below - totals * share
     between = (residuals**2).sum(axis=0) / n**2 * devices / (devices - 1)
+    # Near 0 and 1 the variance of a share is too small to divide by.
     inside = (share > 0.02) & (share < 0.98)
     if not inside.any():
         return float(n)
@@ -144,7 +163,12 @@ def independent(observed: Counts) -> float:
 
 
 def standardised(reference: Counts, observed: Counts) -> Counts:
-    """The reference [K] of all devices, each device's own as often as it is in ``observed``."""
+    """Reference [K] of all devices, each device's own as often as it occurs in ``observed``.
+
+    Args:
+        reference: [K], which is returned as it is, or [devices, K].
+        observed: [devices, K].
+    """
     if reference.ndim == 1:
         return reference
     shares = reference / reference.sum(axis=1, keepdims=True)
@@ -163,14 +187,16 @@ def _by_signs(reference: Counts, observed: Counts, signs: RandomSigns) -> float:
     used = scale > 0
     apart, scale = apart[:, used].astype(np.float32), scale[used]
     edges = int(used[:-2].sum())
-    found = _statistics(apart.sum(axis=0, keepdims=True), scale, edges)
+    observed_statistics = _statistics(apart.sum(axis=0, keepdims=True), scale, edges)
     p = 1.0
+    # Few rounds where little speaks against the null; the rest only for what looks unusual.
     for rounds in (FIRST_ROUNDS, len(signs.table)):
         sums = signs.table[:rounds] @ apart
         if reference.ndim == 1:
             sums += _resampled(reference[used], rounds, signs.random)
         drawn = _statistics(sums, scale, edges)
-        above = (drawn >= found * (1 - 1e-5)).sum(axis=0)
+        # Equal up to rounding counts as reached: float32 sums differ in the last digits.
+        above = (drawn >= observed_statistics * (1 - 1e-5)).sum(axis=0)
         p = min(1.0, 2 * float((1 + above.min()) / (1 + rounds)))
         if p > 0.2:
             break
@@ -178,11 +204,12 @@ def _by_signs(reference: Counts, observed: Counts, signs: RandomSigns) -> float:
 
 
 def _resampled(reference: Counts, rounds: int, random: np.random.Generator) -> NDArray[np.float32]:
-    """How far the shares of a reference of that size are off by chance, [rounds, K]."""
+    """Deviations by chance of the shares of a reference of that size, [rounds, K]."""
     n = reference.sum()
     share = reference / n
     noise = random.standard_normal((rounds, len(share)), dtype=np.float32)
     noise *= np.sqrt(share / n).astype(np.float32)
+    # Shares sum to 1, so their deviations sum to 0.
     centred: NDArray[np.float32] = noise - noise.sum(axis=1, keepdims=True) * share
     return centred.astype(np.float32)
 

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Engine, insert, select
 
 from cloud_hub.database.engine import insert_if_new
 from cloud_hub.errors import Invalid, NotFound
-from cloud_hub.experiments.exposure_sink import record_exposure
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import groups, tables
 from cloud_hub.telemetry.histograms import ReportHistograms
+from cloud_hub.telemetry.sink import ExposureSink
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.groups import GroupColumn
@@ -62,11 +62,13 @@ class Ingest:
     Args:
         engine: of the database.
         registry: knows the releases that devices report about.
+        record_exposure: takes what a message says of an experiment, in the same transaction.
     """
 
-    def __init__(self, engine: Engine, registry: Registry) -> None:
+    def __init__(self, engine: Engine, registry: Registry, record_exposure: ExposureSink) -> None:
         self._engine = engine
         self._registry = registry
+        self._record_exposure = record_exposure
         self._layouts: dict[tuple[str, str], _ReleaseLayout] = {}
 
     def take(self, device: str, model: str, upload: Upload) -> UploadReply:
@@ -96,6 +98,7 @@ class Ingest:
         body = received.body
         if not _store_message(db, device, received.message, body):
             return False
+        self._record_exposure(db, device, body)
         if isinstance(body, WindowReport) and received.histograms is not None:
             profile = self._layout(body.window).profile
             groups.add_predictions(db, body, received.histograms.groups, profile)
@@ -179,7 +182,6 @@ def _store_message(db: Connection, device: str, message: Message, body: Body) ->
         return False
     if type(body) in STORES:
         STORES[type(body)](db, device, body)
-    record_exposure(db, device, body)
     return True
 
 

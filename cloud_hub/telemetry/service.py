@@ -16,6 +16,7 @@ from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.histograms import histograms_of
 from cloud_hub.telemetry.ingest import Ingest
+from cloud_hub.telemetry.sink import ExposureSink
 from cloud_hub.telemetry.tables import (
     ROLLED,
     events,
@@ -57,10 +58,10 @@ class DeviceEvent:
 class Telemetry:
     """Reports, outcomes, samples, votes and events of all models."""
 
-    def __init__(self, engine: Engine, registry: Registry) -> None:
+    def __init__(self, engine: Engine, registry: Registry, record_exposure: ExposureSink) -> None:
         self._engine = engine
         self._registry = registry
-        self._ingest = Ingest(engine, registry)
+        self._ingest = Ingest(engine, registry, record_exposure)
         self._cleaned = 0.0
 
     def ingest(self, device: str, model: str, upload: Upload) -> UploadReply:

@@ -13,7 +13,7 @@ COLOURS: Final = ("#2563a8", "#c2571a", "#2a7d4f", "#7a4fa3", "#8a6d1a", "#5b647
 
 @dataclass(frozen=True)
 class Line:
-    """A named line of (time, value), with a band from ``low`` to ``high`` where given.
+    """A named line of (time, value), with a band from ``low`` to ``high`` if there is one.
 
     ``begins`` are the indices of points at which it begins anew.
     """
@@ -24,14 +24,14 @@ class Line:
     begins: Sequence[int] = ()
 
     def parts(self) -> list[slice]:
-        """What is drawn in one go."""
+        """Stretches of points that are drawn in one go."""
         ends = [*(i for i in self.begins if 0 < i < len(self.points)), len(self.points)]
         return [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
 
 
 @dataclass(frozen=True)
 class EventMark:
-    """Something that happened: a dotted line with a word."""
+    """An event: a dotted line with a word."""
 
     at: float
     word: str
@@ -44,12 +44,20 @@ def chart(
     levels: Sequence[tuple[float, str]] = (),
     limits: tuple[float, float] | None = None,
 ) -> str:
-    """One chart; ``levels`` are horizontal lines with a word. Empty without points."""
+    """Return one chart as SVG; empty without points.
+
+    Args:
+        lines: in the order of their colours; names are escaped by the caller.
+        marks: events, in time.
+        levels: (value, word) of horizontal lines.
+        limits: of the vertical axis; from the data, if left out.
+    """
     times = [t for line in lines for t, _ in line.points] + [mark.at for mark in marks]
     if not any(line.points for line in lines):
         return ""
     start, end = min(times), max(times)
     low, high = limits or _limits(lines, levels)
+    # At least a second wide: with one point there is no time axis to divide by.
     frame = _Frame(start, max(end, start + 1.0), low, high)
     parts = [frame.grid()]
     for i, line in enumerate(lines):
@@ -120,6 +128,7 @@ class _Frame:
         return f'{line}<text x="{LEFT + 4}" y="{at:.1f}" class="start small">{word}</text>'
 
     def mark(self, mark: EventMark, number: int) -> str:
+        # Every other word a line lower, so that neighbours can be read.
         x, top = self.x(mark.at), TOP + 12 * (number % 2)
         line = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" class="mark"/>'
         side = "end" if x > WIDTH * 0.8 else "start"
@@ -140,6 +149,7 @@ def _limits(lines: Sequence[Line], levels: Sequence[tuple[float, str]]) -> tuple
 
 
 def _ticks(low: float, high: float) -> list[float]:
+    # About four grid lines, at 1, 2, 2.5 or 5 times a power of ten.
     rough = (high - low) / 4
     power = 10 ** math.floor(math.log10(rough))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough)

@@ -1,4 +1,4 @@
-"""How the devices of an experiment's candidates are. Pure.
+"""Counts of the devices with a candidate, by their state. Pure.
 
 Offline devices neither stall nor dilute anything: shares are of those with exposure.
 """
@@ -38,11 +38,19 @@ class Member:
 def state_of(
     member: Member, control: tuple[int, int], *, unreachable_after: float, alpha: float
 ) -> State:
-    """One device's state; ``control`` is (failures, requests) of the control arm in all."""
+    """Return one device's state.
+
+    Args:
+        member: the device.
+        control: (failures, requests) of the control arm in all.
+        unreachable_after: seconds of silence.
+        alpha: chance that a device that fails no more often counts as regressed.
+    """
     if member.failed:
         return "failed"
     if member.requests == 0:
         return "unreachable" if member.silent > unreachable_after else "pending"
+    # With a control of its own a device differs from it by chance alone.
     evidence = log_device_evidence(
         member.failures, member.requests, member.own_control or control,
         differ=0.0 if member.own_control else SPREAD,
@@ -59,17 +67,24 @@ def count(
     unreachable_after: float,
     alpha: float,
 ) -> dict[str, dict[str, int]]:
-    """By arm, how many devices are in each state, and ``exposed``: the denominator."""
-    found: dict[str, dict[str, int]] = {}
+    """Count devices by arm and state; ``exposed`` is the denominator of shares.
+
+    Args:
+        members: the devices with a candidate.
+        control: (failures, requests) of the control arm in all.
+        unreachable_after: seconds of silence.
+        alpha: chance that a device that fails no more often counts as regressed.
+    """
+    by_arm: dict[str, dict[str, int]] = {}
     for member in members:
-        row = found.setdefault(member.arm, dict.fromkeys((*STATES, "exposed"), 0))
+        row = by_arm.setdefault(member.arm, dict.fromkeys((*STATES, "exposed"), 0))
         state = state_of(member, control, unreachable_after=unreachable_after, alpha=alpha)
         row[state] += 1
         row["exposed"] += member.requests > 0
-    return found
+    return by_arm
 
 
 def shares(counts: Mapping[str, int]) -> dict[str, float]:
-    """Failed and regressed among the devices with exposure."""
+    """Return the shares of failed and regressed devices among those with exposure."""
     exposed = counts.get("exposed", 0)
     return {name: counts[name] / exposed for name in ("failed", "regressed")} if exposed else {}

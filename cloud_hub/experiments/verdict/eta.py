@@ -1,7 +1,7 @@
-"""About how long a verdict still takes, if all goes on as it did. Pure.
+"""Estimated time to a verdict, if all goes on as it did. Pure.
 
 Where the interval ends later follows from how confidence sequences narrow with what comes in.
-Nothing is decided on this; it is told to people who wait.
+Nothing is decided on this; it is shown to people who wait.
 """
 
 from __future__ import annotations
@@ -17,40 +17,65 @@ from cloud_hub.statistics.sequential import multiplier
 from cloud_hub.text.durations import spoken
 
 MOST: Final = 1e6
-"""Times as much as there is: beyond, nothing is said."""
+"""Multiples of the present data: beyond, no time is shown."""
 
 
 def until(have: float, need: float, soaked: float) -> str:
-    """For people, how long until ``need`` at the pace of the first ``have`` in ``soaked`` seconds.
+    """Time until a count is reached, for people; empty where nothing can be said.
 
-    Empty where nothing can be said.
+    Args:
+        have: count so far.
+        need: count that is waited for.
+        soaked: seconds in which the first ``have`` came.
     """
-    return _told(soaked * (need / have - 1)) if have > 0 else ""
+    return _shown(soaked * (need / have - 1)) if have > 0 else ""
 
 
 def until_not_worse(judged: Judgement, soaked: float, spec: ExperimentSpec) -> str:
-    """How long until it is surely not worse by more than matters."""
+    """Time until an arm is surely not worse by more than matters, for people.
+
+    Args:
+        judged: the outcome that is still undecided.
+        soaked: seconds that the step has lasted.
+        spec: the declared experiment.
+    """
     gap = judged.gain + judged.minimum_effect
     more = _of(judged, judged.gain - judged.low, gap, spec)
-    return _told(soaked * min(more, _end([judged], spec)))
+    return _shown(soaked * min(more, _end([judged], spec)))
 
 
 def until_compared(first: Sequence[Judgement], soaked: float, spec: ExperimentSpec) -> str:
-    """How long until one arm is surely better, or all are surely not by what matters."""
+    """Time until one arm is surely better, or none is by what matters, for people.
+
+    Args:
+        first: the deciding outcome of each arm.
+        soaked: seconds that the experiment has lasted.
+        spec: the declared experiment.
+    """
     better = (_of(j, j.gain - j.low, j.gain, spec) for j in first)
     settled = (_of(j, j.high - j.gain, j.minimum_effect - j.gain, spec) for j in first)
-    return _told(soaked * min(*better, max(settled), _end(first, spec)))
+    return _shown(soaked * min(*better, max(settled), _end(first, spec)))
 
 
 def until_won(
     share: float, low: float, high: float, n: int, effect: float, soaked: float, alpha: float
 ) -> str:
-    """How long until a share of ``n`` sessions is surely not half, or no gain that matters."""
+    """Time until a share of sessions is surely not half, or no gain that matters, for people.
+
+    Args:
+        share: of the decided sessions that the candidate won.
+        low: lower end of its interval.
+        high: upper end.
+        n: decided sessions.
+        effect: by how much more than half matters; 0 if any difference does.
+        soaked: seconds that the experiment has lasted.
+        alpha: chance of a wrong verdict.
+    """
     half, above = (share - low, high - share) if share > 0.5 else (high - share, high - share)
     more = _more(half, abs(share - 0.5), n, PAIRS_TUNED_FOR, alpha)
     if effect:
         more = min(more, _more(above, 0.5 + effect - share, n, PAIRS_TUNED_FOR, alpha))
-    return _told(soaked * more)
+    return _shown(soaked * more)
 
 
 def _of(judged: Judgement, half: float, gap: float, spec: ExperimentSpec) -> float:
@@ -59,9 +84,10 @@ def _of(judged: Judgement, half: float, gap: float, spec: ExperimentSpec) -> flo
 
 
 def _more(half: float, gap: float, n: float, tuned_for: float, alpha: float) -> float:
-    """How many times as much as there is must come until ``half`` an interval fits into ``gap``."""
+    """Data to come, as a multiple of what there is, until ``half`` an interval fits ``gap``."""
     if gap <= 0 or n <= 0 or not math.isfinite(half):
         return math.inf
+    # Geometric bisection: the width of a sequence falls with the data, but has no closed inverse.
     low, high = 1.0, MOST
     now = float(multiplier(n, alpha, tuned_for))
     while high / low > 1.01:
@@ -77,5 +103,5 @@ def _end(judged: Sequence[Judgement], spec: ExperimentSpec) -> float:
     return math.inf if horizon is None or slowest <= 0 else horizon / slowest - 1
 
 
-def _told(seconds: float) -> str:
+def _shown(seconds: float) -> str:
     return f"; about {spoken(seconds)} more, if it goes on so" if 0 < seconds < math.inf else ""

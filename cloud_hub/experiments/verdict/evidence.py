@@ -1,4 +1,4 @@
-"""What is known of an experiment at one look, by device. Pure data; the gates judge it."""
+"""Evidence of an experiment at one look, by device. Pure data; the gates judge it."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class ArmEvidence:
     predictions: int = 0
 
     def outcomes_of(self, measure: Measure) -> int:
-        """How many outcomes there are of a measure."""
+        """Number of outcomes of a measure."""
         return round(sum(row[0] for row in self.outcomes.get(measure, {}).values()))
 
 
 @dataclass(frozen=True)
 class ShadowEvidence:
-    """A candidate beside what served: pairs of answers to the same inputs, by device.
+    """A candidate in shadow of what served: pairs of answers to the same inputs, by device.
 
     ``labelled`` are 1 where only the candidate was right, -1 where only the incumbent was, else 0.
     ``confidence``, ``value`` and ``latency`` (log2 of the ratio) are candidate minus incumbent.
-    ``errors`` are those of the candidate among what it was given.
+    ``errors`` are those of the candidate among its inputs.
     """
 
     labelled: Mapping[str, Row] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class ShadowEvidence:
 class InterleaveEvidence:
     """Sessions won by either team; ties and sessions without clicks decide nothing.
 
-    ``errors`` are those of the candidate among what it was asked, by device.
+    ``errors`` are those of the candidate among its requests, by device.
     """
 
     wins: int = 0
@@ -93,5 +93,5 @@ class Evidence:
 
     @property
     def control(self) -> ArmEvidence:
-        """What the candidates are compared with."""
+        """Evidence of what serves, with which the candidates are compared."""
         return self.arms.get(CONTROL, ArmEvidence())

@@ -1,15 +1,23 @@
-"""What takes a candidate back at once. Pure; each guardrail is valid at every look."""
+"""Guardrails: conditions that take a candidate back at once. Pure; each is valid at every look.
+
+The reason of a guardrail that does not trip begins with ``quiet``: reports list all of them.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from cloud_hub.experiments.verdict.evidence import ArmEvidence
+from cloud_hub.experiments.verdict.figures import (
+    FailedDevices,
+    FailureExcess,
+    Guard,
+    LatencyQuantile,
+)
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, Guardrails, LatencyGuard
 from cloud_hub.statistics.clustered import Floats
 from cloud_hub.statistics.failures import judge_failures
@@ -21,22 +29,22 @@ from edge_sdk.contract.window import LATENCY_BINS
 FAILURES: Final[Mapping[str, Measure]] = {"errors": "errors", "wrong labels": "accuracy"}
 """Kinds of failure, and the outcome whose ``minimum_effect`` says how many more do not matter."""
 
-
-@dataclass(frozen=True)
-class Guard:
-    """One guardrail on one arm: whether it trips, why, and on which figures."""
-
-    name: str
-    arm: str
-    trips: bool
-    reason: str
-    figures: dict[str, Any]
+MOST_NAMES: Final = 20
+"""Failed devices that are named in the figures."""
 
 
 def watch(
     spec: ExperimentSpec, arm: str, control: ArmEvidence, candidate: ArmEvidence
 ) -> tuple[Guard, ...]:
-    """Every guardrail of an arm, those that do not trip included."""
+    """Evaluate every guardrail of an arm, those that do not trip included.
+
+    Args:
+        spec: declares the guardrails, and by its outcomes' minimum effects how many more failures
+            do not matter.
+        arm: name of the candidate's arm.
+        control: evidence of what serves.
+        candidate: evidence of the arm.
+    """
     rules = spec.guardrails
     guards = [_devices(rules, arm, candidate.failed)]
     for kind, measure in FAILURES.items():
@@ -50,49 +58,65 @@ def watch(
 
 
 def watch_devices(rules: Guardrails, arm: str, failed: frozenset[str]) -> Guard:
-    """The one guardrail that a candidate beside what serves shares with one that serves."""
+    """The guardrail on devices that failed, alone: for a candidate that serves nobody.
+
+    Args:
+        rules: the declared guardrails.
+        arm: name of the candidate's arm.
+        failed: devices that could not activate the candidate or took it back.
+    """
     return _devices(rules, arm, failed)
 
 
 def _devices(rules: Guardrails, arm: str, failed: frozenset[str]) -> Guard:
-    trips = len(failed) >= rules.max_failed_devices
-    reason = f"{arm} failed on {len(failed)} device(s), of {rules.max_failed_devices} allowed"
-    figures = {"failed": sorted(failed)[:20], "count": len(failed)}
-    return Guard("failed devices", arm, trips, reason, figures)
+    allowed = rules.max_failed_devices
+    trips = len(failed) >= allowed
+    reason = f"{arm} failed on {len(failed)} device(s), of {allowed} allowed"
+    quiet = f"quiet: {arm} failed on {len(failed)} device(s), {allowed} would trip it"
+    # A fleet-wide failure must not write a million names into every look.
+    figures = FailedDevices(tuple(sorted(failed)[:MOST_NAMES]), len(failed))
+    return Guard("failed devices", arm, trips, reason if trips else quiet, figures)
 
 
 def _failures(
     rules: Guardrails, arm: str, kind: str, failures: FailureCounts, margin: float
 ) -> Guard:
-    found = judge_failures(failures, margin=margin)
-    trips = found.log_e >= math.log(1 / rules.alpha)
-    e_value = math.exp(min(found.log_e, 690.0))
+    evidence = judge_failures(failures, margin=margin)
+    trips = evidence.log_e >= math.log(1 / rules.alpha)
+    # exp(709.8) is the largest double: capped below it, or the figure would be infinite.
+    e_value = math.exp(min(evidence.log_e, 690.0))
     x, n, y, m = (int(total) for total in failures.by_period().sum(axis=1))
     beyond = f" by more than {margin:.3g}" if margin else ""
-    reason = (
-        f"{arm} has more {kind}{beyond}: {x} of {n} against {y} of {m}, "
-        f"e-value {e_value:.3g} >= {1 / rules.alpha:.3g}"
-    )
-    figures = {
-        "candidate": [x, n], "control": [y, m], "e_value": e_value, "margin": margin,
-        "design_effect": found.design_effect,
-    }  # fmt: skip
-    return Guard(kind, arm, trips, reason, figures)
+    limit = 1 / rules.alpha
+    counts = f"{x} of {n} against {y} of {m}"
+    reason = f"{arm} has more {kind}{beyond}: {counts}, e-value {e_value:.3g} >= {limit:.3g}"
+    quiet = f"quiet: {kind} of {arm}: {counts}, e-value {e_value:.3g} < {limit:.3g}"
+    figures = FailureExcess((x, n), (y, m), e_value, margin, evidence.design_effect)
+    return Guard(kind, arm, trips, reason if trips else quiet, figures)
 
 
 def _latency(
     rules: Guardrails, guard: LatencyGuard, arm: str, control: ArmEvidence, candidate: ArmEvidence
 ) -> Guard:
-    found = compare_latency(
+    verdict = compare_latency(
         _histograms(control), _histograms(candidate), guard.quantile, rules.alpha
     )
-    trips = found.low > guard.at_most
+    trips = verdict.low > guard.at_most
     name = f"p{guard.quantile * 100:g} of latency"
-    reason = f"{arm}: {name} is at least {found.low:.2f} times the control's"
-    ends = {"low": found.low, "high": found.high}
-    micros = {"control_us": found.control.value, "candidate_us": found.candidate.value}
-    figures = {k: v if math.isfinite(v) else None for k, v in {**ends, **micros}.items()}
-    return Guard(name, arm, trips, reason, {**figures, "at_most": guard.at_most})
+    reason = f"{arm}: {name} is at least {verdict.low:.2f} times the control's"
+    figures = LatencyQuantile(
+        _finite(verdict.low),
+        _finite(verdict.high),
+        _finite(verdict.control.value),
+        _finite(verdict.candidate.value),
+        guard.at_most,
+    )
+    quiet = f"quiet: {reason}, more than {guard.at_most:g} would trip it"
+    return Guard(name, arm, trips, reason if trips else quiet, figures)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _histograms(arm: ArmEvidence) -> Floats:

@@ -1,29 +1,29 @@
-"""Which gate judges an experiment. Pure."""
+"""Choice of the gate that judges an experiment, by its strategy. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
+from cloud_hub.experiments.verdict.decision import GateDecision, Looks
 from cloud_hub.experiments.verdict.evidence import Evidence
-from cloud_hub.experiments.verdict.judgement import Look
 from cloud_hub.experiments.verdict.paired import decide_interleave, decide_shadow
-from cloud_hub.experiments.verdict.parallel import GateDecision, Looks, decide
+from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
 
 
 def judge(
     spec: ExperimentSpec, evidence: Evidence, looks: Looks, dropped: Collection[str] = ()
 ) -> GateDecision:
-    """The verdict of the strategy's own gate; ``dropped`` are arms that were taken back."""
+    """Return the decision of the strategy's own gate.
+
+    Args:
+        spec: the declared experiment.
+        evidence: of one look.
+        looks: planned looks taken before, by ``outcome/arm``.
+        dropped: arms that were taken back.
+    """
     if spec.strategy == "shadow":
         return decide_shadow(spec, evidence, looks)
     if spec.strategy == "interleave":
         return decide_interleave(spec, evidence)
     return decide(spec, evidence, looks, dropped)
-
-
-def looks_of(state: Mapping[str, Any]) -> dict[str, tuple[Look, ...]]:
-    """The planned looks that a record remembers."""
-    kept = state.get("looks", {})
-    return {name: tuple(Look(**look) for look in found) for name, found in kept.items()}

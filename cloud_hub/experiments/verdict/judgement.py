@@ -1,15 +1,16 @@
-"""What one outcome says of one arm: its gain over the control, and how sure that is. Pure."""
+"""Judgement of one outcome of one arm: its gain over the control, and how sure that is. Pure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Row
+from cloud_hub.experiments.verdict.figures import Look, OutcomeFigures
 from cloud_hub.experiments.verdict.spec import Design
 from cloud_hub.statistics import classical, group_sequential, sequential
 from cloud_hub.statistics.clustered import PRIOR, Contrast, compare, mean_against, pair_up
@@ -27,16 +28,6 @@ RANGES: Final[Mapping[Measure, float]] = {
 ALIKE: Final[Mapping[Measure, float]] = {"energy": 0.0}
 """Where what one device reports says less than usual of how much devices differ: boards draw what
 they draw, hour after hour."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """The data as they were when they were last looked at, at ``fraction`` of the horizon."""
-
-    fraction: float
-    estimate: float
-    variance: float
-    n: float
 
 
 @dataclass(frozen=True)
@@ -78,13 +69,14 @@ class Judgement:
         """Surely no gain that matters."""
         return self.high <= self.minimum_effect
 
-    def plain(self) -> dict[str, Any]:
-        """For figures and reports: bounded, without the looks."""
-        shown = asdict(replace(self, looks=()))
-        del shown["looks"]
-        ends = {name: _finite(shown[name]) for name in ("low", "high")}
-        few = min(self.devices) < FEW_DEVICES
-        return {**shown, **ends, "few_devices": few, "settled": self.settled}
+    def figures(self) -> OutcomeFigures:
+        """The judgement as reports show it: finite, without the looks."""
+        return OutcomeFigures(
+            self.outcome, self.arm, self.control, self.candidate, self.gain,
+            _finite(self.low), _finite(self.high), self.p, self.n, self.devices, self.outcomes,
+            self.minimum_effect, self.done, self.tests,
+            few_devices=min(self.devices) < FEW_DEVICES, settled=self.settled,
+        )  # fmt: skip
 
 
 def judge_arm(
@@ -95,7 +87,16 @@ def judge_arm(
     design: Design,
     looks: tuple[Look, ...] = (),
 ) -> Judgement:
-    """Compare an arm with the control on one outcome."""
+    """Compare an arm with the control on one outcome.
+
+    Args:
+        outcome: declared, with its direction and minimum effect.
+        arm: name of the arm.
+        control: evidence of what serves.
+        candidate: evidence of the arm.
+        design: how a verdict is reached.
+        looks: planned looks taken before; empty without a horizon.
+    """
     a = control.outcomes.get(outcome.metric, {})
     b = candidate.outcomes.get(outcome.metric, {})
     measure = outcome.metric
@@ -124,7 +125,16 @@ def judge_pairs(
     *,
     scale: float = 1.0,
 ) -> Judgement:
-    """The mean of paired differences (candidate minus incumbent) by device."""
+    """Judge the mean of paired differences, candidate minus incumbent.
+
+    Args:
+        outcome: declared, with its direction and minimum effect.
+        arm: name of the arm.
+        differences: (how many, sum, sum of squares) by device.
+        design: how a verdict is reached.
+        looks: planned looks taken before; empty without a horizon.
+        scale: range of one difference; 0 where it has none.
+    """
     sample, _ = pair_up(differences, {})
     judged = judge(outcome, arm, mean_against(sample, 0.0, scale=scale), design, looks)
     count = _moments(differences).n
@@ -138,7 +148,16 @@ def judge(
     design: Design,
     looks: tuple[Look, ...] = (),
 ) -> Judgement:
-    """A contrast under the design: at any time, or at the next planned look."""
+    """Judge a contrast under the design: at any time, or at the next planned look.
+
+    Args:
+        outcome: declared, with its direction and minimum effect.
+        arm: name of the arm.
+        contrast: candidate minus control.
+        design: how a verdict is reached.
+        looks: planned looks taken before; empty without a horizon.
+    """
+    # From here on positive is better, whatever the outcome counts.
     sign = 1.0 if outcome.upward else -1.0
     if design.horizon is None:
         tuned_for = design.tightest(outcome.metric)
@@ -150,6 +169,7 @@ def judge(
         looks = _look(contrast, design, looks, design.horizon)
         estimate, low, high, p = _at_looks(looks, design, sign)
         done = bool(looks) and looks[-1].fraction >= 1
+    # A difference of shares cannot be beyond 1: early intervals are cut, not misread.
     reach = RANGES[outcome.metric] or math.inf
     low, high = max(low, -reach), min(high, reach)
     return Judgement(
@@ -163,6 +183,7 @@ def _look(
 ) -> tuple[Look, ...]:
     """One look more, if the next planned one is due."""
     fraction = min(1.0, float(contrast.n) / horizon)
+    # The small number undoes rounding of fractions such as 0.3 * 10.
     planned = math.floor(fraction * design.looks + 1e-9)
     taken = math.floor(looks[-1].fraction * design.looks + 1e-9) if looks else 0
     if planned <= taken:
@@ -174,6 +195,7 @@ def _look(
 def _student(contrast: Contrast) -> float:
     """The variance, larger where few devices say how large it is: of Student's t."""
     freedom = float(contrast.freedom)
+    # Variance of Student's t; with two degrees of freedom or fewer it has none, so a cap.
     inflated = freedom / (freedom - 2) if 2 < freedom < math.inf else 1.0
     return float(contrast.variance) * (inflated if freedom > 2 else 3.0)
 
@@ -187,6 +209,7 @@ def _at_looks(
     last = looks[-1]
     fractions = tuple(look.fraction for look in looks)
     error = math.sqrt(last.variance)
+    # Bounds depend on the looks really taken: information comes when it comes.
     half = group_sequential.bounds(fractions, design.alpha)[-1] * error
     p = group_sequential.repeated_p(fractions, last.estimate / error) if error else 1.0
     middle = sign * last.estimate
@@ -194,8 +217,8 @@ def _at_looks(
 
 
 def _moments(rows: Mapping[str, Row]) -> SampleMoments:
-    found = np.array([*rows.values(), (0.0, 0.0, 0.0)]).sum(axis=0)
-    return SampleMoments(round(float(found[0])), float(found[1]), float(found[2]))
+    sums = np.array([*rows.values(), (0.0, 0.0, 0.0)]).sum(axis=0)
+    return SampleMoments(round(float(sums[0])), float(sums[1]), float(sums[2]))
 
 
 def _mean(moments: SampleMoments) -> float | None:

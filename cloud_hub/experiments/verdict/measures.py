@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import astuple, dataclass, fields
+from typing import Final
 
 from cloud_hub.experiments.verdict.evidence import Row
 from cloud_hub.statistics.ratios import DeviceWindowSums, as_sample
@@ -16,51 +17,88 @@ ENERGY: Final = (
 )  # fmt: skip
 """Sums over windows: how many, their predictions and joules, and the second moments of the two."""
 
-SUMS: Final = (
-    "predictions", "errors", "units", "labelled", "correct", "rewards", "reward_sum",
-    "reward_squares", "latency_n", "latency_sum", "latency_squares", *ENERGY,
-)  # fmt: skip
+
+@dataclass(frozen=True)
+class ExposureSums:
+    """Sums of what one device reported of one arm; each is a column of ``exposures``.
+
+    Latency is in log2 of microseconds; energy as in :data:`ENERGY`, in joules.
+    """
+
+    predictions: int = 0
+    errors: int = 0
+    units: int = 0
+    labelled: int = 0
+    correct: int = 0
+    rewards: int = 0
+    reward_sum: float = 0.0
+    reward_squares: float = 0.0
+    latency_n: int = 0
+    latency_sum: float = 0.0
+    latency_squares: float = 0.0
+    energy_windows: int = 0
+    energy_n: float = 0.0
+    energy_sum: float = 0.0
+    energy_n_squares: float = 0.0
+    energy_cross: float = 0.0
+    energy_squares: float = 0.0
+
+    def __add__(self, other: ExposureSums) -> ExposureSums:
+        return ExposureSums(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def requests(self) -> int:
+        """Requests to the arm, those that failed included."""
+        return self.predictions + self.errors
+
+    @property
+    def wrong(self) -> int:
+        """Labelled predictions that were wrong."""
+        return self.labelled - self.correct
+
+
+SUMS: Final = tuple(each.name for each in fields(ExposureSums))
 """Columns that add up."""
 
-Sums = Mapping[str, Any]
 
-
-def energy_of(report: WindowReport) -> dict[str, float]:
-    """:data:`ENERGY` of one report."""
+def energy_of(report: WindowReport) -> ExposureSums:
+    """Return the energy of one report; all 0 without a meter."""
     drawn = report.energy
     if drawn is None:
-        return dict.fromkeys(ENERGY, 0)
+        return ExposureSums()
     n, joules = float(drawn.predictions), drawn.joules
-    return dict(zip(ENERGY, (1, n, joules, n * n, n * joules, joules * joules), strict=True))
+    return ExposureSums(
+        energy_windows=1,
+        energy_n=n,
+        energy_sum=joules,
+        energy_n_squares=n * n,
+        energy_cross=n * joules,
+        energy_squares=joules * joules,
+    )
 
 
-def outcomes_of(sums: Mapping[str, Sums]) -> dict[Measure, dict[str, Row]]:
-    """Outcomes of one arm, by measure and device, of its sums by device; what is missing is 0."""
-    found: dict[Measure, dict[str, Row]] = {
-        "accuracy": _each(sums, "labelled", "correct", "correct"),
-        "reward": _each(sums, "rewards", "reward_sum", "reward_squares"),
-        "latency": _each(sums, "latency_n", "latency_sum", "latency_squares"),
-        "errors": {d: _errors(row) for d, row in sums.items()},
+def outcomes_of(sums: Mapping[str, ExposureSums]) -> dict[Measure, dict[str, Row]]:
+    """Return the outcomes of one arm, by measure and device, of its sums by device.
+
+    A device without an outcome of a measure is left out of that measure.
+    """
+    outcomes: dict[Measure, dict[str, Row]] = {
+        # Of 0 and 1 the squares are the values themselves.
+        "accuracy": {d: (s.labelled, s.correct, s.correct) for d, s in sums.items()},
+        "reward": {d: (s.rewards, s.reward_sum, s.reward_squares) for d, s in sums.items()},
+        "latency": {d: (s.latency_n, s.latency_sum, s.latency_squares) for d, s in sums.items()},
+        "errors": {d: (s.requests, s.errors, s.errors) for d, s in sums.items()},
         "energy": _energy(sums),
     }
     return {
-        measure: {d: row for d, row in rows.items() if row[0]} for measure, rows in found.items()
+        measure: {d: row for d, row in rows.items() if row[0]} for measure, rows in outcomes.items()
     }
 
 
-def _each(sums: Mapping[str, Sums], *names: str) -> dict[str, Row]:
-    return {d: tuple(row.get(name, 0) for name in names) for d, row in sums.items()}
-
-
-def _errors(row: Sums) -> Row:
-    errors = row.get("errors", 0)
-    return (row.get("predictions", 0) + errors, errors, errors)
-
-
-def _energy(sums: Mapping[str, Sums]) -> dict[str, Row]:
+def _energy(sums: Mapping[str, ExposureSums]) -> dict[str, Row]:
     """Joules for each prediction, as a ratio of totals; a window counts as one outcome."""
-    metered = sorted(d for d, row in sums.items() if row.get(ENERGY[0], 0))
-    windows = {d: tuple(sums[d].get(name, 0) for name in ENERGY) for d in metered}
+    metered = sorted(d for d, row in sums.items() if row.energy_windows)
+    windows = {d: tuple(getattr(sums[d], name) for name in ENERGY) for d in metered}
     sample = as_sample(DeviceWindowSums.by_device(windows))
     columns = (sample.n, sample.total, sample.squares)
     return dict(zip(metered, zip(*(c.tolist() for c in columns), strict=True), strict=True))

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
 
+from cloud_hub.experiments.verdict.decision import PAUSED, Action, GateDecision, Looks, tripped
 from cloud_hub.experiments.verdict.eta import until, until_not_worse, until_won
 from cloud_hub.experiments.verdict.evidence import Evidence, InterleaveEvidence, Row, ShadowEvidence
-from cloud_hub.experiments.verdict.guardrails import Guard, watch_devices
+from cloud_hub.experiments.verdict.figures import (
+    ErrorShare,
+    Figures,
+    Guard,
+    InterleaveFigures,
+    LatencyRatio,
+    ShadowFigures,
+)
+from cloud_hub.experiments.verdict.guardrails import watch_devices
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_pairs
-from cloud_hub.experiments.verdict.parallel import PAUSED, GateDecision, Looks, tripped
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, Guardrails
 from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import mean_against, pair_up
@@ -23,7 +29,13 @@ from edge_sdk.contract.plan import Outcome
 def decide_shadow(
     spec: ExperimentSpec, evidence: Evidence, looks: Looks | None = None
 ) -> GateDecision:
-    """Judge a shadow run: guardrails on its errors and latency, then the paired outcomes."""
+    """Judge a shadow run: guardrails on its errors and latency, then the paired outcomes.
+
+    Args:
+        spec: the declared experiment.
+        evidence: since it began.
+        looks: planned looks taken before, by ``outcome/arm``; empty without a horizon.
+    """
     shadow, past = evidence.shadow, looks or {}
     guards = _guards(spec, shadow)
     judged = tuple(
@@ -33,88 +45,99 @@ def decide_shadow(
         )
         for outcome in spec.outcomes
     )  # fmt: skip
+    # Shown, not decided on: the verdict is on outcomes by device, which count devices.
     signs = sign_test(shadow.won, shadow.lost, spec.design.alpha)
-    figures = {
-        "shadow": _shadow_figures(shadow, signs),
-        "outcomes": [j.plain() for j in judged],
-        "guardrails": [asdict(guard) for guard in guards],
-        "soaked": evidence.soaked,
-        "silent": evidence.silent,
-    }
-    kept = {f"{j.outcome}/{j.arm}": j.looks for j in judged}
+    figures = Figures(
+        shadow=_shadow_figures(shadow, signs),
+        outcomes=tuple(j.figures() for j in judged),
+        guardrails=guards,
+        soaked=evidence.soaked,
+        silent=evidence.silent,
+    )
+    taken = {f"{j.outcome}/{j.arm}": j.looks for j in judged}
     trip = tripped(spec, guards)
     if trip is not None:
-        return GateDecision(*trip, figures, looks=kept)
+        return GateDecision(*trip, figures, looks=taken)
     action, reason, winner = _settle(spec, evidence, shadow.compared, judged)
-    return GateDecision(action, reason, figures, winner, kept)  # type: ignore[arg-type]
+    return GateDecision(action, reason, figures, winner, taken)
 
 
 def decide_interleave(spec: ExperimentSpec, evidence: Evidence) -> GateDecision:
     """Judge interleaved rankings by sessions won; a tie decides nothing."""
-    found = evidence.interleave
+    sessions = evidence.interleave
     guards = (
-        watch_devices(spec.guardrails, CANDIDATE, found.failed),
-        _errors(spec.guardrails, found.errors),
+        watch_devices(spec.guardrails, CANDIDATE, sessions.failed),
+        _errors(spec.guardrails, sessions.errors),
     )
-    signs = sign_test(found.wins, found.losses, spec.design.alpha)
-    figures = {
-        "interleave": {**_interleave_figures(found), "signs": asdict(signs)},
-        "guardrails": [asdict(guard) for guard in guards],
-        "soaked": evidence.soaked,
-        "silent": evidence.silent,
-    }
+    signs = sign_test(sessions.wins, sessions.losses, spec.design.alpha)
+    figures = Figures(
+        interleave=_interleave_figures(sessions, signs),
+        guardrails=guards,
+        soaked=evidence.soaked,
+        silent=evidence.silent,
+    )
     trip = tripped(spec, guards)
     if trip is not None:
         return GateDecision(*trip, figures)
-    decisive = found.wins + found.losses
-    waits = _waits(spec, evidence, found.sessions, decisive)
+    decisive = sessions.wins + sessions.losses
+    waits = _waits(spec, evidence, sessions.sessions, decisive)
     if waits is not None:
         return GateDecision(*waits, figures)
-    said = (
+    return _settle_sessions(spec, evidence.soaked, signs, figures)
+
+
+def _settle_sessions(
+    spec: ExperimentSpec, soaked: float, signs: SignTest, figures: Figures
+) -> GateDecision:
+    """The verdict on the share of decided sessions that the candidate wins."""
+    decisive = signs.wins + signs.losses
+    share = (
         f"wins {signs.share:.1%} of {decisive} decided sessions [{signs.low:.1%}, {signs.high:.1%}]"
     )
     limit = 0.5 + spec.minimum_effect
     if signs.winner is None and limit > 0.5 and signs.high <= limit:
-        reason = f"no gain that matters: candidate {said}, at most {limit:.1%}"
+        reason = f"no gain that matters: candidate {share}, at most {limit:.1%}"
         return GateDecision("conclude", reason, figures)
     if signs.winner is None and spec.design.horizon and decisive >= spec.design.horizon:
-        return GateDecision("conclude", f"no difference until the end: candidate {said}", figures)
+        return GateDecision("conclude", f"no difference until the end: candidate {share}", figures)
     if signs.winner is None:
         more = until_won(
-            signs.share, signs.low, signs.high, decisive, spec.minimum_effect, evidence.soaked,
+            signs.share, signs.low, signs.high, decisive, spec.minimum_effect, soaked,
             spec.design.alpha,
         )  # fmt: skip
-        return GateDecision("wait", f"undecided: candidate {said}{more}", figures)
+        return GateDecision("wait", f"undecided: candidate {share}{more}", figures)
     winner = CANDIDATE if signs.winner == CANDIDATE else None
-    return GateDecision("conclude", f"candidate {said}: {signs.winner} is better", figures, winner)
+    return GateDecision("conclude", f"candidate {share}: {signs.winner} is better", figures, winner)
 
 
 def _settle(
     spec: ExperimentSpec, evidence: Evidence, compared: int, judged: tuple[Judgement, ...]
-) -> tuple[str, str, str | None]:
+) -> tuple[Action, str, str | None]:
     have = min((j.outcomes[0] for j in judged), default=compared)
     waits = _waits(spec, evidence, compared, have)
     if waits is not None:
         return (*waits, None)
-    said = "; ".join(f"{j.outcome} {j.gain:+.4g} in [{j.low:+.4g}, {j.high:+.4g}]" for j in judged)
+    intervals = "; ".join(
+        f"{j.outcome} {j.gain:+.4g} in [{j.low:+.4g}, {j.high:+.4g}]" for j in judged
+    )
     if any(j.worse for j in judged):
-        return "conclude", f"the candidate is worse: {said}", None
+        return "conclude", f"the candidate is worse: {intervals}", None
     if all(j.not_worse for j in judged):
         return (
             "conclude",
-            f"the candidate is not worse: {said or 'no guardrail tripped'}",
+            f"the candidate is not worse: {intervals or 'no guardrail tripped'}",
             CANDIDATE,
         )
     if all(j.done for j in judged):
-        return "conclude", f"undecided at the declared end: {said}", None
+        return "conclude", f"undecided at the declared end: {intervals}", None
     unsure = next(j for j in judged if not j.not_worse)
     more = until_not_worse(unsure, evidence.soaked, spec)
-    return "wait", f"undecided: {said}{more}", None
+    return "wait", f"undecided: {intervals}{more}", None
 
 
 def _waits(
     spec: ExperimentSpec, evidence: Evidence, exposure: int, outcomes: int
-) -> tuple[Any, str] | None:
+) -> tuple[Action, str] | None:
     if evidence.silent >= spec.no_data_seconds:
         return "pause", f"no candidate has reported for {spoken(evidence.silent)}: {PAUSED}"
     if evidence.soaked < spec.soak_seconds:
@@ -136,9 +159,13 @@ def _guards(spec: ExperimentSpec, shadow: ShadowEvidence) -> tuple[Guard, ...]:
     if rules.latency is not None:
         most = rules.latency.at_most
         low, mean = _surely_above(shadow.latency, math.log2(most), rules.alpha, 0.0)
-        shown = f"{CANDIDATE} takes {2**mean:.2f} times as long, more than {most:g}"
-        figures = {"ratio": 2**mean, "low": 2 ** (low + math.log2(most)), "at_most": most}
-        guards.append(Guard("latency", CANDIDATE, low > 0, shown, figures))
+        measured = f"{CANDIDATE} takes {2**mean:.2f} times as long"
+        trips = low > 0
+        reason = f"{measured}, more than {most:g}"
+        quiet = f"quiet: {measured}, surely more than {most:g} would trip it"
+        # Differences are of log2 of the times: their mean is the log of a geometric mean ratio.
+        figures = LatencyRatio(2**mean, 2 ** (low + math.log2(most)), most)
+        guards.append(Guard("latency", CANDIDATE, trips, reason if trips else quiet, figures))
     return tuple(guards)
 
 
@@ -146,55 +173,69 @@ def _errors(rules: Guardrails, errors: Mapping[str, Row]) -> Guard:
     """A candidate beside what serves has no control to fail as often as: a share is declared."""
     most = rules.max_error_share
     low, mean = _surely_above(errors, most, rules.alpha, 1.0)
-    shown = f"{CANDIDATE} fails on more than {most:.1%} of inputs ({mean:.1%})"
-    figures = {"share": mean, "low": low + most, "at_most": most}
-    return Guard("errors", CANDIDATE, low > 0, shown, figures)
+    trips = low > 0
+    reason = f"{CANDIDATE} fails on more than {most:.1%} of inputs ({mean:.1%})"
+    measured = f"{CANDIDATE} fails on {mean:.1%} of inputs"
+    quiet = f"quiet: {measured}, surely more than {most:.1%} would trip it"
+    figures = ErrorShare(mean, low + most, most)
+    return Guard("errors", CANDIDATE, trips, reason if trips else quiet, figures)
 
 
 def _surely_above(
-    rows: Mapping[str, Row], known: float, alpha: float, scale: float
+    rows: Mapping[str, Row], limit: float, alpha: float, scale: float
 ) -> tuple[float, float]:
-    """Lower end of the mean less ``known``, and the mean; without data nothing is sure."""
+    """Lower end of the mean less ``limit``, and the mean; without data nothing is sure."""
     sample, _ = pair_up(rows, {})
-    contrast = mean_against(sample, known, scale=scale)
+    contrast = mean_against(sample, limit, scale=scale)
     low, _high = sequential.interval(contrast, alpha)
     empty = float(contrast.n) == 0
-    return max(float(low), -1e9), 0.0 if empty else float(contrast.estimate) + known
+    # Without data the end is minus infinity, which JSON cannot carry.
+    return max(float(low), -1e9), 0.0 if empty else float(contrast.estimate) + limit
 
 
-def _pairs(shadow: ShadowEvidence, outcome: Outcome) -> Any:
-    found = {"accuracy": shadow.labelled, "latency": shadow.latency, "errors": shadow.errors}
-    return found.get(outcome.metric, {})
+def _pairs(shadow: ShadowEvidence, outcome: Outcome) -> Mapping[str, Row]:
+    differences: Mapping[str, Mapping[str, Row]] = {
+        "accuracy": shadow.labelled,
+        "latency": shadow.latency,
+        "errors": shadow.errors,
+    }
+    return differences.get(outcome.metric, {})
 
 
 def _range(outcome: Outcome) -> float:
     return 0.0 if outcome.metric == "latency" else 1.0
 
 
-def _mean(rows: Any) -> float | None:
+def _mean(rows: Mapping[str, Row]) -> float | None:
     n = sum(row[0] for row in rows.values())
     return sum(row[1] for row in rows.values()) / n if n else None
 
 
-def _shadow_figures(shadow: ShadowEvidence, signs: SignTest) -> dict[str, Any]:
+def _shadow_figures(shadow: ShadowEvidence, signs: SignTest) -> ShadowFigures:
     latency = _mean(shadow.latency)
-    return {
-        "compared": shadow.compared,
-        "devices": sum(row[0] > 0 for row in shadow.disagreements.values()),
-        "disagreement": _mean(shadow.disagreements),
-        "confidence_shift": _mean(shadow.confidence),
-        "value_shift": _mean(shadow.value),
-        "latency_ratio": None if latency is None else 2**latency,
-        "error_share": _mean(shadow.errors),
-        "skipped": dict(shadow.skipped),
-        "candidate_only": shadow.won,
-        "incumbent_only": shadow.lost,
-        "signs": asdict(signs),
-    }
+    return ShadowFigures(
+        compared=shadow.compared,
+        devices=sum(row[0] > 0 for row in shadow.disagreements.values()),
+        disagreement=_mean(shadow.disagreements),
+        confidence_shift=_mean(shadow.confidence),
+        value_shift=_mean(shadow.value),
+        latency_ratio=None if latency is None else 2**latency,
+        error_share=_mean(shadow.errors),
+        skipped=dict(shadow.skipped),
+        candidate_only=shadow.won,
+        incumbent_only=shadow.lost,
+        signs=signs,
+    )
 
 
-def _interleave_figures(found: InterleaveEvidence) -> dict[str, Any]:
-    names = ("wins", "losses", "ties", "sessions")
-    counts = {name: getattr(found, name) for name in names}
-    maps = {name: dict(getattr(found, name)) for name in ("clicks", "first", "refused")}
-    return {**counts, **maps}
+def _interleave_figures(sessions: InterleaveEvidence, signs: SignTest) -> InterleaveFigures:
+    return InterleaveFigures(
+        wins=sessions.wins,
+        losses=sessions.losses,
+        ties=sessions.ties,
+        sessions=sessions.sessions,
+        clicks=dict(sessions.clicks),
+        first=dict(sessions.first),
+        refused=dict(sessions.refused),
+        signs=signs,
+    )

@@ -1,4 +1,4 @@
-"""What an experiment's evidence says. Pure, and valid however often it is asked.
+"""Gate of experiments whose arms serve: canary and A/B/n test. Pure, valid at every look.
 
 Invariants: guardrails come first and trip whatever else is missing; no data pauses and never
 passes; a sample-ratio mismatch blocks every verdict; what is inconclusive waits.
@@ -7,23 +7,18 @@ passes; a sample-ratio mismatch blocks every verdict; what is inconclusive waits
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal
+from typing import Final
 
+from cloud_hub.experiments.verdict.decision import PAUSED, Action, GateDecision, Looks, tripped
 from cloud_hub.experiments.verdict.eta import until, until_compared, until_not_worse
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
-from cloud_hub.experiments.verdict.guardrails import Guard, watch
-from cloud_hub.experiments.verdict.judgement import Judgement, Look, judge_arm
+from cloud_hub.experiments.verdict.figures import AllocationFigures, ArmFigures, Figures, Guard
+from cloud_hub.experiments.verdict.guardrails import watch
+from cloud_hub.experiments.verdict.judgement import Judgement, judge_arm
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.multiple import adjusted
 from cloud_hub.text.durations import spoken
 from edge_sdk.contract.plan import Measure
-
-Action = Literal["wait", "pass", "drop", "abort", "pause", "conclude"]
-PAUSED: Final = "paused, not passed"
-Looks = Mapping[str, tuple[Look, ...]]
-"""Planned looks taken so far, by ``outcome/arm``."""
-
 
 FEEDBACK: Final = "do the apps call feedback?"
 ASK: Final[Mapping[Measure, str]] = {
@@ -32,30 +27,20 @@ ASK: Final[Mapping[Measure, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class GateDecision:
-    """What to do, why, and the figures that it was decided on.
-
-    ``pass``: on to the next step. ``drop``: ``arms`` are taken back and the others go on.
-    ``conclude``: it is over; ``winner`` is the arm to promote, if any. ``looks`` are kept for the
-    next time.
-    """
-
-    action: Action
-    reason: str
-    figures: dict[str, Any] = field(default_factory=dict)
-    winner: str | None = None
-    looks: Looks = field(default_factory=dict)
-    arms: tuple[str, ...] = ()
-
-
 def decide(
     spec: ExperimentSpec,
     evidence: Evidence,
     looks: Looks | None = None,
     dropped: Collection[str] = (),
 ) -> GateDecision:
-    """Judge a canary's step, or an A/B/n test without the arms that were ``dropped``, now."""
+    """Judge a canary's step, or an A/B/n test, on the evidence of one look.
+
+    Args:
+        spec: the declared experiment.
+        evidence: since the step began.
+        looks: planned looks taken before, by ``outcome/arm``; empty without a horizon.
+        dropped: arms that were taken back, which are not judged any more.
+    """
     running = [arm.name for arm in spec.tried if arm.name not in dropped]
     guards = tuple(
         guard
@@ -64,32 +49,27 @@ def decide(
     )
     judged = _judge(spec, running, evidence, looks or {})
     figures = _figures(evidence, guards, judged)
-    kept = {f"{j.outcome}/{j.arm}": j.looks for j in judged}
+    taken = {f"{j.outcome}/{j.arm}": j.looks for j in judged}
     trip = tripped(spec, guards)
     if trip is not None:
         bad = tuple(arm for arm in running if any(g.trips and g.arm == arm for g in guards))
+        # With other arms left only the failing ones go; a pause stops them all.
         alone = trip[0] != "abort" or len(bad) == len(running)
-        return GateDecision(trip[0] if alone else "drop", trip[1], figures, looks=kept, arms=bad)
+        return GateDecision(trip[0] if alone else "drop", trip[1], figures, looks=taken, arms=bad)
     action, reason, winner = _settle(spec, running, evidence, judged)
-    return GateDecision(action, reason, figures, winner, kept)
-
-
-def tripped(spec: ExperimentSpec, guards: tuple[Guard, ...]) -> tuple[Action, str] | None:
-    """What the guardrails say, if any trips."""
-    reasons = [guard.reason for guard in guards if guard.trips]
-    return (spec.guardrails.then, "; ".join(reasons)) if reasons else None
+    return GateDecision(action, reason, figures, winner, taken)
 
 
 def mismatch(evidence: Evidence) -> str:
-    """Which cohort's arms did not get the units that they should; empty if all did."""
-    for found in evidence.allocation:
-        if found.mismatch:
-            total = sum(found.counts.values())
+    """Describe the first cohort whose arms did not get the units that they should; else empty."""
+    for cohort in evidence.allocation:
+        if cohort.mismatch:
+            total = sum(cohort.counts.values())
             shares = ", ".join(
-                f"{arm} {found.counts[arm]} of {total} (expected {share:.1%})"
-                for arm, share in found.expected.items()
+                f"{arm} {cohort.counts[arm]} of {total} (expected {share:.1%})"
+                for arm, share in cohort.expected.items()
             )
-            return f"sample-ratio mismatch in {found.cohort}: {shares}; p = {found.p:.2g}"
+            return f"sample-ratio mismatch in {cohort.cohort}: {shares}; p = {cohort.p:.2g}"
     return ""
 
 
@@ -114,8 +94,9 @@ def _settle(
 ) -> tuple[Action, str, str | None]:
     if spec.strategy == "canary":
         worse = [j for j in judged if j.worse]
+        # Surely worse is acted on before the step has soaked; unless the arms are not comparable.
         if worse and not mismatch(evidence):
-            return spec.guardrails.then, f"{_said(worse[0])}: worse than may be", None
+            return spec.guardrails.then, f"{_interval(worse[0])}: worse than may be", None
     waits = _waits(spec, running, evidence)
     if waits is not None:
         return (*waits, None)
@@ -130,9 +111,9 @@ def _canary(
     if undecided:
         j = undecided[0]
         more = until_not_worse(j, soaked, spec)
-        told = " at the declared end" if j.done else ""
-        return "wait", f"undecided{told}: {_said(j)}{more}", None
-    return "pass", "; ".join(map(_said, judged)) or "no guardrail tripped", CANDIDATE
+        end = " at the declared end" if j.done else ""
+        return "wait", f"undecided{end}: {_interval(j)}{more}", None
+    return "pass", "; ".join(map(_interval, judged)) or "no guardrail tripped", CANDIDATE
 
 
 def _compare_arms(
@@ -144,26 +125,31 @@ def _compare_arms(
     """
     first = [j for j in judged if j.outcome == spec.outcomes[0].name]
     p = adjusted(dict.fromkeys((arm.name for arm in spec.tried), 1.0) | {j.arm: j.p for j in first})
+    # Always-valid p-values stay valid through Holm's procedure, at every look.
     better = [j for j in first if p[j.arm] <= spec.design.alpha and j.gain > 0]
     if better:
         best = max(better, key=lambda j: j.gain)
+        # Whatever else it gains: a guard outcome that is surely worse vetoes the promotion.
         harmed = [j for j in judged if j.arm == best.arm and j.worse]
-        said = f"{best.arm} is better: {_said(best)}, p = {p[best.arm]:.2g} over all arms"
+        verdict = f"{best.arm} is better: {_interval(best)}, p = {p[best.arm]:.2g} over all arms"
         if harmed:
-            return "conclude", f"{said}; but {_said(harmed[0])}: not promoted", None
-        return "conclude", said, best.arm
+            return "conclude", f"{verdict}; but {_interval(harmed[0])}: not promoted", None
+        return "conclude", verdict, best.arm
     if all(j.settled for j in first):
-        return "conclude", f"no arm gains what matters: {'; '.join(map(_said, first))}", None
+        return "conclude", f"no arm gains what matters: {'; '.join(map(_interval, first))}", None
     if all(j.done for j in first):
-        return "conclude", f"no difference until the end: {'; '.join(map(_said, first))}", None
+        return "conclude", f"no difference until the end: {'; '.join(map(_interval, first))}", None
     more = until_compared(first, soaked, spec)
-    return "wait", f"undecided: {'; '.join(map(_said, first))}{more}", None
+    return "wait", f"undecided: {'; '.join(map(_interval, first))}{more}", None
 
 
 def _waits(
     spec: ExperimentSpec, running: Sequence[str], evidence: Evidence
 ) -> tuple[Action, str] | None:
-    """What keeps a verdict back whatever the figures say."""
+    """Reasons that hold a verdict back whatever the figures are; ``None`` if there are none.
+
+    Silence comes before all others: a gate that waits for outcomes would else wait forever.
+    """
     if evidence.silent >= spec.no_data_seconds:
         return "pause", f"no candidate has reported for {spoken(evidence.silent)}: {PAUSED}"
     unheard = _unheard(spec, evidence)
@@ -172,12 +158,12 @@ def _waits(
     missing = _missing(spec, running, evidence)
     if missing:
         return "wait", missing
-    bad = mismatch(evidence)
-    return ("wait", f"{bad}: no verdict until that is explained") if bad else None
+    unequal = mismatch(evidence)
+    return ("wait", f"{unequal}: no verdict until that is explained") if unequal else None
 
 
 def _unheard(spec: ExperimentSpec, evidence: Evidence) -> str:
-    """An outcome that should have come long ago and did not come once."""
+    """Name an outcome that should have come long ago and did not come once; else empty."""
     for outcome in spec.outcomes if evidence.soaked >= spec.no_data_seconds else ():
         if not any(arm.outcomes_of(outcome.metric) for arm in evidence.arms.values()):
             return (
@@ -210,29 +196,33 @@ def _arm(evidence: Evidence, name: str) -> ArmEvidence:
     return evidence.arms.get(name, ArmEvidence())
 
 
-def _said(judged: Judgement) -> str:
+def _interval(judged: Judgement) -> str:
     gain, low, high = (f"{end + 0.0:+.4g}" for end in (judged.gain, judged.low, judged.high))
     return f"{judged.outcome} of {judged.arm} {gain} in [{low}, {high}]"
 
 
 def _figures(
     evidence: Evidence, guards: tuple[Guard, ...], judged: tuple[Judgement, ...]
-) -> dict[str, Any]:
+) -> Figures:
     arms = {
-        name: {
-            "devices": len(arm.exposed),
-            "failed_devices": len(arm.failed),
-            "predictions": arm.predictions,
-            "errors": sum(x for x, _ in arm.failures.get("errors", {}).values()),
-            "labelled": arm.outcomes_of("accuracy"),
-        }
+        name: ArmFigures(
+            devices=len(arm.exposed),
+            failed_devices=len(arm.failed),
+            predictions=arm.predictions,
+            errors=sum(x for x, _ in arm.failures.get("errors", {}).values()),
+            labelled=arm.outcomes_of("accuracy"),
+        )
         for name, arm in evidence.arms.items()
     }
-    return {
-        "arms": arms,
-        "outcomes": [j.plain() for j in judged],
-        "guardrails": [asdict(guard) for guard in guards],
-        "allocation": [{**asdict(a), "mismatch": a.mismatch} for a in evidence.allocation],
-        "soaked": evidence.soaked,
-        "silent": evidence.silent,
-    }
+    allocation = tuple(
+        AllocationFigures(a.cohort, a.counts, a.expected, a.p, a.mismatch)
+        for a in evidence.allocation
+    )
+    return Figures(
+        arms=arms,
+        outcomes=tuple(j.figures() for j in judged),
+        guardrails=guards,
+        allocation=allocation,
+        soaked=evidence.soaked,
+        silent=evidence.silent,
+    )

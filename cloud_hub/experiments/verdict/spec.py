@@ -6,13 +6,13 @@ can live in version control and be applied by CI; nothing of it changes while th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal
 
 from cloud_hub.errors import Invalid
 from cloud_hub.fleet.health import UNREACHABLE_SECONDS
-from cloud_hub.policy.schema.sections import ExperimentPolicy
 from cloud_hub.statistics.group_sequential import LOOKS
 from cloud_hub.statistics.sequential import TUNED_FOR
 from cloud_hub.text.yaml import read_yaml
@@ -25,12 +25,18 @@ CANDIDATE: Final = "candidate"
 
 STEPS: Final = (0.01, 0.05, 0.25, 0.5, 1.0)
 ACCURACY: Final = (Outcome("accuracy", "accuracy", "up", 0.02),)
-"""Judged by where nothing else is said: accuracy may drop by two points at most."""
+"""Outcomes of an experiment that declares none: accuracy may drop by two points at most."""
 
 
 TUNED_FOR_DEVICES: Final = 50
 """As :data:`TUNED_FOR`, of a measure that differs between devices and hardly in time: a device is
 worth little more than one outcome, however many it reports."""
+
+BARE_VERSION: Final = re.compile(r"(candidate|version): expected a string, got [0-9.]+")
+"""The message on a version that YAML took for a number."""
+
+# 1.10 without quotes is the number 1.1: the version that was meant cannot be told from it.
+QUOTE_IT: Final = 'put quotes around the version, such as "1.10": without them YAML reads a number'
 
 
 def _check_alpha(alpha: float) -> None:
@@ -49,6 +55,7 @@ class ArmSpec:
         check_name("arm", self.name)
         require(self.name != CONTROL, f"arm: {CONTROL!r} is what serves, name it otherwise")
         Version.parse(self.version)
+        # Plans give units out in slots: less than one is no share.
         least = 1 / SLOTS
         fits = least <= self.weight < 1
         require(fits, f"weight: expected {least:g} to below 1 (0.3 is 30%), got {self.weight:g}")
@@ -83,7 +90,7 @@ class LatencyGuard:
 
 @dataclass(frozen=True)
 class Guardrails:
-    """What takes a candidate back at once.
+    """Conditions that take a candidate back at once.
 
     ``max_failed_devices`` that could not activate it or took it back; failures (errors, wrong
     labels) beyond chance; ``latency``; of a shadow a share of errors above ``max_error_share``.
@@ -106,7 +113,7 @@ class Guardrails:
 
 @dataclass(frozen=True)
 class Design:
-    """How a verdict is reached, with chance ``alpha`` of a wrong one.
+    """Design of a verdict, with chance ``alpha`` of a wrong one.
 
     Without a ``horizon`` it may come at any time; intervals are tightest at ``tuned_for``
     independent outcomes an arm (left out: see :meth:`tightest`). With one, the data are looked at
@@ -127,7 +134,7 @@ class Design:
         require(1 <= self.looks <= 100, f"looks: expected 1 to 100, got {self.looks}")
 
     def tightest(self, measure: Measure) -> int:
-        """At how many independent outcomes of ``measure`` intervals are tightest."""
+        """Number of independent outcomes of ``measure`` at which intervals are tightest."""
         usual = TUNED_FOR_DEVICES if measure == "energy" else TUNED_FOR
         return usual if self.tuned_for is None else self.tuned_for
 
@@ -175,11 +182,11 @@ class ExperimentSpec:
         _check_arms(self)
         _check_stages(self)
         require(0 < self.share <= 1, f"share: expected above 0 and at most 1, got {self.share}")
-        beside = self.strategy in ("shadow", "interleave")
-        require(beside or self.share == 1, f"share: {self.strategy} is for whole units")
+        paired = self.strategy in ("shadow", "interleave")
+        require(paired or self.share == 1, f"share: {self.strategy} is for whole units")
         require(0 < self.device_share <= 1, "device_share: expected above 0 and at most 1")
         require(
-            beside or self.device_share == 1, f"device_share: {self.strategy} has steps or arms"
+            paired or self.device_share == 1, f"device_share: {self.strategy} has steps or arms"
         )
         require(self.unit == "device" or self.strategy == "ab", "unit: only ab is by key")
         _check_amounts(self)
@@ -187,7 +194,7 @@ class ExperimentSpec:
 
     @property
     def promotes(self) -> bool:
-        """Whether what wins is to serve everybody."""
+        """True if the arm that wins is to serve everybody."""
         return (self.on_success or self._default_end) == "promote"
 
     @property
@@ -234,6 +241,7 @@ def _check_arms(spec: ExperimentSpec) -> None:
         versions = [arm.version for arm in spec.arms]
         apart = len(set(versions)) == len(versions)
         require(apart, f"arms: expected different versions, got {versions}; raise one's weight")
+        # In slots, as the plan has them: weights of 0.1 do not add up exactly as floats.
         total = sum(round(arm.weight * SLOTS) for arm in spec.arms)
         left = f"expected a sum below 1, what is left is {CONTROL}'s; got {total / SLOTS:g}"
         require(total < SLOTS, f"weights: {left}")
@@ -261,9 +269,9 @@ def _check_outcomes(spec: ExperimentSpec) -> None:
 
 def _check_sessions(spec: ExperimentSpec) -> None:
     mixed = spec.strategy == "interleave"
-    given = mixed and spec.outcomes not in ((), ACCURACY)
+    declared = mixed and spec.outcomes not in ((), ACCURACY)
     require(
-        not given,
+        not declared,
         "outcomes: interleave is decided by sessions won, it has no others; minimum_effect says by "
         "how much more than half",
     )
@@ -297,39 +305,17 @@ def _check_stages(spec: ExperimentSpec) -> None:
 
 
 def parse_experiment(text: str, name: str = "experiment.yaml") -> ExperimentSpec:
-    """Read an ``experiment.yaml``; raises Invalid with the line and what was expected."""
+    """Read an ``experiment.yaml``.
+
+    Raises:
+        Invalid: with the line, what was expected and what to do.
+    """
     if not text.strip():
         raise Invalid(f"{name}: expected model, strategy and candidate (or arms); it is empty")
-    return read_yaml(ExperimentSpec, text, name)
-
-
-def spec_of(model: str, version: str, policy: ExperimentPolicy) -> ExperimentSpec:
-    """The experiment with which a model's policy tries ``version``."""
-    judged = (Outcome("accuracy", "accuracy", "up", policy.margin),)
-    half = policy.share if policy.share is not None else 0.5
-    ab, canary = policy.strategy == "ab", policy.strategy == "canary"
-    beside = not (ab or canary)
-    return ExperimentSpec(
-        model,
-        policy.strategy,
-        candidate=None if ab else version,
-        arms=(ArmSpec(CANDIDATE, version, half),) if ab else (),
-        share=policy.share if beside and policy.share is not None else 1.0,
-        steps=policy.steps if canary else STEPS,
-        soak_seconds=policy.soak_seconds,
-        minimum_outcomes=policy.minimum_labels,
-        minimum_devices=max(1, policy.minimum_devices),
-        outcomes=ACCURACY if policy.strategy == "interleave" else judged,
-        guardrails=Guardrails(max_failed_devices=policy.max_failed_devices),
-        design=Design(alpha=policy.alpha),
-        approval=policy.approval,
-        on_success=policy.on_success,
-    )
-
-
-def canary_of(model: str, version: str, policy: ExperimentPolicy) -> ExperimentSpec:
-    """A canary with what the model's policy says of one, whichever strategy it names."""
-    return spec_of(model, version, replace(policy, strategy="canary", share=None))
+    try:
+        return read_yaml(ExperimentSpec, text, name)
+    except Invalid as error:
+        raise Invalid(BARE_VERSION.sub(rf"\g<0>; {QUOTE_IT}", str(error))) from error
 
 
 def cohort_name(cohort: Cohort | None) -> str:

@@ -16,7 +16,7 @@ from cloud_hub.experiments.planner import Rates, plan
 from cloud_hub.experiments.report_page import to_html
 from cloud_hub.experiments.report_rates import rates_of
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
-from cloud_hub.experiments.verdict.measures import ENERGY, outcomes_of
+from cloud_hub.experiments.verdict.measures import ENERGY, ExposureSums, outcomes_of
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import ArmSpec, Design, ExperimentSpec, parse_experiment
 from cloud_hub.hub import Hub
@@ -90,11 +90,11 @@ def test_the_version_that_draws_less_wins_and_is_promoted(tried: Hub) -> None:
     assert served(tried) == "1.1"
     record = tried.experiments.get(id_)
     assert "thrifty is better: power of thrifty +0.0" in record.reason
-    (power,) = record.figures["outcomes"]
-    assert power["control"] == pytest.approx(0.15, rel=0.1)
-    assert power["gain"] == pytest.approx(0.02, abs=0.01)
-    assert power["outcomes"] == [6 * n for n in power["devices"]]
-    assert sum(power["devices"]) == 24
+    (power,) = record.figures.outcomes
+    assert power.control == pytest.approx(0.15, rel=0.1)
+    assert power.gain == pytest.approx(0.02, abs=0.01)
+    assert power.outcomes == tuple(6 * n for n in power.devices)
+    assert sum(power.devices) == 24
 
 
 def test_versions_that_draw_the_same_stay_undecided(tried: Hub) -> None:
@@ -138,7 +138,7 @@ def arm(*boards: float, windows: int = 100) -> ArmEvidence:
         n = np.full(windows, 100.0)
         drawn = n * random.normal(joules, 0.001, windows)
         values = (windows, n.sum(), drawn.sum(), n @ n, n @ drawn, drawn @ drawn)
-        sums[f"draws {joules}"] = dict(zip(ENERGY, values, strict=True))
+        sums[f"draws {joules}"] = ExposureSums(**dict(zip(ENERGY, values, strict=True)))
     rows = outcomes_of(sums)
     return ArmEvidence(rows, exposed=frozenset(sums), predictions=100 * windows * len(boards))
 
@@ -166,9 +166,9 @@ def test_devices_without_a_meter_are_not_counted(tried: Hub) -> None:
         device.sync()
         device.send(metered(device, int(time.time()) + 1, 10**6, None))
     assert status(tried, id_)[0] == "promoted"
-    (power,) = tried.experiments.get(id_).figures["outcomes"]
-    assert sum(power["devices"]) == 24
-    assert power["control"] == pytest.approx(0.15, rel=0.1)
+    (power,) = tried.experiments.get(id_).figures.outcomes
+    assert sum(power.devices) == 24
+    assert power.control == pytest.approx(0.15, rel=0.1)
 
 
 SHARED = (
@@ -231,13 +231,13 @@ def test_the_plan_knows_what_the_fleet_draws(tried: Hub) -> None:
     devices = fleet(tried, 20)
     report(devices, dear(0.1, 0.1), windows=10)
     found = tried.experiments.preparation.plan(AB, time.time() + 60)
-    (power,) = found["outcomes"]
-    assert power["mean"] == pytest.approx(0.15, rel=0.05)
-    assert power["correlation"] > 0.5  # boards differ more than their windows
-    sequential, planned = power["needs"]
-    assert sequential["independent"] < 200
-    assert planned["independent"] < sequential["independent"]
-    assert power["days"][0] is not None
+    (power,) = found.outcomes
+    assert power.mean == pytest.approx(0.15, rel=0.05)
+    assert power.correlation > 0.5  # boards differ more than their windows
+    sequential, planned = power.needs
+    assert sequential.independent < 200
+    assert planned.independent < sequential.independent
+    assert power.days[0] is not None
     rates = rates_of(tried.engine, tried.fleet, AB, "1.0", time.time() + 60)
     assert sum(row[0] for row in rates.outcomes["energy"].values()) == pytest.approx(20 * 10)
 
@@ -248,7 +248,7 @@ def test_devices_without_a_meter_do_not_shorten_the_plan() -> None:
     for i in range(30):
         joules = 1_000.0 + 40 * (i % 6)
         drawn = {"energy_sum": joules, "energy_cross": 100 * joules}
-        sums[f"d{i}"] = {**board, **drawn, "energy_squares": joules**2 / 99}
+        sums[f"d{i}"] = ExposureSums(**board, **drawn, energy_squares=joules**2 / 99)
     rows = outcomes_of(sums)
     few, many = (plan(AB, Rates(rows, 8_640.0, reached))[0] for reached in (30, 3_000))
     assert few.days == many.days
@@ -261,7 +261,7 @@ def test_the_report_says_what_each_cohort_draws(tried: Hub) -> None:
     report(devices, dear(0.08, 0.1))
     status(tried, id_)
     built = tried.experiments.report(id_)
-    drawn = {(row["cohort"], row["arm"]): row["joules_a_prediction"] for row in built["cohorts"]}
+    drawn = {(row.cohort, row.arm): row.joules_a_prediction for row in built.cohorts}
     assert drawn["region=eu", "thrifty"] == pytest.approx(0.13, rel=0.1)
     assert drawn["region=eu", CONTROL] == pytest.approx(0.15, rel=0.1)
     page = to_html(built)

@@ -111,7 +111,7 @@ def test_cohorts_come_in_order_and_a_bad_region_stops_it_there(tried: Hub) -> No
     assert exposed == {"eu", "us"}
     assert status(tried, id_)[0] == "aborted"
     record = tried.experiments.get(id_)
-    assert (record.stage, record.figures["allocation"][0]["cohort"]) == (1, "region=us")
+    assert (record.stage, record.figures.allocation[0].cohort) == (1, "region=us")
 
 
 def test_no_data_pauses_and_resuming_gives_it_another_chance(tried: Hub) -> None:
@@ -142,7 +142,7 @@ def test_resuming_acknowledges_failures_and_only_new_ones_trip_again(tried: Hub)
     assert status(tried, id_)[0] == "paused"
     tried.experiments.resume(id_, actor="test", reason="a full disk, known")
     assert status(tried, id_)[0] == "running"
-    counts = tried.experiments.get(id_).figures["devices"]["candidate"]
+    counts = tried.experiments.get(id_).figures.devices["candidate"]
     assert counts["failed"] == 1
     inside[1].fails()
     assert status(tried, id_)[0] == "paused"
@@ -233,13 +233,22 @@ def test_an_arm_that_fails_is_dropped_and_the_others_go_on_to_a_winner(tried: Hu
     assert (plan.serving.version, plan.experiment) == ("1.2", None)
 
     report = tried.experiments.report(id_)
-    assert [e["event"] for e in report["timeline"]] == ["started", "dropped", "promoted"]
-    gone = {arm["arm"]: arm["dropped"] for arm in report["arms"]}
+    assert [e.event for e in report.timeline] == ["started", "dropped", "promoted"]
+    gone = {arm.arm: arm.dropped for arm in report.arms}
     assert gone["two"] is None
-    assert [g["name"] for g in gone["one"]["guardrails"]] == ["failed devices"]
-    assert gone["one"]["devices"]["failed"] == 1
+    assert [g.name for g in gone["one"].guardrails] == ["failed devices"]
+    assert gone["one"].devices["failed"] == 1
     entry = next(e for e in tried.audit.entries("demo") if e.action == "ab dropped")
     assert entry.detail["figures"]["dropped"]["one"]["guardrails"][0]["figures"]["count"] == 1
+
+
+def test_decisions_are_logged(tried: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="cloud_hub.experiments"):
+        id_ = tried.experiments.run(CANARY, actor="ann").id
+        tried.experiments.stop(id_, actor="bob", reason="enough")
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages[0].startswith(f"experiment {id_} started by ann: ")
+    assert messages[1] == f"experiment {id_} stopped by bob: enough"
 
 
 def test_the_last_arm_that_fails_ends_it(tried: Hub) -> None:
@@ -261,14 +270,14 @@ def test_dropping_an_arm_is_no_sample_ratio_mismatch(tried: Hub) -> None:
     everybody(devices, lambda d: 0.8, n=20)
     counted = tried.experiments
     status(tried, id_)
-    (before,) = counted.get(id_).figures["allocation"]
+    (before,) = counted.get(id_).figures.allocation
     tried.experiments.drop(id_, "one", actor="ann", reason="too dear")
     everybody([d for i, d in enumerate(devices) if i % 3], lambda d: 0.8, n=20)
     assert status(tried, id_)[0] == "running"
-    (after,) = counted.get(id_).figures["allocation"]
-    assert after["expected"] == pytest.approx({"two": 0.3 / 0.7, "control": 0.4 / 0.7})
-    assert {arm: before["counts"][arm] for arm in after["counts"]} == after["counts"]
-    assert after["p"] > 0.01
+    (after,) = counted.get(id_).figures.allocation
+    assert after.expected == pytest.approx({"two": 0.3 / 0.7, "control": 0.4 / 0.7})
+    assert {arm: before.counts[arm] for arm in after.counts} == after.counts
+    assert after.p > 0.01
 
 
 def test_a_winner_that_waits_and_then_fails_has_not_won(tried: Hub) -> None:
@@ -279,10 +288,10 @@ def test_a_winner_that_waits_and_then_fails_has_not_won(tried: Hub) -> None:
     assert status(tried, id_)[0] == "waiting"
     next(d for d in devices if d.given.arm == "one").fails()
     assert status(tried, id_)[0] == "running"
-    assert tried.experiments.get(id_).state["winner"] is None
+    assert tried.experiments.get(id_).state.winner is None
     with pytest.raises(Conflict, match=r"an arm of \['two'\]; one was dropped \(one failed on 1"):
         tried.experiments.promote(id_, actor="ann", reason="still", arm="one")
-    assert tried.experiments.promote(id_, actor="ann", reason="then two").state["winner"] == "two"
+    assert tried.experiments.promote(id_, actor="ann", reason="then two").state.winner == "two"
 
 
 def test_a_person_may_look_first_drop_the_arm_and_let_the_others_go_on(tried: Hub) -> None:
@@ -294,7 +303,7 @@ def test_a_person_may_look_first_drop_the_arm_and_let_the_others_go_on(tried: Hu
     next(d for d in devices if d.given.arm == "one").fails()
     assert status(tried, id_)[0] == "paused"
     dropped = tried.experiments.drop(id_, "one", actor="ann", reason="it is broken")
-    assert (dropped.status, dropped.dropped["one"]["actor"]) == ("paused", "ann")
+    assert (dropped.status, dropped.dropped["one"].actor) == ("paused", "ann")
     with pytest.raises(Conflict, match="two is its only arm; edge-hub experiments stop"):
         tried.experiments.drop(id_, "two", actor="ann", reason="this too")
     with pytest.raises(Conflict, match=r"an arm of \['two'\]; one was dropped \(it is broken\)"):
@@ -319,9 +328,9 @@ def test_an_ab_test_by_key_compares_within_each_device(tried: Hub) -> None:
         device.report_keys(time.time(), arms, units=60)
     assert status(tried, id_)[0] == "promoted"
     figures = tried.experiments.get(id_).figures
-    assert figures["outcomes"][0]["devices"] == [12, 12]
-    assert figures["devices"]["one"]["healthy"] == 12
-    assert figures["allocation"][0]["counts"] == {"control": 720, "one": 720}
+    assert figures.outcomes[0].devices == (12, 12)
+    assert figures.devices["one"]["healthy"] == 12
+    assert figures.allocation[0].counts == {"control": 720, "one": 720}
 
 
 def test_a_shadow_run_serves_nobody_and_concludes(tried: Hub) -> None:
@@ -337,10 +346,10 @@ def test_a_shadow_run_serves_nobody_and_concludes(tried: Hub) -> None:
         device.shadow(time.time(), 400, won=40, lost=4)
     assert status(tried, id_)[0] == "concluded"
     record = tried.experiments.get(id_)
-    assert (record.state["winner"], "not worse" in record.reason) == ("candidate", True)
-    found = record.figures["shadow"]
-    assert (found["compared"], found["skipped"]) == (400 * len(beside), {"queue": 3 * len(beside)})
-    assert record.figures["devices"]["candidate"]["healthy"] == len(beside)
+    assert (record.state.winner, "not worse" in record.reason) == ("candidate", True)
+    found = record.figures.shadow
+    assert (found.compared, found.skipped) == (400 * len(beside), {"queue": 3 * len(beside)})
+    assert record.figures.devices["candidate"]["healthy"] == len(beside)
     plan = tried.plans.current("demo")
     assert plan is not None
     assert (plan.serving.version, plan.experiment) == ("1.0", None)
@@ -358,9 +367,9 @@ def test_interleaving_finds_the_ranking_that_people_prefer(tried: Hub) -> None:
         device.sync()
         device.rankings(time.time(), wins=30, losses=15)
     assert status(tried, id_)[0] == "waiting"
-    found = tried.experiments.get(id_).figures["interleave"]
-    assert (found["wins"], found["losses"], found["ties"]) == (300, 150, 20)
-    assert found["signs"]["low"] > 0.5
+    found = tried.experiments.get(id_).figures.interleave
+    assert (found.wins, found.losses, found.ties) == (300, 150, 20)
+    assert found.signs.low > 0.5
 
 
 def test_a_mismatch_blocks_the_verdict_and_says_where(tried: Hub) -> None:
@@ -482,6 +491,6 @@ def test_an_experiment_is_remembered_over_a_restart(tried: Hub) -> None:
     again = open_hub(tried.settings)
     try:
         assert status(again, id_) == ("running", 0, 1)
-        assert again.experiments.get(id_).declared == CANARY
+        assert again.experiments.get(id_).spec == CANARY
     finally:
         again.close()

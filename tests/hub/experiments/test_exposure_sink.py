@@ -100,8 +100,8 @@ def test_a_window_from_before_the_step_does_not_count_for_it(trial: tuple[Hub, s
     take(hub, device.name, FeedbackReport(window(id_, began + 1), 7, 7, 7, 7))
     plan = hub.plans.current("demo")
     assert plan is not None
-    gathering = hub.experiments.gathering
-    evidence = gathering.evidence(gathering.scene(record, plan, began + 2.0))
+    loader = hub.experiments.evidence
+    evidence = loader.load(loader.snapshot(record, plan, began + 2.0))
     assert evidence.arms["candidate"].outcomes_of("accuracy") == 7
     assert sum(n for _, n in evidence.arms["candidate"].failures["wrong labels"].values()) == 17
 

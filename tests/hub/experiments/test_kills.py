@@ -155,10 +155,10 @@ def known(hub: Hub) -> tuple[Any, ...]:
         (r.status, r.stage, r.step, r.dropped.keys(), r.spec) for r in hub.experiments.records()
     ]
     told = [
-        (look["event"], look["reason"])
+        (look.event, look.reason)
         for record in hub.experiments.records()
         for look in hub.experiments.store.history(record.id)
-        if look["event"] != "look"
+        if look.event != "look"
     ]
     audited = [entry.action for entry in hub.audit.entries("demo")]
     versions = [(v.version, v.status) for v in hub.registry.versions("demo")]
@@ -176,7 +176,7 @@ def agrees(hub: Hub) -> None:
         if trial is not None:
             assert (record.id, record.status == "paused") == (trial.id, trial.paused)
             assert {arm.name for arm in record.running} == {arm.name for arm in trial.arms}
-            stage = record.declared.path[record.stage]
+            stage = record.spec.path[record.stage]
             assert record.strategy == "ab" or trial.cohort == stage.cohort
 
 

@@ -197,18 +197,18 @@ def test_the_hub_plans_interleaving_from_clicks_and_from_earlier_sessions(
         device.sync()
         device.rewarded(time.time() - 43_200, 50, 20)
     spec = replace(MIXED, model="demo", share=1.0)
-    (row,) = tried.experiments.preparation.plan(spec, time.time())["outcomes"]
-    assert row["a_device_a_day"] == pytest.approx(40, rel=0.01)
-    assert "at best" in row["note"]
+    (row,) = tried.experiments.preparation.plan(spec, time.time()).outcomes
+    assert row.a_device_a_day == pytest.approx(40, rel=0.01)
+    assert "at best" in row.note
     id_ = tried.experiments.run(spec, actor="test").id
     for device in devices:
         device.sync()
         device.rankings(time.time(), wins=1, losses=2)  # and two ties
     tried.experiments.stop(id_, actor="test", reason="enough")
     found = tried.experiments.preparation.plan(spec, time.time())
-    (row,) = found["outcomes"]
-    assert row["a_device_a_day"] == pytest.approx(40 * 0.6, rel=0.01)
-    assert "100.0% of them with the candidate beside what serves" in found["summary"]
+    (row,) = found.outcomes
+    assert row.a_device_a_day == pytest.approx(40 * 0.6, rel=0.01)
+    assert "100.0% of them with the candidate beside what serves" in found.summary
 
 
 @pytest.mark.parametrize(
@@ -227,10 +227,10 @@ def test_the_hub_plans_from_what_devices_reported(tried: Hub) -> None:
         device.sync()
         device.report(time.time() - 86_400, 500, 0.9)
     found = tried.experiments.preparation.plan(CANARY, time.time())
-    (row,) = found["outcomes"]
-    assert row["mean"] == pytest.approx(0.9)
-    assert row["a_device_a_day"] == pytest.approx(500, rel=0.01)
-    assert row["days"][0] > 0
+    (row,) = found.outcomes
+    assert row.mean == pytest.approx(0.9)
+    assert row.a_device_a_day == pytest.approx(500, rel=0.01)
+    assert row.days[0] > 0
     assert tried.experiments.records() == []
 
 
@@ -250,17 +250,17 @@ def test_the_report_shows_every_cohort_and_where_it_was_stopped(tried: Hub) -> N
         )
         status(tried, id_)
     report = tried.experiments.report(id_)
-    events = [(e["event"], e["step"]) for e in report["timeline"]]
+    events = [(e.event, e.step) for e in report.timeline]
     assert events == [
         ("started", "50% of region=eu"),
         ("passed", "50% of region=eu"),
         ("aborted", "50% of region=us"),
     ]
-    accuracy = {(c["cohort"], c["arm"]): c["accuracy"] for c in report["cohorts"]}
+    accuracy = {(c.cohort, c.arm): c.accuracy for c in report.cohorts}
     assert accuracy["region=us", "candidate"] == pytest.approx(0.4)
     assert ("everybody", "candidate") not in accuracy
-    (wrong,) = [g for g in report["guardrails"] if g["name"] == "wrong labels"]
-    assert wrong["tripped"]
+    (wrong,) = [g for g in report.guardrails if g.name == "wrong labels"]
+    assert wrong.tripped
     page = to_html(report)
     assert page.count("<svg") == 3
     assert "src=" not in page
@@ -272,10 +272,10 @@ def test_a_report_says_what_was_declared_and_how_far_it_is(tried: Hub) -> None:
     fleet(tried, 10)
     id_ = tried.experiments.run(replace(CANARY, stages=stages), actor="test").id
     report = tried.experiments.report(id_)
-    states = [(place["stage"], [s["state"] for s in place["steps"]]) for place in report["path"]]
+    states = [(place.stage, [s.state for s in place.steps]) for place in report.path]
     assert states == [("region=eu", ["now", "to come"]), ("everybody", ["to come", "to come"])]
-    assert report["rules"][0] == "Judged by accuracy (accuracy): more is better, 0.02 matters."
-    assert "The hub promotes what wins." in report["rules"]
+    assert report.rules[0] == "Judged by accuracy (accuracy): more is better, 0.02 matters."
+    assert "The hub promotes what wins." in report.rules
     tried.experiments.stop(id_, actor="test", reason="enough")
     page = to_html(tried.experiments.report(id_))
     assert "30% stopped" in page
@@ -294,7 +294,7 @@ def test_a_page_names_a_dropped_arm_with_its_evidence(tried: Hub) -> None:
     assert "ab of demo 1.1 (one) and 1.2 (two) against 1.0" in page
     assert 'accuracy of one <span class="bad">(dropped)</span>' in page
     assert "by hub: one failed on 1 device(s), of 1 allowed (after" in page
-    assert [(arm["arm"], arm["state"]) for arm in report["arms"]] == [
+    assert [(arm.arm, arm.state) for arm in report.arms] == [
         ("one", "dropped"), ("two", "runs"),
     ]  # fmt: skip
 

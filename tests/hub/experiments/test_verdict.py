@@ -11,6 +11,7 @@ import pytest
 
 from cloud_hub.errors import Invalid
 from cloud_hub.experiments.schedule import advance, begin, choose_salt
+from cloud_hub.experiments.verdict.decision import GateDecision
 from cloud_hub.experiments.verdict.device_counts import Member, count, shares
 from cloud_hub.experiments.verdict.eta import until, until_won
 from cloud_hub.experiments.verdict.evidence import (
@@ -21,7 +22,7 @@ from cloud_hub.experiments.verdict.evidence import (
     ShadowEvidence,
 )
 from cloud_hub.experiments.verdict.paired import decide_interleave, decide_shadow
-from cloud_hub.experiments.verdict.parallel import GateDecision, decide
+from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import (
     ArmSpec,
     Design,
@@ -140,8 +141,8 @@ def test_a_canary(case: str) -> None:
     evidence, action, reason = CANARIES[case]
     decision = decide(CANARY, evidence)
     assert (decision.action, reason in decision.reason) == (action, True), decision.reason
-    assert set(decision.figures["arms"]) == {CONTROL, "candidate"}
-    names = [guard["name"] for guard in decision.figures["guardrails"]]
+    assert set(decision.figures.arms) == {CONTROL, "candidate"}
+    names = [guard.name for guard in decision.figures.guardrails]
     assert names == ["failed devices", "errors", "wrong labels", "p50 of latency"]
 
 
@@ -199,9 +200,9 @@ def test_an_ab_test(case: str) -> None:
     decision = decide(AB, evidence)
     assert (decision.action, decision.winner) == (action, winner), decision.reason
     assert reason in decision.reason
-    tests = [j["tests"][0] for j in decision.figures["outcomes"]]
-    assert {t["test"] for t in tests} == {"Welch"}
-    assert not any(t["valid"] for t in tests)
+    tests = [j.tests[0] for j in decision.figures.outcomes]
+    assert {t.test for t in tests} == {"Welch"}
+    assert not any(t.valid for t in tests)
 
 
 def failing(name: str) -> ArmEvidence:
@@ -238,7 +239,7 @@ def test_a_guardrail_takes_back_its_own_arm_only(case: str) -> None:
     spec = replace(AB, guardrails=Guardrails(then=then))  # type: ignore[arg-type]
     decision = decide(spec, evidence, dropped=dropped)
     assert (decision.action, decision.arms) == (action, arms), decision.reason
-    assert {j["arm"] for j in decision.figures["outcomes"]} == {"one", "two"} - set(dropped)
+    assert {j.arm for j in decision.figures.outcomes} == {"one", "two"} - set(dropped)
     if arms == ("one",):
         assert "two" not in decision.reason
 
@@ -255,7 +256,7 @@ def test_a_dropped_arm_makes_no_other_easier_to_win() -> None:
     """Between alpha / 2 and alpha: enough for one arm, not for one of two."""
     alone = replace(AB, arms=AB.arms[1:])
     gains = np.arange(0.32, 0.36, 0.0005)
-    p = {g: decide(alone, trial(0.3, 0.3, g)).figures["outcomes"][0]["p"] for g in gains}
+    p = {g: decide(alone, trial(0.3, 0.3, g)).figures.outcomes[0].p for g in gains}
     gain = next(g for g in gains if AB.design.alpha / 2 < p[g] <= AB.design.alpha)
     assert decide(alone, trial(0.3, 0.3, gain)).winner == "two"
     assert decide(AB, trial(0.3, 0.3, gain), dropped=["one"]).action == "wait"
@@ -275,7 +276,7 @@ def test_a_declared_end_is_looked_at_as_planned_and_then_over() -> None:
         actions.append((decision.action, len(looks["clicks/one"])))
     assert actions == [("wait", 0), ("wait", 1), ("wait", 1), ("wait", 2), ("conclude", 3)]
     assert "no difference until the end" in decision.reason
-    assert decision.figures["outcomes"][0]["tests"][0]["valid"]
+    assert decision.figures.outcomes[0].tests[0].valid
 
 
 SHADOW = ExperimentSpec("m", "shadow", candidate="1.1", soak_seconds=10, minimum_outcomes=50,
@@ -314,10 +315,8 @@ def test_a_shadow_run(case: str) -> None:
     assert (decision.action, decision.winner) == (action, winner), decision.reason
     assert reason in decision.reason
     if evidence.shadow.compared:
-        assert decision.figures["shadow"]["skipped"] == {"queue": 7}
-        assert decision.figures["shadow"]["disagreement"] == pytest.approx(
-            100 / evidence.shadow.compared
-        )
+        assert decision.figures.shadow.skipped == {"queue": 7}
+        assert decision.figures.shadow.disagreement == pytest.approx(100 / evidence.shadow.compared)
 
 
 MIXED = ExperimentSpec("m", "interleave", candidate="1.1", soak_seconds=10, minimum_outcomes=50)
@@ -532,6 +531,13 @@ REFUSED = {
     "keys in a canary": (
         "model: m\nstrategy: canary\ncandidate: '1.1'\nunit: key\n", "only ab is by key",
     ),
+    "a version that YAML reads as a number": (
+        "model: m\nstrategy: canary\ncandidate: 1.1\n", "got 1.1; put quotes around the version",
+    ),
+    "an arm's version that YAML reads as a number": (
+        "model: m\nstrategy: ab\narms: [{name: a, version: 1.10, weight: 0.1}]\n",
+        "got 1.1; put quotes around the version, such as \"1.10\"",
+    ),
     "text for a time": ("model: m\nstrategy: canary\ncandidate: '1.1'\nsoak: soon\n", "90s, 10m"),
 }  # fmt: skip
 
@@ -606,5 +612,5 @@ def test_a_declared_end_bounds_how_long_one_waits() -> None:
     spec = replace(AB, design=Design(horizon=16_000))
     decision = decide(spec, trial(0.3, 0.3, 0.3))
     (told,) = re.findall(r"about ([0-9.]+) minutes? more", decision.reason)
-    worth = min(row["n"] for row in decision.figures["outcomes"] if row["outcome"] == "clicks")
+    worth = min(row.n for row in decision.figures.outcomes if row.outcome == "clicks")
     assert float(told) == pytest.approx(16_000 / worth - 1, abs=0.1)

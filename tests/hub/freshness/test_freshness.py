@@ -45,32 +45,32 @@ def tree(context: TrainingContext) -> Any:
     return DecisionTreeClassifier(max_depth=8, random_state=0).fit(context.fresh.X, context.fresh.y)
 
 
-def found(history: LabelledHistory, **more: Any) -> Freshness:
+def analyse(history: LabelledHistory, **more: Any) -> Freshness:
     return freshness(train, history, FreshnessQuestion(EVERY, worthwhile=0.01), **more)
 
 
 def test_a_world_that_turns_pays_for_retraining() -> None:
-    said = found(drifting(0.5))
-    assert said.verdict.answer == "pays"
-    assert said.verdict.schedule != "never"
-    never, often = said.schedules["never"], said.schedules["every 2d"]
+    result = analyse(drifting(0.5))
+    assert result.verdict.answer == "pays"
+    assert result.verdict.schedule != "never"
+    never, often = result.schedules["never"], result.schedules["every 2d"]
     assert never.mean > often.mean + 0.02
-    ages = [estimate.mean for _, estimate in said.ages]
+    ages = [estimate.mean for _, estimate in result.ages]
     assert ages[0] < ages[-1]
-    assert said.trainings >= 30 + 8
+    assert result.trainings >= 30 + 8
 
 
 def test_a_world_that_stands_still_does_not_and_the_verdict_says_so() -> None:
-    said = found(drifting(0.0, a_day=150))
-    assert (said.verdict.answer, said.verdict.schedule) == ("does not pay", "never")
-    assert "do not retrain more often than never" in said.verdict.text
+    result = analyse(drifting(0.0, a_day=150))
+    assert (result.verdict.answer, result.verdict.schedule) == ("does not pay", "never")
+    assert "do not retrain more often than never" in result.verdict.text
 
 
 def test_few_rows_are_not_taken_for_an_answer() -> None:
-    said = found(drifting(0.0, a_day=4))
-    assert said.verdict.answer == "undecided"
-    assert "it cannot be told" in said.verdict.text
-    assert "times as many days would tell" in said.verdict.text
+    result = analyse(drifting(0.0, a_day=4))
+    assert result.verdict.answer == "undecided"
+    assert "the rows do not show" in result.verdict.text
+    assert "times as many days would tell" in result.verdict.text
 
 
 def test_no_schedule_sees_a_row_before_it_answers_it() -> None:
@@ -104,8 +104,8 @@ def test_every_row_of_the_stretch_is_answered_once_by_every_schedule(
 
 
 def test_data_iteration_is_told_from_model_iteration() -> None:
-    said = found(drifting(0.5), alternative=tree)
-    gains = {(gain.of, gain.to): gain.estimate.mean for gain in said.iteration}
+    result = analyse(drifting(0.5), alternative=tree)
+    gains = {(gain.of, gain.to): gain.estimate.mean for gain in result.iteration}
     assert gains["as it is", "newer data"] > gains["as it is", "other model"]
     assert gains["other model", "newer data"] > 0
 
@@ -117,9 +117,9 @@ def test_values_are_judged_by_their_error() -> None:
     def line(context: TrainingContext) -> Any:
         return LinearRegression().fit(context.fresh.X, context.fresh.y)
 
-    said = freshness(line, LabelledHistory(history.X, y, history.times), FreshnessQuestion(EVERY))
-    assert said.measure == "mean absolute error"
-    assert said.verdict.answer == "pays"
+    result = freshness(line, LabelledHistory(history.X, y, history.times), FreshnessQuestion(EVERY))
+    assert result.measure == "mean absolute error"
+    assert result.verdict.answer == "pays"
 
 
 # --- intervals and verdicts --------------------------------------------------
@@ -239,9 +239,9 @@ REFUSED: dict[str, tuple[Any, LabelledHistory, FreshnessQuestion, str]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_analysed_is_refused_with_the_reason(case: str) -> None:
-    entry, history, wish, reason = REFUSED[case]
+    entry, history, question, reason = REFUSED[case]
     with pytest.raises(HubFault) as caught:
-        freshness(entry, history, wish)
+        freshness(entry, history, question)
     assert reason in str(caught.value)
 
 
@@ -275,10 +275,10 @@ def test_the_command_writes_its_report_and_says_its_verdict(
 
 
 def test_names_in_a_report_are_escaped(tmp_path: Path) -> None:
-    said = found(drifting(0.0, a_day=10))
-    assert "<script>" not in page(said, "<svg/>", "<script>alert(1)</script>")
+    result = analyse(drifting(0.0, a_day=10))
+    assert "<script>" not in page(result, "<svg/>", "<script>alert(1)</script>")
     with pytest.raises(Invalid, match="ends in"):
-        write_report(said, tmp_path / "report.pdf", title="x")
+        write_report(result, tmp_path / "report.pdf", title="x")
 
 
 WRONG: dict[str, tuple[list[str], str]] = {

@@ -21,7 +21,7 @@ from sqlalchemy import update
 
 from cloud_hub.cli.main import main
 from cloud_hub.errors import Conflict, Invalid
-from cloud_hub.experiments.verdict.spec import canary_of, spec_of
+from cloud_hub.experiments.policy_defaults import canary_of, spec_of
 from cloud_hub.hub import Hub
 from cloud_hub.policy.schema import (
     Condition,

@@ -34,11 +34,11 @@ def one_each(outcomes: np.ndarray, *, second: bool) -> Sample:
 def test_independent_outcomes_have_the_textbook_variance() -> None:
     random = RANDOM(0)
     a, b = random.normal(0, 1, 500), random.normal(0.5, 2, 500)
-    found = compare(one_each(a, second=False), one_each(b, second=True), scale=0)
-    assert found.estimate == pytest.approx(b.mean() - a.mean())
+    result = compare(one_each(a, second=False), one_each(b, second=True), scale=0)
+    assert result.estimate == pytest.approx(b.mean() - a.mean())
     textbook = a.var(ddof=1) / 500 + b.var(ddof=1) / 500
-    assert found.variance == pytest.approx(textbook, rel=0.01)
-    assert found.n == pytest.approx(500, rel=0.01)
+    assert result.variance == pytest.approx(textbook, rel=0.01)
+    assert result.n == pytest.approx(500, rel=0.01)
 
 
 def test_requests_of_alike_devices_count_for_less() -> None:
@@ -47,12 +47,12 @@ def test_requests_of_alike_devices_count_for_less() -> None:
     n = np.repeat(np.array([[1_000.0], [0.0]]), 40, axis=1).ravel()
     total = random.binomial(1_000, rates) * (n > 0)
     other = random.binomial(1_000, rates) * (n == 0)
-    found = compare(
+    result = compare(
         Sample.of_successes(total.astype(float), n),
         Sample.of_successes(other.astype(float), 1_000 - n),
     )
-    assert 100 < found.n < 600  # 40,000 requests an arm
-    assert 30 < found.freedom < 79
+    assert 100 < result.n < 600  # 40,000 requests an arm
+    assert 30 < result.freedom < 79
 
 
 def test_a_device_on_both_arms_is_its_own_control() -> None:
@@ -60,24 +60,24 @@ def test_a_device_on_both_arms_is_its_own_control() -> None:
     rates = random.uniform(0.1, 0.9, 50)
     n = np.full(50, 1_000.0)
     a, b = (random.binomial(1_000, rates).astype(float) for _ in range(2))
-    found = compare(Sample.of_successes(a, n), Sample.of_successes(b, n))
-    assert found.n > 20_000
+    result = compare(Sample.of_successes(a, n), Sample.of_successes(b, n))
+    assert result.n > 20_000
 
 
 @pytest.mark.parametrize("devices", [0, 1])
 def test_an_arm_without_data_says_nothing(devices: int) -> None:
     rows = {f"d{i}": (10.0, 5.0, 5.0) for i in range(devices)}
-    found = compare(*pair_up({}, rows))
-    assert (float(found.n), float(found.variance)) == (0, math.inf)
-    low, high = sequential.interval(found)
+    result = compare(*pair_up({}, rows))
+    assert (float(result.n), float(result.variance)) == (0, math.inf)
+    low, high = sequential.interval(result)
     assert (float(low), float(high)) == (-math.inf, math.inf)
-    assert float(sequential.log_e_value(found)) == 0
+    assert float(sequential.log_e_value(result)) == 0
 
 
 def test_arms_that_never_fail_are_not_known_to_be_equal() -> None:
     sure = {f"d{i}": (10.0, 10.0, 10.0) for i in range(3)}
-    found = compare(*pair_up(sure, {f"e{i}": row for i, row in enumerate(sure.values())}))
-    low, high = sequential.interval(found)
+    result = compare(*pair_up(sure, {f"e{i}": row for i, row in enumerate(sure.values())}))
+    low, high = sequential.interval(result)
     assert low < -0.1 < 0.1 < high
 
 
@@ -90,9 +90,9 @@ def test_of_a_single_device_requests_are_counted() -> None:
 def test_the_interval_excludes_zero_exactly_where_the_e_value_rejects(
     estimate: float, error: float, n: float
 ) -> None:
-    found = Contrast(*(np.array(v) for v in (estimate, error**2, n, np.inf)))
-    low, high = sequential.interval(found, 0.05)
-    evidence = float(sequential.log_e_value(found))
+    result = Contrast(*(np.array(v) for v in (estimate, error**2, n, np.inf)))
+    low, high = sequential.interval(result, 0.05)
+    evidence = float(sequential.log_e_value(result))
     if abs(evidence - math.log(20)) > 1e-6:
         assert (evidence > math.log(20)) == bool(low > 0 or high < 0)
 
@@ -114,10 +114,10 @@ def windows(n: np.ndarray, total: np.ndarray) -> DeviceWindowSums:
 def test_a_ratio_over_windows_of_one_size_is_the_mean_of_their_ratios() -> None:
     random = RANDOM(5)
     each = random.normal(3.0, 1.0, (12, 8))
-    found = as_sample(windows(np.full((12, 8), 50.0), each * 50))
-    assert found.n == pytest.approx(np.full(8, 12.0))
-    assert found.total == pytest.approx(each.sum(axis=0))
-    assert found.squares == pytest.approx((each**2).sum(axis=0))
+    result = as_sample(windows(np.full((12, 8), 50.0), each * 50))
+    assert result.n == pytest.approx(np.full(8, 12.0))
+    assert result.total == pytest.approx(each.sum(axis=0))
+    assert result.squares == pytest.approx((each**2).sum(axis=0))
 
 
 def test_a_ratio_is_that_of_the_totals_with_the_variance_of_the_textbook() -> None:
@@ -128,15 +128,15 @@ def test_a_ratio_is_that_of_the_totals_with_the_variance_of_the_textbook() -> No
     samples = [as_sample(arm) for arm in arms]
     control = Sample(*(np.concatenate([getattr(samples[0], f), none]) for f in SUMS))
     candidate = Sample(*(np.concatenate([none, getattr(samples[1], f)]) for f in SUMS))
-    found = compare(control, candidate, scale=0, prior=0)
+    result = compare(control, candidate, scale=0, prior=0)
     ratios = [arm.total.sum() / arm.n.sum() for arm in arms]
-    assert found.estimate == pytest.approx(ratios[1] - ratios[0])
+    assert result.estimate == pytest.approx(ratios[1] - ratios[0])
     textbook = sum(  # without the correction for a finite population
         ((arm.total - ratio * arm.n) ** 2).sum() / 399 / 400 / n.mean() ** 2
         for arm, ratio in zip(arms, ratios, strict=True)
     )
-    assert found.variance == pytest.approx(textbook, rel=0.01)
-    assert found.n == pytest.approx(400, rel=0.01)
+    assert result.variance == pytest.approx(textbook, rel=0.01)
+    assert result.n == pytest.approx(400, rel=0.01)
 
 
 SUMS = ("n", "total", "squares")
@@ -146,8 +146,8 @@ def test_without_a_prior_a_single_device_says_nothing_however_much_it_reports() 
     alone = Sample(np.array([1e6, 0.0]), np.array([2e6, 0.0]), np.array([5e6, 0.0]))
     other = Sample(np.array([0.0, 1e6]), np.array([0.0, 3e6]), np.array([0.0, 1e7]))
     assert compare(alone, other, scale=0).n > 1e5
-    found = compare(alone, other, scale=0, prior=0)
-    assert (float(found.n), float(found.variance)) == (0.0, math.inf)
+    result = compare(alone, other, scale=0, prior=0)
+    assert (float(result.n), float(result.variance)) == (0.0, math.inf)
 
 
 def test_devices_without_windows_are_no_outcomes() -> None:
@@ -248,10 +248,10 @@ SIGNS = {
 @pytest.mark.parametrize("case", SIGNS)
 def test_signs(case: str) -> None:
     wins, losses, winner = SIGNS[case]
-    found = sign_test(wins, losses)
-    assert found.winner == winner
-    assert found.low <= found.share <= found.high
-    assert (found.p <= 0.05) == (winner is not None)
+    result = sign_test(wins, losses)
+    assert result.winner == winner
+    assert result.low <= result.share <= result.high
+    assert (result.p <= 0.05) == (winner is not None)
 
 
 def test_holm_stops_at_the_first_arm_that_it_cannot_reject() -> None:
@@ -302,8 +302,8 @@ def test_a_slower_candidate_is_found_and_an_equal_one_is_not(q: float) -> None:
 
 
 def test_latency_without_data_says_nothing() -> None:
-    found = latency.compare_latency(np.zeros((0, 64)), np.zeros((3, 64)), 0.5)
-    assert (found.low, found.high) == (0.0, math.inf)
+    result = latency.compare_latency(np.zeros((0, 64)), np.zeros((3, 64)), 0.5)
+    assert (result.low, result.high) == (0.0, math.inf)
 
 
 @pytest.mark.parametrize(("effect", "alpha", "power_"), [(0.05, 0.05, 0.8), (0.1, 0.01, 0.9)])
@@ -314,5 +314,5 @@ def test_the_planned_number_of_sessions_is_enough(
     wins = np.cumsum(np.random.default_rng(0).random((500, n)) < 0.5 + effect, axis=1)
     played = np.arange(1, n + 1)
     evidence = log_sign_evidence(wins, played - wins)
-    found = ((evidence >= np.log(1 / alpha)) & (2 * wins > played)).any(axis=1).mean()
-    assert power_ - 0.03 < found < power_ + 0.07
+    result = ((evidence >= np.log(1 / alpha)) & (2 * wins > played)).any(axis=1).mean()
+    assert power_ - 0.03 < result < power_ + 0.07

@@ -69,22 +69,22 @@ def test_fewer_errors_than_promised_are_no_alarm_and_hide_no_later_rise() -> Non
 
 def test_an_alarm_in_the_middle_of_what_is_scored_at_once_is_not_lost() -> None:
     rows = windows([0.1] * 5 + [0.9] * 3 + [0.0] * 300)
-    told = [Coverage(row.start, row.start + 60, row.labelled, row.labelled) for row in rows]
+    coverage = [Coverage(row.start, row.start + 60, row.labelled, row.labelled) for row in rows]
     concept = Concept(base=BASE)
-    found = score(concept, told, rows, MonitoringPolicy())
+    result = score(concept, coverage, rows, MonitoringPolicy())
     assert concept.detector.evidence < MEAN_RUN
-    assert found.alarming
-    assert 300 <= found.figures.alarmed_at <= 420
+    assert result.alarming
+    assert 300 <= result.figures.alarmed_at <= 420
 
 
 def test_a_detector_that_was_kept_goes_on_where_it_was() -> None:
     rows = windows([0.1] * 50 + [0.2] * 50)
-    whole, kept = ErrorDetector(), ErrorDetector()
+    whole, restored = ErrorDetector(), ErrorDetector()
     first_alarm(whole, rows, BASE)
-    first_alarm(kept, rows[:70], BASE)
-    kept = ErrorDetector(**json.loads(json.dumps(asdict(kept))))
-    first_alarm(kept, rows[70:], BASE)
-    assert kept == whole
+    first_alarm(restored, rows[:70], BASE)
+    restored = ErrorDetector(**json.loads(json.dumps(asdict(restored))))
+    first_alarm(restored, rows[70:], BASE)
+    assert restored == whole
 
 
 def test_devices_that_were_worse_from_the_beginning_are_no_drift() -> None:
@@ -151,19 +151,19 @@ def test_accuracy_is_estimated_from_confidences_alone_also_where_they_lie() -> N
     for _ in range(200):
         seen = confidences(random, 2_000, 2)
         truth = float(np.mean(random.random(2_000) < seen**2))
-        found = estimated_accuracy(histogram(held, edges), correct, histogram(seen, edges))
-        assert found is not None
-        assert found.dropped
-        errors.append(abs(found.accuracy - truth))
-        inside += found.low <= truth <= found.high
+        result = estimated_accuracy(histogram(held, edges), correct, histogram(seen, edges))
+        assert result is not None
+        assert result.dropped
+        errors.append(abs(result.accuracy - truth))
+        inside += result.low <= truth <= result.high
     assert np.mean(errors) < 0.012
     assert inside >= 170
 
 
 def test_an_estimate_says_what_it_does_not_see() -> None:
-    found = estimated_accuracy([50, 50, 0, 0], [30, 45], [20, 60, 0, 20])
-    assert found is not None
-    assert found.unknown == pytest.approx(0.2)
-    assert "blind to concept drift" in found.note
+    result = estimated_accuracy([50, 50, 0, 0], [30, 45], [20, 60, 0, 20])
+    assert result is not None
+    assert result.unknown == pytest.approx(0.2)
+    assert "blind to concept drift" in result.note
     assert estimated_accuracy([50, 50, 0, 0], [30, 45], [0, 0, 0, 0]) is None
     assert estimated_accuracy([0, 0, 0, 0], [0, 0], [5, 5, 0, 0]) is None

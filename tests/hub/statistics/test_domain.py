@@ -53,9 +53,9 @@ def test_a_shift_is_followed_to_its_cohort() -> None:
     shift = domain_shifts({"age": REFERENCE["age"]}, window)[0]
     devices = {"d1": [350, 350, 0, 0], "d2": [200, 200, 0, 0], "d3": [150, 150, 0, 100]}
     attributes = {"d1": {"region": "eu"}, "d2": {"region": "us"}, "d3": {"region": "asia"}}
-    found = by_cohort(shift, REFERENCE["age"], devices, attributes)
-    assert (found[0].cohort, found[0].alarming) == (("region", "asia"), True)
-    assert sum(s.alarming for s in found) == 1
+    result = by_cohort(shift, REFERENCE["age"], devices, attributes)
+    assert (result[0].cohort, result[0].alarming) == (("region", "asia"), True)
+    assert sum(s.alarming for s in result) == 1
 
 
 def test_unsure_answers_are_counted_from_the_least_sure_held_out_rows() -> None:
@@ -78,11 +78,11 @@ def test_the_outlier_score_is_about_one_without_a_shift_at_any_size() -> None:
 
 
 def test_groups_that_differ_alarm_and_groups_with_few_labels_have_no_figures() -> None:
-    found = disparity({"a": (4_000, 3_800), "b": (4_000, 3_000), "c": (60, 10)}, acceptable=0.05)
-    assert (found.most, found.least, found.alarming) == ("a", "b", True)
-    assert found.difference == pytest.approx(0.2)
-    assert found.low < found.difference < found.high
-    assert found.groups[2].rate is None
+    result = disparity({"a": (4_000, 3_800), "b": (4_000, 3_000), "c": (60, 10)}, acceptable=0.05)
+    assert (result.most, result.least, result.alarming) == ("a", "b", True)
+    assert result.difference == pytest.approx(0.2)
+    assert result.low < result.difference < result.high
+    assert result.groups[2].rate is None
 
 
 def test_groups_alike_rarely_alarm_however_often_one_looks() -> None:
@@ -109,18 +109,18 @@ def test_hours_of_the_week_begin_on_monday() -> None:
 def test_a_night_is_compared_with_nights() -> None:
     week = 7 * 86_400
     past = [(w * week + h * 3_600, {"f": [50, h + 1, 0, 0]}) for w in range(3) for h in (2, 14)]
-    found = seasonal_reference(past, 3 * week + 2 * 3_600, least=100)
-    assert found is not None
-    assert found["f"].tolist() == [150, 9, 0, 0]
+    result = seasonal_reference(past, 3 * week + 2 * 3_600, least=100)
+    assert result is not None
+    assert result["f"].tolist() == [150, 9, 0, 0]
     assert seasonal_reference(past, 3 * week + 5 * 3_600, least=100) is None
     assert seasonal_reference(past, 2 * week, least=1_000) is None
 
 
 def test_what_is_usual_needs_eight_windows() -> None:
     assert usual([0.1] * 7) is None
-    found = usual([0.10, 0.12] * 5)
-    assert found is not None
-    assert 0.11 < found.limit < 0.15
+    result = usual([0.10, 0.12] * 5)
+    assert result is not None
+    assert 0.11 < result.limit < 0.15
 
 
 def test_the_feature_that_moved_the_output_is_given_its_part() -> None:

@@ -68,14 +68,14 @@ def test_discoveries_follow_benjamini_and_hochberg() -> None:
 
 @pytest.mark.parametrize(("devices", "effect"), [(1, 0.0), (MANY, 0.3), (40, 0.3), (80, 0.0)])
 def test_p_values_of_a_null_fleet_are_no_smaller_than_they_say(devices: int, effect: float) -> None:
-    random, found = RANDOM(devices), []
+    random, result = RANDOM(devices), []
     for seed in range(300):
         reference = histograms(random.standard_normal((1, 5_000)))[0]
         window = histograms(fleet(random, devices, 2_000 // devices, effect))
         signs = RandomSigns(devices, 999, RANDOM(seed)) if devices >= MANY else None
-        found.append(p_value(reference, window, signs))
-    assert np.mean(np.array(found) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
-    assert np.mean(np.array(found) <= 0.005) <= 0.02
+        result.append(p_value(reference, window, signs))
+    assert np.mean(np.array(result) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
+    assert np.mean(np.array(result) <= 0.005) <= 0.02
 
 
 @pytest.mark.parametrize("devices", [5, 20])
@@ -101,15 +101,15 @@ def test_a_shift_of_the_whole_fleet_is_found_and_named_first(devices: int) -> No
     rows = (devices, 2_000 // devices, effect)
     window = {name: histograms(fleet(random, *rows)) for name in reference}
     window["f7"] = histograms(fleet(random, *rows) + 0.8)
-    found = fleet_drift(reference, window)
-    assert (found[0].name, found[0].drifted) == ("f7", True)
+    result = fleet_drift(reference, window)
+    assert (result[0].name, result[0].drifted) == ("f7", True)
 
 
 def test_a_small_shift_is_told_and_alarms_nobody() -> None:
     random = RANDOM(3)
     reference = {"f": histograms(random.standard_normal((1, 50_000)))[0]}
-    found = fleet_drift(reference, {"f": histograms(random.standard_normal((1, 20_000)) + 0.1)})[0]
-    assert (found.shifted, found.drifted) == (True, False)
+    result = fleet_drift(reference, {"f": histograms(random.standard_normal((1, 20_000)) + 0.1)})[0]
+    assert (result.shifted, result.drifted) == (True, False)
 
 
 @pytest.mark.parametrize("devices", [2, 5, 30])

@@ -47,8 +47,8 @@ def test_a_healthy_candidate_is_rarely_aborted_at_any_look() -> None:
 
 @pytest.mark.parametrize(("risk", "requests"), [(10, 120), (3, 800)])
 def test_a_failing_candidate_is_aborted_soon(risk: int, requests: int) -> None:
-    found = [_ever_aborts(0.01 * risk, 0.01, seed) for seed in range(40)]
-    assert np.median([n if n is not None else 10_000 for n in found]) <= requests
+    result = [_ever_aborts(0.01 * risk, 0.01, seed) for seed in range(40)]
+    assert np.median([n if n is not None else 10_000 for n in result]) <= requests
 
 
 def test_no_failures_or_no_exposure_is_no_evidence() -> None:
@@ -146,8 +146,8 @@ def test_evidence_is_finite_and_never_above_that_of_independent_requests(
     candidate: Table, control: Table
 ) -> None:
     failures = FailureCounts.of(candidate, control)
-    found = judge_failures(failures)
-    assert math.isfinite(found.log_e)
-    assert found.design_effect >= 1
+    result = judge_failures(failures)
+    assert math.isfinite(result.log_e)
+    assert result.design_effect >= 1
     path = failure_path(*failures.by_period())
-    assert found.log_e <= max(float(path[-1]) if len(path) else 0.0, 0.0) + 1e-9
+    assert result.log_e <= max(float(path[-1]) if len(path) else 0.0, 0.0) + 1e-9

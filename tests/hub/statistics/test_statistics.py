@@ -30,12 +30,12 @@ def test_equal_histograms_have_no_distance_and_disjoint_ones_the_largest() -> No
 
 
 def test_corrected_psi_is_about_zero_without_drift_however_small_the_window() -> None:
-    random, found = RANDOM(0), []
+    random, result = RANDOM(0), []
     for _ in range(200):
         reference = np.array(counts(random.standard_normal(2_000)), dtype=float)
         window = np.array(counts(random.standard_normal(300)), dtype=float)
-        found.append(corrected_psi(reference, window))
-    assert abs(np.mean(found)) < 0.02
+        result.append(corrected_psi(reference, window))
+    assert abs(np.mean(result)) < 0.02
 
 
 def test_without_drift_a_model_of_fifty_features_is_rarely_called_drifted() -> None:
@@ -54,10 +54,10 @@ def test_one_shifted_feature_among_many_is_found_and_named_first(shift: float) -
     reference = {f"f{i}": counts(random.standard_normal(5_000)) for i in range(20)}
     window = {name: counts(random.standard_normal(1_000)) for name in reference}
     window["f7"] = counts(random.standard_normal(1_000) + shift)
-    found = model_drift(reference, window)
-    assert found[0].name == "f7"
-    assert found[0].drifted
-    assert sum(feature.drifted for feature in found) == 1
+    result = model_drift(reference, window)
+    assert result[0].name == "f7"
+    assert result[0].drifted
+    assert sum(feature.drifted for feature in result) == 1
 
 
 def test_missing_values_that_were_never_there_are_drift() -> None:
