@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloud_hub.cli import types as words
 from cloud_hub.cli.common import add_command, add_group, client_of
-from cloud_hub.text.durations import spoken
+from cloud_hub.text.durations import format_duration
 
 if TYPE_CHECKING:
     from cloud_hub.client.experiments import ExperimentsClient
@@ -79,7 +79,7 @@ def _until(row: Any, days: float | None) -> str:
     if days is None:
         unknown = row["note"] and row["metric"] == "wins"
         return what if unknown else f"{what}: never with these devices"
-    return f"{what}: about {spoken(days * 86_400)}"
+    return f"{what}: about {format_duration(days * 86_400)}"
 
 
 def _start(arguments: argparse.Namespace) -> str:

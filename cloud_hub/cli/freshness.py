@@ -43,11 +43,11 @@ def add_commands(commands: Any) -> None:
 def _freshness(arguments: argparse.Namespace) -> Any:
     from cloud_hub.freshness.analysis import FreshnessQuestion, freshness
     from cloud_hub.freshness.report import check_report, reading, write_report
-    from cloud_hub.text.yaml import seconds_of
+    from cloud_hub.text.durations import parse_duration
 
     if arguments.out:
         check_report(arguments.out)
-    every = [seconds_of(part) for part in arguments.every.split(",")]
+    every = [parse_duration(part) for part in arguments.every.split(",")]
     entry, path = _entry(arguments)
     other = _function(arguments.alternative, path) if arguments.alternative else None
     found = freshness(

@@ -204,10 +204,10 @@ def _dataset(arguments: argparse.Namespace) -> Any:
 
 
 def _telemetry(arguments: argparse.Namespace) -> Any:
-    from cloud_hub.text.yaml import seconds_of
+    from cloud_hub.text.durations import parse_duration
 
     path = f"models/{arguments.model}/telemetry"
-    return client_of(arguments).get(path, seconds=seconds_of(arguments.since))
+    return client_of(arguments).get(path, seconds=parse_duration(arguments.since))
 
 
 def _features(arguments: argparse.Namespace) -> Any:

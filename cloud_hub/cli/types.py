@@ -81,9 +81,9 @@ def amount(most: float, *, zero: bool = False) -> Callable[[str], float]:
 def duration(text: str) -> float:
     """Seconds of ``90s``, ``10m``, ``36h``, ``7d``."""
     from cloud_hub.errors import Invalid
-    from cloud_hub.text.yaml import seconds_of
+    from cloud_hub.text.durations import parse_duration
 
     try:
-        return seconds_of(text)
+        return parse_duration(text)
     except Invalid as error:
         raise argparse.ArgumentTypeError(str(error)) from error
