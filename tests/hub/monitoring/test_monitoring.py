@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cloud_hub.cli.monitoring import told_history, told_status
+from cloud_hub.cli.monitoring import history_text, status_text
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub
 from cloud_hub.monitoring.findings import FleetWindow, References, evaluate
@@ -220,9 +220,9 @@ def test_a_model_that_serves_nothing_has_no_status(inner: Hub) -> None:
 
 
 def test_the_state_reads_as_text(fleet: Simulated) -> None:
-    assert "no window" in told_status(fleet.hub.monitoring.status("demo"))
+    assert "no window" in status_text(fleet.hub.monitoring.status("demo"))
     run(fleet, range(2), shift=0.8, errors=0.1)
-    text = told_status(fleet.hub.monitoring.status("demo"))
+    text = status_text(fleet.hub.monitoring.status("demo"))
     assert "1 open alarm" in text
     raised = next(line for line in text.splitlines() if line.startswith("  drift:f1 since "))
     assert "ks=0." in raised
@@ -230,7 +230,7 @@ def test_the_state_reads_as_text(fleet: Simulated) -> None:
     assert "    output note=no held-out rows" in text
     assert "{" not in text  # figures for people, not a program's
     assert "! drift:f1" in text
-    history = told_history(fleet.hub.monitoring.history("demo", signal="drift:f1"))
+    history = history_text(fleet.hub.monitoring.history("demo", signal="drift:f1"))
     assert len(history.splitlines()) == 2
 
 

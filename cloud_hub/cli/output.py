@@ -1,0 +1,153 @@
+"""Output of the commands: a table or sentences for people, JSON for programs; times as local ISO.
+
+A command returns a :class:`Result`; nothing else prints to standard output. Notes and progress go
+to standard error, so that a pipe gets the data alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+NARROWEST: Final = 80
+WIDEST: Final = 120
+"""Columns: tables fit in between, whatever the terminal says of itself."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows for people. The last column wraps; numbers are set to the right.
+
+    ``title`` stands above it, ``empty`` instead of it where there are no rows.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    title: str = ""
+    empty: str = "nothing"
+
+
+View = str | Table | Sequence[str | Table]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of a command: ``data`` as ``--json`` prints it, ``view`` of it for people."""
+
+    data: Any
+    view: Callable[[Any], View] = field(default=str)
+    status: int = 0
+
+    def show(self, *, as_json: bool) -> None:
+        """Print it to standard output."""
+        if as_json:
+            print(json.dumps(self.data, indent=2, sort_keys=True))
+            return
+        view = self.view(self.data)
+        for part in [view] if isinstance(view, str | Table) else view:
+            print(part if isinstance(part, str) else rendered(part))
+
+
+def rendered(table: Table) -> str:
+    """The table as text, coloured on a terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    if not table.rows:
+        return f"{table.title}: {table.empty}" if table.title else table.empty
+    width = shutil.get_terminal_size((WIDEST, 24)).columns
+    console = Console(width=min(WIDEST, max(NARROWEST, width)), highlight=False)
+    grid = RichTable(
+        box=box.SIMPLE_HEAD, pad_edge=False, title=table.title or None, title_justify="left"
+    )
+    last = len(table.columns) - 1
+    for i, column in enumerate(table.columns):
+        numbers = all(isinstance(row[i], int | float | None) for row in table.rows)
+        grid.add_column(
+            column, justify="right" if numbers else "left", no_wrap=i != last, overflow="fold"
+        )
+    for row in table.rows:
+        grid.add_row(*(Text(cell(value)) for value in row))
+    # Rendered to a text first: rich ends the process by itself where its output is closed.
+    with console.capture() as capture:
+        console.print(grid)
+    return "\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines())
+
+
+def cell(value: Any) -> str:
+    """One value for people: ``-`` for nothing, numbers short, pairs as ``name=value``."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return pairs(value) or "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(cell(item) for item in value) or "-"
+    return str(value)
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """``name=value`` of all that have one."""
+    return " ".join(f"{name}={short(v)}" for name, v in values.items() if v is not None)
+
+
+def short(value: Any) -> str:
+    """One value within a line of pairs, without spaces where that can be."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}:{short(part)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return ",".join(short(part) for part in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def local_time(at: float | None) -> str:
+    """Unix seconds as local ISO time, ``-`` for ``None``."""
+    if at is None:
+        return "-"
+    return datetime.datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
+
+
+def plural(count: int, noun: str, several: str = "") -> str:
+    """``1 alarm``, ``2 alarms``; ``several`` is the plural where it is no ``s`` more."""
+    return f"{count:,} {noun if count == 1 else several or noun + 's'}"
+
+
+def warn(text: str) -> None:
+    """Print a warning to standard error."""
+    print(f"edge-hub: warning: {text}", file=sys.stderr)
+
+
+def note(text: str) -> None:
+    """Print a remark to standard error."""
+    print(f"edge-hub: {text}", file=sys.stderr)
+
+
+def progress(text: str) -> None:
+    """Print a line of progress to standard error, on a terminal only."""
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def busy(text: str) -> Iterator[None]:
+    """Show that something takes a while, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text):
+        yield
