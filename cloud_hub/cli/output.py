@@ -9,15 +9,27 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+DIGEST: Final = re.compile(r"\b[0-9a-f]{64}\b")
 
 NARROWEST: Final = 80
 WIDEST: Final = 120
-"""Columns: tables fit in between, whatever the terminal says of itself."""
+"""Characters: a table is made for a width in between, whatever the terminal says of itself."""
+
+NARROWEST_LAST: Final = 16
+"""Characters that the last column has at least while the others stay on one line."""
+
+GAP: Final = 2
+"""Characters between two columns."""
 
 
 @dataclass(frozen=True)
@@ -55,31 +67,43 @@ class Result:
 
 
 def rendered(table: Table) -> str:
-    """The table as text, coloured on a terminal."""
-    from rich import box
+    """Return the table as text, coloured on a terminal."""
     from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
 
     if not table.rows:
         return f"{table.title}: {table.empty}" if table.title else table.empty
-    width = shutil.get_terminal_size((WIDEST, 24)).columns
-    console = Console(width=min(WIDEST, max(NARROWEST, width)), highlight=False)
-    grid = RichTable(
-        box=box.SIMPLE_HEAD, pad_edge=False, title=table.title or None, title_justify="left"
-    )
-    last = len(table.columns) - 1
-    for i, column in enumerate(table.columns):
-        numbers = all(isinstance(row[i], int | float | None) for row in table.rows)
-        grid.add_column(
-            column, justify="right" if numbers else "left", no_wrap=i != last, overflow="fold"
-        )
-    for row in table.rows:
-        grid.add_row(*(Text(cell(value)) for value in row))
+    columns = shutil.get_terminal_size((WIDEST, 24)).columns
+    console = Console(width=min(WIDEST, max(NARROWEST, columns)), highlight=False)
     # Rendered to a text first: rich ends the process by itself where its output is closed.
     with console.capture() as capture:
-        console.print(grid)
-    return "\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines())
+        console.print(_grid(table, console.width))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")
+
+
+def _grid(table: Table, width: int) -> RichTable:
+    """The table for rich: nothing is cut off, and only the last column wraps where that can be."""
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    grid = RichTable(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        title=table.title or None,
+        title_justify="left",
+    )
+    texts = [[cell(value) for value in row] for row in table.rows]
+    widths = [max(map(len, column)) for column in zip(table.columns, *texts, strict=True)]
+    fits = sum(widths[:-1]) + GAP * len(widths) + NARROWEST_LAST <= width
+    for i, column in enumerate(table.columns):
+        numbers = all(isinstance(row[i], int | float | None) for row in table.rows)
+        one_line = fits and i != len(widths) - 1
+        justify: Literal["left", "right"] = "right" if numbers else "left"
+        grid.add_column(column, justify=justify, no_wrap=one_line, overflow="fold")
+    for row in texts:
+        grid.add_row(*map(Text, row))
+    return grid
 
 
 def cell(value: Any) -> str:
@@ -110,7 +134,10 @@ def short(value: Any) -> str:
         return ",".join(f"{name}:{short(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
         return ",".join(short(part) for part in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    # A SHA-256 is named by its beginning, as git does; JSON has all of it.
+    return DIGEST.sub(lambda digest: digest[0][:12], str(value))
 
 
 def local_time(at: float | None) -> str:

@@ -27,7 +27,7 @@ def configure_logging(level: str, form: Literal["text", "json"]) -> None:
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``.
         form: ``text``, or ``json`` for one object a line with ``time`` (ISO), ``level``,
-            ``logger``, ``message`` and, of an error, ``exception``.
+            ``logger``, ``message``, and ``error`` with the traceback where there is one.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
@@ -52,7 +52,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line, with its traceback below."""
-        head = f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}"
+        head = f"{_time(record, 'seconds')} {record.levelname} {record.name}: {record.getMessage()}"
         trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
         return without_secrets(head + trace)
 
@@ -63,16 +63,16 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON; line breaks are escaped, so it stays one line."""
         entry = {
-            "time": _time(record),
-            "level": record.levelname.lower(),
+            "time": _time(record, "milliseconds"),
+            "level": record.levelname,
             "logger": record.name,
             "message": without_secrets(record.getMessage()),
         }
         if record.exc_info:
-            entry["exception"] = without_secrets(self.formatException(record.exc_info))
+            entry["error"] = without_secrets(self.formatException(record.exc_info))
         return json.dumps(entry)
 
 
-def _time(record: logging.LogRecord) -> str:
+def _time(record: logging.LogRecord, precision: str) -> str:
     at = datetime.datetime.fromtimestamp(record.created).astimezone()
-    return at.isoformat(timespec="milliseconds")
+    return at.isoformat(timespec=precision)

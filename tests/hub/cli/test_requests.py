@@ -1,0 +1,190 @@
+"""What the commands ask of a hub, and what they make of its answers: a recorder in place of one."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from cloud_hub.cli import registration
+from cloud_hub.cli.main import main
+
+
+class Recorder:
+    """Gives every request the same answer, as a hub would, and keeps what was asked."""
+
+    def __init__(self) -> None:
+        self.answer: Any = {}
+        self.status = 200
+        self.requests: list[tuple[str, dict[str, str], bytes, str | None]] = []
+        recorder = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                parts = urlsplit(self.path)
+                query = {name: value for name, (value,) in parse_qs(parts.query).items()}
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                kind = self.headers.get("Content-Type")
+                recorder.requests.append((parts.path, query, body, kind))
+                raw = json.dumps(recorder.answer).encode()
+                self.send_response(recorder.status)
+                self.send_header("Edge-Hub", "1")
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(raw)))
+                self.end_headers()
+                self.wfile.write(raw)
+
+            do_GET = do_POST = do_PUT = answer
+
+            def log_message(self, *_: object) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
+    recorder = Recorder()
+    thread = threading.Thread(target=recorder.server.serve_forever, daemon=True)
+    thread.start()
+    monkeypatch.setenv("EDGE_HUB_URL", recorder.url)
+    monkeypatch.setenv("EDGE_HUB_TOKEN", "t")
+    yield recorder
+    recorder.server.shutdown()
+    recorder.server.server_close()
+    thread.join()
+
+
+PLAN = {"model": "digits", "serial": 4, "serving": {"version": "1.1"}}
+
+
+def test_a_dry_run_is_asked_for_in_the_body(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder.answer = PLAN
+    assert main(["promote", "digits", "1.1", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("dry run, nothing was changed; it would be\ndigits: 1.1 serves; plan 4")
+    assert main(["rollback", "digits", "--dry-run", "--reason", "old phones"]) == 0
+    assert main(["rollback", "digits"]) == 0
+    promote, rollback, real = recorder.requests
+    assert promote[0] == "/v1/models/digits/promote"
+    assert promote[1] == {"version": "1.1", "reason": "by hand"}
+    assert (json.loads(promote[2]), promote[3]) == ({"dry_run": True}, "application/json")
+    assert rollback[:2] == ("/v1/models/digits/rollback", {"reason": "old phones"})
+    assert json.loads(rollback[2]) == {"dry_run": True}
+    assert json.loads(real[2]) == {"dry_run": False}
+
+
+def test_a_reason_overrides_what_an_experiment_found(recorder: Recorder) -> None:
+    recorder.answer = PLAN
+    assert main(["promote", "digits", "1.1", "--override", "it was the network"]) == 0
+    assert recorder.requests[0][1]["override"] == "it was the network"
+    assert main(["promote", "digits", "1.1", "--override", " "]) == 2
+
+
+def entries(*ages: float) -> list[dict[str, Any]]:
+    now = time.time()
+    return [
+        {"at": now - age, "actor": "admin", "action": "plan", "model": "m", "detail": {"n": i}}
+        for i, age in enumerate(ages)
+    ]
+
+
+def test_the_audit_is_narrowed(recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
+    recorder.answer = entries(10_000, 100, 1)
+    assert main(["audit", "--since", "1h", "--model", "m", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["detail"]["n"] for row in rows] == [1, 2]
+    assert main(["audit", "--limit", "7"]) == 0
+    table = capsys.readouterr().out
+    assert "actor" in table
+    assert "n=2" in table
+    queries = [query for _, query, _, _ in recorder.requests]
+    assert queries == [{"model": "m", "limit": "10000"}, {"limit": "7"}]
+
+
+def test_devices_are_narrowed(recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
+    now = time.time()
+    recorder.answer = [
+        {
+            "device": f"d-{i}", "model": "m", "health": "healthy", "version": "1.0", "plan": 1,
+            "seen_at": now - age, "attributes": {}, "failed": [],
+        }
+        for i, age in enumerate((1, 50, 10_000))
+    ]  # fmt: skip
+    assert main(["devices", "--model", "m", "--since", "1h", "--limit", "1", "--json"]) == 0
+    assert [row["device"] for row in json.loads(capsys.readouterr().out)] == ["d-0"]
+    assert main(["devices"]) == 0
+    assert "3 devices: healthy=3" in capsys.readouterr().out
+    assert [query for _, query, _, _ in recorder.requests] == [{"model": "m"}, {}]
+
+
+def test_telemetry_is_narrowed(recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
+    recorder.answer = {"windows": [{"start": i} for i in range(5)], "events": [], "devices": {}}
+    assert main(["telemetry", "m", "--since", "2h", "--limit", "2", "--json"]) == 0
+    windows = json.loads(capsys.readouterr().out)["windows"]
+    assert [window["start"] for window in windows] == [3, 4]
+    assert recorder.requests[0][1] == {"seconds": "7200.0"}
+
+
+def test_a_url_may_have_a_path_and_one_too_many_is_told(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder.answer = []
+    assert main(["models", "--hub", f"{recorder.url}/behind/a/proxy/"]) == 0
+    assert recorder.requests[0][0] == "/behind/a/proxy/v1/models"
+    capsys.readouterr()
+    recorder.status, recorder.answer = 404, {"error": "GET /docs/v1/models: Not Found"}
+    assert main(["models", "--hub", f"{recorder.url}/docs"]) == 1
+    assert capsys.readouterr().err == (
+        f"edge-hub: {recorder.url}/docs: a hub answers there, but has nothing below /docs; "
+        f"is its address {recorder.url}?\n"
+    )
+
+
+def test_a_remote_publish_says_which_key_signs(
+    recorder: Recorder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["publish", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    assert "say which key signs: --key FILE" in told
+    assert "DATA/keys/releases.pem" in told
+    assert recorder.requests == []
+
+
+def test_every_mistake_of_a_policy_is_told_at_once(
+    recorder: Recorder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("model: m\ntrigers: []\nbudgett: {}\nexperiment: {soak: soon}\n")
+    assert main(["policy", "plan", str(file)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition("p.yaml:")[2][:10] for line in lines] == [
+        "2: trigers", "3: budgett", "4: experim"
+    ]  # fmt: skip
+    assert recorder.requests == []
+
+
+def test_ctrl_c_ends_any_command_with_one_line(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(self: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(registration.HubAddress, "client", interrupt)
+    assert main(["models"]) == 130
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "edge-hub: interrupted\n")
+    monkeypatch.setattr("cloud_hub.cli.main.app", lambda: interrupt(None))
+    assert main(["models"]) == 130
+    assert capsys.readouterr().err == "edge-hub: interrupted\n"
