@@ -65,10 +65,34 @@ def _rollback(
 def _change(
     client: AdminClient, path: str, query: dict[str, str | None], *, dry_run: bool
 ) -> Result:
-    """Ask for the next plan of a model, or only what it would be."""
-    plan = client.post_json(path, {"dry_run": dry_run}, **query)
-    head = "dry run, nothing was changed; it would be\n" if dry_run else ""
-    return Result(plan, lambda p: head + _plan_text(p))
+    """Ask for the next plan of a model, or only what it would be.
+
+    Raises:
+        HubFault: the hub is older than dry runs, and made the change.
+    """
+    from cloud_hub.errors import HubFault
+
+    answer = client.post(path, None, **query, dry_run=True if dry_run else None)
+    if not dry_run:
+        return Result(answer, _plan_text)
+    if not answer.get("dry_run"):
+        raise HubFault(
+            "this hub knows no dry run, so it made the change: "
+            f"{_plan_text(answer)}; edge-hub rollback {answer['model']} takes it back"
+        )
+    return Result(answer, _preview_text)
+
+
+def _preview_text(preview: dict[str, Any]) -> str:
+    """What a promotion or a rollback would change."""
+    head = f"{preview['model']}: dry run, nothing was changed; "
+    if not preview["changes"]:
+        return f"{head}{preview['serves_next']} serves already"
+    before = f" instead of {preview['serving']}" if preview["serving"] else ""
+    same = preview["serves_next"] == preview["serving"]
+    serves = f"{preview['serves_next']} would {'go on serving' if same else 'serve' + before}"
+    ends = f", and {preview['ends']} would end" if preview["ends"] else ""
+    return head + serves + ends
 
 
 def _plan_text(plan: dict[str, Any]) -> str:

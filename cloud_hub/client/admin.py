@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import requests
 
@@ -25,9 +24,6 @@ from edge_sdk.model.release import Release
 
 if TYPE_CHECKING:
     from cloud_hub.client.experiments import ExperimentsClient
-
-
-JSON: Final = "application/json"
 
 
 class AdminClient:
@@ -100,20 +96,6 @@ class AdminClient:
         """
         response = self._call("POST", path, query, data)
         return response.json() if response.content else None
-
-    def post_json(self, path: str, body: Mapping[str, Any], **query: Any) -> Any:
-        """Return the JSON of ``POST /v1/PATH`` with a JSON object as its body.
-
-        Args:
-            path: below ``/v1/``.
-            body: plain values.
-            query: parameters; those that are ``None`` are left out.
-
-        Raises:
-            HubFault: the hub refuses, or cannot be reached.
-        """
-        raw = json.dumps(body).encode()
-        return self._call("POST", path, query, raw, content_type=JSON).json()
 
     def text(self, path: str) -> str:
         """Return the text of ``GET /v1/PATH``; raises HubFault."""
@@ -189,9 +171,8 @@ class AdminClient:
         path: str,
         query: dict[str, Any],
         data: bytes | None = None,
-        content_type: str | None = None,
     ) -> requests.Response:
-        response = self._send(method, path, query, data, content_type)
+        response = self._send(method, path, query, data)
         if not response.ok:
             raise HubFault(refused(self.url, response))
         return response
@@ -202,7 +183,6 @@ class AdminClient:
         path: str,
         query: Mapping[str, Any] = MappingProxyType({}),
         data: bytes | None = None,
-        content_type: str | None = None,
     ) -> requests.Response:
         """Return a hub's response, refusals included; raises HubFault if somebody else gave it."""
         try:
@@ -211,7 +191,6 @@ class AdminClient:
                 f"{self.url}/v1/{path}",
                 params={name: value for name, value in query.items() if value is not None},
                 data=data,
-                headers={} if content_type is None else {"Content-Type": content_type},
                 timeout=self._timeout,
                 verify=self._verify,  # passed here it wins over REQUESTS_CA_BUNDLE
                 allow_redirects=False,  # a login page elsewhere must not get the token

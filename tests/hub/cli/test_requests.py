@@ -23,16 +23,15 @@ class Recorder:
     def __init__(self) -> None:
         self.answer: Any = {}
         self.status = 200
-        self.requests: list[tuple[str, dict[str, str], bytes, str | None]] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []
         recorder = self
 
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
                 parts = urlsplit(self.path)
                 query = {name: value for name, (value,) in parse_qs(parts.query).items()}
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                kind = self.headers.get("Content-Type")
-                recorder.requests.append((parts.path, query, body, kind))
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                recorder.requests.append((parts.path, query))
                 raw = json.dumps(recorder.answer).encode()
                 self.send_response(recorder.status)
                 self.send_header("Edge-Hub", "1")
@@ -65,24 +64,47 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
 
 
 PLAN = {"model": "digits", "serial": 4, "serving": {"version": "1.1"}}
+PREVIEW = {
+    "model": "digits", "serving": "1.0", "serves_next": "1.1", "ends": None, "changes": True,
+    "dry_run": True,
+}  # fmt: skip
+PREVIEWS: dict[str, tuple[dict[str, Any], str]] = {
+    "another version": ({}, "1.1 would serve instead of 1.0"),
+    "the first version": ({"serving": None}, "1.1 would serve"),
+    "nothing": ({"changes": False}, "1.1 serves already"),
+    "the end of an experiment": (
+        {"serving": "1.1", "ends": "digits-ab-1"},
+        "1.1 would go on serving, and digits-ab-1 would end",
+    ),
+}
 
 
-def test_a_dry_run_is_asked_for_in_the_body(
+@pytest.mark.parametrize("case", PREVIEWS)
+def test_a_dry_run_says_what_would_change(
+    recorder: Recorder, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    change, told = PREVIEWS[case]
+    recorder.answer = PREVIEW | change
+    assert main(["promote", "digits", "1.1", "--dry-run"]) == 0
+    assert capsys.readouterr().out == f"digits: dry run, nothing was changed; {told}\n"
+    assert main(["rollback", "digits", "--dry-run", "--reason", "old phones"]) == 0
+    promote, rollback = recorder.requests
+    assert promote[0] == "/v1/models/digits/promote"
+    assert promote[1] == {"version": "1.1", "reason": "by hand", "dry_run": "True"}
+    assert rollback[:2] == (
+        "/v1/models/digits/rollback", {"reason": "old phones", "dry_run": "True"}
+    )  # fmt: skip
+
+
+def test_a_hub_that_knows_no_dry_run_is_told_of_at_once(
     recorder: Recorder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recorder.answer = PLAN
-    assert main(["promote", "digits", "1.1", "--dry-run"]) == 0
-    out = capsys.readouterr().out
-    assert out.startswith("dry run, nothing was changed; it would be\ndigits: 1.1 serves; plan 4")
-    assert main(["rollback", "digits", "--dry-run", "--reason", "old phones"]) == 0
     assert main(["rollback", "digits"]) == 0
-    promote, rollback, real = recorder.requests
-    assert promote[0] == "/v1/models/digits/promote"
-    assert promote[1] == {"version": "1.1", "reason": "by hand"}
-    assert (json.loads(promote[2]), promote[3]) == ({"dry_run": True}, "application/json")
-    assert rollback[:2] == ("/v1/models/digits/rollback", {"reason": "old phones"})
-    assert json.loads(rollback[2]) == {"dry_run": True}
-    assert json.loads(real[2]) == {"dry_run": False}
+    assert "dry_run" not in recorder.requests[0][1]
+    assert capsys.readouterr().out == "digits: 1.1 serves; plan 4\n"
+    assert main(["rollback", "digits", "--dry-run"]) == 1
+    assert "this hub knows no dry run, so it made the change" in capsys.readouterr().err
 
 
 def test_a_reason_overrides_what_an_experiment_found(recorder: Recorder) -> None:
@@ -109,7 +131,7 @@ def test_the_audit_is_narrowed(recorder: Recorder, capsys: pytest.CaptureFixture
     table = capsys.readouterr().out
     assert "actor" in table
     assert "n=2" in table
-    queries = [query for _, query, _, _ in recorder.requests]
+    queries = [query for _, query in recorder.requests]
     assert queries == [{"model": "m", "limit": "10000"}, {"limit": "7"}]
 
 
@@ -126,7 +148,7 @@ def test_devices_are_narrowed(recorder: Recorder, capsys: pytest.CaptureFixture[
     assert [row["device"] for row in json.loads(capsys.readouterr().out)] == ["d-0"]
     assert main(["devices"]) == 0
     assert "3 devices: healthy=3" in capsys.readouterr().out
-    assert [query for _, query, _, _ in recorder.requests] == [{"model": "m"}, {}]
+    assert [query for _, query in recorder.requests] == [{"model": "m"}, {}]
 
 
 def test_telemetry_is_narrowed(recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
