@@ -13,7 +13,7 @@ Plain = Mapping[str, Any]
 
 
 def plan_text(plan: Plain) -> str:
-    """What an experiment needs, and about how long it takes."""
+    """Return the needs of an experiment: devices, outcomes, and about how long it takes."""
     lines = [line for row in plan["outcomes"] for line in _needs(row)]
     return "\n".join([plan["summary"], *lines])
 
@@ -40,13 +40,14 @@ def _recent(row: Plain) -> str:
 def _until(row: Plain, days: float | None) -> str:
     what = "decided sessions" if row["metric"] == "wins" else "independent outcomes an arm"
     if days is None:
+        # Of interleaving, nobody knows how long it takes before rankings were clicked.
         unknown = row["note"] and row["metric"] == "wins"
         return what if unknown else f"{what}: never with these devices"
     return f"{what}: about {format_duration(days * 86_400)}"
 
 
 def experiment_line(record: Plain) -> str:
-    """State of an experiment on one line, with the reason for it."""
+    """Return the state of an experiment on one line, with the reason for it."""
     return (
         f"{record['id']}: {record['status']}; {record['strategy']} of {_tried(record)} against "
         f"{record['control']}, {record['now']}; {record['reason']}"
@@ -59,7 +60,7 @@ def _tried(record: Plain) -> str:
 
 
 def experiments_table(records: Sequence[Plain]) -> Table:
-    """Every experiment of a model."""
+    """Return every experiment of a model, a row each."""
     columns = ("experiment", "status", "strategy", "tried", "against", "started", "ended", "reason")
     rows = [
         (
@@ -72,7 +73,7 @@ def experiments_table(records: Sequence[Plain]) -> Table:
 
 
 def status_text(record: Plain) -> str:
-    """State of an experiment: outcomes, guardrails, devices, and arms that were dropped."""
+    """Return the state of an experiment: outcomes, guardrails, devices, arms that were dropped."""
     figures = record["figures"]
     lines = [experiment_line(record)]
     lines += [f"  {_outcome(row)}" for row in figures.get("outcomes", [])]
@@ -102,7 +103,7 @@ def _guards(rows: Iterable[Any]) -> list[str]:
 
 
 def report_view(report: Plain) -> View:
-    """What was decided when; the figures of every look are in the JSON and on the page."""
+    """Return what was decided when; the JSON and the page also have the figures of every look."""
     record = {**report["experiment"], "now": report["now"]}
     events = [
         (local_time(event["at"]), event["event"], event["step"], event["reason"])

@@ -64,6 +64,7 @@ def _devices(
     if since is not None:
         begin = time.time() - since
         devices = [device for device in devices if device["seen_at"] >= begin]
+    # The hub lists them as they joined; the newest news stands last, next to the prompt.
     devices.sort(key=lambda device: device["seen_at"])
     return Result(devices[-limit:] if limit else devices, _devices_table)
 
@@ -92,7 +93,7 @@ def _remarks(device: dict[str, Any]) -> str:
 def _telemetry(
     hub: HubAddress,
     model: types.Model,
-    since: types.Since = 86_400.0,
+    since: types.SinceDay = types.DAY,
     limit: types.Limit = None,
 ) -> Result:
     """Show what devices report by window, in figures; --json has every latency bin."""
@@ -123,6 +124,7 @@ def _telemetry_view(report: dict[str, Any], limit: int) -> View:
 
 def _window_row(window: dict[str, Any]) -> tuple[Any, ...]:
     """``correct`` is the share of labelled answers of the device's own model."""
+    # Sources (pack, model, cloud) share one scale of bins, so their counts add up.
     bins = [sum(column) for column in zip(*window["latency"].values(), strict=True)]
     labelled = window["own_labelled"]
     micros = quantiles(bins, QUANTILES)

@@ -89,7 +89,7 @@ def _freshness(
     from cloud_hub.text.durations import parse_duration
 
     if out:
-        check_report(out)
+        check_report(out)  # before minutes of training, not after them
     schedules = [parse_duration(part) for part in every.split(",")]
     if entry is None:
         entry, path = _policy_entry(hub, model, path)
@@ -141,6 +141,7 @@ def _history(hub: HubAddress, model: str, rows: Path | None) -> LabelledHistory:
     from cloud_hub.errors import Invalid
     from cloud_hub.freshness.analysis import LabelledHistory
 
+    # Never allow_pickle below: the file may come from anywhere, and a pickle runs code.
     raw = rows.read_bytes() if rows else hub.client().fetch(f"models/{model}/samples")
     name = str(rows or "rows")
     check_arrays(raw, ARRAYS, name)

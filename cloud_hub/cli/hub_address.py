@@ -60,7 +60,7 @@ class HubAddress:
         from cloud_hub.errors import Invalid
 
         if self.data is not None:
-            if self.url:
+            if self.url:  # the one of the environment may stand: --data is more particular
                 raise Invalid("say which hub: --data or --hub, not both")
             return AdminClient.of_data(self.data)
         url = self.url or os.environ.get("EDGE_HUB_URL")

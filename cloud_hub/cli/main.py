@@ -1,15 +1,15 @@
 """``edge-hub``: initialise and serve a hub, and everything an administrator does with one.
 
-Only what parses the command line is imported before a command runs, so ``--help`` answers at once;
-and it is imported inside of :func:`main`, so that Ctrl-C and a missing package end with one line
-from the start.
+The command line is imported inside of :func:`main`, so that Ctrl-C and a missing package end with
+one line from the start. It imports only what parses, so ``--help`` answers at once; a command
+imports what it needs when it runs.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from edge_sdk.cli.console import INTERRUPTED, may_be_piped, part_of, reason_of
 
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 NAME: Final = "edge-hub"
 DONE: Final = 0
 REFUSED: Final = 1
-
-EXITS: Final = (
-    "Exit status: 0 done; 1 refused or failed, with the reason on standard error; 2 wrong usage; "
-    "3 policy plan --exit-code found changes; 130 interrupted; 141 output closed."
-)
 
 
 @may_be_piped
@@ -39,75 +34,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def app() -> typer.Typer:
-    """Return the whole command line; commands stand in the help in the order of this list."""
-    import typer
-
-    from cloud_hub.cli import (
-        administration,
-        datasets,
-        experiments,
-        fleet,
-        freshness,
-        monitoring,
-        plans,
-        policy,
-        registration,
-        releases,
-        runs,
-        server,
-        triggers,
-    )
-
-    hub = typer.Typer(
-        name=NAME,
-        help="Version, sign, roll out, watch and retrain edge models.",
-        epilog=EXITS,
-        context_settings=registration.HELP_OPTIONS,
-        pretty_exceptions_enable=False,
-    )
-    hub.callback()(_options())
-    parts = (
-        server, releases, plans, experiments, fleet, monitoring, policy, datasets, triggers, runs,
-        freshness, administration,
-    )  # fmt: skip
-    for part in parts:
-        part.add_commands(hub)
-    return hub
-
-
-def _options() -> Any:
-    from typing import Annotated
-
-    import typer
-
-    def print_version(asked: bool) -> None:
-        if asked:
-            from importlib.metadata import version
-
-            print(NAME, version("edge-deployment-sdk"))
-            raise typer.Exit
-
-    option = typer.Option("--version", callback=print_version, is_eager=True, help="Print it, end.")
-
-    def options(version: Annotated[bool, option] = False) -> None:
-        """Options before the command."""
-
-    options.__annotations__ = {"version": Annotated[bool, option], "return": None}
-    return options
-
-
 def _run(words: list[str]) -> int:
+    """Parse, then run: what the command raises never passes through typer."""
     import typer
+
+    from cloud_hub.cli.app import create_app
 
     # The command itself is called, not the app: that would replace sys.excepthook.
-    command = typer.main.get_command(app())
+    command = typer.main.get_command(create_app())
     try:
         parsed = command.main(words, prog_name=NAME, standalone_mode=False)
     except typer.TyperException as error:
         print(_wrong_usage(error), file=sys.stderr)
         return error.exit_code
-    return parsed if isinstance(parsed, int) else _execute(parsed)  # a status of --help
+    # --help, --version and completion end with a status instead of a command.
+    return parsed if isinstance(parsed, int) else _execute(parsed)
 
 
 def _execute(invocation: Invocation) -> int:
@@ -129,12 +70,12 @@ def _execute(invocation: Invocation) -> int:
 
 def _wrong_usage(error: typer.TyperException) -> str:
     """One sentence: the command, the argument, what was expected, and where help is."""
+    # TyperException declares neither; its subclasses for wrong usage have both.
     context, param = getattr(error, "ctx", None), getattr(error, "param", None)
     path = context.command_path if context is not None else NAME
     if param is not None and error.message:
-        word = next((o for o in param.opts if o.startswith("--")), None)
-        word = word or param.name.rstrip("_")
-        message = f"argument {word}: {error.message}"
+        option = next((word for word in param.opts if word.startswith("--")), None)
+        message = f"argument {option or param.name.rstrip('_')}: {error.message}"
     else:
         message = error.format_message().rstrip(".")
     return f"{path}: error: {message}; see {path} --help"

@@ -53,10 +53,10 @@ def _history(
     hub: HubAddress,
     model: types.Model,
     signal: OnlySignal = None,
-    since: types.Since = 7 * 86_400.0,
+    since: types.SinceWeek = 7 * types.DAY,
 ) -> Result:
     """Show the figures of signals by window."""
-    begin = time.time() - (since or 0.0)
+    begin = time.time() - since
     path = f"models/{model}/monitor/history"
     return Result(hub.client().get(path, signal=signal, since=begin), history_text)
 

@@ -1,4 +1,4 @@
-"""Files of arrays (``.npz``): what is in one, told before it is read or sent."""
+"""Files of arrays (``.npz``): a missing one is refused before a file is read or sent."""
 
 from __future__ import annotations
 

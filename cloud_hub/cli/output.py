@@ -81,7 +81,7 @@ def rendered(table: Table) -> str:
 
 
 def _grid(table: Table, width: int) -> RichTable:
-    """The table for rich: nothing is cut off, and only the last column wraps where that can be."""
+    """The table for rich: nothing is cut off; only the last column wraps, if the others fit."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -102,15 +102,16 @@ def _grid(table: Table, width: int) -> RichTable:
         justify: Literal["left", "right"] = "right" if numbers else "left"
         grid.add_column(column, justify=justify, no_wrap=one_line, overflow="fold")
     for row in texts:
+        # As Text: square brackets in a value would otherwise be taken for rich's markup.
         grid.add_row(*map(Text, row))
     return grid
 
 
 def cell(value: Any) -> str:
-    """One value for people: ``-`` for nothing, numbers short, pairs as ``name=value``."""
+    """Return one value for people: ``-`` for nothing, numbers short, pairs as ``name=value``."""
     if value is None or value == "":
         return "-"
-    if isinstance(value, bool):
+    if isinstance(value, bool):  # before int, which it is too
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
@@ -124,12 +125,12 @@ def cell(value: Any) -> str:
 
 
 def pairs(values: Mapping[str, Any]) -> str:
-    """``name=value`` of all that have one."""
+    """Return ``name=value`` of all that have a value."""
     return " ".join(f"{name}={short(v)}" for name, v in values.items() if v is not None)
 
 
 def short(value: Any) -> str:
-    """One value within a line of pairs, without spaces where that can be."""
+    """Return one value within a line of pairs, without spaces where possible."""
     if isinstance(value, Mapping):
         return ",".join(f"{name}:{short(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
@@ -141,14 +142,20 @@ def short(value: Any) -> str:
 
 
 def local_time(at: float | None) -> str:
-    """Unix seconds as local ISO time, ``-`` for ``None``."""
+    """Return Unix seconds as local ISO time with its offset, ``-`` for ``None``."""
     if at is None:
         return "-"
     return datetime.datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
 
 
 def plural(count: int, noun: str, several: str = "") -> str:
-    """``1 alarm``, ``2 alarms``; ``several`` is the plural where it is no ``s`` more."""
+    """Return a number with its noun: ``1 alarm``, ``2 alarms``.
+
+    Args:
+        count: of the things.
+        noun: singular.
+        several: plural, where it is not the singular with an ``s``.
+    """
     return f"{count:,} {noun if count == 1 else several or noun + 's'}"
 
 
@@ -171,7 +178,7 @@ def progress(text: str) -> None:
 @contextlib.contextmanager
 def busy(text: str) -> Iterator[None]:
     """Show that something takes a while, on a terminal only."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty():  # a spinner would fill the log of a CI job
         yield
         return
     from rich.console import Console

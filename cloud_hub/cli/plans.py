@@ -84,7 +84,7 @@ def _change(
 
 
 def _preview_text(preview: dict[str, Any]) -> str:
-    """What a promotion or a rollback would change."""
+    """The change that a promotion or a rollback would make."""
     head = f"{preview['model']}: dry run, nothing was changed; "
     if not preview["changes"]:
         return f"{head}{preview['serves_next']} serves already"

@@ -55,6 +55,7 @@ def _apply(
     """Show what a policy changes, and put it in force."""
     text, model = read_policy(file)
     client = hub.client()
+    # check: the hub tries to import the training function. Applying does that by itself.
     plan = client.post(f"models/{model}/policy/plan", text, check=dry_run)
     if dry_run:
         return Result(plan, lambda p: f"{_plan_text(p)}\ndry run: nothing was changed")

@@ -1,4 +1,4 @@
-"""How a function becomes a command: its options, those of the hub, ``--json``, an example.
+"""Functions as commands: their own options, those of the hub, ``--json``, an example.
 
 typer only parses: what it returns is a :class:`Invocation` that ``main`` runs afterwards. So the
 errors of a command, a closed pipe and Ctrl-C reach ``main`` as they are raised; typer would turn
@@ -77,7 +77,7 @@ def command(
             context_settings=HELP_OPTIONS,
         )
         add(_parsed(function))
-        return function
+        return function  # not the wrapper: tests and other commands may call it
 
     return register
 
@@ -95,6 +95,7 @@ def _parsed(function: Callable[..., Result | None]) -> Callable[..., Invocation]
             values["hub"] = HubAddress(*place)
         return Invocation(functools.partial(function, **values), as_json)
 
+    # The wrapped signature: own parameters first, so that arguments keep their order.
     options = {name: p for name, p in signature.parameters.items() if name != "hub"}
     if asks_hub:
         options |= {

@@ -52,7 +52,7 @@ def _logs(hub: HubAddress, number: types.RunNumber, tail: Tail = None) -> Result
     if not lines:
         note(f"run {number} has printed nothing")
     log = "\n".join(lines[-tail:] if tail else lines)
-    return Result({"log": log}, lambda found: str(found["log"]))
+    return Result({"log": log}, lambda data: str(data["log"]))
 
 
 def _cancel(hub: HubAddress, number: types.RunNumber, reason: types.NeededReason) -> Result:

@@ -34,6 +34,7 @@ def configure_logging(level: str, form: Literal["text", "json"]) -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    # Libraries tell their steps at INFO (alembic, tuf): an operator did not ask for those.
     root.setLevel(max(number, logging.WARNING))
     for name in OURS:
         logger = logging.getLogger(name)

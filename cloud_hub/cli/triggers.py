@@ -118,7 +118,7 @@ def _hook(hub: HubAddress, model: types.Model, trigger: types.Trigger) -> Result
 def _dry_run(
     hub: HubAddress,
     model: types.Model,
-    since: types.Since = 30 * 86_400.0,
+    since: types.SinceMonth = 30 * types.DAY,
     policy: PolicyFile = None,
 ) -> Result:
     """Show when each rule would have fired."""

@@ -56,6 +56,7 @@ def whole(least: int, most: int = LARGEST) -> Callable[[str], int]:
             number = int(text)
         except ValueError:  # words, or more digits than Python converts
             number = least - 1
+        # str() below: typer passes a default of a number through the parser as it is.
         if not least <= number <= most:
             raise typer.BadParameter(
                 f"expected a whole number from {least} to {most}, got {str(text)[:40]!r}"
@@ -125,10 +126,22 @@ NeededReason = Annotated[
     typer.Option("--reason", parser=reason, metavar="REASON", help="Why; it stays on the record."),
 ]
 
-Since = Annotated[
-    float | None,
-    typer.Option(parser=duration, metavar="DURATION", help="How far back, for example 12h or 30d."),
-]
+
+def since(default: str | None = None) -> Any:
+    """Return the option ``--since``; ``default`` is how the help writes the default."""
+    return typer.Option(
+        parser=duration,
+        metavar="DURATION",
+        help="How far back, for example 12h or 30d.",
+        show_default=default or False,
+    )
+
+
+Since = Annotated[float | None, since()]
+SinceDay = Annotated[float, since("1d")]
+SinceWeek = Annotated[float, since("7d")]
+SinceMonth = Annotated[float, since("30d")]
+DAY: Final = 86_400.0
 
 Limit = Annotated[
     int | None,

@@ -1,4 +1,4 @@
-"""What went wrong between a client and its hub, as one sentence: what was tried, and what to do.
+"""Failures between a client and its hub, as one sentence: what was tried, and what to do.
 
 Every response of a hub carries the header :data:`HEADER`; by it a client tells a hub from a proxy,
 a login page, or another service at that address.
@@ -118,7 +118,7 @@ def _is_no_route(hub: str, error: str, response: requests.Response) -> bool:
     """Tell whether a hub has no such path because of the path in its URL.
 
     A hub behind a reverse proxy may well have one: the proxy strips it. If the hub's own message
-    names it, the whole path came through, so nobody did.
+    names it, the whole path came through, so no proxy did.
     """
     path = urlsplit(response.url).path
     unknown = response.status_code == 404 and error.endswith(f" {path}: Not Found")

@@ -1,1 +1,1 @@
-"""What people write: durations, YAML, mistyped names."""
+"""Text that people write: durations, YAML, mistyped names."""

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import typer
 
-from cloud_hub.cli.main import NAME, app, main
+from cloud_hub.cli.app import NAME, create_app
+from cloud_hub.cli.main import main
 from cloud_hub.cli.registration import Invocation
 
-ROOT = typer.main.get_command(app())
+ROOT = typer.main.get_command(create_app())
 
 
 def leaves(command: Any, path: str = NAME) -> Iterator[tuple[str, Any]]:

@@ -83,10 +83,10 @@ PREVIEWS: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_dry_run_says_what_would_change(
     recorder: Recorder, capsys: pytest.CaptureFixture[str], case: str
 ) -> None:
-    change, told = PREVIEWS[case]
+    change, expected = PREVIEWS[case]
     recorder.answer = PREVIEW | change
     assert main(["promote", "digits", "1.1", "--dry-run"]) == 0
-    assert capsys.readouterr().out == f"digits: dry run, nothing was changed; {told}\n"
+    assert capsys.readouterr().out == f"digits: dry run, nothing was changed; {expected}\n"
     assert main(["rollback", "digits", "--dry-run", "--reason", "old phones"]) == 0
     promote, rollback = recorder.requests
     assert promote[0] == "/v1/models/digits/promote"
@@ -178,9 +178,9 @@ def test_a_remote_publish_says_which_key_signs(
     recorder: Recorder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["publish", str(tmp_path)]) == 1
-    told = capsys.readouterr().err
-    assert "say which key signs: --key FILE" in told
-    assert "DATA/keys/releases.pem" in told
+    message = capsys.readouterr().err
+    assert "say which key signs: --key FILE" in message
+    assert "DATA/keys/releases.pem" in message
     assert recorder.requests == []
 
 
@@ -207,6 +207,6 @@ def test_ctrl_c_ends_any_command_with_one_line(
     assert main(["models"]) == 130
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "edge-hub: interrupted\n")
-    monkeypatch.setattr("cloud_hub.cli.main.app", lambda: interrupt(None))
+    monkeypatch.setattr("cloud_hub.cli.app.create_app", lambda: interrupt(None))
     assert main(["models"]) == 130
     assert capsys.readouterr().err == "edge-hub: interrupted\n"
