@@ -23,6 +23,9 @@ SCRIPTS = {
     "edge-hub": "cloud_hub.cli.main",
     "edge-convert": "converters.cli.main",
 }
+TO_COME = {("edge-hub", "db")}
+"""Commands that the README does not name yet."""
+
 HEAVY = ["numpy", "onnxruntime", "onnx", "sklearn", "skl2onnx", "fastapi", "sqlalchemy", "tuf"]
 
 
@@ -33,18 +36,17 @@ def run(module: str, *words: str) -> subprocess.CompletedProcess[str]:
         f"try:\n    main({list(words)!r})\nexcept SystemExit as end:\n    assert end.code == 0\n"
         f"print('heavy:', [m for m in {HEAVY} if m in sys.modules])"
     )
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-
-
-COMMAND = re.compile(r"^(?:    |│ )([a-z][a-z-]*)(?:  |$)", re.MULTILINE)
-"""A command in the help: of argparse, or in a panel of typer's."""
-
-TO_COME = {("edge-hub", "db")}
-"""Commands that the README does not name yet."""
+    plain = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=plain, capture_output=True, text=True, check=False
+    )
 
 
 def commands(module: str) -> list[str]:
-    return list(dict.fromkeys(COMMAND.findall(run(module, "--help").stdout)))
+    """Names in the list of commands: indented (argparse) or in a frame (typer)."""
+    help_text = run(module, "--help").stdout
+    names = re.findall(r"^(?:    |│ )([a-z][a-z-]*)(?:  |$)", help_text, re.MULTILINE)
+    return list(dict.fromkeys(names))
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
