@@ -22,4 +22,5 @@ def quantiles(bins: Sequence[int], shares: Sequence[float]) -> list[float | None
     if not sums or not sums[-1]:
         return [None] * len(shares)
     places = [next(i for i, n in enumerate(sums) if n >= share * sums[-1]) for share in shares]
+    # The last bin has no upper edge: - 2 makes its lower edge stand for it.
     return [2 ** ((min(i, len(bins) - 2) + 1) / 4) for i in places]

@@ -75,6 +75,7 @@ def _change(
     answer = client.post(path, None, **query, dry_run=True if dry_run else None)
     if not dry_run:
         return Result(answer, _plan_text)
+    # A hub from before dry runs ignores the parameter. Silence here would be the worst answer.
     if not answer.get("dry_run"):
         raise HubFault(
             "this hub knows no dry run, so it made the change: "

@@ -55,6 +55,7 @@ def _publish(
         record = client.publish(release, key, training_state=state, override=override)
     if promote:
         client.post(f"models/{record['model']}/promote", version=record["version"])
+    # Signing is done here, so the private key never travels: only its id is worth telling.
     signed = {"key": str(key), "id": _key_id(key)}
     return Result({**record, "signed_by": signed}, lambda r: _publish_text(r, promote))
 

@@ -118,6 +118,7 @@ def _check(data: DataFolder, database: Database = None) -> Result:
     from cloud_hub.database.migrate import check  # type: ignore[import-not-found,unused-ignore]
 
     status = _plain(check(_settings(data, database)))
+    # A status of its own, so that a deployment script can ask before it starts the hub.
     pending = bool(status["pending"])
     text = f"{data}: the database is at {status['current'] or 'no revision'}, "
     text += (

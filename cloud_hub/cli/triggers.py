@@ -105,6 +105,7 @@ def _rearm(hub: HubAddress, model: types.Model, trigger: types.Trigger) -> Resul
 def _hook(hub: HubAddress, model: types.Model, trigger: types.Trigger) -> Result:
     """Make a new token with which another system may call a rule; the old one is void."""
     path, client = f"models/{model}/triggers/{trigger}", hub.client()
+    # The hub keeps only a hash of it, so this is the one time that anybody sees the token.
     token = client.post(f"{path}/hook")["token"]
     url = f"{client.url}/v1/{path}/call"
     return Result(

@@ -153,10 +153,21 @@ class AdminClient:
             self.upload(path.read_bytes())
         state = self.upload(training_state) if training_state is not None else None
         current = Metadata[Targets].from_bytes(self._call("GET", "releases", {}).content)
-        signed = signing.add_release(current, release, signing.load_signer(key))
+        signer, keys = signing.load_signer(key), list(current.signatures)
+        signed = signing.add_release(current, release, signer)
         manifest = release.manifest
         path_ = f"models/{manifest.model}/versions/{manifest.version}"
-        return self.post(path_, signed, state=state, override=override)
+        try:
+            return self.post(path_, signed, state=state, override=override)
+        except HubFault as error:
+            # The key is not compared before: after a rotation the current metadata is still signed
+            # by the old key, while the hub takes the new one.
+            own = signer.public_key.keyid
+            if own in keys:
+                raise
+            theirs = ", ".join(keys) or "none"
+            message = f"{error}; {key} is the key {own}, the last release was signed by {theirs}"
+            raise HubFault(message) from error
 
     def upload(self, raw: bytes) -> str:
         """Upload content unless the hub has it; return its SHA-256."""

@@ -54,6 +54,8 @@ _Dumper.add_representer(
         "tag:yaml.org,2002:str", text, style='"' if BREAKS.intersection(text) else None
     ),
 )
+# PyYAML resolves by YAML 1.1, where no is false, 1:30 is 90 and 2026-01-01 is a date. These four
+# patterns are those of YAML 1.2's core schema, without octal and hexadecimal numbers.
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("bool", "true|false", "tf"),

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from cloud_hub.cli.main import main
 from cloud_hub.client import AdminClient
 from cloud_hub.errors import HubFault, Invalid
+from tests.edge.builders import make_release
 from tests.servers import HubProcess
 
 HTML = b"<html><body>Sign in</body></html>"
@@ -220,6 +221,23 @@ def test_one_hub_is_named_and_explicit_words_win_over_the_environment(
     assert "http://hub.invalid: no machine of that name" in capsys.readouterr().err
     assert main(["models", "--data", str(hub.data), "--hub", "http://x"]) == 1
     assert "--data or --hub, not both" in capsys.readouterr().err
+
+
+def test_a_release_that_another_key_signed_is_refused_with_both_keys(
+    hub: HubProcess, tmp_path: Path
+) -> None:
+    release = make_release(tmp_path, "foreign")
+    key = ed25519.Ed25519PrivateKey.generate()
+    (tmp_path / "other.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    with pytest.raises(HubFault, match=r"other\.pem is the key [0-9a-f]{64}, .* signed by"):
+        hub.admin.publish(release.folder, tmp_path / "other.pem")
+    assert hub.admin.publish(release.folder, hub.key)["version"] == "1.0"
 
 
 def test_neither_a_netrc_nor_a_proxy_stands_between_a_token_and_its_hub(
