@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import typer
@@ -26,13 +25,8 @@ def _audit(
     limit: types.Limit = None,
 ) -> Result:
     """Show who did what, when and why, oldest first."""
-    # With --since the hub is asked for all that it gives, or old rows would be cut off unseen.
-    most = limit or (types.ROWS if since is not None else None)
-    entries = hub.client().get("audit", model=model, limit=most)
-    if since is not None:
-        begin = time.time() - since
-        entries = [entry for entry in entries if entry["at"] >= begin]
-    return Result(entries, _audit_table)
+    query = {"model": model, "since": types.begin_of(since), "limit": limit}
+    return Result(hub.client().get("audit", **query), _audit_table)
 
 
 def _audit_table(entries: list[dict[str, Any]]) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import Annotated, Any, Final
 
@@ -10,11 +9,10 @@ import typer
 
 from cloud_hub.cli import types
 from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.latency import quantiles
 from cloud_hub.cli.output import Result, Table, View, local_time, pairs, plural, warn
 from cloud_hub.cli.registration import SET_UP, WATCH, command
 
-QUANTILES: Final = (0.5, 0.95, 0.99)
+QUANTILES: Final = ("p50", "p95", "p99")
 SCREEN: Final = 15
 """Windows that ``telemetry`` shows unless ``--limit`` says otherwise."""
 
@@ -59,14 +57,10 @@ def _devices(
     since: types.Since = None,
     limit: types.Limit = None,
 ) -> Result:
-    """List devices and their health, those heard of last at the end."""
-    devices = hub.client().get("devices", model=model)
-    if since is not None:
-        begin = time.time() - since
-        devices = [device for device in devices if device["seen_at"] >= begin]
-    # The hub lists them as they joined; the newest news stands last, next to the prompt.
-    devices.sort(key=lambda device: device["seen_at"])
-    return Result(devices[-limit:] if limit else devices, _devices_table)
+    """List devices and their health, in the order in which they joined."""
+    begin = types.begin_of(since)
+    devices = hub.client().get("devices", model=model, since=begin, limit=limit)
+    return Result(devices, _devices_table)
 
 
 def _devices_table(devices: list[dict[str, Any]]) -> View:
@@ -97,9 +91,9 @@ def _telemetry(
     limit: types.Limit = None,
 ) -> Result:
     """Show what devices report by window, in figures; --json has every latency bin."""
-    report = hub.client().get(f"models/{model}/telemetry", seconds=since)
-    shown = report["windows"][-limit:] if limit else report["windows"]
-    return Result({**report, "windows": shown}, lambda r: _telemetry_view(r, limit or SCREEN))
+    path = f"models/{model}/telemetry"
+    report = hub.client().get(path, seconds=since, limit=limit)
+    return Result(report, lambda r: _telemetry_view(r, limit or SCREEN))
 
 
 def _telemetry_view(report: dict[str, Any], limit: int) -> View:
@@ -124,10 +118,8 @@ def _telemetry_view(report: dict[str, Any], limit: int) -> View:
 
 def _window_row(window: dict[str, Any]) -> tuple[Any, ...]:
     """``correct`` is the share of labelled answers of the device's own model."""
-    # Sources (pack, model, cloud) share one scale of bins, so their counts add up.
-    bins = [sum(column) for column in zip(*window["latency"].values(), strict=True)]
     labelled = window["own_labelled"]
-    micros = quantiles(bins, QUANTILES)
+    micros = window.get("latency_us") or {}
     return (
         local_time(window["start"]),
         window["version"],
@@ -136,5 +128,5 @@ def _window_row(window: dict[str, Any]) -> tuple[Any, ...]:
         sum(window["predictions"].values()),
         sum(window["errors"].values()),
         f"{window['own_correct'] / labelled:.1%}" if labelled else None,
-        *(None if value is None else value / 1_000 for value in micros),
+        *(micros[name] / 1_000 if name in micros else None for name in QUANTILES),
     )

@@ -6,6 +6,7 @@ place in a URL, or be a number that no database takes. Each parser serves as typ
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -142,6 +143,12 @@ SinceDay = Annotated[float, since("1d")]
 SinceWeek = Annotated[float, since("7d")]
 SinceMonth = Annotated[float, since("30d")]
 DAY: Final = 86_400.0
+
+
+def begin_of(since: float | None) -> float | None:
+    """Return the moment (Unix seconds) so many seconds ago; ``None`` for no limit."""
+    return None if since is None else time.time() - since
+
 
 Limit = Annotated[
     int | None,

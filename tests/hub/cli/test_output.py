@@ -10,11 +10,9 @@ import pytest
 
 from cloud_hub.cli.experiment_text import status_text
 from cloud_hub.cli.fleet import SCREEN, _telemetry_view
-from cloud_hub.cli.latency import quantiles
 from cloud_hub.cli.npz import check_arrays
 from cloud_hub.cli.output import Result, Table, cell, local_time, plural, progress, rendered, short
 from cloud_hub.errors import Invalid
-from edge_sdk.contract.window import LATENCY_BINS
 
 ROWS = [("2026-11-29T12:30:00+00:00", "a" * 30, 1_234_567, "word " * 40)] * 3
 COLUMNS = ("time", "name", "count", "detail")
@@ -69,21 +67,11 @@ def test_progress_is_for_terminals_only(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err == ""
 
 
-def test_quantiles_are_upper_edges_of_their_bins() -> None:
-    bins = [0] * LATENCY_BINS
-    assert quantiles(bins, (0.5, 0.99)) == [None, None]
-    bins[3], bins[11] = 98, 2
-    assert quantiles(bins, (0.5, 0.98, 0.99)) == [2.0, 2.0, 8.0]
-    bins[-1] = 1_000_000
-    assert quantiles(bins, (0.99,)) == [2 ** ((LATENCY_BINS - 1) / 4)]
-    assert quantiles([], (0.5,)) == [None]
-
-
 def test_telemetry_fits_on_a_screen() -> None:
     window = {
         "start": 0, "version": "1.0", "arm": "control", "devices": 3,
         "predictions": {"model": 8, "pack": 2}, "errors": {}, "own_labelled": 4, "own_correct": 3,
-        "latency": {"model": [0, 0, 0, 8] + [0] * 60, "pack": [2] + [0] * 63},
+        "latency": {"model": [0] * 64}, "latency_us": {"p50": 2.0, "p95": 4.0, "p99": 8.0},
     }  # fmt: skip
     events = [{"version": "1.1", "outcome": "activated"}] * 40
     report = {"windows": [window] * 300, "events": events, "devices": {"d-1": 7, "d-2": 8}}
@@ -91,7 +79,7 @@ def test_telemetry_fits_on_a_screen() -> None:
     assert isinstance(table, Table)
     assert len(table.rows) == SCREEN
     assert tuple(table.rows[0][2:7]) == ("control", 3, 10, 0, "75.0%")
-    assert table.rows[0][7] == pytest.approx(0.002)
+    assert tuple(table.rows[0][7:]) == (0.002, 0.004, 0.008)
     assert lines == [
         "the newest 15 of 300 windows; --limit shows more",
         "2 devices, 15 predictions ever",
