@@ -73,15 +73,22 @@ def test_a_secret_is_never_written(text: str) -> None:
     assert without_secrets(text) == SECRETS[text]
 
 
+# Where the tests themselves run in the background, SIGINT is ignored, and children inherit that.
+SERVE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from cloud_hub.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def test_a_hub_that_is_served_logs_json_and_ends_on_ctrl_c_with_one_line(tmp_path: Path) -> None:
     data = tmp_path / "h"
     initialise(Settings(data))
     words = ["serve", str(data), "--port", "0", "--log-format", "json", "--log-level", "info"]
     log = tmp_path / "log"
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cloud_hub.cli.main", *words], stdout=file, stderr=file
-        )
+        process = subprocess.Popen([sys.executable, "-c", SERVE, *words], stdout=file, stderr=file)
         wait_for(lambda: b"startup complete" in log.read_bytes(), "the hub")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=PATIENCE) == 130
