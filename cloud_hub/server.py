@@ -32,7 +32,8 @@ def serve(settings: Settings) -> None:
         note_url(url)
         write_atomic(settings.data / "hub.url", url.encode())
         print(f"edge-hub serves {settings.data} at {url}", flush=True)
-        config = uvicorn.Config(create_app(settings, hub), log_level="warning", access_log=False)
+        # Without a configuration of its own, uvicorn logs as the process does.
+        config = uvicorn.Config(create_app(settings, hub), log_config=None, access_log=False)
         uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -1,7 +1,7 @@
 """``edge-hub serve`` with the same names of devices in every run: ``SEED`` and its arguments.
 
-A name settles by its hash on which arm of an experiment a device is. Of trainings it waits longer
-for a first sign than it does for people. In all else it is the hub.
+The hash of a device's name decides on which arm of an experiment it is. The hub also waits longer
+for the first sign of a training than in production. In all else it is the hub itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.waiting import PATIENCE
 
 
 def names(seed: int) -> SimpleNamespace:
-    """In place of :mod:`secrets`: names are drawn with ``seed``, tokens are not."""
+    """Stand in for :mod:`secrets`: names are drawn with ``seed``, tokens are random."""
     seeded = random.Random(seed)
     return SimpleNamespace(
         token_hex=lambda size: seeded.randbytes(size).hex(), token_urlsafe=secrets.token_urlsafe

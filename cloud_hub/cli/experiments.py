@@ -2,131 +2,107 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated
 
-from cloud_hub.cli import types as words
-from cloud_hub.cli.common import add_command, add_group, client_of
-from cloud_hub.text.durations import spoken
+import typer
 
-if TYPE_CHECKING:
-    from cloud_hub.client.experiments import ExperimentsClient
+from cloud_hub.cli import types
+from cloud_hub.cli.experiment_text import (
+    experiment_line,
+    experiments_table,
+    plan_text,
+    report_view,
+    status_text,
+)
+from cloud_hub.cli.hub_address import HubAddress
+from cloud_hub.cli.output import Result
+from cloud_hub.cli.registration import ROLL_OUT, command, group
 
-
-def add_commands(commands: Any) -> None:
-    """Add ``experiments`` to the commands of ``edge-hub``."""
-    group = add_group(commands, "experiments", "candidates on live devices: shadow, A/B, canary …")
-    plan = add_command(group, "plan", "how much it needs and how long it takes", _plan, model=False)
-    plan.add_argument("file", type=Path, help="experiment.yaml")
-    plan.add_argument("--power", type=float, default=0.8, help="chance of finding what is there")
-    start = add_command(group, "start", "start what a file declares", _start, model=False)
-    start.add_argument("file", type=Path, help="experiment.yaml")
-    add_command(group, "list", "every experiment of a model", _list)
-    status = add_command(group, "status", "how an experiment stands", _status, model=False)
-    status.add_argument("id", type=words.name)
-    status.add_argument("--json", action="store_true", help="everything that is known")
-    for name, text in (
-        ("pause", "nobody enters; who is in stays in"),
-        ("resume", "go on; earlier failures are acknowledged"),
-        ("drop", "take an arm of an A/B/n test back; the others go on"),
-        ("stop", "end it; everybody gets what serves"),
-        ("promote", "let the winner, or an arm, serve everybody"),
-    ):
-        command = add_command(group, name, text, _act, model=False)
-        command.add_argument("id", type=words.name)
-        command.add_argument("--reason", type=words.reason, default="by hand")
-        if name in ("drop", "promote"):
-            command.add_argument("--arm", required=name == "drop", help="of several, which")
-        command.set_defaults(act=name)
-    report = add_command(group, "report", "everything, over time", _report, model=False)
-    report.add_argument("id", type=words.name)
-    report.add_argument("--html", type=Path, metavar="FILE", help="a page instead of JSON")
+Power = Annotated[
+    float, typer.Option(metavar="SHARE", help="Chance to find a difference that is there.")
+]
+Arm = Annotated[str | None, typer.Option(metavar="ARM", help="Which arm, of several.")]
+NeededArm = Annotated[str, typer.Option("--arm", metavar="ARM", help="Which arm.")]
+HtmlFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the report as a page to this file.")
+]
 
 
-def _client(arguments: argparse.Namespace) -> ExperimentsClient:
-    return client_of(arguments).experiments
+def add_commands(app: typer.Typer) -> None:
+    """Add ``experiments``."""
+    text = "Candidates on live devices: shadow, A/B, canary, interleaving."
+    actions = group(app, "experiments", text, panel=ROLL_OUT)
+    name = "edge-hub experiments"
+    command(actions, "plan", example=f"{name} plan experiment.yaml --power 0.9")(_plan)
+    command(actions, "start", example=f"{name} start experiment.yaml")(_start)
+    command(actions, "list", example=f"{name} list digits")(_list)
+    command(actions, "status", example=f"{name} status digits-canary-1")(_status)
+    command(actions, "pause", example=f"{name} pause digits-canary-1 --reason 'a look'")(_pause)
+    command(actions, "resume", example=f"{name} resume digits-canary-1")(_resume)
+    command(actions, "drop", example=f"{name} drop shop-ab-1 --arm large")(_drop)
+    command(actions, "stop", example=f"{name} stop digits-canary-1 --reason 'enough'")(_stop)
+    command(actions, "promote", example=f"{name} promote digits-canary-1")(_promote)
+    report = f"{name} report digits-canary-1 --html report.html"
+    command(actions, "report", example=report)(_report)
 
 
-def _plan(arguments: argparse.Namespace) -> str:
-    found = _client(arguments).plan(arguments.file, power=arguments.power)
-    return "\n".join(
-        [found["summary"], *(line for row in found["outcomes"] for line in _told(row))]
-    )
+def _plan(hub: HubAddress, file: types.YamlFile, power: Power = 0.8) -> Result:
+    """Show how much an experiment needs and how long it takes; start nothing."""
+    return Result(hub.client().experiments.plan(file, power=power), plan_text)
 
 
-def _told(row: Any) -> list[str]:
-    head = f"{row['outcome']} ({row['metric']})"
-    lines = [f"  {head}: {_lately(row)}"] if row["needs"] else []
-    for need, days in zip(row["needs"], row["days"], strict=True):
-        lines.append(f"    {need['method']}: {need['independent']:,} {_until(row, days)}")
-    if row["note"]:
-        lines.append(f"    {row['note']}" if lines else f"  {head}: {row['note']}")
-    return lines
+def _start(hub: HubAddress, file: types.YamlFile) -> Result:
+    """Start the experiment that a file declares."""
+    return Result(hub.client().experiments.start(file), experiment_line)
 
 
-def _lately(row: Any) -> str:
-    if row["metric"] == "wins":
-        return f"lately {row['a_device_a_day']:,.1f} clicked rankings a device and day would decide"
-    return (
-        f"lately {row['mean']:.4g} on average, {row['a_device_a_day']:,.0f} a device and day, "
-        f"correlated {row['correlation']:.3f} within a device"
-    )
+def _list(hub: HubAddress, model: types.Model) -> Result:
+    """List every experiment of a model."""
+    return Result(hub.client().experiments.of_model(model), experiments_table)
 
 
-def _until(row: Any, days: float | None) -> str:
-    what = "decided sessions" if row["metric"] == "wins" else "independent outcomes an arm"
-    if days is None:
-        unknown = row["note"] and row["metric"] == "wins"
-        return what if unknown else f"{what}: never with these devices"
-    return f"{what}: about {spoken(days * 86_400)}"
+def _status(hub: HubAddress, id_: types.ExperimentId) -> Result:
+    """Show the state of an experiment: outcomes, guardrails, devices."""
+    return Result(hub.client().experiments.status(id_), status_text)
 
 
-def _start(arguments: argparse.Namespace) -> str:
-    return _line(_client(arguments).start(arguments.file))
+def _pause(hub: HubAddress, id_: types.ExperimentId, reason: types.Reason = "by hand") -> Result:
+    """Let nobody enter; devices that are in stay in."""
+    return Result(hub.client().experiments.pause(id_, reason), experiment_line)
 
 
-def _list(arguments: argparse.Namespace) -> Any:
-    return _client(arguments).of_model(arguments.model)
+def _resume(hub: HubAddress, id_: types.ExperimentId, reason: types.Reason = "by hand") -> Result:
+    """Go on; earlier failures are acknowledged."""
+    return Result(hub.client().experiments.resume(id_, reason), experiment_line)
 
 
-def _status(arguments: argparse.Namespace) -> Any:
-    found = _client(arguments).status(arguments.id)
-    if arguments.json:
-        return found
-    lines = [_line(found)]
-    for row in found["figures"].get("outcomes", []):
-        low, high = (
-            f"{end + 0.0:+.4g}" if end is not None else "?" for end in (row["low"], row["high"])
-        )
-        gain = f"{row['gain'] + 0.0:+.4g}"
-        lines.append(f"  {row['outcome']} of {row['arm']}: {gain} in [{low}, {high}]")
-    for arm, row in found["figures"].get("devices", {}).items():
-        shown = ", ".join(f"{row[name]} {name}" for name in row if name != "exposed")
-        lines.append(f"  {arm}: {shown}; {row['exposed']} with exposure")
-    for arm, row in found["state"].get("dropped", {}).items():
-        lines.append(f"  {arm}: dropped by {row['actor']}; {row['reason']}")
-    return "\n".join(lines)
+def _drop(
+    hub: HubAddress, id_: types.ExperimentId, arm: NeededArm, reason: types.Reason = "by hand"
+) -> Result:
+    """Take an arm of an A/B/n test back; the others go on."""
+    return Result(hub.client().experiments.drop(id_, arm, reason), experiment_line)
 
 
-def _act(arguments: argparse.Namespace) -> str:
-    more = {"arm": arguments.arm} if "arm" in arguments else {}
-    act = getattr(_client(arguments), arguments.act)
-    return _line(act(arguments.id, reason=arguments.reason, **more))
+def _stop(hub: HubAddress, id_: types.ExperimentId, reason: types.Reason = "by hand") -> Result:
+    """End it; everybody gets what serves."""
+    return Result(hub.client().experiments.stop(id_, reason), experiment_line)
 
 
-def _report(arguments: argparse.Namespace) -> Any:
-    client = _client(arguments)
-    if arguments.html is None:
-        return client.report(arguments.id)
-    arguments.html.write_text(client.page(arguments.id), encoding="utf-8")
-    return f"wrote {arguments.html}"
+def _promote(
+    hub: HubAddress,
+    id_: types.ExperimentId,
+    arm: Arm = None,
+    reason: types.Reason = "by hand",
+) -> Result:
+    """Let the winner, or an arm, serve everybody."""
+    return Result(hub.client().experiments.promote(id_, reason, arm), experiment_line)
 
 
-def _line(found: Any) -> str:
-    arms = (arm["version"] for arm in found["spec"]["arms"])
-    tried = " and ".join(arms) or found["candidate"]
-    return (
-        f"{found['id']}: {found['status']}; {found['strategy']} of {tried} against "
-        f"{found['control']}, {found['now']}; {found['reason']}"
-    )
+def _report(hub: HubAddress, id_: types.ExperimentId, html: HtmlFile = None) -> Result:
+    """Show everything that was seen and decided, over time."""
+    client = hub.client().experiments
+    if html is None:
+        return Result(client.report(id_), report_view)
+    html.write_text(client.page(id_), encoding="utf-8")
+    return Result({"wrote": str(html)}, lambda done: f"wrote {done['wrote']}")

@@ -2,81 +2,122 @@
 
 from __future__ import annotations
 
-import argparse
 import io
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from cloud_hub.cli import types as words
-from cloud_hub.cli.common import add_command, client_of
+import typer
+
+from cloud_hub.cli import types
+from cloud_hub.cli.hub_address import HubAddress
+from cloud_hub.cli.npz import check_arrays
+from cloud_hub.cli.output import Result, progress
+from cloud_hub.cli.registration import RETRAIN, command
 
 if TYPE_CHECKING:
     from cloud_hub.freshness.analysis import LabelledHistory, Train
 
+ARRAYS = ("X", "y", "t")
 
-def add_commands(commands: Any) -> None:
-    """Add ``freshness`` to the commands of ``edge-hub``."""
-    text = "is it worth retraining more often? measured on the history of a model"
-    command = add_command(commands, "freshness", text, _freshness)
-    command.add_argument(
-        "--rows", type=Path, help=".npz with X, y and t (Unix seconds); default: what was shared"
-    )
-    command.add_argument("--entry", help="module:function of train; default: the policy's")
-    command.add_argument("--alternative", help="another one: iterate on the model, not the data")
-    command.add_argument("--path", help="put before Python's own, to find the functions")
-    command.add_argument("--every", default="30d,7d,1d", help="schedules to compare")
-    command.add_argument(
-        "--label-delay", type=words.duration, default="0s", help="until a label is known"
-    )
-    command.add_argument(
-        "--worthwhile",
-        type=words.amount(1e9, zero=True),
-        default=0.005,
-        help="smallest gain that pays",
-    )
-    command.add_argument("--seed", type=words.whole(0), default=0)
-    command.add_argument("--out", type=Path, help="report: .html, .png or .svg")
-    command.add_argument("--json", action="store_true", help="every figure, for programs")
+Rows = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help=".npz with X [N, columns], y [N] and t [N] (Unix seconds); default: shared rows.",
+    ),
+]
+Entry = Annotated[
+    str | None,
+    typer.Option(metavar="MODULE:FUNCTION", help="Training function; default: the policy's."),
+]
+Alternative = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:FUNCTION", help="Another one: iterate on the model, not on the data."
+    ),
+]
+PythonPath = Annotated[
+    str | None,
+    typer.Option("--path", metavar="FOLDER", help="Where the modules of the functions are."),
+]
+Every = Annotated[str, typer.Option(metavar="DURATIONS", help="Schedules to compare.")]
+LabelDelay = Annotated[
+    float,
+    typer.Option(
+        parser=types.duration,
+        metavar="DURATION",
+        help="Time until a label is known.",
+        show_default="0s",
+    ),
+]
+Worthwhile = Annotated[
+    float,
+    typer.Option(
+        parser=types.amount(1e9, zero=True), metavar="GAIN", help="Smallest gain that pays."
+    ),
+]
+Seed = Annotated[
+    int, typer.Option(parser=types.whole(0), metavar="NUMBER", help="Of the random numbers.")
+]
+Out = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Report to write: .html, .png or .svg.")
+]
 
 
-def _freshness(arguments: argparse.Namespace) -> Any:
+def add_commands(app: typer.Typer) -> None:
+    """Add ``freshness``."""
+    example = "edge-hub freshness digits --every 30d,7d --out report.html"
+    command(app, "freshness", panel=RETRAIN, example=example)(_freshness)
+
+
+def _freshness(
+    hub: HubAddress,
+    model: types.Model,
+    rows: Rows = None,
+    entry: Entry = None,
+    alternative: Alternative = None,
+    path: PythonPath = None,
+    every: Every = "30d,7d,1d",
+    label_delay: LabelDelay = 0.0,
+    worthwhile: Worthwhile = 0.005,
+    seed: Seed = 0,
+    out: Out = None,
+) -> Result:
+    """Measure on a model's history whether more frequent retraining pays."""
     from cloud_hub.freshness.analysis import FreshnessQuestion, freshness
     from cloud_hub.freshness.report import check_report, reading, write_report
-    from cloud_hub.text.yaml import seconds_of
+    from cloud_hub.text.durations import parse_duration
 
-    if arguments.out:
-        check_report(arguments.out)
-    every = [seconds_of(part) for part in arguments.every.split(",")]
-    entry, path = _entry(arguments)
-    other = _function(arguments.alternative, path) if arguments.alternative else None
-    found = freshness(
+    if out:
+        check_report(out)  # before minutes of training, not after them
+    schedules = [parse_duration(part) for part in every.split(",")]
+    if entry is None:
+        entry, path = _policy_entry(hub, model, path)
+    other = _function(alternative, path) if alternative else None
+    report = freshness(
         _function(entry, path),
-        _history(arguments),
-        FreshnessQuestion(every, arguments.label_delay, arguments.worthwhile, seed=arguments.seed),
+        _history(hub, model, rows),
+        FreshnessQuestion(schedules, label_delay, worthwhile, seed=seed),
         alternative=other,
-        progress=lambda line: print(line, file=sys.stderr, flush=True),
+        progress=progress,
     )
-    if arguments.out:
-        title = f"{arguments.model}: is it worth retraining more often?"
-        write_report(found, arguments.out, title=title)
-    if arguments.json:
-        return found.as_json()
-    gains = [f"  {gain.text()}" for gain in (*found.gains, *found.iteration)]
-    return "\n".join([found.verdict.text, *gains, reading(found)])
+    if out:
+        write_report(report, out, title=f"{model}: is it worth retraining more often?")
+    gains = [f"  {gain.text()}" for gain in (*report.gains, *report.iteration)]
+    text = "\n".join([report.verdict.text, *gains, reading(report)])
+    return Result(report.as_json(), lambda _: text)
 
 
-def _entry(arguments: argparse.Namespace) -> tuple[str, str | None]:
+def _policy_entry(hub: HubAddress, model: str, path: str | None) -> tuple[str, str | None]:
+    """The training function of the policy in force, and the folder of its module."""
     from cloud_hub.errors import Invalid
     from cloud_hub.policy.schema import parse_policy
 
-    if arguments.entry:
-        return arguments.entry, arguments.path
-    text = client_of(arguments).get(f"models/{arguments.model}/policy")["text"]
+    text = hub.client().get(f"models/{model}/policy")["text"]
     train = parse_policy(text).train
     if train is None or train.entry is None:
-        raise Invalid(f"{arguments.model}: its policy has no train.entry; say --entry")
-    return train.entry, arguments.path or train.path
+        raise Invalid(f"{model}: its policy has no train.entry; say --entry")
+    return train.entry, path or train.path
 
 
 def _function(entry: str, path: str | None) -> Train:
@@ -85,14 +126,14 @@ def _function(entry: str, path: str | None) -> Train:
 
     try:
         return function_of(entry, path)
-    except Exception as error:  # whatever a module raises when it is imported
+    except Exception as error:  # importing a module raises anything
         raise Invalid(
             f"{entry}: expected module:function that can be imported here; "
             f"{type(error).__name__}: {error} (--path FOLDER says where the module is)"
         ) from error
 
 
-def _history(arguments: argparse.Namespace) -> LabelledHistory:
+def _history(hub: HubAddress, model: str, rows: Path | None) -> LabelledHistory:
     import zipfile
 
     import numpy as np
@@ -100,14 +141,12 @@ def _history(arguments: argparse.Namespace) -> LabelledHistory:
     from cloud_hub.errors import Invalid
     from cloud_hub.freshness.analysis import LabelledHistory
 
-    if arguments.rows:
-        raw = arguments.rows.read_bytes()
-    else:
-        raw = client_of(arguments).fetch(f"models/{arguments.model}/samples")
+    # Never allow_pickle below: the file may come from anywhere, and a pickle runs code.
+    raw = rows.read_bytes() if rows else hub.client().fetch(f"models/{model}/samples")
+    name = str(rows or "rows")
+    check_arrays(raw, ARRAYS, name)
     try:
         with np.load(io.BytesIO(raw), allow_pickle=False) as file:
-            return LabelledHistory.sorted(file["X"], file["y"], file["t"])
+            return LabelledHistory.sorted(*(file[array] for array in ARRAYS))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise Invalid(
-            f"{arguments.rows or 'rows'}: expected an .npz with X, y and t; {error}"
-        ) from error
+        raise Invalid(f"{name}: expected an .npz with X, y and t; {error}") from error

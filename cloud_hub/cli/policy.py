@@ -2,68 +2,96 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final
 
-from cloud_hub.cli import types as words
-from cloud_hub.cli.common import Answer, add_command, add_group, client_of
+import typer
 
-CHANGES = 3
+from cloud_hub.cli import types
+from cloud_hub.cli.hub_address import HubAddress
+from cloud_hub.cli.output import Result
+from cloud_hub.cli.registration import RETRAIN, command, group
+
+CHANGES: Final = 3
 """Exit status of ``policy plan --exit-code`` when applying would change something."""
 
-
-def add_commands(commands: Any) -> None:
-    """Add ``policy`` to the commands of ``edge-hub``."""
-    group = add_group(commands, "policy", "how a model is kept fresh: one YAML file in your git")
-    plan = add_command(group, "plan", "what a policy would change", _plan, model=False)
-    plan.add_argument("file", type=Path, help="YAML")
-    plan.add_argument(
-        "--exit-code", action="store_true", help=f"status {CHANGES} if something would change"
-    )
-    apply = add_command(group, "apply", "show the changes and make them", _apply, model=False)
-    apply.add_argument("file", type=Path, help="YAML")
-    apply.add_argument("--dry-run", action="store_true", help="show them only")
-    apply.add_argument(
-        "--override",
-        type=words.reason,
+ExitCode = Annotated[
+    bool, typer.Option("--exit-code", help=f"Exit status {CHANGES} if something would change.")
+]
+Override = Annotated[
+    str | None,
+    typer.Option(
+        parser=types.reason,
         metavar="REASON",
-        help="although the hub cannot begin its training yet",
+        help="Apply it although the hub cannot begin its training yet.",
+    ),
+]
+Whole = Annotated[bool, typer.Option("--whole", help="With every default.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add ``policy``."""
+    text = "How a model is kept fresh: one YAML file in your git."
+    actions = group(app, "policy", text, panel=RETRAIN)
+    plan = "edge-hub policy plan policy.yaml --exit-code"
+    command(actions, "plan", example=plan)(_plan)
+    command(actions, "apply", example="edge-hub policy apply policy.yaml")(_apply)
+    command(actions, "show", example="edge-hub policy show digits --whole")(_show)
+
+
+def _plan(hub: HubAddress, file: types.YamlFile, exit_code: ExitCode = False) -> Result:
+    """Show what a policy would change."""
+    text, model = read_policy(file)
+    plan = hub.client().post(f"models/{model}/policy/plan", text)
+    return Result(plan, _plan_text, CHANGES if plan["changes"] and exit_code else 0)
+
+
+def _apply(
+    hub: HubAddress,
+    file: types.YamlFile,
+    dry_run: types.DryRun = False,
+    override: Override = None,
+) -> Result:
+    """Show what a policy changes, and put it in force."""
+    text, model = read_policy(file)
+    client = hub.client()
+    # check: the hub tries to import the training function. Applying does that by itself.
+    plan = client.post(f"models/{model}/policy/plan", text, check=dry_run)
+    if dry_run:
+        return Result(plan, lambda p: f"{_plan_text(p)}\ndry run: nothing was changed")
+    # The digest is of the policy in force: if somebody else applied one since, this is refused.
+    client.put(f"models/{model}/policy", text, expected=plan["digest"], override=override)
+    return Result(plan, lambda p: _applied_text(p, file))
+
+
+def _applied_text(plan: dict[str, Any], file: Path) -> str:
+    if not plan["changes"]:
+        return f"{plan['model']}: nothing changed; {file} is in force"
+    return f"{_plan_text(plan)}\n{plan['model']}: policy applied"
+
+
+def _show(hub: HubAddress, model: types.Model, whole: Whole = False) -> Result:
+    """Show the policy in force."""
+    return Result(
+        hub.client().get(f"models/{model}/policy"),
+        lambda policy: (
+            str(policy["whole"]).rstrip()
+            if whole
+            else str(policy["text"]).rstrip()
+            or "# no policy was applied: all defaults (see --whole)"
+        ),
     )
-    show = add_command(group, "show", "the policy in force", _show)
-    show.add_argument("--whole", action="store_true", help="with every default")
-
-
-def _plan(arguments: argparse.Namespace) -> Answer:
-    text, model = read_policy(arguments.file)
-    plan = client_of(arguments).post(f"models/{model}/policy/plan", text)
-    status = CHANGES if plan["changes"] and arguments.exit_code else 0
-    return Answer(_told(plan), status)
-
-
-def _apply(arguments: argparse.Namespace) -> Answer:
-    text, model = read_policy(arguments.file)
-    client = client_of(arguments)
-    dry = arguments.dry_run
-    plan = client.post(f"models/{model}/policy/plan", text, check=dry)
-    if dry:
-        return Answer(f"{_told(plan)}\ndry run: nothing was changed", 0)
-    if plan["changes"]:
-        print(_told(plan), flush=True)
-    client.put(f"models/{model}/policy", text, expected=plan["digest"], override=arguments.override)
-    said = "policy applied" if plan["changes"] else f"nothing changed; {arguments.file} is in force"
-    return Answer(f"{model}: {said}", 0)
-
-
-def _show(arguments: argparse.Namespace) -> str:
-    found = client_of(arguments).get(f"models/{arguments.model}/policy")
-    if arguments.whole:
-        return str(found["whole"]).rstrip()
-    return str(found["text"]).rstrip() or "# no policy was applied: all defaults (see --whole)"
 
 
 def read_policy(file: Path) -> tuple[bytes, str]:
-    """The file and the model that it is for; refused here if it is no policy."""
+    """Read a policy file, and refuse it here, with its lines, if it is no policy.
+
+    Returns:
+        Its bytes and the model that it is for.
+
+    Raises:
+        Invalid: every mistake on a line of its own.
+    """
     from cloud_hub.errors import Invalid
     from cloud_hub.policy.schema.parse import parse_policy
     from cloud_hub.text.yaml import text_of
@@ -75,10 +103,10 @@ def read_policy(file: Path) -> tuple[bytes, str]:
     return raw, model
 
 
-def _told(plan: Any) -> str:
+def _plan_text(plan: dict[str, Any]) -> str:
     count = len(plan["changes"])
-    said = f"{count} change{'s' * (count > 1)}" if count else "nothing changes"
-    lines = [f"{plan['model']}: {said}", *(f"  {change['line']}" for change in plan["changes"])]
+    summary = f"{count} change{'s' * (count > 1)}" if count else "nothing changes"
+    lines = [f"{plan['model']}: {summary}", *(f"  {change['line']}" for change in plan["changes"])]
     if plan["replan"]:
         lines.append("  devices get a new plan")
     return "\n".join([*lines, *(f"warning: {text}" for text in plan["warnings"])])

@@ -2,48 +2,89 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from cloud_hub.cli import types as words
-from cloud_hub.cli.common import add_command, add_group, client_of, getting
+import typer
 
+from cloud_hub.cli import types
+from cloud_hub.cli.hub_address import HubAddress
+from cloud_hub.cli.output import Result, Table, local_time, note
+from cloud_hub.cli.registration import RETRAIN, command, group
 
-def add_commands(commands: Any) -> None:
-    """Add ``runs`` to the commands of ``edge-hub``."""
-    group = add_group(commands, "runs", "retraining runs: queue, logs, override of the gate")
-    add_command(group, "list", "every run, its causes and its gate", getting("models/{model}/runs"))
-    start = add_command(group, "start", "ask for one now", _start)
-    start.add_argument("--mode", choices=("stateful", "stateless"), help="default: as the policy")
-    start.add_argument("--reason", type=words.reason, default="by hand")
-    logs = add_command(group, "logs", "what its training printed", _logs, model=False)
-    logs.add_argument("number", type=words.whole(1), help="of the run")
-    logs.add_argument("--tail", type=words.whole(1), metavar="LINES", help="the last ones only")
-    for name, text in (
-        ("cancel", "end a run that waits or trains"),
-        ("override", "publish a candidate that the offline gate refused"),
-    ):
-        command = add_command(group, name, text, _change, model=False)
-        command.add_argument("number", type=words.whole(1), help="of the run")
-        command.add_argument(
-            "--reason", type=words.reason, required=True, help="stays on its record"
-        )
-        command.set_defaults(action=name)
+Mode = Annotated[
+    Literal["stateful", "stateless"] | None,
+    typer.Option(help="Fine-tune the parent, or train from scratch; default: as the policy."),
+]
+Tail = Annotated[
+    int | None,
+    typer.Option(parser=types.whole(1), metavar="LINES", help="The last lines only."),
+]
 
 
-def _start(arguments: argparse.Namespace) -> Any:
-    path = f"models/{arguments.model}/runs"
-    return client_of(arguments).post(path, mode=arguments.mode, reason=arguments.reason)
+def add_commands(app: typer.Typer) -> None:
+    """Add ``runs``."""
+    text = "Retraining runs: queue, logs, override of the gate."
+    actions = group(app, "runs", text, panel=RETRAIN)
+    command(actions, "list", example="edge-hub runs list digits")(_list)
+    start = "edge-hub runs start digits --mode stateless --reason 'new labels'"
+    command(actions, "start", example=start)(_start)
+    command(actions, "logs", example="edge-hub runs logs 7 --tail 20")(_logs)
+    command(actions, "cancel", example="edge-hub runs cancel 7 --reason 'wrong data'")(_cancel)
+    override = "edge-hub runs override 7 --reason 'the holdout is outdated'"
+    command(actions, "override", example=override)(_override)
 
 
-def _logs(arguments: argparse.Namespace) -> str:
-    lines = str(client_of(arguments).get(f"runs/{arguments.number}/log")["log"]).splitlines()
+def _list(hub: HubAddress, model: types.Model) -> Result:
+    """List every run with its causes and its gate."""
+    return Result(hub.client().get(f"models/{model}/runs"), _runs_table)
+
+
+def _start(
+    hub: HubAddress, model: types.Model, mode: Mode = None, reason: types.Reason = "by hand"
+) -> Result:
+    """Ask for a run now."""
+    return Result(hub.client().post(f"models/{model}/runs", mode=mode, reason=reason), _run_line)
+
+
+def _logs(hub: HubAddress, number: types.RunNumber, tail: Tail = None) -> Result:
+    """Print what the training of a run printed."""
+    lines = str(hub.client().get(f"runs/{number}/log")["log"]).splitlines()
     if not lines:
-        print(f"edge-hub: run {arguments.number} has printed nothing", file=sys.stderr)
-    return "\n".join(lines[-arguments.tail :] if arguments.tail else lines)
+        note(f"run {number} has printed nothing")
+    log = "\n".join(lines[-tail:] if tail else lines)
+    return Result({"log": log}, lambda data: str(data["log"]))
 
 
-def _change(arguments: argparse.Namespace) -> Any:
-    path = f"runs/{arguments.number}/{arguments.action}"
-    return client_of(arguments).post(path, reason=arguments.reason)
+def _cancel(hub: HubAddress, number: types.RunNumber, reason: types.NeededReason) -> Result:
+    """End a run that waits or trains."""
+    return Result(hub.client().post(f"runs/{number}/cancel", reason=reason), _run_line)
+
+
+def _override(hub: HubAddress, number: types.RunNumber, reason: types.NeededReason) -> Result:
+    """Publish a candidate that the offline gate refused."""
+    return Result(hub.client().post(f"runs/{number}/override", reason=reason), _run_line)
+
+
+def _run_line(run: dict[str, Any]) -> str:
+    """Number, status and reason of one run."""
+    reason = f"; {run['reason']}" if run["reason"] else ""
+    return f"{run['model']}: run {run['id']} is {run['status']} ({run['mode']}){reason}"
+
+
+def _runs_table(runs: list[dict[str, Any]]) -> Table:
+    columns = ("run", "status", "mode", "parent", "version", "created", "cause, gate, reason")
+    rows = [
+        (
+            run["id"], run["status"], run["mode"], run["parent"], run["version"],
+            local_time(run["created_at"]), _remarks(run),
+        )
+        for run in runs
+    ]  # fmt: skip
+    return Table(columns, rows, empty="no runs")
+
+
+def _remarks(run: dict[str, Any]) -> str:
+    causes = [cause.get("trigger") or cause.get("kind", "?") for cause in run["causes"]]
+    refusing = [row["check"] for row in run["gate"] if not row["ok"]]
+    gate = f"gate refuses: {', '.join(refusing)}" if refusing else "gate agrees" * bool(run["gate"])
+    return "; ".join(part for part in (", ".join(causes), gate, run["reason"]) if part)

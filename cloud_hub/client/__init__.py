@@ -1,4 +1,4 @@
-"""The client that ``edge-hub`` and scripts use to ask a hub over HTTP."""
+"""The client with which ``edge-hub`` and scripts ask a hub over HTTP."""
 
 from cloud_hub.client.admin import AdminClient
 

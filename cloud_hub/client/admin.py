@@ -1,4 +1,4 @@
-"""The administrator's and publisher's client: what ``edge-hub`` and scripts use."""
+"""The administrator's and publisher's client; ``edge-hub`` and scripts use it."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class AdminClient:
     """One hub, as its administrator sees it.
 
     Args:
-        url: of the hub.
-        token: the administrator's.
+        url: URL of the hub.
+        token: the administrator's token.
         timeout: seconds for each request.
-        verify: TLS certificates are checked; a path names a private CA bundle.
+        verify: whether TLS certificates are checked; a path names the file of a private CA.
 
     Raises:
-        Invalid: the URL or the token is none.
+        Invalid: the URL or the token cannot be one.
     """
 
     def __init__(
@@ -46,18 +46,18 @@ class AdminClient:
         self._timeout = timeout
         self._advice = ADVICE
         self._session = requests.Session()
-        # A kept connection may be closed by the hub just as it is used again, and not every command
-        # may be sent twice; there are few, so each has a connection of its own.
+        # The hub may close an idle connection at the moment when it is used again, and not every
+        # request may be repeated. There are few, so each has a connection of its own.
         self._session.headers["Connection"] = "close"
         self._session.auth = _Bearer(checked_token(token.strip()))
         self._verify = verify
 
     @classmethod
     def of_data(cls, data: str | Path) -> AdminClient:
-        """The client of a hub whose data folder is on this machine.
+        """Return the client of a hub whose data folder is on this machine.
 
         Raises:
-            Invalid: no hub was served from there.
+            Invalid: no hub was ever served from this folder.
         """
         folder = Path(data)
         if (folder / "admin.token").exists() and not (folder / "hub.url").exists():
@@ -71,24 +71,34 @@ class AdminClient:
             ) from error
         client = cls(url, token)
         client._advice = f"start the hub: edge-hub serve {folder}"
-        client._session.trust_env = False  # no proxy stands before a hub on this machine
+        # No proxy of the environment stands before a hub on this machine.
+        client._session.trust_env = False
         return client
 
     def get(self, path: str, **query: Any) -> Any:
-        """The JSON of ``GET /v1/PATH``; raises HubFault."""
+        """Return the JSON of ``GET /v1/PATH``; raises HubFault."""
         return self._call("GET", path, query).json()
 
     def fetch(self, path: str, **query: Any) -> bytes:
-        """The bytes of ``GET /v1/PATH``; raises HubFault."""
+        """Return the bytes of ``GET /v1/PATH``; raises HubFault."""
         return self._call("GET", path, query).content
 
     def post(self, path: str, data: bytes | None = None, **query: Any) -> Any:
-        """The JSON of ``POST /v1/PATH``, ``None`` without one; raises HubFault."""
+        """Return the JSON of ``POST /v1/PATH``, ``None`` if the response is empty.
+
+        Args:
+            path: below ``/v1/``.
+            data: body.
+            query: parameters; those that are ``None`` are left out.
+
+        Raises:
+            HubFault: the hub refuses, or cannot be reached.
+        """
         response = self._call("POST", path, query, data)
         return response.json() if response.content else None
 
     def text(self, path: str) -> str:
-        """The text of ``GET /v1/PATH``; raises HubFault."""
+        """Return the text of ``GET /v1/PATH``; raises HubFault."""
         return self._call("GET", path, {}).text
 
     @property
@@ -99,7 +109,16 @@ class AdminClient:
         return ExperimentsClient(self)
 
     def put(self, path: str, data: bytes, **query: Any) -> None:
-        """``PUT /v1/PATH``; raises HubFault."""
+        """Send ``PUT /v1/PATH``.
+
+        Args:
+            path: below ``/v1/``.
+            data: body.
+            query: parameters; those that are ``None`` are left out.
+
+        Raises:
+            HubFault: the hub refuses, or cannot be reached.
+        """
         self._call("PUT", path, query, data)
 
     def publish(
@@ -113,13 +132,16 @@ class AdminClient:
         """Upload a release, sign it with the publisher's ``key``, and publish it.
 
         Args:
-            folder: the release.
-            key: private ``releases`` key (PEM).
-            training_state: pickle of the estimator, for stateful retraining; never published.
-            override: reason for publishing although the offline gate says no.
+            folder: release folder.
+            key: file of the private ``releases`` key (PEM); it stays here.
+            training_state: pickle of the estimator, for stateful retraining; devices never get it.
+            override: reason for publishing although the offline gate refuses.
+
+        Returns:
+            The record of the version, as the hub keeps it.
 
         Raises:
-            EdgeError: the release is not whole.
+            EdgeError: the release is incomplete or damaged.
             HubFault: the hub refuses.
         """
         from tuf.api.metadata import Metadata, Targets
@@ -131,20 +153,35 @@ class AdminClient:
             self.upload(path.read_bytes())
         state = self.upload(training_state) if training_state is not None else None
         current = Metadata[Targets].from_bytes(self._call("GET", "releases", {}).content)
-        signed = signing.add_release(current, release, signing.load_signer(key))
+        signer, keys = signing.load_signer(key), list(current.signatures)
+        signed = signing.add_release(current, release, signer)
         manifest = release.manifest
         path_ = f"models/{manifest.model}/versions/{manifest.version}"
-        return self.post(path_, signed, state=state, override=override)
+        try:
+            return self.post(path_, signed, state=state, override=override)
+        except HubFault as error:
+            # The key is not compared before: after a rotation the current metadata is still signed
+            # by the old key, while the hub takes the new one.
+            own = signer.public_key.keyid
+            if own in keys:
+                raise
+            theirs = ", ".join(keys) or "none"
+            message = f"{error}; {key} is the key {own}, the last release was signed by {theirs}"
+            raise HubFault(message) from error
 
     def upload(self, raw: bytes) -> str:
-        """Upload content that the hub may lack; its SHA-256."""
+        """Upload content unless the hub has it; return its SHA-256."""
         digest = hashlib.sha256(raw).hexdigest()
         if self._send("HEAD", f"blobs/{digest}").status_code == 404:
             self.put(f"blobs/{digest}", raw)
         return digest
 
     def _call(
-        self, method: str, path: str, query: dict[str, Any], data: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any],
+        data: bytes | None = None,
     ) -> requests.Response:
         response = self._send(method, path, query, data)
         if not response.ok:
@@ -158,7 +195,7 @@ class AdminClient:
         query: Mapping[str, Any] = MappingProxyType({}),
         data: bytes | None = None,
     ) -> requests.Response:
-        """What a hub answers, whatever it is; raises HubFault if it is nothing of a hub's."""
+        """Return a hub's response, refusals included; raises HubFault if somebody else gave it."""
         try:
             response = self._session.request(
                 method,
@@ -166,19 +203,19 @@ class AdminClient:
                 params={name: value for name, value in query.items() if value is not None},
                 data=data,
                 timeout=self._timeout,
-                verify=self._verify,  # given here it wins over REQUESTS_CA_BUNDLE
-                allow_redirects=False,
+                verify=self._verify,  # passed here it wins over REQUESTS_CA_BUNDLE
+                allow_redirects=False,  # a login page elsewhere must not get the token
             )
-        except OSError as error:  # requests' own are OSErrors, and so is a CA file that is none
-            said = unreached(self.url, error, self._timeout, self._advice)
-            raise HubFault(said) from error
+        except OSError as error:  # requests' errors are OSErrors; so is an unreadable CA file
+            message = unreached(self.url, error, self._timeout, self._advice)
+            raise HubFault(message) from error
         if response.status_code < 400 and not is_of_a_hub(response):
             raise HubFault(foreign(self.url, response))
         return response
 
 
 class _Bearer(requests.auth.AuthBase):
-    """A token in the header; a bare header would give way to a ``.netrc``."""
+    """Puts the token into the header; a bare header would give way to a ``.netrc``."""
 
     def __init__(self, token: str) -> None:
         self._token = token

@@ -1,7 +1,7 @@
-"""What went wrong between a client and its hub, as one sentence: what was tried, and what to do.
+"""Failures between a client and its hub, as one sentence: what was tried, and what to do.
 
-Every answer of a hub carries the header :data:`HEADER`; by it a client knows a hub from a proxy, a
-login page, or another service on that address.
+Every response of a hub carries the header :data:`HEADER`; by it a client tells a hub from a proxy,
+a login page, or another service at that address.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import http.client
 import socket
 import ssl
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import requests
 
@@ -21,7 +22,11 @@ ADVICE: Final = "is the hub running, and the address right?"
 
 
 def checked_url(url: str) -> str:
-    """The URL without a slash at its end; raises Invalid."""
+    """Return the URL without a slash at its end; it may have a path, as behind a reverse proxy.
+
+    Raises:
+        Invalid: no HTTP URL, or one with a query, a fragment or a password.
+    """
     try:
         requests.Request("GET", url).prepare()
     except requests.RequestException:
@@ -34,22 +39,24 @@ def checked_url(url: str) -> str:
 
 
 def checked_token(token: str) -> str:
-    """The token, if it can stand in a header; raises Invalid."""
+    """Return the token; raises Invalid if it cannot stand in a header."""
     if not (token.isascii() and token.isprintable() and token):
         raise Invalid("token: expected the text in the file admin.token of the hub's data folder")
     return token
 
 
 def unreached(hub: str, error: OSError, seconds: float, advice: str = ADVICE) -> str:
-    """Why a request got no answer.
+    """Explain why a request got no response.
 
     Args:
-        hub: its URL.
+        hub: URL of the hub.
         error: what requests raised.
-        seconds: how long an answer was waited for.
+        seconds: timeout of the request.
         advice: what to do if nobody listens there.
     """
-    cause = _cause(error)
+    cause = _root_cause(error)
+    # From the most to the least particular: requests' ProxyError and SSLError are ConnectionErrors,
+    # ConnectTimeout is both a timeout and a ConnectionError.
     if isinstance(error, requests.exceptions.ProxyError):
         return f"{hub}: the proxy on the way does not connect; see HTTPS_PROXY and NO_PROXY"
     if isinstance(error, requests.exceptions.ConnectTimeout):
@@ -67,6 +74,7 @@ def unreached(hub: str, error: OSError, seconds: float, advice: str = ADVICE) ->
         return f"{hub}: no machine of that name is known here; is the address right?"
     if isinstance(cause, ConnectionRefusedError):
         return f"{hub}: nobody listens there; {advice}"
+    # RemoteDisconnected is a BadStatusLine too, but then nothing at all came back.
     if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, ConnectionError):
         return f"{hub}: what listens there speaks no HTTP; is the address right?"
     if isinstance(cause, OSError) and cause.strerror:
@@ -75,28 +83,46 @@ def unreached(hub: str, error: OSError, seconds: float, advice: str = ADVICE) ->
 
 
 def refused(hub: str, response: requests.Response) -> str:
-    """What an answer says that is no success: the hub's own reason, with the gate's table."""
-    said = _json(response)
-    if not isinstance(said, dict) or not isinstance(said.get("error"), str):
+    """Explain a response that is no success: the hub's own reason, with the table of its gate."""
+    body = _json(response)
+    if not isinstance(body, dict) or not isinstance(body.get("error"), str):
         return foreign(hub, response)
-    lines = [said["error"]]
-    for row in said.get("gate", []):
+    if _is_no_route(hub, body["error"], response):
+        parts = urlsplit(hub)
+        return (
+            f"{hub}: a hub answers there, but has nothing below {parts.path}; "
+            f"is its address {parts.scheme}://{parts.netloc}?"
+        )
+    lines = [body["error"]]
+    for row in body.get("gate", []):
         verdict = "ok" if row["ok"] else "NO"
         lines.append(f"  {row['check']}: {row['candidate']} against {row['incumbent']} {verdict}")
     return "\n".join(lines)
 
 
 def is_of_a_hub(response: requests.Response) -> bool:
-    """Whether a hub gave this answer."""
+    """Tell whether a hub gave this response."""
     return HEADER in response.headers
 
 
 def foreign(hub: str, response: requests.Response) -> str:
-    """That somebody else answered."""
+    """Explain that somebody else responded."""
     kind = response.headers.get("Content-Type", "").partition(";")[0] or "no type"
-    moved = response.headers.get("Location")
-    came = f"a redirect to {moved}" if moved else f"status {response.status_code} with {kind}"
-    return f"{hub}: expected a hub, got {came}; is the address right, or does a proxy answer?"
+    location = response.headers.get("Location")
+    status = f"status {response.status_code} with {kind}"
+    received = f"a redirect to {location}" if location else status
+    return f"{hub}: expected a hub, got {received}; is the address right, or does a proxy answer?"
+
+
+def _is_no_route(hub: str, error: str, response: requests.Response) -> bool:
+    """Tell whether a hub has no such path because of the path in its URL.
+
+    A hub behind a reverse proxy may well have one: the proxy strips it. If the hub's own message
+    names it, the whole path came through, so no proxy did.
+    """
+    path = urlsplit(response.url).path
+    unknown = response.status_code == 404 and error.endswith(f" {path}: Not Found")
+    return unknown and bool(urlsplit(hub).path)
 
 
 def _json(response: requests.Response) -> Any:
@@ -106,8 +132,8 @@ def _json(response: requests.Response) -> Any:
         return None
 
 
-def _cause(error: BaseException) -> BaseException:
-    """The first of the errors that led to this one: the system's own."""
-    while (before := error.__cause__ or error.__context__) is not None:
-        error = before
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the error of the operating system at the bottom of those that libraries wrapped."""
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
     return error

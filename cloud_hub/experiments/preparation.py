@@ -13,7 +13,7 @@ from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.plans.service import Plans
 from cloud_hub.registry.service import Registry
-from cloud_hub.text.durations import spoken
+from cloud_hub.text.durations import format_duration
 from edge_sdk.contract.plan import Plan
 
 
@@ -87,5 +87,5 @@ def _shared(spec: ExperimentSpec) -> str:
     if spec.strategy == "canary":
         steps = sum(len([step for step in stage.steps if step < 1]) for stage in spec.path)
         many = f"{steps} step{'' if steps == 1 else 's'}"
-        at_least = f" ({many}, at least {spoken(steps * spec.soak_seconds)})"
+        at_least = f" ({many}, at least {format_duration(steps * spec.soak_seconds)})"
     return f"{share} on the smallest arm at first{at_least}"

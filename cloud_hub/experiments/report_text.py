@@ -14,7 +14,7 @@ from cloud_hub.experiments.verdict.figures import (
     LatencyRatio,
 )
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
-from cloud_hub.text.durations import spoken
+from cloud_hub.text.durations import format_duration
 
 
 def rules(spec: ExperimentSpec) -> list[str]:
@@ -49,10 +49,12 @@ def _verdict(spec: ExperimentSpec) -> str:
 
 def _steps(spec: ExperimentSpec) -> list[str]:
     what = "A step" if spec.strategy == "canary" else "It"
-    least = f"{what} lasts {spoken(spec.soak_seconds)} at least"
+    least = f"{what} lasts {format_duration(spec.soak_seconds)} at least"
     more = f" and {spec.soak_predictions:,} predictions" if spec.soak_predictions else ""
     outcomes = f"{spec.minimum_outcomes:,} outcomes and {spec.minimum_devices} device(s) an arm"
-    silence = f"Without a report for {spoken(spec.no_data_seconds)} it pauses; it never passes."
+    silence = (
+        f"Without a report for {format_duration(spec.no_data_seconds)} it pauses; it never passes."
+    )
     return [f"{least}{more}, with {outcomes}.", silence]
 
 

@@ -16,7 +16,7 @@ from cloud_hub.freshness.plan import NEVER, PlannedTraining, RowWindow, Training
 from cloud_hub.freshness.verdict import FreshnessVerdict, Gain, conclude, format_window
 from cloud_hub.runs.context import LabelledRows, Trained, TrainingContext
 from cloud_hub.statistics.blocks import Estimate, block_mean
-from cloud_hub.text.yaml import shown
+from cloud_hub.text.durations import compact_duration
 
 Train = Callable[[TrainingContext], Any]
 FEWEST_ROWS: Final = 20
@@ -151,7 +151,7 @@ def freshness(
 
 def label(seconds: float) -> str:
     """The name of a schedule."""
-    return "never" if seconds == NEVER else f"every {shown(seconds)}"
+    return "never" if seconds == NEVER else f"every {compact_duration(seconds)}"
 
 
 def _iteration(

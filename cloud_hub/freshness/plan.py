@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.errors import Invalid
-from cloud_hub.text.durations import spoken
-from cloud_hub.text.yaml import shown
+from cloud_hub.text.durations import compact_duration, format_duration
 
 NEVER: Final = float("inf")
 """The schedule that trains once, before the stretch begins."""
@@ -92,13 +91,15 @@ def plan(
     length = min(2 * schedules[0], LONGEST_SHARE * (last - first))
     if length < schedules[0]:
         raise Invalid(
-            f"rows: expected at least {shown(round(2 * schedules[0]))} of history for a schedule "
-            f"of {shown(schedules[0])}, got {spoken(last - first)}"
+            f"rows: expected at least {compact_duration(round(2 * schedules[0]))} of history for "
+            f"a schedule of {compact_duration(schedules[0])}, got {format_duration(last - first)}"
         )
     stretch = RowWindow(last - length, last)
     size = stretch.begin - first - delay
     if size <= 0:
-        raise Invalid(f"delay: labels come after {shown(delay)}; nothing is left to train on")
+        raise Invalid(
+            f"delay: labels come after {compact_duration(delay)}; nothing is left to train on"
+        )
     trainings: dict[float, tuple[PlannedTraining, ...]] = {}
     trainings[NEVER] = (_training(stretch.begin, last, size, delay),)
     for seconds in schedules:

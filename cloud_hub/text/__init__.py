@@ -1,1 +1,1 @@
-"""What people write: durations, YAML, names with a letter wrong."""
+"""Text that people write: durations, YAML, mistyped names."""

@@ -1,4 +1,4 @@
-"""Names that a person typed, beside those that there are. Pure."""
+"""Names in messages: the nearest to one that a person mistyped, and lists of those there are."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from typing import Final
 
 SHOWN: Final = 20
-"""How many names a message lists."""
+"""Names that a message lists at most."""
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """A question about the nearest name, with a space behind; empty if none is near."""
-    near = difflib.get_close_matches(name, known, n=1)
+def did_you_mean(name: str, candidates: Sequence[str]) -> str:
+    """Return ``did you mean NAME?`` with a space after it; empty if no candidate is near."""
+    near = difflib.get_close_matches(name, candidates, n=1)
     return f"did you mean {near[0]}? " if near else ""
 
 
 def listed(names: Sequence[str]) -> str:
-    """The names for a message, the first :data:`SHOWN` of them."""
+    """Return the names for a message, the first :data:`SHOWN` of them."""
     more = len(names) - SHOWN
-    told = ", ".join(names[:SHOWN])
-    return f"{told} and {more} more" if more > 0 else told
+    first = ", ".join(names[:SHOWN])
+    return f"{first} and {more} more" if more > 0 else first

@@ -1,10 +1,13 @@
-"""Strict YAML: a text that a person keeps in git, read into a frozen dataclass; and written.
+"""Strict YAML: a file that a person keeps in git, read into a frozen dataclass; and written.
 
-What would silently mean something else is refused with its line: duplicate and unknown keys,
-anchors and aliases, tags, a second document. Only ``true`` and ``false`` are booleans, and dates
-stay texts, so ``no`` and ``2026-01-01`` never turn into something that nobody wrote. A field
+Anything that would silently mean something else is refused with its line: duplicate and unknown
+keys, anchors and aliases, tags, a second document. Only ``true`` and ``false`` are booleans, and
+dates stay texts, so ``no`` and ``2026-01-01`` never turn into something that nobody wrote. A field
 ``NAME_seconds`` is written ``NAME``, as a number of seconds or with a unit: ``90s``, ``10m``,
 ``36h``, ``7d``.
+
+Mistakes in keys, durations and unquoted texts are collected, one line each, so that a person sees
+them all at once; values are checked by the dataclasses only when there are none.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any, Final, TypeVar
 import yaml
 
 from cloud_hub.errors import Invalid
+from cloud_hub.text.durations import EXPECTED, duration_of
 from cloud_hub.text.spelling import did_you_mean
 from cloud_hub.text.value_errors import value_errors
 from edge_sdk.contract.codec import from_plain
@@ -30,16 +34,11 @@ LIMIT: Final = 1 << 18
 DEPTH: Final = 40
 """How deep its values may be nested."""
 
-UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 SECONDS: Final = "_seconds"
+"""The end of a field's name that a person does not write."""
+
 BREAKS: Final = frozenset("\x85\u2028\u2029\ufeff")
 """PyYAML writes these bare and reads them as a break or as nothing, unless they are quoted."""
-
-TIMES: Final = "seconds, or 90s, 10m, 36h, 7d, at most 100 years"
-LONGEST: Final = 100 * 365 * 86_400.0
-"""A hundred years: beyond, clocks and databases end."""
-
-DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)", re.ASCII)
 
 
 class _Loader(yaml.SafeLoader):
@@ -56,6 +55,8 @@ _Dumper.add_representer(
         "tag:yaml.org,2002:str", text, style='"' if BREAKS.intersection(text) else None
     ),
 )
+# PyYAML resolves by YAML 1.1, where no is false, 1:30 is 90 and 2026-01-01 is a date. These four
+# patterns are those of YAML 1.2's core schema, without octal and hexadecimal numbers.
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("bool", "true|false", "tf"),
@@ -73,66 +74,43 @@ def read_yaml(cls: type[T], text: str, name: str) -> T:
     """Read ``text`` into the dataclass ``cls``; an empty text is all defaults.
 
     Args:
-        cls: what the file declares.
-        text: YAML.
-        name: of the file, for messages.
+        cls: dataclass of what the file declares.
+        text: YAML, at most :data:`LIMIT` characters.
+        name: file name, for messages.
 
     Raises:
-        Invalid: with file, line and path, what was expected, and what came.
+        Invalid: file, line and path of each mistake, with what was expected and what was read.
     """
     reader = _YamlReader(name)
     plain = reader.plain(cls, _compose(text, name), "")
+    if reader.mistakes:
+        raise Invalid("\n".join(reader.mistakes))
     try:
         return from_plain(cls, plain, name)
     except ContractError as error:
         messages = value_errors(cls, plain, name) or [str(error)]
-        raise Invalid("\n".join(reader.placed(message) for message in messages)) from error
+        raise Invalid("\n".join(reader.with_line(message) for message in messages)) from error
 
 
 def write_yaml(value: Any, **layout: Any) -> str:
-    """Plain values as YAML that is read back as they are; ``layout`` is PyYAML's."""
+    """Return plain values as YAML that reads back unchanged; ``layout`` is PyYAML's."""
     text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, **layout)
     return text
 
 
 def text_of(raw: bytes, name: str) -> str:
-    """The text of a file called ``name``; raises Invalid."""
+    """Decode the file called ``name``; raises Invalid unless it is UTF-8."""
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
         raise Invalid(f"{name}: expected UTF-8; {error}") from error
 
 
-def shown(seconds: float) -> str:
-    """A number of seconds as one writes it: ``7d``, ``90s``."""
-    for unit in ("d", "h", "m"):
-        if seconds and seconds % UNITS[unit] == 0:
-            return f"{seconds / UNITS[unit]:.0f}{unit}"
-    return f"{seconds:.0f}s" if seconds == int(seconds) else f"{seconds!r}s"
-
-
-def seconds_of(text: str) -> float:
-    """The seconds that ``10m`` or ``90`` says; raises Invalid."""
-    found = _duration(text)
-    if found is None:
-        raise Invalid(f"expected {TIMES}, got {text[:40]!r}")
-    return found
-
-
-def _duration(value: Any) -> float | None:
-    """The seconds that a value says, if it is a time."""
-    if isinstance(value, str):
-        match = DURATION.fullmatch(value.strip())
-        value = float(match[1]) * UNITS[match[2] or "s"] if match else None
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if number and 0 <= value <= LONGEST else None
-
-
 def _compose(text: str, name: str) -> yaml.Node | None:
     if len(text) > LIMIT:
         raise Invalid(f"{name}: expected at most {LIMIT} characters, got {len(text)}")
     try:
-        _refuse_cleverness(text, name)
+        _check_tokens(text, name)
         return yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -142,8 +120,12 @@ def _compose(text: str, name: str) -> yaml.Node | None:
         raise Invalid(f"{name}: expected YAML; {error}") from error
 
 
-def _refuse_cleverness(text: str, name: str) -> None:
-    """No anchors, aliases and tags, and no towers that the parser itself would fall from."""
+def _check_tokens(text: str, name: str) -> None:
+    """Refuse anchors, aliases and tags, and nesting deeper than :data:`DEPTH`.
+
+    It looks at tokens, before the recursive parser that deep nesting would overflow, and before
+    aliases could multiply ("billion laughs").
+    """
     opening = (
         yaml.BlockMappingStartToken,
         yaml.BlockSequenceStartToken,
@@ -162,16 +144,23 @@ def _refuse_cleverness(text: str, name: str) -> None:
 
 
 class _YamlReader:
-    """Turns nodes into plain values, and remembers where each stood."""
+    """Turns YAML nodes into plain values, and remembers the line of each path."""
 
     def __init__(self, name: str) -> None:
+        self.mistakes: list[str] = []
         self._name = name
         self._lines: dict[str, int] = {}
         self._build = _Loader("").construct_object
 
     def plain(self, annotation: Any, node: yaml.Node | None, path: str) -> Any:
-        """The plain value of a node that should be ``annotation``."""
-        annotation = _bare(annotation)
+        """Return the plain value of a node.
+
+        Args:
+            annotation: type that the dataclass declares for it.
+            node: parsed YAML; ``None`` for an empty file.
+            path: place in the file, such as ``steps[1].soak``.
+        """
+        annotation = _without_none(annotation)
         if node is None:
             return {}
         self._lines[path] = node.start_mark.line + 1
@@ -180,24 +169,38 @@ class _YamlReader:
         if isinstance(node, yaml.SequenceNode):
             inner = (typing.get_args(annotation) or (Any,))[0]
             return [self.plain(inner, n, f"{path}[{i}]") for i, n in enumerate(node.value)]
-        try:
-            return self._build(node)
-        except ValueError as error:  # more digits than Python converts
-            raise Invalid(f"{self._name}:{self._lines[path]}: {path}: {error}") from error
+        return self._scalar(annotation, node, path)
 
-    def placed(self, said: str) -> str:
-        """``said`` (``NAME.a.b: text``) with the line of ``a.b``."""
-        said = said.removeprefix(self._name).replace(SECONDS, "")
-        where, _, text = said.partition(": ")
-        path = where.lstrip(".")
-        known = path
-        while known and known not in self._lines:
-            known = re.sub(r"(\.|^)[^.\[]*$|\[\d+\]$", "", known)
-        line = self._lines.get(known, 1)
+    def with_line(self, message: str) -> str:
+        """Return ``NAME.a.b: text`` as ``NAME:LINE: a.b: text``.
+
+        A value that is missing has no line of its own: it gets the one of the nearest parent.
+        """
+        message = message.removeprefix(self._name).replace(SECONDS, "")
+        where, _, text = message.partition(": ")
+        path = parent = where.lstrip(".")
+        while parent and parent not in self._lines:
+            parent = re.sub(r"(\.|^)[^.\[]*$|\[\d+\]$", "", parent)
+        line = self._lines.get(parent, 1)
         return f"{self._name}:{line}: {path}: {text}" if path else f"{self._name}:{line}: {text}"
 
+    def _scalar(self, annotation: Any, node: yaml.Node, path: str) -> Any:
+        line = self._lines[path]
+        try:
+            value = self._build(node)
+        except ValueError as error:  # an integer with more digits than Python converts
+            raise Invalid(f"{self._name}:{line}: {path}: {error}") from error
+        if annotation is str and isinstance(value, int | float):
+            # The version 1.10 as a number would be 1.1, so the text is never guessed from it.
+            self._mistake(
+                line,
+                f"{path}: expected a string, got {node.value}; put quotes around it: "
+                f'"{node.value}"',
+            )
+        return value
+
     def _mapping(self, annotation: Any, node: yaml.MappingNode, path: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
@@ -205,14 +208,15 @@ class _YamlReader:
                 raise Invalid(f"{self._name}:{line}: {path or 'file'}: expected texts as keys")
             inside = f"{path}.{key}" if path else key
             field, inner = self._field(annotation, key, inside, line)
-            if field in found:
-                raise Invalid(f"{self._name}:{line}: {inside}: stands twice")
-            value = self.plain(inner, value_node, inside)
-            found[field] = value if field == key else self._seconds(value, inside)
-        return found
+            if field in values:
+                self._mistake(line, f"{inside}: stands twice")
+            if field is not None:
+                value = self.plain(inner, value_node, inside)
+                values[field] = value if field == key else self._seconds(value, inside)
+        return values
 
-    def _field(self, annotation: Any, key: str, path: str, line: int) -> tuple[str, Any]:
-        """The dataclass's field for a key, and its type."""
+    def _field(self, annotation: Any, key: str, path: str, line: int) -> tuple[str | None, Any]:
+        """The dataclass's field for a key, ``None`` if it has none, and its type."""
         if not dataclasses.is_dataclass(annotation):
             arguments = typing.get_args(annotation)
             return key, arguments[-1] if typing.get_origin(annotation) is dict else Any
@@ -221,21 +225,24 @@ class _YamlReader:
         for name in names:
             if key == name.removesuffix(SECONDS):
                 return name, hints[name]
-        known = sorted(name.removesuffix(SECONDS) for name in names)
-        near = did_you_mean(key, known)
-        raise Invalid(f"{self._name}:{line}: {path}: unknown; {near}expected one of {known}")
+        keys = sorted(name.removesuffix(SECONDS) for name in names)
+        self._mistake(line, f"{path}: unknown; {did_you_mean(key, keys)}expected one of {keys}")
+        return None, Any
 
     def _seconds(self, value: Any, path: str) -> Any:
         if value is None:
             return None
-        seconds = _duration(value)
+        seconds = duration_of(value)
         if seconds is None:
-            said = f"{self._name}.{path}: expected {TIMES}, got {value!r:.60}"
-            raise Invalid(self.placed(said))
+            self._mistake(self._lines[path], f"{path}: expected {EXPECTED}, got {value!r:.60}")
+            return value
         return int(seconds) if seconds == int(seconds) else seconds
 
+    def _mistake(self, line: int, text: str) -> None:
+        self.mistakes.append(f"{self._name}:{line}: {text}")
 
-def _bare(annotation: Any) -> Any:
+
+def _without_none(annotation: Any) -> Any:
     """``X`` of ``X | None``."""
     if typing.get_origin(annotation) not in (types.UnionType, typing.Union):
         return annotation

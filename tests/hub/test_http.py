@@ -102,12 +102,14 @@ def test_the_commands_publish_promote_and_show(
     hub: HubProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     release = make_release(tmp_path, "by-hand")
-    code, out = edge_hub(hub, capsys, "publish", str(release.folder), "--promote")
+    code, out = edge_hub(hub, capsys, "publish", str(release.folder), "--promote", "--json")
     assert (code, json.loads(out)["version"]) == (0, "1.0")
     for command in ("plan", "telemetry", "triggers status", "runs list", "packs"):
-        code, out = edge_hub(hub, capsys, *command.split(), "by-hand")
+        code, out = edge_hub(hub, capsys, *command.split(), "by-hand", "--json")
         assert code == 0, out
         json.loads(out)
+        code, out = edge_hub(hub, capsys, *command.split(), "by-hand")
+        assert (code, out[:1] in "{[") == (0, False), out
     for command in ("models", "devices", "audit"):
         code, out = edge_hub(hub, capsys, command)
         assert code == 0, out

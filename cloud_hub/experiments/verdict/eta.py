@@ -14,7 +14,7 @@ from cloud_hub.experiments.verdict.judgement import Judgement
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.statistics.power import PAIRS_TUNED_FOR
 from cloud_hub.statistics.sequential import multiplier
-from cloud_hub.text.durations import spoken
+from cloud_hub.text.durations import format_duration
 
 MOST: Final = 1e6
 """Multiples of the present data: beyond, no time is shown."""
@@ -104,4 +104,8 @@ def _end(judged: Sequence[Judgement], spec: ExperimentSpec) -> float:
 
 
 def _shown(seconds: float) -> str:
-    return f"; about {spoken(seconds)} more, if it goes on so" if 0 < seconds < math.inf else ""
+    return (
+        f"; about {format_duration(seconds)} more, if it goes on so"
+        if 0 < seconds < math.inf
+        else ""
+    )

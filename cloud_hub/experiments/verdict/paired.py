@@ -22,7 +22,7 @@ from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, Guardr
 from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import mean_against, pair_up
 from cloud_hub.statistics.paired import SignTest, sign_test
-from cloud_hub.text.durations import spoken
+from cloud_hub.text.durations import format_duration
 from edge_sdk.contract.plan import Outcome
 
 
@@ -139,9 +139,15 @@ def _waits(
     spec: ExperimentSpec, evidence: Evidence, exposure: int, outcomes: int
 ) -> tuple[Action, str] | None:
     if evidence.silent >= spec.no_data_seconds:
-        return "pause", f"no candidate has reported for {spoken(evidence.silent)}: {PAUSED}"
+        return (
+            "pause",
+            f"no candidate has reported for {format_duration(evidence.silent)}: {PAUSED}",
+        )
     if evidence.soaked < spec.soak_seconds:
-        return "wait", f"soaking: {spoken(evidence.soaked)} of {spoken(spec.soak_seconds)}"
+        return (
+            "wait",
+            f"soaking: {format_duration(evidence.soaked)} of {format_duration(spec.soak_seconds)}",
+        )
     most, least = max(1, spec.soak_predictions), spec.minimum_outcomes
     if exposure < most:
         more = until(exposure, most, evidence.soaked)

@@ -17,7 +17,7 @@ from cloud_hub.experiments.verdict.guardrails import watch
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_arm
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.multiple import adjusted
-from cloud_hub.text.durations import spoken
+from cloud_hub.text.durations import format_duration
 from edge_sdk.contract.plan import Measure
 
 FEEDBACK: Final = "do the apps call feedback?"
@@ -151,7 +151,10 @@ def _waits(
     Silence comes before all others: a gate that waits for outcomes would else wait forever.
     """
     if evidence.silent >= spec.no_data_seconds:
-        return "pause", f"no candidate has reported for {spoken(evidence.silent)}: {PAUSED}"
+        return (
+            "pause",
+            f"no candidate has reported for {format_duration(evidence.silent)}: {PAUSED}",
+        )
     unheard = _unheard(spec, evidence)
     if unheard:
         return "pause", unheard
@@ -168,14 +171,16 @@ def _unheard(spec: ExperimentSpec, evidence: Evidence) -> str:
         if not any(arm.outcomes_of(outcome.metric) for arm in evidence.arms.values()):
             return (
                 f"nobody reports {outcome.metric} (outcome {outcome.name}) after "
-                f"{spoken(evidence.soaked)}: paused; {ASK.get(outcome.metric, FEEDBACK)}"
+                f"{format_duration(evidence.soaked)}: paused; {ASK.get(outcome.metric, FEEDBACK)}"
             )
     return ""
 
 
 def _missing(spec: ExperimentSpec, running: Sequence[str], evidence: Evidence) -> str:
     if evidence.soaked < spec.soak_seconds:
-        return f"soaking: {spoken(evidence.soaked)} of {spoken(spec.soak_seconds)}"
+        return (
+            f"soaking: {format_duration(evidence.soaked)} of {format_duration(spec.soak_seconds)}"
+        )
     for name in running:
         arm = _arm(evidence, name)
         if len(arm.exposed) < spec.minimum_devices:

@@ -8,7 +8,8 @@ from typing import Any
 
 from cloud_hub.database.documents import Document
 from cloud_hub.policy.schema.sections import Policy
-from cloud_hub.text.yaml import SECONDS, read_yaml, shown, write_yaml
+from cloud_hub.text.durations import compact_duration
+from cloud_hub.text.yaml import SECONDS, read_yaml, write_yaml
 
 
 def parse_policy(text: str, name: str = "policy.yaml") -> Policy:
@@ -60,7 +61,9 @@ def as_yaml(policy: Policy) -> str:
 def _written(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {
-            name.removesuffix(SECONDS): shown(item) if name.endswith(SECONDS) else _written(item)
+            name.removesuffix(SECONDS): compact_duration(item)
+            if name.endswith(SECONDS)
+            else _written(item)
             for name, item in value.items()
             if item is not None
         }

@@ -1,4 +1,4 @@
-"""What an administrator is told when there is no hub where one was expected: one sentence each."""
+"""Failures where no hub is where one was expected: one sentence each."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from cloud_hub.cli.main import main
 from cloud_hub.client import AdminClient
 from cloud_hub.errors import HubFault, Invalid
+from tests.edge.builders import make_release
 from tests.servers import HubProcess
 
 HTML = b"<html><body>Sign in</body></html>"
@@ -68,41 +69,41 @@ def answering(status: int, headers: dict[str, str], body: bytes) -> Iterator[Thr
         thread.join()
 
 
-def told(url: str, *, timeout: float = 20.0, verify: bool | str = True) -> str:
-    """What a question to ``url`` ends with; one sentence, without the words of the libraries."""
+def failure(url: str, *, timeout: float = 20.0, verify: bool | str = True) -> str:
+    """The failure of a request to ``url``: one sentence, without the libraries' own words."""
     with pytest.raises(HubFault) as caught:
         AdminClient(url, "token", timeout=timeout, verify=verify).get("models")
-    said = str(caught.value)
-    assert said.startswith(f"{url}: ")
-    assert not any(word in said for word in ("\n", "urllib3", "Pool", "Errno", "object at"))
-    return said
+    message = str(caught.value)
+    assert message.startswith(f"{url}: ")
+    assert not any(word in message for word in ("\n", "urllib3", "Pool", "Errno", "object at"))
+    return message
 
 
 @pytest.mark.parametrize("case", FOREIGN)
 def test_a_server_that_is_no_hub_is_called_so(case: str) -> None:
-    status, headers, body, came = FOREIGN[case]
+    status, headers, body, received = FOREIGN[case]
     with answering(status, headers, body) as server:
-        said = told(f"http://127.0.0.1:{server.server_port}")
-    assert "expected a hub, got " in said
-    assert came in said
-    assert said.endswith("is the address right, or does a proxy answer?")
+        message = failure(f"http://127.0.0.1:{server.server_port}")
+    assert "expected a hub, got " in message
+    assert received in message
+    assert message.endswith("is the address right, or does a proxy answer?")
 
 
 def test_a_port_where_nobody_listens() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        said = told(f"http://127.0.0.1:{unused.getsockname()[1]}")
-    assert said.endswith("nobody listens there; is the hub running, and the address right?")
+        message = failure(f"http://127.0.0.1:{unused.getsockname()[1]}")
+    assert message.endswith("nobody listens there; is the hub running, and the address right?")
 
 
 def test_a_name_that_no_machine_has() -> None:
-    assert "no machine of that name" in told("http://hub.invalid:8000")
+    assert "no machine of that name" in failure("http://hub.invalid:8000")
 
 
 def test_a_server_that_never_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        said = told(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.3)
-    assert "no answer within 0.3 s; it may be busy" in said
+        message = failure(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.3)
+    assert "no answer within 0.3 s; it may be busy" in message
 
 
 def test_something_that_speaks_no_http() -> None:
@@ -116,15 +117,15 @@ def test_something_that_speaks_no_http() -> None:
 
         thread = threading.Thread(target=greet, daemon=True)
         thread.start()
-        said = told(f"http://127.0.0.1:{other.getsockname()[1]}")
+        message = failure(f"http://127.0.0.1:{other.getsockname()[1]}")
         thread.join()
-    assert said.endswith("what listens there speaks no HTTP; is the address right?")
+    assert message.endswith("what listens there speaks no HTTP; is the address right?")
 
 
 def test_an_answer_that_breaks_off() -> None:
     with answering(200, {"Content-Length": "1000", "Edge-Hub": "1"}, b"[") as server:
-        said = told(f"http://127.0.0.1:{server.server_port}")
-    assert "broke off before the answer was whole; try again" in said
+        message = failure(f"http://127.0.0.1:{server.server_port}")
+    assert "broke off before the answer was whole; try again" in message
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
@@ -159,13 +160,13 @@ def test_tls_that_does_not_come_about(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*self_signed(tmp_path))
     with answering(200, {}, b"") as server:
-        plain = told(f"https://127.0.0.1:{server.server_port}")
+        plain = failure(f"https://127.0.0.1:{server.server_port}")
     assert "no TLS connection; does it speak plain http:// there?" in plain
     with answering(200, {}, b"") as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         url = f"https://127.0.0.1:{server.server_port}"
-        untrusted = told(url)
-        trusted = told(url, verify=str(tmp_path / "cert.pem"))
+        untrusted = failure(url)
+        trusted = failure(url, verify=str(tmp_path / "cert.pem"))
     assert "certificate is refused here (self-signed certificate)" in untrusted
     assert "REQUESTS_CA_BUNDLE" in untrusted
     assert "expected a hub" in trusted
@@ -202,8 +203,8 @@ def test_a_hub_that_is_down_is_to_be_started(
 ) -> None:
     hub.kill()
     assert main(["models", "--data", str(hub.data)]) == 1
-    said = capsys.readouterr().err
-    assert said == (
+    message = capsys.readouterr().err
+    assert message == (
         f"edge-hub: {hub.url}: nobody listens there; start the hub: edge-hub serve {hub.data}\n"
     )
     hub.start()
@@ -222,6 +223,23 @@ def test_one_hub_is_named_and_explicit_words_win_over_the_environment(
     assert "--data or --hub, not both" in capsys.readouterr().err
 
 
+def test_a_release_that_another_key_signed_is_refused_with_both_keys(
+    hub: HubProcess, tmp_path: Path
+) -> None:
+    release = make_release(tmp_path, "foreign")
+    key = ed25519.Ed25519PrivateKey.generate()
+    (tmp_path / "other.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    with pytest.raises(HubFault, match=r"other\.pem is the key [0-9a-f]{64}, .* signed by"):
+        hub.admin.publish(release.folder, tmp_path / "other.pem")
+    assert hub.admin.publish(release.folder, hub.key)["version"] == "1.0"
+
+
 def test_neither_a_netrc_nor_a_proxy_stands_between_a_token_and_its_hub(
     hub: HubProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,5 +253,5 @@ def test_neither_a_netrc_nor_a_proxy_stands_between_a_token_and_its_hub(
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
         assert isinstance(AdminClient.of_data(hub.data).get("models"), list)
-        said = told("http://hub.invalid")
-    assert said.endswith("the proxy on the way does not connect; see HTTPS_PROXY and NO_PROXY")
+        message = failure("http://hub.invalid")
+    assert message.endswith("the proxy on the way does not connect; see HTTPS_PROXY and NO_PROXY")

@@ -64,13 +64,13 @@ def test_the_commands_from_plan_to_report(
     assert (code, f"{id_} runs; end it first" in out) == (1, True)
     code, out = edge_hub(hub, capsys, "experiments", "stop", id_, "--reason", "enough")
     assert (code, f"{id_}: stopped" in out) == (0, True)
-    code, out = edge_hub(hub, capsys, "experiments", "report", id_)
+    code, out = edge_hub(hub, capsys, "experiments", "report", id_, "--json")
     events = [event["event"] for event in json.loads(out)["timeline"]]
     assert events == ["started", "paused", "resumed", "stopped"]
     page = tmp_path / "report.html"
     code, out = edge_hub(hub, capsys, "experiments", "report", id_, "--html", str(page))
     assert (code, "<h1>lively-canary-1</h1>" in page.read_text()) == (0, True), out
-    code, out = edge_hub(hub, capsys, "experiments", "list", "lively")
+    code, out = edge_hub(hub, capsys, "experiments", "list", "lively", "--json")
     assert json.loads(out)[0]["spec"]["soak_seconds"] == 3_600
 
 

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from cloud_hub.cli.monitoring import told_status
+from cloud_hub.cli.monitoring import status_text
 from cloud_hub.database.documents import as_document
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub
@@ -171,7 +171,7 @@ def test_a_model_that_gets_worse_for_one_group_alone_is_found_by_its_group(fleet
     assert outcomes["women"][1]["groups"][0]["group"] == "f"
     assert outcomes["women"][1]["groups"][0]["upper_bound"] < 0.9
     assert outcomes["fair"][0] == "fired"
-    said = told_status(as_document(fleet.hub.monitoring.status("demo")))
+    said = status_text(as_document(fleet.hub.monitoring.status("demo")))
     assert re.search(r"concept:sex=other ", said)  # of the first windows
     assert not re.search(r"\n +other +n=", said)  # who they were, nobody knows
     assert re.search(r"! concept:sex=f +labelled=\d+ errors=\d+", said)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cloud_hub.cli.monitoring import told_history, told_status
+from cloud_hub.cli.monitoring import history_text, status_text
 from cloud_hub.database.documents import as_document, as_documents
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.hub import Hub
@@ -233,9 +233,9 @@ def test_a_model_that_serves_nothing_has_no_status(inner: Hub) -> None:
 
 
 def test_the_state_reads_as_text(fleet: Simulated) -> None:
-    assert "no window" in told_status(as_document(fleet.hub.monitoring.status("demo")))
+    assert "no window" in status_text(as_document(fleet.hub.monitoring.status("demo")))
     run(fleet, range(2), shift=0.8, errors=0.1)
-    text = told_status(as_document(fleet.hub.monitoring.status("demo")))
+    text = status_text(as_document(fleet.hub.monitoring.status("demo")))
     assert "1 open alarm" in text
     raised = next(line for line in text.splitlines() if line.startswith("  drift:f1 since "))
     assert "ks=0." in raised
@@ -243,7 +243,7 @@ def test_the_state_reads_as_text(fleet: Simulated) -> None:
     assert "    output note=no held-out rows" in text
     assert "{" not in text  # figures for people, not a program's
     assert "! drift:f1" in text
-    history = told_history(as_documents(fleet.hub.monitoring.history("demo", signal="drift:f1")))
+    history = history_text(as_documents(fleet.hub.monitoring.history("demo", signal="drift:f1")))
     assert len(history.splitlines()) == 2
 
 

@@ -314,7 +314,10 @@ def test_plan_apply_and_show_on_the_command_line(
     code, out = edge_hub(hub, capsys, "policy", "plan", str(file), "--exit-code")
     assert (code, "nothing changes" in out) == (0, True)
     assert (
-        json.loads(edge_hub(hub, capsys, "plan", "gitted")[1])["reporting"]["window_seconds"] == 9
+        json.loads(edge_hub(hub, capsys, "plan", "gitted", "--json")[1])["reporting"][
+            "window_seconds"
+        ]
+        == 9
     )
 
 

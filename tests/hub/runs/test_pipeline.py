@@ -182,8 +182,8 @@ def test_the_commands_of_runs_against_a_real_hub(
 
     serve(hub, tmp_path, "commanded", pipeline.url)
     number = str(pipeline.job()["run"])
-    assert json.loads(cli("list", "commanded")[1])[0]["status"] == "training"
-    code, out = cli("cancel", number, "--reason", "wrong data")
+    assert json.loads(cli("list", "commanded", "--json")[1])[0]["status"] == "training"
+    code, out = cli("cancel", number, "--reason", "wrong data", "--json")
     assert (code, json.loads(out)["status"]) == (0, "cancelled")
     assert cli("logs", number, "--tail", "3")[0] == 0
     refusals = {
@@ -195,5 +195,5 @@ def test_the_commands_of_runs_against_a_real_hub(
     for words, reason in refusals.items():
         code, out = cli(*words)
         assert (code, reason in out) == (1, True), out
-    code, out = cli("start", "commanded", "--mode", "stateful", "--reason", "better data")
+    code, out = cli("start", "commanded", "--mode", "stateful", "--reason", "better data", "--json")
     assert (code, json.loads(out)["causes"][0]["reason"]) == (0, "better data")

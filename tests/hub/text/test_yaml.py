@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cloud_hub.errors import Invalid
-from cloud_hub.text.yaml import read_yaml, shown, write_yaml
+from cloud_hub.text.durations import compact_duration
+from cloud_hub.text.yaml import read_yaml, write_yaml
 from edge_sdk.contract.codec import require
 
 
@@ -83,6 +84,9 @@ REFUSED = {
     "another document": ("title: a\n---\ntitle: b", "wish.yaml:2: expected YAML"),
     "yes for true": ("on: yes", 'wish.yaml:1: on: expected true or false, got "yes"'),
     "a number for a text": ("\ntitle: 3", "wish.yaml:2: title: expected a string, got 3"),
+    "a number for a text, and what to do": (
+        "title: 1.10", 'title: expected a string, got 1.10; put quotes around it: "1.10"',
+    ),
     "a text for a number": ("count: many", "wish.yaml:1: count: expected an integer"),
     "half a count": ("count: 1.5", "wish.yaml:1: count: expected an integer"),
     "a missing field": ("only:\n  soak: 1s", "wish.yaml:2: only.share: expected a value"),
@@ -105,6 +109,15 @@ def test_a_file_that_means_nothing_is_refused_with_its_line(case: str) -> None:
     assert message in str(caught.value)
 
 
+def test_every_mistake_is_named_at_once() -> None:
+    with pytest.raises(Invalid) as caught:
+        read("tittle: x\ncuont: 1\nsteps:\n- share: 1\n  soak: soon\ntitle: 1.1\n")
+    lines = str(caught.value).splitlines()
+    assert [line[:17] for line in lines] == [
+        "wish.yaml:1: titt", "wish.yaml:2: cuon", "wish.yaml:5: step", "wish.yaml:6: titl"
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "word", ["no", "on", "2026-01-01", "1:30", "0x10", "1_000", "NULL", "True"]
 )
@@ -120,7 +133,9 @@ def test_any_text_is_read_or_refused_and_nothing_else_happens(text: str) -> None
 
 @given(st.integers(0, 10**8))
 def test_a_duration_comes_back_as_it_was_shown(seconds: int) -> None:
-    assert read(f"only: {{share: 1, soak: {shown(seconds)}}}").only == Step(1.0, float(seconds))
+    assert read(f"only: {{share: 1, soak: {compact_duration(seconds)}}}").only == Step(
+        1.0, float(seconds)
+    )
 
 
 @given(st.text(max_size=60), st.integers())

@@ -207,8 +207,9 @@ def test_the_commands_against_a_real_hub(
     publish("fires")
     file = tmp_path / "policy.yaml"
     file.write_text("model: fires\n" + POLICY)
-    assert cli("policy", "apply", str(file))[0] == 0
-    status = json.loads(cli("triggers", "status", "fires")[1])
+    code, out = cli("policy", "apply", str(file))
+    assert code == 0, out
+    status = json.loads(cli("triggers", "status", "fires", "--json")[1])
     assert [rule["trigger"] for rule in status["rules"]] == ["accuracy", "asked"]
     code, out = cli("triggers", "hook", "fires", "asked")
     token, address = out.split()[0], out.split()[-1]
@@ -223,7 +224,7 @@ def test_the_commands_against_a_real_hub(
     assert runs[0]["causes"][0]["trigger"] == "asked"
     assert cli("triggers", "fire", "fires", "accuracy", "--reason", "demo")[0] == 0
     assert cli("triggers", "rearm", "fires", "accuracy") == (0, "fires: accuracy is armed\n")
-    log = json.loads(cli("triggers", "log", "fires", "--trigger", "asked")[1])
+    log = json.loads(cli("triggers", "log", "fires", "--trigger", "asked", "--json")[1])
     assert "fired" in [row["outcome"] for row in log]
     code, out = cli("triggers", "dry-run", "fires", "--since", "30s")
     assert (code, "accuracy: no firings" in out) == (0, True)

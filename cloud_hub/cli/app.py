@@ -1,0 +1,74 @@
+"""The command line of ``edge-hub`` as typer has it: every group of commands, and its own options.
+
+A new command goes into the module of its group; a new group also into :data:`GROUPS`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from cloud_hub.cli import (
+    administration,
+    datasets,
+    experiments,
+    fleet,
+    freshness,
+    monitoring,
+    plans,
+    policy,
+    releases,
+    runs,
+    server,
+    triggers,
+)
+from cloud_hub.cli.registration import HELP_OPTIONS
+
+NAME: Final = "edge-hub"
+
+GROUPS: Final = (
+    server, releases, plans, experiments, fleet, monitoring, policy, datasets, triggers, runs,
+    freshness, administration,
+)  # fmt: skip
+"""In the order in which the help lists them, within the panels."""
+
+EXIT_STATUS: Final = (
+    "Exit status: 0 done; 1 refused or failed, with the reason on standard error; 2 wrong usage; "
+    "3 policy plan --exit-code found changes; 130 interrupted; 141 output closed."
+)
+
+
+def create_app() -> typer.Typer:
+    """Return the whole command line."""
+    app = typer.Typer(
+        name=NAME,
+        help="Version, sign, roll out, watch and retrain edge models.",
+        epilog=EXIT_STATUS,
+        context_settings=HELP_OPTIONS,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    for group in GROUPS:
+        group.add_commands(app)
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(NAME, version("edge-deployment-sdk"))
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+    ),
+]
+
+
+def _options(version: Version = False) -> None:
+    """Options that stand before the command; typer calls it first."""

@@ -1,0 +1,123 @@
+"""``edge-hub publish``, ``models`` and ``packs``: releases and the files made for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cloud_hub.cli import types
+from cloud_hub.cli.hub_address import HubAddress
+from cloud_hub.cli.output import Result, Table, busy, local_time
+from cloud_hub.cli.registration import RELEASE, command
+
+Key = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Private releases key (PEM) that signs; default: the one in the folder of --data.",
+    ),
+]
+Override = Annotated[
+    str | None,
+    typer.Option(
+        parser=types.reason, metavar="REASON", help="Publish although the offline gate refuses."
+    ),
+]
+TrainingState = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Pickle of the estimator, for stateful retraining."),
+]
+Promote = Annotated[bool, typer.Option("--promote", help="Let it serve everybody at once.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add ``publish``, ``models`` and ``packs``."""
+    publish = "edge-hub publish digits-1.0 --key releases.pem"
+    command(app, "publish", panel=RELEASE, example=publish)(_publish)
+    command(app, "models", panel=RELEASE, example="edge-hub models --json")(_models)
+    command(app, "packs", panel=RELEASE, example="edge-hub packs digits")(_packs)
+
+
+def _publish(
+    hub: HubAddress,
+    release: Annotated[Path, typer.Argument(metavar="RELEASE", help="Release folder.")],
+    key: Key = None,
+    training_state: TrainingState = None,
+    override: Override = None,
+    promote: Promote = False,
+) -> Result:
+    """Sign and publish a release folder."""
+    client, key = hub.client(), _signing_key(key, hub.data)
+    state = training_state.read_bytes() if training_state else None
+    with busy(f"uploading {release}"):
+        record = client.publish(release, key, training_state=state, override=override)
+    if promote:
+        client.post(f"models/{record['model']}/promote", version=record["version"])
+    # Signing is done here, so the private key never travels: only its id is worth telling.
+    signed = {"key": str(key), "id": _key_id(key)}
+    return Result({**record, "signed_by": signed}, lambda r: _publish_text(r, promote))
+
+
+def _signing_key(key: Path | None, data: Path | None) -> Path:
+    from cloud_hub.errors import Invalid
+
+    if key is not None:
+        return key
+    if data is None:
+        raise Invalid(
+            "say which key signs: --key FILE with the publisher's private releases key; a hub that "
+            "made its own keeps it on its machine, in DATA/keys/releases.pem"
+        )
+    return data / "keys" / "releases.pem"
+
+
+def _key_id(key: Path) -> str:
+    from cloud_hub.registry.signing import load_signer
+
+    return str(load_signer(key).public_key.keyid)
+
+
+def _publish_text(record: dict[str, Any], promoted: bool) -> str:
+    signed = record["signed_by"]
+    serves = "; it serves everybody" if promoted else ""
+    return (
+        f"{record['model']}: {record['version']} is published{serves}; "
+        f"signed with {signed['key']} (key {signed['id'][:12]})"
+    )
+
+
+def _models(hub: HubAddress) -> Result:
+    """List models, their versions and what serves."""
+    return Result(hub.client().get("models"), _models_table)
+
+
+def _models_table(models: list[dict[str, Any]]) -> Table:
+    columns = ("model", "version", "status", "mode", "parent", "published", "metrics")
+    rows = [
+        (
+            model["model"], record["version"], record["status"], record["mode"], record["parent"],
+            local_time(record["published_at"]), record["metrics"],
+        )
+        for model in models
+        for record in model["versions"]
+    ]  # fmt: skip
+    return Table(columns, rows, empty="no models; edge-hub publish RELEASE adds one")
+
+
+def _packs(hub: HubAddress, model: types.Model) -> Result:
+    """List the packs that were built of a model."""
+    return Result(hub.client().get(f"models/{model}/packs"), _packs_table)
+
+
+def _packs_table(packs: list[dict[str, Any]]) -> Table:
+    columns = ("version", "built", "answered by", "entries", "bytes", "delta bytes", "sha256")
+    rows = [
+        (
+            pack["version"], local_time(pack["built_at"]), pack["answered_by"], pack["entries"],
+            pack["length"], pack["delta"] or None, pack["sha256"][:12],
+        )
+        for pack in packs
+    ]  # fmt: skip
+    return Table(columns, rows, empty="no packs yet")

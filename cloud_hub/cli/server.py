@@ -1,0 +1,140 @@
+"""``edge-hub init``, ``serve`` and ``db``: a hub on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from cloud_hub.cli import types
+from cloud_hub.cli.output import Result
+from cloud_hub.cli.registration import ADMINISTER, SET_UP, command, group
+
+if TYPE_CHECKING:
+    from cloud_hub.settings import Settings
+
+DataFolder = Annotated[
+    Path, typer.Argument(metavar="DATA", help="Folder that holds everything of the hub.")
+]
+Database = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="SQLAlchemy URL; default: SQLite inside the folder."),
+]
+Port = Annotated[
+    int, typer.Option(parser=types.whole(0, 65_535), metavar="PORT", help="0 chooses a free one.")
+]
+Tick = Annotated[
+    float,
+    typer.Option(
+        parser=types.amount(3_600, zero=True),
+        metavar="SECONDS",
+        help="Time between two rounds of triggers, runs, experiments and packs; 0: none here.",
+    ),
+]
+Trainings = Annotated[
+    int,
+    typer.Option(
+        parser=types.whole(1, 64), metavar="NUMBER", help="Trainings at once on this machine."
+    ),
+]
+Host = Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"],
+    typer.Option(help="Least severe messages in the log, on standard error."),
+]
+LogFormat = Annotated[
+    Literal["text", "json"], typer.Option(help="json: one object a line, for log collectors.")
+]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add ``init``, ``serve`` and ``db``."""
+    command(app, "init", panel=SET_UP, example="edge-hub init hub-data")(_init)
+    serve = "edge-hub serve hub-data --host 0.0.0.0 --port 8000"
+    command(app, "serve", panel=SET_UP, example=serve)(_serve)
+    text = "Bring the hub's database to the tables of this version."
+    database = group(app, "db", text, panel=ADMINISTER)
+    command(database, "upgrade", example="edge-hub db upgrade hub-data")(_upgrade)
+    command(database, "check", example="edge-hub db check hub-data")(_check)
+
+
+def _init(data: DataFolder) -> Result:
+    """Make a new hub: keys, signed repository, administrator's token."""
+    from cloud_hub.hub import initialise
+    from cloud_hub.settings import Settings
+
+    initialise(Settings(data))
+    files = {
+        "data": str(data),
+        "admin_token": str(data / "admin.token"),
+        "root_key": str(data / "keys" / "offline.pem"),
+    }
+    return Result(files, _init_text)
+
+
+def _init_text(files: dict[str, str]) -> str:
+    return (
+        f"hub initialised in {files['data']}\n"
+        f"  admin token: {files['admin_token']}\n"
+        f"  root key:    {files['root_key']}: move it to a safe place; "
+        "it is needed only to replace keys\n"
+        f"next: edge-hub serve {files['data']}"
+    )
+
+
+def _serve(
+    data: DataFolder,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    database: Database = None,
+    trainings: Trainings = 1,
+    tick: Tick = 1.0,
+    log_level: LogLevel = "info",
+    log_format: LogFormat = "text",
+) -> None:
+    """Serve a hub until SIGTERM or Ctrl-C."""
+    from cloud_hub.cli.server_log import configure_logging
+    from cloud_hub.server import serve
+    from cloud_hub.settings import Settings
+
+    configure_logging(log_level, log_format)
+    serve(Settings(data, database, host, port, tick, trainings))
+
+
+def _upgrade(data: DataFolder, database: Database = None) -> Result:
+    """Migrate the database to the newest tables; back it up and stop the hub before."""
+    from cloud_hub.database.migrate import upgrade  # type: ignore[import-not-found,unused-ignore]
+
+    status = upgrade(_settings(data, database))
+    return Result(
+        _plain(status), lambda s: f"{data}: the database is at {s['current']}, the newest"
+    )
+
+
+def _check(data: DataFolder, database: Database = None) -> Result:
+    """Say whether the database needs an upgrade; exit status 1 if it does."""
+    from cloud_hub.database.migrate import check  # type: ignore[import-not-found,unused-ignore]
+
+    status = _plain(check(_settings(data, database)))
+    # A status of its own, so that a deployment script can ask before it starts the hub.
+    pending = bool(status["pending"])
+    text = f"{data}: the database is at {status['current'] or 'no revision'}, "
+    text += (
+        f"the newest is {status['head']}; run edge-hub db upgrade {data}"
+        if pending
+        else "the newest"
+    )
+    return Result(status, lambda _: text, status=int(pending))
+
+
+def _settings(data: Path, database: str | None) -> Settings:
+    from cloud_hub.settings import Settings
+
+    return Settings(data, database)
+
+
+def _plain(status: Any) -> dict[str, Any]:
+    """A ``MigrationStatus`` as plain JSON: ``current``, ``head``, ``pending``."""
+    return asdict(status)
