@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -19,33 +20,29 @@ from cloud_hub.experiments import routes as experiment_routes
 from cloud_hub.features import routes as feature_routes
 from cloud_hub.fleet import routes as fleet_routes
 from cloud_hub.freshness import routes as freshness_routes
-from cloud_hub.hub import Hub, open_hub
 from cloud_hub.monitoring import routes as monitor_routes
 from cloud_hub.packs import routes as pack_routes
 from cloud_hub.plans import routes as plan_routes
 from cloud_hub.policy import routes as policy_routes
 from cloud_hub.registry import routes as registry_routes
 from cloud_hub.runs import routes as run_routes
-from cloud_hub.settings import Settings
 from cloud_hub.telemetry import routes as telemetry_routes
 from cloud_hub.triggers import routes as trigger_routes
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.version import PROTOCOL
 
+if TYPE_CHECKING:
+    from cloud_hub.hub import Hub
+
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, opened: Hub | None = None) -> FastAPI:
-    """Return the application of one hub, which it closes at its end.
-
-    Args:
-        settings: of the hub; its data must have been initialised.
-        opened: the hub, if it is open; default it is opened when the application starts.
-    """
+def create_app(hub: Hub) -> FastAPI:
+    """Return the application of a hub that is open; the hub is closed at the application's end."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.hub = hub = opened or open_hub(settings)
+        app.state.hub = hub
         hub.loop.start()
         try:
             yield

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
@@ -34,13 +35,15 @@ from cloud_hub.runs.offline import OfflineGate
 from cloud_hub.runs.service import Runs
 from cloud_hub.runs.store import RunStore, cause_of
 from cloud_hub.runs.training import TrainingRunner
-from cloud_hub.settings import Settings
-from cloud_hub.storage.artifact_store import ArtifactStore
 from cloud_hub.storage.stores import open_stores
 from cloud_hub.telemetry.service import Telemetry
 from cloud_hub.triggers.history import Histories
 from cloud_hub.triggers.service import Triggers
 from cloud_hub.triggers.store import Firing, TriggerStore
+
+if TYPE_CHECKING:
+    from cloud_hub.settings import Settings
+    from cloud_hub.storage.artifact_store import ArtifactStore
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ def serve(settings: Settings) -> None:
         write_atomic(settings.data / "hub.url", url.encode())
         print(f"edge-hub serves {settings.data} at {url}", flush=True)
         # Without a configuration of its own, uvicorn logs as the process does.
-        config = uvicorn.Config(create_app(settings, hub), log_config=None, access_log=False)
+        config = uvicorn.Config(create_app(hub), log_config=None, access_log=False)
         uvicorn.Server(config).run(sockets=[listener])
 
 

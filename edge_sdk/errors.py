@@ -6,6 +6,7 @@
     ├── ContractError       a message or file is not what the contract says
     ├── InputError          an argument or an input that a call cannot take
     ├── ReleaseError        a release is missing, corrupt, or does not run on this machine
+    ├── RuntimeMissing      no distribution of onnxruntime is installed
     ├── PackError           a pack is torn, expired, or was made for another release
     ├── StateError          the state folder is locked, unwritable, or another model's
     ├── HubError            the hub refused, or sent an invalid reply
@@ -30,6 +31,7 @@ __all__ = [
     "InputError",
     "PackError",
     "ReleaseError",
+    "RuntimeMissing",
     "StateError",
     "TrustError",
     "UpdateError",
@@ -59,6 +61,17 @@ class InputError(EdgeError):
 
 class ReleaseError(EdgeError):
     """A release is missing, corrupt, or does not run on this machine."""
+
+
+class RuntimeMissing(EdgeError, ImportError):
+    """No distribution of onnxruntime is installed: the core package leaves the choice open."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no distribution of onnxruntime is installed: expected one, such as onnxruntime, "
+            "onnxruntime-gpu or onnxruntime-openvino; pip install edge-deployment-sdk brings the "
+            "one for the CPU"
+        )
 
 
 class PackError(EdgeError):

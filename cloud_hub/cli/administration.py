@@ -8,7 +8,7 @@ import typer
 
 from cloud_hub.cli import types
 from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, Table, local_time, pairs
+from cloud_hub.cli.output import Result, TextTable, local_time, pairs
 from cloud_hub.cli.registration import ADMINISTER, command
 
 
@@ -29,7 +29,7 @@ def _audit(
     return Result(hub.client().get("audit", **query), _audit_table)
 
 
-def _audit_table(entries: list[dict[str, Any]]) -> Table:
+def _audit_table(entries: list[dict[str, Any]]) -> TextTable:
     columns = ("time", "actor", "action", "model", "detail")
     rows = [
         (
@@ -38,7 +38,7 @@ def _audit_table(entries: list[dict[str, Any]]) -> Table:
         )
         for entry in entries
     ]  # fmt: skip
-    return Table(columns, rows, empty="no entries")
+    return TextTable(columns, rows, empty="no entries")
 
 
 def _shortened(text: str, most: int = 160) -> str:

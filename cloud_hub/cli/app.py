@@ -58,7 +58,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(NAME, version("edge-deployment-sdk"))
+        print(NAME, version("edge-deployment-sdk-core"))
         raise typer.Exit
 
 

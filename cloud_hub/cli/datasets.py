@@ -11,7 +11,7 @@ import typer
 from cloud_hub.cli import types
 from cloud_hub.cli.hub_address import HubAddress
 from cloud_hub.cli.npz import check_arrays
-from cloud_hub.cli.output import Result, Table, View, local_time, pairs, plural, warn
+from cloud_hub.cli.output import Result, TextTable, View, local_time, pairs, plural, warn
 from cloud_hub.cli.registration import RELEASE, RETRAIN, command
 
 Kind = Annotated[
@@ -96,5 +96,5 @@ def _features_view(status: dict[str, Any]) -> View:
     if status["expires"]:
         lines.append(f"  not used after: {local_time(status['expires'])}")
     rows = [(v, file["bytes"], file["sha256"][:12]) for v, file in status["files"].items()]
-    files = Table(("version", "bytes", "sha256"), rows, empty="no plan hands them out yet")
+    files = TextTable(("version", "bytes", "sha256"), rows, empty="no plan hands them out yet")
     return ["\n".join(lines), files]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cloud_hub.cli.output import Table, View, local_time
+from cloud_hub.cli.output import TextTable, View, local_time
 from cloud_hub.text.durations import format_duration
 
 Plain = Mapping[str, Any]
@@ -59,7 +59,7 @@ def _tried(record: Plain) -> str:
     return versions or str(record["candidate"])
 
 
-def experiments_table(records: Sequence[Plain]) -> Table:
+def experiments_table(records: Sequence[Plain]) -> TextTable:
     """Return every experiment of a model, a row each."""
     columns = ("experiment", "status", "strategy", "tried", "against", "started", "ended", "reason")
     rows = [
@@ -69,7 +69,7 @@ def experiments_table(records: Sequence[Plain]) -> Table:
         )
         for record in records
     ]  # fmt: skip
-    return Table(columns, rows, empty="no experiments")
+    return TextTable(columns, rows, empty="no experiments")
 
 
 def status_text(record: Plain) -> str:
@@ -116,8 +116,10 @@ def report_view(report: Plain) -> View:
     rules = "\n".join(f"  {rule}" for rule in report["rules"])
     return [
         f"{status_text(record)}\n{rules}",
-        Table(("time", "event", "step", "reason"), events, "timeline", "nothing yet"),
-        Table(("guardrail", "arm", "state", "reason"), guards, "guardrails", "not looked at yet"),
+        TextTable(("time", "event", "step", "reason"), events, "timeline", "nothing yet"),
+        TextTable(
+            ("guardrail", "arm", "state", "reason"), guards, "guardrails", "not looked at yet"
+        ),
     ]
 
 

@@ -9,7 +9,7 @@ import typer
 
 from cloud_hub.cli import types
 from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, Table, View, local_time, pairs, plural, warn
+from cloud_hub.cli.output import Result, TextTable, View, local_time, pairs, plural, warn
 from cloud_hub.cli.registration import SET_UP, WATCH, command
 
 QUANTILES: Final = ("p50", "p95", "p99")
@@ -74,7 +74,7 @@ def _devices_table(devices: list[dict[str, Any]]) -> View:
     ]  # fmt: skip
     health = Counter(device["health"] for device in devices)
     total = f"{plural(len(devices), 'device')}: {pairs(health)}" if devices else ""
-    table = Table(columns, rows, empty="no devices; edge-hub enrol-token MODEL lets some join")
+    table = TextTable(columns, rows, empty="no devices; edge-hub enrol-token MODEL lets some join")
     return [table, total] if total else table
 
 
@@ -102,8 +102,8 @@ def _telemetry_view(report: dict[str, Any], limit: int) -> View:
         "window", "version", "arm", "devices", "predictions", "errors", "correct", "p50 ms", "p95",
         "p99",
     )  # fmt: skip
-    table = Table(columns, [_window_row(w) for w in windows[-limit:]], empty="no windows")
-    view: list[str | Table] = [table]
+    table = TextTable(columns, [_window_row(w) for w in windows[-limit:]], empty="no windows")
+    view: list[str | TextTable] = [table]
     if len(windows) > limit:
         view.append(f"the newest {limit} of {len(windows):,} windows; --limit shows more")
     made = sum(report["devices"].values())

@@ -33,7 +33,7 @@ GAP: Final = 2
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """Rows for people. The last column wraps; numbers are set to the right.
 
     ``title`` stands above it, ``empty`` instead of it where there are no rows.
@@ -45,7 +45,7 @@ class Table:
     empty: str = "nothing"
 
 
-View = str | Table | Sequence[str | Table]
+View = str | TextTable | Sequence[str | TextTable]
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class Result:
             print(json.dumps(self.data, indent=2, sort_keys=True))
             return
         view = self.view(self.data)
-        for part in [view] if isinstance(view, str | Table) else view:
+        for part in [view] if isinstance(view, str | TextTable) else view:
             print(part if isinstance(part, str) else rendered(part))
 
 
-def rendered(table: Table) -> str:
+def rendered(table: TextTable) -> str:
     """Return the table as text, coloured on a terminal."""
     from rich.console import Console
 
@@ -80,7 +80,7 @@ def rendered(table: Table) -> str:
     return "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")
 
 
-def _grid(table: Table, width: int) -> RichTable:
+def _grid(table: TextTable, width: int) -> RichTable:
     """The table for rich: nothing is cut off; only the last column wraps, if the others fit."""
     from rich import box
     from rich.table import Table as RichTable

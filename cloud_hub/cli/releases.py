@@ -9,7 +9,7 @@ import typer
 
 from cloud_hub.cli import types
 from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, Table, busy, local_time
+from cloud_hub.cli.output import Result, TextTable, busy, local_time
 from cloud_hub.cli.registration import RELEASE, command
 
 Key = Annotated[
@@ -93,7 +93,7 @@ def _models(hub: HubAddress) -> Result:
     return Result(hub.client().get("models"), _models_table)
 
 
-def _models_table(models: list[dict[str, Any]]) -> Table:
+def _models_table(models: list[dict[str, Any]]) -> TextTable:
     columns = ("model", "version", "status", "mode", "parent", "published", "metrics")
     rows = [
         (
@@ -103,7 +103,7 @@ def _models_table(models: list[dict[str, Any]]) -> Table:
         for model in models
         for record in model["versions"]
     ]  # fmt: skip
-    return Table(columns, rows, empty="no models; edge-hub publish RELEASE adds one")
+    return TextTable(columns, rows, empty="no models; edge-hub publish RELEASE adds one")
 
 
 def _packs(hub: HubAddress, model: types.Model) -> Result:
@@ -111,7 +111,7 @@ def _packs(hub: HubAddress, model: types.Model) -> Result:
     return Result(hub.client().get(f"models/{model}/packs"), _packs_table)
 
 
-def _packs_table(packs: list[dict[str, Any]]) -> Table:
+def _packs_table(packs: list[dict[str, Any]]) -> TextTable:
     columns = ("version", "built", "answered by", "entries", "bytes", "delta bytes", "sha256")
     rows = [
         (
@@ -120,4 +120,4 @@ def _packs_table(packs: list[dict[str, Any]]) -> Table:
         )
         for pack in packs
     ]  # fmt: skip
-    return Table(columns, rows, empty="no packs yet")
+    return TextTable(columns, rows, empty="no packs yet")

@@ -8,7 +8,7 @@ import typer
 
 from cloud_hub.cli import types
 from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, Table, local_time, note
+from cloud_hub.cli.output import Result, TextTable, local_time, note
 from cloud_hub.cli.registration import RETRAIN, command, group
 
 Mode = Annotated[
@@ -71,7 +71,7 @@ def _run_line(run: dict[str, Any]) -> str:
     return f"{run['model']}: run {run['id']} is {run['status']} ({run['mode']}){reason}"
 
 
-def _runs_table(runs: list[dict[str, Any]]) -> Table:
+def _runs_table(runs: list[dict[str, Any]]) -> TextTable:
     columns = ("run", "status", "mode", "parent", "version", "created", "cause, gate, reason")
     rows = [
         (
@@ -80,7 +80,7 @@ def _runs_table(runs: list[dict[str, Any]]) -> Table:
         )
         for run in runs
     ]  # fmt: skip
-    return Table(columns, rows, empty="no runs")
+    return TextTable(columns, rows, empty="no runs")
 
 
 def _remarks(run: dict[str, Any]) -> str:

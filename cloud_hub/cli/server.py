@@ -105,7 +105,7 @@ def _serve(
 
 def _upgrade(data: DataFolder, database: Database = None) -> Result:
     """Migrate the database to the newest tables; back it up and stop the hub before."""
-    from cloud_hub.database.migrate import upgrade  # type: ignore[import-not-found,unused-ignore]
+    from cloud_hub.database.migrate import upgrade
 
     status = upgrade(_settings(data, database))
     return Result(
@@ -115,7 +115,7 @@ def _upgrade(data: DataFolder, database: Database = None) -> Result:
 
 def _check(data: DataFolder, database: Database = None) -> Result:
     """Say whether the database needs an upgrade; exit status 1 if it does."""
-    from cloud_hub.database.migrate import check  # type: ignore[import-not-found,unused-ignore]
+    from cloud_hub.database.migrate import check
 
     status = _plain(check(_settings(data, database)))
     # A status of its own, so that a deployment script can ask before it starts the hub.

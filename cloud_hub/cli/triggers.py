@@ -9,7 +9,7 @@ import typer
 
 from cloud_hub.cli import types
 from cloud_hub.cli.hub_address import HubAddress
-from cloud_hub.cli.output import Result, Table, View, cell, local_time, plural
+from cloud_hub.cli.output import Result, TextTable, View, cell, local_time, plural
 from cloud_hub.cli.policy import read_policy
 from cloud_hub.cli.registration import RETRAIN, command, group
 
@@ -57,8 +57,8 @@ def _status_view(status: dict[str, Any]) -> View:
         (local_time(f["at"]), f["trigger"], f["version"], f["actor"], cell(f["evidence"]))
         for f in status["firings"][-FIRINGS:]
     ]
-    firings = Table(("time", "rule", "version", "by", "evidence"), fired, "firings", "none")
-    return [Table(columns, rules, empty="no rules in the policy"), firings]
+    firings = TextTable(("time", "rule", "version", "by", "evidence"), fired, "firings", "none")
+    return [TextTable(columns, rules, empty="no rules in the policy"), firings]
 
 
 def _log(
@@ -72,9 +72,9 @@ def _log(
     return Result(hub.client().get(path, trigger=trigger, limit=limit), _log_table)
 
 
-def _log_table(rows: list[dict[str, Any]]) -> Table:
+def _log_table(rows: list[dict[str, Any]]) -> TextTable:
     columns = ("last time", "rule", "version", "outcome", "times", "reason or evidence")
-    return Table(
+    return TextTable(
         columns,
         [
             (

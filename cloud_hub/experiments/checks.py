@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from cloud_hub.errors import Conflict, Invalid
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, cohort_name
-from cloud_hub.registry.service import VersionRecord
-from edge_sdk.contract.manifest import Manifest
-from edge_sdk.contract.plan import Cohort, Plan
+
+if TYPE_CHECKING:
+    from cloud_hub.registry.service import VersionRecord
+    from edge_sdk.contract.manifest import Manifest
+    from edge_sdk.contract.plan import Cohort, Plan
 
 GONE = ("retired", "rolled_back")
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from cloud_hub.database.audit import Audit
 from cloud_hub.errors import Conflict
 from cloud_hub.experiments.documents import Seen, seen_document
-from cloud_hub.experiments.record import ExperimentRecord
-from cloud_hub.experiments.store import ExperimentStore
-from cloud_hub.experiments.verdict.decision import GateDecision
-from cloud_hub.experiments.verdict.figures import Figures
-from cloud_hub.plans.service import Plans
-from edge_sdk.contract.plan import Experiment, Plan
+
+if TYPE_CHECKING:
+    from cloud_hub.database.audit import Audit
+    from cloud_hub.experiments.record import ExperimentRecord
+    from cloud_hub.experiments.store import ExperimentStore
+    from cloud_hub.experiments.verdict.decision import GateDecision
+    from cloud_hub.experiments.verdict.figures import Figures
+    from cloud_hub.plans.service import Plans
+    from edge_sdk.contract.plan import Experiment, Plan
 
 log = logging.getLogger(__name__)
 

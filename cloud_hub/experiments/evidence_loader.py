@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from cloud_hub.database.records import DeviceRecord
 from cloud_hub.experiments.exposure_rows import (
     ArmSums,
     ExposureRows,
@@ -21,7 +21,6 @@ from cloud_hub.experiments.exposure_rows import (
     ShadowTotals,
     sums_by_device,
 )
-from cloud_hub.experiments.record import ExperimentRecord
 from cloud_hub.experiments.schedule import arms_of, in_stage
 from cloud_hub.experiments.verdict.device_counts import Member, count
 from cloud_hub.experiments.verdict.evidence import (
@@ -33,13 +32,17 @@ from cloud_hub.experiments.verdict.evidence import (
 )
 from cloud_hub.experiments.verdict.measures import ExposureSums, outcomes_of
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, cohort_name
-from cloud_hub.fleet.service import Fleet
 from cloud_hub.statistics.allocation import Allocation, check_allocation
-from cloud_hub.statistics.heterogeneity import Counts
-from cloud_hub.telemetry.service import Telemetry
-from edge_sdk.contract.experiment_reports import Moments
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import SLOTS, Experiment, Plan
+
+if TYPE_CHECKING:
+    from cloud_hub.database.records import DeviceRecord
+    from cloud_hub.experiments.record import ExperimentRecord
+    from cloud_hub.fleet.service import Fleet
+    from cloud_hub.statistics.heterogeneity import Counts
+    from cloud_hub.telemetry.service import Telemetry
+    from edge_sdk.contract.experiment_reports import Moments
 
 
 @dataclass(frozen=True)

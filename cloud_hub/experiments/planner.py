@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cloud_hub.experiments.verdict.evidence import Row
-from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.statistics.power import Method, Needs, needs, pairs_needed
-from edge_sdk.contract.plan import Measure, Outcome
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.verdict.evidence import Row
+    from cloud_hub.experiments.verdict.spec import ExperimentSpec
+    from edge_sdk.contract.plan import Measure, Outcome
 
 DAY: Final = 86_400.0
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
 from cloud_hub.errors import NotFound
 from cloud_hub.experiments import checks, planner
 from cloud_hub.experiments.report_rates import metered_of, rates_of
-from cloud_hub.experiments.verdict.spec import ExperimentSpec
-from cloud_hub.fleet.service import Fleet
-from cloud_hub.plans.service import Plans
-from cloud_hub.registry.service import Registry
 from cloud_hub.text.durations import format_duration
-from edge_sdk.contract.plan import Plan
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.verdict.spec import ExperimentSpec
+    from cloud_hub.fleet.service import Fleet
+    from cloud_hub.plans.service import Plans
+    from cloud_hub.registry.service import Registry
+    from edge_sdk.contract.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from cloud_hub.database.records import DeviceRecord
 from cloud_hub.experiments import report_text, schedule
-from cloud_hub.experiments.exposure_rows import ArmSums
-from cloud_hub.experiments.record import ExperimentEvent, ExperimentRecord
 from cloud_hub.experiments.report_sections import (
     ArmStatus,
     CohortArm,
@@ -33,7 +30,12 @@ from cloud_hub.experiments.verdict.figures import (
     ShadowFigures,
 )
 from cloud_hub.experiments.verdict.measures import ExposureSums
-from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec
+
+if TYPE_CHECKING:
+    from cloud_hub.database.records import DeviceRecord
+    from cloud_hub.experiments.exposure_rows import ArmSums
+    from cloud_hub.experiments.record import ExperimentEvent, ExperimentRecord
+    from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields, is_dataclass
+from typing import TYPE_CHECKING
 
 from cloud_hub.experiments.documents import Document, record_document
-from cloud_hub.experiments.report_sections import Report
 from cloud_hub.experiments.verdict.figures import ShadowFigures
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.report_sections import Report
 
 
 def report_document(report: Report) -> Document:

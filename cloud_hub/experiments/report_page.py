@@ -7,12 +7,14 @@ import math
 import time
 from dataclasses import asdict
 from html import escape
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cloud_hub.experiments import report_text
-from cloud_hub.experiments.report_sections import OutcomeSeries, Report
 from cloud_hub.experiments.verdict.figures import ShadowFigures
 from cloud_hub.web.charts import EventMark, Line, chart
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.report_sections import OutcomeSeries, Report
 
 BESIDE: Final = {
     "compared": "inputs that both answered",

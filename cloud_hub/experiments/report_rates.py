@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Engine, Table, select
 
@@ -11,11 +11,13 @@ from cloud_hub.experiments.exposure_sink import exposure_of
 from cloud_hub.experiments.planner import DAY, Rates
 from cloud_hub.experiments.tables import experiments, exposures
 from cloud_hub.experiments.verdict.measures import ExposureSums, outcomes_of
-from cloud_hub.experiments.verdict.spec import ExperimentSpec
-from cloud_hub.fleet.service import Fleet
 from cloud_hub.telemetry.tables import feedback, reports
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.verdict.spec import ExperimentSpec
+    from cloud_hub.fleet.service import Fleet
 
 LOOKBACK: Final = 7 * DAY
 NEWEST: Final = 5_000

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from cloud_hub.experiments.record import ExperimentRecord
-from cloud_hub.experiments.verdict.figures import (
-    AllocationFigures,
-    DroppedArm,
-    Guard,
-    InterleaveFigures,
-    OutcomeFigures,
-    ShadowFigures,
-)
+if TYPE_CHECKING:
+    from cloud_hub.experiments.record import ExperimentRecord
+    from cloud_hub.experiments.verdict.figures import (
+        AllocationFigures,
+        DroppedArm,
+        Guard,
+        InterleaveFigures,
+        OutcomeFigures,
+        ShadowFigures,
+    )
 
 
 @dataclass(frozen=True)

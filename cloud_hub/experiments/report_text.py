@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from cloud_hub.experiments.report_sections import ArmStatus, PathStage, PathStep
 from cloud_hub.experiments.verdict.figures import (
@@ -13,8 +14,10 @@ from cloud_hub.experiments.verdict.figures import (
     LatencyQuantile,
     LatencyRatio,
 )
-from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.text.durations import format_duration
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.verdict.spec import ExperimentSpec
 
 
 def rules(spec: ExperimentSpec) -> list[str]:

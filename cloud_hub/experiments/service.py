@@ -13,11 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Engine
 
-from cloud_hub.database.audit import Audit
 from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict
 from cloud_hub.experiments import schedule
@@ -32,18 +31,21 @@ from cloud_hub.experiments.record import (
     fresh_record,
 )
 from cloud_hub.experiments.report import build
-from cloud_hub.experiments.report_sections import Report
 from cloud_hub.experiments.store import ExperimentStore
-from cloud_hub.experiments.verdict.decision import GateDecision
-from cloud_hub.experiments.verdict.evidence import Evidence
-from cloud_hub.experiments.verdict.figures import Figures
 from cloud_hub.experiments.verdict.judge import judge
-from cloud_hub.experiments.verdict.spec import ExperimentSpec
-from cloud_hub.fleet.service import Fleet
-from cloud_hub.plans.service import Plans
 from cloud_hub.registry.per_model import for_each
-from cloud_hub.registry.service import Registry
-from cloud_hub.telemetry.service import Telemetry
+
+if TYPE_CHECKING:
+    from cloud_hub.database.audit import Audit
+    from cloud_hub.experiments.report_sections import Report
+    from cloud_hub.experiments.verdict.decision import GateDecision
+    from cloud_hub.experiments.verdict.evidence import Evidence
+    from cloud_hub.experiments.verdict.figures import Figures
+    from cloud_hub.experiments.verdict.spec import ExperimentSpec
+    from cloud_hub.fleet.service import Fleet
+    from cloud_hub.plans.service import Plans
+    from cloud_hub.registry.service import Registry
+    from cloud_hub.telemetry.service import Telemetry
 
 ACTOR: Final = "hub"
 P = ParamSpec("P")

@@ -12,20 +12,22 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cloud_hub.database.audit import Audit
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.features.store import FeatureInfo, FeatureStore
 from cloud_hub.features.table import FeatureTable, Value, check_names, known_columns, typed
 from cloud_hub.packs.publishing import FEATURES, publish_pack
-from cloud_hub.plans.service import Plans
 from cloud_hub.registry.repository import RELEASES
-from cloud_hub.registry.service import Registry
-from edge_sdk.contract.plan import PackRef, Plan, ReleaseRef
 from edge_sdk.errors import PackError
-from edge_sdk.model.release import Release
 from edge_sdk.packs.entity_features import write_entity_features
+
+if TYPE_CHECKING:
+    from cloud_hub.database.audit import Audit
+    from cloud_hub.plans.service import Plans
+    from cloud_hub.registry.service import Registry
+    from edge_sdk.contract.plan import PackRef, Plan, ReleaseRef
+    from edge_sdk.model.release import Release
 
 log = logging.getLogger(__name__)
 

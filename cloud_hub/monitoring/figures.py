@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from cloud_hub.database.documents import omitted
-from cloud_hub.statistics.fairness import GroupRate
 from cloud_hub.statistics.label_free import EstimatedAccuracy
-from cloud_hub.statistics.output_shift import FeaturePart
-from cloud_hub.statistics.seasonal import Usual
+
+if TYPE_CHECKING:
+    from cloud_hub.statistics.fairness import GroupRate
+    from cloud_hub.statistics.output_shift import FeaturePart
+    from cloud_hub.statistics.seasonal import Usual
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,11 @@ from cloud_hub.statistics.drift import FeatureDrift, fleet_drift
 from cloud_hub.statistics.fairness import LEAST, Disparity, GroupRate
 from cloud_hub.statistics.label_free import estimated_accuracy
 from cloud_hub.statistics.output_shift import mean_of_bins, share_changes
-from cloud_hub.statistics.seasonal import Usual
 from cloud_hub.telemetry.histograms import group_output
-from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
+
+if TYPE_CHECKING:
+    from cloud_hub.statistics.seasonal import Usual
+    from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 
 Kind = Literal["drift", "domain", "estimate", "concept", "fairness"]
 DROP = 0.02

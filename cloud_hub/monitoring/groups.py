@@ -5,17 +5,19 @@ rise in one group though not over all. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from cloud_hub.monitoring.figures import ErrorFigures
 from cloud_hub.monitoring.findings import Finding, fairness_finding, selection_finding
 from cloud_hub.monitoring.store import Concept, GroupErrors
-from cloud_hub.policy.schema.monitoring import MonitoringPolicy
 from cloud_hub.statistics.concept import Labelled, base_rate, first_alarm
 from cloud_hub.statistics.fairness import LEAST, Counts, disparity, selection
-from cloud_hub.telemetry.groups import GroupWindow
-from edge_sdk.contract.certificate import Certificate
 from edge_sdk.contract.groups import OTHER, GroupColumn
+
+if TYPE_CHECKING:
+    from cloud_hub.policy.schema.monitoring import MonitoringPolicy
+    from cloud_hub.telemetry.groups import GroupWindow
+    from edge_sdk.contract.certificate import Certificate
 
 T = TypeVar("T")
 LEARNED: Final = 500

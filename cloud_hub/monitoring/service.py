@@ -12,22 +12,24 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Engine
 
-from cloud_hub.database.audit import Audit
 from cloud_hub.errors import Conflict, NotFound
-from cloud_hub.fleet.service import Fleet
 from cloud_hub.monitoring import groups, labels
 from cloud_hub.monitoring.signals import in_order, why_none
 from cloud_hub.monitoring.store import Alarm, FigureRecord, MonitoringStore
 from cloud_hub.monitoring.watching import Watcher
-from cloud_hub.plans.service import Plans
 from cloud_hub.registry.per_model import for_each
-from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry.fleet_windows import FleetWindows
 from cloud_hub.telemetry.groups import GroupSums
+
+if TYPE_CHECKING:
+    from cloud_hub.database.audit import Audit
+    from cloud_hub.fleet.service import Fleet
+    from cloud_hub.plans.service import Plans
+    from cloud_hub.registry.service import Registry
 
 log = logging.getLogger(__name__)
 

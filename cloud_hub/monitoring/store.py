@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from cloud_hub.database.documents import Document, as_document
-from cloud_hub.monitoring.findings import Finding, FleetWindow
 from cloud_hub.monitoring.tables import alarms, baselines, figures, states
 from cloud_hub.statistics.concept import ErrorDetector
+
+if TYPE_CHECKING:
+    from cloud_hub.monitoring.findings import Finding, FleetWindow
 
 
 @dataclass

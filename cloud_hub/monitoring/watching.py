@@ -8,12 +8,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.fleet.service import Fleet
 from cloud_hub.monitoring import groups, labels
 from cloud_hub.monitoring.explaining import explain_drift
 from cloud_hub.monitoring.figures import DriftFigures
@@ -26,14 +25,17 @@ from cloud_hub.monitoring.findings import (
     evaluate,
     extend_streaks,
 )
-from cloud_hub.monitoring.store import Concept, MonitoringState, MonitoringStore
-from cloud_hub.policy.schema.monitoring import MonitoringPolicy
-from cloud_hub.registry.service import Registry
 from cloud_hub.statistics.concept import base_rate, settled
 from cloud_hub.statistics.seasonal import Usual, seasonal_reference, usual
-from cloud_hub.telemetry.fleet_windows import Closed, FleetWindows
-from cloud_hub.telemetry.groups import GroupSums
-from edge_sdk.model.release import Release
+
+if TYPE_CHECKING:
+    from cloud_hub.fleet.service import Fleet
+    from cloud_hub.monitoring.store import Concept, MonitoringState, MonitoringStore
+    from cloud_hub.policy.schema.monitoring import MonitoringPolicy
+    from cloud_hub.registry.service import Registry
+    from cloud_hub.telemetry.fleet_windows import Closed, FleetWindows
+    from cloud_hub.telemetry.groups import GroupSums
+    from edge_sdk.model.release import Release
 
 SEASON_WEEKS: Final = 8
 FIGURE_DAYS: Final = 60.0

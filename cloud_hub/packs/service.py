@@ -14,30 +14,32 @@ import time
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import sqlite_utils
 from numpy.typing import NDArray
 
-from cloud_hub.database.audit import Audit
 from cloud_hub.errors import NotFound
-from cloud_hub.inference.service import InferenceService
 from cloud_hub.packs.publishing import ANSWERS, pack_file, publish_pack
-from cloud_hub.plans.service import Plans
-from cloud_hub.policy.schema.sections import PackPolicy
 from cloud_hub.registry.per_model import for_each
-from cloud_hub.registry.service import Registry
-from cloud_hub.telemetry.service import Telemetry
 from edge_sdk.contract.key import KEY_BYTES
-from edge_sdk.contract.manifest import OutputSpec
-from edge_sdk.contract.plan import Plan
 from edge_sdk.errors import PackError
 from edge_sdk.model.keys import Canonicaliser
-from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.packs.reader import Pack
 from edge_sdk.packs.writer import write_pack
+
+if TYPE_CHECKING:
+    from cloud_hub.database.audit import Audit
+    from cloud_hub.inference.service import InferenceService
+    from cloud_hub.plans.service import Plans
+    from cloud_hub.policy.schema.sections import PackPolicy
+    from cloud_hub.registry.service import Registry
+    from cloud_hub.telemetry.service import Telemetry
+    from edge_sdk.contract.manifest import OutputSpec
+    from edge_sdk.contract.plan import Plan
+    from edge_sdk.model.release import Release
 
 log = logging.getLogger(__name__)
 

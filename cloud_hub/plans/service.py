@@ -10,18 +10,20 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from cloud_hub.database.audit import Audit
 from cloud_hub.database.engine import afterwards, reading, transaction
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.plans.tables import plans
 from cloud_hub.registry.per_model import for_each
-from cloud_hub.registry.service import Registry
 from edge_sdk.contract.plan import PackRef, Plan, ReleaseRef
+
+if TYPE_CHECKING:
+    from cloud_hub.database.audit import Audit
+    from cloud_hub.registry.service import Registry
 
 log = logging.getLogger(__name__)
 

@@ -6,15 +6,17 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cloud_hub.database.documents import Document
 from cloud_hub.errors import Conflict, Invalid
-from cloud_hub.plans.service import Plans
 from cloud_hub.policy.schema.parse import Change, changes, parse_policy
 from cloud_hub.policy.schema.sections import Policy, TrainPolicy
-from cloud_hub.registry.service import Registry
 from cloud_hub.text.spelling import did_you_mean, listed
+
+if TYPE_CHECKING:
+    from cloud_hub.database.documents import Document
+    from cloud_hub.plans.service import Plans
+    from cloud_hub.registry.service import Registry
 
 SENT: Final = ("reporting", "sharing", "cascade")
 """Sections that stand in the plan of devices: a change of them makes a new plan."""

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import functools
-import io
 import logging
 import shutil
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from cloud_hub.database.audit import Audit
 from cloud_hub.database.engine import transaction
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.policy.schema.parse import parse_policy
-from cloud_hub.policy.schema.sections import Policy
 from cloud_hub.registry import signing
-from cloud_hub.registry.blobs import BlobStore
+from cloud_hub.registry.dataset import Dataset
 from cloud_hub.registry.repository import RELEASES, Repository, parse_releases
 from cloud_hub.registry.rows import check_rows
 from cloud_hub.registry.tables import datasets, models, versions
@@ -32,8 +26,13 @@ from cloud_hub.text.spelling import listed
 from edge_sdk.contract.errors import ContractError, EdgeError
 from edge_sdk.contract.manifest import MANIFEST, Manifest
 from edge_sdk.contract.names import Version, check_name
-from edge_sdk.model.release import Release, save_arrays
+from edge_sdk.model.release import Release
 from edge_sdk.system.files import folder_atomic
+
+if TYPE_CHECKING:
+    from cloud_hub.database.audit import Audit
+    from cloud_hub.policy.schema.sections import Policy
+    from cloud_hub.registry.blobs import BlobStore
 
 log = logging.getLogger(__name__)
 
@@ -74,38 +73,6 @@ class VersionRecord:
     published_at: float
     actor: str
     override: str | None
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Rows [N, columns] in manifest order with their labels [N], if they have any."""
-
-    rows: NDArray[Any]
-    labels: NDArray[Any] | None
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def to_bytes(self) -> bytes:
-        """Return an ``.npz`` with ``X`` and ``y``."""
-        return save_arrays({"X": self.rows} | ({} if self.labels is None else {"y": self.labels}))
-
-    @classmethod
-    def from_bytes(cls, raw: bytes) -> Dataset:
-        """Parse an ``.npz`` with ``X`` and, where there are labels, ``y``; raises Invalid."""
-        # np.load would take a bare .npy as well, and answer a text with advice about pickles.
-        if not zipfile.is_zipfile(io.BytesIO(raw)):
-            raise Invalid("dataset: expected an .npz with X and y, this is no .npz")
-        try:
-            # Never a pickle: it would run what the uploader put into it.
-            with np.load(io.BytesIO(raw), allow_pickle=False) as file:
-                rows = file["X"]
-                labels = file["y"] if "y" in file.files else None
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise Invalid(f"dataset: expected an .npz with X and y; {error}") from error
-        if rows.ndim != 2 or (labels is not None and len(labels) != len(rows)):
-            raise Invalid(f"dataset: expected X [N, columns] and y [N], got X {rows.shape}")
-        return cls(rows, labels)
 
 
 class Registry:

@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.registry.service import Dataset
+from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs.process_limits import LimitedProcess, ProcessLimits
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.groups import GroupColumn

@@ -5,24 +5,27 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.errors import GateRefused
-from cloud_hub.plans.service import Plans
-from cloud_hub.policy.schema.sections import GroupRule
-from cloud_hub.registry.service import Dataset, Registry
 from cloud_hub.runs.gate import Check, Costs, ReleaseAnswers, Slice, as_table, failures, judge
-from cloud_hub.telemetry.service import Telemetry
 from edge_sdk.contract.groups import GroupColumn
-from edge_sdk.contract.manifest import Signature
-from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model
 from edge_sdk.model.values import category
 from edge_sdk.telemetry.groups import Groups
+
+if TYPE_CHECKING:
+    from cloud_hub.plans.service import Plans
+    from cloud_hub.policy.schema.sections import GroupRule
+    from cloud_hub.registry.dataset import Dataset
+    from cloud_hub.registry.service import Registry
+    from cloud_hub.telemetry.service import Telemetry
+    from edge_sdk.contract.manifest import Signature
+    from edge_sdk.model.release import Release
 
 LOOKBACK_SECONDS: Final = 7 * 86_400.0
 """Age up to which shared rows count as fresh for a version that is published by hand."""

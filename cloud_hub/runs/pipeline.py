@@ -12,16 +12,18 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import requests
 
 from cloud_hub.errors import Conflict, Forbidden, HubFault, Invalid, NotFound
-from cloud_hub.policy.schema.sections import TrainPolicy
 from cloud_hub.runs import jobs
-from cloud_hub.runs.jobs import TrainingJob
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.system.files import write_atomic
+
+if TYPE_CHECKING:
+    from cloud_hub.policy.schema.sections import TrainPolicy
+    from cloud_hub.runs.jobs import TrainingJob
 
 ANSWER_SECONDS: Final = 10.0
 INPUTS: Final = {"fresh": "fresh.npz", "history": "history.npz", "state": "parent.state"}

@@ -12,23 +12,25 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cloud_hub.database.audit import Audit
 from cloud_hub.database.documents import as_document
 from cloud_hub.errors import Conflict, HubFault, NotFound
-from cloud_hub.experiments.service import Experiments
-from cloud_hub.plans.service import Plans
-from cloud_hub.policy.schema.sections import TrainPolicy
-from cloud_hub.registry.service import Registry
 from cloud_hub.runs import jobs
 from cloud_hub.runs.gate import as_table, failures
-from cloud_hub.runs.offline import OfflineGate
-from cloud_hub.runs.store import RunCause, RunRecord, RunStore
-from cloud_hub.runs.training import TrainingRunner
-from cloud_hub.telemetry.service import Telemetry
 from edge_sdk.errors import EdgeError
 from edge_sdk.model.release import Release
+
+if TYPE_CHECKING:
+    from cloud_hub.database.audit import Audit
+    from cloud_hub.experiments.service import Experiments
+    from cloud_hub.plans.service import Plans
+    from cloud_hub.policy.schema.sections import TrainPolicy
+    from cloud_hub.registry.service import Registry
+    from cloud_hub.runs.offline import OfflineGate
+    from cloud_hub.runs.store import RunCause, RunRecord, RunStore
+    from cloud_hub.runs.training import TrainingRunner
+    from cloud_hub.telemetry.service import Telemetry
 
 log = logging.getLogger(__name__)
 

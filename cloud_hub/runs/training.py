@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from cloud_hub.errors import HubFault
-from cloud_hub.plans.service import Plans
-from cloud_hub.policy.schema.sections import TrainPolicy
-from cloud_hub.registry.service import Dataset, Registry
+from cloud_hub.registry.dataset import Dataset
+from cloud_hub.registry.service import Registry
 from cloud_hub.runs import jobs, pipeline
-from cloud_hub.runs.context import Mode
 from cloud_hub.runs.continuity import mode_before
 from cloud_hub.runs.jobs import TrainingJob
 from cloud_hub.runs.process_limits import LimitedProcess, ProcessLimits
-from cloud_hub.runs.store import RunRecord, RunStore
 from edge_sdk.contract.codec import decode
+
+if TYPE_CHECKING:
+    from cloud_hub.plans.service import Plans
+    from cloud_hub.policy.schema.sections import TrainPolicy
+    from cloud_hub.runs.context import Mode
+    from cloud_hub.runs.store import RunRecord, RunStore
 
 log = logging.getLogger(__name__)
 

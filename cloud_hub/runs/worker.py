@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from cloud_hub.registry.service import Dataset
+from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs import jobs
 from cloud_hub.runs.context import LabelledRows, Mode, Trained, TrainingContext
 from cloud_hub.runs.continuity import mode_after

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.histograms import MISSING, OUTSIDE
-from edge_sdk.contract.profile import FeatureProfile
 from edge_sdk.model.values import category, is_missing
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.profile import FeatureProfile
 
 LARGEST_WEIGHT: Final = 20.0
 """A held-out row stands for at most so many; a few rows must not decide."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.errors import Invalid
-from edge_sdk.contract.messages import WindowReport
-from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.telemetry.histogram_codec import decode_histograms
 from edge_sdk.telemetry.histograms import HistogramCounts
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.messages import WindowReport
+    from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 
 
 @dataclass(frozen=True)

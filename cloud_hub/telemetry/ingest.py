@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, insert, select
 
 from cloud_hub.database.engine import insert_if_new
 from cloud_hub.errors import Invalid, NotFound
-from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import groups, tables
 from cloud_hub.telemetry.histograms import ReportHistograms
-from cloud_hub.telemetry.sink import ExposureSink
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.errors import ContractError
-from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.messages import (
     Body,
     FeedbackReport,
@@ -30,8 +27,13 @@ from edge_sdk.contract.messages import (
     Windowed,
     WindowReport,
 )
-from edge_sdk.contract.profile import ReferenceProfile
-from edge_sdk.contract.window import Window
+
+if TYPE_CHECKING:
+    from cloud_hub.registry.service import Registry
+    from cloud_hub.telemetry.sink import ExposureSink
+    from edge_sdk.contract.groups import GroupColumn
+    from edge_sdk.contract.profile import ReferenceProfile
+    from edge_sdk.contract.window import Window
 
 LONGEST_WINDOW: Final = 7 * 86_400
 """Seconds."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, RowMapping, Select, Table, func, select
 
+from cloud_hub.registry.dataset import Dataset
 from cloud_hub.registry.per_model import for_each
-from cloud_hub.registry.service import Dataset, Registry
+from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.histograms import histograms_of
 from cloud_hub.telemetry.ingest import Ingest
-from cloud_hub.telemetry.sink import ExposureSink
 from cloud_hub.telemetry.tables import (
     ROLLED,
     events,
@@ -27,8 +27,11 @@ from cloud_hub.telemetry.tables import (
     votes,
 )
 from cloud_hub.telemetry.windows import VersionWindow, WindowSums
-from edge_sdk.contract.messages import Upload, UploadReply
-from edge_sdk.telemetry.histograms import HistogramCounts
+
+if TYPE_CHECKING:
+    from cloud_hub.telemetry.sink import ExposureSink
+    from edge_sdk.contract.messages import Upload, UploadReply
+    from edge_sdk.telemetry.histograms import HistogramCounts
 
 CLEAN_SECONDS: Final = 60.0
 """Seconds between two rounds of roll-ups and deletions."""

@@ -11,23 +11,25 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cloud_hub.database.audit import Audit
 from cloud_hub.database.documents import Document, as_document
 from cloud_hub.errors import Conflict, Forbidden, NotFound
-from cloud_hub.plans.service import Plans
-from cloud_hub.policy.schema.sections import Policy, TriggerRule
 from cloud_hub.policy.service import digest
 from cloud_hub.registry.per_model import for_each
-from cloud_hub.registry.service import Registry
 from cloud_hub.text.spelling import did_you_mean, listed
 from cloud_hub.triggers.evidence import Evidence, HandEvidence
 from cloud_hub.triggers.facts import Call, Facts
-from cloud_hub.triggers.history import Histories
 from cloud_hub.triggers.latching import Outcome, evaluate, is_latched, state_after_firing
 from cloud_hub.triggers.replay import Replay, replay, step_of
 from cloud_hub.triggers.store import EvaluationRecord, Firing, TriggerStore
+
+if TYPE_CHECKING:
+    from cloud_hub.database.audit import Audit
+    from cloud_hub.plans.service import Plans
+    from cloud_hub.policy.schema.sections import Policy, TriggerRule
+    from cloud_hub.registry.service import Registry
+    from cloud_hub.triggers.history import Histories
 
 log = logging.getLogger(__name__)
 

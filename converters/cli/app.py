@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from converters.cli import options, output
-from converters.cli.log_setup import configure_logging
+from edge_sdk.cli.logs import configure_logging
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +60,11 @@ def _root(
     if version:
         from importlib.metadata import version as version_of
 
-        print("edge-convert", version_of("edge-deployment-sdk"))
+        print("edge-convert", version_of("edge-deployment-sdk-core"))
         raise typer.Exit
     if context.invoked_subcommand is None:
         context.fail("Missing command: convert, verify or show.")
-    configure_logging(log_level, log_format)
+    configure_logging(log_level, log_format, ("converters", "edge_sdk"))
 
 
 @app.command(

@@ -46,7 +46,7 @@ def lightgbm(model: Any) -> TreeModel:
     trees = [tree["tree_structure"] for tree in dump["tree_info"]]
     per_round = int(dump["num_tree_per_iteration"])
     share = per_round / len(trees) if dump.get("average_output") and trees else 1.0
-    builder, reader = EnsembleBuilder(int(dump["max_feature_idx"]) + 1), _NodeReader()
+    builder, reader = EnsembleBuilder(int(dump["max_feature_idx"]) + 1), _SplitReader()
     for i, tree in enumerate(trees):
         parsed = flatten(tree, reader.read)
         values = on_target(parsed.values[:, 0] * share, i % per_round, per_round)
@@ -64,7 +64,7 @@ def lightgbm(model: Any) -> TreeModel:
     )
 
 
-class _NodeReader:
+class _SplitReader:
     """Reads nodes, and notes which columns are categories and if zeros count as missing."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 _CPU: Final = "sys/devices/system/cpu/cpu0/cpufreq"
 _SAME: Final = {"governor": f"{_CPU}/scaling_governor", "most kHz": f"{_CPU}/scaling_max_freq"}
-_PACKAGES: Final = ("numpy", "onnxruntime", "edge-deployment-sdk")
+_PACKAGES: Final = ("numpy", "onnxruntime", "edge-deployment-sdk-core")
 
 # Bits of the firmware's word, as documented for `vcgencmd get_throttled`.
 _THROTTLED: Final = {

@@ -84,7 +84,7 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        print(parser.prog, version("edge-deployment-sdk"))
+        print(parser.prog, version("edge-deployment-sdk-core"))
         parser.exit()
 
 

@@ -224,6 +224,6 @@ def _probe(slot: Slot, options: RuntimeOptions) -> None:
 
 def _version() -> str:
     try:
-        return version("edge-deployment-sdk")
+        return version("edge-deployment-sdk-core")
     except PackageNotFoundError:
         return "unknown"

@@ -16,11 +16,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from edge_sdk.errors import ReleaseError
+from edge_sdk.errors import ReleaseError, RuntimeMissing
 from edge_sdk.model.options import RuntimeOptions
+
+try:
+    import onnxruntime
+except ModuleNotFoundError as error:
+    raise RuntimeMissing from error
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Manifest, OutputSpec, Signature, TensorSpec

@@ -46,8 +46,8 @@ from edge_sdk.packs.writer import write_pack
 from edge_sdk.system.files import sha256_file
 from edge_sdk.update.state import ORDER
 from edge_sdk.update.targets import DesiredState
+from tests.e2e.live import PATIENT
 from tests.edge.builders import CLASSES, make_release, rows, softmax
-from tests.edge.live import PATIENT
 from tests.servers import HubProcess, running_hub
 
 MODEL: Final = "swap"

@@ -15,8 +15,8 @@ from cloud_hub.errors import HubFault
 from edge_sdk import EdgeDevice, EdgeError
 from tests.clock import Clock
 from tests.conftest import Publish
+from tests.e2e.live import PATIENT
 from tests.edge.builders import make_release, rows, softmax
-from tests.edge.live import PATIENT
 from tests.servers import HubProcess, Proxy, running_hub
 from tests.waiting import PATIENCE, wait_for
 

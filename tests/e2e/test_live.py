@@ -20,8 +20,8 @@ from edge_sdk.contract.plan import Arm, Experiment, slot_of
 from edge_sdk.update.state import STARTS, SlotRef
 from tests.clock import Clock
 from tests.conftest import Publish
+from tests.e2e.live import ALONE, opened, publish_plan, ref, told, trial
 from tests.edge.builders import rows, softmax
-from tests.edge.live import ALONE, opened, publish_plan, ref, told, trial
 from tests.servers import HubProcess
 from tests.waiting import wait_for
 

@@ -14,8 +14,8 @@ from cloud_hub.cli.main import main
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.groups import GroupColumn
 from tests.conftest import Publish
+from tests.e2e.live import PATIENT
 from tests.edge.builders import rows
-from tests.edge.live import PATIENT
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE, wait_for
 

@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression
 
 from converters import convert
 from edge_sdk import EdgeDevice
-from tests.edge.live import opened
+from tests.e2e.live import opened
 from tests.servers import HubProcess
 from tests.waiting import wait_for
 

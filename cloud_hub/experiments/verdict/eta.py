@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cloud_hub.experiments.verdict.judgement import Judgement
-from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.statistics.power import PAIRS_TUNED_FOR
 from cloud_hub.statistics.sequential import multiplier
 from cloud_hub.text.durations import format_duration
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.verdict.judgement import Judgement
+    from cloud_hub.experiments.verdict.spec import ExperimentSpec
 
 MOST: Final = 1e6
 """Multiples of the present data: beyond, no time is shown."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from cloud_hub.statistics.allocation import Allocation
-from cloud_hub.statistics.heterogeneity import Counts
 from edge_sdk.contract.names import CONTROL
-from edge_sdk.contract.plan import Measure
+
+if TYPE_CHECKING:
+    from cloud_hub.statistics.allocation import Allocation
+    from cloud_hub.statistics.heterogeneity import Counts
+    from edge_sdk.contract.plan import Measure
 
 Row = tuple[float, float, float]
 """How many, their sum, their sum of squares."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
-from cloud_hub.experiments.verdict.decision import GateDecision, Looks
-from cloud_hub.experiments.verdict.evidence import Evidence
 from cloud_hub.experiments.verdict.paired import decide_interleave, decide_shadow
 from cloud_hub.experiments.verdict.parallel import decide
-from cloud_hub.experiments.verdict.spec import ExperimentSpec
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.verdict.decision import GateDecision, Looks
+    from cloud_hub.experiments.verdict.evidence import Evidence
+    from cloud_hub.experiments.verdict.spec import ExperimentSpec
 
 
 def judge(

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cloud_hub.experiments.verdict.evidence import ArmEvidence, Row
 from cloud_hub.experiments.verdict.figures import Look, OutcomeFigures
-from cloud_hub.experiments.verdict.spec import Design
 from cloud_hub.statistics import classical, group_sequential, sequential
 from cloud_hub.statistics.clustered import PRIOR, Contrast, compare, mean_against, pair_up
 from cloud_hub.statistics.sequential import SampleMoments
-from edge_sdk.contract.plan import Measure, Outcome
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.verdict.evidence import ArmEvidence, Row
+    from cloud_hub.experiments.verdict.spec import Design
+    from edge_sdk.contract.plan import Measure, Outcome
 
 FEW_DEVICES: Final = 10
 """With fewer devices on an arm, how much devices differ is hardly known; figures say so."""

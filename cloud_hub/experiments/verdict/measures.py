@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cloud_hub.experiments.verdict.evidence import Row
 from cloud_hub.statistics.ratios import DeviceWindowSums, as_sample
-from edge_sdk.contract.messages import WindowReport
-from edge_sdk.contract.plan import Measure
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.verdict.evidence import Row
+    from edge_sdk.contract.messages import WindowReport
+    from edge_sdk.contract.plan import Measure
 
 ENERGY: Final = (
     "energy_windows", "energy_n", "energy_sum", "energy_n_squares", "energy_cross",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from cloud_hub.experiments.verdict.decision import PAUSED, Action, GateDecision, Looks, tripped
 from cloud_hub.experiments.verdict.eta import until, until_not_worse, until_won
-from cloud_hub.experiments.verdict.evidence import Evidence, InterleaveEvidence, Row, ShadowEvidence
 from cloud_hub.experiments.verdict.figures import (
     ErrorShare,
     Figures,
@@ -23,7 +23,15 @@ from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import mean_against, pair_up
 from cloud_hub.statistics.paired import SignTest, sign_test
 from cloud_hub.text.durations import format_duration
-from edge_sdk.contract.plan import Outcome
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.verdict.evidence import (
+        Evidence,
+        InterleaveEvidence,
+        Row,
+        ShadowEvidence,
+    )
+    from edge_sdk.contract.plan import Outcome
 
 
 def decide_shadow(

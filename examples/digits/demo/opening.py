@@ -6,7 +6,7 @@ import pickle
 import time
 
 from cloud_hub.hub import initialise
-from cloud_hub.registry.service import Dataset
+from cloud_hub.registry.dataset import Dataset
 from cloud_hub.settings import Settings
 from converters import convert
 from examples.digits import training

@@ -17,8 +17,8 @@ import pytest
 
 from converters import convert
 from converters.cli import output
-from converters.cli.log_setup import configure_logging
 from converters.cli.main import main
+from edge_sdk.cli.logs import configure_logging
 from edge_sdk.contract.manifest import CERTIFICATE, GOLDEN, MANIFEST, MODEL, PROFILE, Budget
 from edge_sdk.model.release import Release, write_release
 from tests.converters import builders
@@ -94,7 +94,7 @@ def test_on_a_terminal_steps_are_shown_and_tables_drawn(release, monkeypatch, ca
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
-    configure_logging("warning", "text")
+    configure_logging("warning", "text", ("converters", "edge_sdk"))
     output.print_certificate(release, as_json=False)
     with output.progress() as report:
         report("exporting [float32]")

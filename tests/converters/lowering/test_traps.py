@@ -135,7 +135,7 @@ def test_no_operator_set_is_imported_twice(tmp_path):
 
 
 def test_protobuf_is_pinned_below_what_the_exporter_cannot_write():
-    needs = importlib.metadata.requires("edge-deployment-sdk")
+    needs = importlib.metadata.requires("edge-deployment-sdk-converters")
     assert any(need.startswith("protobuf<7") for need in needs)
 
 

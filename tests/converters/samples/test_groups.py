@@ -18,6 +18,7 @@ from edge_sdk import EdgeDevice
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.messages import WindowReport
 from edge_sdk.model.release import Release
+from edge_sdk.telemetry.histogram_codec import decode_histograms
 from tests.converters import builders
 from tests.edge.builders import onnx_bytes
 from tests.edge.builders import rows as linear_rows
@@ -272,7 +273,7 @@ def test_missing_texts_are_counted_as_such_one_by_one_and_in_batches(tmp_path):
             device.predict(row)
         (rows,) = [b for b in device.reports() if isinstance(b, WindowReport)]
     assert batches.features == rows.features
-    assert rows.features[1] == (200, 100, 100, 0)
+    assert decode_histograms(rows.features).each[1].tolist() == [200, 100, 100, 0]
     for report in (batches, rows):
         sizes = {group: counts.observations for group, counts in report.groups["city"].items()}
         assert sizes == {"Oslo": 200, "missing": 100, "Łódź": 100}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +15,8 @@ from edge_sdk.cli.main import main
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Release
 from edge_sdk.packs.writer import write_pack
-from tests.conftest import Publish
 from tests.edge.bench.test_bench import example
 from tests.edge.builders import make_release, rows, softmax
-from tests.servers import HubProcess
 
 Capture = pytest.CaptureFixture[str]
 
@@ -29,26 +25,6 @@ def edge(capsys: Capture, *words: object) -> tuple[int, str, str]:
     code = main([str(word) for word in words])
     printed = capsys.readouterr()
     return code, printed.out, printed.err
-
-
-def test_a_device_enrols_syncs_and_says_how_it_is(
-    hub: HubProcess, publish: Publish, tmp_path: Path, capsys: Capture
-) -> None:
-    publish("cli")
-    state = tmp_path / "d"
-    options = ("--token", hub.token("cli"), "--model", "cli", "--attribute", "region=eu")
-    code, out, _ = edge(capsys, "enrol", state, "--hub", hub.url, *options, "--json")
-    assert (code, json.loads(out)["version"]) == (0, "1.0")
-    for where in ((), ("--hub", hub.url)):  # it knows its hub
-        code, out, _ = edge(capsys, "sync", state, *where, "--json")
-        assert (code, json.loads(out)["errors"]) == (0, {})
-    code, out, _ = edge(capsys, "status", state, "--hub", "http://127.0.0.1:9", "--json")
-    assert (code, json.loads(out)["model"]) == (0, "cli")
-    code, out, _ = edge(capsys, "status", state)
-    facts = dict(line.split("  ", 1) for line in out.splitlines())
-    assert (facts["model"].strip(), facts["offline"].strip()) == ("cli", "no")
-    code, out, _ = edge(capsys, "sync", state, "--hub", "http://127.0.0.1:9")
-    assert (code, "errors.plan" in out) == (1, True)
 
 
 def test_a_row_is_answered_with_a_release_folder(tmp_path: Path, capsys: Capture) -> None:
@@ -110,55 +86,6 @@ def test_two_packs_are_compared_and_one_is_made_of_the_other(
     write_pack(new, release, keys, {"label": np.zeros(500, np.int32)}, answered_by="test 1.0")
     code, _, err = edge(capsys, "pack", "diff", old, new)
     assert (code, "their values are laid out differently" in err) == (1, True)
-
-
-def test_rows_from_standard_input_are_answered_one_by_one_whatever_they_are(
-    hub: HubProcess, publish: Publish, tmp_path: Path, capsys: Capture
-) -> None:
-    publish("piped")
-    state = tmp_path / "d"
-    options = ("--token", hub.token("piped"), "--model", "piped")
-    assert edge(capsys, "enrol", state, "--hub", hub.url, *options)[0] == 0
-    good = json.dumps(rows(1)[0].tolist()).encode()
-    lines = [good, b"", b"[1]", b"\xff", b"[" * 100_000, b"[1, 2, 3, NaN]", b'{"f0": 1}', good]
-    done = subprocess.run(
-        [sys.executable, "-m", "edge_sdk.cli.main", "run", str(state), "--hub", hub.url],
-        input=b"\n".join(lines), capture_output=True, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, b"")
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    assert ["error" in answer for answer in answers] == [False, True, True, True, True, True, False]
-    assert answers[0]["label"] == answers[-1]["label"]
-
-
-def test_a_run_logs_as_json_what_an_operator_wants_to_know(
-    hub: HubProcess, publish: Publish, tmp_path: Path, capsys: Capture
-) -> None:
-    publish("logged")
-    state, token = tmp_path / "d", hub.token("logged")
-    code, _, err = edge(
-        capsys, "enrol", state, "--hub", hub.url, "--token", token, "--model", "logged"
-    )
-    assert (code, err) == (0, "")
-    publish("logged", "1.1", seed=3)
-    command = [sys.executable, "-m", "edge_sdk.cli.main", "run", str(state), "--log-level", "info"]
-    with subprocess.Popen(
-        [*command, "--log-format", "json"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        records = [json.loads(process.stderr.readline()) for _ in range(2)]
-        _, rest = process.communicate("")
-    assert [record["message"].partition(",")[0] for record in records] == [
-        "update to 1.1 begun",
-        "update to 1.1 activated",
-    ]
-    assert {record["logger"] for record in records} == {"edge_sdk.update.updater"}
-    assert {record["level"] for record in records} == {"INFO"}
-    for record in records:
-        at = datetime.fromisoformat(record["time"])
-        assert at.tzinfo is not None
-        assert at.timestamp() == pytest.approx(time.time(), abs=600)
-    assert token not in json.dumps(records) + rest
 
 
 def test_an_answer_that_is_no_number_is_null(tmp_path: Path, capsys: Capture) -> None:

@@ -24,8 +24,8 @@ from edge_sdk.packs.reader import Pack
 from edge_sdk.packs.writer import write_pack
 from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.terms import ServingTerms
+from tests.e2e.device.test_tensors import release_of, value
 from tests.edge.builders import make_release, rows, softmax
-from tests.edge.model.test_tensors import release_of, value
 from tests.waiting import wait_for
 
 TERMS = ServingTerms(reporting=Reporting(votes=0))

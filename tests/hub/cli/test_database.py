@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 
 from cloud_hub.cli.main import main
-
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("cloud_hub.database.migrate") is None,
-    reason="the migrations are not there yet",
-)
 
 
 def test_a_database_is_checked_and_upgraded(

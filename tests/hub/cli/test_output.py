@@ -11,7 +11,16 @@ import pytest
 from cloud_hub.cli.experiment_text import status_text
 from cloud_hub.cli.fleet import SCREEN, _telemetry_view
 from cloud_hub.cli.npz import check_arrays
-from cloud_hub.cli.output import Result, Table, cell, local_time, plural, progress, rendered, short
+from cloud_hub.cli.output import (
+    Result,
+    TextTable,
+    cell,
+    local_time,
+    plural,
+    progress,
+    rendered,
+    short,
+)
 from cloud_hub.errors import Invalid
 
 ROWS = [("2026-11-29T12:30:00+00:00", "a" * 30, 1_234_567, "word " * 40)] * 3
@@ -21,15 +30,15 @@ COLUMNS = ("time", "name", "count", "detail")
 @pytest.mark.parametrize("width", [20, 80, 100, 120, 400])
 def test_a_table_fits_and_loses_nothing(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    text = rendered(Table(COLUMNS, ROWS))
+    text = rendered(TextTable(COLUMNS, ROWS))
     assert max(map(len, text.splitlines())) <= min(120, max(80, width))
     assert text.replace("\n", " ").count("word") == 120
     assert "1,234,567" in text
 
 
 def test_a_table_without_rows_is_a_sentence() -> None:
-    assert rendered(Table(COLUMNS, [], empty="no devices")) == "no devices"
-    assert rendered(Table(COLUMNS, [], "firings", "none")) == "firings: none"
+    assert rendered(TextTable(COLUMNS, [], empty="no devices")) == "no devices"
+    assert rendered(TextTable(COLUMNS, [], "firings", "none")) == "firings: none"
 
 
 def test_cells_are_for_people() -> None:
@@ -76,7 +85,7 @@ def test_telemetry_fits_on_a_screen() -> None:
     events = [{"version": "1.1", "outcome": "activated"}] * 40
     report = {"windows": [window] * 300, "events": events, "devices": {"d-1": 7, "d-2": 8}}
     table, *lines = _telemetry_view(report, SCREEN)
-    assert isinstance(table, Table)
+    assert isinstance(table, TextTable)
     assert len(table.rows) == SCREEN
     assert tuple(table.rows[0][2:7]) == ("control", 3, 10, 0, "75.0%")
     assert tuple(table.rows[0][7:]) == (0.002, 0.004, 0.008)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from cloud_hub.cli.server_log import OURS, configure_logging, without_secrets
+from cloud_hub.cli.server_log import OURS, configure_logging
 from cloud_hub.hub import initialise
 from cloud_hub.settings import Settings
+from edge_sdk.cli.logs import without_secrets
 from tests.waiting import PATIENCE, wait_for
 
 

@@ -19,8 +19,8 @@ from cloud_hub.settings import Settings
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import FeedbackReport, Message, Upload, kind_of
 from edge_sdk.contract.window import Window
+from tests.e2e.live import opened
 from tests.edge.builders import make_release, rows
-from tests.edge.live import opened
 from tests.hub.experiments.test_experiments import (
     test_a_bad_canary_is_taken_back_and_not_offered_again,
     test_a_good_canary_goes_step_by_step_and_is_promoted,

@@ -28,7 +28,7 @@ from edge_sdk.contract.plan import Outcome
 from edge_sdk.contract.window import Energy, Window
 from edge_sdk.telemetry.meters import InTime
 from tests.conftest import Publish
-from tests.edge.live import opened
+from tests.e2e.live import opened
 from tests.hub.experiments.fleets import Device, fleet
 from tests.hub.experiments.test_experiments import actions, everybody, status, tried
 from tests.servers import HubProcess

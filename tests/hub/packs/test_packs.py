@@ -11,7 +11,7 @@ import pytest
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.hub import Hub
 from cloud_hub.packs.service import _as_declared
-from cloud_hub.registry.service import Dataset
+from cloud_hub.registry.dataset import Dataset
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CloudRequest
 from edge_sdk.contract.manifest import OutputSpec

@@ -11,7 +11,7 @@ from tuf.api.metadata import TargetFile
 from cloud_hub.errors import Conflict, GateRefused, Invalid, NotFound
 from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.registry import signing
-from cloud_hub.registry.service import Dataset
+from cloud_hub.registry.dataset import Dataset
 from cloud_hub.settings import Settings
 from edge_sdk.model.release import Release
 from tests.edge.builders import make_release, rows, softmax

@@ -17,7 +17,7 @@ import skops.io
 from sklearn.linear_model import LogisticRegression
 
 from cloud_hub.cli.main import main
-from cloud_hub.registry.service import Dataset
+from cloud_hub.registry.dataset import Dataset
 from converters import convert
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE, wait_for

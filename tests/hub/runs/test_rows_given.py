@@ -9,7 +9,7 @@ import pytest
 
 from cloud_hub.errors import Invalid
 from cloud_hub.hub import Hub
-from cloud_hub.registry.service import Dataset
+from cloud_hub.registry.dataset import Dataset
 
 X = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 Y = np.arange(6) % 2

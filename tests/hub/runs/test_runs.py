@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 from cloud_hub.errors import Conflict
 from cloud_hub.hub import Hub
-from cloud_hub.registry.service import Dataset
+from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs import jobs, worker
 from cloud_hub.runs.jobs import TrainingJob
 from cloud_hub.runs.store import RunCause, RunRecord

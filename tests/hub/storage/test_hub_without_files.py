@@ -9,7 +9,7 @@ import pytest
 
 from cloud_hub.features.table import FeatureTable
 from cloud_hub.hub import initialise, open_hub
-from cloud_hub.registry.service import Dataset
+from cloud_hub.registry.dataset import Dataset
 from cloud_hub.settings import Settings
 from cloud_hub.storage.artifact_store import read
 from cloud_hub.storage.stores import ArtifactStores

@@ -14,8 +14,8 @@ from edge_sdk.state_db import StateDatabase
 from edge_sdk.telemetry.label_join import LABELLED, Unlabelled
 from edge_sdk.telemetry.label_store import STORED, LabelStore
 from tests.conftest import Publish
+from tests.e2e.live import opened, publish_plan, told, trial
 from tests.edge.builders import rows
-from tests.edge.live import opened, publish_plan, told, trial
 from tests.servers import HubProcess
 
 WINDOW = Window("m", "1.0", 60, 120, "exp", "b")

@@ -14,8 +14,8 @@ from edge_sdk import EdgeDevice
 from edge_sdk.model.release import Release
 from edge_sdk.update.state import ORDER
 from tests.conftest import Publish
+from tests.e2e.live import PATIENT, publish_plan, trial
 from tests.edge.builders import rows, softmax
-from tests.edge.live import PATIENT, publish_plan, trial
 from tests.servers import HubProcess
 
 SEEDS = {"1.0": 0, "1.1": 7}
@@ -31,7 +31,7 @@ def test_a_device_killed_at_a_step_comes_back_whole_and_then_completes(
     with EdgeDevice(state, hub=hub.url, token=token, model=model, config=PATIENT, background=False):
         pass
     publish(model, "1.1", seed=SEEDS["1.1"])
-    command = [sys.executable, "-m", "tests.edge.update.killed"]
+    command = [sys.executable, "-m", "tests.e2e.device.killed"]
     killed = subprocess.run([*command, str(state), hub.url, "", model, step], check=False)
     assert killed.returncode == -signal.SIGKILL
 
@@ -62,7 +62,7 @@ def test_a_device_killed_while_it_fetches_a_shadow_serves_on_and_then_runs_it(
         pass
     other = publish(model, "1.1", seed=SEEDS["1.1"], promote=False)
     publish_plan(hub, model, experiment=trial("shadow", other))
-    command = [sys.executable, "-m", "tests.edge.update.killed"]
+    command = [sys.executable, "-m", "tests.e2e.device.killed"]
     killed = subprocess.run([*command, str(state), hub.url, "", model, step], check=False)
     assert killed.returncode == -signal.SIGKILL
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cloud_hub.registry.service import Dataset
+from cloud_hub.registry.dataset import Dataset
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import EnrolRequest
@@ -20,8 +20,8 @@ from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Release
 from edge_sdk.packs.delta import apply_delta
 from tests.conftest import Publish
+from tests.e2e.live import PATIENT
 from tests.edge.builders import rows
-from tests.edge.live import PATIENT
 from tests.servers import HubProcess, Proxy
 from tests.waiting import PATIENCE, wait_for
 

@@ -13,8 +13,8 @@ from edge_sdk import EdgeDevice
 from edge_sdk.errors import StateError
 from edge_sdk.update.slots import Slots
 from tests.conftest import Publish
+from tests.e2e.live import PATIENT
 from tests.edge.builders import rows
-from tests.edge.live import PATIENT
 from tests.servers import HubProcess, Proxy
 from tests.waiting import PATIENCE, wait_for
 
@@ -97,7 +97,7 @@ def test_a_release_damaged_while_it_was_being_activated_gives_way_too(
     publish("halfway")
     opened(tmp_path / "d", hub, "halfway").close()
     release = publish("halfway", "1.1", seed=8)
-    command = [sys.executable, "-m", "tests.edge.update.killed", str(tmp_path / "d"), hub.url]
+    command = [sys.executable, "-m", "tests.e2e.device.killed", str(tmp_path / "d"), hub.url]
     subprocess.run([*command, "", "halfway", "activate"], check=False)
     (tmp_path / "d" / "releases" / release.digest / "model.onnx").unlink()
     with EdgeDevice(tmp_path / "d", hub=hub.url, config=PATIENT, background=False) as device:

@@ -7,7 +7,7 @@ import signal
 import sys
 
 from edge_sdk import EdgeDevice
-from tests.edge.live import PATIENT
+from tests.e2e.live import PATIENT
 
 
 def main() -> None:

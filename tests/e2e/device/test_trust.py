@@ -16,8 +16,8 @@ from cloud_hub.registry import signing
 from cloud_hub.registry.repository import Repository
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.plan import Plan, ReleaseRef
+from tests.e2e.live import PATIENT
 from tests.edge.builders import make_release, rows
-from tests.edge.live import PATIENT
 from tests.servers import HubProcess, running_hub
 
 MODEL = "trusted"

@@ -1,0 +1,46 @@
+"""Rows with their labels, as the registry keeps them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_hub.errors import Invalid
+from edge_sdk.model.release import save_arrays
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows [N, columns] in manifest order with their labels [N], if they have any."""
+
+    rows: NDArray[Any]
+    labels: NDArray[Any] | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_bytes(self) -> bytes:
+        """Return an ``.npz`` with ``X`` and ``y``."""
+        return save_arrays({"X": self.rows} | ({} if self.labels is None else {"y": self.labels}))
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Dataset:
+        """Parse an ``.npz`` with ``X`` and, where there are labels, ``y``; raises Invalid."""
+        # np.load would take a bare .npy as well, and answer a text with advice about pickles.
+        if not zipfile.is_zipfile(io.BytesIO(raw)):
+            raise Invalid("dataset: expected an .npz with X and y, this is no .npz")
+        try:
+            # Never a pickle: it would run what the uploader put into it.
+            with np.load(io.BytesIO(raw), allow_pickle=False) as file:
+                rows = file["X"]
+                labels = file["y"] if "y" in file.files else None
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise Invalid(f"dataset: expected an .npz with X and y; {error}") from error
+        if rows.ndim != 2 or (labels is not None and len(labels) != len(rows)):
+            raise Invalid(f"dataset: expected X [N, columns] and y [N], got X {rows.shape}")
+        return cls(rows, labels)
