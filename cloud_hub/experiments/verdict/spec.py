@@ -6,7 +6,6 @@ can live in version control and be applied by CI; nothing of it changes while th
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal
@@ -31,12 +30,6 @@ ACCURACY: Final = (Outcome("accuracy", "accuracy", "up", 0.02),)
 TUNED_FOR_DEVICES: Final = 50
 """As :data:`TUNED_FOR`, of a measure that differs between devices and hardly in time: a device is
 worth little more than one outcome, however many it reports."""
-
-BARE_VERSION: Final = re.compile(r"(candidate|version): expected a string, got [0-9.]+")
-"""The message on a version that YAML took for a number."""
-
-# 1.10 without quotes is the number 1.1: the version that was meant cannot be told from it.
-QUOTE_IT: Final = 'put quotes around the version, such as "1.10": without them YAML reads a number'
 
 
 def _check_alpha(alpha: float) -> None:
@@ -312,10 +305,7 @@ def parse_experiment(text: str, name: str = "experiment.yaml") -> ExperimentSpec
     """
     if not text.strip():
         raise Invalid(f"{name}: expected model, strategy and candidate (or arms); it is empty")
-    try:
-        return read_yaml(ExperimentSpec, text, name)
-    except Invalid as error:
-        raise Invalid(BARE_VERSION.sub(rf"\g<0>; {QUOTE_IT}", str(error))) from error
+    return read_yaml(ExperimentSpec, text, name)
 
 
 def cohort_name(cohort: Cohort | None) -> str:

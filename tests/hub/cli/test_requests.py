@@ -57,6 +57,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     thread.start()
     monkeypatch.setenv("EDGE_HUB_URL", recorder.url)
     monkeypatch.setenv("EDGE_HUB_TOKEN", "t")
+    monkeypatch.setenv("COLUMNS", "120")  # tables are as wide as the terminal
     yield recorder
     recorder.server.shutdown()
     recorder.server.server_close()

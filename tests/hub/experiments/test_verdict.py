@@ -532,11 +532,11 @@ REFUSED = {
         "model: m\nstrategy: canary\ncandidate: '1.1'\nunit: key\n", "only ab is by key",
     ),
     "a version that YAML reads as a number": (
-        "model: m\nstrategy: canary\ncandidate: 1.1\n", "got 1.1; put quotes around the version",
+        "model: m\nstrategy: canary\ncandidate: 1.1\n", 'got 1.1; put quotes around it: "1.1"',
     ),
     "an arm's version that YAML reads as a number": (
         "model: m\nstrategy: ab\narms: [{name: a, version: 1.10, weight: 0.1}]\n",
-        "got 1.1; put quotes around the version, such as \"1.10\"",
+        'got 1.10; put quotes around it: "1.10"',
     ),
     "text for a time": ("model: m\nstrategy: canary\ncandidate: '1.1'\nsoak: soon\n", "90s, 10m"),
 }  # fmt: skip
