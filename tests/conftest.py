@@ -52,8 +52,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-# Tests below these folders, and all that start a hub, take seconds each.
-SLOW = ("campaigns", "e2e", "examples", "hub/experiments", "hub/freshness", "hub/runs")
+# Tests below these places take seconds each, as do all that start a hub.
+SLOW = (
+    *("campaigns", "e2e", "examples", "hub/cli", "hub/client", "hub/database", "hub/experiments"),
+    *("hub/freshness", "hub/monitoring", "hub/packs", "hub/policy", "hub/runs", "hub/test_"),
+    *("converters/lowering", "converters/pipeline", "converters/trees", "converters/test_"),
+    *("edge/bench", "test_benchmarks", "test_cli_help", "test_detection", "test_readme"),
+    "test_statistics_campaign",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -62,11 +62,17 @@ def test_a_library_has_one_home_on_the_device(library: str, home: str) -> None:
     assert users == {home}
 
 
+ABOVE_THE_DEVICE = (
+    *("converters", "cloud_hub", "examples", "benchmarks"),
+    *("tests.e2e", "tests.hub", "tests.converters", "tests.servers", "tests.named_hub"),
+)
+
+
 @pytest.mark.parametrize("package", ["tests.contract", "tests.edge"])
 def test_tests_of_the_device_need_the_device_package_alone(package: str) -> None:
     for module in modules(package):
         names = imported(module, lazy=True)
-        above = {n for n in names if n.split(".")[0] in ("converters", "cloud_hub", "examples")}
+        above = {n for n in names if n.startswith(ABOVE_THE_DEVICE)}
         assert not above, f"{module.name} imports {sorted(above)}; tests/e2e/device is the place"
 
 

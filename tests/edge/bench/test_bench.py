@@ -399,6 +399,7 @@ def test_the_html_stands_alone_and_shows_every_latency(run: BenchResult) -> None
 
 
 def test_a_bitmap_is_drawn_where_matplotlib_is_installed(run: BenchResult, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="drawing needs matplotlib: the extra [plot]")
     write_plot(run, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import helper
 
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.experiment_reports import Moments, Pairs, ShadowReport
@@ -24,7 +23,6 @@ from edge_sdk.packs.reader import Pack
 from edge_sdk.packs.writer import write_pack
 from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.terms import ServingTerms
-from tests.e2e.device.test_tensors import release_of, value
 from tests.edge.builders import make_release, rows, softmax
 from tests.waiting import wait_for
 
@@ -234,17 +232,6 @@ def test_only_the_newest_answers_wait_for_labels() -> None:
     assert answers.take(5) is None
     assert answers.take(2) == ("b", "y")
     assert LABELS > QUEUE > FEEDS
-
-
-def test_feeds_of_several_tensors_are_answered_beside_too(tmp_path: Path) -> None:
-    node = helper.make_node("Add", ["a", "b"], ["y"])
-    specs = [value(name, "float32", [None, 3]) for name in "aby"]
-    feeds = [{name: np.ones((1, 3), np.float32) for name in "ab"}]
-    release = release_of(tmp_path, [node], specs[:2], specs[2:], feeds)
-    with EdgeDevice.offline(release.folder, shadow=release.folder) as device:
-        for _ in range(FEEDS):
-            device.predict(feeds[0])
-        assert compared(device, FEEDS) == FEEDS
 
 
 def test_while_it_runs_that_is_marked_and_the_first_time_as_such(
