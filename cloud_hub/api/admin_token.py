@@ -11,7 +11,9 @@ from edge_sdk.system.files import write_atomic
 
 def new_admin_token(path: Path) -> None:
     """Write a new administrator's token to ``path``, readable by the owner only."""
-    write_atomic(path, secrets.token_urlsafe(32).encode())
+    # The prefix tells people and secret scanners what it is, and it is no ``-``, which a command
+    # line would take for an option.
+    write_atomic(path, f"admin_{secrets.token_urlsafe(32)}".encode())
     path.chmod(0o600)
 
 

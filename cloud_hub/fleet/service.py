@@ -62,7 +62,8 @@ class Fleet:
             raise Invalid(f"uses: expected 1 to {MOST_USES}, got {uses}")
         if not 0 < seconds <= LONGEST_SECONDS:
             raise Invalid(f"seconds: expected above 0, at most {LONGEST_SECONDS}, got {seconds:g}")
-        token = secrets.token_urlsafe(24)
+        # A first letter of our own: argparse takes ``--token -x…`` for an option without a value.
+        token = f"enrol_{secrets.token_urlsafe(24)}"
         row = {"token": _digest(token), "model": model, "uses": uses}
         with self._engine.begin() as db:
             db.execute(insert(enrolment_tokens).values(**row, expires_at=time.time() + seconds))

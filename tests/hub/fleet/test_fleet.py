@@ -79,3 +79,8 @@ def test_devices_are_listed_by_model_time_and_number(inner: Hub) -> None:
     assert listed(since=200) == [0, 2, 3]
     assert listed(limit=2) == [0, 2]
     assert listed(model="demo", since=150, limit=1) == [0]
+
+
+def test_a_token_on_a_command_line_is_never_taken_for_an_option(inner: Hub) -> None:
+    assert {token(inner).partition("_")[0] for _ in range(200)} == {"enrol"}
+    assert (inner.settings.data / "admin.token").read_text().startswith("admin_")
