@@ -66,10 +66,10 @@ def record_exposure(db: Connection, device: str, body: Body) -> None:
         return
     # Of two uploads at once the second waits here, and adds to what the first has written.
     row = db.execute(select(exposures).where(where).with_for_update()).mappings().one()
-    sums = ExposureSums(*(row[name] for name in SUMS)) + exposure.sums
+    # Only columns to which the message adds: a message fills a few of many, and every one costs.
+    sums = {name: row[name] + more for name in SUMS if (more := getattr(exposure.sums, name))}
     detail = added(row["detail"], exposure.detail)
-    received = max(row["received_at"], now)
-    merged = {**asdict(sums), "detail": detail, "received_at": received}
+    merged = {**sums, "detail": detail, "received_at": max(row["received_at"], now)}
     db.execute(update(exposures).where(where).values(**merged))
 
 
