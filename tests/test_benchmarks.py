@@ -106,6 +106,7 @@ def test_a_case_of_conversion_has_bytes_flips_and_speeds(
     found = trees.measure(tmp_path, QUICK, lambda what: None)
     told = {claim.what.removesuffix(f", {name}"): claim.measured for claim in found.claims}
     assert told[trees.FLIPS.what] == 0
-    assert told[trees.SMALL.what] < 0.5
+    # Which variant is taken depends on times measured here; none may be larger than plain's.
+    assert 0 < told[trees.SMALL.what] <= 1
     assert {trees.NO_SLOWER.what, trees.SECONDS.what} < set(told)
     assert {t.name for t in found.timings} == {trees.OURS, trees.PLAIN, trees.LIBRARY}
