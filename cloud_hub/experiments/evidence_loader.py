@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
@@ -163,8 +163,14 @@ class EvidenceLoader:
         """Devices on which a version failed since a person last acknowledged it, by version."""
         after = 0 if ever else int(snapshot.record.state.acknowledged or 0)
         found: dict[str, set[str]] = defaultdict(set)
+        versions = {arm.name: arm.release.version for arm in snapshot.trial.declared}
         for event in self._telemetry.events(snapshot.record.model, experiment=snapshot.record.id):
-            if event.outcome in ("failed", "rolled_back") and event.id > after:
+            if event.outcome not in ("failed", "rolled_back") or event.id <= after:
+                continue
+            # An event is a claim too: who has the version by the plan alone can fail on it.
+            record = snapshot.devices.get(event.device)
+            given = arms_of(snapshot.plan, event.device, record.attributes) if record else ()
+            if any(versions.get(arm) == event.version for arm in given):
                 found[event.version].add(event.device)
         return {version: frozenset(devices) for version, devices in found.items()}
 
@@ -240,8 +246,7 @@ class EvidenceLoader:
         }
         reports = self._rows.interleave(snapshot.record.id, since)
         cohort = snapshot.cohort
-        totals = [total for device, total in reports if device in cohort]
-        return merge_interleave(totals, errors, failed)
+        return merge_interleave([row for row in reports if row[0] in cohort], errors, failed)
 
 
 def _failures(sums: ExposureSums) -> int:
@@ -254,6 +259,27 @@ def _requests(sums: ExposureSums) -> int:
     return sums.requests + sums.labelled
 
 
+def possible(sums: ExposureSums) -> ExposureSums:
+    """Return the sums of a device with no more outcomes than it had requests.
+
+    More can come where a device lost the counts of a window and not its labels, and from one that
+    lies; shares stay what they are.
+    """
+    labelled, rewards = (
+        min(1.0, sums.requests / n) if n else 1.0 for n in (sums.labelled, sums.rewards)
+    )
+    if labelled == rewards == 1.0:
+        return sums
+    return replace(
+        sums,
+        labelled=int(sums.labelled * labelled),
+        correct=int(sums.correct * labelled),
+        rewards=int(sums.rewards * rewards),
+        reward_sum=sums.reward_sum * rewards,
+        reward_squares=sums.reward_squares * rewards,
+    )
+
+
 def _arm(
     name: str,
     sums: list[ArmSums],
@@ -261,7 +287,7 @@ def _arm(
     failed: frozenset[str],
     latency: Mapping[str, tuple[int, ...]],
 ) -> ArmEvidence:
-    mine = {row.device: row.sums for row in sums if row.arm == name}
+    mine = {row.device: possible(row.sums) for row in sums if row.arm == name}
     return ArmEvidence(
         outcomes=outcomes_of(mine),
         failures=_by_device_and_period([row for row in failures if row.arm == name]),
@@ -274,8 +300,9 @@ def _arm(
 
 def _by_device_and_period(rows: list[PeriodSums]) -> dict[str, dict[tuple[str, int], Counts]]:
     keys = [(row.device, row.start) for row in rows]
-    errors = [(row.sums.errors, row.sums.requests) for row in rows]
-    wrong = [(row.sums.wrong, row.sums.labelled) for row in rows]
+    counts = [possible(row.sums) for row in rows]
+    errors = [(each.errors, each.requests) for each in counts]
+    wrong = [(each.wrong, each.labelled) for each in counts]
     kinds = {"errors": errors, "wrong labels": wrong}
     return {kind: dict(zip(keys, counts, strict=True)) for kind, counts in kinds.items()}
 
@@ -291,13 +318,11 @@ def merge_shadow(
     """
     rows: dict[str, dict[str, Row]] = defaultdict(dict)
     skipped: Counter[str] = Counter()
-    won = lost = compared = 0
     for device, report in reports:
         labels = report.labelled
         mine, theirs = labels.candidate_only, labels.incumbent_only
         labelled = labels.both + mine + theirs + labels.neither
         wrong, failures = report.disagreements, sum(report.errors.values())
-        won, lost, compared = won + mine, lost + theirs, compared + report.compared
         # A label counts +1, -1 or 0, so its square is 1 where exactly one of the two was right.
         _add(rows["labelled"], device, (labelled, mine - theirs, mine + theirs))
         _add(rows["disagreements"], device, (report.compared, wrong, wrong))
@@ -306,35 +331,35 @@ def merge_shadow(
             moments: Moments = getattr(report, name)
             _add(rows[name], device, (moments.count, moments.total, moments.squares))
         skipped.update(report.skipped)
-    return ShadowEvidence(
-        won=won, lost=lost, compared=compared, skipped=dict(skipped), failed=failed, **rows
-    )  # fmt: skip
+    return ShadowEvidence(skipped=dict(skipped), failed=failed, **rows)
 
 
 def merge_interleave(
-    reports: Sequence[InterleaveTotals], errors: Mapping[str, Row], failed: frozenset[str]
+    reports: Sequence[tuple[str, InterleaveTotals]],
+    errors: Mapping[str, Row],
+    failed: frozenset[str],
 ) -> InterleaveEvidence:
     """Merge interleaving reports of all devices.
 
     Args:
-        reports: totals of the devices.
+        reports: totals with the devices that they are of; a device may come more than once.
         errors: by device, requests to the candidate with the sum and the squares of its errors.
         failed: devices on which the candidate could not be activated or was taken back.
     """
-    wins: Counter[str] = Counter()
+    decided: dict[str, Row] = {}
     clicks: Counter[str] = Counter()
     first: Counter[str] = Counter()
     refused: Counter[str] = Counter()
-    for report in reports:
-        wins.update(report.wins)
+    for device, report in reports:
+        won, lost = report.wins.get(CANDIDATE, 0), report.wins.get(CONTROL, 0)
+        _add(decided, device, (won + lost, won, won))
         clicks.update(report.clicks)
         first.update(report.first)
         refused.update(report.refused)
     return InterleaveEvidence(
-        wins[CANDIDATE],
-        wins[CONTROL],
-        ties=sum(report.ties for report in reports),
-        sessions=sum(report.sessions for report in reports),
+        decided={device: row for device, row in decided.items() if row[0]},
+        ties=sum(report.ties for _, report in reports),
+        sessions=sum(report.sessions for _, report in reports),
         clicks=dict(clicks),
         first=dict(first),
         refused=dict(refused),

@@ -131,6 +131,8 @@ class Experiments:
         plan = self.preparation.check(spec)
         id_ = self.store.next_id(spec.model, spec.strategy)
         devices = {d.device: d.attributes for d in self._fleet.devices(spec.model)}
+        # A first step of fewer devices than decide would wait for ever.
+        spec = schedule.enlarged(spec, devices)
         # Before any plan is signed: a salt that leaves an arm empty could not be changed later.
         salt = schedule.choose_salt(id_, schedule.groups_of(spec, devices), spec.minimum_devices)
         releases = {
