@@ -101,11 +101,7 @@ class Ingest:
             if (message.boot, message.sequence) in stored:
                 continue
             try:
-                received = self._open(model, message)
-                if isinstance(received.body, Windowed):
-                    check_counts(received.body, reporting.most_a_second)
-                    self._check_arm(device, received.body.window)
-                fresh.append(received)
+                fresh.append(self._open(device, model, message, reporting.most_a_second))
             except (ContractError, Invalid) as error:
                 if isinstance(error, Implausible):
                     self._flag(device, model, error.flag, str(error))
@@ -138,14 +134,18 @@ class Ingest:
         with self._engine.connect() as db:
             return {(boot, sequence) for boot, sequence in db.execute(query)}
 
-    def _open(self, model: str, message: Message) -> _Received:
+    def _open(
+        self, device: str, model: str, message: Message, most_a_second: float
+    ) -> _Received:
         """Refuse what cannot be: another model, an unknown version, the future, other bins."""
         body = message.open()
         named = body.window.model if isinstance(body, Windowed) else body.model
         if named != model:
             raise Invalid(f"model: this device belongs to {model}, not {named}")
         if isinstance(body, Windowed):
+            check_counts(body, most_a_second)
             self._check_window(body.window)
+            self._check_arm(device, body.window)
         histograms = self._histograms(body) if isinstance(body, WindowReport) else None
         if isinstance(body, WindowReport | FeedbackReport) and body.groups:
             groups.check_groups(body.groups, self._layout(body.window).groups)
