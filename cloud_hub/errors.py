@@ -4,8 +4,6 @@
 
     HubFault           root; 400
     ├── Invalid        a request that cannot be understood; 422
-    │   └── Implausible  a claim of a device that cannot be; it is flagged
-    │       └── ArmRefused  of an arm on which it never was
     ├── Forbidden      no token, a wrong one, or one for something else; 401
     ├── NotFound       nothing has that name; 404
     ├── Conflict       the request contradicts what is there already; 409
@@ -36,18 +34,6 @@ class Invalid(HubFault):
     """A request that cannot be understood; says what was expected and what was received."""
 
     status = 422
-
-
-class Implausible(Invalid):
-    """A claim of a device that cannot be: it is not counted, and the device is flagged."""
-
-    flag = "counts"
-
-
-class ArmRefused(Implausible):
-    """A report on an arm that no plan ever gave the device."""
-
-    flag = "arm"
 
 
 class Forbidden(HubFault):

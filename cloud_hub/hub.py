@@ -16,12 +16,10 @@ from cloud_hub.api.admin_token import new_admin_token
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.errors import NotFound
-from cloud_hub.experiments.arm_claims import ArmClaims
 from cloud_hub.experiments.exposure_sink import record_exposure
 from cloud_hub.experiments.objection import objection
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.features.service import Features
-from cloud_hub.fleet.flags import Flags
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.inference.service import InferenceService
 from cloud_hub.loop import Loop
@@ -61,7 +59,6 @@ class Hub:
     repository: Repository
     registry: Registry
     fleet: Fleet
-    flags: Flags
     plans: Plans
     features: Features
     policies: Policies
@@ -140,10 +137,7 @@ def open_hub(settings: Settings) -> Hub:
         objection=lambda model, version: objection(experiments.store, model, version),
     )  # fmt: skip
     features = Features(data, audit, registry, plans)
-    flags = Flags(engine)
-    telemetry = Telemetry(
-        engine, registry, record_exposure, ArmClaims(engine).check, flags.raise_flag
-    )
+    telemetry = Telemetry(engine, registry, record_exposure)
     gate = OfflineGate(registry, plans, telemetry)
     fleet = Fleet(engine, audit, repository.root())
     policies = Policies(registry, plans, train_problem=problem)
@@ -161,7 +155,7 @@ def open_hub(settings: Settings) -> Hub:
         on_fire=functools.partial(_request_run, runs), run_times=runs.times,
     )  # fmt: skip
     hub = Hub(
-        settings, engine, audit, blobs, repository, registry, fleet, flags, plans, features,
+        settings, engine, audit, blobs, repository, registry, fleet, plans, features,
         policies, telemetry, monitoring, serving, packs, triggers, experiments, runs,
     )  # fmt: skip
     hub.loop = Loop(_parts(hub), settings.tick_seconds, data / "loop.lock")

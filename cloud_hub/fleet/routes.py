@@ -77,13 +77,8 @@ def devices(
     """
     hub, now = hub_of(request), time.time()
     plans = {name: hub.plans.current(name) for name in hub.registry.models()}
-    flags = hub.flags.of(model)
     return [
-        {
-            **asdict(record),
-            "health": _health(record, plans.get(record.model), now),
-            "flags": [asdict(flag) for flag in flags.get(record.device, ())],
-        }
+        {**asdict(record), "health": _health(record, plans.get(record.model), now)}
         for record in hub.fleet.devices(model, since=since, limit=limit)
     ]
 

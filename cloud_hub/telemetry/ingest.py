@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import Connection, Engine, insert, select
 
 from cloud_hub.database.engine import insert_if_new
-from cloud_hub.errors import Implausible, Invalid, NotFound
+from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.telemetry import groups, tables
 from cloud_hub.telemetry.histograms import ReportHistograms
-from cloud_hub.telemetry.plausibility import check_counts
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.messages import (
@@ -31,7 +30,7 @@ from edge_sdk.contract.messages import (
 
 if TYPE_CHECKING:
     from cloud_hub.registry.service import Registry
-    from cloud_hub.telemetry.sink import ArmCheck, ExposureSink, FlagSink
+    from cloud_hub.telemetry.sink import ExposureSink
     from edge_sdk.contract.groups import GroupColumn
     from edge_sdk.contract.profile import ReferenceProfile
     from edge_sdk.contract.window import Window
@@ -66,23 +65,12 @@ class Ingest:
         engine: of the database.
         registry: knows the releases that devices report about.
         record_exposure: takes what a message says of an experiment, in the same transaction.
-        check_arm: refuses reports on an arm on which the device was not.
-        flag: is told of claims that cannot be.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        registry: Registry,
-        record_exposure: ExposureSink,
-        check_arm: ArmCheck,
-        flag: FlagSink,
-    ) -> None:
+    def __init__(self, engine: Engine, registry: Registry, record_exposure: ExposureSink) -> None:
         self._engine = engine
         self._registry = registry
         self._record_exposure = record_exposure
-        self._check_arm = check_arm
-        self._flag = flag
         self._layouts: dict[tuple[str, str], _ReleaseLayout] = {}
 
     def take(self, device: str, model: str, upload: Upload) -> UploadReply:
@@ -94,17 +82,14 @@ class Ingest:
             upload: messages in the order in which the device made them.
         """
         stored = self._stored(device, upload)
-        reporting = self._registry.policy(model).reporting
         fresh, rejected = [], []
         # Checked outside of the transaction: decoding takes time, and SQLite has one writer.
         for message in upload.messages:
             if (message.boot, message.sequence) in stored:
                 continue
             try:
-                fresh.append(self._open(device, model, message, reporting.most_a_second))
+                fresh.append(self._open(model, message))
             except (ContractError, Invalid) as error:
-                if isinstance(error, Implausible):
-                    self._flag(device, model, error.flag, str(error))
                 rejected.append(Rejection(message.boot, message.sequence, str(error)[:300]))
         with self._engine.begin() as db:
             accepted = sum(self._store(db, device, received) for received in fresh)
@@ -134,18 +119,14 @@ class Ingest:
         with self._engine.connect() as db:
             return {(boot, sequence) for boot, sequence in db.execute(query)}
 
-    def _open(
-        self, device: str, model: str, message: Message, most_a_second: float
-    ) -> _Received:
+    def _open(self, model: str, message: Message) -> _Received:
         """Refuse what cannot be: another model, an unknown version, the future, other bins."""
         body = message.open()
         named = body.window.model if isinstance(body, Windowed) else body.model
         if named != model:
             raise Invalid(f"model: this device belongs to {model}, not {named}")
         if isinstance(body, Windowed):
-            check_counts(body, most_a_second)
             self._check_window(body.window)
-            self._check_arm(device, body.window)
         histograms = self._histograms(body) if isinstance(body, WindowReport) else None
         if isinstance(body, WindowReport | FeedbackReport) and body.groups:
             groups.check_groups(body.groups, self._layout(body.window).groups)

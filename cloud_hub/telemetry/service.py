@@ -29,7 +29,7 @@ from cloud_hub.telemetry.tables import (
 from cloud_hub.telemetry.windows import VersionWindow, WindowSums
 
 if TYPE_CHECKING:
-    from cloud_hub.telemetry.sink import ArmCheck, ExposureSink, FlagSink
+    from cloud_hub.telemetry.sink import ExposureSink
     from edge_sdk.contract.messages import Upload, UploadReply
     from edge_sdk.telemetry.histograms import HistogramCounts
 
@@ -61,17 +61,10 @@ class DeviceEvent:
 class Telemetry:
     """Reports, outcomes, samples, votes and events of all models."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        registry: Registry,
-        record_exposure: ExposureSink,
-        check_arm: ArmCheck,
-        flag: FlagSink,
-    ) -> None:
+    def __init__(self, engine: Engine, registry: Registry, record_exposure: ExposureSink) -> None:
         self._engine = engine
         self._registry = registry
-        self._ingest = Ingest(engine, registry, record_exposure, check_arm, flag)
+        self._ingest = Ingest(engine, registry, record_exposure)
         self._cleaned = 0.0
 
     def ingest(self, device: str, model: str, upload: Upload) -> UploadReply:

@@ -7,33 +7,6 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from edge_sdk.contract.messages import Body
-from edge_sdk.contract.window import Window
-
-
-class ArmCheck(Protocol):
-    """Judge of the arm that a report is on."""
-
-    def __call__(self, device: str, window: Window) -> None:
-        """Refuse a window on an arm on which the device was not; raises Invalid.
-
-        Args:
-            device: sender of the report.
-            window: that it reports.
-        """
-
-
-class FlagSink(Protocol):
-    """Receiver of claims of devices that cannot be."""
-
-    def __call__(self, device: str, model: str, kind: str, reason: str) -> None:
-        """Note one.
-
-        Args:
-            device: sender of the message.
-            model: that it serves.
-            kind: of the claim.
-            reason: of the refusal.
-        """
 
 
 class ExposureSink(Protocol):

@@ -20,21 +20,17 @@ class Reporting:
 
     A regressor's number counts as correct if it differs from its label by at most ``right_within``
     (in the label's unit), the same for all versions; without it regressors have no accuracy.
-    ``most_a_second`` requests of one device are possible: the hub refuses reports of more.
     """
 
     window_seconds: int = 300
     minimum_observations: int = 100
     votes: int = 100
     right_within: float | None = None
-    most_a_second: float = 1_000.0
 
     def __post_init__(self) -> None:
         require(self.window_seconds >= 1, "window_seconds: expected at least 1")
         require(self.minimum_observations >= 1, "minimum_observations: expected at least 1")
         require(self.votes >= 0, "votes: expected at least 0")
-        most = self.most_a_second
-        require(most > 0, f"most_a_second: expected above 0, got {most:g}")
         within = self.right_within
         require(within is None or within > 0, f"right_within: expected above 0, got {within}")
 
