@@ -64,7 +64,7 @@ def _devices(
 
 
 def _devices_table(devices: list[dict[str, Any]]) -> View:
-    columns = ("device", "model", "health", "serves", "plan", "seen", "attributes, failures")
+    columns = ("device", "model", "health", "serves", "plan", "seen", "attributes, failures, flags")
     rows = [
         (
             device["device"], device["model"], device["health"], device["version"],
@@ -81,6 +81,10 @@ def _devices_table(devices: list[dict[str, Any]]) -> View:
 def _remarks(device: dict[str, Any]) -> str:
     failed = f"failed: {', '.join(name[:12] for name in device['failed'])}"
     parts = [pairs(device["attributes"]), failed if device["failed"] else ""]
+    parts += [
+        f"flagged {plural(flag['count'], 'time')}: {flag['reason']}"
+        for flag in device.get("flags", ())
+    ]
     return "; ".join(part for part in parts if part)
 
 

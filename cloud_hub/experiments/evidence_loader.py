@@ -7,12 +7,14 @@ failed, so that a guardrail also sees what came before the step.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from cloud_hub.database.engine import transaction
+from cloud_hub.experiments.claims import has_cohorts
 from cloud_hub.experiments.exposure_rows import (
     ArmSums,
     ExposureRows,
@@ -21,6 +23,7 @@ from cloud_hub.experiments.exposure_rows import (
     ShadowTotals,
     sums_by_device,
 )
+from cloud_hub.experiments.membership import may_fail
 from cloud_hub.experiments.schedule import arms_of, in_stage
 from cloud_hub.experiments.verdict.device_counts import Member, count
 from cloud_hub.experiments.verdict.evidence import (
@@ -38,6 +41,7 @@ from edge_sdk.contract.plan import SLOTS, Experiment, Plan
 
 if TYPE_CHECKING:
     from cloud_hub.database.records import DeviceRecord
+    from cloud_hub.experiments.claims import ExperimentClaims
     from cloud_hub.experiments.record import ExperimentRecord
     from cloud_hub.fleet.service import Fleet
     from cloud_hub.statistics.heterogeneity import Counts
@@ -65,10 +69,14 @@ class ExperimentSnapshot:
 class EvidenceLoader:
     """Reader of what devices reported of an experiment."""
 
-    def __init__(self, engine: Engine, fleet: Fleet, telemetry: Telemetry) -> None:
+    def __init__(
+        self, engine: Engine, fleet: Fleet, telemetry: Telemetry, claims: ExperimentClaims
+    ) -> None:
+        self._engine = engine
         self._rows = ExposureRows(engine)
         self._fleet = fleet
         self._telemetry = telemetry
+        self._claims = claims
 
     def snapshot(self, record: ExperimentRecord, plan: Plan, now: float) -> ExperimentSnapshot:
         """Return everything that does not need the exposures.
@@ -80,6 +88,10 @@ class EvidenceLoader:
         """
         assert plan.experiment is not None
         devices = {device.device: device for device in self._fleet.devices(record.model)}
+        # A device belongs where it did when the experiment began, whatever it says of itself now.
+        settled = self._claims.settled(record.id) if has_cohorts(plan.experiment) else {}
+        for device in devices.keys() & settled.keys():
+            devices[device] = replace(devices[device], attributes=settled[device])
         return ExperimentSnapshot(record, record.spec, plan, plan.experiment, devices, now)
 
     def load(self, snapshot: ExperimentSnapshot) -> Evidence:
@@ -162,17 +174,28 @@ class EvidenceLoader:
     ) -> dict[str, frozenset[str]]:
         """Devices on which a version failed since a person last acknowledged it, by version."""
         after = 0 if ever else int(snapshot.record.state.acknowledged or 0)
+        return self._events(snapshot, ("failed", "rolled_back"), after)
+
+    def _events(
+        self, snapshot: ExperimentSnapshot, outcomes: Collection[str], after: int
+    ) -> dict[str, frozenset[str]]:
+        """Devices with an event, by version: only those that a plan gave that version to try."""
+        record = snapshot.record
+        with transaction(self._engine) as db:
+            known = self._claims.published(db, record.model, record.id)
         found: dict[str, set[str]] = defaultdict(set)
-        versions = {arm.name: arm.release.version for arm in snapshot.trial.declared}
-        for event in self._telemetry.events(snapshot.record.model, experiment=snapshot.record.id):
-            if event.outcome not in ("failed", "rolled_back") or event.id <= after:
-                continue
-            # An event is a claim too: who has the version by the plan alone can fail on it.
-            record = snapshot.devices.get(event.device)
-            given = arms_of(snapshot.plan, event.device, record.attributes) if record else ()
-            if any(versions.get(arm) == event.version for arm in given):
+        for event in self._telemetry.events(record.model, experiment=record.id):
+            if event.outcome in outcomes and event.id > after:
                 found[event.version].add(event.device)
-        return {version: frozenset(devices) for version, devices in found.items()}
+        return {
+            version: frozenset(
+                device
+                for device in devices
+                if device in snapshot.devices
+                and may_fail(version, known, device, snapshot.devices[device].attributes)
+            )
+            for version, devices in found.items()
+        }
 
     def last_event(self, record: ExperimentRecord) -> int:
         """The newest event, for an acknowledgement."""

@@ -13,6 +13,7 @@ from cloud_hub.api.auth import Admin, Device, bearer, hub_of
 from cloud_hub.api.dependencies import unknown
 from cloud_hub.api.request_body import Limit, Moment, message
 from cloud_hub.database.records import DeviceRecord
+from cloud_hub.flags.service import as_documents
 from cloud_hub.fleet.health import Health, health
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CheckIn, EnrolRequest
@@ -66,7 +67,7 @@ def devices(
     since: Moment | None = None,
     limit: Limit | None = None,
 ) -> list[Any]:
-    """Return devices with their health, in the order in which they joined.
+    """Return devices with their health and flags, in the order in which they joined.
 
     Args:
         request: leads to the hub.
@@ -77,8 +78,13 @@ def devices(
     """
     hub, now = hub_of(request), time.time()
     plans = {name: hub.plans.current(name) for name in hub.registry.models()}
+    flags = hub.flags.by_device(model)
     return [
-        {**asdict(record), "health": _health(record, plans.get(record.model), now)}
+        {
+            **asdict(record),
+            "health": _health(record, plans.get(record.model), now),
+            "flags": as_documents(flags.get(record.device, ())),
+        }
         for record in hub.fleet.devices(model, since=since, limit=limit)
     ]
 

@@ -192,6 +192,12 @@ class ExperimentSpec:
         _check_outcomes(self)
 
     @property
+    def cohorts(self) -> tuple[Cohort, ...]:
+        """Cohorts by which it chooses devices, or the order in which they come."""
+        every = (self.cohort, *(stage.cohort for stage in self.stages))
+        return tuple(cohort for cohort in every if cohort is not None)
+
+    @property
     def promotes(self) -> bool:
         """True if the arm that wins is to serve everybody."""
         return (self.on_success or self._default_end) == "promote"

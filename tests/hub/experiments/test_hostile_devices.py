@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,16 +87,16 @@ def test_a_billion_labels_from_the_control_arm_do_not_promote_a_bad_candidate(tr
     )
     assert len(reasons) == 2
     assert look(tried)[0] == "aborted"
-    (flag,) = tried.flags.of("demo")[liar.name]
+    (flag,) = tried.flags.by_device("demo")[liar.name]
     assert flag.kind == "counts"
 
 
 def test_labels_for_an_arm_that_the_device_is_not_on_are_refused_and_flagged(tried: Hub) -> None:
     liar = member(started(tried, 20), CONTROL)
     (reason,) = claims(liar, FeedbackReport(on(liar, "candidate"), 50, 50, 50, 50))
-    assert "version 1.1 on arm candidate: no plan gave it to this device by then" in reason
-    (flag,) = tried.flags.of("demo")[liar.name]
-    assert (flag.kind, flag.times) == ("arm", 1)
+    assert reason == "arm: expected control (1.0), as the plans say, got candidate (1.1)"
+    (flag,) = tried.flags.by_device("demo")[liar.name]
+    assert (flag.kind, flag.count) == ("arm", 1)
 
 
 def test_a_late_device_may_report_on_the_arm_of_an_older_plan(tried: Hub) -> None:
@@ -108,17 +107,19 @@ def test_a_late_device_may_report_on_the_arm_of_an_older_plan(tried: Hub) -> Non
     tried.experiments.tick(time.time())  # it is promoted: everybody gets 1.1
     for device in devices:
         assert claims(device, FeedbackReport(before[device.name], 5, 5, 5, 5)) == []
-    assert tried.flags.of("demo") == {}
+    assert tried.flags.by_device("demo") == {}
 
 
 def test_a_device_that_changes_its_attributes_gets_no_vote_in_a_cohort(tried: Hub) -> None:
     eu = Cohort("region", ("eu",))
     devices = fleet(tried, 20, ("eu", "us"))
     tried.experiments.run(replace(CANARY, stages=(), cohort=eu), actor="test")
-    outside = devices[1]
-    (reason,) = claims(outside, FeedbackReport(on(outside, CONTROL), 50, 50, 50, 50))
-    assert "attributes are not of its cohort" in reason
-    assert tried.flags.of("demo") == {}
+    outside = replace(devices[1], attributes={"region": "eu"})
+    outside.sync()  # it says that it has moved
+    claims(outside, FeedbackReport(on(outside, outside.given.arm), 50, 0, 50, 0))
+    tried.experiments.tick(time.time())
+    figures = tried.experiments.get("demo-canary-1").figures
+    assert sum(arm.labelled for arm in (figures.arms or {}).values()) == 0
 
 
 def test_reports_from_before_the_device_enrolled_do_not_count(tried: Hub) -> None:
@@ -126,7 +127,7 @@ def test_reports_from_before_the_device_enrolled_do_not_count(tried: Hub) -> Non
     window = on(devices[0], devices[0].given.arm)
     old = replace(window, start=window.start - 90_000, end=window.end - 90_000)
     (reason,) = claims(devices[0], FeedbackReport(old, 5, 5, 5, 5))
-    assert "before the device enrolled" in reason
+    assert "not this device's yet when the window ended" in reason
 
 
 def test_one_failure_event_takes_the_candidate_back_on_that_device_alone(tried: Hub) -> None:
@@ -149,7 +150,9 @@ def test_failure_events_of_devices_on_the_control_arm_do_not_count(tried: Hub) -
     assert look(tried)[0] == "promoted"
 
 
-def test_all_the_wrong_labels_that_pass_of_one_device_do_not_abort_a_good_canary(tried: Hub) -> None:
+def test_as_many_wrong_labels_as_pass_of_one_device_abort_no_good_canary(
+    tried: Hub,
+) -> None:
     devices = started(tried, 30)
     liar = member(devices, "candidate")
     for device in devices:
@@ -225,34 +228,3 @@ def test_a_device_weighs_no_more_than_a_multiple_of_the_median_one(n: float) -> 
     assert row[1] / row[0] == pytest.approx(0.5)
     failed, requests = weighted(evidence).arms["candidate"].failures["wrong labels"]["liar", 0]
     assert (requests, failed / requests) == (row[0], pytest.approx(0.5))
-
-
-def _cannot(change: Callable[[Window], Any]) -> Callable[[Hub], list[str]]:
-    def sent(hub: Hub) -> list[str]:
-        device = started(hub, 20)[0]
-        return claims(device, change(on(device, device.given.arm)))
-
-    return sent
-
-
-IMPOSSIBLE: dict[str, tuple[Callable[[Hub], list[str]], str]] = {
-    "more predictions than the policy's bound": (
-        _cannot(lambda w: WindowReport(w, "0" * 64, {"model": 61_001})),
-        "most_a_second",
-    ),
-    "more rewards": (
-        _cannot(lambda w: FeedbackReport(w, rewards=61_001, reward_squares=1.0)),
-        "most_a_second",
-    ),
-    "rewards whose squares are below those of their mean": (
-        _cannot(lambda w: FeedbackReport(w, rewards=10, reward_sum=100.0, reward_squares=1.0)),
-        "no 10 numbers have such a sum and squares",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", IMPOSSIBLE)
-def test_counts_that_cannot_be_are_refused(tried: Hub, case: str) -> None:
-    send, reason = IMPOSSIBLE[case]
-    (refusal,) = send(tried)
-    assert reason in refusal

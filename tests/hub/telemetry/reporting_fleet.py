@@ -23,6 +23,7 @@ from edge_sdk.contract.window import Window
 from edge_sdk.telemetry.histograms import histogram
 from tests.contract.examples import histogram_text
 from tests.edge.builders import FEATURES, profile
+from tests.hub.enrolled import long_ago
 
 WINDOW = 60
 BEGIN = 1_700_000_040  # a whole minute
@@ -50,6 +51,7 @@ class Simulated:
             self.names.append(
                 self.hub.fleet.enrol(token, EnrolRequest("demo", {"region": region})).device
             )
+        long_ago(self.hub)
 
     def send(self, device: str, *bodies: Body) -> UploadReply:
         messages = [
