@@ -88,7 +88,7 @@ def test_a_billion_labels_from_the_control_arm_do_not_promote_a_bad_candidate(tr
     assert len(reasons) == 2
     assert look(tried)[0] == "aborted"
     (flag,) = tried.flags.by_device("demo")[liar.name]
-    assert flag.kind == "counts"
+    assert flag.kind == "arm"
 
 
 def test_labels_for_an_arm_that_the_device_is_not_on_are_refused_and_flagged(tried: Hub) -> None:
