@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from statistics import median_low
 from typing import Final
 
 from sqlalchemy import Engine, func, select
 
+from cloud_hub.experiments.verdict.device_weights import MULTIPLE
 from cloud_hub.fleet.tables import devices
 from cloud_hub.monitoring.store import MonitoringStore
 from cloud_hub.plans.tables import plans
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry.groups import GroupSums
-from cloud_hub.telemetry.tables import feedback, samples
+from cloud_hub.telemetry.tables import ROLLED, feedback, samples
 from cloud_hub.triggers.facts import LabelCounts, OpenAlarm, ServingHistory, VersionFacts
 
 MINUTE: Final = 60
@@ -104,17 +106,21 @@ class Histories:
                     yield attributes[by], start, int(n), int(right)
 
     def _labels(self, model: str, version: str, lag: float) -> tuple[LabelCounts, ...]:
+        """Late labels by window, no device above what it may weigh in it."""
         f = feedback.c
         query = (
-            select(f.start, func.sum(f.own_labelled), func.sum(f.own_correct))
+            select(f.start, f.device, func.sum(f.own_labelled), func.sum(f.own_correct))
             .where(f.model == model, f.version == version)
-            .group_by(f.start)
+            .group_by(f.start, f.device)
             .order_by(f.start)
         )
+        windows: dict[int, dict[str, tuple[int, int]]] = {}
         with self._engine.connect() as db:
-            rows = db.execute(query).all()
+            for start, device, n, right in db.execute(query):
+                windows.setdefault(start, {})[device] = (int(n), int(right))
         return tuple(
-            LabelCounts(start, int(n), int(right), start + lag) for start, n, right in rows
+            LabelCounts(start, *_weighed(devices), start + lag)
+            for start, devices in windows.items()
         )
 
     def _sampled(self, model: str, since: float, lag: float) -> list[tuple[float, int]]:
@@ -147,3 +153,16 @@ class Histories:
             serial = row.serial
         self._served[model] = (serial, served)
         return served
+
+
+def _weighed(devices: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+    """Sum of (labelled, correct) of devices, each at most :data:`MULTIPLE` times the median one."""
+    # A row that was rolled up is of many devices, which nobody can tell apart any more.
+    counts = [n for device, (n, _) in devices.items() if n and device != ROLLED]
+    # Of two in the middle the lower: one of two devices must not raise what it may weigh.
+    most = MULTIPLE * median_low(counts) if counts else 0.0
+    labelled = correct = 0.0
+    for device, (n, right) in devices.items():
+        factor = 1.0 if device == ROLLED or n <= most else most / n
+        labelled, correct = labelled + n * factor, correct + right * factor
+    return round(labelled), round(correct)

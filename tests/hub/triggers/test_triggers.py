@@ -14,7 +14,9 @@ import requests
 from cloud_hub.cli.main import main
 from cloud_hub.errors import Conflict, Forbidden, NotFound
 from cloud_hub.hub import Hub, open_hub
+from cloud_hub.telemetry.tables import ROLLED
 from cloud_hub.triggers import store
+from cloud_hub.triggers.history import _weighed
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import FeedbackReport, Message, Upload
 from edge_sdk.contract.window import Window
@@ -275,3 +277,15 @@ def test_commands_that_cannot_be_done_say_why(
     for words, reason in refusals.items():
         code, out = cli("triggers", *words)
         assert (code, reason in out) == (1, True), (words, out)
+
+
+def test_one_device_neither_fires_a_performance_trigger_nor_hides_a_drop() -> None:
+    """It counts for ten times the median device of the window, whatever it claims."""
+    fleet = {f"d-{i}": (100, 90) for i in range(40)}
+    labelled, correct = _weighed({**fleet, "liar": (60_000, 0)})
+    assert (labelled, correct) == (5_000, 3_600)
+    assert _weighed({**fleet, "liar": (60_000, 60_000)}) == (5_000, 4_600)
+    assert _weighed({"d-1": (100, 90), "liar": (60_000, 0)}) == (1_100, 90)
+    # Rows that were rolled up are of many devices.
+    assert _weighed({ROLLED: (60_000, 54_000), "d-1": (10, 9)}) == (60_010, 54_009)
+    assert _weighed({"d-1": (0, 0)}) == (0, 0)
