@@ -13,7 +13,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cloud_hub.api import audit, health
+from cloud_hub.api import audit, docs, health
+from cloud_hub.api.auth import address_of, hub_of
 from cloud_hub.client.errors import HEADER
 from cloud_hub.errors import HubFault
 from cloud_hub.experiments import routes as experiment_routes
@@ -49,11 +50,13 @@ def create_app(hub: Hub) -> FastAPI:
         finally:
             hub.close()
 
-    app = FastAPI(title="edge-hub", lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    app = FastAPI(
+        title="edge-hub", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
+    )
     parts = (
         fleet_routes, registry_routes, plan_routes, policy_routes, feature_routes,
         telemetry_routes, monitor_routes, trigger_routes, run_routes, experiment_routes,
-        freshness_routes, pack_routes, audit, health,
+        freshness_routes, pack_routes, audit, health, docs,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router)
@@ -85,7 +88,10 @@ def _translate_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HubFault)
     def refused(request: Request, error: HubFault) -> JSONResponse:
-        return JSONResponse(error.as_json(), error.status)
+        # Whoever shows wrong tokens again and again is told to wait.
+        subject = getattr(request.state, "guessed", None)
+        error = hub_of(request).limits.after(error, address_of(request), subject)
+        return JSONResponse(error.as_json(), error.status, headers=dict(error.headers))
 
     @app.exception_handler(ContractError)
     def not_as_agreed(request: Request, error: ContractError) -> JSONResponse:

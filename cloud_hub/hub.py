@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from cloud_hub.api.admin_token import new_admin_token
+from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.errors import NotFound
@@ -35,6 +36,7 @@ from cloud_hub.runs.offline import OfflineGate
 from cloud_hub.runs.service import Runs
 from cloud_hub.runs.store import RunStore, cause_of
 from cloud_hub.runs.training import TrainingRunner
+from cloud_hub.storage.private_files import make_private, private_folder
 from cloud_hub.storage.stores import open_stores
 from cloud_hub.telemetry.service import Telemetry
 from cloud_hub.triggers.history import Histories
@@ -70,6 +72,10 @@ class Hub:
     experiments: Experiments
     runs: Runs
     loop: Loop = field(init=False)
+    limits: RateLimits = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.limits = RateLimits(self.settings.rates)
 
     def close(self) -> None:
         """Stop the loop and the workers, and close the database."""
@@ -89,7 +95,8 @@ def initialise(settings: Settings) -> None:
         Conflict: the folder holds a hub already.
     """
     repository = _repository(settings.data, open_stores(settings).targets)
-    settings.data.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.data)
+    private_folder(settings.data / "keys")
     if not repository.is_complete:
         new_admin_token(settings.data / "admin.token")
     # Last: where the repository is complete, so is the hub.
@@ -117,6 +124,7 @@ def open_hub(settings: Settings) -> Hub:
         HubFault: the database or the signed metadata cannot be read.
     """
     check_initialised(settings)
+    make_private(settings.data)
     data, stores = settings.data, open_stores(settings)
     repository = _repository(data, stores.targets)
     # A hub that cannot sign fails here and not hours later, when the first metadata expires.
@@ -139,7 +147,7 @@ def open_hub(settings: Settings) -> Hub:
     features = Features(data, audit, registry, plans)
     telemetry = Telemetry(engine, registry, record_exposure)
     gate = OfflineGate(registry, plans, telemetry)
-    fleet = Fleet(engine, audit, repository.root())
+    fleet = Fleet(engine, audit, repository.root(), credential_seconds=settings.credential_seconds)
     policies = Policies(registry, plans, train_problem=problem)
     monitoring = Monitoring(engine, audit, registry, plans, fleet)
     serving = InferenceService(registry, plans)

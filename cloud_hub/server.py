@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import uvicorn
@@ -22,6 +23,7 @@ def serve(settings: Settings) -> None:
         Conflict: another process serves the folder, or its database has to be upgraded first.
         HubFault: the port is taken, or the folder holds no hub.
     """
+    os.umask(0o077)  # whatever a library writes is for this user only
     check_initialised(settings)
     check_admin_token(settings.data / "admin.token")
     with sole_server(settings.data) as note_url, _listen(settings) as listener:
@@ -33,7 +35,9 @@ def serve(settings: Settings) -> None:
         write_atomic(settings.data / "hub.url", url.encode())
         print(f"edge-hub serves {settings.data} at {url}", flush=True)
         # Without a configuration of its own, uvicorn logs as the process does.
-        config = uvicorn.Config(create_app(hub), log_config=None, access_log=False)
+        config = uvicorn.Config(
+            create_app(hub), log_config=None, access_log=False, forwarded_allow_ips=settings.proxy
+        )
         uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -67,7 +67,10 @@ class EdgeDevice:
         hub: URL of the hub, such as ``https://hub:8000``.
         token: enrolment token; needed until the device has been enrolled once.
         model: name of the model whose fleet to join.
-        attributes: text by name, for cohorts, such as ``{"region": "eu"}``.
+        serial: serial number, if the device was registered by one (``edge-hub devices register``);
+            ``token`` then is its one-time secret, or ``None`` if its public key was registered.
+        attributes: text by name, for cohorts, such as ``{"region": "eu"}``. Those that the hub
+            fixed for the token win.
         share: True if the owner agrees to share labelled rows for retraining, where the plan asks
             for them.
         root: bytes of a ``root.json`` baked into the image, instead of trust on first enrolment.
@@ -100,6 +103,7 @@ class EdgeDevice:
         hub: str,
         token: str | None = None,
         model: str | None = None,
+        serial: str | None = None,
         attributes: Mapping[str, str] | None = None,
         share: bool = False,
         root: bytes | None = None,
@@ -117,7 +121,7 @@ class EdgeDevice:
 
         check_opening(config, share)
         meter = energy_use(energy)
-        enrolment = Enrolment(state, hub, model, token, attributes, root, share, verify)
+        enrolment = Enrolment(state, hub, model, token, attributes, root, share, verify, serial)
         link = FleetLink(enrolment, config, self._activate, self._follow_plan, clock)
         labels = LabelStore(link.store, config.kept_predictions)
         service = ActiveReleases(config, link.boot, self._send, meter, clock, labels)

@@ -87,7 +87,7 @@ class Proxy:
 
     ``none``; ``error`` (500 with a page), ``garbage`` (200 with noise), ``cut`` (half of the body,
     then the connection drops), ``flip`` (one bit of each target is flipped), ``away`` (no answer),
-    ``drip`` (a byte every now and then).
+    ``drip`` (a byte every now and then), ``busy`` (429, come again in two minutes).
     ``only`` limits it to paths that contain the text. ``served`` are the paths that the hub was
     asked for, with the bytes that it gave. ``hub`` is where they go, and may be changed.
     """
@@ -98,6 +98,7 @@ class Proxy:
         self.only = ""
         self.statuses: list[int] = []
         self.served: list[tuple[str, int]] = []
+        self.busy: list[str] = []
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -122,6 +123,10 @@ class Proxy:
         fault = self.fault if self.only in request.path else "none"
         if fault == "away":
             request.close_connection = True
+            return
+        if fault == "busy":
+            self.busy.append(request.path)
+            self._send(request, 429, {"Retry-After": "120"}, b'{"error": "too many requests"}')
             return
         if fault in ("error", "garbage"):
             noise = b"<html>\x00\xff not what you expect</html>"

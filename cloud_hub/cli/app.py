@@ -12,6 +12,7 @@ import typer
 from cloud_hub.cli import (
     administration,
     datasets,
+    devices,
     experiments,
     fleet,
     freshness,
@@ -28,8 +29,8 @@ from cloud_hub.cli.registration import HELP_OPTIONS
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, releases, plans, experiments, fleet, monitoring, policy, datasets, triggers, runs,
-    freshness, administration,
+    server, releases, plans, experiments, devices, fleet, monitoring, policy, datasets, triggers,
+    runs, freshness, administration,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 

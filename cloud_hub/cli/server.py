@@ -15,6 +15,11 @@ from cloud_hub.cli.registration import ADMINISTER, SET_UP, command, group
 if TYPE_CHECKING:
     from cloud_hub.settings import Settings
 
+
+def _rate(text: str) -> Any:
+    return typer.Option(parser=types.amount(1e6, zero=True), metavar="NUMBER", help=text)
+
+
 DataFolder = Annotated[
     Path, typer.Argument(metavar="DATA", help="Folder that holds everything of the hub.")
 ]
@@ -40,6 +45,26 @@ Trainings = Annotated[
     ),
 ]
 Host = Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")]
+Credentials = Annotated[
+    float,
+    typer.Option(
+        parser=types.amount(31 * 86_400), metavar="SECONDS", help="Life of a device's credential."
+    ),
+]
+Proxy = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS,…",
+        help="Reverse proxies whose X-Forwarded-For says where a request comes from.",
+    ),
+]
+DeviceRate = Annotated[float, _rate("Requests of one device a second; 0: no limit.")]
+AddressRate = Annotated[
+    float, _rate("Requests without a credential, of one address a second; 0: no limit.")
+]
+FailureRate = Annotated[
+    float, _rate("Wrong tokens and signatures, of one address a second; 0: no limit.")
+]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"],
     typer.Option(help="Least severe messages in the log, on standard error."),
@@ -91,16 +116,22 @@ def _serve(
     database: Database = None,
     trainings: Trainings = 1,
     tick: Tick = 1.0,
+    credential_seconds: Credentials = 3_600.0,
+    proxy: Proxy = "127.0.0.1",
+    device_rate: DeviceRate = 50.0,
+    address_rate: AddressRate = 50.0,
+    failure_rate: FailureRate = 0.5,
     log_level: LogLevel = "info",
     log_format: LogFormat = "text",
 ) -> None:
     """Serve a hub until SIGTERM or Ctrl-C."""
     from cloud_hub.cli.server_log import configure_logging
     from cloud_hub.server import serve
-    from cloud_hub.settings import Settings
+    from cloud_hub.settings import RateSettings, Settings
 
     configure_logging(log_level, log_format)
-    serve(Settings(data, database, host, port, tick, trainings))
+    rates = RateSettings.of(device_rate, address_rate, failure_rate)
+    serve(Settings(data, database, host, port, tick, trainings, credential_seconds, rates, proxy))
 
 
 def _upgrade(data: DataFolder, database: Database = None) -> Result:

@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -24,6 +25,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from cloud_hub.errors import HubFault
 from cloud_hub.settings import Settings
+from cloud_hub.storage.private_files import private_file
 
 metadata: Final = MetaData()
 
@@ -32,6 +34,8 @@ def connect(settings: Settings) -> Engine:
     """Return an engine whatever the schema; callers wrap it in :func:`database_errors`."""
     engine = create_engine(settings.database_url)
     if is_sqlite(engine):
+        if (file := engine.url.database) and file != ":memory:" and Path(file).parent.is_dir():
+            private_file(Path(file))
         event.listen(engine, "connect", _prepare_sqlite)
     return engine
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.artifact_response import artifact_response
-from cloud_hub.api.auth import Admin, Device, hub_of
+from cloud_hub.api.auth import Admin, Member, hub_of
 from cloud_hub.api.dependencies import unknown
 from cloud_hub.api.request_body import raw_body
 from cloud_hub.errors import NotFound
@@ -21,10 +21,15 @@ METADATA_BYTES = 64 << 20
 
 
 @router.get("/metadata/{name}")
-def metadata(request: Request, name: str) -> Response:
+def metadata(request: Request, member: Member, name: str) -> Response:
     """Answer with signed metadata, or 304 where ``If-None-Match`` says that it is there already.
 
     That is the one cheap question which every device asks again and again.
+
+    Args:
+        request: may say what is there already.
+        member: a device or an administrator; strangers need not know which models there are.
+        name: of the file.
     """
     file = hub_of(request).repository.metadata / name
     if not name.endswith(".json") or "/" in name or not file.is_file():
@@ -38,12 +43,12 @@ def metadata(request: Request, name: str) -> Response:
 
 
 @router.get("/targets/{path:path}")
-def target(request: Request, device: Device, path: str) -> Response:
+def target(request: Request, member: Member, path: str) -> Response:
     """Answer with a signed file, whole or a range of it.
 
     Args:
         request: may ask for a range.
-        device: that downloads.
+        member: the device, or administrator, that downloads.
         path: of the target, its hash before the name.
     """
     return artifact_response(request, hub_of(request).repository.targets, path)

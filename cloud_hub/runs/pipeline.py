@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import requests
 
-from cloud_hub.errors import Conflict, Forbidden, HubFault, Invalid, NotFound
+from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound, Unauthenticated
 from cloud_hub.runs import jobs
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.system.files import write_atomic
@@ -76,12 +76,12 @@ def call(folder: Path, job: TrainingJob, policy: TrainPolicy, hub: str) -> None:
 
 
 def check_token(folder: Path, token: str) -> None:
-    """Raise Forbidden unless ``token`` is the run's."""
+    """Raise Unauthenticated unless ``token`` is the run's."""
     path = folder / "token"
     expected = path.read_text() if path.exists() else ""
     received = hashlib.sha256(token.encode()).hexdigest()
     if not secrets.compare_digest(expected, received):
-        raise Forbidden("run: wrong token")
+        raise Unauthenticated("run: wrong token")
 
 
 def input_file(folder: Path, name: str) -> Path:

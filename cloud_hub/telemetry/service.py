@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, RowMapping, Select, Table, func, select
 
+from cloud_hub.fleet.tables import identities
 from cloud_hub.registry.dataset import Dataset
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
@@ -159,21 +160,23 @@ class Telemetry:
         return np.array(times, dtype=np.float64)
 
     def voted_keys(self, model: str, *, minimum_devices: int, most: int) -> list[bytes]:
-        """Return keys that enough different devices voted for, the one of most devices first.
+        """Return keys that enough different voters asked for, the one of most voters first.
 
         Args:
             model: name of the model.
-            minimum_devices: devices that must have voted for a key.
+            minimum_devices: voters that must have asked for a key.
             most: number of keys at most.
         """
-        # Devices, not votes: one device that asks often must not make its input public.
-        devices = func.count(votes.c.device.distinct())
+        # Voters, not votes: one device that asks often must not make its input public. And not
+        # devices: whoever holds a token of many uses could be as many of them as they like.
+        voters = func.count(identities.c.vouched_by.distinct())
         query = (
             select(votes.c.key)
-            .where(votes.c.model == model)
+            .join(identities, identities.c.device == votes.c.device)
+            .where(votes.c.model == model, identities.c.standing == "active")
             .group_by(votes.c.key)
-            .having(devices >= minimum_devices)
-            .order_by(devices.desc(), func.count().desc(), votes.c.key)
+            .having(voters >= minimum_devices)
+            .order_by(voters.desc(), func.count().desc(), votes.c.key)
             .limit(most)
         )
         return [bytes.fromhex(row["key"]) for row in self._rows(query)]

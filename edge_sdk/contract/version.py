@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from typing import Final
 
-PROTOCOL: Final = 1
-"""Version of the HTTP conversation between device and hub (``/v1/...``)."""
+PROTOCOL: Final = 2
+"""Version of the HTTP conversation between device and hub (``/v1/...``). In 2 a device signs with a
+key of its own and has short-lived credentials; 1, with a token for life, is refused by name."""
 
 MANIFEST_FORMAT: Final = 1
 PROFILE_FORMAT: Final = 1

@@ -15,7 +15,8 @@ from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.plan import Plan, ReleaseRef
 from edge_sdk.errors import ContractError, EdgeError
 from edge_sdk.experiments.crash_marker import CrashMarker
-from edge_sdk.fleet.enrolment import Identity, enrol, hub_of
+from edge_sdk.fleet.enrolment import enrol, hub_of
+from edge_sdk.fleet.identity import Identity
 from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
 from edge_sdk.model.options import RuntimeOptions
@@ -50,6 +51,7 @@ class Enrolment:
     root: bytes | None = None
     share: bool = False
     verify: bool | str = True
+    serial: str | None = None
 
 
 class FleetLink:
@@ -100,7 +102,10 @@ class FleetLink:
             token=how.token,
             attributes=self.attributes,
             root=how.root,
+            serial=how.serial,
         )
+        # What the hub fixed is what the plan is evaluated with, there and here.
+        self.attributes |= self.identity.attributes
         if hub_of(self.store) != how.hub:
             self.store.put("hub", how.hub)
         self.outbox = Outbox(self.store, self.boot, config.outbox_bytes)
@@ -181,8 +186,11 @@ class FleetLink:
     def status(self) -> dict[str, Any]:
         """Return how device and hub get along, as plain values."""
         checkin = self.describe()
+        refusal = self.client.refusal
         return {
             "device": self.identity.device,
+            "standing": refusal.standing if refusal is not None else "active",
+            "refused": str(refusal) if refusal is not None else None,
             "hub": self.client.url,
             "plan": checkin.plan,
             "phase": checkin.phase,

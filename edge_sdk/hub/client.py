@@ -2,7 +2,9 @@
 
 Every failure is a :class:`HubError`; no answer at all is :class:`HubUnreachable`. Bodies are read
 with a limit, redirects are not followed, and a download resumes where it stopped. Connections are
-kept; one that the hub closed while a request was on its way costs no request (:data:`ONCE`).
+kept; one that the hub closed while a request was on its way costs no request: every request may be
+sent again, since the hub takes all as often as they come. Who asks, :class:`Credentials` says; a
+credential that the hub does not take is renewed once, and the request sent again.
 """
 
 from __future__ import annotations
@@ -15,34 +17,46 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError
 
 from edge_sdk.contract.codec import decode, encode
-from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolReply, EnrolRequest
+from edge_sdk.contract.fleet import (
+    CheckIn,
+    CloudReply,
+    CloudRequest,
+    CredentialReply,
+    CredentialRequest,
+    EnrolReply,
+    EnrolRequest,
+    Standing,
+)
 from edge_sdk.contract.limits import MANIFEST_BYTES
 from edge_sdk.contract.messages import Upload, UploadReply
-from edge_sdk.errors import ContractError, HubError, HubUnreachable, reason_of
+from edge_sdk.errors import (
+    ContractError,
+    HubBusy,
+    HubError,
+    HubUnreachable,
+    IdentityRefused,
+    reason_of,
+)
+from edge_sdk.hub.pause import Pause, retry_after
 from edge_sdk.system.files import fsync_directory, fsync_file, sha256_file
 from edge_sdk.validation import path_of
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import FileRef
+    from edge_sdk.hub.credentials import Credentials
 
 T = TypeVar("T")
 _CHUNK: Final = 1 << 16
 _OK: Final = (200, 204, 206, 304)
 SMALL_BYTES: Final = 1 << 16
 """Bodies that are not asked for (refusals, check-ins) are read up to this."""
-
-ENROL: Final = "/v1/enrol"
-ONCE: Final = (ENROL,)
-"""Requests that are not sent again when the hub hangs up without a word: they may have had an
-effect, and a second time is not the same as once. The hub takes all others as often as they come.
-"""
 
 CLOUD_CALLS: Final = 8
 """Cloud predictions under way at once; more wait, within their deadline."""
@@ -53,7 +67,6 @@ class HubClient:
 
     Args:
         url: of the hub, without a path (``https://hub:8000``).
-        token: of the device; ``None`` before enrolment.
         timeout: seconds to connect, and between two reads.
         verify: TLS certificates are checked; a path names a private CA bundle.
 
@@ -64,7 +77,6 @@ class HubClient:
     def __init__(
         self,
         url: str,
-        token: str | None = None,
         *,
         timeout: float = 10.0,
         verify: bool | str = True,
@@ -72,7 +84,8 @@ class HubClient:
         self.url = _checked_url(url)
         self._timeout = timeout
         self._verify = _checked_bundle(verify)
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._credentials: Credentials | None = None
+        self._pause = Pause()
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(CLOUD_CALLS, thread_name_prefix="edge-cloud")
         self._interrupted = threading.Event()
@@ -88,14 +101,27 @@ class HubClient:
             with contextlib.suppress(Exception):
                 shutdown()
 
-    def authorise(self, token: str) -> None:
-        """Use ``token`` from now on."""
-        self._headers = {"Authorization": f"Bearer {token}"}
+    def authenticate(self, credentials: Credentials) -> None:
+        """Ask as the device of ``credentials`` from now on."""
+        self._credentials = credentials
 
-    def enrol(self, token: str, request: EnrolRequest) -> EnrolReply:
-        """Join the fleet with an enrolment token."""
-        headers = {"Authorization": f"Bearer {token}"}
-        return self._post(ENROL, request, EnrolReply, headers=headers)
+    @property
+    def refusal(self) -> IdentityRefused | None:
+        """The hub's refusal of this device's identity, if its last word was one."""
+        return self._credentials.refusal if self._credentials is not None else None
+
+    def ask_again(self) -> None:
+        """Let the next request ask, even if the hub refused this device before."""
+        if self._credentials is not None:
+            self._credentials.ask_again()
+
+    def enrol(self, token: str | None, request: EnrolRequest) -> EnrolReply:
+        """Join the fleet with an enrolment token, a one-time secret, or a registered key alone."""
+        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+        return self._post("/v1/enrol", request, EnrolReply, headers=headers, own=False)
+
+    def _exchange(self, request: CredentialRequest) -> CredentialReply:
+        return self._post("/v1/credentials", request, CredentialReply, own=False)
 
     def checkin(self, checkin: CheckIn) -> None:
         """Send the device's check-in."""
@@ -204,37 +230,69 @@ class HubClient:
         headers: dict[str, str] | None = None,
         timeout: float | None = None,
         data: bytes | None = None,
+        own: bool = True,
     ) -> requests.Response:
+        """Return the hub's answer; without ``own`` the device's credential stays here."""
         url = self.url + path
-        options: dict[str, Any] = {
-            "data": data,
-            "headers": {**self._headers, **(headers or {})},
-            "timeout": timeout or self._timeout,
-        }
-        try:
-            response = self._ask(method, url, options, again=path not in ONCE)
-        except requests.RequestException as error:
-            raise HubUnreachable(f"{url}: no answer; {_why(error)}") from error
-        if response.status_code not in _OK:
-            raise HubError(f"{url}: {_reason(response)}", response.status_code)
+        if left := self._pause.left:
+            raise HubBusy(f"{url}: not asked, the hub is busy for {left:.0f} s more", 429, left)
+        options: dict[str, Any] = {"data": data, "timeout": timeout or self._timeout}
+        credentials = self._credentials if own else None
+        if credentials is None:
+            response = self._ask(method, url, headers or {}, options)
+        else:
+            response = self._ask_as(credentials, method, url, headers or {}, options)
+        if response.status_code in _OK:
+            return response
+        refusal = _refusal(url, response)
+        if isinstance(refusal, IdentityRefused) and credentials is not None:
+            credentials.refused(refusal)
+        if isinstance(refusal, HubBusy):
+            self._pause.begin(refusal.retry_after)
+        raise refusal
+
+    def _ask_as(
+        self,
+        credentials: Credentials,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        options: dict[str, Any],
+    ) -> requests.Response:
+        """One request as the device; once more where the hub does not take its credential.
+
+        It may have expired by the hub's clock, or the hub may have forgotten it.
+        """
+        for attempt in (1, 2):
+            credential = credentials.current(self._exchange)
+            own = {"Authorization": f"Bearer {credential}", **headers}
+            response = self._ask(method, url, own, options)
+            if response.status_code != 401 or attempt == 2:
+                break
+            response.close()
+            credentials.discard(credential)
         return response
 
     def _ask(
-        self, method: str, url: str, options: dict[str, Any], *, again: bool
+        self, method: str, url: str, headers: dict[str, str], options: dict[str, Any]
     ) -> requests.Response:
-        """One request; ``again`` if the connection was closed at the other end before the answer.
+        """One request; again if the connection was closed at the other end before the answer.
 
         A hub closes connections that were idle for some seconds, and may do so just as it is asked.
         """
         fixed: dict[str, Any] = {
-            "stream": True, "verify": self._verify, "allow_redirects": False,
+            **options, "headers": headers, "stream": True, "verify": self._verify,
+            "allow_redirects": False,
         }  # fmt: skip
         try:
-            return self._session().request(method, url, **options, **fixed)
-        except requests.ConnectionError as error:
-            if not again or not isinstance(_cause(error), _HUNG_UP):
-                raise
-            return self._session().request(method, url, **options, **fixed)
+            try:
+                return self._session().request(method, url, **fixed)
+            except requests.ConnectionError as error:
+                if not isinstance(_cause(error), _HUNG_UP):
+                    raise
+                return self._session().request(method, url, **fixed)
+        except requests.RequestException as error:
+            raise HubUnreachable(f"{url}: no answer; {_why(error)}") from error
 
     def _session(self) -> requests.Session:
         """A session per thread: requests' are not safe to share."""
@@ -302,10 +360,23 @@ def _read(response: requests.Response, limit: int) -> bytes:
     return raw
 
 
-def _reason(response: requests.Response) -> str:
-    """The hub's reason for a refusal, in one line."""
+def _refusal(url: str, response: requests.Response) -> HubError:
+    """Return the error for an answer that is no success: the hub's reason, in one line."""
+    status = response.status_code
+    body = _json_object(response)
+    reason = body.get("error")
+    message = f"{url}: the hub answered {status}" + (f": {reason}" if reason else "")
+    standing = body.get("standing")
+    if status in (401, 403) and standing in get_args(Standing):
+        return IdentityRefused(message, status, cast("Standing", standing))
+    if status == 429 or (status == 503 and "Retry-After" in response.headers):
+        return HubBusy(message, status, retry_after(response.headers))
+    return HubError(message, status)
+
+
+def _json_object(response: requests.Response) -> dict[str, Any]:
     try:
-        reason = json.loads(_read(response, SMALL_BYTES)).get("error")
-    except (ValueError, AttributeError, HubError):
-        reason = None
-    return f"the hub answered {response.status_code}" + (f": {reason}" if reason else "")
+        body = json.loads(_read(response, SMALL_BYTES))
+    except (ValueError, HubError):
+        return {}
+    return body if isinstance(body, dict) else {}

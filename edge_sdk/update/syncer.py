@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from edge_sdk.errors import EdgeError, HubUnreachable
+from edge_sdk.errors import EdgeError, HubBusy, HubUnreachable, IdentityRefused
 from edge_sdk.system.logs import Log
 
 if TYPE_CHECKING:
@@ -30,12 +30,17 @@ DAY: Final = 86_400.0
 class SyncResult:
     """The outcome of a sync. ``errors`` maps a part (``reports``, ``plan``, ``update``,
     ``checkin``) to what went wrong with it; empty means that all went well.
+
+    ``retry_after`` are the seconds that a busy hub asks to wait; ``refused`` says how it sees an
+    identity that it does not take (``pending``, ``revoked``, ``cloned``, ``unknown``).
     """
 
     sent: int = 0
     plan: int | None = None
     update: str = "unchanged"
     errors: dict[str, str] = field(default_factory=dict)
+    retry_after: float = 0.0
+    refused: str | None = None
 
     @property
     def reached(self) -> bool:
@@ -87,6 +92,7 @@ class Syncer:
     def once(self) -> SyncResult:
         """Send what waits, ask for news, follow them, check in."""
         errors: dict[str, EdgeError] = {}
+        self._client.ask_again()
         sent = self._part(errors, "reports", self._send) or 0
         plan = self._part(errors, "plan", self._news)
         outcome = None
@@ -97,7 +103,14 @@ class Syncer:
         self._part(errors, "checkin", self._check_in)
         self._log(errors)
         reasons = {name: str(error) for name, error in errors.items()}
-        return SyncResult(sent, plan.serial if plan else None, outcome or "unchanged", reasons)
+        return SyncResult(
+            sent,
+            plan.serial if plan else None,
+            outcome or "unchanged",
+            reasons,
+            max((e.retry_after for e in errors.values() if isinstance(e, HubBusy)), default=0.0),
+            next((e.standing for e in errors.values() if isinstance(e, IdentityRefused)), None),
+        )
 
     def _part(self, errors: dict[str, EdgeError], name: str, call: Callable[[], T]) -> T | None:
         try:
@@ -154,6 +167,11 @@ class Syncer:
         self._last_checkin = (checkin, now)
 
 
+REFUSED_SECONDS: Final = 6 * 3_600.0
+"""Seconds until a device asks again whose identity was revoked, cloned or forgotten: only a person
+at the hub can change that, and whoever stole it must not keep the hub busy."""
+
+
 class SyncSchedule:
     """The time of the next sync: in step with ``config``, later after each failure in a row."""
 
@@ -169,8 +187,12 @@ class SyncSchedule:
             self._failures = 0
             return jittered(config.sync_seconds, self._random)
         self._failures += 1
+        if result.refused not in (None, "pending"):
+            return jittered(REFUSED_SECONDS, self._random)
         longest = config.retry_max_seconds
-        return backoff(self._failures, config.retry_seconds, longest, self._random)
+        wait = backoff(self._failures, config.retry_seconds, longest, self._random)
+        # Never before the hub's time, and not all of a fleet at that very moment.
+        return max(wait, result.retry_after * self._random.uniform(1.0, 1.5))
 
 
 def backoff(failures: int, first: float, longest: float, random_: random.Random) -> float:

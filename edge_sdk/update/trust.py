@@ -27,7 +27,14 @@ from tuf.ngclient.updater import Updater as MetadataUpdater
 from edge_sdk.contract.limits import MANIFEST_BYTES, PLAN_BYTES
 from edge_sdk.contract.manifest import MANIFEST, FileRef
 from edge_sdk.contract.plan import Plan, ReleaseRef
-from edge_sdk.errors import ContractError, EdgeError, HubError, HubUnreachable, TrustError
+from edge_sdk.errors import (
+    ContractError,
+    EdgeError,
+    HubError,
+    HubUnreachable,
+    IdentityRefused,
+    TrustError,
+)
 
 if TYPE_CHECKING:
     from edge_sdk.hub.client import HubClient
@@ -45,12 +52,12 @@ class _Fetcher(FetcherInterface):
 
     def __init__(self, client: HubClient) -> None:
         self._client = client
-        self.unreachable: HubUnreachable | None = None
+        self.unreachable: HubUnreachable | IdentityRefused | None = None
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         try:
             return self._client.stream(url)
-        except HubUnreachable as error:
+        except (HubUnreachable, IdentityRefused) as error:
             self.unreachable = error
             raise DownloadError(str(error)) from error
         except HubError as error:

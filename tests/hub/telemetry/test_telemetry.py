@@ -24,6 +24,7 @@ from edge_sdk.contract.messages import (
 from edge_sdk.contract.window import Window
 from tests.contract.examples import histogram_text
 from tests.edge.builders import profile
+from tests.simulated_device import vouched
 
 NOW = int(time.time()) // 60 * 60
 WINDOW = Window("demo", "1.0", NOW - 60, NOW)
@@ -145,10 +146,11 @@ def test_shared_rows_come_back_with_their_labels(serving: Hub) -> None:
 
 
 def test_a_key_counts_by_devices_and_not_by_how_often_one_asks(serving: Hub) -> None:
+    voters = vouched(serving, 3)
     for sequence in range(1, 6):
         votes = KeyVotes("demo", "1.0", sequence, ("aa" * 16,))
-        serving.telemetry.ingest("d-1", "demo", upload(votes, first=sequence))
-    for device in ("d-1", "d-2", "d-3"):
+        serving.telemetry.ingest(voters[0], "demo", upload(votes, first=sequence))
+    for device in voters:
         votes = KeyVotes("demo", "1.0", 99, ("bb" * 16,))
         serving.telemetry.ingest(device, "demo", upload(votes, first=50))
     voted = serving.telemetry.voted_keys("demo", minimum_devices=3, most=10)
