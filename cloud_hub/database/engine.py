@@ -34,8 +34,9 @@ def connect(settings: Settings) -> Engine:
     """Return an engine whatever the schema; callers wrap it in :func:`database_errors`."""
     engine = create_engine(settings.database_url)
     if is_sqlite(engine):
-        if (file := engine.url.database) and file != ":memory:" and Path(file).parent.is_dir():
-            private_file(Path(file))
+        if (file := engine.url.database) and file != ":memory:":
+            with contextlib.suppress(OSError):  # SQLite says better what is wrong with a place
+                private_file(Path(file))
         event.listen(engine, "connect", _prepare_sqlite)
     return engine
 

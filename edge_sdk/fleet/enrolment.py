@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk.contract.fleet import check_serial
+from edge_sdk.contract.names import check_name
 from edge_sdk.errors import HubError, HubUnreachable, StateError
 from edge_sdk.fleet.identity import Identity, IdentityStore
 from edge_sdk.hub.credentials import Credentials
@@ -91,6 +92,7 @@ def _check(
             "enrolment token (edge-hub enrol-token MODEL), or its serial number if it was "
             "registered (edge-hub devices register)"
         )
+    check_name("model", model)
     if token is not None:
         check_token(token)
     if serial is not None:
