@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
@@ -34,8 +35,19 @@ def optional_bearer(request: Request) -> str | None:
 
 
 def address_of(request: Request) -> str:
-    """Return the address that a request comes from."""
-    return request.client.host if request.client is not None else "unknown"
+    """Return whom a request comes from, as far as rates go: an address, of IPv6 its network.
+
+    A subscriber has a whole /64 of IPv6 addresses to change between.
+    """
+    host = request.client.host if request.client is not None else "unknown"
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:  # a socket file, or a proxy that sends something else
+        return host
+    if address.version == 4:
+        return host
+    mapped = address.ipv4_mapped
+    return str(mapped or ipaddress.ip_network((address, 64), strict=False))
 
 
 def hub_of(request: Request) -> Hub:

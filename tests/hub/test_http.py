@@ -101,6 +101,27 @@ def test_the_administrator_reads_the_routes_also_in_a_browser(hub: HubProcess) -
     assert (wrong.status_code, "Basic" in wrong.headers["WWW-Authenticate"]) == (401, True)
 
 
+def test_whoever_guesses_is_told_when_to_come_again_and_their_neighbours_are_not(
+    hub: HubProcess,
+) -> None:
+    def guess(address: str, token: str = "guess") -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": address}
+        return session.get(f"{hub.url}/v1/models", headers=headers, timeout=PATIENCE)
+
+    with requests.Session() as session:
+        answers = [guess("203.0.113.9") for _ in range(130)]
+        assert {answer.status_code for answer in answers} == {401, 429}
+        busy = answers[-1]
+        assert (busy.status_code, int(busy.headers["Retry-After"]) >= 1) == (429, True)
+        assert guess("203.0.113.10").status_code == 401
+        # Long random secrets need no such shelter: the administrator behind the same address works.
+        admin = (hub.data / "admin.token").read_text()
+        assert guess("203.0.113.9", admin).status_code == 200
+        # A subscriber has a whole network of IPv6 addresses to guess from.
+        networks = [guess(f"2001:db8:7:7::{n:x}").status_code for n in range(1, 131)]
+        assert networks[-1] == 429
+
+
 def test_an_enrolment_token_is_used_up(hub: HubProcess, publish: Publish) -> None:
     publish("used")
     token = hub.token("used")
