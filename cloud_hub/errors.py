@@ -51,13 +51,16 @@ class Unauthenticated(HubFault):
     Args:
         message: what was expected.
         standing: ``unknown`` if it is a device that this hub does not know (any more).
+        guess: it could be a guess at a secret, and counts as one. A device's credential is none: it
+            is random, and every honest one expires.
     """
 
     status = 401
 
-    def __init__(self, message: str, standing: str | None = None) -> None:
+    def __init__(self, message: str, standing: str | None = None, *, guess: bool = True) -> None:
         super().__init__(message)
         self.standing = standing
+        self.guess = guess and standing is None
 
     @property
     def headers(self) -> Mapping[str, str]:

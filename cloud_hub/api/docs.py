@@ -6,7 +6,6 @@ A browser asks for a name and a password: any name, and the administrator's toke
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -40,7 +39,7 @@ def _password(header: str) -> str | None:
         return None
     try:
         return base64.b64decode(encoded, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return None
 
 

@@ -135,7 +135,7 @@ class RateLimits:
             address: where it comes from.
             subject: as for :meth:`admit_guess`.
         """
-        if not isinstance(error, Unauthenticated) or error.standing is not None:
+        if not isinstance(error, Unauthenticated) or not error.guess:
             return error
         waits = [self._failures.take(address, self._clock())]
         if subject is not None:

@@ -155,9 +155,9 @@ def _terms(token: dict[str, Any]) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _revoke_token(hub: HubAddress, token_id: TokenId) -> Result:
+def _revoke_token(hub: HubAddress, id_: TokenId) -> Result:
     """Let no device join with a token any more; those that have joined stay."""
-    record = hub.client().post(f"enrolment-tokens/{token_id}/revoke")
+    record = hub.client().post(f"enrolment-tokens/{id_}/revoke")
     return Result(record, lambda r: f"token {r['id']} revoked; devices that joined with it stay")
 
 

@@ -160,7 +160,8 @@ class Fleet:
         with self._engine.connect() as db:
             row = db.execute(query).mappings().first()
         if row is None or not self.identities.is_current(row["credential_at"], time.time()):
-            raise Unauthenticated("device credential: unknown or expired; ask for a new one")
+            reason = "device credential: unknown or expired; ask for a new one"
+            raise Unauthenticated(reason, guess=False)
         record = _record(row)
         if record.standing != "active":
             refuse_stopped(self.identities.get(record.device))

@@ -56,6 +56,8 @@ def check_attributes(attributes: Mapping[str, str]) -> None:
         check_name("attributes", name)
         fits = len(value) <= NAME_CHARACTERS
         require(fits, f"attributes.{name}: expected at most {NAME_CHARACTERS} characters")
+        # A NUL is no text for every database, and half a surrogate pair none for any encoding.
+        require(value.isprintable(), f"attributes.{name}: expected printable characters")
 
 
 def check_hex(what: str, text: str, size: int) -> None:

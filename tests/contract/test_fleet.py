@@ -23,6 +23,8 @@ REFUSED = {
     "a list": (["eu"], "expected texts by name"),
     "a name that is unsafe": ({"../x": "eu"}, "expected 1 to 64 of"),
     "too many": ({f"a{i}": "x" for i in range(ATTRIBUTES + 1)}, "at most"),
+    "a NUL": ({"region": "e\0u"}, "printable characters"),
+    "half of a surrogate pair": ({"region": "\ud800"}, "printable characters"),
     "too long a text": ({"region": "x" * (NAME_CHARACTERS + 1)}, "at most"),
 }
 

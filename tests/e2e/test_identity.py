@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from cloud_hub.cli.main import main as edge_hub
 from edge_sdk import EdgeDevice, EdgeError
 from edge_sdk.cli.main import main as edge
 from edge_sdk.fleet import identity
+from tests.clock import Clock
 from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.edge.builders import rows
@@ -181,6 +184,32 @@ def test_a_busy_hub_is_left_alone_for_as_long_as_it_asks(
         assert len(proxy.busy) == asked + 1  # the other parts of the sync did not ask
         assert device.predict(rows(1)[0]).version == "1.0"
         assert device.status()["standing"] == "active"
+
+
+def test_a_device_that_was_forgotten_is_told_so_and_serves_on(
+    hub: HubProcess, publish: Publish, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish("forgotten")
+    with opened(tmp_path / "d", hub, "forgotten") as device:
+        name = device.status()["device"]
+        assert ask(hub, "devices", "forget", name, "--reason", "its owner left") == 0
+        result = device.sync()
+        assert (result.refused, "enrol it again" in result.errors["plan"]) == ("unknown", True)
+        assert device.predict(rows(1)[0]).version == "1.0"
+    assert standings(hub, "forgotten") == []
+
+
+def test_a_credential_that_the_hub_lets_expire_first_is_renewed_within_the_request(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("slept")
+    # In 1970 too: its life is counted on the monotonic clock, which stands still while one sleeps.
+    with opened(tmp_path / "d", hub, "slept", clock=Clock(0.0)) as device:
+        for _ in range(2):
+            with contextlib.closing(sqlite3.connect(hub.data / "hub.db", timeout=60)) as db, db:
+                db.execute("UPDATE identities SET credential_at = 1000")
+            assert device.sync().errors == {}
+    assert standings(hub, "slept") == ["active"]
 
 
 DAMAGE = {

@@ -80,6 +80,7 @@ def test_a_device_that_is_stopped_or_forgotten_makes_no_guess_of_its_neighbours(
     for _ in range(9):
         limits.after(IdentityStopped("stopped", "revoked"), "1.2.3.4")
         limits.after(Unauthenticated("who?", "unknown"), "1.2.3.4")
+        limits.after(Unauthenticated("expired", guess=False), "1.2.3.4")
     limits.admit_guess("1.2.3.4")
 
 
