@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
@@ -228,71 +228,60 @@ class HubClient:
         path: str,
         *,
         headers: dict[str, str] | None = None,
-        timeout: float | None = None,
-        data: bytes | None = None,
         own: bool = True,
+        **options: Any,
     ) -> requests.Response:
         """Return the hub's answer; without ``own`` the device's credential stays here."""
-        url = self.url + path
-        if left := self._pause.left:
-            raise HubBusy(f"{url}: not asked, the hub is busy for {left:.0f} s more", 429, left)
-        options: dict[str, Any] = {"data": data, "timeout": timeout or self._timeout}
-        credentials = self._credentials if own else None
-        if credentials is None:
-            response = self._ask(method, url, headers or {}, options)
-        else:
-            response = self._ask_as(credentials, method, url, headers or {}, options)
-        if response.status_code in _OK:
-            return response
-        refusal = _refusal(url, response)
-        if isinstance(refusal, IdentityRefused) and credentials is not None:
-            credentials.refused(refusal)
-        if isinstance(refusal, HubBusy):
-            self._pause.begin(refusal.retry_after)
-        raise refusal
+        self._pause.check(self.url + path)
 
-    def _ask_as(
+        def ask(credential: Mapping[str, str]) -> requests.Response:
+            return self._request(method, path, {**credential, **(headers or {})}, **options)
+
+        try:
+            if own and self._credentials is not None:
+                return self._credentials.authorised(self._exchange, ask)
+            return ask({})
+        except HubBusy as busy:
+            self._pause.begin(busy.retry_after)
+            raise
+
+    def _request(
         self,
-        credentials: Credentials,
         method: str,
-        url: str,
+        path: str,
         headers: dict[str, str],
-        options: dict[str, Any],
+        *,
+        timeout: float | None = None,
+        data: bytes | None = None,
     ) -> requests.Response:
-        """One request as the device; once more where the hub does not take its credential.
-
-        It may have expired by the hub's clock, or the hub may have forgotten it.
-        """
-        for attempt in (1, 2):
-            credential = credentials.current(self._exchange)
-            own = {"Authorization": f"Bearer {credential}", **headers}
-            response = self._ask(method, url, own, options)
-            if response.status_code != 401 or attempt == 2:
-                break
-            response.close()
-            credentials.discard(credential)
+        url = self.url + path
+        options: dict[str, Any] = {
+            "data": data,
+            "headers": headers,
+            "timeout": timeout or self._timeout,
+        }
+        try:
+            response = self._ask(method, url, options)
+        except requests.RequestException as error:
+            raise HubUnreachable(f"{url}: no answer; {_why(error)}") from error
+        if response.status_code not in _OK:
+            raise _refusal(url, response)
         return response
 
-    def _ask(
-        self, method: str, url: str, headers: dict[str, str], options: dict[str, Any]
-    ) -> requests.Response:
+    def _ask(self, method: str, url: str, options: dict[str, Any]) -> requests.Response:
         """One request; again if the connection was closed at the other end before the answer.
 
         A hub closes connections that were idle for some seconds, and may do so just as it is asked.
         """
         fixed: dict[str, Any] = {
-            **options, "headers": headers, "stream": True, "verify": self._verify,
-            "allow_redirects": False,
+            "stream": True, "verify": self._verify, "allow_redirects": False,
         }  # fmt: skip
         try:
-            try:
-                return self._session().request(method, url, **fixed)
-            except requests.ConnectionError as error:
-                if not isinstance(_cause(error), _HUNG_UP):
-                    raise
-                return self._session().request(method, url, **fixed)
-        except requests.RequestException as error:
-            raise HubUnreachable(f"{url}: no answer; {_why(error)}") from error
+            return self._session().request(method, url, **options, **fixed)
+        except requests.ConnectionError as error:
+            if not isinstance(_cause(error), _HUNG_UP):
+                raise
+            return self._session().request(method, url, **options, **fixed)
 
     def _session(self) -> requests.Session:
         """A session per thread: requests' are not safe to share."""

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from edge_sdk.errors import IdentityRefused
+from edge_sdk.errors import HubError, IdentityRefused
 
 if TYPE_CHECKING:
     from edge_sdk.contract.fleet import CredentialReply, CredentialRequest
 
+T = TypeVar("T")
 RENEW_AT: Final = 0.8
 """Share of its life after which a credential is renewed, so that none expires on its way."""
 
@@ -54,6 +55,36 @@ class Credentials:
     def refusal(self) -> IdentityRefused | None:
         """The hub's refusal of this identity, if its last word was one."""
         return self._refusal
+
+    def authorised(
+        self,
+        exchange: Callable[[CredentialRequest], CredentialReply],
+        ask: Callable[[Mapping[str, str]], T],
+    ) -> T:
+        """Ask the hub as this device; once more where it does not take the credential.
+
+        That may have expired by the hub's clock, or there is a newer one.
+
+        Args:
+            exchange: sends a request for a credential and returns the reply.
+            ask: makes the request with the headers that it is given.
+
+        Raises:
+            IdentityRefused: the hub said no to this identity, now or since the last sync began.
+            HubError: the hub refused, or cannot be reached.
+        """
+        credential = self.current(exchange)
+        try:
+            try:
+                return ask(_bearer(credential))
+            except HubError as error:
+                if error.status != 401 or isinstance(error, IdentityRefused):
+                    raise
+            self.discard(credential)
+            return ask(_bearer(self.current(exchange)))
+        except IdentityRefused as refusal:
+            self.refused(refusal)
+            raise
 
     def current(self, exchange: Callable[[CredentialRequest], CredentialReply]) -> str:
         """Return a credential that is valid by all that this device knows.
@@ -99,3 +130,7 @@ class Credentials:
         self._chain.advance()
         self._credential = reply.credential
         self._renew_at = began + RENEW_AT * reply.seconds
+
+
+def _bearer(credential: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {credential}"}

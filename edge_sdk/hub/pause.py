@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from edge_sdk.errors import HubBusy
+
 DEFAULT: Final = 5.0
 """Seconds to wait where the hub, or what stands before it, does not say how long."""
 
@@ -32,6 +34,11 @@ class Pause:
         """Ask nothing for so many seconds; a longer pause that has begun stays."""
         with self._lock:
             self._until = max(self._until, self._clock() + seconds)
+
+    def check(self, url: str) -> None:
+        """Raise HubBusy while the hub is left alone; ``url`` is what would be asked."""
+        if left := self.left:
+            raise HubBusy(f"{url}: not asked, the hub is busy for {left:.0f} s more", 429, left)
 
     @property
     def left(self) -> float:
