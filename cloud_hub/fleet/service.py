@@ -190,7 +190,8 @@ class Fleet:
         """Delete a device, its identity and everything that it alone sent.
 
         That is in tables with a column ``device``, whichever feature they belong to. Sums over all
-        devices, in which nobody can find it, stay; so does the audit.
+        devices stay, in which nobody can find it; so do the audit, and figures on which something
+        was decided.
 
         Raises:
             NotFound: there is no such device.
