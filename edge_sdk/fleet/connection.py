@@ -186,10 +186,11 @@ class FleetLink:
     def status(self) -> dict[str, Any]:
         """Return how device and hub get along, as plain values."""
         checkin = self.describe()
-        refusal = self.client.refusal
+        credentials = self.client.credentials
+        refusal = credentials.refusal if credentials is not None else None
         return {
             "device": self.identity.device,
-            "standing": refusal.standing if refusal is not None else "active",
+            "standing": credentials.standing if credentials is not None else None,
             "refused": str(refusal) if refusal is not None else None,
             "hub": self.client.url,
             "plan": checkin.plan,

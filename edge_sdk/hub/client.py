@@ -106,9 +106,9 @@ class HubClient:
         self._credentials = credentials
 
     @property
-    def refusal(self) -> IdentityRefused | None:
-        """The hub's refusal of this device's identity, if its last word was one."""
-        return self._credentials.refusal if self._credentials is not None else None
+    def credentials(self) -> Credentials | None:
+        """Credentials of the device that asks, once it has enrolled."""
+        return self._credentials
 
     def ask_again(self) -> None:
         """Let the next request ask, even if the hub refused this device before."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from edge_sdk.errors import HubError, IdentityRefused
 
 if TYPE_CHECKING:
-    from edge_sdk.contract.fleet import CredentialReply, CredentialRequest
+    from edge_sdk.contract.fleet import CredentialReply, CredentialRequest, Standing
 
 T = TypeVar("T")
 RENEW_AT: Final = 0.8
@@ -49,7 +49,16 @@ class Credentials:
         self._lock = threading.Lock()
         self._credential: str | None = None
         self._renew_at = 0.0
+        self._accepted = False
+        self._may_ask = False
         self._refusal: IdentityRefused | None = None
+
+    @property
+    def standing(self) -> Standing | None:
+        """How the hub saw this identity when it was last asked; ``None`` before that."""
+        if self._refusal is not None:
+            return self._refusal.standing
+        return "active" if self._accepted else None
 
     @property
     def refusal(self) -> IdentityRefused | None:
@@ -97,7 +106,7 @@ class Credentials:
             HubError: the hub refused, or cannot be reached.
         """
         with self._lock:
-            if (said := self._refusal) is not None:
+            if (said := self._refusal) is not None and not self._may_ask:
                 raise IdentityRefused(str(said), said.status, said.standing)
             if self._credential is None or self._clock() >= self._renew_at:
                 self._renew(exchange)
@@ -113,23 +122,26 @@ class Credentials:
     def refused(self, refusal: IdentityRefused) -> None:
         """Remember that the hub said no to this identity."""
         with self._lock:
-            self._refusal, self._credential = refusal, None
+            self._remember(refusal)
 
     def ask_again(self) -> None:
-        """Let the next call ask the hub, whatever it said before."""
+        """Let calls ask the hub until it answers, whatever it said before."""
         with self._lock:
-            self._refusal = None
+            self._may_ask = True
 
     def _renew(self, exchange: Callable[[CredentialRequest], CredentialReply]) -> None:
         began = self._clock()  # before it is sent: the hub counts from a moment after this one
         try:
             reply = exchange(self._chain.request())
         except IdentityRefused as refusal:
-            self._refusal, self._credential = refusal, None
+            self._remember(refusal)
             raise
         self._chain.advance()
-        self._credential = reply.credential
+        self._credential, self._accepted, self._refusal = reply.credential, True, None
         self._renew_at = began + RENEW_AT * reply.seconds
+
+    def _remember(self, refusal: IdentityRefused) -> None:
+        self._refusal, self._credential, self._may_ask = refusal, None, False
 
 
 def _bearer(credential: str) -> dict[str, str]:

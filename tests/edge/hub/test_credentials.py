@@ -83,15 +83,21 @@ def test_a_credential_that_was_refused_is_replaced_once_for_all_threads(hub: Exc
 
 def test_a_hub_that_says_no_is_not_asked_again_before_the_next_sync(hub: Exchange) -> None:
     own = credentials(Clock(0.0))
+    assert own.standing is None
     hub.error = IdentityRefused("d-1 was revoked", 403, "revoked")
     for _ in range(5):
         with pytest.raises(IdentityRefused, match="was revoked"):
             own.current(hub)
     assert len(hub.asked) == 1
+    assert own.standing == "revoked"
     own.ask_again()
+    hub.error = HubUnreachable("away")
+    with pytest.raises(HubUnreachable):
+        own.current(hub)
+    assert own.standing == "revoked"  # it is still the hub's last word
     hub.error = None
-    assert own.current(hub) == "credential-2"
-    assert own.refusal is None
+    assert own.current(hub) == "credential-3"
+    assert (own.refusal, own.standing) == (None, "active")
 
 
 RETRY_AFTER: dict[str, tuple[dict[str, str], float]] = {
