@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, delete, insert, select, update
 
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.engine import transaction
@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 
 MOST_USES: Final = 10_000_000
 MOST_TOKENS: Final = 10_000
+KEEP_SECONDS: Final = 90 * 86_400
+"""Seconds that an expired token stays in lists; the audit has it for good."""
+
 LONGEST_SECONDS: Final = 10 * 366 * 86_400
 
 
@@ -148,6 +151,8 @@ class EnrolmentTokens:
             "approve": terms.approve,
         }  # fmt: skip
         with transaction(self._engine) as db:
+            old = enrolment_tokens.c.expires_at < now - KEEP_SECONDS
+            db.execute(delete(enrolment_tokens).where(old))
             db.execute(insert(enrolment_tokens), rows)
             self._audit.record(actor, "enrol-token", terms.model, noted)
         return made

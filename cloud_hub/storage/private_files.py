@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 FOLDER: Final = 0o700
 FILE: Final = 0o600
 OTHERS: Final = 0o077
-SECRETS: Final = ("admin.token", "keys/*", "*.db", "*.db-wal", "*.db-shm", "*.db-journal")
+SECRETS: Final = ("*.token", "keys/*", "*.db", "*.db-wal", "*.db-shm", "*.db-journal")
 """Secrets in a hub's data folder; nothing else in it can be reached by others either."""
 
 

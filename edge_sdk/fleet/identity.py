@@ -94,14 +94,15 @@ class Identity:
 
     @classmethod
     def from_text(cls, text: str) -> Identity | None:
-        """Read it; ``None`` if the text is damaged."""
+        """Read it; ``None`` if the text is damaged. Fields of a newer version are passed over."""
         try:
             copy = json.loads(text)
             body = dict(copy["identity"])
             if copy["sha256"] != _digest(body):
                 return None
-            key = DeviceKey(bytes.fromhex(body.pop("seed")))
-            return cls(key, **{**body, "root": body["root"].encode()})
+            key = DeviceKey(bytes.fromhex(body["seed"]))
+            own = {name: body[name] for name in cls.__dataclass_fields__ if name != "key"}
+            return cls(key, **{**own, "root": body["root"].encode()})
         except (ValueError, KeyError, TypeError):
             return None
 

@@ -43,6 +43,13 @@ def test_the_identity_is_in_a_file_that_only_its_user_reads(
     assert own.key.seed.hex() not in repr(own)
 
 
+def test_a_copy_of_a_newer_version_is_read_without_what_it_knows_more() -> None:
+    own = Identity.new()
+    body = {**json.loads(own.to_text())["identity"], "enclave": "tpm"}
+    newer = json.dumps({"identity": body, "sha256": identity._digest(body)})
+    assert Identity.from_text(newer) == own
+
+
 def flip(path: Path) -> None:
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 1
