@@ -4,6 +4,7 @@
 
     HubFault           root; 400
     ├── Invalid        a request that cannot be understood; 422
+    │   └── Implausible  a device claims what cannot be; carries the kind of its flag
     ├── Unauthenticated  no token, credential or signature, or a wrong one; 401
     ├── Forbidden      known, but not allowed this; 403
     │   └── IdentityStopped  a device that is pending, revoked or cloned
@@ -18,10 +19,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 Row = Mapping[str, Any]
 """One row of a table, as JSON."""
+
+FlagKind = Literal["arm", "counts", "clock"]
+"""Kinds of flags of devices.
+
+``arm``: spoke for an arm that no plan gave it. ``counts``: reported more than it can have counted,
+or sums that contradict each other. ``clock``: its windows are of before it could have them, so its
+clock is wrong or it lies.
+"""
 
 
 class HubFault(Exception):
@@ -43,6 +52,14 @@ class Invalid(HubFault):
     """A request that cannot be understood; says what was expected and what was received."""
 
     status = 422
+
+
+class Implausible(Invalid):
+    """A device claims what it cannot have done; ``kind`` is that of its flag."""
+
+    def __init__(self, message: str, kind: FlagKind) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class Unauthenticated(HubFault):

@@ -17,10 +17,11 @@ from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.errors import NotFound
-from cloud_hub.experiments.exposure_sink import record_exposure
+from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.experiments.objection import objection
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.features.service import Features
+from cloud_hub.flags.service import Flags
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.inference.service import InferenceService
 from cloud_hub.loop import Loop
@@ -61,6 +62,7 @@ class Hub:
     repository: Repository
     registry: Registry
     fleet: Fleet
+    flags: Flags
     plans: Plans
     features: Features
     policies: Policies
@@ -145,14 +147,15 @@ def open_hub(settings: Settings) -> Hub:
         objection=lambda model, version: objection(experiments.store, model, version),
     )  # fmt: skip
     features = Features(data, audit, registry, plans)
-    telemetry = Telemetry(engine, registry, record_exposure)
+    claims, flags = ExperimentClaims(engine), Flags(engine, audit)
+    telemetry = Telemetry(engine, registry, claims, flags.raise_)
     gate = OfflineGate(registry, plans, telemetry)
     fleet = Fleet(engine, audit, repository.root(), credential_seconds=settings.credential_seconds)
     policies = Policies(registry, plans, train_problem=problem)
     monitoring = Monitoring(engine, audit, registry, plans, fleet)
     serving = InferenceService(registry, plans)
     packs = Packs(data, audit, registry, plans, telemetry, serving)
-    experiments = Experiments(engine, audit, registry, plans, fleet, telemetry)
+    experiments = Experiments(engine, audit, registry, plans, fleet, telemetry, claims)
     store = RunStore(engine)
     runs = Runs(
         store, TrainingRunner(data, store, registry, plans), audit, registry, plans, telemetry,
@@ -163,7 +166,7 @@ def open_hub(settings: Settings) -> Hub:
         on_fire=functools.partial(_request_run, runs), run_times=runs.times,
     )  # fmt: skip
     hub = Hub(
-        settings, engine, audit, blobs, repository, registry, fleet, plans, features,
+        settings, engine, audit, blobs, repository, registry, fleet, flags, plans, features,
         policies, telemetry, monitoring, serving, packs, triggers, experiments, runs,
     )  # fmt: skip
     hub.loop = Loop(_parts(hub), settings.tick_seconds, data / "loop.lock")
@@ -184,6 +187,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "experiments": hub.experiments.tick,
         "packs": hub.packs.tick,
         "retention": hub.telemetry.clean,
+        "flags": hub.flags.tick,
         "renewal": lambda now: hub.repository.renew(
             datetime.datetime.fromtimestamp(now, datetime.UTC)
         ),

@@ -90,7 +90,8 @@ def _until(run: int, control: float, candidate: float, most: int) -> int | None:
         won = _session(number, control, candidate, run + 1)
         wins, losses = wins + (won == 1), losses + (won == 0)
         if number % 20 == 19:
-            evidence = InterleaveEvidence(wins, losses, 0, number + 1)
+            decided = {"device": (wins + losses, wins, wins)}
+            evidence = InterleaveEvidence(decided, 0, number + 1)
             if decide_interleave(SPEC, Evidence(interleave=evidence)).action == "conclude":
                 return number + 1
     return None

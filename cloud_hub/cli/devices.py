@@ -207,6 +207,7 @@ def _remarks(device: dict[str, Any]) -> str:
     failed = f"failed: {', '.join(name[:12] for name in device['failed'])}"
     parts = [pairs(device["attributes"]), failed if device["failed"] else ""]
     parts += [f"serial {device['serial']}" if device["serial"] else "", device["reason"] or ""]
+    parts += [f"flagged {plural(f['count'], 'time')}: {f['reason']}" for f in device["flags"]]
     return "; ".join(part for part in parts if part)
 
 

@@ -103,7 +103,10 @@ def check_cohorts(spec: ExperimentSpec, devices: Iterable[Mapping[str, str]]) ->
         have = sum(cohort is None or cohort.includes(attributes) for attributes in devices)
         if 0 < have < spec.minimum_devices:
             least, name = spec.minimum_devices, cohort_name(cohort)
-            raise Invalid(f"minimum_devices: expected at most the {have} of {name}, got {least}")
+            raise Invalid(
+                f"minimum_devices: expected at most the {have} of {name}, got {least}; too few "
+                "devices decide nothing: promote by hand, or declare minimum_devices: 1"
+            )
 
 
 def _check_cohort(cohort: Cohort, values_of: Mapping[str, set[str]]) -> None:

@@ -7,12 +7,14 @@ failed, so that a guardrail also sees what came before the step.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from cloud_hub.database.engine import transaction
+from cloud_hub.experiments.claims import has_cohorts
 from cloud_hub.experiments.exposure_rows import (
     ArmSums,
     ExposureRows,
@@ -21,6 +23,7 @@ from cloud_hub.experiments.exposure_rows import (
     ShadowTotals,
     sums_by_device,
 )
+from cloud_hub.experiments.membership import may_fail
 from cloud_hub.experiments.schedule import arms_of, in_stage
 from cloud_hub.experiments.verdict.device_counts import Member, count
 from cloud_hub.experiments.verdict.evidence import (
@@ -38,6 +41,7 @@ from edge_sdk.contract.plan import SLOTS, Experiment, Plan
 
 if TYPE_CHECKING:
     from cloud_hub.database.records import DeviceRecord
+    from cloud_hub.experiments.claims import ExperimentClaims
     from cloud_hub.experiments.record import ExperimentRecord
     from cloud_hub.fleet.service import Fleet
     from cloud_hub.statistics.heterogeneity import Counts
@@ -65,10 +69,14 @@ class ExperimentSnapshot:
 class EvidenceLoader:
     """Reader of what devices reported of an experiment."""
 
-    def __init__(self, engine: Engine, fleet: Fleet, telemetry: Telemetry) -> None:
+    def __init__(
+        self, engine: Engine, fleet: Fleet, telemetry: Telemetry, claims: ExperimentClaims
+    ) -> None:
+        self._engine = engine
         self._rows = ExposureRows(engine)
         self._fleet = fleet
         self._telemetry = telemetry
+        self._claims = claims
 
     def snapshot(self, record: ExperimentRecord, plan: Plan, now: float) -> ExperimentSnapshot:
         """Return everything that does not need the exposures.
@@ -80,6 +88,10 @@ class EvidenceLoader:
         """
         assert plan.experiment is not None
         devices = {device.device: device for device in self._fleet.devices(record.model)}
+        # A device belongs where it did when the experiment began, whatever it says of itself now.
+        settled = self._claims.settled(record.id) if has_cohorts(plan.experiment) else {}
+        for device in devices.keys() & settled.keys():
+            devices[device] = replace(devices[device], attributes=settled[device])
         return ExperimentSnapshot(record, record.spec, plan, plan.experiment, devices, now)
 
     def load(self, snapshot: ExperimentSnapshot) -> Evidence:
@@ -162,11 +174,28 @@ class EvidenceLoader:
     ) -> dict[str, frozenset[str]]:
         """Devices on which a version failed since a person last acknowledged it, by version."""
         after = 0 if ever else int(snapshot.record.state.acknowledged or 0)
+        return self._events(snapshot, ("failed", "rolled_back"), after)
+
+    def _events(
+        self, snapshot: ExperimentSnapshot, outcomes: Collection[str], after: int
+    ) -> dict[str, frozenset[str]]:
+        """Devices with an event, by version: only those that a plan gave that version to try."""
+        record = snapshot.record
+        with transaction(self._engine) as db:
+            known = self._claims.published(db, record.model, record.id)
         found: dict[str, set[str]] = defaultdict(set)
-        for event in self._telemetry.events(snapshot.record.model, experiment=snapshot.record.id):
-            if event.outcome in ("failed", "rolled_back") and event.id > after:
+        for event in self._telemetry.events(record.model, experiment=record.id):
+            if event.outcome in outcomes and event.id > after:
                 found[event.version].add(event.device)
-        return {version: frozenset(devices) for version, devices in found.items()}
+        return {
+            version: frozenset(
+                device
+                for device in devices
+                if device in snapshot.devices
+                and may_fail(version, known, device, snapshot.devices[device].attributes)
+            )
+            for version, devices in found.items()
+        }
 
     def last_event(self, record: ExperimentRecord) -> int:
         """The newest event, for an acknowledgement."""
@@ -240,8 +269,7 @@ class EvidenceLoader:
         }
         reports = self._rows.interleave(snapshot.record.id, since)
         cohort = snapshot.cohort
-        totals = [total for device, total in reports if device in cohort]
-        return merge_interleave(totals, errors, failed)
+        return merge_interleave([row for row in reports if row[0] in cohort], errors, failed)
 
 
 def _failures(sums: ExposureSums) -> int:
@@ -254,6 +282,27 @@ def _requests(sums: ExposureSums) -> int:
     return sums.requests + sums.labelled
 
 
+def possible(sums: ExposureSums) -> ExposureSums:
+    """Return the sums of a device with no more outcomes than it had requests.
+
+    More can come where a device lost the counts of a window and not its labels, and from one that
+    lies; shares stay what they are.
+    """
+    labelled, rewards = (
+        min(1.0, sums.requests / n) if n else 1.0 for n in (sums.labelled, sums.rewards)
+    )
+    if labelled == rewards == 1.0:
+        return sums
+    return replace(
+        sums,
+        labelled=int(sums.labelled * labelled),
+        correct=int(sums.correct * labelled),
+        rewards=int(sums.rewards * rewards),
+        reward_sum=sums.reward_sum * rewards,
+        reward_squares=sums.reward_squares * rewards,
+    )
+
+
 def _arm(
     name: str,
     sums: list[ArmSums],
@@ -261,7 +310,7 @@ def _arm(
     failed: frozenset[str],
     latency: Mapping[str, tuple[int, ...]],
 ) -> ArmEvidence:
-    mine = {row.device: row.sums for row in sums if row.arm == name}
+    mine = {row.device: possible(row.sums) for row in sums if row.arm == name}
     return ArmEvidence(
         outcomes=outcomes_of(mine),
         failures=_by_device_and_period([row for row in failures if row.arm == name]),
@@ -274,8 +323,9 @@ def _arm(
 
 def _by_device_and_period(rows: list[PeriodSums]) -> dict[str, dict[tuple[str, int], Counts]]:
     keys = [(row.device, row.start) for row in rows]
-    errors = [(row.sums.errors, row.sums.requests) for row in rows]
-    wrong = [(row.sums.wrong, row.sums.labelled) for row in rows]
+    counts = [possible(row.sums) for row in rows]
+    errors = [(each.errors, each.requests) for each in counts]
+    wrong = [(each.wrong, each.labelled) for each in counts]
     kinds = {"errors": errors, "wrong labels": wrong}
     return {kind: dict(zip(keys, counts, strict=True)) for kind, counts in kinds.items()}
 
@@ -291,13 +341,11 @@ def merge_shadow(
     """
     rows: dict[str, dict[str, Row]] = defaultdict(dict)
     skipped: Counter[str] = Counter()
-    won = lost = compared = 0
     for device, report in reports:
         labels = report.labelled
         mine, theirs = labels.candidate_only, labels.incumbent_only
         labelled = labels.both + mine + theirs + labels.neither
         wrong, failures = report.disagreements, sum(report.errors.values())
-        won, lost, compared = won + mine, lost + theirs, compared + report.compared
         # A label counts +1, -1 or 0, so its square is 1 where exactly one of the two was right.
         _add(rows["labelled"], device, (labelled, mine - theirs, mine + theirs))
         _add(rows["disagreements"], device, (report.compared, wrong, wrong))
@@ -306,35 +354,35 @@ def merge_shadow(
             moments: Moments = getattr(report, name)
             _add(rows[name], device, (moments.count, moments.total, moments.squares))
         skipped.update(report.skipped)
-    return ShadowEvidence(
-        won=won, lost=lost, compared=compared, skipped=dict(skipped), failed=failed, **rows
-    )  # fmt: skip
+    return ShadowEvidence(skipped=dict(skipped), failed=failed, **rows)
 
 
 def merge_interleave(
-    reports: Sequence[InterleaveTotals], errors: Mapping[str, Row], failed: frozenset[str]
+    reports: Sequence[tuple[str, InterleaveTotals]],
+    errors: Mapping[str, Row],
+    failed: frozenset[str],
 ) -> InterleaveEvidence:
     """Merge interleaving reports of all devices.
 
     Args:
-        reports: totals of the devices.
+        reports: totals with the devices that they are of; a device may come more than once.
         errors: by device, requests to the candidate with the sum and the squares of its errors.
         failed: devices on which the candidate could not be activated or was taken back.
     """
-    wins: Counter[str] = Counter()
+    decided: dict[str, Row] = {}
     clicks: Counter[str] = Counter()
     first: Counter[str] = Counter()
     refused: Counter[str] = Counter()
-    for report in reports:
-        wins.update(report.wins)
+    for device, report in reports:
+        won, lost = report.wins.get(CANDIDATE, 0), report.wins.get(CONTROL, 0)
+        _add(decided, device, (won + lost, won, won))
         clicks.update(report.clicks)
         first.update(report.first)
         refused.update(report.refused)
     return InterleaveEvidence(
-        wins[CANDIDATE],
-        wins[CONTROL],
-        ties=sum(report.ties for report in reports),
-        sessions=sum(report.sessions for report in reports),
+        decided={device: row for device, row in decided.items() if row[0]},
+        ties=sum(report.ties for _, report in reports),
+        sessions=sum(report.sessions for _, report in reports),
         clicks=dict(clicks),
         first=dict(first),
         refused=dict(refused),

@@ -65,7 +65,8 @@ def _ends(spec: ExperimentSpec) -> list[str]:
     rules_ = spec.guardrails
     then = "takes its arm back" if rules_.then == "abort" else "pauses it"
     chance = f"on a healthy arm one ever trips with chance {rules_.alpha:.1%} at most"
-    guard = f"A guardrail {then}; {chance} (failed devices: at {rules_.max_failed_devices})."
+    devices = f"failed devices: surely more than {rules_.max_failed_devices:.1%}"
+    guard = f"A guardrail {then}; {chance} ({devices})."
     if not spec.promotes:
         return [guard, "At the end nothing is promoted by itself."]
     approval = "A person promotes" if spec.approval else "The hub promotes"

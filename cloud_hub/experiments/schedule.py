@@ -6,6 +6,7 @@ joins ``completed`` and the next cohort begins at its first step.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -61,6 +62,40 @@ def begin(
         share=spec.share,
         outcomes=spec.outcomes,
     )
+
+
+def enlarged(spec: ExperimentSpec, devices: Mapping[str, Mapping[str, str]]) -> ExperimentSpec:
+    """Return a canary whose stages begin with at least ``minimum_devices``.
+
+    Shares that hold fewer devices of the known fleet give way to the smallest that holds enough;
+    one device is left as control.
+
+    Args:
+        spec: the declared experiment.
+        devices: attributes of the model's devices, by name.
+    """
+    if spec.strategy != "canary":
+        return spec
+    taken: set[str] = set()
+    stages = []
+    for stage in spec.path:
+        units = [d for d, a in devices.items() if d not in taken and _within(stage.cohort, a)]
+        taken.update(units)
+        stages.append(replace(stage, steps=_large_enough(stage.steps, len(units), spec)))
+    if all(new.steps == old.steps for new, old in zip(stages, spec.path, strict=True)):
+        return spec
+    if not spec.stages:
+        return replace(spec, steps=stages[0].steps)
+    return replace(spec, stages=tuple(stages))
+
+
+def _large_enough(steps: tuple[float, ...], units: int, spec: ExperimentSpec) -> tuple[float, ...]:
+    if units < 2:
+        return steps
+    # Rounded up to a whole slot, so that the share holds the devices that it says.
+    least = math.ceil(min(spec.minimum_devices, units - 1) / units * SLOTS) / SLOTS
+    larger = tuple(step for step in steps if step > least)
+    return steps if steps[0] >= least else (least, *larger)
 
 
 def first_weights(spec: ExperimentSpec) -> dict[str, int]:

@@ -37,6 +37,7 @@ from cloud_hub.registry.per_model import for_each
 
 if TYPE_CHECKING:
     from cloud_hub.database.audit import Audit
+    from cloud_hub.experiments.claims import ExperimentClaims
     from cloud_hub.experiments.report_sections import Report
     from cloud_hub.experiments.verdict.decision import GateDecision
     from cloud_hub.experiments.verdict.evidence import Evidence
@@ -76,6 +77,7 @@ class Experiments:
         plans: Plans,
         fleet: Fleet,
         telemetry: Telemetry,
+        claims: ExperimentClaims,
     ) -> None:
         # Reentrant: a look that concludes promotes, which takes the lock again.
         self.lock = threading.RLock()
@@ -83,10 +85,11 @@ class Experiments:
         self._registry = registry
         self._plans = plans
         self._fleet = fleet
+        self._claims = claims
         self.store = ExperimentStore(engine)
         self._decisions = DecisionLog(audit, plans, self.store)
         self.preparation = Preparation(engine, registry, plans, fleet)
-        self.evidence = EvidenceLoader(engine, fleet, telemetry)
+        self.evidence = EvidenceLoader(engine, fleet, telemetry, claims)
 
     def records(self, model: str | None = None) -> list[ExperimentRecord]:
         """All of them, oldest first."""
@@ -131,6 +134,8 @@ class Experiments:
         plan = self.preparation.check(spec)
         id_ = self.store.next_id(spec.model, spec.strategy)
         devices = {d.device: d.attributes for d in self._fleet.devices(spec.model)}
+        # A first step of fewer devices than decide would wait for ever.
+        spec = schedule.enlarged(spec, devices)
         # Before any plan is signed: a salt that leaves an arm empty could not be changed later.
         salt = schedule.choose_salt(id_, schedule.groups_of(spec, devices), spec.minimum_devices)
         releases = {
@@ -139,6 +144,9 @@ class Experiments:
         trial = schedule.begin(spec, id_, releases, salt)
         reason = f"{id_}: {spec.versions} on {schedule.shown(spec, 0, 0)}"
         changed = self._decisions.change(spec.model, trial, actor, reason)
+        if spec.cohorts:
+            with transaction(self._engine) as db:
+                self._claims.settle_members(db, trial, spec.model)
         fresh = fresh_record(spec, trial, plan.serving.version, changed.serial)
         self.store.add(fresh)
         self._decisions.log(fresh, actor, "started", reason, fresh.spec)

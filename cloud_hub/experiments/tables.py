@@ -3,6 +3,10 @@
 ``exposures`` adds up what devices report of an experiment, in the transaction that stores the
 message: one row for each device, arm and day, and a new one where a step begins. So a look reads as
 much on the tenth day of a step as on the first, times ten; not every message again.
+
+``experiment_members`` holds the attributes by which a device belongs to an experiment with cohorts:
+those of when it began, or of the device's first message for it. What a device says of itself later
+moves it to no other cohort.
 """
 
 from __future__ import annotations
@@ -71,4 +75,12 @@ exposures = Table(
     Column("energy_cross", Float, nullable=False, default=0.0),
     Column("energy_squares", Float, nullable=False, default=0.0),
     Column("detail", JSON, nullable=False, default=dict),
+)
+
+members = Table(
+    "experiment_members",
+    metadata,
+    Column("experiment", String, primary_key=True),
+    Column("device", String, primary_key=True),
+    Column("attributes", JSON, nullable=False),
 )

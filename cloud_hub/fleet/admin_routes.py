@@ -15,6 +15,7 @@ from cloud_hub.api.dependencies import unknown
 from cloud_hub.api.request_body import Limit, Moment, raw_body
 from cloud_hub.database.records import DeviceRecord
 from cloud_hub.errors import Invalid
+from cloud_hub.flags.service import as_documents
 from cloud_hub.fleet.health import Health, health
 from cloud_hub.fleet.serials import Registration, SerialEntry
 from cloud_hub.fleet.tokens import TokenTerms
@@ -107,7 +108,7 @@ def devices(
     since: Moment | None = None,
     limit: Limit | None = None,
 ) -> list[Any]:
-    """Return devices with their health, in the order in which they joined.
+    """Return devices with their health and flags, in the order in which they joined.
 
     Args:
         request: leads to the hub.
@@ -118,8 +119,13 @@ def devices(
     """
     hub, now = hub_of(request), time.time()
     plans = {name: hub.plans.current(name) for name in hub.registry.models()}
+    flags = hub.flags.by_device(model)
     return [
-        {**asdict(record), "health": _health(record, plans.get(record.model), now)}
+        {
+            **asdict(record),
+            "health": _health(record, plans.get(record.model), now),
+            "flags": as_documents(flags.get(record.device, ())),
+        }
         for record in hub.fleet.devices(model, since=since, limit=limit)
     ]
 

@@ -19,7 +19,7 @@ from typing import Final, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logsumexp
+from scipy.special import betainc, betaln, logsumexp
 
 from cloud_hub.statistics.clustered import Floats
 from cloud_hub.statistics.heterogeneity import SPREAD, FailureCounts, design_effect
@@ -102,6 +102,25 @@ def judge_failures(failures: FailureCounts, *, margin: float = 0.0) -> FailureEv
     effect = design_effect(failures, risk)
     path = failure_path(x, n, y, m, allowed_risk=risk, effect=effect)
     return FailureEvidence(float(path[-1]), float(risk), effect)
+
+
+def log_share_evidence(failed: int, tried: int, allowed: float) -> float:
+    """Log e-value against "a device fails with chance ``allowed`` at most", at any look.
+
+    The likelihood averaged over all larger chances, by that of the allowed one: devices try one
+    after the other, and the ratio is a supermartingale in their number.
+
+    Args:
+        failed: devices.
+        tried: devices, those that failed included.
+        allowed: chance of failure, 0 to below 1.
+    """
+    # With nothing allowed a single failure would be proof; a chance this small is nothing.
+    least = max(allowed, 1e-6)
+    a, b = failed + 1, tried - failed + 1
+    above = max(float(1 - betainc(a, b, least)), 1e-300)
+    risen = float(betaln(a, b)) + np.log(above) - np.log1p(-least)
+    return float(risen - failed * np.log(least) - (tried - failed) * np.log1p(-least))
 
 
 def log_device_evidence(

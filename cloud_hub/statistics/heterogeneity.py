@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from cloud_hub.statistics.clustered import Floats
 
-Counts = tuple[int, int]
-"""How many failed, of how many."""
+Counts = tuple[float, float]
+"""How many failed, of how many; whole numbers unless a device's weight was bounded."""
 
 SPREAD: Final = 0.25
 """Variance of devices' log odds before they have shown it: rates a factor of 1.6 up or down."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, insert, select
 
 from cloud_hub.database.engine import insert_if_new
-from cloud_hub.errors import Invalid, NotFound
+from cloud_hub.errors import FlagKind, Implausible, Invalid, NotFound
 from cloud_hub.telemetry import groups, tables
 from cloud_hub.telemetry.histograms import ReportHistograms
+from cloud_hub.telemetry.ledger import DeviceLedger
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.messages import (
@@ -30,7 +32,7 @@ from edge_sdk.contract.messages import (
 
 if TYPE_CHECKING:
     from cloud_hub.registry.service import Registry
-    from cloud_hub.telemetry.sink import ExposureSink
+    from cloud_hub.telemetry.sink import ExposureSink, FlagSink
     from edge_sdk.contract.groups import GroupColumn
     from edge_sdk.contract.profile import ReferenceProfile
     from edge_sdk.contract.window import Window
@@ -64,13 +66,17 @@ class Ingest:
     Args:
         engine: of the database.
         registry: knows the releases that devices report about.
-        record_exposure: takes what a message says of an experiment, in the same transaction.
+        exposures: takes what a message says of an experiment, in the same transaction.
+        flag: is told of devices that claim what cannot be.
     """
 
-    def __init__(self, engine: Engine, registry: Registry, record_exposure: ExposureSink) -> None:
+    def __init__(
+        self, engine: Engine, registry: Registry, exposures: ExposureSink, flag: FlagSink
+    ) -> None:
         self._engine = engine
         self._registry = registry
-        self._record_exposure = record_exposure
+        self._exposures = exposures
+        self._flag = flag
         self._layouts: dict[tuple[str, str], _ReleaseLayout] = {}
 
     def take(self, device: str, model: str, upload: Upload) -> UploadReply:
@@ -90,17 +96,58 @@ class Ingest:
             try:
                 fresh.append(self._open(model, message))
             except (ContractError, Invalid) as error:
-                rejected.append(Rejection(message.boot, message.sequence, str(error)[:300]))
+                rejected.append(_rejection(message, error))
+        reporting = self._registry.policy(model).reporting
         with self._engine.begin() as db:
-            accepted = sum(self._store(db, device, received) for received in fresh)
+            ledger = DeviceLedger(db, device, reporting, [received.body for received in fresh])
+            accepted, implausible = self._take(db, device, model, fresh, ledger)
+            ledger.write()
+        rejected += [_rejection(received.message, error) for received, error in implausible]
+        self._raise_flags(device, model, [error for _, error in implausible])
         duplicates = len(upload.messages) - accepted - len(rejected)
         return UploadReply(accepted, duplicates, tuple(rejected))
 
-    def _store(self, db: Connection, device: str, received: _Received) -> bool:
+    def _take(
+        self,
+        db: Connection,
+        device: str,
+        model: str,
+        fresh: Sequence[_Received],
+        ledger: DeviceLedger,
+    ) -> tuple[int, list[tuple[_Received, Implausible]]]:
+        """Store what the device can have made; return how many were new, and what it cannot have.
+
+        Args:
+            db: transaction of the upload.
+            device: sender.
+            model: that it belongs to.
+            fresh: messages that make sense by themselves.
+            ledger: what it has reported before.
+        """
+        accepted, implausible = 0, []
+        for received in fresh:
+            try:
+                counts = self._exposures.counts(db, device, model, received.body)
+                ledger.add(received.body)
+            except Implausible as error:
+                implausible.append((received, error))
+                continue
+            accepted += self._store(db, device, received, exposed=counts)
+        return accepted, implausible
+
+    def _raise_flags(self, device: str, model: str, errors: Sequence[Implausible]) -> None:
+        reasons: dict[FlagKind, list[str]] = defaultdict(list)
+        for error in errors:
+            reasons[error.kind].append(str(error))
+        if reasons:
+            self._flag(device, model, reasons, time.time())
+
+    def _store(self, db: Connection, device: str, received: _Received, *, exposed: bool) -> bool:
         body = received.body
         if not _store_message(db, device, received.message, body):
             return False
-        self._record_exposure(db, device, body)
+        if exposed:
+            self._exposures.record(db, device, body)
         if isinstance(body, WindowReport) and received.histograms is not None:
             profile = self._layout(body.window).profile
             groups.add_predictions(db, body, received.histograms.groups, profile)
@@ -173,6 +220,10 @@ class Ingest:
             )
             self._layouts[version] = layout
         return layout
+
+
+def _rejection(message: Message, error: Exception) -> Rejection:
+    return Rejection(message.boot, message.sequence, str(error)[:300])
 
 
 def _store_message(db: Connection, device: str, message: Message, body: Body) -> bool:

@@ -29,6 +29,7 @@ from cloud_hub.database.documents import Document
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.telemetry.groups import roll_up as roll_up_groups
 from cloud_hub.telemetry.histograms import histograms_of
+from cloud_hub.telemetry.ledger import forget_days
 from cloud_hub.telemetry.tables import ROLLED, feedback, messages, reports, samples, totals, votes
 from edge_sdk.contract.histograms import NO_HISTOGRAMS
 from edge_sdk.telemetry.histogram_codec import encode_histograms
@@ -86,9 +87,13 @@ def _steps(engine: Engine, model: str, cutoff: int) -> Iterator[int]:
 
 
 def forget_names(engine: Engine, now: float) -> None:
-    """Delete the names of old messages; one that is sent again after that counts twice."""
+    """Delete the names of old messages, and ledgers of days before.
+
+    A message that is sent again after that counts twice.
+    """
     with engine.begin() as db:
         db.execute(delete(messages).where(messages.c.at < now - MESSAGE_DAYS * DAY))
+        forget_days(db, now)
 
 
 def _due(engine: Engine, table: Table, model: str, cutoff: int) -> list[RowMapping]:

@@ -30,7 +30,7 @@ from cloud_hub.telemetry.tables import (
 from cloud_hub.telemetry.windows import VersionWindow, WindowSums
 
 if TYPE_CHECKING:
-    from cloud_hub.telemetry.sink import ExposureSink
+    from cloud_hub.telemetry.sink import ExposureSink, FlagSink
     from edge_sdk.contract.messages import Upload, UploadReply
     from edge_sdk.telemetry.histograms import HistogramCounts
 
@@ -62,10 +62,12 @@ class DeviceEvent:
 class Telemetry:
     """Reports, outcomes, samples, votes and events of all models."""
 
-    def __init__(self, engine: Engine, registry: Registry, record_exposure: ExposureSink) -> None:
+    def __init__(
+        self, engine: Engine, registry: Registry, exposures: ExposureSink, flag: FlagSink
+    ) -> None:
         self._engine = engine
         self._registry = registry
-        self._ingest = Ingest(engine, registry, record_exposure)
+        self._ingest = Ingest(engine, registry, exposures, flag)
         self._cleaned = 0.0
 
     def ingest(self, device: str, model: str, upload: Upload) -> UploadReply:

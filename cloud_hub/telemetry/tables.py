@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import JSON, Column, Float, Index, Integer, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, String, Table, Text
 
 from cloud_hub.database.engine import metadata
 
@@ -90,6 +90,19 @@ totals = Table(
     Column("model", String, primary_key=True),
     Column("device", String, primary_key=True),
     Column("predictions", Integer, nullable=False),
+)
+
+ledgers = Table(
+    "device_days",
+    metadata,
+    Column("device", String, primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("labels", BigInteger, nullable=False),
+    Column("rewards", BigInteger, nullable=False),
+    Column("compared", BigInteger, nullable=False),
+    Column("sessions", BigInteger, nullable=False),
+    Index("device_days_by_day", "day"),
 )
 
 samples = Table(

@@ -20,17 +20,22 @@ class Reporting:
 
     A regressor's number counts as correct if it differs from its label by at most ``right_within``
     (in the label's unit), the same for all versions; without it regressors have no accuracy.
+    ``requests_per_second`` is more than any one device can answer, on average over a minute: the
+    hub refuses reports that claim more.
     """
 
     window_seconds: int = 300
     minimum_observations: int = 100
     votes: int = 100
     right_within: float | None = None
+    requests_per_second: int = 1_000
 
     def __post_init__(self) -> None:
         require(self.window_seconds >= 1, "window_seconds: expected at least 1")
         require(self.minimum_observations >= 1, "minimum_observations: expected at least 1")
         require(self.votes >= 0, "votes: expected at least 0")
+        rate = self.requests_per_second
+        require(rate >= 1, f"requests_per_second: expected at least 1, got {rate}")
         within = self.right_within
         require(within is None or within > 0, f"right_within: expected above 0, got {within}")
 

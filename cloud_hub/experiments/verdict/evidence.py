@@ -34,6 +34,11 @@ class ArmEvidence:
     failed: frozenset[str] = frozenset()
     predictions: int = 0
 
+    @property
+    def tried(self) -> frozenset[str]:
+        """Devices on which it ran or failed."""
+        return self.exposed | self.failed
+
     def outcomes_of(self, measure: Measure) -> int:
         """Number of outcomes of a measure."""
         return round(sum(row[0] for row in self.outcomes.get(measure, {}).values()))
@@ -49,9 +54,6 @@ class ShadowEvidence:
     """
 
     labelled: Mapping[str, Row] = field(default_factory=dict)
-    won: int = 0
-    lost: int = 0
-    compared: int = 0
     disagreements: Mapping[str, Row] = field(default_factory=dict)
     confidence: Mapping[str, Row] = field(default_factory=dict)
     value: Mapping[str, Row] = field(default_factory=dict)
@@ -60,16 +62,36 @@ class ShadowEvidence:
     skipped: Mapping[str, int] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
 
+    @property
+    def devices(self) -> frozenset[str]:
+        """Devices that compared answers, or on which the candidate failed to give one."""
+        return frozenset(self.disagreements) | frozenset(self.errors)
+
+    @property
+    def compared(self) -> int:
+        """Inputs that both answered."""
+        return round(sum(row[0] for row in self.disagreements.values()))
+
+    @property
+    def won(self) -> int:
+        """Labelled inputs on which only the candidate was right."""
+        return round(sum((row[2] + row[1]) / 2 for row in self.labelled.values()))
+
+    @property
+    def lost(self) -> int:
+        """Labelled inputs on which only the incumbent was right."""
+        return round(sum((row[2] - row[1]) / 2 for row in self.labelled.values()))
+
 
 @dataclass(frozen=True)
 class InterleaveEvidence:
-    """Sessions won by either team; ties and sessions without clicks decide nothing.
+    """Sessions by device; ties and sessions without clicks decide nothing.
 
-    ``errors`` are those of the candidate among its requests, by device.
+    ``decided`` are sessions that either team won, with the sum and the squares of 1 where it was
+    the candidate. ``errors`` are those of the candidate among its requests.
     """
 
-    wins: int = 0
-    losses: int = 0
+    decided: Mapping[str, Row] = field(default_factory=dict)
     ties: int = 0
     sessions: int = 0
     clicks: Mapping[str, int] = field(default_factory=dict)
@@ -77,6 +99,16 @@ class InterleaveEvidence:
     refused: Mapping[str, int] = field(default_factory=dict)
     errors: Mapping[str, Row] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
+
+    @property
+    def wins(self) -> int:
+        """Sessions that the candidate won."""
+        return round(sum(row[1] for row in self.decided.values()))
+
+    @property
+    def losses(self) -> int:
+        """Sessions that what serves won."""
+        return round(sum(row[0] - row[1] for row in self.decided.values()))
 
 
 @dataclass(frozen=True)

@@ -59,10 +59,17 @@ class OutcomeFigures:
 
 @dataclass(frozen=True)
 class FailedDevices:
-    """Devices that could not activate the candidate or took it back; ``failed`` names the first."""
+    """Devices that could not activate the candidate or took it back; ``failed`` names the first.
+
+    ``devices`` tried, and more than a share ``at_most`` of those may not fail: ``e_value`` is the
+    evidence that more do.
+    """
 
     failed: tuple[str, ...]
     count: int
+    devices: int = 0
+    at_most: float = 0.0
+    e_value: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -20,7 +21,7 @@ from cloud_hub.experiments.verdict.figures import (
 )
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, Guardrails, LatencyGuard
 from cloud_hub.statistics.clustered import Floats
-from cloud_hub.statistics.failures import judge_failures
+from cloud_hub.statistics.failures import judge_failures, log_share_evidence
 from cloud_hub.statistics.heterogeneity import FailureCounts
 from cloud_hub.statistics.latency import compare_latency
 from edge_sdk.contract.plan import Measure
@@ -46,7 +47,7 @@ def watch(
         candidate: evidence of the arm.
     """
     rules = spec.guardrails
-    guards = [_devices(rules, arm, candidate.failed)]
+    guards = [watch_devices(rules, arm, candidate.failed, candidate.exposed)]
     for kind, measure in FAILURES.items():
         mine, theirs = candidate.failures.get(kind, {}), control.failures.get(kind, {})
         margins = [o.minimum_effect for o in spec.outcomes if o.metric == measure]
@@ -57,25 +58,53 @@ def watch(
     return tuple(guards)
 
 
-def watch_devices(rules: Guardrails, arm: str, failed: frozenset[str]) -> Guard:
-    """The guardrail on devices that failed, alone: for a candidate that serves nobody.
+def watch_devices(
+    rules: Guardrails, arm: str, failed: frozenset[str], exposed: frozenset[str]
+) -> Guard:
+    """The guardrail on devices that failed; alone, for a candidate that serves nobody.
 
     Args:
         rules: the declared guardrails.
         arm: name of the candidate's arm.
         failed: devices that could not activate the candidate or took it back.
+        exposed: devices on which it ran.
     """
-    return _devices(rules, arm, failed)
-
-
-def _devices(rules: Guardrails, arm: str, failed: frozenset[str]) -> Guard:
-    allowed = rules.max_failed_devices
-    trips = len(failed) >= allowed
-    reason = f"{arm} failed on {len(failed)} device(s), of {allowed} allowed"
-    quiet = f"quiet: {arm} failed on {len(failed)} device(s), {allowed} would trip it"
+    allowed, tried = rules.max_failed_devices, len(failed | exposed)
+    evidence = log_share_evidence(len(failed), tried, allowed)
+    limit = 1 / rules.alpha
+    trips = evidence >= math.log(limit)
+    # exp(709.8) is the largest double: capped below it, or the figure would be infinite.
+    e_value = math.exp(min(evidence, 690.0))
+    counts = f"{len(failed)} of {tried} devices"
+    reason = f"{arm} failed on {counts}, surely more than {allowed:.1%} of them"
+    quiet = (
+        f"quiet: {arm} failed on {counts}, e-value {e_value:.3g} < {limit:.3g} that it does on "
+        f"more than {allowed:.1%}"
+    )
     # A fleet-wide failure must not write a million names into every look.
-    figures = FailedDevices(tuple(sorted(failed)[:MOST_NAMES]), len(failed))
+    figures = FailedDevices(
+        tuple(sorted(failed)[:MOST_NAMES]), len(failed), tried, allowed, e_value
+    )
     return Guard("failed devices", arm, trips, reason if trips else quiet, figures)
+
+
+def by_too_few(
+    guards: tuple[Guard, ...], devices: Mapping[str, int], least: int
+) -> tuple[Guard, ...]:
+    """Hold back guardrails that trip on an arm of too few devices: the verdict is not theirs.
+
+    Args:
+        guards: of every arm.
+        devices: on which each arm ran or failed.
+        least: number of devices that a verdict needs.
+    """
+    return tuple(
+        replace(guard, trips=False, reason=f"too few devices ({devices[guard.arm]} of {least}) to "
+                f"take it back for everybody: {guard.reason}")
+        if guard.trips and devices[guard.arm] < least
+        else guard
+        for guard in guards
+    )  # fmt: skip
 
 
 def _failures(

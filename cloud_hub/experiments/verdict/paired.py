@@ -16,7 +16,7 @@ from cloud_hub.experiments.verdict.figures import (
     LatencyRatio,
     ShadowFigures,
 )
-from cloud_hub.experiments.verdict.guardrails import watch_devices
+from cloud_hub.experiments.verdict.guardrails import by_too_few, watch_devices
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_pairs
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, Guardrails
 from cloud_hub.statistics import sequential
@@ -66,17 +66,20 @@ def decide_shadow(
     trip = tripped(spec, guards)
     if trip is not None:
         return GateDecision(*trip, figures, looks=taken)
-    action, reason, winner = _settle(spec, evidence, shadow.compared, judged)
+    action, reason, winner = _settle(spec, evidence, judged)
     return GateDecision(action, reason, figures, winner, taken)
 
 
 def decide_interleave(spec: ExperimentSpec, evidence: Evidence) -> GateDecision:
     """Judge interleaved rankings by sessions won; a tie decides nothing."""
     sessions = evidence.interleave
-    guards = (
-        watch_devices(spec.guardrails, CANDIDATE, sessions.failed),
+    devices = frozenset(sessions.decided) | frozenset(sessions.errors)
+    tripping = (
+        watch_devices(spec.guardrails, CANDIDATE, sessions.failed, devices),
         _errors(spec.guardrails, sessions.errors),
     )
+    tried = {CANDIDATE: len(devices | sessions.failed)}
+    guards = by_too_few(tripping, tried, spec.minimum_devices)
     signs = sign_test(sessions.wins, sessions.losses, spec.design.alpha)
     figures = Figures(
         interleave=_interleave_figures(sessions, signs),
@@ -88,7 +91,7 @@ def decide_interleave(spec: ExperimentSpec, evidence: Evidence) -> GateDecision:
     if trip is not None:
         return GateDecision(*trip, figures)
     decisive = sessions.wins + sessions.losses
-    waits = _waits(spec, evidence, sessions.sessions, decisive)
+    waits = _waits(spec, evidence, sessions.sessions, decisive, len(devices))
     if waits is not None:
         return GateDecision(*waits, figures)
     return _settle_sessions(spec, evidence.soaked, signs, figures)
@@ -119,10 +122,11 @@ def _settle_sessions(
 
 
 def _settle(
-    spec: ExperimentSpec, evidence: Evidence, compared: int, judged: tuple[Judgement, ...]
+    spec: ExperimentSpec, evidence: Evidence, judged: tuple[Judgement, ...]
 ) -> tuple[Action, str, str | None]:
+    compared, devices = evidence.shadow.compared, len(evidence.shadow.devices)
     have = min((j.outcomes[0] for j in judged), default=compared)
-    waits = _waits(spec, evidence, compared, have)
+    waits = _waits(spec, evidence, compared, have, devices)
     if waits is not None:
         return (*waits, None)
     intervals = "; ".join(
@@ -144,7 +148,7 @@ def _settle(
 
 
 def _waits(
-    spec: ExperimentSpec, evidence: Evidence, exposure: int, outcomes: int
+    spec: ExperimentSpec, evidence: Evidence, exposure: int, outcomes: int, devices: int
 ) -> tuple[Action, str] | None:
     if evidence.silent >= spec.no_data_seconds:
         return (
@@ -160,6 +164,12 @@ def _waits(
     if exposure < most:
         more = until(exposure, most, evidence.soaked)
         return "wait", f"{exposure} of {most} requests with the candidate{more}"
+    if devices < spec.minimum_devices:
+        return (
+            "wait",
+            f"too few devices: candidate on {devices} of {spec.minimum_devices}; "
+            "promote or stop it by hand, or declare minimum_devices: 1",
+        )
     if outcomes < least:
         what = "decided sessions" if spec.strategy == "interleave" else "outcomes"
         more = until(outcomes, least, evidence.soaked)
@@ -169,7 +179,10 @@ def _waits(
 
 def _guards(spec: ExperimentSpec, shadow: ShadowEvidence) -> tuple[Guard, ...]:
     rules = spec.guardrails
-    guards = [watch_devices(rules, CANDIDATE, shadow.failed), _errors(rules, shadow.errors)]
+    guards = [
+        watch_devices(rules, CANDIDATE, shadow.failed, shadow.devices),
+        _errors(rules, shadow.errors),
+    ]
     if rules.latency is not None:
         most = rules.latency.at_most
         low, mean = _surely_above(shadow.latency, math.log2(most), rules.alpha, 0.0)
@@ -180,7 +193,8 @@ def _guards(spec: ExperimentSpec, shadow: ShadowEvidence) -> tuple[Guard, ...]:
         # Differences are of log2 of the times: their mean is the log of a geometric mean ratio.
         figures = LatencyRatio(2**mean, 2 ** (low + math.log2(most)), most)
         guards.append(Guard("latency", CANDIDATE, trips, reason if trips else quiet, figures))
-    return tuple(guards)
+    tried = {CANDIDATE: len(shadow.devices | shadow.failed)}
+    return by_too_few(tuple(guards), tried, spec.minimum_devices)
 
 
 def _errors(rules: Guardrails, errors: Mapping[str, Row]) -> Guard:

@@ -13,7 +13,7 @@ from cloud_hub.experiments.verdict.decision import PAUSED, Action, GateDecision,
 from cloud_hub.experiments.verdict.eta import until, until_compared, until_not_worse
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.figures import AllocationFigures, ArmFigures, Figures, Guard
-from cloud_hub.experiments.verdict.guardrails import watch
+from cloud_hub.experiments.verdict.guardrails import by_too_few, watch
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_arm
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.multiple import adjusted
@@ -42,11 +42,13 @@ def decide(
         dropped: arms that were taken back, which are not judged any more.
     """
     running = [arm.name for arm in spec.tried if arm.name not in dropped]
-    guards = tuple(
+    tripping = tuple(
         guard
         for arm in running
         for guard in watch(spec, arm, evidence.control, _arm(evidence, arm))
     )
+    devices = {arm: len(_arm(evidence, arm).tried) for arm in running}
+    guards = by_too_few(tripping, devices, spec.minimum_devices)
     judged = _judge(spec, running, evidence, looks or {})
     figures = _figures(evidence, guards, judged)
     taken = {f"{j.outcome}/{j.arm}": j.looks for j in judged}
@@ -95,7 +97,8 @@ def _settle(
     if spec.strategy == "canary":
         worse = [j for j in judged if j.worse]
         # Surely worse is acted on before the step has soaked; unless the arms are not comparable.
-        if worse and not mismatch(evidence):
+        enough = len(_arm(evidence, CANDIDATE).exposed) >= spec.minimum_devices
+        if worse and enough and not mismatch(evidence):
             return spec.guardrails.then, f"{_interval(worse[0])}: worse than may be", None
     waits = _waits(spec, running, evidence)
     if waits is not None:
@@ -184,7 +187,7 @@ def _missing(spec: ExperimentSpec, running: Sequence[str], evidence: Evidence) -
     for name in running:
         arm = _arm(evidence, name)
         if len(arm.exposed) < spec.minimum_devices:
-            return f"{name}: on {len(arm.exposed)} of {spec.minimum_devices} devices"
+            return _few(name, arm, spec.minimum_devices)
         most, have = max(1, spec.soak_predictions), arm.predictions
         if have < most:
             return f"{name}: {have} of {most} predictions{until(have, most, evidence.soaked)}"
@@ -195,6 +198,14 @@ def _missing(spec: ExperimentSpec, running: Sequence[str], evidence: Evidence) -
                 more = until(have, spec.minimum_outcomes, evidence.soaked)
                 return f"{name}: {have} of {spec.minimum_outcomes} outcomes of {outcome.name}{more}"
     return ""
+
+
+def _few(name: str, arm: ArmEvidence, least: int) -> str:
+    failed = f", failed on {len(arm.failed)}" if arm.failed else ""
+    return (
+        f"too few devices: {name} on {len(arm.exposed)} of {least}{failed}; "
+        "promote or stop it by hand, or declare minimum_devices: 1"
+    )
 
 
 def _arm(evidence: Evidence, name: str) -> ArmEvidence:
@@ -214,7 +225,7 @@ def _figures(
             devices=len(arm.exposed),
             failed_devices=len(arm.failed),
             predictions=arm.predictions,
-            errors=sum(x for x, _ in arm.failures.get("errors", {}).values()),
+            errors=round(sum(x for x, _ in arm.failures.get("errors", {}).values())),
             labelled=arm.outcomes_of("accuracy"),
         )
         for name, arm in evidence.arms.items()

@@ -27,6 +27,9 @@ ACCURACY: Final = (Outcome("accuracy", "accuracy", "up", 0.02),)
 """Outcomes of an experiment that declares none: accuracy may drop by two points at most."""
 
 
+MINIMUM_DEVICES: Final = 3
+"""Devices of an arm below which there is no verdict: two can be broken, or hostile, by chance."""
+
 TUNED_FOR_DEVICES: Final = 50
 """As :data:`TUNED_FOR`, of a measure that differs between devices and hardly in time: a device is
 worth little more than one outcome, however many it reports."""
@@ -85,14 +88,15 @@ class LatencyGuard:
 class Guardrails:
     """Conditions that take a candidate back at once.
 
-    ``max_failed_devices`` that could not activate it or took it back; failures (errors, wrong
-    labels) beyond chance; ``latency``; of a shadow a share of errors above ``max_error_share``.
-    Each trips on a candidate that is no worse with chance ``alpha`` at most, however often it is
-    looked at. ``then``: it is taken back, or pauses where it is until a person has looked.
+    More than a share ``max_failed_devices`` of its devices that surely cannot activate it or take
+    it back; failures (errors, wrong labels) beyond chance; ``latency``; of a shadow a share of
+    errors above ``max_error_share``. Each trips on a candidate that is no worse with chance
+    ``alpha`` at most, however often it is looked at. ``then``: it is taken back, or pauses where it
+    is until a person has looked.
     """
 
     alpha: float = 0.01
-    max_failed_devices: int = 1
+    max_failed_devices: float = 0.05
     max_error_share: float = 0.01
     latency: LatencyGuard | None = None
     then: Literal["abort", "pause"] = "abort"
@@ -100,7 +104,8 @@ class Guardrails:
     def __post_init__(self) -> None:
         _check_alpha(self.alpha)
         most, share = self.max_failed_devices, self.max_error_share
-        require(most >= 1, f"max_failed_devices: expected at least 1, got {most}")
+        expected = "max_failed_devices: expected a share of the devices, 0 to below 1 (0.05 is 5%)"
+        require(0 <= most < 1, f"{expected}, got {most:g}")
         require(0 <= share < 1, f"max_error_share: expected 0 to below 1, got {share:g}")
 
 
@@ -139,7 +144,8 @@ class ExperimentSpec:
     ``candidate`` is a version (of an A/B/n test ``arms``). ``cohort`` limits whom it is tried on;
     a canary goes through ``stages`` instead, in order, each in ``steps`` of rising shares. A step
     lasts at least ``soak_seconds`` and ``soak_predictions`` of the candidate; it passes with
-    ``minimum_outcomes`` of every outcome on both arms and ``minimum_devices`` with the candidate.
+    ``minimum_outcomes`` of every outcome on both arms and ``minimum_devices`` with the candidate:
+    fewer decide nothing, and above one no decision rests on a single device.
     ``no_data_seconds`` without a report of the candidate pause it. ``share`` of the requests get an
     answer beside, or a mixed ranking, on ``device_share`` of the devices. ``approval``: what won
     waits for a person. ``minimum_effect`` is of interleaving: how far from half the share of
@@ -159,7 +165,7 @@ class ExperimentSpec:
     soak_seconds: float = 600.0
     soak_predictions: int = 0
     minimum_outcomes: int = 100
-    minimum_devices: int = 1
+    minimum_devices: int = MINIMUM_DEVICES
     no_data_seconds: float = 86_400.0
     outcomes: tuple[Outcome, ...] = ACCURACY
     guardrails: Guardrails = Guardrails()
@@ -184,6 +190,12 @@ class ExperimentSpec:
         require(self.unit == "device" or self.strategy == "ab", "unit: only ab is by key")
         _check_amounts(self)
         _check_outcomes(self)
+
+    @property
+    def cohorts(self) -> tuple[Cohort, ...]:
+        """Cohorts by which it chooses devices, or the order in which they come."""
+        every = (self.cohort, *(stage.cohort for stage in self.stages))
+        return tuple(cohort for cohort in every if cohort is not None)
 
     @property
     def promotes(self) -> bool:

@@ -166,21 +166,22 @@ class ExperimentPolicy:
     ``canary``: shares of the fleet in rising ``steps``. ``ab``: ``share`` of the devices (half of
     them by default). ``shadow``, ``interleave``: beside what serves, for ``share`` of the requests
     (all of them by default). ``margin`` is the loss of accuracy that would still be acceptable;
-    ``alpha`` the chance of a wrong verdict; ``minimum_labels`` are needed on each arm;
-    ``soak_seconds`` is the least time in a step; a candidate that fails on ``max_failed_devices``
-    is withdrawn. ``approval``: what won waits for a person. ``on_success``: it is promoted, or the
+    ``alpha`` the chance of a wrong verdict; ``minimum_labels`` are needed on each arm, and fewer
+    than ``minimum_devices`` decide nothing; ``soak_seconds`` is the least time in a step; a
+    candidate that surely fails on more than a share ``max_failed_devices`` of its devices is
+    withdrawn. ``approval``: what won waits for a person. ``on_success``: it is promoted, or the
     experiment just concludes (a shadow does by default: nobody was served by it).
     """
 
     strategy: Strategy = "canary"
     steps: tuple[float, ...] = (0.01, 0.05, 0.25, 0.5, 1.0)
     share: float | None = None
-    minimum_devices: int = 1
+    minimum_devices: int = 3
     minimum_labels: int = 100
     soak_seconds: float = 600.0
     margin: float = 0.02
     alpha: float = 0.05
-    max_failed_devices: int = 1
+    max_failed_devices: float = 0.05
     approval: bool = False
     on_success: Literal["promote", "conclude"] | None = None
 
@@ -194,8 +195,9 @@ class ExperimentPolicy:
         most = 1.0 if self.strategy != "ab" else 0.99
         fits = self.share is None or 0 < self.share <= most
         require(fits, f"share: expected above 0 and at most {most:g}")
-        for name in ("minimum_devices", "max_failed_devices"):
-            require(getattr(self, name) >= 1, f"{name}: expected at least 1")
+        require(self.minimum_devices >= 1, "minimum_devices: expected at least 1")
+        share = "max_failed_devices: expected a share of the devices, 0 to below 1 (0.05 is 5%)"
+        require(0 <= self.max_failed_devices < 1, share)
         require(self.minimum_labels >= 0, "minimum_labels: expected at least 0")
         require(0 <= self.margin < 0.5, "margin: expected 0 to below 0.5")
         require(0 < self.alpha < 0.5, "alpha: expected above 0 and below 0.5")

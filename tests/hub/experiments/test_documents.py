@@ -34,8 +34,8 @@ ARM = ArmEvidence(
 )  # fmt: skip
 EVIDENCE = Evidence(
     {"control": ARM, "candidate": ARM},
-    ShadowEvidence(ROWS, 3, 1, 80, ROWS, ROWS, ROWS, ROWS, ROWS, {"queue": 3}),
-    InterleaveEvidence(5, 3, 1, 20, {"control": 4}, {"candidate": 10}, {}, ROWS),
+    ShadowEvidence(ROWS, ROWS, ROWS, ROWS, ROWS, ROWS, {"queue": 3}),
+    InterleaveEvidence(ROWS, 1, 20, {"control": 4}, {"candidate": 10}, {}, ROWS),
 )
 
 
@@ -110,4 +110,6 @@ def test_guardrails_that_do_not_trip_read_as_quiet() -> None:
         for guard in figures(strategy, Evidence()).guardrails or ():
             assert (guard.trips, guard.reason.startswith("quiet: ")) == (False, True), guard
     (failed, *_) = figures("canary", EVIDENCE).guardrails or ()
-    assert (failed.trips, failed.reason) == (True, "candidate failed on 1 device(s), of 1 allowed")
+    assert (failed.trips, failed.reason.startswith("quiet: candidate failed on 1 of 2")) == (
+        False, True,
+    )  # fmt: skip

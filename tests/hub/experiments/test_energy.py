@@ -164,7 +164,7 @@ def test_devices_without_a_meter_are_not_counted(tried: Hub) -> None:
     report(devices[:24], dear(0.08, 0.1))
     for device in devices[24:]:
         device.sync()
-        device.send(metered(device, int(time.time()) + 1, 10**6, None))
+        device.send(metered(device, int(time.time()) + 1, 10**4, None))
     assert status(tried, id_)[0] == "promoted"
     (power,) = tried.experiments.get(id_).figures.outcomes
     assert sum(power.devices) == 24

@@ -50,6 +50,12 @@ def status(hub: Hub, id_: str) -> tuple[str, int, int]:
     return record.status, record.stage, record.step
 
 
+def fails(devices: list[Device], arm: str) -> None:
+    """An arm's candidate can be activated on none of its devices."""
+    for device in [d for d in devices if d.given.arm == arm]:
+        device.fails()
+
+
 def actions(hub: Hub) -> list[str]:
     return [e.action for e in hub.audit.entries("demo") if " " in e.action]
 
@@ -138,15 +144,19 @@ def test_resuming_acknowledges_failures_and_only_new_ones_trip_again(tried: Hub)
         device.sync()
     inside = [d for d in devices if d.given.arm == "candidate"]
     inside[0].fails()
+    assert status(tried, id_)[0] == "running"  # taken back there; one device decides nothing
+    for device in inside[1:3]:
+        device.fails()
     assert status(tried, id_)[0] == "paused"
     assert status(tried, id_)[0] == "paused"
     tried.experiments.resume(id_, actor="test", reason="a full disk, known")
     assert status(tried, id_)[0] == "running"
     counts = tried.experiments.get(id_).figures.devices["candidate"]
-    assert counts["failed"] == 1
-    inside[1].fails()
+    assert counts["failed"] == 3
+    for device in inside[3:6]:
+        device.fails()
     assert status(tried, id_)[0] == "paused"
-    assert "failed on 1 device" in tried.experiments.get(id_).reason
+    assert "failed on 3 of 3 devices" in tried.experiments.get(id_).reason
 
 
 def test_approval_keeps_a_canary_where_it_is_until_a_person_promotes(tried: Hub) -> None:
@@ -173,7 +183,7 @@ def test_guardrails_watch_also_while_it_waits_for_approval(tried: Hub) -> None:
     id_ = tried.experiments.run(replace(CANARY, steps=(0.3, 1.0), approval=True), actor="test").id
     everybody(devices, lambda d: 0.95)
     assert status(tried, id_)[0] == "waiting"
-    next(d for d in devices if d.given.arm == "candidate").fails()
+    fails(devices, "candidate")
     assert status(tried, id_)[0] == "aborted"
 
 
@@ -211,11 +221,11 @@ def test_an_arm_that_fails_is_dropped_and_the_others_go_on_to_a_winner(tried: Hu
     for device in devices:
         device.sync()
     before = arms_of(devices)
-    next(d for d in devices if d.given.arm == "one").fails()
+    fails(devices, "one")
     everybody(devices, lambda d: 0.8, n=40)
     assert status(tried, id_)[0] == "running"
     record = tried.experiments.get(id_)
-    assert record.reason.startswith("one dropped: one failed on 1 device(s)")
+    assert record.reason.startswith("one dropped: one failed on ")
     assert [arm.name for arm in record.running] == ["two"]
     assert tried.registry.version("demo", "1.1").status == "rolled_back"
     assert tried.registry.version("demo", "1.2").status == "published"
@@ -237,9 +247,9 @@ def test_an_arm_that_fails_is_dropped_and_the_others_go_on_to_a_winner(tried: Hu
     gone = {arm.arm: arm.dropped for arm in report.arms}
     assert gone["two"] is None
     assert [g.name for g in gone["one"].guardrails] == ["failed devices"]
-    assert gone["one"].devices["failed"] == 1
+    assert gone["one"].devices["failed"] >= 3
     entry = next(e for e in tried.audit.entries("demo") if e.action == "ab dropped")
-    assert entry.detail["figures"]["dropped"]["one"]["guardrails"][0]["figures"]["count"] == 1
+    assert entry.detail["figures"]["dropped"]["one"]["guardrails"][0]["figures"]["count"] >= 3
 
 
 def test_decisions_are_logged(tried: Hub, caplog: pytest.LogCaptureFixture) -> None:
@@ -257,11 +267,11 @@ def test_the_last_arm_that_fails_ends_it(tried: Hub) -> None:
     for device in devices:
         device.sync()
     for arm, then in (("one", "running"), ("two", "aborted")):
-        next(d for d in devices if d.given.arm == arm).fails()
+        fails(devices, arm)
         assert status(tried, id_)[0] == then
     statuses = {v.version: v.status for v in tried.registry.versions("demo")}
     assert statuses == {"1.0": "serving", "1.1": "rolled_back", "1.2": "rolled_back"}
-    assert "two failed on 1 device" in tried.experiments.get(id_).reason
+    assert "two failed on " in tried.experiments.get(id_).reason
 
 
 def test_dropping_an_arm_is_no_sample_ratio_mismatch(tried: Hub) -> None:
@@ -286,10 +296,10 @@ def test_a_winner_that_waits_and_then_fails_has_not_won(tried: Hub) -> None:
     right = {"control": 0.8, "one": 0.95, "two": 0.8}
     everybody(devices, lambda d: right[d.given.arm])
     assert status(tried, id_)[0] == "waiting"
-    next(d for d in devices if d.given.arm == "one").fails()
+    fails(devices, "one")
     assert status(tried, id_)[0] == "running"
     assert tried.experiments.get(id_).state.winner is None
-    with pytest.raises(Conflict, match=r"an arm of \['two'\]; one was dropped \(one failed on 1"):
+    with pytest.raises(Conflict, match=r"an arm of \['two'\]; one was dropped \(one failed on "):
         tried.experiments.promote(id_, actor="ann", reason="still", arm="one")
     assert tried.experiments.promote(id_, actor="ann", reason="then two").state.winner == "two"
 
@@ -300,7 +310,7 @@ def test_a_person_may_look_first_drop_the_arm_and_let_the_others_go_on(tried: Hu
     id_ = tried.experiments.run(spec, actor="test").id
     for device in devices:
         device.sync()
-    next(d for d in devices if d.given.arm == "one").fails()
+    fails(devices, "one")
     assert status(tried, id_)[0] == "paused"
     dropped = tried.experiments.drop(id_, "one", actor="ann", reason="it is broken")
     assert (dropped.status, dropped.dropped["one"].actor) == ("paused", "ann")

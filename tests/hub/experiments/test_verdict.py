@@ -94,7 +94,7 @@ CANARIES: dict[str, tuple[Evidence, str, str]] = {
     "a worse one is taken back before it has soaked": (
         seen(arm(0.7), arm(0.95), soaked=0.0), "abort", "more wrong labels",
     ),
-    "without any data it waits": (seen(EMPTY, EMPTY), "wait", "on 0 of 1 devices"),
+    "without any data it waits": (seen(EMPTY, EMPTY), "wait", "candidate on 0 of 3"),
     "without any data for long it pauses and never passes": (
         seen(EMPTY, EMPTY, soaked=1e9, silent=301.0), "pause", "paused, not passed",
     ),
@@ -112,9 +112,16 @@ CANARIES: dict[str, tuple[Evidence, str, str]] = {
     "an equal one on little data is undecided": (
         seen(arm(0.9, n=200), arm(0.9, n=200)), "wait", "undecided",
     ),
-    "one that fails on a device is taken back": (
-        seen(ArmEvidence(failed=frozenset(["d"])), arm(0.9), soaked=0.0),
-        "abort", "failed on 1 device",
+    "one that fails on a device is taken back there alone": (
+        seen(ArmEvidence(failed=frozenset(["d"])), arm(0.9)),
+        "wait", "too few devices: candidate on 0 of 3, failed on 1",
+    ),
+    "one that fails on few of many goes on": (
+        seen(arm(0.95, failed=frozenset("ab")), arm(0.7)), "pass", "accuracy of candidate",
+    ),
+    "one that fails on every device is taken back": (
+        seen(ArmEvidence(failed=frozenset("abc")), arm(0.9), soaked=0.0),
+        "abort", "failed on 3 of 3 devices, surely more than 5.0%",
     ),
     "one that crashes is taken back without a label": (
         seen(
@@ -206,7 +213,7 @@ def test_an_ab_test(case: str) -> None:
 
 
 def failing(name: str) -> ArmEvidence:
-    return replace(rewarded(0.3, name=name), failed=frozenset(["d-1"]))
+    return replace(rewarded(0.3, name=name), failed=frozenset(f"d-{i}" for i in range(12)))
 
 
 def drops(**arms: ArmEvidence) -> Evidence:
@@ -289,7 +296,6 @@ def shadow(won: int, lost: int, n: int = 4_000, *, errors: int = 0, ratio: float
     log = float(np.log2(ratio))
     found = ShadowEvidence(
         labelled=dict.fromkeys(devices, (each, (won - lost) / 20, (won + lost) / 20)),
-        won=won, lost=lost, compared=n,
         disagreements=dict.fromkeys(devices, (each, 5.0, 5.0)),
         latency=dict.fromkeys(devices, (each, each * log, each * (log**2 + 0.1))),
         errors=dict.fromkeys(devices, (each + errors / 20, errors / 20, errors / 20)),
@@ -319,6 +325,13 @@ def test_a_shadow_run(case: str) -> None:
         assert decision.figures.shadow.disagreement == pytest.approx(100 / evidence.shadow.compared)
 
 
+def won(wins: int, losses: int) -> dict[str, Row]:
+    """Decided sessions, on ten devices."""
+    if not wins + losses:
+        return {}
+    return {f"d{i}": ((wins + losses) / 10, wins / 10, wins / 10) for i in range(10)}
+
+
 MIXED = ExperimentSpec("m", "interleave", candidate="1.1", soak_seconds=10, minimum_outcomes=50)
 SESSIONS: dict[str, tuple[tuple[int, int, int], str, str, str | None]] = {
     "the candidate wins": ((300, 150, 900), "conclude", "candidate is better", "candidate"),
@@ -332,7 +345,7 @@ SESSIONS: dict[str, tuple[tuple[int, int, int], str, str, str | None]] = {
 @pytest.mark.parametrize("case", SESSIONS)
 def test_interleaving(case: str) -> None:
     (wins, losses, sessions), action, reason, winner = SESSIONS[case]
-    found = InterleaveEvidence(wins, losses, 5, sessions)
+    found = InterleaveEvidence(won(wins, losses), 5, sessions)
     decision = decide_interleave(MIXED, Evidence(interleave=found, soaked=60.0))
     assert (decision.action, decision.winner) == (action, winner), decision.reason
     assert reason in decision.reason
@@ -345,7 +358,7 @@ def test_interleaving(case: str) -> None:
 def test_interleaving_ends_where_no_gain_that_matters_is_left(
     wins: int, losses: int, effect: float, action: str
 ) -> None:
-    found = InterleaveEvidence(wins, losses, 5, 2 * (wins + losses))
+    found = InterleaveEvidence(won(wins, losses), 5, 2 * (wins + losses))
     spec = replace(MIXED, minimum_effect=effect)
     decision = decide_interleave(spec, Evidence(interleave=found, soaked=60.0))
     assert (decision.action, decision.winner) == (action, None)
@@ -354,7 +367,7 @@ def test_interleaving_ends_where_no_gain_that_matters_is_left(
 
 def test_an_interleaved_candidate_that_fails_is_stopped() -> None:
     failing = InterleaveEvidence(
-        300, 150, 5, 900, errors={f"d{i}": (100.0, 20.0, 20.0) for i in range(10)}
+        won(300, 150), 5, 900, errors={f"d{i}": (100.0, 20.0, 20.0) for i in range(10)}
     )
     decision = decide_interleave(MIXED, Evidence(interleave=failing, soaked=60.0))
     assert (decision.action, "fails on more than 1.0%" in decision.reason) == ("abort", True)
@@ -594,7 +607,8 @@ def test_who_waits_for_sessions_is_told_about_how_long(wins: int) -> None:
     spec = replace(MIXED, minimum_effect=0.05)
 
     def at(times: float) -> GateDecision:
-        found = InterleaveEvidence(round(wins * times), round((300 - wins) * times), 0, 1_000)
+        decided = won(round(wins * times), round((300 - wins) * times))
+        found = InterleaveEvidence(decided, 0, 1_000)
         return decide_interleave(spec, Evidence(interleave=found, soaked=3_600.0))
 
     (told,) = re.findall(r"; about ([0-9.]+) hours more, if it goes on so$", at(1.0).reason)

@@ -44,6 +44,7 @@ from edge_sdk.model.release import Release
 from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.terms import ServingTerms
 from tests.contract.examples import histogram_text
+from tests.hub.enrolled import long_ago
 from tests.simulated_device import enrolled
 
 WINDOW, ROWS, DEVICES = 60, 500, 4
@@ -95,6 +96,7 @@ class Fleet:
             )
             for i in range(DEVICES)
         }
+        long_ago(self.hub)
 
     def send(self, device: str, *bodies: Body) -> UploadReply:
         messages = [
@@ -304,6 +306,7 @@ def test_sums_of_groups_are_kept_by_the_hour_and_forgotten_in_the_end(fleet: Fle
 def test_groups_of_devices_may_fire_a_trigger_too(fleet: Fleet) -> None:
     token = fleet.hub.fleet.new_token("demo", uses=1, seconds=60, actor="test")
     device = enrolled(fleet.hub, token, attributes={"region": "eu"})
+    long_ago(fleet.hub)
     where = Window("demo", "1.0", BEGIN, BEGIN + WINDOW)
     fleet.send(device, FeedbackReport(where, 1_000, 500, 1_000, 500))
     text = POLICY.replace("by: sex", "by: region")

@@ -22,6 +22,7 @@ from edge_sdk.contract.window import Window
 from edge_sdk.telemetry.histograms import histogram
 from tests.contract.examples import histogram_text
 from tests.edge.builders import FEATURES, profile
+from tests.hub.enrolled import long_ago
 from tests.simulated_device import enrolled
 
 WINDOW = 60
@@ -48,6 +49,7 @@ class Simulated:
         for i in range(self.devices):
             region = self.regions[i % len(self.regions)]
             self.names.append(enrolled(self.hub, token, attributes={"region": region}))
+        long_ago(self.hub)
 
     def send(self, device: str, *bodies: Body) -> UploadReply:
         messages = [

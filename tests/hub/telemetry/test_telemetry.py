@@ -21,6 +21,7 @@ from edge_sdk.contract.messages import (
     WindowReport,
     kind_of,
 )
+from edge_sdk.contract.plan import Arm, Experiment, ReleaseRef
 from edge_sdk.contract.window import Window
 from tests.contract.examples import histogram_text
 from tests.edge.builders import profile
@@ -123,6 +124,9 @@ def test_windows_of_devices_add_up(serving: Hub) -> None:
 
 
 def test_outcomes_are_kept_apart_by_arm(serving: Hub) -> None:
+    arm = Arm("candidate", ReleaseRef(WINDOW.version, "0" * 64), ((0, 5_000),))
+    both = Experiment("exp", "ab", "salt", (arm,), unit="key")
+    serving.plans.change("demo", lambda p: replace(p, experiment=both), actor="t", reason="try")
     trial = replace(WINDOW, experiment="exp", arm="candidate")
     bodies = (FeedbackReport(WINDOW, 9, 9, 9, 9), FeedbackReport(trial, 5, 2, 4, 1))
     serving.telemetry.ingest("d-1", "demo", upload(*bodies))

@@ -1,0 +1,45 @@
+"""What devices claim is held against what can be: ledgers, flags, members of experiments.
+
+Revision ID: 0004
+Revises: 0003
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    """Make the three tables; they begin empty, and what was reported before counts as it did."""
+    op.create_table(
+        "device_flags",
+        sa.Column("device", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("first_at", sa.Float(), nullable=False),
+        sa.Column("last_at", sa.Float(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("device", "kind"),
+    )
+    op.create_index("ix_device_flags_model", "device_flags", ["model"])
+    counts = ("requests", "labels", "rewards", "compared", "sessions")
+    op.create_table(
+        "device_days",
+        sa.Column("device", sa.String(), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in counts),
+        sa.PrimaryKeyConstraint("device", "day"),
+    )
+    op.create_index("device_days_by_day", "device_days", ["day"])
+    op.create_table(
+        "experiment_members",
+        sa.Column("experiment", sa.String(), nullable=False),
+        sa.Column("device", sa.String(), nullable=False),
+        sa.Column("attributes", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("experiment", "device"),
+    )

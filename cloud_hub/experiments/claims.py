@@ -1,0 +1,177 @@
+"""What devices claim of experiments, held against the hub's own plans.
+
+The plans of an experiment are read once each; those that differ in nothing that settles an arm are
+one. Attributes by which a device belongs to a cohort are those of ``experiment_members``.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Connection, Engine, insert, literal, select
+
+from cloud_hub.database.engine import insert_if_new, transaction
+from cloud_hub.errors import Implausible
+from cloud_hub.experiments import membership
+from cloud_hub.experiments.exposure_sink import record_exposure
+from cloud_hub.experiments.membership import Membership, PublishedPlan
+from cloud_hub.experiments.tables import members
+from cloud_hub.fleet.tables import devices
+from cloud_hub.plans.tables import plans
+from edge_sdk.contract.messages import Body, UpdateEvent, Windowed
+from edge_sdk.contract.plan import Experiment, Plan
+
+
+@dataclass
+class _History:
+    """Plans of one model up to ``serial``, by experiment."""
+
+    serial: int = 0
+    by_experiment: dict[str, tuple[PublishedPlan, ...]] = field(default_factory=dict)
+
+
+class ExperimentClaims:
+    """Judge of what devices say of experiments; an ``ExposureSink`` of telemetry.
+
+    Args:
+        engine: of the hub's database.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._histories: dict[str, _History] = {}
+        self._lock = threading.Lock()
+
+    def counts(self, db: Connection, device: str, model: str, body: Body) -> bool:
+        """Return whether a message counts for the experiment that it names.
+
+        Args:
+            db: transaction that is to store the message.
+            device: sender of the message.
+            model: that the device belongs to.
+            body: the message.
+
+        Raises:
+            Implausible: no plan of the hub gave the device the arm that it speaks for.
+        """
+        if isinstance(body, Windowed):
+            window = body.window
+            if window.experiment is None:
+                return True
+            seat, end = (window.arm, window.version), float(window.end)
+            judged = self._judge(db, device, model, window.experiment, seat, end)
+        elif isinstance(body, UpdateEvent) and body.experiment and body.outcome != "activated":
+            judged = self._judge_event(db, device, model, body.experiment, body.version)
+        else:
+            return True
+        if judged.flag is not None:
+            raise Implausible(judged.reason, judged.flag)
+        return judged.counts
+
+    def record(self, db: Connection, device: str, body: Body) -> None:
+        """Add the counts of a message to its experiment; see :func:`record_exposure`."""
+        record_exposure(db, device, body)
+
+    def settle_members(self, db: Connection, trial: Experiment, model: str) -> None:
+        """Settle to which cohort each device belongs, as an experiment begins.
+
+        Args:
+            db: transaction in which it begins.
+            trial: the experiment.
+            model: whose devices may take part.
+        """
+        rows = select(literal(trial.id), devices.c.device, devices.c.attributes).where(
+            devices.c.model == model
+        )
+        columns = ["experiment", "device", "attributes"]
+        # In the database: a fleet of a million devices is one statement.
+        db.execute(insert(members).from_select(columns, rows))
+
+    def settled(self, id_: str) -> dict[str, dict[str, str]]:
+        """Return the attributes of devices by which they belong to an experiment, as settled."""
+        query = select(members.c.device, members.c.attributes).where(members.c.experiment == id_)
+        with transaction(self._engine) as db:
+            return {row.device: row.attributes for row in db.execute(query)}
+
+    def published(self, db: Connection, model: str, id_: str) -> tuple[PublishedPlan, ...]:
+        """Return the plans that named an experiment, in order of time.
+
+        Args:
+            db: an open transaction.
+            model: whose plans.
+            id_: of the experiment.
+        """
+        with self._lock:
+            history = self._histories.setdefault(model, _History())
+            query = (
+                select(plans.c.serial, plans.c.at, plans.c.plan)
+                .where(plans.c.model == model, plans.c.serial > history.serial)
+                .order_by(plans.c.serial)
+            )
+            for serial, at, text in db.execute(query):
+                _remember(history, at, text)
+                history.serial = serial
+            return history.by_experiment.get(id_, ())
+
+    def _judge(
+        self, db: Connection, device: str, model: str, id_: str, seat: membership.Seat, end: float
+    ) -> Membership:
+        known = self.published(db, model, id_)
+        if not known:
+            reason = f"experiment: no plan of {model} ever named {id_}"
+            return Membership(False, "arm", reason)
+        settled, said = self._attributes(db, device, id_, known)
+        return membership.may_speak(seat, end, known, device, settled, said)
+
+    def _judge_event(
+        self, db: Connection, device: str, model: str, id_: str, version: str
+    ) -> Membership:
+        known = self.published(db, model, id_)
+        settled, said = self._attributes(db, device, id_, known)
+        if membership.may_fail(version, known, device, settled):
+            return membership.COUNTS
+        if settled != said and membership.may_fail(version, known, device, said):
+            return Membership(False, None, "its attributes changed since the experiment began")
+        reason = f"event: no plan gave this device {version} to try in {id_}"
+        return Membership(False, "arm", reason)
+
+    def _attributes(
+        self, db: Connection, device: str, id_: str, known: tuple[PublishedPlan, ...]
+    ) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """The attributes that settle a device's cohort, and those that it says it has now."""
+        query = select(devices.c.attributes).where(devices.c.device == device)
+        said: Mapping[str, str] = db.execute(query).scalar() or {}
+        if not any(has_cohorts(each.plan.experiment) for each in known):
+            return said, said
+        row = {"experiment": id_, "device": device, "attributes": dict(said)}
+        # A device that joined after it began is settled by what it says first.
+        if insert_if_new(db, members, row):
+            return said, said
+        mine = (members.c.experiment == id_) & (members.c.device == device)
+        settled = db.execute(select(members.c.attributes).where(mine)).scalar_one()
+        return settled, said
+
+
+def has_cohorts(trial: Experiment | None) -> bool:
+    """Return whether attributes settle who is in an experiment, or on which arm."""
+    return trial is not None and bool(trial.cohort or trial.completed)
+
+
+def _remember(history: _History, at: float, text: str) -> None:
+    if json.loads(text).get("experiment") is None:
+        return
+    plan = Plan.from_json(text.encode())
+    assert plan.experiment is not None
+    before = history.by_experiment.get(plan.experiment.id, ())
+    # Plans change for other reasons too, such as a new pack every minute: only arms matter here.
+    if before and _arms(before[-1].plan) == _arms(plan):
+        return
+    history.by_experiment[plan.experiment.id] = (*before, PublishedPlan(at, plan))
+
+
+def _arms(plan: Plan) -> tuple[str, Experiment | None]:
+    trial = plan.experiment
+    return plan.serving.version, replace(trial, outcomes=()) if trial is not None else None

@@ -1,0 +1,154 @@
+"""Decisions that rest on one device, which are none. Pure.
+
+A decision stands only if it would be the same without any single device, whichever that is: the
+one that reports most, fails most, or is farthest from the others may be broken, or lie. Whoever
+declares ``minimum_devices: 1`` lets one device decide.
+
+Source:
+    B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 11 (the jackknife).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from cloud_hub.experiments.verdict.decision import GateDecision
+from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence, Row
+from cloud_hub.experiments.verdict.spec import ExperimentSpec
+
+ALL_OF: Final = 12
+"""Of so many devices each is left out in turn; of more, those with most influence."""
+
+EACH: Final = 2
+"""Devices that are left out for each way to have influence."""
+
+PAIRED: Final = ("labelled", "disagreements", "confidence", "value", "latency", "errors")
+Gate = Callable[[ExperimentSpec, Evidence], GateDecision]
+
+
+def without_any_one(
+    spec: ExperimentSpec, evidence: Evidence, decision: GateDecision, gate: Gate
+) -> GateDecision:
+    """Return the decision if it stands without any single device; else to wait.
+
+    Args:
+        spec: the declared experiment.
+        evidence: that the decision was made on.
+        decision: of the gate.
+        gate: that decides again.
+    """
+    if spec.minimum_devices < 2 or not _acts(decision):
+        return decision
+    least = _with_one_less(spec, len(_devices(evidence)))
+    for device in _influential(evidence):
+        other = gate(least, _without(evidence, device))
+        if _result(other) != _result(decision):
+            reason = f"{decision.reason}; but not without {device}: no single device decides"
+            return GateDecision("wait", reason, decision.figures, looks=decision.looks)
+    return decision
+
+
+def _acts(decision: GateDecision) -> bool:
+    """Whether it changes who gets what; a pause for silence is no verdict."""
+    if decision.action == "pause":
+        return any(guard.trips for guard in decision.figures.guardrails or ())
+    return decision.action != "wait"
+
+
+def _result(decision: GateDecision) -> tuple[str, str | None, tuple[str, ...]]:
+    return decision.action, decision.winner, decision.arms
+
+
+def _with_one_less(spec: ExperimentSpec, devices: int) -> ExperimentSpec:
+    """The same experiment for a fleet with a device less: minimums were met before it left."""
+    design = spec.design
+    if design.horizon is not None:
+        # The end comes as early as the outcomes of the one that is missing make it.
+        horizon = max(10, int(design.horizon * max(devices - EACH, 1) / devices))
+        design = replace(design, horizon=horizon)
+    return replace(
+        spec, minimum_devices=spec.minimum_devices - 1, minimum_outcomes=0, soak_predictions=0,
+        design=design,
+    )  # fmt: skip
+
+
+def _influential(evidence: Evidence) -> list[str]:
+    """Devices by whose absence a decision could change, each once."""
+    every = _devices(evidence)
+    if len(every) <= ALL_OF:
+        return sorted(every)
+    ways: list[Mapping[str, float]] = []
+    for rows in _tables(evidence):
+        n = sum(row[0] for row in rows.values())
+        mean = sum(row[1] for row in rows.values()) / n if n else 0.0
+        ways.append({device: row[0] for device, row in rows.items()})
+        ways.append({device: abs(row[1] - mean * row[0]) for device, row in rows.items()})
+    for arm in evidence.arms.values():
+        ways.append({device: float(sum(row)) for device, row in arm.latency.items()})
+        ways.append(dict.fromkeys(sorted(arm.failed)[:1], 1.0))
+    ways.append(dict.fromkeys(sorted(evidence.shadow.failed)[:1], 1.0))
+    ways.append(dict.fromkeys(sorted(evidence.interleave.failed)[:1], 1.0))
+    chosen: dict[str, None] = {}
+    for way in ways:
+        chosen |= dict.fromkeys(sorted(way, key=lambda d: (-way[d], d))[:EACH])
+    return list(chosen)
+
+
+def _tables(evidence: Evidence) -> Iterator[Mapping[str, Row]]:
+    """Every table of (how many, sum, sum of squares) by device."""
+    for arm in evidence.arms.values():
+        yield from arm.outcomes.values()
+        for kind in arm.failures.values():
+            totals: dict[str, Row] = {}
+            for (device, _), (failed, requests) in kind.items():
+                n, total, squares = totals.get(device, (0.0, 0.0, 0.0))
+                totals[device] = (n + requests, total + failed, squares + failed)
+            yield totals
+    yield from (getattr(evidence.shadow, name) for name in PAIRED)
+    yield evidence.interleave.decided
+    yield evidence.interleave.errors
+
+
+def _devices(evidence: Evidence) -> set[str]:
+    names = {device for rows in _tables(evidence) for device in rows}
+    failed = (arm.failed for arm in evidence.arms.values())
+    return names.union(*failed, evidence.shadow.failed, evidence.interleave.failed)
+
+
+def _without(evidence: Evidence, device: str) -> Evidence:
+    shadow, sessions = evidence.shadow, evidence.interleave
+    return replace(
+        evidence,
+        arms={name: _arm_without(arm, device) for name, arm in evidence.arms.items()},
+        shadow=replace(
+            shadow,
+            **{name: _rest(getattr(shadow, name), device) for name in PAIRED},
+            failed=shadow.failed - {device},
+        ),
+        interleave=replace(
+            sessions,
+            decided=_rest(sessions.decided, device),
+            errors=_rest(sessions.errors, device),
+            failed=sessions.failed - {device},
+        ),
+    )
+
+
+def _arm_without(arm: ArmEvidence, device: str) -> ArmEvidence:
+    return replace(
+        arm,
+        outcomes={measure: _rest(rows, device) for measure, rows in arm.outcomes.items()},
+        failures={
+            kind: {key: counts for key, counts in rows.items() if key[0] != device}
+            for kind, rows in arm.failures.items()
+        },
+        latency=_rest(arm.latency, device),
+        exposed=arm.exposed - {device},
+        failed=arm.failed - {device},
+    )
+
+
+def _rest(rows: Mapping[str, Any], device: str) -> dict[str, Any]:
+    return {name: row for name, row in rows.items() if name != device}

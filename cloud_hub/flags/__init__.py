@@ -1,0 +1,1 @@
+"""Flags: devices that claimed what cannot be."""

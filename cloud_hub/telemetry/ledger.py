@@ -1,0 +1,99 @@
+"""Ledgers of devices: what each has reported of each day, so that no more is taken than can be.
+
+A row a device and day; :mod:`cloud_hub.telemetry.plausibility` says what may stand in it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, astuple
+
+from sqlalchemy import Connection, delete, select
+
+from cloud_hub.database.engine import insert_or_add
+from cloud_hub.fleet.tables import devices
+from cloud_hub.telemetry.plausibility import (
+    COUNTS,
+    DAY,
+    Ledger,
+    check_ledger,
+    check_message,
+    counted,
+)
+from cloud_hub.telemetry.tables import ledgers
+from edge_sdk.contract.messages import Body, Windowed
+from edge_sdk.contract.serving_terms import Reporting
+
+KEPT_DAYS = 40
+"""Days whose ledgers are kept: names of messages are forgotten before."""
+
+
+class DeviceLedger:
+    """The ledgers of one device within one upload.
+
+    Args:
+        db: transaction that stores the upload.
+        device: its name.
+        reporting: the model's terms; their rate bounds what a device can count.
+        bodies: that the upload holds.
+    """
+
+    def __init__(
+        self, db: Connection, device: str, reporting: Reporting, bodies: Iterable[Body]
+    ) -> None:
+        self._db, self._device, self._reporting = db, device, reporting
+        self._now = time.time()
+        query = select(devices.c.enrolled_at).where(devices.c.device == device)
+        self._joined: float | None = db.execute(query).scalar()
+        days = {_day(body) for body in bodies if isinstance(body, Windowed)}
+        t = ledgers.c
+        # Locked where the database can: two uploads of one device must not each use up the day.
+        rows = select(ledgers).where(t.device == device, t.day.in_(days)).with_for_update()
+        self._before = {
+            row["day"]: Ledger(*(row[name] for name in COUNTS))
+            for row in (db.execute(rows).mappings() if days else ())
+        }
+        self._more: dict[int, Ledger] = {}
+
+    def add(self, body: Body) -> None:
+        """Take a message into account.
+
+        Raises:
+            Implausible: no device can have made it, or not beside what this one sent before; it is
+                not taken into account then.
+        """
+        if not isinstance(body, Windowed):
+            return
+        rate, carried = self._reporting.requests_per_second, self._reporting.minimum_observations
+        check_message(
+            body, rate=rate, carried=carried, enrolled_at=self._joined, now=self._now
+        )  # fmt: skip
+        day = _day(body)
+        more = self._more.get(day, Ledger()) + counted(body)
+        have = self._before.get(day, Ledger()) + more
+        check_ledger(day, have, rate=rate, enrolled_at=self._joined, now=self._now)
+        self._more[day] = more
+
+    def write(self) -> None:
+        """Add what was taken to the ledgers."""
+        rows = [
+            {"device": self._device, "day": day, **asdict(more)}
+            for day, more in self._more.items()
+            if any(astuple(more))
+        ]
+        insert_or_add(self._db, ledgers, rows, COUNTS)
+
+
+def forget_days(db: Connection, now: float) -> None:
+    """Delete the ledgers of days long past.
+
+    Args:
+        db: an open transaction.
+        now: Unix seconds.
+    """
+    db.execute(delete(ledgers).where(ledgers.c.day < now - KEPT_DAYS * DAY))
+
+
+def _day(body: Windowed) -> int:
+    return body.window.start - body.window.start % DAY
