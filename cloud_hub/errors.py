@@ -8,7 +8,8 @@
     ├── NotFound       nothing has that name; 404
     ├── Conflict       the request contradicts what is there already; 409
     │   └── GateRefused  the offline gate refuses; carries its table
-    └── TooLarge       above a limit; 413
+    ├── TooLarge       above a limit; 413
+    └── TooSlow        a body that drips; 408
 """
 
 from __future__ import annotations
@@ -70,3 +71,9 @@ class TooLarge(HubFault):
     """Above a limit."""
 
     status = 413
+
+
+class TooSlow(HubFault):
+    """A body that drips."""
+
+    status = 408

@@ -14,6 +14,7 @@ from cloud_hub.api.dependencies import unknown
 from cloud_hub.api.request_body import Limit, Moment, message
 from cloud_hub.database.records import DeviceRecord
 from cloud_hub.fleet.health import Health, health
+from edge_sdk.contract.bounds import check_small
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CheckIn, EnrolRequest
 from edge_sdk.contract.plan import Plan
@@ -32,6 +33,7 @@ async def enrol(request: Request) -> Any:
 async def check_in(request: Request, device: Device) -> Response:
     """Note how a device says it is."""
     checkin = await message(request, CheckIn)
+    check_small(checkin, "CheckIn")
     await run_in_threadpool(hub_of(request).fleet.check_in, device.device, checkin)
     return Response(status_code=204)
 
