@@ -12,6 +12,9 @@ from cloud_hub.database.engine import insert_if_new
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.telemetry import groups, tables
 from cloud_hub.telemetry.histograms import ReportHistograms
+from cloud_hub.telemetry.sample_check import check_samples
+from cloud_hub.telemetry.sharing_limits import SharingLimits
+from cloud_hub.telemetry.storing import store_each
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.messages import (
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from edge_sdk.contract.groups import GroupColumn
     from edge_sdk.contract.profile import ReferenceProfile
     from edge_sdk.contract.window import Window
+    from edge_sdk.model.release import Release
 
 LONGEST_WINDOW: Final = 7 * 86_400
 """Seconds."""
@@ -71,6 +75,7 @@ class Ingest:
         self._engine = engine
         self._registry = registry
         self._record_exposure = record_exposure
+        self._sharing = SharingLimits(registry.policy)
         self._layouts: dict[tuple[str, str], _ReleaseLayout] = {}
 
     def take(self, device: str, model: str, upload: Upload) -> UploadReply:
@@ -91,13 +96,17 @@ class Ingest:
                 fresh.append(self._open(model, message))
             except (ContractError, Invalid) as error:
                 rejected.append(Rejection(message.boot, message.sequence, str(error)[:300]))
-        with self._engine.begin() as db:
-            accepted = sum(self._store(db, device, received) for received in fresh)
-        duplicates = len(upload.messages) - accepted - len(rejected)
-        return UploadReply(accepted, duplicates, tuple(rejected))
+        stored_now = store_each(
+            self._engine, fresh, lambda db, each: self._store(db, device, each),
+            message_of=lambda each: each.message,
+        )  # fmt: skip
+        rejected += stored_now.refused
+        duplicates = len(upload.messages) - stored_now.accepted - len(rejected)
+        return UploadReply(stored_now.accepted, duplicates, tuple(rejected))
 
     def _store(self, db: Connection, device: str, received: _Received) -> bool:
         body = received.body
+        self._sharing.check(db, device, body, time.time())
         if not _store_message(db, device, received.message, body):
             return False
         self._record_exposure(db, device, body)
@@ -127,6 +136,10 @@ class Ingest:
             raise Invalid(f"model: this device belongs to {model}, not {named}")
         if isinstance(body, Windowed):
             self._check_window(body.window)
+        if isinstance(body, SampleBatch | KeyVotes):
+            manifest = self._release(body.model, body.version).manifest
+            if isinstance(body, SampleBatch):
+                check_samples(body, manifest)
         histograms = self._histograms(body) if isinstance(body, WindowReport) else None
         if isinstance(body, WindowReport | FeedbackReport) and body.groups:
             groups.check_groups(body.groups, self._layout(body.window).groups)
@@ -164,15 +177,18 @@ class Ingest:
         version = (window.model, window.version)
         layout = self._layouts.get(version)
         if layout is None:
-            try:
-                release = self._registry.release(*version)
-            except NotFound as error:
-                raise Invalid(str(error)) from error
+            release = self._release(*version)
             layout = _ReleaseLayout(
                 release.profile_digest, release.profile(), release.manifest.groups
             )
             self._layouts[version] = layout
         return layout
+
+    def _release(self, model: str, version: str) -> Release:
+        try:
+            return self._registry.release(model, version)
+        except NotFound as error:
+            raise Invalid(str(error)) from error
 
 
 def _store_message(db: Connection, device: str, message: Message, body: Body) -> bool:

@@ -20,6 +20,7 @@ from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.packs.reader import Pack
 from tests.edge.builders import make_release, rows, softmax
 
+TODAY = int(time.time()) // 300 * 300
 POLICY = "cloud: big\npacks: {every: 1s, minimum_devices: 3}\n"
 
 
@@ -35,7 +36,7 @@ def voted(serving: Hub, tmp_path: Path) -> Hub:
     keys = [canonicaliser.key(row.tobytes()).hex() for row in x]
     for device in range(3):
         wanted = keys[:5] + (keys[5:10] if device == 0 else [])
-        body = to_plain(KeyVotes("demo", "1.0", 1, tuple(wanted)))
+        body = to_plain(KeyVotes("demo", "1.0", TODAY - 300, tuple(wanted)))
         upload = Upload((Message("b1", 1, "votes", body),))
         serving.telemetry.ingest(f"d-{device}", "demo", upload)
     return serving
@@ -83,7 +84,7 @@ def test_other_keys_make_a_new_pack_even_if_there_are_as_many_of_them(voted: Hub
     canonicaliser = Canonicaliser(voted.registry.release("demo", "1.0").manifest.signature)
     wanted = tuple(canonicaliser.key(row.tobytes()).hex() for row in x[10:15])
     for device in range(4):
-        body = to_plain(KeyVotes("demo", "1.0", 2, wanted))
+        body = to_plain(KeyVotes("demo", "1.0", TODAY, wanted))
         upload = Upload((Message("b1", 2, "votes", body),))
         voted.telemetry.ingest(f"d-{device}", "demo", upload)
     second = voted.packs.build("demo", time.time())
