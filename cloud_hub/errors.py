@@ -12,6 +12,7 @@
     ├── Conflict       the request contradicts what is there already; 409
     │   └── GateRefused  the offline gate refuses; carries its table
     ├── TooLarge       above a limit; 413
+    ├── TooSlow        a body that drips; 408
     └── TooManyRequests  above a rate; 429, with the seconds to wait
 """
 
@@ -136,6 +137,12 @@ class TooLarge(HubFault):
     """Above a limit."""
 
     status = 413
+
+
+class TooSlow(HubFault):
+    """A body that drips."""
+
+    status = 408
 
 
 class TooManyRequests(HubFault):

@@ -12,9 +12,11 @@ from fastapi.concurrency import run_in_threadpool
 from cloud_hub.api.artifact_response import artifact_response
 from cloud_hub.api.auth import Admin, Member, hub_of
 from cloud_hub.api.dependencies import unknown
-from cloud_hub.api.request_body import raw_body
+from cloud_hub.api.request_body import body_file, raw_body
 from cloud_hub.errors import NotFound
+from cloud_hub.storage.artifact_store import file_chunks
 from edge_sdk.contract.limits import MODEL_BYTES
+from edge_sdk.contract.names import check_digest
 
 router = APIRouter(prefix="/v1")
 METADATA_BYTES = 64 << 20
@@ -70,9 +72,10 @@ async def put_blob(request: Request, admin: Admin, digest: str) -> Response:
         admin: who uploads.
         digest: SHA-256 that the content must have.
     """
-    raw = await raw_body(request, MODEL_BYTES)
-    blobs = hub_of(request).blobs
-    await run_in_threadpool(blobs.put_checked, digest, [raw])
+    check_digest("blob", digest)
+    hub = hub_of(request)
+    async with body_file(request, MODEL_BYTES, hub.settings.data) as file:
+        await run_in_threadpool(hub.blobs.put_checked, digest, file_chunks(file))
     return Response(status_code=204)
 
 

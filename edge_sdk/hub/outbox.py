@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from edge_sdk.contract.codec import encode
 from edge_sdk.contract.limits import MESSAGE_BYTES, UPLOAD_BYTES, UPLOAD_MESSAGES
-from edge_sdk.contract.messages import Body, Message, Upload, UploadReply, kind_of
+from edge_sdk.contract.messages import Body, Message, Rejection, Upload, UploadReply, kind_of
 from edge_sdk.errors import ContractError
 from edge_sdk.system.logs import Log
 
@@ -84,11 +84,11 @@ class Outbox:
         """Return the number of messages that wait."""
         return int(self._store.query("SELECT count(*) FROM outbox")[0][0])
 
-    def batch(self) -> Upload | None:
-        """Return the oldest messages that fit into one upload, or ``None``."""
+    def batch(self, most: int = UPLOAD_MESSAGES) -> Upload | None:
+        """Return the oldest messages that fit into one upload, at most ``most``, or ``None``."""
         rows = self._store.query(
             "SELECT boot, sequence, kind, body, bytes FROM outbox ORDER BY id LIMIT ?",
-            UPLOAD_MESSAGES,
+            most,
         )
         messages: list[Message] = []
         size = 0
@@ -119,6 +119,12 @@ class Outbox:
             if reply.rejected:
                 self._count_lost("rejected", len(reply.rejected))
                 self._store.put("last_rejection", reply.rejected[-1].reason)
+
+    def drop(self, upload: Upload, reason: str) -> None:
+        """Forget messages that the hub refuses to read, and count them as lost."""
+        names = ((message.boot, message.sequence) for message in upload.messages)
+        rejected = tuple(Rejection(boot, sequence, reason) for boot, sequence in names)
+        self.settle(upload, UploadReply(0, 0, rejected))
 
     def take_lost(self) -> Counter[str]:
         """Return the messages lost since the last call, by reason, for the next window report."""

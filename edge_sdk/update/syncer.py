@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from edge_sdk.errors import EdgeError, HubBusy, HubUnreachable, IdentityRefused
+from edge_sdk.contract.limits import UPLOAD_MESSAGES
+from edge_sdk.errors import EdgeError, HubBusy, HubError, HubUnreachable, IdentityRefused
 from edge_sdk.system.logs import Log
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ _log = Log(__name__)
 T = TypeVar("T")
 DAY: Final = 86_400.0
 """Metadata is refreshed at least this often, changed or not, so that its expiry is noticed."""
+
+UNREADABLE: Final = (413, 422)
+"""HTTP statuses by which an upload is refused for what it holds: it will never be taken."""
 
 
 @dataclass(frozen=True)
@@ -139,10 +143,25 @@ class Syncer:
         self._warned = trouble
 
     def _send(self) -> int:
-        sent = 0
-        while (upload := self._outbox.batch()) is not None:
-            self._outbox.settle(upload, self._client.upload(upload))
-            sent += len(upload.messages)
+        """Send what waits; a message that makes the hub refuse an upload is found and dropped.
+
+        The hub refuses messages one by one. Where it, or a proxy with a limit, refuses a whole
+        upload, smaller ones are tried: one message must not keep back all that come after it.
+        """
+        sent, most = 0, UPLOAD_MESSAGES
+        while (upload := self._outbox.batch(most)) is not None:
+            count = len(upload.messages)
+            try:
+                self._outbox.settle(upload, self._client.upload(upload))
+            except HubError as error:
+                if error.status not in UNREADABLE:
+                    raise
+                if count > 1:
+                    most = count // 2
+                    continue
+                self._outbox.drop(upload, str(error))
+            else:
+                sent += count
         return sent
 
     def _news(self) -> Plan | None:

@@ -27,7 +27,7 @@ from tests.simulated_device import join
 from tests.waiting import PATIENCE, wait_for
 
 ROWS = rows(400)
-POLICY = b"packs: {every: 0.05, minimum_devices: 1}\n"
+POLICY = b"packs: {every: 0.05, minimum_devices: 1}\nreporting: {window: 1s, votes: 1000}\n"
 
 
 class Line:

@@ -22,6 +22,7 @@ from edge_sdk.packs.reader import Pack
 from tests.edge.builders import make_release, rows, softmax
 from tests.simulated_device import enrolled, vouched
 
+TODAY = int(time.time()) // 300 * 300
 POLICY = "cloud: big\npacks: {every: 1s, minimum_devices: 3}\n"
 
 
@@ -37,7 +38,7 @@ def voted(serving: Hub, tmp_path: Path) -> Hub:
     keys = [canonicaliser.key(row.tobytes()).hex() for row in x]
     for number, device in enumerate(vouched(serving, 3)):
         wanted = keys[:5] + (keys[5:10] if number == 0 else [])
-        body = to_plain(KeyVotes("demo", "1.0", 1, tuple(wanted)))
+        body = to_plain(KeyVotes("demo", "1.0", TODAY - 300, tuple(wanted)))
         upload = Upload((Message("b1", 1, "votes", body),))
         serving.telemetry.ingest(device, "demo", upload)
     return serving

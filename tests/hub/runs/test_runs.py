@@ -28,7 +28,7 @@ from tests.waiting import wait_for
 NOW = int(time.time())
 GROUPS = {"x2:0": None, "sex": ["f", "m"] * 150}
 POLICY = """
-sharing: {{samples: true, per_window: 10}}
+sharing: {{samples: true, per_window: 1000}}
 train:
   {how}
   mode: {mode}

@@ -42,7 +42,8 @@ def test_releases_packs_and_features_are_published_from_any_store(
         voters = vouched(hub, 2)
         for number in (1, 2):  # the second pack is published with a delta from the first
             keys = tuple(canonicaliser.key(row.tobytes()).hex() for row in rows(5)[: 2 + number])
-            message = Message("b", number, "votes", to_plain(KeyVotes("demo", "1.0", number, keys)))
+            votes = KeyVotes("demo", "1.0", int(time.time()) // 300 * 300, keys)
+            message = Message("b", number, "votes", to_plain(votes))
             hub.telemetry.ingest(voters[number - 1], "demo", Upload((message,)))
             assert hub.packs.build("demo", time.time()) is not None
         hub.features.put("demo", FeatureTable(("a",), {"f0": (1.0,)}, {"f0": 0.0}), actor="ann")

@@ -12,6 +12,8 @@ from alembic import op
 revision = "0004"
 down_revision = "0003"
 
+WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     """Make the three tables; they begin empty, and what was reported before counts as it did."""
@@ -31,8 +33,8 @@ def upgrade() -> None:
     op.create_table(
         "device_days",
         sa.Column("device", sa.String(), nullable=False),
-        sa.Column("day", sa.Integer(), nullable=False),
-        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in counts),
+        sa.Column("day", WHOLE, nullable=False),
+        *(sa.Column(name, WHOLE, nullable=False) for name in counts),
         sa.PrimaryKeyConstraint("device", "day"),
     )
     op.create_index("device_days_by_day", "device_days", ["day"])
