@@ -51,6 +51,16 @@ def enrolled(
     ).device
 
 
+def credentialed(
+    hub: Hub, token: str, model: str = "demo", attributes: Mapping[str, str] | None = None
+) -> tuple[str, str]:
+    """Enrol a new device at a hub in this process; return its name and a credential."""
+    key = DeviceKey.generate()
+    device = hub.fleet.enrol(token, key.enrolment(model, token, attributes=attributes)).device
+    reply = hub.fleet.identities.new_credential(MemoryChain(key, device).request())
+    return device, reply.credential
+
+
 def vouched(hub: Hub, count: int, model: str = "demo") -> list[str]:
     """Enrol devices with a token for each, so that each is a voter; return their names."""
     tokens = (hub.fleet.new_token(model, uses=1, seconds=60, actor="test") for _ in range(count))

@@ -21,12 +21,13 @@ from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.registry.dataset import Dataset
 from cloud_hub.settings import Settings
 from edge_sdk.contract.codec import encode, to_plain
-from edge_sdk.contract.fleet import CheckIn, EnrolRequest
+from edge_sdk.contract.fleet import CheckIn
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.messages import Message, Upload, kind_of
 from tests.campaigns.fuzzing.bodies import EXPERIMENT, POLICY, reports
 from tests.campaigns.fuzzing.in_process import Answered, Asked, run
 from tests.edge.builders import make_release, rows
+from tests.simulated_device import credentialed
 
 DAY = 86_400.0
 
@@ -109,8 +110,8 @@ class UnderFire:
         return next(n for n in self.hub.repository.targets.list("models/demo/1.0/"))
 
     def _enrolled(self, token: str) -> tuple[tuple[str, str], ...]:
-        reply = self.hub.fleet.enrol(token, EnrolRequest("demo", {"region": "eu"}))
-        return (("Authorization", f"Bearer {reply.token}"),)
+        _, credential = credentialed(self.hub, token, attributes={"region": "eu"})
+        return (("Authorization", f"Bearer {credential}"),)
 
     def values(self) -> dict[str, Sequence[str]]:
         """Good values of the parameters of paths and queries, by name."""

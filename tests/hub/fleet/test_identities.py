@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -365,9 +366,10 @@ def test_a_device_that_is_forgotten_leaves_nothing_that_names_it_but_the_audit(
     serving: Hub,
 ) -> None:
     device, other = vouched(serving, 2)
-    now = 1_700_000_000
+    serving.policies.apply("demo", "sharing: {samples: true, per_window: 10}\n", actor="test")
+    now = int(time.time()) // 300 * 300
     bodies = (
-        KeyVotes("demo", "1.0", 1, ("aa" * 16,)),
+        KeyVotes("demo", "1.0", now, ("aa" * 16,)),
         SampleBatch("demo", "1.0", ((0.1, 0.2, 0.3, 0.4),), (1,), (now,)),
     )
     kinds = ("votes", "samples")

@@ -94,7 +94,7 @@ def test_other_keys_make_a_new_pack_even_if_there_are_as_many_of_them(voted: Hub
 
 
 def vote(hub: Hub, device: str, keys: tuple[str, ...]) -> None:
-    body = to_plain(KeyVotes("demo", "1.0", 2, keys))
+    body = to_plain(KeyVotes("demo", "1.0", TODAY, keys))
     hub.telemetry.ingest(device, "demo", Upload((Message("b1", 2, "votes", body),)))
 
 

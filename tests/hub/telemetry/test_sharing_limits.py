@@ -13,7 +13,6 @@ from cloud_hub.errors import Invalid
 from cloud_hub.hub import Hub
 from cloud_hub.telemetry.sharing_limits import SharingTerms, allowance, check_rate
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import EnrolRequest
 from edge_sdk.contract.messages import (
     KeyVotes,
     Message,
@@ -22,6 +21,7 @@ from edge_sdk.contract.messages import (
     UploadReply,
     kind_of,
 )
+from tests import simulated_device
 
 NOW = int(time.time()) // 300 * 300
 ROW = (1.0, 2.0, 3.0, 4.0)
@@ -30,7 +30,7 @@ NUMBERS = itertools.count(1)
 
 def enrolled(hub: Hub) -> str:
     token = hub.fleet.new_token("demo", uses=1, seconds=60, actor="test")
-    return hub.fleet.enrol(token, EnrolRequest("demo")).device
+    return simulated_device.enrolled(hub, token)
 
 
 def send(hub: Hub, device: str, *bodies: SampleBatch | KeyVotes) -> UploadReply:
