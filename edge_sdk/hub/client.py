@@ -167,6 +167,9 @@ class HubClient:
             response = self._ask(method, url, options, again=path not in ONCE)
         except requests.RequestException as error:
             raise HubUnreachable(f"{url}: no answer; {_why(error)}") from error
+        if not _is_delimited(response):
+            response.close()
+            raise HubUnreachable(f"{url}: the connection ended within the head of the answer")
         if response.status_code not in _OK:
             raise HubError(f"{url}: {_reason(response)}", response.status_code)
         return response
@@ -195,6 +198,17 @@ class HubClient:
         except AttributeError:
             session = self._local.session = requests.Session()
         return session
+
+
+def _is_delimited(response: requests.Response) -> bool:
+    """Return whether the answer says where its body ends.
+
+    The hub's always do. Where the head was cut they do not, and a body of nothing would pass for
+    the whole: as metadata it would be refused, and what was verified before thrown away.
+    """
+    lacks_body = response.status_code in (204, 304)
+    ends = ("Content-Length", "Transfer-Encoding")
+    return lacks_body or any(name in response.headers for name in ends)
 
 
 def _chunks(response: requests.Response) -> Iterator[bytes]:
