@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts connections after a random number of bytes, and counts every one of them."""
+"""A TCP proxy that cuts connections after random numbers of bytes, and counts all of them."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def make_patch(base: Path | None, new: Path, patch: Path) -> PatchHeader:
         files = _Files(_mapped(base, stack), _mapped(new, stack))
         header = PatchHeader(_ref(files.new), _ref(files.base) if base is not None else None)
         with patch.open("wb") as file:
-            options = {
+            options: dict[int, int] = {
                 zstd.CompressionParameter.compression_level: LEVEL,
                 zstd.CompressionParameter.window_log: WINDOW_LOG,
             }
@@ -216,13 +216,13 @@ def _write(piece: _Piece, files: _Files, compressor: Any, file: IO[bytes]) -> No
 
 
 def _folded(old: Bytes, new: Bytes, width: int) -> Bytes:
-    """Return the differences of the words as words: 0, -1, 1, -2, … as 0, 1, 2, 3, …"""
+    """Return the differences of the words as words: 0, -1, 1, -2, … as 0, 1, 2, 3 …."""
     # Slices of a mapped file lie at any offset; arithmetic on words wants them aligned.
     a = np.frombuffer(old.tobytes(), f"<u{width}")
     b = np.frombuffer(new.tobytes(), f"<u{width}")
     difference = (b - a).view(f"<i{width}")
-    folded = (difference << 1) ^ (difference >> (8 * width - 1))
-    return folded.view(np.uint8)
+    folded: Bytes = ((difference << 1) ^ (difference >> (8 * width - 1))).view(np.uint8)
+    return folded
 
 
 def _shuffled(raw: Bytes, width: int) -> bytes:

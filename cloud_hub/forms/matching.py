@@ -74,9 +74,7 @@ def _mixed(words: list[NDArray[Any]]) -> NDArray[Any]:
     return mixed
 
 
-def _hits(
-    piece: Bytes, hashes: NDArray[Any], offsets: NDArray[Any]
-) -> Iterator[tuple[int, int]]:
+def _hits(piece: Bytes, hashes: NDArray[Any], offsets: NDArray[Any]) -> Iterator[tuple[int, int]]:
     """Yield (place in the piece, offset in the base) of every gram that may be in the base."""
     places, entries = [], []
     for phase in range(8):
@@ -92,9 +90,7 @@ def _hits(
     if places:
         place, entry = np.concatenate(places), np.concatenate(entries)
         order = np.argsort(place, kind="stable")
-        yield from zip(
-            place[order].tolist(), (offsets[entry[order]] * GRAM).tolist(), strict=True
-        )
+        yield from zip(place[order].tolist(), (offsets[entry[order]] * GRAM).tolist(), strict=True)
 
 
 def _grown(base: Bytes, new: Bytes, place: int, offset: int, first: int, stop: int) -> Run | None:

@@ -168,5 +168,3 @@ def index_path(key: str) -> str:
 def form_path(key: str, form: Form) -> str:
     """Return the path of a form's bytes, which names their content."""
     return f"{index_path(key)}/{form.file.sha256}"
-
-

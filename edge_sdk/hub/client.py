@@ -24,6 +24,7 @@ from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolReply, EnrolRequest
 from edge_sdk.contract.limits import MANIFEST_BYTES
 from edge_sdk.contract.messages import Upload, UploadReply
+from edge_sdk.contract.patch import Form, FormIndex, form_path, index_path
 from edge_sdk.errors import ContractError, HubError, HubUnreachable, reason_of
 from edge_sdk.hub.transfers import Transfers
 from edge_sdk.validation import path_of
@@ -120,8 +121,7 @@ class HubClient:
         """Yield the body of an absolute ``url`` of this hub, in chunks."""
         if not url.startswith(self.url + "/"):
             raise HubError(f"expected a URL of {self.url}, got {url}")
-        response = self._send("GET", url.removeprefix(self.url))
-        return _chunks(response)
+        return self._transfers.stream(url.removeprefix(self.url))
 
     def download(self, target: str, ref: FileRef, destination: Path) -> None:
         """Put the signed target at ``destination``: whole and verified, or not at all.
@@ -139,6 +139,36 @@ class HubClient:
         """
         folder, _, name = target.rpartition("/")
         self._transfers.download(f"/v1/targets/{folder}/{ref.sha256}.{name}", ref, destination)
+
+    def forms(self, key: str) -> FormIndex:
+        """Return the forms in which the files of a release or pack can be had besides whole.
+
+        Args:
+            key: SHA-256 of the release's manifest, or of the pack.
+
+        Raises:
+            HubUnreachable: no answer.
+            HubError: there are none, or they cannot be read.
+        """
+        raw = b""
+        for chunk in self._transfers.stream(index_path(key)):
+            raw += chunk
+            if len(raw) > MANIFEST_BYTES:
+                raise HubError(f"{key}: expected at most {MANIFEST_BYTES} bytes of forms")
+        try:
+            return FormIndex.from_json(raw)
+        except ContractError as error:
+            raise HubError(f"{key}: its forms cannot be read; {error}") from error
+
+    def download_form(self, key: str, form: Form, destination: Path) -> None:
+        """Put a form's bytes at ``destination``, as :meth:`download` does.
+
+        Args:
+            key: as for :meth:`forms`.
+            form: one of them.
+            destination: its place; the folder is there.
+        """
+        self._transfers.download(form_path(key, form), form.file, destination)
 
     def _post(self, path: str, message: Any, answer: type[T], **options: Any) -> T:
         response = self._send("POST", path, data=encode(message), **options)

@@ -93,6 +93,43 @@ class Transfers:
         except OSError as error:
             raise HubError(f"{destination}: cannot store the download; {error}") from error
 
+    def stream(self, path: str) -> Iterator[bytes]:
+        """Send a request now, and return its body, gone on with after cuts.
+
+        Args:
+            path: of the request; content that changes under it needs an ETag.
+
+        Raises:
+            HubUnreachable: the transfer stands still, or the content changed meanwhile.
+            HubError: the hub refused.
+        """
+        return self._pieces(path, self._get(path, {**PLAIN}))
+
+    def _pieces(self, path: str, response: requests.Response) -> Iterator[bytes]:
+        have = stalls = 0
+        etag = response.headers.get("ETag")
+        while True:
+            came = 0
+            try:
+                if have:
+                    response = self._rest(path, have, etag or "")
+                for chunk in self._chunks(path, response):
+                    came += len(chunk)
+                    yield chunk
+                return
+            except HubUnreachable:
+                have, stalls = have + came, 0 if came >= PROGRESS else stalls + 1
+                if stalls >= STALLS or not have or not etag or self._interrupted.is_set():
+                    raise
+
+    def _rest(self, path: str, have: int, etag: str) -> requests.Response:
+        headers = {"Range": f"bytes={have}-", "If-Range": etag}
+        response = self._get(path, {**PLAIN, **headers})
+        if response.status_code != 206:
+            response.close()
+            raise HubError(f"{path}: it changed while it was read")
+        return response
+
     def _fill(self, path: str, ref: FileRef, part: Path) -> None:
         """Make the part as long as the file, over as many connections as that takes."""
         if ref.length == 0:

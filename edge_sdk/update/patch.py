@@ -13,10 +13,12 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.manifest import FileRef
@@ -62,7 +64,7 @@ def apply_patch(patch: Path, base: Path | None, wanted: FileRef, destination: Pa
     made = destination.with_name(destination.name + ".made")
     try:
         with patch.open("rb") as file:
-            _make(_Content(file), base, wanted, made)
+            _make(_Frame(file), base, wanted, made)
         made.replace(destination)
         fsync_directory(destination.parent)
     except (OSError, ValueError, ContractError, zstd.ZstdError) as error:
@@ -71,11 +73,11 @@ def apply_patch(patch: Path, base: Path | None, wanted: FileRef, destination: Pa
         made.unlink(missing_ok=True)
 
 
-class _Content:
+class _Frame:
     """The content of a zstd frame, read as far as it is asked for and no further."""
 
     def __init__(self, file: BinaryIO) -> None:
-        limits = {zstd.DecompressionParameter.window_log_max: WINDOW_LOG}
+        limits: dict[int, int] = {zstd.DecompressionParameter.window_log_max: WINDOW_LOG}
         self._decompressor = zstd.ZstdDecompressor(options=limits)
         self._file = file
 
@@ -105,7 +107,7 @@ class _Content:
         return self._decompressor.decompress(raw, max_length=most)
 
 
-def _make(content: _Content, base: Path | None, wanted: FileRef, made: Path) -> None:
+def _make(content: _Frame, base: Path | None, wanted: FileRef, made: Path) -> None:
     header = parse_header(content.read(header_length(content.read(PREFIX.size))))
     _check(header, base, wanted)
     digest, room = hashlib.sha256(), wanted.length
@@ -136,7 +138,7 @@ def _check(header: PatchHeader, base: Path | None, wanted: FileRef) -> None:
         raise ContractError(f"patch: {base.name} here is not the file that it is made for")
 
 
-def _blocks(segment: Segment, content: _Content, base: BinaryIO):  # type: ignore[no-untyped-def]
+def _blocks(segment: Segment, content: _Frame, base: BinaryIO) -> Iterator[bytes]:
     """Yield the bytes that a segment stands for, in pieces that fit in memory."""
     base.seek(segment.offset)
     step = COPIED if segment.kind == COPY else BLOCK_WORDS * segment.width
@@ -149,11 +151,14 @@ def _blocks(segment: Segment, content: _Content, base: BinaryIO):  # type: ignor
         body = np.frombuffer(content.read(count), np.uint8)
         words = np.ascontiguousarray(body.reshape(segment.width, -1).T).view(f"<u{segment.width}")
         if segment.kind == DIFF:
-            words = unfolded(words).ravel() + np.frombuffer(old, words.dtype)
+            words = _unfolded(words.ravel()) + np.frombuffer(old, words.dtype)
         yield words.tobytes()
 
 
-def unfolded(words: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _unfolded(words: NDArray[Any]) -> NDArray[Any]:
     """Return the differences, modulo 2 to the power of their bits, that folded words stand for."""
     one = words.dtype.type(1)
-    return (words >> one) ^ (np.zeros_like(words) - (words & one))
+    signs: NDArray[Any] = np.zeros_like(words) - (words & one)
+    magnitudes: NDArray[Any] = words >> one
+    differences: NDArray[Any] = magnitudes ^ signs
+    return differences

@@ -67,7 +67,7 @@ class Updater:
         checkpoint: Callable[[str], None] = lambda step: None,
     ) -> None:
         self._journal = Journal(model, store, outbox, clock)
-        self._downloader = Downloader(model, slots, trust, client)
+        self._downloader = Downloader(model, slots, trust, client, self._fell_back)
         self._slots = slots
         self._probe = probe
         self._activate = activate
@@ -323,6 +323,12 @@ class Updater:
 
     def _download(self, state: UpdateState) -> None:
         self._downloader.download(self._wanted(), state.here)
+
+    def _fell_back(self, reason: str) -> None:
+        state = self.state
+        assert state.target is not None
+        _log.info("update to %s: %s", state.target.version, reason)
+        self._journal.fell_back(state.target, state.current, reason)
 
     def _verify(self, state: UpdateState) -> None:
         self._downloader.verify(self._wanted())
