@@ -56,6 +56,7 @@ class HubClient:
         token: of the device; ``None`` before enrolment.
         timeout: seconds to connect, and between two reads.
         verify: TLS certificates are checked; a path names a private CA bundle.
+        bytes_per_second: that downloads may take; 0 for all that there is.
 
     Raises:
         HubError: ``url`` is none, or ``verify`` names no file.
@@ -68,6 +69,7 @@ class HubClient:
         *,
         timeout: float = 10.0,
         verify: bool | str = True,
+        bytes_per_second: int = 0,
     ) -> None:
         self.url = _checked_url(url)
         self._timeout = timeout
@@ -75,7 +77,9 @@ class HubClient:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(CLOUD_CALLS, thread_name_prefix="edge-cloud")
-        self._transfers = Transfers(lambda path, headers: self._send("GET", path, headers=headers))
+        self._transfers = Transfers(
+            lambda path, headers: self._send("GET", path, headers=headers), bytes_per_second
+        )
 
     def interrupt(self) -> None:
         """End a download that is under way, and every later one; its part waits to be resumed."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from pathlib import Path
@@ -55,10 +56,12 @@ class Transfers:
 
     Args:
         get: sends a request.
+        bytes_per_second: that downloads may take of the network; 0 for all that there is.
     """
 
-    def __init__(self, get: Get) -> None:
+    def __init__(self, get: Get, bytes_per_second: int = 0) -> None:
         self._get = get
+        self._pace = Pace(bytes_per_second)
         self._interrupted = threading.Event()
         self._response: requests.Response | None = None
 
@@ -181,15 +184,40 @@ class Transfers:
         """
         try:
             while not self._interrupted.is_set():
-                chunk = response.raw.read1(CHUNK, decode_content=False)
+                chunk = response.raw.read1(self._pace.chunk, decode_content=False)
                 if not chunk:
                     return
                 yield chunk
+                self._interrupted.wait(self._pace.rest(len(chunk), time.monotonic()))
             raise HubUnreachable(f"{path}: interrupted")
         except (HTTPError, HTTPException, OSError) as error:
             raise HubUnreachable(f"{path}: the transfer stopped; {reason_of(error)}") from error
         finally:
             response.close()
+
+
+class Pace:
+    """The rests that keep a transfer to a number of bytes a second.
+
+    Args:
+        bytes_per_second: of the network; 0 for all that there is.
+
+    Attributes:
+        chunk: most bytes to read at once, a tenth of a second's.
+    """
+
+    def __init__(self, bytes_per_second: int) -> None:
+        self._rate = bytes_per_second
+        self._free = 0.0
+        self.chunk = min(CHUNK, max(1, bytes_per_second // 10)) if bytes_per_second else CHUNK
+
+    def rest(self, count: int, now: float) -> float:
+        """Return the seconds to rest after ``count`` bytes that came at ``now``, monotonic."""
+        if not self._rate:
+            return 0.0
+        # What was not used a while ago is not made up for in a burst.
+        self._free = max(self._free, now - count / self._rate) + count / self._rate
+        return max(0.0, self._free - now)
 
 
 def part_of(destination: Path) -> Path:

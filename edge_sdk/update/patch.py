@@ -64,7 +64,7 @@ def apply_patch(patch: Path, base: Path | None, wanted: FileRef, destination: Pa
     made = destination.with_name(destination.name + ".made")
     try:
         with patch.open("rb") as file:
-            _make(_Frame(file), base, wanted, made)
+            _make(_PatchContent(file), base, wanted, made)
         made.replace(destination)
         fsync_directory(destination.parent)
     except (OSError, ValueError, ContractError, zstd.ZstdError) as error:
@@ -73,7 +73,7 @@ def apply_patch(patch: Path, base: Path | None, wanted: FileRef, destination: Pa
         made.unlink(missing_ok=True)
 
 
-class _Frame:
+class _PatchContent:
     """The content of a zstd frame, read as far as it is asked for and no further."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -107,7 +107,7 @@ class _Frame:
         return self._decompressor.decompress(raw, max_length=most)
 
 
-def _make(content: _Frame, base: Path | None, wanted: FileRef, made: Path) -> None:
+def _make(content: _PatchContent, base: Path | None, wanted: FileRef, made: Path) -> None:
     header = parse_header(content.read(header_length(content.read(PREFIX.size))))
     _check(header, base, wanted)
     digest, room = hashlib.sha256(), wanted.length
@@ -138,7 +138,7 @@ def _check(header: PatchHeader, base: Path | None, wanted: FileRef) -> None:
         raise ContractError(f"patch: {base.name} here is not the file that it is made for")
 
 
-def _blocks(segment: Segment, content: _Frame, base: BinaryIO) -> Iterator[bytes]:
+def _blocks(segment: Segment, content: _PatchContent, base: BinaryIO) -> Iterator[bytes]:
     """Yield the bytes that a segment stands for, in pieces that fit in memory."""
     base.seek(segment.offset)
     step = COPIED if segment.kind == COPY else BLOCK_WORDS * segment.width

@@ -69,6 +69,13 @@ class Slots:
         folder.mkdir(exist_ok=True)
         return folder
 
+    def is_staged(self, ref: SlotRef) -> bool:
+        """Return whether a release and its packs have their names, unread: all that is left is to
+        try and to activate them.
+        """
+        packs = (self.pack(digest) for digest in ref.packs)
+        return (self._releases / ref.manifest).is_dir() and all(pack.is_file() for pack in packs)
+
     def holds_whole(self, manifest: str) -> bool:
         """Return whether the release is whole, reading every byte; a damaged one is removed."""
         folder = self._releases / manifest
