@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Engine, func, select
 
-from cloud_hub.errors import NotFound
 from cloud_hub.fleet.tables import devices
 from cloud_hub.forms.making import make_patch
 from cloud_hub.forms.wanted import packs_of, wanted_forms
 from cloud_hub.packs.publishing import pack_file
+from cloud_hub.registry.per_model import for_each
 from edge_sdk.contract.manifest import MANIFEST, FileRef
 
 if TYPE_CHECKING:
@@ -110,19 +110,24 @@ class Forms:
     def make(self) -> None:
         """Make what is missing, now, and remove what nobody needs any more."""
         keys: set[str] = set()
-        for model in self._registry.models():
-            plan = self._plans.current(model)
-            known = [(v.version, v.status) for v in self._registry.versions(model)]
-            for wanted in wanted_forms(plan, known, self._held(model)):
-                release = self._registry.release(model, wanted.version)
-                keys.add(release.digest)
-                bases = [self._registry.release(model, base) for base in wanted.bases]
-                self._make_release(release, bases)
-            for pack in packs_of(plan):
-                keys.add(pack.file.sha256)
-                self._make_pack(model, pack)
+        for_each(self._registry.models(), lambda model: self._make_model(model, keys))
         if not self._stop.is_set():
             self.store.keep(keys)
+            # What a plan names again later is made again.
+            self._tried = {tried for tried in self._tried if tried[0] in keys}
+
+    def _make_model(self, model: str, keys: set[str]) -> None:
+        """Make what one model lacks; add what it needs to ``keys``."""
+        plan = self._plans.current(model)
+        known = [(v.version, v.status) for v in self._registry.versions(model)]
+        for wanted in wanted_forms(plan, known, self._held(model)):
+            release = self._registry.release(model, wanted.version)
+            keys.add(release.digest)
+            bases = [self._registry.release(model, base) for base in wanted.bases]
+            self._make_release(release, bases)
+        for pack in packs_of(plan):
+            keys.add(pack.file.sha256)
+            self._make_pack(model, pack)
 
     def records(self, model: str) -> list[FormRecord]:
         """Return the forms of a model's releases."""
@@ -180,15 +185,13 @@ class Forms:
         repository, digest = self._registry.repository, pack.file.sha256
         if (digest, digest, None) in self._tried:
             return
-        try:
-            with pack_file(repository, model, pack) as path:
-                self._make_form(digest, digest, None, path, None)
-            for target, sha256 in self._deltas(model, digest):
-                folder, _, name = target.rpartition("/")
-                with repository.targets.local_file(f"{folder}/{sha256}.{name}") as path:
-                    self._make_form(digest, sha256, None, path, None)
-        except NotFound:
-            self._tried.add((digest, digest, None))
+        # The pack last: where it was tried, so were the deltas, and the metadata need not be read.
+        for target, sha256 in self._deltas(model, digest):
+            folder, _, name = target.rpartition("/")
+            with repository.targets.local_file(f"{folder}/{sha256}.{name}") as path:
+                self._make_form(digest, sha256, None, path, None)
+        with pack_file(repository, model, pack) as path:
+            self._make_form(digest, digest, None, path, None)
 
     def _deltas(self, model: str, digest: str) -> Iterator[tuple[str, str]]:
         """Yield (target, SHA-256) of every signed delta that makes the pack ``digest``."""
@@ -203,9 +206,9 @@ class Forms:
         size = new.stat().st_size
         if self._stop.is_set() or (key, result, base) in self._tried:
             return
-        self._tried.add((key, result, base))
         forms = self.store.index(key).forms.get(result, ())
         if any(form.base == base for form in forms) or not SMALLEST < size <= LARGEST:
+            self._tried.add((key, result, base))
             return
         least = min([size, *(form.file.length for form in forms if form.base is None)])
         with tempfile.TemporaryDirectory(prefix="edge-hub-") as folder:
@@ -214,6 +217,7 @@ class Forms:
             if patch.stat().st_size <= WORTH * least:
                 self.store.add(key, result, base, patch)
                 log.debug("form of %s: %d of %d bytes", result[:12], patch.stat().st_size, size)
+        self._tried.add((key, result, base))
 
 
 def _files(release: Release) -> dict[str, FileRef]:

@@ -86,8 +86,6 @@ class _PatchContent:
         parts, left = [], count
         while left:
             part = self._more(left)
-            if not part and self._decompressor.eof:
-                raise ContractError("patch: it is truncated")
             parts.append(part)
             left -= len(part)
         return b"".join(parts)
@@ -99,11 +97,11 @@ class _PatchContent:
                 raise ContractError("patch: it makes more than its result")
 
     def _more(self, most: int) -> bytes:
-        raw = b""
-        if self._decompressor.needs_input:
+        wants, raw = self._decompressor.needs_input, b""
+        if wants and not self._decompressor.eof:
             raw = self._file.read(INPUT)
-            if not raw:
-                raise ContractError("patch: it is truncated")
+        if self._decompressor.eof or (wants and not raw):
+            raise ContractError("patch: it is truncated")
         return self._decompressor.decompress(raw, max_length=most)
 
 
