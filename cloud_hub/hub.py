@@ -23,6 +23,8 @@ from cloud_hub.experiments.service import Experiments
 from cloud_hub.features.service import Features
 from cloud_hub.flags.service import Flags
 from cloud_hub.fleet.service import Fleet
+from cloud_hub.forms.service import Forms
+from cloud_hub.forms.store import FormStore
 from cloud_hub.inference.service import InferenceService
 from cloud_hub.loop import Loop
 from cloud_hub.monitoring.service import Monitoring
@@ -70,6 +72,7 @@ class Hub:
     monitoring: Monitoring
     serving: InferenceService
     packs: Packs
+    forms: Forms
     triggers: Triggers
     experiments: Experiments
     runs: Runs
@@ -84,6 +87,7 @@ class Hub:
         # The loop first: it would start workers again.
         self.loop.stop()
         self.runs.stop()
+        self.forms.stop()
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
 
@@ -155,6 +159,7 @@ def open_hub(settings: Settings) -> Hub:
     monitoring = Monitoring(engine, audit, registry, plans, fleet)
     serving = InferenceService(registry, plans)
     packs = Packs(data, audit, registry, plans, telemetry, serving)
+    forms = Forms(engine, FormStore(stores.forms), registry, plans)
     experiments = Experiments(engine, audit, registry, plans, fleet, telemetry, claims)
     store = RunStore(engine)
     runs = Runs(
@@ -167,7 +172,7 @@ def open_hub(settings: Settings) -> Hub:
     )  # fmt: skip
     hub = Hub(
         settings, engine, audit, blobs, repository, registry, fleet, flags, plans, features,
-        policies, telemetry, monitoring, serving, packs, triggers, experiments, runs,
+        policies, telemetry, monitoring, serving, packs, forms, triggers, experiments, runs,
     )  # fmt: skip
     hub.loop = Loop(_parts(hub), settings.tick_seconds, data / "loop.lock")
     # Plans that were stored and not published, because the hub was killed in between.
@@ -186,6 +191,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "runs": hub.runs.tick,
         "experiments": hub.experiments.tick,
         "packs": hub.packs.tick,
+        "forms": hub.forms.tick,
         "retention": hub.telemetry.clean,
         "flags": hub.flags.tick,
         "renewal": lambda now: hub.repository.renew(

@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.packs.reader import Pack
     from edge_sdk.serving.ranking import Ranking
     from edge_sdk.telemetry.meters import Meter
+    from edge_sdk.update.admission import OnUpdate
     from edge_sdk.update.slots import Slot
     from edge_sdk.update.syncer import SyncResult, SyncSchedule
 
@@ -78,6 +79,10 @@ class EdgeDevice:
         config: limits and intervals.
         energy: function that returns the joules that the device has drawn so far; by default the
             machine's own counters, where it has some. :mod:`edge_sdk.meters` helps to write one.
+        on_update: function that is asked before an update is downloaded and before it serves,
+            with an :class:`~edge_sdk.update.admission.UpdateOffer`: None or True to go on, False
+            or seconds to be asked again. ``config.update_defer_seconds`` bounds it.
+        metered: function that returns True while the network costs by the byte: updates wait.
         background: True to sync and to collect telemetry on daemon threads; without it call
             :meth:`sync`.
         clock: function that returns Unix seconds, for the windows of reports and for expiry.
@@ -110,6 +115,8 @@ class EdgeDevice:
         verify: bool | str = True,
         config: DeviceConfig = DeviceConfig(),
         energy: Meter | None = None,
+        on_update: OnUpdate | None = None,
+        metered: Callable[[], bool] | None = None,
         background: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -122,7 +129,8 @@ class EdgeDevice:
         check_opening(config, share)
         meter = energy_use(energy)
         enrolment = Enrolment(state, hub, model, token, attributes, root, share, verify, serial)
-        link = FleetLink(enrolment, config, self._activate, self._follow_plan, clock)
+        hooks = (on_update, metered)
+        link = FleetLink(enrolment, config, self._activate, self._follow_plan, clock, *hooks)
         labels = LabelStore(link.store, config.kept_predictions)
         service = ActiveReleases(config, link.boot, self._send, meter, clock, labels)
         self._assemble(config, service, link, SyncSchedule(config))

@@ -8,6 +8,7 @@
     ├── ReleaseError        a release is missing, corrupt, or does not run on this machine
     ├── RuntimeMissing      no distribution of onnxruntime is installed
     ├── PackError           a pack is torn, expired, or was made for another release
+    ├── PatchError          a patch is damaged, or was made for another file
     ├── StateError          the state folder is locked, unwritable, or another model's
     ├── HubError            the hub refused, or sent an invalid reply
     │   ├── HubUnreachable  no reply: offline, timeout, connection refused
@@ -39,6 +40,7 @@ __all__ = [
     "IdentityRefused",
     "InputError",
     "PackError",
+    "PatchError",
     "ReleaseError",
     "RuntimeMissing",
     "StateError",
@@ -85,6 +87,10 @@ class RuntimeMissing(EdgeError, ImportError):
 
 class PackError(EdgeError):
     """A pack is torn, expired, or was made for another release."""
+
+
+class PatchError(EdgeError):
+    """A patch is damaged, or was made for another file than the one that is here."""
 
 
 class StateError(EdgeError):

@@ -89,13 +89,16 @@ class Proxy:
     then the connection drops), ``flip`` (one bit of each target is flipped), ``away`` (no answer),
     ``drip`` (a byte every now and then), ``busy`` (429, come again in two minutes).
     ``only`` limits it to paths that contain the text. ``served`` are the paths that the hub was
-    asked for, with the bytes that it gave. ``hub`` is where they go, and may be changed.
+    asked for, with the bytes that it gave. ``hub`` is where they go, and may be changed. With
+    ``forms`` false nobody is offered any: what is downloaded then does not depend on how far the
+    hub has got with them.
     """
 
     def __init__(self, hub: str) -> None:
         self.hub = hub
         self.fault = "none"
         self.only = ""
+        self.forms = False
         self.statuses: list[int] = []
         self.served: list[tuple[str, int]] = []
         self.busy: list[str] = []
@@ -121,6 +124,9 @@ class Proxy:
         length = int(request.headers.get("Content-Length") or 0)
         body = request.rfile.read(length)
         fault = self.fault if self.only in request.path else "none"
+        if request.path.startswith("/v1/forms/") and not self.forms:
+            self._send(request, 404, {}, b"{}")
+            return
         if fault == "away":
             request.close_connection = True
             return
@@ -132,8 +138,9 @@ class Proxy:
             noise = b"<html>\x00\xff not what you expect</html>"
             self._send(request, 500 if fault == "error" else 200, {}, noise)
             return
-        wanted = ("Authorization", "If-None-Match", "Range")
+        wanted = ("Authorization", "If-None-Match", "If-Range", "Range")
         headers = {n: request.headers[n] for n in wanted if n in request.headers}
+        headers["Accept-Encoding"] = "identity"
         try:
             got = requests.request(
                 request.command, self.hub + request.path, data=body, headers=headers,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from cloud_hub.api.artifact_response import artifact_response
+from cloud_hub.api.artifact_response import artifact_response, content_response
 from cloud_hub.api.auth import Admin, Member, hub_of
 from cloud_hub.api.dependencies import unknown
 from cloud_hub.api.request_body import body_file, raw_body
@@ -37,11 +36,7 @@ def metadata(request: Request, member: Member, name: str) -> Response:
     if not name.endswith(".json") or "/" in name or not file.is_file():
         raise NotFound(f"metadata {name}: not found")
     raw = file.read_bytes()
-    etag = f'"{hashlib.sha256(raw).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": "no-cache"}
-    if request.headers.get("If-None-Match") == etag:
-        return Response(status_code=304, headers=headers)
-    return Response(raw, media_type="application/json", headers=headers)
+    return content_response(request, raw, headers={"Cache-Control": "no-cache"})
 
 
 @router.get("/targets/{path:path}")

@@ -185,12 +185,18 @@ class KeyVotes:
             require(fits, "keys: expected 32 hexadecimal digits")
 
 
+Outcome = Literal["activated", "failed", "rolled_back", "waiting", "fell_back"]
+"""``waiting``: the device puts an update off, for its window, its network or its application.
+``fell_back``: a file did not come in its cheapest form and came whole. Neither is a failure.
+"""
+
+
 @dataclass(frozen=True)
 class UpdateEvent:
     """A step in a device's life that the fleet view and the canary gate need to know."""
 
     model: str
-    outcome: Literal["activated", "failed", "rolled_back"]
+    outcome: Outcome
     version: str
     at: int
     previous: str | None = None

@@ -28,3 +28,4 @@ WINDOW_FORMAT: Final = 2
 
 PACK_FORMAT: Final = 4
 DELTA_FORMAT: Final = 1
+PATCH_FORMAT: Final = 1

@@ -22,6 +22,7 @@ from edge_sdk.hub.outbox import Outbox
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Release
 from edge_sdk.state_db import StateDatabase
+from edge_sdk.update.gatekeeper import UpdateHooks
 from edge_sdk.update.probe import probe
 from edge_sdk.update.slots import Slot, Slots
 from edge_sdk.update.state import SlotRef
@@ -37,6 +38,7 @@ from edge_sdk.update.updater import Updater
 
 if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
+    from edge_sdk.update.admission import OnUpdate
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class FleetLink:
         activate: makes a slot serve; raises :class:`EdgeError`.
         on_plan: called after every plan that was fetched.
         clock: Unix seconds.
+        on_update: the application's word on each update.
+        metered: says whether the network costs by the byte.
     """
 
     def __init__(
@@ -72,18 +76,26 @@ class FleetLink:
         activate: Callable[[Slot], None],
         on_plan: Callable[[], None],
         clock: Callable[[], float],
+        on_update: OnUpdate | None = None,
+        metered: Callable[[], bool] | None = None,
     ) -> None:
+        hooks = UpdateHooks(on_update, metered)
         self.boot = secrets.token_hex(4)
         self.share = how.share
         self._on_plan = on_plan
         attributes = {} if how.attributes is None else how.attributes
         check_attributes(attributes)
         self.attributes = dict(attributes)
-        self.client = HubClient(how.hub, timeout=config.request_seconds, verify=how.verify)
+        self.client = HubClient(
+            how.hub,
+            timeout=config.request_seconds,
+            verify=how.verify,
+            bytes_per_second=config.bytes_per_second,
+        )
         self.store = StateDatabase(how.state)
         try:
             self.crash_marker = CrashMarker(self.store.folder / "running.mark")
-            self._wire(how, config, activate, clock)
+            self._wire(how, config, activate, clock, hooks)
         except BaseException:
             self.store.close()
             raise
@@ -94,6 +106,7 @@ class FleetLink:
         config: DeviceConfig,
         activate: Callable[[Slot], None],
         clock: Callable[[], float],
+        hooks: UpdateHooks,
     ) -> None:
         self.identity: Identity = enrol(
             self.store,
@@ -120,6 +133,8 @@ class FleetLink:
             probe=lambda slot: _probe(slot, RuntimeOptions.of(config)),
             activate=activate,
             clock=clock,
+            config=config,
+            hooks=hooks,
         )
         self.syncer = Syncer(
             self.store,
@@ -195,6 +210,7 @@ class FleetLink:
             "hub": self.client.url,
             "plan": checkin.plan,
             "phase": checkin.phase,
+            "update_waits": self.updater.waiting,
             "waiting": checkin.waiting,
             "sharing": self.share,
             "rejected": self.store.get("last_rejection"),

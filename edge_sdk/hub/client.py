@@ -9,7 +9,6 @@ credential that the hub does not take is renewed once, and the request sent agai
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import threading
@@ -36,6 +35,7 @@ from edge_sdk.contract.fleet import (
 )
 from edge_sdk.contract.limits import MANIFEST_BYTES
 from edge_sdk.contract.messages import Upload, UploadReply
+from edge_sdk.contract.patch import Form, FormIndex, form_path, index_path
 from edge_sdk.errors import (
     ContractError,
     HubBusy,
@@ -45,7 +45,7 @@ from edge_sdk.errors import (
     reason_of,
 )
 from edge_sdk.hub.pause import Pause, retry_after
-from edge_sdk.system.files import fsync_directory, fsync_file, sha256_file
+from edge_sdk.hub.transfers import Transfers
 from edge_sdk.validation import path_of
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class HubClient:
         url: of the hub, without a path (``https://hub:8000``).
         timeout: seconds to connect, and between two reads.
         verify: TLS certificates are checked; a path names a private CA bundle.
+        bytes_per_second: that downloads may take; 0 for all that there is.
 
     Raises:
         HubError: ``url`` is none, or ``verify`` names no file.
@@ -80,6 +81,7 @@ class HubClient:
         *,
         timeout: float = 10.0,
         verify: bool | str = True,
+        bytes_per_second: int = 0,
     ) -> None:
         self.url = _checked_url(url)
         self._timeout = timeout
@@ -88,18 +90,13 @@ class HubClient:
         self._pause = Pause()
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(CLOUD_CALLS, thread_name_prefix="edge-cloud")
-        self._interrupted = threading.Event()
-        self._downloading: requests.Response | None = None
+        self._transfers = Transfers(
+            lambda path, headers: self._send("GET", path, headers=headers), bytes_per_second
+        )
 
     def interrupt(self) -> None:
         """End a download that is under way, and every later one; its part waits to be resumed."""
-        self._interrupted.set()
-        response = self._downloading
-        # A read that waits for a slow hub does not look at the flag. urllib3 has this since 2.3.
-        shutdown = getattr(response.raw, "shutdown", None) if response is not None else None
-        if shutdown is not None:
-            with contextlib.suppress(Exception):
-                shutdown()
+        self._transfers.interrupt()
 
     def authenticate(self, credentials: Credentials) -> None:
         """Ask as the device of ``credentials`` from now on."""
@@ -154,13 +151,13 @@ class HubClient:
         """Yield the body of an absolute ``url`` of this hub, in chunks."""
         if not url.startswith(self.url + "/"):
             raise HubError(f"expected a URL of {self.url}, got {url}")
-        response = self._send("GET", url.removeprefix(self.url))
-        return _chunks(response)
+        return self._transfers.stream(url.removeprefix(self.url))
 
     def download(self, target: str, ref: FileRef, destination: Path) -> None:
         """Put the signed target at ``destination``: whole and verified, or not at all.
 
-        A partial download waits in ``destination.part`` and is resumed.
+        A partial download waits in ``destination.part`` and is resumed; see
+        :mod:`edge_sdk.hub.transfers`.
 
         Args:
             target: path of the signed target.
@@ -170,49 +167,38 @@ class HubClient:
         Raises:
             HubError: the hub refused, or sent something else than ``ref``.
         """
-        part = destination.with_name(destination.name + ".part")
-        try:
-            have = part.stat().st_size if part.exists() else 0
-            if have > ref.length:
-                part.unlink()
-                have = 0
-            if have < ref.length or ref.length == 0:
-                self._append(target, ref, part, have)
-            self._finish(target, ref, part, destination)
-        except OSError as error:
-            raise HubError(f"{destination}: cannot store the download; {error}") from error
-
-    def _append(self, target: str, ref: FileRef, part: Path, have: int) -> None:
         folder, _, name = target.rpartition("/")
-        headers = {"Range": f"bytes={have}-"} if have else {}
-        path = f"/v1/targets/{folder}/{ref.sha256}.{name}"
-        self._downloading = response = self._send("GET", path, headers=headers)
-        resumed = have > 0 and response.status_code == 206
-        with part.open("ab" if resumed else "wb") as file:
-            room = ref.length - (have if resumed else 0)
-            for chunk in _chunks(response):
-                if self._interrupted.is_set():
-                    raise HubUnreachable(f"{target}: interrupted")
-                room -= len(chunk)
-                if room < 0:
-                    file.truncate(0)  # or the next attempt would resume what is wrong
-                    raise HubError(f"{target}: expected {ref.length} bytes, the hub sends more")
-                file.write(chunk)
-        fsync_file(part)
+        self._transfers.download(f"/v1/targets/{folder}/{ref.sha256}.{name}", ref, destination)
 
-    def _finish(self, target: str, ref: FileRef, part: Path, destination: Path) -> None:
-        length = part.stat().st_size
-        if length < ref.length:
-            raise HubUnreachable(
-                f"{target}: the transfer stopped at {length} of {ref.length} bytes"
-            )
-        digest = sha256_file(part)
-        if digest != ref.sha256:
-            part.unlink()
-            raise HubError(f"{target}: expected SHA-256 {ref.sha256}, got {digest}")
-        part.replace(destination)
-        # The rename is not durable before its folder is.
-        fsync_directory(destination.parent)
+    def forms(self, key: str) -> FormIndex:
+        """Return the forms in which the files of a release or pack can be had besides whole.
+
+        Args:
+            key: SHA-256 of the release's manifest, or of the pack.
+
+        Raises:
+            HubUnreachable: no answer.
+            HubError: there are none, or they cannot be read.
+        """
+        raw = b""
+        for chunk in self._transfers.stream(index_path(key)):
+            raw += chunk
+            if len(raw) > MANIFEST_BYTES:
+                raise HubError(f"{key}: expected at most {MANIFEST_BYTES} bytes of forms")
+        try:
+            return FormIndex.from_json(raw)
+        except ContractError as error:
+            raise HubError(f"{key}: its forms cannot be read; {error}") from error
+
+    def download_form(self, key: str, form: Form, destination: Path) -> None:
+        """Put a form's bytes at ``destination``, as :meth:`download` does.
+
+        Args:
+            key: as for :meth:`forms`.
+            form: one of them.
+            destination: its place; the folder is there.
+        """
+        self._transfers.download(form_path(key, form), form.file, destination)
 
     def _post(self, path: str, message: Any, answer: type[T], **options: Any) -> T:
         response = self._send("POST", path, data=encode(message), **options)
@@ -264,6 +250,9 @@ class HubClient:
             response = self._ask(method, url, options)
         except requests.RequestException as error:
             raise HubUnreachable(f"{url}: no answer; {_why(error)}") from error
+        if not _is_delimited(response):
+            response.close()
+            raise HubUnreachable(f"{url}: the connection ended within the head of the answer")
         if response.status_code not in _OK:
             raise _refusal(url, response)
         return response
@@ -290,6 +279,17 @@ class HubClient:
         except AttributeError:
             session = self._local.session = requests.Session()
         return session
+
+
+def _is_delimited(response: requests.Response) -> bool:
+    """Return whether the answer says where its body ends.
+
+    The hub's always do. Where the head was cut they do not, and a body of nothing would pass for
+    the whole: as metadata it would be refused, and what was verified before thrown away.
+    """
+    lacks_body = response.status_code in (204, 304)
+    ends = ("Content-Length", "Transfer-Encoding")
+    return lacks_body or any(name in response.headers for name in ends)
 
 
 def _chunks(response: requests.Response) -> Iterator[bytes]:

@@ -6,10 +6,12 @@ Layout::
     releases/.<sha256>.new/            a download in progress
     packs/<sha256>.pack                a whole, verified pack
     packs/<sha256>-<sha256>.delta      how to make one of another, while it is downloaded
+    patches/<sha256>-<sha256>.patch    a file in another form, until it is made of it
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_sdk.contract.manifest import MANIFEST
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.release import Release, check_file
 from edge_sdk.system.files import fsync_directory
@@ -37,13 +40,14 @@ class Slot:
 
 
 class Slots:
-    """The folders ``releases`` and ``packs`` below the state folder."""
+    """The folders ``releases``, ``packs`` and ``patches`` below the state folder."""
 
     def __init__(self, folder: Path) -> None:
         self._releases = folder / "releases"
         self._packs = folder / "packs"
-        self._releases.mkdir(parents=True, exist_ok=True)
-        self._packs.mkdir(parents=True, exist_ok=True)
+        self.patches = folder / "patches"
+        for place in (self._releases, self._packs, self.patches):
+            place.mkdir(parents=True, exist_ok=True)
 
     def slot(self, ref: SlotRef) -> Slot:
         """Return the place of ``ref``, which need not be there yet."""
@@ -64,6 +68,13 @@ class Slots:
         folder = self._releases / f".{manifest}.new"
         folder.mkdir(exist_ok=True)
         return folder
+
+    def is_staged(self, ref: SlotRef) -> bool:
+        """Return whether a release and its packs have their names, unread: all that is left is to
+        try and to activate them.
+        """
+        packs = (self.pack(digest) for digest in ref.packs)
+        return (self._releases / ref.manifest).is_dir() and all(pack.is_file() for pack in packs)
 
     def holds_whole(self, manifest: str) -> bool:
         """Return whether the release is whole, reading every byte; a damaged one is removed."""
@@ -112,11 +123,25 @@ class Slots:
                 return True
         return False
 
+    def files(self, refs: Iterable[SlotRef]) -> dict[str, Path]:
+        """Return the files of releases and packs that are here, by their SHA-256, unread."""
+        found: dict[str, Path] = {}
+        for ref in refs:
+            with contextlib.suppress(ReleaseError):
+                release = Release.open(self._releases / ref.manifest, verify=False)
+                files = release.manifest.files.items()
+                found |= {file.sha256: release.folder / name for name, file in files}
+                found[release.digest] = release.folder / MANIFEST
+            found |= {digest: self.pack(digest) for digest in ref.packs}
+        return {digest: path for digest, path in found.items() if path.is_file()}
+
     def stage(self, manifest: str) -> None:
         """Give a verified download its name, in one step."""
         final = self._releases / manifest
         if not final.exists():
             incoming = self._releases / f".{manifest}.new"
+            for leftover in (*incoming.glob("*.part"), *incoming.glob("*.made")):
+                leftover.unlink()  # of a way to get a file that was given up for another
             # Its files were synced one by one; now their names, before the folder gets its own.
             fsync_directory(incoming)
             incoming.rename(final)
@@ -130,7 +155,7 @@ class Slots:
         for folder in self._releases.iterdir():
             if folder.name not in releases:
                 shutil.rmtree(folder, ignore_errors=True)
-        for file in self._packs.iterdir():
+        for file in (*self._packs.iterdir(), *self.patches.iterdir()):
             if file.name not in packs:
                 file.unlink(missing_ok=True)
 

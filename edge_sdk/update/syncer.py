@@ -88,6 +88,7 @@ class Syncer:
         self._heartbeat = heartbeat
         self._clock = clock
         self._etag: str | None = None
+        self._waiting: Plan | None = None
         self._refreshed = 0.0
         self._last_checkin: tuple[CheckIn, float] | None = None
         self._away_since: float | None = None
@@ -98,10 +99,12 @@ class Syncer:
         errors: dict[str, EdgeError] = {}
         self._client.ask_again()
         sent = self._part(errors, "reports", self._send) or 0
-        plan = self._part(errors, "plan", self._news)
+        # What was put off is tried again without asking the hub for what it said before.
+        plan = self._part(errors, "plan", self._news) or self._waiting
         outcome = None
         if plan is not None:
             outcome = self._part(errors, "update", lambda: self._follow(plan))
+            self._waiting = plan if outcome == "waiting" else None
             if "update" in errors:
                 self._etag = None  # ask again next time, even if nothing changed on the hub
         self._part(errors, "checkin", self._check_in)

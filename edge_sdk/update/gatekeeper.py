@@ -1,0 +1,158 @@
+"""Asks whoever may put an update off, and remembers since when one has been."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from edge_sdk.errors import InputError
+from edge_sdk.system.logs import Log
+from edge_sdk.system.windows import parse_windows
+from edge_sdk.update.admission import (
+    Conditions,
+    OnUpdate,
+    Step,
+    UpdateOffer,
+    Wait,
+    decide,
+)
+
+if TYPE_CHECKING:
+    from edge_sdk.config import DeviceConfig
+    from edge_sdk.state_db import StateDatabase
+    from edge_sdk.update.state import SlotRef
+
+_log = Log(__name__)
+_KEY: Final = "put_off"
+
+
+@dataclass(frozen=True)
+class UpdateHooks:
+    """What an application has to say on updates; see :class:`edge_sdk.EdgeDevice`."""
+
+    on_update: OnUpdate | None = None
+    metered: Callable[[], bool] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("on_update", "metered"):
+            hook = getattr(self, name)
+            if hook is not None and not callable(hook):
+                raise InputError("opening", f"{name}: expected a function, got {hook!r:.60}")
+
+
+class Gatekeeper:
+    """Admits the updates of one device.
+
+    Args:
+        store: remembers what was put off, and the newest signed time.
+        config: windows, and for how long an update may be put off.
+        hooks: of the application.
+        clock: Unix seconds.
+        told: called once where an update begins to wait: slot, what serves, the reason.
+    """
+
+    def __init__(
+        self,
+        store: StateDatabase,
+        config: DeviceConfig,
+        hooks: UpdateHooks,
+        clock: Callable[[], float],
+        told: Callable[[SlotRef, SlotRef, str], None],
+    ) -> None:
+        self._store = store
+        self._windows = parse_windows(config.update_windows)
+        self._limit = config.update_defer_seconds
+        self._hooks = hooks
+        self._clock = clock
+        self._told = told
+        self._ask_again: tuple[str, float] = ("", 0.0)
+        self.waiting: dict[str, Any] | None = None
+        """What waits, for the status; ``None`` if nothing does."""
+
+    def ask(self, step: Step, slot: SlotRef, serving: SlotRef | None) -> Wait | None:
+        """Return why the next step of an update waits; ``None`` if it goes on.
+
+        Args:
+            step: that comes next.
+            slot: that is to come.
+            serving: that answers now; without one nothing waits.
+        """
+        if serving is None:
+            return None
+        at = self._conditions(slot)
+        wait = decide(self._windows, self._limit, step, at)
+        if wait is None:  # only now: an application is not asked what cannot happen anyway
+            at = replace(at, answer=self._answer(step, slot, serving, at))
+            wait = decide(self._windows, self._limit, step, at)
+        new = wait is not None and (self.waiting or {}).get("reason") != wait.reason
+        self.waiting = None
+        if wait is not None:
+            until = {"reason": wait.reason, "until": wait.until}
+            self.waiting = {"version": slot.version, "step": step} | until
+        if wait is not None and at.since is None and wait.reason != "window":
+            # A window is not counted: it opens by itself, and the application has its full time.
+            self._store.put(_KEY, {"slot": slot.name, "since": at.now})
+        if wait is not None and new:
+            self._told(slot, serving, f"{step}: {wait.reason}, until {_moment(wait.until)}")
+        return wait
+
+    def done(self, slot: SlotRef) -> None:
+        """Forget that a slot was put off: it is here, or the plan wants another."""
+        self.waiting = None
+        if (self._store.get(_KEY) or {}).get("slot") == slot.name:
+            self._store.put(_KEY, {})
+
+    def _conditions(self, slot: SlotRef) -> Conditions:
+        now = self._clock()
+        signed = float((self._store.get("floors") or {}).get("time", 0))
+        put_off = self._store.get(_KEY) or {}
+        since = put_off.get("since") if put_off.get("slot") == slot.name else None
+        if since is not None and since > now:
+            # The clock went back: what was waited is not known, so it counts from now on.
+            self._store.put(_KEY, {"slot": slot.name, "since": now})
+            since = now
+        return Conditions(now, signed, since, self._metered())
+
+    def _metered(self) -> bool:
+        if self._hooks.metered is None:
+            return False
+        try:
+            return bool(self._hooks.metered())
+        except Exception:
+            _log.exception("metered() failed; the network is taken to be one that costs")
+            return True
+
+    def _answer(
+        self, step: Step, slot: SlotRef, serving: SlotRef, at: Conditions
+    ) -> bool | float | None:
+        """Return the application's word; one that named a time is not asked before it."""
+        if self._hooks.on_update is None:
+            return None
+        name, again = self._ask_again
+        if name == slot.name and again > at.now:
+            return again - at.now
+        waited = 0.0 if at.since is None else at.now - at.since
+        offer = UpdateOffer(step, slot.version, serving.version, waited, self._limit)
+        try:
+            answer = self._hooks.on_update(offer)
+        except Exception:
+            _log.exception("on_update failed; the update to %s is put off", slot.version)
+            return False
+        if answer is None or isinstance(answer, bool):
+            return answer
+        if not _is_time(answer):
+            _log.warning("on_update: expected True, False or seconds, got %.60r", answer)
+            return False
+        self._ask_again = (slot.name, at.now + answer)
+        return answer
+
+
+def _is_time(answer: object) -> bool:
+    return isinstance(answer, int | float) and math.isfinite(answer)
+
+
+def _moment(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
