@@ -165,8 +165,8 @@ class RolloutController:
         return ServingTerms(experiment, arm, plan.reporting, plan.sharing, plan.cascade)
 
     def _load(self, slot: Slot, terms: ServingTerms) -> Predictor:
-        # Every byte was verified when it came; reading it all again would slow every start.
-        release = Release.open(slot.release, verify=False)
+        # The manifest is checked here, model and profile as they are read, the rest by a thread.
+        release = Release.open(slot.release, verify=False, digest=slot.ref.manifest)
         features = usable(slot.features, release, ENTITY)
         return self._service.open(
             release,
@@ -185,7 +185,8 @@ class RolloutController:
             return True
         for arm, ref in beside.candidates:
             try:
-                release = Release.open(self._updater.slot_of(ref).release, verify=False)
+                folder = self._updater.slot_of(ref).release
+                release = Release.open(folder, verify=False, digest=ref.manifest)
                 check_same_inputs(self._service.current().release, release)
             except EdgeError as error:
                 return self._fail(ref, f"arm {arm}: {error}")
@@ -203,7 +204,8 @@ class RolloutController:
         slots = {arm: self._updater.slot_of(ref) for arm, ref in beside.candidates}
         if experiment.strategy == "shadow":
             ((arm, shadowed),) = slots.items()
-            candidate = Release.open(shadowed.release, verify=False)
+            digest = shadowed.ref.manifest
+            candidate = Release.open(shadowed.release, verify=False, digest=digest)
             terms = self._terms(experiment.id, arm)
             return service.shadow(candidate, terms, experiment.share, self._link.crash_marker)
         if experiment.unit == "key":

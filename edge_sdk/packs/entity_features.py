@@ -20,7 +20,7 @@ from edge_sdk.contract.pack import PackHeader, ValueField
 from edge_sdk.errors import InputError, PackError
 from edge_sdk.model.keys import key_of
 from edge_sdk.model.schema import InputSchema
-from edge_sdk.packs.reader import Pack
+from edge_sdk.packs.reader import IN_DAMAGED_BLOCK, Pack
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Column
@@ -81,8 +81,19 @@ class EntityFeatures:
         """Return a row by column name, and True if the entity is stored (else it has the defaults).
 
         Streaming features replace stored ones of the same name.
+
+        Raises:
+            InputError: the name cannot be a key, or the file is damaged where the entity would be.
         """
-        stored = self._pack.get(entity_key(entity))
+        at = self._pack.find(entity_key(entity))
+        if at == IN_DAMAGED_BLOCK:
+            # Defaults in place of what is stored would be a wrong answer that nobody sees.
+            raise InputError(
+                "entity",
+                f"{entity!r:.60}: its stored features are damaged on the disk, and are fetched "
+                "again at the next sync; until then pass the whole row",
+            )
+        stored = None if at < 0 else self._pack.entry(at)
         row = self._defaults if stored is None else self._plain(stored)
         # A new dict: the defaults are shared by all entities.
         return {**row, **streaming}, stored is not None
