@@ -25,6 +25,7 @@ from edge_sdk.fleet.active_releases import ActiveReleases
 from edge_sdk.model.release import Release
 from edge_sdk.serving.stream import Stream
 from edge_sdk.serving.terms import ServingTerms
+from edge_sdk.system.logs import Log
 from edge_sdk.system.repeater import Repeater
 from edge_sdk.telemetry.energy import energy_use
 from edge_sdk.telemetry.resources import ResourceUse
@@ -42,6 +43,8 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.telemetry.meters import Meter
     from edge_sdk.update.slots import Slot
     from edge_sdk.update.syncer import SyncResult, SyncSchedule
+
+_log = Log(__name__)
 
 OFFLINE: Final = ServingTerms(reporting=Reporting(votes=0))
 """Terms of the release on a device without a hub: nobody collects votes for frequent inputs."""
@@ -444,8 +447,12 @@ class EdgeDevice:
     def _fold(self) -> float:
         """Run one round of the telemetry thread; return the seconds until the next."""
         self._service.collect()
+        self._service.check_files()
         if self._rollout is not None:
             self._rollout.watch()
+        else:
+            for _, what in self._service.new_damage():
+                _log.warning("damaged on the disk: %s", what)
         return self._config.fold_seconds
 
     def _sync_again(self) -> float:

@@ -8,6 +8,7 @@
     ├── ReleaseError        a release is missing, corrupt, or does not run on this machine
     ├── RuntimeMissing      no distribution of onnxruntime is installed
     ├── PackError           a pack is torn, expired, or was made for another release
+    │   └── ExpiredPack     it was good, until its time was over
     ├── StateError          the state folder is locked, unwritable, or another model's
     ├── HubError            the hub refused, or sent an invalid reply
     │   └── HubUnreachable  no reply: offline, timeout, connection refused
@@ -26,6 +27,7 @@ __all__ = [
     "BenchError",
     "ContractError",
     "EdgeError",
+    "ExpiredPack",
     "HubError",
     "HubUnreachable",
     "InputError",
@@ -76,6 +78,10 @@ class RuntimeMissing(EdgeError, ImportError):
 
 class PackError(EdgeError):
     """A pack is torn, expired, or was made for another release."""
+
+
+class ExpiredPack(PackError):
+    """A pack whose time is over: nothing is wrong with the file."""
 
 
 class StateError(EdgeError):

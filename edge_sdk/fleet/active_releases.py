@@ -349,6 +349,29 @@ class ActiveReleases:
         alone = serving if self.running is None else None
         return self._energy.collect(alone, _window(serving, now), final=final)
 
+    def check_files(self) -> None:
+        """Read some more of the files of what answers."""
+        for serving in self._answering():
+            serving.scrub.step()
+
+    def damage(self) -> dict[str, dict[str, str]]:
+        """Return what is damaged on the disk, by version and file."""
+        found = {s.release.manifest.version: s.scrub.damage for s in self._answering()}
+        return {version: files for version, files in found.items() if files}
+
+    def new_damage(self) -> Iterator[tuple[Release, str]]:
+        """Yield releases with a file that was found damaged since the last call, and what it is."""
+        for serving in self._answering():
+            for what in serving.scrub.news().values():
+                yield serving.release, what
+
+    def _answering(self) -> Iterator[Predictor]:
+        running = self.running
+        if self.serving is not None:
+            yield self.serving
+        if running is not None:
+            yield from (s for s in running.servings() if s is not self.serving)
+
     def forget_errors(self) -> None:
         """Failed calls are counted from now."""
         for serving in self._servings():
@@ -365,6 +388,7 @@ class ActiveReleases:
             "beside": {arm: s.release.manifest.version for arm, s in candidates.items()},
             "groups": [] if serving is None else list(serving.monitor.grouping.app_columns),
             "energy": self._energy.status(),
+            "damaged": self.damage(),
         }
 
     def close(self) -> None:

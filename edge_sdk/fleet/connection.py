@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edge_sdk.contract.fleet import CheckIn, check_attributes
 from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.plan import Plan, ReleaseRef
-from edge_sdk.errors import ContractError, EdgeError
+from edge_sdk.errors import ContractError, EdgeError, StateError
 from edge_sdk.experiments.crash_marker import CrashMarker
 from edge_sdk.fleet.enrolment import Identity, enrol, hub_of
 from edge_sdk.hub.client import HubClient
@@ -109,7 +109,7 @@ class FleetLink:
             self.identity.model,
             self.store,
             self.outbox,
-            Slots(self.store.folder),
+            Slots(self.store.folder, may_remove=lambda: self.store.on_disk),
             trust,
             self.client,
             probe=lambda slot: _probe(slot, RuntimeOptions.of(config)),
@@ -156,6 +156,12 @@ class FleetLink:
         self.plan = plan
         self.store.put("plan", plan.to_json().decode())
         try:
+            if not self.store.on_disk:
+                # A step's state would not be on the disk before the step.
+                raise StateError(
+                    f"{self.store.folder}: no update while the disk takes nothing "
+                    f"({self.store.health()['reason']}); make room or mount it writable"
+                )
             return self.updater.apply(self.desired_state(plan), serial=plan.serial)
         finally:
             self._on_plan()  # whatever came of it, what the plan says of reporting holds
@@ -190,6 +196,7 @@ class FleetLink:
             "sharing": self.share,
             "rejected": self.store.get("last_rejection"),
             "failures": dict(self.updater.failed.all()),
+            "storage": self.store.health(),
         }
 
     def keep(self, bodies: list[Body]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edge_sdk.contract.key import ENTITY
@@ -149,7 +150,9 @@ class RolloutController:
         self._clean_exit()
 
     def watch(self) -> None:
-        """Take back what fails, and confirm what was on trial once it has answered."""
+        """Take back what fails, confirm what was on trial once it has answered, and have what the
+        disk has damaged brought again.
+        """
         if time.monotonic() - self._counting_since > self._config.trial_seconds:
             self._counting_since = time.monotonic()
             self._service.forget_errors()
@@ -157,6 +160,10 @@ class RolloutController:
             self.renew()
         self._take_back()
         self._confirm()
+        for release, what in self._service.new_damage():
+            _log.warning("damaged on the disk, to be fetched again: %s", what)
+            self._updater.note_damage(release.digest, what)
+            self._link.syncer.ask_again()
 
     def _terms(self, experiment: str | None, arm: str) -> ServingTerms:
         plan = self._link.plan
@@ -167,15 +174,20 @@ class RolloutController:
     def _load(self, slot: Slot, terms: ServingTerms) -> Predictor:
         # The manifest is checked here, model and profile as they are read, the rest by a thread.
         release = Release.open(slot.release, verify=False, digest=slot.ref.manifest)
-        features = usable(slot.features, release, ENTITY)
-        return self._service.open(
+        damage: dict[str, str] = {}
+        pack = usable(slot.pack, release, partial(damage.__setitem__, "pack"))
+        features = usable(slot.features, release, partial(damage.__setitem__, "features"), ENTITY)
+        predictor = self._service.open(
             release,
             terms,
-            pack=usable(slot.pack, release),
+            pack=pack,
             features=EntityFeatures(features) if features is not None else None,
             cloud=self._link.client.predict,
             share=self._link.share,
         )
+        for name, what in damage.items():
+            predictor.scrub.add(name, what)
+        return predictor
 
     def _run_beside(self, beside: RunningCandidates | None, slot: Slot) -> bool:
         """Run ``beside``; whether that is settled. What does not load here has failed."""

@@ -48,10 +48,13 @@ class EntityFeatures:
 
     Args:
         pack: opened pack of entity features.
+
+    Attributes:
+        pack: the same.
     """
 
     def __init__(self, pack: Pack) -> None:
-        self._pack = pack
+        self.pack = pack
         self._defaults = dict(pack.header.defaults)
         self._categories = pack.header.categories
 
@@ -75,7 +78,7 @@ class EntityFeatures:
     @property
     def digest(self) -> str:
         """SHA-256 of the file's body."""
-        return self._pack.header.body
+        return self.pack.header.body
 
     def join(self, entity: str, streaming: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         """Return a row by column name, and True if the entity is stored (else it has the defaults).
@@ -85,7 +88,7 @@ class EntityFeatures:
         Raises:
             InputError: the name cannot be a key, or the file is damaged where the entity would be.
         """
-        at = self._pack.find(entity_key(entity))
+        at = self.pack.find(entity_key(entity))
         if at == IN_DAMAGED_BLOCK:
             # Defaults in place of what is stored would be a wrong answer that nobody sees.
             raise InputError(
@@ -93,14 +96,14 @@ class EntityFeatures:
                 f"{entity!r:.60}: its stored features are damaged on the disk, and are fetched "
                 "again at the next sync; until then pass the whole row",
             )
-        stored = None if at < 0 else self._pack.entry(at)
+        stored = None if at < 0 else self.pack.entry(at)
         row = self._defaults if stored is None else self._plain(stored)
         # A new dict: the defaults are shared by all entities.
         return {**row, **streaming}, stored is not None
 
     def close(self) -> None:
         """Unmap the file."""
-        self._pack.close()
+        self.pack.close()
 
     def _plain(self, stored: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         row = {name: array.item() for name, array in stored.items()}

@@ -32,7 +32,7 @@ from edge_sdk.contract.key import CHECK_BYTES, DIGEST_BYTES, KEY_BYTES
 from edge_sdk.contract.limits import PACK_HEADER_BYTES
 from edge_sdk.contract.pack import PackHeader, Sections, ValueField, parse_header
 from edge_sdk.contract.pack import sections as sections_of
-from edge_sdk.errors import ContractError, PackError, reason_of
+from edge_sdk.errors import ContractError, ExpiredPack, PackError, reason_of
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.packs.encoding import Read, reader
 from edge_sdk.packs.layout import block_crc, check_structure
@@ -291,7 +291,12 @@ class Pack:
         self.close()
 
 
-def usable(path: Path | None, release: Release, canonicaliser: str | None = None) -> Pack | None:
+def usable(
+    path: Path | None,
+    release: Release,
+    damaged: Callable[[str], None],
+    canonicaliser: str | None = None,
+) -> Pack | None:
     """Return the pack at ``path``, or ``None`` if it does not open for ``release`` now.
 
     An expired or damaged pack never stops the model from serving.
@@ -299,11 +304,15 @@ def usable(path: Path | None, release: Release, canonicaliser: str | None = None
     Args:
         path: pack file, or ``None``.
         release: release that it must be made for.
+        damaged: called with the reason if the file is missing or damaged.
         canonicaliser: canonicaliser of its keys; by default that of the release's inputs.
     """
     try:
         return None if path is None else Pack.open(path, release, canonicaliser=canonicaliser)
-    except PackError:
+    except ExpiredPack:
+        return None
+    except PackError as error:
+        damaged(str(error))
         return None
 
 
@@ -339,7 +348,7 @@ def _check(path: Path, header: PackHeader, sections: Sections, length: int, now:
     if length != sections.end:
         raise PackError(f"{path}: expected {sections.end} bytes, got {length}; it is truncated")
     if header.expires is not None and now >= header.expires:
-        raise PackError(f"{path}: expired at {header.expires} (Unix seconds)")
+        raise ExpiredPack(f"{path}: expired at {header.expires} (Unix seconds)")
 
 
 def _check_release(

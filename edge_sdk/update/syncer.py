@@ -86,27 +86,32 @@ class Syncer:
 
     def once(self) -> SyncResult:
         """Send what waits, ask for news, follow them, check in."""
-        errors: dict[str, EdgeError] = {}
+        errors: dict[str, Exception] = {}
+        self._store.return_to_disk()
         sent = self._part(errors, "reports", self._send) or 0
         plan = self._part(errors, "plan", self._news)
         outcome = None
         if plan is not None:
             outcome = self._part(errors, "update", lambda: self._follow(plan))
             if "update" in errors:
-                self._etag = None  # ask again next time, even if nothing changed on the hub
+                self.ask_again()
         self._part(errors, "checkin", self._check_in)
         self._log(errors)
         reasons = {name: str(error) for name, error in errors.items()}
         return SyncResult(sent, plan.serial if plan else None, outcome or "unchanged", reasons)
 
-    def _part(self, errors: dict[str, EdgeError], name: str, call: Callable[[], T]) -> T | None:
+    def ask_again(self) -> None:
+        """Follow the plan at the next sync even if nothing has changed on the hub."""
+        self._etag = None
+
+    def _part(self, errors: dict[str, Exception], name: str, call: Callable[[], T]) -> T | None:
         try:
             return call()
-        except EdgeError as error:
+        except (EdgeError, OSError) as error:  # of the disk; the network's are EdgeErrors
             errors[name] = error
             return None
 
-    def _log(self, errors: dict[str, EdgeError]) -> None:
+    def _log(self, errors: dict[str, Exception]) -> None:
         """Log that the hub went or came, and other trouble once for as long as it stays the same.
 
         A sync comes every few seconds: the same line again and again would hide the others.

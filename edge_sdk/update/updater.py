@@ -19,6 +19,7 @@ from edge_sdk.system.logs import Log
 from edge_sdk.update import state as machine
 from edge_sdk.update.download import Downloader
 from edge_sdk.update.journal import Journal
+from edge_sdk.update.repair import Repairs
 from edge_sdk.update.state import SlotRef, UpdateState
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 _log = Log(__name__)
 
-Outcome = Literal["unchanged", "activated", "held", "failed", "known_bad"]
+Outcome = Literal["unchanged", "activated", "held", "failed", "known_bad", "repaired"]
 
 
 class Updater:
@@ -68,6 +69,7 @@ class Updater:
     ) -> None:
         self._journal = Journal(model, store, outbox, clock)
         self._downloader = Downloader(model, slots, trust, client)
+        self._repairs = Repairs(model, slots, trust, client)
         self._slots = slots
         self._probe = probe
         self._activate = activate
@@ -130,7 +132,8 @@ class Updater:
 
         Returns:
             ``unchanged`` if all is here already, ``known_bad`` if what the plan serves failed here
-            under it, ``held`` if only something beside was brought, else ``activated``.
+            under it, ``held`` if only something beside was brought, ``repaired`` if only damaged
+            files were, else ``activated``.
 
         Raises:
             HubError: the hub went away or sent something else; what was downloaded is kept.
@@ -150,7 +153,7 @@ class Updater:
             # Only where something is no longer needed: cleaning reads every folder.
             if not set(before.here) <= set(self.state.here):
                 self._slots.clean(self.state.here)
-            weight: tuple[Outcome, ...] = ("known_bad", "activated", "held")
+            weight: tuple[Outcome, ...] = ("known_bad", "activated", "held", "repaired")
             return next((outcome for outcome in weight if outcome in outcomes), "unchanged")
 
     def _bring(
@@ -158,12 +161,32 @@ class Updater:
     ) -> Outcome:
         target, state = SlotRef.of(want), self.state
         if target == state.current or (not serve and target in state.here):
-            return "unchanged"
+            return self._repaired(want, target)
         if self.failed.includes(target, serial, experiment):
             return "known_bad"
         _log.info("update to %s begun, as plan %d says", want.version, serial)
         self._run(machine.begin(state, target, serial, experiment, serve=serve), want)
         return "activated" if serve else "held"
+
+    def _repaired(self, want: ReleaseRef, slot: SlotRef) -> Outcome:
+        if not self._repairs.needs(slot):
+            return "unchanged"
+        self._repairs.run(want)
+        if slot == self.state.current:
+            self._activate(self._slots.slot(slot))
+        return "repaired"
+
+    def note_damage(self, manifest: str, reason: str) -> None:
+        """Note that a file of a release that is here is damaged; the next plan brings it again.
+
+        Args:
+            manifest: SHA-256 of the release's.
+            reason: a sentence that names the file.
+        """
+        for slot in self.state.here:
+            if slot.manifest == manifest:
+                self._repairs.add(slot)
+                self._journal.damaged(slot, reason)
 
     def try_out(self, slots: Sequence[SlotRef]) -> None:
         """Note that ``slots`` run beside what serves from now on."""
