@@ -52,6 +52,9 @@ OFFLINE: Final = ServingTerms(reporting=Reporting(votes=0))
 OFFLINE_CANDIDATE: Final = ServingTerms("offline", "candidate", OFFLINE.reporting)
 """Terms of a second release on a device without a hub, in a shadow or an interleaving."""
 
+CLOSE_SECONDS: Final = 10.0
+"""Seconds after which :meth:`EdgeDevice.close` returns at the latest."""
+
 LOCAL_REPORTS: Final = 1_000
 """Reports that a device without a hub holds in memory; beyond it the oldest are dropped."""
 
@@ -362,28 +365,42 @@ class EdgeDevice:
             status |= self._link.status() | {"last_sync": None if last is None else vars(last)}
         return status
 
-    def close(self) -> None:
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Stop the threads, save the open windows, and send what one request can send.
 
         A download in progress stops here; the next start resumes it.
+
+        Args:
+            timeout: seconds that it may take, whatever the hub and the network do.
         """
+        ends = time.monotonic() + timeout
         # The client first: a sync thread that waits for the network would not stop in time.
         if self._link is not None:
             self._link.client.interrupt()
         for repeater in self._repeaters:
-            repeater.stop(timeout=self._config.request_seconds)
+            repeater.stop(timeout=_left(ends - timeout / 4))
         self._repeaters = []
         if self._link is not None:
-            with self._sync_lock:
-                try:
-                    self._service.collect(final=True)
-                    self._service.close()
-                    if self._rollout is not None:
-                        self._rollout.close()
-                    self._link.hand_over()
-                finally:
-                    self._link.store.close()
+            # A sync that does not end in time finds the store closed, which is an error to it.
+            synced = self._sync_lock.acquire(timeout=_left(ends - timeout / 4))
+            try:
+                self._service.collect(final=True)
+                self._service.close()
+                if self._rollout is not None:
+                    self._rollout.close()
+                self._hand_over(ends)
+            finally:
+                self._link.store.close()
+                if synced:
+                    self._sync_lock.release()
         self._service.close()
+
+    def _hand_over(self, ends: float) -> None:
+        assert self._link is not None
+        # On a thread of its own: nothing ends a look-up of the hub's name.
+        worker = threading.Thread(target=self._link.hand_over, args=(_left(ends),), daemon=True)
+        worker.start()
+        worker.join(_left(ends))
 
     def __repr__(self) -> str:
         serving = self._service.status()
@@ -498,6 +515,11 @@ class _OfflineDevice(EdgeDevice):
             arm = OFFLINE_CANDIDATE.arm
             service.run(Interleaver(arm, serving, candidate, clock=clock))
         self._start_threads(background=True)
+
+
+def _left(ends: float) -> float:
+    """Return the seconds until ``ends``, a moment of the monotonic clock; 0.01 at least."""
+    return max(0.01, ends - time.monotonic())
 
 
 def _release(folder: str | Path) -> Release:

@@ -77,7 +77,12 @@ class FleetLink:
         attributes = {} if how.attributes is None else how.attributes
         check_attributes(attributes)
         self.attributes = dict(attributes)
-        self.client = HubClient(how.hub, timeout=config.request_seconds, verify=how.verify)
+        self.client = HubClient(
+            how.hub,
+            timeout=config.request_seconds,
+            conversation=config.conversation_seconds,
+            verify=how.verify,
+        )
         self.store = StateDatabase(how.state)
         try:
             self.crash_marker = CrashMarker(self.store.folder / "running.mark")
@@ -208,12 +213,17 @@ class FleetLink:
                 bodies[0] = replace(bodies[0], lost=dict(lost))
             self.outbox.put(bodies)
 
-    def hand_over(self) -> None:
-        """Send what waits, as far as one request goes; the rest waits for the next start."""
+    def hand_over(self, seconds: float) -> None:
+        """Send what waits, as far as one request goes; the rest waits for the next start.
+
+        Args:
+            seconds: that it may take; whoever called has gone on then.
+        """
         try:
-            upload = self.outbox.batch()
-            if upload is not None:
-                self.outbox.settle(upload, self.client.upload(upload))
+            with self.client.conversation(seconds, final=True):
+                upload = self.outbox.batch()
+                if upload is not None:
+                    self.outbox.settle(upload, self.client.upload(upload))
         except EdgeError:
             return
 

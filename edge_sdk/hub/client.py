@@ -1,8 +1,10 @@
 """The conversation with the hub over HTTP: the only module that knows requests.
 
 Every failure is a :class:`HubError`; no answer at all is :class:`HubUnreachable`. Bodies are read
-with a limit, redirects are not followed, and a download resumes where it stopped. Connections are
-kept; one that the hub closed while a request was on its way costs no request (:data:`ONCE`).
+with a limit, redirects are not followed, and a download resumes where it stopped. Every request has
+an end (:mod:`edge_sdk.hub.deadlines`), all of one sync together (:meth:`HubClient.conversation`).
+Connections are kept; one that the hub closed while a request was on its way costs no request
+(:data:`ONCE`).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from edge_sdk.contract.codec import decode, encode
@@ -26,6 +29,7 @@ from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolRepl
 from edge_sdk.contract.limits import MANIFEST_BYTES
 from edge_sdk.contract.messages import Upload, UploadReply
 from edge_sdk.errors import ContractError, HubError, HubUnreachable, reason_of
+from edge_sdk.hub.deadlines import POOLS, Body, Progress, Watch
 from edge_sdk.system.files import fsync_directory, fsync_file, sha256_file
 from edge_sdk.validation import path_of
 
@@ -55,6 +59,8 @@ class HubClient:
         url: of the hub, without a path (``https://hub:8000``).
         token: of the device; ``None`` before enrolment.
         timeout: seconds to connect, and between two reads.
+        conversation: seconds of a request in all, and of those of one sync together; transfers that
+            get on are not counted.
         verify: TLS certificates are checked; a path names a private CA bundle.
 
     Raises:
@@ -67,10 +73,13 @@ class HubClient:
         token: str | None = None,
         *,
         timeout: float = 10.0,
+        conversation: float = 120.0,
         verify: bool | str = True,
     ) -> None:
         self.url = _checked_url(url)
         self._timeout = timeout
+        self._conversation = conversation
+        self._watches: set[Watch] = set()
         self._verify = _checked_bundle(verify)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._local = threading.local()
@@ -78,8 +87,25 @@ class HubClient:
         self._interrupted = threading.Event()
         self._downloading: requests.Response | None = None
 
+    @contextlib.contextmanager
+    def conversation(self, seconds: float | None = None, *, final: bool = False) -> Iterator[None]:
+        """Give the requests of this thread within the block one deadline together.
+
+        Args:
+            seconds: in all; by default the client's.
+            final: they are made in spite of :meth:`interrupt`.
+        """
+        local = self._local
+        local.left, local.final = self._conversation if seconds is None else seconds, final
+        try:
+            yield
+        finally:
+            local.left, local.final = None, False
+
     def interrupt(self) -> None:
-        """End a download that is under way, and every later one; its part waits to be resumed."""
+        """End every request that is under way, and every later one; the part of a download waits to
+        be resumed.
+        """
         self._interrupted.set()
         response = self._downloading
         # A read that waits for a slow hub does not look at the flag. urllib3 has this since 2.3.
@@ -87,6 +113,8 @@ class HubClient:
         if shutdown is not None:
             with contextlib.suppress(Exception):
                 shutdown()
+        for watch in tuple(self._watches):
+            watch.end()
 
     def authorise(self, token: str) -> None:
         """Use ``token`` from now on."""
@@ -160,11 +188,13 @@ class HubClient:
         folder, _, name = target.rpartition("/")
         headers = {"Range": f"bytes={have}-"} if have else {}
         path = f"/v1/targets/{folder}/{ref.sha256}.{name}"
-        self._downloading = response = self._send("GET", path, headers=headers)
+        self._downloading = response = self._send("GET", path, headers=headers, head=True)
         resumed = have > 0 and response.status_code == 206
         with part.open("ab" if resumed else "wb") as file:
             room = ref.length - (have if resumed else 0)
+            progress = Progress()
             for chunk in _chunks(response):
+                progress.came(len(chunk))
                 if self._interrupted.is_set():
                     raise HubUnreachable(f"{target}: interrupted")
                 room -= len(chunk)
@@ -204,17 +234,65 @@ class HubClient:
         headers: dict[str, str] | None = None,
         timeout: float | None = None,
         data: bytes | None = None,
+        head: bool = False,
+    ) -> requests.Response:
+        """Return the hub's answer, whose body :func:`_chunks` reads; with ``head`` the deadline is
+        one for its head alone.
+        """
+        watch = self._watch(path, timeout)
+        try:
+            with watch.watching():
+                response = self._answer(method, path, headers, timeout, data, watch)
+            if watch.over:  # what came of the head may pass for all of it
+                raise HubUnreachable(f"{self.url}{path}: {_OVER}")
+        except BaseException:
+            self._unwatch(watch)
+            raise
+        if head:
+            self._unwatch(watch)
+        else:
+            response.edge_watch = watch, self._unwatch  # type: ignore[attr-defined]
+        return response
+
+    def _watch(self, path: str, timeout: float | None) -> Watch:
+        """Begin the deadline of one request."""
+        left = getattr(self._local, "left", None)
+        if self._interrupted.is_set() and not getattr(self._local, "final", False):
+            raise HubUnreachable(f"{path}: not asked, this device is being closed")
+        if left is not None and left <= 0:
+            raise HubUnreachable(f"{path}: not asked, the time for this sync is over")
+        watch = Watch(timeout or (self._conversation if left is None else left))
+        self._watches.add(watch)
+        return watch
+
+    def _unwatch(self, watch: Watch) -> None:
+        """End the deadline of one request, and take its time from that of the sync."""
+        watch.close()
+        self._watches.discard(watch)
+        if getattr(self._local, "left", None) is not None:
+            self._local.left -= watch.spent
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None,
+        timeout: float | None,
+        data: bytes | None,
+        watch: Watch,
     ) -> requests.Response:
         url = self.url + path
+        large = data is not None and len(data) > SMALL_BYTES
         options: dict[str, Any] = {
-            "data": data,
+            "data": Body(data, watch) if data is not None and large else data,
             "headers": {**self._headers, **(headers or {})},
             "timeout": timeout or self._timeout,
         }
         try:
             response = self._ask(method, url, options, again=path not in ONCE)
         except requests.RequestException as error:
-            raise HubUnreachable(f"{url}: no answer; {_why(error)}") from error
+            why = _OVER if watch.over else f"no answer; {_why(error)}"
+            raise HubUnreachable(f"{url}: {why}") from error
         if response.status_code not in _OK:
             raise HubError(f"{url}: {_reason(response)}", response.status_code)
         return response
@@ -234,6 +312,8 @@ class HubClient:
         except requests.ConnectionError as error:
             if not again or not isinstance(_cause(error), _HUNG_UP):
                 raise
+            if isinstance(options["data"], Body):
+                options["data"].rewind()
             return self._session().request(method, url, **options, **fixed)
 
     def _session(self) -> requests.Session:
@@ -242,16 +322,40 @@ class HubClient:
             session: requests.Session = self._local.session
         except AttributeError:
             session = self._local.session = requests.Session()
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, _Adapter())
         return session
 
 
+class _Adapter(HTTPAdapter):
+    """Connections that a watch may shut down, also those to a proxy."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = POOLS
+        return manager
+
+
 def _chunks(response: requests.Response) -> Iterator[bytes]:
+    watch, unwatch = getattr(response, "edge_watch", (None, None))
     try:
         yield from response.iter_content(_CHUNK)
+        if watch is not None and watch.over:  # a body without a length ends like this
+            raise HubUnreachable(f"{response.url}: {_OVER}")
     except requests.RequestException as error:
-        raise HubUnreachable(f"{response.url}: the transfer stopped; {_why(error)}") from error
+        why = f"the transfer stopped; {_why(error)}"
+        if watch is not None and watch.over:
+            why = _OVER
+        raise HubUnreachable(f"{response.url}: {why}") from error
     finally:
         response.close()
+        if unwatch is not None:
+            unwatch(watch)
 
 
 def _checked_url(url: Any) -> str:
@@ -276,6 +380,7 @@ def _checked_bundle(verify: Any) -> bool | str:
     return str(path)
 
 
+_OVER: Final = "the answer did not come in time, or this device is being closed"
 _HUNG_UP: Final = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 """At the other end; :class:`http.client.RemoteDisconnected` is a reset."""
 

@@ -85,7 +85,11 @@ class Syncer:
         self._warned: dict[str, str] = {}
 
     def once(self) -> SyncResult:
-        """Send what waits, ask for news, follow them, check in."""
+        """Send what waits, ask for news, follow them, check in; within one deadline."""
+        with self._client.conversation():
+            return self._once()
+
+    def _once(self) -> SyncResult:
         errors: dict[str, Exception] = {}
         self._store.return_to_disk()
         sent = self._part(errors, "reports", self._send) or 0
