@@ -29,8 +29,8 @@ from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolRepl
 from edge_sdk.contract.limits import MANIFEST_BYTES
 from edge_sdk.contract.messages import Upload, UploadReply
 from edge_sdk.errors import ContractError, HubError, HubUnreachable, reason_of
-from edge_sdk.hub.deadlines import POOLS, Body, Progress, Watch
-from edge_sdk.system.files import fsync_directory, fsync_file, sha256_file
+from edge_sdk.hub.deadlines import POOLS, Body, Watch
+from edge_sdk.hub.transfers import Transfers
 from edge_sdk.validation import path_of
 
 if TYPE_CHECKING:
@@ -85,7 +85,9 @@ class HubClient:
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(CLOUD_CALLS, thread_name_prefix="edge-cloud")
         self._interrupted = threading.Event()
-        self._downloading: requests.Response | None = None
+        self._transfers = Transfers(
+            lambda path, headers: self._send("GET", path, headers=headers, head=True)
+        )
 
     @contextlib.contextmanager
     def conversation(self, seconds: float | None = None, *, final: bool = False) -> Iterator[None]:
@@ -107,12 +109,7 @@ class HubClient:
         be resumed.
         """
         self._interrupted.set()
-        response = self._downloading
-        # A read that waits for a slow hub does not look at the flag. urllib3 has this since 2.3.
-        shutdown = getattr(response.raw, "shutdown", None) if response is not None else None
-        if shutdown is not None:
-            with contextlib.suppress(Exception):
-                shutdown()
+        self._transfers.interrupt()
         for watch in tuple(self._watches):
             watch.end()
 
@@ -162,7 +159,8 @@ class HubClient:
     def download(self, target: str, ref: FileRef, destination: Path) -> None:
         """Put the signed target at ``destination``: whole and verified, or not at all.
 
-        A partial download waits in ``destination.part`` and is resumed.
+        A partial download waits in ``destination.part`` and is resumed; see
+        :mod:`edge_sdk.hub.transfers`.
 
         Args:
             target: path of the signed target.
@@ -172,51 +170,8 @@ class HubClient:
         Raises:
             HubError: the hub refused, or sent something else than ``ref``.
         """
-        part = destination.with_name(destination.name + ".part")
-        try:
-            have = part.stat().st_size if part.exists() else 0
-            if have > ref.length:
-                part.unlink()
-                have = 0
-            if have < ref.length or ref.length == 0:
-                self._append(target, ref, part, have)
-            self._finish(target, ref, part, destination)
-        except OSError as error:
-            raise HubError(f"{destination}: cannot store the download; {error}") from error
-
-    def _append(self, target: str, ref: FileRef, part: Path, have: int) -> None:
         folder, _, name = target.rpartition("/")
-        headers = {"Range": f"bytes={have}-"} if have else {}
-        path = f"/v1/targets/{folder}/{ref.sha256}.{name}"
-        self._downloading = response = self._send("GET", path, headers=headers, head=True)
-        resumed = have > 0 and response.status_code == 206
-        with part.open("ab" if resumed else "wb") as file:
-            room = ref.length - (have if resumed else 0)
-            progress = Progress()
-            for chunk in _chunks(response):
-                progress.came(len(chunk))
-                if self._interrupted.is_set():
-                    raise HubUnreachable(f"{target}: interrupted")
-                room -= len(chunk)
-                if room < 0:
-                    file.truncate(0)  # or the next attempt would resume what is wrong
-                    raise HubError(f"{target}: expected {ref.length} bytes, the hub sends more")
-                file.write(chunk)
-        fsync_file(part)
-
-    def _finish(self, target: str, ref: FileRef, part: Path, destination: Path) -> None:
-        length = part.stat().st_size
-        if length < ref.length:
-            raise HubUnreachable(
-                f"{target}: the transfer stopped at {length} of {ref.length} bytes"
-            )
-        digest = sha256_file(part)
-        if digest != ref.sha256:
-            part.unlink()
-            raise HubError(f"{target}: expected SHA-256 {ref.sha256}, got {digest}")
-        part.replace(destination)
-        # The rename is not durable before its folder is.
-        fsync_directory(destination.parent)
+        self._transfers.download(f"/v1/targets/{folder}/{ref.sha256}.{name}", ref, destination)
 
     def _post(self, path: str, message: Any, answer: type[T], **options: Any) -> T:
         response = self._send("POST", path, data=encode(message), **options)
@@ -293,6 +248,9 @@ class HubClient:
         except requests.RequestException as error:
             why = _OVER if watch.over else f"no answer; {_why(error)}"
             raise HubUnreachable(f"{url}: {why}") from error
+        if not _is_delimited(response):
+            response.close()
+            raise HubUnreachable(f"{url}: the connection ended within the head of the answer")
         if response.status_code not in _OK:
             raise HubError(f"{url}: {_reason(response)}", response.status_code)
         return response
@@ -339,6 +297,17 @@ class _Adapter(HTTPAdapter):
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = POOLS
         return manager
+
+
+def _is_delimited(response: requests.Response) -> bool:
+    """Return whether the answer says where its body ends.
+
+    The hub's always do. Where the head was cut they do not, and a body of nothing would pass for
+    the whole: as metadata it would be refused, and what was verified before thrown away.
+    """
+    lacks_body = response.status_code in (204, 304)
+    ends = ("Content-Length", "Transfer-Encoding")
+    return lacks_body or any(name in response.headers for name in ends)
 
 
 def _chunks(response: requests.Response) -> Iterator[bytes]:

@@ -149,10 +149,19 @@ class Body:
         self._at = 0
 
 
-class Progress:
-    """The pace of a download: it raises where one gets on more slowly than a network does."""
+class Stalled(HubUnreachable):
+    """A transfer gets on more slowly than any network does."""
 
-    def __init__(self) -> None:
+
+class Progress:
+    """The pace of one download.
+
+    Args:
+        path: of its request.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
         self._since = time.monotonic()
         self._bytes = 0
 
@@ -160,15 +169,16 @@ class Progress:
         """Note that ``size`` bytes came.
 
         Raises:
-            HubUnreachable: fewer than :data:`STALL_BYTES` in :data:`STALL_SECONDS`.
+            Stalled: fewer than :data:`STALL_BYTES` came in :data:`STALL_SECONDS`.
         """
         self._bytes += size
         now = time.monotonic()
         if now - self._since < STALL_SECONDS:
             return
         if self._bytes < STALL_BYTES:
-            raise HubUnreachable(
-                f"the transfer stands still: {self._bytes} bytes in {now - self._since:.0f} s"
+            raise Stalled(
+                f"{self._path}: the transfer stands still: {self._bytes} bytes in "
+                f"{now - self._since:.0f} s"
             )
         self._since, self._bytes = now, 0
 
