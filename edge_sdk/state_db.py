@@ -36,7 +36,7 @@ from edge_sdk.system.state_file import (
     open_in_memory,
     set_aside,
 )
-from edge_sdk.system.state_transaction import StateTransaction
+from edge_sdk.system.state_transaction import Statements, StateTransaction, replay
 from edge_sdk.validation import path_of
 
 _log = Log(__name__)
@@ -66,7 +66,7 @@ class StateDatabase:
         self._no_disk: str | None = None
         self._kept: Kept = Kept(0, {})
         self._changed = False
-        self._statements: list[tuple[str, list[Any]]] = []
+        self._statements: Statements = []
         try:
             # The folder holds the device's token, and it may hold rows that wait to be shared.
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -90,6 +90,14 @@ class StateDatabase:
         """Return whether what is stored outlives the process; else it is in memory for now."""
         return self._no_disk is None
 
+    @property
+    def _closed(self) -> bool:
+        return self._lock < 0
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise StateError(f"{self.folder}: the device is closed")
+
     def health(self) -> dict[str, Any]:
         """Return where the state is (``disk`` or ``memory``), why, and what was found damaged."""
         return {
@@ -106,15 +114,15 @@ class StateDatabase:
             StateError: the database was damaged and begun anew: this transaction is not in it.
         """
         with self._guard:
+            self._refuse_if_closed()
             if self._db.in_transaction:  # joins the one that is open in this thread
-                yield StateTransaction(self._db, self._statements)
+                yield self._open_transaction
                 return
             before = self._kept
-            self._statements = []
-            transaction = StateTransaction(self._begin(), self._statements)
+            self._begin()
             try:
-                yield transaction
-                self._commit(transaction)
+                yield self._open_transaction
+                self._commit()
             except sqlite3.Error as error:
                 self._kept, self._changed = before, False
                 self._roll_back()
@@ -154,6 +162,7 @@ class StateDatabase:
     def query(self, sql: str, *arguments: Any) -> list[Any]:
         """Return the rows of a SELECT."""
         with self._guard:
+            self._refuse_if_closed()
             try:
                 return self._db.execute(sql, arguments).fetchall()
             except sqlite3.Error as error:
@@ -167,7 +176,7 @@ class StateDatabase:
         Without trouble this costs nothing.
         """
         with self._guard:
-            if self.on_disk or self._lock < 0 or self._db.in_transaction:
+            if self.on_disk or self._closed or self._db.in_transaction:
                 return self.on_disk
             try:
                 check_room(self.folder)
@@ -190,7 +199,7 @@ class StateDatabase:
     def close(self) -> None:
         """Close the database and give up the lock."""
         with self._guard:
-            if self._lock < 0:
+            if self._closed:
                 return
             self.return_to_disk()
             self._db.close()
@@ -201,7 +210,8 @@ class StateDatabase:
         try:
             return self._open_or_begin()
         except (OSError, sqlite3.Error) as error:
-            if not self._path.exists() and not self._copy.exists():
+            empty = not self._path.exists() or self._path.stat().st_size == 0
+            if empty and not self._copy.exists():
                 # Nothing is here yet: an identity that only memory holds would be lost at the end.
                 raise StateError(
                     f"{self.folder}: cannot begin a state folder here; {reason_of(error)}. Give "
@@ -275,26 +285,35 @@ class StateDatabase:
             self._db = self._in_memory(reason_of(error))
         self._write_kept(self._kept)
 
-    def _begin(self) -> sqlite3.Connection:
-        for _ in range(2):
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                break
-            except sqlite3.Error as error:
-                if not self._mend(error):
-                    raise StateError(f"{self._path}: cannot be written; {error}") from error
-        return self._db
+    @property
+    def _open_transaction(self) -> StateTransaction:
+        return StateTransaction(lambda: self._db, self._rescue, self._statements)
 
-    def _commit(self, transaction: StateTransaction) -> None:
+    def _begin(self) -> None:
+        self._statements = []
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            if not self._mend(error):
+                raise StateError(f"{self._path}: cannot be written; {error}") from error
+            self._db.execute("BEGIN IMMEDIATE")
+
+    def _commit(self) -> None:
         try:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            if kind_of_trouble(error) not in NO_DISK:
+            if not self._rescue(error):
                 raise
-            # The disk refused, which undid it: what was said is done again in memory.
-            self._roll_back()
-            self._mend(error)
-            transaction.replay(self._db)
+            self._db.execute("COMMIT")
+
+    def _rescue(self, error: sqlite3.Error) -> bool:
+        """Go on in memory where the disk refuses the open transaction, with all of it so far."""
+        if kind_of_trouble(error) not in NO_DISK or not self.on_disk:
+            return False
+        self._roll_back()  # or memory would get what of it is in the pages
+        self._mend(error)
+        replay(self._statements, self._db)
+        return True
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # SQLite may have undone it by itself

@@ -180,7 +180,7 @@ def _enrolled(arguments: argparse.Namespace, **more: Any) -> EdgeDevice:
     from edge_sdk.device import EdgeDevice
     from edge_sdk.errors import StateError
 
-    if not (arguments.state / "device.db").is_file():
+    if not any((arguments.state / name).exists() for name in ("device.db", "device.copy.json")):
         raise StateError(
             f"{arguments.state}: no device is enrolled here; begin with edge enrol "
             f"{arguments.state} --hub {arguments.hub or 'URL'} --token T --model M"

@@ -80,6 +80,7 @@ class ActiveReleases:
         self.running: RunningExperiment | None = None
         self._label_store = label_store
         self._why_nothing = "the hub has no plan for this model yet"
+        self._lost: str | None = None
         self._config = config
         self._boot = boot
         self._keep = keep
@@ -172,6 +173,7 @@ class ActiveReleases:
         """Let ``serving`` answer from the next call on."""
         with self._lock:
             old, self.serving = self.serving, serving
+            self._lost = None
             self.run(None)
             if old is not None:
                 self._retire((old,))
@@ -195,12 +197,17 @@ class ActiveReleases:
             ReleaseError: nothing does.
         """
         if self.serving is None:
-            raise ReleaseError(f"nothing serves: {self._why_nothing}")
+            lost = f"{self._lost}; it is fetched again at the next sync; " if self._lost else ""
+            raise ReleaseError(f"nothing serves: {lost}{self._why_nothing}")
         return self.serving
 
     def explain_absence(self, reason: str) -> None:
         """Name the reason why nothing serves, for the error that predictions then raise."""
         self._why_nothing = reason
+
+    def lose(self, reason: str) -> None:
+        """Note why a release that was here does not load, for the same error and the status."""
+        self._lost = reason
 
     def serving_for(self, unit: str | None) -> Predictor:
         """Return the predictor for ``unit``: an arm of an A/B by key if one runs, else what serves.
@@ -389,6 +396,7 @@ class ActiveReleases:
             "groups": [] if serving is None else list(serving.monitor.grouping.app_columns),
             "energy": self._energy.status(),
             "damaged": self.damage(),
+            "lost": self._lost,
         }
 
     def close(self) -> None:

@@ -90,13 +90,15 @@ class RolloutController:
 
     def _fall_back(self, reason: str) -> None:
         """Serve the newest slot that loads; the damaged ones before it are removed."""
+        first = reason
         while (slot := self._updater.discard(reason)) is not None:
             try:
                 self.activate(slot)
             except EdgeError as error:
                 reason = str(error)
             else:
-                return
+                break
+        self._service.lose(first)
 
     def activate(self, slot: Slot) -> None:
         """Load ``slot`` and let it answer from the next call on.

@@ -9,6 +9,7 @@ Invariants:
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
@@ -48,6 +49,7 @@ class Scrub:
         self._told: set[str] = set()
         self._steps: Iterator[int] | None = self._read_all()
         self._again_at = 0.0
+        self._reading = threading.Lock()
 
     @property
     def damage(self) -> dict[str, str]:
@@ -68,14 +70,19 @@ class Scrub:
 
     def step(self) -> bool:
         """Read some more; return whether anything is left to read for now."""
-        if self._steps is None:
-            if self._clock() < self._again_at:
-                return False
-            self._steps = self._read_all()
-        if next(self._steps, None) is not None:
-            return True
-        self._steps, self._again_at = None, self._clock() + AGAIN_SECONDS
-        return False
+        if not self._reading.acquire(blocking=False):
+            return True  # another thread does, as a sync beside the telemetry thread
+        try:
+            if self._steps is None:
+                if self._clock() < self._again_at:
+                    return False
+                self._steps = self._read_all()
+            if next(self._steps, None) is not None:
+                return True
+            self._steps, self._again_at = None, self._clock() + AGAIN_SECONDS
+            return False
+        finally:
+            self._reading.release()
 
     def _read_all(self) -> Iterator[int]:
         files = {name: ref.sha256 for name, ref in self._release.manifest.files.items()}

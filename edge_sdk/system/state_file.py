@@ -96,6 +96,9 @@ def open_file(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         _migrate(db, path)
+        # Where its log cannot be written SQLite opens a database that can only be read.
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("ROLLBACK")
         if path.stat().st_size <= CHECKED_BYTES:
             (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
