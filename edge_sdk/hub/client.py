@@ -199,6 +199,7 @@ class HubClient:
             with watch.watching():
                 response = self._answer(method, path, headers, timeout, data, watch)
             if watch.over:  # what came of the head may pass for all of it
+                response.close()
                 raise HubUnreachable(f"{self.url}{path}: {_OVER}")
         except BaseException:
             self._unwatch(watch)

@@ -51,7 +51,6 @@ USERS: Final = [f"user-{i}" for i in range(40)]
 STORED: Final = np.random.default_rng(11).normal(size=(40, 4)).astype(np.float32)
 NEWEST: Final = "1.1"
 LEFT_OUT: Final = ("device.db.damaged",)
-CONFIG: Final = replace(PATIENT, conversation_seconds=PATIENT.request_seconds)
 
 
 # --- the hub and the device -----------------------------------------------------------------------
@@ -96,7 +95,7 @@ def _with_features(hub: HubProcess, folder: Path, ref: ReleaseRef) -> ReleaseRef
 
 
 def opened(state: Path, url: str, token: str | None = None) -> EdgeDevice:
-    return EdgeDevice(state, hub=url, token=token, model=MODEL, config=CONFIG, background=False)
+    return EdgeDevice(state, hub=url, token=token, model=MODEL, config=PATIENT, background=False)
 
 
 def die(state: Path, url: str) -> None:

@@ -9,8 +9,9 @@ import pytest
 from edge_sdk import EdgeDevice
 from edge_sdk.errors import ReleaseError
 from edge_sdk.system.kept_copy import Kept
-from tests.campaigns.state_damage import AWAY, CONFIG, run
+from tests.campaigns.state_damage import AWAY, run
 from tests.conftest import Publish
+from tests.e2e.live import PATIENT
 from tests.edge.builders import rows
 from tests.servers import HubProcess
 
@@ -31,7 +32,12 @@ def test_without_another_release_and_without_the_hub_the_error_names_the_file_an
 
     def opened(url: str) -> EdgeDevice:
         return EdgeDevice(
-            state, hub=url, token=hub.token("alone"), model="alone", config=CONFIG, background=False
+            state,
+            hub=url,
+            token=hub.token("alone"),
+            model="alone",
+            config=PATIENT,
+            background=False,
         )
 
     opened(hub.url).close()
@@ -51,7 +57,7 @@ def test_a_file_that_is_damaged_while_it_serves_is_replaced_and_the_hub_is_told(
 ) -> None:
     release = publish("ageing")
     with EdgeDevice(
-        tmp_path / "d", hub=hub.url, token=hub.token("ageing"), model="ageing", config=CONFIG,
+        tmp_path / "d", hub=hub.url, token=hub.token("ageing"), model="ageing", config=PATIENT,
         background=False,
     ) as device:  # fmt: skip
         folder = tmp_path / "d" / "releases" / release.digest
