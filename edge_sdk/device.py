@@ -22,9 +22,10 @@ from edge_sdk.config import DeviceConfig, check_opening
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
-from edge_sdk.model.release import Release
+from edge_sdk.serving.opening import opened_features, opened_pack, opened_release
 from edge_sdk.serving.stream import Stream
 from edge_sdk.serving.terms import ServingTerms
+from edge_sdk.system.deadline import Deadline
 from edge_sdk.system.logs import Log
 from edge_sdk.system.repeater import Repeater
 from edge_sdk.telemetry.energy import energy_use
@@ -37,8 +38,6 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.fleet.rollout import RolloutController
     from edge_sdk.model.explain import Explanation, Scale
     from edge_sdk.model.prediction import BatchPrediction, Prediction
-    from edge_sdk.packs.entity_features import EntityFeatures
-    from edge_sdk.packs.reader import Pack
     from edge_sdk.serving.ranking import Ranking
     from edge_sdk.telemetry.meters import Meter
     from edge_sdk.update.slots import Slot
@@ -373,34 +372,27 @@ class EdgeDevice:
         Args:
             timeout: seconds that it may take, whatever the hub and the network do.
         """
-        ends = time.monotonic() + timeout
+        deadline = Deadline(timeout)
         # The client first: a sync thread that waits for the network would not stop in time.
         if self._link is not None:
             self._link.client.interrupt()
         for repeater in self._repeaters:
-            repeater.stop(timeout=_left(ends - timeout / 4))
+            repeater.stop(timeout=deadline.left(reserve=0.25))
         self._repeaters = []
         if self._link is not None:
             # A sync that does not end in time finds the store closed, which is an error to it.
-            synced = self._sync_lock.acquire(timeout=_left(ends - timeout / 4))
+            synced = self._sync_lock.acquire(timeout=deadline.left(reserve=0.25))
             try:
                 self._service.collect(final=True)
                 self._service.close()
                 if self._rollout is not None:
                     self._rollout.close()
-                self._hand_over(ends)
+                self._link.hand_over(deadline.left())
             finally:
                 self._link.store.close()
                 if synced:
                     self._sync_lock.release()
         self._service.close()
-
-    def _hand_over(self, ends: float) -> None:
-        assert self._link is not None
-        # On a thread of its own: nothing ends a look-up of the hub's name.
-        worker = threading.Thread(target=self._link.hand_over, args=(_left(ends),), daemon=True)
-        worker.start()
-        worker.join(_left(ends))
 
     def __repr__(self) -> str:
         serving = self._service.status()
@@ -501,45 +493,20 @@ class _OfflineDevice(EdgeDevice):
             )
         service = ActiveReleases(config, LOCAL_BOOT, self._send, energy_use(energy), clock)
         self._assemble(config, service)
-        release = _release(folder)
+        release = opened_release(folder)
         serving = service.open(
-            release, OFFLINE, pack=_pack(pack, release), features=_features(features, release)
+            release,
+            OFFLINE,
+            pack=opened_pack(pack, release),
+            features=opened_features(features, release),
         )
         service.serve(serving)
         if shadow is not None:
-            service.run(service.shadow(_release(shadow), OFFLINE_CANDIDATE))
+            service.run(service.shadow(opened_release(shadow), OFFLINE_CANDIDATE))
         if interleave is not None:
             from edge_sdk.experiments.interleaving import Interleaver
 
-            candidate = service.open(_release(interleave), OFFLINE_CANDIDATE)
+            candidate = service.open(opened_release(interleave), OFFLINE_CANDIDATE)
             arm = OFFLINE_CANDIDATE.arm
             service.run(Interleaver(arm, serving, candidate, clock=clock))
         self._start_threads(background=True)
-
-
-def _left(ends: float) -> float:
-    """Return the seconds until ``ends``, a moment of the monotonic clock; 0.01 at least."""
-    return max(0.01, ends - time.monotonic())
-
-
-def _release(folder: str | Path) -> Release:
-    """Return the release in ``folder``, checked but for its model, which loading checks."""
-    release = Release.open(folder, verify=False)
-    release.verify(model=False)
-    return release
-
-
-def _pack(path: str | Path | None, release: Release) -> Pack | None:
-    if path is None:
-        return None
-    from edge_sdk.packs.reader import Pack  # only where there is a pack: it loads mmap and more
-
-    return Pack.open(path, release)
-
-
-def _features(path: str | Path | None, release: Release) -> EntityFeatures | None:
-    if path is None:
-        return None
-    from edge_sdk.packs.entity_features import EntityFeatures
-
-    return EntityFeatures.open(path, release)

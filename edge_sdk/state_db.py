@@ -15,7 +15,6 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import sqlite3
@@ -32,6 +31,7 @@ from edge_sdk.system.state_file import (
     NO_DISK,
     check_room,
     kind_of_trouble,
+    lock_folder,
     open_file,
     open_in_memory,
     set_aside,
@@ -72,7 +72,7 @@ class StateDatabase:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with contextlib.suppress(OSError):  # on a read-only disk it stays as it is
                 self.folder.chmod(0o700)
-            self._lock = _lock(self.folder)
+            self._lock = lock_folder(self.folder)
         except OSError as error:
             raise StateError(
                 f"{self.folder}: cannot use it as a state folder; {reason_of(error)}. Give the "
@@ -378,17 +378,3 @@ class StateDatabase:
             write_kept(self._copy, self._kept)
         except OSError as error:
             self._note(_COPY, f"{reason_of(error)}; {_DATABASE} alone has the newest state")
-
-
-def _lock(folder: Path) -> int:
-    # The folder itself: no file that could be missing, damaged, or on a disk that is read-only.
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # The kernel drops the lock with the process, however that ends: no stale lock.
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise StateError(
-            f"{folder}: another process uses this state folder; give each device its own"
-        ) from error
-    return handle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -217,8 +218,14 @@ class FleetLink:
         """Send what waits, as far as one request goes; the rest waits for the next start.
 
         Args:
-            seconds: that it may take; whoever called has gone on then.
+            seconds: that it may take.
         """
+        # On a thread of its own: nothing ends a look-up of the hub's name.
+        worker = threading.Thread(target=self._hand_over, args=(seconds,), daemon=True)
+        worker.start()
+        worker.join(seconds)
+
+    def _hand_over(self, seconds: float) -> None:
         try:
             with self.client.conversation(seconds, final=True):
                 upload = self.outbox.batch()

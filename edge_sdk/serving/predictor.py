@@ -100,8 +100,7 @@ class Predictor:
         self.watch: Callable[[Any, Prediction], None] | None = None
         self.model = model or Model.load(release, options)
         self._pack, self._features = pack, features
-        opened = {"pack": pack, "features": features.pack if features is not None else None}
-        self.scrub = Scrub(release, {name: p for name, p in opened.items() if p is not None})
+        self.scrub = Scrub(release, pack, features.pack if features is not None else None)
         missing = manifest.training.get("missing") == "allowed"
         self._schema = InputSchema(manifest.signature, missing=missing)
         self._inputs = inputs_for(self._schema, self.model)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from edge_sdk.contract.manifest import MANIFEST
@@ -32,18 +32,21 @@ class Scrub:
 
     Args:
         release: that serves.
-        packs: opened packs by name, ``pack`` or ``features``.
+        pack: opened pack of answers, or ``None``.
+        features: opened pack of features, or ``None``.
         clock: monotonic seconds.
     """
 
     def __init__(
         self,
         release: Release,
-        packs: Mapping[str, Pack],
+        pack: Pack | None = None,
+        features: Pack | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        packs = {"pack": pack, "features": features}
         self._release = release
-        self._packs = packs
+        self._packs = {name: opened for name, opened in packs.items() if opened is not None}
         self._clock = clock
         self._found: dict[str, str] = {}
         self._told: set[str] = set()

@@ -158,7 +158,7 @@ def test_a_bit_that_flips_in_stored_features_never_gives_another_row(
 def test_what_is_damaged_after_it_was_read_is_found_the_next_day(tmp_path: Path) -> None:
     release = make_release(tmp_path)
     now = 0.0
-    scrub = Scrub(release, {}, clock=lambda: now)
+    scrub = Scrub(release, clock=lambda: now)
     while scrub.step():
         pass
     raw = bytearray((release.folder / "certificate.json").read_bytes())
