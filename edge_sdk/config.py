@@ -63,6 +63,11 @@ class DeviceConfig:
     """Seconds that the application (``on_update``) and a metered network may put one release off;
     then it comes all the same."""
 
+    conversation_seconds: float = 120.0
+    """Seconds that the small requests of one sync may take together: metadata, plan, check-in.
+    Where they would take longer the sync ends, and the next one goes on. Downloads and uploads are
+    not counted as long as they get on."""
+
     trial_errors: int = 3
     """Failed model calls within ``trial_seconds`` after which a device goes back a release."""
 

@@ -8,6 +8,7 @@
     ├── ReleaseError        a release is missing, corrupt, or does not run on this machine
     ├── RuntimeMissing      no distribution of onnxruntime is installed
     ├── PackError           a pack is torn, expired, or was made for another release
+    │   └── ExpiredPack     it was good, until its time was over
     ├── PatchError          a patch is damaged, or was made for another file
     ├── StateError          the state folder is locked, unwritable, or another model's
     ├── HubError            the hub refused, or sent an invalid reply
@@ -35,6 +36,7 @@ __all__ = [
     "ContractError",
     "EdgeError",
     "HubBusy",
+    "ExpiredPack",
     "HubError",
     "HubUnreachable",
     "IdentityRefused",
@@ -91,6 +93,10 @@ class PackError(EdgeError):
 
 class PatchError(EdgeError):
     """A patch is damaged, or was made for another file than the one that is here."""
+
+
+class ExpiredPack(PackError):
+    """A pack whose time is over: nothing is wrong with the file."""
 
 
 class StateError(EdgeError):

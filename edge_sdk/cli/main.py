@@ -156,8 +156,8 @@ def _enrolled(arguments: argparse.Namespace, **more: Any) -> EdgeDevice:
     from edge_sdk.device import EdgeDevice
     from edge_sdk.errors import StateError
 
-    copies = ("device.db", "identity.json")  # one of them is enough
-    if not any((arguments.state / name).is_file() for name in copies):
+    copies = ("device.db", "device.copy.json", "identity.json")  # one of them is enough
+    if not any((arguments.state / name).exists() for name in copies):
         raise StateError(
             f"{arguments.state}: no device is enrolled here; begin with edge enrol "
             f"{arguments.state} --hub {arguments.hub or 'URL'} --token T --model M"

@@ -26,6 +26,7 @@ REPORT_FORMAT: Final = 1
 WINDOW_FORMAT: Final = 2
 """Of window reports: 2 has histograms as a text; 1, with lists of numbers, is refused by name."""
 
-PACK_FORMAT: Final = 4
+PACK_FORMAT: Final = 5
+"""5 has checksums of the header and of each block of buckets; 4, without, is refused by name."""
 DELTA_FORMAT: Final = 1
 PATCH_FORMAT: Final = 1

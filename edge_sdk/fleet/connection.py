@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edge_sdk.contract.fleet import CheckIn, check_attributes
 from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.plan import Plan, ReleaseRef
-from edge_sdk.errors import ContractError, EdgeError
+from edge_sdk.errors import ContractError, EdgeError, StateError
 from edge_sdk.experiments.crash_marker import CrashMarker
 from edge_sdk.fleet.enrolment import enrol, hub_of
 from edge_sdk.fleet.identity import Identity
@@ -89,6 +90,7 @@ class FleetLink:
         self.client = HubClient(
             how.hub,
             timeout=config.request_seconds,
+            conversation=config.conversation_seconds,
             verify=how.verify,
             bytes_per_second=config.bytes_per_second,
         )
@@ -127,7 +129,7 @@ class FleetLink:
             self.identity.model,
             self.store,
             self.outbox,
-            Slots(self.store.folder),
+            Slots(self.store.folder, may_remove=lambda: self.store.on_disk),
             trust,
             self.client,
             probe=lambda slot: _probe(slot, RuntimeOptions.of(config)),
@@ -176,6 +178,12 @@ class FleetLink:
         self.plan = plan
         self.store.put("plan", plan.to_json().decode())
         try:
+            if not self.store.on_disk:
+                # A step's state would not be on the disk before the step.
+                raise StateError(
+                    f"{self.store.folder}: no update while the disk takes nothing "
+                    f"({self.store.health()['reason']}); make room or mount it writable"
+                )
             return self.updater.apply(self.desired_state(plan), serial=plan.serial)
         finally:
             self._on_plan()  # whatever came of it, what the plan says of reporting holds
@@ -215,6 +223,7 @@ class FleetLink:
             "sharing": self.share,
             "rejected": self.store.get("last_rejection"),
             "failures": dict(self.updater.failed.all()),
+            "storage": self.store.health(),
         }
 
     def keep(self, bodies: list[Body]) -> None:
@@ -226,12 +235,23 @@ class FleetLink:
                 bodies[0] = replace(bodies[0], lost=dict(lost))
             self.outbox.put(bodies)
 
-    def hand_over(self) -> None:
-        """Send what waits, as far as one request goes; the rest waits for the next start."""
+    def hand_over(self, seconds: float) -> None:
+        """Send what waits, as far as one request goes; the rest waits for the next start.
+
+        Args:
+            seconds: that it may take.
+        """
+        # On a thread of its own: nothing ends a look-up of the hub's name.
+        worker = threading.Thread(target=self._hand_over, args=(seconds,), daemon=True)
+        worker.start()
+        worker.join(seconds)
+
+    def _hand_over(self, seconds: float) -> None:
         try:
-            upload = self.outbox.batch()
-            if upload is not None:
-                self.outbox.settle(upload, self.client.upload(upload))
+            with self.client.conversation(seconds, final=True):
+                upload = self.outbox.batch()
+                if upload is not None:
+                    self.outbox.settle(upload, self.client.upload(upload))
         except EdgeError:
             return
 

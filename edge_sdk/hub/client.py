@@ -1,14 +1,17 @@
 """The conversation with the hub over HTTP: the only module that knows requests.
 
 Every failure is a :class:`HubError`; no answer at all is :class:`HubUnreachable`. Bodies are read
-with a limit, redirects are not followed, and a download resumes where it stopped. Connections are
-kept; one that the hub closed while a request was on its way costs no request: every request may be
-sent again, since the hub takes all as often as they come. Who asks, :class:`Credentials` says; a
-credential that the hub does not take is renewed once, and the request sent again.
+with a limit, redirects are not followed, and a download resumes where it stopped. Every request has
+an end (:mod:`edge_sdk.hub.deadlines`), all of one sync together (:meth:`HubClient.conversation`).
+Connections are kept; one that the hub closed while a request was on its way costs no request: every
+request may be sent again, since the hub takes all as often as they come. Who asks,
+:class:`Credentials` says; a credential that the hub does not take is renewed once, and the request
+sent again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from edge_sdk.contract.codec import decode, encode
@@ -44,6 +48,7 @@ from edge_sdk.errors import (
     IdentityRefused,
     reason_of,
 )
+from edge_sdk.hub.deadlines import POOLS, Body, Watch
 from edge_sdk.hub.pause import Pause, retry_after
 from edge_sdk.hub.transfers import Transfers
 from edge_sdk.validation import path_of
@@ -68,6 +73,8 @@ class HubClient:
     Args:
         url: of the hub, without a path (``https://hub:8000``).
         timeout: seconds to connect, and between two reads.
+        conversation: seconds of a request in all, and of those of one sync together; transfers that
+            get on are not counted.
         verify: TLS certificates are checked; a path names a private CA bundle.
         bytes_per_second: that downloads may take; 0 for all that there is.
 
@@ -80,23 +87,48 @@ class HubClient:
         url: str,
         *,
         timeout: float = 10.0,
+        conversation: float = 120.0,
         verify: bool | str = True,
         bytes_per_second: int = 0,
     ) -> None:
         self.url = _checked_url(url)
         self._timeout = timeout
+        self._conversation = conversation
+        self._watches: set[Watch] = set()
         self._verify = _checked_bundle(verify)
         self._credentials: Credentials | None = None
         self._pause = Pause()
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(CLOUD_CALLS, thread_name_prefix="edge-cloud")
+        self._interrupted = threading.Event()
         self._transfers = Transfers(
-            lambda path, headers: self._send("GET", path, headers=headers), bytes_per_second
+            lambda path, headers: self._send("GET", path, headers=headers, head=True),
+            bytes_per_second,
         )
 
+    @contextlib.contextmanager
+    def conversation(self, seconds: float | None = None, *, final: bool = False) -> Iterator[None]:
+        """Give the requests of this thread within the block one deadline together.
+
+        Args:
+            seconds: in all; by default the client's.
+            final: they are made in spite of :meth:`interrupt`.
+        """
+        local = self._local
+        local.left, local.final = self._conversation if seconds is None else seconds, final
+        try:
+            yield
+        finally:
+            local.left, local.final = None, False
+
     def interrupt(self) -> None:
-        """End a download that is under way, and every later one; its part waits to be resumed."""
+        """End every request that is under way, and every later one; the part of a download waits to
+        be resumed.
+        """
+        self._interrupted.set()
         self._transfers.interrupt()
+        for watch in tuple(self._watches):
+            watch.end()
 
     def authenticate(self, credentials: Credentials) -> None:
         """Ask as the device of ``credentials`` from now on."""
@@ -239,17 +271,66 @@ class HubClient:
         *,
         timeout: float | None = None,
         data: bytes | None = None,
+        head: bool = False,
+    ) -> requests.Response:
+        """Return the hub's answer, whose body :func:`_chunks` reads; with ``head`` the deadline is
+        one for its head alone.
+        """
+        watch = self._watch(path, timeout)
+        try:
+            with watch.watching():
+                response = self._answer(method, path, headers, timeout, data, watch)
+            if watch.over:  # what came of the head may pass for all of it
+                response.close()
+                raise HubUnreachable(f"{self.url}{path}: {_OVER}")
+        except BaseException:
+            self._unwatch(watch)
+            raise
+        if head:
+            self._unwatch(watch)
+        else:
+            response.edge_watch = watch, self._unwatch  # type: ignore[attr-defined]
+        return response
+
+    def _watch(self, path: str, timeout: float | None) -> Watch:
+        """Begin the deadline of one request."""
+        left = getattr(self._local, "left", None)
+        if self._interrupted.is_set() and not getattr(self._local, "final", False):
+            raise HubUnreachable(f"{path}: not asked, this device is being closed")
+        if left is not None and left <= 0:
+            raise HubUnreachable(f"{path}: not asked, the time for this sync is over")
+        watch = Watch(timeout or (self._conversation if left is None else left))
+        self._watches.add(watch)
+        return watch
+
+    def _unwatch(self, watch: Watch) -> None:
+        """End the deadline of one request, and take its time from that of the sync."""
+        watch.close()
+        self._watches.discard(watch)
+        if getattr(self._local, "left", None) is not None:
+            self._local.left -= watch.spent
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None,
+        timeout: float | None,
+        data: bytes | None,
+        watch: Watch,
     ) -> requests.Response:
         url = self.url + path
+        large = data is not None and len(data) > SMALL_BYTES
         options: dict[str, Any] = {
-            "data": data,
+            "data": Body(data, watch) if data is not None and large else data,
             "headers": headers,
             "timeout": timeout or self._timeout,
         }
         try:
             response = self._ask(method, url, options)
         except requests.RequestException as error:
-            raise HubUnreachable(f"{url}: no answer; {_why(error)}") from error
+            why = _OVER if watch.over else f"no answer; {_why(error)}"
+            raise HubUnreachable(f"{url}: {why}") from error
         if not _is_delimited(response):
             response.close()
             raise HubUnreachable(f"{url}: the connection ended within the head of the answer")
@@ -270,6 +351,8 @@ class HubClient:
         except requests.ConnectionError as error:
             if not isinstance(_cause(error), _HUNG_UP):
                 raise
+            if isinstance(options["data"], Body):
+                options["data"].rewind()
             return self._session().request(method, url, **options, **fixed)
 
     def _session(self) -> requests.Session:
@@ -278,7 +361,23 @@ class HubClient:
             session: requests.Session = self._local.session
         except AttributeError:
             session = self._local.session = requests.Session()
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, _Adapter())
         return session
+
+
+class _Adapter(HTTPAdapter):
+    """Connections that a watch may shut down, also those to a proxy."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = POOLS
+        return manager
 
 
 def _is_delimited(response: requests.Response) -> bool:
@@ -293,12 +392,20 @@ def _is_delimited(response: requests.Response) -> bool:
 
 
 def _chunks(response: requests.Response) -> Iterator[bytes]:
+    watch, unwatch = getattr(response, "edge_watch", (None, None))
     try:
         yield from response.iter_content(_CHUNK)
+        if watch is not None and watch.over:  # a body without a length ends like this
+            raise HubUnreachable(f"{response.url}: {_OVER}")
     except requests.RequestException as error:
-        raise HubUnreachable(f"{response.url}: the transfer stopped; {_why(error)}") from error
+        why = f"the transfer stopped; {_why(error)}"
+        if watch is not None and watch.over:
+            why = _OVER
+        raise HubUnreachable(f"{response.url}: {why}") from error
     finally:
         response.close()
+        if unwatch is not None:
+            unwatch(watch)
 
 
 def _checked_url(url: Any) -> str:
@@ -323,6 +430,7 @@ def _checked_bundle(verify: Any) -> bool | str:
     return str(path)
 
 
+_OVER: Final = "the answer did not come in time, or this device is being closed"
 _HUNG_UP: Final = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 """At the other end; :class:`http.client.RemoteDisconnected` is a reset."""
 

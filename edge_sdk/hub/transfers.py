@@ -23,6 +23,7 @@ from urllib3.exceptions import HTTPError
 
 from edge_sdk.contract.patch import WINDOW_LOG
 from edge_sdk.errors import HubError, HubUnreachable, reason_of
+from edge_sdk.hub.deadlines import Progress, Stalled
 from edge_sdk.system.compression import decompressed, zstd
 from edge_sdk.system.files import fsync_directory, fsync_file, sha256_file
 
@@ -150,6 +151,8 @@ class Transfers:
         while (have := _size(part)) < ref.length:
             try:
                 self._append(path, ref, part, have)
+            except Stalled:
+                raise  # a hub that drips would have us ask for ever
             except HubUnreachable:
                 came = _size(part)
                 stalls = 0 if came >= have + PROGRESS else stalls + 1
@@ -168,7 +171,9 @@ class Transfers:
         with part.open("ab" if resumed else "wb", buffering=0) as file:
             try:
                 unsynced = 0
+                progress = Progress(path)
                 for chunk in self._chunks(path, response):
+                    progress.came(len(chunk))
                     room -= len(chunk)
                     if room < 0:
                         file.truncate(0)  # or the next attempt would resume what is wrong

@@ -136,3 +136,12 @@ class Journal:
         with self._store.transaction():
             self._events.report("failed", slot, after.current, step="load", reason=reason)
             self.write(after)
+
+    def damaged(self, slot: SlotRef, reason: str) -> None:
+        """Record that a file of a slot that serves is damaged on the disk, and will be replaced.
+
+        Args:
+            slot: that goes on serving.
+            reason: a sentence.
+        """
+        self._events.report("failed", slot, slot, step="check", reason=reason)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,14 +40,25 @@ class Slot:
 
 
 class Slots:
-    """The folders ``releases``, ``packs`` and ``patches`` below the state folder."""
+    """The folders ``releases``, ``packs`` and ``patches`` below the state folder.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: state folder.
+        may_remove: whether releases may be removed now: not while the journal that says which are
+            needed is in memory only, or the one on the disk might name what is gone.
+    """
+
+    def __init__(self, folder: Path, may_remove: Callable[[], bool] = lambda: True) -> None:
         self._releases = folder / "releases"
         self._packs = folder / "packs"
         self.patches = folder / "patches"
+        self._may_remove = may_remove
         for place in (self._releases, self._packs, self.patches):
-            place.mkdir(parents=True, exist_ok=True)
+            # On a disk that takes nothing they are made by the first update that it takes.
+            with contextlib.suppress(OSError):
+                if place.exists() and not place.is_dir():
+                    place.unlink()
+                place.mkdir(exist_ok=True)
 
     def slot(self, ref: SlotRef) -> Slot:
         """Return the place of ``ref``, which need not be there yet."""
@@ -66,7 +77,8 @@ class Slots:
     def incoming(self, manifest: str) -> Path:
         """Return the folder into which the release is downloaded."""
         folder = self._releases / f".{manifest}.new"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._packs.mkdir(exist_ok=True)
         return folder
 
     def is_staged(self, ref: SlotRef) -> bool:
@@ -89,9 +101,11 @@ class Slots:
 
     def remove(self, ref: SlotRef) -> None:
         """Remove a release and its packs."""
-        shutil.rmtree(self._releases / ref.manifest, ignore_errors=True)
+        if not self._may_remove():
+            return
+        _remove(self._releases / ref.manifest)
         for digest in ref.packs:
-            self.pack(digest).unlink(missing_ok=True)
+            _remove(self.pack(digest))
 
     def reuse(
         self, name: str, wanted: FileRef, destination: Path, releases: Iterable[SlotRef]
@@ -149,15 +163,26 @@ class Slots:
 
     def clean(self, keep: Iterable[SlotRef]) -> None:
         """Remove every release, pack and leftover that ``keep`` does not name."""
+        if not self._may_remove():
+            return
         refs = list(keep)
         releases = {ref.manifest for ref in refs}
         packs = {f"{digest}.pack" for ref in refs for digest in ref.packs}
         for folder in self._releases.iterdir():
             if folder.name not in releases:
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
         for file in (*self._packs.iterdir(), *self.patches.iterdir()):
             if file.name not in packs:
-                file.unlink(missing_ok=True)
+                _remove(file)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder as far as the disk lets us; what stays is removed another time."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def is_whole(path: Path, ref: FileRef) -> bool:

@@ -95,9 +95,14 @@ class Syncer:
         self._warned: dict[str, str] = {}
 
     def once(self) -> SyncResult:
-        """Send what waits, ask for news, follow them, check in."""
-        errors: dict[str, EdgeError] = {}
+        """Send what waits, ask for news, follow them, check in; within one deadline."""
+        with self._client.conversation():
+            return self._once()
+
+    def _once(self) -> SyncResult:
+        errors: dict[str, Exception] = {}
         self._client.ask_again()
+        self._store.return_to_disk()
         sent = self._part(errors, "reports", self._send) or 0
         # What was put off is tried again without asking the hub for what it said before.
         plan = self._part(errors, "plan", self._news) or self._waiting
@@ -106,7 +111,7 @@ class Syncer:
             outcome = self._part(errors, "update", lambda: self._follow(plan))
             self._waiting = plan if outcome == "waiting" else None
             if "update" in errors:
-                self._etag = None  # ask again next time, even if nothing changed on the hub
+                self.ask_again()
         self._part(errors, "checkin", self._check_in)
         self._log(errors)
         reasons = {name: str(error) for name, error in errors.items()}
@@ -119,14 +124,18 @@ class Syncer:
             next((e.standing for e in errors.values() if isinstance(e, IdentityRefused)), None),
         )
 
-    def _part(self, errors: dict[str, EdgeError], name: str, call: Callable[[], T]) -> T | None:
+    def ask_again(self) -> None:
+        """Follow the plan at the next sync even if nothing has changed on the hub."""
+        self._etag = None
+
+    def _part(self, errors: dict[str, Exception], name: str, call: Callable[[], T]) -> T | None:
         try:
             return call()
-        except EdgeError as error:
+        except (EdgeError, OSError) as error:  # of the disk; the network's are EdgeErrors
             errors[name] = error
             return None
 
-    def _log(self, errors: dict[str, EdgeError]) -> None:
+    def _log(self, errors: dict[str, Exception]) -> None:
         """Log that the hub went or came, and other trouble once for as long as it stays the same.
 
         A sync comes every few seconds: the same line again and again would hide the others.

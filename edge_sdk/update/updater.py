@@ -20,6 +20,7 @@ from edge_sdk.update import state as machine
 from edge_sdk.update.download import Downloader
 from edge_sdk.update.gatekeeper import Gatekeeper, UpdateHooks
 from edge_sdk.update.journal import Journal
+from edge_sdk.update.repair import Repairs
 from edge_sdk.update.state import SlotRef, UpdateState
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _log = Log(__name__)
 
-Outcome = Literal["unchanged", "activated", "held", "waiting", "failed", "known_bad"]
+Outcome = Literal["unchanged", "activated", "held", "waiting", "failed", "known_bad", "repaired"]
 
 
 class Updater:
@@ -76,6 +77,7 @@ class Updater:
         self._journal = Journal(model, store, outbox, clock)
         self._gate = Gatekeeper(store, config, hooks, clock, self._journal.waits)
         self._downloader = Downloader(model, slots, trust, client, self._fell_back)
+        self._repairs = Repairs(model, slots, trust, client)
         self._slots = slots
         self._probe = probe
         self._activate = activate
@@ -144,7 +146,8 @@ class Updater:
         Returns:
             ``unchanged`` if all is here already, ``known_bad`` if what the plan serves failed here
             under it, ``waiting`` if something was put off (call it again), ``held`` if only
-            something beside was brought, else ``activated``.
+            something beside was brought, ``repaired`` if only damaged files were, else
+            ``activated``.
 
         Raises:
             HubError: the hub went away or sent something else; what was downloaded is kept.
@@ -164,7 +167,9 @@ class Updater:
             # Only where something is no longer needed: cleaning reads every folder.
             if not set(before.here) <= set(self.state.here):
                 self._slots.clean(self.state.here)
-            weight: tuple[Outcome, ...] = ("known_bad", "waiting", "activated", "held")
+            weight: tuple[Outcome, ...] = (
+                "known_bad", "waiting", "activated", "held", "repaired"
+            )  # fmt: skip
             return next((outcome for outcome in weight if outcome in outcomes), "unchanged")
 
     def _bring(
@@ -173,7 +178,7 @@ class Updater:
         target, state = SlotRef.of(want), self.state
         if target == state.current or (not serve and target in state.here):
             self._gate.done(target)
-            return "unchanged"
+            return self._repaired(want, target)
         if self.failed.includes(target, serial, experiment):
             return "known_bad"
         # The way back waits for nothing: something may be wrong with what serves.
@@ -188,6 +193,26 @@ class Updater:
             return "waiting"
         self._gate.done(target)
         return "activated" if serve else "held"
+
+    def _repaired(self, want: ReleaseRef, slot: SlotRef) -> Outcome:
+        if not self._repairs.needs(slot):
+            return "unchanged"
+        self._repairs.run(want)
+        if slot == self.state.current:
+            self._activate(self._slots.slot(slot))
+        return "repaired"
+
+    def note_damage(self, manifest: str, reason: str) -> None:
+        """Note that a file of a release that is here is damaged; the next plan brings it again.
+
+        Args:
+            manifest: SHA-256 of the release's.
+            reason: a sentence that names the file.
+        """
+        for slot in self.state.here:
+            if slot.manifest == manifest:
+                self._repairs.add(slot)
+                self._journal.damaged(slot, reason)
 
     def try_out(self, slots: Sequence[SlotRef]) -> None:
         """Note that ``slots`` run beside what serves from now on."""

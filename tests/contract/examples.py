@@ -354,5 +354,6 @@ EXAMPLES = {
     "cloud_request": CloudRequest("churn", "1.0", (41.0, "Oslo")),
     "cloud_reply": CloudReply("1.0", "yes", (0.1, 0.9)),
     "pack_header": PACK_HEADER,
+    "pack_header_checked": replace(PACK_HEADER, check_bits=1),
     "delta_header": DELTA_HEADER,
 }

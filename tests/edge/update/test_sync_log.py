@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ class Hub:
     """A hub whose answers a test decides; ``error`` is raised by every request."""
 
     error: HubError | None = None
+
+    def conversation(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def changed(self, etag: str | None) -> str | None:
         self._refuse()
