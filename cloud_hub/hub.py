@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import logging
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from sqlalchemy import Engine
 from cloud_hub.api.admin_token import new_admin_token
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.migrate import open_engine
-from cloud_hub.errors import NotFound
+from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.experiments.exposure_sink import record_exposure
 from cloud_hub.experiments.objection import objection
 from cloud_hub.experiments.service import Experiments
@@ -28,6 +27,8 @@ from cloud_hub.packs.service import Packs
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
 from cloud_hub.registry.blobs import BlobStore
+from cloud_hub.registry.keys.service import Keys
+from cloud_hub.registry.keys.watch import KeyWatch
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs.entry_point import problem
@@ -35,6 +36,7 @@ from cloud_hub.runs.offline import OfflineGate
 from cloud_hub.runs.service import Runs
 from cloud_hub.runs.store import RunStore, cause_of
 from cloud_hub.runs.training import TrainingRunner
+from cloud_hub.settings import Settings
 from cloud_hub.storage.stores import open_stores
 from cloud_hub.telemetry.service import Telemetry
 from cloud_hub.triggers.history import Histories
@@ -42,7 +44,7 @@ from cloud_hub.triggers.service import Triggers
 from cloud_hub.triggers.store import Firing, TriggerStore
 
 if TYPE_CHECKING:
-    from cloud_hub.settings import Settings
+    from cloud_hub.registry.key_folder import OfflineKeys
     from cloud_hub.storage.artifact_store import ArtifactStore
 
 log = logging.getLogger(__name__)
@@ -80,20 +82,27 @@ class Hub:
         log.info("hub %s closed", self.settings.data)
 
 
-def initialise(settings: Settings) -> None:
+def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
     """Make a new hub's data: keys, the signed repository, an administrator's token.
 
     One that was interrupted is made anew.
 
+    Args:
+        settings: say where.
+        offline: keys that are made elsewhere than in the folder of the hub; default one inside.
+
     Raises:
-        Conflict: the folder holds a hub already.
+        Conflict: the folder holds a hub already, or there are keys where new ones would lie.
+        Invalid: a threshold that the keys cannot reach.
     """
     repository = _repository(settings.data, open_stores(settings).targets)
+    if repository.is_complete:
+        raise Conflict(f"{settings.data}: holds a repository already")
+    signers = offline.make() if offline else []
     settings.data.mkdir(parents=True, exist_ok=True)
-    if not repository.is_complete:
-        new_admin_token(settings.data / "admin.token")
+    new_admin_token(settings.data / "admin.token")
     # Last: where the repository is complete, so is the hub.
-    repository.initialise()
+    repository.initialise(signers, offline.threshold if offline else 1)
     log.info("hub %s initialised", settings.data)
 
 
@@ -101,6 +110,13 @@ def check_initialised(settings: Settings) -> None:
     """Raise NotFound unless the folder of the settings holds a hub."""
     if not _repository(settings.data, open_stores(settings).targets).is_complete:
         raise NotFound(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
+
+
+def open_keys(data: Path) -> Keys:
+    """Return the keys of the hub in a folder, be it served or not; raises NotFound."""
+    settings = Settings(data)
+    check_initialised(settings)
+    return Keys(_repository(data, open_stores(settings).targets))
 
 
 def _repository(data: Path, targets: ArtifactStore) -> Repository:
@@ -119,6 +135,7 @@ def open_hub(settings: Settings) -> Hub:
     check_initialised(settings)
     data, stores = settings.data, open_stores(settings)
     repository = _repository(data, stores.targets)
+    repository.recover()
     # A hub that cannot sign fails here and not hours later, when the first metadata expires.
     repository.signer("online")
     engine = open_engine(settings)
@@ -161,9 +178,16 @@ def open_hub(settings: Settings) -> Hub:
     hub.loop = Loop(_parts(hub), settings.tick_seconds, data / "loop.lock")
     # Plans that were stored and not published, because the hub was killed in between.
     for model in registry.models():
-        plans.republish(model)
+        _republish(plans, model)
     log.info("hub %s opened with %s", data, engine.dialect.name)
     return hub
+
+
+def _republish(plans: Plans, model: str) -> None:
+    try:
+        plans.republish(model)
+    except Conflict as error:  # the clock: a hub that may not sign still serves, and says why
+        log.error("%s: the plan waits; %s", model, error)
 
 
 def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
@@ -176,9 +200,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "experiments": hub.experiments.tick,
         "packs": hub.packs.tick,
         "retention": hub.telemetry.clean,
-        "renewal": lambda now: hub.repository.renew(
-            datetime.datetime.fromtimestamp(now, datetime.UTC)
-        ),
+        "renewal": KeyWatch(hub.repository, Keys(hub.repository), hub.audit).tick,
     }
 
 

@@ -15,6 +15,7 @@ from cloud_hub.cli import (
     experiments,
     fleet,
     freshness,
+    keys,
     monitoring,
     plans,
     policy,
@@ -29,7 +30,7 @@ NAME: Final = "edge-hub"
 
 GROUPS: Final = (
     server, releases, plans, experiments, fleet, monitoring, policy, datasets, triggers, runs,
-    freshness, administration,
+    freshness, administration, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 
