@@ -177,17 +177,17 @@ def open_hub(settings: Settings) -> Hub:
     )  # fmt: skip
     hub.loop = Loop(_parts(hub), settings.tick_seconds, data / "loop.lock")
     # Plans that were stored and not published, because the hub was killed in between.
-    for model in registry.models():
-        _republish(plans, model)
+    _republish_all(hub)
     log.info("hub %s opened with %s", data, engine.dialect.name)
     return hub
 
 
-def _republish(plans: Plans, model: str) -> None:
-    try:
-        plans.republish(model)
-    except Conflict as error:  # the clock: a hub that may not sign still serves, and says why
-        log.error("%s: the plan waits; %s", model, error)
+def _republish_all(hub: Hub) -> None:
+    for model in hub.registry.models():
+        try:
+            hub.plans.republish(model)
+        except Conflict as error:  # the clock: a hub that may not sign still serves, and says why
+            log.error("%s: the plan waits; %s", model, error)
 
 
 def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
@@ -200,7 +200,9 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "experiments": hub.experiments.tick,
         "packs": hub.packs.tick,
         "retention": hub.telemetry.clean,
-        "renewal": KeyWatch(hub.repository, Keys(hub.repository), hub.audit).tick,
+        "renewal": KeyWatch(
+            hub.repository, Keys(hub.repository), hub.audit, lambda: _republish_all(hub)
+        ).tick,
     }
 
 

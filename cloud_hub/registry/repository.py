@@ -253,6 +253,9 @@ class Repository:
         root = changed.get("root") or self.files.newest("root")
         targets = changed.get("targets") or self.files.newest("targets")
         plans = self.files.newest(PLANS)
+        if targets.signed.get_delegated_role(PLANS).keyids != self.role(PLANS).keyids:
+            # Whoever had the old key may have written these: the hub publishes its own again.
+            plans.signed.targets.clear()
         plans.signed.version += 1
         plans.signed.expires = self.later(WEEK)
         sign(plans, self._online(targets, PLANS))

@@ -189,7 +189,8 @@ class Registry:
             self.blobs.put(path)
         state = self.blobs.put(training_state) if training_state is not None else None
         signer = self.repository.signer(RELEASES)
-        raw = signing.add_release(self.repository.releases(), release, signer)
+        now = self.repository.clock()
+        raw = signing.add_release(self.repository.releases(), release, signer, now=now)
         manifest = release.manifest
         return self.accept(
             raw, manifest.model, manifest.version,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,13 +52,16 @@ def release_targets(release: Release) -> dict[str, Path]:
     return {f"{prefix}/{name}": release.folder / name for name in (*manifest.files, MANIFEST)}
 
 
-def add_release(releases: Metadata[Targets], release: Release, signer: Signer) -> bytes:
+def add_release(
+    releases: Metadata[Targets], release: Release, signer: Signer, *, now: float | None = None
+) -> bytes:
     """Return ``releases`` with the files of a release and the next counter, signed.
 
     Args:
         releases: newest metadata; it is changed.
         release: folder of the version.
         signer: the releases key.
+        now: Unix seconds; default the time of this machine.
 
     Raises:
         Conflict: the version was published before, with other bytes.
@@ -76,11 +80,15 @@ def add_release(releases: Metadata[Targets], release: Release, signer: Signer) -
         if name == path:
             target.unrecognized_fields["custom"] = {"edge": {"counter": counter}}
         added[name] = target
-    return add_targets(releases, added, signer)
+    return add_targets(releases, added, signer, now=now)
 
 
 def add_targets(
-    releases: Metadata[Targets], added: Mapping[str, TargetFile], signer: Signer
+    releases: Metadata[Targets],
+    added: Mapping[str, TargetFile],
+    signer: Signer,
+    *,
+    now: float | None = None,
 ) -> bytes:
     """Return ``releases`` with more targets and a year of validity, signed.
 
@@ -88,11 +96,13 @@ def add_targets(
         releases: newest metadata; it is changed.
         added: targets by their paths.
         signer: the releases key.
+        now: Unix seconds; default the time of this machine.
     """
     signed = releases.signed
     signed.targets.update(added)
     signed.version += 1
-    signed.expires = datetime.datetime.now(datetime.UTC).replace(microsecond=0) + YEAR
+    moment = datetime.datetime.fromtimestamp(time.time() if now is None else now, datetime.UTC)
+    signed.expires = moment.replace(microsecond=0) + YEAR
     releases.sign(signer)
     return releases.to_bytes()
 

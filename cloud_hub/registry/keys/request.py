@@ -144,6 +144,8 @@ class SigningRequest:
 
     def _check(self, path: Path) -> None:
         """Raise Invalid unless what is said to be in force was signed by its own keys."""
+        if not {"root", "targets"} <= set(self.current) or not self.following:
+            raise Invalid(f"{path}: expected root and targets in force, and what follows them")
         root = self.current["root"]
         try:
             root.signed.verify_delegate("root", root.signed_bytes, root.signatures)

@@ -57,7 +57,8 @@ class Keys:
         repository = self._repository
         now = repository.clock()
         moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
-        roles = tuple(self._role(role, moment) for role in VALIDITY)
+        here = set(repository.keys.held())
+        roles = tuple(self._role(role, moment, here) for role in VALIDITY)
         return KeyStatus(roles, repository.guard.problem(now, repository.signed_at()))
 
     def renew(
@@ -250,12 +251,12 @@ class Keys:
         wanted = {role: self._repository.role(role) for role in LONG}
         return [r for r, w in wanted.items() if len(at_hand & set(w.keyids)) >= w.threshold]
 
-    def _role(self, role: str, now: datetime.datetime) -> RoleStatus:
+    def _role(self, role: str, now: datetime.datetime, here: set[str]) -> RoleStatus:
         repository = self._repository
         name = TIMESTAMP if role == "timestamp" else None
         metadata = repository.files.read(name) if name else repository.files.newest(role)
         wanted = repository.role(role)
-        held = [signer.public_key.keyid for signer in repository.held(role)]
+        held = [keyid for keyid in wanted.keyids if keyid in here]
         return role_status(
             role, metadata.signed.version, metadata.signed.expires, now,
             threshold=wanted.threshold, keys=wanted.keyids, held=held,

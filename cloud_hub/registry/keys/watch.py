@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from cloud_hub.registry.keys.status import WARN_DAYS, warning
@@ -28,12 +29,18 @@ class KeyWatch:
         repository: whose metadata is renewed.
         keys: of it.
         audit: where new roots and targets are noted.
+        on_change: called after keys have changed: plans that a stolen key signed are dropped, and
+            the hub's own have to be published again.
     """
 
-    def __init__(self, repository: Repository, keys: Keys, audit: Audit) -> None:
+    def __init__(
+        self, repository: Repository, keys: Keys, audit: Audit, on_change: Callable[[], object]
+    ) -> None:
         self._repository = repository
         self._keys = keys
         self._audit = audit
+        self._on_change = on_change
+        self._seen = self._versions()
         self._look_at = 0.0
         self._warned: dict[str, tuple[float, int]] = {}
 
@@ -49,7 +56,7 @@ class KeyWatch:
         try:
             self._repository.renew(datetime.datetime.fromtimestamp(now, datetime.UTC))
         finally:
-            if not 0 <= now - self._look_at < LOOK_SECONDS:
+            if self._versions() != self._seen or not 0 <= now - self._look_at < LOOK_SECONDS:
                 self._look_at = now
                 self._tell(now)
                 self._note_changes()
@@ -67,10 +74,15 @@ class KeyWatch:
                 log.log(logging.ERROR if urgency > 2 else logging.WARNING, "keys: %s", text)
                 self._warned[role.role] = (now, urgency)
 
+    def _versions(self) -> dict[str, int]:
+        return {role: self._repository.files.version(role) for role in ("root", "targets")}
+
     def _note_changes(self) -> None:
         """Audit a root or targets that came into force, by whatever process."""
-        files = self._repository.files
-        versions = {role: files.version(role) for role in ("root", "targets")}
+        versions = self._versions()
+        if versions != self._seen:
+            self._on_change()
+            self._seen = versions
         if max(versions.values()) == 1:  # as it was made
             return
         noted = self._audit.entries(limit=1, action="keys")
