@@ -59,6 +59,7 @@ class Hub:
     audit: Audit
     blobs: BlobStore
     repository: Repository
+    keys: Keys
     registry: Registry
     fleet: Fleet
     plans: Plans
@@ -172,7 +173,7 @@ def open_hub(settings: Settings) -> Hub:
         on_fire=functools.partial(_request_run, runs), run_times=runs.times,
     )  # fmt: skip
     hub = Hub(
-        settings, engine, audit, blobs, repository, registry, fleet, plans, features,
+        settings, engine, audit, blobs, repository, Keys(repository), registry, fleet, plans, features,
         policies, telemetry, monitoring, serving, packs, triggers, experiments, runs,
     )  # fmt: skip
     hub.loop = Loop(_parts(hub), settings.tick_seconds, data / "loop.lock")
@@ -200,9 +201,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "experiments": hub.experiments.tick,
         "packs": hub.packs.tick,
         "retention": hub.telemetry.clean,
-        "renewal": KeyWatch(
-            hub.repository, Keys(hub.repository), hub.audit, lambda: _republish_all(hub)
-        ).tick,
+        "renewal": KeyWatch(hub.repository, hub.keys, hub.audit, lambda: _republish_all(hub)).tick,
     }
 
 

@@ -4,8 +4,8 @@ A floor keeps what is old from coming back: a version, the serial of a plan, a r
 newest signed time. Whoever steals a key can raise floors beyond what the rightful owner will ever
 reach; replacing that key must take back what it did (The Update Framework, 5.3.11). Invariants:
 
-* A floor stands while the keys that raised it could still sign for their role: while at least the
-  role's threshold of them are among the role's keys. Nothing else clears it: no expiry, no clock,
+* A floor stands while the keys that raised it could still sign for their roles: while at least a
+  role's threshold of them are among that role's keys. Nothing else clears it: no expiry, no clock,
   no empty cache, no key that is added.
 * The keys of a role come from the newest root, or from targets that it vouches for. So clearing a
   floor takes a threshold of offline keys.
@@ -18,10 +18,20 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-ROLE_OF: Final[Mapping[str, str]] = MappingProxyType(
-    {"time": "timestamp", "serial": "plans", "release": "releases"}
+BOUND_TO: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "timestamp": ("timestamp", "snapshot"),
+        "snapshot": ("timestamp", "snapshot"),
+        # A snapshot lists the versions of targets, so its key can raise them too far as well.
+        "targets": ("targets", "snapshot"),
+        "releases": ("releases", "snapshot"),
+        "plans": ("plans", "snapshot"),
+        "time": ("timestamp",),
+        "serial": ("plans",),
+        "release": ("releases",),
+    }
 )
-"""Roles that vouch for floors which are no version of a role."""
+"""Roles whose keys raise a floor, by its name: a role for its version, or what such a role says."""
 
 SETS: Final = 8
 """Sets of keys whose floors are remembered under one name."""
@@ -38,10 +48,10 @@ class Voucher:
 
 @dataclass(frozen=True)
 class Floor:
-    """The least value that is accepted, and the ids of the keys that signed it."""
+    """The least value that is accepted, and the ids of the keys that signed it, by role."""
 
     value: int
-    keys: frozenset[str]
+    keys: Mapping[str, frozenset[str]]
 
 
 class Floors:
@@ -51,7 +61,7 @@ class Floors:
     vouched for stands when a newer one is revoked; the highest counts.
 
     Args:
-        floors: by name: a role for its version, or a name in :data:`ROLE_OF`.
+        floors: by name, see :data:`BOUND_TO`; that of any other is bound to the role of its name.
         vouchers: by role. A floor whose role is not here stands: nobody revoked its keys.
     """
 
@@ -60,7 +70,7 @@ class Floors:
     ) -> None:
         self._vouchers = vouchers
         self._floors = {
-            name: [floor for floor in raised if self._stands(name, floor)]
+            name: [floor for floor in raised if self._stands(floor)]
             for name, raised in floors.items()
         }
 
@@ -75,7 +85,8 @@ class Floors:
             name: of the floor.
             value: that is accepted from now on.
         """
-        signers = self._vouchers[ROLE_OF.get(name, name)].signers
+        roles = BOUND_TO.get(name, (name,))
+        signers = {role: self._vouchers[role].signers for role in roles}
         raised = self._floors.get(name, [])
         before = max((f.value for f in raised if f.keys == signers), default=0)
         others = [floor for floor in raised if floor.keys != signers]
@@ -85,18 +96,27 @@ class Floors:
     def to_json(self) -> dict[str, Any]:
         """Return the floors as plain JSON."""
         return {
-            name: [{"value": f.value, "keys": sorted(f.keys)} for f in raised]
+            name: [
+                {"value": f.value, "keys": {role: sorted(keys) for role, keys in f.keys.items()}}
+                for f in raised
+            ]
             for name, raised in self._floors.items()
         }
 
-    def _stands(self, name: str, floor: Floor) -> bool:
-        voucher = self._vouchers.get(ROLE_OF.get(name, name))
-        return voucher is None or len(floor.keys & voucher.keys) >= voucher.threshold
+    def _stands(self, floor: Floor) -> bool:
+        return all(self._could_sign(role, keys) for role, keys in floor.keys.items())
+
+    def _could_sign(self, role: str, keys: frozenset[str]) -> bool:
+        voucher = self._vouchers.get(role)
+        return voucher is None or len(keys & voucher.keys) >= voucher.threshold
 
 
 def stored_floors(plain: Any) -> dict[str, list[Floor]]:
     """Return the floors of :meth:`Floors.to_json`; none for ``None``."""
     return {
-        name: [Floor(floor["value"], frozenset(floor["keys"])) for floor in raised]
+        name: [
+            Floor(floor["value"], {role: frozenset(ids) for role, ids in floor["keys"].items()})
+            for floor in raised
+        ]
         for name, raised in (plain or {}).items()
     }

@@ -29,8 +29,20 @@ def test_what_a_replaced_key_raised_is_gone_and_all_else_stands() -> None:
         floors.put(name, value)
     mixed = vouchers("a") | {"timestamp": vouchers("b")["timestamp"]}
     after = Floors(kept(floors), mixed)  # type: ignore[arg-type]
-    assert after["time"] == 0
-    assert (after["serial"], after["release"], after["snapshot"]) == (2**53, 7, 2**31)
+    assert (after["time"], after["snapshot"]) == (0, 0)
+    assert (after["serial"], after["release"]) == (2**53, 7)
+
+
+def test_versions_that_a_replaced_snapshot_key_listed_are_gone_and_what_others_said_stands() -> (
+    None
+):
+    floors = Floors({}, vouchers("a"))
+    for name in ("releases", "plans", "serial", "release"):
+        floors.put(name, 9)
+    mixed = vouchers("a") | {"snapshot": vouchers("b")["snapshot"]}
+    after = Floors(kept(floors), mixed)  # type: ignore[arg-type]
+    assert (after["releases"], after["plans"]) == (0, 0)
+    assert (after["serial"], after["release"]) == (9, 9)
 
 
 def test_a_key_that_is_added_clears_nothing() -> None:
