@@ -173,8 +173,8 @@ def open_hub(settings: Settings) -> Hub:
         on_fire=functools.partial(_request_run, runs), run_times=runs.times,
     )  # fmt: skip
     hub = Hub(
-        settings, engine, audit, blobs, repository, Keys(repository), registry, fleet, plans, features,
-        policies, telemetry, monitoring, serving, packs, triggers, experiments, runs,
+        settings, engine, audit, blobs, repository, Keys(repository), registry, fleet, plans,
+        features, policies, telemetry, monitoring, serving, packs, triggers, experiments, runs,
     )  # fmt: skip
     hub.loop = Loop(_parts(hub), settings.tick_seconds, data / "loop.lock")
     # Plans that were stored and not published, because the hub was killed in between.

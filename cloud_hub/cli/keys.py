@@ -65,7 +65,7 @@ Add = Annotated[
 Remove = Annotated[
     list[str] | None,
     typer.Option(
-        "--remove", metavar="ID", help="Key that goes, by the beginning of its id; or all."
+        "--remove", metavar="ID", help="Key that goes: the beginning of its id, its file, or all."
     ),
 ]
 Threshold = Annotated[
@@ -164,7 +164,8 @@ def _rotate(
     from cloud_hub.registry.key_folder import public_key
     from cloud_hub.registry.keys.changes import KeyChange
 
-    change = KeyChange(tuple(map(public_key, add or [])), tuple(remove or []), threshold)
+    gone = tuple(public_key(Path(t)).keyid if Path(t).is_file() else t for t in remove or [])
+    change = KeyChange(tuple(map(public_key, add or [])), gone, threshold)
     if change != KeyChange() and len(groups) > 1:
         raise Invalid("--add, --remove and --threshold are for one group of keys at a time")
     keys = _keys(data)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tuf.api.metadata import MetaFile, Snapshot, TargetFile, Timestamp
 
 from cloud_hub.errors import Conflict
 from cloud_hub.registry.key_folder import OfflineKeys, public_key
 from cloud_hub.registry.keys.changes import KeyChange
-from cloud_hub.registry.repository import signed
 from cloud_hub.registry.signing import load_signer
 from edge_sdk import EdgeDevice
-from edge_sdk.contract.plan import Plan
-from edge_sdk.update.verified import SIGNED_AT
 from tests.clock import Clock
 from tests.e2e.device.aging_hub import MODEL, AgingHub, aging_hub
+from tests.e2e.device.online_thief import steal_and_use_once
 from tests.edge.builders import rows
 from tests.hub.registry.keys.old_hub import DAY
 
@@ -118,28 +114,6 @@ def test_a_device_follows_a_chain_of_roots_in_which_every_key_was_replaced(
         assert device.sync().errors == {}
 
 
-def steal_and_use_once(old: AgingHub, ahead: datetime.timedelta) -> None:
-    """Whoever has the online key signs as high and as long as they can."""
-    repository, key = old.repository, [old.repository.signer("online")]
-    far, high = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC), 2**31
-    current = old.hub.plans.current(MODEL)
-    assert current is not None
-    plan = Plan(MODEL, 2**53 - 1, current.serving)
-    target = TargetFile.from_data(f"plans/{MODEL}.json", plan.to_json())
-    repository.put_target(target.path, target, lambda _: plan.to_json())
-    plans = repository.files.newest("plans").signed
-    plans.version, plans.expires, plans.targets[target.path] = high, far, target
-    versions = {"targets": 1, "releases": repository.files.version("releases"), "plans": high}
-    snapshot = Snapshot(
-        high, expires=far, meta={f"{r}.json": MetaFile(v) for r, v in versions.items()}
-    )
-    timestamp = Timestamp(high, expires=far, snapshot_meta=MetaFile(high))
-    timestamp.unrecognized_fields[SIGNED_AT] = int((old.now + ahead).timestamp())
-    repository.files.write(f"{high}.plans.json", signed(plans, key))
-    repository.files.write(f"{high}.snapshot.json", signed(snapshot, key))
-    repository.files.write("timestamp.json", signed(timestamp, key))
-
-
 @pytest.mark.parametrize("where", ["on the hub", "on the way"])
 def test_after_the_stolen_online_key_is_replaced_every_device_follows_again(
     old: AgingHub, tmp_path: Path, where: str
@@ -147,7 +121,7 @@ def test_after_the_stolen_online_key_is_replaced_every_device_follows_again(
     folder = old.repository.metadata
     with old.device(tmp_path / "d") as device:
         shutil.copytree(folder, tmp_path / "copy")
-        steal_and_use_once(old, datetime.timedelta(days=300))
+        steal_and_use_once(old.repository, MODEL, days_ahead=300)
         assert device.sync().plan == 2**53 - 1
         if where == "on the way":
             shutil.rmtree(folder)
@@ -174,7 +148,7 @@ def test_a_time_of_the_year_2100_raises_no_floor_because_no_publisher_signed_for
 ) -> None:
     with old.device(tmp_path / "d") as device:
         shutil.copytree(old.repository.metadata, tmp_path / "copy")
-        steal_and_use_once(old, datetime.timedelta(days=70 * 365))
+        steal_and_use_once(old.repository, MODEL, days_ahead=70 * 365)
         assert "expired" in device.sync().errors["plan"]
         shutil.rmtree(old.repository.metadata)
         shutil.copytree(tmp_path / "copy", old.repository.metadata)
