@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cloud_hub.cli import types
-from cloud_hub.cli.output import Result, TextTable
+from cloud_hub.cli.output import Result, TextTable, warn
 from cloud_hub.cli.registration import ADMINISTER, command, group
 
 if TYPE_CHECKING:
@@ -193,6 +193,12 @@ def _sign(file: Request, key: KeyFiles = None) -> Result:
     says = said_of(request, time.time())
     signers = _signers(key)
     if signers:
+        version = request.current["root"].signed.version
+        for name in request.unknown(signers):
+            warn(
+                f"{name}: this key did not sign root {version}, which is said to be in force: "
+                "compare the key ids with a copy of your own before you let this be imported"
+            )
         request.sign(signers)
         request.write(file, says)
     return Result(_plain(request, says, file), _request_text)

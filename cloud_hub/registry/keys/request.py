@@ -112,6 +112,19 @@ class SigningRequest:
             for role in wanted:
                 self.following[role].sign(signer, append=True)
 
+    def unknown(self, keys: Mapping[str, Signer]) -> list[str]:
+        """Return the keys of which nothing shows that what is said to be in force is true.
+
+        A stolen hub could make up a root, and ask for what seems to change little. It cannot make
+        up that an owner of an offline key signed it.
+
+        Args:
+            keys: by what the owner calls them.
+        """
+        root = self.current["root"]
+        result = root.signed.get_verification_result("root", root.signed_bytes, root.signatures)
+        return [name for name, key in keys.items() if key.public_key.keyid not in result.signed]
+
     def merge(self, other: SigningRequest) -> None:
         """Add the signatures of another copy; raises Invalid if it asks for something else."""
         for role, metadata in self.following.items():

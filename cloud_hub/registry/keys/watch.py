@@ -56,7 +56,7 @@ class KeyWatch:
         try:
             self._repository.renew(datetime.datetime.fromtimestamp(now, datetime.UTC))
         finally:
-            if self._versions() != self._seen or not 0 <= now - self._look_at < LOOK_SECONDS:
+            if self._has_changed() or not 0 <= now - self._look_at < LOOK_SECONDS:
                 self._look_at = now
                 self._tell(now)
                 self._note_changes()
@@ -73,6 +73,10 @@ class KeyWatch:
             if urgency > before or now - at >= DAY_SECONDS:
                 log.log(logging.ERROR if urgency > 2 else logging.WARNING, "keys: %s", text)
                 self._warned[role.role] = (now, urgency)
+
+    def _has_changed(self) -> bool:
+        files = self._repository.files
+        return any(files.exists(f"{v + 1}.{role}.json") for role, v in self._seen.items())
 
     def _versions(self) -> dict[str, int]:
         return {role: self._repository.files.version(role) for role in ("root", "targets")}

@@ -52,7 +52,7 @@ def _keys(name: str, signed: Root | Targets, before: Root | Targets | None) -> l
     parts += [f"removed {_short(removed)}"] if removed else []
     if old.threshold != role.threshold:
         parts.append(f"threshold {old.threshold} -> {role.threshold}")
-    return [f"{line}; {'; '.join(parts) or 'as before'}"]
+    return [f"{line}; {'; '.join(parts) or 'as before: ' + _short(role.keyids)}"]
 
 
 def _unusual(signed: Targets, before: Targets | None) -> Iterable[str]:

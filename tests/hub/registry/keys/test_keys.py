@@ -15,7 +15,7 @@ from tuf.api.metadata import Metadata
 from cloud_hub.errors import Conflict, HubFault, Invalid
 from cloud_hub.registry import metadata_folder
 from cloud_hub.registry.key_folder import OfflineKeys, public_key
-from cloud_hub.registry.keys.changes import KeyChange
+from cloud_hub.registry.keys.changes import KeyChange, next_root
 from cloud_hub.registry.keys.request import SigningRequest
 from cloud_hub.registry.keys.service import said_of
 from cloud_hub.registry.repository import Repository
@@ -285,6 +285,28 @@ def test_a_signing_request_says_what_is_signed_and_not_what_somebody_wrote_in_it
     assert "keys of timestamp: 1 of 1; added" in says
     assert "WARNING: other roles or paths are delegated" in says
     assert "importance" not in says
+
+
+def test_a_root_that_a_stolen_hub_made_up_is_not_known_to_any_offline_key(old: OldHub) -> None:
+    """It lists the owner's keys beside a thief's, so that nothing seems to be added."""
+    thief = CryptoSigner.generate_ed25519()
+    forged = old.repository.files.read("1.root.json")
+    forged.signed.add_key(thief.public_key, "root")
+    forged.signed.roles["root"].threshold = 1
+    forged.signatures.clear()
+    forged.sign(thief)
+    targets = old.repository.files.newest("targets")
+    request = SigningRequest(
+        {"root": forged, "targets": targets},
+        {"root": next_root(forged.signed, {}, old.repository.later(VALIDITY["root"]))},
+    )
+    request.write(old.stick / "r.json", [])
+    read = SigningRequest.read(old.stick / "r.json")
+    owners = {"1": old.key(1), "2": old.key(2)}
+    assert read.unknown(owners) == ["1", "2"]
+    honest = old.keys.export([], 365).request
+    assert honest is not None
+    assert honest.unknown(owners) == []
 
 
 DAMAGED: dict[str, Callable[[dict[str, Any]], Any]] = {
