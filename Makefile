@@ -9,7 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-device check format bench bytes sweep statistics peers postgres live-fleet swap-kill state-damage tree-runtimes wheels lock clean
+.PHONY: help demo test test-fast test-device check format bench bytes sweep statistics peers postgres live-fleet swap-kill state-damage tree-runtimes conformance wheels lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -80,6 +80,15 @@ state-damage: .venv/dev  ## every file of a device's state damaged, one at a tim
 
 tree-runtimes: .venv/dev  ## random trees in every onnxruntime from 1.20 on
 	$(BIN)/python -m tests.campaigns.tree_runtimes
+
+conformance: .venv/dev  ## The Update Framework's own suite on our client; SUITE=FOLDER of a checkout of tuf-conformance
+	@command -v faketime >/dev/null || { echo "expected faketime: apt-get install faketime"; exit 1; }
+	@test -n "$(SUITE)" || { echo "expected SUITE=FOLDER, a checkout of theupdateframework/tuf-conformance"; exit 1; }
+	$(PYTHON) -m venv .venv/conformance
+	.venv/conformance/bin/python $(PIP) $(SUITE)
+	.venv/conformance/bin/python -m pytest -q -p no:cacheprovider -c /dev/null \
+		`.venv/conformance/bin/python -c "import tuf_conformance as t; print(t.__path__[0])"` \
+		--entrypoint "$(CURDIR)/$(BIN)/python -m tests.conformance.client"
 
 wheels: .venv/dev  ## build every distribution into dist/
 	for package in $(WHEELS); do $(BIN)/python -m build --no-isolation --quiet --outdir dist $$package || exit 1; done

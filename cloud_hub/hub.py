@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import logging
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from cloud_hub.api.admin_token import new_admin_token
 from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.migrate import open_engine
-from cloud_hub.errors import NotFound
+from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.experiments.objection import objection
 from cloud_hub.experiments.service import Experiments
@@ -32,6 +31,8 @@ from cloud_hub.packs.service import Packs
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
 from cloud_hub.registry.blobs import BlobStore
+from cloud_hub.registry.keys.service import Keys
+from cloud_hub.registry.keys.watch import KeyWatch
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs.entry_point import problem
@@ -39,6 +40,7 @@ from cloud_hub.runs.offline import OfflineGate
 from cloud_hub.runs.service import Runs
 from cloud_hub.runs.store import RunStore, cause_of
 from cloud_hub.runs.training import TrainingRunner
+from cloud_hub.settings import Settings
 from cloud_hub.storage.private_files import make_private, private_folder
 from cloud_hub.storage.stores import open_stores
 from cloud_hub.telemetry.service import Telemetry
@@ -47,7 +49,7 @@ from cloud_hub.triggers.service import Triggers
 from cloud_hub.triggers.store import Firing, TriggerStore
 
 if TYPE_CHECKING:
-    from cloud_hub.settings import Settings
+    from cloud_hub.registry.key_folder import OfflineKeys
     from cloud_hub.storage.artifact_store import ArtifactStore
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class Hub:
     audit: Audit
     blobs: BlobStore
     repository: Repository
+    keys: Keys
     registry: Registry
     fleet: Fleet
     flags: Flags
@@ -92,21 +95,28 @@ class Hub:
         log.info("hub %s closed", self.settings.data)
 
 
-def initialise(settings: Settings) -> None:
+def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
     """Make a new hub's data: keys, the signed repository, an administrator's token.
 
     One that was interrupted is made anew.
 
+    Args:
+        settings: say where.
+        offline: keys that are made elsewhere than in the folder of the hub; default one inside.
+
     Raises:
-        Conflict: the folder holds a hub already.
+        Conflict: the folder holds a hub already, or there are keys where new ones would lie.
+        Invalid: a threshold that the keys cannot reach.
     """
     repository = _repository(settings.data, open_stores(settings).targets)
+    if repository.is_complete:
+        raise Conflict(f"{settings.data}: holds a repository already")
+    signers = offline.make() if offline else []
     private_folder(settings.data)
     private_folder(settings.data / "keys")
-    if not repository.is_complete:
-        new_admin_token(settings.data / "admin.token")
+    new_admin_token(settings.data / "admin.token")
     # Last: where the repository is complete, so is the hub.
-    repository.initialise()
+    repository.initialise(signers, offline.threshold if offline else 1)
     log.info("hub %s initialised", settings.data)
 
 
@@ -114,6 +124,13 @@ def check_initialised(settings: Settings) -> None:
     """Raise NotFound unless the folder of the settings holds a hub."""
     if not _repository(settings.data, open_stores(settings).targets).is_complete:
         raise NotFound(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
+
+
+def open_keys(data: Path) -> Keys:
+    """Return the keys of the hub in a folder, be it served or not; raises NotFound."""
+    settings = Settings(data)
+    check_initialised(settings)
+    return Keys(_repository(data, open_stores(settings).targets))
 
 
 def _repository(data: Path, targets: ArtifactStore) -> Repository:
@@ -133,6 +150,7 @@ def open_hub(settings: Settings) -> Hub:
     make_private(settings.data)
     data, stores = settings.data, open_stores(settings)
     repository = _repository(data, stores.targets)
+    repository.recover()
     # A hub that cannot sign fails here and not hours later, when the first metadata expires.
     repository.signer("online")
     engine = open_engine(settings)
@@ -171,15 +189,23 @@ def open_hub(settings: Settings) -> Hub:
         on_fire=functools.partial(_request_run, runs), run_times=runs.times,
     )  # fmt: skip
     hub = Hub(
-        settings, engine, audit, blobs, repository, registry, fleet, flags, plans, features,
-        policies, telemetry, monitoring, serving, packs, forms, triggers, experiments, runs,
+        settings, engine, audit, blobs, repository, Keys(repository), registry, fleet, flags,
+        plans, features, policies, telemetry, monitoring, serving, packs, forms, triggers,
+        experiments, runs,
     )  # fmt: skip
     hub.loop = Loop(_parts(hub), settings.tick_seconds, data / "loop.lock")
     # Plans that were stored and not published, because the hub was killed in between.
-    for model in registry.models():
-        plans.republish(model)
+    _republish_all(hub)
     log.info("hub %s opened with %s", data, engine.dialect.name)
     return hub
+
+
+def _republish_all(hub: Hub) -> None:
+    for model in hub.registry.models():
+        try:
+            hub.plans.republish(model)
+        except Conflict as error:  # the clock: a hub that may not sign still serves, and says why
+            log.error("%s: the plan waits; %s", model, error)
 
 
 def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
@@ -194,9 +220,7 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "forms": hub.forms.tick,
         "retention": hub.telemetry.clean,
         "flags": hub.flags.tick,
-        "renewal": lambda now: hub.repository.renew(
-            datetime.datetime.fromtimestamp(now, datetime.UTC)
-        ),
+        "renewal": KeyWatch(hub.repository, hub.keys, hub.audit, lambda: _republish_all(hub)).tick,
     }
 
 

@@ -41,7 +41,7 @@ from edge_sdk.validation import path_of
 
 _log = Log(__name__)
 
-KEPT: Final = frozenset({"hub", "root", "floors", "plan", "update"})
+KEPT: Final = frozenset({"hub", "root", "trust_floors", "plan", "update"})
 """Names of values that are there twice; the identity sees to its own second copy."""
 
 _GENERATION: Final = "generation"

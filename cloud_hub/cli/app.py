@@ -16,6 +16,7 @@ from cloud_hub.cli import (
     experiments,
     fleet,
     freshness,
+    keys,
     monitoring,
     plans,
     policy,
@@ -30,7 +31,7 @@ NAME: Final = "edge-hub"
 
 GROUPS: Final = (
     server, releases, plans, experiments, devices, fleet, monitoring, policy, datasets, triggers,
-    runs, freshness, administration,
+    runs, freshness, administration, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 

@@ -72,6 +72,20 @@ LogLevel = Annotated[
 LogFormat = Annotated[
     Literal["text", "json"], typer.Option(help="json: one object a line, for log collectors.")
 ]
+OfflineCount = Annotated[
+    int,
+    typer.Option(parser=types.whole(1, 99), metavar="NUMBER", help="Offline keys to make."),
+]
+OfflineThreshold = Annotated[
+    int,
+    typer.Option(
+        parser=types.whole(1, 99), metavar="NUMBER", help="Signatures of them that it takes."
+    ),
+]
+OfflineFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Where they are put; default: inside the hub's folder."),
+]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -85,26 +99,46 @@ def add_commands(app: typer.Typer) -> None:
     command(database, "check", example="edge-hub db check hub-data")(_check)
 
 
-def _init(data: DataFolder) -> Result:
+def _init(
+    data: DataFolder,
+    offline_keys: OfflineCount = 1,
+    threshold: OfflineThreshold = 1,
+    offline_keys_to: OfflineFolder = None,
+) -> Result:
     """Make a new hub: keys, signed repository, administrator's token."""
     from cloud_hub.hub import initialise
+    from cloud_hub.registry.key_folder import OfflineKeys
     from cloud_hub.settings import Settings
 
-    initialise(Settings(data))
+    folder = offline_keys_to or data / "keys"
+    plain = (offline_keys, threshold, offline_keys_to) == (1, 1, None)
+    offline = None if plain else OfflineKeys(folder, offline_keys, threshold)
+    initialise(Settings(data), offline)
+    names = ["offline.pem"] if plain else [f"offline-{i + 1}.pem" for i in range(offline_keys)]
     files = {
         "data": str(data),
         "admin_token": str(data / "admin.token"),
-        "root_key": str(data / "keys" / "offline.pem"),
+        "root_key": str(folder / names[0]),
+        "offline_keys": [str(folder / name) for name in names],
+        "threshold": threshold,
+        "on_the_hub": offline_keys_to is None,
     }
     return Result(files, _init_text)
 
 
-def _init_text(files: dict[str, str]) -> str:
+def _init_text(files: dict[str, Any]) -> str:
+    keys = files["offline_keys"]
+    takes = f" ({files['threshold']} of {len(keys)} sign)" if len(keys) > 1 else ""
+    move = (
+        ": move it to a safe place; the hub does not need it, you do, once a year and to "
+        "replace keys"
+        if files["on_the_hub"]
+        else f"{takes}: keep them apart from each other and from the hub"
+    )
     return (
         f"hub initialised in {files['data']}\n"
         f"  admin token: {files['admin_token']}\n"
-        f"  root key:    {files['root_key']}: move it to a safe place; "
-        "it is needed only to replace keys\n"
+        f"  root key:    {', '.join(keys)}{move}\n"
         f"next: edge-hub serve {files['data']}"
     )
 

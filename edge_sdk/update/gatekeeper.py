@@ -19,6 +19,7 @@ from edge_sdk.update.admission import (
     Wait,
     decide,
 )
+from edge_sdk.update.floors import stored_floors
 
 if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
@@ -107,7 +108,8 @@ class Gatekeeper:
 
     def _conditions(self, slot: SlotRef) -> Conditions:
         now = self._clock()
-        signed = float((self._store.get("floors") or {}).get("time", 0))
+        floors = stored_floors(self._store.get("trust_floors")).get("time", ())
+        signed = float(max((floor.value for floor in floors), default=0))
         put_off = self._store.get(_KEY) or {}
         since = put_off.get("since") if put_off.get("slot") == slot.name else None
         if since is not None and since > now:

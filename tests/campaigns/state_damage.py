@@ -216,7 +216,7 @@ def known(template: Path) -> Known:
 
 def known_of(device: EdgeDevice) -> Known:
     assert device._link is not None
-    return Known(device.status()["device"], device._link.store.get("floors") or {})
+    return Known(device.status()["device"], device._link.store.get("trust_floors") or {})
 
 
 def judge(

@@ -67,7 +67,7 @@ DAMAGED = {
         "keys/online.pem",
         "online.pem: expected a private key in PEM; No such",
     ),
-    "no root": ("repository/metadata/1.root.json", "1.root.json: No such file"),
+    "no root": ("repository/metadata/1.root.json", "1.root.json: expected signed metadata, it is"),
     "no list of releases": ("repository/metadata/1.releases.json", "missing or damaged; restore"),
 }
 

@@ -19,7 +19,7 @@ from cloud_hub.experiments.verdict.spec import parse_experiment
 from cloud_hub.fleet.tables import devices
 from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.registry.dataset import Dataset
-from cloud_hub.settings import Settings
+from cloud_hub.settings import RateSettings, Settings
 from edge_sdk.contract.codec import encode, to_plain
 from edge_sdk.contract.fleet import CheckIn
 from edge_sdk.contract.groups import GroupColumn
@@ -132,7 +132,7 @@ class UnderFire:
 @contextmanager
 def hub_under_fire(folder: Path, database: str | None = None) -> Iterator[UnderFire]:
     """Open a hub of ``demo`` 1.0 and 1.1, with a cloud model, rows, features and an experiment."""
-    settings = Settings(folder / "hub", database, tick_seconds=0)
+    settings = Settings(folder / "hub", database, tick_seconds=0, rates=RateSettings.unlimited())
     initialise(settings)
     hub = open_hub(settings)
     try:

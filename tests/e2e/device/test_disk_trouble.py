@@ -131,7 +131,7 @@ def test_a_device_starts_on_a_disk_that_is_read_only_and_recovers(
     model = f"read-only-{ended}"
     publish(model)
     with opened(disk, hub, model, token=hub.token(model)) as device:
-        name, floors = device.status()["device"], device._link.store.get("floors")  # type: ignore[union-attr]
+        name, floors = device.status()["device"], device._link.store.get("trust_floors")  # type: ignore[union-attr]
         if ended == "killed":  # its log is not written back
             shutil.copytree(disk.state, disk.place / "killed")
     if ended == "killed":
@@ -144,7 +144,7 @@ def test_a_device_starts_on_a_disk_that_is_read_only_and_recovers(
         status = device.status()
         assert (status["device"], status["version"]) == (name, "1.0")
         assert device._link is not None
-        assert device._link.store.get("floors") == floors
+        assert device._link.store.get("trust_floors") == floors
         device.sync()
         assert device.status()["storage"]["state"] == "memory"
         assert answers(device, 0)
@@ -157,16 +157,16 @@ def test_floors_that_were_learnt_without_a_disk_hold_and_are_on_it_when_it_is_ba
     disk: Disk,
 ) -> None:
     store = StateDatabase(disk.state)
-    store.put("floors", {"root": 3})
+    store.put("trust_floors", {"root": 3})
     disk.fill()
-    store.put("floors", {"root": 4})
-    assert (store.on_disk, store.get("floors")) == (False, {"root": 4})
+    store.put("trust_floors", {"root": 4})
+    assert (store.on_disk, store.get("trust_floors")) == (False, {"root": 4})
     assert not store.return_to_disk()
     disk.make_room()
     assert store.return_to_disk()
     store.close()
     store = StateDatabase(disk.state)
-    assert store.get("floors") == {"root": 4}
+    assert store.get("trust_floors") == {"root": 4}
     store.close()
 
 

@@ -78,7 +78,7 @@ def test_a_file_that_is_damaged_while_it_serves_is_replaced_and_the_hub_is_told(
 
 
 def test_a_copy_with_any_bit_flipped_is_no_copy() -> None:
-    raw = Kept(3, {"floors": '{"root": 4}', "hub": '"http://h"'}).to_bytes()
+    raw = Kept(3, {"trust_floors": '{"root": 4}', "hub": '"http://h"'}).to_bytes()
     assert Kept.from_bytes(raw).generation == 3
     for bit in range(0, 8 * len(raw), 3):
         damaged = bytearray(raw)
