@@ -22,6 +22,7 @@ from cloud_hub.experiments.service import Experiments
 from cloud_hub.features.service import Features
 from cloud_hub.fleet.service import Fleet
 from cloud_hub.inference.service import InferenceService
+from cloud_hub.isolation.workers import Workers
 from cloud_hub.loop import Loop
 from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.packs.service import Packs
@@ -69,6 +70,7 @@ class Hub:
     triggers: Triggers
     experiments: Experiments
     runs: Runs
+    workers: Workers
     loop: Loop = field(init=False)
 
     def close(self) -> None:
@@ -140,15 +142,16 @@ def open_hub(settings: Settings) -> Hub:
     telemetry = Telemetry(engine, registry, record_exposure)
     gate = OfflineGate(registry, plans, telemetry)
     fleet = Fleet(engine, audit, repository.root())
-    policies = Policies(registry, plans, train_problem=problem)
+    workers = Workers(data, settings.workers)
+    policies = Policies(registry, plans, train_problem=functools.partial(problem, workers))
     monitoring = Monitoring(engine, audit, registry, plans, fleet)
     serving = InferenceService(registry, plans)
     packs = Packs(data, audit, registry, plans, telemetry, serving)
     experiments = Experiments(engine, audit, registry, plans, fleet, telemetry)
     store = RunStore(engine)
     runs = Runs(
-        store, TrainingRunner(data, store, registry, plans), audit, registry, plans, telemetry,
-        experiments, offline_gate=gate, slots=settings.trainings,
+        store, TrainingRunner(data, store, registry, plans, workers), audit, registry, plans,
+        telemetry, experiments, offline_gate=gate, slots=settings.trainings,
     )  # fmt: skip
     triggers = Triggers(
         audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
@@ -156,7 +159,7 @@ def open_hub(settings: Settings) -> Hub:
     )  # fmt: skip
     hub = Hub(
         settings, engine, audit, blobs, repository, registry, fleet, plans, features,
-        policies, telemetry, monitoring, serving, packs, triggers, experiments, runs,
+        policies, telemetry, monitoring, serving, packs, triggers, experiments, runs, workers,
     )  # fmt: skip
     hub.loop = Loop(_parts(hub), settings.tick_seconds, data / "loop.lock")
     # Plans that were stored and not published, because the hub was killed in between.

@@ -7,6 +7,27 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class WorkerSettings:
+    """Rights of workers beyond the least, as the machine's operator gives them.
+
+    Attributes:
+        user: name of the user that workers run as; default ``nobody`` where the hub is root, else
+            the hub's own.
+        network: workers may use the network.
+        environment: names of variables of the hub's environment that they see.
+        reads: files and folders that they may read.
+        trust_pipelines: load what pipelines send even where nothing isolates workers, and types
+            that skops does not know.
+    """
+
+    user: str | None = None
+    network: bool = False
+    environment: tuple[str, ...] = ()
+    reads: tuple[Path, ...] = ()
+    trust_pipelines: bool = False
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings of one hub process.
 
@@ -17,6 +38,7 @@ class Settings:
         port: to listen on; 0 chooses a free one.
         tick_seconds: from one tick of the loop to the next; 0 switches it off in this process.
         trainings: workers that may train at once on this machine.
+        workers: rights of the processes that train, convert and evaluate.
     """
 
     data: Path
@@ -25,6 +47,7 @@ class Settings:
     port: int = 8000
     tick_seconds: float = 1.0
     trainings: int = 1
+    workers: WorkerSettings = WorkerSettings()
 
     @property
     def database_url(self) -> str:

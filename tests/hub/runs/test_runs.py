@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 from cloud_hub.errors import Conflict
 from cloud_hub.hub import Hub
+from cloud_hub.isolation.process_tree import family
 from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs import jobs, worker
 from cloud_hub.runs.jobs import TrainingJob
@@ -26,11 +27,13 @@ from edge_sdk.contract.messages import Message, SampleBatch, Upload
 from tests.waiting import wait_for
 
 NOW = int(time.time())
+ROOT = Path(__file__).parents[3]
 GROUPS = {"x2:0": None, "sex": ["f", "m"] * 150}
 POLICY = """
 sharing: {{samples: true, per_window: 10}}
 train:
   {how}
+  path: {path}
   mode: {mode}
   minimum_samples: 200
   {extra}
@@ -57,6 +60,7 @@ def ready(inner: Hub, tmp_path: Path) -> Ready:
         *,
         how: str = "",
         rows: int = 300,
+        path: Path | None = None,
     ) -> Hub:
         first = data(300, 1)
         poor = LogisticRegression().fit(first.rows[:, ::-1], first.labels)
@@ -66,7 +70,9 @@ def ready(inner: Hub, tmp_path: Path) -> Ready:
         inner.registry.publish(release, actor="test", training_state=pickle.dumps(poor))
         inner.plans.promote("demo", "1.0", actor="test", reason="first")
         how = how or f"entry: tests.hub.runs.trainers:{entry}"
-        inner.registry.set_policy("demo", POLICY.format(how=how, mode=mode, extra=extra), "test")
+        inner.registry.set_policy(
+            "demo", POLICY.format(how=how, mode=mode, extra=extra, path=path or ROOT), "test"
+        )
         if rows:
             share(inner, rows)
         return inner
@@ -222,21 +228,22 @@ def test_a_training_that_goes_wrong_ends_with_its_reason_and_changes_nothing(
 
 
 def test_a_training_that_hangs_is_ended_with_all_that_it_started(
-    ready: Ready, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ready: Ready,
 ) -> None:
-    helper = tmp_path / "helper"
-    monkeypatch.setenv("HELPER", str(helper))
     hub = ready("hangs", extra="timeout: 1h")
     hub.runs.request("demo", RunCause("manual"))
     hub.runs.tick(time.time())
-    wait_for(lambda: helper.exists() and helper.read_text(), "the training's helper")
-    (worker,) = hub.runs._training._workers.values()
-    worker._began -= 3_600  # an hour goes by
+    (training,) = hub.runs._training._running.values()
+    wait_for(lambda: (training.work / "helper").exists(), "the training's helper")
+    everybody = family(training.process._process.pid)
+    training.process._began -= 3_600  # an hour goes by
     run = finish(hub)
     assert run.reason == "took longer than the 3600 s that the policy allows"
     unchanged(hub)
     assert "waiting for godot" in hub.runs.log(run.id)
-    wait_for(lambda: gone(int(helper.read_text())), "the end of the helper")
+    wait_for(lambda: all(map(gone, everybody)), "the end of the helper")
+    assert len(everybody) >= 3  # launcher, training, helper
+    assert not training.work.exists()
 
 
 def test_a_training_that_leaks_is_ended(ready: Ready) -> None:
@@ -284,7 +291,8 @@ model = LogisticRegression().fit(rows["X"], rows["y"])
 def test_a_command_trains_and_leaves_a_model(ready: Ready, tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
-    hub = ready(how=f"command: [{sys.executable}, {script}]")
+    tmp_path.chmod(0o755)  # for the worker's user
+    hub = ready(how=f"command: [{sys.executable}, train.py]", path=tmp_path)
     run = request(hub)
     assert (run.status, run.version) == ("experiment", "2.0"), run.reason
     assert hub.registry.training_state("demo", "2.0") == b"mine"
@@ -357,8 +365,8 @@ def test_a_run_whose_worker_died_with_the_hub_is_started_once_more(ready: Ready)
 def test_a_worker_ends_when_the_hub_is_killed(tmp_path: Path) -> None:
     code = (
         "import os, sys, time; from pathlib import Path\n"
-        "from cloud_hub.runs.process_limits import LimitedProcess, ProcessLimits\n"
-        "child = 'from cloud_hub.runs.process_limits import end_with_parent; end_with_parent();'\n"
+        "from cloud_hub.isolation.process_limits import LimitedProcess, ProcessLimits\n"
+        "child = 'from cloud_hub.isolation.kernel import end_with_parent; end_with_parent();'\n"
         "child += 'import time; print(1, flush=True); time.sleep(3_600)'\n"
         f"log = Path({str(tmp_path / 'log')!r})\n"
         "limits = ProcessLimits(3_600, 2_000)\n"
@@ -401,7 +409,9 @@ def test_one_training_at_a_time_over_all_models(ready: Ready, tmp_path: Path) ->
     )
     hub.registry.publish(other, actor="test")
     hub.plans.promote("other", "1.0", actor="test", reason="first")
-    own = POLICY.format(how="entry: tests.hub.runs.trainers:hangs", mode="stateless", extra="")
+    own = POLICY.format(
+        how="entry: tests.hub.runs.trainers:hangs", mode="stateless", extra="", path=ROOT
+    )
     own = own.replace("200", "0")
     hub.registry.set_policy("other", own, "test")
     for model in ("demo", "other"):

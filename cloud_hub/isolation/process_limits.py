@@ -1,29 +1,27 @@
 """A process with limits of time, memory and output, for it and all that it starts.
 
-The process leads a group of its own; if it breaks a limit, the whole group is ended. Memory is what
-the group holds in RAM, measured every :data:`LOOK_SECONDS`: a limit on addresses (``RLIMIT_AS``)
-would count what numeric libraries reserve and never touch.
+The process leads a group of its own; if it breaks a limit, it is ended with the group and with all
+that descends from it. Memory is what they hold in RAM, measured every :data:`LOOK_SECONDS`: a limit
+on addresses (``RLIMIT_AS``) would count what numeric libraries reserve and never touch.
 """
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cloud_hub.isolation.process_tree import family
+
 LOOK_SECONDS: Final = 0.1
 """Seconds between two measurements."""
-
-PARENT_DIED: Final = 1
-"""PR_SET_PDEATHSIG of Linux: the signal that a process gets when its parent ends."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,23 @@ class LimitedProcess:
     """
 
     def __init__(
-        self, command: Sequence[str], log: Path, limits: ProcessLimits, env: dict[str, str]
+        self,
+        command: Sequence[str],
+        log: Path,
+        limits: ProcessLimits,
+        env: dict[str, str],
+        *,
+        keep: Sequence[int] = (),
     ) -> None:
+        """Start it.
+
+        Args:
+            command: program and arguments.
+            log: file for its output.
+            limits: that it must keep to.
+            env: its whole environment.
+            keep: file descriptors that it inherits; it gets no other.
+        """
         self._log, self._limits = log, limits
         self._began = time.monotonic()
         with log.open("ab") as file:
@@ -54,6 +67,7 @@ class LimitedProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a process group of its own, to be ended as a whole
                 env=env,
+                pass_fds=keep,
             )
         self.broke = ""
         self.peak_mb = 0
@@ -82,7 +96,7 @@ class LimitedProcess:
 
     def kill(self) -> None:
         """End it and everything that it started, at once."""
-        _kill_group(self._process.pid)
+        _kill_all(self._process.pid)
         self._process.wait()
         self._watcher.join()
 
@@ -93,13 +107,13 @@ class LimitedProcess:
                 self.broke = broken
                 break
             time.sleep(LOOK_SECONDS)
-        _kill_group(self._process.pid)  # children that outlived it
+        _kill_all(self._process.pid)  # children that outlived it
 
     def _broken(self) -> str:
         limits = self._limits
         if time.monotonic() - self._began > limits.seconds:
             return f"took longer than the {limits.seconds:g} s that the policy allows"
-        used = group_memory_mb(self._process.pid)
+        used = memory_mb(self._process.pid)
         self.peak_mb = max(self.peak_mb, used)
         if used > limits.memory_mb:
             return f"used {used} MB of memory, the policy allows {limits.memory_mb} MB"
@@ -108,36 +122,12 @@ class LimitedProcess:
         return ""
 
 
-def group_memory_mb(group: int) -> int:
-    """Return the megabytes in RAM of all processes of a group; 0 where there is no ``/proc``."""
-    pages = sum(_resident(pid) for pid in _members(group))
+def memory_mb(process: int) -> int:
+    """Return the megabytes in RAM of a process, its group and all that it started; 0 where there is
+    no ``/proc``.
+    """
+    pages = sum(_resident(pid) for pid in family(process))
     return pages * os.sysconf("SC_PAGE_SIZE") >> 20
-
-
-def end_with_parent() -> None:
-    """Let the calling process end when the one that started it does (Linux only)."""
-    # A hub that is killed with SIGKILL cannot end its workers itself.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PARENT_DIED, signal.SIGKILL)
-
-
-def volunteer_for_oom_kill() -> None:
-    """Let the kernel end the calling process first, not the hub, without memory (Linux only)."""
-    path = Path("/proc/self/oom_score_adj")
-    if path.exists():
-        path.write_text("1000")
-
-
-def _members(group: int) -> Iterator[int]:
-    """Processes whose group is ``group``, from ``/proc/PID/stat``: pid (name) state ppid pgrp."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            # From the last ")" on: the name of a program may have spaces and parentheses.
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # the process ended meanwhile
-        if int(fields[2]) == group:
-            yield int(folder.name)
 
 
 def _resident(pid: int) -> int:
@@ -147,8 +137,12 @@ def _resident(pid: int) -> int:
         return 0
 
 
-def _kill_group(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+def _kill_all(process: int) -> None:
+    # Found before anything is killed: an orphan is nobody's descendant. Those that left the group
+    # are named one by one.
+    others = family(process)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process, signal.SIGKILL)
+    for pid in others:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

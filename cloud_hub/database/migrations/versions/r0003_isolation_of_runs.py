@@ -1,0 +1,18 @@
+"""What the worker of a run was kept from.
+
+Revision ID: 0003
+Revises: 0002
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Add ``runs.isolation``; nothing is known of earlier runs."""
+    op.add_column("runs", sa.Column("isolation", sa.Text(), nullable=False, server_default=""))
