@@ -104,7 +104,7 @@ class TrainingRunner:
         folder = self.folder(self._store.get(run.id))
         jobs.prepare(folder, job, fresh, history, state)
         if policy.webhook is not None:
-            pipeline.call(folder, job, policy, self._address())
+            pipeline.call(folder, job, policy, policy.reach or self._address())
         else:
             self._work(run, folder, job, policy)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,109 +18,21 @@ from cloud_hub.isolation.process_tree import family
 from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs import jobs, worker
 from cloud_hub.runs.jobs import TrainingJob
-from cloud_hub.runs.store import RunCause, RunRecord
+from cloud_hub.runs.store import RunCause
 from converters import convert
-from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.messages import Message, SampleBatch, Upload
+from tests.hub.runs.conftest import Ready
+from tests.hub.runs.retraining import (
+    NOW,
+    POLICY,
+    ROOT,
+    data,
+    finish,
+    gone,
+    request,
+    share,
+    unchanged,
+)  # fmt: skip
 from tests.waiting import wait_for
-
-NOW = int(time.time())
-ROOT = Path(__file__).parents[3]
-GROUPS = {"x2:0": None, "sex": ["f", "m"] * 150}
-POLICY = """
-sharing: {{samples: true, per_window: 10}}
-train:
-  {how}
-  path: {path}
-  mode: {mode}
-  minimum_samples: 200
-  {extra}
-"""
-
-
-def data(count: int, seed: int) -> Dataset:
-    random = np.random.default_rng(seed)
-    X = random.normal(size=(count, 4)).astype(np.float32)
-    return Dataset(X, (X[:, 0] + X[:, 1] > 0).astype(np.int64))
-
-
-Ready = Callable[..., Hub]
-
-
-@pytest.fixture
-def ready(inner: Hub, tmp_path: Path) -> Ready:
-    """A hub that serves a poor model, with a policy that trains; fresh rows were shared."""
-
-    def make(
-        entry: str = "",
-        mode: str = "stateless",
-        extra: str = "",
-        *,
-        how: str = "",
-        rows: int = 300,
-        path: Path | None = None,
-    ) -> Hub:
-        first = data(300, 1)
-        poor = LogisticRegression().fit(first.rows[:, ::-1], first.labels)
-        release = convert(
-            poor, first.rows, None, name="demo", out=tmp_path / "demo-1.0", groups=GROUPS
-        )
-        inner.registry.publish(release, actor="test", training_state=pickle.dumps(poor))
-        inner.plans.promote("demo", "1.0", actor="test", reason="first")
-        how = how or f"entry: tests.hub.runs.trainers:{entry}"
-        inner.registry.set_policy(
-            "demo", POLICY.format(how=how, mode=mode, extra=extra, path=path or ROOT), "test"
-        )
-        if rows:
-            share(inner, rows)
-        return inner
-
-    return make
-
-
-def share(hub: Hub, count: int = 300, seed: int = 2) -> None:
-    fresh = data(count, seed)
-    assert fresh.labels is not None
-    batch = SampleBatch(
-        "demo", "1.0",
-        tuple(tuple(row) for row in fresh.rows.tolist()),
-        tuple(fresh.labels.tolist()),
-        (NOW,) * count,
-    )  # fmt: skip
-    message = Message("b1", seed, "samples", to_plain(batch))
-    assert hub.telemetry.ingest("d-1", "demo", Upload((message,))).accepted == 1
-
-
-def finish(hub: Hub) -> RunRecord:
-    def ended() -> RunRecord | None:
-        hub.runs.tick(time.time())
-        run = hub.runs.records("demo")[-1]
-        return None if run.status in ("waiting", "training") else run
-
-    run = wait_for(ended, "the end of the run", every=0.1)
-    assert run is not None
-    return run
-
-
-def request(hub: Hub) -> RunRecord:
-    hub.runs.request("demo", RunCause("manual"))
-    return finish(hub)
-
-
-def gone(process: int) -> bool:
-    """Whether a process has ended; one that nobody has reaped yet has."""
-    try:
-        return "\nState:\tZ" in Path(f"/proc/{process}/status").read_text()
-    except FileNotFoundError:
-        return True
-
-
-def unchanged(hub: Hub) -> None:
-    """What serves goes on serving, and nothing was published."""
-    plan = hub.plans.current("demo")
-    assert plan is not None
-    assert (plan.serving.version, plan.experiment) == ("1.0", None)
-    assert [record.version for record in hub.registry.versions("demo")] == ["1.0"]
 
 
 def test_a_run_trains_gates_publishes_and_starts_an_experiment(ready: Ready) -> None:
