@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from cloud_hub.api.admin_token import new_admin_token
+from cloud_hub.api.pipeline_token import FILE as PIPELINE_TOKEN
+from cloud_hub.api.pipeline_token import new_pipeline_token
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.errors import NotFound
@@ -94,6 +96,7 @@ def initialise(settings: Settings) -> None:
     settings.data.mkdir(parents=True, exist_ok=True)
     if not repository.is_complete:
         new_admin_token(settings.data / "admin.token")
+        new_pipeline_token(settings.data / PIPELINE_TOKEN)
     # Last: where the repository is complete, so is the hub.
     repository.initialise()
     log.info("hub %s initialised", settings.data)

@@ -40,12 +40,53 @@ Trainings = Annotated[
     ),
 ]
 Host = Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")]
+WORKERS = "Rights of trainings, beyond the least"
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"],
     typer.Option(help="Least severe messages in the log, on standard error."),
 ]
 LogFormat = Annotated[
     Literal["text", "json"], typer.Option(help="json: one object a line, for log collectors.")
+]
+
+
+WorkerUser = Annotated[
+    str | None,
+    typer.Option(
+        metavar="USER",
+        help="User that trainings run as; default nobody where the hub is root.",
+        rich_help_panel=WORKERS,
+    ),
+]
+WorkerNetwork = Annotated[
+    bool,
+    typer.Option(
+        "--worker-network", help="Trainings may use the network.", rich_help_panel=WORKERS
+    ),
+]
+WorkerEnv = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="A variable of this environment that trainings see; may be given again.",
+        rich_help_panel=WORKERS,
+    ),
+]
+WorkerReads = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="PATH",
+        help="A file or folder that trainings may read; may be given again.",
+        rich_help_panel=WORKERS,
+    ),
+]
+TrustPipelines = Annotated[
+    bool,
+    typer.Option(
+        "--trust-pipelines",
+        help="Load what pipelines send, even where nothing isolates it.",
+        rich_help_panel=WORKERS,
+    ),
 ]
 
 
@@ -69,6 +110,7 @@ def _init(data: DataFolder) -> Result:
     files = {
         "data": str(data),
         "admin_token": str(data / "admin.token"),
+        "pipeline_token": str(data / "pipeline.token"),
         "root_key": str(data / "keys" / "offline.pem"),
     }
     return Result(files, _init_text)
@@ -78,6 +120,7 @@ def _init_text(files: dict[str, str]) -> str:
     return (
         f"hub initialised in {files['data']}\n"
         f"  admin token: {files['admin_token']}\n"
+        f"  for CI:      {files['pipeline_token']}: uploads and runs, no decisions\n"
         f"  root key:    {files['root_key']}: move it to a safe place; "
         "it is needed only to replace keys\n"
         f"next: edge-hub serve {files['data']}"
@@ -93,14 +136,26 @@ def _serve(
     tick: Tick = 1.0,
     log_level: LogLevel = "info",
     log_format: LogFormat = "text",
+    worker_user: WorkerUser = None,
+    worker_network: WorkerNetwork = False,
+    worker_env: WorkerEnv = None,
+    worker_reads: WorkerReads = None,
+    trust_pipelines: TrustPipelines = False,
 ) -> None:
     """Serve a hub until SIGTERM or Ctrl-C."""
     from cloud_hub.cli.server_log import configure_logging
     from cloud_hub.server import serve
-    from cloud_hub.settings import Settings
+    from cloud_hub.settings import Settings, WorkerSettings
 
     configure_logging(log_level, log_format)
-    serve(Settings(data, database, host, port, tick, trainings))
+    workers = WorkerSettings(
+        worker_user,
+        worker_network,
+        tuple(worker_env or ()),
+        tuple(worker_reads or ()),
+        trust_pipelines,
+    )
+    serve(Settings(data, database, host, port, tick, trainings, workers))
 
 
 def _upgrade(data: DataFolder, database: Database = None) -> Result:

@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse
 
 from cloud_hub.api.auth import Admin, bearer, hub_of
 from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.pipeline_token import Publisher
 from cloud_hub.api.request_body import Number, raw_body
 from cloud_hub.database.documents import Document, as_document, as_documents
 from cloud_hub.runs import pipeline
@@ -20,7 +21,7 @@ router = APIRouter(prefix="/v1")
 
 
 @router.get("/models/{model}/runs")
-def runs(request: Request, admin: Admin, model: KnownModel) -> list[Document]:
+def runs(request: Request, publisher: Publisher, model: KnownModel) -> list[Document]:
     """Every run of a model."""
     return as_documents(hub_of(request).runs.records(model))
 
@@ -28,18 +29,24 @@ def runs(request: Request, admin: Admin, model: KnownModel) -> list[Document]:
 @router.post("/models/{model}/runs")
 def request_run(
     request: Request,
-    admin: Admin,
+    publisher: Publisher,
     model: KnownModel,
     mode: Literal["stateful", "stateless"] | None = None,
     reason: str = "by hand",
 ) -> Document:
     """Ask for a run."""
-    cause = RunCause("manual", actor=admin, reason=reason)
+    cause = RunCause("manual", actor=publisher, reason=reason)
     return as_document(hub_of(request).runs.request(model, cause, mode=mode))
 
 
+@router.get("/runs/{run}")
+def run_record(request: Request, publisher: Publisher, run: Number) -> Document:
+    """One run, with what its worker was kept from."""
+    return as_document(hub_of(request).runs.get(run))
+
+
 @router.get("/runs/{run}/log")
-def run_log(request: Request, admin: Admin, run: Number) -> dict[str, str]:
+def run_log(request: Request, publisher: Publisher, run: Number) -> dict[str, str]:
     """Output of the worker of a run."""
     return {"log": hub_of(request).runs.log(run)}
 
