@@ -24,6 +24,9 @@ NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PIDS, NEW_NETWORK = (
 _PDEATHSIG, _CAPBSET_DROP, _SECUREBITS, _SUBREAPER, _NO_NEW_PRIVS = 1, 24, 28, 36, 38
 _NOROOT_LOCKED: Final = 0b11
 _CAPABILITY_VERSION: Final = 0x2008_0522
+PROCESSES: Final = 4_096
+"""Processes and threads of all workers of one user."""
+
 _LAST_CAPABILITY: Final = Path("/proc/sys/kernel/cap_last_cap")
 
 
@@ -99,6 +102,11 @@ def limit(file_bytes: int) -> None:
     """Limit the size of each file, and write no core dump: it would hold the memory."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+
+
+def limit_processes() -> None:
+    """Limit the processes and threads of the user that this process is about to become."""
+    resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES))
 
 
 def volunteer_for_oom_kill() -> None:

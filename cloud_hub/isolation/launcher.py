@@ -146,6 +146,7 @@ def _change_user(spec: IsolationSpec, found: IsolationReport) -> IsolationReport
         # Without the rights of root, and with Landlock's rules; what that leaves is checked below.
         return _noted(replace(found, user=f"{own} without its rights"), reason)
     _give(Path(spec.work), uid, gid)
+    kernel.limit_processes()
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)

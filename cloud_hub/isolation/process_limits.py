@@ -21,16 +21,20 @@ from typing import Final
 from cloud_hub.isolation.process_tree import family
 
 LOOK_SECONDS: Final = 0.1
-"""Seconds between two measurements."""
+"""Seconds between two measurements of time, memory and output."""
+
+MEASURE_SECONDS: Final = 1.0
+"""Seconds between two measurements of a folder, which take longer."""
 
 
 @dataclass(frozen=True)
 class ProcessLimits:
-    """Limits of a process: seconds, megabytes in RAM, bytes of output."""
+    """Limits of a process: seconds, megabytes in RAM, bytes of output and in its folder."""
 
     seconds: float
     memory_mb: int
     log_bytes: int = 32 << 20
+    folder_bytes: int = 16 << 30
 
 
 class LimitedProcess:
@@ -47,6 +51,7 @@ class LimitedProcess:
         env: dict[str, str],
         *,
         keep: Sequence[int] = (),
+        folder: Path | None = None,
     ) -> None:
         """Start it.
 
@@ -56,8 +61,10 @@ class LimitedProcess:
             limits: that it must keep to.
             env: its whole environment.
             keep: file descriptors that it inherits; it gets no other.
+            folder: that it fills, to be measured every :data:`MEASURE_SECONDS`.
         """
-        self._log, self._limits = log, limits
+        self._log, self._limits, self._folder = log, limits, folder
+        self._measured = time.monotonic()
         self._began = time.monotonic()
         with log.open("ab") as file:
             self._process = subprocess.Popen(
@@ -119,6 +126,10 @@ class LimitedProcess:
             return f"used {used} MB of memory, the policy allows {limits.memory_mb} MB"
         if self._log.stat().st_size > limits.log_bytes:
             return f"printed more than {limits.log_bytes >> 20} MB"
+        if self._folder is not None and time.monotonic() - self._measured > MEASURE_SECONDS:
+            if folder_bytes(self._folder) > limits.folder_bytes:
+                return f"wrote more than {limits.folder_bytes >> 20} MB"
+            self._measured = time.monotonic()
         return ""
 
 
@@ -128,6 +139,16 @@ def memory_mb(process: int) -> int:
     """
     pages = sum(_resident(pid) for pid in family(process))
     return pages * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes that the files below a folder take on the disk."""
+    taken = 0
+    for above, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # removed meanwhile
+                taken += Path(above, name).lstat().st_blocks * 512
+    return taken
 
 
 def _resident(pid: int) -> int:

@@ -21,9 +21,6 @@ from edge_sdk.contract.errors import ContractError
 log = logging.getLogger(__name__)
 
 PREFIX: Final = "edge-hub-work-"
-FILE_BYTES: Final = 16 << 30
-"""Largest file that a worker may write."""
-
 TRIAL: Final = ProcessLimits(60.0, 1_024)
 
 KEPT: Final = frozenset(
@@ -41,10 +38,11 @@ class WorkerProcess(LimitedProcess):
 
     def __init__(
         self, command: Sequence[str], log: Path, limits: ProcessLimits, env: dict[str, str],
-        *, keep: Sequence[int], report: int,
+        *, report: tuple[int, int], work: Path,
     ) -> None:  # fmt: skip
-        super().__init__(command, log, limits, env, keep=keep)
-        self._report = report
+        """Start the launcher ``command``; ``report`` is a pipe to read from and to write to."""
+        super().__init__(command, log, limits, env, keep=report[1:], folder=work)
+        self._report = report[0]
 
     @functools.cached_property
     def isolation(self) -> IsolationReport:
@@ -55,6 +53,16 @@ class WorkerProcess(LimitedProcess):
             return IsolationReport.from_json(raw)
         except ContractError:
             return IsolationReport(refused="it ended before it could give up its rights")
+
+    def wait(self) -> None:
+        """Wait until it has ended; see :meth:`LimitedProcess.wait`."""
+        super().wait()
+        _ = self.isolation  # closes the pipe
+
+    def kill(self) -> None:
+        """End it; see :meth:`LimitedProcess.kill`."""
+        super().kill()
+        _ = self.isolation
 
     def ended(self) -> str:
         """Describe its end for a person; see :meth:`LimitedProcess.ended`."""
@@ -69,6 +77,8 @@ class Workers:
         data: the hub's folder, of which a worker sees nothing.
         settings: see :class:`WorkerSettings`.
     """
+
+    launcher = ("-m", "cloud_hub.isolation.launcher")
 
     def __init__(self, data: Path, settings: WorkerSettings = WorkerSettings()) -> None:
         self._data = data.absolute()
@@ -176,14 +186,14 @@ class Workers:
             network=self.settings.network,
             required=required and not self.settings.trust_pipelines,
             hub=os.getpid(),
-            file_bytes=FILE_BYTES,
+            file_bytes=limits.folder_bytes,
             report=write,
         )
-        launcher = [sys.executable, "-P", "-s", "-m", "cloud_hub.isolation.launcher"]
+        launcher = [sys.executable, "-P", "-s", *self.launcher]
         try:
             return WorkerProcess(
                 [*launcher, spec.to_json().decode()], log, limits, self._environment(work, seed),
-                keep=(write,), report=read,
+                report=(read, write), work=work,
             )  # fmt: skip
         finally:
             os.close(write)

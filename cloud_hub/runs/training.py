@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FOLDER_BYTES: Final = 16 << 30
+"""Bytes that a training may have in its folder."""
+
 ATTEMPTS: Final = 2
 """Attempts at a training that is interrupted by the end of the hub, not by its own."""
 
@@ -144,7 +147,7 @@ class TrainingRunner:
 
     def _work(self, run: RunRecord, folder: Path, job: TrainingJob, policy: TrainPolicy) -> None:
         """Start a worker, and note on the run what it may do."""
-        limits = ProcessLimits(policy.timeout_seconds, policy.memory_mb)
+        limits = ProcessLimits(policy.timeout_seconds, policy.memory_mb, folder_bytes=FOLDER_BYTES)
         # A state may come from a pipeline as well, years ago.
         foreign = policy.webhook is not None or (folder / "parent.state").exists()
         process, work = jobs.start(folder, job, self.workers, limits, foreign=foreign)

@@ -294,3 +294,13 @@ def test_a_killed_hubs_worker_folder_is_removed_with_the_next_attempt(ready: Rea
     hub.runs.tick(time.time())
     assert not training.work.exists()
     hub.runs.stop()
+
+
+def test_a_training_that_fills_the_disk_is_ended(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud_hub.runs.training.FOLDER_BYTES", 64 << 20)
+    hub = ready("fills_the_disk")
+    run = request(hub)
+    assert run.reason == "wrote more than 64 MB"
+    assert not (hub.runs.folder(run.id) / "work").exists()

@@ -105,3 +105,9 @@ def seeded(context: TrainingContext) -> Any:
     print("drawn:", random.random(), np.random.random(), hash("x") % 1_000, context.seed)
     print("window:", context.window, context.run, context.mode, len(context.fresh))
     return good(context)
+
+
+def fills_the_disk(context: TrainingContext) -> Any:
+    for number in range(400):
+        Path(f"filler-{number}").write_bytes(b"x" * (1 << 20))
+    time.sleep(3_600)
