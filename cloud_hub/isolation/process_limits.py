@@ -8,6 +8,7 @@ on addresses (``RLIMIT_AS``) would count what numeric libraries reserve and neve
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -23,6 +24,10 @@ from cloud_hub.isolation.process_tree import family
 LOOK_SECONDS: Final = 0.1
 """Seconds between two measurements of time, memory and output."""
 
+FILES: Final = 200_000
+"""Files and folders that a process may make."""
+
+ENDLESS: Final = 1 << 62
 MEASURE_SECONDS: Final = 1.0
 """Seconds between two measurements of a folder, which take longer."""
 
@@ -109,7 +114,10 @@ class LimitedProcess:
 
     def _watch(self) -> None:
         while self._process.poll() is None:
-            broken = self._broken()
+            try:
+                broken = self._broken()
+            except Exception as error:  # a process that nobody watches must not go on
+                broken = f"could not be watched: {error}"
             if broken:
                 self.broke = broken
                 break
@@ -142,12 +150,27 @@ def memory_mb(process: int) -> int:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return the bytes that the files below a folder take on the disk."""
-    taken = 0
-    for above, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):  # removed meanwhile
-                taken += Path(above, name).lstat().st_blocks * 512
+    """Return the bytes that the files below a folder take on the disk, roughly.
+
+    A folder that is too deep to be looked into, and one of more than :data:`FILES` files, count as
+    endless: it is a hostile process that makes them.
+    """
+    taken = found = 0
+    waiting = [str(folder)]  # and no recursion: whoever fills the folder chooses the depth
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    found += 1
+                    taken += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return ENDLESS
+            continue  # removed meanwhile
+        if found > FILES:
+            return ENDLESS
     return taken
 
 

@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -85,6 +86,16 @@ class Workers:
         self.settings = settings
         self._user = _user_of(settings.user)
 
+    @staticmethod
+    def remove(work: Path) -> None:
+        """Remove a folder of :meth:`new_folder`, whatever a worker has put there."""
+        try:
+            shutil.rmtree(work, ignore_errors=True)
+        except RecursionError:
+            log.debug("%s is too deep for Python", work)
+        if work.exists():  # folders within folders by the thousand, say
+            subprocess.run(["rm", "-rf", "--", str(work)], check=False)
+
     def new_folder(self) -> Path:
         """Return a new folder for a worker, outside of the hub's data."""
         return Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
@@ -135,7 +146,7 @@ class Workers:
             report = process.isolation
             process.wait()
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            self.remove(work)
         if report.refused:
             raise HubFault(f"workers cannot be started: {report.refused}")
         return report

@@ -83,7 +83,7 @@ def _try(workers: Workers, entry: str, policy: TrainPolicy) -> str:
     except Invalid as error:
         return str(error)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        workers.remove(work)
     return (
         process.ended() if said is None else printable(said.decode(errors="replace"), RESULT_BYTES)
     )

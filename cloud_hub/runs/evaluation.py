@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from cloud_hub.errors import HubFault, Invalid
 from cloud_hub.isolation.handback import opened
 from cloud_hub.isolation.process_limits import ProcessLimits
-from cloud_hub.registry.dataset import Dataset
+from cloud_hub.registry.dataset import Dataset, check_unpacked
 from cloud_hub.runs.gate import ReleaseAnswers
 from edge_sdk.model.release import Release, save_arrays
 from edge_sdk.model.schema import InputSchema
@@ -38,6 +38,7 @@ ROUNDS: Final = 200
 LIMITS: Final = ProcessLimits(600.0, 4_096)
 ANSWERS: Final = "answers.npz"
 ANSWER_BYTES: Final = 1 << 30
+CLASSES: Final = 1_000
 TIMED: Final = "timed"
 PARTS: Final = ("loss", "probabilities", "truth")
 
@@ -99,7 +100,7 @@ def evaluate_apart(
             raise Invalid(f"gate: the candidate cannot be run; {process.ended()}")
         return _parsed(raw, rows)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        workers.remove(work)
 
 
 def answers(release: Release, data: Dataset) -> ReleaseAnswers:
@@ -146,8 +147,10 @@ def main(names: list[str]) -> None:
     """Evaluate the releases in the folders ``candidate`` and ``incumbent`` on the named rows."""
     folder = Path.cwd()
     timed = folder / f"{TIMED}.npz"
+    candidate = Release.open(folder / "candidate")
+    candidate.golden()  # devices read it before they run anything
     done = evaluate(
-        Release.open(folder / "candidate"),
+        candidate,
         Release.open(folder / "incumbent"),
         {name: Dataset.from_bytes((folder / f"{name}.npz").read_bytes()) for name in names},
         Dataset.from_bytes(timed.read_bytes()) if timed.exists() else None,
@@ -169,6 +172,7 @@ def _as_arrays(done: Evaluation) -> bytes:
 def _parsed(raw: bytes, rows: Mapping[str, Dataset]) -> Evaluation:
     """Read what a worker answered; raises Invalid."""
     try:
+        check_unpacked(raw, _most_bytes(rows))
         with np.load(io.BytesIO(raw), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         pairs = {
@@ -180,6 +184,11 @@ def _parsed(raw: bytes, rows: Mapping[str, Dataset]) -> Evaluation:
     except Exception as error:  # whatever a damaged archive makes NumPy raise
         raise Invalid(f"gate: the candidate's answers cannot be read; {error}") from error
     return Evaluation(pairs, times)
+
+
+def _most_bytes(rows: Mapping[str, Dataset]) -> int:
+    """Bytes of answers to these rows, of two releases of up to 1,000 classes each."""
+    return (1 << 20) + sum(2 * 8 * (CLASSES + 2) * len(data) for data in rows.values())
 
 
 def _side(arrays: Mapping[str, NDArray[Any]], name: str, count: int) -> ReleaseAnswers:

@@ -127,7 +127,7 @@ def clear_work(folder: Path) -> None:
     if noted.exists():
         work = Path(noted.read_text())
         if work.name.startswith(PREFIX):
-            shutil.rmtree(work, ignore_errors=True)
+            Workers.remove(work)
         noted.unlink()
 
 

@@ -15,8 +15,13 @@ from cloud_hub.isolation.handback import Handback, opened, printable
 from cloud_hub.runs.jobs import JobResult, TrainingJob
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.errors import ContractError, EdgeError
-from edge_sdk.contract.limits import MANIFEST_BYTES, MODEL_BYTES
-from edge_sdk.contract.manifest import MANIFEST, Manifest
+from edge_sdk.contract.limits import (
+    CERTIFICATE_BYTES,
+    MANIFEST_BYTES,
+    MODEL_BYTES,
+    PROFILE_BYTES,
+)
+from edge_sdk.contract.manifest import CERTIFICATE, MANIFEST, PROFILE, Manifest
 from edge_sdk.model.release import Release
 from edge_sdk.system.files import folder_atomic, write_atomic
 
@@ -24,6 +29,9 @@ RESULT, RELEASE, STATE = "result.json", "release", "next.state"
 RESULT_BYTES: Final = 1 << 20
 REASON: Final = 2_000
 """Characters of a reason that a worker gives."""
+
+LIMITS: Final = {PROFILE: PROFILE_BYTES, CERTIFICATE: CERTIFICATE_BYTES}
+"""Bytes of files that the hub parses; of all others :data:`MODEL_BYTES`."""
 
 FILES: Final = 16
 """Files that a release may have."""
@@ -75,12 +83,13 @@ def _take_release(left: Handback, to: Path, job: TrainingJob, result: JobResult)
         _check(manifest, job, result)
         with folder_atomic(to) as temporary:
             for name in manifest.files:
-                source.copy(name, temporary / name, MODEL_BYTES)
+                source.copy(name, temporary / name, LIMITS.get(name, MODEL_BYTES))
             (temporary / MANIFEST).write_bytes(raw)
     try:
         release = Release.open(to)
-        # Parsed once here, so that nothing that cannot be read is signed.
-        release.profile(), release.certificate(), release.golden()
+        # Parsed once here, so that nothing that cannot be read is signed. Not the golden vectors,
+        # which are packed: a small file may hold a terabyte. The gate's worker reads them.
+        release.profile(), release.certificate()
     except EdgeError as error:
         raise Invalid(f"the training left a release that cannot be used: {error}") from error
 

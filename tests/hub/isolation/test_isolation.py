@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_hub.isolation import files, landlock
+from cloud_hub.isolation import files, landlock, process_limits
 from cloud_hub.isolation.spec import IsolationReport
 from cloud_hub.isolation.workers import Workers
 from cloud_hub.settings import WorkerSettings
@@ -190,3 +190,30 @@ def test_nothing_below_the_hidden_folder_is_ever_readable(
         if asked and not inside and not on_the_way:
             assert any(read in (path, *path.parents) for read in reads)
     assert all(path in (top / hidden).parents for path in listed)
+
+
+def test_a_folder_as_deep_or_as_full_as_a_hostile_worker_likes_is_measured_and_removed(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_limits, "FILES", 50)
+    work = Workers(data).new_folder()
+    start = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(work)
+        for _ in range(2_500):
+            os.mkdir("d")  # noqa: PTH102 - the path is longer than the system takes
+            os.chdir("d")
+    finally:
+        os.chdir(start)
+        os.close(start)
+    assert process_limits.folder_bytes(work) == process_limits.ENDLESS
+    Workers.remove(work)
+    assert not work.exists()
+    many = Workers(data).new_folder()
+    for number in range(51):
+        (many / str(number)).touch()
+    assert process_limits.folder_bytes(many) == process_limits.ENDLESS
+    (many / "50").unlink()
+    (many / "0").write_bytes(b"x" * 5_000)
+    assert 5_000 <= process_limits.folder_bytes(many) < 100_000
+    Workers.remove(many)
