@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from cloud_hub.isolation import files, kernel, landlock, mounts
+from cloud_hub.isolation import files, kernel, landlock, mounts, syscalls
 from cloud_hub.isolation.process_tree import family
 from cloud_hub.isolation.spec import IsolationReport, IsolationSpec
 
@@ -70,6 +70,8 @@ def _become(spec: IsolationSpec, found: IsolationReport) -> None:
     try:
         found = _confine(spec, found)
         found = replace(found, exposed=tuple(_exposed(spec)))
+        # Last: one of the trials is a call that is refused from here on.
+        found = _filtered(found)
         if found.exposed and spec.required:
             found = replace(found, refused="nothing here keeps foreign code from the hub's secrets")
     except BaseException as error:  # a worker that is half confined must not start
@@ -116,6 +118,12 @@ def _confine(spec: IsolationSpec, found: IsolationReport) -> IsolationReport:
     if found.network == "open" and found.landlock >= 4:
         found = replace(found, network="no TCP")
     return found
+
+
+def _filtered(found: IsolationReport) -> IsolationReport:
+    before = len(found.notes)
+    found = _tried(found, "system calls", syscalls.refuse)
+    return replace(found, filtered=len(found.notes) == before)
 
 
 def _own_view(spec: IsolationSpec, found: IsolationReport, needed: list[Path]) -> IsolationReport:

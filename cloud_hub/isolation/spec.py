@@ -64,6 +64,7 @@ class IsolationReport:
         hidden: the hub's data is out of its sight.
         processes: it sees and signals only its own processes.
         network: ``none``, ``no TCP``, ``open`` (nothing could close it) or ``allowed``.
+        filtered: system calls that no training needs are refused.
         capabilities: rights of root that it has, as the kernel's bit set.
         exposed: secrets of the hub that it can read, write or reach all the same.
         notes: steps that this machine did not allow, each with the reason.
@@ -75,6 +76,7 @@ class IsolationReport:
     hidden: bool = False
     processes: bool = False
     network: str = "open"
+    filtered: bool = False
     capabilities: int = 0
     exposed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -95,6 +97,7 @@ class IsolationReport:
         parts.append("own processes only" if self.processes else "sees other processes")
         parts.append({"none": "no network", "open": "network open"}.get(self.network, "")
                      or f"network: {self.network}")  # fmt: skip
+        parts.append("calls filtered" if self.filtered else "all system calls")
         parts.append(
             f"EXPOSED: {', '.join(self.exposed)}" if self.exposed else "no secret readable"
         )

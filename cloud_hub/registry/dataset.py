@@ -20,7 +20,7 @@ DAMAGED: Final = (
 )
 """Raised by NumPy and zipfile on archives that are none, or lie."""
 
-MOST_BYTES: Final = 8 << 30
+MOST_BYTES: Final = 4 << 30
 """Bytes of a dataset's arrays, unpacked."""
 
 
@@ -55,7 +55,7 @@ class Dataset:
         # An entry that is no array comes as bytes.
         if not isinstance(rows, np.ndarray) or not isinstance(labels, np.ndarray | None):
             raise Invalid("dataset: expected an .npz with X and y; an entry is no array")
-        if rows.ndim != 2 or (labels is not None and len(labels) != len(rows)):
+        if rows.ndim != 2 or (labels is not None and labels.shape[:1] != rows.shape[:1]):
             raise Invalid(f"dataset: expected X [N, columns] and y [N], got X {rows.shape}")
         return cls(rows, labels)
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_hub.isolation import files, landlock, process_limits
+from cloud_hub.isolation import files, landlock, process_limits, syscalls
 from cloud_hub.isolation.spec import IsolationReport
 from cloud_hub.isolation.workers import Workers
 from cloud_hub.settings import WorkerSettings
@@ -120,6 +120,7 @@ def test_secrets_are_out_of_reach_or_it_is_said_that_they_are_not(data: Path, ca
     if not protects:
         assert {"admin.token", "online.pem"} <= set(found.exposed)
     assert found.capabilities == 0
+    assert found.filtered is syscalls.available()
     assert found.processes is namespaces
     assert found.network == ("none" if namespaces else "no TCP" if landlocked else "open")
     assert bool(found.landlock) is landlocked
@@ -217,3 +218,25 @@ def test_a_folder_as_deep_or_as_full_as_a_hostile_worker_likes_is_measured_and_r
     (many / "0").write_bytes(b"x" * 5_000)
     assert 5_000 <= process_limits.folder_bytes(many) < 100_000
     Workers.remove(many)
+
+
+@pytest.mark.skipif(not syscalls.available(), reason="libseccomp is not installed")
+def test_calls_that_no_training_needs_are_refused_and_processes_start_as_before() -> None:
+    code = """
+import ctypes, errno, os, subprocess, sys, threading
+from cloud_hub.isolation import kernel, syscalls
+kernel.no_new_privileges()
+syscalls.refuse()
+libc = ctypes.CDLL(None, use_errno=True)
+refused = []
+for call in (lambda: libc.unshare(0x10000000), lambda: libc.ptrace(0, 0, 0, 0),
+             lambda: libc.mount(b"none", b"/mnt", b"tmpfs", 0, None), lambda: libc.chroot(b"/")):
+    refused.append(call() == -1 and ctypes.get_errno() == errno.EPERM)
+thread = threading.Thread(target=lambda: refused.append(True))
+thread.start()
+thread.join()
+refused.append(subprocess.run(["true"]).returncode == 0)
+print(all(refused), len(refused))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["True", "6"], done

@@ -35,6 +35,7 @@ LIES = {
     "more rows than there are bytes": archive(X=header((1_000, 4)) + b"\0" * 16),
     "a negative number of rows": archive(X=header((-1, 4))),
     "objects, which would be pickles": archive(X=header((1, 4), "|O") + b"cos\nsystem\n"),
+    "one label for all rows": archive(X=header((2, 2)) + b"\0" * 16, y=header(()) + b"\0" * 4),
     "no array": archive(X=b"text"),
     "no rows": archive(y=header((1,)) + b"\0" * 4),
 }
