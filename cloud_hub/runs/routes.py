@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
@@ -13,6 +14,7 @@ from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.pipeline_token import Publisher
 from cloud_hub.api.request_body import Number, raw_body
 from cloud_hub.database.documents import Document, as_document, as_documents
+from cloud_hub.errors import Conflict
 from cloud_hub.runs import pipeline
 from cloud_hub.runs.store import RunCause
 from edge_sdk.contract.limits import MODEL_BYTES
@@ -66,16 +68,14 @@ def override(request: Request, admin: Admin, run: Number, reason: str) -> Docume
 @router.get("/runs/{run}/data/{name}")
 def data(request: Request, run: Number, name: str) -> FileResponse:
     """Data that a pipeline trains on: ``fresh``, ``history``, ``state``."""
-    folder = hub_of(request).runs.folder(run)
-    pipeline.check_token(folder, bearer(request))
+    folder = _folder(request, run)
     return FileResponse(pipeline.input_file(folder, name))
 
 
 @router.put("/runs/{run}/result/{kind}", status_code=204)
 async def leave(request: Request, run: Number, kind: str) -> Response:
     """Take a pipeline's model (``onnx``, ``skops``), its ``state`` and ``check`` rows."""
-    folder = hub_of(request).runs.folder(run)
-    pipeline.check_token(folder, bearer(request))
+    folder = _folder(request, run)
     raw = await raw_body(
         request, MODEL_BYTES
     )  # the file is written on a thread, off the event loop
@@ -86,7 +86,22 @@ async def leave(request: Request, run: Number, kind: str) -> Response:
 @router.post("/runs/{run}/result", status_code=204)
 def finish(request: Request, run: Number, reason: str = "") -> Response:
     """Note that a pipeline is done; with a ``reason`` it failed."""
-    folder = hub_of(request).runs.folder(run)
-    pipeline.check_token(folder, bearer(request))
+    folder = _folder(request, run)
     pipeline.finish(folder, reason)
     return Response(status_code=204)
+
+
+def _folder(request: Request, run: int) -> Path:
+    """Return the folder of a run for the pipeline that trains it.
+
+    Raises:
+        Forbidden: the token is not this run's.
+        Conflict: the run does not train any more.
+    """
+    runs = hub_of(request).runs
+    folder = runs.folder(run)
+    pipeline.check_token(folder, bearer(request))
+    # A token is worth nothing after its training, or it would fill the disk for ever.
+    if runs.get(run).status != "training":
+        raise Conflict(f"run {run}: is over, and with it what its token opens")
+    return folder
