@@ -23,7 +23,7 @@ from cloud_hub.errors import HubFault, Invalid
 from cloud_hub.isolation.handback import opened
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.registry.dataset import Dataset, check_unpacked
-from cloud_hub.runs.gate import ReleaseAnswers
+from cloud_hub.runs.answers import ReleaseAnswers
 from edge_sdk.model.release import Release, save_arrays
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model

@@ -99,6 +99,22 @@ def start(
     """
     work = workers.new_folder()
     write_atomic(folder / WORK, str(work).encode())
+    try:
+        return _started(folder, work, job, workers, limits, foreign=foreign), work
+    except BaseException:
+        clear_work(folder)
+        raise
+
+
+def _started(
+    folder: Path,
+    work: Path,
+    job: TrainingJob,
+    workers: Workers,
+    limits: ProcessLimits,
+    *,
+    foreign: bool,
+) -> WorkerProcess:
     for name in ("fresh.npz", "held.npz", "history.npz", "parent.state"):
         if (folder / name).exists():
             shutil.copyfile(folder / name, work / name)
@@ -107,11 +123,10 @@ def start(
         shutil.copytree(job.cloud, work / CLOUD)
         job = replace(job, cloud=str(work / CLOUD))
     write_atomic(work / "job.json", encode(job))
-    process = workers.start(
+    return workers.start(
         "cloud_hub.runs.worker", [], work, folder / "log.txt", limits,
         reads=_reads(job), foreign=foreign, seed=job.seed,
     )  # fmt: skip
-    return process, work
 
 
 def _reads(job: TrainingJob) -> list[Path]:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.errors import GateRefused
+from cloud_hub.runs.answers import ReleaseAnswers
 from cloud_hub.runs.evaluation import Evaluation, evaluate
-from cloud_hub.runs.gate import Check, Costs, ReleaseAnswers, Slice, as_table, failures, judge
+from cloud_hub.runs.gate import Check, Costs, Slice, as_table, failures, judge
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.model.values import category
 from edge_sdk.telemetry.groups import Groups
