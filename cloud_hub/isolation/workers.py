@@ -77,6 +77,9 @@ class Workers:
     Args:
         data: the hub's folder, of which a worker sees nothing.
         settings: see :class:`WorkerSettings`.
+
+    Raises:
+        HubFault: there is no such user, or something to be read is in the hub's data.
     """
 
     launcher = ("-m", "cloud_hub.isolation.launcher")
@@ -85,6 +88,13 @@ class Workers:
         self._data = data.absolute()
         self.settings = settings
         self._user = _user_of(settings.user)
+        self._refuse_own(settings.reads)
+
+    def _refuse_own(self, reads: Sequence[Path]) -> None:
+        """Raise Invalid if something to be read is in the hub's data."""
+        for path in reads:
+            if self._data.resolve() in (path.resolve(), *path.resolve().parents):
+                raise Invalid(f"{path}: is in the hub's data, which no training may read")
 
     @staticmethod
     def remove(work: Path) -> None:
@@ -127,9 +137,7 @@ class Workers:
         Raises:
             Invalid: something to be read is in the hub's data.
         """
-        for path in reads:
-            if self._data.resolve() in (path.resolve(), *path.resolve().parents):
-                raise Invalid(f"{path}: is in the hub's data, which no training may read")
+        self._refuse_own(reads)
         command = (sys.executable, "-P", "-s", "-m", module, *arguments)
         return self._launch(command, work, log, limits, reads, seed, required=foreign)
 

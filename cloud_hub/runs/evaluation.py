@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 ROUNDS: Final = 200
 """Predictions of one row by each model, to compare latency."""
 
-LIMITS: Final = ProcessLimits(600.0, 4_096)
+LIMITS: Final = ProcessLimits(120.0, 4_096)
+"""The hub's loop waits for it, so that a model that never ends must not keep it long."""
+
 ANSWERS: Final = "answers.npz"
 ANSWER_BYTES: Final = 1 << 30
 CLASSES: Final = 1_000

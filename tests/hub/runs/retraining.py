@@ -18,7 +18,7 @@ NOW = int(time.time())
 ROOT = Path(__file__).parents[3]
 GROUPS = {"x2:0": None, "sex": ["f", "m"] * 150}
 POLICY = """
-sharing: {{samples: true, per_window: 10}}
+sharing: {{samples: true, per_window: 1000}}
 train:
   {how}
   path: {path}

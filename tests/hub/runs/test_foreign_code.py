@@ -261,11 +261,13 @@ def test_a_worker_of_a_hub_that_is_root_is_another_user(inner: Hub) -> None:
     assert (found.capabilities, found.protects) == (0, True)
 
 
-def test_a_worker_user_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+def test_settings_that_cannot_be_are_said_at_once(tmp_path: Path) -> None:
     from cloud_hub.isolation.workers import Workers
 
     with pytest.raises(HubFault, match="worker user no-such-user: "):
         Workers(tmp_path, WorkerSettings(user="no-such-user"))
+    with pytest.raises(HubFault, match="is in the hub's data, which no training may read"):
+        Workers(tmp_path, WorkerSettings(reads=(tmp_path / "keys",)))
 
 
 def test_a_killed_hubs_worker_folder_is_removed_with_the_next_attempt(ready: Ready) -> None:
