@@ -15,4 +15,6 @@ down_revision = "0002"
 
 def upgrade() -> None:
     """Add ``runs.isolation``; nothing is known of earlier runs."""
-    op.add_column("runs", sa.Column("isolation", sa.Text(), nullable=False, server_default=""))
+    op.add_column(
+        "runs", sa.Column("isolation", sa.Text(), nullable=False, server_default=sa.text("''"))
+    )
