@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from cloud_hub.api.admin_token import new_admin_token
+from cloud_hub.api.pipeline_token import FILE as PIPELINE_TOKEN
+from cloud_hub.api.pipeline_token import new_pipeline_token
 from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.migrate import open_engine
@@ -25,6 +27,7 @@ from cloud_hub.fleet.service import Fleet
 from cloud_hub.forms.service import Forms
 from cloud_hub.forms.store import FormStore
 from cloud_hub.inference.service import InferenceService
+from cloud_hub.isolation.workers import Workers
 from cloud_hub.loop import Loop
 from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.packs.service import Packs
@@ -79,6 +82,7 @@ class Hub:
     triggers: Triggers
     experiments: Experiments
     runs: Runs
+    workers: Workers
     loop: Loop = field(init=False)
     limits: RateLimits = field(init=False)
 
@@ -115,6 +119,7 @@ def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
     private_folder(settings.data)
     private_folder(settings.data / "keys")
     new_admin_token(settings.data / "admin.token")
+    new_pipeline_token(settings.data / PIPELINE_TOKEN)
     # Last: where the repository is complete, so is the hub.
     repository.initialise(signers, offline.threshold if offline else 1)
     log.info("hub %s initialised", settings.data)
@@ -173,7 +178,8 @@ def open_hub(settings: Settings) -> Hub:
     telemetry = Telemetry(engine, registry, claims, flags.raise_)
     gate = OfflineGate(registry, plans, telemetry)
     fleet = Fleet(engine, audit, repository.root(), credential_seconds=settings.credential_seconds)
-    policies = Policies(registry, plans, train_problem=problem)
+    workers = Workers(data, settings.workers)
+    policies = Policies(registry, plans, train_problem=functools.partial(problem, workers))
     monitoring = Monitoring(engine, audit, registry, plans, fleet)
     serving = InferenceService(registry, plans)
     packs = Packs(data, audit, registry, plans, telemetry, serving)
@@ -181,8 +187,8 @@ def open_hub(settings: Settings) -> Hub:
     experiments = Experiments(engine, audit, registry, plans, fleet, telemetry, claims)
     store = RunStore(engine)
     runs = Runs(
-        store, TrainingRunner(data, store, registry, plans), audit, registry, plans, telemetry,
-        experiments, offline_gate=gate, slots=settings.trainings,
+        store, TrainingRunner(data, store, registry, plans, workers), audit, registry, plans,
+        telemetry, experiments, offline_gate=gate, slots=settings.trainings,
     )  # fmt: skip
     triggers = Triggers(
         audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
@@ -191,7 +197,7 @@ def open_hub(settings: Settings) -> Hub:
     hub = Hub(
         settings, engine, audit, blobs, repository, Keys(repository), registry, fleet, flags,
         plans, features, policies, telemetry, monitoring, serving, packs, forms, triggers,
-        experiments, runs,
+        experiments, runs, workers,
     )  # fmt: skip
     hub.loop = Loop(_parts(hub), settings.tick_seconds, data / "loop.lock")
     # Plans that were stored and not published, because the hub was killed in between.

@@ -29,6 +29,7 @@ def serve(settings: Settings) -> None:
     with sole_server(settings.data) as note_url, _listen(settings) as listener:
         # Before the URL is written: whoever waits for it finds a hub that works.
         hub = open_hub(settings)
+        hub.workers.check()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         url = f"http://{host}:{listener.getsockname()[1]}"
         note_url(url)

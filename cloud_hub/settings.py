@@ -51,6 +51,27 @@ class RateSettings:
 
 
 @dataclass(frozen=True)
+class WorkerSettings:
+    """Rights of workers beyond the least, as the machine's operator gives them.
+
+    Attributes:
+        user: name of the user that workers run as; default ``nobody`` where the hub is root, else
+            the hub's own.
+        network: workers may use the network.
+        environment: names of variables of the hub's environment that they see.
+        reads: files and folders that they may read.
+        trust_pipelines: load what pipelines send even where nothing isolates workers, and types
+            that skops does not know.
+    """
+
+    user: str | None = None
+    network: bool = False
+    environment: tuple[str, ...] = ()
+    reads: tuple[Path, ...] = ()
+    trust_pipelines: bool = False
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings of one hub process.
 
@@ -65,6 +86,7 @@ class Settings:
         rates: at which it serves.
         proxy: addresses of reverse proxies whose ``X-Forwarded-For`` is believed, with commas
             between them.
+        workers: rights of the processes that train, convert and evaluate.
     """
 
     data: Path
@@ -76,6 +98,7 @@ class Settings:
     credential_seconds: float = 3_600.0
     rates: RateSettings = RateSettings()
     proxy: str = "127.0.0.1"
+    workers: WorkerSettings = WorkerSettings()
 
     @property
     def database_url(self) -> str:

@@ -65,6 +65,7 @@ AddressRate = Annotated[
 FailureRate = Annotated[
     float, _rate("Wrong tokens and signatures, of one address a second; 0: no limit.")
 ]
+WORKERS = "Rights of trainings, beyond the least"
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"],
     typer.Option(help="Least severe messages in the log, on standard error."),
@@ -85,6 +86,46 @@ OfflineThreshold = Annotated[
 OfflineFolder = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Where they are put; default: inside the hub's folder."),
+]
+
+
+WorkerUser = Annotated[
+    str | None,
+    typer.Option(
+        metavar="USER",
+        help="User that trainings run as; default nobody where the hub is root.",
+        rich_help_panel=WORKERS,
+    ),
+]
+WorkerNetwork = Annotated[
+    bool,
+    typer.Option(
+        "--worker-network", help="Trainings may use the network.", rich_help_panel=WORKERS
+    ),
+]
+WorkerEnv = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="A variable of this environment that trainings see; may be given again.",
+        rich_help_panel=WORKERS,
+    ),
+]
+WorkerReads = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="PATH",
+        help="A file or folder that trainings may read; may be given again.",
+        rich_help_panel=WORKERS,
+    ),
+]
+TrustPipelines = Annotated[
+    bool,
+    typer.Option(
+        "--trust-pipelines",
+        help="Load what pipelines send, even where nothing isolates it.",
+        rich_help_panel=WORKERS,
+    ),
 ]
 
 
@@ -118,6 +159,7 @@ def _init(
     files = {
         "data": str(data),
         "admin_token": str(data / "admin.token"),
+        "pipeline_token": str(data / "pipeline.token"),
         "root_key": str(folder / names[0]),
         "offline_keys": [str(folder / name) for name in names],
         "threshold": threshold,
@@ -138,6 +180,7 @@ def _init_text(files: dict[str, Any]) -> str:
     return (
         f"hub initialised in {files['data']}\n"
         f"  admin token: {files['admin_token']}\n"
+        f"  for CI:      {files['pipeline_token']}: uploads and runs, no decisions\n"
         f"  root key:    {', '.join(keys)}{move}\n"
         f"next: edge-hub serve {files['data']}"
     )
@@ -157,15 +200,31 @@ def _serve(
     failure_rate: FailureRate = 0.5,
     log_level: LogLevel = "info",
     log_format: LogFormat = "text",
+    worker_user: WorkerUser = None,
+    worker_network: WorkerNetwork = False,
+    worker_env: WorkerEnv = None,
+    worker_reads: WorkerReads = None,
+    trust_pipelines: TrustPipelines = False,
 ) -> None:
     """Serve a hub until SIGTERM or Ctrl-C."""
     from cloud_hub.cli.server_log import configure_logging
     from cloud_hub.server import serve
-    from cloud_hub.settings import RateSettings, Settings
+    from cloud_hub.settings import RateSettings, Settings, WorkerSettings
 
     configure_logging(log_level, log_format)
     rates = RateSettings.of(device_rate, address_rate, failure_rate)
-    serve(Settings(data, database, host, port, tick, trainings, credential_seconds, rates, proxy))
+    workers = WorkerSettings(
+        worker_user,
+        worker_network,
+        tuple(worker_env or ()),
+        tuple(worker_reads or ()),
+        trust_pipelines,
+    )
+    serve(
+        Settings(
+            data, database, host, port, tick, trainings, credential_seconds, rates, proxy, workers
+        )
+    )
 
 
 def _upgrade(data: DataFolder, database: Database = None) -> Result:

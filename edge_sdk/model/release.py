@@ -32,6 +32,7 @@ from edge_sdk.contract.manifest import (
 )
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.errors import ContractError, ReleaseError, reason_of
+from edge_sdk.model.onnx_references import check_self_contained
 from edge_sdk.system.files import folder_atomic, sha256_file
 from edge_sdk.validation import path_of
 
@@ -149,14 +150,18 @@ class Release:
         return f"<Release {self.manifest.model} {self.manifest.version} in {self.folder}>"
 
     def verify(self, *, model: bool = True) -> None:
-        """Check every file against the manifest; the ``model`` too, unless it is loaded next.
+        """Check every file against the manifest.
+
+        The ``model`` too, unless it is loaded next: its bytes, and that it needs no other file.
 
         Raises:
-            ReleaseError: names the first file that is missing or differs.
+            ReleaseError: names the first file that is missing or differs, or refers to another one.
         """
         for name, ref in self.manifest.files.items():
             if model or name != MODEL:
                 check_file(self.folder / name, ref)
+        if model:
+            check_self_contained(self.model_path)
 
     @property
     def model_path(self) -> Path:
