@@ -24,7 +24,7 @@ from typing import Final
 from tests.campaigns.device_cases import CASES, Expected, Place
 from tests.campaigns.fleet_hub import FleetHub
 from tests.campaigns.forked import Child, memory_folder
-from tests.campaigns.rehearsal import Rehearsal
+from tests.campaigns.rehearsal import FIRST, Rehearsal
 from tests.campaigns.strace import Call, kill_at, list_calls, missing
 
 BATCH: Final = 32
@@ -67,7 +67,7 @@ def run_case(rehearsal: Rehearsal, folder: Path, every: int, most: int | None) -
     matrix = Matrix(rehearsal.case.name)
     log = folder / "strace.log"
     expected, calls = rehearsal.first(lambda child: list_calls(child, log))
-    state = rehearsal.place("first").state
+    state = rehearsal.place(FIRST).state
     main = calls[0].pid
     # Ordinals are counted by thread: only the one that acts can be killed at a named call.
     calls = [call for call in calls if call.pid == main and call.touches(state)]

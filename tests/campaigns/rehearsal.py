@@ -14,7 +14,8 @@ from tests.campaigns.forked import Child, Ended, in_child
 
 Run = Callable[[Child], tuple[Ended, Any]]
 
-FIRST: Final = "first"
+FIRST: Final = "first/state"
+"""In a folder of its own: that has a name, too, which the device may have to make."""
 
 
 class Rehearsal:
