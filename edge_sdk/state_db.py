@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from edge_sdk.errors import StateError, reason_of
+from edge_sdk.system.files import make_folder
 from edge_sdk.validation import path_of
 
 SCHEMA_VERSION: Final = 4
@@ -76,7 +77,7 @@ class StateDatabase:
         self._guard = threading.RLock()
         try:
             # The folder holds the device's token, and it may hold rows that wait to be shared.
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             self.folder.chmod(0o700)
             self._lock_file = _lock(self.folder)
             try:

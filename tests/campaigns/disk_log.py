@@ -1,4 +1,4 @@
-"""From a log of system calls to operations on a disk, as :mod:`tests.campaigns.disk_model` has them.
+"""Turns a log of system calls into operations of :mod:`tests.campaigns.disk_model`.
 
 A call that changes the folder in a way that the model does not know ends with :class:`Unmodelled`:
 nothing is passed over in silence. The exceptions are two files that are written through memory,
@@ -63,6 +63,7 @@ class DiskLog:
             "ftruncate": self._resized,
             "close": lambda call: self._close(call),
             "lseek": self._moved,
+            "fcntl": self._controlled,
             "mmap": self._mapped,
         }
 
@@ -163,7 +164,7 @@ class DiskLog:
         handle = self._handle(call)
         if handle is None:
             return
-        head, _, rest = call.arguments.partition('>, "')
+        _, _, rest = call.arguments.partition('>, "')
         data, _, tail = rest.rpartition('", ')
         done = int(call.result)
         if call.name == "pwrite64":
@@ -195,7 +196,7 @@ class DiskLog:
             self._do(Names(((*new, self._at(old)),)))
 
     def _symlinked(self, call: Call) -> None:
-        content, name = (match["name"] for match in _PATH.finditer(call.arguments))
+        content = next(_PATH.finditer(call.arguments))["name"]
         place = self._places(call)[1]
         if place is not None:
             self._do(Names(((*place, self._take_number()),), link=content))
@@ -226,6 +227,10 @@ class DiskLog:
         self._open.pop(descriptor, None)
         if handle is not None:
             self._open[descriptor] = handle
+
+    def _controlled(self, call: Call) -> None:
+        if "F_DUPFD" in call.arguments:  # locks are no writes
+            self._duplicated(call)
 
     def _close(self, call: Call) -> None:
         self._open.pop(int(call.arguments.split("<", 1)[0]), None)

@@ -2,9 +2,9 @@
 
 Invariants:
 
-* Data of a file is on the disk from the next ``fsync`` of that file on; a name is there from the
-  next ``fsync`` of each folder that its change touched. Nothing else makes anything durable: neither
-  time, nor a rename, nor the ``fsync`` of a file its name.
+* Data of a file is on the disk from the next ``fsync`` of that file on, a name from the next
+  ``fsync`` of each folder that its change touched. Nothing else makes it durable: neither time,
+  nor a rename, nor the ``fsync`` of a file its name.
 * What is not durable may be lost or not, in any combination of :data:`LOSSES`: data without names
   (a file that nobody finds), names without data (a whole name on an empty file), halves of writes.
 * Changes of one folder's names keep their order, as journals of all Linux file systems have it.
@@ -212,9 +212,7 @@ def crash_state(start: Tree, operations: Sequence[Operation], loss: Loss, seed: 
     return tree
 
 
-def _replaced(
-    pending: Sequence[Change], kept: Sequence[Change]
-) -> Iterator[tuple[Change, Change]]:
+def _replaced(pending: Sequence[Change], kept: Sequence[Change]) -> Iterator[tuple[Change, Change]]:
     """Yield the changes of which a part was kept."""
     if len(pending) == len(kept):
         yield from ((o, n) for o, n in zip(pending, kept, strict=True) if o is not n)
@@ -225,9 +223,7 @@ def _durable(change: Change, at: int, synced: Mapping[int, int]) -> bool:
     return all(synced.get(number, -1) > at for number in needs)
 
 
-def every_crash(
-    start: Tree, operations: Sequence[Operation]
-) -> Iterator[tuple[int, str, Tree]]:
+def every_crash(start: Tree, operations: Sequence[Operation]) -> Iterator[tuple[int, str, Tree]]:
     """Yield every different state that a power cut may leave: after how many operations, what
     was lost, and what is left. Those after the last one are all there: more is expected of them.
     """

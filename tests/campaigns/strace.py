@@ -88,7 +88,7 @@ def list_calls(child: Child, log: Path) -> tuple[Ended, list[Call]]:
 
 def record(child: Child, log: Path) -> tuple[Ended, list[Call]]:
     """Run a child to its end; return all that it did to files, with the data."""
-    more = ("close", "lseek", "dup", "dup2", "dup3", "mmap")
+    more = ("close", "lseek", "dup", "dup2", "dup3", "fcntl", "mmap")
     return _traced(child, log, ["-s", str(1 << 26), "-e", _expression((*WRITE_LIKE, *more))])
 
 
