@@ -24,7 +24,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -276,7 +276,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         campaign.run(arguments.kills - upgrades)
     print(told(tally, time.monotonic() - began), *tally.broken, sep="\n")
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(asdict(tally), indent=1))
+        arguments.json.write_text(json.dumps(vars(tally), indent=1))
     return 1 if tally.broken or tally.lost or tally.doubled else 0
 
 

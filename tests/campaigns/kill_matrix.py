@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     broken = [sentence for matrix in done for sentence in matrix.broken]
     print(f"{sum(m.kills for m in done)} kills, {len(broken)} broken", *broken, sep="\n")
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps([asdict(matrix) for matrix in done], indent=1))
+        arguments.json.write_text(json.dumps([vars(matrix) for matrix in done], indent=1))
     return 1 if broken else 0
 
 

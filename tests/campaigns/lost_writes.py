@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.campaigns.device_cases import CASES, Expected
@@ -131,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     broken = [sentence for losses in done for sentence in losses.broken]
     print(f"{sum(d.tried for d in done)} power cuts, {len(broken)} broken", *broken, sep="\n")
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps([asdict(losses) for losses in done], indent=1))
+        arguments.json.write_text(json.dumps([vars(losses) for losses in done], indent=1))
     return 1 if broken else 0
 
 

@@ -14,7 +14,7 @@ GOOD = Course("cut", True, True, 2, 1.0, 1_040, 0.04)
 
 
 def test_updates_complete_after_the_network_has_healed(tmp_path: Path) -> None:
-    courses = run(tmp_path, SHORT, 600_000, 50_000)
+    courses = run(tmp_path, SHORT, 1_500_000, 50_000)
     assert [said for course in courses for said in course.wrong()] == []
     assert len(courses) == len(SHORT) + 1
 
