@@ -34,7 +34,8 @@ class Weather:
         loss: share of segments that are lost on the way to the device.
         cut: each connection is cut after so many bytes, at random between the two.
         answer: bytes that answer every request in the place of the hub.
-        down: connections are closed as they come.
+        until: once so many bytes went to the device in sum, every connection is cut, and others
+            are closed as they come.
     """
 
     latency: float = 0.0
@@ -42,7 +43,7 @@ class Weather:
     loss: float = 0.0
     cut: tuple[int, int] | None = None
     answer: bytes | None = None
-    down: bool = False
+    until: int | None = None
 
 
 FAIR: Final = Weather()
@@ -103,13 +104,16 @@ class BadNetwork:
                 await writer.start_tls(self.tls)
             if self.weather.answer is not None:
                 await self._answer(reader, writer, self.weather.answer)
-            elif not self.weather.down:
+            elif not self._over(self.weather):
                 await self._connect(reader, writer)
         except (OSError, asyncio.IncompleteReadError, ssl.SSLError):
             pass  # one of the two ends is gone
         finally:
             writer.transport.abort()
             self._writers.discard(writer)
+
+    def _over(self, weather: Weather) -> bool:
+        return weather.until is not None and self.carried >= weather.until
 
     async def _answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bytes
@@ -160,7 +164,7 @@ class BadNetwork:
                     self.carried += len(segment)
                     if weather.rate:
                         await asyncio.sleep(len(segment) / weather.rate)
-                if left == 0:
+                if left == 0 or self._over(weather):
                     return
         finally:
             taking.cancel()

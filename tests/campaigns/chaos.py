@@ -68,7 +68,7 @@ FROM_HALF_ON: Final = {
     ),
     "error 500": Weather(answer=reply("500 Internal Server Error", b"oops")),
     "gateway's page 502": Weather(answer=reply("502 Bad Gateway", b"<html>bad gateway</html>")),
-    "nobody there": Weather(down=True),
+    "nobody there": Weather(until=0),
     "noise": Weather(answer=b"\x00\xff\x17 SSH-2.0-not-a-hub\r\n\r\n"),
 }
 TLS: Final = "wrong, expired, no certificate"
@@ -189,9 +189,8 @@ class Update:
         return self.version == NEW
 
     def first_half(self) -> None:
-        """Have the connection cut after half of the bytes, and nobody be there."""
-        half = self.stage.size // 2
-        self.stage.network.change(Weather(cut=(half, half)))
+        """Have all connections cut after half of the bytes, and nobody there from then on."""
+        self.stage.network.change(Weather(until=self.stage.size // 2))
         self.sync()
 
     def trouble(self, *changes: Callable[[], None]) -> None:

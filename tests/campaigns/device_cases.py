@@ -9,6 +9,7 @@ afterwards, whole; and when it acts again, it completes.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import signal
 from collections.abc import Mapping
@@ -190,9 +191,33 @@ class Recovery(Update):
             pass
 
 
+class Rotation(Case):
+    """The hub's keys are replaced, the publisher's too: a new root, and a plan by the new keys."""
+
+    name = "rotation"
+
+    def __init__(self, hub: FleetHub, model: str) -> None:
+        super().__init__(hub, model)
+        self.reference = hub.publish(model, "1.0", 0)
+
+    def begin(self) -> None:
+        self._serve(self.reference)
+
+    def move(self) -> None:
+        self.hub.command("keys", "rotate", str(self.hub.process.data), "releases", "online")
+        self._serve(self.reference)
+
+
 CASES: Final[Mapping[str, type[Case]]] = {
-    case.name: case for case in (Update, Enrolment, PackDelta, Rollback, Recovery)
+    case.name: case for case in (Update, Enrolment, PackDelta, Rollback, Recovery, Rotation)
 }
+
+
+def why_not(name: str) -> str | None:
+    """Return why a case cannot be tried, as a sentence."""
+    if name == Rotation.name and importlib.util.find_spec("cloud_hub.cli.keys") is None:
+        return "this hub has no command edge-hub keys rotate"
+    return None
 
 
 def _synced(place: Place) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +55,11 @@ class FleetHub:
                 hub.close()
 
         return in_child(opened)
+
+    def command(self, *words: str) -> None:
+        """Run ``edge-hub`` with these words, as an administrator on the hub's machine does."""
+        command = [sys.executable, "-m", "cloud_hub.cli.main", *words]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
     def publish(self, model: str, version: str, seed: int, **options: Any) -> ReleaseRef:
         """Publish a release with a pack of answers that are unlike those of its model."""

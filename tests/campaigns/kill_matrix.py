@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.campaigns.device_cases import CASES, Expected, Place
+from tests.campaigns.device_cases import CASES, Expected, Place, why_not
 from tests.campaigns.fleet_hub import FleetHub
 from tests.campaigns.forked import Child, memory_folder
 from tests.campaigns.rehearsal import FIRST, Rehearsal
@@ -117,6 +117,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         hub = FleetHub(Path(folder))
         try:
             for name in arguments.case:
+                if (why := why_not(name)) is not None:
+                    print(f"{name}: not tried; {why}")
+                    continue
                 began = time.monotonic()
                 rehearsal = Rehearsal(CASES[name](hub, name), Path(folder))
                 if not done:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.campaigns.device_cases import CASES, Expected
+from tests.campaigns.device_cases import CASES, Expected, why_not
 from tests.campaigns.disk_log import DiskLog
 from tests.campaigns.disk_model import Operation, Tree, every_crash
 from tests.campaigns.fleet_hub import FleetHub
@@ -120,6 +120,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         hub = FleetHub(Path(folder))
         try:
             for name in arguments.case:
+                if (why := why_not(name)) is not None:
+                    print(f"{name}: not tried; {why}")
+                    continue
                 began = time.monotonic()
                 rehearsal = Rehearsal(CASES[name](hub, name), Path(folder))
                 if not done:
