@@ -13,11 +13,22 @@ from edge_sdk.model.release import Release, write_release
 from tests.edge.builders import make_release
 
 
-def make_bulky(folder: Path, model: str, version: str, seed: int, size: int) -> Release:
-    """Write a release whose model carries ``size`` bytes of noise; answers depend on the seed."""
+def make_bulky(
+    folder: Path, model: str, version: str, seed: int, size: int, noise: int | None = None
+) -> Release:
+    """Write a release whose model carries ``size`` bytes of noise; answers depend on the seed.
+
+    Args:
+        folder: where it is made.
+        model: name of the line.
+        version: of the release.
+        seed: of its answers.
+        size: bytes of noise.
+        noise: seed of the noise; by default that of the answers.
+    """
     plain = make_release(folder / "plain", model, version, seed)
     files = {name: (plain.folder / name).read_bytes() for name in (PROFILE, GOLDEN, CERTIFICATE)}
-    files[MODEL] = _with_noise(plain.folder / MODEL, seed, size)
+    files[MODEL] = _with_noise(plain.folder / MODEL, seed if noise is None else noise, size)
     return write_release(folder / f"{model}-{version}-bulky", plain.manifest, files)
 
 

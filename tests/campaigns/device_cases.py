@@ -111,13 +111,27 @@ class Update(Case):
 class PackDelta(Case):
     """A new pack for the release that serves, as a delta to the one before."""
 
-    name = "delta"
+    name = "pack delta"
 
     def __init__(self, hub: FleetHub, model: str) -> None:
         super().__init__(hub, model)
         self.old = hub.publish(model, "1.0", 0)
         self._serve(self.old)
         self.new = hub.publish_next_pack(model, self.old, 0)
+
+    begin = Update.begin
+    move = Update.move
+
+
+class ModelDelta(Case):
+    """A new release whose model is mostly that of the one before, as a delta to it."""
+
+    name = "model delta"
+
+    def __init__(self, hub: FleetHub, model: str) -> None:
+        super().__init__(hub, model)
+        self.old = hub.publish(model, "1.0", 0, bulk=300_000)
+        self.new = hub.publish(model, "1.1", 7, bulk=300_000)
 
     begin = Update.begin
     move = Update.move
@@ -209,7 +223,8 @@ class Rotation(Case):
 
 
 CASES: Final[Mapping[str, type[Case]]] = {
-    case.name: case for case in (Update, Enrolment, PackDelta, Rollback, Recovery, Rotation)
+    case.name: case
+    for case in (Update, Enrolment, PackDelta, ModelDelta, Rollback, Recovery, Rotation)
 }
 
 
@@ -217,6 +232,8 @@ def why_not(name: str) -> str | None:
     """Return why a case cannot be tried, as a sentence."""
     if name == Rotation.name and importlib.util.find_spec("cloud_hub.cli.keys") is None:
         return "this hub has no command edge-hub keys rotate"
+    if name == ModelDelta.name and importlib.util.find_spec("cloud_hub.forms") is None:
+        return "this hub makes no deltas of models"
     return None
 
 

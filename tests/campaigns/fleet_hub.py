@@ -19,6 +19,7 @@ from edge_sdk.contract.plan import PackRef, ReleaseRef
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Release
 from edge_sdk.packs.writer import write_pack
+from tests.campaigns.bulky_release import make_bulky
 from tests.campaigns.forked import in_child
 from tests.edge.builders import CLASSES, make_release, rows
 from tests.servers import HubProcess
@@ -61,12 +62,25 @@ class FleetHub:
         command = [sys.executable, "-m", "cloud_hub.cli.main", *words]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
-    def publish(self, model: str, version: str, seed: int, **options: Any) -> ReleaseRef:
-        """Publish a release with a pack of answers that are unlike those of its model."""
+    def publish(
+        self, model: str, version: str, seed: int, *, bulk: int = 0, **options: Any
+    ) -> ReleaseRef:
+        """Publish a release with a pack of answers that are unlike those of its model.
+
+        Args:
+            model: name of the line.
+            version: of the release.
+            seed: of its answers.
+            bulk: bytes of noise in its model, the same in every version.
+            options: of :func:`make_release`, for a release without noise.
+        """
 
         def publish(hub: Hub) -> Any:
             made = self.folder / "made"
-            release = make_release(made, model, version, seed, **options)
+            if bulk:
+                release = make_bulky(made, model, version, seed, bulk, noise=1)
+            else:
+                release = make_release(made, model, version, seed, **options)
             hub.registry.publish(release, actor="campaign", override="campaign")
             if hub.plans.current(model) is None:
                 hub.plans.promote(model, version, actor="campaign", reason="first")
@@ -94,6 +108,8 @@ class FleetHub:
                 actor="campaign",
                 reason="campaign",
             )
+            if hasattr(hub, "forms"):
+                hub.forms.make()  # by the loop, elsewhere
             return plan.serial
 
         return int(self.within(change))

@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     print(f"{name}: not tried; {why}")
                     continue
                 began = time.monotonic()
-                rehearsal = Rehearsal(CASES[name](hub, name), Path(folder))
+                rehearsal = Rehearsal(CASES[name](hub, name.replace(" ", "-")), Path(folder))
                 if not done:
                     rehearsal.import_all()
                 done.append(run_case(rehearsal, Path(folder), arguments.states))

@@ -28,7 +28,7 @@ class Rehearsal:
 
     def __init__(self, case: Case, folder: Path) -> None:
         self.case = case
-        self._folder = folder / case.name
+        self._folder = folder / case.model
         self._folder.mkdir(parents=True)
 
     def place(self, name: str) -> Place:
