@@ -13,7 +13,7 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,6 +55,7 @@ class BadNetwork:
     Args:
         hub: port of the hub on this machine.
         seed: of its chance.
+        before_answer: called before each segment of an answer goes on to the device.
 
     Attributes:
         weather: what it does; holds from the next connection on.
@@ -63,12 +64,15 @@ class BadNetwork:
         carried: bytes that went to the device.
     """
 
-    def __init__(self, hub: int, seed: int = 0) -> None:
+    def __init__(
+        self, hub: int, seed: int = 0, before_answer: Callable[[], None] = lambda: None
+    ) -> None:
         self.weather = FAIR
         self.tls: ssl.SSLContext | None = None
         self.hub = hub
         self.carried = 0
         self._chance = random.Random(seed)
+        self._before_answer = before_answer
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -158,6 +162,8 @@ class BadNetwork:
                 if left is not None:
                     segment = segment[:left]
                     left -= len(segment)
+                if counted:
+                    self._before_answer()
                 writer.write(segment)
                 await writer.drain()
                 if counted:

@@ -39,12 +39,18 @@ class DiskLog:
 
     Args:
         folder: that is followed, as it is before the first call.
+
+    Attributes:
+        start: what was in the folder.
+        operations: on it, in their order.
+        times: when each began, Unix seconds.
     """
 
     def __init__(self, folder: Path) -> None:
         self.start = Tree()
         self.operations: list[Operation] = []
-        self.skipped = 0
+        self.times: list[float] = []
+        self._moment = 0.0
         self._folder = bytes_path(folder)
         self._next = ROOT + 1
         self._load(folder, ROOT)
@@ -72,6 +78,7 @@ class DiskLog:
         for call in calls:
             if call.result.startswith(("-1", "?")) or not call.result:
                 continue  # it failed, or never took place
+            self._moment = call.at
             if call.name in self._calls:
                 self._calls[call.name](call)
             elif self._folder in call.arguments:
@@ -97,6 +104,7 @@ class DiskLog:
     def _do(self, operation: Operation) -> None:
         self._now.apply(operation)
         self.operations.append(operation)
+        self.times.append(self._moment)
 
     # --- paths
 

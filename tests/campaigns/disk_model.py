@@ -223,16 +223,27 @@ def _durable(change: Change, at: int, synced: Mapping[int, int]) -> bool:
     return all(synced.get(number, -1) > at for number in needs)
 
 
-def every_crash(start: Tree, operations: Sequence[Operation]) -> Iterator[tuple[int, str, Tree]]:
-    """Yield every different state that a power cut may leave: after how many operations, what
-    was lost, and what is left. Those after the last one are all there: more is expected of them.
+def every_crash(
+    start: Tree, operations: Sequence[Operation], world: Sequence[int] = ()
+) -> Iterator[tuple[int, str, Tree]]:
+    """Yield every different state that a power cut may leave.
+
+    Args:
+        start: what was on the disk before the operations.
+        operations: in their order.
+        world: for each number of operations, a number for all that is not on the disk; states of
+            different worlds differ.
+
+    Yields:
+        After how many operations, what was lost, and what is left. States after the last operation
+        are all there: more is expected of them.
     """
-    seen: set[str] = set()
+    seen: set[tuple[int, int, str]] = set()
     for at in range(len(operations) + 1):
-        if at == len(operations):
-            seen.clear()
+        around = world[at] if world else 0
         for name, loss in LOSSES.items():
             tree = crash_state(start, operations[:at], loss, at)
-            if (digest := tree.digest()) not in seen:
-                seen.add(digest)
+            key = (at == len(operations), around, tree.digest())
+            if key not in seen:
+                seen.add(key)
                 yield at, name, tree

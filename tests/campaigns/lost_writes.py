@@ -23,11 +23,12 @@ from pathlib import Path
 
 from tests.campaigns.device_cases import CASES, Expected, why_not
 from tests.campaigns.disk_log import DiskLog
-from tests.campaigns.disk_model import Operation, Tree, every_crash
+from tests.campaigns.disk_model import Tree, every_crash
 from tests.campaigns.fleet_hub import FleetHub
-from tests.campaigns.forked import memory_folder
+from tests.campaigns.forked import Child, Ended, memory_folder
+from tests.campaigns.hub_memory import HubMemory
 from tests.campaigns.rehearsal import FIRST, Rehearsal
-from tests.campaigns.strace import missing, record
+from tests.campaigns.strace import Call, missing, record
 
 
 @dataclass
@@ -69,14 +70,18 @@ def spread(crashes: Sequence[Crash], most: int | None, end: int) -> list[Crash]:
 def run_case(rehearsal: Rehearsal, folder: Path, most: int | None) -> Losses:
     """Cut the power of one case's device wherever it may be cut."""
     losses = Losses(rehearsal.case.name)
-    expected, log = _recorded(rehearsal, folder / "strace.log")
+    memory = HubMemory(rehearsal.case.hub.process, folder / f"{rehearsal.case.model}-hub")
+    expected, log = _recorded(rehearsal, folder / "strace.log", memory)
     losses.operations = len(log.operations)
-    crashes = list(every_crash(log.start, log.operations))
+    # The power ends just before the next operation: the hub knows all that came until then.
+    knows = [memory.at(moment) for moment in (*log.times, time.time())]
+    crashes = list(every_crash(log.start, log.operations, knows))
     losses.states = len(crashes)
     for number, crash in enumerate(spread(crashes, most, len(log.operations))):
         at, lost, tree = crash
         place = rehearsal.place(f"{number}/state")
         tree.write(place.state.parent)
+        memory.put_back(knows[at])
         found = rehearsal.looked_at(place)
         losses.tried += 1
         losses.lost[lost] += 1
@@ -88,22 +93,20 @@ def run_case(rehearsal: Rehearsal, folder: Path, most: int | None) -> Losses:
     return losses
 
 
-def _recorded(rehearsal: Rehearsal, log: Path) -> tuple[Expected, DiskLog]:
+def _recorded(rehearsal: Rehearsal, log: Path, memory: HubMemory) -> tuple[Expected, DiskLog]:
     folder = rehearsal.place(FIRST).state.parent
     started: list[DiskLog] = []
 
-    def run(child: object) -> object:
+    def run(child: Child) -> tuple[Ended, list[Call]]:
         started.append(DiskLog(folder))  # before it acts
-        return record(child, log)  # type: ignore[arg-type]
+        memory.note()
+        done = record(child, log)
+        memory.stop()  # before others act
+        return done
 
-    expected, calls = rehearsal.first(run)  # type: ignore[arg-type]
+    hub = memory.watch()
+    expected, calls = rehearsal.first(run, hub)
     return expected, started[0].follow(calls)
-
-
-def described(operation: Operation) -> str:
-    """Return an operation in a few words, without its data."""
-    data = getattr(operation, "data", None)
-    return repr(replace(operation, data=b"")) + f" {len(data)} bytes" if data else repr(operation)  # type: ignore[call-arg]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

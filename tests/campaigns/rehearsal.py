@@ -6,6 +6,7 @@ import importlib
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,14 +52,23 @@ class Rehearsal:
         for name in in_child(lambda: _modules_after(lambda: self.case.act(place))):
             importlib.import_module(name)
 
-    def first(self, run: Run) -> tuple[Expected, Any]:
-        """Have one device act whole, by ``run``; return what is expected of all others."""
+    def first(self, run: Run, hub: str | None = None) -> tuple[Expected, Any]:
+        """Have one device act whole.
+
+        Args:
+            run: runs the child that acts.
+            hub: by which the device reaches its hub meanwhile, if not directly.
+
+        Returns:
+            What is expected of all others, and what ``run`` returned besides.
+        """
         (place,) = self.devices([FIRST])
         copy = self._folder / "copy"
         if place.state.exists():  # enrolment has no folder before it begins
             shutil.copytree(place.state, copy)
         before = in_child(lambda: answers_offline(self.case.place(copy)))
-        ended, result = run(Child(lambda: self.case.act(place)))
+        acting = place if hub is None else replace(place, hub=hub)
+        ended, result = run(Child(lambda: self.case.act(acting)))
         if ended.killed:
             raise RuntimeError("the first device was killed")
         found = in_child(lambda: looked_at(self.case, place))

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -30,10 +30,11 @@ SYNCS: Final = ("fsync", "fdatasync", "sync_file_range", "msync", "syncfs", "syn
 OPENS: Final = ("open", "openat", "creat")
 WRITE_LIKE: Final = (*NAMES, *DATA, *SYNCS, *OPENS)
 
-_LINE: Final = re.compile(r"(?P<pid>\d+) +(?P<name>\w+)\((?P<arguments>.*)\) += (?P<result>.*)")
-_CUT: Final = re.compile(r"(?P<pid>\d+) +(?P<name>\w+)\((?P<arguments>.*) <unfinished \.\.\.>$")
+_START: Final = r"(?P<pid>\d+) +(?:(?P<at>\d+\.\d+) +)?(?P<name>\w+)"
+_LINE: Final = re.compile(_START + r"\((?P<arguments>.*)\) += (?P<result>.*)")
+_CUT: Final = re.compile(_START + r"\((?P<arguments>.*) <unfinished \.\.\.>$")
 _REST: Final = re.compile(
-    r"(?P<pid>\d+) +<\.\.\. \w+ resumed>(?P<arguments>.*?)\) += (?P<result>.*)"
+    r"(?P<pid>\d+) +[\d.]* *<\.\.\. \w+ resumed>(?P<arguments>.*?)\) += (?P<result>.*)"
 )
 _ESCAPED: Final = re.compile(r"(?:\\x[0-9a-f]{2})+")
 
@@ -48,6 +49,7 @@ class Call:
         ordinal: the how-manyeth of that name in that thread, from 1.
         arguments: as ``strace -y`` writes them, paths and data unescaped to latin-1 text.
         result: as text; empty if the process was killed first.
+        at: when it began, Unix seconds.
     """
 
     pid: int
@@ -55,6 +57,7 @@ class Call:
     ordinal: int
     arguments: str
     result: str
+    at: float = 0.0
 
     def touches(self, folder: Path) -> bool:
         """Return whether it would change something in ``folder``."""
@@ -104,7 +107,7 @@ def _expression(names: Sequence[str]) -> str:
 
 
 def _traced(child: Child, log: Path, options: list[str]) -> tuple[Ended, list[Call]]:
-    command = ["strace", "-f", "-y", "-xx", "-p", str(child.pid), "-o", str(log), *options]
+    command = ["strace", "-f", "-ttt", "-y", "-xx", "-p", str(child.pid), "-o", str(log), *options]
     tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert tracer.stderr is not None
     line = tracer.stderr.readline()
@@ -116,17 +119,17 @@ def _traced(child: Child, log: Path, options: list[str]) -> tuple[Ended, list[Ca
 
 
 def read_log(text: str) -> Iterator[Call]:
-    """Parse what ``strace -f -y -xx`` wrote, in the order in which calls began."""
+    """Parse what ``strace -f -ttt -y -xx`` wrote, in the order in which calls began."""
     seen: Counter[tuple[int, str]] = Counter()
     begun: dict[int, int] = {}
     calls: list[Call] = []
     for line in text.splitlines():
         if (rest := _REST.match(line)) is not None:
-            at = begun.pop(int(rest["pid"]), None)
-            if at is not None:
-                old = calls[at]
+            place = begun.pop(int(rest["pid"]), None)
+            if place is not None:
+                old = calls[place]
                 whole = old.arguments + _plain(rest["arguments"])
-                calls[at] = Call(old.pid, old.name, old.ordinal, whole, _plain(rest["result"]))
+                calls[place] = replace(old, arguments=whole, result=_plain(rest["result"]))
             continue
         found = _LINE.match(line) or _CUT.match(line)
         if found is None:
@@ -136,7 +139,8 @@ def read_log(text: str) -> Iterator[Call]:
         if found.re is _CUT:
             begun[pid] = len(calls)
         result = _plain(found.groupdict().get("result") or "")
-        calls.append(Call(pid, name, seen[pid, name], _plain(found["arguments"]), result))
+        at = float(found["at"] or 0)
+        calls.append(Call(pid, name, seen[pid, name], _plain(found["arguments"]), result, at))
     yield from calls
 
 
