@@ -9,7 +9,8 @@ PIP := -m pip install --quiet --disable-pip-version-check
 FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-device check format bench sweep statistics peers postgres live-fleet swap-kill tree-runtimes wheels lock clean
+.PHONY: help demo test test-fast test-device check format bench sweep statistics peers postgres live-fleet \
+	swap-kill kill-matrix lost-writes hub-kills chaos tree-runtimes wheels lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -71,6 +72,18 @@ peers: .venv/peers/installed  ## what detection is measured beside, in an enviro
 
 swap-kill: .venv/dev  ## a thousand kills at any moment of a swap of model and pack
 	$(BIN)/python -m tests.campaigns.swap_kill --trials 1000
+
+kill-matrix: .venv/dev  ## SIGKILL at every write-like system call of a device; needs strace
+	$(BIN)/python -m tests.campaigns.kill_matrix
+
+lost-writes: .venv/dev  ## a device's power ends and what was not synced is lost; needs strace
+	$(BIN)/python -m tests.campaigns.lost_writes
+
+hub-kills: .venv/dev  ## 200 kills of a hub that ingests, publishes, promotes, migrates
+	$(BIN)/python -m tests.campaigns.hub_kills --kills 200
+
+chaos: .venv/dev  ## updates through cuts, loss, slow lines, portals, gateways, TLS and DNS trouble
+	$(BIN)/python -m tests.campaigns.chaos
 
 tree-runtimes: .venv/dev  ## random trees in every onnxruntime from 1.20 on
 	$(BIN)/python -m tests.campaigns.tree_runtimes

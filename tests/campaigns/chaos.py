@@ -54,8 +54,9 @@ def reply(status: str, body: bytes, *headers: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
+UNDISTURBED: Final = "undisturbed"
 ALL_THE_TIME: Final = {
-    "undisturbed": FAIR,
+    UNDISTURBED: FAIR,
     "cut at random bytes": Weather(cut=(20_000, 400_000)),
     "5% loss": Weather(loss=0.05),
     "200 ms": Weather(latency=0.1),
@@ -290,7 +291,7 @@ def _resolver(known: set[str]) -> Iterator[None]:
 def run(folder: Path, cases: Sequence[str], size: int, slow_size: int) -> list[Course]:
     """Run the cases, each beside an undisturbed update of the same size."""
     courses: list[Course] = []
-    slow = ["50 kbit/s"]
+    slow, cases = ["50 kbit/s"], [case for case in cases if case != UNDISTURBED]
     for name, weight, chosen in (
         ("fast", size, [case for case in cases if case not in slow]),
         ("slow", slow_size, [case for case in cases if case in slow]),
@@ -298,9 +299,8 @@ def run(folder: Path, cases: Sequence[str], size: int, slow_size: int) -> list[C
         if chosen:
             stage = Stage(_made(folder / name), weight)
             try:
-                usual = _course(stage, "undisturbed", None)
-                courses += [_course(stage, c, usual.carried) for c in chosen if c != usual.case]
-                courses.append(usual)
+                usual = _course(stage, UNDISTURBED, None)
+                courses += [usual, *(_course(stage, case, usual.carried) for case in chosen)]
             finally:
                 stage.close()
     return courses
@@ -316,7 +316,7 @@ def _course(stage: Stage, case: str, usual: int | None) -> Course:
     completed, update = run_case(stage, case)
     carried = stage.network.carried
     course = Course(
-        case if usual is not None else f"undisturbed, {stage.size} bytes",
+        case if usual is not None else f"{case}, {stage.size} bytes",
         completed,
         update.served,
         update.syncs,

@@ -148,7 +148,7 @@ class Campaign:
         """Kill so many times, each kind of work in turn; then count."""
         for reporter in self._reporters:
             reporter.start()
-        kinds = ["ingest", *self._administration.commands]
+        kinds = [*self._administration.commands, "ingest"]
         try:
             for number in range(kills):
                 self._round(kinds[number % len(kinds)])

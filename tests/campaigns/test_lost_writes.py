@@ -163,7 +163,7 @@ def test_what_the_model_does_not_know_is_not_passed_over(tmp_path: Path) -> None
 @pytest.mark.usefixtures("tracing")
 def test_a_device_whose_power_ends_is_whole_and_completes() -> None:
     command = [sys.executable, "-m", "tests.campaigns.lost_writes"]
-    command += ["--case", "enrolment", "update", "--states", "10"]
+    command += ["--case", "enrolment", "--states", "12"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.endswith("20 power cuts, 0 broken\n")
+    assert done.stdout.endswith("12 power cuts, 0 broken\n")
