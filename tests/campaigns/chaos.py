@@ -1,6 +1,6 @@
 """Networks and hubs at their worst: updates complete after they heal, and few bytes come twice.
 
-``python -m tests.campaigns.chaos [--case cut portal] [--size 2000000] [--short]``
+``python -m tests.campaigns.chaos [--case "captive portal"] [--size 2000000]``
 
 A real device updates from a real hub through :mod:`tests.campaigns.bad_network`. In each case a new
 device has the old release, and something is wrong while it brings the new one. Some trouble holds
@@ -129,19 +129,16 @@ class Stage:
             self.hub.admin.publish(release.folder, self.hub.key, override="campaign")
         self.network = BadNetwork(self._port)
         self.authority = Authority.new(folder / "certificates", "ours")
-        self.token = self._new_token()
+        self._promote(OLD)
+        self.token = self.hub.token(MODEL, uses=10_000)
         self._devices = 0
 
     @property
     def _port(self) -> int:
         return int(self.hub.url.rpartition(":")[2])
 
-    def _new_token(self) -> str:
-        return self.hub.token(MODEL, uses=10_000) if self._promote(OLD) else ""
-
-    def _promote(self, version: str) -> bool:
+    def _promote(self, version: str) -> None:
         self.hub.admin.post(f"models/{MODEL}/promote", version=version, override="campaign")
-        return True
 
     @contextlib.contextmanager
     def device(self, url: str, **options: Any) -> Iterator[EdgeDevice]:
@@ -156,8 +153,8 @@ class Stage:
             self.network.carried = 0
             yield device
 
-    def restart_hub(self) -> None:
-        self.hub.kill()
+    def start_hub(self) -> None:
+        """Start the hub again; it has another port."""
         self.hub.start()
         self.network.hub = self._port
 
@@ -167,7 +164,7 @@ class Stage:
 
 
 @dataclass
-class Update:
+class ObservedUpdate:
     """The update of one device, and what was seen of it."""
 
     stage: Stage
@@ -202,7 +199,7 @@ class Update:
             self.served = self.served and self.version == OLD
 
 
-def run_case(stage: Stage, case: str) -> tuple[bool, Update]:
+def run_case(stage: Stage, case: str) -> tuple[bool, ObservedUpdate]:
     """Run one case; return whether the update completed."""
     network = stage.network
     url = f"http://127.0.0.1:{network.port}"
@@ -212,22 +209,21 @@ def run_case(stage: Stage, case: str) -> tuple[bool, Update]:
     if case == DNS:
         return _with_names(stage)
     with stage.device(url) as device:
-        update = Update(stage, device)
+        update = ObservedUpdate(stage, device)
         if case in ALL_THE_TIME:
             network.change(ALL_THE_TIME[case])
             return update.complete(), update
         update.first_half()
         if case == RESTART:
             update.trouble(stage.hub.kill)
-            stage.hub.start()
-            network.hub = int(stage.hub.url.rpartition(":")[2])
+            stage.start_hub()
         else:
             update.trouble(lambda: network.change(FROM_HALF_ON[case]), lambda: None)
         network.change(FAIR)
         return update.complete(), update
 
 
-def _with_tls(stage: Stage) -> tuple[bool, Update]:
+def _with_tls(stage: Stage) -> tuple[bool, ObservedUpdate]:
     """A stranger's certificate, one that has expired, one for another host, and no TLS at all."""
     network, ours = stage.network, stage.authority
     stranger = Authority.new(ours.folder, "stranger")
@@ -236,7 +232,7 @@ def _with_tls(stage: Stage) -> tuple[bool, Update]:
     try:
         url = f"https://localhost:{network.port}"
         with stage.device(url, verify=str(ours.bundle)) as device:
-            update = Update(stage, device)
+            update = ObservedUpdate(stage, device)
             update.first_half()
             update.trouble(
                 lambda: network.change(FAIR, stranger.server()),
@@ -255,11 +251,11 @@ def _without_tls(network: BadNetwork) -> None:
     network.change(FROM_HALF_ON["noise"])
 
 
-def _with_names(stage: Stage) -> tuple[bool, Update]:
+def _with_names(stage: Stage) -> tuple[bool, ObservedUpdate]:
     """The hub's name cannot be resolved for some time."""
     known = {NAME}
     with _resolver(known), stage.device(f"http://{NAME}:{stage.network.port}") as device:
-        update = Update(stage, device)
+        update = ObservedUpdate(stage, device)
         update.first_half()
 
         def forget() -> None:
