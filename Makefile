@@ -9,7 +9,8 @@ PIP := -m pip install --quiet --disable-pip-version-check
 FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-device check format bench bytes sweep statistics peers postgres live-fleet swap-kill state-damage tree-runtimes conformance wheels lock clean
+.PHONY: help demo test test-fast test-device check format bench bytes sweep statistics peers postgres live-fleet \
+	swap-kill state-damage kill-matrix lost-writes hub-kills chaos tree-runtimes conformance wheels lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -77,6 +78,18 @@ swap-kill: .venv/dev  ## a thousand kills at any moment of a swap of model and p
 
 state-damage: .venv/dev  ## every file of a device's state damaged, one at a time
 	$(BIN)/python -m tests.campaigns.state_damage --flips 20
+
+kill-matrix: .venv/dev  ## SIGKILL at every write-like system call of a device; needs strace
+	$(BIN)/python -m tests.campaigns.kill_matrix
+
+lost-writes: .venv/dev  ## a device's power ends and what was not synced is lost; needs strace
+	$(BIN)/python -m tests.campaigns.lost_writes
+
+hub-kills: .venv/dev  ## 200 kills of a hub that ingests, publishes, promotes, migrates
+	$(BIN)/python -m tests.campaigns.hub_kills --kills 200
+
+chaos: .venv/dev  ## updates through cuts, loss, slow lines, portals, gateways, TLS and DNS trouble
+	$(BIN)/python -m tests.campaigns.chaos
 
 tree-runtimes: .venv/dev  ## random trees in every onnxruntime from 1.20 on
 	$(BIN)/python -m tests.campaigns.tree_runtimes

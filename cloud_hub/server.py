@@ -52,7 +52,11 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         addresses = socket.getaddrinfo(*where, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, *_, address = min(addresses, key=lambda entry: entry[0] != socket.AF_INET)
-        return socket.create_server(address[:2], family=family)
+        listener = socket.create_server(address[:2], family=family)
+        # asyncio sets this on sockets that it makes itself. Without it the second packet of an
+        # answer waits for the acknowledgement of the first, which clients delay by 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except OSError as error:
         reason = f"{settings.host}:{settings.port}: cannot listen; {error.strerror}"
         raise HubFault(reason) from error

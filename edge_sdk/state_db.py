@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_sdk.errors import StateError, reason_of
+from edge_sdk.system.files import make_folder
 from edge_sdk.system.kept_copy import Kept, read_kept, write_kept
 from edge_sdk.system.logs import Log
 from edge_sdk.system.state_file import (
@@ -69,7 +70,7 @@ class StateDatabase:
         self._statements: Statements = []
         try:
             # The folder holds the device's token, and it may hold rows that wait to be shared.
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(self.folder)
             with contextlib.suppress(OSError):  # on a read-only disk it stays as it is
                 self.folder.chmod(0o700)
             self._lock = lock_folder(self.folder)

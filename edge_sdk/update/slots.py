@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from edge_sdk.contract.manifest import MANIFEST
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.release import Release, check_file
-from edge_sdk.system.files import fsync_directory
+from edge_sdk.system.files import fsync_directory, make_folder, sha256_file
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import FileRef
@@ -58,7 +58,7 @@ class Slots:
             with contextlib.suppress(OSError):
                 if place.exists() and not place.is_dir():
                     place.unlink()
-                place.mkdir(exist_ok=True)
+                make_folder(place)
 
     def slot(self, ref: SlotRef) -> Slot:
         """Return the place of ``ref``, which need not be there yet."""
@@ -98,6 +98,16 @@ class Slots:
         except ReleaseError:
             shutil.rmtree(folder, ignore_errors=True)
             return False
+
+    def is_damaged(self, ref: SlotRef) -> bool:
+        """Return whether a slot that was whole is so no longer; what is damaged is removed."""
+        whole = self.holds_whole(ref.manifest)
+        for digest in ref.packs:
+            file = self.pack(digest)
+            if not file.is_file() or sha256_file(file) != digest:
+                file.unlink(missing_ok=True)
+                whole = False
+        return not whole
 
     def remove(self, ref: SlotRef) -> None:
         """Remove a release and its packs."""

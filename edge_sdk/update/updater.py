@@ -381,6 +381,10 @@ class Updater:
         after = machine.abandon(state)
         version = state.target.version if state.target else "?"
         _log.info("update to %s refused at %s: %s", version, step, reason)
+        # Verified before: what is missing now, the disk lost. The next sync brings it again.
+        if step == "activate" and state.target and self._slots.is_damaged(state.target):
+            self._journal.lost(after, state.target, reason)
+            return after
         self._journal.abandoned(state, after, step, reason)
         return after
 
