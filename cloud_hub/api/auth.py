@@ -43,7 +43,7 @@ def address_of(request: Request) -> str:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:  # a socket file, or a proxy that sends something else
-        return host
+        return host[:64]
     if address.version == 4:
         return host
     mapped = address.ipv4_mapped
