@@ -15,10 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud_hub.errors import HubFault
 from cloud_hub.isolation import files, landlock, process_limits, syscalls
 from cloud_hub.isolation.spec import IsolationReport
 from cloud_hub.isolation.workers import Workers
 from cloud_hub.settings import WorkerSettings
+from tests.hub.runs.retraining import gone
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="workers are isolated on Linux only"
@@ -28,6 +31,7 @@ ROOT_ONLY = pytest.mark.skipif(os.getuid() != 0, reason="only root can become an
 MACHINE = """
 import ctypes, os, sys
 from pathlib import Path
+from cloud_hub.errors import HubFault
 from cloud_hub.isolation import files, kernel, mounts
 user, namespaces, data = int(sys.argv[1]), sys.argv[2] == "namespaces", Path(sys.argv[3])
 if user:
@@ -170,6 +174,19 @@ def test_a_hub_that_isolates_nothing_says_so_when_it_starts(
         assert then in caplog.text
 
 
+def test_a_machine_on_which_no_worker_starts_serves_devices_all_the_same(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Workers):
+        launcher = ("-c", "import os; os.abort()")  # as a filter of the service manager ends it
+
+    assert not Broken(data).check().protects
+    assert "trainings cannot be started on this machine: it ended before" in caplog.text
+    if os.getuid() == 0:
+        with pytest.raises(HubFault, match="trainings cannot be started"):
+            Broken(data, WorkerSettings(user="nobody")).check()
+
+
 names = st.sampled_from("abc")
 paths = st.lists(names, min_size=1, max_size=3).map(lambda parts: "/".join(parts))
 
@@ -240,3 +257,34 @@ print(all(refused), len(refused))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["True", "6"], done
+
+
+def test_a_worker_ends_with_a_hub_that_is_killed(data: Path, tmp_path: Path) -> None:
+    """Also one that has left the group and the session of its launcher."""
+    (tmp_path / "code").mkdir(mode=0o755)
+    sleeper = "import os, time; os.setsid(); print('asleep', flush=True); time.sleep(3_600)"
+    (tmp_path / "code" / "sleeper.py").write_text(sleeper)
+    code = f"""
+import os, time
+from pathlib import Path
+from cloud_hub.isolation.process_limits import ProcessLimits
+from cloud_hub.isolation.process_tree import family
+from cloud_hub.isolation.workers import Workers
+workers, log = Workers(Path({str(data)!r})), Path({str(tmp_path / "log")!r})
+work, limits = workers.new_folder(), ProcessLimits(3_600, 2_000)
+code = Path({str(tmp_path / "code")!r})
+process = workers.start("sleeper", [], work, log, limits, reads=[code], foreign=False)
+while "asleep" not in log.read_text():
+    time.sleep(0.05)
+workers.remove(work)
+print(*family(process._process.pid), flush=True)
+os.kill(os.getpid(), 9)
+"""
+    path = os.pathsep.join([str(Path(__file__).parents[3]), str(tmp_path / "code")])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    everybody = [int(word) for word in done.stdout.split()]
+    assert len(everybody) >= 2, done.stderr
+    wait_for(lambda: all(map(gone, everybody)), "the end of the worker")
