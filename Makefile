@@ -9,7 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-device check format bench sweep statistics peers postgres live-fleet swap-kill tree-runtimes wheels lock clean
+.PHONY: help demo test test-fast test-device check format bench sweep statistics peers postgres live-fleet swap-kill fuzz tree-runtimes wheels lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -71,6 +71,10 @@ peers: .venv/peers/installed  ## what detection is measured beside, in an enviro
 
 swap-kill: .venv/dev  ## a thousand kills at any moment of a swap of model and pack
 	$(BIN)/python -m tests.campaigns.swap_kill --trials 1000
+
+fuzz: .venv/dev  ## twenty thousand requests of all roles to all routes: none is a 5xx
+	$(BIN)/python -m tests.campaigns.fuzz --requests 20000 --seed 1
+	$(BIN)/python -m tests.campaigns.fuzz --requests 4000 --seed 2 --postgres
 
 tree-runtimes: .venv/dev  ## random trees in every onnxruntime from 1.20 on
 	$(BIN)/python -m tests.campaigns.tree_runtimes

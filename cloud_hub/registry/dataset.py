@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import io
+import struct
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.errors import Invalid
+from edge_sdk.contract.limits import MODEL_BYTES
 from edge_sdk.model.release import save_arrays
+
+KINDS: Final = "biufU"
+"""Kinds of NumPy arrays that rows and labels may be: booleans, integers, floats, texts."""
+
+UNREADABLE: Final = (
+    OSError, ValueError, KeyError, EOFError, RuntimeError, TypeError, OverflowError, MemoryError,
+    SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
+"""What a damaged archive makes zipfile and NumPy raise; a header may promise any shape."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +47,28 @@ class Dataset:
         # np.load would take a bare .npy as well, and answer a text with advice about pickles.
         if not zipfile.is_zipfile(io.BytesIO(raw)):
             raise Invalid("dataset: expected an .npz with X and y, this is no .npz")
+        _check_archive(raw)
         try:
             # Never a pickle: it would run what the uploader put into it.
             with np.load(io.BytesIO(raw), allow_pickle=False) as file:
                 rows = file["X"]
                 labels = file["y"] if "y" in file.files else None
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise Invalid(f"dataset: expected an .npz with X and y; {error}") from error
         if rows.ndim != 2 or (labels is not None and len(labels) != len(rows)):
             raise Invalid(f"dataset: expected X [N, columns] and y [N], got X {rows.shape}")
+        for name, array in (("X", rows), ("y", labels)):
+            if array is not None and array.dtype.kind not in KINDS:
+                raise Invalid(f"dataset: {name}: expected numbers or texts, got {array.dtype}")
         return cls(rows, labels)
+
+
+def _check_archive(raw: bytes) -> None:
+    """Refuse a small file that would unpack to more than a machine holds; raises Invalid."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            size = sum(info.file_size for info in archive.infolist())
+    except UNREADABLE as error:
+        raise Invalid(f"dataset: expected an .npz with X and y; {error}") from error
+    if size > MODEL_BYTES:
+        raise Invalid(f"dataset: expected at most {MODEL_BYTES} bytes unpacked, got {size}")
