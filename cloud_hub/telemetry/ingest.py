@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, insert, select
@@ -14,7 +14,7 @@ from cloud_hub.telemetry import groups, tables
 from cloud_hub.telemetry.histograms import ReportHistograms
 from cloud_hub.telemetry.sample_check import check_samples
 from cloud_hub.telemetry.sharing_limits import SharingLimits
-from cloud_hub.telemetry.storing import store_each
+from cloud_hub.telemetry.storing import Stored, rejection, store_each
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.messages import (
@@ -22,7 +22,6 @@ from edge_sdk.contract.messages import (
     FeedbackReport,
     KeyVotes,
     Message,
-    Rejection,
     SampleBatch,
     UpdateEvent,
     Upload,
@@ -95,18 +94,28 @@ class Ingest:
             try:
                 fresh.append(self._open(model, message))
             except (ContractError, Invalid) as error:
-                rejected.append(Rejection(message.boot, message.sequence, str(error)[:300]))
+                rejected.append(rejection(message, str(error)))
         stored_now = store_each(
-            self._engine, fresh, lambda db, each: self._store(db, device, each),
+            self._engine, fresh, lambda db, some: self._take(db, device, some),
             message_of=lambda each: each.message,
         )  # fmt: skip
         rejected += stored_now.refused
         duplicates = len(upload.messages) - stored_now.accepted - len(rejected)
         return UploadReply(stored_now.accepted, duplicates, tuple(rejected))
 
+    def _take(self, db: Connection, device: str, fresh: Sequence[_Received]) -> Stored:
+        accepted, refused = 0, []
+        for received in fresh:
+            try:
+                self._sharing.check(db, device, received.body, time.time())
+            except Invalid as error:
+                refused.append(rejection(received.message, str(error)))
+            else:
+                accepted += self._store(db, device, received)
+        return Stored(accepted, tuple(refused))
+
     def _store(self, db: Connection, device: str, received: _Received) -> bool:
         body = received.body
-        self._sharing.check(db, device, body, time.time())
         if not _store_message(db, device, received.message, body):
             return False
         self._record_exposure(db, device, body)

@@ -13,7 +13,6 @@ from typing import Final, NamedTuple, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
 
-from cloud_hub.errors import Invalid
 from edge_sdk.contract.messages import Message, Rejection
 
 log = logging.getLogger(__name__)
@@ -38,7 +37,7 @@ class Stored(NamedTuple):
 def store_each(
     engine: Engine,
     received: Sequence[T],
-    store: Callable[[Connection, T], bool],
+    store: Callable[[Connection, Sequence[T]], Stored],
     *,
     message_of: Callable[[T], Message],
 ) -> Stored:
@@ -47,8 +46,7 @@ def store_each(
     Args:
         engine: of the database.
         received: messages with what was read of them, in order.
-        store: stores one, and returns whether it was new; raises Invalid, before it writes, if it
-            may not be stored beside what is there.
+        store: stores some of them in one transaction; it may be called again after it failed.
         message_of: the message of one of ``received``.
 
     Raises:
@@ -56,7 +54,7 @@ def store_each(
     """
     try:
         with engine.begin() as db:
-            return _store(db, received, store, message_of)
+            return store(db, received)
     except NOT_ITS_FAULT:
         raise
     except Exception:
@@ -66,33 +64,17 @@ def store_each(
     for each in received:
         try:
             with engine.begin() as db:
-                one = _store(db, [each], store, message_of)
+                one = store(db, [each])
         except NOT_ITS_FAULT:
             raise
         except Exception as error:
             reason = f"the hub cannot store it; {type(error).__name__}"
-            one = Stored(0, (_rejection(message_of(each), reason),))
+            one = Stored(0, (rejection(message_of(each), reason),))
         accepted += one.accepted
         refused += one.refused
     return Stored(accepted, tuple(refused))
 
 
-def _store(
-    db: Connection,
-    received: Sequence[T],
-    store: Callable[[Connection, T], bool],
-    message_of: Callable[[T], Message],
-) -> Stored:
-    """Store messages in one transaction; ``store`` raises Invalid only before it writes."""
-    accepted = 0
-    refused: list[Rejection] = []
-    for each in received:
-        try:
-            accepted += store(db, each)
-        except Invalid as error:
-            refused.append(_rejection(message_of(each), str(error)))
-    return Stored(accepted, tuple(refused))
-
-
-def _rejection(message: Message, reason: str) -> Rejection:
+def rejection(message: Message, reason: str) -> Rejection:
+    """Return the rejection of a message, with as much of the reason as a device is told."""
     return Rejection(message.boot, message.sequence, reason[:REASON])
