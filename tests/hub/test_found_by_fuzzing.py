@@ -26,6 +26,10 @@ def row(first: int) -> bytes:
     return json.dumps({"model": "demo", "version": "1.0", "row": [first, 0, 0, 0]}).encode()
 
 
+def checkin(**changes: object) -> bytes:
+    return json.dumps({"model": "demo", "version": "1.0", "plan": 1, **changes}).encode()
+
+
 def open_bracket() -> bytes:
     """An array whose header is a bracket that nobody closes."""
     file = io.BytesIO()
@@ -79,6 +83,16 @@ FOUND: dict[str, tuple[Asked, int, str]] = {
         Asked("administrator", "POST", ROWS, body=open_bracket()),
         422,
         "expected an .npz with X and y",
+    ),
+    "a check-in with ten thousand releases that failed": (
+        Asked("device", "POST", "/v1/checkin", body=checkin(failed=["x"] * 10_000)),
+        422,
+        "CheckIn.failed: expected at most 256",
+    ),
+    "a check-in of a serial beyond the database's": (
+        Asked("device", "POST", "/v1/checkin", body=checkin(plan=2**40)),
+        422,
+        "CheckIn.plan: expected 0 to",
     ),
     "nesting that the parser takes and the error's text does not": (
         Asked("device", "POST", "/v1/checkin", body=b'{"model":' + b"[" * 950 + b"]" * 950 + b"}"),
