@@ -10,7 +10,7 @@ FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-device check format bench bytes sweep statistics peers postgres live-fleet \
-	swap-kill state-damage kill-matrix lost-writes hub-kills chaos tree-runtimes conformance wheels lock clean
+	swap-kill fuzz state-damage kill-matrix lost-writes hub-kills chaos tree-runtimes conformance wheels lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -90,6 +90,10 @@ hub-kills: .venv/dev  ## 200 kills of a hub that ingests, publishes, promotes, m
 
 chaos: .venv/dev  ## updates through cuts, loss, slow lines, portals, gateways, TLS and DNS trouble
 	$(BIN)/python -m tests.campaigns.chaos
+
+fuzz: .venv/dev  ## twenty thousand requests of all roles to all routes: none is a 5xx
+	$(BIN)/python -m tests.campaigns.fuzz --requests 20000 --seed 1
+	$(BIN)/python -m tests.campaigns.fuzz --requests 4000 --seed 2 --postgres
 
 tree-runtimes: .venv/dev  ## random trees in every onnxruntime from 1.20 on
 	$(BIN)/python -m tests.campaigns.tree_runtimes

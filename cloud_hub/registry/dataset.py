@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -14,11 +16,14 @@ from numpy.typing import NDArray
 from cloud_hub.errors import Invalid
 from edge_sdk.model.release import save_arrays
 
-DAMAGED: Final = (
-    *(OSError, ValueError, KeyError, EOFError, MemoryError, NotImplementedError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
-)
-"""Raised by NumPy and zipfile on archives that are none, or lie."""
+KINDS: Final = "biufU"
+"""Kinds of NumPy arrays that rows and labels may be: booleans, integers, floats, texts."""
+
+UNREADABLE: Final = (
+    OSError, ValueError, KeyError, EOFError, RuntimeError, TypeError, OverflowError, MemoryError,
+    NotImplementedError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
+"""What a damaged archive makes zipfile and NumPy raise; a header may promise any shape."""
 
 MOST_BYTES: Final = 4 << 30
 """Bytes of a dataset's arrays, unpacked."""
@@ -50,13 +55,16 @@ class Dataset:
             with np.load(io.BytesIO(raw), allow_pickle=False) as file:
                 rows = file["X"]
                 labels = file["y"] if "y" in file.files else None
-        except DAMAGED as error:
+        except UNREADABLE as error:
             raise Invalid(f"dataset: expected an .npz with X and y; {error}") from error
         # An entry that is no array comes as bytes.
         if not isinstance(rows, np.ndarray) or not isinstance(labels, np.ndarray | None):
             raise Invalid("dataset: expected an .npz with X and y; an entry is no array")
         if rows.ndim != 2 or (labels is not None and labels.shape[:1] != rows.shape[:1]):
             raise Invalid(f"dataset: expected X [N, columns] and y [N], got X {rows.shape}")
+        for name, array in (("X", rows), ("y", labels)):
+            if array is not None and array.dtype.kind not in KINDS:
+                raise Invalid(f"dataset: {name}: expected numbers or texts, got {array.dtype}")
         return cls(rows, labels)
 
 
@@ -74,7 +82,7 @@ def check_unpacked(raw: bytes, limit: int) -> None:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             # What an entry says is what is unpacked of it at most.
             size = sum(entry.file_size for entry in archive.infolist())
-    except DAMAGED as error:
+    except UNREADABLE as error:
         raise Invalid(f"dataset: expected an .npz with X and y; {error}") from error
     if size > limit:
-        raise Invalid(f"arrays: expected at most {limit} bytes unpacked, the archive says {size}")
+        raise Invalid(f"dataset: expected at most {limit} bytes unpacked, the archive says {size}")

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 from cloud_hub.telemetry.storing import REASON
 from edge_sdk.contract.codec import from_plain, parse_json
 from edge_sdk.contract.errors import ContractError
-from edge_sdk.contract.limits import UPLOAD_MESSAGES
+from edge_sdk.contract.limits import LARGEST_INTEGER, UPLOAD_MESSAGES
 from edge_sdk.contract.messages import Message, Rejection, Upload
+from edge_sdk.contract.names import check_name
 
 
 class OpenedUpload(NamedTuple):
@@ -40,11 +41,15 @@ def open_upload(raw: bytes) -> OpenedUpload:
 
 
 def _rejection(item: Any, reason: str) -> Rejection:
-    """Name the message as far as it says its name; a device counts rejections all the same."""
-    named = item if isinstance(item, dict) else {}
-    boot, sequence = named.get("boot"), named.get("sequence")
-    return Rejection(
-        boot if isinstance(boot, str) else "",
-        sequence if type(sequence) is int else 0,
-        reason[:REASON],
-    )
+    """Name the message as far as it says its name; a device counts rejections all the same.
+
+    Only a good name is repeated: the reply must be one that the device can read.
+    """
+    named: dict[str, Any] = item if isinstance(item, dict) else {}
+    boot, sequence = named.get("boot", ""), named.get("sequence", 0)
+    try:
+        check_name("boot", boot)
+    except ContractError:
+        boot = ""
+    known = type(sequence) is int and 0 < sequence <= LARGEST_INTEGER
+    return Rejection(boot, sequence if known else 0, reason[:REASON])

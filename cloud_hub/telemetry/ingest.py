@@ -24,7 +24,6 @@ from edge_sdk.contract.messages import (
     FeedbackReport,
     KeyVotes,
     Message,
-    Rejection,
     SampleBatch,
     UpdateEvent,
     Upload,

@@ -134,6 +134,27 @@ def check_text(path: str, text: str) -> str:
     return text
 
 
+def check_plain(path: str, plain: Any, levels: int = 32) -> None:
+    """Refuse parsed JSON of no declared form that cannot be stored and sent again.
+
+    Args:
+        path: name of it in messages.
+        plain: dicts, lists and scalars.
+        levels: how deep it may be nested.
+
+    Raises:
+        ContractError: it is deeper, or holds a text or a number that :func:`decode` would refuse.
+    """
+    if isinstance(plain, dict | list):
+        require(levels > 0, f"{path}: expected less nesting")
+        for key, value in plain.items() if isinstance(plain, dict) else enumerate(plain):
+            if isinstance(key, str):
+                check_text(f"{path}: name", key)
+            check_plain(f"{path}.{key}"[:200], value, levels - 1)
+    elif plain is not None:
+        _parse_scalar(type(plain), plain, path)
+
+
 def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is not a JSON number")
 

@@ -108,7 +108,7 @@ def own(
     """
     reading = [each for each in known if each[1] != "GET" and each[0].endswith(tuple(bodies))]
     most = [each for each in known if each[0].endswith("/messages")]
-    template, method, names = draw(st.sampled_from([*known, *reading * 3, *most * 20]))
+    template, method, names = draw(st.sampled_from([*known, *reading * 3, *most * 60]))
     odd = draw(st.integers(0, 3)) == 0  # most paths are good: what is behind them is tried
 
     def value(name: str, among: Sequence[str]) -> str:
@@ -143,7 +143,7 @@ def _likely(template: str) -> tuple[str, ...]:
     devices = template.endswith(("/messages", "/checkin", "/predict")) or "targets" in template
     made_for = {"/enrol": "newcomer", "/call": "webhook"}
     role = next((role for end, role in made_for.items() if template.endswith(end)), None)
-    return (*ROLES, *[role or ("device" if devices else "administrator")] * 8)
+    return (*ROLES, *[role or ("device" if devices else "administrator")] * 20)
 
 
 def of_schema(document: Mapping[str, Any]) -> st.SearchStrategy[Asked]:

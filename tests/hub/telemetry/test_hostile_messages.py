@@ -17,13 +17,14 @@ import numpy as np
 import pytest
 
 from cloud_hub.hub import Hub
-from edge_sdk.contract.codec import to_plain
+from edge_sdk.contract.codec import decode, to_plain
 from edge_sdk.contract.experiment_reports import Moments, ShadowReport
 from edge_sdk.contract.messages import (
     FeedbackReport,
     KeyVotes,
     SampleBatch,
     UpdateEvent,
+    UploadReply,
     WindowReport,
 )
 from edge_sdk.contract.window import Window
@@ -186,6 +187,7 @@ REFUSED: dict[str, tuple[str, Change, str]] = {
         "sequence: expected an integer",
     ),
     "a sequence beyond 64 bits": ("window", put("sequence", to=2**63), "an integer of 64 bits"),
+    "a boot of half a character": ("window", put("boot", to="\ud800"), "without a lone surrogate"),
     "a boot that is a path": ("window", put("boot", to="../../x"), "boot: expected 1 to 64"),
     "values nested 900 deep": (
         "event",
@@ -234,6 +236,8 @@ def test_a_hostile_message_is_refused_with_its_reason_and_the_others_count(
     reply = json.loads(answer.body)
     assert (answer.status, reply["accepted"], len(reply["rejected"])) == (200, 2, 1), reply
     assert reason in reply["rejected"][0]["reason"]
+    # The device can read the reply, or it would send the same upload for ever.
+    assert len(decode(UploadReply, answer.body, limit=1 << 20).rejected) == 1
 
 
 @pytest.mark.parametrize("kind", ["window", "feedback", "samples", "votes", "event", "shadow"])
