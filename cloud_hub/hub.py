@@ -154,10 +154,7 @@ def open_hub(settings: Settings) -> Hub:
     check_initialised(settings)
     make_private(settings.data)
     data, stores = settings.data, open_stores(settings)
-    repository = _repository(data, stores.targets)
-    repository.recover()
-    # A hub that cannot sign fails here and not hours later, when the first metadata expires.
-    repository.signer("online")
+    repository = _able_to_sign(_repository(data, stores.targets))
     engine = open_engine(settings)
     audit = Audit(engine)
     blobs = BlobStore(stores.blobs)
@@ -200,13 +197,23 @@ def open_hub(settings: Settings) -> Hub:
         experiments, runs, workers,
     )  # fmt: skip
     hub.loop = Loop(_parts(hub), settings.tick_seconds, data / "loop.lock")
-    # Plans that were stored and not published, because the hub was killed in between.
     _republish_all(hub)
     log.info("hub %s opened with %s", data, engine.dialect.name)
     return hub
 
 
+def _able_to_sign(repository: Repository) -> Repository:
+    """Return the repository with its metadata whole; a hub that cannot sign fails here.
+
+    And not hours later, when the first metadata expires.
+    """
+    repository.recover()
+    repository.signer("online")
+    return repository
+
+
 def _republish_all(hub: Hub) -> None:
+    """Publish plans that were stored and not published, because the hub was killed in between."""
     for model in hub.registry.models():
         try:
             hub.plans.republish(model)

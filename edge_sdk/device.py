@@ -508,11 +508,9 @@ class _OfflineDevice(EdgeDevice):
         self._assemble(config, service)
         release = opened_release(folder)
         serving = service.open(
-            release,
-            OFFLINE,
-            pack=opened_pack(pack, release),
-            features=opened_features(features, release),
-        )
+            release, OFFLINE,
+            pack=opened_pack(pack, release), features=opened_features(features, release),
+        )  # fmt: skip
         service.serve(serving)
         if shadow is not None:
             service.run(service.shadow(opened_release(shadow), OFFLINE_CANDIDATE))

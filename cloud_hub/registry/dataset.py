@@ -21,7 +21,8 @@ KINDS: Final = "biufU"
 
 UNREADABLE: Final = (
     OSError, ValueError, KeyError, EOFError, RuntimeError, TypeError, OverflowError, MemoryError,
-    NotImplementedError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error, struct.error,
+    NotImplementedError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+    struct.error,
 )  # fmt: skip
 """What a damaged archive makes zipfile and NumPy raise; a header may promise any shape."""
 

@@ -24,6 +24,7 @@ from edge_sdk.contract.messages import (
     FeedbackReport,
     KeyVotes,
     Message,
+    Rejection,
     SampleBatch,
     UpdateEvent,
     Upload,

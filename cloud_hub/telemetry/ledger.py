@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict, astuple
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
 from cloud_hub.database.engine import insert_or_add
 from cloud_hub.fleet.tables import devices
@@ -24,9 +24,6 @@ from cloud_hub.telemetry.plausibility import (
 from cloud_hub.telemetry.tables import ledgers
 from edge_sdk.contract.messages import Body, Windowed
 from edge_sdk.contract.serving_terms import Reporting
-
-KEPT_DAYS = 40
-"""Days whose ledgers are kept: names of messages are forgotten before."""
 
 
 class DeviceLedger:
@@ -83,16 +80,6 @@ class DeviceLedger:
             if any(astuple(more))
         ]
         insert_or_add(self._db, ledgers, rows, COUNTS)
-
-
-def forget_days(db: Connection, now: float) -> None:
-    """Delete the ledgers of days long past.
-
-    Args:
-        db: an open transaction.
-        now: Unix seconds.
-    """
-    db.execute(delete(ledgers).where(ledgers.c.day < now - KEPT_DAYS * DAY))
 
 
 def _day(body: Windowed) -> int:

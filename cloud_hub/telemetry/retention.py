@@ -29,8 +29,16 @@ from cloud_hub.database.documents import Document
 from cloud_hub.policy.schema.retention import Retention
 from cloud_hub.telemetry.groups import roll_up as roll_up_groups
 from cloud_hub.telemetry.histograms import histograms_of
-from cloud_hub.telemetry.ledger import forget_days
-from cloud_hub.telemetry.tables import ROLLED, feedback, messages, reports, samples, totals, votes
+from cloud_hub.telemetry.tables import (
+    ROLLED,
+    feedback,
+    ledgers,
+    messages,
+    reports,
+    samples,
+    totals,
+    votes,
+)
 from edge_sdk.contract.histograms import NO_HISTOGRAMS
 from edge_sdk.telemetry.histogram_codec import encode_histograms
 from edge_sdk.telemetry.resources import worst
@@ -39,6 +47,9 @@ HOUR: Final = 3_600
 DAY: Final = 86_400.0
 MESSAGE_DAYS: Final = 30.0
 """Days that names of messages are stored, to recognise one that is sent again."""
+
+LEDGER_DAYS: Final = 40.0
+"""Days that ledgers of devices are kept: names of messages are forgotten before."""
 
 ROWS: Final = 500
 """Rows that are added to a sum in one transaction: others write between two."""
@@ -93,7 +104,7 @@ def forget_names(engine: Engine, now: float) -> None:
     """
     with engine.begin() as db:
         db.execute(delete(messages).where(messages.c.at < now - MESSAGE_DAYS * DAY))
-        forget_days(db, now)
+        db.execute(delete(ledgers).where(ledgers.c.day < now - LEDGER_DAYS * DAY))
 
 
 def _due(engine: Engine, table: Table, model: str, cutoff: int) -> list[RowMapping]:

@@ -139,15 +139,9 @@ class FleetLink:
             hooks=hooks,
         )
         self.syncer = Syncer(
-            self.store,
-            self.outbox,
-            self.client,
-            trust,
-            describe=self.describe,
-            follow=self.follow,
-            heartbeat=config.heartbeat_seconds,
-            clock=clock,
-        )
+            self.store, self.outbox, self.client, trust, describe=self.describe,
+            follow=self.follow, heartbeat=config.heartbeat_seconds, clock=clock,
+        )  # fmt: skip
         self.plan = self._stored_plan()
 
     def desired_state(self, plan: Plan) -> DesiredState:

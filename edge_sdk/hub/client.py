@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
-from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -48,10 +46,10 @@ from edge_sdk.errors import (
     IdentityRefused,
     reason_of,
 )
+from edge_sdk.hub.address import checked_bundle, checked_url
 from edge_sdk.hub.deadlines import POOLS, Body, Watch
 from edge_sdk.hub.pause import Pause, retry_after
 from edge_sdk.hub.transfers import Transfers
-from edge_sdk.validation import path_of
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import FileRef
@@ -91,11 +89,11 @@ class HubClient:
         verify: bool | str = True,
         bytes_per_second: int = 0,
     ) -> None:
-        self.url = _checked_url(url)
+        self.url = checked_url(url)
         self._timeout = timeout
         self._conversation = conversation
         self._watches: set[Watch] = set()
-        self._verify = _checked_bundle(verify)
+        self._verify = checked_bundle(verify)
         self._credentials: Credentials | None = None
         self._pause = Pause()
         self._local = threading.local()
@@ -406,28 +404,6 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
         response.close()
         if unwatch is not None:
             unwatch(watch)
-
-
-def _checked_url(url: Any) -> str:
-    """``url`` without a slash at its end."""
-    parts = urlsplit(url) if isinstance(url, str) else None
-    if parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
-        raise HubError(f"hub: expected a URL such as https://hub:8000, got {url!r:.80}")
-    if parts.path.strip("/") or parts.query or parts.fragment:
-        raise HubError(
-            f"hub: expected a URL without a path, got {url!r:.80}; "
-            f"leave out what follows {parts.scheme}://{parts.netloc}"
-        )
-    return str(url).rstrip("/")
-
-
-def _checked_bundle(verify: Any) -> bool | str:
-    if isinstance(verify, bool):
-        return verify
-    path = path_of("verify", verify, HubError)
-    if not os.access(path, os.R_OK):
-        raise HubError(f"{path}: expected a bundle of CA certificates, found none")
-    return str(path)
 
 
 _OVER: Final = "the answer did not come in time, or this device is being closed"
