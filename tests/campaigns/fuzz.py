@@ -73,10 +73,11 @@ def storm(fire: UnderFire, requests: int, seed_: int) -> Storm:
     """
     came = Storm()
     done = 0
+    schema = of_schema(fire.document)
     while done < requests:
         fire.restore()
         count = min(ROUND, requests - done)
-        for strategy, part in ((_own(fire), count - count // 4), (_schema(fire), count // 4)):
+        for strategy, part in ((_own(fire), count - count // 4), (schema, count // 4)):
             _each(strategy, part, seed_ + done, lambda asked: _note(came, asked, fire.ask(asked)))
         done += count
         fire.tick()
@@ -91,10 +92,6 @@ def storm(fire: UnderFire, requests: int, seed_: int) -> Storm:
 def _own(fire: UnderFire) -> st.SearchStrategy[Asked]:
     bodies = sources(fire.hub, fire.experiment)
     return own(operations(fire.document), fire.values(), bodies)
-
-
-def _schema(fire: UnderFire) -> st.SearchStrategy[Asked]:
-    return of_schema(fire.document)
 
 
 def _each(
