@@ -155,12 +155,11 @@ def open_hub(settings: Settings) -> Hub:
     make_private(settings.data)
     data, stores = settings.data, open_stores(settings)
     repository = _able_to_sign(_repository(data, stores.targets))
-    engine = open_engine(settings)
+    engine, blobs = open_engine(settings), BlobStore(stores.blobs)
     audit = Audit(engine)
-    blobs = BlobStore(stores.blobs)
-    # Some ask each other: the registry asks the gate, which reads releases from the registry; plans
-    # name files of features, which are made for the versions of plans; experiments change plans,
-    # and object to some. The lower one is given a call that reaches the upper one later.
+    # Some ask each other: the registry the gate, which reads its releases; plans name files of
+    # features, made for the versions of plans; experiments change plans, and object to some. The
+    # lower one is given a call that reaches the upper one later.
     registry = Registry(
         engine, audit, blobs, repository, data / "cache",
         offline_gate=lambda model, candidate: gate(model, candidate),

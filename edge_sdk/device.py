@@ -518,6 +518,5 @@ class _OfflineDevice(EdgeDevice):
             from edge_sdk.experiments.interleaving import Interleaver
 
             candidate = service.open(opened_release(interleave), OFFLINE_CANDIDATE)
-            arm = OFFLINE_CANDIDATE.arm
-            service.run(Interleaver(arm, serving, candidate, clock=clock))
+            service.run(Interleaver(OFFLINE_CANDIDATE.arm, serving, candidate, clock=clock))
         self._start_threads(background=True)

@@ -16,13 +16,11 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError
 
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.fleet import (
@@ -44,10 +42,10 @@ from edge_sdk.errors import (
     HubError,
     HubUnreachable,
     IdentityRefused,
-    reason_of,
 )
 from edge_sdk.hub.address import checked_bundle, checked_url
 from edge_sdk.hub.deadlines import POOLS, Body, Watch
+from edge_sdk.hub.network_errors import HUNG_UP, first_cause, why
 from edge_sdk.hub.pause import Pause, retry_after
 from edge_sdk.hub.transfers import Transfers
 
@@ -327,8 +325,8 @@ class HubClient:
         try:
             response = self._ask(method, url, options)
         except requests.RequestException as error:
-            why = _OVER if watch.over else f"no answer; {_why(error)}"
-            raise HubUnreachable(f"{url}: {why}") from error
+            reason = _OVER if watch.over else f"no answer; {why(error)}"
+            raise HubUnreachable(f"{url}: {reason}") from error
         if not _is_delimited(response):
             response.close()
             raise HubUnreachable(f"{url}: the connection ended within the head of the answer")
@@ -347,7 +345,7 @@ class HubClient:
         try:
             return self._session().request(method, url, **options, **fixed)
         except requests.ConnectionError as error:
-            if not isinstance(_cause(error), _HUNG_UP):
+            if not isinstance(first_cause(error), HUNG_UP):
                 raise
             if isinstance(options["data"], Body):
                 options["data"].rewind()
@@ -396,10 +394,9 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
         if watch is not None and watch.over:  # a body without a length ends like this
             raise HubUnreachable(f"{response.url}: {_OVER}")
     except requests.RequestException as error:
-        why = f"the transfer stopped; {_why(error)}"
-        if watch is not None and watch.over:
-            why = _OVER
-        raise HubUnreachable(f"{response.url}: {why}") from error
+        over = watch is not None and watch.over
+        reason = _OVER if over else f"the transfer stopped; {why(error)}"
+        raise HubUnreachable(f"{response.url}: {reason}") from error
     finally:
         response.close()
         if unwatch is not None:
@@ -407,19 +404,6 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
 
 
 _OVER: Final = "the answer did not come in time, or this device is being closed"
-_HUNG_UP: Final = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
-"""At the other end; :class:`http.client.RemoteDisconnected` is a reset."""
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The first error, below the wrappers of each library on the way."""
-    while isinstance(error.__context__, OSError | HTTPException | HTTPError):
-        error = error.__context__
-    return error
-
-
-def _why(error: BaseException) -> str:
-    return reason_of(_cause(error))
 
 
 def _read(response: requests.Response, limit: int) -> bytes:
