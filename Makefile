@@ -9,7 +9,8 @@ PIP := -m pip install --quiet --disable-pip-version-check
 FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-device check format bench sweep statistics peers postgres live-fleet swap-kill tree-runtimes wheels lock clean
+.PHONY: help demo test test-fast test-device check format bench bytes sweep statistics peers postgres live-fleet \
+	swap-kill fuzz state-damage kill-matrix lost-writes hub-kills chaos tree-runtimes conformance wheels lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -53,6 +54,9 @@ check: .venv/dev  ## format, lint, types
 bench: .venv/dev  ## measure, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
 
+bytes: .venv/dev  ## what updates of 200 devices cost on the wire; writes benchmarks/BYTES.md
+	$(BIN)/python -m benchmarks.wire
+
 sweep: .venv/dev  ## every scikit-learn estimator through the converters; writes docs/ESTIMATORS.md
 	$(BIN)/python -m benchmarks.sweep
 
@@ -72,8 +76,36 @@ peers: .venv/peers/installed  ## what detection is measured beside, in an enviro
 swap-kill: .venv/dev  ## a thousand kills at any moment of a swap of model and pack
 	$(BIN)/python -m tests.campaigns.swap_kill --trials 1000
 
+state-damage: .venv/dev  ## every file of a device's state damaged, one at a time
+	$(BIN)/python -m tests.campaigns.state_damage --flips 20
+
+kill-matrix: .venv/dev  ## SIGKILL at every write-like system call of a device; needs strace
+	$(BIN)/python -m tests.campaigns.kill_matrix
+
+lost-writes: .venv/dev  ## a device's power ends and what was not synced is lost; needs strace
+	$(BIN)/python -m tests.campaigns.lost_writes
+
+hub-kills: .venv/dev  ## 200 kills of a hub that ingests, publishes, promotes, migrates
+	$(BIN)/python -m tests.campaigns.hub_kills --kills 200
+
+chaos: .venv/dev  ## updates through cuts, loss, slow lines, portals, gateways, TLS and DNS trouble
+	$(BIN)/python -m tests.campaigns.chaos
+
+fuzz: .venv/dev  ## twenty thousand requests of all roles to all routes: none is a 5xx
+	$(BIN)/python -m tests.campaigns.fuzz --requests 20000 --seed 1
+	$(BIN)/python -m tests.campaigns.fuzz --requests 4000 --seed 2 --postgres
+
 tree-runtimes: .venv/dev  ## random trees in every onnxruntime from 1.20 on
 	$(BIN)/python -m tests.campaigns.tree_runtimes
+
+conformance: .venv/dev  ## The Update Framework's own suite on our client; SUITE=FOLDER of a checkout of tuf-conformance
+	@command -v faketime >/dev/null || { echo "expected faketime: apt-get install faketime"; exit 1; }
+	@test -n "$(SUITE)" || { echo "expected SUITE=FOLDER, a checkout of theupdateframework/tuf-conformance"; exit 1; }
+	$(PYTHON) -m venv .venv/conformance
+	.venv/conformance/bin/python $(PIP) $(SUITE)
+	.venv/conformance/bin/python -m pytest -q -p no:cacheprovider -c /dev/null \
+		`.venv/conformance/bin/python -c "import tuf_conformance as t; print(t.__path__[0])"` \
+		--entrypoint "$(CURDIR)/$(BIN)/python -m tests.conformance.client"
 
 wheels: .venv/dev  ## build every distribution into dist/
 	for package in $(WHEELS); do $(BIN)/python -m build --no-isolation --quiet --outdir dist $$package || exit 1; done

@@ -27,7 +27,6 @@ from edge_sdk.bench.goals import Goal
 from edge_sdk.bench.harness import FULL, Effort
 from edge_sdk.bench.result import Findings, GoalRow, Timing
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import EnrolRequest
 from edge_sdk.contract.messages import (
     Body,
     FeedbackReport,
@@ -39,6 +38,7 @@ from edge_sdk.contract.messages import (
 from edge_sdk.contract.plan import assign
 from edge_sdk.contract.profile import FeatureProfile
 from edge_sdk.contract.window import LATENCY_BINS, Window
+from edge_sdk.hub.device_key import DeviceKey
 from edge_sdk.model.release import Release
 from edge_sdk.telemetry.histogram_codec import encode_histograms
 from edge_sdk.telemetry.histograms import HistogramCounts
@@ -106,8 +106,8 @@ class Fleet:
             hub.registry.publish(release, actor="benchmark", override="benchmark")
         hub.plans.promote(MODEL, "1.0", actor="benchmark", reason="first")
         token = hub.fleet.new_token(MODEL, uses=count, seconds=3_600, actor="benchmark")
-        request = EnrolRequest(MODEL, {})
-        self.names = [hub.fleet.enrol(token, request).device for _ in range(count)]
+        requests = (DeviceKey.generate().enrolment(MODEL, token) for _ in range(count))
+        self.names = [hub.fleet.enrol(token, request).device for request in requests]
         guards = Guardrails(latency=LatencyGuard())
         spec = ExperimentSpec(
             MODEL, "canary", candidate="1.1", steps=(0.5, 1.0), soak_seconds=30 * 86_400,

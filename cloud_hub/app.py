@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cloud_hub.api import audit, health
+from cloud_hub.api import audit, docs, health
+from cloud_hub.api.auth import address_of, hub_of
+from cloud_hub.api.json_response import SafeJSONResponse
+from cloud_hub.api.request_limits import RequestLimits
 from cloud_hub.client.errors import HEADER
 from cloud_hub.errors import HubFault
 from cloud_hub.experiments import routes as experiment_routes
 from cloud_hub.features import routes as feature_routes
 from cloud_hub.fleet import routes as fleet_routes
+from cloud_hub.forms import routes as form_routes
 from cloud_hub.freshness import routes as freshness_routes
 from cloud_hub.monitoring import routes as monitor_routes
 from cloud_hub.packs import routes as pack_routes
@@ -49,15 +52,19 @@ def create_app(hub: Hub) -> FastAPI:
         finally:
             hub.close()
 
-    app = FastAPI(title="edge-hub", lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    app = FastAPI(
+        title="edge-hub", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None,
+        default_response_class=SafeJSONResponse,
+    )  # fmt: skip
     parts = (
         fleet_routes, registry_routes, plan_routes, policy_routes, feature_routes,
         telemetry_routes, monitor_routes, trigger_routes, run_routes, experiment_routes,
-        freshness_routes, pack_routes, audit, health,
+        freshness_routes, pack_routes, form_routes, audit, health, docs,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router)
     _translate_errors(app)
+    app.add_middleware(RequestLimits)
     app.add_middleware(_Signature)
     return app
 
@@ -84,28 +91,31 @@ def _translate_errors(app: FastAPI) -> None:
     """Answer every refusal with JSON that has a reason; a traceback goes to the log only."""
 
     @app.exception_handler(HubFault)
-    def refused(request: Request, error: HubFault) -> JSONResponse:
-        return JSONResponse(error.as_json(), error.status)
+    def refused(request: Request, error: HubFault) -> SafeJSONResponse:
+        # Whoever shows wrong tokens again and again is told to wait.
+        subject = getattr(request.state, "guessed", None)
+        error = hub_of(request).limits.after(error, address_of(request), subject)
+        return SafeJSONResponse(error.as_json(), error.status, headers=dict(error.headers))
 
     @app.exception_handler(ContractError)
-    def not_as_agreed(request: Request, error: ContractError) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, 422)
+    def not_as_agreed(request: Request, error: ContractError) -> SafeJSONResponse:
+        return SafeJSONResponse({"error": str(error)}, 422)
 
     @app.exception_handler(RequestValidationError)
-    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    def invalid(request: Request, error: RequestValidationError) -> SafeJSONResponse:
         # One reason is enough to correct one's request; FastAPI's list is for programs.
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         reason = f"{where}: {first['msg']}, got {first['input']!r:.60}"
-        return JSONResponse({"error": reason}, 422)
+        return SafeJSONResponse({"error": reason}, 422)
 
     @app.exception_handler(HTTPException)
-    def unknown(request: Request, error: HTTPException) -> JSONResponse:
-        text = f"{request.method} {request.url.path}: {error.detail}"
-        return JSONResponse({"error": text}, error.status_code)
+    def unknown(request: Request, error: HTTPException) -> SafeJSONResponse:
+        text = f"{request.method} {request.scope['path']}: {error.detail}"
+        return SafeJSONResponse({"error": text}, error.status_code)
 
     @app.exception_handler(Exception)
-    def broken(request: Request, error: Exception) -> JSONResponse:
+    def broken(request: Request, error: Exception) -> SafeJSONResponse:
         # The path only: a query may hold what somebody does not want in a log.
-        log.exception("%s %s failed", request.method, request.url.path)
-        return JSONResponse({"error": "the hub failed on this request; its log says why"}, 500)
+        log.exception("%s %s failed", request.method, request.scope["path"])
+        return SafeJSONResponse({"error": "the hub failed on this request; its log says why"}, 500)

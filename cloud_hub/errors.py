@@ -4,16 +4,21 @@
 
     HubFault           root; 400
     ├── Invalid        a request that cannot be understood; 422
-    │   └── Implausible    a device claims what cannot be; carries the kind of its flag
-    ├── Forbidden      no token, a wrong one, or one for something else; 401
+    │   └── Implausible  a device claims what cannot be; carries the kind of its flag
+    ├── Unauthenticated  no token, credential or signature, or a wrong one; 401
+    ├── Forbidden      known, but not allowed this; 403
+    │   └── IdentityStopped  a device that is pending, revoked or cloned
     ├── NotFound       nothing has that name; 404
     ├── Conflict       the request contradicts what is there already; 409
     │   └── GateRefused  the offline gate refuses; carries its table
-    └── TooLarge       above a limit; 413
+    ├── TooLarge       above a limit; 413
+    ├── TooSlow        a body that drips; 408
+    └── TooManyRequests  above a rate; 429, with the seconds to wait
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -34,6 +39,11 @@ class HubFault(Exception):
 
     status = 400
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the answer, besides those that every answer has."""
+        return {}
+
     def as_json(self) -> Row:
         """Return the body of the answer."""
         return {"error": str(self)}
@@ -53,10 +63,50 @@ class Implausible(Invalid):
         self.kind = kind
 
 
-class Forbidden(HubFault):
-    """No token, a wrong one, or one for something else."""
+class Unauthenticated(HubFault):
+    """No token, credential or signature, or a wrong one.
+
+    Args:
+        message: what was expected.
+        standing: ``unknown`` if it is a device that this hub does not know (any more).
+        guess: it could be a guess at a secret, and counts as one. A device's credential is none: it
+            is random, and every honest one expires.
+    """
 
     status = 401
+
+    def __init__(self, message: str, standing: str | None = None, *, guess: bool = True) -> None:
+        super().__init__(message)
+        self.standing = standing
+        self.guess = guess and standing is None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Say how to authenticate, as HTTP wants it with every 401."""
+        return {"WWW-Authenticate": 'Bearer realm="edge-hub"'}
+
+    def as_json(self) -> Row:
+        """Return the body of the answer, with the standing if there is one."""
+        standing = {"standing": self.standing} if self.standing is not None else {}
+        return {"error": str(self), **standing}
+
+
+class Forbidden(HubFault):
+    """Somebody whom the hub knows asks for what they may not have."""
+
+    status = 403
+
+
+class IdentityStopped(Forbidden):
+    """A device that the hub knows, and does not serve: ``pending``, ``revoked`` or ``cloned``."""
+
+    def __init__(self, message: str, standing: str) -> None:
+        super().__init__(message)
+        self.standing = standing
+
+    def as_json(self) -> Row:
+        """Return the body of the answer, with the standing by which devices know what to do."""
+        return {"error": str(self), "standing": self.standing}
 
 
 class NotFound(HubFault):
@@ -87,3 +137,24 @@ class TooLarge(HubFault):
     """Above a limit."""
 
     status = 413
+
+
+class TooSlow(HubFault):
+    """A body that drips."""
+
+    status = 408
+
+
+class TooManyRequests(HubFault):
+    """Above a rate; in ``seconds`` the next one is taken."""
+
+    status = 429
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Say when to come again, in whole seconds."""
+        return {"Retry-After": str(max(1, math.ceil(self.seconds)))}

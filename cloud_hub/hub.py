@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import logging
 from collections.abc import Callable
@@ -13,22 +12,30 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from cloud_hub.api.admin_token import new_admin_token
+from cloud_hub.api.pipeline_token import FILE as PIPELINE_TOKEN
+from cloud_hub.api.pipeline_token import new_pipeline_token
+from cloud_hub.api.rate_limits import RateLimits
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.migrate import open_engine
-from cloud_hub.errors import NotFound
+from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.experiments.claims import ExperimentClaims
 from cloud_hub.experiments.objection import objection
 from cloud_hub.experiments.service import Experiments
 from cloud_hub.features.service import Features
 from cloud_hub.flags.service import Flags
 from cloud_hub.fleet.service import Fleet
+from cloud_hub.forms.service import Forms
+from cloud_hub.forms.store import FormStore
 from cloud_hub.inference.service import InferenceService
+from cloud_hub.isolation.workers import Workers
 from cloud_hub.loop import Loop
 from cloud_hub.monitoring.service import Monitoring
 from cloud_hub.packs.service import Packs
 from cloud_hub.plans.service import Plans
 from cloud_hub.policy.service import Policies
 from cloud_hub.registry.blobs import BlobStore
+from cloud_hub.registry.keys.service import Keys
+from cloud_hub.registry.keys.watch import KeyWatch
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs.entry_point import problem
@@ -36,6 +43,8 @@ from cloud_hub.runs.offline import OfflineGate
 from cloud_hub.runs.service import Runs
 from cloud_hub.runs.store import RunStore, cause_of
 from cloud_hub.runs.training import TrainingRunner
+from cloud_hub.settings import Settings
+from cloud_hub.storage.private_files import make_private, private_folder
 from cloud_hub.storage.stores import open_stores
 from cloud_hub.telemetry.service import Telemetry
 from cloud_hub.triggers.history import Histories
@@ -43,7 +52,7 @@ from cloud_hub.triggers.service import Triggers
 from cloud_hub.triggers.store import Firing, TriggerStore
 
 if TYPE_CHECKING:
-    from cloud_hub.settings import Settings
+    from cloud_hub.registry.key_folder import OfflineKeys
     from cloud_hub.storage.artifact_store import ArtifactStore
 
 log = logging.getLogger(__name__)
@@ -58,6 +67,7 @@ class Hub:
     audit: Audit
     blobs: BlobStore
     repository: Repository
+    keys: Keys
     registry: Registry
     fleet: Fleet
     flags: Flags
@@ -68,34 +78,50 @@ class Hub:
     monitoring: Monitoring
     serving: InferenceService
     packs: Packs
+    forms: Forms
     triggers: Triggers
     experiments: Experiments
     runs: Runs
+    workers: Workers
     loop: Loop = field(init=False)
+    limits: RateLimits = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.limits = RateLimits(self.settings.rates)
 
     def close(self) -> None:
         """Stop the loop and the workers, and close the database."""
         # The loop first: it would start workers again.
         self.loop.stop()
         self.runs.stop()
+        self.forms.stop()
         self.engine.dispose()
         log.info("hub %s closed", self.settings.data)
 
 
-def initialise(settings: Settings) -> None:
+def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
     """Make a new hub's data: keys, the signed repository, an administrator's token.
 
     One that was interrupted is made anew.
 
+    Args:
+        settings: say where.
+        offline: keys that are made elsewhere than in the folder of the hub; default one inside.
+
     Raises:
-        Conflict: the folder holds a hub already.
+        Conflict: the folder holds a hub already, or there are keys where new ones would lie.
+        Invalid: a threshold that the keys cannot reach.
     """
     repository = _repository(settings.data, open_stores(settings).targets)
-    settings.data.mkdir(parents=True, exist_ok=True)
-    if not repository.is_complete:
-        new_admin_token(settings.data / "admin.token")
+    if repository.is_complete:
+        raise Conflict(f"{settings.data}: holds a repository already")
+    signers = offline.make() if offline else []
+    private_folder(settings.data)
+    private_folder(settings.data / "keys")
+    new_admin_token(settings.data / "admin.token")
+    new_pipeline_token(settings.data / PIPELINE_TOKEN)
     # Last: where the repository is complete, so is the hub.
-    repository.initialise()
+    repository.initialise(signers, offline.threshold if offline else 1)
     log.info("hub %s initialised", settings.data)
 
 
@@ -103,6 +129,13 @@ def check_initialised(settings: Settings) -> None:
     """Raise NotFound unless the folder of the settings holds a hub."""
     if not _repository(settings.data, open_stores(settings).targets).is_complete:
         raise NotFound(f"{settings.data}: holds no hub; run edge-hub init {settings.data}")
+
+
+def open_keys(data: Path) -> Keys:
+    """Return the keys of the hub in a folder, be it served or not; raises NotFound."""
+    settings = Settings(data)
+    check_initialised(settings)
+    return Keys(_repository(data, open_stores(settings).targets))
 
 
 def _repository(data: Path, targets: ArtifactStore) -> Repository:
@@ -119,16 +152,14 @@ def open_hub(settings: Settings) -> Hub:
         HubFault: the database or the signed metadata cannot be read.
     """
     check_initialised(settings)
+    make_private(settings.data)
     data, stores = settings.data, open_stores(settings)
-    repository = _repository(data, stores.targets)
-    # A hub that cannot sign fails here and not hours later, when the first metadata expires.
-    repository.signer("online")
-    engine = open_engine(settings)
+    repository = _able_to_sign(_repository(data, stores.targets))
+    engine, blobs = open_engine(settings), BlobStore(stores.blobs)
     audit = Audit(engine)
-    blobs = BlobStore(stores.blobs)
-    # Some ask each other: the registry asks the gate, which reads releases from the registry; plans
-    # name files of features, which are made for the versions of plans; experiments change plans,
-    # and object to some. The lower one is given a call that reaches the upper one later.
+    # Some ask each other: the registry the gate, which reads its releases; plans name files of
+    # features, made for the versions of plans; experiments change plans, and object to some. The
+    # lower one is given a call that reaches the upper one later.
     registry = Registry(
         engine, audit, blobs, repository, data / "cache",
         offline_gate=lambda model, candidate: gate(model, candidate),
@@ -141,32 +172,51 @@ def open_hub(settings: Settings) -> Hub:
     features = Features(data, audit, registry, plans)
     claims, flags = ExperimentClaims(engine), Flags(engine, audit)
     telemetry = Telemetry(engine, registry, claims, flags.raise_)
-    gate = OfflineGate(registry, plans, telemetry)
-    fleet = Fleet(engine, audit, repository.root())
-    policies = Policies(registry, plans, train_problem=problem)
+    gate, serving = OfflineGate(registry, plans, telemetry), InferenceService(registry, plans)
+    fleet = Fleet(engine, audit, repository.root(), credential_seconds=settings.credential_seconds)
+    workers = Workers(data, settings.workers)
+    policies = Policies(registry, plans, train_problem=functools.partial(problem, workers))
     monitoring = Monitoring(engine, audit, registry, plans, fleet)
-    serving = InferenceService(registry, plans)
     packs = Packs(data, audit, registry, plans, telemetry, serving)
+    forms = Forms(engine, FormStore(stores.forms), registry, plans)
     experiments = Experiments(engine, audit, registry, plans, fleet, telemetry, claims)
     store = RunStore(engine)
     runs = Runs(
-        store, TrainingRunner(data, store, registry, plans), audit, registry, plans, telemetry,
-        experiments, offline_gate=gate, slots=settings.trainings,
+        store, TrainingRunner(data, store, registry, plans, workers), audit, registry, plans,
+        telemetry, experiments, offline_gate=gate, slots=settings.trainings,
     )  # fmt: skip
     triggers = Triggers(
         audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
         on_fire=functools.partial(_request_run, runs), run_times=runs.times,
     )  # fmt: skip
     hub = Hub(
-        settings, engine, audit, blobs, repository, registry, fleet, flags, plans, features,
-        policies, telemetry, monitoring, serving, packs, triggers, experiments, runs,
+        settings, engine, audit, blobs, repository, Keys(repository), registry, fleet, flags,
+        plans, features, policies, telemetry, monitoring, serving, packs, forms, triggers,
+        experiments, runs, workers,
     )  # fmt: skip
     hub.loop = Loop(_parts(hub), settings.tick_seconds, data / "loop.lock")
-    # Plans that were stored and not published, because the hub was killed in between.
-    for model in registry.models():
-        plans.republish(model)
+    _republish_all(hub)
     log.info("hub %s opened with %s", data, engine.dialect.name)
     return hub
+
+
+def _able_to_sign(repository: Repository) -> Repository:
+    """Return the repository with its metadata whole; a hub that cannot sign fails here.
+
+    And not hours later, when the first metadata expires.
+    """
+    repository.recover()
+    repository.signer("online")
+    return repository
+
+
+def _republish_all(hub: Hub) -> None:
+    """Publish plans that were stored and not published, because the hub was killed in between."""
+    for model in hub.registry.models():
+        try:
+            hub.plans.republish(model)
+        except Conflict as error:  # the clock: a hub that may not sign still serves, and says why
+            log.error("%s: the plan waits; %s", model, error)
 
 
 def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
@@ -178,11 +228,10 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "runs": hub.runs.tick,
         "experiments": hub.experiments.tick,
         "packs": hub.packs.tick,
+        "forms": hub.forms.tick,
         "retention": hub.telemetry.clean,
         "flags": hub.flags.tick,
-        "renewal": lambda now: hub.repository.renew(
-            datetime.datetime.fromtimestamp(now, datetime.UTC)
-        ),
+        "renewal": KeyWatch(hub.repository, hub.keys, hub.audit, lambda: _republish_all(hub)).tick,
     }
 
 

@@ -7,6 +7,71 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class Rate:
+    """Requests a second in the long run, and how many may come at once; 0 a second: no limit."""
+
+    per_second: float
+    burst: float
+
+    @property
+    def limits(self) -> bool:
+        """Whether there is a limit at all."""
+        return self.per_second > 0
+
+
+@dataclass(frozen=True)
+class RateSettings:
+    """Rates at which one hub process serves.
+
+    Attributes:
+        device: of each device that has a credential. A fast one asks the cloud model for many rows,
+            and one that was offline for long has much to tell.
+        address: of strangers, enrolments and new credentials from one address. All of a fleet
+            behind one address ask for a credential at once when the hub was away for an hour.
+        failures: wrong tokens, secrets and signatures from one address.
+    """
+
+    device: Rate = Rate(50, 2_000)
+    address: Rate = Rate(50, 3_000)
+    failures: Rate = Rate(0.5, 100)
+
+    @classmethod
+    def of(cls, device: float, address: float, failures: float) -> RateSettings:
+        """Return settings with other rates (a second, 0: no limit); bursts grow with them."""
+        return cls(
+            Rate(device, max(1.0, 40 * device)),
+            Rate(address, max(1.0, 60 * address)),
+            Rate(failures, max(1.0, 200 * failures)),
+        )
+
+    @classmethod
+    def unlimited(cls) -> RateSettings:
+        """Return settings without any limit, for measurements."""
+        return cls.of(0, 0, 0)
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """Rights of workers beyond the least, as the machine's operator gives them.
+
+    Attributes:
+        user: name of the user that workers run as; default ``nobody`` where the hub is root, else
+            the hub's own.
+        network: workers may use the network.
+        environment: names of variables of the hub's environment that they see.
+        reads: files and folders that they may read.
+        trust_pipelines: load what pipelines send even where nothing isolates workers, and types
+            that skops does not know.
+    """
+
+    user: str | None = None
+    network: bool = False
+    environment: tuple[str, ...] = ()
+    reads: tuple[Path, ...] = ()
+    trust_pipelines: bool = False
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings of one hub process.
 
@@ -17,6 +82,11 @@ class Settings:
         port: to listen on; 0 chooses a free one.
         tick_seconds: from one tick of the loop to the next; 0 switches it off in this process.
         trainings: workers that may train at once on this machine.
+        credential_seconds: life of a device's credential.
+        rates: at which it serves.
+        proxy: addresses of reverse proxies whose ``X-Forwarded-For`` is believed, with commas
+            between them.
+        workers: rights of the processes that train, convert and evaluate.
     """
 
     data: Path
@@ -25,6 +95,10 @@ class Settings:
     port: int = 8000
     tick_seconds: float = 1.0
     trainings: int = 1
+    credential_seconds: float = 3_600.0
+    rates: RateSettings = RateSettings()
+    proxy: str = "127.0.0.1"
+    workers: WorkerSettings = WorkerSettings()
 
     @property
     def database_url(self) -> str:

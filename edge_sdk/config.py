@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from edge_sdk.errors import InputError
+from edge_sdk.system.windows import parse_windows
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,23 @@ class DeviceConfig:
     request_seconds: float = 10.0
     """Connect and read timeout of requests other than predictions."""
 
+    bytes_per_second: int = 0
+    """Bytes a second that downloads may take of the network; 0 for all that there is."""
+
+    update_windows: tuple[str, ...] = ()
+    """Local times in which updates may be downloaded and activated, such as ``"22:00-06:00"`` or
+    ``"mon-fri 01:00-05:00"``; none for always. A device whose clock is behind what the hub signed
+    has no windows."""
+
+    update_defer_seconds: float = 604_800.0
+    """Seconds that the application (``on_update``) and a metered network may put one release off;
+    then it comes all the same."""
+
+    conversation_seconds: float = 120.0
+    """Seconds that the small requests of one sync may take together: metadata, plan, check-in.
+    Where they would take longer the sync ends, and the next one goes on. Downloads and uploads are
+    not counted as long as they get on."""
+
     trial_errors: int = 3
     """Failed model calls within ``trial_seconds`` after which a device goes back a release."""
 
@@ -85,6 +103,8 @@ def check_opening(config: Any, share: Any = False) -> None:
 
 def _expected(name: str, kind: type, value: Any) -> str:
     """Return the description that ``value`` does not meet; empty if it is valid."""
+    if kind is tuple:
+        return _unparsable(value)
     # bool is a subclass of int: without the first two tests True would pass as a number.
     if kind is bool:
         return "" if isinstance(value, bool) else "True or False"
@@ -93,6 +113,16 @@ def _expected(name: str, kind: type, value: Any) -> str:
     if name == "shadow_share":
         return "" if 0 < value <= 1 else "more than 0 and at most 1"
     if kind is int:
-        least = 0 if name == "kept_predictions" else 1
+        least = 0 if name in ("kept_predictions", "bytes_per_second") else 1
         return "" if value >= least else f"at least {least}"
     return "" if 0 < value < math.inf else "more than 0"
+
+
+def _unparsable(value: Any) -> str:
+    if not isinstance(value, tuple):
+        return "a tuple of texts"
+    try:
+        parse_windows(value)
+    except InputError:
+        return 'texts such as "22:00-06:00" or "mon-fri 01:00-05:00"'
+    return ""

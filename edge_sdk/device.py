@@ -22,9 +22,11 @@ from edge_sdk.config import DeviceConfig, check_opening
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
-from edge_sdk.model.release import Release
+from edge_sdk.serving.opening import opened_features, opened_pack, opened_release
 from edge_sdk.serving.stream import Stream
 from edge_sdk.serving.terms import ServingTerms
+from edge_sdk.system.deadline import Deadline
+from edge_sdk.system.logs import Log
 from edge_sdk.system.repeater import Repeater
 from edge_sdk.telemetry.energy import energy_use
 from edge_sdk.telemetry.resources import ResourceUse
@@ -36,18 +38,22 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.fleet.rollout import RolloutController
     from edge_sdk.model.explain import Explanation, Scale
     from edge_sdk.model.prediction import BatchPrediction, Prediction
-    from edge_sdk.packs.entity_features import EntityFeatures
-    from edge_sdk.packs.reader import Pack
     from edge_sdk.serving.ranking import Ranking
     from edge_sdk.telemetry.meters import Meter
+    from edge_sdk.update.admission import OnUpdate
     from edge_sdk.update.slots import Slot
     from edge_sdk.update.syncer import SyncResult, SyncSchedule
+
+_log = Log(__name__)
 
 OFFLINE: Final = ServingTerms(reporting=Reporting(votes=0))
 """Terms of the release on a device without a hub: nobody collects votes for frequent inputs."""
 
 OFFLINE_CANDIDATE: Final = ServingTerms("offline", "candidate", OFFLINE.reporting)
 """Terms of a second release on a device without a hub, in a shadow or an interleaving."""
+
+CLOSE_SECONDS: Final = 10.0
+"""Seconds after which :meth:`EdgeDevice.close` returns at the latest."""
 
 LOCAL_REPORTS: Final = 1_000
 """Reports that a device without a hub holds in memory; beyond it the oldest are dropped."""
@@ -67,7 +73,10 @@ class EdgeDevice:
         hub: URL of the hub, such as ``https://hub:8000``.
         token: enrolment token; needed until the device has been enrolled once.
         model: name of the model whose fleet to join.
-        attributes: text by name, for cohorts, such as ``{"region": "eu"}``.
+        serial: serial number, if the device was registered by one (``edge-hub devices register``);
+            ``token`` then is its one-time secret, or ``None`` if its public key was registered.
+        attributes: text by name, for cohorts, such as ``{"region": "eu"}``. Those that the hub
+            fixed for the token win.
         share: True if the owner agrees to share labelled rows for retraining, where the plan asks
             for them.
         root: bytes of a ``root.json`` baked into the image, instead of trust on first enrolment.
@@ -75,6 +84,11 @@ class EdgeDevice:
         config: limits and intervals.
         energy: function that returns the joules that the device has drawn so far; by default the
             machine's own counters, where it has some. :mod:`edge_sdk.meters` helps to write one.
+        on_update: function that is asked before an update is downloaded and before it serves,
+            with an :class:`~edge_sdk.update.admission.UpdateOffer`: None or True to go on, False
+            or seconds to be asked again. ``config.update_defer_seconds`` bounds it. It runs within
+            a sync, so it must not call :meth:`sync` or :meth:`close`.
+        metered: function that returns True while the network costs by the byte: updates wait.
         background: True to sync and to collect telemetry on daemon threads; without it call
             :meth:`sync`.
         clock: function that returns Unix seconds, for the windows of reports and for expiry.
@@ -100,12 +114,15 @@ class EdgeDevice:
         hub: str,
         token: str | None = None,
         model: str | None = None,
+        serial: str | None = None,
         attributes: Mapping[str, str] | None = None,
         share: bool = False,
         root: bytes | None = None,
         verify: bool | str = True,
         config: DeviceConfig = DeviceConfig(),
         energy: Meter | None = None,
+        on_update: OnUpdate | None = None,
+        metered: Callable[[], bool] | None = None,
         background: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -117,8 +134,9 @@ class EdgeDevice:
 
         check_opening(config, share)
         meter = energy_use(energy)
-        enrolment = Enrolment(state, hub, model, token, attributes, root, share, verify)
-        link = FleetLink(enrolment, config, self._activate, self._follow_plan, clock)
+        enrolment = Enrolment(state, hub, model, token, attributes, root, share, verify, serial)
+        hooks = (on_update, metered)
+        link = FleetLink(enrolment, config, self._activate, self._follow_plan, clock, *hooks)
         labels = LabelStore(link.store, config.kept_predictions)
         service = ActiveReleases(config, link.boot, self._send, meter, clock, labels)
         self._assemble(config, service, link, SyncSchedule(config))
@@ -359,27 +377,34 @@ class EdgeDevice:
             status |= self._link.status() | {"last_sync": None if last is None else vars(last)}
         return status
 
-    def close(self) -> None:
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Stop the threads, save the open windows, and send what one request can send.
 
         A download in progress stops here; the next start resumes it.
+
+        Args:
+            timeout: seconds that it may take, whatever the hub and the network do.
         """
+        deadline = Deadline(timeout)
         # The client first: a sync thread that waits for the network would not stop in time.
         if self._link is not None:
             self._link.client.interrupt()
         for repeater in self._repeaters:
-            repeater.stop(timeout=self._config.request_seconds)
+            repeater.stop(timeout=deadline.left(reserve=0.25))
         self._repeaters = []
         if self._link is not None:
-            with self._sync_lock:
-                try:
-                    self._service.collect(final=True)
-                    self._service.close()
-                    if self._rollout is not None:
-                        self._rollout.close()
-                    self._link.hand_over()
-                finally:
-                    self._link.store.close()
+            # A sync that does not end in time finds the store closed, which is an error to it.
+            synced = self._sync_lock.acquire(timeout=deadline.left(reserve=0.25))
+            try:
+                self._service.collect(final=True)
+                self._service.close()
+                if self._rollout is not None:
+                    self._rollout.close()
+                self._link.hand_over(deadline.left())
+            finally:
+                self._link.store.close()
+                if synced:
+                    self._sync_lock.release()
         self._service.close()
 
     def __repr__(self) -> str:
@@ -444,8 +469,12 @@ class EdgeDevice:
     def _fold(self) -> float:
         """Run one round of the telemetry thread; return the seconds until the next."""
         self._service.collect()
+        self._service.check_files()
         if self._rollout is not None:
             self._rollout.watch()
+        else:
+            for _, what in self._service.new_damage():
+                _log.warning("damaged on the disk: %s", what)
         return self._config.fold_seconds
 
     def _sync_again(self) -> float:
@@ -477,33 +506,17 @@ class _OfflineDevice(EdgeDevice):
             )
         service = ActiveReleases(config, LOCAL_BOOT, self._send, energy_use(energy), clock)
         self._assemble(config, service)
-        release = Release.open(folder)
+        release = opened_release(folder)
         serving = service.open(
-            release, OFFLINE, pack=_pack(pack, release), features=_features(features, release)
-        )
+            release, OFFLINE,
+            pack=opened_pack(pack, release), features=opened_features(features, release),
+        )  # fmt: skip
         service.serve(serving)
         if shadow is not None:
-            service.run(service.shadow(Release.open(shadow), OFFLINE_CANDIDATE))
+            service.run(service.shadow(opened_release(shadow), OFFLINE_CANDIDATE))
         if interleave is not None:
             from edge_sdk.experiments.interleaving import Interleaver
 
-            candidate = service.open(Release.open(interleave), OFFLINE_CANDIDATE)
-            arm = OFFLINE_CANDIDATE.arm
-            service.run(Interleaver(arm, serving, candidate, clock=clock))
+            candidate = service.open(opened_release(interleave), OFFLINE_CANDIDATE)
+            service.run(Interleaver(OFFLINE_CANDIDATE.arm, serving, candidate, clock=clock))
         self._start_threads(background=True)
-
-
-def _pack(path: str | Path | None, release: Release) -> Pack | None:
-    if path is None:
-        return None
-    from edge_sdk.packs.reader import Pack  # only where there is a pack: it loads mmap and more
-
-    return Pack.open(path, release)
-
-
-def _features(path: str | Path | None, release: Release) -> EntityFeatures | None:
-    if path is None:
-        return None
-    from edge_sdk.packs.entity_features import EntityFeatures
-
-    return EntityFeatures.open(path, release)

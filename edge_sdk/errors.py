@@ -8,9 +8,13 @@
     ├── ReleaseError        a release is missing, corrupt, or does not run on this machine
     ├── RuntimeMissing      no distribution of onnxruntime is installed
     ├── PackError           a pack is torn, expired, or was made for another release
+    │   └── ExpiredPack     it was good, until its time was over
+    ├── PatchError          a patch is damaged, or was made for another file
     ├── StateError          the state folder is locked, unwritable, or another model's
     ├── HubError            the hub refused, or sent an invalid reply
-    │   └── HubUnreachable  no reply: offline, timeout, connection refused
+    │   ├── HubUnreachable  no reply: offline, timeout, connection refused
+    │   │   └── HubBusy     it asks to come later, and says when
+    │   └── IdentityRefused it does not, or not yet, know this device as one of its own
     ├── UpdateError         an update stopped at a step; the previous release serves
     │   └── TrustError      signatures, expiry or version floors say no
     └── BenchError          a benchmark cannot measure, draw or compare its input
@@ -20,16 +24,25 @@ Foreign exceptions do not leave the package: they are wrapped at the boundary.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from edge_sdk.contract.errors import ContractError, EdgeError
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.fleet import Standing
 
 __all__ = [
     "BenchError",
     "ContractError",
     "EdgeError",
+    "HubBusy",
+    "ExpiredPack",
     "HubError",
     "HubUnreachable",
+    "IdentityRefused",
     "InputError",
     "PackError",
+    "PatchError",
     "ReleaseError",
     "RuntimeMissing",
     "StateError",
@@ -78,6 +91,14 @@ class PackError(EdgeError):
     """A pack is torn, expired, or was made for another release."""
 
 
+class PatchError(EdgeError):
+    """A patch is damaged, or was made for another file than the one that is here."""
+
+
+class ExpiredPack(PackError):
+    """A pack whose time is over: nothing is wrong with the file."""
+
+
 class StateError(EdgeError):
     """The state folder is locked by another process, unwritable, or belongs to another model."""
 
@@ -92,6 +113,26 @@ class HubError(EdgeError):
 
 class HubUnreachable(HubError):
     """No reply from the hub: offline, timeout, connection refused."""
+
+
+class HubBusy(HubUnreachable):
+    """The hub asks to come later (status 429 or 503): in ``retry_after`` seconds."""
+
+    def __init__(self, message: str, status: int, retry_after: float) -> None:
+        super().__init__(message, status)
+        self.retry_after = retry_after
+
+
+class IdentityRefused(HubError):
+    """The hub does not take this device as one of its own; what it has goes on serving.
+
+    ``standing`` is ``pending`` (it waits for approval), ``revoked``, ``cloned`` (its identity was
+    used by two copies, or it was restored from a backup), or ``unknown``.
+    """
+
+    def __init__(self, message: str, status: int | None, standing: Standing) -> None:
+        super().__init__(message, status)
+        self.standing = standing
 
 
 class UpdateError(EdgeError):

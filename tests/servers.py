@@ -87,17 +87,21 @@ class Proxy:
 
     ``none``; ``error`` (500 with a page), ``garbage`` (200 with noise), ``cut`` (half of the body,
     then the connection drops), ``flip`` (one bit of each target is flipped), ``away`` (no answer),
-    ``drip`` (a byte every now and then).
+    ``drip`` (a byte every now and then), ``busy`` (429, come again in two minutes).
     ``only`` limits it to paths that contain the text. ``served`` are the paths that the hub was
-    asked for, with the bytes that it gave. ``hub`` is where they go, and may be changed.
+    asked for, with the bytes that it gave. ``hub`` is where they go, and may be changed. With
+    ``forms`` false nobody is offered any: what is downloaded then does not depend on how far the
+    hub has got with them.
     """
 
     def __init__(self, hub: str) -> None:
         self.hub = hub
         self.fault = "none"
         self.only = ""
+        self.forms = False
         self.statuses: list[int] = []
         self.served: list[tuple[str, int]] = []
+        self.busy: list[str] = []
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -120,15 +124,23 @@ class Proxy:
         length = int(request.headers.get("Content-Length") or 0)
         body = request.rfile.read(length)
         fault = self.fault if self.only in request.path else "none"
+        if request.path.startswith("/v1/forms/") and not self.forms:
+            self._send(request, 404, {}, b"{}")
+            return
         if fault == "away":
             request.close_connection = True
+            return
+        if fault == "busy":
+            self.busy.append(request.path)
+            self._send(request, 429, {"Retry-After": "120"}, b'{"error": "too many requests"}')
             return
         if fault in ("error", "garbage"):
             noise = b"<html>\x00\xff not what you expect</html>"
             self._send(request, 500 if fault == "error" else 200, {}, noise)
             return
-        wanted = ("Authorization", "If-None-Match", "Range")
+        wanted = ("Authorization", "If-None-Match", "If-Range", "Range")
         headers = {n: request.headers[n] for n in wanted if n in request.headers}
+        headers["Accept-Encoding"] = "identity"
         try:
             got = requests.request(
                 request.command, self.hub + request.path, data=body, headers=headers,

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
 from cloud_hub.storage.artifact_store import ArtifactStore
+from edge_sdk.system.compression import zstd
 
+COMPRESSED_BYTES: Final = 1_024
+"""Documents from here on are compressed for whoever takes that: each version adds to metadata."""
+
+LEVEL: Final = 12
+JSON: Final = "application/json"
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -44,6 +52,42 @@ def artifact_response(request: Request, store: ArtifactStore, name: str) -> Resp
     body = _chunks(store, name, start, stop)
     status = 200 if span is None else 206
     return StreamingResponse(body, status, headers, "application/octet-stream")
+
+
+def content_response(
+    request: Request, raw: bytes, *, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Answer a request for a small JSON document that may change under its address.
+
+    Args:
+        request: may ask for one ``Range`` of it, with ``If-Range`` to be sure that it is the same,
+            or with ``If-None-Match`` whether it is another than it has.
+        raw: the content.
+        headers: of the answer, besides its own.
+    """
+    own = {"Accept-Ranges": "bytes", "Vary": "Accept-Encoding", **(headers or {})}
+    etag = hashlib.sha256(raw).hexdigest()[:32]
+    if len(raw) >= COMPRESSED_BYTES and "zstd" in request.headers.get("Accept-Encoding", ""):
+        # Another content with a name of its own: a range is one of what is sent.
+        raw, etag = _compressed(raw), f"{etag}-zstd"
+        own["Content-Encoding"] = "zstd"
+    own["ETag"] = etag = f'"{etag}"'
+    if request.headers.get("If-None-Match") == etag:
+        return Response(status_code=304, headers=own)
+    # Without If-Range nobody knows of what the client has a part.
+    same = request.headers.get("If-Range") == etag
+    span = byte_range(request.headers.get("Range", ""), len(raw)) if same else None
+    if span is None or not 0 <= span[0] < span[1]:
+        return Response(raw, headers=own, media_type=JSON)
+    start, stop = span
+    own["Content-Range"] = f"bytes {start}-{stop - 1}/{len(raw)}"
+    return Response(raw[start:stop], 206, own, JSON)
+
+
+@functools.lru_cache(maxsize=32)
+def _compressed(raw: bytes) -> bytes:
+    """Compress metadata once for the whole fleet."""
+    return zstd.compress(raw, LEVEL)
 
 
 def byte_range(header: str, size: int) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""The hub's own health, for everybody: a load balancer has no token."""
+"""The hub's own health: whether it is up for everybody, what needs its owner for administrators."""
 
 from __future__ import annotations
 
@@ -6,12 +6,29 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from cloud_hub.api.auth import hub_of
+from cloud_hub.api.auth import Stranger, hub_of, is_admin, optional_bearer
+from cloud_hub.registry.keys.status import warning
 
 router = APIRouter(prefix="/v1")
 
 
 @router.get("/health")
-def health(request: Request) -> Any:
-    """Answer that the hub is up; ``loop`` has the error of each part of its loop that fails."""
-    return {"ok": True, "loop": hub_of(request).loop.errors}
+def health(request: Request, stranger: Stranger) -> Any:
+    """Answer that the hub is up: that is all that a stranger learns.
+
+    An administrator is told of ``loop``, the error of each part of it that fails, and of ``keys``:
+    ``ok``, ``renew in N days`` or ``expired``, with ``clock`` where nothing is signed because of
+    it, and the roles that are due.
+    """
+    hub = hub_of(request)
+    answer: dict[str, Any] = {"ok": True}
+    if not is_admin(hub, optional_bearer(request)):
+        return answer
+    status = hub.keys.status()
+    due = {role.role: text for role in status.roles if (text := warning(role))}
+    return answer | {
+        "loop": hub.loop.errors,
+        "keys": status.summary,
+        "clock": status.clock or "ok",
+        "due": due,
+    }

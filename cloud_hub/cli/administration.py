@@ -1,4 +1,4 @@
-"""``edge-hub audit``: who did what, when and why."""
+"""``edge-hub audit``: who did what, when and why; ``edge-hub health``: how the hub is."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from cloud_hub.cli.registration import ADMINISTER, command
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add ``audit``."""
+    """Add ``audit`` and ``health``."""
     example = "edge-hub audit --model digits --since 7d"
     command(app, "audit", panel=ADMINISTER, example=example)(_audit)
+    command(app, "health", panel=ADMINISTER, example="edge-hub health --data hub-data")(_health)
 
 
 def _audit(
@@ -27,6 +28,19 @@ def _audit(
     """Show who did what, when and why, oldest first."""
     query = {"model": model, "since": types.begin_of(since), "limit": limit}
     return Result(hub.client().get("audit", **query), _audit_table)
+
+
+def _health(hub: HubAddress) -> Result:
+    """Show how the hub is; exit status 1 if its loop fails or its keys need somebody."""
+    health = hub.client().get("health")
+    well = not health["loop"] and health["keys"] == "ok" and health["clock"] == "ok"
+    return Result(health, _health_text, status=0 if well else 1)
+
+
+def _health_text(health: dict[str, Any]) -> str:
+    lines = [f"loop: {part}: {error}" for part, error in health["loop"].items()] or ["loop: ok"]
+    clock = [] if health["clock"] == "ok" else [f"clock: {health['clock']}; nothing is signed"]
+    return "\n".join([*lines, f"keys: {health['keys']}", *health["due"].values(), *clock])
 
 
 def _audit_table(entries: list[dict[str, Any]]) -> TextTable:

@@ -12,9 +12,11 @@ import typer
 from cloud_hub.cli import (
     administration,
     datasets,
+    devices,
     experiments,
     fleet,
     freshness,
+    keys,
     monitoring,
     plans,
     policy,
@@ -28,8 +30,8 @@ from cloud_hub.cli.registration import HELP_OPTIONS
 NAME: Final = "edge-hub"
 
 GROUPS: Final = (
-    server, releases, plans, experiments, fleet, monitoring, policy, datasets, triggers, runs,
-    freshness, administration,
+    server, releases, plans, experiments, devices, fleet, monitoring, policy, datasets, triggers,
+    runs, freshness, administration, keys,
 )  # fmt: skip
 """In the order in which the help lists them, within the panels."""
 

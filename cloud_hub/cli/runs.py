@@ -1,4 +1,4 @@
-"""``edge-hub runs``: list, start, logs, cancel, override."""
+"""``edge-hub runs``: list, show, start, logs, cancel, override."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def add_commands(app: typer.Typer) -> None:
     text = "Retraining runs: queue, logs, override of the gate."
     actions = group(app, "runs", text, panel=RETRAIN)
     command(actions, "list", example="edge-hub runs list digits")(_list)
+    command(actions, "show", example="edge-hub runs show 7")(_show)
     start = "edge-hub runs start digits --mode stateless --reason 'new labels'"
     command(actions, "start", example=start)(_start)
     command(actions, "logs", example="edge-hub runs logs 7 --tail 20")(_logs)
@@ -37,6 +38,11 @@ def add_commands(app: typer.Typer) -> None:
 def _list(hub: HubAddress, model: types.Model) -> Result:
     """List every run with its causes and its gate."""
     return Result(hub.client().get(f"models/{model}/runs"), _runs_table)
+
+
+def _show(hub: HubAddress, number: types.RunNumber) -> Result:
+    """Show one run: state, gate, and from what its training was kept."""
+    return Result(hub.client().get(f"runs/{number}"), _run_text)
 
 
 def _start(
@@ -69,6 +75,18 @@ def _run_line(run: dict[str, Any]) -> str:
     """Number, status and reason of one run."""
     reason = f"; {run['reason']}" if run["reason"] else ""
     return f"{run['model']}: run {run['id']} is {run['status']} ({run['mode']}){reason}"
+
+
+def _run_text(run: dict[str, Any]) -> str:
+    lines = [
+        _run_line(run),
+        f"  parent {run['parent']}, version {run['version'] or 'none yet'}",
+        f"  {_remarks(run)}",
+        f"  isolation: {run['isolation'] or 'no process of the hub has trained yet'}",
+    ]
+    if run["mode_reason"]:
+        lines.insert(2, f"  {run['mode']}, because {run['mode_reason']}")
+    return "\n".join(lines)
 
 
 def _runs_table(runs: list[dict[str, Any]]) -> TextTable:

@@ -15,6 +15,11 @@ from cloud_hub.cli.registration import ADMINISTER, SET_UP, command, group
 if TYPE_CHECKING:
     from cloud_hub.settings import Settings
 
+
+def _rate(text: str) -> Any:
+    return typer.Option(parser=types.amount(1e6, zero=True), metavar="NUMBER", help=text)
+
+
 DataFolder = Annotated[
     Path, typer.Argument(metavar="DATA", help="Folder that holds everything of the hub.")
 ]
@@ -40,12 +45,87 @@ Trainings = Annotated[
     ),
 ]
 Host = Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")]
+Credentials = Annotated[
+    float,
+    typer.Option(
+        parser=types.amount(31 * 86_400), metavar="SECONDS", help="Life of a device's credential."
+    ),
+]
+Proxy = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS,…",
+        help="Reverse proxies whose X-Forwarded-For says where a request comes from.",
+    ),
+]
+DeviceRate = Annotated[float, _rate("Requests of one device a second; 0: no limit.")]
+AddressRate = Annotated[
+    float, _rate("Requests without a credential, of one address a second; 0: no limit.")
+]
+FailureRate = Annotated[
+    float, _rate("Wrong tokens and signatures, of one address a second; 0: no limit.")
+]
+WORKERS = "Rights of trainings, beyond the least"
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"],
     typer.Option(help="Least severe messages in the log, on standard error."),
 ]
 LogFormat = Annotated[
     Literal["text", "json"], typer.Option(help="json: one object a line, for log collectors.")
+]
+OfflineCount = Annotated[
+    int,
+    typer.Option(parser=types.whole(1, 99), metavar="NUMBER", help="Offline keys to make."),
+]
+OfflineThreshold = Annotated[
+    int,
+    typer.Option(
+        parser=types.whole(1, 99), metavar="NUMBER", help="Signatures of them that it takes."
+    ),
+]
+OfflineFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Where they are put; default: inside the hub's folder."),
+]
+
+
+WorkerUser = Annotated[
+    str | None,
+    typer.Option(
+        metavar="USER",
+        help="User that trainings run as; default nobody where the hub is root.",
+        rich_help_panel=WORKERS,
+    ),
+]
+WorkerNetwork = Annotated[
+    bool,
+    typer.Option(
+        "--worker-network", help="Trainings may use the network.", rich_help_panel=WORKERS
+    ),
+]
+WorkerEnv = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="A variable of this environment that trainings see; may be given again.",
+        rich_help_panel=WORKERS,
+    ),
+]
+WorkerReads = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="PATH",
+        help="A file or folder that trainings may read; may be given again.",
+        rich_help_panel=WORKERS,
+    ),
+]
+TrustPipelines = Annotated[
+    bool,
+    typer.Option(
+        "--trust-pipelines",
+        help="Load what pipelines send, even where nothing isolates it.",
+        rich_help_panel=WORKERS,
+    ),
 ]
 
 
@@ -60,26 +140,48 @@ def add_commands(app: typer.Typer) -> None:
     command(database, "check", example="edge-hub db check hub-data")(_check)
 
 
-def _init(data: DataFolder) -> Result:
+def _init(
+    data: DataFolder,
+    offline_keys: OfflineCount = 1,
+    threshold: OfflineThreshold = 1,
+    offline_keys_to: OfflineFolder = None,
+) -> Result:
     """Make a new hub: keys, signed repository, administrator's token."""
     from cloud_hub.hub import initialise
+    from cloud_hub.registry.key_folder import OfflineKeys
     from cloud_hub.settings import Settings
 
-    initialise(Settings(data))
+    folder = offline_keys_to or data / "keys"
+    plain = (offline_keys, threshold, offline_keys_to) == (1, 1, None)
+    offline = None if plain else OfflineKeys(folder, offline_keys, threshold)
+    initialise(Settings(data), offline)
+    names = ["offline.pem"] if plain else [f"offline-{i + 1}.pem" for i in range(offline_keys)]
     files = {
         "data": str(data),
         "admin_token": str(data / "admin.token"),
-        "root_key": str(data / "keys" / "offline.pem"),
+        "pipeline_token": str(data / "pipeline.token"),
+        "root_key": str(folder / names[0]),
+        "offline_keys": [str(folder / name) for name in names],
+        "threshold": threshold,
+        "on_the_hub": offline_keys_to is None,
     }
     return Result(files, _init_text)
 
 
-def _init_text(files: dict[str, str]) -> str:
+def _init_text(files: dict[str, Any]) -> str:
+    keys = files["offline_keys"]
+    takes = f" ({files['threshold']} of {len(keys)} sign)" if len(keys) > 1 else ""
+    move = (
+        ": move it to a safe place; the hub does not need it, you do, once a year and to "
+        "replace keys"
+        if files["on_the_hub"]
+        else f"{takes}: keep them apart from each other and from the hub"
+    )
     return (
         f"hub initialised in {files['data']}\n"
         f"  admin token: {files['admin_token']}\n"
-        f"  root key:    {files['root_key']}: move it to a safe place; "
-        "it is needed only to replace keys\n"
+        f"  for CI:      {files['pipeline_token']}: uploads and runs, no decisions\n"
+        f"  root key:    {', '.join(keys)}{move}\n"
         f"next: edge-hub serve {files['data']}"
     )
 
@@ -91,16 +193,38 @@ def _serve(
     database: Database = None,
     trainings: Trainings = 1,
     tick: Tick = 1.0,
+    credential_seconds: Credentials = 3_600.0,
+    proxy: Proxy = "127.0.0.1",
+    device_rate: DeviceRate = 50.0,
+    address_rate: AddressRate = 50.0,
+    failure_rate: FailureRate = 0.5,
     log_level: LogLevel = "info",
     log_format: LogFormat = "text",
+    worker_user: WorkerUser = None,
+    worker_network: WorkerNetwork = False,
+    worker_env: WorkerEnv = None,
+    worker_reads: WorkerReads = None,
+    trust_pipelines: TrustPipelines = False,
 ) -> None:
     """Serve a hub until SIGTERM or Ctrl-C."""
     from cloud_hub.cli.server_log import configure_logging
     from cloud_hub.server import serve
-    from cloud_hub.settings import Settings
+    from cloud_hub.settings import RateSettings, Settings, WorkerSettings
 
     configure_logging(log_level, log_format)
-    serve(Settings(data, database, host, port, tick, trainings))
+    rates = RateSettings.of(device_rate, address_rate, failure_rate)
+    workers = WorkerSettings(
+        worker_user,
+        worker_network,
+        tuple(worker_env or ()),
+        tuple(worker_reads or ()),
+        trust_pipelines,
+    )
+    serve(
+        Settings(
+            data, database, host, port, tick, trainings, credential_seconds, rates, proxy, workers
+        )
+    )
 
 
 def _upgrade(data: DataFolder, database: Database = None) -> Result:

@@ -57,7 +57,12 @@ class Audit:
             db.execute(insert(audit_table).values(**row, detail=dict(detail or {})))
 
     def entries(
-        self, model: str | None = None, limit: int = 200, *, since: float | None = None
+        self,
+        model: str | None = None,
+        limit: int = 200,
+        *,
+        since: float | None = None,
+        action: str | None = None,
     ) -> list[AuditEntry]:
         """Return the newest entries, oldest first.
 
@@ -65,11 +70,14 @@ class Audit:
             model: that they concern; default all, those of no model included.
             limit: at most so many.
             since: their first moment in Unix seconds; default the beginning.
+            action: that they are of; default all.
         """
         # By number and not by time: the clock of the machine may be set back.
         query = select(audit_table).order_by(audit_table.c.id.desc()).limit(limit)
         if model is not None:
             query = query.where(audit_table.c.model == model)
+        if action is not None:
+            query = query.where(audit_table.c.action == action)
         if since is not None:
             query = query.where(audit_table.c.at >= since)
         with self._engine.connect() as db:

@@ -8,11 +8,14 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import (
+    BigInteger,
     Connection,
     Engine,
+    Integer,
     MetaData,
     Table,
     create_engine,
@@ -24,15 +27,28 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from cloud_hub.errors import HubFault
 from cloud_hub.settings import Settings
+from cloud_hub.storage.private_files import private_file
 
 metadata: Final = MetaData()
+
+Whole: Final = BigInteger().with_variant(Integer, "sqlite")
+"""Type of counts, of times in Unix seconds, and of row numbers of tables that grow without end.
+
+64 bits on both: PostgreSQL's ``INTEGER`` has 32, which a fleet's predictions exceed in an hour and
+the clock in 2038; SQLite's has 64, and numbers rows by itself under that name only.
+"""
 
 
 def connect(settings: Settings) -> Engine:
     """Return an engine whatever the schema; callers wrap it in :func:`database_errors`."""
     engine = create_engine(settings.database_url)
     if is_sqlite(engine):
+        if (file := engine.url.database) and file != ":memory:":
+            with contextlib.suppress(OSError):  # SQLite says better what is wrong with a place
+                private_file(Path(file))
         event.listen(engine, "connect", _prepare_sqlite)
+    elif engine.driver == "psycopg":
+        event.listen(engine, "connect", _prepare_postgresql)
     return engine
 
 
@@ -71,6 +87,21 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     cursor.execute("PRAGMA busy_timeout = 10000")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _prepare_postgresql(connection: Any, _: Any) -> None:
+    """Read NUMERIC as whole or floating-point numbers: it is the type of sums of ``BIGINT``.
+
+    No column has it, and a Decimal does not add up with a float.
+    """
+    from psycopg.adapt import Loader
+
+    class Number(Loader):
+        def load(self, data: Any) -> int | float:
+            text = bytes(data).decode()
+            return int(text) if text.lstrip("-").isdecimal() else float(text)
+
+    connection.adapters.register_loader("numeric", Number)
 
 
 def insert_if_new(db: Connection, table: Table, values: Mapping[str, Any]) -> bool:

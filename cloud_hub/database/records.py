@@ -23,6 +23,12 @@ class DeviceRecord:
         waiting: messages in its outbox.
         sharing: it may share rows.
         software: versions of its operating system, runtime and SDK.
+        standing: ``active``, ``pending``, ``revoked`` or ``cloned``; only active ones take part.
+        reason: why it is not active.
+        enrolled_by: what it joined with: ``token:ID`` or ``serial:SN``.
+        vouched_by: who vouched for it; devices of the same voucher are one voter, whatever they
+            say, because whoever holds a token of many uses could be all of them.
+        serial: its serial number, if it was registered by one.
     """
 
     device: str
@@ -38,3 +44,8 @@ class DeviceRecord:
     waiting: int
     sharing: bool
     software: dict[str, str]
+    standing: str = "active"
+    reason: str | None = None
+    enrolled_by: str = ""
+    vouched_by: str = ""
+    serial: str | None = None

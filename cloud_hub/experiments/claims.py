@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from sqlalchemy import Connection, Engine, insert, literal, select
 
@@ -23,6 +24,9 @@ from cloud_hub.fleet.tables import devices
 from cloud_hub.plans.tables import plans
 from edge_sdk.contract.messages import Body, UpdateEvent, Windowed
 from edge_sdk.contract.plan import Experiment, Plan
+
+FAILED: Final = ("failed", "rolled_back")
+"""Outcomes that speak against a candidate; what else a device tells decides nothing."""
 
 
 @dataclass
@@ -63,7 +67,7 @@ class ExperimentClaims:
                 return True
             seat, end = (window.arm, window.version), float(window.end)
             judged = self._judge(db, device, model, window.experiment, seat, end)
-        elif isinstance(body, UpdateEvent) and body.experiment and body.outcome != "activated":
+        elif isinstance(body, UpdateEvent) and body.experiment and body.outcome in FAILED:
             judged = self._judge_event(db, device, model, body.experiment, body.version)
         else:
             return True

@@ -7,10 +7,11 @@ from dataclasses import asdict
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse
 
 from cloud_hub.api.auth import Admin, hub_of
 from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_body import raw_body
 from cloud_hub.errors import Invalid
 from cloud_hub.experiments.documents import Document, record_document
@@ -26,27 +27,27 @@ SPEC_BYTES = 1 << 20
 
 
 @router.get("/models/{model}/experiments")
-def experiments(request: Request, admin: Admin, model: KnownModel) -> JSONResponse:
+def experiments(request: Request, admin: Admin, model: KnownModel) -> SafeJSONResponse:
     """Every experiment of a model, oldest first."""
     records = hub_of(request).experiments.records(model)
-    return JSONResponse([_status(record) for record in records])
+    return SafeJSONResponse([_status(record) for record in records])
 
 
 @router.post("/models/{model}/experiments/plan")
 async def plan(
     request: Request, admin: Admin, model: KnownModel, power: float = 0.8
-) -> JSONResponse:
+) -> SafeJSONResponse:
     """Forecast of the declared experiment: how much it needs, and for how long; starts nothing."""
     spec = await _spec(request, model)
     if not 0.5 <= power < 1:
         raise Invalid(f"power: expected 0.5 to below 1, got {power}")
     prepare = hub_of(request).experiments.preparation.plan
     # Reads a week of reports: off the event loop, or check-ins would wait.
-    return JSONResponse(asdict(await run_in_threadpool(prepare, spec, time.time(), power)))
+    return SafeJSONResponse(asdict(await run_in_threadpool(prepare, spec, time.time(), power)))
 
 
 @router.post("/models/{model}/experiments")
-async def start(request: Request, admin: Admin, model: KnownModel) -> JSONResponse:
+async def start(request: Request, admin: Admin, model: KnownModel) -> SafeJSONResponse:
     """Start the declared experiment."""
     spec = await _spec(request, model)
     run = hub_of(request).experiments.run
@@ -54,25 +55,25 @@ async def start(request: Request, admin: Admin, model: KnownModel) -> JSONRespon
 
 
 @router.get("/experiments/{id_}")
-def status(request: Request, admin: Admin, id_: str) -> JSONResponse:
+def status(request: Request, admin: Admin, id_: str) -> SafeJSONResponse:
     """State of an experiment."""
     return _answer(hub_of(request).experiments.get(id_))
 
 
 @router.post("/experiments/{id_}/pause")
-def pause(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> JSONResponse:
+def pause(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> SafeJSONResponse:
     """Nobody enters; who is in stays in."""
     return _answer(hub_of(request).experiments.pause(id_, actor=admin, reason=reason))
 
 
 @router.post("/experiments/{id_}/resume")
-def resume(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> JSONResponse:
+def resume(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> SafeJSONResponse:
     """Go on; what failed until now is acknowledged."""
     return _answer(hub_of(request).experiments.resume(id_, actor=admin, reason=reason))
 
 
 @router.post("/experiments/{id_}/stop")
-def stop(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> JSONResponse:
+def stop(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> SafeJSONResponse:
     """End it; everybody gets what serves."""
     return _answer(hub_of(request).experiments.stop(id_, actor=admin, reason=reason))
 
@@ -80,7 +81,7 @@ def stop(request: Request, admin: Admin, id_: str, reason: str = "by hand") -> J
 @router.post("/experiments/{id_}/drop")
 def drop(
     request: Request, admin: Admin, id_: str, arm: str, reason: str = "by hand"
-) -> JSONResponse:
+) -> SafeJSONResponse:
     """Take an arm of an A/B/n test back; the others go on."""
     done = hub_of(request).experiments.drop(id_, arm, actor=admin, reason=reason)
     return _answer(done)
@@ -89,16 +90,16 @@ def drop(
 @router.post("/experiments/{id_}/promote")
 def promote(
     request: Request, admin: Admin, id_: str, reason: str = "by hand", arm: str | None = None
-) -> JSONResponse:
+) -> SafeJSONResponse:
     """Let the winner, or the arm that is named, serve everybody."""
     done = hub_of(request).experiments.promote(id_, actor=admin, reason=reason, arm=arm)
     return _answer(done)
 
 
 @router.get("/experiments/{id_}/report")
-def report(request: Request, admin: Admin, id_: str) -> JSONResponse:
+def report(request: Request, admin: Admin, id_: str) -> SafeJSONResponse:
     """Everything that was seen and decided, over time."""
-    return JSONResponse(report_document(hub_of(request).experiments.report(id_)))
+    return SafeJSONResponse(report_document(hub_of(request).experiments.report(id_)))
 
 
 @router.get("/experiments/{id_}/report.html")
@@ -112,8 +113,8 @@ def _status(record: ExperimentRecord) -> Document:
     return {**record_document(record), "now": present_step(record)}
 
 
-def _answer(record: ExperimentRecord) -> JSONResponse:
-    return JSONResponse(_status(record))
+def _answer(record: ExperimentRecord) -> SafeJSONResponse:
+    return SafeJSONResponse(_status(record))
 
 
 async def _spec(request: Request, model: str) -> ExperimentSpec:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Column, Float, Integer, String, Table, Text
 
-from cloud_hub.database.engine import metadata
+from cloud_hub.database.engine import Whole, metadata
 
 experiments = Table(
     "experiments",
@@ -52,23 +52,23 @@ exposures = Table(
     "exposures",
     metadata,
     Column("experiment", String, primary_key=True),
-    Column("start", Integer, primary_key=True),
+    Column("start", Whole, primary_key=True),
     Column("device", String, primary_key=True),
     Column("arm", String, primary_key=True),
     Column("kind", String, primary_key=True),
     Column("received_at", Float, nullable=False),
-    Column("predictions", Integer, nullable=False, default=0),
-    Column("errors", Integer, nullable=False, default=0),
-    Column("units", Integer, nullable=False, default=0),
-    Column("labelled", Integer, nullable=False, default=0),
-    Column("correct", Integer, nullable=False, default=0),
-    Column("rewards", Integer, nullable=False, default=0),
+    Column("predictions", Whole, nullable=False, default=0),
+    Column("errors", Whole, nullable=False, default=0),
+    Column("units", Whole, nullable=False, default=0),
+    Column("labelled", Whole, nullable=False, default=0),
+    Column("correct", Whole, nullable=False, default=0),
+    Column("rewards", Whole, nullable=False, default=0),
     Column("reward_sum", Float, nullable=False, default=0.0),
     Column("reward_squares", Float, nullable=False, default=0.0),
-    Column("latency_n", Integer, nullable=False, default=0),
+    Column("latency_n", Whole, nullable=False, default=0),
     Column("latency_sum", Float, nullable=False, default=0.0),
     Column("latency_squares", Float, nullable=False, default=0.0),
-    Column("energy_windows", Integer, nullable=False, default=0),
+    Column("energy_windows", Whole, nullable=False, default=0),
     Column("energy_n", Float, nullable=False, default=0.0),
     Column("energy_sum", Float, nullable=False, default=0.0),
     Column("energy_n_squares", Float, nullable=False, default=0.0),

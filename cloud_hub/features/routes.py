@@ -12,7 +12,7 @@ from cloud_hub.api.auth import Admin, hub_of
 from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.request_body import message
 from cloud_hub.features.table import FeatureTable
-from edge_sdk.contract.limits import MODEL_BYTES
+from edge_sdk.contract.limits import LATEST, MODEL_BYTES
 
 router = APIRouter(prefix="/v1")
 
@@ -34,7 +34,7 @@ async def put(
     request: Request,
     admin: Admin,
     model: KnownModel,
-    expires: Annotated[int | None, Query(ge=0, le=2**40)] = None,
+    expires: Annotated[int | None, Query(ge=0, le=LATEST)] = None,
     replace: bool = False,
 ) -> Any:
     """Store features, and let devices have them with the next plan.

@@ -18,7 +18,7 @@ from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.features.store import FeatureInfo, FeatureStore
 from cloud_hub.features.table import FeatureTable, Value, check_names, known_columns, typed
 from cloud_hub.packs.publishing import FEATURES, publish_pack
-from cloud_hub.registry.repository import RELEASES
+from cloud_hub.registry.roles import RELEASES
 from edge_sdk.errors import PackError
 from edge_sdk.packs.entity_features import write_entity_features
 

@@ -1,101 +1,47 @@
-"""Requests of devices to join and to report, and of administrators about the fleet."""
+"""Requests of devices: to join, for a credential, to say how they are."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from cloud_hub.api.auth import Admin, Device, bearer, hub_of
-from cloud_hub.api.dependencies import unknown
-from cloud_hub.api.request_body import Limit, Moment, message
-from cloud_hub.database.records import DeviceRecord
-from cloud_hub.flags.service import as_documents
-from cloud_hub.fleet.health import Health, health
+from cloud_hub.api.auth import Device, Stranger, hub_of, optional_bearer
+from cloud_hub.api.request_body import message
+from cloud_hub.fleet import admin_routes
+from edge_sdk.contract.bounds import check_small
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import CheckIn, EnrolRequest
-from edge_sdk.contract.plan import Plan
+from edge_sdk.contract.fleet import CheckIn, CredentialRequest, EnrolRequest
 
 router = APIRouter(prefix="/v1")
+router.include_router(admin_routes.router)
 
 
 @router.post("/enrol")
-async def enrol(request: Request) -> Any:
-    """Let a device join with an enrolment token."""
-    token, enrolment = bearer(request), await message(request, EnrolRequest)
-    return to_plain(await run_in_threadpool(hub_of(request).fleet.enrol, token, enrolment))
+async def enrol(request: Request, stranger: Stranger) -> Any:
+    """Let a device join with an enrolment token, or with its registered serial number."""
+    hub, token = hub_of(request), optional_bearer(request)
+    enrolment = await message(request, EnrolRequest)
+    # One-time secrets may be people's own: whoever guesses is stopped before one is looked at,
+    # and guesses at one serial number add up, wherever they come from.
+    request.state.guessed = enrolment.serial
+    hub.limits.admit_guess(stranger, enrolment.serial)
+    return to_plain(await run_in_threadpool(hub.fleet.enrol, token, enrolment))
+
+
+@router.post("/credentials")
+async def new_credential(request: Request, stranger: Stranger) -> Any:
+    """Give a device a short-lived credential for its signature."""
+    asked = await message(request, CredentialRequest)
+    reply = await run_in_threadpool(hub_of(request).fleet.identities.new_credential, asked)
+    return to_plain(reply)
 
 
 @router.post("/checkin", status_code=204)
 async def check_in(request: Request, device: Device) -> Response:
     """Note how a device says it is."""
     checkin = await message(request, CheckIn)
+    check_small(checkin, "CheckIn")
     await run_in_threadpool(hub_of(request).fleet.check_in, device.device, checkin)
     return Response(status_code=204)
-
-
-@router.post("/enrolment-tokens")
-def new_token(
-    request: Request, admin: Admin, model: str, uses: int = 1, seconds: float = 86_400.0
-) -> dict[str, str]:
-    """Make a token for new devices; with a ``warning`` if there is no such model yet.
-
-    Args:
-        request: leads to the hub.
-        admin: who asks.
-        model: that the devices will serve.
-        uses: number of devices that may join.
-        seconds: from now until the token expires.
-    """
-    hub = hub_of(request)
-    answer = {"token": hub.fleet.new_token(model, uses=uses, seconds=seconds, actor=admin)}
-    models = hub.registry.models()
-    if model not in models:
-        reason = unknown(model, models)
-        answer["warning"] = f"{reason}; devices that join wait for its first version"
-    return answer
-
-
-@router.get("/devices")
-def devices(
-    request: Request,
-    admin: Admin,
-    model: str | None = None,
-    since: Moment | None = None,
-    limit: Limit | None = None,
-) -> list[Any]:
-    """Return devices with their health and flags, in the order in which they joined.
-
-    Args:
-        request: leads to the hub.
-        admin: who asks.
-        model: that the devices serve; default all.
-        since: when they were last heard of, or later, Unix seconds.
-        limit: at most so many, those that were heard of last.
-    """
-    hub, now = hub_of(request), time.time()
-    plans = {name: hub.plans.current(name) for name in hub.registry.models()}
-    flags = hub.flags.by_device(model)
-    return [
-        {
-            **asdict(record),
-            "health": _health(record, plans.get(record.model), now),
-            "flags": as_documents(flags.get(record.device, ())),
-        }
-        for record in hub.fleet.devices(model, since=since, limit=limit)
-    ]
-
-
-def _health(record: DeviceRecord, plan: Plan | None, now: float) -> Health:
-    serving = plan.serving.manifest if plan else None
-    return health(
-        serial=plan.serial if plan else None,
-        plan=record.plan,
-        # A device names a slot: the SHA-256 of the manifest, then those of its packs.
-        failed=serving is not None and any(name.startswith(serving) for name in record.failed),
-        seen_at=record.seen_at,
-        now=now,
-    )

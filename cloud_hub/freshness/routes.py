@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from cloud_hub.api.auth import Admin, hub_of
 from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.request_body import Moment
 from cloud_hub.errors import NotFound
 from edge_sdk.model.release import save_arrays
 
@@ -13,7 +14,7 @@ router = APIRouter(prefix="/v1")
 
 
 @router.get("/models/{model}/samples")
-def samples(request: Request, admin: Admin, model: KnownModel, since: float = 0.0) -> Response:
+def samples(request: Request, admin: Admin, model: KnownModel, since: Moment = 0.0) -> Response:
     """An ``.npz`` of ``X``, ``y`` and ``t`` (when each was predicted, Unix seconds)."""
     telemetry = hub_of(request).telemetry
     dataset = telemetry.samples(model, since=since)

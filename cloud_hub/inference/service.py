@@ -12,7 +12,7 @@ from cloud_hub.plans.service import Plans
 from cloud_hub.registry.service import Registry
 from edge_sdk.contract.fleet import CloudReply, CloudRequest
 from edge_sdk.contract.manifest import Manifest, Role
-from edge_sdk.errors import InputError
+from edge_sdk.errors import InputError, ReleaseError
 from edge_sdk.model.release import Feed, Release
 from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import Model
@@ -66,13 +66,18 @@ class InferenceService:
             Arrays [N, ...] by output name, classes in the order of ``asking``.
 
         Raises:
-            Invalid: the rows do not fit, or the two models have different classes.
+            Invalid: the rows do not fit, the model fails on them, or the two models have different
+                classes.
         """
         _, model, schema = self._load(release)
         try:
             outputs = model.run(schema.batch(rows))
         except InputError as error:
             raise Invalid(f"row: {error}") from error
+        except ReleaseError as error:
+            # The model's fault, or the row's: the device goes on with its own answer either way.
+            name = f"{release.manifest.model} {release.manifest.version}"
+            raise Invalid(f"row: {name} cannot answer it; {error}"[:300]) from error
         theirs, ours = release.manifest.signature, asking.signature
         answers: Feed = {}
         # By role and not by name: two models name their outputs as they like.

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from cloud_hub.api.auth import Admin, hub_of
 from cloud_hub.api.dependencies import KnownModel
-from cloud_hub.api.request_body import Limit
+from cloud_hub.api.request_body import Limit, Moment
 from cloud_hub.database.documents import Document, as_document, as_documents
 
 router = APIRouter(prefix="/v1/models/{model}/monitor")
@@ -24,7 +24,7 @@ def history(
     admin: Admin,
     model: KnownModel,
     signal: str | None = None,
-    since: float = 0.0,
+    since: Moment = 0.0,
     limit: Limit = 1_000,
 ) -> list[Document]:
     """Figures by signal and window, oldest first."""
@@ -34,7 +34,7 @@ def history(
 
 @router.get("/alarms")
 def alarms(
-    request: Request, admin: Admin, model: KnownModel, since: float = 0.0, everything: bool = False
+    request: Request, admin: Admin, model: KnownModel, since: Moment = 0.0, everything: bool = False
 ) -> list[Document]:
     """Alarms of the serving version; with ``everything`` also those that were acknowledged."""
     service = hub_of(request).monitoring

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, String, Table
+from sqlalchemy import JSON, Boolean, Column, Float, Index, String, Table
 
-from cloud_hub.database.engine import metadata
+from cloud_hub.database.engine import Whole, metadata
 
 figures = Table(
     "monitor_figures",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Whole, primary_key=True, autoincrement=True),
     Column("model", String, nullable=False),
     Column("version", String, nullable=False),
     Column("signal", String, nullable=False),
     Column("kind", String, nullable=False),
-    Column("start", Integer, nullable=False),
-    Column("end", Integer, nullable=False),
+    Column("start", Whole, nullable=False),
+    Column("end", Whole, nullable=False),
     Column("alarming", Boolean, nullable=False),
     Column("effect", Float, nullable=False),
     Column("figures", JSON, nullable=False),
@@ -27,13 +27,13 @@ figures = Table(
 alarms = Table(
     "monitor_alarms",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Whole, primary_key=True, autoincrement=True),
     Column("model", String, nullable=False, index=True),
     Column("version", String, nullable=False),
     Column("signal", String, nullable=False),
     Column("kind", String, nullable=False),
     Column("raised_at", Float, nullable=False),
-    Column("start", Integer, nullable=False),
+    Column("start", Whole, nullable=False),
     Column("seen_at", Float, nullable=False),
     Column("evidence", JSON, nullable=False),
     Column("acknowledged_at", Float),
@@ -45,7 +45,7 @@ states = Table(
     metadata,
     Column("model", String, primary_key=True),
     Column("version", String, primary_key=True),
-    Column("watched_to", Integer, nullable=False),
+    Column("watched_to", Whole, nullable=False),
     Column("streaks", JSON, nullable=False),
     Column("concept", JSON, nullable=False),
 )

@@ -18,7 +18,8 @@ from tuf.api.metadata import TargetFile
 from cloud_hub.errors import NotFound
 from cloud_hub.plans.service import Plans
 from cloud_hub.registry import signing
-from cloud_hub.registry.repository import RELEASES, Repository
+from cloud_hub.registry.repository import Repository
+from cloud_hub.registry.roles import RELEASES
 from cloud_hub.registry.service import Registry
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.pack_delta import delta_target

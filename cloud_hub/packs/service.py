@@ -1,8 +1,9 @@
 """Building packs: votes, candidate rows, batch predictions, one signed file.
 
-Privacy: devices vote for keys, not for inputs; a key is used only if enough different devices voted
-for it, and only if the hub has its input anyway (from the catalogue or from rows that devices
-shared). Predictions stay in SQL tables, one for each model, so that only new ones are computed.
+Privacy: devices vote for keys, not for inputs. A key is used only if enough voters asked for it who
+were vouched for one by one (all devices of one token of many uses are one voter), and only if the
+hub has its input anyway (from the catalogue or from rows that devices shared). Predictions stay in
+SQL tables, one for each model, so that only new ones are computed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from cloud_hub.errors import NotFound
 from cloud_hub.packs.publishing import ANSWERS, pack_file, publish_pack
 from cloud_hub.registry.per_model import for_each
+from cloud_hub.storage.private_files import private_file
 from edge_sdk.contract.key import KEY_BYTES
 from edge_sdk.errors import PackError
 from edge_sdk.model.keys import Canonicaliser
@@ -100,6 +102,10 @@ class Packs:
         self._serving = serving
         self._looked: dict[str, float] = {}
 
+    def _database(self) -> sqlite_utils.Database:
+        private_file(self._path)
+        return sqlite_utils.Database(self._path)
+
     def tick(self, now: float) -> None:
         """Build what is due."""
         for_each(self._registry.models(), lambda model: self._build_if_due(model, now))
@@ -115,7 +121,7 @@ class Packs:
 
     def records(self, model: str) -> list[PackRecord]:
         """Return the packs that were built for a model, oldest first."""
-        with sqlite_utils.Database(self._path) as db:
+        with self._database() as db:
             if "packs" not in db.table_names():
                 return []
             rows = db["packs"].rows_where("model = ?", [model], order_by="built_at")
@@ -196,7 +202,7 @@ class Packs:
     ) -> dict[str, NDArray[Any]]:
         """Return answers to ``rows`` in the order of their keys; only new ones are computed."""
         table_name = f"predictions-{model}"
-        with sqlite_utils.Database(self._path) as db:
+        with self._database() as db:
             table: Any = db[table_name]
             computed = {}
             if table.exists():
@@ -269,7 +275,7 @@ class Packs:
             time.time(),
             published.delta,
         )
-        with sqlite_utils.Database(self._path) as db:
+        with self._database() as db:
             table: Any = db["packs"]
             table.insert(vars(record), pk="sha256", replace=True)
         return record

@@ -31,16 +31,16 @@ class BlobStore:
         Raises:
             TooLarge: more than a model may have.
             Invalid: it is something else.
+            ContractError: ``digest`` is no SHA-256.
         """
-        check_digest("blob", digest)
         self._store.put(_name(digest), _bounded(chunks), sha256=digest)
 
     def exists(self, digest: str) -> bool:
-        """Return whether the blob is there."""
+        """Return whether the blob is there; raises ContractError for what is no SHA-256."""
         return self._store.exists(_name(digest))
 
     def get(self, digest: str) -> bytes:
-        """Return the content of a blob; raises NotFound."""
+        """Return the content of a blob; raises NotFound, ContractError for what is no SHA-256."""
         try:
             return read(self._store, _name(digest))
         except NotFound:
@@ -48,6 +48,7 @@ class BlobStore:
 
 
 def _name(digest: str) -> str:
+    check_digest("blob", digest)  # it becomes a path
     # A folder for each first byte: file systems slow down with many thousands of files in one.
     return f"{digest[:2]}/{digest}"
 

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import io
+import struct
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.errors import Invalid
 from edge_sdk.model.release import save_arrays
+
+KINDS: Final = "biufU"
+"""Kinds of NumPy arrays that rows and labels may be: booleans, integers, floats, texts."""
+
+UNREADABLE: Final = (
+    OSError, ValueError, KeyError, EOFError, RuntimeError, TypeError, OverflowError, MemoryError,
+    NotImplementedError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+    struct.error,
+)  # fmt: skip
+"""What a damaged archive makes zipfile and NumPy raise; a header may promise any shape."""
+
+MOST_BYTES: Final = 4 << 30
+"""Bytes of a dataset's arrays, unpacked."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +50,40 @@ class Dataset:
         # np.load would take a bare .npy as well, and answer a text with advice about pickles.
         if not zipfile.is_zipfile(io.BytesIO(raw)):
             raise Invalid("dataset: expected an .npz with X and y, this is no .npz")
+        check_unpacked(raw, MOST_BYTES)
         try:
             # Never a pickle: it would run what the uploader put into it.
             with np.load(io.BytesIO(raw), allow_pickle=False) as file:
                 rows = file["X"]
                 labels = file["y"] if "y" in file.files else None
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise Invalid(f"dataset: expected an .npz with X and y; {error}") from error
-        if rows.ndim != 2 or (labels is not None and len(labels) != len(rows)):
+        # An entry that is no array comes as bytes.
+        if not isinstance(rows, np.ndarray) or not isinstance(labels, np.ndarray | None):
+            raise Invalid("dataset: expected an .npz with X and y; an entry is no array")
+        if rows.ndim != 2 or (labels is not None and labels.shape[:1] != rows.shape[:1]):
             raise Invalid(f"dataset: expected X [N, columns] and y [N], got X {rows.shape}")
+        for name, array in (("X", rows), ("y", labels)):
+            if array is not None and array.dtype.kind not in KINDS:
+                raise Invalid(f"dataset: {name}: expected numbers or texts, got {array.dtype}")
         return cls(rows, labels)
+
+
+def check_unpacked(raw: bytes, limit: int) -> None:
+    """Check how large an ``.npz`` becomes, before it is unpacked: a small one may hold a terabyte.
+
+    Args:
+        raw: the archive.
+        limit: bytes that its arrays may take.
+
+    Raises:
+        Invalid: it is larger, or no archive.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            # What an entry says is what is unpacked of it at most.
+            size = sum(entry.file_size for entry in archive.infolist())
+    except UNREADABLE as error:
+        raise Invalid(f"dataset: expected an .npz with X and y; {error}") from error
+    if size > limit:
+        raise Invalid(f"dataset: expected at most {limit} bytes unpacked, the archive says {size}")

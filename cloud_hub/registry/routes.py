@@ -2,82 +2,87 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from cloud_hub.api.artifact_response import artifact_response
-from cloud_hub.api.auth import Admin, Device, hub_of
+from cloud_hub.api.artifact_response import artifact_response, content_response
+from cloud_hub.api.auth import Member, hub_of
 from cloud_hub.api.dependencies import unknown
-from cloud_hub.api.request_body import raw_body
+from cloud_hub.api.pipeline_token import Publisher, for_administrators
+from cloud_hub.api.request_body import body_file, raw_body
 from cloud_hub.errors import NotFound
+from cloud_hub.storage.artifact_store import file_chunks
 from edge_sdk.contract.limits import MODEL_BYTES
+from edge_sdk.contract.names import check_digest
 
 router = APIRouter(prefix="/v1")
 METADATA_BYTES = 64 << 20
+HOLDOUT = "holdout"
 
 
 @router.get("/metadata/{name}")
-def metadata(request: Request, name: str) -> Response:
+def metadata(request: Request, member: Member, name: str) -> Response:
     """Answer with signed metadata, or 304 where ``If-None-Match`` says that it is there already.
 
     That is the one cheap question which every device asks again and again.
+
+    Args:
+        request: may say what is there already.
+        member: a device or an administrator; strangers need not know which models there are.
+        name: of the file.
     """
     file = hub_of(request).repository.metadata / name
     if not name.endswith(".json") or "/" in name or not file.is_file():
         raise NotFound(f"metadata {name}: not found")
     raw = file.read_bytes()
-    etag = f'"{hashlib.sha256(raw).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": "no-cache"}
-    if request.headers.get("If-None-Match") == etag:
-        return Response(status_code=304, headers=headers)
-    return Response(raw, media_type="application/json", headers=headers)
+    return content_response(request, raw, headers={"Cache-Control": "no-cache"})
 
 
 @router.get("/targets/{path:path}")
-def target(request: Request, device: Device, path: str) -> Response:
+def target(request: Request, member: Member, path: str) -> Response:
     """Answer with a signed file, whole or a range of it.
 
     Args:
         request: may ask for a range.
-        device: that downloads.
+        member: the device, or administrator, that downloads.
         path: of the target, its hash before the name.
     """
     return artifact_response(request, hub_of(request).repository.targets, path)
 
 
 @router.get("/releases")
-def releases(request: Request, admin: Admin) -> Response:
+def releases(request: Request, publisher: Publisher) -> Response:
     """Answer with the newest ``releases`` metadata, for a publisher to add to and sign."""
     raw = hub_of(request).repository.releases().to_bytes()
     return Response(raw, media_type="application/json")
 
 
 @router.put("/blobs/{digest}", status_code=204)
-async def put_blob(request: Request, admin: Admin, digest: str) -> Response:
+async def put_blob(request: Request, publisher: Publisher, digest: str) -> Response:
     """Store content under its SHA-256.
 
     Args:
         request: its body is the content.
-        admin: who uploads.
+        publisher: who uploads.
         digest: SHA-256 that the content must have.
     """
-    raw = await raw_body(request, MODEL_BYTES)
-    blobs = hub_of(request).blobs
-    await run_in_threadpool(blobs.put_checked, digest, [raw])
+    check_digest("blob", digest)
+    hub = hub_of(request)
+    async with body_file(request, MODEL_BYTES, hub.settings.data) as file:
+        await run_in_threadpool(hub.blobs.put_checked, digest, file_chunks(file))
     return Response(status_code=204)
 
 
 @router.head("/blobs/{digest}", status_code=204)
-def has_blob(request: Request, admin: Admin, digest: str) -> Response:
+def has_blob(request: Request, publisher: Publisher, digest: str) -> Response:
     """Answer 204 if content was uploaded already, else 404.
 
     Args:
         request: leads to the hub.
-        admin: who asks.
+        publisher: who asks.
         digest: SHA-256 of the content.
     """
     return Response(status_code=204 if hub_of(request).blobs.exists(digest) else 404)
@@ -86,7 +91,7 @@ def has_blob(request: Request, admin: Admin, digest: str) -> Response:
 @router.post("/models/{model}/versions/{version}")
 async def publish(
     request: Request,
-    admin: Admin,
+    publisher: Publisher,
     model: str,
     version: str,
     state: str | None = None,
@@ -96,22 +101,24 @@ async def publish(
 
     Args:
         request: its body is ``releases`` metadata that the publisher signed.
-        admin: who publishes.
+        publisher: who publishes.
         model: name of the line.
         version: that is new.
         state: SHA-256 of the blob from which a stateful run continues.
         override: reason to pass over the offline gate.
     """
+    if override is not None:
+        for_administrators(publisher, "override")
     raw = await raw_body(request, METADATA_BYTES)
     registry = hub_of(request).registry
     record = await run_in_threadpool(
-        registry.accept, raw, model, version, actor=admin, state=state, override=override
+        registry.accept, raw, model, version, actor=publisher, state=state, override=override
     )
     return asdict(record)
 
 
 @router.get("/models")
-def models(request: Request, admin: Admin) -> list[Any]:
+def models(request: Request, publisher: Publisher) -> list[Any]:
     """Return every model with its versions and the one that serves."""
     hub = hub_of(request)
     rows = []
@@ -124,15 +131,17 @@ def models(request: Request, admin: Admin) -> list[Any]:
 
 
 @router.post("/models/{model}/datasets/{kind}")
-async def add_dataset(request: Request, admin: Admin, model: str, kind: str) -> Any:
+async def add_dataset(request: Request, publisher: Publisher, model: str, kind: str) -> Any:
     """Store rows for a model; answer with their number, and a ``warning`` if the model is new.
 
     Args:
         request: its body is an ``.npz`` with ``X`` [N, columns] and ``y`` [N].
-        admin: who uploads.
+        publisher: who uploads.
         model: name of the line.
         kind: ``holdout``, ``catalogue`` or ``train``.
     """
+    if kind == HOLDOUT:
+        for_administrators(publisher, "dataset holdout")
     raw = await raw_body(request, MODEL_BYTES)
     registry = hub_of(request).registry
     # Before the rows are added: a typo would be one of the models afterwards.

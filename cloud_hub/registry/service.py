@@ -19,13 +19,15 @@ from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.policy.schema.parse import parse_policy
 from cloud_hub.registry import signing
 from cloud_hub.registry.dataset import Dataset
-from cloud_hub.registry.repository import RELEASES, Repository, parse_releases
+from cloud_hub.registry.repository import Repository
+from cloud_hub.registry.roles import RELEASES
 from cloud_hub.registry.rows import check_rows
+from cloud_hub.registry.signing import parse_releases, sha256_of
 from cloud_hub.registry.tables import datasets, models, versions
 from cloud_hub.text.spelling import listed
 from edge_sdk.contract.errors import ContractError, EdgeError
 from edge_sdk.contract.manifest import MANIFEST, Manifest
-from edge_sdk.contract.names import Version, check_name
+from edge_sdk.contract.names import Version, check_digest, check_name
 from edge_sdk.model.release import Release
 from edge_sdk.system.files import folder_atomic
 
@@ -154,7 +156,7 @@ class Registry:
     def release(self, model: str, version: str) -> Release:
         """Return the release folder of a version, made of the published files; raises NotFound."""
         record = self.version(model, version)
-        folder = self._cache / record.manifest
+        folder = self._folder(record.manifest)
         if not folder.exists():
             self._materialise(model, version, record.manifest, folder)
         # The files were verified when they were published, and nobody else writes there.
@@ -187,7 +189,8 @@ class Registry:
             self.blobs.put(path)
         state = self.blobs.put(training_state) if training_state is not None else None
         signer = self.repository.signer(RELEASES)
-        raw = signing.add_release(self.repository.releases(), release, signer)
+        now = self.repository.clock()
+        raw = signing.add_release(self.repository.releases(), release, signer, now=now)
         manifest = release.manifest
         return self.accept(
             raw, manifest.model, manifest.version,
@@ -232,6 +235,10 @@ class Registry:
             if published == manifest:
                 return self.version(model, version)
             raise Conflict(f"{model} {version}: published already, with other content")
+        # Before anything that it names is looked for: nobody vouches for unsigned metadata.
+        self.repository.check_releases(raw)
+        if state is not None:
+            check_digest("state", state)
         candidate = self._candidate(manifest)
         if not (override or gated):
             self._offline_gate(model, candidate)
@@ -305,11 +312,11 @@ class Registry:
         target = parse_releases(raw).signed.targets.get(f"models/{model}/{version}/{MANIFEST}")
         if target is None:
             raise Invalid(f"releases: expected a target models/{model}/{version}/{MANIFEST}")
-        return target.hashes["sha256"]
+        return sha256_of(target.path, target)
 
     def _candidate(self, manifest: str) -> Release:
         """Return a release folder made of uploaded blobs; raises Invalid, NotFound."""
-        folder = self._cache / manifest
+        folder = self._folder(manifest)
         if not folder.exists():
             raw = self.blobs.get(manifest)
             try:
@@ -324,6 +331,14 @@ class Registry:
             # Or the next upload under this digest would be judged by the damaged folder.
             shutil.rmtree(folder, ignore_errors=True)
             raise Invalid(str(error)) from error
+
+    def _folder(self, manifest: str) -> Path:
+        """Return the place of a release's folder; raises Invalid unless a SHA-256 names it."""
+        try:
+            check_digest("manifest", manifest)
+        except ContractError as error:
+            raise Invalid(str(error)) from error
+        return self._cache / manifest
 
     def _materialise(self, model: str, version: str, manifest: str, folder: Path) -> None:
         prefix = f"models/{model}/{version}"
@@ -375,7 +390,7 @@ class Registry:
                 continue
             _, model, version, _ = parts
             if all(record.version != version for record in self.versions(model)):
-                digest = target.hashes["sha256"]
+                digest = sha256_of(path, target)
                 name = f"models/{model}/{version}/{digest}.{MANIFEST}"
                 manifest = Manifest.from_json(self.repository.read_target(name))
                 self._insert(manifest, digest, "recovery", None, None)

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import datetime
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 from securesystemslib.signer import CryptoSigner, Signer
+from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from cloud_hub.errors import Conflict, Invalid
+from cloud_hub.registry.roles import YEAR
+from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.manifest import MANIFEST
-from edge_sdk.model.release import Release
+from edge_sdk.contract.names import check_digest
 
-YEAR: Final = datetime.timedelta(days=365)
+if TYPE_CHECKING:
+    from edge_sdk.model.release import Release
 
 
 def load_signer(path: Path) -> Signer:
@@ -47,13 +52,16 @@ def release_targets(release: Release) -> dict[str, Path]:
     return {f"{prefix}/{name}": release.folder / name for name in (*manifest.files, MANIFEST)}
 
 
-def add_release(releases: Metadata[Targets], release: Release, signer: Signer) -> bytes:
+def add_release(
+    releases: Metadata[Targets], release: Release, signer: Signer, *, now: float | None = None
+) -> bytes:
     """Return ``releases`` with the files of a release and the next counter, signed.
 
     Args:
         releases: newest metadata; it is changed.
         release: folder of the version.
         signer: the releases key.
+        now: Unix seconds; default the time of this machine.
 
     Raises:
         Conflict: the version was published before, with other bytes.
@@ -72,11 +80,15 @@ def add_release(releases: Metadata[Targets], release: Release, signer: Signer) -
         if name == path:
             target.unrecognized_fields["custom"] = {"edge": {"counter": counter}}
         added[name] = target
-    return add_targets(releases, added, signer)
+    return add_targets(releases, added, signer, now=now)
 
 
 def add_targets(
-    releases: Metadata[Targets], added: Mapping[str, TargetFile], signer: Signer
+    releases: Metadata[Targets],
+    added: Mapping[str, TargetFile],
+    signer: Signer,
+    *,
+    now: float | None = None,
 ) -> bytes:
     """Return ``releases`` with more targets and a year of validity, signed.
 
@@ -84,11 +96,13 @@ def add_targets(
         releases: newest metadata; it is changed.
         added: targets by their paths.
         signer: the releases key.
+        now: Unix seconds; default the time of this machine.
     """
     signed = releases.signed
     signed.targets.update(added)
     signed.version += 1
-    signed.expires = datetime.datetime.now(datetime.UTC).replace(microsecond=0) + YEAR
+    moment = datetime.datetime.fromtimestamp(time.time() if now is None else now, datetime.UTC)
+    signed.expires = moment.replace(microsecond=0) + YEAR
     releases.sign(signer)
     return releases.to_bytes()
 
@@ -103,3 +117,41 @@ def counter_of(target: TargetFile) -> int:
     """Return the release counter of a manifest target; 0 for others."""
     custom = target.unrecognized_fields.get("custom") or {}
     return int(custom.get("edge", {}).get("counter", 0))
+
+
+def parse_releases(raw: bytes) -> Metadata[Targets]:
+    """Parse ``releases`` metadata, without verifying any signature.
+
+    Raises:
+        Invalid: it is none, or a target has no SHA-256 that could name its file.
+    """
+    try:
+        metadata = Metadata[Targets].from_bytes(raw)
+    except RepositoryError as error:
+        raise Invalid(f"releases: expected signed metadata; {error}") from error
+    if not isinstance(metadata.signed, Targets):
+        raise Invalid("releases: expected metadata of type targets")
+    for path, target in metadata.signed.targets.items():
+        sha256_of(path, target)
+    return metadata
+
+
+def sha256_of(path: str, target: TargetFile) -> str:
+    """Return the SHA-256 of a target, safe in the name of a file.
+
+    Args:
+        path: of the target, for the message.
+        target: as somebody signed it, or not.
+
+    Raises:
+        Invalid: it has none, or what stands there is none: a path, say.
+    """
+    digest = target.hashes.get("sha256")
+    if digest is None:
+        others = ", ".join(sorted(target.hashes))[:80]
+        raise Invalid(f"{path}: expected a SHA-256, got {others} only; sign it with SHA-256")
+    try:
+        check_digest(path, digest)
+    except ContractError as error:
+        raise Invalid(str(error)) from error
+    return digest

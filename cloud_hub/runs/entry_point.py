@@ -1,8 +1,8 @@
 """Finds the user's training by its name, and checks that the hub's machine has it at all.
 
-User code is never imported into the hub. ``python -m cloud_hub.runs.entry_point RESULT ENTRY PATH``
-tries it as a run would, in a process of its own with limits, and writes into the file RESULT why it
-cannot be used, or nothing.
+User code is never imported into the hub. ``python -m cloud_hub.runs.entry_point ENTRY PATH``
+tries it as a run would, in a worker, and writes into the file ``result`` why it cannot be used, or
+nothing.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import importlib
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from cloud_hub.errors import Invalid
+from cloud_hub.isolation.handback import opened, printable
+from cloud_hub.isolation.process_limits import ProcessLimits
+from cloud_hub.isolation.workers import Workers
 from cloud_hub.policy.schema.sections import TrainPolicy
-from cloud_hub.runs.process_limits import (
-    LimitedProcess,
-    ProcessLimits,
-    end_with_parent,
-    volunteer_for_oom_kill,
-)
 
 IMPORT_SECONDS: Final = 40.0
 """Seconds that an import may take; below the minute for which a client waits for an answer."""
+
+RESULT: Final = "result"
+RESULT_BYTES: Final = 4_096
 
 
 def function_of(entry: str, path: str | None) -> Callable[..., Any]:
@@ -44,7 +44,7 @@ def function_of(entry: str, path: str | None) -> Callable[..., Any]:
     return function
 
 
-def problem(policy: TrainPolicy) -> str:
+def problem(workers: Workers, policy: TrainPolicy) -> str:
     """Return why this machine could not even begin such a training; empty if nothing is wrong.
 
     A webhook's pipeline is elsewhere, so nothing of it can be checked here.
@@ -55,7 +55,7 @@ def problem(policy: TrainPolicy) -> str:
         return f"train.command: there is no program {policy.command[0]} on the hub's machine"
     if policy.entry is None:
         return ""
-    error = _try(policy.entry, policy)
+    error = _try(workers, policy.entry, policy)
     if not error:
         return ""
     return f"train.entry: {policy.entry} cannot be used on the hub's machine: {error}"
@@ -68,23 +68,31 @@ def _program(name: str, folder: str | None) -> bool:
     return shutil.which(name) is not None
 
 
-def _try(entry: str, policy: TrainPolicy) -> str:
-    with tempfile.TemporaryDirectory(prefix="edge-hub-entry-") as folder:
-        result = Path(folder) / "result"
-        arguments = [str(result), entry, *([policy.path] if policy.path else [])]
-        command = [sys.executable, "-m", "cloud_hub.runs.entry_point", *arguments]
-        seconds = min(IMPORT_SECONDS, policy.timeout_seconds)
-        limits = ProcessLimits(seconds, policy.memory_mb)
-        process = LimitedProcess(command, Path(folder) / "log.txt", limits, dict(os.environ))
+def _try(workers: Workers, entry: str, policy: TrainPolicy) -> str:
+    folder = Path(policy.path).absolute() if policy.path else None
+    limits = ProcessLimits(min(IMPORT_SECONDS, policy.timeout_seconds), policy.memory_mb)
+    work = workers.new_folder()
+    try:
+        process = workers.start(
+            "cloud_hub.runs.entry_point", [entry, *([str(folder)] if folder else [])],
+            work, work / "log.txt", limits, reads=[folder] if folder else [], foreign=False,
+        )  # fmt: skip
         process.wait()
-        return result.read_text() if result.exists() else process.ended()
+        with opened(work) as left:
+            said = left.read(RESULT, RESULT_BYTES)
+    except Invalid as error:
+        return str(error)
+    finally:
+        workers.remove(work)
+    return (
+        process.ended() if said is None else printable(said.decode(errors="replace"), RESULT_BYTES)
+    )
 
 
-def main(result: str, entry: str, path: str | None = None) -> None:
-    """Try an entry, and write into the file ``result`` why it cannot be used.
+def main(entry: str, path: str | None = None) -> None:
+    """Try an entry, and write into the file ``result`` why it cannot be used; nothing if it can.
 
     Args:
-        result: path of the file; empty at the end if the entry is fine.
         entry: ``module:function``.
         path: folder of the module, if it is not on Python's path.
     """
@@ -95,10 +103,8 @@ def main(result: str, entry: str, path: str | None = None) -> None:
         message = f"{type(error).__name__}: {error}".strip(": ")
         if isinstance(error, ModuleNotFoundError):
             message += " (train.path says in which folder a module is)"
-    Path(result).write_text(message[:500])
+    Path(RESULT).write_text(message[:500])
 
 
 if __name__ == "__main__":
-    end_with_parent()
-    volunteer_for_oom_kill()
     main(*sys.argv[1:])

@@ -18,6 +18,7 @@ from scipy.stats import binomtest, ttest_rel
 
 from cloud_hub.database.documents import Document, as_documents
 from cloud_hub.policy.schema.sections import GatePolicy, GroupRule
+from cloud_hub.runs.answers import ReleaseAnswers
 from cloud_hub.statistics.calibration import brier_rows, expected_calibration_error
 
 SURE: Final = 0.05
@@ -40,19 +41,6 @@ class Check:
     p: float | None
     ok: bool
     note: str = ""
-
-
-@dataclass(frozen=True)
-class ReleaseAnswers:
-    """Losses and probabilities of one release on a set of rows.
-
-    ``loss`` [N] is 1 for a wrong label and 0 for a right one, or the absolute error of a value.
-    ``probabilities`` [N, classes] and ``truth`` [N] (index of the true class) where it has them.
-    """
-
-    loss: NDArray[np.float64]
-    probabilities: NDArray[np.float64] | None = None
-    truth: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)

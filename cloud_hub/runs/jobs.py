@@ -1,4 +1,7 @@
-"""The folder of one attempt: files that a worker reads, and files that it leaves.
+"""The folder of one attempt: files that a worker gets copies of, and what is taken from it.
+
+The worker has a folder of its own (see :mod:`cloud_hub.isolation`) with copies of what it reads;
+:mod:`cloud_hub.runs.results` takes what it left.
 
 ::
 
@@ -6,24 +9,25 @@
     fresh.npz held.npz history.npz        rows; ``held`` is for the offline gate alone
     parent.state                          state of the parent's training
     out/                                  left by a command or a pipeline: model.*, state
-    release/ next.state result.json       left by the worker, in this order
+    release/ next.state result.json       taken from the worker, in this order
     log.txt                               its output
+    work                                  path of the worker's folder, while it runs
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.isolation.process_limits import ProcessLimits
+from cloud_hub.isolation.workers import PREFIX, WorkerProcess, Workers
 from cloud_hub.registry.dataset import Dataset
-from cloud_hub.runs.process_limits import LimitedProcess, ProcessLimits
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import Label
@@ -33,6 +37,8 @@ HELD_SHARE: Final = 0.25
 """Share of the fresh rows that is kept from training, for the offline gate."""
 
 OUT: Final = "out"
+WORK: Final = "work"
+CLOUD: Final = "cloud"
 MODELS: Final = ("model.onnx", "model.skops", "model.pkl")
 """Files that a command or a pipeline may leave in :data:`OUT`, in this order of preference."""
 
@@ -43,9 +49,9 @@ class TrainingJob:
 
     ``versions`` are the names that a stateful and a stateless result get; ``columns`` how many the
     parent takes; ``entry`` and ``command`` are both ``None`` when a pipeline has trained already;
-    ``cloud`` is the folder of the release that a cascade is calibrated against; ``classes`` are
-    the parent's, in the order of the probabilities, for models that are files; ``groups`` are what
-    the parent declares.
+    ``cloud`` is the folder of the release that a cascade is calibrated against; ``trust`` lets the
+    model be a pickle, or hold types that skops does not know; ``classes`` are the parent's, in the
+    order of the probabilities, for models that are files; ``groups`` are what the parent declares.
     """
 
     model: str
@@ -61,6 +67,7 @@ class TrainingJob:
     command: tuple[str, ...] | None = None
     path: str | None = None
     cloud: str | None = None
+    trust: bool = False
     classes: tuple[Label, ...] = ()
     groups: tuple[GroupColumn, ...] = ()
 
@@ -75,18 +82,68 @@ class JobResult:
     mode_reason: str = ""
 
 
-def start(folder: Path, job: TrainingJob, limits: ProcessLimits) -> LimitedProcess:
+def start(
+    folder: Path, job: TrainingJob, workers: Workers, limits: ProcessLimits, *, foreign: bool
+) -> tuple[WorkerProcess, Path]:
     """Start the worker of a folder that was prepared.
 
     Args:
         folder: of the attempt.
         job: what :func:`prepare` wrote there.
+        workers: starts it.
         limits: time, memory and output of the worker and all that it starts.
+        foreign: it loads what others than this machine's operator made.
+
+    Returns:
+        The worker, and its folder.
     """
-    command = [sys.executable, "-m", "cloud_hub.runs.worker", str(folder)]
-    # Sets and dicts of the user's code in the same order each time, so that a run can be repeated.
-    environment = {**os.environ, "PYTHONHASHSEED": str(job.seed % (1 << 32))}
-    return LimitedProcess(command, folder / "log.txt", limits, environment)
+    work = workers.new_folder()
+    write_atomic(folder / WORK, str(work).encode())
+    try:
+        return _started(folder, work, job, workers, limits, foreign=foreign), work
+    except BaseException:
+        clear_work(folder)
+        raise
+
+
+def _started(
+    folder: Path,
+    work: Path,
+    job: TrainingJob,
+    workers: Workers,
+    limits: ProcessLimits,
+    *,
+    foreign: bool,
+) -> WorkerProcess:
+    for name in ("fresh.npz", "held.npz", "history.npz", "parent.state"):
+        if (folder / name).exists():
+            shutil.copyfile(folder / name, work / name)
+    shutil.copytree(folder / OUT, work / OUT)
+    if job.cloud is not None:
+        shutil.copytree(job.cloud, work / CLOUD)
+        job = replace(job, cloud=str(work / CLOUD))
+    write_atomic(work / "job.json", encode(job))
+    return workers.start(
+        "cloud_hub.runs.worker", [], work, folder / "log.txt", limits,
+        reads=_reads(job), foreign=foreign, seed=job.seed,
+    )  # fmt: skip
+
+
+def _reads(job: TrainingJob) -> list[Path]:
+    """Files of the operator's: the code of the training, and what its command names."""
+    paths = [Path(job.path)] if job.path is not None else []
+    named = (Path(word) for word in job.command or ())
+    return [*paths, *(p for p in named if p.is_absolute() and p.is_file())]
+
+
+def clear_work(folder: Path) -> None:
+    """Remove the folder of the worker of an attempt, if it is still there."""
+    noted = folder / WORK
+    if noted.exists():
+        work = Path(noted.read_text())
+        if work.name.startswith(PREFIX):
+            Workers.remove(work)
+        noted.unlink()
 
 
 def prepare(

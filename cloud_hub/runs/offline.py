@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.errors import GateRefused
-from cloud_hub.runs.gate import Check, Costs, ReleaseAnswers, Slice, as_table, failures, judge
+from cloud_hub.runs.answers import ReleaseAnswers
+from cloud_hub.runs.evaluation import Evaluation, evaluate
+from cloud_hub.runs.gate import Check, Costs, Slice, as_table, failures, judge
 from edge_sdk.contract.groups import GroupColumn
-from edge_sdk.model.schema import InputSchema
-from edge_sdk.model.session import Model
 from edge_sdk.model.values import category
 from edge_sdk.telemetry.groups import Groups
 
@@ -24,14 +23,15 @@ if TYPE_CHECKING:
     from cloud_hub.registry.dataset import Dataset
     from cloud_hub.registry.service import Registry
     from cloud_hub.telemetry.service import Telemetry
-    from edge_sdk.contract.manifest import Signature
+    from edge_sdk.contract.manifest import Manifest, Signature
     from edge_sdk.model.release import Release
 
 LOOKBACK_SECONDS: Final = 7 * 86_400.0
 """Age up to which shared rows count as fresh for a version that is published by hand."""
 
-ROUNDS: Final = 200
-"""Predictions of one row by each model, to compare latency."""
+
+Evaluate = Callable[["Release", "Release", Mapping[str, "Dataset"], "Dataset | None"], Evaluation]
+"""Runs a candidate and an incumbent on rows, see :func:`cloud_hub.runs.evaluation.evaluate`."""
 
 
 class OfflineGate:
@@ -56,7 +56,13 @@ class OfflineGate:
         return checks
 
     def check(
-        self, model: str, candidate: Release, fresh: Dataset | None, *, required: bool = True
+        self,
+        model: str,
+        candidate: Release,
+        fresh: Dataset | None,
+        *,
+        required: bool = True,
+        run: Evaluate = evaluate,
     ) -> list[Check]:
         """Return every check of a candidate; none if nothing serves yet.
 
@@ -65,6 +71,7 @@ class OfflineGate:
             candidate: release to be compared with the serving version.
             fresh: labelled rows of now, if there are any.
             required: fail without rows to compare on (a person may publish without any).
+            run: runs both releases; in this process only what a publisher signed.
         """
         plan = self._plans.current(model)
         if plan is None:
@@ -74,34 +81,20 @@ class OfflineGate:
             note = "other inputs or answers: not compared"
             return [Check("columns", 0, None, None, None, None, not required, note)]
         policy = self._registry.policy(model).gate
-        slices = {}
-        for name, rows in (("fresh", fresh), ("history", self._registry.dataset(model, "holdout"))):
-            if rows is not None and rows.labels is not None and len(rows):
-                slices[name] = _slice(candidate, incumbent, rows, policy.groups)
+        kinds = {"fresh": fresh, "history": self._registry.dataset(model, "holdout")}
+        rows = {
+            name: data
+            for name, data in kinds.items()
+            if data is not None and data.labels is not None and len(data)
+        }
         timed = fresh if policy.max_slowdown is not None else None
-        costs = _costs(candidate, incumbent, timed)
-        return judge(slices, policy, costs, required=required)
-
-
-def answers(release: Release, data: Dataset) -> ReleaseAnswers:
-    """Return the losses of a release on labelled rows, through the device's own runtime."""
-    signature = release.manifest.signature
-    outputs = Model.load(release).run(_schema(release).batch(data.rows))
-    assert data.labels is not None
-    value, label = signature.output("value"), signature.output("label")
-    if label is None and value is not None:
-        predicted = outputs[value.name].reshape(len(data), -1)[:, 0].astype(np.float64)
-        return ReleaseAnswers(np.abs(predicted - data.labels.astype(np.float64)))
-    assert label is not None
-    truth = data.labels.astype(str)
-    loss = (outputs[label.name].astype(str) != truth).astype(np.float64)
-    scores = signature.output("probabilities")
-    if scores is None:
-        return ReleaseAnswers(loss)
-    places = {str(name): i for i, name in enumerate(signature.classes)}
-    # A label that the model does not know is -1: wrong, whatever the probabilities are.
-    index = np.array([places.get(each, -1) for each in truth], dtype=np.int64)
-    return ReleaseAnswers(loss, outputs[scores.name].astype(np.float64), index)
+        done = run(candidate, incumbent, rows, timed)
+        manifest = candidate.manifest
+        slices = {
+            name: _slice(manifest, done.answers[name], data, policy.groups)
+            for name, data in rows.items()
+        }
+        return judge(slices, policy, _costs(candidate, incumbent, done), required=required)
 
 
 def _comparable(one: Signature, other: Signature) -> bool:
@@ -112,17 +105,18 @@ def _comparable(one: Signature, other: Signature) -> bool:
 
 
 def _slice(
-    candidate: Release, incumbent: Release, data: Dataset, rules: tuple[GroupRule, ...]
+    manifest: Manifest,
+    answers: tuple[ReleaseAnswers, ReleaseAnswers],
+    data: Dataset,
+    rules: tuple[GroupRule, ...],
 ) -> Slice:
-    signature = candidate.manifest.signature
-    names = [column.name for column in signature.columns]
+    names = [column.name for column in manifest.signature.columns]
     groups = {}
     for rule in rules:
-        named = group_names(rule, data, names, candidate.manifest.groups)
+        named = group_names(rule, data, names, manifest.groups)
         if named is not None:
             groups[rule.by] = named
-    values = signature.output("label") is None
-    return Slice(answers(candidate, data), answers(incumbent, data), groups, values)
+    return Slice(*answers, groups, manifest.signature.output("label") is None)
 
 
 def group_names(
@@ -153,29 +147,6 @@ def group_names(
     return np.array(groups.names)[groups.codes(values)]
 
 
-def _costs(candidate: Release, incumbent: Release, rows: Dataset | None) -> Costs:
-    """Sizes, and with ``rows`` also times."""
+def _costs(candidate: Release, incumbent: Release, done: Evaluation) -> Costs:
     sizes = [release.model_path.stat().st_size for release in (candidate, incumbent)]
-    if rows is None or not len(rows):
-        return Costs(sizes[0], sizes[1])
-    seconds = _in_turns([candidate, incumbent], rows)
-    return Costs(sizes[0], sizes[1], seconds[0], seconds[1])
-
-
-def _in_turns(releases: list[Release], data: Dataset) -> list[float]:
-    """Median seconds that each release takes for one row, measured in turns."""
-    models = [Model.load(release) for release in releases]
-    feeds = [_schema(release).batch(data.rows[:1]) for release in releases]
-    seconds: list[list[float]] = [[] for _ in releases]
-    # In turns: a machine that slows down meanwhile (heat, neighbours) slows both alike.
-    for _ in range(ROUNDS):
-        for i, (model, feed) in enumerate(zip(models, feeds, strict=True)):
-            began = time.perf_counter()
-            model.run(feed)
-            seconds[i].append(time.perf_counter() - began)
-    return [statistics.median(times) for times in seconds]
-
-
-def _schema(release: Release) -> InputSchema:
-    missing = release.manifest.training.get("missing") == "allowed"
-    return InputSchema(release.manifest.signature, missing=missing)
+    return Costs(*sizes, *(done.seconds or ()))

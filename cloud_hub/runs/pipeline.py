@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import requests
 
-from cloud_hub.errors import Conflict, Forbidden, HubFault, Invalid, NotFound
+from cloud_hub.errors import Conflict, HubFault, Invalid, NotFound, Unauthenticated
+from cloud_hub.isolation.handback import printable
 from cloud_hub.runs import jobs
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.system.files import write_atomic
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from cloud_hub.runs.jobs import TrainingJob
 
 ANSWER_SECONDS: Final = 10.0
+REASON: Final = 2_000
+"""Characters of a pipeline's reason that are kept."""
+
 INPUTS: Final = {"fresh": "fresh.npz", "history": "history.npz", "state": "parent.state"}
 OUTPUTS: Final = {
     "onnx": "model.onnx",
@@ -43,21 +47,21 @@ class PipelineOutcome:
     reason: str
 
 
-def call(folder: Path, job: TrainingJob, policy: TrainPolicy, hub: str) -> None:
+def call(folder: Path, job: TrainingJob, policy: TrainPolicy, reach: str) -> None:
     """Ask the user's pipeline to train.
 
     Args:
         folder: of the attempt.
         job: the training to be done.
-        policy: its webhook, and how that reaches the hub.
-        hub: the hub's own address, where the policy names none.
+        policy: its webhook, and the token for that.
+        reach: the hub's address as the pipeline sees it.
 
     Raises:
         HubFault: the pipeline cannot be reached, or refuses.
     """
     assert policy.webhook is not None
     token = secrets.token_urlsafe(32)
-    base = f"{(policy.reach or hub).rstrip('/')}/v1/runs/{job.run}"
+    base = f"{reach.rstrip('/')}/v1/runs/{job.run}"
     body = {
         "run": job.run, "model": job.model, "mode": job.mode, "mode_reason": job.mode_reason,
         "parent": job.parent, "window": job.window, "seed": job.seed, "token": token,
@@ -76,12 +80,12 @@ def call(folder: Path, job: TrainingJob, policy: TrainPolicy, hub: str) -> None:
 
 
 def check_token(folder: Path, token: str) -> None:
-    """Raise Forbidden unless ``token`` is the run's."""
+    """Raise Unauthenticated unless ``token`` is the run's."""
     path = folder / "token"
     expected = path.read_text() if path.exists() else ""
     received = hashlib.sha256(token.encode()).hexdigest()
     if not secrets.compare_digest(expected, received):
-        raise Forbidden("run: wrong token")
+        raise Unauthenticated("run: wrong token")
 
 
 def input_file(folder: Path, name: str) -> Path:
@@ -120,7 +124,7 @@ def finish(folder: Path, reason: str) -> None:
     if not reason and jobs.find_model(folder) is None:
         raise Conflict("run: leave a model before you say that it is done")
     if outcome(folder) is None:
-        write_atomic(folder / "said.json", encode(PipelineOutcome(reason)))
+        write_atomic(folder / "said.json", encode(PipelineOutcome(printable(reason, REASON))))
 
 
 def outcome(folder: Path) -> PipelineOutcome | None:

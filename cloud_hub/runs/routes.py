@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
@@ -10,8 +11,10 @@ from fastapi.responses import FileResponse
 
 from cloud_hub.api.auth import Admin, bearer, hub_of
 from cloud_hub.api.dependencies import KnownModel
+from cloud_hub.api.pipeline_token import Publisher
 from cloud_hub.api.request_body import Number, raw_body
 from cloud_hub.database.documents import Document, as_document, as_documents
+from cloud_hub.errors import Conflict
 from cloud_hub.runs import pipeline
 from cloud_hub.runs.store import RunCause
 from edge_sdk.contract.limits import MODEL_BYTES
@@ -20,7 +23,7 @@ router = APIRouter(prefix="/v1")
 
 
 @router.get("/models/{model}/runs")
-def runs(request: Request, admin: Admin, model: KnownModel) -> list[Document]:
+def runs(request: Request, publisher: Publisher, model: KnownModel) -> list[Document]:
     """Every run of a model."""
     return as_documents(hub_of(request).runs.records(model))
 
@@ -28,18 +31,24 @@ def runs(request: Request, admin: Admin, model: KnownModel) -> list[Document]:
 @router.post("/models/{model}/runs")
 def request_run(
     request: Request,
-    admin: Admin,
+    publisher: Publisher,
     model: KnownModel,
     mode: Literal["stateful", "stateless"] | None = None,
     reason: str = "by hand",
 ) -> Document:
     """Ask for a run."""
-    cause = RunCause("manual", actor=admin, reason=reason)
+    cause = RunCause("manual", actor=publisher, reason=reason)
     return as_document(hub_of(request).runs.request(model, cause, mode=mode))
 
 
+@router.get("/runs/{run}")
+def run_record(request: Request, publisher: Publisher, run: Number) -> Document:
+    """One run, with what its worker was kept from."""
+    return as_document(hub_of(request).runs.get(run))
+
+
 @router.get("/runs/{run}/log")
-def run_log(request: Request, admin: Admin, run: Number) -> dict[str, str]:
+def run_log(request: Request, publisher: Publisher, run: Number) -> dict[str, str]:
     """Output of the worker of a run."""
     return {"log": hub_of(request).runs.log(run)}
 
@@ -59,16 +68,14 @@ def override(request: Request, admin: Admin, run: Number, reason: str) -> Docume
 @router.get("/runs/{run}/data/{name}")
 def data(request: Request, run: Number, name: str) -> FileResponse:
     """Data that a pipeline trains on: ``fresh``, ``history``, ``state``."""
-    folder = hub_of(request).runs.folder(run)
-    pipeline.check_token(folder, bearer(request))
+    folder = _folder(request, run)
     return FileResponse(pipeline.input_file(folder, name))
 
 
 @router.put("/runs/{run}/result/{kind}", status_code=204)
 async def leave(request: Request, run: Number, kind: str) -> Response:
     """Take a pipeline's model (``onnx``, ``skops``), its ``state`` and ``check`` rows."""
-    folder = hub_of(request).runs.folder(run)
-    pipeline.check_token(folder, bearer(request))
+    folder = _folder(request, run)
     raw = await raw_body(
         request, MODEL_BYTES
     )  # the file is written on a thread, off the event loop
@@ -79,7 +86,22 @@ async def leave(request: Request, run: Number, kind: str) -> Response:
 @router.post("/runs/{run}/result", status_code=204)
 def finish(request: Request, run: Number, reason: str = "") -> Response:
     """Note that a pipeline is done; with a ``reason`` it failed."""
-    folder = hub_of(request).runs.folder(run)
-    pipeline.check_token(folder, bearer(request))
+    folder = _folder(request, run)
     pipeline.finish(folder, reason)
     return Response(status_code=204)
+
+
+def _folder(request: Request, run: int) -> Path:
+    """Return the folder of a run for the pipeline that trains it.
+
+    Raises:
+        Forbidden: the token is not this run's.
+        Conflict: the run does not train any more.
+    """
+    runs = hub_of(request).runs
+    folder = runs.folder(run)
+    pipeline.check_token(folder, bearer(request))
+    # A token is worth nothing after its training, or it would fill the disk for ever.
+    if runs.get(run).status != "training":
+        raise Conflict(f"run {run}: is over, and with it what its token opens")
+    return folder

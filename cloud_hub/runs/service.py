@@ -10,6 +10,7 @@ happens here, the serving version goes on serving.
 
 from __future__ import annotations
 
+import functools
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from cloud_hub.database.documents import as_document
 from cloud_hub.errors import Conflict, HubFault, NotFound
 from cloud_hub.runs import jobs
+from cloud_hub.runs.evaluation import evaluate_apart
 from cloud_hub.runs.gate import as_table, failures
 from edge_sdk.errors import EdgeError
 from edge_sdk.model.release import Release
@@ -227,7 +229,8 @@ class Runs:
             self._end(run, "held", f"{why}; publish it with edge-hub runs override {run.id}")
             return
         held = jobs.held_rows(self._training.folder(run))
-        checks = self.offline_gate.check(run.model, candidate, held)
+        run_apart = functools.partial(evaluate_apart, self._training.workers)
+        checks = self.offline_gate.check(run.model, candidate, held, run=run_apart)
         self._store.note(run, gate=as_table(checks))
         failed = failures(checks)
         if failed:

@@ -38,7 +38,8 @@ class RunCause:
 @dataclass(frozen=True)
 class RunRecord:
     """One run. Rows predicted from ``since`` to ``until`` are fresh; ``gate`` is the offline
-    gate's table; ``mode_reason`` says why the mode is not the one that was asked for.
+    gate's table; ``mode_reason`` says why the mode is not the one that was asked for; ``isolation``
+    what its worker was kept from, as measured before it ran foreign code.
     """
 
     id: int
@@ -59,6 +60,7 @@ class RunRecord:
     experiment: str | None
     gate: tuple[Check, ...]
     reason: str
+    isolation: str
 
 
 class RunStore:

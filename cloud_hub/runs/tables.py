@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, Integer, String, Table, Text
+from sqlalchemy import JSON, Column, Float, Integer, String, Table, Text, text
 
 from cloud_hub.database.engine import metadata
 
@@ -27,4 +27,5 @@ runs = Table(
     Column("experiment", String),
     Column("gate", JSON, nullable=False),
     Column("reason", Text, nullable=False, default=""),
+    Column("isolation", Text, nullable=False, default="", server_default=text("''")),
 )

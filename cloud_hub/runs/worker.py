@@ -1,8 +1,9 @@
-"""The training process of one run: ``python -m cloud_hub.runs.worker FOLDER``.
+"""The training process of one run: ``python -m cloud_hub.runs.worker``, started by the launcher.
 
-Reads the folder (see ``jobs``), calls the user's function or command, converts the model, and
-writes ``release``, ``next.state`` and, last of all, ``result.json``: a run without a result has
-failed, whatever else it left.
+Reads the folder that it is in (see ``jobs``), calls the user's function or command, converts the
+model, and writes ``release``, ``next.state`` and, last of all, ``result.json``: a run without a
+result has failed, whatever else it left. States and models are unpickled here and nowhere else: the
+process has no rights that they could use (see :mod:`cloud_hub.isolation`).
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
+from cloud_hub.isolation.kernel import end_with_parent
 from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs import jobs
 from cloud_hub.runs.context import LabelledRows, Mode, Trained, TrainingContext
 from cloud_hub.runs.continuity import mode_after
 from cloud_hub.runs.entry_point import function_of
 from cloud_hub.runs.jobs import JobResult, TrainingJob
-from cloud_hub.runs.process_limits import end_with_parent, volunteer_for_oom_kill
 from converters import ConversionError, convert
 from edge_sdk.contract.codec import decode
 from edge_sdk.model.release import Release
@@ -89,7 +90,7 @@ def _run_command(folder: Path, job: TrainingJob, context: TrainingContext) -> No
     done = subprocess.run(
         job.command,
         env={**os.environ, **names},
-        cwd=job.path,
+        cwd=job.path or folder,
         stdin=subprocess.DEVNULL,
         preexec_fn=end_with_parent,  # its grandchildren would outlive a hub that is killed
         check=False,
@@ -146,7 +147,7 @@ def _convert(
         classes=(job.classes or None) if _is_onnx(trained) else None,
         groups=job.groups,
         calibrate_against=_cloud(job, trained),
-        trust=True,  # the model is the user's own, and so is this process
+        trust=job.trust,
         progress=print,
     )
 
@@ -187,6 +188,4 @@ def _rows(path: Path) -> LabelledRows | None:
 
 
 if __name__ == "__main__":
-    end_with_parent()
-    volunteer_for_oom_kill()
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path.cwd()))

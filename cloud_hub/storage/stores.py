@@ -11,15 +11,17 @@ from cloud_hub.storage.folder_store import FolderStore
 
 @dataclass(frozen=True)
 class ArtifactStores:
-    """The two stores of a hub, apart because devices must not reach the first.
+    """The stores of a hub, apart because devices must not reach the first.
 
     Attributes:
         blobs: uploads by their SHA-256, datasets and training states among them; never public.
         targets: the files that signed metadata lists, for every device.
+        forms: the same files as patches, made anew where they are lost.
     """
 
     blobs: ArtifactStore
     targets: ArtifactStore
+    forms: ArtifactStore
 
 
 def open_stores(settings: Settings) -> ArtifactStores:
@@ -27,4 +29,5 @@ def open_stores(settings: Settings) -> ArtifactStores:
     return ArtifactStores(
         FolderStore(settings.data / "blobs"),
         FolderStore(settings.data / "repository" / "targets"),
+        FolderStore(settings.data / "forms"),
     )

@@ -14,6 +14,9 @@ from cloud_hub.errors import FlagKind, Implausible, Invalid, NotFound
 from cloud_hub.telemetry import groups, tables
 from cloud_hub.telemetry.histograms import ReportHistograms
 from cloud_hub.telemetry.ledger import DeviceLedger
+from cloud_hub.telemetry.sample_check import check_samples
+from cloud_hub.telemetry.sharing_limits import SharingLimits
+from cloud_hub.telemetry.storing import Stored, rejection, store_each
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.messages import (
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from edge_sdk.contract.groups import GroupColumn
     from edge_sdk.contract.profile import ReferenceProfile
     from edge_sdk.contract.window import Window
+    from edge_sdk.model.release import Release
 
 LONGEST_WINDOW: Final = 7 * 86_400
 """Seconds."""
@@ -77,6 +81,7 @@ class Ingest:
         self._registry = registry
         self._exposures = exposures
         self._flag = flag
+        self._sharing = SharingLimits(registry.policy)
         self._layouts: dict[tuple[str, str], _ReleaseLayout] = {}
 
     def take(self, device: str, model: str, upload: Upload) -> UploadReply:
@@ -96,44 +101,45 @@ class Ingest:
             try:
                 fresh.append(self._open(model, message))
             except (ContractError, Invalid) as error:
-                rejected.append(_rejection(message, error))
-        reporting = self._registry.policy(model).reporting
-        with self._engine.begin() as db:
-            ledger = DeviceLedger(db, device, reporting, [received.body for received in fresh])
-            accepted, implausible = self._take(db, device, model, fresh, ledger)
-            ledger.write()
-        rejected += [_rejection(received.message, error) for received, error in implausible]
-        self._raise_flags(device, model, [error for _, error in implausible])
-        duplicates = len(upload.messages) - accepted - len(rejected)
-        return UploadReply(accepted, duplicates, tuple(rejected))
+                rejected.append(rejection(message, str(error)))
+        stored_now = store_each(
+            self._engine, fresh, lambda db, some: self._store_all(db, device, model, some),
+            message_of=lambda each: each.message,
+        )  # fmt: skip
+        rejected += stored_now.refused
+        self._raise_flags(device, model, stored_now.implausible)
+        duplicates = len(upload.messages) - stored_now.accepted - len(rejected)
+        return UploadReply(stored_now.accepted, duplicates, tuple(rejected))
 
-    def _take(
-        self,
-        db: Connection,
-        device: str,
-        model: str,
-        fresh: Sequence[_Received],
-        ledger: DeviceLedger,
-    ) -> tuple[int, list[tuple[_Received, Implausible]]]:
-        """Store what the device can have made; return how many were new, and what it cannot have.
+    def _store_all(
+        self, db: Connection, device: str, model: str, fresh: Sequence[_Received]
+    ) -> Stored:
+        """Store what the device can have made and may share; name what is refused, and why.
 
         Args:
             db: transaction of the upload.
             device: sender.
             model: that it belongs to.
             fresh: messages that make sense by themselves.
-            ledger: what it has reported before.
         """
-        accepted, implausible = 0, []
+        reporting = self._registry.policy(model).reporting
+        ledger = DeviceLedger(db, device, reporting, [received.body for received in fresh])
+        accepted = 0
+        refused: list[Rejection] = []
+        implausible: list[Implausible] = []
         for received in fresh:
+            # Everything that may refuse it comes before the first write.
             try:
+                self._sharing.check(db, device, received.body, time.time())
                 counts = self._exposures.counts(db, device, model, received.body)
                 ledger.add(received.body)
-            except Implausible as error:
-                implausible.append((received, error))
+            except Invalid as error:
+                refused.append(rejection(received.message, str(error)))
+                implausible += [error] if isinstance(error, Implausible) else []
                 continue
             accepted += self._store(db, device, received, exposed=counts)
-        return accepted, implausible
+        ledger.write()
+        return Stored(accepted, tuple(refused), tuple(implausible))
 
     def _raise_flags(self, device: str, model: str, errors: Sequence[Implausible]) -> None:
         reasons: dict[FlagKind, list[str]] = defaultdict(list)
@@ -174,6 +180,10 @@ class Ingest:
             raise Invalid(f"model: this device belongs to {model}, not {named}")
         if isinstance(body, Windowed):
             self._check_window(body.window)
+        if isinstance(body, SampleBatch | KeyVotes):
+            manifest = self._release(body.model, body.version).manifest
+            if isinstance(body, SampleBatch):
+                check_samples(body, manifest)
         histograms = self._histograms(body) if isinstance(body, WindowReport) else None
         if isinstance(body, WindowReport | FeedbackReport) and body.groups:
             groups.check_groups(body.groups, self._layout(body.window).groups)
@@ -211,19 +221,18 @@ class Ingest:
         version = (window.model, window.version)
         layout = self._layouts.get(version)
         if layout is None:
-            try:
-                release = self._registry.release(*version)
-            except NotFound as error:
-                raise Invalid(str(error)) from error
+            release = self._release(*version)
             layout = _ReleaseLayout(
                 release.profile_digest, release.profile(), release.manifest.groups
             )
             self._layouts[version] = layout
         return layout
 
-
-def _rejection(message: Message, error: Exception) -> Rejection:
-    return Rejection(message.boot, message.sequence, str(error)[:300])
+    def _release(self, model: str, version: str) -> Release:
+        try:
+            return self._registry.release(model, version)
+        except NotFound as error:
+            raise Invalid(str(error)) from error
 
 
 def _store_message(db: Connection, device: str, message: Message, body: Body) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
@@ -10,12 +11,12 @@ from fastapi.concurrency import run_in_threadpool
 
 from cloud_hub.api.auth import Admin, Device, hub_of
 from cloud_hub.api.dependencies import KnownModel
-from cloud_hub.api.request_body import Limit, message
+from cloud_hub.api.request_body import Limit, message, raw_body
 from cloud_hub.database.documents import Document, as_documents
+from cloud_hub.telemetry.envelope import open_upload
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.fleet import CloudRequest
 from edge_sdk.contract.limits import UPLOAD_BYTES
-from edge_sdk.contract.messages import Upload
 
 router = APIRouter(prefix="/v1")
 
@@ -33,10 +34,11 @@ Since = Annotated[float | None, Query(ge=0, le=LATEST)]
 @router.post("/messages")
 async def messages(request: Request, device: Device) -> Document:
     """Take the messages of a device."""
-    upload = await message(request, Upload, UPLOAD_BYTES)
+    raw = await raw_body(request, UPLOAD_BYTES)
+    opened = await run_in_threadpool(open_upload, raw)
     ingest = hub_of(request).telemetry.ingest
-    reply = await run_in_threadpool(ingest, device.device, device.model, upload)
-    return _plain(reply)
+    reply = await run_in_threadpool(ingest, device.device, device.model, opened.upload)
+    return _plain(replace(reply, rejected=(*opened.unreadable, *reply.rejected)))
 
 
 @router.post("/predict")

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, RowMapping, Select, Table, func, select
 
+from cloud_hub.fleet.tables import identities
 from cloud_hub.registry.dataset import Dataset
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.registry.service import Registry
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.histograms import histograms_of
 from cloud_hub.telemetry.ingest import Ingest
+from cloud_hub.telemetry.shared_rows import SharedRow, matrix, stackable
 from cloud_hub.telemetry.tables import (
     ROLLED,
     events,
@@ -140,42 +142,46 @@ class Telemetry:
         return windows if limit is None else windows[-limit:]
 
     def samples(self, model: str, *, since: float = 0.0) -> Dataset | None:
-        """Return labelled rows that devices shared, predicted since ``since``; ``None`` if none."""
-        query = select(samples.c.row, samples.c.label).where(
-            samples.c.model == model, samples.c.taken >= since
-        )
-        rows = self._rows(query.order_by(samples.c.id))
-        if not rows:
-            return None
-        values = np.array([row["row"] for row in rows])
-        # Numbers as the models take them; texts stay what they are.
-        if values.dtype.kind in "fiu":
-            values = values.astype(np.float32)
-        return Dataset(values, np.array([row["label"] for row in rows]))
+        """Return labelled rows that devices shared, predicted since ``since``; ``None`` if none.
+
+        Only those with the columns of the newest version among them: others cannot be stacked.
+        """
+        rows = self._shared(model, since)
+        return Dataset(matrix(rows), np.array([row.label for row in rows])) if rows else None
 
     def sample_times(self, model: str, *, since: float = 0.0) -> NDArray[np.float64]:
         """Return when the rows of :meth:`samples` were predicted, Unix seconds, in its order."""
-        query = select(samples.c.taken).where(samples.c.model == model, samples.c.taken >= since)
-        with self._engine.connect() as db:
-            times = list(db.execute(query.order_by(samples.c.id)).scalars())
-        return np.array(times, dtype=np.float64)
+        return np.array([row.taken for row in self._shared(model, since)], dtype=np.float64)
+
+    def _shared(self, model: str, since: float) -> list[SharedRow]:
+        s = samples.c
+        query = select(s.version, s.row, s.label, s.taken)
+        query = query.where(s.model == model, s.taken >= since).order_by(s.id)
+
+        def columns_of(version: str) -> tuple[str, ...]:
+            signature = self._registry.release(model, version).manifest.signature
+            return tuple(column.name for column in signature.columns)
+
+        return stackable((SharedRow(**row) for row in self._each(query)), columns_of)
 
     def voted_keys(self, model: str, *, minimum_devices: int, most: int) -> list[bytes]:
-        """Return keys that enough different devices voted for, the one of most devices first.
+        """Return keys that enough different voters asked for, the one of most voters first.
 
         Args:
             model: name of the model.
-            minimum_devices: devices that must have voted for a key.
+            minimum_devices: voters that must have asked for a key.
             most: number of keys at most.
         """
-        # Devices, not votes: one device that asks often must not make its input public.
-        devices = func.count(votes.c.device.distinct())
+        # Voters, not votes: one device that asks often must not make its input public. And not
+        # devices: whoever holds a token of many uses could be as many of them as they like.
+        voters = func.count(identities.c.vouched_by.distinct())
         query = (
             select(votes.c.key)
-            .where(votes.c.model == model)
+            .join(identities, identities.c.device == votes.c.device)
+            .where(votes.c.model == model, identities.c.standing == "active")
             .group_by(votes.c.key)
-            .having(devices >= minimum_devices)
-            .order_by(devices.desc(), func.count().desc(), votes.c.key)
+            .having(voters >= minimum_devices)
+            .order_by(voters.desc(), func.count().desc(), votes.c.key)
             .limit(most)
         )
         return [bytes.fromhex(row["key"]) for row in self._rows(query)]

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, String, Table, Text
+from sqlalchemy import JSON, Column, Float, Index, String, Table, Text
 
-from cloud_hub.database.engine import metadata
+from cloud_hub.database.engine import Whole, metadata
 
 ROLLED: Final = "*"
 """Device of rows that are the sum over all devices; see ``retention``."""
@@ -18,7 +18,7 @@ messages = Table(
     metadata,
     Column("device", String, primary_key=True),
     Column("boot", String, primary_key=True),
-    Column("sequence", Integer, primary_key=True),
+    Column("sequence", Whole, primary_key=True),
     Column("kind", String, nullable=False),
     Column("at", Float, nullable=False),
 )
@@ -26,17 +26,17 @@ messages = Table(
 reports = Table(
     "reports",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Whole, primary_key=True, autoincrement=True),
     Column("device", String, nullable=False),
     Column("model", String, nullable=False),
     Column("version", String, nullable=False),
     Column("experiment", String),
     Column("arm", String, nullable=False),
-    Column("start", Integer, nullable=False),
-    Column("end", Integer, nullable=False),
-    Column("observations", Integer, nullable=False),
-    Column("predictions", Integer, nullable=False),
-    Column("failures", Integer, nullable=False),
+    Column("start", Whole, nullable=False),
+    Column("end", Whole, nullable=False),
+    Column("observations", Whole, nullable=False),
+    Column("predictions", Whole, nullable=False),
+    Column("failures", Whole, nullable=False),
     Column("body", JSON, nullable=False),
     Index("reports_by_window", "model", "version", "start"),
     Index("reports_by_end", "end"),
@@ -45,17 +45,17 @@ reports = Table(
 feedback = Table(
     "feedback",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Whole, primary_key=True, autoincrement=True),
     Column("device", String, nullable=False),
     Column("model", String, nullable=False),
     Column("version", String, nullable=False),
     Column("experiment", String),
     Column("arm", String, nullable=False),
-    Column("start", Integer, nullable=False),
-    Column("labelled", Integer, nullable=False),
-    Column("correct", Integer, nullable=False),
-    Column("own_labelled", Integer, nullable=False),
-    Column("own_correct", Integer, nullable=False),
+    Column("start", Whole, nullable=False),
+    Column("labelled", Whole, nullable=False),
+    Column("correct", Whole, nullable=False),
+    Column("own_labelled", Whole, nullable=False),
+    Column("own_correct", Whole, nullable=False),
     Column("body", JSON, nullable=False),
     Index("feedback_by_window", "model", "version", "start"),
 )
@@ -67,10 +67,10 @@ group_sums = Table(
     Column("version", String, primary_key=True),
     Column("by", String, primary_key=True),
     Column("name", String, primary_key=True),
-    Column("start", Integer, primary_key=True),
-    Column("observations", Integer, nullable=False),
-    Column("labelled", Integer, nullable=False),
-    Column("correct", Integer, nullable=False),
+    Column("start", Whole, primary_key=True),
+    Column("observations", Whole, nullable=False),
+    Column("labelled", Whole, nullable=False),
+    Column("correct", Whole, nullable=False),
 )
 
 group_answers = Table(
@@ -81,7 +81,7 @@ group_answers = Table(
     Column("by", String, primary_key=True),
     Column("name", String, primary_key=True),
     Column("answer", String, primary_key=True),
-    Column("predictions", Integer, nullable=False),
+    Column("predictions", Whole, nullable=False),
 )
 
 totals = Table(
@@ -89,40 +89,41 @@ totals = Table(
     metadata,
     Column("model", String, primary_key=True),
     Column("device", String, primary_key=True),
-    Column("predictions", Integer, nullable=False),
+    Column("predictions", Whole, nullable=False),
 )
 
 ledgers = Table(
     "device_days",
     metadata,
     Column("device", String, primary_key=True),
-    Column("day", Integer, primary_key=True),
-    Column("requests", BigInteger, nullable=False),
-    Column("labels", BigInteger, nullable=False),
-    Column("rewards", BigInteger, nullable=False),
-    Column("compared", BigInteger, nullable=False),
-    Column("sessions", BigInteger, nullable=False),
+    Column("day", Whole, primary_key=True),
+    Column("requests", Whole, nullable=False),
+    Column("labels", Whole, nullable=False),
+    Column("rewards", Whole, nullable=False),
+    Column("compared", Whole, nullable=False),
+    Column("sessions", Whole, nullable=False),
     Index("device_days_by_day", "day"),
 )
 
 samples = Table(
     "samples",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Whole, primary_key=True, autoincrement=True),
     Column("device", String, nullable=False),
     Column("model", String, nullable=False),
     Column("version", String, nullable=False),
-    Column("taken", Integer, nullable=False),
+    Column("taken", Whole, nullable=False),
     Column("row", JSON, nullable=False),
     Column("label", JSON, nullable=False),
     Index("samples_by_time", "model", "taken"),
+    Index("samples_by_device", "model", "device", "taken"),
 )
 
 votes = Table(
     "votes",
     metadata,
     Column("model", String, primary_key=True),
-    Column("period", Integer, primary_key=True),
+    Column("period", Whole, primary_key=True),
     Column("device", String, primary_key=True),
     Column("key", String, primary_key=True),
 )
@@ -130,7 +131,7 @@ votes = Table(
 events = Table(
     "events",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", Whole, primary_key=True, autoincrement=True),
     Column("device", String, nullable=False),
     Column("model", String, nullable=False, index=True),
     Column("version", String, nullable=False),
@@ -138,5 +139,5 @@ events = Table(
     Column("experiment", String),
     Column("step", String),
     Column("reason", Text),
-    Column("at", Integer, nullable=False),
+    Column("at", Whole, nullable=False),
 )

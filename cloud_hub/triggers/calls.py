@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 from cloud_hub.database.documents import Document
 from cloud_hub.errors import Invalid
+from edge_sdk.contract.codec import check_plain, parse_json
+from edge_sdk.contract.errors import ContractError
 
 
 def read_call(raw: bytes) -> Document:
@@ -13,14 +13,10 @@ def read_call(raw: bytes) -> Document:
     if not raw.strip():
         return {}
     try:
-        # json takes NaN and Infinity by default, which are no JSON: a database would choke on them.
-        payload = json.loads(raw, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise Invalid(f"webhook: expected a JSON object; {error}") from error
+        payload = parse_json(raw, "webhook")
+        check_plain("webhook", payload)
+    except ContractError as error:
+        raise Invalid(str(error)) from error
     if not isinstance(payload, dict):
         raise Invalid(f"webhook: expected a JSON object, got {type(payload).__name__}")
     return payload
-
-
-def _refuse(text: str) -> float:
-    raise ValueError(f"{text} is not a JSON number")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from cloud_hub.database.documents import Document, as_document
-from cloud_hub.errors import Conflict, Forbidden, NotFound
+from cloud_hub.errors import Conflict, NotFound, Unauthenticated
 from cloud_hub.policy.service import digest
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.text.spelling import did_you_mean, listed
@@ -235,11 +235,11 @@ class Triggers:
             Number of calls since the last firing.
 
         Raises:
-            Forbidden: not the rule's token, or no such rule.
+            Unauthenticated: not the rule's token, or no such rule.
         """
         # One answer for a wrong token and an unknown rule: the caller learns no names.
         if not self._store.may_call(model, trigger, token):
-            raise Forbidden("webhook: wrong token; edge-hub triggers hook makes a new one")
+            raise Unauthenticated("webhook: wrong token; edge-hub triggers hook makes a new one")
         with self._lock:
             state = self._store.state(model, trigger)
             call = Call(time.time(), state.call.count + 1 if state.call else 1, payload)

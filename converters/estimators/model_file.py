@@ -45,9 +45,11 @@ def _load_skops(where: Path, *, trust: bool) -> Any:
     except ImportError as error:
         raise ConversionError(f"{where}: reading this needs skops; pip install skops") from error
     try:
-        unknown = io.get_untrusted_types(file=where)
+        # Read once: what was audited is what is loaded, even if the file changes in between.
+        raw = where.read_bytes()
+        unknown = io.get_untrusted_types(data=raw)
         if not unknown or trust:
-            return io.load(where, trusted=unknown)
+            return io.loads(raw, trusted=unknown)
     except Exception as error:
         raise ConversionError(f"{where}: cannot be loaded; {error!r:.300}") from error
     raise ConversionError(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_sdk.cli.console import add_version, may_be_piped
+from edge_sdk.cli.enrolment import add_enrolment_commands
 from edge_sdk.cli.help import CommandGroups, json_option
 from edge_sdk.cli.output import show
 from edge_sdk.cli.packs import add_pack_commands
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = CommandGroups(parser)
     json_output = json_option()
     commands.group("set up")
-    _add_enrol(commands, json_output)
+    add_enrolment_commands(commands, json_output)
     commands.group("operate")
     _add_run(commands)
     for name, text, run in (
@@ -64,24 +65,6 @@ def _parser() -> argparse.ArgumentParser:
     commands.group("measure")
     _add_bench(commands)
     return parser
-
-
-def _add_enrol(commands: CommandGroups, json_output: argparse.ArgumentParser) -> None:
-    example = "edge enrol state/ --hub https://hub:8000 --token T --model digits"
-    enrol = commands.add("enrol", "join a fleet", [example], parent=json_output)
-    enrol.add_argument("state", type=Path, help="folder for the device's state; made if need be")
-    enrol.add_argument("--hub", required=True, metavar="URL", help="of the hub, without a path")
-    enrol.add_argument("--token", required=True, help="enrolment token, from edge-hub enrol-token")
-    enrol.add_argument("--model", required=True, help="name of the model whose fleet to join")
-    enrol.add_argument(
-        "--attribute",
-        type=_pair,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="for cohorts, such as region=eu; may be given several times",
-    )
-    enrol.set_defaults(run=_enrol)
 
 
 def _add_run(commands: CommandGroups) -> None:
@@ -158,13 +141,6 @@ def _add_bench(commands: CommandGroups) -> None:
     bench.set_defaults(run=_bench)
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
-    return name, value
-
-
 def _budget(text: str) -> float:
     try:
         number = float(text)
@@ -180,7 +156,8 @@ def _enrolled(arguments: argparse.Namespace, **more: Any) -> EdgeDevice:
     from edge_sdk.device import EdgeDevice
     from edge_sdk.errors import StateError
 
-    if not (arguments.state / "device.db").is_file():
+    copies = ("device.db", "device.copy.json", "identity.json")  # one of them is enough
+    if not any((arguments.state / name).exists() for name in copies):
         raise StateError(
             f"{arguments.state}: no device is enrolled here; begin with edge enrol "
             f"{arguments.state} --hub {arguments.hub or 'URL'} --token T --model M"
@@ -198,18 +175,6 @@ def _last_hub(state: Path) -> str:
     if hub is None:
         raise StateError(f"{state}: does not say which hub; say --hub URL")
     return hub
-
-
-def _enrol(arguments: argparse.Namespace) -> int:
-    from edge_sdk.device import EdgeDevice
-
-    options = {"token": arguments.token, "model": arguments.model}
-    attributes = dict(arguments.attribute)
-    with EdgeDevice(
-        arguments.state, hub=arguments.hub, attributes=attributes, background=False, **options
-    ) as device:
-        show(device.status(), as_json=arguments.json)
-    return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,8 @@ Invariants:
   :func:`require`; the path is added here.
 * ``format`` is parsed before all other fields: what has another number is refused by it, not by the
   first field that looks different in it.
+* What was decoded can be stored and sent again: integers fit into 64 bits, numbers are finite,
+  texts are Unicode that UTF-8 can carry, without NUL (which PostgreSQL does not store).
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from typing import Any, TypeVar
 
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.errors import require as require  # policies of the hub take it from here
+from edge_sdk.contract.limits import LARGEST_INTEGER
 
 T = TypeVar("T")
 
@@ -76,12 +79,25 @@ def decode(cls: type[T], raw: bytes, *, limit: int) -> T:
     what = cls.__name__
     if len(raw) > limit:
         raise ContractError(f"{what}: expected at most {limit} bytes, got {len(raw)}")
+    return from_plain(cls, parse_json(raw, what), what)
+
+
+def parse_json(raw: bytes, what: str) -> Any:
+    """Parse UTF-8 JSON into dicts, lists and scalars.
+
+    Args:
+        raw: UTF-8 JSON.
+        what: name of it in messages.
+
+    Raises:
+        ContractError: it is none, or nested too deeply for the parser.
+    """
     try:
-        # Python's parser takes NaN and Infinity, which JSON does not have; it recurses on nesting.
-        plain = json.loads(raw, parse_constant=_refuse_constant)
+        # Decoded here: json.loads would guess UTF-16 and pass lone surrogates. Its parser takes NaN
+        # and Infinity, which JSON does not have, and recurses on nesting.
+        return json.loads(raw.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ContractError(f"{what}: expected UTF-8 JSON; {error}") from error
-    return from_plain(cls, plain, what)
 
 
 def from_plain(cls: type[T], plain: Any, path: str | None = None) -> T:
@@ -92,8 +108,51 @@ def from_plain(cls: type[T], plain: Any, path: str | None = None) -> T:
         plain: parsed JSON.
         path: name of the value in messages; by default the class's.
     """
-    value = _parse(cls, plain, path or cls.__name__)
-    return typing.cast(T, value)
+    where = path or cls.__name__
+    try:
+        return typing.cast(T, _parse(cls, plain, where))
+    except RecursionError as error:  # what the parser of JSON has just managed
+        raise ContractError(f"{where}: expected less nesting") from error
+
+
+def check_text(path: str, text: str) -> str:
+    """Return ``text`` if it can be stored and sent.
+
+    Raises:
+        ContractError: it has a NUL or a lone surrogate.
+    """
+    if text.isascii():
+        if "\0" in text:
+            _fail(path, "text without NUL", text)
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        _fail(path, "Unicode text, without a lone surrogate", text)
+    if "\0" in text:
+        _fail(path, "text without NUL", text)
+    return text
+
+
+def check_plain(path: str, plain: Any, levels: int = 32) -> None:
+    """Refuse parsed JSON of no declared form that cannot be stored and sent again.
+
+    Args:
+        path: name of it in messages.
+        plain: dicts, lists and scalars.
+        levels: how deep it may be nested.
+
+    Raises:
+        ContractError: it is deeper, or holds a text or a number that :func:`decode` would refuse.
+    """
+    if isinstance(plain, dict | list):
+        require(levels > 0, f"{path}: expected less nesting")
+        for key, value in plain.items() if isinstance(plain, dict) else enumerate(plain):
+            if isinstance(key, str):
+                check_text(f"{path}: name", key)
+            check_plain(f"{path}.{key}"[:200], value, levels - 1)
+    elif plain is not None:
+        _parse_scalar(type(plain), plain, path)
 
 
 def _refuse_constant(text: str) -> float:
@@ -169,7 +228,9 @@ def _parse_tuple(arguments: tuple[Any, ...], plain: Any, path: str) -> tuple[Any
         _fail(path, "an array", plain)
     if arguments[-1] is Ellipsis:
         if arguments[0] is int and {int} >= {*map(type, plain)}:  # counts: most of what is parsed
-            return tuple(plain)
+            largest = max(map(abs, plain), default=0)
+            if largest <= LARGEST_INTEGER:
+                return tuple(plain)
         return tuple(_parse(arguments[0], x, f"{path}[{i}]") for i, x in enumerate(plain))
     if len(plain) != len(arguments):
         _fail(path, f"an array of {len(arguments)}", plain)
@@ -180,6 +241,8 @@ def _parse_tuple(arguments: tuple[Any, ...], plain: Any, path: str) -> tuple[Any
 def _parse_mapping(annotation: Any, plain: Any, path: str) -> dict[str, Any]:
     if not isinstance(plain, dict):
         _fail(path, "an object", plain)
+    for key in plain:
+        check_text(f"{path}: name", key)
     return {key: _parse(annotation, item, f"{path}.{key}") for key, item in plain.items()}
 
 
@@ -188,12 +251,19 @@ def _parse_scalar(annotation: Any, plain: Any, path: str) -> Any:
         finite = abs(plain) <= sys.float_info.max
         return float(plain) if finite else _fail(path, "a finite number", plain)
     if type(plain) is annotation:
+        if annotation is str:
+            return check_text(path, plain)
+        if annotation is int and abs(plain) > LARGEST_INTEGER:
+            _fail(path, "an integer of 64 bits", plain)
         return plain
     names = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
     return _fail(path, names.get(annotation, str(annotation)), plain)
 
 
 def _fail(path: str, expected: str, value: Any) -> typing.NoReturn:
-    text = json.dumps(value, default=str)
+    try:
+        text = json.dumps(value, default=str)
+    except RecursionError:
+        text = f"a deeply nested {type(value).__name__}"
     shown = text if len(text) <= 60 else text[:57] + "..."
     raise ContractError(f"{path}: expected {expected}, got {shown}")

@@ -1,20 +1,41 @@
-"""Enrolment, check-in and cloud prediction: the rest of the conversation with the hub.
+"""Enrolment, credentials, check-in and cloud prediction: the rest of the conversation with the hub.
 
-``POST /v1/enrol`` (enrolment token) -> :class:`EnrolReply`; everything after carries the device
-token as ``Authorization: Bearer``. Signed metadata and targets are plain files under
-``/v1/metadata/`` and ``/v1/targets/``.
+``POST /v1/enrol`` (enrolment token, or a registered serial) -> :class:`EnrolReply`, then
+``POST /v1/credentials`` -> :class:`CredentialReply`. Both are signed with the device's Ed25519 key,
+whose private half never travels. Everything after carries the credential as ``Authorization:
+Bearer`` until it expires. Signed metadata and targets are files under ``/v1/metadata/`` and
+``/v1/targets/``.
+
+Invariant: what a signature covers begins with its purpose, so that none can be used for another.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from edge_sdk.contract.errors import require
 from edge_sdk.contract.limits import ATTRIBUTES, NAME_CHARACTERS
 from edge_sdk.contract.manifest import Label
 from edge_sdk.contract.names import check_name
 from edge_sdk.contract.version import PROTOCOL
+
+Standing = Literal["active", "pending", "revoked", "cloned", "unknown"]
+"""How a hub sees an identity. ``pending`` waits for approval; ``cloned`` was used by two copies of
+one device, or by one that was restored from a backup; ``unknown`` is not, or no longer, there.
+"""
+
+LONGEST_CREDENTIAL: Final = 31 * 86_400.0
+"""Seconds that a credential may last."""
+
+GENERATIONS: Final = 2**31 - 1
+"""The largest generation: one an hour for 245,000 years."""
+
+_SERIAL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:/+-]{0,62}[A-Za-z0-9])?")
+_HEX: Final = re.compile(r"[0-9a-f]+")
 
 
 def check_attributes(attributes: Mapping[str, str]) -> None:
@@ -35,28 +56,151 @@ def check_attributes(attributes: Mapping[str, str]) -> None:
         check_name("attributes", name)
         fits = len(value) <= NAME_CHARACTERS
         require(fits, f"attributes.{name}: expected at most {NAME_CHARACTERS} characters")
+        # A NUL is no text for every database, and half a surrogate pair none for any encoding.
+        require(value.isprintable(), f"attributes.{name}: expected printable characters")
+
+
+def check_hex(what: str, text: str, size: int) -> None:
+    """Refuse a text that is not ``size`` bytes in lower-case hexadecimal digits.
+
+    Raises:
+        ContractError: the message begins with ``what``.
+    """
+    fits = len(text) == 2 * size and _HEX.fullmatch(text) is not None
+    require(fits, f"{what}: expected {2 * size} hexadecimal digits, got {text[:80]!r}")
+
+
+def check_serial(serial: str) -> None:
+    """Refuse a serial number that is not safe in a CSV file, a URL's query and a log.
+
+    Raises:
+        ContractError: it is too long or has other characters.
+    """
+    require(
+        _SERIAL.fullmatch(serial) is not None,
+        "serial: expected 1 to 64 of letters, digits and . _ : / + -, beginning and ending with a "
+        f"letter or digit, got {serial!r:.80}",
+    )
 
 
 @dataclass(frozen=True)
 class EnrolRequest:
-    """A new device asks to join the fleet of ``model``."""
+    """A new device asks to join the fleet of ``model``.
+
+    Attributes:
+        model: whose fleet it joins.
+        public_key: Ed25519 key of the device, 32 bytes in hexadecimal.
+        signature: over :func:`enrolment_bytes`, 64 bytes in hexadecimal; it proves possession.
+        attributes: text by name, for cohorts; what the hub fixed for the token wins.
+        serial: serial number, if the device was registered by one.
+        protocol: version of this conversation.
+    """
 
     model: str
+    public_key: str = ""
+    signature: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    serial: str | None = None
     protocol: int = PROTOCOL
 
     def __post_init__(self) -> None:
         check_name("model", self.model)
         check_attributes(self.attributes)
+        if self.serial is not None:
+            check_serial(self.serial)
+        # An older device sends no key: it is refused by its protocol, not by a field.
+        if self.protocol == PROTOCOL:
+            check_hex("public_key", self.public_key, 32)
+            check_hex("signature", self.signature, 64)
+
+
+def enrolment_bytes(
+    token: str | None,
+    model: str,
+    public_key: str,
+    attributes: Mapping[str, str],
+    serial: str | None,
+) -> bytes:
+    """Return the bytes that a device signs to enrol.
+
+    Args:
+        token: enrolment token or one-time secret that goes with it; ``None`` for none.
+        model: whose fleet it joins.
+        public_key: of the device, hexadecimal.
+        attributes: as in the request.
+        serial: as in the request.
+    """
+    return _purposeful("enrol", token, model, public_key, dict(attributes), serial)
 
 
 @dataclass(frozen=True)
 class EnrolReply:
-    """Identity of the device and the root of its trust (``root`` is ``root.json`` as text)."""
+    """The hub takes a device in, or has it wait.
+
+    Attributes:
+        device: its name.
+        root: ``root.json``, from which its trust starts, as text.
+        attributes: those that the hub fixed; the device cannot choose others.
+        standing: ``active``, or ``pending`` until somebody approves it.
+    """
 
     device: str
-    token: str
     root: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    standing: Standing = "active"
+
+    def __post_init__(self) -> None:
+        check_attributes(self.attributes)
+
+
+@dataclass(frozen=True)
+class CredentialRequest:
+    """A device asks for a credential.
+
+    Generations form a chain that only one copy of a device can walk: see
+    ``cloud_hub/fleet/credential_chain.py``.
+
+    Attributes:
+        device: its name.
+        generation: number of credentials that it has had, from 0.
+        nonce: 16 random bytes in hexadecimal, on the device's disk before they are sent.
+        signature: over :func:`credential_bytes`, 64 bytes in hexadecimal.
+    """
+
+    device: str
+    generation: int
+    nonce: str
+    signature: str
+
+    def __post_init__(self) -> None:
+        check_name("device", self.device)
+        fits = 0 <= self.generation < GENERATIONS
+        require(fits, f"generation: expected 0 to {GENERATIONS - 1}, got {self.generation}")
+        check_hex("nonce", self.nonce, 16)
+        check_hex("signature", self.signature, 64)
+
+
+def credential_bytes(device: str, generation: int, nonce: str) -> bytes:
+    """Return the bytes that a device signs to get a credential; arguments as in the request."""
+    return _purposeful("credential", device, generation, nonce)
+
+
+@dataclass(frozen=True)
+class CredentialReply:
+    """A short-lived credential; ``seconds`` count from now, on the device's monotonic clock."""
+
+    credential: str
+    seconds: float
+
+    def __post_init__(self) -> None:
+        fits = 0 < self.seconds <= LONGEST_CREDENTIAL
+        require(fits, f"seconds: expected above 0, at most {LONGEST_CREDENTIAL:g}")
+
+
+def _purposeful(purpose: str, *content: object) -> bytes:
+    """Return canonical bytes to sign: what for, and the content, in an order that is fixed."""
+    text = json.dumps([f"edge-{purpose}-1", *content], sort_keys=True, separators=(",", ":"))
+    return text.encode()
 
 
 @dataclass(frozen=True)

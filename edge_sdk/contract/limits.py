@@ -31,3 +31,31 @@ GROUPS: Final = 32
 
 VOTES_PER_MESSAGE: Final = 1_000
 SAMPLES_PER_MESSAGE: Final = 1_000
+
+LARGEST_INTEGER: Final = (1 << 63) - 1
+"""What the databases of a hub store, and NumPy counts in; the same below zero."""
+
+LARGEST_COUNT_REPORTED: Final = 1 << 40
+"""One count of one message: 1.8 million a second for a week. Eight million of them add up to less
+than :data:`LARGEST_INTEGER`."""
+
+LARGEST_SUM: Final = 1e150
+"""One sum of one message, either sign: its square is finite, and so are sums of squares."""
+
+LATEST: Final = 1 << 33
+"""Unix seconds: the year 2242. Calendars of programs end soon after."""
+
+TEXT_CHARACTERS: Final = 1_000
+"""A reason, or a label of free text, for people."""
+
+NAMES_PER_REPORT: Final = 64
+"""Kinds of errors, reasons of loss, resources: names that a device makes up."""
+
+LARGEST_STATE: Final = (1 << 31) - 1
+"""Serials and counts of a check-in."""
+
+STATE_CHARACTERS: Final = 400
+"""One text of a check-in: a version, a digest or several, the name of an operating system."""
+
+STATE_ITEMS: Final = 256
+"""Releases that failed or are ready on a device, names of its software."""

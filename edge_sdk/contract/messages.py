@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from edge_sdk.contract.bounds import check_bounds, check_time
 from edge_sdk.contract.codec import decode, encode, from_plain
 from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.experiment_reports import InterleaveReport, ShadowReport
@@ -21,6 +22,7 @@ from edge_sdk.contract.histograms import NO_HISTOGRAMS
 from edge_sdk.contract.limits import (
     MESSAGE_BYTES,
     SAMPLES_PER_MESSAGE,
+    TEXT_CHARACTERS,
     UPLOAD_BYTES,
     UPLOAD_MESSAGES,
     VOTES_PER_MESSAGE,
@@ -69,6 +71,7 @@ class WindowReport:
         for what in (self.predictions, self.latency):
             require(set(what) <= set(SOURCES), f"expected sources of {SOURCES}, got {sorted(what)}")
         counts = [
+            self.observations,
             self.degraded,
             self.defaulted,
             self.units,
@@ -112,12 +115,25 @@ class FeedbackReport:
         require(0 <= self.correct <= self.labelled, "correct: expected 0 to labelled")
         require(0 <= self.own_correct <= self.own_labelled, "own_correct: expected 0 to labelled")
         require(self.own_labelled <= self.labelled, "own_labelled: expected 0 to labelled")
+        self._check_sources()
+        self._check_rewards()
+        self._check_groups()
+
+    def _check_sources(self) -> None:
         pairs = self.by_source.values()
+        known = set(self.by_source) <= set(SOURCES)
+        require(known, f"by_source: expected sources of {SOURCES}, got {sorted(self.by_source)}")
+        fits = all(0 <= right <= labelled for labelled, right in pairs)
+        require(fits, "by_source: expected 0 to as many correct as labelled")
         sums = tuple(sum(pair[i] for pair in pairs) for i in (0, 1))
         whole = not pairs or sums == (self.labelled, self.correct)
         require(whole, f"by_source: expected a sum of {(self.labelled, self.correct)}, got {sums}")
+
+    def _check_rewards(self) -> None:
         require(min(self.rewards, self.unmatched) >= 0, "counts: expected at least 0")
-        self._check_groups()
+        require(self.reward_squares >= 0, "reward_squares: expected at least 0")
+        none = self.rewards > 0 or self.reward_sum == self.reward_squares == 0
+        require(none, "rewards: expected sums of 0 where there are none")
 
     def _check_groups(self) -> None:
         check_groups(self.groups)
@@ -161,6 +177,7 @@ class KeyVotes:
 
     def __post_init__(self) -> None:
         check_name("model", self.model)
+        Version.parse(self.version)
         require(len(self.keys) <= VOTES_PER_MESSAGE, f"keys: at most {VOTES_PER_MESSAGE}")
         require(len(set(self.keys)) == len(self.keys), "keys: expected each once")
         for key in self.keys:
@@ -168,12 +185,18 @@ class KeyVotes:
             require(fits, "keys: expected 32 hexadecimal digits")
 
 
+Outcome = Literal["activated", "failed", "rolled_back", "waiting", "fell_back"]
+"""``waiting``: the device puts an update off, for its window, its network or its application.
+``fell_back``: a file did not come in its cheapest form and came whole. Neither is a failure.
+"""
+
+
 @dataclass(frozen=True)
 class UpdateEvent:
     """A step in a device's life that the fleet view and the canary gate need to know."""
 
     model: str
-    outcome: Literal["activated", "failed", "rolled_back"]
+    outcome: Outcome
     version: str
     at: int
     previous: str | None = None
@@ -181,6 +204,14 @@ class UpdateEvent:
     reason: str | None = None
     experiment: str | None = None
     format: Literal[1] = REPORT_FORMAT
+
+    def __post_init__(self) -> None:
+        check_name("model", self.model)
+        Version.parse(self.version)
+        if self.previous is not None:
+            Version.parse(self.previous)
+        if self.experiment is not None:
+            check_name("experiment", self.experiment)
 
 
 Windowed = WindowReport | FeedbackReport | ShadowReport | InterleaveReport
@@ -203,6 +234,28 @@ def kind_of(body: Body) -> str:
     return next(kind for kind, cls in KINDS.items() if isinstance(body, cls))
 
 
+def _check_received(body: Body, kind: str) -> None:
+    """Refuse what a hub cannot add up, place in time, or show.
+
+    Checked where a message is read and not where it is made: a device whose clock is before 1970
+    goes on, and loses its reports.
+    """
+    if isinstance(body, Windowed):
+        check_bounds(body, kind)
+        times = {"start": body.window.start, "end": body.window.end}
+    elif isinstance(body, SampleBatch):
+        times = {"taken": min(body.taken, default=0), "taken last": max(body.taken, default=0)}
+    elif isinstance(body, KeyVotes):
+        times = {"period": body.period}
+    else:
+        times = {"at": body.at}
+        for what, text in (("step", body.step), ("reason", body.reason)):
+            fits = len(text or "") <= TEXT_CHARACTERS
+            require(fits, f"{what}: expected at most {TEXT_CHARACTERS} characters")
+    for what, seconds in times.items():
+        check_time(f"{kind}.{what}", seconds)
+
+
 @dataclass(frozen=True)
 class Message:
     """A body in its envelope. ``boot`` is random per start of the device, ``sequence`` from 1."""
@@ -221,6 +274,7 @@ class Message:
         if self.kind not in KINDS:
             raise ContractError(f"kind: expected one of {sorted(KINDS)}, got {self.kind!r:.60}")
         body: Body = from_plain(KINDS[self.kind], self.body, self.kind)
+        _check_received(body, self.kind)
         return body
 
 

@@ -2,9 +2,10 @@
 
 Layout, all integers little-endian, every section aligned to :data:`ALIGNMENT` bytes::
 
-    prefix     8 bytes magic, u32 format, u32 length of the header
+    prefix     8 bytes magic, u32 format, u32 length and u32 CRC-32 of the header
     header     UTF-8 JSON of PackHeader
     directory  u32[2**directory_bits + 1]: first entry of each bucket, then the count
+    checks     u32[2**check_bits]: CRC-32 of each block
     filter     u8[2**filter_bits]: bits that are set where there may be such a key
     keys       count x 16 bytes, sorted as big-endian 128-bit integers
     values     count x value_bytes, entry i belongs to key i
@@ -14,8 +15,13 @@ canonical bytes of the input). Bucket ``b`` holds the keys whose top ``directory
 ``b``. The filter has a byte for the top ``filter_bits`` bits of a checksum, and in it a bit
 for the lowest three; where that is not set there is no such key, so most misses end there. A value
 is the concatenation of its outputs, each row-major in its declared dtype, or, where the field says
-so, in a shorter encoding from which readers restore the declared dtype. ``docs/PACK.md`` is the
-whole specification, for readers in other languages.
+so, in a shorter encoding from which readers restore the declared dtype.
+
+Block ``b`` is the buckets whose top ``check_bits`` bits are ``b``; its checksum is over their part
+of the directory (both ends included), their keys and their values. So a reader finds what a disk
+has damaged by reading what it is about to use. The filter has no checksum: a bit that is missing
+there is a miss, and one too many changes nothing. ``docs/PACK.md`` is the whole specification, for
+readers in other languages.
 
 To change any of this: a new PACK_FORMAT, see ``version.py``.
 """
@@ -23,6 +29,7 @@ To change any of this: a new PACK_FORMAT, see ``version.py``.
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -38,7 +45,7 @@ from edge_sdk.contract.names import Version, check_digest, check_name
 from edge_sdk.contract.version import PACK_FORMAT
 
 MAGIC: Final = b"EDGEPACK"
-PREFIX: Final = struct.Struct("<8sII")
+PREFIX: Final = struct.Struct("<8sIII")
 ALIGNMENT: Final = 64
 Encoding = Literal["float16", "uint8"]
 FLOATS: Final = tuple(FLOAT_CODES)
@@ -116,6 +123,7 @@ class PackHeader:
     expires: int | None = None
     defaults: Mapping[str, float | int | bool | str | None] = field(default_factory=dict)
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    check_bits: int = 0
 
     def __post_init__(self) -> None:
         check_name("model", self.model)
@@ -126,6 +134,8 @@ class PackHeader:
         # These bound the memory that a header can make a reader use: 64 MiB and 512 MiB.
         require(0 <= self.directory_bits <= 24, "directory_bits: expected 0 to 24")
         require(0 <= self.filter_bits <= 29, "filter_bits: expected 0 to 29")
+        fits = 0 <= self.check_bits <= self.directory_bits
+        require(fits, "check_bits: expected 0 to directory_bits")
         require(bool(self.fields), "fields: expected at least one")
         names = {f.name for f in self.fields}
         require(len(names) == len(self.fields), "fields: expected different names")
@@ -141,7 +151,7 @@ class PackHeader:
     def to_bytes(self) -> bytes:
         """Return prefix and header, padded to the directory."""
         text = encode(self)
-        raw = PREFIX.pack(MAGIC, PACK_FORMAT, len(text)) + text
+        raw = PREFIX.pack(MAGIC, PACK_FORMAT, len(text), zlib.crc32(text)) + text
         return raw + bytes(-len(raw) % ALIGNMENT)
 
 
@@ -150,6 +160,7 @@ class Sections:
     """Byte offsets of the sections, and the length of the whole file."""
 
     directory: int
+    checks: int
     filter: int
     keys: int
     values: int
@@ -159,22 +170,23 @@ class Sections:
 def sections(header: PackHeader, directory: int) -> Sections:
     """Return the offsets of a pack whose directory begins at byte ``directory``."""
     buckets = 1 << header.directory_bits
-    filter_ = aligned(directory + 4 * (buckets + 1))
+    checks = aligned(directory + 4 * (buckets + 1))
+    filter_ = aligned(checks + 4 * (1 << header.check_bits))
     keys = aligned(filter_ + (1 << header.filter_bits))
     values = aligned(keys + KEY_BYTES * header.count)
     end = aligned(values + header.value_bytes * header.count)
-    return Sections(directory, filter_, keys, values, end)
+    return Sections(directory, checks, filter_, keys, values, end)
 
 
 def parse_header(raw: bytes) -> tuple[PackHeader, int]:
     """Return the header at the beginning of ``raw``, and the offset of the directory.
 
     Raises:
-        ContractError: not a pack, an unknown format, or a truncated or invalid header.
+        ContractError: not a pack, an unknown format, or a truncated, damaged or invalid header.
     """
     if len(raw) < PREFIX.size:
         raise ContractError(f"pack: expected at least {PREFIX.size} bytes, got {len(raw)}")
-    magic, number, length = PREFIX.unpack_from(raw)
+    magic, number, length, crc = PREFIX.unpack_from(raw)
     # The magic first: a file of another kind is not a pack of an unknown format.
     if magic != MAGIC:
         raise ContractError("pack: this is not a pack file (wrong magic)")
@@ -183,6 +195,8 @@ def parse_header(raw: bytes) -> tuple[PackHeader, int]:
     if length > PACK_HEADER_BYTES or PREFIX.size + length > len(raw):
         raise ContractError("pack: the header is truncated or too large")
     text = raw[PREFIX.size : PREFIX.size + length]
+    if zlib.crc32(text) != crc:
+        raise ContractError("pack: the header is damaged (CRC-32 differs)")
     return decode(PackHeader, text, limit=PACK_HEADER_BYTES), aligned(PREFIX.size + length)
 
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from typing import Final
 
-PROTOCOL: Final = 1
-"""Version of the HTTP conversation between device and hub (``/v1/...``)."""
+PROTOCOL: Final = 2
+"""Version of the HTTP conversation between device and hub (``/v1/...``). In 2 a device signs with a
+key of its own and has short-lived credentials; 1, with a token for life, is refused by name."""
 
 MANIFEST_FORMAT: Final = 1
 PROFILE_FORMAT: Final = 1
@@ -25,5 +26,7 @@ REPORT_FORMAT: Final = 1
 WINDOW_FORMAT: Final = 2
 """Of window reports: 2 has histograms as a text; 1, with lists of numbers, is refused by name."""
 
-PACK_FORMAT: Final = 4
+PACK_FORMAT: Final = 5
+"""5 has checksums of the header and of each block of buckets; 4, without, is refused by name."""
 DELTA_FORMAT: Final = 1
+PATCH_FORMAT: Final = 1

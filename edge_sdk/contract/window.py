@@ -32,6 +32,8 @@ class Window:
         check_name("model", self.model)
         Version.parse(self.version)
         check_name("arm", self.arm)
+        if self.experiment is not None:
+            check_name("experiment", self.experiment)
         require(self.start < self.end, f"end: expected after {self.start}, got {self.end}")
 
 

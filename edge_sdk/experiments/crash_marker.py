@@ -9,6 +9,7 @@ only given up when :data:`ENDS` processes in a row ended so.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,11 +53,8 @@ class CrashMarker:
 
     def __init__(self, path: Path) -> None:
         self._boot = _boot()
-        before = path.read_bytes() if path.exists() else b""
-        with path.open("wb") as file:
-            file.truncate(SIZE)
-        with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), SIZE)
+        before = _read(path)
+        self._map = _mapped(path)
         self.crashed = _parse(before, self._boot)
         self._closed = False
         self._write(self.crashed)
@@ -86,6 +84,28 @@ class CrashMarker:
         """Note that this process ends on purpose, whatever runs."""
         self._closed = True
         self._map[:1] = IDLE
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    """Map the file; where the disk takes none, memory, which a crash takes along."""
+    try:
+        with contextlib.suppress(IsADirectoryError):
+            path.unlink(missing_ok=True)  # another one's, unreadable, or torn
+        with path.open("xb") as file:
+            # Written, not truncated to: a page of a hole needs room when it is touched, and where
+            # there is none the kernel ends the process.
+            file.write(bytes(SIZE))
+        with path.open("r+b") as file:
+            return mmap.mmap(file.fileno(), SIZE)
+    except OSError:
+        return mmap.mmap(-1, SIZE)
 
 
 def _parse(raw: bytes, boot: str) -> CrashRecord | None:

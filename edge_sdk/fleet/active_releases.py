@@ -80,6 +80,7 @@ class ActiveReleases:
         self.running: RunningExperiment | None = None
         self._label_store = label_store
         self._why_nothing = "the hub has no plan for this model yet"
+        self._lost: str | None = None
         self._config = config
         self._boot = boot
         self._keep = keep
@@ -172,6 +173,7 @@ class ActiveReleases:
         """Let ``serving`` answer from the next call on."""
         with self._lock:
             old, self.serving = self.serving, serving
+            self._lost = None
             self.run(None)
             if old is not None:
                 self._retire((old,))
@@ -195,12 +197,17 @@ class ActiveReleases:
             ReleaseError: nothing does.
         """
         if self.serving is None:
-            raise ReleaseError(f"nothing serves: {self._why_nothing}")
+            lost = f"{self._lost}; it is fetched again at the next sync; " if self._lost else ""
+            raise ReleaseError(f"nothing serves: {lost}{self._why_nothing}")
         return self.serving
 
     def explain_absence(self, reason: str) -> None:
         """Name the reason why nothing serves, for the error that predictions then raise."""
         self._why_nothing = reason
+
+    def lose(self, reason: str) -> None:
+        """Note why a release that was here does not load, for the same error and the status."""
+        self._lost = reason
 
     def serving_for(self, unit: str | None) -> Predictor:
         """Return the predictor for ``unit``: an arm of an A/B by key if one runs, else what serves.
@@ -349,6 +356,29 @@ class ActiveReleases:
         alone = serving if self.running is None else None
         return self._energy.collect(alone, _window(serving, now), final=final)
 
+    def check_files(self) -> None:
+        """Read some more of the files of what answers."""
+        for serving in self._answering():
+            serving.scrub.step()
+
+    def damage(self) -> dict[str, dict[str, str]]:
+        """Return what is damaged on the disk, by version and file."""
+        found = {s.release.manifest.version: s.scrub.damage for s in self._answering()}
+        return {version: files for version, files in found.items() if files}
+
+    def new_damage(self) -> Iterator[tuple[Release, str]]:
+        """Yield releases with a file that was found damaged since the last call, and what it is."""
+        for serving in self._answering():
+            for what in serving.scrub.news().values():
+                yield serving.release, what
+
+    def _answering(self) -> Iterator[Predictor]:
+        running = self.running
+        if self.serving is not None:
+            yield self.serving
+        if running is not None:
+            yield from (s for s in running.servings() if s is not self.serving)
+
     def forget_errors(self) -> None:
         """Failed calls are counted from now."""
         for serving in self._servings():
@@ -365,6 +395,8 @@ class ActiveReleases:
             "beside": {arm: s.release.manifest.version for arm, s in candidates.items()},
             "groups": [] if serving is None else list(serving.monitor.grouping.app_columns),
             "energy": self._energy.status(),
+            "damaged": self.damage(),
+            "lost": self._lost,
         }
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -13,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 from edge_sdk.contract.fleet import CheckIn, check_attributes
 from edge_sdk.contract.messages import Body, WindowReport
 from edge_sdk.contract.plan import Plan, ReleaseRef
-from edge_sdk.errors import ContractError, EdgeError
+from edge_sdk.errors import ContractError, EdgeError, StateError
 from edge_sdk.experiments.crash_marker import CrashMarker
-from edge_sdk.fleet.enrolment import Identity, enrol, hub_of
+from edge_sdk.fleet.enrolment import enrol, hub_of
+from edge_sdk.fleet.identity import Identity
 from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Release
 from edge_sdk.state_db import StateDatabase
+from edge_sdk.update.gatekeeper import UpdateHooks
 from edge_sdk.update.probe import probe
 from edge_sdk.update.slots import Slot, Slots
 from edge_sdk.update.state import SlotRef
@@ -36,6 +39,7 @@ from edge_sdk.update.updater import Updater
 
 if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
+    from edge_sdk.update.admission import OnUpdate
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Enrolment:
     root: bytes | None = None
     share: bool = False
     verify: bool | str = True
+    serial: str | None = None
 
 
 class FleetLink:
@@ -61,6 +66,8 @@ class FleetLink:
         activate: makes a slot serve; raises :class:`EdgeError`.
         on_plan: called after every plan that was fetched.
         clock: Unix seconds.
+        on_update: the application's word on each update.
+        metered: says whether the network costs by the byte.
     """
 
     def __init__(
@@ -70,18 +77,27 @@ class FleetLink:
         activate: Callable[[Slot], None],
         on_plan: Callable[[], None],
         clock: Callable[[], float],
+        on_update: OnUpdate | None = None,
+        metered: Callable[[], bool] | None = None,
     ) -> None:
+        hooks = UpdateHooks(on_update, metered)
         self.boot = secrets.token_hex(4)
         self.share = how.share
         self._on_plan = on_plan
         attributes = {} if how.attributes is None else how.attributes
         check_attributes(attributes)
         self.attributes = dict(attributes)
-        self.client = HubClient(how.hub, timeout=config.request_seconds, verify=how.verify)
+        self.client = HubClient(
+            how.hub,
+            timeout=config.request_seconds,
+            conversation=config.conversation_seconds,
+            verify=how.verify,
+            bytes_per_second=config.bytes_per_second,
+        )
         self.store = StateDatabase(how.state)
         try:
             self.crash_marker = CrashMarker(self.store.folder / "running.mark")
-            self._wire(how, config, activate, clock)
+            self._wire(how, config, activate, clock, hooks)
         except BaseException:
             self.store.close()
             raise
@@ -92,6 +108,7 @@ class FleetLink:
         config: DeviceConfig,
         activate: Callable[[Slot], None],
         clock: Callable[[], float],
+        hooks: UpdateHooks,
     ) -> None:
         self.identity: Identity = enrol(
             self.store,
@@ -100,7 +117,10 @@ class FleetLink:
             token=how.token,
             attributes=self.attributes,
             root=how.root,
+            serial=how.serial,
         )
+        # What the hub fixed is what the plan is evaluated with, there and here.
+        self.attributes |= self.identity.attributes
         if hub_of(self.store) != how.hub:
             self.store.put("hub", how.hub)
         self.outbox = Outbox(self.store, self.boot, config.outbox_bytes)
@@ -109,23 +129,19 @@ class FleetLink:
             self.identity.model,
             self.store,
             self.outbox,
-            Slots(self.store.folder),
+            Slots(self.store.folder, may_remove=lambda: self.store.on_disk),
             trust,
             self.client,
             probe=lambda slot: _probe(slot, RuntimeOptions.of(config)),
             activate=activate,
             clock=clock,
+            config=config,
+            hooks=hooks,
         )
         self.syncer = Syncer(
-            self.store,
-            self.outbox,
-            self.client,
-            trust,
-            describe=self.describe,
-            follow=self.follow,
-            heartbeat=config.heartbeat_seconds,
-            clock=clock,
-        )
+            self.store, self.outbox, self.client, trust, describe=self.describe,
+            follow=self.follow, heartbeat=config.heartbeat_seconds, clock=clock,
+        )  # fmt: skip
         self.plan = self._stored_plan()
 
     def desired_state(self, plan: Plan) -> DesiredState:
@@ -156,6 +172,12 @@ class FleetLink:
         self.plan = plan
         self.store.put("plan", plan.to_json().decode())
         try:
+            if not self.store.on_disk:
+                # A step's state would not be on the disk before the step.
+                raise StateError(
+                    f"{self.store.folder}: no update while the disk takes nothing "
+                    f"({self.store.health()['reason']}); make room or mount it writable"
+                )
             return self.updater.apply(self.desired_state(plan), serial=plan.serial)
         finally:
             self._on_plan()  # whatever came of it, what the plan says of reporting holds
@@ -181,15 +203,21 @@ class FleetLink:
     def status(self) -> dict[str, Any]:
         """Return how device and hub get along, as plain values."""
         checkin = self.describe()
+        credentials = self.client.credentials
+        refusal = credentials.refusal if credentials is not None else None
         return {
             "device": self.identity.device,
+            "standing": credentials.standing if credentials is not None else None,
+            "refused": str(refusal) if refusal is not None else None,
             "hub": self.client.url,
             "plan": checkin.plan,
             "phase": checkin.phase,
+            "update_waits": self.updater.waiting,
             "waiting": checkin.waiting,
             "sharing": self.share,
             "rejected": self.store.get("last_rejection"),
             "failures": dict(self.updater.failed.all()),
+            "storage": self.store.health(),
         }
 
     def keep(self, bodies: list[Body]) -> None:
@@ -201,12 +229,23 @@ class FleetLink:
                 bodies[0] = replace(bodies[0], lost=dict(lost))
             self.outbox.put(bodies)
 
-    def hand_over(self) -> None:
-        """Send what waits, as far as one request goes; the rest waits for the next start."""
+    def hand_over(self, seconds: float) -> None:
+        """Send what waits, as far as one request goes; the rest waits for the next start.
+
+        Args:
+            seconds: that it may take.
+        """
+        # On a thread of its own: nothing ends a look-up of the hub's name.
+        worker = threading.Thread(target=self._hand_over, args=(seconds,), daemon=True)
+        worker.start()
+        worker.join(seconds)
+
+    def _hand_over(self, seconds: float) -> None:
         try:
-            upload = self.outbox.batch()
-            if upload is not None:
-                self.outbox.settle(upload, self.client.upload(upload))
+            with self.client.conversation(seconds, final=True):
+                upload = self.outbox.batch()
+                if upload is not None:
+                    self.outbox.settle(upload, self.client.upload(upload))
         except EdgeError:
             return
 

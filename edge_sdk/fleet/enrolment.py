@@ -1,13 +1,15 @@
-"""Joining a fleet: once, with a token that the hub gave out; afterwards the device has its own."""
+"""Joining a fleet: once, with a token or a registered serial; then the device's key speaks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk.contract.fleet import EnrolRequest
-from edge_sdk.errors import StateError
+from edge_sdk.contract.fleet import check_serial
+from edge_sdk.contract.names import check_name
+from edge_sdk.errors import HubError, HubUnreachable, StateError
+from edge_sdk.fleet.identity import Identity, IdentityStore
+from edge_sdk.hub.credentials import Credentials
 from edge_sdk.system.logs import Log
 from edge_sdk.update.trust import check_root
 
@@ -19,28 +21,10 @@ if TYPE_CHECKING:
 _log = Log(__name__)
 
 
-@dataclass(frozen=True)
-class Identity:
-    """The device as its hub knows it; ``root`` are the bytes that its trust starts from."""
-
-    device: str
-    token: str
-    model: str
-    root: bytes
-
-
 def hub_of(store: StateDatabase) -> str | None:
     """Return the URL of the hub that the device of ``store`` spoke with last."""
     url: str | None = store.get("hub")
     return url
-
-
-def identity(store: StateDatabase) -> Identity | None:
-    """Return the identity in ``store``, if the device was enrolled."""
-    plain = store.get("identity")
-    if plain is None:
-        return None
-    return Identity(plain["device"], plain["token"], plain["model"], plain["root"].encode())
 
 
 def enrol(
@@ -51,30 +35,40 @@ def enrol(
     token: str | None,
     attributes: Mapping[str, str],
     root: bytes | None = None,
+    serial: str | None = None,
+    again: bool = False,
 ) -> Identity:
     """Return the device's identity: the one it has, else a new one from the hub.
 
     Args:
         store: of the device.
-        client: of the hub; it is authorised with the device's own token.
+        client: of the hub; from now on it asks as this device.
         model: whose fleet to join.
-        token: enrolment token; not needed again once the device is enrolled.
+        token: enrolment token, or the one-time secret of ``serial``; not needed again once the
+            device is enrolled.
         attributes: for cohorts, such as ``{"region": "eu"}``.
         root: bytes of a ``root.json`` baked into the image; else the hub's at enrolment is trusted.
+        serial: number by which the device was registered at the hub.
+        again: True for a new identity in place of the one it has.
 
     Raises:
-        StateError: not enrolled and no token, or enrolled for another model.
+        StateError: not enrolled and neither token nor serial, or enrolled for another model.
         HubError: the hub refused, or cannot be reached.
     """
-    own = identity(store)
-    if own is None:
-        own = _join(store, client, model, token, attributes, root)
+    identities = None if again else IdentityStore(store)
+    own = identities.identity if identities is not None else None
+    if own is None or not own.enrolled:
+        # Refused before anything is written: a wrong call must not cost a device its identity.
+        model = _check(store, model, token, root, serial)
+        identities = identities or IdentityStore(store, again=True)
+        own = _join(identities, client, model, token, attributes, root, serial)
     elif model is not None and model != own.model:
         raise StateError(
             f"{store.folder}: belongs to a device of model {own.model!r}, not {model!r}; "
             "use another state folder"
         )
-    client.authorise(own.token)
+    assert identities is not None
+    client.authenticate(Credentials(identities))
     return own
 
 
@@ -84,24 +78,55 @@ def check_token(token: Any) -> None:
         raise StateError(f"token: expected one of edge-hub enrol-token, got {token!r:.60}")
 
 
-def _join(
+def _check(
     store: StateDatabase,
-    client: HubClient,
     model: str | None,
+    token: str | None,
+    root: bytes | None,
+    serial: str | None,
+) -> str:
+    """Refuse what no hub could take; return the model."""
+    if model is None or (token is None and serial is None):
+        raise StateError(
+            f"{store.folder}: this device is not enrolled yet; it needs the name of a model and an "
+            "enrolment token (edge-hub enrol-token MODEL), or its serial number if it was "
+            "registered (edge-hub devices register)"
+        )
+    check_name("model", model)
+    if token is not None:
+        check_token(token)
+    if serial is not None:
+        check_serial(serial)
+    if root is not None:
+        check_root(root)
+    return model
+
+
+def _join(
+    identities: IdentityStore,
+    client: HubClient,
+    model: str,
     token: str | None,
     attributes: Mapping[str, str],
     root: bytes | None,
+    serial: str | None,
 ) -> Identity:
-    if model is None or token is None:
-        raise StateError(
-            f"{store.folder}: this device is not enrolled yet; it needs the name of a model and an "
-            "enrolment token (edge-hub enrol-token MODEL)"
-        )
-    check_token(token)
-    if root is not None:
-        check_root(root)
-    reply = client.enrol(token, EnrolRequest(model, attributes))
-    joined = Identity(reply.device, reply.token, model, root or reply.root.encode())
-    store.put("identity", {**vars(joined), "root": joined.root.decode()})
+    own = identities.identity
+    if own is None:
+        # On the disk before the hub hears of it: if the answer is lost, the next attempt is known.
+        own = Identity.new()
+        identities.save(own)
+    request = own.key.enrolment(model, token, attributes=attributes, serial=serial)
+    try:
+        reply = client.enrol(token, request)
+    except HubUnreachable:
+        raise  # it may have heard of the new key
+    except HubError:
+        identities.restore_previous()
+        raise
+    joined = own.joined(model, reply, root)
+    identities.save(joined)
     _log.info("enrolled as %s for model %s with the hub at %s", joined.device, model, client.url)
+    if reply.standing == "pending":
+        _log.warning("%s waits for approval: edge-hub devices approve", joined.device)
     return joined

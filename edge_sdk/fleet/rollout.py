@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edge_sdk.contract.key import ENTITY
@@ -89,13 +90,15 @@ class RolloutController:
 
     def _fall_back(self, reason: str) -> None:
         """Serve the newest slot that loads; the damaged ones before it are removed."""
+        first = reason
         while (slot := self._updater.discard(reason)) is not None:
             try:
                 self.activate(slot)
             except EdgeError as error:
                 reason = str(error)
             else:
-                return
+                break
+        self._service.lose(first)
 
     def activate(self, slot: Slot) -> None:
         """Load ``slot`` and let it answer from the next call on.
@@ -149,7 +152,9 @@ class RolloutController:
         self._clean_exit()
 
     def watch(self) -> None:
-        """Take back what fails, and confirm what was on trial once it has answered."""
+        """Take back what fails, confirm what was on trial once it has answered, and have what the
+        disk has damaged brought again.
+        """
         if time.monotonic() - self._counting_since > self._config.trial_seconds:
             self._counting_since = time.monotonic()
             self._service.forget_errors()
@@ -157,6 +162,10 @@ class RolloutController:
             self.renew()
         self._take_back()
         self._confirm()
+        for release, what in self._service.new_damage():
+            _log.warning("damaged on the disk, to be fetched again: %s", what)
+            self._updater.note_damage(release.digest, what)
+            self._link.syncer.ask_again()
 
     def _terms(self, experiment: str | None, arm: str) -> ServingTerms:
         plan = self._link.plan
@@ -165,17 +174,22 @@ class RolloutController:
         return ServingTerms(experiment, arm, plan.reporting, plan.sharing, plan.cascade)
 
     def _load(self, slot: Slot, terms: ServingTerms) -> Predictor:
-        # Every byte was verified when it came; reading it all again would slow every start.
-        release = Release.open(slot.release, verify=False)
-        features = usable(slot.features, release, ENTITY)
-        return self._service.open(
+        # The manifest is checked here, model and profile as they are read, the rest by a thread.
+        release = Release.open(slot.release, verify=False, digest=slot.ref.manifest)
+        damage: dict[str, str] = {}
+        pack = usable(slot.pack, release, partial(damage.__setitem__, "pack"))
+        features = usable(slot.features, release, partial(damage.__setitem__, "features"), ENTITY)
+        predictor = self._service.open(
             release,
             terms,
-            pack=usable(slot.pack, release),
+            pack=pack,
             features=EntityFeatures(features) if features is not None else None,
             cloud=self._link.client.predict,
             share=self._link.share,
         )
+        for name, what in damage.items():
+            predictor.scrub.add(name, what)
+        return predictor
 
     def _run_beside(self, beside: RunningCandidates | None, slot: Slot) -> bool:
         """Run ``beside``; whether that is settled. What does not load here has failed."""
@@ -185,7 +199,8 @@ class RolloutController:
             return True
         for arm, ref in beside.candidates:
             try:
-                release = Release.open(self._updater.slot_of(ref).release, verify=False)
+                folder = self._updater.slot_of(ref).release
+                release = Release.open(folder, verify=False, digest=ref.manifest)
                 check_same_inputs(self._service.current().release, release)
             except EdgeError as error:
                 return self._fail(ref, f"arm {arm}: {error}")
@@ -203,7 +218,8 @@ class RolloutController:
         slots = {arm: self._updater.slot_of(ref) for arm, ref in beside.candidates}
         if experiment.strategy == "shadow":
             ((arm, shadowed),) = slots.items()
-            candidate = Release.open(shadowed.release, verify=False)
+            digest = shadowed.ref.manifest
+            candidate = Release.open(shadowed.release, verify=False, digest=digest)
             terms = self._terms(experiment.id, arm)
             return service.shadow(candidate, terms, experiment.share, self._link.crash_marker)
         if experiment.unit == "key":

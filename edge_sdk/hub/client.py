@@ -1,48 +1,63 @@
 """The conversation with the hub over HTTP: the only module that knows requests.
 
 Every failure is a :class:`HubError`; no answer at all is :class:`HubUnreachable`. Bodies are read
-with a limit, redirects are not followed, and a download resumes where it stopped. Connections are
-kept; one that the hub closed while a request was on its way costs no request (:data:`ONCE`).
+with a limit, redirects are not followed, and a download resumes where it stopped. Every request has
+an end (:mod:`edge_sdk.hub.deadlines`), all of one sync together (:meth:`HubClient.conversation`).
+Connections are kept; one that the hub closed while a request was on its way costs no request: every
+request may be sent again, since the hub takes all as often as they come. Who asks,
+:class:`Credentials` says; a credential that the hub does not take is renewed once, and the request
+sent again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
 
 import requests
-from urllib3.exceptions import HTTPError
+from requests.adapters import HTTPAdapter
 
 from edge_sdk.contract.codec import decode, encode
-from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolReply, EnrolRequest
+from edge_sdk.contract.fleet import (
+    CheckIn,
+    CloudReply,
+    CloudRequest,
+    CredentialReply,
+    CredentialRequest,
+    EnrolReply,
+    EnrolRequest,
+    Standing,
+)
 from edge_sdk.contract.limits import MANIFEST_BYTES
 from edge_sdk.contract.messages import Upload, UploadReply
-from edge_sdk.errors import ContractError, HubError, HubUnreachable, reason_of
-from edge_sdk.system.files import fsync_directory, fsync_file, sha256_file
-from edge_sdk.validation import path_of
+from edge_sdk.contract.patch import Form, FormIndex, form_path, index_path
+from edge_sdk.errors import (
+    ContractError,
+    HubBusy,
+    HubError,
+    HubUnreachable,
+    IdentityRefused,
+)
+from edge_sdk.hub.address import checked_bundle, checked_url
+from edge_sdk.hub.deadlines import POOLS, Body, Watch
+from edge_sdk.hub.network_errors import HUNG_UP, first_cause, why
+from edge_sdk.hub.pause import Pause, retry_after
+from edge_sdk.hub.transfers import Transfers
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import FileRef
+    from edge_sdk.hub.credentials import Credentials
 
 T = TypeVar("T")
 _CHUNK: Final = 1 << 16
 _OK: Final = (200, 204, 206, 304)
 SMALL_BYTES: Final = 1 << 16
 """Bodies that are not asked for (refusals, check-ins) are read up to this."""
-
-ENROL: Final = "/v1/enrol"
-ONCE: Final = (ENROL,)
-"""Requests that are not sent again when the hub hangs up without a word: they may have had an
-effect, and a second time is not the same as once. The hub takes all others as often as they come.
-"""
 
 CLOUD_CALLS: Final = 8
 """Cloud predictions under way at once; more wait, within their deadline."""
@@ -53,9 +68,11 @@ class HubClient:
 
     Args:
         url: of the hub, without a path (``https://hub:8000``).
-        token: of the device; ``None`` before enrolment.
         timeout: seconds to connect, and between two reads.
+        conversation: seconds of a request in all, and of those of one sync together; transfers that
+            get on are not counted.
         verify: TLS certificates are checked; a path names a private CA bundle.
+        bytes_per_second: that downloads may take; 0 for all that there is.
 
     Raises:
         HubError: ``url`` is none, or ``verify`` names no file.
@@ -64,38 +81,72 @@ class HubClient:
     def __init__(
         self,
         url: str,
-        token: str | None = None,
         *,
         timeout: float = 10.0,
+        conversation: float = 120.0,
         verify: bool | str = True,
+        bytes_per_second: int = 0,
     ) -> None:
-        self.url = _checked_url(url)
+        self.url = checked_url(url)
         self._timeout = timeout
-        self._verify = _checked_bundle(verify)
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._conversation = conversation
+        self._watches: set[Watch] = set()
+        self._verify = checked_bundle(verify)
+        self._credentials: Credentials | None = None
+        self._pause = Pause()
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(CLOUD_CALLS, thread_name_prefix="edge-cloud")
         self._interrupted = threading.Event()
-        self._downloading: requests.Response | None = None
+        self._transfers = Transfers(
+            lambda path, headers: self._send("GET", path, headers=headers, head=True),
+            bytes_per_second,
+        )
+
+    @contextlib.contextmanager
+    def conversation(self, seconds: float | None = None, *, final: bool = False) -> Iterator[None]:
+        """Give the requests of this thread within the block one deadline together.
+
+        Args:
+            seconds: in all; by default the client's.
+            final: they are made in spite of :meth:`interrupt`.
+        """
+        local = self._local
+        local.left, local.final = self._conversation if seconds is None else seconds, final
+        try:
+            yield
+        finally:
+            local.left, local.final = None, False
 
     def interrupt(self) -> None:
-        """End a download that is under way, and every later one; its part waits to be resumed."""
+        """End every request that is under way, and every later one; the part of a download waits to
+        be resumed.
+        """
         self._interrupted.set()
-        response = self._downloading
-        # A read that waits for a slow hub does not look at the flag. urllib3 has this since 2.3.
-        shutdown = getattr(response.raw, "shutdown", None) if response is not None else None
-        if shutdown is not None:
-            with contextlib.suppress(Exception):
-                shutdown()
+        self._transfers.interrupt()
+        for watch in tuple(self._watches):
+            watch.end()
 
-    def authorise(self, token: str) -> None:
-        """Use ``token`` from now on."""
-        self._headers = {"Authorization": f"Bearer {token}"}
+    def authenticate(self, credentials: Credentials) -> None:
+        """Ask as the device of ``credentials`` from now on."""
+        self._credentials = credentials
 
-    def enrol(self, token: str, request: EnrolRequest) -> EnrolReply:
-        """Join the fleet with an enrolment token."""
-        headers = {"Authorization": f"Bearer {token}"}
-        return self._post(ENROL, request, EnrolReply, headers=headers)
+    @property
+    def credentials(self) -> Credentials | None:
+        """Credentials of the device that asks, once it has enrolled."""
+        return self._credentials
+
+    def ask_again(self) -> None:
+        """Let the next request ask, even if the hub refused this device before."""
+        if self._credentials is not None:
+            self._credentials.ask_again()
+
+    def enrol(self, token: str | None, request: EnrolRequest) -> EnrolReply:
+        """Join the fleet with an enrolment token, a one-time secret, or a registered key alone."""
+        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+        return self._post("/v1/enrol", request, EnrolReply, headers=headers, own=False)
+
+    def _exchange(self, request: CredentialRequest) -> CredentialReply:
+        return self._post("/v1/credentials", request, CredentialReply, own=False)
 
     def checkin(self, checkin: CheckIn) -> None:
         """Send the device's check-in."""
@@ -128,13 +179,13 @@ class HubClient:
         """Yield the body of an absolute ``url`` of this hub, in chunks."""
         if not url.startswith(self.url + "/"):
             raise HubError(f"expected a URL of {self.url}, got {url}")
-        response = self._send("GET", url.removeprefix(self.url))
-        return _chunks(response)
+        return self._transfers.stream(url.removeprefix(self.url))
 
     def download(self, target: str, ref: FileRef, destination: Path) -> None:
         """Put the signed target at ``destination``: whole and verified, or not at all.
 
-        A partial download waits in ``destination.part`` and is resumed.
+        A partial download waits in ``destination.part`` and is resumed; see
+        :mod:`edge_sdk.hub.transfers`.
 
         Args:
             target: path of the signed target.
@@ -144,49 +195,38 @@ class HubClient:
         Raises:
             HubError: the hub refused, or sent something else than ``ref``.
         """
-        part = destination.with_name(destination.name + ".part")
-        try:
-            have = part.stat().st_size if part.exists() else 0
-            if have > ref.length:
-                part.unlink()
-                have = 0
-            if have < ref.length or ref.length == 0:
-                self._append(target, ref, part, have)
-            self._finish(target, ref, part, destination)
-        except OSError as error:
-            raise HubError(f"{destination}: cannot store the download; {error}") from error
-
-    def _append(self, target: str, ref: FileRef, part: Path, have: int) -> None:
         folder, _, name = target.rpartition("/")
-        headers = {"Range": f"bytes={have}-"} if have else {}
-        path = f"/v1/targets/{folder}/{ref.sha256}.{name}"
-        self._downloading = response = self._send("GET", path, headers=headers)
-        resumed = have > 0 and response.status_code == 206
-        with part.open("ab" if resumed else "wb") as file:
-            room = ref.length - (have if resumed else 0)
-            for chunk in _chunks(response):
-                if self._interrupted.is_set():
-                    raise HubUnreachable(f"{target}: interrupted")
-                room -= len(chunk)
-                if room < 0:
-                    file.truncate(0)  # or the next attempt would resume what is wrong
-                    raise HubError(f"{target}: expected {ref.length} bytes, the hub sends more")
-                file.write(chunk)
-        fsync_file(part)
+        self._transfers.download(f"/v1/targets/{folder}/{ref.sha256}.{name}", ref, destination)
 
-    def _finish(self, target: str, ref: FileRef, part: Path, destination: Path) -> None:
-        length = part.stat().st_size
-        if length < ref.length:
-            raise HubUnreachable(
-                f"{target}: the transfer stopped at {length} of {ref.length} bytes"
-            )
-        digest = sha256_file(part)
-        if digest != ref.sha256:
-            part.unlink()
-            raise HubError(f"{target}: expected SHA-256 {ref.sha256}, got {digest}")
-        part.replace(destination)
-        # The rename is not durable before its folder is.
-        fsync_directory(destination.parent)
+    def forms(self, key: str) -> FormIndex:
+        """Return the forms in which the files of a release or pack can be had besides whole.
+
+        Args:
+            key: SHA-256 of the release's manifest, or of the pack.
+
+        Raises:
+            HubUnreachable: no answer.
+            HubError: there are none, or they cannot be read.
+        """
+        raw = b""
+        for chunk in self._transfers.stream(index_path(key)):
+            raw += chunk
+            if len(raw) > MANIFEST_BYTES:
+                raise HubError(f"{key}: expected at most {MANIFEST_BYTES} bytes of forms")
+        try:
+            return FormIndex.from_json(raw)
+        except ContractError as error:
+            raise HubError(f"{key}: its forms cannot be read; {error}") from error
+
+    def download_form(self, key: str, form: Form, destination: Path) -> None:
+        """Put a form's bytes at ``destination``, as :meth:`download` does.
+
+        Args:
+            key: as for :meth:`forms`.
+            form: one of them.
+            destination: its place; the folder is there.
+        """
+        self._transfers.download(form_path(key, form), form.file, destination)
 
     def _post(self, path: str, message: Any, answer: type[T], **options: Any) -> T:
         response = self._send("POST", path, data=encode(message), **options)
@@ -202,27 +242,100 @@ class HubClient:
         path: str,
         *,
         headers: dict[str, str] | None = None,
+        own: bool = True,
+        **options: Any,
+    ) -> requests.Response:
+        """Return the hub's answer; without ``own`` the device's credential stays here."""
+        self._pause.check(self.url + path)
+
+        def ask(credential: Mapping[str, str]) -> requests.Response:
+            return self._request(method, path, {**credential, **(headers or {})}, **options)
+
+        try:
+            if own and self._credentials is not None:
+                return self._credentials.authorised(self._exchange, ask)
+            return ask({})
+        except HubBusy as busy:
+            self._pause.begin(busy.retry_after)
+            raise
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        *,
         timeout: float | None = None,
         data: bytes | None = None,
+        head: bool = False,
+    ) -> requests.Response:
+        """Return the hub's answer, whose body :func:`_chunks` reads; with ``head`` the deadline is
+        one for its head alone.
+        """
+        watch = self._watch(path, timeout)
+        try:
+            with watch.watching():
+                response = self._answer(method, path, headers, timeout, data, watch)
+            if watch.over:  # what came of the head may pass for all of it
+                response.close()
+                raise HubUnreachable(f"{self.url}{path}: {_OVER}")
+        except BaseException:
+            self._unwatch(watch)
+            raise
+        if head:
+            self._unwatch(watch)
+        else:
+            response.edge_watch = watch, self._unwatch  # type: ignore[attr-defined]
+        return response
+
+    def _watch(self, path: str, timeout: float | None) -> Watch:
+        """Begin the deadline of one request."""
+        left = getattr(self._local, "left", None)
+        if self._interrupted.is_set() and not getattr(self._local, "final", False):
+            raise HubUnreachable(f"{path}: not asked, this device is being closed")
+        if left is not None and left <= 0:
+            raise HubUnreachable(f"{path}: not asked, the time for this sync is over")
+        watch = Watch(timeout or (self._conversation if left is None else left))
+        self._watches.add(watch)
+        return watch
+
+    def _unwatch(self, watch: Watch) -> None:
+        """End the deadline of one request, and take its time from that of the sync."""
+        watch.close()
+        self._watches.discard(watch)
+        if getattr(self._local, "left", None) is not None:
+            self._local.left -= watch.spent
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None,
+        timeout: float | None,
+        data: bytes | None,
+        watch: Watch,
     ) -> requests.Response:
         url = self.url + path
+        large = data is not None and len(data) > SMALL_BYTES
         options: dict[str, Any] = {
-            "data": data,
-            "headers": {**self._headers, **(headers or {})},
+            "data": Body(data, watch) if data is not None and large else data,
+            "headers": headers,
             "timeout": timeout or self._timeout,
         }
         try:
-            response = self._ask(method, url, options, again=path not in ONCE)
+            response = self._ask(method, url, options)
         except requests.RequestException as error:
-            raise HubUnreachable(f"{url}: no answer; {_why(error)}") from error
+            reason = _OVER if watch.over else f"no answer; {why(error)}"
+            raise HubUnreachable(f"{url}: {reason}") from error
+        if not _is_delimited(response):
+            response.close()
+            raise HubUnreachable(f"{url}: the connection ended within the head of the answer")
         if response.status_code not in _OK:
-            raise HubError(f"{url}: {_reason(response)}", response.status_code)
+            raise _refusal(url, response)
         return response
 
-    def _ask(
-        self, method: str, url: str, options: dict[str, Any], *, again: bool
-    ) -> requests.Response:
-        """One request; ``again`` if the connection was closed at the other end before the answer.
+    def _ask(self, method: str, url: str, options: dict[str, Any]) -> requests.Response:
+        """One request; again if the connection was closed at the other end before the answer.
 
         A hub closes connections that were idle for some seconds, and may do so just as it is asked.
         """
@@ -232,8 +345,10 @@ class HubClient:
         try:
             return self._session().request(method, url, **options, **fixed)
         except requests.ConnectionError as error:
-            if not again or not isinstance(_cause(error), _HUNG_UP):
+            if not isinstance(first_cause(error), HUNG_UP):
                 raise
+            if isinstance(options["data"], Body):
+                options["data"].rewind()
             return self._session().request(method, url, **options, **fixed)
 
     def _session(self) -> requests.Session:
@@ -242,53 +357,53 @@ class HubClient:
             session: requests.Session = self._local.session
         except AttributeError:
             session = self._local.session = requests.Session()
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, _Adapter())
         return session
 
 
+class _Adapter(HTTPAdapter):
+    """Connections that a watch may shut down, also those to a proxy."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = POOLS
+        return manager
+
+
+def _is_delimited(response: requests.Response) -> bool:
+    """Return whether the answer says where its body ends.
+
+    The hub's always do. Where the head was cut they do not, and a body of nothing would pass for
+    the whole: as metadata it would be refused, and what was verified before thrown away.
+    """
+    lacks_body = response.status_code in (204, 304)
+    ends = ("Content-Length", "Transfer-Encoding")
+    return lacks_body or any(name in response.headers for name in ends)
+
+
 def _chunks(response: requests.Response) -> Iterator[bytes]:
+    watch, unwatch = getattr(response, "edge_watch", (None, None))
     try:
         yield from response.iter_content(_CHUNK)
+        if watch is not None and watch.over:  # a body without a length ends like this
+            raise HubUnreachable(f"{response.url}: {_OVER}")
     except requests.RequestException as error:
-        raise HubUnreachable(f"{response.url}: the transfer stopped; {_why(error)}") from error
+        over = watch is not None and watch.over
+        reason = _OVER if over else f"the transfer stopped; {why(error)}"
+        raise HubUnreachable(f"{response.url}: {reason}") from error
     finally:
         response.close()
+        if unwatch is not None:
+            unwatch(watch)
 
 
-def _checked_url(url: Any) -> str:
-    """``url`` without a slash at its end."""
-    parts = urlsplit(url) if isinstance(url, str) else None
-    if parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
-        raise HubError(f"hub: expected a URL such as https://hub:8000, got {url!r:.80}")
-    if parts.path.strip("/") or parts.query or parts.fragment:
-        raise HubError(
-            f"hub: expected a URL without a path, got {url!r:.80}; "
-            f"leave out what follows {parts.scheme}://{parts.netloc}"
-        )
-    return str(url).rstrip("/")
-
-
-def _checked_bundle(verify: Any) -> bool | str:
-    if isinstance(verify, bool):
-        return verify
-    path = path_of("verify", verify, HubError)
-    if not os.access(path, os.R_OK):
-        raise HubError(f"{path}: expected a bundle of CA certificates, found none")
-    return str(path)
-
-
-_HUNG_UP: Final = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
-"""At the other end; :class:`http.client.RemoteDisconnected` is a reset."""
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The first error, below the wrappers of each library on the way."""
-    while isinstance(error.__context__, OSError | HTTPException | HTTPError):
-        error = error.__context__
-    return error
-
-
-def _why(error: BaseException) -> str:
-    return reason_of(_cause(error))
+_OVER: Final = "the answer did not come in time, or this device is being closed"
 
 
 def _read(response: requests.Response, limit: int) -> bytes:
@@ -302,10 +417,23 @@ def _read(response: requests.Response, limit: int) -> bytes:
     return raw
 
 
-def _reason(response: requests.Response) -> str:
-    """The hub's reason for a refusal, in one line."""
+def _refusal(url: str, response: requests.Response) -> HubError:
+    """Return the error for an answer that is no success: the hub's reason, in one line."""
+    status = response.status_code
+    body = _json_object(response)
+    reason = body.get("error")
+    message = f"{url}: the hub answered {status}" + (f": {reason}" if reason else "")
+    standing = body.get("standing")
+    if status in (401, 403) and standing in get_args(Standing):
+        return IdentityRefused(message, status, cast("Standing", standing))
+    if status == 429 or (status == 503 and "Retry-After" in response.headers):
+        return HubBusy(message, status, retry_after(response.headers))
+    return HubError(message, status)
+
+
+def _json_object(response: requests.Response) -> dict[str, Any]:
     try:
-        reason = json.loads(_read(response, SMALL_BYTES)).get("error")
-    except (ValueError, AttributeError, HubError):
-        reason = None
-    return f"the hub answered {response.status_code}" + (f": {reason}" if reason else "")
+        body = json.loads(_read(response, SMALL_BYTES))
+    except (ValueError, HubError):
+        return {}
+    return body if isinstance(body, dict) else {}

@@ -5,18 +5,20 @@ Invariants:
 * A message is named by (boot, sequence) before it is stored and keeps that name for every delivery,
   so the hub can count it once.
 * Order is kept. When the box is full the oldest go, and how many went is counted and reported.
+* A message that the disk has damaged is not sent: its checksum says so, and it is counted as lost.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from edge_sdk.contract.codec import encode
 from edge_sdk.contract.limits import MESSAGE_BYTES, UPLOAD_BYTES, UPLOAD_MESSAGES
-from edge_sdk.contract.messages import Body, Message, Upload, UploadReply, kind_of
+from edge_sdk.contract.messages import Body, Message, Rejection, Upload, UploadReply, kind_of
 from edge_sdk.errors import ContractError
 from edge_sdk.system.logs import Log
 
@@ -27,6 +29,9 @@ _log = Log(__name__)
 
 _ENVELOPE_BYTES: Final = 200
 """More than what boot, sequence and kind add to a body."""
+
+MEMORY_BYTES: Final = 4 << 20
+"""Bodies that wait at most while the disk takes nothing and they are held in memory."""
 
 
 class Outbox:
@@ -60,9 +65,11 @@ class Outbox:
                     self._count_lost("oversized", 1)
                     continue
                 self._sequence += 1
+                message = (self._boot, self._sequence, kind_of(body), raw.decode())
                 db.execute(
-                    "INSERT INTO outbox (boot, sequence, kind, body, bytes) VALUES (?, ?, ?, ?, ?)",
-                    (self._boot, self._sequence, kind_of(body), raw.decode(), len(raw)),
+                    "INSERT INTO outbox (boot, sequence, kind, body, bytes, crc)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    (*message, len(raw), _crc(*message)),
                 )
             self._make_room()
 
@@ -70,7 +77,9 @@ class Outbox:
         with self._store.transaction() as db:
             (waiting,) = db.execute("SELECT coalesce(sum(bytes), 0) FROM outbox").fetchone()
             dropped = 0
-            while waiting > self._capacity:
+            on_disk = self._store.on_disk
+            capacity = self._capacity if on_disk else min(self._capacity, MEMORY_BYTES)
+            while waiting > capacity:
                 id_, size = db.execute(
                     "SELECT id, bytes FROM outbox ORDER BY id LIMIT 1"
                 ).fetchone()
@@ -84,19 +93,31 @@ class Outbox:
         """Return the number of messages that wait."""
         return int(self._store.query("SELECT count(*) FROM outbox")[0][0])
 
-    def batch(self) -> Upload | None:
-        """Return the oldest messages that fit into one upload, or ``None``."""
+    def batch(self, most: int = UPLOAD_MESSAGES) -> Upload | None:
+        """Return the oldest messages that fit into one upload, at most ``most``, or ``None``."""
         rows = self._store.query(
-            "SELECT boot, sequence, kind, body, bytes FROM outbox ORDER BY id LIMIT ?",
-            UPLOAD_MESSAGES,
+            "SELECT id, boot, sequence, kind, body, bytes, crc FROM outbox ORDER BY id LIMIT ?",
+            most,
         )
         messages: list[Message] = []
+        damaged: list[tuple[int]] = []
         size = 0
-        for boot, sequence, kind, body, length in rows:
+        for id_, boot, sequence, kind, body, length, crc in rows:
             size += length + _ENVELOPE_BYTES
             if messages and size > UPLOAD_BYTES:  # one alone always fits: put() refuses larger ones
                 break
-            messages.append(Message(boot, sequence, kind, json.loads(body)))
+            try:
+                if crc not in (None, _crc(boot, sequence, kind, body)):
+                    raise ValueError("its checksum differs")
+                messages.append(Message(boot, sequence, kind, json.loads(body)))
+            except (ValueError, TypeError, ContractError):
+                damaged.append((id_,))
+        if damaged:
+            with self._store.transaction() as db:
+                db.executemany("DELETE FROM outbox WHERE id = ?", damaged)
+                self._count_lost("damaged", len(damaged))
+            if not messages:
+                return self.batch()
         return Upload(tuple(messages)) if messages else None
 
     def settle(self, upload: Upload, reply: UploadReply) -> None:
@@ -120,6 +141,12 @@ class Outbox:
                 self._count_lost("rejected", len(reply.rejected))
                 self._store.put("last_rejection", reply.rejected[-1].reason)
 
+    def drop(self, upload: Upload, reason: str) -> None:
+        """Forget messages that the hub refuses to read, and count them as lost."""
+        names = ((message.boot, message.sequence) for message in upload.messages)
+        rejected = tuple(Rejection(boot, sequence, reason) for boot, sequence in names)
+        self.settle(upload, UploadReply(0, 0, rejected))
+
     def take_lost(self) -> Counter[str]:
         """Return the messages lost since the last call, by reason, for the next window report."""
         with self._store.transaction():
@@ -135,3 +162,7 @@ class Outbox:
             lost = Counter(self._store.get("lost") or {})
             lost[reason] += count
             self._store.put("lost", lost)
+
+
+def _crc(boot: str, sequence: int, kind: str, body: str) -> int:
+    return zlib.crc32(f"{boot} {sequence} {kind} {body}".encode())

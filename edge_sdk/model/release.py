@@ -1,7 +1,11 @@
 """A release on disk: a folder whose manifest fixes length and SHA-256 of every other file.
 
-Invariant: a :class:`Release` that was opened with ``verify`` holds exactly the bytes that its
-manifest names; its ``digest`` (SHA-256 of ``manifest.json``) names the whole folder.
+Invariants:
+
+* ``digest`` (SHA-256 of ``manifest.json``) names the whole folder. A release that was opened with
+  ``verify`` held exactly the bytes that its manifest names.
+* Whatever else was checked before, no content of a file is used here that does not have the SHA-256
+  of the manifest: a bit that flips on the disk is an error that names the file, not an answer.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from edge_sdk.contract.manifest import (
 )
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.errors import ContractError, ReleaseError, reason_of
+from edge_sdk.model.onnx_references import check_self_contained
 from edge_sdk.system.files import folder_atomic, sha256_file
 from edge_sdk.validation import path_of
 
@@ -38,6 +43,10 @@ Feed = dict[str, NDArray[Any]]
 _INPUT: Final = "input:"
 _OUTPUT: Final = "output:"
 _TOLERANCE: Final = "tolerance"
+READ_ONCE: Final = 32 << 20
+"""Bytes of a model that are read, checked and handed to the runtime as one. A larger file is
+checked and then loaded by its path, so that it is not in memory once more while it is loaded.
+"""
 
 
 @dataclass(frozen=True)
@@ -105,11 +114,18 @@ class Release:
     digest: str
 
     @classmethod
-    def open(cls, folder: str | Path, *, verify: bool = True) -> Release:
-        """Read the release in ``folder``; with ``verify``, check every file's length and SHA-256.
+    def open(cls, folder: str | Path, *, verify: bool = True, digest: str | None = None) -> Release:
+        """Read the release in ``folder``.
+
+        Args:
+            folder: release folder.
+            verify: check length and SHA-256 of every file now. Without it each is checked when it
+                is used.
+            digest: SHA-256 that its manifest must have.
 
         Raises:
-            ReleaseError: a file is missing or differs from the manifest.
+            ReleaseError: a file is missing or differs from the manifest, or the manifest from
+                ``digest``.
         """
         path = path_of("release", folder, ReleaseError)
         try:
@@ -118,11 +134,14 @@ class Release:
             raise ReleaseError(
                 f"{path}: expected a release folder with a {MANIFEST}; {error.strerror}"
             ) from error
+        found = hashlib.sha256(raw).hexdigest()
+        if digest not in (None, found):
+            raise ReleaseError(f"{path / MANIFEST}: expected SHA-256 {digest}, found {found}")
         try:
             manifest = Manifest.from_json(raw)
         except ContractError as error:
             raise ReleaseError(f"{path / MANIFEST}: {error}") from error
-        release = cls(path, manifest, hashlib.sha256(raw).hexdigest())
+        release = cls(path, manifest, found)
         if verify:
             release.verify()
         return release
@@ -130,19 +149,35 @@ class Release:
     def __repr__(self) -> str:
         return f"<Release {self.manifest.model} {self.manifest.version} in {self.folder}>"
 
-    def verify(self) -> None:
+    def verify(self, *, model: bool = True) -> None:
         """Check every file against the manifest.
 
+        The ``model`` too, unless it is loaded next: its bytes, and that it needs no other file.
+
         Raises:
-            ReleaseError: names the first file that is missing or differs.
+            ReleaseError: names the first file that is missing or differs, or refers to another one.
         """
         for name, ref in self.manifest.files.items():
-            check_file(self.folder / name, ref)
+            if model or name != MODEL:
+                check_file(self.folder / name, ref)
+        if model:
+            check_self_contained(self.model_path)
 
     @property
     def model_path(self) -> Path:
         """The ONNX file."""
         return self.folder / MODEL
+
+    def verified_model(self) -> bytes | str:
+        """Return the checked ONNX file: its bytes, or its path if it has over :data:`READ_ONCE`.
+
+        Raises:
+            ReleaseError: it is missing, or differs from the manifest.
+        """
+        if self._ref(MODEL).length > READ_ONCE:
+            check_file(self.model_path, self._ref(MODEL))
+            return str(self.model_path)
+        return self._read(MODEL)
 
     @property
     def profile_digest(self) -> str:
@@ -169,11 +204,25 @@ class Release:
         """Return the golden vectors; raises :class:`ReleaseError`."""
         return Golden.from_bytes(self._read(GOLDEN))
 
+    def _ref(self, name: str) -> FileRef:
+        ref = self.manifest.files.get(name)
+        if ref is None:
+            raise ReleaseError(f"{self.folder / MANIFEST}: it names no {name}")
+        return ref
+
     def _read(self, name: str) -> bytes:
+        """Read a file once; the bytes that are checked are the ones that are used."""
+        path, ref = self.folder / name, self._ref(name)
         try:
-            return (self.folder / name).read_bytes()
+            raw = path.read_bytes()
         except OSError as error:
-            raise ReleaseError(f"{self.folder / name}: {error.strerror}") from error
+            raise ReleaseError(f"{path}: {error.strerror}") from error
+        if len(raw) != ref.length:
+            raise ReleaseError(f"{path}: expected {ref.length} bytes, found {len(raw)}")
+        found = hashlib.sha256(raw).hexdigest()
+        if found != ref.sha256:
+            raise ReleaseError(f"{path}: expected SHA-256 {ref.sha256}, found {found}")
+        return raw
 
 
 def check_file(path: Path, ref: FileRef) -> None:

@@ -79,15 +79,16 @@ class Model:
 
     @classmethod
     def load(cls, release: Release, options: RuntimeOptions = RuntimeOptions()) -> Model:
-        """Load the model of ``release``.
+        """Load the model of ``release``, after its bytes were checked.
 
         Raises:
-            ReleaseError: onnxruntime refuses the file, or it has other inputs than the manifest.
+            ReleaseError: the file differs from the manifest, onnxruntime refuses it, or it has
+                other inputs than the manifest.
         """
-        path = str(release.model_path)
+        path, checked = str(release.model_path), release.verified_model()
         try:
             session = onnxruntime.InferenceSession(
-                path, session_options(options), providers=list(options.providers)
+                checked, session_options(options), providers=list(options.providers)
             )
         except Exception as error:
             raise ReleaseError(f"{path}: onnxruntime cannot load it; {error}") from error

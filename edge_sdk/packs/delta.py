@@ -34,7 +34,7 @@ from edge_sdk.contract.pack_delta import (
     why_no_delta,
 )  # fmt: skip
 from edge_sdk.errors import ContractError, PackError, reason_of
-from edge_sdk.packs.layout import directory_of, filter_of, halves
+from edge_sdk.packs.layout import checks_of, directory_of, filter_of, halves
 from edge_sdk.system.files import write_atomic
 
 Bytes = NDArray[np.uint8]
@@ -252,8 +252,10 @@ def _applied(
     new_place = np.zeros(before.header.count, np.int64)
     new_place[old] = carried
     values[new_place[other]] = changed_values.reshape(-1, after.value_bytes)
+    directory = directory_of(keys, after.directory_bits)
     for start, made in (
-        (place.directory, directory_of(keys, after.directory_bits)),
+        (place.directory, directory),
+        (place.checks, checks_of(directory, after.check_bits, keys, values)),
         (place.filter, filter_of(keys, after.filter_bits)),
     ):
         result[start : start + made.nbytes] = made.view(np.uint8)

@@ -20,7 +20,7 @@ from edge_sdk.contract.pack import PackHeader, ValueField
 from edge_sdk.errors import InputError, PackError
 from edge_sdk.model.keys import key_of
 from edge_sdk.model.schema import InputSchema
-from edge_sdk.packs.reader import Pack
+from edge_sdk.packs.reader import IN_DAMAGED_BLOCK, Pack
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Column
@@ -48,10 +48,13 @@ class EntityFeatures:
 
     Args:
         pack: opened pack of entity features.
+
+    Attributes:
+        pack: the same.
     """
 
     def __init__(self, pack: Pack) -> None:
-        self._pack = pack
+        self.pack = pack
         self._defaults = dict(pack.header.defaults)
         self._categories = pack.header.categories
 
@@ -75,21 +78,32 @@ class EntityFeatures:
     @property
     def digest(self) -> str:
         """SHA-256 of the file's body."""
-        return self._pack.header.body
+        return self.pack.header.body
 
     def join(self, entity: str, streaming: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         """Return a row by column name, and True if the entity is stored (else it has the defaults).
 
         Streaming features replace stored ones of the same name.
+
+        Raises:
+            InputError: the name cannot be a key, or the file is damaged where the entity would be.
         """
-        stored = self._pack.get(entity_key(entity))
+        at = self.pack.find(entity_key(entity))
+        if at == IN_DAMAGED_BLOCK:
+            # Defaults in place of what is stored would be a wrong answer that nobody sees.
+            raise InputError(
+                "entity",
+                f"{entity!r:.60}: its stored features are damaged on the disk, and are fetched "
+                "again at the next sync; until then pass the whole row",
+            )
+        stored = None if at < 0 else self.pack.entry(at)
         row = self._defaults if stored is None else self._plain(stored)
         # A new dict: the defaults are shared by all entities.
         return {**row, **streaming}, stored is not None
 
     def close(self) -> None:
         """Unmap the file."""
-        self._pack.close()
+        self.pack.close()
 
     def _plain(self, stored: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         row = {name: array.item() for name, array in stored.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import zlib
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +14,11 @@ from edge_sdk.errors import PackError
 
 _CHECKED_AT_ONCE: Final = 1 << 16
 """Keys compared in one step, so that checking takes little memory."""
+
+BLOCK_BYTES: Final = 32 << 10
+"""Keys and values of a block at most, about, unless one bucket has more: its first touch reads them
+all.
+"""
 
 Keys = NDArray[np.uint8]
 """[count, 16], ordered as big-endian integers."""
@@ -55,6 +62,52 @@ def sizes(count: int) -> tuple[int, int]:
     """
     directory = min(24, max(0, (count // 8).bit_length() - 1))
     return directory, min(29, (3 * count // 8).bit_length())
+
+
+def check_bits_of(count: int, directory_bits: int, value_bytes: int) -> int:
+    """Return the bits of the table of checksums, so that a block has about
+    :data:`BLOCK_BYTES` or less.
+
+    A checksum for each bucket would cost half a byte an entry; so it is a hundredth.
+    """
+    blocks = max(1, count * (KEY_BYTES + value_bytes) // BLOCK_BYTES)
+    return min(directory_bits, (blocks - 1).bit_length())
+
+
+def block_crc(edges: Any, keys: Any, values: Any) -> int:
+    """Return the checksum of a block from its bytes in the file.
+
+    Args:
+        edges: its part of the directory, from its first bucket to the end of its last.
+        keys: of its entries.
+        values: of its entries.
+    """
+    return zlib.crc32(values, zlib.crc32(keys, zlib.crc32(edges)))
+
+
+def checks_of(
+    directory: NDArray[Any], bits: int, keys: Keys, values: NDArray[np.uint8]
+) -> NDArray[np.uint32]:
+    """Return the checksum of each of the ``2**bits`` blocks.
+
+    Args:
+        directory: [2**directory_bits + 1], 32 bits each.
+        bits: of the table.
+        keys: [count, 16].
+        values: [count, value_bytes].
+    """
+    step = (len(directory) - 1) >> bits
+    edges = np.ascontiguousarray(directory, "<u4")
+    first = edges[::step].tolist()
+    # A slice of contiguous rows is one piece of memory, which zlib takes without a copy.
+    keys, values = np.ascontiguousarray(keys), np.ascontiguousarray(values)
+    return np.array(
+        [
+            block_crc(edges[i * step : (i + 1) * step + 1], keys[a:b], values[a:b])
+            for i, (a, b) in enumerate(itertools.pairwise(first))
+        ],
+        "<u4",
+    )
 
 
 def _checks(keys: Keys) -> NDArray[np.int64]:

@@ -3,8 +3,11 @@
 Most misses end at the filter; any other lookup is one directory read and one short search.
 Invariants:
 
-* A pack that opens was made for exactly this release and this canonicaliser, has its full length
-  and has not expired. :meth:`Pack.verify` checks every byte; the updater does that once.
+* A pack that opens was made for exactly this release and this canonicaliser, has its full length, a
+  sound header, and has not expired.
+* No byte is answered before the checksum of its block was compared, at the block's first touch. A
+  damaged block answers nothing, and :attr:`Pack.damage` says so. :meth:`Pack.verify` checks every
+  byte; the updater does that once, and a thread of the device again after each opening.
 * Lookups return copies, which stay valid after the pack is closed.
 * The file under an open pack is never written: a new pack is a new file.
 """
@@ -17,7 +20,7 @@ import mmap
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -29,34 +32,43 @@ from edge_sdk.contract.key import CHECK_BYTES, DIGEST_BYTES, KEY_BYTES
 from edge_sdk.contract.limits import PACK_HEADER_BYTES
 from edge_sdk.contract.pack import PackHeader, Sections, ValueField, parse_header
 from edge_sdk.contract.pack import sections as sections_of
-from edge_sdk.errors import ContractError, PackError, reason_of
+from edge_sdk.errors import ContractError, ExpiredPack, PackError, reason_of
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.packs.encoding import Read, reader
-from edge_sdk.packs.layout import check_structure
+from edge_sdk.packs.layout import block_crc, check_structure
 from edge_sdk.validation import path_of
 
 if TYPE_CHECKING:
     from edge_sdk.model.release import Release
 
 _CHUNK: Final = 1 << 20
+ABSENT, IN_DAMAGED_BLOCK = -1, -2
+_UNCHECKED, _SOUND, _DAMAGED = 0, 1, 2
 _top = struct.Struct(">I").unpack_from
 """The upper 32 bits of a key, as a tuple of one."""
 
 
 class Pack:
-    """An open pack; :meth:`get` is safe from any number of threads."""
+    """An open pack; :meth:`get` is safe from any number of threads.
+
+    Attributes:
+        damage: what was found damaged since it was opened; ``None`` for nothing.
+    """
 
     def __init__(self, path: Path, header: PackHeader, sections: Sections, data: mmap.mmap) -> None:
         self.path = path
         self.header = header
         self._sections = sections
         self._data = data
+        self.damage: str | None = None
         # Prepared once, so that a lookup allocates nothing but its answer.
         self._shift = 32 - header.directory_bits
         self._keys_at = sections.keys
         self._find = data.find
         self._filter_shift = 32 - header.filter_bits
         self._directory = _directory(header, sections, data)
+        self._block_shift = 32 - header.check_bits
+        self._blocks = bytearray(1 << header.check_bits)
         self._readers = _readers(header, sections, data)
 
     @classmethod
@@ -108,8 +120,17 @@ class Pack:
 
     def get(self, key: bytes) -> dict[str, NDArray[Any]] | None:
         """Return the outputs stored under ``key`` (16 bytes) by name, or ``None``."""
-        entry = self._entry(key)
+        entry = self.find(key)
         return None if entry < 0 else self.entry(entry)
+
+    def find(self, key: bytes) -> int:
+        """Return the entry of ``key``; :data:`ABSENT`, or :data:`IN_DAMAGED_BLOCK` if the file is
+        damaged where it would be.
+        """
+        block = _top(key)[0] >> self._block_shift
+        if self._blocks[block] != _SOUND and not self._is_sound(block):
+            return IN_DAMAGED_BLOCK
+        return self._entry(key)
 
     @property
     def filter(self) -> tuple[mmap.mmap, int, int]:
@@ -129,6 +150,7 @@ class Pack:
         """
         shift, directory, begin = self._shift, self._directory, self._keys_at
         data, find, sha256 = self._data, self._find, hashlib.sha256
+        blocks, block_shift, sound = self._blocks, self._block_shift, _SOUND
 
         def entry(check: int, canonical: bytes) -> int:
             bucket = check >> shift
@@ -137,11 +159,15 @@ class Pack:
             if at < 0:
                 return -1
             digest = sha256(prefix + canonical).digest()[:DIGEST_BYTES]
-            if data[at + CHECK_BYTES : at + KEY_BYTES] == digest and not (at - begin) % KEY_BYTES:
+            if (
+                data[at + CHECK_BYTES : at + KEY_BYTES] == digest
+                and not (at - begin) % KEY_BYTES
+                and blocks[check >> block_shift] == sound
+            ):
                 return (at - begin) // KEY_BYTES
-            # The checksum belongs to another input, or the match lies across two keys: start over
-            # with the whole key.
-            return self._entry(check.to_bytes(4, "big") + digest)
+            # The checksum belongs to another input, the match lies across two keys, or the block is
+            # touched for the first time: start over with the whole key.
+            return self.find(check.to_bytes(4, "big") + digest)
 
         return entry
 
@@ -173,6 +199,33 @@ class Pack:
             at = self._find(key, at + 1, end)
         return (at - begin) // KEY_BYTES
 
+    def _is_sound(self, block: int) -> bool:
+        """Return whether the bytes of a block have its checksum, which is remembered."""
+        if self._blocks[block] == _UNCHECKED:
+            # Two threads may do this at once, with the same result.
+            sound = self._matches(block)
+            self._blocks[block] = _SOUND if sound else _DAMAGED
+            if not sound:
+                self.damage = f"{self.path}: block {block} is damaged (CRC-32 differs)"
+        return self._blocks[block] == _SOUND
+
+    def _matches(self, block: int) -> bool:
+        places, header = self._sections, self.header
+        step = 1 << (header.directory_bits - header.check_bits)
+        first, end = self._directory[block * step], self._directory[(block + 1) * step]
+        if not first <= end <= header.count:
+            return False
+        with memoryview(self._data) as raw:
+            edges = places.directory + 4 * block * step
+            expected = raw[places.checks + 4 * block : places.checks + 4 * block + 4]
+            values = places.values + header.value_bytes * first
+            found = block_crc(
+                raw[edges : edges + 4 * (step + 1)],
+                raw[places.keys + KEY_BYTES * first : places.keys + KEY_BYTES * end],
+                raw[values : values + header.value_bytes * (end - first)],
+            )
+            return found == int.from_bytes(expected, "little")
+
     def keys(self) -> NDArray[np.uint8]:
         """Return every key in order, [count, 16], as a copy."""
         start = self._sections.keys
@@ -180,16 +233,15 @@ class Pack:
         return np.frombuffer(raw, np.uint8).reshape(-1, KEY_BYTES)
 
     def verify(self) -> None:
-        """Check every byte: SHA-256 of the body, order of the keys, directory and filter.
+        """Check every byte: SHA-256 of the body, order of the keys, directory, filter and checks.
 
         Raises:
             PackError: the content is damaged, or was written incorrectly.
         """
-        digest = hashlib.sha256()
-        for start in range(self._sections.directory, len(self._data), _CHUNK):
-            digest.update(self._data[start : start + _CHUNK])
-        if digest.hexdigest() != self.header.body:
-            raise PackError(f"{self.path}: its content is damaged (SHA-256 differs)")
+        for _ in self.steps():
+            pass
+        if self.damage is not None:
+            raise PackError(self.damage)
         directory = np.asarray(self._directory, dtype=np.uint32)
         places = self._sections
         marks = np.ndarray(1 << self.header.filter_bits, np.uint8, self._data, places.filter)
@@ -198,6 +250,26 @@ class Pack:
             check_structure(directory, marks, keys)
         except PackError as error:
             raise PackError(f"{self.path}: {error}") from error
+        wrong = [block for block in range(len(self._blocks)) if not self._matches(block)]
+        if wrong:
+            raise PackError(f"{self.path}: the checks do not fit: wrong at block {wrong[0]}")
+
+    def steps(self) -> Iterator[int]:
+        """Compare the SHA-256 of the body, some bytes at each step, which gives their number.
+
+        At the end every block is known to be sound, or :attr:`damage` is set.
+        """
+        digest = hashlib.sha256()
+        for start in range(self._sections.directory, self._sections.end, _CHUNK):
+            end = min(start + _CHUNK, self._sections.end)
+            # hashlib gives up the GIL for as long as it reads; no copy is made.
+            with memoryview(self._data) as raw, raw[start:end] as part:
+                digest.update(part)
+            yield end - start
+        if digest.hexdigest() != self.header.body:
+            self.damage = self.damage or f"{self.path}: its content is damaged (SHA-256 differs)"
+        else:
+            self._blocks[:] = bytes((_SOUND,)) * len(self._blocks)
 
     def close(self) -> None:
         """Unmap the file, or let it be unmapped when a lookup of another thread has ended."""
@@ -219,7 +291,12 @@ class Pack:
         self.close()
 
 
-def usable(path: Path | None, release: Release, canonicaliser: str | None = None) -> Pack | None:
+def usable(
+    path: Path | None,
+    release: Release,
+    damaged: Callable[[str], None],
+    canonicaliser: str | None = None,
+) -> Pack | None:
     """Return the pack at ``path``, or ``None`` if it does not open for ``release`` now.
 
     An expired or damaged pack never stops the model from serving.
@@ -227,11 +304,15 @@ def usable(path: Path | None, release: Release, canonicaliser: str | None = None
     Args:
         path: pack file, or ``None``.
         release: release that it must be made for.
+        damaged: called with the reason if the file is missing or damaged.
         canonicaliser: canonicaliser of its keys; by default that of the release's inputs.
     """
     try:
         return None if path is None else Pack.open(path, release, canonicaliser=canonicaliser)
-    except PackError:
+    except ExpiredPack:
+        return None
+    except PackError as error:
+        damaged(str(error))
         return None
 
 
@@ -267,7 +348,7 @@ def _check(path: Path, header: PackHeader, sections: Sections, length: int, now:
     if length != sections.end:
         raise PackError(f"{path}: expected {sections.end} bytes, got {length}; it is truncated")
     if header.expires is not None and now >= header.expires:
-        raise PackError(f"{path}: expired at {header.expires} (Unix seconds)")
+        raise ExpiredPack(f"{path}: expired at {header.expires} (Unix seconds)")
 
 
 def _check_release(

@@ -17,7 +17,14 @@ from edge_sdk.contract.pack import ALIGNMENT, Encoding, PackHeader, ValueField
 from edge_sdk.errors import PackError, reason_of
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.packs.encoding import stored_output
-from edge_sdk.packs.layout import directory_of, filter_of, sizes, sorted_order
+from edge_sdk.packs.layout import (
+    check_bits_of,
+    checks_of,
+    directory_of,
+    filter_of,
+    sizes,
+    sorted_order,
+)
 from edge_sdk.system.files import write_atomic
 
 if TYPE_CHECKING:
@@ -114,7 +121,15 @@ def write_entries(
     """
     ordered, values = _entries(keys, answers, stored)
     directory, filter_ = sizes(len(ordered))
-    sections = (directory_of(ordered, directory), filter_of(ordered, filter_), ordered, values)
+    blocks = check_bits_of(len(ordered), directory, values.shape[1])
+    edges = directory_of(ordered, directory)
+    sections = (
+        edges,
+        checks_of(edges, blocks, ordered, values),
+        filter_of(ordered, filter_),
+        ordered,
+        values,
+    )
     body = b"".join(_padded(section.tobytes()) for section in sections)
     digest = hashlib.sha256(body).hexdigest()
     header = replace(
@@ -122,6 +137,7 @@ def write_entries(
         count=len(ordered),
         directory_bits=directory,
         filter_bits=filter_,
+        check_bits=blocks,
         body=digest,
     )
     try:

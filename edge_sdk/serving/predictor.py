@@ -25,6 +25,7 @@ from edge_sdk.model.session import Model
 from edge_sdk.model.state import RecurrentState
 from edge_sdk.serving.cascade import CircuitBreaker, is_confident, rule
 from edge_sdk.serving.fast_path import FastPath, prepare
+from edge_sdk.serving.scrub import Scrub
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.monitor import Monitor
 from edge_sdk.telemetry.reports import Scope
@@ -68,6 +69,7 @@ class Predictor:
         errors: calls on which the model failed; the rollout resets it.
         model: loaded model.
         monitor: counts the predictions.
+        scrub: reads its files again, and knows what is damaged.
         watch: called with each input that monitoring does not record, and its prediction.
 
     Raises:
@@ -98,6 +100,7 @@ class Predictor:
         self.watch: Callable[[Any, Prediction], None] | None = None
         self.model = model or Model.load(release, options)
         self._pack, self._features = pack, features
+        self.scrub = Scrub(release, pack, features.pack if features is not None else None)
         missing = manifest.training.get("missing") == "allowed"
         self._schema = InputSchema(manifest.signature, missing=missing)
         self._inputs = inputs_for(self._schema, self.model)
@@ -240,7 +243,13 @@ class Predictor:
         streaming = {} if streaming is None else streaming
         try:
             if self._features is None:
-                raise InputError("entity", "this device has no batch features: pass the whole row")
+                damage = self.scrub.damage.get("features")
+                why = (
+                    f"its batch features are damaged ({damage})"
+                    if damage
+                    else ("this device has no batch features")
+                )
+                raise InputError("entity", f"{why}: pass the whole row")
             if not isinstance(streaming, Mapping):
                 kind = type(streaming).__name__
                 raise InputError("shape", f"expected streaming features by column name, got {kind}")

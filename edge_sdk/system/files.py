@@ -103,6 +103,25 @@ def folder_atomic(path: Path) -> Iterator[Path]:
     fsync_directory(path.parent)
 
 
+def make_folder(path: Path) -> None:
+    """Have a folder at ``path`` that is still there after a power cut.
+
+    Args:
+        path: of the folder; those above it are made as well.
+
+    Raises:
+        OSError: one cannot be made, or a file is in its place.
+    """
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        # Whatever is synced below it is lost with its name.
+        fsync_directory(folder.parent)
+
+
 def fsync_file(path: Path) -> None:
     """Wait until the content of ``path`` is on the disk."""
     _fsync(path, os.O_RDONLY)

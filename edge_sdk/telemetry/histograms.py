@@ -57,6 +57,9 @@ class HistogramCounts:
 
     def add_up_to(self, observations: int) -> bool:
         """Return whether every histogram counts ``observations`` values."""
+        # No count may be above the sum: sums of larger ones wrap around at 64 bits.
+        if self.flat.size and int(self.flat.max()) > observations:
+            return False
         return all(int(counts.sum()) == observations for counts in self.each)
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.window import SOURCES
 from edge_sdk.errors import InputError
-from edge_sdk.validation import LARGEST
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Label
     from edge_sdk.telemetry.groups import Codes, Grouping
+
+LARGEST_ERROR: Final = 1e35
+"""Of a regressor: sums of fourth powers of more would be above what hubs take."""
 
 Group = tuple[str, str]
 """A declared column and one of its groups."""
@@ -116,7 +118,7 @@ def join(
     if isinstance(answer, float) and not isinstance(label, str):
         own = answer if source == "model" else None
         error = answer - label
-        if abs(error) <= LARGEST:  # what is not even finite has no error that could be summed
+        if abs(error) <= LARGEST_ERROR:  # what is not even finite has no error that could be summed
             outcomes.add_reward(error * error)
     right = is_right(answer, label, within)
     if right is None:

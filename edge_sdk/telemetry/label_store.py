@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from edge_sdk.contract.codec import encode, from_plain
 from edge_sdk.contract.messages import Body, FeedbackReport
 from edge_sdk.contract.window import SOURCES, Window
-from edge_sdk.errors import InputError
+from edge_sdk.errors import ContractError, InputError
 from edge_sdk.telemetry.label_join import LabelOutcomes, Unlabelled, bits_of, join
 
 if TYPE_CHECKING:
@@ -185,9 +185,12 @@ class LabelStore:
         for id_, window, at, source, answer, own, state, groups in self._store.query(
             sql, tag, int(number)
         ):
-            named = tuple((column, group) for column, group in json.loads(groups))
-            waiting = Unlabelled(at, source, json.loads(answer), json.loads(own), state, named)
-            return StoredPrediction(id_, from_plain(Window, json.loads(window)), waiting)
+            try:
+                named = tuple((column, group) for column, group in json.loads(groups))
+                waiting = Unlabelled(at, source, json.loads(answer), json.loads(own), state, named)
+                return StoredPrediction(id_, from_plain(Window, json.loads(window)), waiting)
+            except (ValueError, TypeError, ContractError):
+                return None  # damaged on the disk: its label counts as one of no known prediction
         return None
 
     def collect(self) -> list[Body]:

@@ -1,16 +1,18 @@
 """Download of a release and its packs to the device's disk: signed, whole, then in their place.
 
-What was downloaded before a cut is resumed; files that a release here has too are linked.
+What was downloaded before a cut is resumed; files that a release here has too are linked; what is
+left comes in the form that costs the fewest bytes (:mod:`edge_sdk.update.forms`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from edge_sdk.contract.manifest import MANIFEST, FileRef
 from edge_sdk.errors import UpdateError
 from edge_sdk.model.release import Release
+from edge_sdk.update.forms import FormFetcher
 from edge_sdk.update.packs import fetch_pack
 from edge_sdk.update.slots import Slots, is_whole
 from edge_sdk.update.state import SlotRef
@@ -29,13 +31,22 @@ class Downloader:
         slots: releases and packs on disk.
         trust: verified metadata.
         client: downloads.
+        told: called with the reason where a form could not be used.
     """
 
-    def __init__(self, model: str, slots: Slots, trust: Trust, client: HubClient) -> None:
+    def __init__(
+        self,
+        model: str,
+        slots: Slots,
+        trust: Trust,
+        client: HubClient,
+        told: Callable[[str], None],
+    ) -> None:
         self._model = model
         self._slots = slots
         self._trust = trust
         self._client = client
+        self._told = told
 
     def download(self, want: ReleaseRef, here: Sequence[SlotRef]) -> None:
         """Download ``want`` and its packs, as far as they are not ``here``.
@@ -51,15 +62,21 @@ class Downloader:
         features = [ref.features for ref in here if ref.features]
         for file, held in ((want.pack, packs), (want.features, features)):
             if file is not None:
-                fetch_pack(self._model, file, held, self._slots, self._trust, self._client)
+                fetcher = self._fetcher(file.file.sha256, here)
+                fetch_pack(self._model, file, held, self._slots, self._trust, fetcher)
+
+    def _fetcher(self, key: str, here: Sequence[SlotRef]) -> FormFetcher:
+        bases = self._slots.files(here)
+        return FormFetcher(self._client, key, self._slots.patches, bases, self._told)
 
     def _download_release(
         self, want: ReleaseRef, manifest: FileRef, here: Sequence[SlotRef]
     ) -> None:
         folder = self._slots.incoming(want.manifest)
         prefix = f"models/{self._model}/{want.version}"
+        fetcher = self._fetcher(want.manifest, here)
         if not is_whole(folder / MANIFEST, manifest):
-            self._client.download(f"{prefix}/{MANIFEST}", manifest, folder / MANIFEST)
+            fetcher.fetch(f"{prefix}/{MANIFEST}", manifest, folder / MANIFEST)
         release = Release.open(folder, verify=False)
         for name, ref in release.manifest.files.items():
             signed = self._trust.file(f"{prefix}/{name}")
@@ -67,7 +84,7 @@ class Downloader:
                 raise UpdateError("download", f"{prefix}/{name}: not signed as the manifest says")
             place = folder / name
             if not is_whole(place, ref) and not self._slots.reuse(name, ref, place, here):
-                self._client.download(f"{prefix}/{name}", ref, place)
+                fetcher.fetch(f"{prefix}/{name}", ref, place)
 
     def verify(self, want: ReleaseRef) -> None:
         """Read every byte of the release.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-from edge_sdk.contract.messages import UpdateEvent
+from edge_sdk.contract.messages import Outcome, UpdateEvent
 
 if TYPE_CHECKING:
     from edge_sdk.hub.outbox import Outbox
@@ -25,7 +25,7 @@ class Events:
 
     def report(
         self,
-        outcome: Literal["activated", "failed", "rolled_back"],
+        outcome: Outcome,
         slot: SlotRef,
         other: SlotRef | None,
         **more: Any,

@@ -87,6 +87,26 @@ class Journal:
             )
             self.write(after)
 
+    def fell_back(self, slot: SlotRef, current: SlotRef | None, reason: str) -> None:
+        """Record that a file of ``slot`` could not be had in its cheapest form: nothing failed.
+
+        Args:
+            slot: that an update brings.
+            current: what serves.
+            reason: a sentence.
+        """
+        self._events.report("fell_back", slot, current, step="download", reason=reason)
+
+    def waits(self, slot: SlotRef, current: SlotRef, reason: str) -> None:
+        """Record that the update to ``slot`` is put off.
+
+        Args:
+            slot: that is to come.
+            current: what serves meanwhile.
+            reason: the step, who puts it off, and until when.
+        """
+        self._events.report("waiting", slot, current, reason=reason)
+
     def went_back(
         self, after: UpdateState, slot: SlotRef, reason: str, experiment: str | None
     ) -> None:
@@ -116,3 +136,12 @@ class Journal:
         with self._store.transaction():
             self._events.report("failed", slot, after.current, step="load", reason=reason)
             self.write(after)
+
+    def damaged(self, slot: SlotRef, reason: str) -> None:
+        """Record that a file of a slot that serves is damaged on the disk, and will be replaced.
+
+        Args:
+            slot: that goes on serving.
+            reason: a sentence.
+        """
+        self._events.report("failed", slot, slot, step="check", reason=reason)

@@ -18,12 +18,12 @@ from edge_sdk.update.slots import Slots, is_whole
 
 if TYPE_CHECKING:
     from edge_sdk.contract.plan import PackRef
-    from edge_sdk.hub.client import HubClient
+    from edge_sdk.update.forms import FormFetcher
     from edge_sdk.update.trust import Trust
 
 
 def fetch_pack(
-    model: str, pack: PackRef, held: Iterable[str], slots: Slots, trust: Trust, client: HubClient
+    model: str, pack: PackRef, held: Iterable[str], slots: Slots, trust: Trust, fetcher: FormFetcher
 ) -> None:
     """Put ``pack`` in its place in ``slots``, unless it is there.
 
@@ -33,7 +33,7 @@ def fetch_pack(
         held: SHA-256 of packs that the device has, the likeliest base first.
         slots: releases and packs on disk.
         trust: verified metadata.
-        client: downloads.
+        fetcher: downloads.
 
     Raises:
         UpdateError: nobody signed it.
@@ -45,12 +45,12 @@ def fetch_pack(
     destination = slots.pack(pack.file.sha256)
     if is_whole(destination, pack.file):
         return
-    if not any(_made_of(base, model, pack, slots, trust, client) for base in held):
-        client.download(target, pack.file, destination)
+    if not any(_made_of(base, model, pack, slots, trust, fetcher) for base in held):
+        fetcher.fetch(target, pack.file, destination)
 
 
 def _made_of(
-    base: str, model: str, pack: PackRef, slots: Slots, trust: Trust, client: HubClient
+    base: str, model: str, pack: PackRef, slots: Slots, trust: Trust, fetcher: FormFetcher
 ) -> bool:
     """Make ``pack`` of the pack ``base``; return whether that could be done."""
     digest = pack.file.sha256
@@ -59,7 +59,7 @@ def _made_of(
         signed = trust.file(target)
         if signed is None or not slots.pack(base).is_file():
             return False
-        client.download(target, signed, delta)
+        fetcher.fetch(target, signed, delta)
         if read_delta(delta).result != pack.file:
             raise PackError(f"{delta}: makes another pack than the plan names")
         apply_delta(slots.pack(base), delta, slots.pack(digest))

@@ -6,20 +6,23 @@ Layout::
     releases/.<sha256>.new/            a download in progress
     packs/<sha256>.pack                a whole, verified pack
     packs/<sha256>-<sha256>.delta      how to make one of another, while it is downloaded
+    patches/<sha256>-<sha256>.patch    a file in another form, until it is made of it
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_sdk.contract.manifest import MANIFEST
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.release import Release, check_file
-from edge_sdk.system.files import fsync_directory
+from edge_sdk.system.files import fsync_directory, make_folder, sha256_file
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import FileRef
@@ -37,13 +40,25 @@ class Slot:
 
 
 class Slots:
-    """The folders ``releases`` and ``packs`` below the state folder."""
+    """The folders ``releases``, ``packs`` and ``patches`` below the state folder.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: state folder.
+        may_remove: whether releases may be removed now: not while the journal that says which are
+            needed is in memory only, or the one on the disk might name what is gone.
+    """
+
+    def __init__(self, folder: Path, may_remove: Callable[[], bool] = lambda: True) -> None:
         self._releases = folder / "releases"
         self._packs = folder / "packs"
-        self._releases.mkdir(parents=True, exist_ok=True)
-        self._packs.mkdir(parents=True, exist_ok=True)
+        self.patches = folder / "patches"
+        self._may_remove = may_remove
+        for place in (self._releases, self._packs, self.patches):
+            # On a disk that takes nothing they are made by the first update that it takes.
+            with contextlib.suppress(OSError):
+                if place.exists() and not place.is_dir():
+                    place.unlink()
+                make_folder(place)
 
     def slot(self, ref: SlotRef) -> Slot:
         """Return the place of ``ref``, which need not be there yet."""
@@ -62,8 +77,16 @@ class Slots:
     def incoming(self, manifest: str) -> Path:
         """Return the folder into which the release is downloaded."""
         folder = self._releases / f".{manifest}.new"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._packs.mkdir(exist_ok=True)
         return folder
+
+    def is_staged(self, ref: SlotRef) -> bool:
+        """Return whether a release and its packs have their names, unread: all that is left is to
+        try and to activate them.
+        """
+        packs = (self.pack(digest) for digest in ref.packs)
+        return (self._releases / ref.manifest).is_dir() and all(pack.is_file() for pack in packs)
 
     def holds_whole(self, manifest: str) -> bool:
         """Return whether the release is whole, reading every byte; a damaged one is removed."""
@@ -76,11 +99,23 @@ class Slots:
             shutil.rmtree(folder, ignore_errors=True)
             return False
 
+    def is_damaged(self, ref: SlotRef) -> bool:
+        """Return whether a slot that was whole is so no longer; what is damaged is removed."""
+        whole = self.holds_whole(ref.manifest)
+        for digest in ref.packs:
+            file = self.pack(digest)
+            if not file.is_file() or sha256_file(file) != digest:
+                file.unlink(missing_ok=True)
+                whole = False
+        return not whole
+
     def remove(self, ref: SlotRef) -> None:
         """Remove a release and its packs."""
-        shutil.rmtree(self._releases / ref.manifest, ignore_errors=True)
+        if not self._may_remove():
+            return
+        _remove(self._releases / ref.manifest)
         for digest in ref.packs:
-            self.pack(digest).unlink(missing_ok=True)
+            _remove(self.pack(digest))
 
     def reuse(
         self, name: str, wanted: FileRef, destination: Path, releases: Iterable[SlotRef]
@@ -112,11 +147,25 @@ class Slots:
                 return True
         return False
 
+    def files(self, refs: Iterable[SlotRef]) -> dict[str, Path]:
+        """Return the files of releases and packs that are here, by their SHA-256, unread."""
+        found: dict[str, Path] = {}
+        for ref in refs:
+            with contextlib.suppress(ReleaseError):
+                release = Release.open(self._releases / ref.manifest, verify=False)
+                files = release.manifest.files.items()
+                found |= {file.sha256: release.folder / name for name, file in files}
+                found[release.digest] = release.folder / MANIFEST
+            found |= {digest: self.pack(digest) for digest in ref.packs}
+        return {digest: path for digest, path in found.items() if path.is_file()}
+
     def stage(self, manifest: str) -> None:
         """Give a verified download its name, in one step."""
         final = self._releases / manifest
         if not final.exists():
             incoming = self._releases / f".{manifest}.new"
+            for leftover in (*incoming.glob("*.part"), *incoming.glob("*.made")):
+                leftover.unlink()  # of a way to get a file that was given up for another
             # Its files were synced one by one; now their names, before the folder gets its own.
             fsync_directory(incoming)
             incoming.rename(final)
@@ -124,15 +173,26 @@ class Slots:
 
     def clean(self, keep: Iterable[SlotRef]) -> None:
         """Remove every release, pack and leftover that ``keep`` does not name."""
+        if not self._may_remove():
+            return
         refs = list(keep)
         releases = {ref.manifest for ref in refs}
         packs = {f"{digest}.pack" for ref in refs for digest in ref.packs}
         for folder in self._releases.iterdir():
             if folder.name not in releases:
-                shutil.rmtree(folder, ignore_errors=True)
-        for file in self._packs.iterdir():
+                _remove(folder)
+        for file in (*self._packs.iterdir(), *self.patches.iterdir()):
             if file.name not in packs:
-                file.unlink(missing_ok=True)
+                _remove(file)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder as far as the disk lets us; what stays is removed another time."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def is_whole(path: Path, ref: FileRef) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from edge_sdk.errors import EdgeError, HubUnreachable
+from edge_sdk.contract.limits import UPLOAD_MESSAGES
+from edge_sdk.errors import EdgeError, HubBusy, HubError, HubUnreachable, IdentityRefused
 from edge_sdk.system.logs import Log
 
 if TYPE_CHECKING:
@@ -25,17 +26,25 @@ T = TypeVar("T")
 DAY: Final = 86_400.0
 """Metadata is refreshed at least this often, changed or not, so that its expiry is noticed."""
 
+UNREADABLE: Final = (413, 422)
+"""HTTP statuses by which an upload is refused for what it holds: it will never be taken."""
+
 
 @dataclass(frozen=True)
 class SyncResult:
     """The outcome of a sync. ``errors`` maps a part (``reports``, ``plan``, ``update``,
     ``checkin``) to what went wrong with it; empty means that all went well.
+
+    ``retry_after`` are the seconds that a busy hub asks to wait; ``refused`` says how it sees an
+    identity that it does not take (``pending``, ``revoked``, ``cloned``, ``unknown``).
     """
 
     sent: int = 0
     plan: int | None = None
     update: str = "unchanged"
     errors: dict[str, str] = field(default_factory=dict)
+    retry_after: float = 0.0
+    refused: str | None = None
 
     @property
     def reached(self) -> bool:
@@ -79,34 +88,54 @@ class Syncer:
         self._heartbeat = heartbeat
         self._clock = clock
         self._etag: str | None = None
+        self._waiting: Plan | None = None
         self._refreshed = 0.0
         self._last_checkin: tuple[CheckIn, float] | None = None
         self._away_since: float | None = None
         self._warned: dict[str, str] = {}
 
     def once(self) -> SyncResult:
-        """Send what waits, ask for news, follow them, check in."""
-        errors: dict[str, EdgeError] = {}
+        """Send what waits, ask for news, follow them, check in; within one deadline."""
+        with self._client.conversation():
+            return self._once()
+
+    def _once(self) -> SyncResult:
+        errors: dict[str, Exception] = {}
+        self._client.ask_again()
+        self._store.return_to_disk()
         sent = self._part(errors, "reports", self._send) or 0
-        plan = self._part(errors, "plan", self._news)
+        # What was put off is tried again without asking the hub for what it said before.
+        plan = self._part(errors, "plan", self._news) or self._waiting
         outcome = None
         if plan is not None:
             outcome = self._part(errors, "update", lambda: self._follow(plan))
+            self._waiting = plan if outcome == "waiting" else None
             if "update" in errors:
-                self._etag = None  # ask again next time, even if nothing changed on the hub
+                self.ask_again()
         self._part(errors, "checkin", self._check_in)
         self._log(errors)
         reasons = {name: str(error) for name, error in errors.items()}
-        return SyncResult(sent, plan.serial if plan else None, outcome or "unchanged", reasons)
+        return SyncResult(
+            sent,
+            plan.serial if plan else None,
+            outcome or "unchanged",
+            reasons,
+            max((e.retry_after for e in errors.values() if isinstance(e, HubBusy)), default=0.0),
+            next((e.standing for e in errors.values() if isinstance(e, IdentityRefused)), None),
+        )
 
-    def _part(self, errors: dict[str, EdgeError], name: str, call: Callable[[], T]) -> T | None:
+    def ask_again(self) -> None:
+        """Follow the plan at the next sync even if nothing has changed on the hub."""
+        self._etag = None
+
+    def _part(self, errors: dict[str, Exception], name: str, call: Callable[[], T]) -> T | None:
         try:
             return call()
-        except EdgeError as error:
+        except (EdgeError, OSError) as error:  # of the disk; the network's are EdgeErrors
             errors[name] = error
             return None
 
-    def _log(self, errors: dict[str, EdgeError]) -> None:
+    def _log(self, errors: dict[str, Exception]) -> None:
         """Log that the hub went or came, and other trouble once for as long as it stays the same.
 
         A sync comes every few seconds: the same line again and again would hide the others.
@@ -126,10 +155,25 @@ class Syncer:
         self._warned = trouble
 
     def _send(self) -> int:
-        sent = 0
-        while (upload := self._outbox.batch()) is not None:
-            self._outbox.settle(upload, self._client.upload(upload))
-            sent += len(upload.messages)
+        """Send what waits; a message that makes the hub refuse an upload is found and dropped.
+
+        The hub refuses messages one by one. Where it, or a proxy with a limit, refuses a whole
+        upload, smaller ones are tried: one message must not keep back all that come after it.
+        """
+        sent, most = 0, UPLOAD_MESSAGES
+        while (upload := self._outbox.batch(most)) is not None:
+            count = len(upload.messages)
+            try:
+                self._outbox.settle(upload, self._client.upload(upload))
+            except HubError as error:
+                if error.status not in UNREADABLE:
+                    raise
+                if count > 1:
+                    most = count // 2
+                    continue
+                self._outbox.drop(upload, str(error))
+            else:
+                sent += count
         return sent
 
     def _news(self) -> Plan | None:
@@ -154,6 +198,11 @@ class Syncer:
         self._last_checkin = (checkin, now)
 
 
+REFUSED_SECONDS: Final = 6 * 3_600.0
+"""Seconds until a device asks again whose identity was revoked, cloned or forgotten: only a person
+at the hub can change that, and whoever stole it must not keep the hub busy."""
+
+
 class SyncSchedule:
     """The time of the next sync: in step with ``config``, later after each failure in a row."""
 
@@ -169,8 +218,12 @@ class SyncSchedule:
             self._failures = 0
             return jittered(config.sync_seconds, self._random)
         self._failures += 1
+        if result.refused not in (None, "pending"):
+            return jittered(REFUSED_SECONDS, self._random)
         longest = config.retry_max_seconds
-        return backoff(self._failures, config.retry_seconds, longest, self._random)
+        wait = backoff(self._failures, config.retry_seconds, longest, self._random)
+        # Never before the hub's time, and not all of a fleet at that very moment.
+        return max(wait, result.retry_after * self._random.uniform(1.0, 1.5))
 
 
 def backoff(failures: int, first: float, longest: float, random_: random.Random) -> float:

@@ -1,60 +1,35 @@
-"""Trust in the hub's metadata: it is believed only as far as signatures reach.
+"""Trust in the hub's plans and releases: they are believed only as far as signatures reach.
 
-The Update Framework's client does the verifying; this module feeds it through our transport and
-adds what a device without a battery-backed clock needs. Invariants:
+:mod:`edge_sdk.update.verified` has what holds for all metadata. Invariants of what is here:
 
-* Versions of metadata and the serial of the plan never go below the floors in the device's own
-  database, even if the metadata cache is deleted. The newest verified root is kept there too, so
-  that a key which was revoked stays revoked.
-* Metadata is refused once expired at the later of the device's clock and the newest signed time.
-* A release below its model's signed floor is refused.
+* The serial of a model's plan never goes below the one that was followed before, nor a release's
+  counter below its model's signed floor; both are bound to the keys that signed them.
+* A target's file is named by its SHA-256; one that is signed without is refused.
 * Nothing here touches what serves: a refusal blocks new installs only.
 """
 
 from __future__ import annotations
 
-import datetime
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
+from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, TargetFile
-from tuf.ngclient.fetcher import FetcherInterface
-from tuf.ngclient.updater import Updater as MetadataUpdater
 
 from edge_sdk.contract.limits import MANIFEST_BYTES, PLAN_BYTES
 from edge_sdk.contract.manifest import MANIFEST, FileRef
+from edge_sdk.contract.names import check_digest
 from edge_sdk.contract.plan import Plan, ReleaseRef
-from edge_sdk.errors import ContractError, EdgeError, HubError, HubUnreachable, TrustError
+from edge_sdk.errors import ContractError, TrustError
+from edge_sdk.update.verified import STEP, VerifiedMetadata
 
 if TYPE_CHECKING:
     from edge_sdk.hub.client import HubClient
     from edge_sdk.state_db import StateDatabase
 
-SIGNED_AT: Final = "edge_signed_at"
-"""Field of ``timestamp.json``: when it was signed, Unix seconds."""
-
-ROLES: Final = ("root", "timestamp", "snapshot", "targets", "releases", "plans")
-STEP: Final = "trust"
-
-
-class _Fetcher(FetcherInterface):
-    """The Update Framework's downloads, through our transport."""
-
-    def __init__(self, client: HubClient) -> None:
-        self._client = client
-        self.unreachable: HubUnreachable | None = None
-
-    def _fetch(self, url: str) -> Iterator[bytes]:
-        try:
-            return self._client.stream(url)
-        except HubUnreachable as error:
-            self.unreachable = error
-            raise DownloadError(str(error)) from error
-        except HubError as error:
-            raise DownloadHTTPError(str(error), error.status or 500) from error
+DELEGATED: Final = ("releases", "plans")
 
 
 class Trust:
@@ -76,13 +51,13 @@ class Trust:
         root: bytes,
         clock: Callable[[], float],
     ) -> None:
-        self._store = store
         self._client = client
         self._model = model
-        self._root = root
-        self._clock = clock
         self._cache = store.folder / "tuf"
-        self._metadata: MetadataUpdater | None = None
+        self._metadata = VerifiedMetadata(
+            store, client, root, clock, cache=self._cache, delegated=DELEGATED
+        )
+        self._release_floor = 0
 
     def refresh(self) -> Plan | None:
         """Return the newest plan, verified; ``None`` while the model has none.
@@ -99,32 +74,30 @@ class Trust:
             raise
 
     def _refresh(self) -> Plan | None:
-        updater = self._updater()
-        self._guarded(updater.refresh)
-        target = self._guarded(updater.get_targetinfo, f"plans/{self._model}.json")
-        # The delegated roles must be loaded before their versions can be held to the floors.
-        floor = self._guarded(updater.get_targetinfo, f"models/{self._model}/floor.json")
-        floors = self._checked_floors()
-        self._metadata = updater
-        self._store.put("root", (self._cache / "root.json").read_text())
-        plan = None
-        if target is not None:
+        plan_path, floor_path = f"plans/{self._model}.json", f"models/{self._model}/floor.json"
+        floors, targets = self._metadata.load((plan_path, floor_path))
+        plan, floor = None, targets[floor_path]
+        if (target := targets[plan_path]) is not None:
             plan = self._parse_plan(self._fetch(target, PLAN_BYTES))
-            newest = floors.get("serial", 0)
-            if plan.serial < newest:
+            if plan.serial < floors["serial"]:
                 raise TrustError(
-                    STEP, f"plan {plan.serial} is older than plan {newest} seen before"
+                    STEP, f"plan {plan.serial} is older than plan {floors['serial']} seen before"
                 )
-            floors["serial"] = plan.serial
+            floors.put("serial", plan.serial)
         if floor is not None:
-            floors["release"] = max(floors.get("release", 0), self._release_floor(floor))
-        self._store.put("floors", floors)
+            floors.put("release", self._floor_of(floor))
+        self._metadata.settle(floors)
+        self._release_floor = floors["release"]
         return plan
 
     def file(self, path: str) -> FileRef | None:
-        """Return length and SHA-256 of a signed target, ``None`` if nobody signed that path."""
-        target = self._target(path)
-        return FileRef(target.length, target.hashes["sha256"]) if target else None
+        """Return length and SHA-256 of a signed target, ``None`` if nobody signed that path.
+
+        Raises:
+            TrustError: it is signed without a SHA-256.
+        """
+        target = self._metadata.target(path)
+        return FileRef(target.length, _sha256(target)) if target else None
 
     def check_release(self, ref: ReleaseRef) -> FileRef:
         """Return the signed manifest of ``ref``.
@@ -133,83 +106,18 @@ class Trust:
             TrustError: nobody signed it, it is another one, or it lies below the model's floor.
         """
         path = f"models/{self._model}/{ref.version}/{MANIFEST}"
-        target = self._target(path)
-        if target is None or target.hashes.get("sha256") != ref.manifest:
+        target = self._metadata.target(path)
+        if target is None or _sha256(target) != ref.manifest:
             raise TrustError(STEP, f"{path}: the plan names a release that no publisher signed")
-        counter = _counter(target)
-        floor = (self._store.get("floors") or {}).get("release", 0)
+        counter, floor = _counter(target), self._release_floor
         if counter < floor:
             raise TrustError(STEP, f"{path}: its counter {counter} is below the floor {floor}")
         return FileRef(target.length, ref.manifest)
 
-    def _target(self, path: str) -> TargetFile | None:
-        if self._metadata is None:
-            raise TrustError(STEP, "expected a refresh before targets are asked for")
-        target: TargetFile | None = self._guarded(self._metadata.get_targetinfo, path)
-        return target
-
-    def _updater(self) -> MetadataUpdater:
-        self._cache.mkdir(exist_ok=True)
-        self._fetcher = _Fetcher(self._client)
-        url = f"{self._client.url}/v1/metadata/"
-        # The newest root that was verified: from an older one a revoked key would be trusted again.
-        folder, newest = str(self._cache), self._store.get("root")
-        root = newest.encode() if newest else self._root
-        updater: MetadataUpdater = self._guarded(
-            lambda: MetadataUpdater(folder, url, fetcher=self._fetcher, bootstrap=root)
-        )
-        return updater
-
-    def _guarded(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Run a call of the framework's client; its exceptions become ours."""
-        self._fetcher.unreachable = None
-        try:
-            return call(*arguments)
-        except DownloadError as error:
-            if self._fetcher.unreachable is not None:
-                raise self._fetcher.unreachable from error
-            raise TrustError(STEP, f"the hub's metadata cannot be had; {error}") from error
-        except EdgeError:
-            raise
-        except (RepositoryError, OSError, ValueError) as error:
-            raise TrustError(STEP, f"the hub's metadata is refused; {error}") from error
-
-    def _checked_floors(self) -> dict[str, int]:
-        """The floors raised to the metadata just loaded, or a refusal."""
-        floors: dict[str, int] = dict(self._store.get("floors") or {})
-        loaded = {role: self._load(role) for role in ROLES}
-        timestamp = loaded["timestamp"]
-        signed_at = timestamp.signed.unrecognized_fields.get(SIGNED_AT, 0) if timestamp else 0
-        floors["time"] = max(floors.get("time", 0), int(signed_at))
-        # A clock without battery starts in the past, where nothing has expired yet.
-        now = _moment(max(self._clock(), floors["time"]))
-        for role, metadata in loaded.items():
-            if metadata is None:
-                continue
-            signed = metadata.signed
-            if signed.is_expired(now):
-                raise TrustError(STEP, f"{role}: expired {signed.expires:%Y-%m-%d %H:%M} UTC")
-            if signed.version < floors.get(role, 0):
-                raise TrustError(
-                    STEP, f"{role}: version {signed.version} is below {floors[role]} seen before"
-                )
-            floors[role] = signed.version
-        return floors
-
-    def _load(self, role: str) -> Metadata[Any] | None:
-        path = self._cache / f"{role}.json"
-        return self._guarded(Metadata.from_file, str(path)) if path.exists() else None
-
     def _fetch(self, target: TargetFile, limit: int) -> bytes:
         folder, _, name = target.path.rpartition("/")
-        digest = target.hashes["sha256"]
-        raw = b""
-        for chunk in self._client.stream(f"{self._client.url}/v1/targets/{folder}/{digest}.{name}"):
-            raw += chunk
-            if len(raw) > limit:
-                raise TrustError(STEP, f"{target.path}: expected at most {limit} bytes")
-        self._guarded(target.verify_length_and_hashes, raw)
-        return raw
+        url = f"{self._client.url}/v1/targets/{folder}/{_sha256(target)}.{name}"
+        return self._metadata.fetch(target, url, limit)
 
     def _parse_plan(self, raw: bytes) -> Plan:
         try:
@@ -220,10 +128,10 @@ class Trust:
             raise TrustError(STEP, f"expected a plan of {self._model}, got one of {plan.model}")
         return plan
 
-    def _release_floor(self, target: TargetFile) -> int:
+    def _floor_of(self, target: TargetFile) -> int:
         try:
             return int(json.loads(self._fetch(target, MANIFEST_BYTES))["floor"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise TrustError(STEP, f"{target.path}: cannot be read; {error}") from error
 
 
@@ -240,16 +148,23 @@ def check_root(root: Any) -> None:
         raise TrustError("root", f"expected the bytes of a root.json, got a {kind}.json")
 
 
-def _moment(seconds: float) -> datetime.datetime:
+def _sha256(target: TargetFile) -> str:
+    """Return the SHA-256 of a target, by which its file is named."""
+    digest = target.hashes.get("sha256")
+    if digest is None:
+        raise TrustError(
+            STEP, f"{target.path}: expected a SHA-256, it is signed with {', '.join(target.hashes)}"
+        )
     try:
-        return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    except (OverflowError, OSError, ValueError) as error:
-        raise TrustError(STEP, f"{seconds} is no time; {error}") from error
+        check_digest(target.path, digest)
+    except ContractError as error:
+        raise TrustError(STEP, str(error)) from error
+    return digest
 
 
 def _counter(target: TargetFile) -> int:
     custom = target.unrecognized_fields.get("custom") or {}
     try:
         return int(custom["edge"]["counter"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return 0

@@ -12,20 +12,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from edge_sdk.errors import EdgeError, HubError, UpdateError, reason_of
 from edge_sdk.system.logs import Log
 from edge_sdk.update import state as machine
 from edge_sdk.update.download import Downloader
+from edge_sdk.update.gatekeeper import Gatekeeper, UpdateHooks
 from edge_sdk.update.journal import Journal
+from edge_sdk.update.repair import Repairs
 from edge_sdk.update.state import SlotRef, UpdateState
 
 if TYPE_CHECKING:
+    from edge_sdk.config import DeviceConfig
     from edge_sdk.contract.plan import ReleaseRef
     from edge_sdk.hub.client import HubClient
     from edge_sdk.hub.outbox import Outbox
     from edge_sdk.state_db import StateDatabase
+    from edge_sdk.update.admission import Step
     from edge_sdk.update.failures import FailedReleases
     from edge_sdk.update.slots import Slot, Slots
     from edge_sdk.update.targets import DesiredState
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
 
 _log = Log(__name__)
 
-Outcome = Literal["unchanged", "activated", "held", "failed", "known_bad"]
+Outcome = Literal["unchanged", "activated", "held", "waiting", "failed", "known_bad", "repaired"]
 
 
 class Updater:
@@ -49,6 +53,8 @@ class Updater:
         probe: raises :class:`EdgeError` if the slot does not work on this device.
         activate: makes the slot serve; raises :class:`EdgeError` if it cannot.
         clock: Unix seconds.
+        config: windows of updates, and for how long they may be put off.
+        hooks: the application's word on updates.
         checkpoint: called with each step's name after its state is on disk and before it runs.
     """
 
@@ -64,16 +70,21 @@ class Updater:
         probe: Callable[[Slot], None],
         activate: Callable[[Slot], None],
         clock: Callable[[], float],
+        config: DeviceConfig,
+        hooks: UpdateHooks = UpdateHooks(),
         checkpoint: Callable[[str], None] = lambda step: None,
     ) -> None:
         self._journal = Journal(model, store, outbox, clock)
-        self._downloader = Downloader(model, slots, trust, client)
+        self._gate = Gatekeeper(store, config, hooks, clock, self._journal.waits)
+        self._downloader = Downloader(model, slots, trust, client, self._fell_back)
+        self._repairs = Repairs(model, slots, trust, client)
         self._slots = slots
         self._probe = probe
         self._activate = activate
         self._checkpoint = checkpoint
         self._busy = threading.RLock()
         self._want: ReleaseRef | None = None
+        self._told: tuple[SlotRef, str] | None = None
         self._steps: dict[str, Callable[[UpdateState], None]] = {
             "download": self._download,
             "verify": self._verify,
@@ -98,6 +109,11 @@ class Updater:
     def trial(self) -> SlotRef | None:
         """Return the slot that has not answered yet since it came."""
         return self._journal.trial
+
+    @property
+    def waiting(self) -> dict[str, Any] | None:
+        """Return what update waits, at which step, why and until when; for the status."""
+        return self._gate.waiting
 
     def slot(self) -> Slot | None:
         """Return the slot that serves, if one does."""
@@ -130,7 +146,9 @@ class Updater:
 
         Returns:
             ``unchanged`` if all is here already, ``known_bad`` if what the plan serves failed here
-            under it, ``held`` if only something beside was brought, else ``activated``.
+            under it, ``waiting`` if something was put off (call it again), ``held`` if only
+            something beside was brought, ``repaired`` if only damaged files were, else
+            ``activated``.
 
         Raises:
             HubError: the hub went away or sent something else; what was downloaded is kept.
@@ -142,6 +160,7 @@ class Updater:
             home = SlotRef.of(want.home) if want.home is not None else None
             refs = tuple(map(SlotRef.of, want.releases))
             self._journal.write(machine.keep(before, refs, serial, home, want.experiment))
+            self._gate.only(refs)
             outcomes: set[Outcome] = set()
             for ref in want.releases:
                 experiment = None if ref == want.releases[0] else want.experiment
@@ -150,7 +169,9 @@ class Updater:
             # Only where something is no longer needed: cleaning reads every folder.
             if not set(before.here) <= set(self.state.here):
                 self._slots.clean(self.state.here)
-            weight: tuple[Outcome, ...] = ("known_bad", "activated", "held")
+            weight: tuple[Outcome, ...] = (
+                "known_bad", "waiting", "activated", "held", "repaired"
+            )  # fmt: skip
             return next((outcome for outcome in weight if outcome in outcomes), "unchanged")
 
     def _bring(
@@ -158,12 +179,42 @@ class Updater:
     ) -> Outcome:
         target, state = SlotRef.of(want), self.state
         if target == state.current or (not serve and target in state.here):
-            return "unchanged"
+            self._gate.done(target)
+            return self._repaired(want, target)
         if self.failed.includes(target, serial, experiment):
             return "known_bad"
+        # The way back waits for nothing: something may be wrong with what serves.
+        urgent = target in (state.previous, state.home)
+        step: Step = "activate" if self._slots.is_staged(target) else "download"
+        if not urgent and self._gate.ask(step, target, state.current) is not None:
+            return "waiting"
         _log.info("update to %s begun, as plan %d says", want.version, serial)
-        self._run(machine.begin(state, target, serial, experiment, serve=serve), want)
+        begun = machine.begin(state, target, serial, experiment, serve=serve)
+        asks = serve and not urgent and step == "download"
+        if not self._run(begun, want, asks=asks):
+            return "waiting"
+        self._gate.done(target)
         return "activated" if serve else "held"
+
+    def _repaired(self, want: ReleaseRef, slot: SlotRef) -> Outcome:
+        if not self._repairs.needs(slot):
+            return "unchanged"
+        self._repairs.run(want)
+        if slot == self.state.current:
+            self._activate(self._slots.slot(slot))
+        return "repaired"
+
+    def note_damage(self, manifest: str, reason: str) -> None:
+        """Note that a file of a release that is here is damaged; the next plan brings it again.
+
+        Args:
+            manifest: SHA-256 of the release's.
+            reason: a sentence that names the file.
+        """
+        for slot in self.state.here:
+            if slot.manifest == manifest:
+                self._repairs.add(slot)
+                self._journal.damaged(slot, reason)
 
     def try_out(self, slots: Sequence[SlotRef]) -> None:
         """Note that ``slots`` run beside what serves from now on."""
@@ -264,8 +315,14 @@ class Updater:
             return machine.confirm(state)  # there is nothing else to serve
         return self.state
 
-    def _run(self, state: UpdateState, want: ReleaseRef | None = None) -> None:
-        """Run every step that is left; on failure, go back and raise."""
+    def _run(
+        self, state: UpdateState, want: ReleaseRef | None = None, *, asks: bool = False
+    ) -> bool:
+        """Run every step that is left; on failure, go back and raise.
+
+        With ``asks`` it is asked once more before what is new serves; if that is put off, the
+        release stays as it is on disk, and the answer is False.
+        """
         self._want = want
         while state.phase != "idle":
             step = state.phase
@@ -288,10 +345,18 @@ class Updater:
                 self._abandon(state, step, str(error))
                 self._restore(step)
                 raise _as_update_error(step, error) from error
+            if asks and step == "probe" and self._put_off(state):
+                self._journal.write(machine.abandon(replace(state, crashed=None)))
+                return False
             state = machine.advance(state)
             if state.phase == "cleanup":
                 self._commit(state)
         self._journal.write(state)
+        return True
+
+    def _put_off(self, state: UpdateState) -> bool:
+        assert state.target is not None
+        return self._gate.ask("activate", state.target, state.current) is not None
 
     def _commit(self, state: UpdateState) -> None:
         self._journal.committed(state)
@@ -318,11 +383,24 @@ class Updater:
         after = machine.abandon(state)
         version = state.target.version if state.target else "?"
         _log.info("update to %s refused at %s: %s", version, step, reason)
+        # Verified before: what is missing now, the disk lost. The next sync brings it again.
+        if step == "activate" and state.target and self._slots.is_damaged(state.target):
+            self._journal.lost(after, state.target, reason)
+            return after
         self._journal.abandoned(state, after, step, reason)
         return after
 
     def _download(self, state: UpdateState) -> None:
         self._downloader.download(self._wanted(), state.here)
+
+    def _fell_back(self, reason: str) -> None:
+        state = self.state
+        assert state.target is not None
+        # Once: on a full disk, say, it is so at every sync.
+        if (state.target, reason) != self._told:
+            self._told = (state.target, reason)
+            _log.info("update to %s: %s", state.target.version, reason)
+            self._journal.fell_back(state.target, state.current, reason)
 
     def _verify(self, state: UpdateState) -> None:
         self._downloader.verify(self._wanted())

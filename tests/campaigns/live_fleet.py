@@ -30,7 +30,7 @@ import numpy as np
 
 from cloud_hub.client import AdminClient
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import CheckIn, EnrolRequest
+from edge_sdk.contract.fleet import CheckIn
 from edge_sdk.contract.messages import FeedbackReport, Message, Upload, WindowReport, kind_of
 from edge_sdk.contract.plan import Plan, assign
 from edge_sdk.contract.window import Window
@@ -39,6 +39,7 @@ from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.trust import Trust
 from tests.edge.builders import make_release
 from tests.servers import running_hub
+from tests.simulated_device import join
 from tests.waiting import PATIENCE
 
 MODEL: Final = "fleet"
@@ -88,8 +89,7 @@ class Device:
 
     def enrol(self, token: str) -> bytes:
         """Join the fleet; the root of its trust."""
-        reply = self.client.enrol(token, EnrolRequest(MODEL, self.attributes))
-        self.client.authorise(reply.token)
+        reply = join(self.client, token, MODEL, self.attributes)
         self.name = reply.device
         return reply.root.encode()
 

@@ -36,7 +36,8 @@ import numpy as np
 from tuf.api.metadata import TargetFile
 
 from cloud_hub.registry import signing
-from cloud_hub.registry.repository import RELEASES, Repository
+from cloud_hub.registry.repository import Repository
+from cloud_hub.registry.roles import RELEASES
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.plan import PackRef, Plan, ReleaseRef

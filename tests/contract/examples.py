@@ -11,7 +11,15 @@ import numpy as np
 
 from edge_sdk.contract.certificate import Certificate, GroupResult, VariantResult
 from edge_sdk.contract.experiment_reports import InterleaveReport, Moments, Pairs, ShadowReport
-from edge_sdk.contract.fleet import CheckIn, CloudReply, CloudRequest, EnrolReply, EnrolRequest
+from edge_sdk.contract.fleet import (
+    CheckIn,
+    CloudReply,
+    CloudRequest,
+    CredentialReply,
+    CredentialRequest,
+    EnrolReply,
+    EnrolRequest,
+)
 from edge_sdk.contract.groups import GroupColumn, GroupCounts, GroupProfile
 from edge_sdk.contract.manifest import (
     Budget,
@@ -38,6 +46,7 @@ from edge_sdk.contract.messages import (
 )
 from edge_sdk.contract.pack import PackHeader, ValueField
 from edge_sdk.contract.pack_delta import DeltaHeader, Indices
+from edge_sdk.contract.patch import Form, FormIndex, PatchHeader
 from edge_sdk.contract.plan import Arm, Cohort, Experiment, Outcome, PackRef, Plan, ReleaseRef
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
@@ -320,10 +329,15 @@ EXAMPLES = {
     "sample_batch": SAMPLES,
     "key_votes": VOTES,
     "update_event": EVENT,
+    "update_event_waiting": replace(EVENT, outcome="waiting"),
+    "patch_header": PatchHeader(FileRef(4096, OTHER), FileRef(4000, OTHER)),
+    "form_index": FormIndex({OTHER: (Form(FileRef(96, OTHER), OTHER), Form(FileRef(500, OTHER)))}),
     "upload": UPLOAD,
     "upload_reply": UploadReply(1, 1, (Rejection("boot-1", 3, "unknown version 9.9"),)),
-    "enrol_request": EnrolRequest("churn", {"region": "eu"}),
-    "enrol_reply": EnrolReply("device-1", "secret", "{}"),
+    "enrol_request": EnrolRequest("churn", "0a" * 32, "1b" * 64, {"region": "eu"}, "SN-17/b"),
+    "enrol_reply": EnrolReply("device-1", "{}", {"region": "eu"}, "pending"),
+    "credential_request": CredentialRequest("device-1", 3, "2c" * 16, "3d" * 64),
+    "credential_reply": CredentialReply("secret", 3_600.0),
     "check_in": CheckIn(
         "churn",
         "1.0",
@@ -334,10 +348,12 @@ EXAMPLES = {
         failed=(OTHER,),
         waiting=3,
         sharing=True,
+        protocol=1,
     ),
-    "check_in_holding": CheckIn("churn", "1.0", 7, holds=("1.1",)),
+    "check_in_holding": CheckIn("churn", "1.0", 7, holds=("1.1",), protocol=1),
     "cloud_request": CloudRequest("churn", "1.0", (41.0, "Oslo")),
     "cloud_reply": CloudReply("1.0", "yes", (0.1, 0.9)),
     "pack_header": PACK_HEADER,
+    "pack_header_checked": replace(PACK_HEADER, check_bits=1),
     "delta_header": DELTA_HEADER,
 }

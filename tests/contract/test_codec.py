@@ -25,6 +25,7 @@ class Box:
     names: tuple[str, ...] = ()
     pair: tuple[int, str] | None = None
     table: dict[str, int] | None = None
+    counts: tuple[int, ...] = ()
 
 
 REFUSALS = {
@@ -42,6 +43,30 @@ REFUSALS = {
     "an object for an array": (b'{"number":1,"names":{}}', "Box.names: expected an array"),
     "a wrong item": (b'{"number":1,"names":["a",2]}', "Box.names[1]: expected a string, got 2"),
     "a short pair": (b'{"number":1,"pair":[1]}', "Box.pair: expected an array of 2"),
+    "UTF-16": ('{"number":1}'.encode("utf-16"), "expected UTF-8 JSON"),
+    "a lone surrogate": (
+        b'{"number":1,"names":["a\\ud800"]}',
+        "Box.names[0]: expected Unicode text",
+    ),
+    "half a character in bytes": (b'{"number":1,"names":["\xed\xa0\x80"]}', "expected UTF-8 JSON"),
+    "a NUL": (b'{"number":1,"names":["\\u0000"]}', "Box.names[0]: expected text without NUL"),
+    "a NUL beside other scripts": (
+        '{"number":1,"names":["é\\u0000"]}'.encode(),
+        "Box.names[0]: expected text without NUL",
+    ),
+    "a NUL in a name": (b'{"number":1,"table":{"a\\u0000":1}}', "Box.table: name: expected text"),
+    "an integer beyond 64 bits": (
+        b'{"number":1,"table":{"k":9223372036854775808}}',
+        "Box.table.k: expected an integer of 64 bits",
+    ),
+    "one of many integers beyond 64 bits": (
+        b'{"number":1,"counts":[1,2,-9223372036854775809]}',
+        "Box.counts[2]: expected an integer of 64 bits",
+    ),
+    "nesting that the parser takes": (
+        b'{"number":' + b"[" * 900 + b"]" * 900 + b"}",
+        "Box.number: expected a number",
+    ),
     "a wrong value": (b'{"number":1,"table":{"k":0.5}}', "Box.table.k: expected an integer"),
 }
 

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from edge_sdk.contract.codec import decode
 from edge_sdk.contract.errors import ContractError
-from edge_sdk.contract.fleet import EnrolRequest
+from edge_sdk.contract.fleet import (
+    CredentialRequest,
+    EnrolRequest,
+    credential_bytes,
+    enrolment_bytes,
+)
 from edge_sdk.contract.limits import ATTRIBUTES, NAME_CHARACTERS
+
+KEY, SIGNATURE = "0a" * 32, "1b" * 64
 
 REFUSED = {
     "a number": ({"floor": 1}, "expected texts by name"),
@@ -15,6 +23,8 @@ REFUSED = {
     "a list": (["eu"], "expected texts by name"),
     "a name that is unsafe": ({"../x": "eu"}, "expected 1 to 64 of"),
     "too many": ({f"a{i}": "x" for i in range(ATTRIBUTES + 1)}, "at most"),
+    "a NUL": ({"region": "e\0u"}, "printable characters"),
+    "half of a surrogate pair": ({"region": "\ud800"}, "printable characters"),
     "too long a text": ({"region": "x" * (NAME_CHARACTERS + 1)}, "at most"),
 }
 
@@ -23,8 +33,41 @@ REFUSED = {
 def test_attributes_are_refused_if_they_are(case: str) -> None:
     attributes, reason = REFUSED[case]
     with pytest.raises(ContractError, match=reason):
-        EnrolRequest("m", attributes)  # type: ignore[arg-type]
+        EnrolRequest("m", KEY, SIGNATURE, attributes)  # type: ignore[arg-type]
 
 
 def test_attributes_that_are_texts_by_name_are_taken() -> None:
-    assert EnrolRequest("m", {"region": "eu"}).attributes == {"region": "eu"}
+    request = EnrolRequest("m", KEY, SIGNATURE, {"region": "eu"})
+    assert request.attributes == {"region": "eu"}
+
+
+SERIALS_REFUSED = ["", " ", "-x", "x-", "a b", "a,b", "ä", "x" * 65, "a\n"]
+
+
+@pytest.mark.parametrize("serial", SERIALS_REFUSED)
+def test_a_serial_that_no_file_or_log_could_take_is_refused(serial: str) -> None:
+    with pytest.raises(ContractError, match="serial: expected 1 to 64"):
+        EnrolRequest("m", KEY, SIGNATURE, serial=serial)
+
+
+def test_keys_signatures_and_nonces_are_hexadecimal_of_their_length() -> None:
+    for request in (
+        lambda: EnrolRequest("m", KEY[2:], SIGNATURE),
+        lambda: EnrolRequest("m", KEY, SIGNATURE.upper()),
+        lambda: EnrolRequest("m"),
+        lambda: CredentialRequest("d-1", 0, "zz" * 16, SIGNATURE),
+    ):
+        with pytest.raises(ContractError, match="hexadecimal digits"):
+            request()
+
+
+def test_an_enrolment_of_the_protocol_before_is_read_so_that_it_can_be_refused_by_name() -> None:
+    old = b'{"model": "m", "attributes": {}, "protocol": 1}'
+    assert decode(EnrolRequest, old, limit=100).protocol == 1
+
+
+def test_a_signature_of_one_purpose_is_none_of_another() -> None:
+    assert enrolment_bytes(None, "m", KEY, {}, None) != credential_bytes("m", 0, KEY)
+    # Where one text ends and the next begins is part of what is signed.
+    assert enrolment_bytes("a", "b", KEY, {}, None) != enrolment_bytes("ab", "", KEY, {}, None)
+    assert credential_bytes("d", 1, "1") != credential_bytes("d", 11, "")

@@ -18,7 +18,7 @@ from tests.servers import HubProcess
 from tests.waiting import PATIENCE
 
 EVERYBODY = ((0, SLOTS),)
-PATIENT = DeviceConfig(request_seconds=PATIENCE)
+PATIENT = DeviceConfig(request_seconds=PATIENCE, conversation_seconds=PATIENCE)
 ALONE = replace(PATIENT, fold_seconds=0.01, sync_seconds=3_600.0)
 
 

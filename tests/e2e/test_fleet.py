@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,34 @@ def test_closing_ends_a_download_that_would_take_minutes_and_a_restart_resumes_i
     with EdgeDevice(tmp_path / "d", hub=proxy.url, config=PATIENT, background=False) as again:
         assert again.predict(rows(1)[0]).version == "1.0"
         assert again.sync().update == "activated"
+
+
+@pytest.mark.parametrize("path", ["timestamp", "targets", "messages", ""])
+def test_closing_does_not_wait_for_a_hub_that_drips(
+    hub: HubProcess, proxy: Proxy, publish: Publish, tmp_path: Path, path: str
+) -> None:
+    model = f"drips-{path or 'all'}"
+    publish(model)
+    device = EdgeDevice(
+        tmp_path / "d", hub=proxy.url, token=hub.token(model), model=model, config=PATIENT,
+        background=False,
+    )  # fmt: skip
+    device.predict(rows(1)[0])
+    publish(model, "1.1", seed=3)
+    proxy.fault, proxy.only = "drip", path
+    seen = len(proxy.served)
+    syncing = threading.Thread(target=device.sync, daemon=True)
+    syncing.start()
+    wait_for(lambda: any(path in p for p, _ in proxy.served[seen:]), "the request")
+    started = time.monotonic()
+    device.close(timeout=1.0)
+    # The slowest of these answers takes minutes to drip.
+    assert time.monotonic() - started < 30.0
+    syncing.join(PATIENCE)
+    assert not syncing.is_alive()
+    with EdgeDevice(tmp_path / "d", hub=hub.url, config=PATIENT, background=False) as again:
+        again.sync()
+        assert again.predict(rows(1)[0]).version == "1.1"
 
 
 def test_features_given_to_the_hub_are_joined_on_devices(

@@ -488,7 +488,7 @@ def test_a_device_logs_its_life_in_the_fleet_but_no_token(
     other = publish("logged", "1.2", seed=5, promote=False)
     with caplog.at_level("INFO", "edge_sdk"), opened(tmp_path / "d", hub, "logged") as device:
         assert device._link is not None
-        name, token = device._link.identity.device, device._link.identity.token
+        name, secret = device._link.identity.device, device._link.identity.key.seed.hex()
         publish_plan(hub, "logged", experiment=trial("shadow", bad))
         device.sync()
         publish_plan(hub, "logged", experiment=trial("shadow", other))
@@ -510,4 +510,4 @@ def test_a_device_logs_its_life_in_the_fleet_but_no_token(
     assert len(messages) == len(patterns), messages
     for message, pattern in zip(messages, patterns, strict=True):
         assert re.fullmatch(pattern, message), message
-    assert not any(token in record.getMessage() for record in caplog.records)
+    assert not any(secret in record.getMessage() for record in caplog.records)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +47,20 @@ def rows(count: int, seed: int = 1) -> NDArray[np.float32]:
 def softmax(x: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
     scores = x.astype(np.float64) @ weights(seed)
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return shares
 
 
-def onnx_bytes(seed: int, *, defect: str | None = None) -> bytes:
-    """``defect="nan"`` makes every probability NaN; ``"crash"`` makes every call fail, ``"touchy"``
+def onnx_bytes(
+    seed: int, *, defect: str | None = None, ballast: Mapping[str, NDArray[Any]] | None = None
+) -> bytes:
+    """A model whose answers depend on ``seed``; ``ballast`` are tensors that change none of them.
+
+    ``defect="nan"`` makes every probability NaN; ``"crash"`` makes every call fail, ``"touchy"``
     only those with a first feature above 100, on which ``"hang"`` does not end for hours.
     """
-    initializers = [numpy_helper.from_array(weights(seed), "W")]
+    initializers = [numpy_helper.from_array(a, name) for name, a in (ballast or {}).items()]
+    initializers.append(numpy_helper.from_array(weights(seed), "W"))
     nodes = [helper.make_node("MatMul", ["X", "W"], ["scores"])]
     if defect == "crash":
         initializers.append(numpy_helper.from_array(np.array([1, 99], np.int64), "shape"))
@@ -95,7 +101,7 @@ def beyond(factor: int) -> tuple[list[Any], list[Any]]:
         helper.make_node("Cast", ["above"], ["flag"], to=TensorProto.INT64),
         helper.make_node("Mul", ["flag", "factor"], ["often"]),
     ]
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "first": np.array(0, np.int64),
         "hundred": np.array(100, np.float32),
         "factor": np.array(factor, np.int64),
@@ -163,10 +169,13 @@ def make_release(
     argmax: bool = True,
     golden_seed: int | None = None,
     padding: int = 0,
+    ballast: Mapping[str, NDArray[Any]] | None = None,
     columns: Sequence[str] = ("f0", "f1", "f2", "f3"),
     groups: Sequence[GroupColumn] = (),
 ) -> Release:
-    """Write a release; its answers depend on ``seed`` alone. ``padding`` makes it larger."""
+    """Write a release; its answers depend on ``seed`` alone. ``padding`` makes its certificate
+    larger, ``ballast`` its model.
+    """
     x = rows(16, seed=3)
     p = softmax(x, seed if golden_seed is None else golden_seed)
     golden = Golden(
@@ -193,7 +202,7 @@ def make_release(
         groups=tuple(groups),
     )
     files = {
-        MODEL: onnx_bytes(seed, defect=defect),
+        MODEL: onnx_bytes(seed, defect=defect, ballast=ballast),
         PROFILE: profile().to_json(),
         GOLDEN: golden.to_bytes(),
         CERTIFICATE: Certificate("float32", (), 16, repeat="x" * padding).to_json(),

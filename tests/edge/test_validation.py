@@ -12,6 +12,7 @@ import pytest
 from edge_sdk import EdgeDevice
 from edge_sdk.config import DeviceConfig
 from edge_sdk.contract.groups import GroupColumn
+from edge_sdk.contract.limits import LARGEST_SUM
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
 from edge_sdk.errors import (
     EdgeError,
@@ -142,10 +143,13 @@ def test_what_a_call_can_take_comes_in_many_forms(device: EdgeDevice) -> None:
 
 def test_errors_too_large_to_be_summed_are_left_out() -> None:
     outcomes = LabelOutcomes()
-    for answer, label in ((NAN, 1.0), (INFINITY, 1.0), (1e300, -1e300), (2.0, 1e50), (2.0, 1.0)):
+    for answer, label in (
+        *((NAN, 1.0), (INFINITY, 1.0), (1e300, -1e300), (2.0, 1e36)),
+        *((2.0, 1e35), (2.0, 1.0)),
+    ):
         join(outcomes, "model", answer, None, label)
-    assert (outcomes.rewards, outcomes.reward_sum) == (2, pytest.approx(1e100))
-    assert outcomes.reward_squares < INFINITY
+    assert (outcomes.rewards, outcomes.reward_sum) == (2, pytest.approx(1e70))
+    assert outcomes.reward_squares < LARGEST_SUM
 
 
 def test_a_batch_is_indexed_like_a_list(device: EdgeDevice) -> None:

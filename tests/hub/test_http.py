@@ -10,6 +10,8 @@ import requests
 
 from cloud_hub.cli.main import main
 from cloud_hub.errors import HubFault
+from edge_sdk.contract.codec import encode
+from edge_sdk.hub.device_key import DeviceKey
 from tests.conftest import Publish
 from tests.edge.builders import make_release
 from tests.servers import HubProcess
@@ -23,10 +25,30 @@ def call(
     return requests.request(method, hub.url + path, headers=headers, timeout=PATIENCE, **more)  # type: ignore[arg-type]
 
 
+def enrol(
+    hub: HubProcess, token: str, model: str, key: DeviceKey | None = None
+) -> requests.Response:
+    request = (key or DeviceKey.generate()).enrolment(model, token)
+    return call(hub, "POST", "/v1/enrol", token, data=encode(request))
+
+
+def credential(hub: HubProcess, model: str) -> str:
+    """The credential of a new device."""
+    key = DeviceKey.generate()
+    device = enrol(hub, hub.token(model), model, key).json()["device"]
+    request = key.credential_request(device, 0, "0a" * 16)
+    reply = call(hub, "POST", "/v1/credentials", data=encode(request))
+    return str(reply.json()["credential"])
+
+
 REFUSED: dict[str, tuple[str, str, bytes | None, int, str]] = {
     "no token": ("GET", "/v1/models", None, 401, "Authorization: Bearer"),
     "a page that is not there": ("GET", "/v2/x", None, 404, "Not Found"),
-    "metadata that is not there": ("GET", "/v1/metadata/evil.json", None, 404, "not found"),
+    "metadata without a credential": ("GET", "/v1/metadata/1.root.json", None, 401, "Bearer"),
+    "metadata that is not there": ("GET", "/v1/metadata/evil.json", None, 401, "Bearer"),
+    "a target without a credential": ("GET", "/v1/targets/models/x", None, 401, "Bearer"),
+    "the routes": ("GET", "/openapi.json", None, 401, "administrator's token"),
+    "the routes as a page": ("GET", "/docs", None, 401, "administrator's token"),
     "metadata outside the folder": ("GET", "/v1/metadata/..%2Fadmin.token", None, 404, "Not Found"),
     "a method that is not offered": ("DELETE", "/v1/health", None, 405, "Method Not Allowed"),
     "enrolling with noise": ("POST", "/v1/enrol", b"\x00", 422, "expected UTF-8 JSON"),
@@ -50,24 +72,65 @@ def test_a_device_token_is_no_admin_token_and_the_other_way_round(
     hub: HubProcess, publish: Publish
 ) -> None:
     publish("tokens")
-    body = json.dumps({"model": "tokens"}).encode()
-    joined = call(hub, "POST", "/v1/enrol", hub.token("tokens"), data=body).json()
-    assert call(hub, "GET", "/v1/devices", joined["token"]).status_code == 401
+    own = credential(hub, "tokens")
+    assert call(hub, "GET", "/v1/devices", own).status_code == 403
     admin = (hub.data / "admin.token").read_text()
-    assert call(hub, "POST", "/v1/messages", admin, data=b"{}").status_code == 401
-    assert call(hub, "POST", "/v1/messages", joined["token"], data=b"{}").status_code == 422
+    assert call(hub, "POST", "/v1/messages", admin, data=b"{}").status_code == 403
+    assert call(hub, "POST", "/v1/messages", own, data=b"{}").status_code == 422
+    for token in (own, admin):
+        assert call(hub, "GET", "/v1/metadata/timestamp.json", token).status_code == 200
+        assert call(hub, "GET", "/v1/metadata/evil.json", token).status_code == 404
+
+
+def test_a_401_says_how_to_authenticate_and_a_stranger_learns_only_that_the_hub_is_up(
+    hub: HubProcess,
+) -> None:
+    response = call(hub, "GET", "/v1/models", "guess")
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="edge-hub"'
+    assert call(hub, "GET", "/v1/health").json() == {"ok": True}
+    admin = (hub.data / "admin.token").read_text()
+    assert call(hub, "GET", "/v1/health", admin).json() == {"ok": True, "loop": {}}
+
+
+def test_the_administrator_reads_the_routes_also_in_a_browser(hub: HubProcess) -> None:
+    admin = (hub.data / "admin.token").read_text()
+    assert "/v1/enrol" in call(hub, "GET", "/openapi.json", admin).json()["paths"]
+    browser = requests.get(f"{hub.url}/docs", auth=("anybody", admin), timeout=PATIENCE)
+    assert (browser.status_code, "swagger" in browser.text) == (200, True)
+    wrong = requests.get(f"{hub.url}/docs", auth=("anybody", "guess"), timeout=PATIENCE)
+    assert (wrong.status_code, "Basic" in wrong.headers["WWW-Authenticate"]) == (401, True)
+
+
+def test_whoever_guesses_is_told_when_to_come_again_and_their_neighbours_are_not(
+    hub: HubProcess,
+) -> None:
+    def guess(address: str, token: str = "guess") -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": address}
+        return session.get(f"{hub.url}/v1/models", headers=headers, timeout=PATIENCE)
+
+    with requests.Session() as session:
+        answers = [guess("203.0.113.9") for _ in range(130)]
+        assert {answer.status_code for answer in answers} == {401, 429}
+        busy = answers[-1]
+        assert (busy.status_code, int(busy.headers["Retry-After"]) >= 1) == (429, True)
+        assert guess("203.0.113.10").status_code == 401
+        # Long random secrets need no such shelter: the administrator behind the same address works.
+        admin = (hub.data / "admin.token").read_text()
+        assert guess("203.0.113.9", admin).status_code == 200
+        # A subscriber has a whole network of IPv6 addresses to guess from.
+        networks = [guess(f"2001:db8:7:7::{n:x}").status_code for n in range(1, 131)]
+        assert networks[-1] == 429
 
 
 def test_an_enrolment_token_is_used_up(hub: HubProcess, publish: Publish) -> None:
     publish("used")
-    token, body = hub.token("used"), json.dumps({"model": "used"}).encode()
-    assert call(hub, "POST", "/v1/enrol", token, data=body).status_code == 200
-    assert call(hub, "POST", "/v1/enrol", token, data=body).status_code == 401
+    token = hub.token("used")
+    assert enrol(hub, token, "used").status_code == 200
+    assert enrol(hub, token, "used").status_code == 403
 
 
 def test_an_enrolment_token_is_for_one_model(hub: HubProcess) -> None:
-    body = json.dumps({"model": "theirs"}).encode()
-    assert call(hub, "POST", "/v1/enrol", hub.token("ours"), data=body).status_code == 401
+    assert enrol(hub, hub.token("ours"), "theirs").status_code == 403
 
 
 def test_an_upload_with_another_hash_is_refused(hub: HubProcess) -> None:
@@ -83,10 +146,11 @@ def test_a_body_that_is_too_large_is_refused(hub: HubProcess) -> None:
 
 
 def test_unchanged_metadata_costs_a_304(hub: HubProcess) -> None:
-    first = call(hub, "GET", "/v1/metadata/timestamp.json")
+    admin = (hub.data / "admin.token").read_text()
+    first = call(hub, "GET", "/v1/metadata/timestamp.json", admin)
     again = requests.get(
         hub.url + "/v1/metadata/timestamp.json",
-        headers={"If-None-Match": first.headers["ETag"]},
+        headers={"If-None-Match": first.headers["ETag"], "Authorization": f"Bearer {admin}"},
         timeout=PATIENCE,
     )
     assert (again.status_code, again.content) == (304, b"")
@@ -110,8 +174,8 @@ def test_the_commands_publish_promote_and_show(
         json.loads(out)
         code, out = edge_hub(hub, capsys, *command.split(), "by-hand")
         assert (code, out[:1] in "{[") == (0, False), out
-    for command in ("models", "devices", "audit"):
-        code, out = edge_hub(hub, capsys, command)
+    for command in ("models", "devices list", "tokens list", "audit"):
+        code, out = edge_hub(hub, capsys, *command.split())
         assert code == 0, out
     code, out = edge_hub(hub, capsys, "enrol-token", "by-hand", "--uses", "3")
     assert (code, len(out.strip()) > 20) == (0, True)
@@ -184,9 +248,7 @@ def test_a_folder_is_initialised_once(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_lists_are_cut_by_time_model_and_number(hub: HubProcess, publish: Publish) -> None:
     publish("listed")
-    token = hub.token("listed")
-    body = json.dumps({"model": "listed"}).encode()
-    assert call(hub, "POST", "/v1/enrol", token, data=body).status_code == 200
+    assert enrol(hub, hub.token("listed"), "listed").status_code == 200
     newest = hub.admin.get("audit", model="listed", limit=1)
     assert [entry["action"] for entry in newest] == ["enrol"]
     assert hub.admin.get("audit", model="listed", since=newest[0]["at"]) == newest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from cloud_hub.cli.main import main
 from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import Conflict, HubFault
 from cloud_hub.hub import initialise, open_hub
+from cloud_hub.server import _listen
 from cloud_hub.settings import Settings
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE
@@ -67,7 +69,7 @@ DAMAGED = {
         "keys/online.pem",
         "online.pem: expected a private key in PEM; No such",
     ),
-    "no root": ("repository/metadata/1.root.json", "1.root.json: No such file"),
+    "no root": ("repository/metadata/1.root.json", "1.root.json: expected signed metadata, it is"),
     "no list of releases": ("repository/metadata/1.releases.json", "missing or damaged; restore"),
 }
 
@@ -106,3 +108,9 @@ def test_an_initialisation_that_was_interrupted_is_done_again(tmp_path: Path) ->
     with pytest.raises(Conflict, match="holds a repository already"):
         initialise(Settings(data))
     assert (data / "admin.token").read_bytes() == token
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    """Accepted sockets inherit it; without it each answer of two packets took 40 ms longer."""
+    with _listen(Settings(Path("unused"), port=0)) as listener:
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0

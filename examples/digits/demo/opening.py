@@ -56,9 +56,10 @@ def publish_first(story: Story) -> Outcome:
 
 def start_devices(story: Story) -> Outcome:
     """Start five devices: they enrol, update themselves and answer."""
-    token = story.hub.post("enrolment-tokens", model="digits", uses=DEVICES)["token"]
-    for number in range(DEVICES):
-        story.fleet.start_device(number, story.hub.url, token)
+    # One each: devices of one token would be one voter, and no input would get into a pack.
+    tokens = story.hub.post("enrolment-tokens", model="digits", count=DEVICES)["tokens"]
+    for number, made in enumerate(tokens):
+        story.fleet.start_device(number, story.hub.url, made["token"])
     story.wait(lambda: story.versions() == ["1.0"] * DEVICES, "all devices on 1.0")
     story.wait(lambda: len(story.answers()) > 500, "500 answers")
     lines = story.answers()

@@ -13,7 +13,6 @@ import pytest
 from cloud_hub.registry.dataset import Dataset
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import EnrolRequest
 from edge_sdk.contract.messages import KeyVotes, Message, Upload
 from edge_sdk.errors import PackError
 from edge_sdk.hub.client import HubClient
@@ -24,10 +23,11 @@ from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.edge.builders import rows
 from tests.servers import HubProcess, Proxy
+from tests.simulated_device import join
 from tests.waiting import PATIENCE, wait_for
 
 ROWS = rows(400)
-POLICY = b"packs: {every: 0.05, minimum_devices: 1}\n"
+POLICY = b"packs: {every: 0.05, minimum_devices: 1}\nreporting: {window: 1s, votes: 1000}\n"
 
 
 class Line:
@@ -37,8 +37,7 @@ class Line:
         self.hub, self.model = hub, release.manifest.model
         self._canonicaliser = Canonicaliser(release.manifest.signature)
         self._client = HubClient(hub.url, timeout=PATIENCE)
-        reply = self._client.enrol(hub.token(self.model), EnrolRequest(self.model))
-        self._client.authorise(reply.token)
+        join(self._client, hub.token(self.model), self.model)
         catalogue = Dataset(ROWS, None).to_bytes()
         hub.admin.post(f"models/{self.model}/datasets/catalogue", catalogue)
         hub.admin.put(f"models/{self.model}/policy", POLICY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -91,17 +92,27 @@ def test_a_release_damaged_on_the_device_gives_way_to_the_one_before_and_comes_b
         assert device.predict(rows(1)[0]).version == "1.1"
 
 
-def test_a_release_damaged_while_it_was_being_activated_gives_way_too(
-    hub: HubProcess, publish: Publish, tmp_path: Path
+@pytest.mark.parametrize("lost", ["a file", "the folder", "all folders"])
+def test_a_release_that_the_disk_lost_while_it_was_activated_gives_way_and_comes_back(
+    hub: HubProcess, publish: Publish, tmp_path: Path, lost: str
 ) -> None:
-    publish("halfway")
-    opened(tmp_path / "d", hub, "halfway").close()
-    release = publish("halfway", "1.1", seed=8)
+    model = f"halfway-{lost.replace(' ', '-')}"
+    publish(model)
+    opened(tmp_path / "d", hub, model).close()
+    release = publish(model, "1.1", seed=8)
     command = [sys.executable, "-m", "tests.e2e.device.killed", str(tmp_path / "d"), hub.url]
-    subprocess.run([*command, "", "halfway", "activate"], check=False)
-    (tmp_path / "d" / "releases" / release.digest / "model.onnx").unlink()
+    subprocess.run([*command, "", model, "activate"], check=False)
+    releases = tmp_path / "d" / "releases"
+    if lost == "a file":
+        (releases / release.digest / "model.onnx").unlink()
+    else:
+        shutil.rmtree(releases / release.digest if lost == "the folder" else releases)
     with EdgeDevice(tmp_path / "d", hub=hub.url, config=PATIENT, background=False) as device:
-        assert device.predict(rows(1)[0]).version == "1.0"
+        if lost != "all folders":
+            assert device.predict(rows(1)[0]).version == "1.0"
+        assert device.sync().errors == {}
+        assert device.predict(rows(1)[0]).version == "1.1"
+        assert device.status()["failures"] == {}
 
 
 def test_an_error_in_the_background_does_not_end_the_threads(

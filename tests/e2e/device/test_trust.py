@@ -53,11 +53,11 @@ def unsigned_release(hub: HubProcess, made: Path) -> None:
 def plan_by_stranger(hub: HubProcess, made: Path) -> None:
     """Somebody without the online key writes plans metadata."""
     repo = repository(hub)
-    plans = repo._newest("plans")
+    plans = repo.files.newest("plans")
     plans.signed.version += 1
     plans.signatures.clear()
     plans.sign(CryptoSigner.generate_ed25519())
-    repo._write(f"{plans.signed.version}.plans.json", plans.to_bytes())
+    repo.files.write(f"{plans.signed.version}.plans.json", plans.to_bytes())
     repo._seal()
 
 
@@ -69,13 +69,13 @@ def repository_manifest(hub: HubProcess) -> str:
 def expired_plans(hub: HubProcess, made: Path) -> None:
     """Nobody renewed the plans for more than a week."""
     repo = repository(hub)
-    plans = repo._newest("plans")
+    plans = repo.files.newest("plans")
     plans.signed.version += 1
     plans.signed.expires = datetime.datetime.now(datetime.UTC).replace(
         microsecond=0
     ) - datetime.timedelta(hours=1)
     plans.sign(repo.signer("online"))
-    repo._write(f"{plans.signed.version}.plans.json", plans.to_bytes())
+    repo.files.write(f"{plans.signed.version}.plans.json", plans.to_bytes())
     repo._seal()
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from edge_sdk.contract.codec import encode
-from edge_sdk.contract.fleet import CheckIn, EnrolReply, EnrolRequest
+from edge_sdk.contract.fleet import CheckIn, EnrolReply
 from edge_sdk.contract.messages import Upload, UploadReply
 from edge_sdk.errors import HubUnreachable
 from edge_sdk.hub.client import HubClient
+from edge_sdk.hub.device_key import DeviceKey
 from tests.waiting import PATIENCE
 
 
@@ -58,7 +59,7 @@ class Impatient:
     def answer(path: str) -> bytes:
         known = {
             "/v1/messages": encode(UploadReply(0, 0)),
-            "/v1/enrol": encode(EnrolReply("d-1", "t", json.dumps({}))),
+            "/v1/enrol": encode(EnrolReply("d-1", json.dumps({}))),
         }
         return known.get(path, b"")
 
@@ -84,13 +85,12 @@ def test_what_may_be_sent_again_is_sent_again_and_nobody_notices(hub: Impatient)
     assert hub.seen == [news, news, news, checkin, checkin, "/v1/messages", "/v1/messages"]
 
 
-def test_an_enrolment_is_sent_once(hub: Impatient) -> None:
+def test_an_enrolment_too_is_sent_again_since_the_hub_knows_the_key(hub: Impatient) -> None:
     client = HubClient(hub.url, timeout=PATIENCE)
     client.changed(None)
-    with pytest.raises(HubUnreachable, match="closed connection without response"):
-        client.enrol("token", EnrolRequest("m"))
-    assert hub.seen.count("/v1/enrol") == 1
-    assert client.enrol("token", EnrolRequest("m")).device == "d-1"
+    request = DeviceKey.generate().enrolment("m", "token")
+    assert client.enrol("token", request).device == "d-1"
+    assert hub.seen.count("/v1/enrol") == 2
 
 
 def test_a_hub_that_always_hangs_up_is_not_reached(hub: Impatient) -> None:

@@ -137,6 +137,9 @@ def test_a_state_folder_of_an_older_schema_is_brought_up_with_all_that_it_holds(
     db.executescript(
         "CREATE TABLE value (name TEXT PRIMARY KEY, content TEXT NOT NULL);"
         "CREATE TABLE failure (release TEXT PRIMARY KEY, serial INTEGER NOT NULL, reason TEXT);"
+        "CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, boot TEXT NOT NULL,"
+        " sequence INTEGER NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,"
+        " bytes INTEGER NOT NULL);"
         "INSERT INTO failure VALUES ('aa', 3, 'slow'); PRAGMA user_version = 1;"
     )
     db.close()
@@ -152,14 +155,17 @@ def test_a_state_folder_of_another_schema_is_refused(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "device.db")
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(StateError, match="expected schema 4 or older, got 99"):
+    with pytest.raises(StateError, match="expected schema 5 or older, got 99"):
         StateDatabase(tmp_path)
 
 
-def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_database_is_set_aside_and_another_one_begun(tmp_path: Path) -> None:
     (tmp_path / "device.db").write_bytes(b"not a database at all" * 100)
-    with pytest.raises(StateError, match="cannot use it as a state folder"):
-        StateDatabase(tmp_path)
+    store = StateDatabase(tmp_path)
+    store.put("hub", "http://hub")
+    assert "not a database" in store.health()["damaged"]["device.db"]
+    assert (tmp_path / "device.db.damaged").read_bytes().startswith(b"not a database")
+    store.close()
 
 
 def test_waits_grow_with_failures_and_never_beyond_their_bound() -> None:

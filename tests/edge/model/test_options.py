@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from edge_sdk.config import DeviceConfig
+from edge_sdk.contract.manifest import MODEL
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.options import DEFAULT_PROVIDERS, RuntimeOptions
+from edge_sdk.model.release import write_release
 from edge_sdk.model.session import Model, session_options
 from tests.edge.builders import make_release
 
@@ -27,7 +29,8 @@ def test_a_model_loads_with_the_providers_that_are_asked_for(tmp_path: Path) -> 
 
 
 def test_a_session_that_cannot_be_made_is_a_release_error(tmp_path: Path) -> None:
-    release = make_release(tmp_path)
-    release.model_path.write_bytes(b"no model")
+    made = make_release(tmp_path)
+    files = {name: (made.folder / name).read_bytes() for name in made.manifest.files}
+    release = write_release(tmp_path / "bad", made.manifest, {**files, MODEL: b"no model"})
     with pytest.raises(ReleaseError, match="onnxruntime cannot load it"):
         Model.load(release)

@@ -45,14 +45,17 @@ class Read:
     """A pack, by the document."""
 
     def __init__(self, raw: bytes) -> None:
-        magic, number, length = struct.unpack_from("<8sII", raw)
-        assert (magic, number) == (b"EDGEPACK", 4)
+        magic, number, length, crc = struct.unpack_from("<8sIII", raw)
+        assert (magic, number) == (b"EDGEPACK", 5)
+        assert binascii.crc32(raw[20 : 20 + length]) == crc
         self.raw = raw
-        self.header = json.loads(raw[16 : 16 + length])
+        self.header = json.loads(raw[20 : 20 + length])
         self.filter_bits = self.header["filter_bits"]
         self.bits, self.count = self.header["directory_bits"], self.header["count"]
-        self.directory = aligned(16 + length)
-        self.filter = aligned(self.directory + 4 * (2**self.bits + 1))
+        self.check_bits = self.header["check_bits"]
+        self.directory = aligned(20 + length)
+        self.checks = aligned(self.directory + 4 * (2**self.bits + 1))
+        self.filter = aligned(self.checks + 4 * 2**self.check_bits)
         self.keys = aligned(self.filter + 2**self.filter_bits)
         self.values = aligned(self.keys + 16 * self.count)
         self.value_bytes = sum(width(field) for field in self.header["fields"])
@@ -63,12 +66,23 @@ class Read:
         (top,) = struct.unpack(">I", key[:4])
         if not self.raw[self.filter + (top >> (32 - self.filter_bits))] >> top % 8 & 1:
             return None
+        assert self.is_sound(top >> (32 - self.check_bits))
         at = self.directory + 4 * (top >> (32 - self.bits))
         first, last = struct.unpack_from("<2I", self.raw, at)
         for entry in range(first, last):
             if self.key(entry) == key:
                 return entry
         return None
+
+    def is_sound(self, block: int) -> bool:
+        buckets = 2 ** (self.bits - self.check_bits)
+        edges = self.raw[self.directory + 4 * buckets * block :][: 4 * (buckets + 1)]
+        first, last = struct.unpack("<I", edges[:4])[0], struct.unpack("<I", edges[-4:])[0]
+        keys = self.raw[self.keys + 16 * first : self.keys + 16 * last]
+        size = self.value_bytes
+        values = self.raw[self.values + size * first : self.values + size * last]
+        (expected,) = struct.unpack_from("<I", self.raw, self.checks + 4 * block)
+        return binascii.crc32(edges + keys + values) == int(expected)
 
     def key(self, entry: int) -> bytes:
         return self.raw[self.keys + 16 * entry : self.keys + 16 * entry + 16]
@@ -148,17 +162,26 @@ def patched(old: Read, delta: bytes) -> bytes:
     ]
     for place, key in added:
         entries.insert(place, (key, take(size)))
-    new = json.loads(head[16 : 16 + struct.unpack_from("<I", head, 12)[0]])
+    new = json.loads(head[20 : 20 + struct.unpack_from("<I", head, 12)[0]])
     bits, filter_bits = new["directory_bits"], new["filter_bits"]
+    buckets = 2 ** (bits - new["check_bits"])
     checks = [struct.unpack(">I", key[:4])[0] for key, _ in entries]
     tops = [check >> (32 - bits) for check in checks]
     marks = bytearray(2**filter_bits)
     for check in checks:
         marks[check >> (32 - filter_bits)] |= 1 << check % 8
     counts = [sum(top < bucket for top in tops) for bucket in range(2**bits)] + [len(entries)]
+    crcs = []
+    for begin in range(0, 2**bits, buckets):
+        edges = counts[begin : begin + buckets + 1]
+        inside = entries[edges[0] : edges[-1]]
+        crc = binascii.crc32(struct.pack(f"<{len(edges)}I", *edges))
+        crc = binascii.crc32(b"".join(key for key, _ in inside), crc)
+        crcs.append(binascii.crc32(b"".join(value for _, value in inside), crc))
     made = head
     for section in (
         struct.pack(f"<{len(counts)}I", *counts),
+        struct.pack(f"<{len(crcs)}I", *crcs),
         bytes(marks),
         b"".join(key for key, _ in entries),
         b"".join(value for _, value in entries),

@@ -127,7 +127,7 @@ def test_what_is_no_pack_or_of_another_format_is_refused(release: Release, tmp_p
     (tmp_path / "p").write_bytes(b"x" * 5_000)
     with pytest.raises(PackError, match="not a pack file"):
         Pack.open(tmp_path / "p", release)
-    (tmp_path / "p").write_bytes(PREFIX.pack(b"EDGEPACK", 99, 10) + bytes(5_000))
+    (tmp_path / "p").write_bytes(PREFIX.pack(b"EDGEPACK", 99, 10, 0) + bytes(5_000))
     with pytest.raises(PackError, match=f"expected format {PACK_FORMAT}, got 99"):
         Pack.open(tmp_path / "p", release)
     with pytest.raises(PackError, match="cannot open"):

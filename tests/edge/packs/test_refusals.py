@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,17 @@ def with_header(raw: bytes, **changes: object) -> bytes:
     return replace(header, **changes).to_bytes() + raw[directory:]  # type: ignore[arg-type]
 
 
+def header_text(raw: bytes) -> bytes:
+    return raw[PREFIX.size : PREFIX.size + PREFIX.unpack_from(raw)[2]]
+
+
+def with_text(raw: bytes, text: bytes) -> bytes:
+    """Another text of the header with its true CRC-32."""
+    _, directory = parse_header(raw)
+    head = PREFIX.pack(b"EDGEPACK", PACK_FORMAT, len(text), zlib.crc32(text)) + text
+    return head + bytes(-len(head) % 64) + raw[directory:]
+
+
 def with_body(raw: bytes, edit: Callable[[bytearray, PackHeader], None]) -> bytes:
     """Another body with its true SHA-256: what a wrong writer makes, not what damage makes."""
     header, directory = parse_header(raw)
@@ -74,19 +86,27 @@ def filter_beside_the_keys(raw: bytearray, header: PackHeader) -> None:
     raw[sections(header, parse_header(bytes(raw))[1]).filter] ^= 1
 
 
+def checks_beside_the_blocks(raw: bytearray, header: PackHeader) -> None:
+    raw[sections(header, parse_header(bytes(raw))[1]).checks] ^= 1
+
+
 OPENED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "an empty file": (lambda raw: b"", "cannot open"),
     "no pack at all": (lambda raw: b"x" * 5_000, "not a pack file"),
     "an unknown format": (
-        lambda raw: PREFIX.pack(b"EDGEPACK", 99, 10) + raw[16:],
+        lambda raw: PREFIX.pack(b"EDGEPACK", 99, 10, 0) + raw[20:],
         f"expected format {PACK_FORMAT}, got 99",
     ),
     "a header longer than the file": (
-        lambda raw: PREFIX.pack(b"EDGEPACK", PACK_FORMAT, 1 << 19) + raw[16:],
+        lambda raw: PREFIX.pack(b"EDGEPACK", PACK_FORMAT, 1 << 19, 0) + raw[20:],
         "truncated or too large",
     ),
     "a header that is not JSON": (
-        lambda raw: raw[:16] + b"!" + raw[17:], "expected UTF-8 JSON",
+        lambda raw: with_text(raw, b"!" + header_text(raw)[1:]), "expected UTF-8 JSON",
+    ),
+    "a header with one other letter": (
+        lambda raw: raw.replace(b'"answered_by":"test 1.0"', b'"answered_by":"test 1.1"', 1),
+        r"header is damaged \(CRC-32 differs\)",
     ),
     "another release": (lambda raw: with_header(raw, manifest="0" * 64), "made for release demo"),
     "another canonicaliser": (
@@ -97,7 +117,8 @@ OPENED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "bytes after the end": (lambda raw: raw + bytes(64), "it is truncated"),
     "another count": (lambda raw: with_header(raw, count=COUNT + 64), "it is truncated"),
     "no field": (
-        lambda raw: raw.replace(b'"fields":[{', b'"fields":[],"": [{', 1), "torn|expected",
+        lambda raw: with_text(raw, header_text(raw).replace(b":[{", b':[],"":[{', 1)),
+        "torn|expected",
     ),
 }  # fmt: skip
 
@@ -106,6 +127,7 @@ VERIFIED: dict[str, tuple[Callable[[bytearray, PackHeader], None], str]] = {
     "keys in another order": (swapped_keys, "keys are not sorted: entry 11 does not follow"),
     "one key twice": (equal_keys, "keys are not sorted: entry 11 does not follow"),
     "a directory that does not fit": (directory_beside_the_keys, "directory does not fit the keys"),
+    "checks that do not fit": (checks_beside_the_blocks, "checks do not fit: wrong at block 0"),
     "a filter that does not fit": (filter_beside_the_keys, "filter does not fit the keys"),
 }
 

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from edge_sdk.system.files import READABLE, check_writable, folder_atomic, sha256_file, write_atomic
+from edge_sdk.system import files
+from edge_sdk.system.files import (
+    READABLE,
+    check_writable,
+    folder_atomic,
+    make_folder,
+    sha256_file,
+    write_atomic,
+)
 
 
 def test_a_write_replaces_the_whole_content(tmp_path: Path) -> None:
@@ -74,3 +82,20 @@ def test_what_cannot_be_written_is_known_before(tmp_path: Path, case: str) -> No
     with pytest.raises(OSError, match=reason) as caught:
         check_writable(tmp_path / name, parents=parents)
     assert caught.value.filename == str(tmp_path / name)
+
+
+def test_the_name_of_each_new_folder_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that was enrolled lost its identity with the name of its state folder."""
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "fsync_directory", synced.append)
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert synced == [tmp_path, tmp_path / "a"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"x")
+    with pytest.raises(OSError):
+        make_folder(tmp_path / "f")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,18 @@ class Hub:
 
     error: HubError | None = None
 
+    def conversation(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def changed(self, etag: str | None) -> str | None:
         self._refuse()
         return None
 
     def checkin(self, checkin: CheckIn) -> None:
         self._refuse()
+
+    def ask_again(self) -> None:
+        return
 
     def _refuse(self) -> None:
         if self.error is not None:

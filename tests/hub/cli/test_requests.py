@@ -119,8 +119,8 @@ NARROWED: dict[str, tuple[str, dict[str, str]]] = {
     "audit": ("/v1/audit", {}),
     "audit --limit 7": ("/v1/audit", {"limit": "7"}),
     "audit --model m --since 1h": ("/v1/audit", {"model": "m", "since": "3600 s ago"}),
-    "devices": ("/v1/devices", {}),
-    "devices --model m --since 2h --limit 9": (
+    "devices list": ("/v1/devices", {}),
+    "devices list --model m --since 2h --limit 9": (
         "/v1/devices", {"model": "m", "since": "7200 s ago", "limit": "9"},
     ),
     "telemetry m": ("/v1/models/m/telemetry", {"seconds": "86400.0"}),
@@ -146,13 +146,14 @@ def test_devices_and_audit_are_tables(
     device = {
         "device": "d-1", "model": "m", "health": "healthy", "version": "1.0", "plan": 1,
         "seen_at": 0.0, "attributes": {"region": "eu"}, "failed": ["a" * 64],
+        "standing": "active", "serial": None, "reason": None,
     }  # fmt: skip
     recorder.answer = [device, device]
-    assert main(["devices"]) == 0
+    assert main(["devices", "list"]) == 0
     out = capsys.readouterr().out
     assert "2 devices: healthy=2" in out
     assert f"region=eu; failed: {'a' * 12}\n" in out
-    assert main(["devices", "--json"]) == 0
+    assert main(["devices", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [device, device]
     entry = {"at": 0.0, "actor": "admin", "action": "plan", "model": None, "detail": {"n": 2}}
     recorder.answer = [entry]

@@ -10,10 +10,11 @@ from typing import Any
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.experiment_reports import InterleaveReport, Moments, Pairs, ShadowReport
-from edge_sdk.contract.fleet import CheckIn, EnrolRequest
+from edge_sdk.contract.fleet import CheckIn
 from edge_sdk.contract.messages import FeedbackReport, Message, UpdateEvent, Upload, WindowReport
 from edge_sdk.contract.plan import Assignment, Plan, assign
 from edge_sdk.contract.window import Window
+from tests.simulated_device import enrolled
 
 NUMBERS = itertools.count(1)
 
@@ -143,6 +144,5 @@ def fleet(hub: Hub, count: int, regions: tuple[str, ...] = ("eu", "us")) -> list
     found = []
     for i in range(count):
         attributes = {"region": regions[i % len(regions)]}
-        reply = hub.fleet.enrol(token, EnrolRequest("demo", attributes))
-        found.append(Device(hub, reply.device, attributes))
+        found.append(Device(hub, enrolled(hub, token, attributes=attributes), attributes))
     return found

@@ -8,10 +8,10 @@ import time
 import pytest
 from sqlalchemy import update
 
-from cloud_hub.errors import Forbidden
+from cloud_hub.errors import Forbidden, Unauthenticated
 from cloud_hub.fleet.tables import devices
 from cloud_hub.hub import Hub
-from edge_sdk.contract.fleet import EnrolRequest
+from tests.simulated_device import enrolled
 
 
 def token(hub: Hub, **changes: object) -> str:
@@ -21,7 +21,7 @@ def token(hub: Hub, **changes: object) -> str:
 
 def used_up(hub: Hub) -> str:
     made = token(hub)
-    hub.fleet.enrol(made, EnrolRequest("demo"))
+    enrolled(hub, made)
     return made
 
 
@@ -31,11 +31,19 @@ def expired(hub: Hub) -> str:
     return made
 
 
+def revoked(hub: Hub) -> str:
+    made = token(hub)
+    (record,) = hub.fleet.tokens.list("demo")
+    hub.fleet.tokens.revoke(record.id, actor="ann")
+    return made
+
+
 REFUSED = {
-    "unknown": (lambda hub: "guess", "demo", "unknown to this hub"),
-    "used up": (used_up, "demo", "used up"),
-    "expired": (expired, "demo", r"expired at 20\d\d-\d\d-\d\d \d\d:\d\d UTC"),
-    "another model's": (token, "other", "is for model demo, not other"),
+    "unknown": (lambda hub: "guess", "demo", Unauthenticated, "unknown to this hub"),
+    "used up": (used_up, "demo", Forbidden, "used up"),
+    "expired": (expired, "demo", Forbidden, r"expired at 20\d\d-\d\d-\d\d \d\d:\d\d UTC"),
+    "another model's": (token, "other", Forbidden, "is for model demo, not other"),
+    "revoked": (revoked, "demo", Forbidden, "was revoked"),
 }
 
 
@@ -43,10 +51,10 @@ REFUSED = {
 def test_the_owner_of_a_token_learns_why_it_is_refused(
     inner: Hub, caplog: pytest.LogCaptureFixture, case: str
 ) -> None:
-    make, model, reason = REFUSED[case]
+    make, model, error, reason = REFUSED[case]
     made = make(inner)
-    with pytest.raises(Forbidden, match=f"enrolment token: {reason}"):
-        inner.fleet.enrol(made, EnrolRequest(model))
+    with pytest.raises(error, match=f"enrolment token: {reason}"):
+        enrolled(inner, made, model)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert made not in caplog.text
 
@@ -56,16 +64,18 @@ def test_an_enrolment_is_logged_without_its_secrets(
 ) -> None:
     made = token(inner)
     with caplog.at_level(logging.INFO, "cloud_hub"):
-        reply = inner.fleet.enrol(made, EnrolRequest("demo", attributes={"owner": "private"}))
-    assert caplog.messages == [f"device {reply.device} enrolled for demo"]
-    assert not any(secret in caplog.text for secret in (made, reply.token, "private"))
+        device = enrolled(inner, made, attributes={"owner": "private"})
+    assert caplog.messages == [f"device {device} enrolled for demo"]
+    assert not any(secret in caplog.text for secret in (made, "private"))
+    # Nor is it in the audit, which stays when the device is forgotten.
+    assert "private" not in str(inner.audit.entries("demo"))
 
 
 def test_devices_are_listed_by_model_time_and_number(inner: Hub) -> None:
     names = []
     for model in ("demo", "demo", "other", "demo"):
         made = inner.fleet.new_token(model, uses=1, seconds=60, actor="ann")
-        names.append(inner.fleet.enrol(made, EnrolRequest(model)).device)
+        names.append(enrolled(inner, made, model))
     for seen_at, name in zip((400, 100, 300, 200), names, strict=True):
         with inner.engine.begin() as db:
             db.execute(update(devices).where(devices.c.device == name).values(seen_at=seen_at))

@@ -27,7 +27,6 @@ from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.groups import GroupSums
 from converters import convert
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import EnrolRequest
 from edge_sdk.contract.groups import GroupColumn, GroupCounts
 from edge_sdk.contract.messages import (
     Body,
@@ -46,6 +45,7 @@ from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.terms import ServingTerms
 from tests.contract.examples import histogram_text
 from tests.hub.enrolled import long_ago
+from tests.simulated_device import enrolled
 
 WINDOW, ROWS, DEVICES = 60, 500, 4
 BEGIN = 1_700_000_040  # a whole minute
@@ -91,7 +91,7 @@ class Fleet:
         token = self.hub.fleet.new_token("demo", uses=DEVICES, seconds=60, actor="test")
         terms = ServingTerms(reporting=Reporting(WINDOW, 100, 0))
         self.devices = {
-            self.hub.fleet.enrol(token, EnrolRequest("demo", {})).device: Predictor(
+            enrolled(self.hub, token): Predictor(
                 self.release, terms, tag=f"t{i}", clock=lambda: self.now
             )
             for i in range(DEVICES)
@@ -305,7 +305,7 @@ def test_sums_of_groups_are_kept_by_the_hour_and_forgotten_in_the_end(fleet: Fle
 
 def test_groups_of_devices_may_fire_a_trigger_too(fleet: Fleet) -> None:
     token = fleet.hub.fleet.new_token("demo", uses=1, seconds=60, actor="test")
-    device = fleet.hub.fleet.enrol(token, EnrolRequest("demo", {"region": "eu"})).device
+    device = enrolled(fleet.hub, token, attributes={"region": "eu"})
     long_ago(fleet.hub)
     where = Window("demo", "1.0", BEGIN, BEGIN + WINDOW)
     fleet.send(device, FeedbackReport(where, 1_000, 500, 1_000, 500))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cloud_hub.errors import Invalid, NotFound
+from cloud_hub.fleet.tokens import TokenTerms
 from cloud_hub.hub import Hub
 from cloud_hub.packs.service import _as_declared
 from cloud_hub.registry.dataset import Dataset
@@ -19,7 +20,9 @@ from edge_sdk.contract.messages import KeyVotes, Message, Upload
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.packs.reader import Pack
 from tests.edge.builders import make_release, rows, softmax
+from tests.simulated_device import enrolled, vouched
 
+TODAY = int(time.time()) // 300 * 300
 POLICY = "cloud: big\npacks: {every: 1s, minimum_devices: 3}\n"
 
 
@@ -33,11 +36,11 @@ def voted(serving: Hub, tmp_path: Path) -> Hub:
     serving.registry.add_dataset("demo", "catalogue", Dataset(x, None).to_bytes())
     canonicaliser = Canonicaliser(serving.registry.release("demo", "1.0").manifest.signature)
     keys = [canonicaliser.key(row.tobytes()).hex() for row in x]
-    for device in range(3):
-        wanted = keys[:5] + (keys[5:10] if device == 0 else [])
-        body = to_plain(KeyVotes("demo", "1.0", 1, tuple(wanted)))
+    for number, device in enumerate(vouched(serving, 3)):
+        wanted = keys[:5] + (keys[5:10] if number == 0 else [])
+        body = to_plain(KeyVotes("demo", "1.0", TODAY - 300, tuple(wanted)))
         upload = Upload((Message("b1", 1, "votes", body),))
-        serving.telemetry.ingest(f"d-{device}", "demo", upload)
+        serving.telemetry.ingest(device, "demo", upload)
     return serving
 
 
@@ -82,14 +85,53 @@ def test_other_keys_make_a_new_pack_even_if_there_are_as_many_of_them(voted: Hub
     x = rows(20)
     canonicaliser = Canonicaliser(voted.registry.release("demo", "1.0").manifest.signature)
     wanted = tuple(canonicaliser.key(row.tobytes()).hex() for row in x[10:15])
-    for device in range(4):
-        body = to_plain(KeyVotes("demo", "1.0", 2, wanted))
-        upload = Upload((Message("b1", 2, "votes", body),))
-        voted.telemetry.ingest(f"d-{device}", "demo", upload)
+    for device in vouched(voted, 4):
+        vote(voted, device, wanted)
     second = voted.packs.build("demo", time.time())
     assert first is not None
     assert second is not None
     assert (second.entries, second.sha256 != first.sha256) == (5, True)
+
+
+def vote(hub: Hub, device: str, keys: tuple[str, ...]) -> None:
+    body = to_plain(KeyVotes("demo", "1.0", TODAY, keys))
+    hub.telemetry.ingest(device, "demo", Upload((Message("b1", 2, "votes", body),)))
+
+
+def key_of(hub: Hub, row: int) -> str:
+    canonicaliser = Canonicaliser(hub.registry.release("demo", "1.0").manifest.signature)
+    return canonicaliser.key(rows(20)[row].tobytes()).hex()
+
+
+def test_whoever_holds_one_token_is_one_voter_however_many_devices_they_make(voted: Hub) -> None:
+    private, key = key_of(voted, 15), bytes.fromhex(key_of(voted, 15))
+    token = voted.fleet.new_token("demo", uses=20, seconds=60, actor="test")
+    for _ in range(20):
+        vote(voted, enrolled(voted, token), (private,))
+    assert key not in voted.telemetry.voted_keys("demo", minimum_devices=2, most=100)
+    vote(voted, vouched(voted, 1)[0], (private,))
+    assert key in voted.telemetry.voted_keys("demo", minimum_devices=2, most=100)
+    assert key not in voted.telemetry.voted_keys("demo", minimum_devices=3, most=100)
+
+
+def test_votes_of_a_device_that_was_revoked_do_not_count(voted: Hub) -> None:
+    key = bytes.fromhex(key_of(voted, 15))
+    voters = vouched(voted, 3)
+    for device in voters:
+        vote(voted, device, (key.hex(),))
+    assert key in voted.telemetry.voted_keys("demo", minimum_devices=3, most=100)
+    voted.fleet.identities.revoke(voters[0], reason="stolen", actor="ann")
+    assert key not in voted.telemetry.voted_keys("demo", minimum_devices=3, most=100)
+
+
+def test_devices_that_somebody_approved_one_by_one_are_voters_one_by_one(voted: Hub) -> None:
+    key = bytes.fromhex(key_of(voted, 15))
+    terms = TokenTerms("demo", uses=3, seconds=60, approve=True)
+    ((_, token),) = voted.fleet.tokens.make(terms, actor="ann")
+    for device in [enrolled(voted, token) for _ in range(3)]:
+        voted.fleet.identities.approve(device, actor="ann")
+        vote(voted, device, (key.hex(),))
+    assert key in voted.telemetry.voted_keys("demo", minimum_devices=3, most=100)
 
 
 def test_a_pack_is_built_anew_before_it_expires(voted: Hub) -> None:

@@ -370,6 +370,7 @@ MODULES = {
 def modules(tmp_path: Path) -> Path:
     for name, text in MODULES.items():
         (tmp_path / f"{name}.py").write_text(text)
+    tmp_path.chmod(0o755)  # for the worker's user
     return tmp_path
 
 

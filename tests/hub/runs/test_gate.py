@@ -15,7 +15,8 @@ from cloud_hub.fleet.health import health
 from cloud_hub.hub import Hub
 from cloud_hub.policy.schema import GatePolicy, GroupRule
 from cloud_hub.registry.dataset import Dataset
-from cloud_hub.runs.gate import Check, Costs, ReleaseAnswers, Slice, failures, judge
+from cloud_hub.runs.answers import ReleaseAnswers
+from cloud_hub.runs.gate import Check, Costs, Slice, failures, judge
 from cloud_hub.runs.offline import group_names
 from cloud_hub.statistics.calibration import brier_rows, expected_calibration_error
 from converters import convert

@@ -122,6 +122,7 @@ def test_a_pipeline_fetches_trains_leaves_and_the_hub_tries_what_it_left(
     assert late.status_code == 409
     run = run_of(hub, "piped")
     assert (run["status"], run["version"]) == ("experiment", "2.0"), run["reason"]
+    assert "no secret readable" in run["isolation"]  # of its conversion
 
 
 def test_whoever_has_not_the_runs_token_gets_nothing(
@@ -141,6 +142,9 @@ def test_whoever_has_not_the_runs_token_gets_nothing(
     pickled = requests.put(f"{job['result']}/pkl", data=b"x", headers=own, timeout=PATIENCE)
     assert (pickled.status_code, "expected one of" in pickled.json()["error"]) == (422, True)
     hub.admin.post(f"runs/{job['run']}/cancel", reason="test")
+    over = requests.put(f"{job['result']}/onnx", data=b"x", headers=own, timeout=PATIENCE)
+    assert (over.status_code, "is over" in over.json()["error"]) == (409, True)
+    assert requests.get(f"{job['data']}/history", headers=own, timeout=PATIENCE).status_code == 409
 
 
 def test_a_pipeline_that_says_it_failed_ends_the_run(
@@ -186,10 +190,15 @@ def test_the_commands_of_runs_against_a_real_hub(
     code, out = cli("cancel", number, "--reason", "wrong data", "--json")
     assert (code, json.loads(out)["status"]) == (0, "cancelled")
     assert cli("logs", number, "--tail", "3")[0] == 0
+    shown = cli("show", number)[1]
+    assert f"run {number} is cancelled" in shown
+    assert "isolation: no process of the hub has trained yet" in shown
+    assert json.loads(cli("show", number, "--json")[1])["isolation"] == ""
     refusals = {
         ("cancel", number, "--reason", "again"): "is cancelled; only one that waits or trains",
         ("override", number, "--reason", "why not"): "is cancelled, not one of",
         ("logs", "9999"): "run 9999: not found",
+        ("show", "9999"): "run 9999: not found",
         ("start", "nobody"): "nobody: no such model",
     }
     for words, reason in refusals.items():

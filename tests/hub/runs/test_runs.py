@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,107 +14,25 @@ from sklearn.linear_model import LogisticRegression
 
 from cloud_hub.errors import Conflict
 from cloud_hub.hub import Hub
+from cloud_hub.isolation.process_tree import family
 from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs import jobs, worker
 from cloud_hub.runs.jobs import TrainingJob
-from cloud_hub.runs.store import RunCause, RunRecord
+from cloud_hub.runs.store import RunCause
 from converters import convert
-from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.messages import Message, SampleBatch, Upload
+from tests.hub.runs.conftest import Ready
+from tests.hub.runs.retraining import (
+    NOW,
+    POLICY,
+    ROOT,
+    data,
+    finish,
+    gone,
+    request,
+    share,
+    unchanged,
+)  # fmt: skip
 from tests.waiting import wait_for
-
-NOW = int(time.time())
-GROUPS = {"x2:0": None, "sex": ["f", "m"] * 150}
-POLICY = """
-sharing: {{samples: true, per_window: 10}}
-train:
-  {how}
-  mode: {mode}
-  minimum_samples: 200
-  {extra}
-"""
-
-
-def data(count: int, seed: int) -> Dataset:
-    random = np.random.default_rng(seed)
-    X = random.normal(size=(count, 4)).astype(np.float32)
-    return Dataset(X, (X[:, 0] + X[:, 1] > 0).astype(np.int64))
-
-
-Ready = Callable[..., Hub]
-
-
-@pytest.fixture
-def ready(inner: Hub, tmp_path: Path) -> Ready:
-    """A hub that serves a poor model, with a policy that trains; fresh rows were shared."""
-
-    def make(
-        entry: str = "",
-        mode: str = "stateless",
-        extra: str = "",
-        *,
-        how: str = "",
-        rows: int = 300,
-    ) -> Hub:
-        first = data(300, 1)
-        poor = LogisticRegression().fit(first.rows[:, ::-1], first.labels)
-        release = convert(
-            poor, first.rows, None, name="demo", out=tmp_path / "demo-1.0", groups=GROUPS
-        )
-        inner.registry.publish(release, actor="test", training_state=pickle.dumps(poor))
-        inner.plans.promote("demo", "1.0", actor="test", reason="first")
-        how = how or f"entry: tests.hub.runs.trainers:{entry}"
-        inner.registry.set_policy("demo", POLICY.format(how=how, mode=mode, extra=extra), "test")
-        if rows:
-            share(inner, rows)
-        return inner
-
-    return make
-
-
-def share(hub: Hub, count: int = 300, seed: int = 2) -> None:
-    fresh = data(count, seed)
-    assert fresh.labels is not None
-    batch = SampleBatch(
-        "demo", "1.0",
-        tuple(tuple(row) for row in fresh.rows.tolist()),
-        tuple(fresh.labels.tolist()),
-        (NOW,) * count,
-    )  # fmt: skip
-    message = Message("b1", seed, "samples", to_plain(batch))
-    assert hub.telemetry.ingest("d-1", "demo", Upload((message,))).accepted == 1
-
-
-def finish(hub: Hub) -> RunRecord:
-    def ended() -> RunRecord | None:
-        hub.runs.tick(time.time())
-        run = hub.runs.records("demo")[-1]
-        return None if run.status in ("waiting", "training") else run
-
-    run = wait_for(ended, "the end of the run", every=0.1)
-    assert run is not None
-    return run
-
-
-def request(hub: Hub) -> RunRecord:
-    hub.runs.request("demo", RunCause("manual"))
-    return finish(hub)
-
-
-def gone(process: int) -> bool:
-    """Whether a process has ended; one that nobody has reaped yet has."""
-    try:
-        return "\nState:\tZ" in Path(f"/proc/{process}/status").read_text()
-    except FileNotFoundError:
-        return True
-
-
-def unchanged(hub: Hub) -> None:
-    """What serves goes on serving, and nothing was published."""
-    plan = hub.plans.current("demo")
-    assert plan is not None
-    assert (plan.serving.version, plan.experiment) == ("1.0", None)
-    assert [record.version for record in hub.registry.versions("demo")] == ["1.0"]
 
 
 def test_a_run_trains_gates_publishes_and_starts_an_experiment(ready: Ready) -> None:
@@ -222,21 +138,22 @@ def test_a_training_that_goes_wrong_ends_with_its_reason_and_changes_nothing(
 
 
 def test_a_training_that_hangs_is_ended_with_all_that_it_started(
-    ready: Ready, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ready: Ready,
 ) -> None:
-    helper = tmp_path / "helper"
-    monkeypatch.setenv("HELPER", str(helper))
     hub = ready("hangs", extra="timeout: 1h")
     hub.runs.request("demo", RunCause("manual"))
     hub.runs.tick(time.time())
-    wait_for(lambda: helper.exists() and helper.read_text(), "the training's helper")
-    (worker,) = hub.runs._training._workers.values()
-    worker._began -= 3_600  # an hour goes by
+    (training,) = hub.runs._training._running.values()
+    wait_for(lambda: (training.work / "helper").exists(), "the training's helper")
+    everybody = family(training.process._process.pid)
+    training.process._began -= 3_600  # an hour goes by
     run = finish(hub)
     assert run.reason == "took longer than the 3600 s that the policy allows"
     unchanged(hub)
     assert "waiting for godot" in hub.runs.log(run.id)
-    wait_for(lambda: gone(int(helper.read_text())), "the end of the helper")
+    wait_for(lambda: all(map(gone, everybody)), "the end of the helper")
+    assert len(everybody) >= 3  # launcher, training, helper
+    assert not training.work.exists()
 
 
 def test_a_training_that_leaks_is_ended(ready: Ready) -> None:
@@ -284,7 +201,8 @@ model = LogisticRegression().fit(rows["X"], rows["y"])
 def test_a_command_trains_and_leaves_a_model(ready: Ready, tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
-    hub = ready(how=f"command: [{sys.executable}, {script}]")
+    tmp_path.chmod(0o755)  # for the worker's user
+    hub = ready(how=f"command: [{sys.executable}, train.py]", path=tmp_path)
     run = request(hub)
     assert (run.status, run.version) == ("experiment", "2.0"), run.reason
     assert hub.registry.training_state("demo", "2.0") == b"mine"
@@ -357,8 +275,8 @@ def test_a_run_whose_worker_died_with_the_hub_is_started_once_more(ready: Ready)
 def test_a_worker_ends_when_the_hub_is_killed(tmp_path: Path) -> None:
     code = (
         "import os, sys, time; from pathlib import Path\n"
-        "from cloud_hub.runs.process_limits import LimitedProcess, ProcessLimits\n"
-        "child = 'from cloud_hub.runs.process_limits import end_with_parent; end_with_parent();'\n"
+        "from cloud_hub.isolation.process_limits import LimitedProcess, ProcessLimits\n"
+        "child = 'from cloud_hub.isolation.kernel import end_with_parent; end_with_parent();'\n"
         "child += 'import time; print(1, flush=True); time.sleep(3_600)'\n"
         f"log = Path({str(tmp_path / 'log')!r})\n"
         "limits = ProcessLimits(3_600, 2_000)\n"
@@ -401,7 +319,9 @@ def test_one_training_at_a_time_over_all_models(ready: Ready, tmp_path: Path) ->
     )
     hub.registry.publish(other, actor="test")
     hub.plans.promote("other", "1.0", actor="test", reason="first")
-    own = POLICY.format(how="entry: tests.hub.runs.trainers:hangs", mode="stateless", extra="")
+    own = POLICY.format(
+        how="entry: tests.hub.runs.trainers:hangs", mode="stateless", extra="", path=ROOT
+    )
     own = own.replace("200", "0")
     hub.registry.set_policy("other", own, "test")
     for model in ("demo", "other"):

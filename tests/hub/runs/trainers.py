@@ -81,7 +81,8 @@ def unfitted(context: TrainingContext) -> Any:
 def hangs(context: TrainingContext) -> Any:
     print("waiting for godot", flush=True)
     if os.fork() == 0:  # a helper that must not outlive the run
-        Path(os.environ["HELPER"]).write_text(str(os.getpid())) if "HELPER" in os.environ else None
+        os.setsid()  # nor be missed because it left the group
+        Path("helper").touch()
         time.sleep(3_600)
     time.sleep(3_600)
 
@@ -104,3 +105,9 @@ def seeded(context: TrainingContext) -> Any:
     print("drawn:", random.random(), np.random.random(), hash("x") % 1_000, context.seed)
     print("window:", context.window, context.run, context.mode, len(context.fresh))
     return good(context)
+
+
+def fills_the_disk(context: TrainingContext) -> Any:
+    for number in range(400):
+        Path(f"filler-{number}").write_bytes(b"x" * (1 << 20))
+    time.sleep(3_600)

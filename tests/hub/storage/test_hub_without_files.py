@@ -19,12 +19,13 @@ from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Release
 from tests.edge.builders import make_release, rows
 from tests.hub.storage.memory_store import MemoryStore
+from tests.simulated_device import vouched
 
 
 def test_releases_packs_and_features_are_published_from_any_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stores = ArtifactStores(MemoryStore(), MemoryStore())
+    stores = ArtifactStores(MemoryStore(), MemoryStore(), MemoryStore())
     monkeypatch.setattr("cloud_hub.hub.open_stores", lambda settings: stores)
     settings = Settings(tmp_path / "hub", tick_seconds=0)
     initialise(settings)
@@ -38,12 +39,16 @@ def test_releases_packs_and_features_are_published_from_any_store(
         hub.registry.add_dataset("demo", "catalogue", Dataset(rows(5), None).to_bytes())
         hub.registry.set_policy("demo", "packs: {every: 1s, minimum_devices: 1}\n", "ann")
         canonicaliser = Canonicaliser(release.manifest.signature)
+        voters = vouched(hub, 2)
         for number in (1, 2):  # the second pack is published with a delta from the first
             keys = tuple(canonicaliser.key(row.tobytes()).hex() for row in rows(5)[: 2 + number])
-            message = Message("b", number, "votes", to_plain(KeyVotes("demo", "1.0", number, keys)))
-            hub.telemetry.ingest(f"d-{number}", "demo", Upload((message,)))
+            votes = KeyVotes("demo", "1.0", int(time.time()) // 300 * 300, keys)
+            message = Message("b", number, "votes", to_plain(votes))
+            hub.telemetry.ingest(voters[number - 1], "demo", Upload((message,)))
             assert hub.packs.build("demo", time.time()) is not None
         hub.features.put("demo", FeatureTable(("a",), {"f0": (1.0,)}, {"f0": 0.0}), actor="ann")
+        hub.forms.make()
+        assert hub.forms.records("demo")
     finally:
         hub.close()
     again = open_hub(settings)  # its repository finds every target
@@ -56,3 +61,4 @@ def test_releases_packs_and_features_are_published_from_any_store(
         again.close()
     assert not (settings.data / "blobs").exists()
     assert not (settings.data / "repository" / "targets").exists()
+    assert not (settings.data / "forms").exists()

@@ -9,7 +9,6 @@ import numpy as np
 
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
-from edge_sdk.contract.fleet import EnrolRequest
 from edge_sdk.contract.messages import (
     Body,
     FeedbackReport,
@@ -24,6 +23,7 @@ from edge_sdk.telemetry.histograms import histogram
 from tests.contract.examples import histogram_text
 from tests.edge.builders import FEATURES, profile
 from tests.hub.enrolled import long_ago
+from tests.simulated_device import enrolled
 
 WINDOW = 60
 BEGIN = 1_700_000_040  # a whole minute
@@ -48,9 +48,7 @@ class Simulated:
         token = self.hub.fleet.new_token("demo", uses=self.devices, seconds=60, actor="test")
         for i in range(self.devices):
             region = self.regions[i % len(self.regions)]
-            self.names.append(
-                self.hub.fleet.enrol(token, EnrolRequest("demo", {"region": region})).device
-            )
+            self.names.append(enrolled(self.hub, token, attributes={"region": region}))
         long_ago(self.hub)
 
     def send(self, device: str, *bodies: Body) -> UploadReply:

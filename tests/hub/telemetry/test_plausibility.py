@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_hub.cli.fleet import _remarks
+from cloud_hub.cli.devices import _remarks
 from cloud_hub.errors import Implausible
 from cloud_hub.hub import Hub
 from cloud_hub.telemetry.plausibility import (
@@ -23,10 +23,10 @@ from cloud_hub.telemetry.plausibility import (
 )
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.experiment_reports import InterleaveReport, Moments, Pairs, ShadowReport
-from edge_sdk.contract.fleet import EnrolRequest
 from edge_sdk.contract.groups import GroupCounts
 from edge_sdk.contract.messages import FeedbackReport, Message, Upload, WindowReport, kind_of
 from edge_sdk.contract.window import Energy, Window
+from tests import simulated_device
 from tests.hub.enrolled import long_ago
 
 NOW = 1_000 * DAY + 43_200
@@ -66,7 +66,6 @@ IMPOSSIBLE: dict[str, tuple[Any, str]] = {
     "squares below what the sum has": (
         FeedbackReport(WINDOW, rewards=10, reward_sum=10.0, reward_squares=1.0), "sum of squares",
     ),
-    "a sum of no rewards": (FeedbackReport(WINDOW, rewards=0, reward_sum=1.0), "of no numbers"),
     "a billion inputs in shadow": (ShadowReport(TRIAL, "1.0", HUGE), "compared"),
     "a billion crashes in shadow": (
         ShadowReport(TRIAL, "1.0", errors={"model": HUGE}), "compared",
@@ -163,7 +162,7 @@ def test_a_lie_is_refused_flagged_and_audited_once_and_the_rest_of_the_upload_co
     serving: Hub,
 ) -> None:
     token = serving.fleet.new_token("demo", uses=1, seconds=60, actor="test")
-    device = serving.fleet.enrol(token, EnrolRequest("demo")).device
+    device = simulated_device.enrolled(serving, token)
     now = int(time.time())
     window = Window("demo", "1.0", now - 1, now)
     digest = serving.registry.release("demo", "1.0").profile_digest
@@ -181,7 +180,9 @@ def test_a_lie_is_refused_flagged_and_audited_once_and_the_rest_of_the_upload_co
     assert flag.count == 4
     entries = [e for e in serving.audit.entries("demo") if e.action == "flagged"]
     assert [e.actor for e in entries] == [device]
-    shown = _remarks({"attributes": {}, "failed": [], "flags": [vars(flag)]})
+    shown = _remarks(
+        {"attributes": {}, "failed": [], "serial": None, "reason": None, "flags": [vars(flag)]}
+    )
     assert shown.startswith("flagged 4 times: labelled: expected at most")
     serving.flags.tick(time.time() + 31 * DAY)
     assert serving.flags.by_device() == {}
@@ -200,7 +201,7 @@ def test_the_bound_is_the_policys(serving: Hub) -> None:
 def test_uploads_of_one_day_share_its_bound(serving: Hub) -> None:
     """Sent again and again under other names, within what each message may hold."""
     token = serving.fleet.new_token("demo", uses=1, seconds=60, actor="test")
-    device = serving.fleet.enrol(token, EnrolRequest("demo")).device
+    device = simulated_device.enrolled(serving, token)
     now = int(time.time())
     reasons: list[str] = []
     for number in range(1, 41):
@@ -213,7 +214,7 @@ def test_uploads_of_one_day_share_its_bound(serving: Hub) -> None:
 
 def test_a_device_that_was_offline_for_days_loses_nothing(serving: Hub) -> None:
     token = serving.fleet.new_token("demo", uses=1, seconds=60, actor="test")
-    device = serving.fleet.enrol(token, EnrolRequest("demo")).device
+    device = simulated_device.enrolled(serving, token)
     long_ago(serving)
     now, bodies = int(time.time()), []
     for age in range(1, 8):

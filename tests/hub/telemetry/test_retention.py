@@ -115,6 +115,7 @@ def test_sums_names_of_messages_and_nothing_else_are_forgotten_in_the_end(
 
 def test_shared_rows_are_forgotten_when_the_policy_says(serving: Hub) -> None:
     now = time.time()
+    serving.registry.set_policy("demo", "sharing: {samples: true, per_window: 5}\n", "test")
     batch = SampleBatch("demo", "1.0", ((0.0,) * 4,) * 2, (1, 0), (int(now) - 8 * 86_400, int(now)))
     serving.telemetry.ingest(
         "d-1", "demo", Upload((Message("b", 1, kind_of(batch), to_plain(batch)),))

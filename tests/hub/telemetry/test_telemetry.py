@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from cloud_hub.hub import Hub
+from cloud_hub.telemetry.tables import samples
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import (
     Body,
@@ -25,6 +27,7 @@ from edge_sdk.contract.plan import Arm, Experiment, ReleaseRef
 from edge_sdk.contract.window import Window
 from tests.contract.examples import histogram_text
 from tests.edge.builders import profile
+from tests.simulated_device import vouched
 
 NOW = int(time.time()) // 60 * 60
 WINDOW = Window("demo", "1.0", NOW - 60, NOW)
@@ -135,6 +138,7 @@ def test_outcomes_are_kept_apart_by_arm(serving: Hub) -> None:
 
 
 def test_shared_rows_come_back_with_their_labels(serving: Hub) -> None:
+    serving.registry.set_policy("demo", "sharing: {samples: true, per_window: 5}\n", "test")
     batch = SampleBatch("demo", "1.0", ((1.0, 2.0, 3.0, 4.0),) * 3, (0, 1, 2), (NOW, NOW, NOW - 99))
     serving.telemetry.ingest("d-1", "demo", upload(batch))
     data = serving.telemetry.samples("demo", since=NOW - 10)
@@ -149,11 +153,13 @@ def test_shared_rows_come_back_with_their_labels(serving: Hub) -> None:
 
 
 def test_a_key_counts_by_devices_and_not_by_how_often_one_asks(serving: Hub) -> None:
+    voters = vouched(serving, 3)
+    today = NOW // 300 * 300
     for sequence in range(1, 6):
-        votes = KeyVotes("demo", "1.0", sequence, ("aa" * 16,))
-        serving.telemetry.ingest("d-1", "demo", upload(votes, first=sequence))
-    for device in ("d-1", "d-2", "d-3"):
-        votes = KeyVotes("demo", "1.0", 99, ("bb" * 16,))
+        votes = KeyVotes("demo", "1.0", today - 300 * sequence, ("aa" * 16,))
+        serving.telemetry.ingest(voters[0], "demo", upload(votes, first=sequence))
+    for device in voters:
+        votes = KeyVotes("demo", "1.0", today, ("bb" * 16,))
         serving.telemetry.ingest(device, "demo", upload(votes, first=50))
     voted = serving.telemetry.voted_keys("demo", minimum_devices=3, most=10)
     assert voted == [bytes.fromhex("bb" * 16)]
@@ -166,3 +172,17 @@ def test_events_are_kept_in_order(serving: Hub) -> None:
     ]
     serving.telemetry.ingest("d-1", "demo", upload(*events))
     assert [e.outcome for e in serving.telemetry.events("demo")] == ["activated", "failed"]
+
+
+def test_rows_that_an_older_hub_took_do_not_stop_a_training(serving: Hub) -> None:
+    named = {"device": "d-1", "model": "demo", "taken": NOW}
+    rows = [
+        {**named, "version": "1.0", "row": [1.0, 2.0], "label": 0},
+        {**named, "version": "8.8", "row": [1.0, 2.0, 3.0, 4.0, 5.0], "label": 0},
+        {**named, "version": "1.0", "row": [1.0, 2.0, 3.0, 4.0], "label": 1},
+    ]
+    with serving.engine.begin() as db:
+        db.execute(insert(samples), rows)
+    data = serving.telemetry.samples("demo")
+    assert data is not None
+    assert (data.rows.tolist(), len(serving.telemetry.sample_times("demo"))) == ([[1, 2, 3, 4]], 1)

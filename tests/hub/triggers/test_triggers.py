@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from cloud_hub.cli.main import main
-from cloud_hub.errors import Conflict, Forbidden, NotFound
+from cloud_hub.errors import Conflict, NotFound, Unauthenticated
 from cloud_hub.hub import Hub, open_hub
 from cloud_hub.telemetry.tables import ROLLED
 from cloud_hub.triggers import store
@@ -152,20 +152,20 @@ def test_a_person_fires_any_rule_whatever_it_says(ready: Hub) -> None:
 
 
 def test_a_webhook_is_called_with_its_token_only(ready: Hub) -> None:
-    with pytest.raises(Forbidden):
+    with pytest.raises(Unauthenticated):
         ready.triggers.call("demo", "asked", "guess", {})
     token = ready.triggers.new_hook("demo", "asked", actor="me")
     for count in (1, 2):
         assert ready.triggers.call("demo", "asked", token, {"commit": "abc"}) == count
     for trigger in ("accuracy", "nobody"):
-        with pytest.raises(Forbidden):
+        with pytest.raises(Unauthenticated):
             ready.triggers.call("demo", trigger, token, {})
     assert tick(ready) == ["asked"]
     (run,) = ready.runs.records("demo")
     assert (run.mode, run.causes[0].evidence["said"]) == ("stateless", {"commit": "abc"})
     assert tick(ready, ahead=5) == []
     other = ready.triggers.new_hook("demo", "asked", actor="me")
-    with pytest.raises(Forbidden):
+    with pytest.raises(Unauthenticated):
         ready.triggers.call("demo", "asked", token, {})
     assert ready.triggers.call("demo", "asked", other, {}) == 1
     with pytest.raises(Conflict, match="no webhook"):

@@ -1,0 +1,193 @@
+"""Requests of administrators about the fleet: tokens, registered serials, devices."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
+
+from cloud_hub.api.auth import Admin, hub_of
+from cloud_hub.api.dependencies import unknown
+from cloud_hub.api.request_body import Limit, Moment, raw_body
+from cloud_hub.database.records import DeviceRecord
+from cloud_hub.errors import Invalid
+from cloud_hub.flags.service import as_documents
+from cloud_hub.fleet.health import Health, health
+from cloud_hub.fleet.serials import Registration, SerialEntry
+from cloud_hub.fleet.tokens import TokenTerms
+from edge_sdk.contract.plan import Plan
+
+router = APIRouter()
+
+SERIAL_BYTES: Final = 8 << 20
+Attributes = Annotated[list[str], Query()]
+"""``NAME=VALUE``, several times."""
+
+Reason = Annotated[str, Query(min_length=1, max_length=500)]
+
+
+@router.post("/enrolment-tokens")
+def new_tokens(
+    request: Request,
+    admin: Admin,
+    model: str,
+    uses: int = 1,
+    seconds: float = 86_400.0,
+    count: int = 1,
+    attribute: Attributes = [],  # noqa: B006 (FastAPI copies it)
+    approve: bool = False,
+) -> dict[str, Any]:
+    """Make tokens for new devices; with a ``warning`` if there is no such model yet.
+
+    Args:
+        request: leads to the hub.
+        admin: who asks.
+        model: that the devices will serve.
+        uses: number of devices that may join with each.
+        seconds: from now until they expire.
+        count: number of tokens.
+        attribute: that the devices cannot choose otherwise.
+        approve: somebody has to approve each device.
+    """
+    hub = hub_of(request)
+    terms = TokenTerms(model, uses, seconds, _attributes(attribute), approve)
+    made = hub.fleet.tokens.make(terms, actor=admin, count=count)
+    answer: dict[str, Any] = {
+        "token": made[0][1], "tokens": [{"id": id_, "token": token} for id_, token in made],
+    }  # fmt: skip
+    return answer | _warning(request, model)
+
+
+@router.get("/enrolment-tokens")
+def tokens(
+    request: Request, admin: Admin, model: str | None = None, usable: bool = True
+) -> list[Any]:
+    """Return tokens, without the secrets: those with which devices could join, or all."""
+    return [asdict(record) for record in hub_of(request).fleet.tokens.list(model, usable=usable)]
+
+
+@router.post("/enrolment-tokens/{token}/revoke")
+def revoke_token(request: Request, admin: Admin, token: str) -> Any:
+    """Let no device join any more with the token of this id."""
+    return asdict(hub_of(request).fleet.tokens.revoke(token, actor=admin))
+
+
+@router.post("/serials")
+async def register(
+    request: Request,
+    admin: Admin,
+    model: str,
+    attribute: Attributes = [],  # noqa: B006 (FastAPI copies it)
+) -> dict[str, Any]:
+    """Register devices by serial number; answer with the secrets that were made for them.
+
+    Args:
+        request: its body is a list of objects with ``serial``, and perhaps ``public_key`` or
+            ``secret``.
+        admin: who vouches for them.
+        model: that they will serve.
+        attribute: that they cannot choose otherwise.
+    """
+    entries = _entries(await raw_body(request, SERIAL_BYTES))
+    registration = Registration(model, entries, _attributes(attribute))
+    serials = hub_of(request).fleet.serials
+    made = await run_in_threadpool(serials.register, registration, actor=admin)
+    answer = {"model": model, "devices": [asdict(entry) for entry in made]}
+    return answer | await run_in_threadpool(_warning, request, model)
+
+
+@router.get("/devices")
+def devices(
+    request: Request,
+    admin: Admin,
+    model: str | None = None,
+    since: Moment | None = None,
+    limit: Limit | None = None,
+) -> list[Any]:
+    """Return devices with their health and flags, in the order in which they joined.
+
+    Args:
+        request: leads to the hub.
+        admin: who asks.
+        model: that the devices serve; default all.
+        since: when they were last heard of, or later, Unix seconds.
+        limit: at most so many, those that were heard of last.
+    """
+    hub, now = hub_of(request), time.time()
+    plans = {name: hub.plans.current(name) for name in hub.registry.models()}
+    flags = hub.flags.by_device(model)
+    return [
+        {
+            **asdict(record),
+            "health": _health(record, plans.get(record.model), now),
+            "flags": as_documents(flags.get(record.device, ())),
+        }
+        for record in hub.fleet.devices(model, since=since, limit=limit)
+    ]
+
+
+@router.post("/devices/{device}/approve")
+def approve(request: Request, admin: Admin, device: str) -> Any:
+    """Let a device take part that waits, or that was stopped."""
+    return asdict(hub_of(request).fleet.identities.approve(device, actor=admin))
+
+
+@router.post("/devices/{device}/revoke")
+def revoke(request: Request, admin: Admin, device: str, reason: Reason) -> Any:
+    """Stop a device for good, such as a stolen one."""
+    return asdict(hub_of(request).fleet.identities.revoke(device, reason=reason, actor=admin))
+
+
+@router.post("/devices/{device}/forget", status_code=204)
+def forget(request: Request, admin: Admin, device: str, reason: Reason) -> None:
+    """Delete a device and everything that it alone sent."""
+    hub_of(request).fleet.forget(device, reason=reason, actor=admin)
+
+
+def _health(record: DeviceRecord, plan: Plan | None, now: float) -> Health:
+    serving = plan.serving.manifest if plan else None
+    return health(
+        serial=plan.serial if plan else None,
+        plan=record.plan,
+        # A device names a slot: the SHA-256 of the manifest, then those of its packs.
+        failed=serving is not None and any(name.startswith(serving) for name in record.failed),
+        seen_at=record.seen_at,
+        now=now,
+    )
+
+
+def _warning(request: Request, model: str) -> dict[str, str]:
+    models = hub_of(request).registry.models()
+    if model in models:
+        return {}
+    return {"warning": f"{unknown(model, models)}; devices that join wait for its first version"}
+
+
+def _attributes(pairs: list[str]) -> dict[str, str]:
+    """Read ``NAME=VALUE`` pairs; raises Invalid."""
+    split = [pair.partition("=") for pair in pairs]
+    wrong = next((pair for pair, (name, equals, _) in zip(pairs, split, strict=True)
+                  if not name or not equals), None)  # fmt: skip
+    if wrong is not None:
+        raise Invalid(f"attribute: expected NAME=VALUE, got {wrong:.80}")
+    return {name: value for name, _, value in split}
+
+
+def _entries(raw: bytes) -> list[SerialEntry]:
+    expected = "serials: expected a JSON list of objects with serial, public_key, secret"
+    try:
+        listed = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise Invalid(expected) from error
+    if not isinstance(listed, list):
+        raise Invalid(expected)
+    names = set(SerialEntry.__dataclass_fields__)
+    for entry in listed:
+        texts = isinstance(entry, dict) and all(isinstance(v, str | None) for v in entry.values())
+        if not texts or not {"serial"} <= set(entry) <= names or entry["serial"] is None:
+            raise Invalid(f"{expected}, got {entry!r:.80}")
+    return [SerialEntry(**entry) for entry in listed]

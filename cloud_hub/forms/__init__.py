@@ -1,0 +1,1 @@
+"""Files in the forms in which they are small on the wire."""

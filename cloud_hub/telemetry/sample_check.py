@@ -1,0 +1,48 @@
+"""Shared rows against the release that they are of: what a training could not stack is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloud_hub.errors import Invalid
+from edge_sdk.errors import InputError
+from edge_sdk.model.schema import InputSchema
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Manifest
+    from edge_sdk.contract.messages import SampleBatch
+
+
+def check_samples(batch: SampleBatch, manifest: Manifest) -> None:
+    """Refuse rows that a device with this release cannot have answered, and labels it cannot get.
+
+    Args:
+        batch: rows and labels.
+        manifest: of the release that the batch names.
+
+    Raises:
+        Invalid: a row of another width or other types, or a label of another type.
+    """
+    if not batch.rows:
+        return
+    schema = InputSchema(manifest.signature, missing=manifest.training.get("missing") == "allowed")
+    if not schema.columns:
+        raise Invalid(f"samples: {manifest.model} {manifest.version} has no named columns to share")
+    widths = {len(row) for row in batch.rows}
+    if widths != {schema.width}:
+        raise Invalid(f"samples: expected {schema.width} values in each row, got {sorted(widths)}")
+    try:
+        schema.batch([list(row) for row in batch.rows])
+    except InputError as error:
+        raise Invalid(f"samples: {error}") from error
+    _check_labels(batch, manifest)
+
+
+def _check_labels(batch: SampleBatch, manifest: Manifest) -> None:
+    """Refuse labels that no device with this release takes: other classes, or texts for numbers."""
+    classes = manifest.signature.classes
+    for label in batch.labels:
+        if classes and label not in classes:
+            raise Invalid(f"samples: expected one of {len(classes)} classes, got {label!r:.60}")
+        if not classes and isinstance(label, str):
+            raise Invalid(f"samples: expected a number as label, got {label!r:.60}")

@@ -1,0 +1,242 @@
+"""What the plans of a model let one device share: rows, and votes for keys of packs.
+
+A device is held to what its plans ask of it, whatever it sends. Nothing is taken while the plan in
+force asks for nothing. The figures are those that honest devices keep: so many rows a window in
+which their labels come, so many keys a window. A label comes after its prediction, so of the rows
+predicted since any moment there are no more than the windows since then allow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import func, select
+
+from cloud_hub.errors import Invalid
+from cloud_hub.fleet.tables import devices
+from cloud_hub.plans.tables import plans
+from cloud_hub.telemetry.tables import samples, votes
+from edge_sdk.contract.messages import KeyVotes, SampleBatch
+from edge_sdk.contract.plan import Plan
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from cloud_hub.policy.schema.sections import Policy
+    from edge_sdk.contract.messages import Body
+
+SKEW_SECONDS: Final = 300
+"""How far ahead a device's clock may be."""
+
+VOTES_SECONDS: Final = 7 * 86_400
+"""Age of a period whose votes still count: a device may have been offline."""
+
+SPARE_WINDOWS: Final = 2
+"""Windows more than have passed: the one under way, and one that a restart began anew."""
+
+GROUPS: Final = 500
+"""Stored rows are counted in so many stretches of time."""
+
+
+@dataclass(frozen=True)
+class SharingTerms:
+    """What plans ask of a device from one moment on.
+
+    Attributes:
+        since: Unix seconds at which the first plan with these terms was made.
+        per_window: rows a window, of each release that answers; 0 if none are asked for.
+        votes: keys a window, likewise.
+        window_seconds: length of a window.
+        releases: that may answer on one device at a time.
+    """
+
+    since: float
+    per_window: int
+    votes: int
+    window_seconds: int
+    releases: int
+
+    @classmethod
+    def of(cls, plan: Plan | Policy, since: float, releases: int) -> SharingTerms:
+        """Return the terms of a plan, or of the policy that the next plan will follow.
+
+        Args:
+            plan: the plan, or the policy.
+            since: when it was made, Unix seconds.
+            releases: that may answer on one device at a time.
+        """
+        sharing, reporting = plan.sharing, plan.reporting
+        rows = sharing.per_window if sharing.samples else 0
+        return cls(since, rows, reporting.votes, reporting.window_seconds, releases)
+
+    @property
+    def rows(self) -> int:
+        """Rows a window, of all releases."""
+        return self.per_window * self.releases
+
+    def same(self, other: SharingTerms) -> bool:
+        """Return whether both ask the same."""
+        return (*vars(self).values(),)[1:] == (*vars(other).values(),)[1:]
+
+
+def allowance(terms: Sequence[SharingTerms], begin: float, now: float) -> int:
+    """Return how many rows, predicted at ``begin`` or later, one device may have shared by ``now``.
+
+    Args:
+        terms: of the model's plans, in order of time.
+        begin: Unix seconds.
+        now: Unix seconds.
+    """
+    if not terms:
+        return 0
+    ends = [*(later.since for later in terms[1:]), now]
+    rows = 0
+    for each, end in zip(terms, ends, strict=True):
+        # Devices hear of a plan later than it is made, and may then follow it longer.
+        passed = min(end, now) - max(each.since, begin)
+        if passed > 0:
+            rows += each.rows * math.ceil(passed / each.window_seconds)
+    return rows + SPARE_WINDOWS * max((each.rows for each in terms), default=0)
+
+
+def check_rate(
+    terms: Sequence[SharingTerms],
+    taken: Iterable[int],
+    stored: Mapping[int, int],
+    stretch: int,
+    now: float,
+) -> None:
+    """Refuse rows that are more than the terms allow.
+
+    Args:
+        terms: of the model's plans, in order of time.
+        taken: when the new rows were predicted, Unix seconds.
+        stored: rows of the device that are there, by the beginning of a stretch of time.
+        stretch: its length in seconds.
+        now: Unix seconds.
+
+    Raises:
+        Invalid: says how many are allowed.
+    """
+    counts = dict(stored)
+    for moment in taken:
+        begin = moment // stretch * stretch
+        counts[begin] = counts.get(begin, 0) + 1
+    since_then = 0
+    for begin in sorted(counts, reverse=True):
+        since_then += counts[begin]
+        most = allowance(terms, begin, now)
+        if since_then > most:
+            raise Invalid(
+                f"samples: this device shared {since_then} rows that were predicted since {begin}; "
+                f"its plans ask for at most {most}"
+            )
+
+
+class SharingLimits:
+    """Terms of every model's plans, read once and then as plans are added.
+
+    Args:
+        policy_of: policy in force of a model.
+    """
+
+    def __init__(self, policy_of: Callable[[str], Policy]) -> None:
+        self._policy_of = policy_of
+        self._terms: dict[str, tuple[int, tuple[SharingTerms, ...]]] = {}
+
+    def check(self, db: Connection, device: str, body: Body, now: float) -> None:
+        """Refuse rows or votes that the plans do not ask for; other messages pass.
+
+        Args:
+            db: transaction that will store the message.
+            device: sender of the message.
+            body: the message.
+            now: Unix seconds.
+
+        Raises:
+            Invalid: says what the plans ask for.
+        """
+        if isinstance(body, SampleBatch) and body.rows:
+            self._check_samples(db, device, body, now)
+        elif isinstance(body, KeyVotes) and body.keys:
+            self._check_votes(db, device, body, now)
+
+    def _check_samples(self, db: Connection, device: str, batch: SampleBatch, now: float) -> None:
+        terms = self._of(db, batch.model, now)
+        if not terms or not terms[-1].rows:
+            raise Invalid(f"samples: the plan of {batch.model} asks for none; see its policy")
+        enrolled = _enrolled_at(db, device)
+        first, last = min(batch.taken), max(batch.taken)
+        if last > now + SKEW_SECONDS:
+            raise Invalid(f"samples: taken in the future ({last}); check the clock")
+        if first < enrolled - SKEW_SECONDS:
+            raise Invalid(f"samples: taken ({first}) before this device enrolled; check the clock")
+        stretch = max(terms[-1].window_seconds, int((now - first) / GROUPS))
+        stored = _shared(db, device, batch.model, first // stretch * stretch, stretch)
+        check_rate(terms, batch.taken, stored, stretch, now)
+
+    def _check_votes(self, db: Connection, device: str, body: KeyVotes, now: float) -> None:
+        terms = self._of(db, body.model, now)
+        most = terms[-1].votes * terms[-1].releases if terms else 0
+        if not most:
+            raise Invalid(f"votes: the plan of {body.model} asks for none; see its policy")
+        if not now - VOTES_SECONDS <= body.period <= now + SKEW_SECONDS:
+            raise Invalid(f"votes: expected a period of the last 7 days, got {body.period}")
+        if all(body.period % each.window_seconds for each in terms):
+            raise Invalid(f"votes: expected the start of a window as period, got {body.period}")
+        _enrolled_at(db, device)
+        v = votes.c
+        query = select(v.key).where(
+            v.model == body.model, v.period == body.period, v.device == device
+        )
+        keys = {*db.execute(query).scalars(), *body.keys}
+        if len(keys) > most:
+            raise Invalid(f"votes: expected at most {most} keys of a period, got {len(keys)}")
+
+    def _of(self, db: Connection, model: str, now: float) -> tuple[SharingTerms, ...]:
+        """Terms of the model's plans in order of time, and those of its policy; none at first."""
+        serial, terms = self._terms.get(model, (0, ()))
+        query = select(plans.c.serial, plans.c.plan, plans.c.at).where(
+            plans.c.model == model, plans.c.serial > serial
+        )
+        for row in db.execute(query.order_by(plans.c.serial)):
+            serial, plan = row.serial, Plan.from_json(row.plan.encode())
+            terms = _followed(terms, SharingTerms.of(plan, row.at, _releases(plan)))
+        self._terms[model] = serial, terms
+        if not terms:
+            return ()
+        # The policy decides at once: what it no longer asks for is not taken any more, though
+        # devices hear of it later.
+        policy = SharingTerms.of(self._policy_of(model), now, terms[-1].releases)
+        return _followed(terms, policy)
+
+
+def _followed(terms: tuple[SharingTerms, ...], more: SharingTerms) -> tuple[SharingTerms, ...]:
+    """Return the terms with those of the next plan; neighbours that ask the same are one."""
+    return terms if terms and terms[-1].same(more) else (*terms, more)
+
+
+def _releases(plan: Plan) -> int:
+    arms = plan.experiment.arms if plan.experiment else ()
+    return len({plan.serving.manifest, *(arm.release.manifest for arm in arms)})
+
+
+def _enrolled_at(db: Connection, device: str) -> float:
+    """When the device enrolled, Unix seconds; of two uploads of it at once, one waits here."""
+    query = select(devices.c.enrolled_at).where(devices.c.device == device).with_for_update()
+    return float(db.execute(query).scalar() or 0.0)
+
+
+def _shared(db: Connection, device: str, model: str, first: int, stretch: int) -> dict[int, int]:
+    """Rows of a device that are stored, from ``first`` on, by the beginning of a stretch."""
+    s: Any = samples.c
+    begin = (s.taken // stretch * stretch).label("begin")
+    query = (
+        select(begin, func.count())
+        .where(s.model == model, s.device == device, s.taken >= first)
+        .group_by(begin)
+    )
+    return {int(start): int(count) for start, count in db.execute(query)}

@@ -1,0 +1,122 @@
+"""Finds what an ONNX file refers to outside of itself, without parsing it whole.
+
+A release is its files, and its model is one of them. What a model would read from elsewhere
+(weights as external data, a compiled graph of an accelerator) no signature covers, and a path such
+as ``../../keys/online.pem`` would make weights of a secret. Runtimes check such paths, newer ones
+better than older ones; here there are none.
+
+Only the tags of protobuf are walked, and only where one of two words occurs in the file: a model of
+200 MB without them costs one search of its bytes.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from edge_sdk.errors import ReleaseError
+
+_WORDS: Final = (b"location", b"EPContext")
+"""Key of every reference to external data; operator of compiled graphs in other files."""
+
+_DEPTH: Final = 64
+"""Graphs within graphs (loops, branches) that a file may nest."""
+
+_GRAPH, _NODE, _ATTRIBUTE, _TENSOR, _SPARSE, _FUNCTION, _TRAINING = (
+    "graph", "node", "attribute", "tensor", "sparse", "function", "training",
+)  # fmt: skip
+_CHILDREN: Final[Mapping[str, Mapping[int, str]]] = {
+    "model": {7: _GRAPH, 20: _TRAINING, 25: _FUNCTION},
+    _GRAPH: {1: _NODE, 5: _TENSOR, 15: _SPARSE},
+    _NODE: {5: _ATTRIBUTE},
+    _ATTRIBUTE: {5: _TENSOR, 6: _GRAPH, 10: _TENSOR, 11: _GRAPH, 22: _SPARSE, 23: _SPARSE},
+    _SPARSE: {1: _TENSOR, 2: _TENSOR},
+    _FUNCTION: {7: _NODE, 11: _ATTRIBUTE},
+    _TRAINING: {1: _GRAPH, 2: _GRAPH},
+}
+"""Messages within messages by the numbers of their fields, from ``onnx.proto``."""
+
+_OPERATOR, _DATA, _LOCATION = 4, 13, 14
+"""``NodeProto.op_type``, ``TensorProto.external_data``, ``TensorProto.data_location``."""
+
+
+def check_self_contained(path: Path) -> None:
+    """Check that a model needs no other file.
+
+    Args:
+        path: of the ``.onnx`` file.
+
+    Raises:
+        ReleaseError: it refers to one, or is no ONNX file.
+    """
+    try:
+        with path.open("rb") as file:
+            if not path.stat().st_size:
+                return  # the runtime says what is wrong with it
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+                if any(raw.find(word) >= 0 for word in _WORDS):
+                    found = _reference(raw, 0, len(raw), "model", 0)
+                else:
+                    found = ""
+    except OSError as error:
+        raise ReleaseError(f"{path}: {error.strerror}") from error
+    if found:
+        raise ReleaseError(
+            f"{path}: expected a model that needs no other file; it has {found}: store the weights "
+            "in the file itself"
+        )
+
+
+def _reference(raw: mmap.mmap, start: int, end: int, kind: str, depth: int) -> str:
+    """Return the first reference in the message ``raw[start:end]`` in words; empty if none."""
+    if depth > _DEPTH:
+        return f"graphs within graphs, more than {_DEPTH} deep"
+    children = _CHILDREN.get(kind, {})
+    for number, wire, first, last in _fields(raw, start, end):
+        if first < 0:
+            return "bytes that are no ONNX"
+        if kind == _TENSOR and (number == _DATA or (number == _LOCATION and first == 1)):
+            return "external data"
+        if kind == _NODE and number == _OPERATOR and raw[first:last] == b"EPContext":
+            return "a compiled graph (EPContext)"
+        if wire == 2 and number in children:
+            found = _reference(raw, first, last, children[number], depth + 1)
+            if found:
+                return found
+    return ""
+
+
+def _fields(raw: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Fields of a message: number, wire type, and where the content begins and ends.
+
+    For a number the content is its value, given as the beginning; ``-1`` stands for damage.
+    """
+    at = start
+    while at < end:
+        tag, at = _varint(raw, at, end)
+        number, wire = tag >> 3, tag & 7
+        value = 0
+        if tag >= 0 and wire in (0, 2):
+            value, at = _varint(raw, at, end)
+        size = {0: 0, 1: 8, 2: value, 5: 4}.get(wire, -1)
+        if tag < 0 or value < 0 or size < 0 or at + size > end:
+            yield 0, 0, -1, -1
+            return
+        yield number, wire, at if wire == 2 else value, at + size
+        at += size
+
+
+def _varint(raw: mmap.mmap, at: int, end: int) -> tuple[int, int]:
+    """Return a number of variable length and the place behind it; ``-1`` where there is none."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= end:
+            break
+        byte = raw[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    return -1, end

@@ -1,0 +1,37 @@
+"""Opening of a release and its packs from paths that an application gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_sdk.model.release import Release
+
+if TYPE_CHECKING:
+    from edge_sdk.packs.entity_features import EntityFeatures
+    from edge_sdk.packs.reader import Pack
+
+
+def opened_release(folder: str | Path) -> Release:
+    """Return the release in ``folder``, checked but for its model, which loading checks."""
+    release = Release.open(folder, verify=False)
+    release.verify(model=False)
+    return release
+
+
+def opened_pack(path: str | Path | None, release: Release) -> Pack | None:
+    """Return the pack of answers at ``path``; ``None`` for none."""
+    if path is None:
+        return None
+    from edge_sdk.packs.reader import Pack  # only where there is a pack: it loads mmap and more
+
+    return Pack.open(path, release)
+
+
+def opened_features(path: str | Path | None, release: Release) -> EntityFeatures | None:
+    """Return the features at ``path``; ``None`` for none."""
+    if path is None:
+        return None
+    from edge_sdk.packs.entity_features import EntityFeatures
+
+    return EntityFeatures.open(path, release)

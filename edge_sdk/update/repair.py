@@ -1,0 +1,102 @@
+"""Files of releases that are here and were found damaged, and how they are brought again.
+
+Invariants:
+
+* A file is replaced by one rename, by bytes that a publisher signed. Until then the damaged one
+  stays: at every moment the release is as good as it was, or better.
+* Nothing here changes which release serves.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_sdk.contract.manifest import MANIFEST, FileRef
+from edge_sdk.errors import UpdateError, reason_of
+from edge_sdk.model.release import Release
+from edge_sdk.system.logs import Log
+from edge_sdk.update.forms import FormFetcher
+from edge_sdk.update.packs import fetch_pack
+from edge_sdk.update.slots import Slots, is_whole
+from edge_sdk.update.state import SlotRef
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.plan import ReleaseRef
+    from edge_sdk.hub.client import HubClient
+    from edge_sdk.update.trust import Trust
+
+_log = Log(__name__)
+
+
+class Repairs:
+    """The slots of one device that need one.
+
+    Args:
+        model: of the device.
+        slots: releases and packs on disk.
+        trust: verified metadata.
+        client: downloads.
+    """
+
+    def __init__(self, model: str, slots: Slots, trust: Trust, client: HubClient) -> None:
+        self._model = model
+        self._slots = slots
+        self._trust = trust
+        self._client = client
+        self._needed: set[SlotRef] = set()
+
+    def add(self, slot: SlotRef) -> None:
+        """Note that a file of ``slot`` is damaged."""
+        self._needed.add(slot)
+
+    def needs(self, slot: SlotRef) -> bool:
+        """Return whether a file of ``slot`` is damaged."""
+        return slot in self._needed
+
+    def run(self, want: ReleaseRef) -> None:
+        """Bring every damaged file of ``want`` again.
+
+        Raises:
+            HubError: the hub went away or sent something else; what came is kept.
+            UpdateError: something is not signed as it should be, or the disk takes nothing.
+        """
+        slot = SlotRef.of(want)
+        try:
+            self._bring(want)
+        except OSError as error:
+            raise UpdateError("repair", f"trouble with the disk; {reason_of(error)}") from error
+        self._needed.discard(slot)
+        _log.info("the damaged files of release %s were brought again", want.version)
+
+    def _bring(self, want: ReleaseRef) -> None:
+        folder = self._slots.slot(SlotRef.of(want)).release
+        folder.mkdir(exist_ok=True)
+        prefix = f"models/{self._model}/{want.version}"
+        self._fetch(f"{prefix}/{MANIFEST}", self._trust.check_release(want), folder / MANIFEST)
+        release = Release.open(folder, verify=False, digest=want.manifest)
+        for name, ref in release.manifest.files.items():
+            if self._trust.file(f"{prefix}/{name}") != ref:
+                raise UpdateError("repair", f"{prefix}/{name}: not signed as the manifest says")
+            self._fetch(f"{prefix}/{name}", ref, folder / name)
+        for pack in (want.pack, want.features):
+            if pack is not None:
+                _make_way(self._slots.pack(pack.file.sha256))
+                # Nothing that is here is a base: it may be what is damaged.
+                fetcher = FormFetcher(
+                    self._client, pack.file.sha256, self._slots.patches, self._slots.files(()),
+                    _log.info,
+                )  # fmt: skip
+                fetch_pack(self._model, pack, (), self._slots, self._trust, fetcher)
+
+    def _fetch(self, target: str, ref: FileRef, place: Path) -> None:
+        if not is_whole(place, ref):
+            _make_way(place)
+            self._client.download(target, ref, place)
+
+
+def _make_way(place: Path) -> None:
+    """Remove a folder where a file belongs: no rename replaces it."""
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)

@@ -1,0 +1,149 @@
+"""SIGKILL at every write-like system call of a device: always a whole release, then it completes.
+
+``python -m tests.campaigns.kill_matrix [--case update] [--every 7] [--kills 100]``
+
+In each case a first device acts under ``strace``, which lists the calls that would change something
+in its state folder. Then a new device for each of them is killed as it enters that call. It is
+opened without a hub: it must answer as before or as afterwards, all of it. Then it acts again with
+its hub, and must end where the first one did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tests.campaigns.device_cases import CASES, Expected, Place, why_not
+from tests.campaigns.fleet_hub import FleetHub
+from tests.campaigns.forked import Child, memory_folder
+from tests.campaigns.rehearsal import FIRST, Rehearsal
+from tests.campaigns.strace import Call, kill_at, list_calls, missing
+
+BATCH: Final = 32
+"""Devices that are prepared at once, under one plan."""
+
+
+@dataclass
+class Matrix:
+    """What came of one case.
+
+    Attributes:
+        case: its name.
+        calls: write-like calls on the state folder, of which kills were chosen.
+        kills: devices that were killed.
+        survived: devices that ended before the call came, as may happen where runs differ.
+        answered: how often devices answered offline as ``before`` or as ``after``.
+        at: kills by name of the call.
+        broken: a sentence for each device that was not whole.
+    """
+
+    case: str
+    calls: int = 0
+    kills: int = 0
+    survived: int = 0
+    answered: Counter[str] = field(default_factory=Counter)
+    at: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+
+
+def chosen(calls: Sequence[Call], every: int, most: int | None) -> list[Call]:
+    """Return each ``every``-th call, and at most ``most`` of those, spread evenly."""
+    picked = list(calls)[::every]
+    if most is None or len(picked) <= most:
+        return picked
+    return [picked[int(i * len(picked) / most)] for i in range(most)]
+
+
+def run_case(rehearsal: Rehearsal, folder: Path, every: int, most: int | None) -> Matrix:
+    """Kill devices of one case at its calls."""
+    matrix = Matrix(rehearsal.case.name)
+    log = folder / "strace.log"
+    expected, calls = rehearsal.first(lambda child: list_calls(child, log))
+    state = rehearsal.place(FIRST).state
+    main = calls[0].pid
+    # Ordinals are counted by thread: only the one that acts can be killed at a named call.
+    calls = [call for call in calls if call.pid == main and call.touches(state)]
+    matrix.calls = len(calls)
+    for call, place in _devices(rehearsal, chosen(calls, every, most)):
+        _kill(rehearsal, matrix, expected, call, place, log)
+    return matrix
+
+
+def _devices(rehearsal: Rehearsal, calls: Sequence[Call]) -> Iterator[tuple[Call, Place]]:
+    for start in range(0, len(calls), BATCH):
+        batch = calls[start : start + BATCH]
+        names = [f"{start + i}" for i in range(len(batch))]
+        yield from zip(batch, rehearsal.devices(names), strict=True)
+
+
+def _kill(
+    rehearsal: Rehearsal, matrix: Matrix, expected: Expected, call: Call, place: Place, log: Path
+) -> None:
+    case = rehearsal.case
+    child = Child(lambda: case.act(place))
+    ended, hit = kill_at(child, call.name, call.ordinal, log)
+    if not ended.killed:
+        matrix.survived += 1
+    else:
+        matrix.kills += 1
+        matrix.at[call.name] += 1
+    found = rehearsal.looked_at(place)
+    expected = Expected(expected.before, expected.after, case.serial)
+    matrix.answered["after" if found["offline"] == expected.after else "before"] += 1
+    at = hit.told(place.state) if hit is not None else "no call"
+    matrix.broken += [f"{case.name}, killed at {at}: {wrong}" for wrong in expected.wrong(found)]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the cases; 0 if no device was broken."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--case", nargs="*", choices=CASES, default=list(CASES))
+    parser.add_argument("--every", type=int, default=1, help="kill at each so-manyeth call")
+    parser.add_argument("--kills", type=int, help="in each case, at most")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    arguments = parser.parse_args(argv)
+    if (why := missing()) is not None:
+        parser.exit(2, f"kill matrix: {why}\n")
+    done: list[Matrix] = []
+    with tempfile.TemporaryDirectory(prefix="kill-matrix-", dir=memory_folder()) as folder:
+        hub = FleetHub(Path(folder))
+        try:
+            for name in arguments.case:
+                if (why := why_not(name)) is not None:
+                    print(f"{name}: not tried; {why}")
+                    continue
+                began = time.monotonic()
+                rehearsal = Rehearsal(CASES[name](hub, name.replace(" ", "-")), Path(folder))
+                if not done:
+                    rehearsal.import_all()
+                done.append(run_case(rehearsal, Path(folder), arguments.every, arguments.kills))
+                print(told(done[-1], time.monotonic() - began), flush=True)
+        finally:
+            hub.close()
+    broken = [sentence for matrix in done for sentence in matrix.broken]
+    print(f"{sum(m.kills for m in done)} kills, {len(broken)} broken", *broken, sep="\n")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps([vars(matrix) for matrix in done], indent=1))
+    return 1 if broken else 0
+
+
+def told(matrix: Matrix, seconds: float) -> str:
+    """Return one line about a case."""
+    at = ", ".join(f"{name} {count}" for name, count in matrix.at.most_common())
+    return (
+        f"{matrix.case}: {matrix.kills} kills at {matrix.calls} calls ({at}); "
+        f"{matrix.survived} ended before; answered as {dict(matrix.answered)}; "
+        f"{len(matrix.broken)} broken; {seconds:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""A model that is retrained from rows that devices shared: what tests of runs have in common."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from cloud_hub.hub import Hub
+from cloud_hub.registry.dataset import Dataset
+from cloud_hub.runs.store import RunCause, RunRecord
+from edge_sdk.contract.codec import to_plain
+from edge_sdk.contract.messages import Message, SampleBatch, Upload
+from tests.waiting import wait_for
+
+NOW = int(time.time())
+ROOT = Path(__file__).parents[3]
+GROUPS = {"x2:0": None, "sex": ["f", "m"] * 150}
+POLICY = """
+sharing: {{samples: true, per_window: 1000}}
+train:
+  {how}
+  path: {path}
+  mode: {mode}
+  minimum_samples: 200
+  {extra}
+"""
+
+
+def data(count: int, seed: int) -> Dataset:
+    random = np.random.default_rng(seed)
+    X = random.normal(size=(count, 4)).astype(np.float32)
+    return Dataset(X, (X[:, 0] + X[:, 1] > 0).astype(np.int64))
+
+
+def share(hub: Hub, count: int = 300, seed: int = 2) -> None:
+    fresh = data(count, seed)
+    assert fresh.labels is not None
+    batch = SampleBatch(
+        "demo", "1.0",
+        tuple(tuple(row) for row in fresh.rows.tolist()),
+        tuple(fresh.labels.tolist()),
+        (NOW,) * count,
+    )  # fmt: skip
+    message = Message("b1", seed, "samples", to_plain(batch))
+    assert hub.telemetry.ingest("d-1", "demo", Upload((message,))).accepted == 1
+
+
+def finish(hub: Hub) -> RunRecord:
+    def ended() -> RunRecord | None:
+        hub.runs.tick(time.time())
+        run = hub.runs.records("demo")[-1]
+        return None if run.status in ("waiting", "training") else run
+
+    run = wait_for(ended, "the end of the run", every=0.1)
+    assert run is not None
+    return run
+
+
+def request(hub: Hub) -> RunRecord:
+    hub.runs.request("demo", RunCause("manual"))
+    return finish(hub)
+
+
+def gone(process: int) -> bool:
+    """Whether a process has ended; one that nobody has reaped yet has."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return True
+
+
+def unchanged(hub: Hub) -> None:
+    """What serves goes on serving, and nothing was published."""
+    plan = hub.plans.current("demo")
+    assert plan is not None
+    assert (plan.serving.version, plan.experiment) == ("1.0", None)
+    assert [record.version for record in hub.registry.versions("demo")] == ["1.0"]
