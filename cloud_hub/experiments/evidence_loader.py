@@ -120,13 +120,15 @@ class EvidenceLoader:
         failures = [row for row in periods if row.device in cohort]
         # No version of the control can fail to activate: it serves already.
         versions = {CONTROL: "", **{arm.name: arm.release.version for arm in snapshot.trial.arms}}
+        activated = self._events(snapshot, ("activated",), 0)
         arms = {
-            name: _arm(
-                name, sums, failures, failed.get(version, frozenset()),
-                self._latency(snapshot, since, name),
+            name: replace(
+                _arm(name, sums, failures, self._latency(snapshot, since, name)),
+                failed=failed.get(version, frozenset()),
+                activated=activated.get(version, frozenset()),
             )
             for name, version in versions.items()
-        }  # fmt: skip
+        }
         return Evidence(
             arms, allocation=self._allocation(snapshot, sums), soaked=soaked, silent=silent
         )
@@ -307,7 +309,6 @@ def _arm(
     name: str,
     sums: list[ArmSums],
     failures: list[PeriodSums],
-    failed: frozenset[str],
     latency: Mapping[str, tuple[int, ...]],
 ) -> ArmEvidence:
     mine = {row.device: possible(row.sums) for row in sums if row.arm == name}
@@ -316,7 +317,6 @@ def _arm(
         failures=_by_device_and_period([row for row in failures if row.arm == name]),
         latency=latency,
         exposed=frozenset(device for device, row in mine.items() if row.requests),
-        failed=failed,
         predictions=sum(row.requests for row in mine.values()),
     )
 

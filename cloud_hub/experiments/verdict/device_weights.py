@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from statistics import median
+from statistics import median_low
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence, Row
 
 if TYPE_CHECKING:
-    from cloud_hub.statistics.heterogeneity import Counts
+    pass
 
 Numbers = TypeVar("Numbers", bound=tuple[float, ...])
 
@@ -31,49 +31,54 @@ def weighted(evidence: Evidence) -> Evidence:
             devices of all arms.
     """
     arms = evidence.arms
-    measures = {measure for arm in arms.values() for measure in arm.outcomes}
-    kinds = {kind for arm in arms.values() for kind in arm.failures}
-    most_outcomes = {
-        m: _most(row[0] for arm in arms.values() for row in arm.outcomes.get(m, {}).values())
-        for m in measures
+    outcomes = {
+        measure: _factors(_numbers(arm.outcomes.get(measure, {})) for arm in arms.values())
+        for measure in {measure for arm in arms.values() for measure in arm.outcomes}
     }
-    most_requests = {
-        k: _most(n for arm in arms.values() for n in _requests(arm, k).values()) for k in kinds
+    requests = {
+        kind: _factors(_requests(arm, kind) for arm in arms.values())
+        for kind in {kind for arm in arms.values() for kind in arm.failures}
     }
-    most_timed = _most(sum(row) for arm in arms.values() for row in arm.latency.values())
-    capped = {
+    timed = _factors({d: sum(row) for d, row in arm.latency.items()} for arm in arms.values())
+    bounded_arms = {
         name: replace(
             arm,
-            outcomes={m: _rows(rows, most_outcomes[m]) for m, rows in arm.outcomes.items()},
-            failures={k: _failures(arm, k, most_requests[k]) for k in arm.failures},
-            latency={d: _scaled(row, sum(row), most_timed) for d, row in arm.latency.items()},
+            outcomes={m: _scaled(rows, outcomes[m]) for m, rows in arm.outcomes.items()},
+            failures={
+                kind: {key: _times(counts, requests[kind][key[0]]) for key, counts in rows.items()}
+                for kind, rows in arm.failures.items()
+            },
+            latency=_scaled(arm.latency, timed),
         )
         for name, arm in arms.items()
     }
     shadow, sessions = evidence.shadow, evidence.interleave
     names = ("labelled", "disagreements", "confidence", "value", "latency", "errors")
-    bounded: dict[str, Any] = {name: _by_median(getattr(shadow, name)) for name in names}
+    bounded: dict[str, Any] = {name: _alone(getattr(shadow, name)) for name in names}
     return replace(
         evidence,
-        arms=capped,
+        arms=bounded_arms,
         shadow=replace(shadow, **bounded),
         interleave=replace(
-            sessions, decided=_by_median(sessions.decided), errors=_by_median(sessions.errors)
+            sessions, decided=_alone(sessions.decided), errors=_alone(sessions.errors)
         ),
     )
 
 
-def _most(numbers: Iterable[float]) -> float:
-    there = [number for number in numbers if number > 0]
-    return MULTIPLE * median(there) if there else 0.0
+def _factors(arms: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Factor of each device: the same on both arms, where it is its own control."""
+    totals: dict[str, float] = {}
+    for numbers in arms:
+        for device, number in numbers.items():
+            totals[device] = totals.get(device, 0.0) + number
+    there = [total for total in totals.values() if total > 0]
+    # The lower of two in the middle: of two devices neither lifts its own bound.
+    most = MULTIPLE * median_low(there) if there else 0.0
+    return {d: most / total if total > most else 1.0 for d, total in totals.items()}
 
 
-def _rows(rows: Mapping[str, Row], most: float) -> dict[str, Row]:
-    return {device: _scaled(row, row[0], most) for device, row in rows.items()}
-
-
-def _by_median(rows: Mapping[str, Row]) -> dict[str, Row]:
-    return _rows(rows, _most(row[0] for row in rows.values()))
+def _numbers(rows: Mapping[str, Row]) -> dict[str, float]:
+    return {device: row[0] for device, row in rows.items()}
 
 
 def _requests(arm: ArmEvidence, kind: str) -> dict[str, float]:
@@ -84,13 +89,14 @@ def _requests(arm: ArmEvidence, kind: str) -> dict[str, float]:
     return totals
 
 
-def _failures(arm: ArmEvidence, kind: str, most: float) -> dict[tuple[str, int], Counts]:
-    totals = _requests(arm, kind)
-    return {
-        key: _scaled(counts, totals[key[0]], most) for key, counts in arm.failures[kind].items()
-    }
+def _alone(rows: Mapping[str, Row]) -> dict[str, Row]:
+    return _scaled(rows, _factors([_numbers(rows)]))
 
 
-def _scaled(row: Numbers, n: float, most: float) -> Numbers:
-    """The row times ``most / n`` where a device has more; as it is, integers too, where not."""
-    return row if n <= most else cast(Numbers, tuple(value * most / n for value in row))
+def _scaled(rows: Mapping[str, Numbers], factors: Mapping[str, float]) -> dict[str, Numbers]:
+    return {device: _times(row, factors[device]) for device, row in rows.items()}
+
+
+def _times(row: Numbers, factor: float) -> Numbers:
+    """The row times a factor; as it is, integers too, where that is 1."""
+    return row if factor == 1 else cast(Numbers, tuple(value * factor for value in row))

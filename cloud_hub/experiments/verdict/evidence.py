@@ -24,7 +24,7 @@ class ArmEvidence:
     ``outcomes`` are by measure and device. ``failures`` are by kind (``errors``, ``wrong labels``),
     device and period, since a person last acknowledged what had failed. ``latency`` are histograms
     by device. ``exposed`` devices reported predictions on it; on ``failed`` ones it could not be
-    activated or was taken back since.
+    activated or was taken back since; on ``activated`` ones it was.
     """
 
     outcomes: Mapping[Measure, Mapping[str, Row]] = field(default_factory=dict)
@@ -33,11 +33,16 @@ class ArmEvidence:
     exposed: frozenset[str] = frozenset()
     failed: frozenset[str] = frozenset()
     predictions: int = 0
+    activated: frozenset[str] = frozenset()
 
     @property
     def tried(self) -> frozenset[str]:
-        """Devices on which it ran or failed."""
-        return self.exposed | self.failed
+        """Devices on which it ran, was activated or failed.
+
+        A failure is told at once and exposure after a window: without those where it was activated
+        an early look would see the failures alone.
+        """
+        return self.exposed | self.failed | self.activated
 
     def outcomes_of(self, measure: Measure) -> int:
         """Number of outcomes of a measure."""

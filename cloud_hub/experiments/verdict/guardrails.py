@@ -47,7 +47,7 @@ def watch(
         candidate: evidence of the arm.
     """
     rules = spec.guardrails
-    guards = [watch_devices(rules, arm, candidate.failed, candidate.exposed)]
+    guards = [watch_devices(rules, arm, candidate.failed, candidate.tried)]
     for kind, measure in FAILURES.items():
         mine, theirs = candidate.failures.get(kind, {}), control.failures.get(kind, {})
         margins = [o.minimum_effect for o in spec.outcomes if o.metric == measure]
@@ -59,7 +59,7 @@ def watch(
 
 
 def watch_devices(
-    rules: Guardrails, arm: str, failed: frozenset[str], exposed: frozenset[str]
+    rules: Guardrails, arm: str, failed: frozenset[str], tried: frozenset[str]
 ) -> Guard:
     """The guardrail on devices that failed; alone, for a candidate that serves nobody.
 
@@ -67,15 +67,15 @@ def watch_devices(
         rules: the declared guardrails.
         arm: name of the candidate's arm.
         failed: devices that could not activate the candidate or took it back.
-        exposed: devices on which it ran.
+        tried: devices on which it ran, was activated or failed.
     """
-    allowed, tried = rules.max_failed_devices, len(failed | exposed)
-    evidence = log_share_evidence(len(failed), tried, allowed)
+    allowed, devices = rules.max_failed_devices, len(failed | tried)
+    evidence = log_share_evidence(len(failed), devices, allowed)
     limit = 1 / rules.alpha
     trips = evidence >= math.log(limit)
     # exp(709.8) is the largest double: capped below it, or the figure would be infinite.
     e_value = math.exp(min(evidence, 690.0))
-    counts = f"{len(failed)} of {tried} devices"
+    counts = f"{len(failed)} of {devices} devices"
     reason = f"{arm} failed on {counts}, surely more than {allowed:.1%} of them"
     quiet = (
         f"quiet: {arm} failed on {counts}, e-value {e_value:.3g} < {limit:.3g} that it does on "
@@ -83,7 +83,7 @@ def watch_devices(
     )
     # A fleet-wide failure must not write a million names into every look.
     figures = FailedDevices(
-        tuple(sorted(failed)[:MOST_NAMES]), len(failed), tried, allowed, e_value
+        tuple(sorted(failed)[:MOST_NAMES]), len(failed), devices, allowed, e_value
     )
     return Guard("failed devices", arm, trips, reason if trips else quiet, figures)
 

@@ -147,6 +147,7 @@ def _arm_without(arm: ArmEvidence, device: str) -> ArmEvidence:
         latency=_rest(arm.latency, device),
         exposed=arm.exposed - {device},
         failed=arm.failed - {device},
+        activated=arm.activated - {device},
     )
 
 
