@@ -138,7 +138,7 @@ REFUSED: dict[str, tuple[str, str]] = {
         "cannot open the pack; No such file",
     ),
     "a pack that is a folder": ("pack verify release", "cannot open the pack; Is a directory"),
-    "a pack that is empty": ("pack info empty", "expected at least 16 bytes, got 0"),
+    "a pack that is empty": ("pack info empty", "expected at least 20 bytes, got 0"),
     "a delta to nowhere": ("pack apply a.pack text out", "text: cannot read the delta"),
     "a state that is a file": (f"status text --hub {NOBODY}", "no device is enrolled here"),
     "a state that is not there": (f"sync nowhere --hub {NOBODY}", "begin with edge enrol nowhere"),
