@@ -6,12 +6,12 @@ A row a device and day; :mod:`cloud_hub.telemetry.plausibility` says what may st
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, astuple
 
 from sqlalchemy import Connection, select
 
-from cloud_hub.database.engine import insert_or_add
+from cloud_hub.database.engine import insert_if_new, insert_or_add
 from cloud_hub.fleet.tables import devices
 from cloud_hub.telemetry.plausibility import (
     COUNTS,
@@ -44,14 +44,25 @@ class DeviceLedger:
         query = select(devices.c.enrolled_at).where(devices.c.device == device)
         self._joined: float | None = db.execute(query).scalar()
         days = {_day(body) for body in bodies if isinstance(body, Windowed)}
-        t = ledgers.c
-        # Locked where the database can: two uploads of one device must not each use up the day.
-        rows = select(ledgers).where(t.device == device, t.day.in_(days)).with_for_update()
-        self._before = {
-            row["day"]: Ledger(*(row[name] for name in COUNTS))
-            for row in (db.execute(rows).mappings() if days else ())
-        }
+        self._before = self._locked(sorted(days))
         self._more: dict[int, Ledger] = {}
+
+    def _locked(self, days: Sequence[int]) -> dict[int, Ledger]:
+        """Return the rows of days, locked where the database can, before anything is written.
+
+        Two uploads of one device must not each use up the day. All take the rows in the order of
+        days, and before their messages, so that none waits for one that waits for it.
+        """
+        t, before = ledgers.c, dict[int, Ledger]()
+        for day in days:
+            mine = select(ledgers).where(t.device == self._device, t.day == day).with_for_update()
+            row = self._db.execute(mine).mappings().first()
+            if row is None:
+                nothing = {"device": self._device, "day": day, **asdict(Ledger())}
+                insert_if_new(self._db, ledgers, nothing)
+                row = self._db.execute(mine).mappings().one()
+            before[day] = Ledger(*(row[name] for name in COUNTS))
+        return before
 
     def add(self, body: Body) -> None:
         """Take a message into account.

@@ -315,6 +315,7 @@ POLICY: dict[str, Any] = {
 EXPERIMENT: dict[str, Any] = {
     "model": "demo",
     "strategy": "ab",
+    "minimum_devices": 1,
     "soak": "10m",
     "minimum_outcomes": 100,
     "arms": [{"name": "candidate", "version": "1.1", "weight": 0.5}],
@@ -340,7 +341,7 @@ def sources(hub: Hub, experiment: str | None) -> Mapping[str, st.SearchStrategy[
     """Strategies of bodies by the end of the path that reads them."""
     releases = json.loads(hub.repository.releases().to_bytes())
     enrol, row = (
-        to_plain(EnrolRequest("demo", {"region": "eu"})),
+        to_plain(EnrolRequest("demo", "0a" * 32, "1b" * 64, {"region": "eu"})),
         to_plain(CloudRequest("demo", "1.0", (1.0, 2.0, 3.0, 4.0))),
     )
     return {

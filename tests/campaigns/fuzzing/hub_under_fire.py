@@ -110,7 +110,10 @@ class UnderFire:
         return next(n for n in self.hub.repository.targets.list("models/demo/1.0/"))
 
     def _enrolled(self, token: str) -> tuple[tuple[str, str], ...]:
-        _, credential = credentialed(self.hub, token, attributes={"region": "eu"})
+        device, credential = credentialed(self.hub, token, attributes={"region": "eu"})
+        with self.hub.engine.begin() as db:  # a day ago: what it counted since may be reported
+            joined = {"enrolled_at": time.time() - DAY}
+            db.execute(update(devices).where(devices.c.device == device).values(**joined))
         return (("Authorization", f"Bearer {credential}"),)
 
     def values(self) -> dict[str, Sequence[str]]:
@@ -154,8 +157,6 @@ def hub_under_fire(folder: Path, database: str | None = None) -> Iterator[UnderF
         token = hub.fleet.new_token("demo", uses=1_000_000, seconds=DAY, actor="fuzz")
         fire.credentials["newcomer"] = (("Authorization", f"Bearer {token}"),)
         fire.credentials["device"] = fire._enrolled(token)
-        with hub.engine.begin() as db:  # a day ago: what it counted since may be reported
-            db.execute(update(devices).values(enrolled_at=time.time() - DAY))
         fire.restore()
         yield fire
     finally:

@@ -146,7 +146,7 @@ def test_devices_and_audit_are_tables(
     device = {
         "device": "d-1", "model": "m", "health": "healthy", "version": "1.0", "plan": 1,
         "seen_at": 0.0, "attributes": {"region": "eu"}, "failed": ["a" * 64],
-        "standing": "active", "serial": None, "reason": None,
+        "standing": "active", "serial": None, "reason": None, "flags": [],
     }  # fmt: skip
     recorder.answer = [device, device]
     assert main(["devices", "list"]) == 0

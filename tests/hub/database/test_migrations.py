@@ -111,7 +111,7 @@ def _rows(db: Connection, table: Table, like: list[str] | None) -> list[str]:
     every = [name for name in table.columns.keys() if (table.name, name) not in DROPPED]  # noqa: SIM118
     columns = sorted(every) if like is None else like[0].split()
     rows = db.execute(select(*[table.columns[name] for name in columns]))
-    return [" ".join(columns), *sorted(map(repr, rows))]
+    return [" ".join(columns), *sorted(repr(tuple(row)) for row in rows)]
 
 
 def test_the_tables_in_the_code_are_the_schema_at_the_head(engine: Engine) -> None:

@@ -29,6 +29,7 @@ from edge_sdk.contract.window import Energy, Window
 from edge_sdk.telemetry.meters import InTime
 from tests.conftest import Publish
 from tests.e2e.live import opened
+from tests.hub.enrolled import long_ago
 from tests.hub.experiments.fleets import Device, fleet
 from tests.hub.experiments.test_experiments import actions, everybody, status, tried
 from tests.servers import HubProcess
@@ -153,7 +154,8 @@ FEW: dict[str, tuple[ArmEvidence, ArmEvidence]] = {
 @pytest.mark.parametrize("case", FEW)
 def test_devices_that_are_too_few_to_say_how_boards_differ_decide_nothing(case: str) -> None:
     candidate, control = FEW[case]
-    spec = replace(AB, outcomes=(Outcome("power", "energy"),))
+    # Whoever declares that few devices may decide still gets no verdict from what they cannot say.
+    spec = replace(AB, outcomes=(Outcome("power", "energy"),), minimum_devices=1)
     decision = decide(spec, Evidence({CONTROL: control, "thrifty": candidate}, soaked=60.0))
     assert (decision.action, "undecided" in decision.reason) == ("wait", True), decision.reason
 
@@ -278,6 +280,7 @@ def test_a_report_without_energy_does_not_speak_of_it(tried: Hub) -> None:
 
 def test_telemetry_adds_up_what_devices_drew_before_and_after_it_is_rolled_up(tried: Hub) -> None:
     devices = fleet(tried, 3)
+    long_ago(tried)
     start = int(time.time()) // 3_600 * 3_600 - 7_200
     for device, joules in zip(devices, (4.0, 6.0, None), strict=True):
         device.sync()

@@ -20,6 +20,7 @@ from cloud_hub.hub import Hub
 from cloud_hub.web.charts import EventMark, Line, chart
 from edge_sdk.contract.plan import Cohort, Outcome
 from tests.conftest import Publish
+from tests.hub.enrolled import long_ago
 from tests.hub.experiments.fleets import fleet
 from tests.hub.experiments.test_experiments import ABN, CANARY, everybody, status, tried
 from tests.servers import HubProcess
@@ -193,6 +194,7 @@ def test_the_hub_plans_interleaving_from_clicks_and_from_earlier_sessions(
     tried: Hub,
 ) -> None:
     devices = fleet(tried, 10)
+    long_ago(tried)
     for device in devices:
         device.sync()
         device.rewarded(time.time() - 43_200, 50, 20)
@@ -222,6 +224,7 @@ def test_the_correlation_of_next_to_nothing_is_none(
 
 def test_the_hub_plans_from_what_devices_reported(tried: Hub) -> None:
     devices = fleet(tried, 10)
+    long_ago(tried)
     tried.plans.promote("demo", "1.2", actor="test", reason="so that it serves")
     for device in devices:
         device.sync()

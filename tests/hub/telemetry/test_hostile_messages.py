@@ -240,7 +240,7 @@ def test_a_hostile_message_is_refused_with_its_reason_and_the_others_count(
     assert len(decode(UploadReply, answer.body, limit=1 << 20).rejected) == 1
 
 
-@pytest.mark.parametrize("kind", ["window", "feedback", "samples", "votes", "event", "shadow"])
+@pytest.mark.parametrize("kind", ["window", "feedback", "samples", "votes", "event"])
 def test_the_message_that_each_case_damages_is_a_good_one(
     serving: Hub, ask: Ask, kind: str
 ) -> None:
@@ -250,6 +250,7 @@ def test_the_message_that_each_case_damages_is_a_good_one(
 
 
 def test_the_largest_reports_that_are_taken_add_up(serving: Hub, ask: Ask) -> None:
+    serving.registry.set_policy("demo", "reporting: {requests_per_second: 1000000000000}", "test")
     messages = upload_of(*[report(serving)] * 39)
     for message in messages:
         message["body"]["predictions"] = {"model": 2**40, "pack": 2**40}
@@ -262,15 +263,15 @@ def test_a_message_that_cannot_be_stored_costs_no_other_one(
     serving: Hub, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last line of defence: something that no check foresaw."""
-    ingest = serving.telemetry._ingest
-    record = ingest._record_exposure
+    exposures = serving.telemetry._ingest._exposures
+    record = exposures.record
 
     def failing(db: Any, device: str, body: Any) -> None:
         if isinstance(body, FeedbackReport):
             raise OverflowError("Python int too large to convert to SQLite INTEGER")
         record(db, device, body)
 
-    monkeypatch.setattr(ingest, "_record_exposure", failing)
+    monkeypatch.setattr(exposures, "record", failing)
     messages = upload_of(report(serving), body_of("feedback", serving), report(serving))
     reply = json.loads(ask(json.dumps({"messages": messages}).encode()).body)
     assert reply["accepted"] == 2
