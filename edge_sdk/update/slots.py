@@ -140,6 +140,8 @@ class Slots:
         final = self._releases / manifest
         if not final.exists():
             incoming = self._releases / f".{manifest}.new"
+            for leftover in (*incoming.glob("*.part"), *incoming.glob("*.made")):
+                leftover.unlink()  # of a way to get a file that was given up for another
             # Its files were synced one by one; now their names, before the folder gets its own.
             fsync_directory(incoming)
             incoming.rename(final)
