@@ -1,4 +1,4 @@
-"""``edge-hub publish``, ``models`` and ``packs``: releases and the files made for them."""
+"""``edge-hub publish``, ``models``, ``packs`` and ``forms``: releases and what is made for them."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ Promote = Annotated[bool, typer.Option("--promote", help="Let it serve everybody
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add ``publish``, ``models`` and ``packs``."""
+    """Add ``publish``, ``models``, ``packs`` and ``forms``."""
     publish = "edge-hub publish digits-1.0 --key releases.pem"
     command(app, "publish", panel=RELEASE, example=publish)(_publish)
     command(app, "models", panel=RELEASE, example="edge-hub models --json")(_models)
     command(app, "packs", panel=RELEASE, example="edge-hub packs digits")(_packs)
+    command(app, "forms", panel=RELEASE, example="edge-hub forms digits")(_forms)
 
 
 def _publish(
@@ -121,3 +122,20 @@ def _packs_table(packs: list[dict[str, Any]]) -> TextTable:
         for pack in packs
     ]  # fmt: skip
     return TextTable(columns, rows, empty="no packs yet")
+
+
+def _forms(hub: HubAddress, model: types.Model) -> Result:
+    """List how few bytes devices download: deltas between versions, and compressed files."""
+    return Result(hub.client().get(f"models/{model}/forms"), _forms_table)
+
+
+def _forms_table(forms: list[dict[str, Any]]) -> TextTable:
+    columns = ("version", "file", "from", "bytes", "whole file", "share")
+    rows = [
+        (
+            form["version"], form["file"], form["base"] or "nothing", form["length"],
+            form["whole"], f"{form['length'] / form['whole']:.1%}",
+        )
+        for form in forms
+    ]  # fmt: skip
+    return TextTable(columns, rows, empty="no forms yet; devices download whole files")

@@ -176,8 +176,8 @@ class Updater:
             return "unchanged"
         if self.failed.includes(target, serial, experiment):
             return "known_bad"
-        # The way back to what is here already waits for nothing: something may be wrong.
-        urgent = target in state.here
+        # The way back waits for nothing: something may be wrong with what serves.
+        urgent = target in (state.previous, state.home)
         step: Step = "activate" if self._slots.is_staged(target) else "download"
         if not urgent and self._gate.ask(step, target, state.current) is not None:
             return "waiting"

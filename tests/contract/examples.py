@@ -38,6 +38,7 @@ from edge_sdk.contract.messages import (
 )
 from edge_sdk.contract.pack import PackHeader, ValueField
 from edge_sdk.contract.pack_delta import DeltaHeader, Indices
+from edge_sdk.contract.patch import Form, FormIndex, PatchHeader
 from edge_sdk.contract.plan import Arm, Cohort, Experiment, Outcome, PackRef, Plan, ReleaseRef
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
@@ -320,6 +321,9 @@ EXAMPLES = {
     "sample_batch": SAMPLES,
     "key_votes": VOTES,
     "update_event": EVENT,
+    "update_event_waiting": replace(EVENT, outcome="waiting"),
+    "patch_header": PatchHeader(FileRef(4096, OTHER), FileRef(4000, OTHER)),
+    "form_index": FormIndex({OTHER: (Form(FileRef(96, OTHER), OTHER), Form(FileRef(500, OTHER)))}),
     "upload": UPLOAD,
     "upload_reply": UploadReply(1, 1, (Rejection("boot-1", 3, "unknown version 9.9"),)),
     "enrol_request": EnrolRequest("churn", {"region": "eu"}),
