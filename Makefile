@@ -9,7 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-device check format bench sweep statistics peers postgres live-fleet swap-kill tree-runtimes wheels lock clean
+.PHONY: help demo test test-fast test-device check format bench bytes sweep statistics peers postgres live-fleet swap-kill tree-runtimes wheels lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -52,6 +52,9 @@ check: .venv/dev  ## format, lint, types
 
 bench: .venv/dev  ## measure, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
+
+bytes: .venv/dev  ## what updates of 200 devices cost on the wire; writes benchmarks/BYTES.md
+	$(BIN)/python -m benchmarks.wire
 
 sweep: .venv/dev  ## every scikit-learn estimator through the converters; writes docs/ESTIMATORS.md
 	$(BIN)/python -m benchmarks.sweep

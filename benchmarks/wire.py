@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from benchmarks.wire_files import Pair, file_pairs, trained_network
 from cloud_hub.app import create_app
-from cloud_hub.forms.making import make_patch, zstd
+from cloud_hub.forms.making import make_patch
 from cloud_hub.hub import Hub, initialise, open_hub
 from cloud_hub.packs.publishing import ANSWERS, publish_pack
 from cloud_hub.settings import Settings
@@ -36,6 +36,7 @@ from edge_sdk.config import DeviceConfig
 from edge_sdk.model.release import Release
 from edge_sdk.packs.delta import write_delta
 from edge_sdk.packs.writer import write_pack
+from edge_sdk.system.compression import zstd
 from tests.cutting_proxy import CuttingProxy
 from tests.edge.builders import make_release
 

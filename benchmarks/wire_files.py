@@ -133,4 +133,5 @@ def _packs(folder: Path) -> Pair:
         paths.append(folder / f"{changed}.pack")
         outputs = {"label": label, "probabilities": probabilities}
         write_pack(paths[-1], release, keys, outputs, answered_by="benchmark 1.0")
-    return Pair("pack churn of 5%", *paths, is_pack=True)
+    before, after = paths
+    return Pair("pack churn of 5%", before, after, is_pack=True)

@@ -135,6 +135,7 @@ class Proxy:
             return
         wanted = ("Authorization", "If-None-Match", "If-Range", "Range")
         headers = {n: request.headers[n] for n in wanted if n in request.headers}
+        headers["Accept-Encoding"] = "identity"
         try:
             got = requests.request(
                 request.command, self.hub + request.path, data=body, headers=headers,

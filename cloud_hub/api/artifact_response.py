@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,12 @@ from fastapi import Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
 from cloud_hub.storage.artifact_store import ArtifactStore
+from edge_sdk.system.compression import zstd
 
+COMPRESSED_BYTES: Final = 1_024
+"""Documents from here on are compressed for whoever takes that: each version adds to metadata."""
+
+LEVEL: Final = 12
 JSON: Final = "application/json"
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
@@ -59,8 +65,13 @@ def content_response(
         raw: the content.
         headers: of the answer, besides its own.
     """
-    etag = f'"{hashlib.sha256(raw).hexdigest()[:32]}"'
-    own = {"Accept-Ranges": "bytes", "ETag": etag, **(headers or {})}
+    own = {"Accept-Ranges": "bytes", "Vary": "Accept-Encoding", **(headers or {})}
+    etag = hashlib.sha256(raw).hexdigest()[:32]
+    if len(raw) >= COMPRESSED_BYTES and "zstd" in request.headers.get("Accept-Encoding", ""):
+        # Another content with a name of its own: a range is one of what is sent.
+        raw, etag = _compressed(raw), f"{etag}-zstd"
+        own["Content-Encoding"] = "zstd"
+    own["ETag"] = etag = f'"{etag}"'
     if request.headers.get("If-None-Match") == etag:
         return Response(status_code=304, headers=own)
     # Without If-Range nobody knows of what the client has a part.
@@ -71,6 +82,12 @@ def content_response(
     start, stop = span
     own["Content-Range"] = f"bytes {start}-{stop - 1}/{len(raw)}"
     return Response(raw[start:stop], 206, own, JSON)
+
+
+@functools.lru_cache(maxsize=32)
+def _compressed(raw: bytes) -> bytes:
+    """Compress metadata once for the whole fleet."""
+    return zstd.compress(raw, LEVEL)
 
 
 def byte_range(header: str, size: int) -> tuple[int, int] | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import mmap
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.forms.matching import runs
+from cloud_hub.forms.matching import PIECE, Matcher
 from cloud_hub.forms.tensors import Tensor, tensors
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.patch import (
@@ -31,16 +30,12 @@ from edge_sdk.contract.patch import (
     PatchHeader,
     Segment,
 )
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from edge_sdk.system.compression import zstd
 
 Bytes = NDArray[np.uint8]
 
 BEST_LEVEL, LEVEL = 19, 9
-BEST_BYTES: Final = 16 << 20
+BEST_BYTES: Final = 4 << 20
 """Files up to it are compressed as well as zstd can; larger ones at :data:`LEVEL`, at ten times the
 speed and a hundredth more bytes, so that a hub's core is busy for seconds and not for minutes.
 """
@@ -61,6 +56,7 @@ class _Files:
 
     base: Bytes
     new: Bytes
+    matcher: Matcher
 
 
 def make_patch(base: Path | None, new: Path, patch: Path) -> PatchHeader:
@@ -75,7 +71,8 @@ def make_patch(base: Path | None, new: Path, patch: Path) -> PatchHeader:
         OSError: a file cannot be read or written.
     """
     with contextlib.ExitStack() as stack:
-        files = _Files(_mapped(base, stack), _mapped(new, stack))
+        old = _mapped(base, stack)
+        files = _Files(old, _mapped(new, stack), Matcher(old))
         header = PatchHeader(_ref(files.new), _ref(files.base) if base is not None else None)
         with patch.open("wb") as file:
             options = _options(len(files.new))
@@ -84,7 +81,6 @@ def make_patch(base: Path | None, new: Path, patch: Path) -> PatchHeader:
             for segment in _merged(_segments(files, has_base=base is not None)):
                 _write(segment, files, compressor, file)
             file.write(compressor.flush())
-        del files
     return header
 
 
@@ -163,7 +159,7 @@ def _tensor(files: _Files, tensor: Tensor, old: Tensor | None) -> Iterator[_Piec
     if old is not None and common:
         middle = tensor.start + common
         a, b = files.base[old.start : old.start + common], files.new[tensor.start : middle]
-        if np.array_equal(a, b):
+        if _equal(a, b):
             yield _Piece(tensor.start, Segment(COPY, 1, old.start, common))
         else:
             kind = DIFF if _worth(a, b, tensor.width) else DATA
@@ -172,6 +168,12 @@ def _tensor(files: _Files, tensor: Tensor, old: Tensor | None) -> Iterator[_Piec
     if tensor.length > common:
         rest = Segment(DATA, tensor.width, 0, tensor.length - common)
         yield _Piece(tensor.start + common, rest)
+
+
+def _equal(a: Bytes, b: Bytes) -> bool:
+    """Return whether two arrays of one length are equal, without another one of that length."""
+    pieces = range(0, len(a), PIECE)
+    return all(np.array_equal(a[at : at + PIECE], b[at : at + PIECE]) for at in pieces)
 
 
 def _worth(old: Bytes, new: Bytes, width: int) -> bool:
@@ -191,7 +193,7 @@ def _gap(files: _Files, start: int, stop: int, *, has_base: bool) -> Iterator[_P
     """Bytes outside of tensors: runs that the base has, and what stands between them."""
     at = start
     if has_base and stop - start <= GAP_BYTES and len(files.base) <= GAP_BYTES:
-        for run in runs(files.base, files.new, start, stop):
+        for run in files.matcher.runs(files.new, start, stop):
             if run.start > at:
                 yield _Piece(at, Segment(DATA, 1, 0, run.start - at))
             yield _Piece(run.start, Segment(COPY, 1, run.offset, run.length))

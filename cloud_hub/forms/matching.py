@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -35,35 +36,42 @@ class Run:
     length: int
 
 
-def runs(base: Bytes, new: Bytes, start: int, stop: int) -> Iterator[Run]:
-    """Yield the runs of ``new[start:stop]`` that are in ``base``, in order, without overlaps.
+class Matcher:
+    """Finds runs of a base in other files.
 
     Args:
-        base: bytes of the base.
-        new: bytes of the new file.
-        start: first byte of the new file to look at.
-        stop: byte after the last.
+        base: bytes of the base; a table of a sixteenth of its size is made of them when it is
+            first needed.
     """
-    if len(base) < GRAM or stop - start < GRAM:
-        return
-    hashes, offsets = _table(base)
-    at = start
-    for first in range(start, stop - GRAM + 1, PIECE):
-        last = min(first + PIECE + GRAM - 1, stop)
-        for place, offset in _hits(new[first:last], hashes, offsets):
-            found = place + first
-            if found < at:
-                continue
-            run = _grown(base, new, found, offset, at, stop)
-            if run is not None:
-                yield run
-                at = run.start + run.length
 
+    def __init__(self, base: Bytes) -> None:
+        self._base = base
 
-def _table(base: Bytes) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the sorted hashes of the base's grams, and where each first stands."""
-    words = base[: len(base) // GRAM * GRAM].view("<u8").reshape(-1, GRAM // 8)
-    return np.unique(_mixed([words[:, i] for i in range(GRAM // 8)]), return_index=True)
+    def runs(self, new: Bytes, start: int, stop: int) -> Iterator[Run]:
+        """Yield the runs of ``new[start:stop]`` that are in the base, in order, without overlaps.
+
+        Args:
+            new: bytes of the new file.
+            start: first byte of the new file to look at.
+            stop: byte after the last.
+        """
+        if len(self._base) < GRAM or stop - start < GRAM:
+            return
+        at = start
+        for first in range(start, stop - GRAM + 1, PIECE):
+            last = min(first + PIECE + GRAM - 1, stop)
+            for place, offset in _hits(new[first:last], *self._table):
+                if place + first >= at:
+                    run = _grown(self._base, new, place + first, offset, at, stop)
+                    if run is not None:
+                        yield run
+                        at = run.start + run.length
+
+    @functools.cached_property
+    def _table(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The sorted hashes of the base's grams, and where each first stands."""
+        words = self._base[: len(self._base) // GRAM * GRAM].view("<u8").reshape(-1, GRAM // 8)
+        return np.unique(_mixed([words[:, i] for i in range(GRAM // 8)]), return_index=True)
 
 
 def _mixed(words: list[NDArray[Any]]) -> NDArray[Any]:

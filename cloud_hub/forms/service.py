@@ -169,16 +169,20 @@ class Forms:
             return {row[0]: row[1] for row in db.execute(query.group_by(held))}
 
     def _make_release(self, release: Release, bases: list[Release]) -> None:
-        for name, ref in _files(release).items():
-            self._make_form(release.digest, ref.sha256, None, release.folder / name, None)
+        """Make the forms of a release: the largest files and the deltas first, as most devices
+        hold a base, and those that ask before a form is there download the whole file.
+        """
+        files = sorted(_files(release).items(), key=lambda item: -item[1].length)
+        for name, ref in files:
+            new = release.folder / name
             for base in bases:
                 old = _files(base).get(name)
                 # A file that both have is linked on the device.
                 if old is not None and old != ref:
-                    self._make_form(
-                        release.digest, ref.sha256, old.sha256,
-                        release.folder / name, base.folder / name,
-                    )  # fmt: skip
+                    path = base.folder / name
+                    self._make_form(release.digest, ref.sha256, old.sha256, new, path)
+        for name, ref in files:
+            self._make_form(release.digest, ref.sha256, None, release.folder / name, None)
 
     def _make_pack(self, model: str, pack: PackRef) -> None:
         """The pack and every delta to it, compressed."""
@@ -210,11 +214,10 @@ class Forms:
         if any(form.base == base for form in forms) or not SMALLEST < size <= LARGEST:
             self._tried.add((key, result, base))
             return
-        least = min([size, *(form.file.length for form in forms if form.base is None)])
         with tempfile.TemporaryDirectory(prefix="edge-hub-") as folder:
             patch = Path(folder) / "patch"
             make_patch(old, new, patch)
-            if patch.stat().st_size <= WORTH * least:
+            if patch.stat().st_size <= WORTH * size:
                 self.store.add(key, result, base, patch)
                 log.debug("form of %s: %d of %d bytes", result[:12], patch.stat().st_size, size)
         self._tried.add((key, result, base))

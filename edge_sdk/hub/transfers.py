@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Final
 
 from urllib3.exceptions import HTTPError
 
+from edge_sdk.contract.patch import WINDOW_LOG
 from edge_sdk.errors import HubError, HubUnreachable, reason_of
+from edge_sdk.system.compression import decompressed, zstd
 from edge_sdk.system.files import fsync_directory, fsync_file, sha256_file
 
 if TYPE_CHECKING:
@@ -49,6 +51,10 @@ SYNC_BYTES: Final = 8 << 20
 
 PLAIN: Final = {"Accept-Encoding": "identity"}
 """A proxy that compresses on its own would make ranges of something else."""
+
+
+COMPRESSED: Final = {"Accept-Encoding": "zstd"}
+"""The hub's documents are sent as they are or in zstd, and told apart by their ETag."""
 
 
 class Transfers:
@@ -106,7 +112,10 @@ class Transfers:
             HubUnreachable: the transfer stands still, or the content changed meanwhile.
             HubError: the hub refused.
         """
-        return self._pieces(path, self._get(path, {**PLAIN}))
+        response = self._get(path, {**COMPRESSED})
+        pieces = self._pieces(path, response)
+        encoded = response.headers.get("Content-Encoding", "identity") != "identity"
+        return _decoded(path, pieces) if encoded else pieces
 
     def _pieces(self, path: str, response: requests.Response) -> Iterator[bytes]:
         have = stalls = 0
@@ -127,7 +136,7 @@ class Transfers:
 
     def _rest(self, path: str, have: int, etag: str) -> requests.Response:
         headers = {"Range": f"bytes={have}-", "If-Range": etag}
-        response = self._get(path, {**PLAIN, **headers})
+        response = self._get(path, {**COMPRESSED, **headers})
         if response.status_code != 206:
             response.close()
             raise HubError(f"{path}: it changed while it was read")
@@ -194,6 +203,13 @@ class Transfers:
             raise HubUnreachable(f"{path}: the transfer stopped; {reason_of(error)}") from error
         finally:
             response.close()
+
+
+def _decoded(path: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield from decompressed(pieces, WINDOW_LOG)
+    except (zstd.ZstdError, EOFError) as error:
+        raise HubError(f"{path}: the answer cannot be decompressed; {error}") from error
 
 
 class Pace:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -36,12 +35,8 @@ from edge_sdk.contract.patch import (
     parse_segment,
 )
 from edge_sdk.errors import PatchError, reason_of
+from edge_sdk.system.compression import zstd
 from edge_sdk.system.files import fsync_directory, sha256_file
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 INPUT: Final = 1 << 16
 COPIED: Final = 1 << 18

@@ -35,6 +35,13 @@ def cost_of_update(
     return bytes_, cuts
 
 
+def has_forms(hub: HubProcess, model: str) -> bool:
+    """Whether the model of 1.1 is there compressed, and as a delta."""
+    forms = hub.admin.get(f"models/{model}/forms")
+    made = {f["base"] for f in forms if (f["version"], f["file"]) == ("1.1", "model.onnx")}
+    return made == {"1.0", None}
+
+
 @pytest.mark.parametrize("form", ["whole", "delta"])
 def test_an_update_over_connections_that_are_cut_costs_at_most_a_twentieth_more(
     hub: HubProcess, publish: Publish, tmp_path: Path, form: str
@@ -47,15 +54,14 @@ def test_an_update_over_connections_that_are_cut_costs_at_most_a_twentieth_more(
     if form == "delta":
         after = before + after * np.float32(1e-4)
     publish(model, ballast={"w": before})
-    states = [tmp_path / name for name in ("good", "0", "1", "2")]
+    states = [tmp_path / name for name in ("good", "0", "1")]
     for state in states:
         EdgeDevice(
             state, hub=hub.url, token=hub.token(model), model=model, config=PATIENT,
             background=False,
         ).close()  # fmt: skip
     publish(model, "1.1", seed=5, ballast={"w": after})
-    forms = f"models/{model}/forms"
-    wait_for(lambda: [f for f in hub.admin.get(forms) if f["base"] == "1.0"], "the forms")
+    wait_for(lambda: has_forms(hub, model), "the forms")
     good, _ = cost_of_update(hub, states[0], model)
     assert good < (0.6 if form == "delta" else 0.95) * before.nbytes
     cuts = 0
@@ -63,4 +69,4 @@ def test_an_update_over_connections_that_are_cut_costs_at_most_a_twentieth_more(
         bad, cut = cost_of_update(hub, state, model, mean=before.nbytes // 16, seed=seed)
         assert bad <= (1 + AGAIN) * good
         cuts += cut
-    assert cuts > 15
+    assert cuts > 10

@@ -16,6 +16,7 @@ from edge_sdk.contract.manifest import FileRef
 from edge_sdk.errors import HubError, HubUnreachable
 from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.transfers import PROGRESS, Pace, part_of
+from edge_sdk.system.compression import PIECE, zstd
 from tests.waiting import PATIENCE
 
 CONTENT = np.random.default_rng(1).bytes(300_000)
@@ -30,6 +31,7 @@ class Cutting:
         self.ranges: list[str] = []
         self.content = CONTENT
         self.etag = '"1"'
+        self.encoding = ""
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -44,6 +46,8 @@ class Cutting:
                 self.send_response(206 if asked and same else 200)
                 self.send_header("Content-Length", str(len(body)))
                 self.send_header("ETag", hub.etag)
+                if hub.encoding:
+                    self.send_header("Content-Encoding", hub.encoding)
                 self.end_headers()
                 cut = hub.cuts.pop(0) if hub.cuts else len(body)
                 self.wfile.write(body[:cut])
@@ -150,6 +154,32 @@ def test_metadata_is_gone_on_with_too_unless_it_changed(hub: Cutting, client: Hu
     hub.etag, hub.content = '"2"', b"other"
     with pytest.raises(HubError, match="it changed while it was read"):
         first += b"".join(stream)
+
+
+def test_compressed_metadata_is_gone_on_with_and_decompressed(
+    hub: Cutting, client: HubClient
+) -> None:
+    text = CONTENT.hex().encode()
+    hub.content, hub.encoding, hub.cuts = zstd.compress(text), "zstd", [50_000, 70_000]
+    pieces = list(client.stream(f"{hub.url}/v1/metadata/9.releases.json"))
+    assert b"".join(pieces) == text
+    assert max(map(len, pieces)) <= PIECE
+    assert hub.ranges == ["", "bytes=50000-", "bytes=120000-"]
+
+
+@pytest.mark.parametrize("harm", ["noise", "cut", "a window of gigabytes"])
+def test_metadata_that_cannot_be_decompressed_is_refused(
+    hub: Cutting, client: HubClient, harm: str
+) -> None:
+    wide: dict[int, int] = {zstd.CompressionParameter.window_log: 27}
+    hub.encoding = "zstd"
+    hub.content = {
+        "noise": CONTENT,
+        "cut": zstd.compress(CONTENT)[:-10],
+        "a window of gigabytes": zstd.compress(bytes(9 << 20), options=wide),
+    }[harm]
+    with pytest.raises(HubError, match="cannot be decompressed"):
+        list(client.stream(f"{hub.url}/v1/metadata/9.releases.json"))
 
 
 def test_an_interrupted_download_ends_at_once(client: HubClient, tmp_path: Path) -> None:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Sequence
 
 import numpy as np
 
 from edge_sdk.contract.manifest import FileRef
 from edge_sdk.contract.patch import BLOCK_WORDS, COPY, DIFF, PatchHeader, Segment
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from edge_sdk.system.compression import zstd
 
 
 def ref(raw: bytes) -> FileRef:

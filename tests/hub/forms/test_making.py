@@ -11,9 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from cloud_hub.forms.making import make_patch, zstd
+from cloud_hub.forms.making import make_patch
 from cloud_hub.forms.tensors import tensors
 from edge_sdk.contract.manifest import FileRef
+from edge_sdk.system.compression import zstd
 from edge_sdk.system.files import sha256_file
 from edge_sdk.update.patch import apply_patch
 from tests.hub.forms.networks import Weights, everywhere, head_only, network, weights

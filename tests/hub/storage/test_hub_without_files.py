@@ -24,7 +24,7 @@ from tests.hub.storage.memory_store import MemoryStore
 def test_releases_packs_and_features_are_published_from_any_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stores = ArtifactStores(MemoryStore(), MemoryStore())
+    stores = ArtifactStores(MemoryStore(), MemoryStore(), MemoryStore())
     monkeypatch.setattr("cloud_hub.hub.open_stores", lambda settings: stores)
     settings = Settings(tmp_path / "hub", tick_seconds=0)
     initialise(settings)
@@ -44,6 +44,8 @@ def test_releases_packs_and_features_are_published_from_any_store(
             hub.telemetry.ingest(f"d-{number}", "demo", Upload((message,)))
             assert hub.packs.build("demo", time.time()) is not None
         hub.features.put("demo", FeatureTable(("a",), {"f0": (1.0,)}, {"f0": 0.0}), actor="ann")
+        hub.forms.make()
+        assert hub.forms.records("demo")
     finally:
         hub.close()
     again = open_hub(settings)  # its repository finds every target
@@ -56,3 +58,4 @@ def test_releases_packs_and_features_are_published_from_any_store(
         again.close()
     assert not (settings.data / "blobs").exists()
     assert not (settings.data / "repository" / "targets").exists()
+    assert not (settings.data / "forms").exists()
