@@ -78,7 +78,8 @@ class EdgeDevice:
             machine's own counters, where it has some. :mod:`edge_sdk.meters` helps to write one.
         on_update: function that is asked before an update is downloaded and before it serves,
             with an :class:`~edge_sdk.update.admission.UpdateOffer`: None or True to go on, False
-            or seconds to be asked again. ``config.update_defer_seconds`` bounds it.
+            or seconds to be asked again. ``config.update_defer_seconds`` bounds it. It runs within
+            a sync, so it must not call :meth:`sync` or :meth:`close`.
         metered: function that returns True while the network costs by the byte: updates wait.
         background: True to sync and to collect telemetry on daemon threads; without it call
             :meth:`sync`.

@@ -24,7 +24,7 @@ from cloud_hub.forms.making import make_patch
 from cloud_hub.forms.wanted import packs_of, wanted_forms
 from cloud_hub.packs.publishing import pack_file
 from cloud_hub.registry.per_model import for_each
-from edge_sdk.contract.manifest import MANIFEST, FileRef
+from edge_sdk.contract.manifest import MANIFEST, FileRef, Manifest
 
 if TYPE_CHECKING:
     from cloud_hub.forms.store import FormStore
@@ -131,24 +131,28 @@ class Forms:
 
     def records(self, model: str) -> list[FormRecord]:
         """Return the forms of a model's releases."""
-        releases = [
-            self._registry.release(model, v.version) for v in self._registry.versions(model)
-        ]
+        versions = self._registry.versions(model)
+        files = {v.version: self._listed(model, v.version, v.manifest) for v in versions}
         names = {
-            ref.sha256: release.manifest.version
-            for release in reversed(releases)
-            for ref in _files(release).values()
+            ref.sha256: version for version in reversed(files) for ref in files[version].values()
         }
         return [
             FormRecord(
-                release.manifest.version, name, form.base and names.get(form.base, form.base[:12]),
+                v.version, name, form.base and names.get(form.base, form.base[:12]),
                 form.file.length, ref.length,
             )
-            for release in releases
-            for index in [self.store.index(release.digest).forms]
-            for name, ref in _files(release).items()
+            for v in versions
+            for index in [self.store.index(v.manifest).forms]
+            for name, ref in files[v.version].items()
             for form in index.get(ref.sha256, ())
         ]  # fmt: skip
+
+    def _listed(self, model: str, version: str, manifest: str) -> dict[str, FileRef]:
+        """Return the files of a version by its manifest alone: the files may be far away."""
+        raw = self._registry.repository.read_target(
+            f"models/{model}/{version}/{manifest}.{MANIFEST}"
+        )
+        return {MANIFEST: FileRef(len(raw), manifest), **Manifest.from_json(raw).files}
 
     def _run(self) -> None:
         try:

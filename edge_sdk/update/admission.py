@@ -78,6 +78,11 @@ class Conditions:
     metered: bool = False
     answer: bool | float | None = None
 
+    @property
+    def counted(self) -> float:
+        """The time by which waiting is counted: a clock that lost its time has not lost a week."""
+        return max(self.now, self.signed)
+
 
 def decide(
     windows: Sequence[WeeklyWindow],
@@ -98,7 +103,7 @@ def decide(
     closed = _until_window(windows, at, zone)
     if closed:
         return Wait("window", at.now + closed)
-    left = limit - (0.0 if at.since is None else max(0.0, at.now - at.since))
+    left = limit - (0.0 if at.since is None else max(0.0, at.counted - at.since))
     if left <= 0:
         return None
     if at.metered and step == "download":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,8 +69,13 @@ class Gatekeeper:
         self._clock = clock
         self._told = told
         self._ask_again: tuple[str, float] = ("", 0.0)
-        self.waiting: dict[str, Any] | None = None
-        """What waits, for the status; ``None`` if nothing does."""
+        self._said: set[tuple[str, str, str]] = set()
+        self._waits: dict[str, dict[str, Any]] = {}
+
+    @property
+    def waiting(self) -> dict[str, Any] | None:
+        """Return what waits, for the status; ``None`` if nothing does."""
+        return next(iter(self._waits.values()), None)
 
     def ask(self, step: Step, slot: SlotRef, serving: SlotRef | None) -> Wait | None:
         """Return why the next step of an update waits; ``None`` if it goes on.
@@ -87,34 +92,52 @@ class Gatekeeper:
         if wait is None:  # only now: an application is not asked what cannot happen anyway
             at = replace(at, answer=self._answer(step, slot, serving, at))
             wait = decide(self._windows, self._limit, step, at)
-        new = wait is not None and (self.waiting or {}).get("reason") != wait.reason
-        self.waiting = None
-        if wait is not None:
-            until = {"reason": wait.reason, "until": wait.until}
-            self.waiting = {"version": slot.version, "step": step} | until
-        if wait is not None and at.since is None and wait.reason != "window":
-            # A window is not counted: it opens by itself, and the application has its full time.
-            self._store.put(_KEY, {"slot": slot.name, "since": at.now})
-        if wait is not None and new:
+        self._waits.pop(slot.name, None)
+        if wait is None:
+            return None
+        until = {"reason": wait.reason, "until": wait.until}
+        self._waits[slot.name] = {"version": slot.version, "step": step} | until
+        # A window is not counted: it opens by itself, and the application has its full time.
+        if at.since is None and wait.reason != "window":
+            self._remember({**self._put_off(), slot.name: at.counted})
+        said = (slot.name, step, wait.reason)
+        if said not in self._said:
+            self._said.add(said)
             self._told(slot, serving, f"{step}: {wait.reason}, until {_moment(wait.until)}")
         return wait
 
     def done(self, slot: SlotRef) -> None:
-        """Forget that a slot was put off: it is here, or the plan wants another."""
-        self.waiting = None
-        if (self._store.get(_KEY) or {}).get("slot") == slot.name:
-            self._store.put(_KEY, {})
+        """Forget that a slot was put off: it is here, or nobody wants it any more."""
+        self._waits.pop(slot.name, None)
+        put_off = self._put_off()
+        if put_off.pop(slot.name, None) is not None:
+            self._remember(put_off)
+
+    def only(self, slots: Iterable[SlotRef]) -> None:
+        """Forget every slot but ``slots``, which the plan wants."""
+        names = {slot.name for slot in slots}
+        self._waits = {name: wait for name, wait in self._waits.items() if name in names}
+        self._said = {said for said in self._said if said[0] in names}
+        put_off = self._put_off()
+        if not put_off.keys() <= names:
+            self._remember({name: at for name, at in put_off.items() if name in names})
+
+    def _put_off(self) -> dict[str, float]:
+        """Since when each slot has been put off, by its name."""
+        return dict(self._store.get(_KEY) or {})
+
+    def _remember(self, put_off: dict[str, float]) -> None:
+        self._store.put(_KEY, put_off)
 
     def _conditions(self, slot: SlotRef) -> Conditions:
         now = self._clock()
         signed = float((self._store.get("floors") or {}).get("time", 0))
-        put_off = self._store.get(_KEY) or {}
-        since = put_off.get("since") if put_off.get("slot") == slot.name else None
-        if since is not None and since > now:
+        at = Conditions(now, signed, self._put_off().get(slot.name), self._metered())
+        if at.since is not None and at.since > at.counted:
             # The clock went back: what was waited is not known, so it counts from now on.
-            self._store.put(_KEY, {"slot": slot.name, "since": now})
-            since = now
-        return Conditions(now, signed, since, self._metered())
+            self._remember({**self._put_off(), slot.name: at.counted})
+            at = replace(at, since=at.counted)
+        return at
 
     def _metered(self) -> bool:
         if self._hooks.metered is None:
@@ -134,7 +157,7 @@ class Gatekeeper:
         name, again = self._ask_again
         if name == slot.name and again > at.now:
             return again - at.now
-        waited = 0.0 if at.since is None else at.now - at.since
+        waited = 0.0 if at.since is None else at.counted - at.since
         offer = UpdateOffer(step, slot.version, serving.version, waited, self._limit)
         try:
             answer = self._hooks.on_update(offer)

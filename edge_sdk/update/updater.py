@@ -82,6 +82,7 @@ class Updater:
         self._checkpoint = checkpoint
         self._busy = threading.RLock()
         self._want: ReleaseRef | None = None
+        self._told: tuple[SlotRef, str] | None = None
         self._steps: dict[str, Callable[[UpdateState], None]] = {
             "download": self._download,
             "verify": self._verify,
@@ -156,6 +157,7 @@ class Updater:
             home = SlotRef.of(want.home) if want.home is not None else None
             refs = tuple(map(SlotRef.of, want.releases))
             self._journal.write(machine.keep(before, refs, serial, home, want.experiment))
+            self._gate.only(refs)
             outcomes: set[Outcome] = set()
             for ref in want.releases:
                 experiment = None if ref == want.releases[0] else want.experiment
@@ -365,8 +367,11 @@ class Updater:
     def _fell_back(self, reason: str) -> None:
         state = self.state
         assert state.target is not None
-        _log.info("update to %s: %s", state.target.version, reason)
-        self._journal.fell_back(state.target, state.current, reason)
+        # Once: on a full disk, say, it is so at every sync.
+        if (state.target, reason) != self._told:
+            self._told = (state.target, reason)
+            _log.info("update to %s: %s", state.target.version, reason)
+            self._journal.fell_back(state.target, state.current, reason)
 
     def _verify(self, state: UpdateState) -> None:
         self._downloader.verify(self._wanted())

@@ -126,3 +126,12 @@ def test_every_wait_ends(
     if found is not None:
         assert math.isfinite(found.until)
         assert now <= found.until <= now + LIMIT
+
+
+def test_a_clock_that_lost_its_time_has_not_waited_for_decades() -> None:
+    """A device boots in 1970 and is put off; then its clock is set."""
+    noon = at(2, 12)
+    booted = Conditions(100.0, noon, answer=False)
+    assert booted.counted == noon
+    assert decide((), LIMIT, "download", booted, UTC) == Wait("application", 160.0)
+    assert wait(noon + 60, answer=False, since=booted.counted, signed=noon) is not None
