@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -129,6 +130,49 @@ def test_what_the_patch_says_of_its_result_is_not_believed(tmp_path: Path) -> No
     for wanted in (ref(NEW), replace(ref(MADE), length=3_999)):
         with pytest.raises(PatchError, match="another file than the signed one"):
             applied(tmp_path, frame(RIGHT), BASE, wanted)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from edge_sdk.contract.manifest import FileRef
+from edge_sdk.update import patch
+left = int(sys.argv[1])
+def counted(call):
+    def counting(*arguments):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*arguments)
+    return counting
+os.fsync, Path.replace = counted(os.fsync), counted(Path.replace)
+patch.fsync_directory = counted(patch.fsync_directory)
+folder = Path(sys.argv[2])
+wanted = FileRef(int(sys.argv[3]), sys.argv[4])
+patch.apply_patch(folder / "patch", folder / "base", wanted, folder / "made")
+"""
+
+
+def test_a_process_that_is_killed_while_it_applies_leaves_the_whole_file_or_none(
+    tmp_path: Path,
+) -> None:
+    """At each call that makes something durable; and the next attempt completes."""
+    (tmp_path / "patch").write_bytes(frame(RIGHT))
+    (tmp_path / "base").write_bytes(BASE)
+    wanted = ref(MADE)
+    there = []
+    for left in range(3):
+        command = [sys.executable, "-c", KILLED, str(left), tmp_path, "4000", wanted.sha256]
+        killed = subprocess.run(command, check=False)
+        assert killed.returncode == -signal.SIGKILL
+        made = tmp_path / "made"
+        there.append(made.exists())
+        assert not made.exists() or made.read_bytes() == MADE
+        apply_patch(tmp_path / "patch", tmp_path / "base", wanted, made)
+        assert made.read_bytes() == MADE
+        made.unlink()
+    assert there == [False, False, True]
 
 
 LOW = """
