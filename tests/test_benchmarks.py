@@ -13,6 +13,8 @@ from benchmarks.__main__ import PICTURE, main
 from benchmarks.models import release_of
 from benchmarks.packs import Content
 from benchmarks.peers import KINDS, Kind, dict_get, drop_from_memory, from_row, size_of
+from benchmarks.wire import Traffic, measured, report
+from benchmarks.wire_files import Pair, network, trained_network
 from converters import convert
 from edge_sdk.bench import machine
 from edge_sdk.bench.harness import QUICK
@@ -113,3 +115,12 @@ def test_a_case_of_conversion_has_bytes_flips_and_speeds(
     assert told[trees.SMALL.what] < 0.5
     assert {trees.NO_SLOWER.what, trees.SECONDS.what} < set(told)
     assert {t.name for t in found.timings} == {trees.OURS, trees.PLAIN, trees.LIBRARY}
+
+
+def test_the_table_of_bytes_has_each_form_and_what_a_device_takes(tmp_path: Path) -> None:
+    base = network(trained_network(0.5), tmp_path / "base")
+    new = network(trained_network(0.5, "head"), tmp_path / "new")
+    sizes = measured(Pair("head", base, new), tmp_path)
+    assert sizes.ours == sizes.delta < sizes.bsdiff < sizes.compressed < sizes.zstd < sizes.whole
+    page = report([sizes], [Traffic("head", sizes.whole, 1_000.0)], devices=2)
+    assert f"| head | {sizes.whole:,} |" in page
