@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from cloud_hub.api.artifact_response import artifact_response, content_response
 from cloud_hub.api.auth import Admin, Device, hub_of
 from cloud_hub.api.dependencies import KnownModel
+from edge_sdk.contract.names import check_digest
 
 router = APIRouter(prefix="/v1")
 
@@ -23,6 +24,7 @@ def index(request: Request, device: Device, key: str) -> Response:
         device: that asks.
         key: SHA-256 of the release's manifest, or of the pack.
     """
+    check_digest("forms", key)
     return content_response(request, hub_of(request).forms.store.raw_index(key))
 
 
@@ -36,6 +38,8 @@ def form(request: Request, device: Device, key: str, sha256: str) -> Response:
         key: as for the index.
         sha256: of the form.
     """
+    check_digest("forms", key)
+    check_digest("form", sha256)
     store = hub_of(request).forms.store.artifacts
     return artifact_response(request, store, f"{key}/{sha256}")
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.campaigns.chaos import DNS, RESTART, TLS, Course, run
 
-SHORT = ("captive portal", TLS, DNS, RESTART)
+SHORT = ("cut at random bytes", "captive portal", TLS, DNS, RESTART)
 GOOD = Course("cut", True, True, 2, 1.0, 1_040, 0.04)
 
 

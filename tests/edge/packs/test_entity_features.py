@@ -150,9 +150,9 @@ def of_text(tmp_path: Path) -> Release:
 
 @given(
     st.dictionaries(
-        st.text(min_size=1).filter(lambda s: s.isascii() or s.isprintable()),
+        st.text(min_size=1).filter(lambda s: "\0" not in s and (s.isascii() or s.isprintable())),
         st.tuples(
-            st.text(st.characters(codec="utf-8")),
+            st.text(st.characters(codec="utf-8", exclude_characters="\0")),
             st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False),
         ),
         max_size=20,
