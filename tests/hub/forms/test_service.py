@@ -37,7 +37,7 @@ def form_of(hub: Hub, release: Release, base: Release | None) -> Form | None:
 
 def device(hub: Hub, name: str, version: str) -> None:
     row = {
-        "device": name, "model": "demo", "token": name, "enrolled_at": 0.0, "seen_at": 0.0,
+        "device": name, "model": "demo", "enrolled_at": 0.0, "seen_at": 0.0,
         "attributes": {}, "failed": [], "software": {}, "version": version,
     }  # fmt: skip
     with hub.engine.begin() as db:
