@@ -65,7 +65,13 @@ class Fleet:
 
 
 SPEC: Final = ExperimentSpec(
-    "fleet", "canary", candidate=TRIED.version, steps=(0.05, 1.0), outcomes=(), soak_seconds=1e9
+    "fleet",
+    "canary",
+    candidate=TRIED.version,
+    steps=(0.05, 1.0),
+    outcomes=(),
+    soak_seconds=1e9,
+    minimum_devices=1,
 )
 LIMIT: Final = math.log(1 / SPEC.guardrails.alpha)
 LARGE: Final = Fleet()
@@ -201,7 +207,10 @@ def _evidence(requests: FailureCounts) -> Evidence:
         for device, period, failed in zip(*(c[rows].tolist() for c in columns), strict=True):
             x, n = counts.get((f"device-{device}", period), (0, 0))
             counts[f"device-{device}", period] = (x + int(failed), n + 1)
-        return ArmEvidence(failures={"errors": counts}, predictions=int(rows.sum()))
+        exposed = frozenset(device for device, _ in counts)
+        return ArmEvidence(
+            failures={"errors": counts}, exposed=exposed, predictions=int(rows.sum())
+        )
 
     arms: Mapping[str, ArmEvidence] = {CANDIDATE: arm(True), CONTROL: arm(False)}
     return Evidence(arms)

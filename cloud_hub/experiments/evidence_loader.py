@@ -284,34 +284,13 @@ def _requests(sums: ExposureSums) -> int:
     return sums.requests + sums.labelled
 
 
-def possible(sums: ExposureSums) -> ExposureSums:
-    """Return the sums of a device with no more outcomes than it had requests.
-
-    More can come where a device lost the counts of a window and not its labels, and from one that
-    lies; shares stay what they are.
-    """
-    labelled, rewards = (
-        min(1.0, sums.requests / n) if n else 1.0 for n in (sums.labelled, sums.rewards)
-    )
-    if labelled == rewards == 1.0:
-        return sums
-    return replace(
-        sums,
-        labelled=int(sums.labelled * labelled),
-        correct=int(sums.correct * labelled),
-        rewards=int(sums.rewards * rewards),
-        reward_sum=sums.reward_sum * rewards,
-        reward_squares=sums.reward_squares * rewards,
-    )
-
-
 def _arm(
     name: str,
     sums: list[ArmSums],
     failures: list[PeriodSums],
     latency: Mapping[str, tuple[int, ...]],
 ) -> ArmEvidence:
-    mine = {row.device: possible(row.sums) for row in sums if row.arm == name}
+    mine = {row.device: row.sums for row in sums if row.arm == name}
     return ArmEvidence(
         outcomes=outcomes_of(mine),
         failures=_by_device_and_period([row for row in failures if row.arm == name]),
@@ -323,7 +302,7 @@ def _arm(
 
 def _by_device_and_period(rows: list[PeriodSums]) -> dict[str, dict[tuple[str, int], Counts]]:
     keys = [(row.device, row.start) for row in rows]
-    counts = [possible(row.sums) for row in rows]
+    counts = [row.sums for row in rows]
     errors = [(each.errors, each.requests) for each in counts]
     wrong = [(each.wrong, each.labelled) for each in counts]
     kinds = {"errors": errors, "wrong labels": wrong}

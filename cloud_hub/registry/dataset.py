@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.errors import Invalid
+from edge_sdk.contract.limits import MODEL_BYTES
 from edge_sdk.model.release import save_arrays
 
 KINDS: Final = "biufU"
@@ -26,7 +27,7 @@ UNREADABLE: Final = (
 )  # fmt: skip
 """What a damaged archive makes zipfile and NumPy raise; a header may promise any shape."""
 
-MOST_BYTES: Final = 4 << 30
+MOST_BYTES: Final = MODEL_BYTES
 """Bytes of a dataset's arrays, unpacked."""
 
 
@@ -86,4 +87,4 @@ def check_unpacked(raw: bytes, limit: int) -> None:
     except UNREADABLE as error:
         raise Invalid(f"dataset: expected an .npz with X and y; {error}") from error
     if size > limit:
-        raise Invalid(f"dataset: expected at most {limit} bytes unpacked, the archive says {size}")
+        raise Invalid(f"dataset: expected at most {limit} bytes unpacked, got {size}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,12 @@ class Hub:
             raise HubError("the hub answered", self.status)
         self.taken += periods
         return UploadReply(len(periods), 0)
+
+    def conversation(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def ask_again(self) -> None:
+        return None
 
     def changed(self, etag: str | None) -> str | None:
         return None

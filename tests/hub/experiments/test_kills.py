@@ -26,7 +26,7 @@ from cloud_hub.experiments.verdict.spec import (
     StageSpec,
 )
 from cloud_hub.hub import Hub, initialise, open_hub
-from cloud_hub.registry import repository
+from cloud_hub.registry import metadata_folder
 from cloud_hub.settings import Settings
 from edge_sdk.contract.plan import Cohort, Outcome
 from tests.edge.builders import make_release
@@ -65,11 +65,11 @@ def killed(hub: Hub, at: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         write()
         keep(path, data)
 
-    keep = repository.write_atomic
+    keep = metadata_folder.write_atomic
     event.listen(hub.engine, "before_cursor_execute", statement)
     event.listen(hub.engine, "commit", lambda _: write())
     with monkeypatch.context() as patch:
-        patch.setattr(repository, "write_atomic", write_file)
+        patch.setattr(metadata_folder, "write_atomic", write_file)
         yield
 
 
