@@ -99,6 +99,7 @@ class HubClient:
         self._interrupted = threading.Event()
         self._transfers = Transfers(
             lambda path, headers: self._send("GET", path, headers=headers, head=True),
+            lambda path, headers: self._send("GET", path, headers=headers),
             bytes_per_second,
         )
 

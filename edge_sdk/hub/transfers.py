@@ -62,12 +62,14 @@ class Transfers:
     """The downloads of one client, one at a time.
 
     Args:
-        get: sends a request.
+        get: sends a request, with a deadline for the head of its answer.
+        ask: sends one with a deadline for all of its answer.
         bytes_per_second: that downloads may take of the network; 0 for all that there is.
     """
 
-    def __init__(self, get: Get, bytes_per_second: int = 0) -> None:
+    def __init__(self, get: Get, ask: Get, bytes_per_second: int = 0) -> None:
         self._get = get
+        self._ask = ask
         self._pace = Pace(bytes_per_second)
         self._interrupted = threading.Event()
         self._response: requests.Response | None = None
@@ -113,7 +115,7 @@ class Transfers:
             HubUnreachable: the transfer stands still, or the content changed meanwhile.
             HubError: the hub refused.
         """
-        response = self._get(path, {**COMPRESSED})
+        response = self._ask(path, {**COMPRESSED})
         pieces = self._pieces(path, response)
         encoded = response.headers.get("Content-Encoding", "identity") != "identity"
         return _decoded(path, pieces) if encoded else pieces
@@ -137,9 +139,9 @@ class Transfers:
 
     def _rest(self, path: str, have: int, etag: str) -> requests.Response:
         headers = {"Range": f"bytes={have}-", "If-Range": etag}
-        response = self._get(path, {**COMPRESSED, **headers})
+        response = self._ask(path, {**COMPRESSED, **headers})
         if response.status_code != 206:
-            response.close()
+            _close(response)
             raise HubError(f"{path}: it changed while it was read")
         return response
 
@@ -199,6 +201,8 @@ class Transfers:
         try:
             while not self._interrupted.is_set():
                 chunk = response.raw.read1(self._pace.chunk, decode_content=False)
+                if not chunk and _is_over(response):  # a body without a length ends like this
+                    raise HubUnreachable(f"{path}: the answer did not come in time")
                 if not chunk:
                     return
                 yield chunk
@@ -207,7 +211,21 @@ class Transfers:
         except (HTTPError, HTTPException, OSError) as error:
             raise HubUnreachable(f"{path}: the transfer stopped; {reason_of(error)}") from error
         finally:
-            response.close()
+            _close(response)
+
+
+def _is_over(response: requests.Response) -> bool:
+    """Return whether the time for an answer came, if it has one."""
+    watch, _ = getattr(response, "edge_watch", (None, None))
+    return watch is not None and watch.over
+
+
+def _close(response: requests.Response) -> None:
+    """Close an answer, and the deadline that it may have."""
+    response.close()
+    watch, unwatch = getattr(response, "edge_watch", (None, None))
+    if watch is not None and unwatch is not None:
+        unwatch(watch)
 
 
 def _decoded(path: str, pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -78,7 +78,7 @@ REQUESTS: dict[str, Callable[[HubClient], object]] = {
     "metadata": lambda client: list(client.stream(f"{client.url}/v1/metadata/snapshot.json")),
     "upload": lambda client: client.upload(upload(10)),
     "check-in": lambda client: client.checkin(CheckIn("m", None, 0)),
-    "enrolment": lambda client: client.enrol("t", EnrolRequest("m")),
+    "enrolment": lambda client: client.enrol("t", EnrolRequest("m", "0a" * 32, "1b" * 64)),
 }
 PLACES = {"head": (b"HTTP/1.1 200 OK\r\nX: ", b"x"), "body": (HEAD, b"x")}
 
