@@ -108,6 +108,8 @@ def canary(story: Story) -> Outcome:
 
 def stateless(story: Story) -> Outcome:
     """Call a webhook as another system; a run from scratch makes 2.0, and the policy tries it."""
+    # A run is over when the hub has noted what became of its candidate; a call before joins it.
+    story.wait(lambda: story.run()["status"] == "promoted", "the end of run 2")
     path = "models/digits/triggers/labels-cleaned"
     token = story.hub.post(f"{path}/hook")["token"]
     requests.post(
