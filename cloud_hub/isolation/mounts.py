@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -67,6 +67,15 @@ def open_ways(needed: Iterable[Path], user: tuple[int, int]) -> None:
             behind.setdefault(folder, []).append(path)
     # Opened first: once the folder is covered, nobody finds them by name.
     handles = {path: os.open(path, os.O_PATH) for paths in behind.values() for path in paths}
+    # Whoever starts us may keep others out of what it makes; these folders are the way in.
+    mask = os.umask(0o022)
+    try:
+        _lay_open(behind, handles)
+    finally:
+        os.umask(mask)
+
+
+def _lay_open(behind: Mapping[Path, Sequence[Path]], handles: Mapping[Path, int]) -> None:
     for folder, paths in behind.items():
         mount("tmpfs", folder, "tmpfs", _EMPTY, "mode=0755,size=1m")
         for path in paths:

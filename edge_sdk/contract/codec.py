@@ -97,7 +97,9 @@ def parse_json(raw: bytes, what: str) -> Any:
         # and Infinity, which JSON does not have, and recurses on nesting.
         return json.loads(raw.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ContractError(f"{what}: expected UTF-8 JSON; {error}") from error
+        # How deep the parser follows depends on who calls it; the reason must not.
+        why = "expected less nesting" if isinstance(error, RecursionError) else error
+        raise ContractError(f"{what}: expected UTF-8 JSON; {why}") from error
 
 
 def from_plain(cls: type[T], plain: Any, path: str | None = None) -> T:

@@ -129,7 +129,9 @@ def test_outcomes_are_kept_apart_by_arm(serving: Hub) -> None:
     arm = Arm("candidate", ReleaseRef(WINDOW.version, "0" * 64), ((0, 5_000),))
     both = Experiment("exp", "ab", "salt", (arm,), unit="key")
     serving.plans.change("demo", lambda p: replace(p, experiment=both), actor="t", reason="try")
-    trial = replace(WINDOW, experiment="exp", arm="candidate")
+    # Of now: this module may have been imported long before the plan was made.
+    now = int(time.time()) // 60 * 60
+    trial = replace(WINDOW, start=now, end=now + 60, experiment="exp", arm="candidate")
     bodies = (FeedbackReport(WINDOW, 9, 9, 9, 9), FeedbackReport(trial, 5, 2, 4, 1))
     serving.telemetry.ingest("d-1", "demo", upload(*bodies))
     windows = {w.arm: w for w in serving.telemetry.windows("demo")}
