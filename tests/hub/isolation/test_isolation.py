@@ -274,8 +274,12 @@ workers, log = Workers(Path({str(data)!r})), Path({str(tmp_path / "log")!r})
 work, limits = workers.new_folder(), ProcessLimits(3_600, 2_000)
 code = Path({str(tmp_path / "code")!r})
 process = workers.start("sleeper", [], work, log, limits, reads=[code], foreign=False)
-while "asleep" not in log.read_text():
+for _ in range(1_200):
+    if "asleep" in log.read_text():
+        break
     time.sleep(0.05)
+else:
+    raise SystemExit(log.read_text())
 workers.remove(work)
 print(*family(process._process.pid), flush=True)
 os.kill(os.getpid(), 9)
