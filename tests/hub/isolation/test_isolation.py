@@ -261,9 +261,11 @@ print(all(refused), len(refused))
 
 def test_a_worker_ends_with_a_hub_that_is_killed(data: Path, tmp_path: Path) -> None:
     """Also one that has left the group and the session of its launcher."""
-    (tmp_path / "code").mkdir(mode=0o755)
+    (tmp_path / "code").mkdir()
     sleeper = "import os, time; os.setsid(); print('asleep', flush=True); time.sleep(3_600)"
     (tmp_path / "code" / "sleeper.py").write_text(sleeper)
+    (tmp_path / "code").chmod(0o755)  # whatever the umask of whoever runs the tests
+    (tmp_path / "code" / "sleeper.py").chmod(0o644)
     code = f"""
 import os, time
 from pathlib import Path
