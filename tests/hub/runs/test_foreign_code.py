@@ -61,11 +61,19 @@ def code(inner: Hub, tmp_path: Path, listener: int, monkeypatch: pytest.MonkeyPa
     """A folder with the module ``burglary``, which knows where the hub is."""
     monkeypatch.setenv("HUB_SECRET", "of the hub's environment")
     folder = tmp_path / "code"
-    folder.mkdir(mode=0o755)
+    folder.mkdir()
     known = {"hub": str(inner.settings.data), "pid": os.getpid(), "port": listener}
     repository = str(Path(__file__).parents[3])
     (folder / "burglary.py").write_text(THIEF.format(repository=repository, **known))
+    open_to_all(folder)
     return folder
+
+
+def open_to_all(folder: Path) -> None:
+    """Let every user read a folder and its files, whatever the umask of this process."""
+    folder.chmod(0o755)
+    for path in folder.iterdir():
+        path.chmod(0o644)
 
 
 def loot(hub: Hub, run: RunRecord) -> list[str]:
@@ -228,8 +236,9 @@ def test_a_launcher_that_finds_a_secret_in_reach_starts_nothing_foreign(
     """Measured at each start and not only when the hub begins."""
     work = inner.workers.new_folder()
     readable = tmp_path / "code"
-    readable.mkdir(mode=0o755)
+    readable.mkdir()
     (readable / "secret").write_text("x")
+    open_to_all(readable)
     inner.workers._secrets = lambda: [readable / "secret"]  # type: ignore[method-assign]
     arguments: dict[str, Any] = {"reads": [readable], "foreign": True}
     from cloud_hub.isolation.process_limits import ProcessLimits
