@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,18 +93,21 @@ class Device:
         self.name = reply.device
         return reply.root.encode()
 
-    def sync(self, newest: Callable[[str], Plan]) -> None:
-        """Send what waits, follow the newest plan, check in."""
+    def ask(self) -> bool:
+        """Send what waits, ask for news; return whether there is any."""
         if self.waiting:
             reply = self.client.upload(Upload(tuple(self.waiting)))
             assert not reply.rejected, reply.rejected
             self.waiting.clear()
         etag = self.client.changed(self.etag)
-        if etag is not None:
-            self.etag, self.plan = etag, newest(etag)
-            version = assign(self.plan, self.name, self.attributes).release.version
-            said = CheckIn(MODEL, version, self.plan.serial, attributes=self.attributes)
-            self.client.checkin(said)
+        self.etag = etag or self.etag
+        return etag is not None
+
+    def follow(self, plan: Plan) -> None:
+        """Take a plan, and say so."""
+        self.plan = plan
+        version = assign(plan, self.name, self.attributes).release.version
+        self.client.checkin(CheckIn(MODEL, version, plan.serial, attributes=self.attributes))
 
     def answer(self, turn: int, at: int, requests: int, profiles: Mapping[str, str]) -> None:
         """A window of requests with late labels, as the version that serves here answers them.
@@ -147,7 +150,6 @@ class Fleet:
         first = self.devices[0].client
         self._store = StateDatabase(folder / "trust")
         self._trust = Trust(self._store, first, MODEL, root, time.time)
-        self._plans: dict[str, Plan] = {}
 
     def round(self, requests: int, profiles: Mapping[str, str]) -> int:
         """Everybody answers, whoever is online syncs before and after; how many were."""
@@ -161,15 +163,14 @@ class Fleet:
         return len(online)
 
     def _sync(self, devices: Sequence[Device]) -> None:
-        # All verify the same signed bytes; one device's client of The Update Framework does.
-        etag = self.devices[0].client.changed(None)
-        assert etag is not None
-        if etag not in self._plans:
+        asked = self._pool.map(Device.ask, devices)
+        news = [device for device, new in zip(devices, asked, strict=True) if new]
+        if news:
+            # After all have asked: the plan is at least as new as what any of them was told of.
+            # All verify the same signed bytes; one client of The Update Framework does.
             plan = self._trust.refresh()
             assert plan is not None
-            self._plans = {etag: plan}
-        newest = next(iter(self._plans.values()))
-        list(self._pool.map(lambda d: d.sync(lambda _: newest), devices))
+            list(self._pool.map(lambda device: device.follow(plan), news))
 
     def close(self) -> None:
         """End its threads and close its files."""
