@@ -12,7 +12,6 @@ from dataclasses import asdict, astuple
 from sqlalchemy import Connection, select
 
 from cloud_hub.database.engine import insert_if_new, insert_or_add
-from cloud_hub.fleet.tables import devices
 from cloud_hub.telemetry.plausibility import (
     COUNTS,
     DAY,
@@ -21,6 +20,7 @@ from cloud_hub.telemetry.plausibility import (
     check_message,
     counted,
 )
+from cloud_hub.telemetry.sender import Sender
 from cloud_hub.telemetry.tables import ledgers
 from edge_sdk.contract.messages import Body, Windowed
 from edge_sdk.contract.serving_terms import Reporting
@@ -31,18 +31,17 @@ class DeviceLedger:
 
     Args:
         db: transaction that stores the upload.
-        device: its name.
+        sender: the device.
         reporting: the model's terms; their rate bounds what a device can count.
         bodies: that the upload holds.
     """
 
     def __init__(
-        self, db: Connection, device: str, reporting: Reporting, bodies: Iterable[Body]
+        self, db: Connection, sender: Sender, reporting: Reporting, bodies: Iterable[Body]
     ) -> None:
-        self._db, self._device, self._reporting = db, device, reporting
+        self._db, self._device, self._reporting = db, sender.device, reporting
         self._now = time.time()
-        query = select(devices.c.enrolled_at).where(devices.c.device == device)
-        self._joined: float | None = db.execute(query).scalar()
+        self._joined = sender.enrolled_at
         days = {_day(body) for body in bodies if isinstance(body, Windowed)}
         self._before = self._locked(sorted(days))
         self._more: dict[int, Ledger] = {}
