@@ -124,9 +124,9 @@ class Ingest:
         """
         policy = self._registry.policy(model)
         bodies = [received.body for received in fresh]
-        # What the database says of the device, the model and its experiments is read once.
+        # Locked in this order, as whoever forgets a device deletes: ledgers, device, messages.
+        ledger = DeviceLedger(db, device, policy.reporting, bodies)
         sender = read_sender(db, device, model, lock=any(map(shares, bodies)))
-        ledger = DeviceLedger(db, sender, policy.reporting, bodies)
         sharing = DeviceSharing(self._sharing, db, sender, policy, time.time())
         exposures = self._exposures.begin(db, sender)
         accepted = 0
@@ -137,7 +137,7 @@ class Ingest:
             try:
                 sharing.check(received.body)
                 counts = exposures.counts(received.body)
-                ledger.add(received.body)
+                ledger.add(received.body, enrolled_at=sender.enrolled_at)
             except Invalid as error:
                 refused.append(rejection(received.message, str(error)))
                 implausible += [error] if isinstance(error, Implausible) else []

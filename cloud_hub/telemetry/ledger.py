@@ -20,7 +20,6 @@ from cloud_hub.telemetry.plausibility import (
     check_message,
     counted,
 )
-from cloud_hub.telemetry.sender import Sender
 from cloud_hub.telemetry.tables import ledgers
 from edge_sdk.contract.messages import Body, Windowed
 from edge_sdk.contract.serving_terms import Reporting
@@ -31,17 +30,16 @@ class DeviceLedger:
 
     Args:
         db: transaction that stores the upload.
-        sender: the device.
+        device: its name.
         reporting: the model's terms; their rate bounds what a device can count.
         bodies: that the upload holds.
     """
 
     def __init__(
-        self, db: Connection, sender: Sender, reporting: Reporting, bodies: Iterable[Body]
+        self, db: Connection, device: str, reporting: Reporting, bodies: Iterable[Body]
     ) -> None:
-        self._db, self._device, self._reporting = db, sender.device, reporting
+        self._db, self._device, self._reporting = db, device, reporting
         self._now = time.time()
-        self._joined = sender.enrolled_at
         days = {_day(body) for body in bodies if isinstance(body, Windowed)}
         self._before = self._locked(sorted(days))
         self._more: dict[int, Ledger] = {}
@@ -63,8 +61,12 @@ class DeviceLedger:
             before[day] = Ledger(*(row[name] for name in COUNTS))
         return before
 
-    def add(self, body: Body) -> None:
+    def add(self, body: Body, *, enrolled_at: float | None) -> None:
         """Take a message into account.
+
+        Args:
+            body: the message.
+            enrolled_at: when the device enrolled, Unix seconds.
 
         Raises:
             Implausible: no device can have made it, or not beside what this one sent before; it is
@@ -74,12 +76,12 @@ class DeviceLedger:
             return
         rate, carried = self._reporting.requests_per_second, self._reporting.minimum_observations
         check_message(
-            body, rate=rate, carried=carried, enrolled_at=self._joined, now=self._now
+            body, rate=rate, carried=carried, enrolled_at=enrolled_at, now=self._now
         )  # fmt: skip
         day = _day(body)
         more = self._more.get(day, Ledger()) + counted(body)
         have = self._before.get(day, Ledger()) + more
-        check_ledger(day, have, rate=rate, enrolled_at=self._joined, now=self._now)
+        check_ledger(day, have, rate=rate, enrolled_at=enrolled_at, now=self._now)
         self._more[day] = more
 
     def write(self) -> None:
