@@ -14,6 +14,7 @@ from cloud_hub.errors import FlagKind, Implausible, Invalid, NotFound
 from cloud_hub.telemetry import groups, tables
 from cloud_hub.telemetry.histograms import ReportHistograms
 from cloud_hub.telemetry.ledger import DeviceLedger
+from cloud_hub.telemetry.plausibility import SKEW
 from cloud_hub.telemetry.sample_check import check_samples
 from cloud_hub.telemetry.sender import read_sender
 from cloud_hub.telemetry.sharing_limits import DeviceSharing, SharingLimits, shares
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
 
 LONGEST_WINDOW: Final = 7 * 86_400
 """Seconds."""
-
-SKEW_SECONDS: Final = 300
-"""How far ahead a device's clock may be."""
 
 
 class _ReleaseLayout(NamedTuple):
@@ -197,7 +195,7 @@ class Ingest:
         return _Received(message, body, histograms)
 
     def _check_window(self, window: Window) -> None:
-        if window.start > time.time() + SKEW_SECONDS:
+        if window.start > time.time() + SKEW:
             raise Invalid(f"window: starts in the future ({window.start}); check the clock")
         length = window.end - window.start
         if window.start % length:

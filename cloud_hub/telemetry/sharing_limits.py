@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 
 from cloud_hub.errors import Invalid
 from cloud_hub.plans.tables import plans
+from cloud_hub.telemetry.plausibility import SKEW
 from cloud_hub.telemetry.tables import samples, votes
 from edge_sdk.contract.messages import KeyVotes, SampleBatch
 from edge_sdk.contract.plan import Plan
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from cloud_hub.policy.schema.sections import Policy
     from cloud_hub.telemetry.sender import Sender
     from edge_sdk.contract.messages import Body
-
-SKEW_SECONDS: Final = 300
-"""How far ahead a device's clock may be."""
 
 VOTES_SECONDS: Final = 7 * 86_400
 """Age of a period whose votes still count: a device may have been offline."""
@@ -207,9 +205,9 @@ class DeviceSharing:
             raise Invalid(f"samples: the plan of {batch.model} asks for none; see its policy")
         enrolled = self._sender.enrolled_at or 0.0
         first, last = min(batch.taken), max(batch.taken)
-        if last > now + SKEW_SECONDS:
+        if last > now + SKEW:
             raise Invalid(f"samples: taken in the future ({last}); check the clock")
-        if first < enrolled - SKEW_SECONDS:
+        if first < enrolled - SKEW:
             raise Invalid(f"samples: taken ({first}) before this device enrolled; check the clock")
         stretch = max(terms[-1].window_seconds, int((now - first) / GROUPS))
         stored = _shared(self._db, device, batch.model, first // stretch * stretch, stretch)
@@ -220,7 +218,7 @@ class DeviceSharing:
         most = terms[-1].votes * terms[-1].releases if terms else 0
         if not most:
             raise Invalid(f"votes: the plan of {body.model} asks for none; see its policy")
-        if not now - VOTES_SECONDS <= body.period <= now + SKEW_SECONDS:
+        if not now - VOTES_SECONDS <= body.period <= now + SKEW:
             raise Invalid(f"votes: expected a period of the last 7 days, got {body.period}")
         if all(body.period % each.window_seconds for each in terms):
             raise Invalid(f"votes: expected the start of a window as period, got {body.period}")

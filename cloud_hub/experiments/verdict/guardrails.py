@@ -19,6 +19,7 @@ from cloud_hub.experiments.verdict.figures import (
     FailureExcess,
     Guard,
     LatencyQuantile,
+    finite,
 )
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, Guardrails, LatencyGuard
 from cloud_hub.statistics.clustered import Floats
@@ -147,10 +148,10 @@ def _latency(
     name = f"p{guard.quantile * 100:g} of latency"
     reason = f"{arm}: {name} is at least {verdict.low:.2f} times the control's"
     figures = LatencyQuantile(
-        _finite(verdict.low),
-        _finite(verdict.high),
-        _finite(verdict.control.value),
-        _finite(verdict.candidate.value),
+        finite(verdict.low),
+        finite(verdict.high),
+        finite(verdict.control.value),
+        finite(verdict.candidate.value),
         guard.at_most,
     )
     quiet = f"quiet: {reason}, more than {guard.at_most:g} would trip it"
@@ -160,10 +161,6 @@ def _latency(
 def _e_value(log_e: float) -> float:
     # exp(709.8) is the largest double: capped below it, or the figure would be infinite.
     return math.exp(min(log_e, 690.0))
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _histograms(arm: ArmEvidence) -> Floats:
