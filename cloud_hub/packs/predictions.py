@@ -89,17 +89,12 @@ class Predictions:
             rows: that were asked.
             answered: what came of it.
         """
-        self._insert(
-            self._answers,
-            (
-                {"key": key, "row": json.dumps(rows[key].tolist()), "answer": json.dumps(answer)}
-                for key, answer in answered.answers.items()
-            ),
-        )
-        self._insert(
-            self._refused,
-            ({"key": key, "reason": reason} for key, reason in answered.refused.items()),
-        )
+        answers = {
+            key: {"row": json.dumps(rows[key].tolist()), "answer": json.dumps(answer)}
+            for key, answer in answered.answers.items()
+        }
+        self._insert(self._answers, answers)
+        self._insert(self._refused, {k: {"reason": why} for k, why in answered.refused.items()})
 
     def _own(self, table: Any) -> Iterable[dict[str, Any]]:
         found: Iterable[dict[str, Any]] = (
@@ -107,6 +102,6 @@ class Predictions:
         )
         return found
 
-    def _insert(self, table: Any, rows: Iterable[dict[str, Any]]) -> None:
-        named = ({**row, "key": row["key"].hex(), "source": self._source} for row in rows)
+    def _insert(self, table: Any, rows: Mapping[bytes, Mapping[str, str]]) -> None:
+        named = ({"key": key.hex(), "source": self._source, **row} for key, row in rows.items())
         table.insert_all(named, pk=("key", "source"), replace=True)

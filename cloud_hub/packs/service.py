@@ -140,6 +140,9 @@ class Packs:
 
         Returns:
             The pack, or ``None`` if nobody asks for anything, or nothing changed.
+
+        Raises:
+            Invalid: the model that answers fails on every row of several.
         """
         plan = self._plans.current(model)
         if plan is None:
@@ -209,7 +212,7 @@ class Packs:
         """Return answers to ``rows`` by key, without those that ``cloud`` fails on.
 
         Raises:
-            Invalid: it fails on all of several rows: the fault is its own.
+            Invalid: it fails on every row of several: the fault is its own.
         """
         with self._database() as db:
             # Both releases: another of either may answer otherwise.
