@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from cloud_hub.errors import Conflict, Invalid
-from cloud_hub.experiments.verdict.spec import ExperimentSpec, cohort_name
+from cloud_hub.experiments.verdict.spec import ExperimentSpec
 
 if TYPE_CHECKING:
     from cloud_hub.registry.service import VersionRecord
@@ -96,16 +96,14 @@ def check_cohorts(spec: ExperimentSpec, devices: Iterable[Mapping[str, str]]) ->
     for attributes in devices:
         for name, value in attributes.items():
             values_of.setdefault(name, set()).add(value)
-    stages = [stage.cohort for stage in spec.stages] or [spec.cohort]
-    for cohort in stages:
-        if cohort is not None:
-            _check_cohort(cohort, values_of)
-        have = sum(cohort is None or cohort.includes(attributes) for attributes in devices)
-        if 0 < have < spec.minimum_devices:
-            least, name = spec.minimum_devices, cohort_name(cohort)
+    for stage in spec.path:
+        if stage.cohort is not None:
+            _check_cohort(stage.cohort, values_of)
+        have, least = sum(map(stage.includes, devices)), spec.minimum_devices
+        if 0 < have < least:
             raise Invalid(
-                f"minimum_devices: expected at most the {have} of {name}, got {least}; too few "
-                "devices decide nothing: promote by hand, or declare minimum_devices: 1"
+                f"minimum_devices: expected at most the {have} of {stage.name}, got {least}; too "
+                "few devices decide nothing: promote by hand, or declare minimum_devices: 1"
             )
 
 

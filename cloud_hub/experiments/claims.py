@@ -17,11 +17,12 @@ from sqlalchemy import Connection, Engine, insert, literal, select
 from cloud_hub.database.engine import insert_if_new, transaction
 from cloud_hub.errors import Implausible
 from cloud_hub.experiments import membership
-from cloud_hub.experiments.exposure_sink import record_exposure
+from cloud_hub.experiments.exposure_sink import record_exposure, step_start
 from cloud_hub.experiments.membership import Membership, PublishedPlan
 from cloud_hub.experiments.tables import members
 from cloud_hub.fleet.tables import devices
 from cloud_hub.plans.tables import plans
+from cloud_hub.telemetry.sender import Sender
 from edge_sdk.contract.messages import Body, UpdateEvent, Windowed
 from edge_sdk.contract.plan import Experiment, Plan
 
@@ -49,35 +50,14 @@ class ExperimentClaims:
         self._histories: dict[str, _History] = {}
         self._lock = threading.Lock()
 
-    def counts(self, db: Connection, device: str, model: str, body: Body) -> bool:
-        """Return whether a message counts for the experiment that it names.
+    def begin(self, db: Connection, sender: Sender) -> DeviceClaims:
+        """Begin to judge an upload.
 
         Args:
-            db: transaction that is to store the message.
-            device: sender of the message.
-            model: that the device belongs to.
-            body: the message.
-
-        Raises:
-            Implausible: no plan of the hub gave the device the arm that it speaks for.
+            db: transaction that is to store its messages.
+            sender: device that sent it.
         """
-        if isinstance(body, Windowed):
-            window = body.window
-            if window.experiment is None:
-                return True
-            seat, end = (window.arm, window.version), float(window.end)
-            judged = self._judge(db, device, model, window.experiment, seat, end)
-        elif isinstance(body, UpdateEvent) and body.experiment and body.outcome in FAILED:
-            judged = self._judge_event(db, device, model, body.experiment, body.version)
-        else:
-            return True
-        if judged.flag is not None:
-            raise Implausible(judged.reason, judged.flag)
-        return judged.counts
-
-    def record(self, db: Connection, device: str, body: Body) -> None:
-        """Add the counts of a message to its experiment; see :func:`record_exposure`."""
-        record_exposure(db, device, body)
+        return DeviceClaims(self, db, sender)
 
     def settle_members(self, db: Connection, trial: Experiment, model: str) -> None:
         """Settle to which cohort each device belongs, as an experiment begins.
@@ -120,21 +100,63 @@ class ExperimentClaims:
                 history.serial = serial
             return history.by_experiment.get(id_, ())
 
-    def _judge(
-        self, db: Connection, device: str, model: str, id_: str, seat: membership.Seat, end: float
-    ) -> Membership:
-        known = self.published(db, model, id_)
-        if not known:
-            reason = f"experiment: no plan of {model} ever named {id_}"
-            return Membership(False, "arm", reason)
-        settled, said = self._attributes(db, device, id_, known)
-        return membership.may_speak(seat, end, known, device, settled, said)
 
-    def _judge_event(
-        self, db: Connection, device: str, model: str, id_: str, version: str
-    ) -> Membership:
-        known = self.published(db, model, id_)
-        settled, said = self._attributes(db, device, id_, known)
+class DeviceClaims:
+    """Judge of what one upload of a device says of experiments.
+
+    Each experiment is read once, however many messages name it.
+
+    Args:
+        claims: knows the plans.
+        db: transaction that is to store the messages.
+        sender: the device.
+    """
+
+    def __init__(self, claims: ExperimentClaims, db: Connection, sender: Sender) -> None:
+        self._claims, self._db, self._sender = claims, db, sender
+        self._known: dict[str, tuple[PublishedPlan, ...]] = {}
+        self._settled: dict[str, Mapping[str, str]] = {}
+        self._steps: dict[str, float] = {}
+
+    def counts(self, body: Body) -> bool:
+        """Return whether a message counts for the experiment that it names.
+
+        Raises:
+            Implausible: no plan of the hub gave the device the arm that it speaks for.
+        """
+        if isinstance(body, Windowed):
+            window = body.window
+            if window.experiment is None:
+                return True
+            seat, end = (window.arm, window.version), float(window.end)
+            judged = self._judge_seat(window.experiment, seat, end)
+        elif isinstance(body, UpdateEvent) and body.experiment and body.outcome in FAILED:
+            judged = self._judge_event(body.experiment, body.version)
+        else:
+            return True
+        if judged.flag is not None:
+            raise Implausible(judged.reason, judged.flag)
+        return judged.counts
+
+    def record(self, body: Body) -> None:
+        """Add the counts of a message to its experiment; see :func:`record_exposure`."""
+        if isinstance(body, Windowed) and body.window.experiment is not None:
+            id_ = body.window.experiment
+            if id_ not in self._steps:
+                self._steps[id_] = step_start(self._db, id_)
+            record_exposure(self._db, self._sender.device, body, step=self._steps[id_])
+
+    def _judge_seat(self, id_: str, seat: membership.Seat, end: float) -> Membership:
+        known = self._published(id_)
+        if not known:
+            reason = f"experiment: no plan of {self._sender.model} ever named {id_}"
+            return Membership(False, "arm", reason)
+        settled, said = self._settled_attributes(id_), self._sender.attributes
+        return membership.may_speak(seat, end, known, self._sender.device, settled, said)
+
+    def _judge_event(self, id_: str, version: str) -> Membership:
+        known, device = self._published(id_), self._sender.device
+        settled, said = self._settled_attributes(id_), self._sender.attributes
         if membership.may_fail(version, known, device, settled):
             return membership.COUNTS
         if settled != said and membership.may_fail(version, known, device, said):
@@ -142,21 +164,30 @@ class ExperimentClaims:
         reason = f"event: no plan gave this device {version} to try in {id_}"
         return Membership(False, "arm", reason)
 
-    def _attributes(
-        self, db: Connection, device: str, id_: str, known: tuple[PublishedPlan, ...]
-    ) -> tuple[Mapping[str, str], Mapping[str, str]]:
-        """The attributes that settle a device's cohort, and those that it says it has now."""
-        query = select(devices.c.attributes).where(devices.c.device == device)
-        said: Mapping[str, str] = db.execute(query).scalar() or {}
-        if not any(has_cohorts(each.plan.experiment) for each in known):
-            return said, said
-        row = {"experiment": id_, "device": device, "attributes": dict(said)}
+    def _published(self, id_: str) -> tuple[PublishedPlan, ...]:
+        if id_ not in self._known:
+            self._known[id_] = self._claims.published(self._db, self._sender.model, id_)
+        return self._known[id_]
+
+    def _settled_attributes(self, id_: str) -> Mapping[str, str]:
+        """The attributes that settle the device's cohort in an experiment."""
+        if id_ not in self._settled:
+            self._settled[id_] = self._settle(id_)
+        return self._settled[id_]
+
+    def _settle(self, id_: str) -> Mapping[str, str]:
+        device, said = self._sender.device, self._sender.attributes
+        if not any(has_cohorts(each.plan.experiment) for each in self._published(id_)):
+            return said
         # A device that joined after it began is settled by what it says first.
-        if insert_if_new(db, members, row):
-            return said, said
+        row = {"experiment": id_, "device": device, "attributes": dict(said)}
+        if insert_if_new(self._db, members, row):
+            return said
         mine = (members.c.experiment == id_) & (members.c.device == device)
-        settled = db.execute(select(members.c.attributes).where(mine)).scalar_one()
-        return settled, said
+        settled: Mapping[str, str] = self._db.execute(
+            select(members.c.attributes).where(mine)
+        ).scalar_one()
+        return settled
 
 
 def has_cohorts(trial: Experiment | None) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
@@ -60,7 +61,7 @@ class ExperimentSnapshot:
     devices: Mapping[str, DeviceRecord]
     now: float
 
-    @property
+    @cached_property
     def cohort(self) -> set[str]:
         """The devices of the stage's cohort."""
         return {d for d, r in self.devices.items() if in_stage(self.trial, r.attributes)}

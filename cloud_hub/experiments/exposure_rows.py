@@ -19,7 +19,7 @@ from cloud_hub.experiments.verdict.measures import SUMS, ExposureSums
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.contract.experiment_reports import Moments, Pairs
 
-FAILURES: Final = ("predictions", "errors", "labelled", "correct")
+FAILURE_COLUMNS: Final = ("predictions", "errors", "labelled", "correct")
 """Columns that guardrails on failures read."""
 
 
@@ -90,16 +90,23 @@ class ExposureRows:
         ]
 
     def by_period(self, id_: str, since: int) -> list[PeriodSums]:
-        """Return the :data:`FAILURES` by device, arm and period since ``since`` (Unix seconds)."""
+        """Return the :data:`FAILURE_COLUMNS` by device, arm and period.
+
+        Args:
+            id_: of the experiment.
+            since: Unix seconds.
+        """
         c = exposures.c
         key = (c.device, c.arm, c.start)
         query = (
-            select(*key, *(func.sum(c[n]) for n in FAILURES))
+            select(*key, *(func.sum(c[n]) for n in FAILURE_COLUMNS))
             .where(c.experiment == id_, c.start >= since)
             .group_by(*key)
         )
         return [
-            PeriodSums(device, arm, start, ExposureSums(**dict(zip(FAILURES, sums, strict=True))))
+            PeriodSums(
+                device, arm, start, ExposureSums(**dict(zip(FAILURE_COLUMNS, sums, strict=True)))
+            )
             for device, arm, start, *sums in self._rows(query)
         ]
 

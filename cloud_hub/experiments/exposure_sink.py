@@ -40,20 +40,32 @@ class Exposure:
     detail: Mapping[str, object] = field(default_factory=dict)
 
 
-def record_exposure(db: Connection, device: str, body: Body) -> None:
+def step_start(db: Connection, id_: str) -> float:
+    """Return when the present step of an experiment began, Unix seconds; 0 if there is none.
+
+    Args:
+        db: an open transaction.
+        id_: of the experiment.
+    """
+    query = select(experiments.c.step_started_at).where(experiments.c.id == id_)
+    return float(db.execute(query).scalar() or 0.0)
+
+
+def record_exposure(db: Connection, device: str, body: Body, *, step: float) -> None:
     """Add the counts of ``body`` to the exposures of its experiment, if it belongs to one.
 
     Args:
         db: transaction that stores the message.
         device: sender of the message.
         body: the message.
+        step: when the present step of its experiment began, Unix seconds.
     """
     if not isinstance(body, Windowed) or body.window.experiment is None:
         return
     exposure = exposure_of(body)
     key = {
         "experiment": body.window.experiment,
-        "start": _period(db, body.window),
+        "start": _period(body.window, int(step)),
         "device": device,
         "arm": body.window.arm,
         "kind": exposure.kind,
@@ -73,13 +85,11 @@ def record_exposure(db: Connection, device: str, body: Body) -> None:
     db.execute(update(exposures).where(where).values(**merged))
 
 
-def _period(db: Connection, window: Window) -> int:
+def _period(window: Window, step: int) -> int:
     """Start of the day of ``window``, or of the present step if that is later.
 
     A step that begins within a day has a row of its own: windows from before it must not count.
     """
-    query = select(experiments.c.step_started_at).where(experiments.c.id == window.experiment)
-    step = int(db.execute(query).scalar() or 0)
     day = window.start - window.start % DAY
     return max(day, step) if window.start >= step else day
 

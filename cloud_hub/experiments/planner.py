@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edge_sdk.contract.plan import Measure, Outcome
 
 DAY: Final = 86_400.0
+METHODS: Final[tuple[Method, ...]] = ("sequential", "group-sequential")
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,6 @@ def _plan_sessions(spec: ExperimentSpec, rates: Rates, power: float) -> OutcomeP
     else:
         note = ""
     return OutcomePlan(*common, (need,), (days,), note)
-
-
-METHODS: Final[tuple[Method, ...]] = ("sequential", "group-sequential")
 
 
 def _days(need: Needs, devices: float, daily: float, correlation: float) -> float | None:

@@ -126,11 +126,7 @@ def _cohort_names(spec: ExperimentSpec, devices: Mapping[str, DeviceRecord]) -> 
     if spec.stages:
         names = {}
         for device, record in devices.items():
-            fits = (
-                stage.name
-                for stage in spec.path
-                if stage.cohort is None or stage.cohort.includes(record.attributes)
-            )
+            fits = (stage.name for stage in spec.path if stage.includes(record.attributes))
             names[device] = next(fits, "outside")
         return names
     values: dict[str, set[str]] = defaultdict(set)

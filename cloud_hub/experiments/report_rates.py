@@ -73,11 +73,10 @@ def metered_of(engine: Engine, fleet: Fleet, spec: ExperimentSpec, version: str)
 
 
 def _reached(fleet: Fleet, spec: ExperimentSpec) -> set[str]:
-    cohorts = [stage.cohort for stage in spec.path]
     return {
         d.device
         for d in fleet.devices(spec.model)
-        if any(cohort is None or cohort.includes(d.attributes) for cohort in cohorts)
+        if any(stage.includes(d.attributes) for stage in spec.path)
     }
 
 

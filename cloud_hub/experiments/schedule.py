@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, StageSpec, cohort_name
+from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, cohort_name
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import (
     SLOTS,
     Arm,
-    Cohort,
     Experiment,
     Plan,
     ReleaseRef,
@@ -57,7 +56,7 @@ def begin(
         spec.strategy,
         salt,
         widen(empty, weights),
-        cohort=spec.path[0].cohort if spec.strategy == "canary" else spec.cohort,
+        cohort=spec.path[0].cohort,
         unit=spec.unit,
         share=spec.share,
         outcomes=spec.outcomes,
@@ -76,12 +75,10 @@ def enlarged(spec: ExperimentSpec, devices: Mapping[str, Mapping[str, str]]) -> 
     """
     if spec.strategy != "canary":
         return spec
-    taken: set[str] = set()
-    stages = []
-    for stage in spec.path:
-        units = [d for d, a in devices.items() if d not in taken and _within(stage.cohort, a)]
-        taken.update(units)
-        stages.append(replace(stage, steps=_large_enough(stage.steps, len(units), spec)))
+    stages = [
+        replace(stage, steps=_large_enough(stage.steps, len(units), spec))
+        for stage, units in zip(spec.path, _units(spec, devices), strict=True)
+    ]
     if all(new.steps == old.steps for new, old in zip(stages, spec.path, strict=True)):
         return spec
     if not spec.stages:
@@ -212,22 +209,21 @@ def groups_of(
     spec: ExperimentSpec, devices: Mapping[str, Mapping[str, str]]
 ) -> list[tuple[list[str], list[int]]]:
     """For :func:`choose_salt`: the devices (with attributes) and slots of every stage."""
-    taken: set[str] = set()
     groups = []
-    for stage in _stages(spec):
-        units = [d for d, a in devices.items() if d not in taken and _within(stage.cohort, a)]
-        taken.update(units)
+    for stage, units in zip(spec.path, _units(spec, devices), strict=True):
         share = [slots_of(stage.steps[0])] if spec.strategy == "canary" else None
         groups.append((units, share or list(first_weights(spec).values())))
     return groups
 
 
-def _stages(spec: ExperimentSpec) -> tuple[StageSpec, ...]:
-    return spec.path if spec.strategy == "canary" else (StageSpec(spec.cohort),)
-
-
-def _within(cohort: Cohort | None, attributes: Mapping[str, str]) -> bool:
-    return cohort is None or cohort.includes(attributes)
+def _units(spec: ExperimentSpec, devices: Mapping[str, Mapping[str, str]]) -> list[list[str]]:
+    """Devices of each stage, without those that had their turn in one before."""
+    taken: set[str] = set()
+    units = []
+    for stage in spec.path:
+        units.append([d for d, a in devices.items() if d not in taken and stage.includes(a)])
+        taken.update(units[-1])
+    return units
 
 
 def slots_of(share: float) -> int:

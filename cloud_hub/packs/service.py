@@ -3,12 +3,12 @@
 Privacy: devices vote for keys, not for inputs. A key is used only if enough voters asked for it who
 were vouched for one by one (all devices of one token of many uses are one voter), and only if the
 hub has its input anyway (from the catalogue or from rows that devices shared). Predictions stay in
-SQL tables, one for each model, so that only new ones are computed.
+SQL tables (:mod:`cloud_hub.packs.predictions`), so that only new ones are computed. A row on which
+the answering model fails is left out, which the audit says once.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 import time
@@ -21,7 +21,8 @@ import numpy as np
 import sqlite_utils
 from numpy.typing import NDArray
 
-from cloud_hub.errors import NotFound
+from cloud_hub.errors import Invalid, NotFound
+from cloud_hub.packs.predictions import Answer, Predictions, answer_each
 from cloud_hub.packs.publishing import ANSWERS, pack_file, publish_pack
 from cloud_hub.registry.per_model import for_each
 from cloud_hub.storage.private_files import private_file
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ACTOR: Final = "hub"
+
+MOST_NAMES: Final = 20
+"""Keys of rows without an answer that the audit names."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,9 @@ class Packs:
 
         Returns:
             The pack, or ``None`` if nobody asks for anything, or nothing changed.
+
+        Raises:
+            Invalid: the model that answers fails on every row of several.
         """
         plan = self._plans.current(model)
         if plan is None:
@@ -145,9 +152,11 @@ class Packs:
         rows = self._wanted_rows(model, release, policy)
         cloud = self._serving.cloud_release(model) or release
         source = f"{cloud.manifest.model} {cloud.manifest.version}"
-        if not rows or self._is_out(plan, source, sorted(rows), policy, now):
+        answers = self._answers(model, release, cloud, source, rows) if rows else {}
+        if not answers or self._is_out(plan, source, sorted(answers), policy, now):
             return None
-        outputs = self._predictions(model, release, cloud, source, rows)
+        rows = {key: row for key, row in rows.items() if key in answers}
+        outputs = _outputs(release, [answers[key] for key in rows])
         record = self._publish(model, plan, release, source, rows, outputs, policy, now)
         self._audit.record(ACTOR, "pack", model, vars(record))
         log.info("%s: pack of %d answers by %s published", model, record.entries, source)
@@ -192,46 +201,47 @@ class Packs:
         same = (header.manifest, header.answered_by) == (plan.serving.manifest, source)
         return lasts and same and out_keys == b"".join(keys)
 
-    def _predictions(
+    def _answers(
         self,
         model: str,
         release: Release,
         cloud: Release,
         source: str,
         rows: dict[bytes, NDArray[Any]],
-    ) -> dict[str, NDArray[Any]]:
-        """Return answers to ``rows`` in the order of their keys; only new ones are computed."""
-        table_name = f"predictions-{model}"
+    ) -> dict[bytes, Answer]:
+        """Return answers to ``rows`` by key, without those that ``cloud`` fails on.
+
+        Raises:
+            Invalid: it fails on every row of several: the fault is its own.
+        """
         with self._database() as db:
-            table: Any = db[table_name]
-            computed = {}
-            if table.exists():
-                stored = table.rows_where("source = ?", [f"{source} {release.digest}"])
-                computed = {bytes.fromhex(row["key"]): json.loads(row["answer"]) for row in stored}
-            # The source names both releases: another of either may answer otherwise.
-            new = [key for key in rows if key not in computed]
+            # Both releases: another of either may answer otherwise.
+            predictions = Predictions(db, model, f"{source} {release.digest}")
+            known, refused = predictions.answers(), predictions.refused()
+            new = {k: row for k, row in rows.items() if k not in known and k not in refused}
             if new:
-                answers = self._serving.answers(
-                    cloud, np.stack([rows[key] for key in new]), release.manifest
+                answered = answer_each(
+                    lambda some: self._serving.answers(cloud, some, release.manifest), new
                 )
-                for i, key in enumerate(new):
-                    computed[key] = {name: array[i].tolist() for name, array in answers.items()}
-                table.insert_all(
-                    (
-                        {
-                            "key": key.hex(),
-                            "source": f"{source} {release.digest}",
-                            "row": json.dumps(rows[key].tolist()),
-                            "answer": json.dumps(computed[key]),
-                        }
-                        for key in new
-                    ),
-                    pk=("key", "source"),
-                    replace=True,
-                )
-        names = set(computed[next(iter(rows))])
-        outputs = [spec for spec in release.manifest.signature.outputs if spec.name in names]
-        return {s.name: _as_declared(s, [computed[key][s.name] for key in rows]) for s in outputs}
+                known |= answered.answers
+                if not known and len(new) > 1:
+                    raise Invalid(next(iter(answered.refused.values())))
+                # First told: a hub that dies in between tells it twice, not never.
+                self._note_refused(model, source, answered.refused)
+                predictions.add(new, answered)
+        return {key: known[key] for key in rows if key in known}
+
+    def _note_refused(self, model: str, source: str, refused: dict[bytes, str]) -> None:
+        if not refused:
+            return
+        keys = sorted(key.hex() for key in refused)
+        log.warning(
+            "%s: %d rows are left out of packs, %s cannot answer them; the audit names them",
+            *(model, len(keys), source),
+        )
+        reason = next(iter(refused.values()))
+        detail = {"by": source, "rows": len(keys), "keys": keys[:MOST_NAMES], "reason": reason}
+        self._audit.record(ACTOR, "pack rows left out", model, detail)
 
     def _publish(
         self,
@@ -287,6 +297,12 @@ def keys_of(release: Release, rows: NDArray[Any]) -> list[bytes | None]:
     feed = InputSchema(signature).batch(rows)
     canonicaliser = Canonicaliser(signature)
     return [canonicaliser.feed_key(feed, i) for i in range(len(rows))]
+
+
+def _outputs(release: Release, answers: list[Answer]) -> dict[str, NDArray[Any]]:
+    """Return answers as arrays [N, ...] by name of the output, in the order of the manifest."""
+    specs = [spec for spec in release.manifest.signature.outputs if spec.name in answers[0]]
+    return {s.name: _as_declared(s, [answer[s.name] for answer in answers]) for s in specs}
 
 
 def _as_declared(spec: OutputSpec, answers: list[Any]) -> NDArray[Any]:

@@ -14,8 +14,10 @@ from cloud_hub.errors import FlagKind, Implausible, Invalid, NotFound
 from cloud_hub.telemetry import groups, tables
 from cloud_hub.telemetry.histograms import ReportHistograms
 from cloud_hub.telemetry.ledger import DeviceLedger
+from cloud_hub.telemetry.plausibility import SKEW
 from cloud_hub.telemetry.sample_check import check_samples
-from cloud_hub.telemetry.sharing_limits import SharingLimits
+from cloud_hub.telemetry.sender import read_sender
+from cloud_hub.telemetry.sharing_limits import DeviceSharing, SharingLimits, shares
 from cloud_hub.telemetry.storing import Stored, rejection, store_each
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.errors import ContractError
@@ -35,25 +37,21 @@ from edge_sdk.contract.messages import (
 
 if TYPE_CHECKING:
     from cloud_hub.registry.service import Registry
-    from cloud_hub.telemetry.sink import ExposureSink, FlagSink
-    from edge_sdk.contract.groups import GroupColumn
+    from cloud_hub.telemetry.sink import ExposureSink, FlagSink, UploadExposures
+    from edge_sdk.contract.manifest import Manifest
     from edge_sdk.contract.profile import ReferenceProfile
     from edge_sdk.contract.window import Window
-    from edge_sdk.model.release import Release
 
 LONGEST_WINDOW: Final = 7 * 86_400
 """Seconds."""
 
-SKEW_SECONDS: Final = 300
-"""How far ahead a device's clock may be."""
-
 
 class _ReleaseLayout(NamedTuple):
-    """Layout that reports of one release are checked against."""
+    """Layout that messages about one release are checked against."""
 
+    manifest: Manifest
     profile_digest: str
     profile: ReferenceProfile
-    groups: tuple[GroupColumn, ...]
 
 
 class _Received(NamedTuple):
@@ -81,7 +79,7 @@ class Ingest:
         self._registry = registry
         self._exposures = exposures
         self._flag = flag
-        self._sharing = SharingLimits(registry.policy)
+        self._sharing = SharingLimits()
         self._layouts: dict[tuple[str, str], _ReleaseLayout] = {}
 
     def take(self, device: str, model: str, upload: Upload) -> UploadReply:
@@ -122,22 +120,27 @@ class Ingest:
             model: that it belongs to.
             fresh: messages that make sense by themselves.
         """
-        reporting = self._registry.policy(model).reporting
-        ledger = DeviceLedger(db, device, reporting, [received.body for received in fresh])
+        policy = self._registry.policy(model)
+        bodies = [received.body for received in fresh]
+        # Locked in this order, as whoever forgets a device deletes: ledgers, device, messages.
+        ledger = DeviceLedger(db, device, policy.reporting, bodies)
+        sender = read_sender(db, device, model, lock=any(map(shares, bodies)))
+        sharing = DeviceSharing(self._sharing, db, sender, policy, time.time())
+        exposures = self._exposures.begin(db, sender)
         accepted = 0
         refused: list[Rejection] = []
         implausible: list[Implausible] = []
         for received in fresh:
             # Everything that may refuse it comes before the first write.
             try:
-                self._sharing.check(db, device, received.body, time.time())
-                counts = self._exposures.counts(db, device, model, received.body)
-                ledger.add(received.body)
+                sharing.check(received.body)
+                counts = exposures.counts(received.body)
+                ledger.add(received.body, enrolled_at=sender.enrolled_at)
             except Invalid as error:
                 refused.append(rejection(received.message, str(error)))
                 implausible += [error] if isinstance(error, Implausible) else []
                 continue
-            accepted += self._store(db, device, received, exposed=counts)
+            accepted += self._store(db, device, received, exposures if counts else None)
         ledger.write()
         return Stored(accepted, tuple(refused), tuple(implausible))
 
@@ -148,14 +151,16 @@ class Ingest:
         if reasons:
             self._flag(device, model, reasons, time.time())
 
-    def _store(self, db: Connection, device: str, received: _Received, *, exposed: bool) -> bool:
+    def _store(
+        self, db: Connection, device: str, received: _Received, exposures: UploadExposures | None
+    ) -> bool:
         body = received.body
         if not _store_message(db, device, received.message, body):
             return False
-        if exposed:
-            self._exposures.record(db, device, body)
+        if exposures is not None:
+            exposures.record(body)
         if isinstance(body, WindowReport) and received.histograms is not None:
-            profile = self._layout(body.window).profile
+            profile = self._layout_of(body.window).profile
             groups.add_predictions(db, body, received.histograms.groups, profile)
         elif isinstance(body, FeedbackReport) and body.groups:
             groups.add_labels(db, body)
@@ -181,16 +186,16 @@ class Ingest:
         if isinstance(body, Windowed):
             self._check_window(body.window)
         if isinstance(body, SampleBatch | KeyVotes):
-            manifest = self._release(body.model, body.version).manifest
+            manifest = self._layout(body.model, body.version).manifest
             if isinstance(body, SampleBatch):
                 check_samples(body, manifest)
         histograms = self._histograms(body) if isinstance(body, WindowReport) else None
         if isinstance(body, WindowReport | FeedbackReport) and body.groups:
-            groups.check_groups(body.groups, self._layout(body.window).groups)
+            groups.check_groups(body.groups, self._layout_of(body.window).manifest.groups)
         return _Received(message, body, histograms)
 
     def _check_window(self, window: Window) -> None:
-        if window.start > time.time() + SKEW_SECONDS:
+        if window.start > time.time() + SKEW:
             raise Invalid(f"window: starts in the future ({window.start}); check the clock")
         length = window.end - window.start
         if window.start % length:
@@ -200,7 +205,7 @@ class Ingest:
             )
         if length > LONGEST_WINDOW:
             raise Invalid(f"window: expected at most {LONGEST_WINDOW} s, got {length}")
-        self._layout(window)  # an unknown version is refused
+        self._layout_of(window)  # an unknown version is refused
 
     def _histograms(self, report: WindowReport) -> ReportHistograms:
         """Decode and check what a report counted."""
@@ -208,7 +213,7 @@ class Ingest:
             made = report.predictions.get(source, 0)
             if sum(row) > made:
                 raise Invalid(f"latency: {sum(row)} were timed, but {source} answered {made}")
-        layout = self._layout(report.window)
+        layout = self._layout_of(report.window)
         if report.profile != layout.profile_digest:
             raise Invalid(
                 f"profile: expected {layout.profile_digest[:12]}…, got {report.profile[:12]}…"
@@ -217,22 +222,19 @@ class Ingest:
         histograms.check(report, layout.profile)
         return histograms
 
-    def _layout(self, window: Window) -> _ReleaseLayout:
-        version = (window.model, window.version)
-        layout = self._layouts.get(version)
-        if layout is None:
-            release = self._release(*version)
-            layout = _ReleaseLayout(
-                release.profile_digest, release.profile(), release.manifest.groups
-            )
-            self._layouts[version] = layout
-        return layout
+    def _layout_of(self, window: Window) -> _ReleaseLayout:
+        return self._layout(window.model, window.version)
 
-    def _release(self, model: str, version: str) -> Release:
-        try:
-            return self._registry.release(model, version)
-        except NotFound as error:
-            raise Invalid(str(error)) from error
+    def _layout(self, model: str, version: str) -> _ReleaseLayout:
+        layout = self._layouts.get((model, version))
+        if layout is None:
+            try:
+                release = self._registry.release(model, version)
+            except NotFound as error:
+                raise Invalid(str(error)) from error
+            layout = _ReleaseLayout(release.manifest, release.profile_digest, release.profile())
+            self._layouts[model, version] = layout
+        return layout
 
 
 def _store_message(db: Connection, device: str, message: Message, body: Body) -> bool:

@@ -12,7 +12,6 @@ from dataclasses import asdict, astuple
 from sqlalchemy import Connection, select
 
 from cloud_hub.database.engine import insert_if_new, insert_or_add
-from cloud_hub.fleet.tables import devices
 from cloud_hub.telemetry.plausibility import (
     COUNTS,
     DAY,
@@ -41,8 +40,6 @@ class DeviceLedger:
     ) -> None:
         self._db, self._device, self._reporting = db, device, reporting
         self._now = time.time()
-        query = select(devices.c.enrolled_at).where(devices.c.device == device)
-        self._joined: float | None = db.execute(query).scalar()
         days = {_day(body) for body in bodies if isinstance(body, Windowed)}
         self._before = self._locked(sorted(days))
         self._more: dict[int, Ledger] = {}
@@ -64,8 +61,12 @@ class DeviceLedger:
             before[day] = Ledger(*(row[name] for name in COUNTS))
         return before
 
-    def add(self, body: Body) -> None:
+    def add(self, body: Body, *, enrolled_at: float | None) -> None:
         """Take a message into account.
+
+        Args:
+            body: the message.
+            enrolled_at: when the device enrolled, Unix seconds.
 
         Raises:
             Implausible: no device can have made it, or not beside what this one sent before; it is
@@ -75,12 +76,12 @@ class DeviceLedger:
             return
         rate, carried = self._reporting.requests_per_second, self._reporting.minimum_observations
         check_message(
-            body, rate=rate, carried=carried, enrolled_at=self._joined, now=self._now
+            body, rate=rate, carried=carried, enrolled_at=enrolled_at, now=self._now
         )  # fmt: skip
         day = _day(body)
         more = self._more.get(day, Ledger()) + counted(body)
         have = self._before.get(day, Ledger()) + more
-        check_ledger(day, have, rate=rate, enrolled_at=self._joined, now=self._now)
+        check_ledger(day, have, rate=rate, enrolled_at=enrolled_at, now=self._now)
         self._more[day] = more
 
     def write(self) -> None:

@@ -9,15 +9,16 @@ predicted since any moment there are no more than the windows since then allow.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select
 
 from cloud_hub.errors import Invalid
-from cloud_hub.fleet.tables import devices
 from cloud_hub.plans.tables import plans
+from cloud_hub.telemetry.plausibility import SKEW
 from cloud_hub.telemetry.tables import samples, votes
 from edge_sdk.contract.messages import KeyVotes, SampleBatch
 from edge_sdk.contract.plan import Plan
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from cloud_hub.policy.schema.sections import Policy
+    from cloud_hub.telemetry.sender import Sender
     from edge_sdk.contract.messages import Body
-
-SKEW_SECONDS: Final = 300
-"""How far ahead a device's clock may be."""
 
 VOTES_SECONDS: Final = 7 * 86_400
 """Age of a period whose votes still count: a device may have been offline."""
@@ -137,67 +136,22 @@ def check_rate(
 
 
 class SharingLimits:
-    """Terms of every model's plans, read once and then as plans are added.
+    """Terms of every model's plans, read once and then as plans are added."""
 
-    Args:
-        policy_of: policy in force of a model.
-    """
-
-    def __init__(self, policy_of: Callable[[str], Policy]) -> None:
-        self._policy_of = policy_of
+    def __init__(self) -> None:
         self._terms: dict[str, tuple[int, tuple[SharingTerms, ...]]] = {}
 
-    def check(self, db: Connection, device: str, body: Body, now: float) -> None:
-        """Refuse rows or votes that the plans do not ask for; other messages pass.
+    def terms(
+        self, db: Connection, model: str, policy: Policy, now: float
+    ) -> tuple[SharingTerms, ...]:
+        """Return the terms of a model's plans in order of time, and of its policy; none at first.
 
         Args:
-            db: transaction that will store the message.
-            device: sender of the message.
-            body: the message.
+            db: an open transaction.
+            model: name of the model.
+            policy: in force for it.
             now: Unix seconds.
-
-        Raises:
-            Invalid: says what the plans ask for.
         """
-        if isinstance(body, SampleBatch) and body.rows:
-            self._check_samples(db, device, body, now)
-        elif isinstance(body, KeyVotes) and body.keys:
-            self._check_votes(db, device, body, now)
-
-    def _check_samples(self, db: Connection, device: str, batch: SampleBatch, now: float) -> None:
-        terms = self._of(db, batch.model, now)
-        if not terms or not terms[-1].rows:
-            raise Invalid(f"samples: the plan of {batch.model} asks for none; see its policy")
-        enrolled = _enrolled_at(db, device)
-        first, last = min(batch.taken), max(batch.taken)
-        if last > now + SKEW_SECONDS:
-            raise Invalid(f"samples: taken in the future ({last}); check the clock")
-        if first < enrolled - SKEW_SECONDS:
-            raise Invalid(f"samples: taken ({first}) before this device enrolled; check the clock")
-        stretch = max(terms[-1].window_seconds, int((now - first) / GROUPS))
-        stored = _shared(db, device, batch.model, first // stretch * stretch, stretch)
-        check_rate(terms, batch.taken, stored, stretch, now)
-
-    def _check_votes(self, db: Connection, device: str, body: KeyVotes, now: float) -> None:
-        terms = self._of(db, body.model, now)
-        most = terms[-1].votes * terms[-1].releases if terms else 0
-        if not most:
-            raise Invalid(f"votes: the plan of {body.model} asks for none; see its policy")
-        if not now - VOTES_SECONDS <= body.period <= now + SKEW_SECONDS:
-            raise Invalid(f"votes: expected a period of the last 7 days, got {body.period}")
-        if all(body.period % each.window_seconds for each in terms):
-            raise Invalid(f"votes: expected the start of a window as period, got {body.period}")
-        _enrolled_at(db, device)
-        v = votes.c
-        query = select(v.key).where(
-            v.model == body.model, v.period == body.period, v.device == device
-        )
-        keys = {*db.execute(query).scalars(), *body.keys}
-        if len(keys) > most:
-            raise Invalid(f"votes: expected at most {most} keys of a period, got {len(keys)}")
-
-    def _of(self, db: Connection, model: str, now: float) -> tuple[SharingTerms, ...]:
-        """Terms of the model's plans in order of time, and those of its policy; none at first."""
         serial, terms = self._terms.get(model, (0, ()))
         query = select(plans.c.serial, plans.c.plan, plans.c.at).where(
             plans.c.model == model, plans.c.serial > serial
@@ -210,8 +164,76 @@ class SharingLimits:
             return ()
         # The policy decides at once: what it no longer asks for is not taken any more, though
         # devices hear of it later.
-        policy = SharingTerms.of(self._policy_of(model), now, terms[-1].releases)
-        return _followed(terms, policy)
+        return _followed(terms, SharingTerms.of(policy, now, terms[-1].releases))
+
+
+class DeviceSharing:
+    """What one device may share within one upload.
+
+    Args:
+        limits: of all models.
+        db: transaction that will store the messages.
+        sender: the device, locked if it shares anything.
+        policy: in force for its model.
+        now: Unix seconds.
+    """
+
+    def __init__(
+        self, limits: SharingLimits, db: Connection, sender: Sender, policy: Policy, now: float
+    ) -> None:
+        self._limits, self._db, self._sender = limits, db, sender
+        self._policy, self._now = policy, now
+
+    def check(self, body: Body) -> None:
+        """Refuse rows or votes that the plans do not ask for; other messages pass.
+
+        Raises:
+            Invalid: says what the plans ask for.
+        """
+        if isinstance(body, SampleBatch) and body.rows:
+            self._check_samples(body)
+        elif isinstance(body, KeyVotes) and body.keys:
+            self._check_votes(body)
+
+    @cached_property
+    def _terms(self) -> tuple[SharingTerms, ...]:
+        return self._limits.terms(self._db, self._sender.model, self._policy, self._now)
+
+    def _check_samples(self, batch: SampleBatch) -> None:
+        terms, now, device = self._terms, self._now, self._sender.device
+        if not terms or not terms[-1].rows:
+            raise Invalid(f"samples: the plan of {batch.model} asks for none; see its policy")
+        enrolled = self._sender.enrolled_at or 0.0
+        first, last = min(batch.taken), max(batch.taken)
+        if last > now + SKEW:
+            raise Invalid(f"samples: taken in the future ({last}); check the clock")
+        if first < enrolled - SKEW:
+            raise Invalid(f"samples: taken ({first}) before this device enrolled; check the clock")
+        stretch = max(terms[-1].window_seconds, int((now - first) / GROUPS))
+        stored = _shared(self._db, device, batch.model, first // stretch * stretch, stretch)
+        check_rate(terms, batch.taken, stored, stretch, now)
+
+    def _check_votes(self, body: KeyVotes) -> None:
+        terms, now = self._terms, self._now
+        most = terms[-1].votes * terms[-1].releases if terms else 0
+        if not most:
+            raise Invalid(f"votes: the plan of {body.model} asks for none; see its policy")
+        if not now - VOTES_SECONDS <= body.period <= now + SKEW:
+            raise Invalid(f"votes: expected a period of the last 7 days, got {body.period}")
+        if all(body.period % each.window_seconds for each in terms):
+            raise Invalid(f"votes: expected the start of a window as period, got {body.period}")
+        v = votes.c
+        query = select(v.key).where(
+            v.model == body.model, v.period == body.period, v.device == self._sender.device
+        )
+        keys = {*self._db.execute(query).scalars(), *body.keys}
+        if len(keys) > most:
+            raise Invalid(f"votes: expected at most {most} keys of a period, got {len(keys)}")
+
+
+def shares(body: Body) -> bool:
+    """Return whether a message brings rows or votes, which are counted with what is stored."""
+    return isinstance(body, SampleBatch | KeyVotes)
 
 
 def _followed(terms: tuple[SharingTerms, ...], more: SharingTerms) -> tuple[SharingTerms, ...]:
@@ -222,12 +244,6 @@ def _followed(terms: tuple[SharingTerms, ...], more: SharingTerms) -> tuple[Shar
 def _releases(plan: Plan) -> int:
     arms = plan.experiment.arms if plan.experiment else ()
     return len({plan.serving.manifest, *(arm.release.manifest for arm in arms)})
-
-
-def _enrolled_at(db: Connection, device: str) -> float:
-    """When the device enrolled, Unix seconds; of two uploads of it at once, one waits here."""
-    query = select(devices.c.enrolled_at).where(devices.c.device == device).with_for_update()
-    return float(db.execute(query).scalar() or 0.0)
 
 
 def _shared(db: Connection, device: str, model: str, first: int, stretch: int) -> dict[int, int]:

@@ -8,39 +8,40 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from cloud_hub.errors import FlagKind
+from cloud_hub.telemetry.sender import Sender
 from edge_sdk.contract.messages import Body
 
 
 class ExposureSink(Protocol):
-    """Receiver of what a message says of an experiment.
+    """Receiver of what messages say of experiments."""
 
-    Both methods are called in the transaction that stores the message, so that a message counts
-    exactly once, and as the plans of that moment say.
+    def begin(self, db: Connection, sender: Sender) -> UploadExposures:
+        """Begin to take an upload.
+
+        Args:
+            db: transaction that is to store its messages.
+            sender: device that sent it.
+        """
+
+
+class UploadExposures(Protocol):
+    """Receiver of what the messages of one upload say of experiments.
+
+    It works in the transaction that stores them, so that a message counts exactly once, and as the
+    plans of that moment say.
     """
 
-    def counts(self, db: Connection, device: str, model: str, body: Body) -> bool:
+    def counts(self, body: Body) -> bool:
         """Return whether a message counts for the experiment that it names.
 
         One of no experiment does, for nothing.
-
-        Args:
-            db: transaction that is to store the message.
-            device: sender of the message.
-            model: that the device belongs to.
-            body: the message.
 
         Raises:
             Implausible: no plan of the hub gave the device the arm that it speaks for.
         """
 
-    def record(self, db: Connection, device: str, body: Body) -> None:
-        """Add the counts of a message; one of no experiment changes nothing.
-
-        Args:
-            db: transaction that stores the message.
-            device: sender of the message.
-            body: the message.
-        """
+    def record(self, body: Body) -> None:
+        """Add the counts of a message; one of no experiment changes nothing."""
 
 
 class FlagSink(Protocol):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from statistics import median_low
 from typing import Final
 
 from sqlalchemy import Engine, func, select
 
-from cloud_hub.experiments.verdict.device_weights import MULTIPLE
 from cloud_hub.fleet.tables import devices
 from cloud_hub.monitoring.store import MonitoringStore
 from cloud_hub.plans.tables import plans
 from cloud_hub.registry.service import Registry
+from cloud_hub.statistics.influence import device_factors
 from cloud_hub.telemetry.groups import GroupSums
 from cloud_hub.telemetry.tables import ROLLED, feedback, samples
 from cloud_hub.triggers.facts import LabelCounts, OpenAlarm, ServingHistory, VersionFacts
@@ -156,13 +155,11 @@ class Histories:
 
 
 def _weighed(devices: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
-    """Sum of (labelled, correct) of devices, each at most :data:`MULTIPLE` times the median one."""
+    """Sum of (labelled, correct) of devices, none above what it may weigh."""
     # A row that was rolled up is of many devices, which nobody can tell apart any more.
-    counts = [n for device, (n, _) in devices.items() if n and device != ROLLED]
-    # Of two in the middle the lower: one of two devices must not raise what it may weigh.
-    most = MULTIPLE * median_low(counts) if counts else 0.0
+    factors = device_factors({d: n for d, (n, _) in devices.items() if d != ROLLED})
     labelled = correct = 0.0
     for device, (n, right) in devices.items():
-        factor = 1.0 if device == ROLLED or n <= most else most / n
+        factor = factors.get(device, 1.0)
         labelled, correct = labelled + n * factor, correct + right * factor
     return round(labelled), round(correct)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from cloud_hub.database.documents import Document, as_document
+from cloud_hub.fleet.secret_digest import digest
 from cloud_hub.triggers.facts import TriggerState
 from cloud_hub.triggers.latching import TriggerDecision
 from cloud_hub.triggers.tables import evaluations, firings, states
@@ -166,7 +166,7 @@ class TriggerStore:
         """Make a new token with which another system may call a rule; the one before is void."""
         token = secrets.token_urlsafe(32)
         with self._engine.begin() as db:
-            _put(db, model, trigger, hook=_hashed(token))
+            _put(db, model, trigger, hook=digest(token))
         return token
 
     def may_call(self, model: str, trigger: str, token: str) -> bool:
@@ -183,7 +183,7 @@ class TriggerStore:
         query = select(states.c.hook).where(*_named(states, model, trigger))
         with self._engine.connect() as db:
             stored = db.execute(query).scalar()
-        return stored is not None and secrets.compare_digest(stored, _hashed(token))
+        return stored is not None and secrets.compare_digest(stored, digest(token))
 
 
 def _named(table: Any, model: str, trigger: str) -> tuple[Any, Any]:
@@ -224,8 +224,3 @@ def _put(db: Connection, model: str, trigger: str, **values: Any) -> None:
     if not db.execute(change).rowcount:
         row: Mapping[str, Any] = {"model": model, "trigger": trigger, "state": {}, **values}
         db.execute(insert(states).values(**row))
-
-
-def _hashed(token: str) -> str:
-    # A token of 256 random bits needs no salt and no slow hash.
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 from cloud_hub.experiments.verdict.figures import Figures, Guard, Look
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
+from cloud_hub.text.durations import format_duration
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.verdict.evidence import Evidence
 
 Action = Literal["wait", "pass", "drop", "abort", "pause", "conclude"]
-PAUSED: Final = "paused, not passed"
 Looks = Mapping[str, tuple[Look, ...]]
 """Planned looks taken so far, by ``outcome/arm``."""
 
@@ -36,3 +39,18 @@ def tripped(spec: ExperimentSpec, guards: tuple[Guard, ...]) -> tuple[Action, st
     """The action and the reasons of all guardrails that trip; ``None`` if none does."""
     reasons = [guard.reason for guard in guards if guard.trips]
     return (spec.guardrails.then, "; ".join(reasons)) if reasons else None
+
+
+def silent(spec: ExperimentSpec, evidence: Evidence) -> str:
+    """Say for how long no candidate has reported, if that is too long; else empty."""
+    if evidence.silent < spec.no_data_seconds:
+        return ""
+    lasts = format_duration(evidence.silent)
+    return f"no candidate has reported for {lasts}: paused, not passed"
+
+
+def soaking(spec: ExperimentSpec, evidence: Evidence) -> str:
+    """Say how much of the soak time has passed, if not all of it has; else empty."""
+    if evidence.soaked >= spec.soak_seconds:
+        return ""
+    return f"soaking: {format_duration(evidence.soaked)} of {format_duration(spec.soak_seconds)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from edge_sdk.contract.names import CONTROL
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Row = tuple[float, float, float]
 """How many, their sum, their sum of squares."""
+
+PAIRED: Final = ("labelled", "disagreements", "confidence", "value", "latency", "errors")
+"""Fields of :class:`ShadowEvidence` that are tables of rows by device."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,14 @@ class ArmEvidence:
         """
         return self.exposed | self.failed | self.activated
 
+    def failures_by_device(self, kind: str) -> dict[str, Counts]:
+        """Return (failures, requests) of a kind by device, over all periods."""
+        totals: dict[str, Counts] = {}
+        for (device, _), (failed, requests) in self.failures.get(kind, {}).items():
+            before = totals.get(device, (0, 0))
+            totals[device] = (before[0] + failed, before[1] + requests)
+        return totals
+
     def outcomes_of(self, measure: Measure) -> int:
         """Number of outcomes of a measure."""
         return round(sum(row[0] for row in self.outcomes.get(measure, {}).values()))
@@ -71,6 +82,11 @@ class ShadowEvidence:
     def devices(self) -> frozenset[str]:
         """Devices that compared answers, or on which the candidate failed to give one."""
         return frozenset(self.disagreements) | frozenset(self.errors)
+
+    @property
+    def tried(self) -> frozenset[str]:
+        """Devices on which the candidate ran or failed."""
+        return self.devices | self.failed
 
     @property
     def compared(self) -> int:
@@ -104,6 +120,16 @@ class InterleaveEvidence:
     refused: Mapping[str, int] = field(default_factory=dict)
     errors: Mapping[str, Row] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
+
+    @property
+    def devices(self) -> frozenset[str]:
+        """Devices with a decided session, or with requests to the candidate."""
+        return frozenset(self.decided) | frozenset(self.errors)
+
+    @property
+    def tried(self) -> frozenset[str]:
+        """Devices on which the candidate ran or failed."""
+        return self.devices | self.failed
 
     @property
     def wins(self) -> int:

@@ -7,11 +7,17 @@ with a default are younger than the first stored figures, which lack them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from cloud_hub.statistics.classical import Classical
 from cloud_hub.statistics.paired import SignTest
+
+
+def finite(value: float) -> float | None:
+    """Return a number as figures have it: ``None`` where it is nowhere."""
+    return value if math.isfinite(value) else None
 
 
 @dataclass(frozen=True)

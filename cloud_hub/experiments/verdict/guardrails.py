@@ -1,6 +1,7 @@
 """Guardrails: conditions that take a candidate back at once. Pure; each is valid at every look.
 
-The reason of a guardrail that does not trip begins with ``quiet``: reports list all of them.
+The reason of a guardrail that does not trip begins with ``quiet``, or says that its arm has too few
+devices: reports list all of them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from cloud_hub.experiments.verdict.figures import (
     FailureExcess,
     Guard,
     LatencyQuantile,
+    finite,
 )
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, Guardrails, LatencyGuard
 from cloud_hub.statistics.clustered import Floats
@@ -72,9 +74,7 @@ def watch_devices(
     allowed, devices = rules.max_failed_devices, len(failed | tried)
     evidence = log_share_evidence(len(failed), devices, allowed)
     limit = 1 / rules.alpha
-    trips = evidence >= math.log(limit)
-    # exp(709.8) is the largest double: capped below it, or the figure would be infinite.
-    e_value = math.exp(min(evidence, 690.0))
+    trips, e_value = evidence >= math.log(limit), _e_value(evidence)
     counts = f"{len(failed)} of {devices} devices"
     reason = f"{arm} failed on {counts}, surely more than {allowed:.1%} of them"
     quiet = (
@@ -107,16 +107,30 @@ def by_too_few(
     )  # fmt: skip
 
 
+def too_few(arm: str, devices: int, least: int, *, failed: int = 0) -> str:
+    """Say that an arm has too few devices for a verdict, and what a person can do.
+
+    Args:
+        arm: its name.
+        devices: on which it ran.
+        least: number of devices that a verdict needs.
+        failed: devices on which it failed.
+    """
+    and_failed = f", failed on {failed}" if failed else ""
+    return (
+        f"too few devices: {arm} on {devices} of {least}{and_failed}; "
+        "promote or stop it by hand, or declare minimum_devices: 1"
+    )
+
+
 def _failures(
     rules: Guardrails, arm: str, kind: str, failures: FailureCounts, margin: float
 ) -> Guard:
     evidence = judge_failures(failures, margin=margin)
-    trips = evidence.log_e >= math.log(1 / rules.alpha)
-    # exp(709.8) is the largest double: capped below it, or the figure would be infinite.
-    e_value = math.exp(min(evidence.log_e, 690.0))
+    limit = 1 / rules.alpha
+    trips, e_value = evidence.log_e >= math.log(limit), _e_value(evidence.log_e)
     x, n, y, m = (int(total) for total in failures.by_period().sum(axis=1))
     beyond = f" by more than {margin:.3g}" if margin else ""
-    limit = 1 / rules.alpha
     counts = f"{x} of {n} against {y} of {m}"
     reason = f"{arm} has more {kind}{beyond}: {counts}, e-value {e_value:.3g} >= {limit:.3g}"
     quiet = f"quiet: {kind} of {arm}: {counts}, e-value {e_value:.3g} < {limit:.3g}"
@@ -134,18 +148,19 @@ def _latency(
     name = f"p{guard.quantile * 100:g} of latency"
     reason = f"{arm}: {name} is at least {verdict.low:.2f} times the control's"
     figures = LatencyQuantile(
-        _finite(verdict.low),
-        _finite(verdict.high),
-        _finite(verdict.control.value),
-        _finite(verdict.candidate.value),
+        finite(verdict.low),
+        finite(verdict.high),
+        finite(verdict.control.value),
+        finite(verdict.candidate.value),
         guard.at_most,
     )
     quiet = f"quiet: {reason}, more than {guard.at_most:g} would trip it"
     return Guard(name, arm, trips, reason if trips else quiet, figures)
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _e_value(log_e: float) -> float:
+    # exp(709.8) is the largest double: capped below it, or the figure would be infinite.
+    return math.exp(min(log_e, 690.0))
 
 
 def _histograms(arm: ArmEvidence) -> Floats:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cloud_hub.experiments.verdict.figures import Look, OutcomeFigures
+from cloud_hub.experiments.verdict.figures import Look, OutcomeFigures, finite
 from cloud_hub.statistics import classical, group_sequential, sequential
 from cloud_hub.statistics.clustered import PRIOR, Contrast, compare, mean_against, pair_up
 from cloud_hub.statistics.sequential import SampleMoments
@@ -75,7 +75,7 @@ class Judgement:
         """The judgement as reports show it: finite, without the looks."""
         return OutcomeFigures(
             self.outcome, self.arm, self.control, self.candidate, self.gain,
-            _finite(self.low), _finite(self.high), self.p, self.n, self.devices, self.outcomes,
+            finite(self.low), finite(self.high), self.p, self.n, self.devices, self.outcomes,
             self.minimum_effect, self.done, self.tests,
             few_devices=min(self.devices) < FEW_DEVICES, settled=self.settled,
         )  # fmt: skip
@@ -229,7 +229,3 @@ def _mean(moments: SampleMoments) -> float | None:
 
 def _devices(rows: Mapping[str, Row]) -> int:
     return sum(row[0] > 0 for row in rows.values())
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

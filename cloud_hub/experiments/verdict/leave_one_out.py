@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from cloud_hub.experiments.verdict.decision import GateDecision
-from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence, Row
+from cloud_hub.experiments.verdict.evidence import PAIRED, ArmEvidence, Evidence, Row
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
 
 ALL_OF: Final = 12
@@ -24,7 +24,6 @@ ALL_OF: Final = 12
 EACH: Final = 2
 """Devices that are left out for each way to have influence."""
 
-PAIRED: Final = ("labelled", "disagreements", "confidence", "value", "latency", "errors")
 Gate = Callable[[ExperimentSpec, Evidence], GateDecision]
 
 
@@ -100,12 +99,9 @@ def _tables(evidence: Evidence) -> Iterator[Mapping[str, Row]]:
     """Every table of (how many, sum, sum of squares) by device."""
     for arm in evidence.arms.values():
         yield from arm.outcomes.values()
-        for kind in arm.failures.values():
-            totals: dict[str, Row] = {}
-            for (device, _), (failed, requests) in kind.items():
-                n, total, squares = totals.get(device, (0.0, 0.0, 0.0))
-                totals[device] = (n + requests, total + failed, squares + failed)
-            yield totals
+        for kind in arm.failures:
+            counts = arm.failures_by_device(kind)
+            yield {device: (n, failed, failed) for device, (failed, n) in counts.items()}
     yield from (getattr(evidence.shadow, name) for name in PAIRED)
     yield evidence.interleave.decided
     yield evidence.interleave.errors

@@ -6,7 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from cloud_hub.experiments.verdict.decision import PAUSED, Action, GateDecision, Looks, tripped
+from cloud_hub.experiments.verdict.decision import (
+    Action,
+    GateDecision,
+    Looks,
+    silent,
+    soaking,
+    tripped,
+)
 from cloud_hub.experiments.verdict.eta import until, until_not_worse, until_won
 from cloud_hub.experiments.verdict.figures import (
     ErrorShare,
@@ -16,13 +23,12 @@ from cloud_hub.experiments.verdict.figures import (
     LatencyRatio,
     ShadowFigures,
 )
-from cloud_hub.experiments.verdict.guardrails import by_too_few, watch_devices
+from cloud_hub.experiments.verdict.guardrails import by_too_few, too_few, watch_devices
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_pairs
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, Guardrails
 from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import mean_against, pair_up
 from cloud_hub.statistics.paired import SignTest, sign_test
-from cloud_hub.text.durations import format_duration
 
 if TYPE_CHECKING:
     from cloud_hub.experiments.verdict.evidence import (
@@ -73,13 +79,11 @@ def decide_shadow(
 def decide_interleave(spec: ExperimentSpec, evidence: Evidence) -> GateDecision:
     """Judge interleaved rankings by sessions won; a tie decides nothing."""
     sessions = evidence.interleave
-    devices = frozenset(sessions.decided) | frozenset(sessions.errors)
     tripping = (
-        watch_devices(spec.guardrails, CANDIDATE, sessions.failed, devices),
+        watch_devices(spec.guardrails, CANDIDATE, sessions.failed, sessions.tried),
         _errors(spec.guardrails, sessions.errors),
     )
-    tried = {CANDIDATE: len(devices | sessions.failed)}
-    guards = by_too_few(tripping, tried, spec.minimum_devices)
+    guards = by_too_few(tripping, {CANDIDATE: len(sessions.tried)}, spec.minimum_devices)
     signs = sign_test(sessions.wins, sessions.losses, spec.design.alpha)
     figures = Figures(
         interleave=_interleave_figures(sessions, signs),
@@ -91,7 +95,7 @@ def decide_interleave(spec: ExperimentSpec, evidence: Evidence) -> GateDecision:
     if trip is not None:
         return GateDecision(*trip, figures)
     decisive = sessions.wins + sessions.losses
-    waits = _waits(spec, evidence, sessions.sessions, decisive, len(devices))
+    waits = _waits(spec, evidence, sessions.sessions, decisive, len(sessions.devices))
     if waits is not None:
         return GateDecision(*waits, figures)
     return _settle_sessions(spec, evidence.soaked, signs, figures)
@@ -150,26 +154,17 @@ def _settle(
 def _waits(
     spec: ExperimentSpec, evidence: Evidence, exposure: int, outcomes: int, devices: int
 ) -> tuple[Action, str] | None:
-    if evidence.silent >= spec.no_data_seconds:
-        return (
-            "pause",
-            f"no candidate has reported for {format_duration(evidence.silent)}: {PAUSED}",
-        )
-    if evidence.soaked < spec.soak_seconds:
-        return (
-            "wait",
-            f"soaking: {format_duration(evidence.soaked)} of {format_duration(spec.soak_seconds)}",
-        )
+    silence, soaks = silent(spec, evidence), soaking(spec, evidence)
+    if silence:
+        return "pause", silence
+    if soaks:
+        return "wait", soaks
     most, least = max(1, spec.soak_predictions), spec.minimum_outcomes
     if exposure < most:
         more = until(exposure, most, evidence.soaked)
         return "wait", f"{exposure} of {most} requests with the candidate{more}"
     if devices < spec.minimum_devices:
-        return (
-            "wait",
-            f"too few devices: candidate on {devices} of {spec.minimum_devices}; "
-            "promote or stop it by hand, or declare minimum_devices: 1",
-        )
+        return "wait", too_few(CANDIDATE, devices, spec.minimum_devices)
     if outcomes < least:
         what = "decided sessions" if spec.strategy == "interleave" else "outcomes"
         more = until(outcomes, least, evidence.soaked)
@@ -180,7 +175,7 @@ def _waits(
 def _guards(spec: ExperimentSpec, shadow: ShadowEvidence) -> tuple[Guard, ...]:
     rules = spec.guardrails
     guards = [
-        watch_devices(rules, CANDIDATE, shadow.failed, shadow.devices),
+        watch_devices(rules, CANDIDATE, shadow.failed, shadow.tried),
         _errors(rules, shadow.errors),
     ]
     if rules.latency is not None:
@@ -193,8 +188,7 @@ def _guards(spec: ExperimentSpec, shadow: ShadowEvidence) -> tuple[Guard, ...]:
         # Differences are of log2 of the times: their mean is the log of a geometric mean ratio.
         figures = LatencyRatio(2**mean, 2 ** (low + math.log2(most)), most)
         guards.append(Guard("latency", CANDIDATE, trips, reason if trips else quiet, figures))
-    tried = {CANDIDATE: len(shadow.devices | shadow.failed)}
-    return by_too_few(tuple(guards), tried, spec.minimum_devices)
+    return by_too_few(tuple(guards), {CANDIDATE: len(shadow.tried)}, spec.minimum_devices)
 
 
 def _errors(rules: Guardrails, errors: Mapping[str, Row]) -> Guard:

@@ -9,11 +9,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from cloud_hub.experiments.verdict.decision import PAUSED, Action, GateDecision, Looks, tripped
+from cloud_hub.experiments.verdict.decision import (
+    Action,
+    GateDecision,
+    Looks,
+    silent,
+    soaking,
+    tripped,
+)
 from cloud_hub.experiments.verdict.eta import until, until_compared, until_not_worse
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.figures import AllocationFigures, ArmFigures, Figures, Guard
-from cloud_hub.experiments.verdict.guardrails import by_too_few, watch
+from cloud_hub.experiments.verdict.guardrails import by_too_few, too_few, watch
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_arm
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.multiple import adjusted
@@ -153,12 +160,7 @@ def _waits(
 
     Silence comes before all others: a gate that waits for outcomes would else wait forever.
     """
-    if evidence.silent >= spec.no_data_seconds:
-        return (
-            "pause",
-            f"no candidate has reported for {format_duration(evidence.silent)}: {PAUSED}",
-        )
-    unheard = _unheard(spec, evidence)
+    unheard = silent(spec, evidence) or _unheard(spec, evidence)
     if unheard:
         return "pause", unheard
     missing = _missing(spec, running, evidence)
@@ -180,14 +182,14 @@ def _unheard(spec: ExperimentSpec, evidence: Evidence) -> str:
 
 
 def _missing(spec: ExperimentSpec, running: Sequence[str], evidence: Evidence) -> str:
-    if evidence.soaked < spec.soak_seconds:
-        return (
-            f"soaking: {format_duration(evidence.soaked)} of {format_duration(spec.soak_seconds)}"
-        )
+    soaks = soaking(spec, evidence)
+    if soaks:
+        return soaks
     for name in running:
         arm = _arm(evidence, name)
         if len(arm.exposed) < spec.minimum_devices:
-            return _few(name, arm, spec.minimum_devices)
+            failed = len(arm.failed)
+            return too_few(name, len(arm.exposed), spec.minimum_devices, failed=failed)
         most, have = max(1, spec.soak_predictions), arm.predictions
         if have < most:
             return f"{name}: {have} of {most} predictions{until(have, most, evidence.soaked)}"
@@ -198,14 +200,6 @@ def _missing(spec: ExperimentSpec, running: Sequence[str], evidence: Evidence) -
                 more = until(have, spec.minimum_outcomes, evidence.soaked)
                 return f"{name}: {have} of {spec.minimum_outcomes} outcomes of {outcome.name}{more}"
     return ""
-
-
-def _few(name: str, arm: ArmEvidence, least: int) -> str:
-    failed = f", failed on {len(arm.failed)}" if arm.failed else ""
-    return (
-        f"too few devices: {name} on {len(arm.exposed)} of {least}{failed}; "
-        "promote or stop it by hand, or declare minimum_devices: 1"
-    )
 
 
 def _arm(evidence: Evidence, name: str) -> ArmEvidence:

@@ -6,6 +6,7 @@ can live in version control and be applied by CI; nothing of it changes while th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal
@@ -68,6 +69,10 @@ class StageSpec:
     def name(self) -> str:
         """For people: ``region=eu,us``, or ``everybody``."""
         return cohort_name(self.cohort)
+
+    def includes(self, attributes: Mapping[str, str]) -> bool:
+        """Return whether a device with these attributes is in its cohort."""
+        return self.cohort is None or self.cohort.includes(attributes)
 
 
 @dataclass(frozen=True)
@@ -220,7 +225,7 @@ class ExperimentSpec:
 
     @property
     def path(self) -> tuple[StageSpec, ...]:
-        """A canary's stages with their steps; one for everybody where none are given."""
+        """A canary's stages with their steps; one with its cohort where none are given."""
         stages = self.stages or (StageSpec(self.cohort),)
         return tuple(StageSpec(s.cohort, s.steps or self.steps) for s in stages)
 

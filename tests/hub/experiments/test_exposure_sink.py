@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from cloud_hub.experiments.exposure_sink import DAY, added, record_exposure
+from cloud_hub.experiments.exposure_sink import DAY, added, record_exposure, step_start
 from cloud_hub.experiments.tables import exposures
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, Guardrails, LatencyGuard
 from cloud_hub.hub import Hub
@@ -43,7 +43,8 @@ def window(id_: str, start: int, arm: str = "candidate") -> Window:
 def take(hub: Hub, device: str, *bodies: WindowReport | FeedbackReport) -> None:
     with hub.engine.begin() as db:
         for body in bodies:
-            record_exposure(db, device, body)
+            step = step_start(db, body.window.experiment or "")
+            record_exposure(db, device, body, step=step)
 
 
 def rows(hub: Hub) -> list[dict[str, Any]]:

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from cloud_hub.experiments.verdict.device_weights import MULTIPLE, weighted
+from cloud_hub.experiments.verdict.device_weights import weighted
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.judge import judge
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.hub import Hub
+from cloud_hub.statistics.influence import MULTIPLE
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.messages import FeedbackReport, Message, UpdateEvent, Upload, WindowReport
 from edge_sdk.contract.names import CONTROL

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.fleet.tokens import TokenTerms
@@ -63,6 +66,67 @@ def test_a_pack_answers_what_enough_devices_asked_for_as_the_cloud_does(
             assert (found is not None) is (i < 5)
             if found is not None:
                 assert np.allclose(found["probabilities"], softmax(rows(20), 42)[i], atol=1e-6)
+
+
+def touchy(hub: Hub, tmp_path: Path, rows_of: NDArray[np.float32]) -> list[str]:
+    """Have a cloud model serve that fails on a first feature above 100; return keys of rows."""
+    hub.registry.publish(
+        make_release(tmp_path / "touchy", "big", "1.1", seed=42, defect="touchy"), actor="test"
+    )
+    hub.plans.promote("big", "1.1", actor="test", reason="touchy")
+    hub.registry.set_policy("demo", POLICY, "test")
+    hub.registry.add_dataset("demo", "catalogue", Dataset(rows_of, None).to_bytes())
+    canonicaliser = Canonicaliser(hub.registry.release("demo", "1.0").manifest.signature)
+    return [canonicaliser.key(row.tobytes()).hex() for row in rows_of]
+
+
+def left_out(hub: Hub) -> list[Mapping[str, Any]]:
+    return [entry.detail for entry in hub.audit.entries("demo", action="pack rows left out")]
+
+
+def test_a_row_that_the_cloud_model_fails_on_is_left_out_and_named_once(
+    voted: Hub, tmp_path: Path
+) -> None:
+    x = rows(5)
+    x[2, 0] = 101.0
+    keys = touchy(voted, tmp_path, x)
+    for device in vouched(voted, 3):
+        vote(voted, device, tuple(keys))
+    now = time.time()
+    for tick in range(3):
+        voted.packs.tick(now + 2 * tick)
+    (record,) = voted.packs.records("demo")
+    assert (record.entries, record.answered_by) == (4, "big 1.1")
+    (named,) = left_out(voted)
+    assert (named["keys"], named["rows"], named["by"]) == ([keys[2]], 1, "big 1.1")
+    assert "big 1.1 cannot answer it" in named["reason"]
+
+
+def test_a_bad_row_that_is_new_makes_no_new_pack(voted: Hub, tmp_path: Path) -> None:
+    x = rows(5)
+    x[4, 0] = 101.0
+    keys = touchy(voted, tmp_path, x)
+    voters = vouched(voted, 3)
+    for device in voters:
+        vote(voted, device, tuple(keys[:4]))
+    assert voted.packs.build("demo", time.time()) is not None
+    for device in vouched(voted, 3):
+        vote(voted, device, (keys[4],))
+    assert [voted.packs.build("demo", time.time()) for _ in range(2)] == [None, None]
+    assert len(left_out(voted)) == 1
+
+
+def test_a_cloud_model_that_fails_on_every_row_is_told_and_not_the_rows(
+    voted: Hub, tmp_path: Path
+) -> None:
+    x = rows(5)
+    x[:, 0] = 101.0 + np.arange(5)
+    keys = touchy(voted, tmp_path, x)
+    for device in vouched(voted, 3):
+        vote(voted, device, tuple(keys))
+    with pytest.raises(Invalid, match=r"big 1\.1 cannot answer it"):
+        voted.packs.build("demo", time.time())
+    assert left_out(voted) == []
 
 
 def test_numbers_of_a_cloud_model_take_the_shape_that_the_device_declares() -> None:

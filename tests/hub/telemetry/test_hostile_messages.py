@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cloud_hub.experiments.claims import DeviceClaims
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import decode, to_plain
 from edge_sdk.contract.experiment_reports import Moments, ShadowReport
@@ -263,15 +264,14 @@ def test_a_message_that_cannot_be_stored_costs_no_other_one(
     serving: Hub, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last line of defence: something that no check foresaw."""
-    exposures = serving.telemetry._ingest._exposures
-    record = exposures.record
+    record = DeviceClaims.record
 
-    def failing(db: Any, device: str, body: Any) -> None:
+    def failing(claims: DeviceClaims, body: Any) -> None:
         if isinstance(body, FeedbackReport):
             raise OverflowError("Python int too large to convert to SQLite INTEGER")
-        record(db, device, body)
+        record(claims, body)
 
-    monkeypatch.setattr(exposures, "record", failing)
+    monkeypatch.setattr(DeviceClaims, "record", failing)
     messages = upload_of(report(serving), body_of("feedback", serving), report(serving))
     reply = json.loads(ask(json.dumps({"messages": messages}).encode()).body)
     assert reply["accepted"] == 2

@@ -1,0 +1,26 @@
+"""What one device may weigh: no more than a multiple of the median device. Pure.
+
+What a device reports is a claim, and one device with ten thousand times the traffic of the
+others, honest or not, would speak for the fleet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import median_low
+from typing import Final
+
+MULTIPLE: Final = 10.0
+"""Times the median device's number of outcomes."""
+
+
+def device_factors(totals: Mapping[str, float]) -> dict[str, float]:
+    """Return by what the sums of each device are multiplied: 1, or less for one that has too much.
+
+    Args:
+        totals: number of outcomes of each device; those of none do not count for the median.
+    """
+    there = [total for total in totals.values() if total > 0]
+    # The lower of two in the middle: of two devices neither lifts its own bound.
+    most = MULTIPLE * median_low(there) if there else 0.0
+    return {d: most / total if total > most else 1.0 for d, total in totals.items()}
