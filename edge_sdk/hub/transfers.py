@@ -23,7 +23,7 @@ from urllib3.exceptions import HTTPError
 
 from edge_sdk.contract.patch import WINDOW_LOG
 from edge_sdk.errors import HubError, HubUnreachable, reason_of
-from edge_sdk.hub.deadlines import Progress, Stalled
+from edge_sdk.hub.deadlines import Late, Progress, Stalled, close_answer, is_late
 from edge_sdk.system.compression import decompressed, zstd
 from edge_sdk.system.files import fsync_directory, fsync_file, sha256_file
 
@@ -132,6 +132,8 @@ class Transfers:
                     came += len(chunk)
                     yield chunk
                 return
+            except Late:
+                raise  # a request for the rest would have no time either
             except HubUnreachable:
                 have, stalls = have + came, 0 if came >= PROGRESS else stalls + 1
                 if stalls >= STALLS or not have or not etag or self._interrupted.is_set():
@@ -141,7 +143,7 @@ class Transfers:
         headers = {"Range": f"bytes={have}-", "If-Range": etag}
         response = self._ask(path, {**COMPRESSED, **headers})
         if response.status_code != 206:
-            _close(response)
+            close_answer(response)
             raise HubError(f"{path}: it changed while it was read")
         return response
 
@@ -201,31 +203,19 @@ class Transfers:
         try:
             while not self._interrupted.is_set():
                 chunk = response.raw.read1(self._pace.chunk, decode_content=False)
-                if not chunk and _is_over(response):  # a body without a length ends like this
-                    raise HubUnreachable(f"{path}: the answer did not come in time")
+                if not chunk and is_late(response):  # a body without a length ends like this
+                    raise Late(path)
                 if not chunk:
                     return
                 yield chunk
                 self._interrupted.wait(self._pace.rest(len(chunk), time.monotonic()))
             raise HubUnreachable(f"{path}: interrupted")
         except (HTTPError, HTTPException, OSError) as error:
+            if is_late(response):
+                raise Late(path) from error
             raise HubUnreachable(f"{path}: the transfer stopped; {reason_of(error)}") from error
         finally:
-            _close(response)
-
-
-def _is_over(response: requests.Response) -> bool:
-    """Return whether the time for an answer came, if it has one."""
-    watch, _ = getattr(response, "edge_watch", (None, None))
-    return watch is not None and watch.over
-
-
-def _close(response: requests.Response) -> None:
-    """Close an answer, and the deadline that it may have."""
-    response.close()
-    watch, unwatch = getattr(response, "edge_watch", (None, None))
-    if watch is not None and unwatch is not None:
-        unwatch(watch)
+            close_answer(response)
 
 
 def _decoded(path: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
