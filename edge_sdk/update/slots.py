@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from edge_sdk.contract.manifest import MANIFEST
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.release import Release, check_file
-from edge_sdk.system.files import fsync_directory, make_folder, sha256_file
+from edge_sdk.system.files import fsync_directory, make_folder, remove, sha256_file
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import FileRef
@@ -113,9 +113,9 @@ class Slots:
         """Remove a release and its packs."""
         if not self._may_remove():
             return
-        _remove(self._releases / ref.manifest)
+        remove(self._releases / ref.manifest)
         for digest in ref.packs:
-            _remove(self.pack(digest))
+            remove(self.pack(digest))
 
     def reuse(
         self, name: str, wanted: FileRef, destination: Path, releases: Iterable[SlotRef]
@@ -180,19 +180,10 @@ class Slots:
         packs = {f"{digest}.pack" for ref in refs for digest in ref.packs}
         for folder in self._releases.iterdir():
             if folder.name not in releases:
-                _remove(folder)
+                remove(folder)
         for file in (*self._packs.iterdir(), *self.patches.iterdir()):
             if file.name not in packs:
-                _remove(file)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file or folder as far as the disk lets us; what stays is removed another time."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+                remove(file)
 
 
 def is_whole(path: Path, ref: FileRef) -> bool:
