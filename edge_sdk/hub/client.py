@@ -44,15 +44,7 @@ from edge_sdk.errors import (
     IdentityRefused,
 )
 from edge_sdk.hub.address import checked_bundle, checked_url
-from edge_sdk.hub.deadlines import (
-    POOLS,
-    Body,
-    Late,
-    Watch,
-    close_answer,
-    is_late,
-    watch_answer,
-)
+from edge_sdk.hub.deadlines import POOLS, Body, Late, Watch, reading, watch_answer
 from edge_sdk.hub.network_errors import HUNG_UP, first_cause, why
 from edge_sdk.hub.pause import Pause, retry_after
 from edge_sdk.hub.transfers import Transfers
@@ -278,8 +270,8 @@ class HubClient:
         data: bytes | None = None,
         head: bool = False,
     ) -> requests.Response:
-        """Return the hub's answer, whose body :func:`_chunks` reads; with ``head`` the deadline is
-        one for its head alone.
+        """Return the hub's answer, whose body is to be read; with ``head`` the deadline is one for
+        its head alone.
         """
         watch = self._watch(path, timeout)
         try:
@@ -396,27 +388,14 @@ def _is_delimited(response: requests.Response) -> bool:
     return lacks_body or any(name in response.headers for name in ends)
 
 
-def _chunks(response: requests.Response) -> Iterator[bytes]:
-    try:
-        yield from response.iter_content(_CHUNK)
-        if is_late(response):  # a body without a length ends like this
-            raise Late(response.url)
-    except requests.RequestException as error:
-        if is_late(response):
-            raise Late(response.url) from error
-        raise HubUnreachable(f"{response.url}: the transfer stopped; {why(error)}") from error
-    finally:
-        close_answer(response)
-
-
 def _read(response: requests.Response, limit: int) -> bytes:
     """The whole body, at most ``limit`` bytes."""
     raw = b""
-    for chunk in _chunks(response):
-        raw += chunk
-        if len(raw) > limit:
-            close_answer(response)
-            raise HubError(f"{response.url}: expected at most {limit} bytes of answer")
+    with reading(response, response.url):
+        for chunk in response.iter_content(_CHUNK):
+            raw += chunk
+            if len(raw) > limit:
+                raise HubError(f"{response.url}: expected at most {limit} bytes of answer")
     return raw
 
 

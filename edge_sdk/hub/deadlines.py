@@ -7,7 +7,7 @@ head or in the body. Invariants:
 * Whoever waits in a read of a connection that was shut down is woken at once.
 * A transfer that gets on is not ended: an upload moves its deadline with every block that the
   network takes, a download has a :class:`Progress` instead.
-* Whoever reads an answer to its end, or gives it up, closes it by :func:`close_answer`.
+* An answer is read within :func:`reading`, or given up by :func:`close_answer`: both end its watch.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
 
 from edge_sdk.errors import HubUnreachable
+from edge_sdk.hub.network_errors import why
 
 if TYPE_CHECKING:
     import requests
@@ -143,10 +146,28 @@ def watch_answer(response: requests.Response, watch: Watch) -> None:
     response.edge_watch = watch  # type: ignore[attr-defined]
 
 
-def is_late(response: requests.Response) -> bool:
-    """Return whether the time of an answer is over; an answer without a watch has no such time."""
-    watch: Watch | None = getattr(response, "edge_watch", None)
-    return watch is not None and watch.over
+@contextlib.contextmanager
+def reading(response: requests.Response, url: str) -> Iterator[None]:
+    """Read an answer within the block; at its end the answer is closed.
+
+    Args:
+        response: of which a watch may go on, see :func:`watch_answer`.
+        url: that was asked, for errors.
+
+    Raises:
+        Late: the time of the answer is over.
+        HubUnreachable: the connection failed.
+    """
+    try:
+        yield
+        if _is_late(response):  # a body without a length ends like this
+            raise Late(url)
+    except (HTTPError, HTTPException, OSError) as error:
+        if _is_late(response):
+            raise Late(url) from error
+        raise HubUnreachable(f"{url}: the transfer stopped; {why(error)}") from error
+    finally:
+        close_answer(response)
 
 
 def close_answer(response: requests.Response) -> None:
@@ -155,6 +176,11 @@ def close_answer(response: requests.Response) -> None:
     watch: Watch | None = getattr(response, "edge_watch", None)
     if watch is not None:
         watch.close()
+
+
+def _is_late(response: requests.Response) -> bool:
+    watch: Watch | None = getattr(response, "edge_watch", None)
+    return watch is not None and watch.over
 
 
 class Body:

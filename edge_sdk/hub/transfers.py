@@ -15,15 +15,12 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from urllib3.exceptions import HTTPError
-
 from edge_sdk.contract.patch import WINDOW_LOG
-from edge_sdk.errors import HubError, HubUnreachable, reason_of
-from edge_sdk.hub.deadlines import Late, Progress, Stalled, close_answer, is_late
+from edge_sdk.errors import HubError, HubUnreachable
+from edge_sdk.hub.deadlines import Late, Progress, Stalled, close_answer, reading
 from edge_sdk.system.compression import decompressed, zstd
 from edge_sdk.system.files import fsync_directory, fsync_file, sha256_file
 
@@ -186,6 +183,7 @@ class Transfers:
                     unsynced += len(chunk)
                     if unsynced >= SYNC_BYTES:
                         fsync_file(part)
+                        fsync_directory(part.parent)  # or all of it is lost with its name
                         unsynced = 0
             finally:
                 fsync_file(part)
@@ -200,22 +198,14 @@ class Transfers:
         ``iter_content`` fills a chunk before it yields it, and drops the begun one at a cut: a
         sixth of all bytes came twice where connections were cut every 200 kB.
         """
-        try:
+        with reading(response, path):
             while not self._interrupted.is_set():
                 chunk = response.raw.read1(self._pace.chunk, decode_content=False)
-                if not chunk and is_late(response):  # a body without a length ends like this
-                    raise Late(path)
                 if not chunk:
                     return
                 yield chunk
                 self._interrupted.wait(self._pace.rest(len(chunk), time.monotonic()))
             raise HubUnreachable(f"{path}: interrupted")
-        except (HTTPError, HTTPException, OSError) as error:
-            if is_late(response):
-                raise Late(path) from error
-            raise HubUnreachable(f"{path}: the transfer stopped; {reason_of(error)}") from error
-        finally:
-            close_answer(response)
 
 
 def _decoded(path: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
