@@ -258,6 +258,7 @@ def _write_all(file: object, chunk: bytes) -> None:
 
 
 def _finish(path: str, ref: FileRef, part: Path, destination: Path) -> None:
+    # Read back as a whole: it came over several connections, perhaps in several runs.
     digest = sha256_file(part)
     if digest != ref.sha256:
         part.unlink()

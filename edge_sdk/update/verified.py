@@ -198,7 +198,7 @@ class VerifiedMetadata:
             raise UpdateError(STEP, reason) from error
 
     def _new_updater(self) -> MetadataUpdater:
-        self._cache.mkdir(exist_ok=True)
+        self._cache.mkdir(exist_ok=True)  # not synced: it may be lost at any time
         # The newest root that was verified: from an older one a revoked key would be trusted again.
         newest = self._store.get("root")
         root = newest.encode() if newest else self._root

@@ -180,9 +180,10 @@ def test_metadata_that_finds_no_room_costs_none_that_was_verified(
         disk.leave(left)
         reason = device.sync().errors["plan"]
         assert "cannot be stored; No space left on device" in reason
-        after = cached(disk)
-        assert after.keys() == before.keys()
-        assert left or after == before
+        # What has room may be newer.
+        assert cached(disk).keys() == before.keys()
+        if not left:
+            assert cached(disk) == before
         assert answers(device, 0)
         disk.make_room()
         assert device.sync().update == "activated"
