@@ -89,9 +89,8 @@ class Repairs:
                 _make_way(self._slots.pack(pack.file.sha256))
                 # Nothing that is here is a base: it may be what is damaged.
                 fetcher = FormFetcher(
-                    self._client, pack.file.sha256, self._slots.patches, self._slots.files(()),
-                    _log.info,
-                )  # fmt: skip
+                    self._client, pack.file.sha256, self._slots.patches, {}, _log.info
+                )
                 fetch_pack(self._model, pack, (), self._slots, self._trust, fetcher)
 
     def _fetch(self, target: str, ref: FileRef, place: Path) -> None:

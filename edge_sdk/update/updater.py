@@ -225,7 +225,7 @@ class Updater:
         self._note(lambda state: machine.confirm(state) if state.trial == slot else state)
 
     def _note(self, change: Callable[[UpdateState], UpdateState]) -> None:
-        """Now, or not at all if an update is in progress: it may take long."""
+        """Change the state now, or not at all if an update is in progress: it may take long."""
         if not self._busy.acquire(blocking=False):
             return
         try:
