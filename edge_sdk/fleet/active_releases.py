@@ -17,11 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from edge_sdk.errors import InputError, ReleaseError
 from edge_sdk.model.options import RuntimeOptions
-from edge_sdk.model.release import Release
 from edge_sdk.serving.predictor import NOTHING_SERVES, CloudCall, Predictor
 from edge_sdk.serving.ranking import Item, Ranking, Shown, ShownRankings, ranked
 from edge_sdk.serving.terms import ServingTerms
-from edge_sdk.telemetry.energy import EnergyInterval, EnergyUse
 from edge_sdk.telemetry.label_join import bits_of
 from edge_sdk.validation import (
     candidates_of,
@@ -56,7 +54,6 @@ class ActiveReleases:
     Attributes:
         serving: answers now, or ``None``. Replaced by one assignment.
         running: an experiment beside it, or ``None``.
-        kept: predictions of earlier starts that wait for labels, where there is a database.
 
     Args:
         config: limits.

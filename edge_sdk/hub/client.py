@@ -44,7 +44,7 @@ from edge_sdk.errors import (
     IdentityRefused,
 )
 from edge_sdk.hub.address import checked_bundle, checked_url
-from edge_sdk.hub.deadlines import POOLS, Body, Watch
+from edge_sdk.hub.deadlines import POOLS, Body, Late, Watch, reading, watch_answer
 from edge_sdk.hub.network_errors import HUNG_UP, first_cause, why
 from edge_sdk.hub.pause import Pause, retry_after
 from edge_sdk.hub.transfers import Transfers
@@ -270,8 +270,8 @@ class HubClient:
         data: bytes | None = None,
         head: bool = False,
     ) -> requests.Response:
-        """Return the hub's answer, whose body :func:`_chunks` reads; with ``head`` the deadline is
-        one for its head alone.
+        """Return the hub's answer, whose body is to be read; with ``head`` the deadline is one for
+        its head alone.
         """
         watch = self._watch(path, timeout)
         try:
@@ -279,14 +279,14 @@ class HubClient:
                 response = self._answer(method, path, headers, timeout, data, watch)
             if watch.over:  # what came of the head may pass for all of it
                 response.close()
-                raise HubUnreachable(f"{self.url}{path}: {_OVER}")
+                raise Late(self.url + path)
         except BaseException:
-            self._unwatch(watch)
+            watch.close()
             raise
         if head:
-            self._unwatch(watch)
+            watch.close()
         else:
-            response.edge_watch = watch, self._unwatch  # type: ignore[attr-defined]
+            watch_answer(response, watch)
         return response
 
     def _watch(self, path: str, timeout: float | None) -> Watch:
@@ -296,13 +296,12 @@ class HubClient:
             raise HubUnreachable(f"{path}: not asked, this device is being closed")
         if left is not None and left <= 0:
             raise HubUnreachable(f"{path}: not asked, the time for this sync is over")
-        watch = Watch(timeout or (self._conversation if left is None else left))
+        watch = Watch(timeout or (self._conversation if left is None else left), self._unwatch)
         self._watches.add(watch)
         return watch
 
     def _unwatch(self, watch: Watch) -> None:
-        """End the deadline of one request, and take its time from that of the sync."""
-        watch.close()
+        """Take the time of one request, which has ended, from that of the sync."""
         self._watches.discard(watch)
         if getattr(self._local, "left", None) is not None:
             self._local.left -= watch.spent
@@ -326,8 +325,9 @@ class HubClient:
         try:
             response = self._ask(method, url, options)
         except requests.RequestException as error:
-            reason = _OVER if watch.over else f"no answer; {why(error)}"
-            raise HubUnreachable(f"{url}: {reason}") from error
+            if watch.over:
+                raise Late(url) from error
+            raise HubUnreachable(f"{url}: no answer; {why(error)}") from error
         if not _is_delimited(response):
             response.close()
             raise HubUnreachable(f"{url}: the connection ended within the head of the answer")
@@ -388,33 +388,14 @@ def _is_delimited(response: requests.Response) -> bool:
     return lacks_body or any(name in response.headers for name in ends)
 
 
-def _chunks(response: requests.Response) -> Iterator[bytes]:
-    watch, unwatch = getattr(response, "edge_watch", (None, None))
-    try:
-        yield from response.iter_content(_CHUNK)
-        if watch is not None and watch.over:  # a body without a length ends like this
-            raise HubUnreachable(f"{response.url}: {_OVER}")
-    except requests.RequestException as error:
-        over = watch is not None and watch.over
-        reason = _OVER if over else f"the transfer stopped; {why(error)}"
-        raise HubUnreachable(f"{response.url}: {reason}") from error
-    finally:
-        response.close()
-        if unwatch is not None:
-            unwatch(watch)
-
-
-_OVER: Final = "the answer did not come in time, or this device is being closed"
-
-
 def _read(response: requests.Response, limit: int) -> bytes:
     """The whole body, at most ``limit`` bytes."""
     raw = b""
-    for chunk in _chunks(response):
-        raw += chunk
-        if len(raw) > limit:
-            response.close()
-            raise HubError(f"{response.url}: expected at most {limit} bytes of answer")
+    with reading(response, response.url):
+        for chunk in response.iter_content(_CHUNK):
+            raw += chunk
+            if len(raw) > limit:
+                raise HubError(f"{response.url}: expected at most {limit} bytes of answer")
     return raw
 
 

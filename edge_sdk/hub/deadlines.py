@@ -7,6 +7,7 @@ head or in the body. Invariants:
 * Whoever waits in a read of a connection that was shut down is woken at once.
 * A transfer that gets on is not ended: an upload moves its deadline with every block that the
   network takes, a download has a :class:`Progress` instead.
+* An answer is read within :func:`reading`, or given up by :func:`close_answer`: both end its watch.
 """
 
 from __future__ import annotations
@@ -16,13 +17,19 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, Final
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
 
 from edge_sdk.errors import HubUnreachable
+from edge_sdk.hub.network_errors import why
+
+if TYPE_CHECKING:
+    import requests
 
 STALL_SECONDS: Final = 30.0
 """Seconds in which a transfer has to bring :data:`STALL_BYTES`."""
@@ -41,10 +48,14 @@ class Watch:
 
     Args:
         seconds: until its end.
+        closed: called once, when nobody waits for the answer any more.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(
+        self, seconds: float, closed: Callable[[Watch], None] = lambda watch: None
+    ) -> None:
         self.over = False
+        self._closed: Callable[[Watch], None] | None = closed
         self._started = time.monotonic()
         self._until = self._started + seconds
         self._moved = 0.0
@@ -100,6 +111,9 @@ class Watch:
             for handle in self._sockets:
                 handle.close()
             self._sockets = []
+            closed, self._closed = self._closed, None
+        if closed is not None:
+            closed(self)
 
     def _arm(self, seconds: float) -> None:
         self._timer = threading.Timer(seconds, self._ring)
@@ -114,6 +128,59 @@ class Watch:
         with self._lock:
             if self._timer is not None:  # not closed meanwhile
                 self._arm(left)
+
+
+class Late(HubUnreachable):
+    """The time of an answer is over, or this device is being closed: asking on is of no use.
+
+    Args:
+        url: that was asked.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"{url}: the answer did not come in time, or this device is being closed")
+
+
+def watch_answer(response: requests.Response, watch: Watch) -> None:
+    """Have ``watch`` go on until all of an answer has been read."""
+    response.edge_watch = watch  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def reading(response: requests.Response, url: str) -> Iterator[None]:
+    """Read an answer within the block; at its end the answer is closed.
+
+    Args:
+        response: of which a watch may go on, see :func:`watch_answer`.
+        url: that was asked, for errors.
+
+    Raises:
+        Late: the time of the answer is over.
+        HubUnreachable: the connection failed.
+    """
+    try:
+        yield
+        if _is_late(response):  # a body without a length ends like this
+            raise Late(url)
+    except (HTTPError, HTTPException, OSError) as error:
+        if _is_late(response):
+            raise Late(url) from error
+        raise HubUnreachable(f"{url}: the transfer stopped; {why(error)}") from error
+    finally:
+        close_answer(response)
+
+
+def close_answer(response: requests.Response) -> None:
+    """Close an answer, and the watch that it may have."""
+    response.close()
+    watch: Watch | None = getattr(response, "edge_watch", None)
+    if watch is not None:
+        watch.close()
+
+
+def _is_late(response: requests.Response) -> bool:
+    watch: Watch | None = getattr(response, "edge_watch", None)
+    return watch is not None and watch.over
 
 
 class Body:

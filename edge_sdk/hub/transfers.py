@@ -15,15 +15,12 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from urllib3.exceptions import HTTPError
-
 from edge_sdk.contract.patch import WINDOW_LOG
-from edge_sdk.errors import HubError, HubUnreachable, reason_of
-from edge_sdk.hub.deadlines import Progress, Stalled
+from edge_sdk.errors import HubError, HubUnreachable
+from edge_sdk.hub.deadlines import Late, Progress, Stalled, close_answer, reading
 from edge_sdk.system.compression import decompressed, zstd
 from edge_sdk.system.files import fsync_directory, fsync_file, sha256_file
 
@@ -132,6 +129,8 @@ class Transfers:
                     came += len(chunk)
                     yield chunk
                 return
+            except Late:
+                raise  # a request for the rest would have no time either
             except HubUnreachable:
                 have, stalls = have + came, 0 if came >= PROGRESS else stalls + 1
                 if stalls >= STALLS or not have or not etag or self._interrupted.is_set():
@@ -141,7 +140,7 @@ class Transfers:
         headers = {"Range": f"bytes={have}-", "If-Range": etag}
         response = self._ask(path, {**COMPRESSED, **headers})
         if response.status_code != 206:
-            _close(response)
+            close_answer(response)
             raise HubError(f"{path}: it changed while it was read")
         return response
 
@@ -184,6 +183,7 @@ class Transfers:
                     unsynced += len(chunk)
                     if unsynced >= SYNC_BYTES:
                         fsync_file(part)
+                        fsync_directory(part.parent)  # or all of it is lost with its name
                         unsynced = 0
             finally:
                 fsync_file(part)
@@ -198,34 +198,14 @@ class Transfers:
         ``iter_content`` fills a chunk before it yields it, and drops the begun one at a cut: a
         sixth of all bytes came twice where connections were cut every 200 kB.
         """
-        try:
+        with reading(response, path):
             while not self._interrupted.is_set():
                 chunk = response.raw.read1(self._pace.chunk, decode_content=False)
-                if not chunk and _is_over(response):  # a body without a length ends like this
-                    raise HubUnreachable(f"{path}: the answer did not come in time")
                 if not chunk:
                     return
                 yield chunk
                 self._interrupted.wait(self._pace.rest(len(chunk), time.monotonic()))
             raise HubUnreachable(f"{path}: interrupted")
-        except (HTTPError, HTTPException, OSError) as error:
-            raise HubUnreachable(f"{path}: the transfer stopped; {reason_of(error)}") from error
-        finally:
-            _close(response)
-
-
-def _is_over(response: requests.Response) -> bool:
-    """Return whether the time for an answer came, if it has one."""
-    watch, _ = getattr(response, "edge_watch", (None, None))
-    return watch is not None and watch.over
-
-
-def _close(response: requests.Response) -> None:
-    """Close an answer, and the deadline that it may have."""
-    response.close()
-    watch, unwatch = getattr(response, "edge_watch", (None, None))
-    if watch is not None and unwatch is not None:
-        unwatch(watch)
 
 
 def _decoded(path: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -278,6 +258,7 @@ def _write_all(file: object, chunk: bytes) -> None:
 
 
 def _finish(path: str, ref: FileRef, part: Path, destination: Path) -> None:
+    # Read back as a whole: it came over several connections, perhaps in several runs.
     digest = sha256_file(part)
     if digest != ref.sha256:
         part.unlink()

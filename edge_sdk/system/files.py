@@ -122,6 +122,17 @@ def make_folder(path: Path) -> None:
         fsync_directory(folder.parent)
 
 
+def remove(path: Path) -> None:
+    """Remove a file or folder as far as the disk lets us; what stays is removed another time."""
+    import shutil
+
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
 def fsync_file(path: Path) -> None:
     """Wait until the content of ``path`` is on the disk."""
     _fsync(path, os.O_RDONLY)

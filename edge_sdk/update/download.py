@@ -56,6 +56,7 @@ class Downloader:
             UpdateError: something is not signed as it should be.
         """
         manifest = self._trust.check_release(want)
+        self._slots.make_folders()
         if not self._slots.holds_whole(want.manifest):
             self._download_release(want, manifest, here)
         packs = [ref.pack for ref in here if ref.pack]
@@ -87,7 +88,8 @@ class Downloader:
                 fetcher.fetch(f"{prefix}/{name}", ref, place)
 
     def verify(self, want: ReleaseRef) -> None:
-        """Read every byte of the release.
+        """Read every byte of the release, once more: in whatever form its files came, linked from
+        another release or made of a patch, this is the one gate before it gets its name.
 
         Raises:
             ReleaseError: a file is missing, or is not what the manifest says.

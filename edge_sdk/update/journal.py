@@ -125,23 +125,18 @@ class Journal:
             )
             self.write(after)
 
-    def lost(self, after: UpdateState, slot: SlotRef, reason: str) -> None:
-        """Record that the files of a slot are damaged; the release is not to blame.
+    def damaged(self, slot: SlotRef, reason: str, without: UpdateState | None = None) -> None:
+        """Record that files of a slot are damaged on the disk; the release is not to blame.
 
         Args:
-            after: state without it.
-            slot: that cannot be loaded.
+            slot: whose they are.
             reason: a sentence.
+            without: state without it, where it cannot be loaded; ``None`` where it goes on serving
+                and is repaired.
         """
         with self._store.transaction():
-            self._events.report("failed", slot, after.current, step="load", reason=reason)
-            self.write(after)
-
-    def damaged(self, slot: SlotRef, reason: str) -> None:
-        """Record that a file of a slot that serves is damaged on the disk, and will be replaced.
-
-        Args:
-            slot: that goes on serving.
-            reason: a sentence.
-        """
-        self._events.report("failed", slot, slot, step="check", reason=reason)
+            if without is None:
+                self._events.report("failed", slot, slot, step="check", reason=reason)
+            else:
+                self._events.report("failed", slot, without.current, step="load", reason=reason)
+                self.write(without)

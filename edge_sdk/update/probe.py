@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from edge_sdk.contract.key import ENTITY
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.options import RuntimeOptions
-from edge_sdk.model.release import Feed, Golden, Release
 from edge_sdk.model.session import Model, first_row
 from edge_sdk.packs.reader import Pack
 

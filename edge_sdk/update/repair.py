@@ -1,5 +1,8 @@
 """Files of releases that are here and were found damaged, and how they are brought again.
 
+This is for what serves, or is held, in spite of the damage. A slot that cannot be loaded for it is
+here no longer (:meth:`Updater.discard`), and comes as any update does.
+
 Invariants:
 
 * A file is replaced by one rename, by bytes that a publisher signed. Until then the damaged one
@@ -9,13 +12,13 @@ Invariants:
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_sdk.contract.manifest import MANIFEST, FileRef
 from edge_sdk.errors import UpdateError, reason_of
 from edge_sdk.model.release import Release
+from edge_sdk.system.files import make_folder, remove
 from edge_sdk.system.logs import Log
 from edge_sdk.update.forms import FormFetcher
 from edge_sdk.update.packs import fetch_pack
@@ -72,7 +75,8 @@ class Repairs:
 
     def _bring(self, want: ReleaseRef) -> None:
         folder = self._slots.slot(SlotRef.of(want)).release
-        folder.mkdir(exist_ok=True)
+        self._slots.make_folders()
+        make_folder(folder)
         prefix = f"models/{self._model}/{want.version}"
         self._fetch(f"{prefix}/{MANIFEST}", self._trust.check_release(want), folder / MANIFEST)
         release = Release.open(folder, verify=False, digest=want.manifest)
@@ -85,9 +89,8 @@ class Repairs:
                 _make_way(self._slots.pack(pack.file.sha256))
                 # Nothing that is here is a base: it may be what is damaged.
                 fetcher = FormFetcher(
-                    self._client, pack.file.sha256, self._slots.patches, self._slots.files(()),
-                    _log.info,
-                )  # fmt: skip
+                    self._client, pack.file.sha256, self._slots.patches, {}, _log.info
+                )
                 fetch_pack(self._model, pack, (), self._slots, self._trust, fetcher)
 
     def _fetch(self, target: str, ref: FileRef, place: Path) -> None:
@@ -98,5 +101,5 @@ class Repairs:
 
 def _make_way(place: Path) -> None:
     """Remove a folder where a file belongs: no rename replaces it."""
-    if place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place)
+    if place.is_dir():
+        remove(place)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from edge_sdk.contract.manifest import MANIFEST
 from edge_sdk.errors import ReleaseError
 from edge_sdk.model.release import Release, check_file
-from edge_sdk.system.files import fsync_directory, make_folder, sha256_file
+from edge_sdk.system.files import fsync_directory, make_folder, remove, sha256_file
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import FileRef
@@ -53,12 +53,16 @@ class Slots:
         self._packs = folder / "packs"
         self.patches = folder / "patches"
         self._may_remove = may_remove
+        # On a disk that takes nothing they are made by the first update that it takes.
+        with contextlib.suppress(OSError):
+            self.make_folders()
+
+    def make_folders(self) -> None:
+        """Have the folders, whatever was lost or lies in their place; raises OSError."""
         for place in (self._releases, self._packs, self.patches):
-            # On a disk that takes nothing they are made by the first update that it takes.
-            with contextlib.suppress(OSError):
-                if place.exists() and not place.is_dir():
-                    place.unlink()
-                make_folder(place)
+            if place.exists() and not place.is_dir():
+                place.unlink()
+            make_folder(place)
 
     def slot(self, ref: SlotRef) -> Slot:
         """Return the place of ``ref``, which need not be there yet."""
@@ -77,8 +81,7 @@ class Slots:
     def incoming(self, manifest: str) -> Path:
         """Return the folder into which the release is downloaded."""
         folder = self._releases / f".{manifest}.new"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._packs.mkdir(exist_ok=True)
+        make_folder(folder)
         return folder
 
     def is_staged(self, ref: SlotRef) -> bool:
@@ -91,31 +94,26 @@ class Slots:
     def holds_whole(self, manifest: str) -> bool:
         """Return whether the release is whole, reading every byte; a damaged one is removed."""
         folder = self._releases / manifest
-        if not folder.is_dir():
-            return False
-        try:
-            return Release.open(folder).digest == manifest
-        except ReleaseError:
-            shutil.rmtree(folder, ignore_errors=True)
-            return False
+        if _is_release(folder, manifest):
+            return True
+        remove(folder)
+        return False
 
-    def is_damaged(self, ref: SlotRef) -> bool:
-        """Return whether a slot that was whole is so no longer; what is damaged is removed."""
-        whole = self.holds_whole(ref.manifest)
-        for digest in ref.packs:
-            file = self.pack(digest)
-            if not file.is_file() or sha256_file(file) != digest:
-                file.unlink(missing_ok=True)
-                whole = False
-        return not whole
+    def remove_damaged(self, ref: SlotRef) -> bool:
+        """Remove what is no longer whole of a slot, reading every byte; the rest may be of use to
+        another slot.
 
-    def remove(self, ref: SlotRef) -> None:
-        """Remove a release and its packs."""
-        if not self._may_remove():
-            return
-        _remove(self._releases / ref.manifest)
-        for digest in ref.packs:
-            _remove(self.pack(digest))
+        Returns:
+            True if something is damaged or missing.
+        """
+        slot = self.slot(ref)
+        damaged = [] if _is_release(slot.release, ref.manifest) else [slot.release]
+        packs = {digest: self.pack(digest) for digest in ref.packs}
+        damaged += [pack for digest, pack in packs.items() if not _has_digest(pack, digest)]
+        if self._may_remove():
+            for path in damaged:
+                remove(path)
+        return bool(damaged)
 
     def reuse(
         self, name: str, wanted: FileRef, destination: Path, releases: Iterable[SlotRef]
@@ -178,21 +176,24 @@ class Slots:
         refs = list(keep)
         releases = {ref.manifest for ref in refs}
         packs = {f"{digest}.pack" for ref in refs for digest in ref.packs}
-        for folder in self._releases.iterdir():
-            if folder.name not in releases:
-                _remove(folder)
-        for file in (*self._packs.iterdir(), *self.patches.iterdir()):
-            if file.name not in packs:
-                _remove(file)
+        for place, names in ((self._releases, releases), (self._packs, packs), (self.patches, ())):
+            for path in place.glob("*"):  # nothing where the disk has lost the folder
+                if path.name not in names:
+                    remove(path)
 
 
-def _remove(path: Path) -> None:
-    """Remove a file or folder as far as the disk lets us; what stays is removed another time."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+def _is_release(folder: Path, manifest: str) -> bool:
+    try:
+        return Release.open(folder).digest == manifest
+    except ReleaseError:
+        return False
+
+
+def _has_digest(file: Path, digest: str) -> bool:
+    try:
+        return sha256_file(file) == digest
+    except OSError:
+        return False
 
 
 def is_whole(path: Path, ref: FileRef) -> bool:

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +22,7 @@ from edge_sdk.contract.manifest import MANIFEST, FileRef
 from edge_sdk.contract.names import check_digest
 from edge_sdk.contract.plan import Plan, ReleaseRef
 from edge_sdk.errors import ContractError, TrustError
+from edge_sdk.system.files import remove
 from edge_sdk.update.verified import STEP, VerifiedMetadata
 
 if TYPE_CHECKING:
@@ -65,12 +65,13 @@ class Trust:
         Raises:
             HubUnreachable: no answer.
             TrustError: something is not signed, expired, or older than what was seen before.
+            UpdateError: the disk takes nothing; what is cached stays.
         """
         try:
             return self._refresh()
         except TrustError:
             # What is cached may be what is refused: the next refresh begins with the trusted root.
-            shutil.rmtree(self._cache, ignore_errors=True)
+            remove(self._cache)
             raise
 
     def _refresh(self) -> Plan | None:

@@ -225,7 +225,7 @@ class Updater:
         self._note(lambda state: machine.confirm(state) if state.trial == slot else state)
 
     def _note(self, change: Callable[[UpdateState], UpdateState]) -> None:
-        """Now, or not at all if an update is in progress: it may take long."""
+        """Change the state now, or not at all if an update is in progress: it may take long."""
         if not self._busy.acquire(blocking=False):
             return
         try:
@@ -241,7 +241,7 @@ class Updater:
         self._note(lambda state: replace(state, starts=0))
 
     def discard(self, reason: str) -> Slot | None:
-        """Remove what serves and go back: it cannot be loaded, because its files are damaged.
+        """Go back from what serves: it cannot be loaded, and its damaged files are removed.
 
         The release itself is not to blame, so it may be installed again.
 
@@ -253,8 +253,8 @@ class Updater:
             if state.current is None:
                 return None
             _log.warning("release %s cannot be loaded: %s", state.current.version, reason)
-            self._slots.remove(state.current)
-            self._journal.lost(machine.lose(state), state.current, reason)
+            self._slots.remove_damaged(state.current)
+            self._journal.damaged(state.current, reason, machine.lose(state))
             return self.slot()
 
     def fail(self, reason: str, slot: SlotRef | None = None) -> Slot | None:
@@ -384,8 +384,8 @@ class Updater:
         version = state.target.version if state.target else "?"
         _log.info("update to %s refused at %s: %s", version, step, reason)
         # Verified before: what is missing now, the disk lost. The next sync brings it again.
-        if step == "activate" and state.target and self._slots.is_damaged(state.target):
-            self._journal.lost(after, state.target, reason)
+        if step == "activate" and state.target and self._slots.remove_damaged(state.target):
+            self._journal.damaged(state.target, reason, after)
             return after
         self._journal.abandoned(state, after, step, reason)
         return after

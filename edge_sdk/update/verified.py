@@ -4,7 +4,7 @@ The Update Framework's client verifies; this module feeds it through our transpo
 device without a battery-backed clock needs. Invariants:
 
 * The newest root that was verified is stored before anything else is looked at, so that a key
-  which it revokes stays revoked, also if the rest of the refresh fails.
+  which it revokes stays revoked, also if the rest of the refresh fails or the disk is full.
 * Versions never go below the floors in the device's own database, even if the metadata cache is
   deleted; :mod:`edge_sdk.update.floors` says what takes a floor back.
 * Metadata is refused once expired at the later of the device's clock and the newest signed time.
@@ -28,7 +28,15 @@ from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 from tuf.ngclient.fetcher import FetcherInterface
 from tuf.ngclient.updater import Updater as MetadataUpdater
 
-from edge_sdk.errors import EdgeError, HubError, HubUnreachable, IdentityRefused, TrustError
+from edge_sdk.errors import (
+    EdgeError,
+    HubError,
+    HubUnreachable,
+    IdentityRefused,
+    TrustError,
+    UpdateError,
+    reason_of,
+)
 from edge_sdk.update.floors import Floors, Voucher, stored_floors
 
 if TYPE_CHECKING:
@@ -40,6 +48,9 @@ SIGNED_AT: Final = "edge_signed_at"
 
 TOP: Final = ("root", "timestamp", "snapshot", "targets")
 STEP: Final = "trust"
+
+MISPLACED: Final = (FileExistsError, IsADirectoryError, NotADirectoryError)
+"""Errors that tell of something else in a cached file's place: the cache itself is to blame."""
 
 
 class _Fetcher(FetcherInterface):
@@ -57,6 +68,25 @@ class _Fetcher(FetcherInterface):
             raise DownloadError(str(error)) from error
         except HubError as error:
             raise DownloadHTTPError(str(error), error.status or 500) from error
+
+
+class _RootKeepingUpdater(MetadataUpdater):
+    """The Update Framework's client, which has every root kept before it goes to the cache.
+
+    Args:
+        keep: takes the bytes of a root that was verified.
+        more: as the framework takes it.
+    """
+
+    def __init__(self, *more: Any, keep: Callable[[bytes], None], **named: Any) -> None:
+        self._keep = keep
+        super().__init__(*more, **named)
+
+    # Where the cache is on a full disk this is the only moment at which the bytes are at hand. It
+    # is no public name: should it change, VerifiedMetadata still reads the root from the cache.
+    def _persist_root(self, version: int, data: bytes) -> None:
+        self._keep(data)
+        super()._persist_root(version, data)
 
 
 class VerifiedMetadata:
@@ -104,12 +134,13 @@ class VerifiedMetadata:
         Raises:
             HubUnreachable: no answer.
             TrustError: something is not signed, expired, or older than what was seen before.
+            UpdateError: the disk takes nothing; what the cache has is as good as before.
         """
-        updater = self._new_updater()
+        updater = self.guarded(self._new_updater)
         try:
             self.guarded(updater.refresh)
         finally:
-            self._keep_root()
+            self.guarded(self._keep_cached_root)
         targets = {path: self.guarded(updater.get_targetinfo, path) for path in paths}
         floors = self._checked_floors()
         self._updater = updater
@@ -160,33 +191,37 @@ class VerifiedMetadata:
         except ExpiredMetadataError as error:
             now = f"{_moment(self._clock()):%Y-%m-%d}"
             raise TrustError(STEP, f"{error}; this device's clock says {now}") from error
-        except (RepositoryError, OSError, ValueError) as error:
+        except (RepositoryError, ValueError, *MISPLACED) as error:
             raise TrustError(STEP, f"the hub's metadata is refused; {error}") from error
+        except OSError as error:
+            reason = f"the hub's metadata cannot be stored; {reason_of(error)}"
+            raise UpdateError(STEP, reason) from error
 
     def _new_updater(self) -> MetadataUpdater:
-        self._cache.mkdir(exist_ok=True)
+        self._cache.mkdir(exist_ok=True)  # not synced: it may be lost at any time
         # The newest root that was verified: from an older one a revoked key would be trusted again.
         newest = self._store.get("root")
         root = newest.encode() if newest else self._root
         url = f"{self._client.url}{self._path}"
-        updater: MetadataUpdater = self.guarded(
-            lambda: MetadataUpdater(str(self._cache), url, fetcher=self._fetcher, bootstrap=root)
+        updater = _RootKeepingUpdater(
+            str(self._cache), url, fetcher=self._fetcher, bootstrap=root, keep=self._keep_root
         )
         # The framework takes the system's time and offers no other; the device's may be another.
         # Should the name change, _checked_floors still refuses what has expired.
         updater._trusted_set.reference_time = _moment(self._clock())
         return updater
 
-    def _keep_root(self) -> None:
-        """Store the newest root of the chain, which the framework has verified link by link."""
-        loaded = self._load("root")
-        if loaded is None:
-            return
+    def _keep_cached_root(self) -> None:
+        """Keep the newest root of the cache, which the framework has verified link by link."""
+        path = self._cache / "root.json"
+        if path.exists():
+            self._keep_root(path.read_bytes())
+
+    def _keep_root(self, raw: bytes) -> None:
+        """Store a root that was verified, unless it is older than the one that is stored."""
         newest = self._store.get("root")
-        if newest is None or Metadata.from_bytes(newest.encode()).signed.version < (
-            loaded.signed.version
-        ):
-            self._store.put("root", (self._cache / "root.json").read_text())
+        if newest is None or _version_of(newest.encode()) < _version_of(raw):
+            self._store.put("root", raw.decode())
 
     def _checked_floors(self) -> Floors:
         """Return the floors raised to the metadata just loaded, or refuse it."""
@@ -216,6 +251,11 @@ class VerifiedMetadata:
     def _load(self, role: str) -> Metadata[Any] | None:
         path = self._cache / f"{role}.json"
         return self.guarded(Metadata.from_file, str(path)) if path.exists() else None
+
+
+def _version_of(raw: bytes) -> int:
+    version: int = Metadata.from_bytes(raw).signed.version
+    return version
 
 
 def _vouchers(loaded: Mapping[str, Metadata[Any] | None]) -> dict[str, Voucher]:

@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cloud_hub.registry.key_folder import OfflineKeys, public_key
+from cloud_hub.registry.keys.changes import KeyChange
 from edge_sdk import EdgeDevice
 from edge_sdk.errors import StateError
 from edge_sdk.state_db import StateDatabase
+from edge_sdk.system.files import remove
 from tests.conftest import Publish
+from tests.e2e.device.aging_hub import aging_hub
 from tests.e2e.live import PATIENT
 from tests.edge.builders import rows, softmax
 from tests.servers import HubProcess
@@ -52,6 +56,11 @@ class Disk:
                 while True:
                     os.write(handle, bytes(size))
         os.close(handle)
+
+    def leave(self, pages: int) -> None:
+        """Take all but so many blocks of 4096 bytes."""
+        self.fill()
+        os.truncate(self._filler, self._filler.stat().st_size - 4_096 * pages)
 
     def make_room(self) -> None:
         self._filler.unlink()
@@ -151,6 +160,80 @@ def test_a_device_starts_on_a_disk_that_is_read_only_and_recovers(
         disk.remount("rw")
         assert device.sync().errors == {}
         assert device.status()["storage"] == {"state": "disk", "reason": None, "damaged": {}}
+
+
+def cached(disk: Disk) -> dict[str, bytes]:
+    """The metadata that a device has verified, by file."""
+    cache = disk.state / "tuf"
+    return {str(f.relative_to(cache)): f.read_bytes() for f in cache.rglob("*.json")}
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_metadata_that_finds_no_room_costs_none_that_was_verified(
+    hub: HubProcess, publish: Publish, disk: Disk, left: int
+) -> None:
+    model = f"no-room-{left}"
+    publish(model)
+    with opened(disk, hub, model, token=hub.token(model)) as device:
+        publish(model, "1.1", seed=4)
+        before = cached(disk)
+        disk.leave(left)
+        reason = device.sync().errors["plan"]
+        assert "cannot be stored; No space left on device" in reason
+        # What has room may be newer.
+        assert cached(disk).keys() == before.keys()
+        if not left:
+            assert cached(disk) == before
+        assert answers(device, 0)
+        disk.make_room()
+        assert device.sync().update == "activated"
+
+
+def test_what_lies_in_the_place_of_the_metadata_gives_way(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    publish("misplaced")
+    disk = Disk(tmp_path)
+    with opened(disk, hub, "misplaced", token=hub.token("misplaced")) as device:
+        places = {
+            "tuf": Path.touch,
+            "tuf/timestamp.json": Path.mkdir,
+            "tuf/root_history": Path.touch,
+        }
+        for i, (name, put) in enumerate(places.items()):
+            publish("misplaced", f"1.{i + 1}", seed=4)
+            remove(disk.state / name)
+            put(disk.state / name)
+            assert "refused" in device.sync().errors["plan"]
+            assert device.sync().update == "activated"
+
+
+def test_a_key_that_was_revoked_while_the_disk_was_full_stays_revoked(
+    disk: Disk, tmp_path: Path
+) -> None:
+    with aging_hub(tmp_path / "aging") as old, old.device(disk.state) as device:
+        metadata = old.repository.metadata
+        shutil.copytree(metadata, tmp_path / "before")
+        OfflineKeys(tmp_path / "more", 8).make()
+        added = tuple(public_key(tmp_path / "more" / f"offline-{i}.pub") for i in range(1, 9))
+        change = {"online": KeyChange(), "offline": KeyChange(added)}
+        old.sign_elsewhere(old.keys.rotate(change, 365, to_file=True))
+        pages = [blocks(metadata / f"{version}.root.json") for version in (1, 2)]
+        assert pages[0] < pages[1]
+        disk.fill()
+        device.sync()  # from now on its database is in memory, and takes no room
+        disk.leave(pages[0])  # the root that it trusts has room, the next one has none
+        assert "No space left on device" in device.sync().errors["plan"]
+        disk.make_room()
+        shutil.rmtree(metadata)  # somebody on the way shows the world of before
+        shutil.copytree(tmp_path / "before", metadata)
+        assert device._link is not None
+        device._link.syncer.ask_again()
+        assert "signed by 0/1 keys" in device.sync().errors["plan"]
+
+
+def blocks(file: Path) -> int:
+    return -(-file.stat().st_size // 4_096)
 
 
 def test_floors_that_were_learnt_without_a_disk_hold_and_are_on_it_when_it_is_back(

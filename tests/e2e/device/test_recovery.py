@@ -115,6 +115,19 @@ def test_a_release_that_the_disk_lost_while_it_was_activated_gives_way_and_comes
         assert device.status()["failures"] == {}
 
 
+@pytest.mark.parametrize("lost", ["packs", "patches"])
+def test_a_folder_that_is_lost_while_the_device_runs_costs_no_update(
+    hub: HubProcess, publish: Publish, tmp_path: Path, lost: str
+) -> None:
+    publish(f"without-{lost}")
+    with opened(tmp_path / "d", hub, f"without-{lost}") as device:
+        (tmp_path / "d" / lost).rmdir()
+        publish(f"without-{lost}", "1.1", seed=8)
+        result = device.sync()
+        assert (result.update, result.errors) == ("activated", {})
+        assert device.predict(rows(1)[0]).version == "1.1"
+
+
 def test_an_error_in_the_background_does_not_end_the_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

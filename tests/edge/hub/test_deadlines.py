@@ -93,6 +93,18 @@ def test_a_request_that_is_dripped_on_ends(request_: str, place: str) -> None:
             REQUESTS[request_](client)
 
 
+@pytest.mark.parametrize("length", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
+def test_metadata_that_is_dripped_on_is_late_and_is_not_said_to_have_changed(
+    length: str,
+) -> None:
+    head = f"HTTP/1.1 200 OK\r\nETag: e\r\n{length}\r\n\r\n".encode()
+    with dripping(head, b"1\r\nx\r\n" if "chunked" in length else b"x") as hub:
+        client = HubClient(f"http://{hub.address}", timeout=PATIENCE, conversation=0.3)
+        with pytest.raises(HubUnreachable, match="did not come in time"):
+            REQUESTS["metadata"](client)
+        assert (hub.asked, client._watches) == (1, set())
+
+
 def test_a_tls_handshake_that_is_dripped_on_ends() -> None:
     # The head of a TLS record of 16 kB, which then comes byte by byte.
     with dripping(b"\x16\x03\x03\x40\x00", b"\x00") as hub:
