@@ -182,7 +182,9 @@ class Keys:
 
     def _put_in_force(self, request: SigningRequest) -> KeyOutcome:
         repository = self._repository
-        check_follows(request, {role: repository.files.newest(role) for role in LONG})
+        in_force = {role: repository.files.newest(role) for role in LONG}
+        request = SigningRequest(in_force, request.following)
+        check_follows(request)
         now = datetime.datetime.fromtimestamp(repository.clock(), datetime.UTC)
         for role, metadata in request.following.items():
             if metadata.signed.is_expired(now):
@@ -194,8 +196,7 @@ class Keys:
 
     def _check_whole(self, request: SigningRequest) -> None:
         """Refuse a change after which documents that are not part of it would not verify."""
-        newest = {role: self._repository.files.newest(role) for role in LONG}
-        newest |= request.following
+        newest = {**request.current, **request.following}
         for role, parent in (("targets", "root"), (RELEASES, "targets")):
             metadata = newest[role]
             try:
@@ -206,8 +207,7 @@ class Keys:
                 raise Conflict(
                     f"{role}: what is in force would not be signed any more; {error}; include it"
                 ) from error
-        releases = self._repository.releases().signed
-        if newest[RELEASES].signed.targets != releases.targets:
+        if newest[RELEASES].signed.targets != request.current[RELEASES].signed.targets:
             raise Conflict("releases: other files than in force; publish them instead")
 
     def _request(
@@ -222,7 +222,9 @@ class Keys:
         if "targets" in roles:
             following["targets"] = changes.next_targets(current["targets"].signed, groups, expires)
         if RELEASES in roles:
-            following[RELEASES] = changes.next_releases(files.newest(RELEASES).signed, expires)
+            # Beside what follows, so that its signer sees that it lists the same.
+            current[RELEASES] = files.newest(RELEASES)
+            following[RELEASES] = changes.next_releases(current[RELEASES].signed, expires)
         return SigningRequest(current, following)
 
     def _made(self, group: str, change: KeyChange) -> KeyChange:
