@@ -68,14 +68,10 @@ class SigningRequest:
     def read(cls, path: Path) -> SigningRequest:
         """Read a file; raises Invalid for what is none, or does not hang together."""
         try:
-            with path.open("rb") as file:
-                raw = file.read(BYTES + 1)
-            document = json.loads(raw) if len(raw) <= BYTES else None
+            document = _document(path)
         except OSError as error:
             raise Invalid(f"{path}: cannot be read; {error.strerror}") from error
-        except (ValueError, RecursionError):
-            document = None
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
+        if document is None:
             raise Invalid(f"{path}: expected a signing request of edge-hub keys export or rotate")
         current, following = (_parts(path, document.get(n)) for n in ("current", "next"))
         request = cls(current, following)
@@ -88,6 +84,10 @@ class SigningRequest:
         Args:
             path: of the file.
             says: what it says in words, for whoever opens it; nothing ever reads that.
+
+        Raises:
+            Conflict: there is something else: a key, say, whose name was meant for another option.
+            Invalid: it cannot be written.
         """
         document = {
             "format": FORMAT,
@@ -96,7 +96,12 @@ class SigningRequest:
             "current": {role: m.to_dict() for role, m in self.current.items()},
         }
         raw = json.dumps(document, indent=1, sort_keys=False).encode()
-        write_atomic(path, raw, mode=READABLE)
+        try:
+            if path.exists() and _document(path) is None:
+                raise Conflict(f"{path}: is there already, and no signing request; name another")
+            write_atomic(path, raw, mode=READABLE)
+        except OSError as error:
+            raise Invalid(f"{path}: cannot be written; {error.strerror}") from error
 
     def sign(self, keys: Mapping[str, Signer]) -> None:
         """Add signatures wherever a key has a role.
@@ -170,9 +175,7 @@ class SigningRequest:
             root.signed.verify_delegate("targets", targets.signed_bytes, targets.signatures)
             releases = self.current.get(RELEASES)
             if releases is not None:
-                targets.signed.verify_delegate(
-                    RELEASES, releases.signed_bytes, releases.signatures
-                )
+                targets.signed.verify_delegate(RELEASES, releases.signed_bytes, releases.signatures)
         except RepositoryError as error:
             raise Invalid(f"{path}: what it says is in force is not signed so; {error}") from error
         for role, metadata in self.following.items():
@@ -213,6 +216,18 @@ def said(missing: Missing) -> str:
     )
 
 
+def _document(path: Path) -> dict[str, Any] | None:
+    """Return the content of a file, ``None`` if it is no signing request; raises OSError."""
+    with path.open("rb") as file:
+        raw = file.read(BYTES + 1)
+    try:
+        document = json.loads(raw) if len(raw) <= BYTES else None
+    except (ValueError, RecursionError):
+        return None
+    fits = isinstance(document, dict) and document.get("format") == FORMAT
+    return document if fits else None
+
+
 def _parts(path: Path, plain: Any) -> dict[str, Metadata[Any]]:
     try:
         parts = {role: Metadata.from_dict(dict(document)) for role, document in plain.items()}
@@ -222,7 +237,7 @@ def _parts(path: Path, plain: Any) -> dict[str, Metadata[Any]]:
         RepositoryError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
     ) as error:  # fmt: skip
         # Errors of the library may show what they were given, of any length.
-        raise Invalid(f"{path}: expected metadata by role; {str(error)!s:.200}") from error
+        raise Invalid(f"{path}: expected metadata by role; {error!s:.200}") from error
     return parts
 
 

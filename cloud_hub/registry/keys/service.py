@@ -67,7 +67,8 @@ class Keys:
         """Make offline roles valid for longer.
 
         Args:
-            roles: of :data:`LONG`; none for all that the hub, or ``signers``, can sign.
+            roles: of :data:`LONG`; none for all that can be signed, and all that ``signers`` have a
+                part in.
             days: how long they are valid from now on.
             signers: keys that are not on the hub, by what the owner calls them.
 
@@ -249,9 +250,13 @@ class Keys:
         return all(len(at_hand & set(role.keyids)) >= role.threshold for role in wanted)
 
     def _signable(self, signers: Mapping[str, Signer]) -> list[str]:
-        at_hand = {*self._repository.keys.held(), *(s.public_key.keyid for s in signers.values())}
+        named = {signer.public_key.keyid for signer in signers.values()}
+        at_hand = {*self._repository.keys.held(), *named}
         wanted = {role: self._repository.role(role) for role in LONG}
-        return [r for r, w in wanted.items() if len(at_hand & set(w.keyids)) >= w.threshold]
+        return [
+            role for role, needs in wanted.items()
+            if named & set(needs.keyids) or len(at_hand & set(needs.keyids)) >= needs.threshold
+        ]  # fmt: skip
 
     def _role(self, role: str, now: datetime.datetime, here: set[str]) -> RoleStatus:
         repository = self._repository
