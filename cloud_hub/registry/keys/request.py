@@ -259,6 +259,7 @@ def _check_key(key: Key) -> None:
     People compare ids, and are told of ids that change: another key under a known id would come in
     unseen.
     """
-    own = hashlib.sha256(encode_canonical(key.to_dict()).encode()).hexdigest()
+    canonical = encode_canonical(key.to_dict()) or ""  # none only if it were written elsewhere
+    own = hashlib.sha256(canonical.encode()).hexdigest()
     if key.keyid != own:
         raise ValueError(f"the key {key.keyid[:12]!r} is not the one of that id, but {own[:12]}")
