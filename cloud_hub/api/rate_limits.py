@@ -85,8 +85,8 @@ class Buckets:
     def _prune(self, now: float) -> None:
         if len(self._buckets) <= self._most:
             return
-        # Half at once, the fullest first: what is forgotten begins anew with a full bucket, so whoever
-        # has to wait is forgotten last, however many addresses are sent to push them out.
+        # Half at once, the fullest first: what is forgotten begins anew with a full bucket. So
+        # whoever has to wait is forgotten last, however many addresses are sent to push them out.
         fullest = sorted(self._buckets, key=lambda key: -self._bucket(key, now).tokens)
         for key in fullest[: len(fullest) // 2]:
             del self._buckets[key]
