@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from cloud_hub.api.admin_token import new_admin_token
-from cloud_hub.api.pipeline_token import FILE as PIPELINE_TOKEN
-from cloud_hub.api.pipeline_token import new_pipeline_token
 from cloud_hub.api.rate_limits import RateLimits
+from cloud_hub.api.token_files import new_tokens
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.errors import Conflict, NotFound
@@ -127,7 +125,7 @@ class Hub:
 
 
 def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
-    """Make a new hub's data: keys, the signed repository, an administrator's token.
+    """Make a new hub's data: keys, the signed repository, tokens.
 
     One that was interrupted is made anew.
 
@@ -145,8 +143,7 @@ def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
     signers = offline.make() if offline else []
     private_folder(settings.data)
     private_folder(settings.data / "keys")
-    new_admin_token(settings.data / "admin.token")
-    new_pipeline_token(settings.data / PIPELINE_TOKEN)
+    new_tokens(settings.data)
     # Last: where the repository is complete, so is the hub.
     repository.initialise(signers, offline.threshold if offline else 1)
     log.info("hub %s initialised", settings.data)

@@ -7,7 +7,7 @@ import socket
 
 import uvicorn
 
-from cloud_hub.api.admin_token import check_admin_token
+from cloud_hub.api.token_files import ADMIN_FILE, check_usable
 from cloud_hub.app import create_app
 from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import HubFault
@@ -25,7 +25,7 @@ def serve(settings: Settings) -> None:
     """
     os.umask(0o077)  # whatever a library writes is for this user only
     check_initialised(settings)
-    check_admin_token(settings.data / "admin.token")
+    check_usable(settings.data / ADMIN_FILE)
     with sole_server(settings.data) as note_url, _listen(settings) as listener:
         # Before the URL is written: whoever waits for it finds a hub that works.
         hub = open_hub(settings)
