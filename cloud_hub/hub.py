@@ -5,16 +5,13 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from cloud_hub.api.admin_token import new_admin_token
-from cloud_hub.api.pipeline_token import FILE as PIPELINE_TOKEN
-from cloud_hub.api.pipeline_token import new_pipeline_token
 from cloud_hub.api.rate_limits import RateLimits
+from cloud_hub.api.token_files import new_tokens
 from cloud_hub.database.audit import Audit
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.errors import Conflict, NotFound
@@ -54,40 +51,68 @@ from cloud_hub.triggers.store import Firing, TriggerStore
 if TYPE_CHECKING:
     from cloud_hub.registry.key_folder import OfflineKeys
     from cloud_hub.storage.artifact_store import ArtifactStore
+    from cloud_hub.storage.stores import ArtifactStores
 
 log = logging.getLogger(__name__)
 
 
-@dataclass
 class Hub:
-    """Every service of one hub."""
+    """Every service of one hub, each given those that it asks; :func:`open_hub` makes one.
 
-    settings: Settings
-    engine: Engine
-    audit: Audit
-    blobs: BlobStore
-    repository: Repository
-    keys: Keys
-    registry: Registry
-    fleet: Fleet
-    flags: Flags
-    plans: Plans
-    features: Features
-    policies: Policies
-    telemetry: Telemetry
-    monitoring: Monitoring
-    serving: InferenceService
-    packs: Packs
-    forms: Forms
-    triggers: Triggers
-    experiments: Experiments
-    runs: Runs
-    workers: Workers
-    loop: Loop = field(init=False)
-    limits: RateLimits = field(init=False)
+    Some ask each other: the registry the gate, which reads its releases; plans name files of
+    features, which are made for the versions of plans; experiments change plans, and object to
+    some. The lower one is given a call that reaches the upper one later.
 
-    def __post_init__(self) -> None:
-        self.limits = RateLimits(self.settings.rates)
+    Args:
+        settings: of the hub.
+        engine: of its database.
+        repository: its signed metadata, which it can sign.
+        stores: its artifacts.
+    """
+
+    def __init__(
+        self, settings: Settings, engine: Engine, repository: Repository, stores: ArtifactStores
+    ) -> None:
+        data = settings.data
+        self.settings, self.engine, self.repository = settings, engine, repository
+        self.limits = RateLimits(settings.rates)
+        self.keys = Keys(repository)
+        self.workers = workers = Workers(data, settings.workers)
+        self.blobs = BlobStore(stores.blobs)
+        self.audit = audit = Audit(engine)
+        self.registry = registry = Registry(
+            engine, audit, self.blobs, repository, data / "cache",
+            offline_gate=lambda model, candidate: gate(model, candidate),
+        )  # fmt: skip
+        self.plans = plans = Plans(
+            engine, audit, registry,
+            features_of=lambda model, version: self.features.reference(model, version),
+            objection=lambda model, version: objection(experiments.store, model, version),
+        )  # fmt: skip
+        self.flags, claims = Flags(engine, audit), ExperimentClaims(engine)
+        life = settings.credential_seconds
+        self.fleet = fleet = Fleet(engine, audit, repository.root(), credential_seconds=life)
+        self.telemetry = telemetry = Telemetry(engine, registry, claims, self.flags.raise_)
+        self.serving = InferenceService(registry, plans)
+        self.features = Features(data, audit, registry, plans)
+        self.monitoring = Monitoring(engine, audit, registry, plans, fleet)
+        self.packs = Packs(data, audit, registry, plans, telemetry, self.serving)
+        self.forms = Forms(engine, FormStore(stores.forms), registry, plans)
+        self.experiments = experiments = Experiments(
+            engine, audit, registry, plans, fleet, telemetry, claims
+        )
+        gate, runs = OfflineGate(registry, plans, telemetry), RunStore(engine)
+        self.runs = Runs(
+            runs, TrainingRunner(data, runs, registry, plans, workers), audit, registry, plans,
+            telemetry, experiments, offline_gate=gate, slots=settings.trainings,
+        )  # fmt: skip
+        self.triggers = Triggers(
+            audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
+            on_fire=functools.partial(_request_run, self.runs), run_times=self.runs.times,
+        )  # fmt: skip
+        train_problem = functools.partial(problem, workers)
+        self.policies = Policies(registry, plans, train_problem=train_problem)
+        self.loop = Loop(_parts(self), settings.tick_seconds, data / "loop.lock")
 
     def close(self) -> None:
         """Stop the loop and the workers, and close the database."""
@@ -100,7 +125,7 @@ class Hub:
 
 
 def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
-    """Make a new hub's data: keys, the signed repository, an administrator's token.
+    """Make a new hub's data: keys, the signed repository, tokens.
 
     One that was interrupted is made anew.
 
@@ -118,8 +143,7 @@ def initialise(settings: Settings, offline: OfflineKeys | None = None) -> None:
     signers = offline.make() if offline else []
     private_folder(settings.data)
     private_folder(settings.data / "keys")
-    new_admin_token(settings.data / "admin.token")
-    new_pipeline_token(settings.data / PIPELINE_TOKEN)
+    new_tokens(settings.data)
     # Last: where the repository is complete, so is the hub.
     repository.initialise(signers, offline.threshold if offline else 1)
     log.info("hub %s initialised", settings.data)
@@ -143,7 +167,7 @@ def _repository(data: Path, targets: ArtifactStore) -> Repository:
 
 
 def open_hub(settings: Settings) -> Hub:
-    """Open a hub's data and wire its services together.
+    """Open a hub's data.
 
     Raises:
         NotFound: the folder was not initialised.
@@ -153,50 +177,11 @@ def open_hub(settings: Settings) -> Hub:
     """
     check_initialised(settings)
     make_private(settings.data)
-    data, stores = settings.data, open_stores(settings)
-    repository = _able_to_sign(_repository(data, stores.targets))
-    engine, blobs = open_engine(settings), BlobStore(stores.blobs)
-    audit = Audit(engine)
-    # Some ask each other: the registry the gate, which reads its releases; plans name files of
-    # features, made for the versions of plans; experiments change plans, and object to some. The
-    # lower one is given a call that reaches the upper one later.
-    registry = Registry(
-        engine, audit, blobs, repository, data / "cache",
-        offline_gate=lambda model, candidate: gate(model, candidate),
-    )  # fmt: skip
-    plans = Plans(
-        engine, audit, registry,
-        features_of=lambda model, version: features.reference(model, version),
-        objection=lambda model, version: objection(experiments.store, model, version),
-    )  # fmt: skip
-    features = Features(data, audit, registry, plans)
-    claims, flags = ExperimentClaims(engine), Flags(engine, audit)
-    telemetry = Telemetry(engine, registry, claims, flags.raise_)
-    gate, serving = OfflineGate(registry, plans, telemetry), InferenceService(registry, plans)
-    fleet = Fleet(engine, audit, repository.root(), credential_seconds=settings.credential_seconds)
-    workers = Workers(data, settings.workers)
-    policies = Policies(registry, plans, train_problem=functools.partial(problem, workers))
-    monitoring = Monitoring(engine, audit, registry, plans, fleet)
-    packs = Packs(data, audit, registry, plans, telemetry, serving)
-    forms = Forms(engine, FormStore(stores.forms), registry, plans)
-    experiments = Experiments(engine, audit, registry, plans, fleet, telemetry, claims)
-    store = RunStore(engine)
-    runs = Runs(
-        store, TrainingRunner(data, store, registry, plans, workers), audit, registry, plans,
-        telemetry, experiments, offline_gate=gate, slots=settings.trainings,
-    )  # fmt: skip
-    triggers = Triggers(
-        audit, registry, plans, Histories(engine, registry), TriggerStore(engine),
-        on_fire=functools.partial(_request_run, runs), run_times=runs.times,
-    )  # fmt: skip
-    hub = Hub(
-        settings, engine, audit, blobs, repository, Keys(repository), registry, fleet, flags,
-        plans, features, policies, telemetry, monitoring, serving, packs, forms, triggers,
-        experiments, runs, workers,
-    )  # fmt: skip
-    hub.loop = Loop(_parts(hub), settings.tick_seconds, data / "loop.lock")
+    stores = open_stores(settings)
+    repository = _able_to_sign(_repository(settings.data, stores.targets))
+    hub = Hub(settings, open_engine(settings), repository, stores)
     _republish_all(hub)
-    log.info("hub %s opened with %s", data, engine.dialect.name)
+    log.info("hub %s opened with %s", settings.data, hub.engine.dialect.name)
     return hub
 
 
@@ -220,8 +205,14 @@ def _republish_all(hub: Hub) -> None:
 
 
 def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
-    """Return the work of the loop, in its order: what is due early feeds what comes later."""
+    """Return the work of the loop, in its order: what is due early feeds what comes later.
+
+    Renewal comes first, since nothing may put off what devices need to believe anything: after a
+    start it is due at once, and whatever follows it may take minutes (the gate of a run).
+    """
+    watch = KeyWatch(hub.repository, hub.keys, hub.audit, lambda: _republish_all(hub))
     return {
+        "renewal": watch.tick,
         "plans": hub.plans.tick,
         "monitoring": hub.monitoring.tick,
         "triggers": hub.triggers.tick,
@@ -231,7 +222,6 @@ def _parts(hub: Hub) -> dict[str, Callable[[float], object]]:
         "forms": hub.forms.tick,
         "retention": hub.telemetry.clean,
         "flags": hub.flags.tick,
-        "renewal": KeyWatch(hub.repository, hub.keys, hub.audit, lambda: _republish_all(hub)).tick,
     }
 
 

@@ -1,7 +1,9 @@
-"""The loop: plans, monitoring, triggers, runs, experiments, packs and renewals, again and again.
+"""The loop: renewals, plans, monitoring, triggers, runs, experiments, packs, again and again.
 
 Only one process of a hub loops: it holds a lock. Parts are isolated from each other: the error of
-one is shown in the hub's health until it works again, and the others go on.
+one is shown in the hub's health until it works again, and the others go on. They wait for each
+other, so none may take longer than what the others can be late by: a timestamp is signed anew half
+a day before it ends, a run's gate ends after minutes.
 """
 
 from __future__ import annotations

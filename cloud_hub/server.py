@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from cloud_hub.api.admin_token import check_admin_token
+from cloud_hub.api.token_files import ADMIN_FILE, check_usable
 from cloud_hub.app import create_app
 from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import HubFault
@@ -26,7 +26,7 @@ def serve(settings: Settings) -> None:
         HubFault: the port is taken, or the folder holds no hub.
     """
     check_initialised(settings)
-    check_admin_token(settings.data / "admin.token")
+    check_usable(settings.data / ADMIN_FILE)
     with (
         _private_files(),
         sole_server(settings.data) as note_url,

@@ -76,6 +76,25 @@ def test_tests_of_the_device_need_the_device_package_alone(package: str) -> None
         assert not above, f"{module.name} imports {sorted(above)}; tests/e2e/device is the place"
 
 
+@pytest.mark.parametrize(
+    ("folder", "users"),
+    [
+        ("cloud_hub.forms", set()),
+        ("cloud_hub.isolation", {"cloud_hub.runs"}),
+        ("cloud_hub.flags", {"cloud_hub.fleet"}),
+    ],
+)
+def test_a_folder_of_the_hub_is_imported_by_whom_the_architecture_names(
+    folder: str, users: set[str]
+) -> None:
+    found = {
+        module.name.rpartition(".")[0]
+        for module in modules("cloud_hub")
+        if any(name.startswith(folder + ".") for name in imported(module, lazy=True))
+    }
+    assert found - {"cloud_hub", folder} == users
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
     assert cycles(import_graph(lazy=False)) == []
 

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from cloud_hub.api.token_files import ADMIN_FILE, is_token
 from cloud_hub.database.records import DeviceRecord
 from cloud_hub.errors import Forbidden, HubFault, Unauthenticated
 
@@ -58,15 +58,7 @@ def hub_of(request: Request) -> Hub:
 
 def is_admin(hub: Hub, token: str | None) -> bool:
     """Return whether this is the administrator's token."""
-    if token is None:
-        return False
-    try:
-        # Read at each request: a token that is replaced in the file is void at once.
-        expected = (hub.settings.data / "admin.token").read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        return False  # there is no administrator while there is no token
-    # In constant time: how long a comparison takes would give the token away, byte by byte.
-    return bool(expected) and hmac.compare_digest(token.encode(), expected.encode())
+    return token is not None and is_token(hub.settings.data / ADMIN_FILE, token)
 
 
 def admin(request: Request) -> str:

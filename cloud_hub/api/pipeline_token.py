@@ -7,34 +7,20 @@ over no gate, and chooses no holdout: that is what the gate judges by.
 
 from __future__ import annotations
 
-import hmac
-import secrets
-from pathlib import Path
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
 from cloud_hub.api.auth import admin, bearer, hub_of
+from cloud_hub.api.token_files import PIPELINE_FILE, is_token
 from cloud_hub.errors import Forbidden
-from edge_sdk.system.files import write_atomic
 
-FILE: Final = "pipeline.token"
 PIPELINE: Final = "pipeline"
-
-
-def new_pipeline_token(path: Path) -> None:
-    """Write a new pipeline's token to ``path``, readable by the owner only."""
-    write_atomic(path, f"pipeline_{secrets.token_urlsafe(32)}".encode(), mode=0o600)
 
 
 def publisher(request: Request) -> str:
     """Return ``pipeline``, or the name of the administrator who asks; raises Forbidden."""
-    try:
-        # Read at each request: a token whose file is replaced or removed is void at once.
-        expected = (hub_of(request).settings.data / FILE).read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        expected = ""
-    if expected and hmac.compare_digest(bearer(request).encode(), expected.encode()):
+    if is_token(hub_of(request).settings.data / PIPELINE_FILE, bearer(request)):
         return PIPELINE
     return admin(request)
 

@@ -21,7 +21,7 @@ from cloud_hub.errors import HubFault, TooManyRequests, Unauthenticated
 from cloud_hub.settings import Rate, RateSettings
 
 MOST_KEYS: Final = 100_000
-"""Addresses or devices that a table of buckets remembers; beyond it the full ones are forgotten."""
+"""Addresses or devices that a table of buckets remembers; beyond it the fullest are forgotten."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,10 @@ class Buckets:
     def _prune(self, now: float) -> None:
         if len(self._buckets) <= self._most:
             return
-        full = [k for k in self._buckets if self._bucket(k, now).tokens >= self._rate.burst]
-        for key in full:
-            del self._buckets[key]
-        # Half of them at once where none is full: what is forgotten begins anew with a full bucket.
-        surplus = len(self._buckets) - self._most
-        for key in list(self._buckets)[: max(0, surplus and len(self._buckets) // 2)]:
+        # Half at once, the fullest first: what is forgotten begins anew with a full bucket. So
+        # whoever has to wait is forgotten last, however many addresses are sent to push them out.
+        fullest = sorted(self._buckets, key=lambda key: -self._bucket(key, now).tokens)
+        for key in fullest[: len(fullest) // 2]:
             del self._buckets[key]
 
 

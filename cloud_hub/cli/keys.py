@@ -193,13 +193,13 @@ def _sign(file: Request, key: KeyFiles = None) -> Result:
     says = said_of(request, time.time())
     signers = _signers(key)
     if signers:
+        request.sign(signers)
         version = request.current["root"].signed.version
         for name in request.unknown(signers):
             warn(
                 f"{name}: this key did not sign root {version}, which is said to be in force: "
                 "compare the key ids with a copy of your own before you let this be imported"
             )
-        request.sign(signers)
         request.write(file, says)
     return Result(_plain(request, says, file), _request_text)
 

@@ -213,6 +213,9 @@ class Workers:
                 [*launcher, spec.to_json().decode()], log, limits, self._environment(work, seed),
                 report=(read, write), work=work,
             )  # fmt: skip
+        except OSError:  # no process, no memory: else the process closes it in the end
+            os.close(read)
+            raise
         finally:
             os.close(write)
 

@@ -12,14 +12,15 @@ last, and against the clock that counts since the machine started (it cannot be 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cloud_hub.errors import Conflict
+from edge_sdk.contract.codec import decode, encode
+from edge_sdk.contract.errors import ContractError
 from edge_sdk.system.files import write_atomic
 
 JUMP: Final = 86_400.0
@@ -28,6 +29,7 @@ JUMP: Final = 86_400.0
 AWAY: Final = 7 * 86_400.0
 """Seconds that a machine may have been off without somebody confirming its clock."""
 
+_NOTE_BYTES: Final = 1 << 12
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -113,11 +115,11 @@ class ClockGuard:
 
     def note(self, now: float) -> None:
         """Remember that the clock is right, or is taken to be."""
-        write_atomic(self._path, json.dumps(asdict(self.machine(now))).encode())
+        write_atomic(self._path, encode(self.machine(now)))
 
     def _last(self, newest: float) -> ClockNote | None:
         try:
-            return ClockNote(**json.loads(self._path.read_text()))
-        except (OSError, ValueError, TypeError):
-            # Lost, or of a hub of before: the newest signature says at least so much.
+            return decode(ClockNote, self._path.read_bytes(), limit=_NOTE_BYTES)
+        except (OSError, ContractError):
+            # Lost, damaged, or of a hub of before: the newest signature says at least so much.
             return ClockNote(newest, "", 0.0) if newest else None

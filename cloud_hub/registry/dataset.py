@@ -17,7 +17,7 @@ from cloud_hub.errors import Invalid
 from edge_sdk.contract.limits import MODEL_BYTES
 from edge_sdk.model.release import save_arrays
 
-KINDS: Final = "biufU"
+DTYPE_KINDS: Final = "biufU"
 """Kinds of NumPy arrays that rows and labels may be: booleans, integers, floats, texts."""
 
 UNREADABLE: Final = (
@@ -65,7 +65,7 @@ class Dataset:
         if rows.ndim != 2 or (labels is not None and labels.shape[:1] != rows.shape[:1]):
             raise Invalid(f"dataset: expected X [N, columns] and y [N], got X {rows.shape}")
         for name, array in (("X", rows), ("y", labels)):
-            if array is not None and array.dtype.kind not in KINDS:
+            if array is not None and array.dtype.kind not in DTYPE_KINDS:
                 raise Invalid(f"dataset: {name}: expected numbers or texts, got {array.dtype}")
         return cls(rows, labels)
 

@@ -79,13 +79,23 @@ class MetadataFolder:
         self.complete()
 
     def complete(self) -> None:
-        """Complete a change that was interrupted, if there is one; the lock is held."""
+        """Complete a change that was interrupted, if there is one; the lock is held.
+
+        Raises:
+            HubFault: the note of it is damaged.
+        """
         try:
             note = json.loads(self._pending.read_text())
+            files = {name: text.encode() for name, text in note.items()}
         except FileNotFoundError:
             return
-        for name, text in note.items():
-            self.write(name, text.encode())
+        except (ValueError, AttributeError) as error:
+            raise HubFault(
+                f"{self._pending}: expected a change of keys that was interrupted, it is damaged; "
+                "restore the folder of the hub from a backup"
+            ) from error
+        for name, raw in files.items():
+            self.write(name, raw)
         self._pending.unlink()
         fsync_directory(self._pending.parent)
 

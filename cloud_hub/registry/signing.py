@@ -31,18 +31,24 @@ def load_signer(path: Path) -> Signer:
     """Load the private key in the PEM file ``path``.
 
     Raises:
-        Invalid: there is no key.
+        Invalid: there is no key, or it is locked.
     """
-    try:
-        # Loaded here: a client that only reads does not pay for it.
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    # Loaded here: a client that only reads does not pay for it.
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    try:
         key: Any = load_pem_private_key(path.read_bytes(), password=None)
         return CryptoSigner(key)
     except OSError as error:
         raise Invalid(f"{path}: expected a private key in PEM; {error.strerror}") from error
-    except (ValueError, TypeError) as error:
-        raise Invalid(f"{path}: expected an ed25519 private key in PEM, unlocked") from error
+    except TypeError as error:  # what the library says to a key that wants a passphrase
+        raise Invalid(
+            f"{path}: is locked with a passphrase; unlock a copy for as long as you sign: "
+            f"openssl pkey -in {path} -out FILE"
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise Invalid(f"{path}: expected an ed25519 private key in PEM") from error
 
 
 def release_targets(release: Release) -> dict[str, Path]:

@@ -116,6 +116,8 @@ def _edit(document: Root | Targets, name: str, role: Role, change: KeyChange, gr
         document.revoke_key(keyid, name)
     for key in change.add:
         document.add_key(key, name)
+    if not role.keyids:
+        raise Invalid(f"{group}: no key would be left; add another one in the same change")
     # A threshold that nobody could reach would lock the owner out.
     wanted = min(role.threshold, len(role.keyids)) if change.threshold is None else change.threshold
     if not 1 <= wanted <= len(role.keyids):
@@ -140,4 +142,4 @@ def _removed(keyids: Iterable[str], beginnings: Sequence[str], group: str) -> li
                 f"{group}: expected the beginning of one key id of {there}; got {beginning!r}"
             )
         found += fits
-    return found
+    return list(dict.fromkeys(found))  # named twice: by its file and by its id, say

@@ -7,18 +7,21 @@ in words how the other differs. Signatures are added to it; parts of it are acce
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from securesystemslib.signer import Signer
+from securesystemslib.formats import encode_canonical
+from securesystemslib.signer import Key, Signer
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata
 
 from cloud_hub.errors import Conflict, Invalid
-from cloud_hub.registry.roles import LONG
+from cloud_hub.registry.keys.changes import IN_ROOT, IN_TARGETS
+from cloud_hub.registry.roles import LONG, RELEASES
 from edge_sdk.system.files import READABLE, write_atomic
 
 FORMAT: Final = "edge-hub signing request 1"
@@ -54,7 +57,7 @@ class SigningRequest:
     """What is in force and what follows, by role.
 
     Attributes:
-        current: ``root`` and ``targets`` at least.
+        current: ``root`` and ``targets`` at least, and ``releases`` where those change.
         following: of :data:`LONG`, those that change.
     """
 
@@ -65,13 +68,10 @@ class SigningRequest:
     def read(cls, path: Path) -> SigningRequest:
         """Read a file; raises Invalid for what is none, or does not hang together."""
         try:
-            raw = path.read_bytes()[: BYTES + 1]
-            document = json.loads(raw) if len(raw) <= BYTES else None
+            document = _document(path)
         except OSError as error:
             raise Invalid(f"{path}: cannot be read; {error.strerror}") from error
-        except ValueError:
-            document = None
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
+        if document is None:
             raise Invalid(f"{path}: expected a signing request of edge-hub keys export or rotate")
         current, following = (_parts(path, document.get(n)) for n in ("current", "next"))
         request = cls(current, following)
@@ -84,6 +84,10 @@ class SigningRequest:
         Args:
             path: of the file.
             says: what it says in words, for whoever opens it; nothing ever reads that.
+
+        Raises:
+            Conflict: there is something else: a key, say, whose name was meant for another option.
+            Invalid: it cannot be written.
         """
         document = {
             "format": FORMAT,
@@ -92,7 +96,12 @@ class SigningRequest:
             "current": {role: m.to_dict() for role, m in self.current.items()},
         }
         raw = json.dumps(document, indent=1, sort_keys=False).encode()
-        write_atomic(path, raw, mode=READABLE)
+        try:
+            if path.exists() and _document(path) is None:
+                raise Conflict(f"{path}: is there already, and no signing request; name another")
+            write_atomic(path, raw, mode=READABLE)
+        except OSError as error:
+            raise Invalid(f"{path}: cannot be written; {error.strerror}") from error
 
     def sign(self, keys: Mapping[str, Signer]) -> None:
         """Add signatures wherever a key has a role.
@@ -164,6 +173,9 @@ class SigningRequest:
             root.signed.verify_delegate("root", root.signed_bytes, root.signatures)
             targets = self.current["targets"]
             root.signed.verify_delegate("targets", targets.signed_bytes, targets.signatures)
+            releases = self.current.get(RELEASES)
+            if releases is not None:
+                targets.signed.verify_delegate(RELEASES, releases.signed_bytes, releases.signatures)
         except RepositoryError as error:
             raise Invalid(f"{path}: what it says is in force is not signed so; {error}") from error
         for role, metadata in self.following.items():
@@ -172,18 +184,18 @@ class SigningRequest:
                 raise Invalid(f"{path}: {role}: expected the version after {known.signed.version}")
 
 
-def check_follows(request: SigningRequest, newest: Mapping[str, Metadata[Any]]) -> None:
-    """Refuse a request that was made for something else than what is in force now.
+def check_follows(request: SigningRequest) -> None:
+    """Refuse what does not follow, by version and signatures, what is in force now.
 
     Args:
-        request: with its signatures.
-        newest: in force, by role.
+        request: whose ``current`` is what the hub itself has in force. What a file says of that is
+            somebody's word: a root that nobody here vouches for would be signed as *it* says.
 
     Raises:
         Conflict: it was overtaken, or signatures are missing; says which.
     """
     for role, metadata in request.following.items():
-        expected = newest[role].signed.version + 1
+        expected = request.current[role].signed.version + 1
         if metadata.signed.version != expected:
             raise Conflict(
                 f"{role}: expected version {expected}, got {metadata.signed.version}; it was made "
@@ -204,13 +216,50 @@ def said(missing: Missing) -> str:
     )
 
 
+def _document(path: Path) -> dict[str, Any] | None:
+    """Return the content of a file, ``None`` if it is no signing request; raises OSError."""
+    with path.open("rb") as file:
+        raw = file.read(BYTES + 1)
+    try:
+        document = json.loads(raw) if len(raw) <= BYTES else None
+    except (ValueError, RecursionError):
+        return None
+    fits = isinstance(document, dict) and document.get("format") == FORMAT
+    return document if fits else None
+
+
 def _parts(path: Path, plain: Any) -> dict[str, Metadata[Any]]:
     try:
         parts = {role: Metadata.from_dict(dict(document)) for role, document in plain.items()}
-    except (RepositoryError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Invalid(f"{path}: expected metadata by role; {error}") from error
-    for role, metadata in parts.items():
-        kind = "targets" if role == "releases" else role
-        if role not in LONG or metadata.signed.type != kind:
-            raise Invalid(f"{path}: expected metadata of {', '.join(LONG)}, got {role!r:.40}")
+        for role, metadata in parts.items():
+            _check_part(role, metadata)
+    except (
+        RepositoryError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
+    ) as error:  # fmt: skip
+        # Errors of the library may show what they were given, of any length.
+        raise Invalid(f"{path}: expected metadata by role; {error!s:.200}") from error
     return parts
+
+
+def _check_part(role: str, metadata: Metadata[Any]) -> None:
+    """Raise ValueError, or an error of the library, for metadata that no hub makes."""
+    signed = metadata.signed
+    if role not in LONG or signed.type != ("targets" if role == RELEASES else role):
+        raise ValueError(f"expected metadata of {', '.join(LONG)}, got {role!r:.40}")
+    _ = metadata.signed_bytes  # what has no canonical form cannot be signed
+    listing = {"root": IN_ROOT, "targets": IN_TARGETS}.get(role, {})
+    for name in (name for names in listing.values() for name in names):
+        for keyid in signed.get_delegated_role(name).keyids:
+            _check_key(signed.get_key(keyid))
+
+
+def _check_key(key: Key) -> None:
+    """Raise ValueError unless a key goes by its own id.
+
+    People compare ids, and are told of ids that change: another key under a known id would come in
+    unseen.
+    """
+    canonical = encode_canonical(key.to_dict()) or ""  # none only if it were written elsewhere
+    own = hashlib.sha256(canonical.encode()).hexdigest()
+    if key.keyid != own:
+        raise ValueError(f"the key {key.keyid[:12]!r} is not the one of that id, but {own[:12]}")

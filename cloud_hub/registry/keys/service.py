@@ -67,7 +67,8 @@ class Keys:
         """Make offline roles valid for longer.
 
         Args:
-            roles: of :data:`LONG`; none for all that the hub, or ``signers``, can sign.
+            roles: of :data:`LONG`; none for all that can be signed, and all that ``signers`` have a
+                part in.
             days: how long they are valid from now on.
             signers: keys that are not on the hub, by what the owner calls them.
 
@@ -182,7 +183,9 @@ class Keys:
 
     def _put_in_force(self, request: SigningRequest) -> KeyOutcome:
         repository = self._repository
-        check_follows(request, {role: repository.files.newest(role) for role in LONG})
+        in_force = {role: repository.files.newest(role) for role in LONG}
+        request = SigningRequest(in_force, request.following)
+        check_follows(request)
         now = datetime.datetime.fromtimestamp(repository.clock(), datetime.UTC)
         for role, metadata in request.following.items():
             if metadata.signed.is_expired(now):
@@ -194,8 +197,7 @@ class Keys:
 
     def _check_whole(self, request: SigningRequest) -> None:
         """Refuse a change after which documents that are not part of it would not verify."""
-        newest = {role: self._repository.files.newest(role) for role in LONG}
-        newest |= request.following
+        newest = {**request.current, **request.following}
         for role, parent in (("targets", "root"), (RELEASES, "targets")):
             metadata = newest[role]
             try:
@@ -206,8 +208,7 @@ class Keys:
                 raise Conflict(
                     f"{role}: what is in force would not be signed any more; {error}; include it"
                 ) from error
-        releases = self._repository.releases().signed
-        if newest[RELEASES].signed.targets != releases.targets:
+        if newest[RELEASES].signed.targets != request.current[RELEASES].signed.targets:
             raise Conflict("releases: other files than in force; publish them instead")
 
     def _request(
@@ -222,7 +223,9 @@ class Keys:
         if "targets" in roles:
             following["targets"] = changes.next_targets(current["targets"].signed, groups, expires)
         if RELEASES in roles:
-            following[RELEASES] = changes.next_releases(files.newest(RELEASES).signed, expires)
+            # Beside what follows, so that its signer sees that it lists the same.
+            current[RELEASES] = files.newest(RELEASES)
+            following[RELEASES] = changes.next_releases(current[RELEASES].signed, expires)
         return SigningRequest(current, following)
 
     def _made(self, group: str, change: KeyChange) -> KeyChange:
@@ -247,9 +250,13 @@ class Keys:
         return all(len(at_hand & set(role.keyids)) >= role.threshold for role in wanted)
 
     def _signable(self, signers: Mapping[str, Signer]) -> list[str]:
-        at_hand = {*self._repository.keys.held(), *(s.public_key.keyid for s in signers.values())}
+        named = {signer.public_key.keyid for signer in signers.values()}
+        at_hand = {*self._repository.keys.held(), *named}
         wanted = {role: self._repository.role(role) for role in LONG}
-        return [r for r, w in wanted.items() if len(at_hand & set(w.keyids)) >= w.threshold]
+        return [
+            role for role, needs in wanted.items()
+            if named & set(needs.keyids) or len(at_hand & set(needs.keyids)) >= needs.threshold
+        ]  # fmt: skip
 
     def _role(self, role: str, now: datetime.datetime, here: set[str]) -> RoleStatus:
         repository = self._repository

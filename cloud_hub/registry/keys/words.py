@@ -12,6 +12,7 @@ from typing import Any
 from tuf.api.metadata import Metadata, Root, Targets
 
 from cloud_hub.registry.keys.changes import GROUPS, IN_ROOT, IN_TARGETS
+from cloud_hub.registry.roles import RELEASES
 
 
 def describe(
@@ -33,11 +34,24 @@ def describe(
     if isinstance(signed, Root):
         names = [name for group in GROUPS for name in IN_ROOT[group]]
         return lines + [line for name in names for line in _keys(name, signed, before)]
-    if signed.delegations is None:
-        return [*lines, f"it lists {len(signed.targets)} files"]
+    if role == RELEASES:
+        return [*lines, _files(signed, before)]
     names = [name for group in GROUPS for name in IN_TARGETS[group]]
     lines += [line for name in names for line in _keys(name, signed, before)]
     return lines + list(_unusual(signed, before))
+
+
+def _files(signed: Targets, before: Targets | None) -> str:
+    """Return what releases list; a stolen hub might slip in a model."""
+    if before is None:
+        return f"WARNING: it lists {len(signed.targets)} files; what is in force is not shown"
+    known = before.targets
+    other = sorted(p for p, t in signed.targets.items() if known.get(p) != t)
+    gone = len(known.keys() - signed.targets.keys())
+    if not (other or gone):
+        return f"it lists {len(signed.targets)} files, as before"
+    shown = ", ".join(f"{path!r:.80}" for path in other[:5])
+    return f"WARNING: it lists {len(other)} other files ({shown}) and lacks {gone}; expected none"
 
 
 def _keys(name: str, signed: Root | Targets, before: Root | Targets | None) -> list[str]:

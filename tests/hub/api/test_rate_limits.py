@@ -45,6 +45,15 @@ def test_as_many_addresses_as_an_attacker_has_take_a_bounded_memory() -> None:
     assert len(buckets) <= 100
 
 
+def test_no_number_of_addresses_makes_the_hub_forget_who_has_to_wait() -> None:
+    buckets = Buckets(Rate(0.001, 5), most=100)
+    for _ in range(6):
+        buckets.take("guesser", 100.0)
+    for number in range(5_000):
+        buckets.take(f"address-{number}", 100.0)
+    assert buckets.take("guesser", 100.0) > 0
+
+
 def test_a_device_is_limited_by_itself_and_not_by_its_neighbours() -> None:
     limits = RateLimits(SMALL, Clock(100.0))
     for _ in range(3):

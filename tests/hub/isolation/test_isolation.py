@@ -80,21 +80,26 @@ def data(tmp_path: Path) -> Path:
 
 
 def tried(data: Path, user: int, namespaces: bool, landlocked: bool) -> IsolationReport:
-    if user:
-        for path in (data, *data.rglob("*")):
-            os.chown(path, user, user)
     launcher = LAUNCHER.replace("NAMESPACES", str(namespaces or user == 0))
     launcher = launcher.replace("LANDLOCKED", str(landlocked))
     code = TRY.replace("LAUNCHER", repr(launcher))
+    return IsolationReport.from_json(on_machine(data, user, namespaces, code).encode())
+
+
+def on_machine(data: Path, user: int, namespaces: bool, code: str, **variables: str) -> str:
+    """Run code as a hub on a machine with fewer rights; return what it prints."""
+    if user:
+        for path in (data, *data.rglob("*")):
+            os.chown(path, user, user)
     words = [str(user), "namespaces" if namespaces else "none", str(data), code]
     repository = Path(__file__).parents[3]
-    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    environment = {**os.environ, "PYTHONPATH": str(repository), **variables}
     done = subprocess.run(
         [sys.executable, "-c", MACHINE, *words], cwd=repository, env=environment,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return IsolationReport.from_json(done.stdout.encode())
+    return done.stdout
 
 
 MACHINES = {
@@ -128,6 +133,62 @@ def test_secrets_are_out_of_reach_or_it_is_said_that_they_are_not(data: Path, ca
     assert found.processes is namespaces
     assert found.network == ("none" if namespaces else "no TCP" if landlocked else "open")
     assert bool(found.landlock) is landlocked
+
+
+SPY = """
+from pathlib import Path
+first, secrets = Path("/proc/1"), map(bytes.fromhex, Path("secrets").read_text().split())
+print("launcher" in (first / "cmdline").read_text())
+try:
+    held = [(first / name).read_bytes() for name in ("environ", "cmdline")]
+    held += [str(link.readlink()).encode() for link in (first / "fd").iterdir()]
+    with (first / "mem").open("rb") as memory:
+        for line in (first / "maps").read_text().splitlines():
+            span, rights, *_ = line.split()
+            start, stop = (int(part, 16) for part in span.split("-"))
+            if rights.startswith("rw"):
+                memory.seek(start)
+                held.append(memory.read(stop - start))
+except PermissionError:
+    print("closed")
+else:
+    held = b" ".join(held)
+    print("open", b"hub_secret_is_not" in held, *[secret in held for secret in secrets])
+"""
+
+SPIED = """
+import sys
+from pathlib import Path
+from cloud_hub.isolation.process_limits import ProcessLimits
+from cloud_hub.isolation.workers import Workers
+from cloud_hub.settings import WorkerSettings
+data = Path(sys.argv[1])
+workers = Workers(data, WorkerSettings(environment=("SHOWN",)))
+work, log = workers.new_folder(), data / "log.txt"
+(work / "spy.py").write_text(SOURCE)
+secrets = [(data / "admin.token").read_bytes(), b"of-the-environment"]
+(work / "secrets").write_text(" ".join(secret.hex() for secret in secrets))
+spy = ["-n1", "-r1", "exec(open('spy.py').read(), {})"]
+process = workers.start("timeit", spy, work, log, ProcessLimits(60, 1_024), foreign=True)
+process.wait()
+workers.remove(work)
+print(log.read_text())
+"""
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize(("user", "seen"), [(0, "closed"), (4711, "open True False False")])
+def test_a_worker_learns_no_secret_from_its_launcher(data: Path, user: int, seen: str) -> None:
+    """The first process of its namespace is a copy of what started it, which knew the hub's path.
+
+    It belongs to another user where the hub is root; else all of it can be read.
+    """
+    (data / "admin.token").write_text("of-the-token")
+    printed = on_machine(
+        data, user, True, SPIED.replace("SOURCE", repr(SPY)),
+        HUB_SECRET="of-the-environment", SHOWN="hub_secret_is_not",
+    )  # fmt: skip
+    assert printed.split("\n")[:2] == ["True", seen]
 
 
 @pytest.mark.skipif(landlock.version() == 0, reason="this kernel has no Landlock")

@@ -61,7 +61,8 @@ def _memory(hub: Path, pid: int, port: int) -> Iterator[str]:
                 yield str(path)
     if "HUB_SECRET" in os.environ:
         yield "the environment"
-    # The first of processes of its own is the thief's launcher, which gave up all that it knew.
+    # The first of processes of its own is the thief's launcher: what can be read of it is looked
+    # into by tests/hub/isolation.
     for process in {pid, os.getppid()} - ({1} if _alone() else set()):
         with contextlib.suppress(OSError), Path(f"/proc/{process}/mem").open("rb"):
             yield f"memory of {process}"

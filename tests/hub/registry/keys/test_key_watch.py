@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 
 from cloud_hub.hub import Hub
+from cloud_hub.loop import Loop
 from cloud_hub.registry.keys.changes import KeyChange
 from cloud_hub.registry.keys.service import Keys
 from cloud_hub.registry.keys.watch import KeyWatch
@@ -49,3 +51,22 @@ def test_new_keys_are_noted_in_the_audit_once_whoever_put_them_in_force(inner: H
     assert noted[0].detail["versions"] == {"root": 2, "targets": 2}
     assert inner.loop.errors == {}
     assert noted[0].detail["keys"]["timestamp"] == list(other.status().roles[-1].keys)
+
+
+def test_after_a_pause_nothing_in_the_loop_comes_before_the_timestamp(
+    inner: Hub, tmp_path: Path
+) -> None:
+    """What comes later may take minutes, and devices believe nothing meanwhile."""
+    clock = Clock()
+    age(inner.repository, clock).off(2 * DAY)
+
+    def days_left(now: float) -> None:
+        left.append({r.role: r.days_left for r in inner.keys.status().roles}["timestamp"])
+
+    left: list[float] = []
+    known = inner.loop._parts.items()
+    parts = {name: part if name == "renewal" else days_left for name, part in known}
+    days_left(clock())
+    Loop(parts, 0, tmp_path / "lock").tick(clock())
+    assert left[0] < 0
+    assert set(left[1:]) == {1.0}
