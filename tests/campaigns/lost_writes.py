@@ -104,8 +104,8 @@ def _recorded(rehearsal: Rehearsal, log: Path, memory: HubMemory) -> tuple[Expec
         memory.stop()  # before others act
         return done
 
-    hub = memory.watch()
-    expected, calls = rehearsal.first(run, hub)
+    with memory.watched() as hub:
+        expected, calls = rehearsal.first(run, hub)
     return expected, started[0].follow(calls)
 
 

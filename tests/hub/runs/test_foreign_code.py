@@ -236,7 +236,7 @@ def test_a_launcher_that_finds_a_secret_in_reach_starts_nothing_foreign(
 
     limits = ProcessLimits(60.0, 1_000)
     process = inner.workers.start("this", [], work, tmp_path / "log", limits, **arguments)
-    process.wait()
+    process.wait()  # its limit ends it
     assert process.isolation.exposed == ("secret",)
     assert "was not started: nothing here keeps foreign code" in process.ended()
     shutil.rmtree(work)
