@@ -32,8 +32,8 @@ from cloud_hub.errors import HubFault
 from cloud_hub.hub import initialise
 from cloud_hub.settings import Settings
 from edge_sdk import EdgeDevice
-from tests.campaigns.forked import Child, in_child
-from tests.campaigns.reporters import PROMPT, Reporter, counts
+from tests.campaigns.harness.forked import Child, in_child
+from tests.campaigns.harness.reporters import PROMPT, Reporter, counts
 from tests.edge.builders import make_release
 from tests.hub.database.test_migrations import frozen_sqlite, rows_of
 from tests.servers import HubProcess

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from tests.campaigns.harness.reporters import Count
 from tests.campaigns.hub_kills import Tally, told
-from tests.campaigns.reporters import Count
 from tests.waiting import PATIENCE
 
 

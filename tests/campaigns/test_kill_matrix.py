@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaigns import kill_matrix, strace
-from tests.campaigns.device_cases import NOT_ENROLLED, Expected, why_not
+from tests.campaigns import kill_matrix
+from tests.campaigns.harness import strace
+from tests.campaigns.harness.device_cases import NOT_ENROLLED, Expected, why_not
 from tests.waiting import PATIENCE
 
 SHORT = ("update", "enrolment", "rotation")

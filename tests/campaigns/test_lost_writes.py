@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaigns.disk_log import DiskLog, Unmodelled
-from tests.campaigns.disk_model import (
+from tests.campaigns.harness.disk_log import DiskLog, Unmodelled
+from tests.campaigns.harness.disk_model import (
     LOSSES,
     ROOT,
     Names,
@@ -23,9 +23,9 @@ from tests.campaigns.disk_model import (
     crash_state,
     every_crash,
 )
-from tests.campaigns.forked import Child
+from tests.campaigns.harness.forked import Child
+from tests.campaigns.harness.strace import record
 from tests.campaigns.lost_writes import spread
-from tests.campaigns.strace import record
 from tests.waiting import PATIENCE
 
 FILE, OTHER, FOLDER = 1, 2, 3

@@ -19,8 +19,8 @@ from edge_sdk.contract.plan import PackRef, ReleaseRef
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Release
 from edge_sdk.packs.writer import write_pack
-from tests.campaigns.bulky_release import make_bulky
-from tests.campaigns.forked import in_child
+from tests.campaigns.harness.bulky_release import make_bulky
+from tests.campaigns.harness.forked import in_child
 from tests.edge.builders import CLASSES, make_release, rows
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE

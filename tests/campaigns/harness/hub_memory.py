@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from tests.campaigns.bad_network import BadNetwork
-from tests.campaigns.forked import Child
+from tests.campaigns.harness.bad_network import BadNetwork
+from tests.campaigns.harness.forked import Child
 from tests.servers import HubProcess
 from tests.waiting import wait_for
 

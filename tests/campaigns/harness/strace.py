@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from tests.campaigns.forked import Child, Ended
+from tests.campaigns.harness.forked import Child, Ended
 from tests.waiting import PATIENCE, wait_for
 
 NAMES: Final = (
