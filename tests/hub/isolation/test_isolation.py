@@ -20,7 +20,7 @@ from cloud_hub.isolation import files, landlock, process_limits, syscalls
 from cloud_hub.isolation.spec import IsolationReport
 from cloud_hub.isolation.workers import Workers
 from cloud_hub.settings import WorkerSettings
-from tests.hub.runs.retraining import gone
+from tests.hub.runs.retraining import gone, let_read
 from tests.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.skipif(
@@ -265,9 +265,10 @@ print(all(refused), len(refused))
 
 def test_a_worker_ends_with_a_hub_that_is_killed(data: Path, tmp_path: Path) -> None:
     """Also one that has left the group and the session of its launcher."""
-    (tmp_path / "code").mkdir(mode=0o755)
+    (tmp_path / "code").mkdir()
     sleeper = "import os, time; os.setsid(); print('asleep', flush=True); time.sleep(3_600)"
     (tmp_path / "code" / "sleeper.py").write_text(sleeper)
+    let_read(tmp_path / "code")
     code = f"""
 import os
 from pathlib import Path

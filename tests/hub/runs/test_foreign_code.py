@@ -27,7 +27,7 @@ from cloud_hub.runs import pipeline
 from cloud_hub.runs.store import RunCause, RunRecord
 from cloud_hub.settings import WorkerSettings
 from tests.hub.runs.conftest import Ready
-from tests.hub.runs.retraining import finish, request, unchanged
+from tests.hub.runs.retraining import finish, let_read, request, unchanged
 from tests.waiting import wait_for
 
 THIEF = """
@@ -61,10 +61,11 @@ def code(inner: Hub, tmp_path: Path, listener: int, monkeypatch: pytest.MonkeyPa
     """A folder with the module ``burglary``, which knows where the hub is."""
     monkeypatch.setenv("HUB_SECRET", "of the hub's environment")
     folder = tmp_path / "code"
-    folder.mkdir(mode=0o755)
+    folder.mkdir()
     known = {"hub": str(inner.settings.data), "pid": os.getpid(), "port": listener}
     repository = str(Path(__file__).parents[3])
     (folder / "burglary.py").write_text(THIEF.format(repository=repository, **known))
+    let_read(folder)
     return folder
 
 
@@ -228,8 +229,9 @@ def test_a_launcher_that_finds_a_secret_in_reach_starts_nothing_foreign(
     """Measured at each start and not only when the hub begins."""
     work = inner.workers.new_folder()
     readable = tmp_path / "code"
-    readable.mkdir(mode=0o755)
+    readable.mkdir()
     (readable / "secret").write_text("x")
+    let_read(readable)
     inner.workers._secrets = lambda: [readable / "secret"]  # type: ignore[method-assign]
     arguments: dict[str, Any] = {"reads": [readable], "foreign": True}
     from cloud_hub.isolation.process_limits import ProcessLimits
