@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -23,10 +25,13 @@ def serve(settings: Settings) -> None:
         Conflict: another process serves the folder, or its database has to be upgraded first.
         HubFault: the port is taken, or the folder holds no hub.
     """
-    os.umask(0o077)  # whatever a library writes is for this user only
     check_initialised(settings)
     check_admin_token(settings.data / "admin.token")
-    with sole_server(settings.data) as note_url, _listen(settings) as listener:
+    with (
+        _private_files(),
+        sole_server(settings.data) as note_url,
+        _listen(settings) as listener,
+    ):
         # Before the URL is written: whoever waits for it finds a hub that works.
         hub = open_hub(settings)
         hub.workers.check()
@@ -40,6 +45,16 @@ def serve(settings: Settings) -> None:
             create_app(hub), log_config=None, access_log=False, forwarded_allow_ips=settings.proxy
         )
         uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """Let whatever a library writes be for this user only."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -31,27 +30,6 @@ settings.load_profile("suite")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgres", action="store_true", help="hubs in tests/hub use PostgreSQL")
     parser.addoption("--no-skips", action="store_true", help="a test that is skipped fails the run")
-
-
-LONGEST: Final = 900.0
-"""Seconds after which a test fails wherever it is. All that tests wait for has an end before
-(``tests/waiting.py``); this one is for what nobody thought of."""
-
-
-def pytest_configure() -> None:
-    def fail(*_: object) -> None:
-        pytest.fail(f"not ended after {LONGEST:.0f} s")
-
-    signal.signal(signal.SIGALRM, fail)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol() -> Iterator[None]:
-    signal.setitimer(signal.ITIMER_REAL, LONGEST, LONGEST / 10)  # its fixtures may hang as well
-    try:
-        return (yield)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 SKIPPED: list[str] = []

@@ -15,7 +15,8 @@ ROLE = "/v1/metadata/1.root.json"
 def raw(hub: HubProcess, **headers: str) -> tuple[int, bytes, dict[str, str]]:
     """Status, body as it was sent, headers."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    asked = {"Accept-Encoding": "identity", **named}
+    token = (hub.data / "admin.token").read_text().strip()
+    asked = {"Accept-Encoding": "identity", "Authorization": f"Bearer {token}", **named}
     with requests.get(hub.url + ROLE, headers=asked, stream=True, timeout=60) as response:
         body = response.raw.read(decode_content=False)
         return response.status_code, body, {k.lower(): v for k, v in response.headers.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from cloud_hub.database.serve_lock import sole_server
 from cloud_hub.errors import Conflict, HubFault
 from cloud_hub.hub import initialise, open_hub
 from cloud_hub.server import _listen
+from cloud_hub.server import serve as embedded_serve
 from cloud_hub.settings import Settings
 from tests.servers import HubProcess
 from tests.waiting import PATIENCE
@@ -114,3 +116,17 @@ def test_answers_do_not_wait_for_acknowledgements() -> None:
     """Accepted sockets inherit it; without it each answer of two packets took 40 ms longer."""
     with _listen(Settings(Path("unused"), port=0)) as listener:
         assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
+def test_a_program_that_embeds_a_server_keeps_the_permissions_of_its_own_files(
+    tmp_path: Path,
+) -> None:
+    initialise(Settings(tmp_path / "data"))
+    before = os.umask(0o022)
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(HubFault):
+            embedded_serve(Settings(tmp_path / "data", port=taken.getsockname()[1]))
+        (tmp_path / "own").touch()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "own").stat().st_mode & 0o777 == 0o644
