@@ -40,7 +40,7 @@ AGAIN: Final = 0.05
 NAME: Final = "hub.test"
 """A name that no resolver knows."""
 
-PROMPT: Final = DeviceConfig(request_seconds=3.0)
+PROMPT: Final = DeviceConfig(request_seconds=8.0)
 SYNCS: Final = 100
 """At most, until a device has completed."""
 

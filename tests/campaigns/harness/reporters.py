@@ -17,7 +17,7 @@ ROWS: Final = rows(5)
 PAUSE: Final = 0.2
 """Seconds between two turns: far below the rate at which a hub stops believing a device."""
 
-PROMPT: Final = DeviceConfig(request_seconds=10.0)
+PROMPT: Final = DeviceConfig(request_seconds=60.0)
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def test_a_message_no_hub_would_take_is_not_kept(store: StateDatabase) -> None:
 def test_an_upload_stays_below_its_limits(store: StateDatabase) -> None:
     outbox = Outbox(store, "b1")
     keys = tuple(f"{i:032x}" for i in range(1_000))
-    outbox.put([KeyVotes("demo", "1.0", n, keys) for n in range(600)])
+    outbox.put([KeyVotes("demo", "1.0", n, keys) for n in range(300)])
     upload = outbox.batch()
     assert upload is not None
     assert len(upload.messages) == 256
