@@ -62,7 +62,28 @@ SLOW = (
 )
 
 
+# Files that take longest; they begin first, or one worker would wait for the other in the end.
+LONG = (
+    *("campaigns", "test_statistics_campaign", "examples/test_ci", "test_benchmarks"),
+    *("hub/triggers/test_conditions", "edge/bench", "test_detection", "e2e", "hub/runs"),
+    *("hub/experiments", "hub/database"),
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> None:
+    """Files go out in the order of the tests, and not by their number."""
+    config.option.loadscopereorder = False
+
+
+def rank(item: pytest.Item) -> int:
+    """The place of a test's file among those that begin first."""
+    place = item.path.relative_to(Path(__file__).parent).as_posix()
+    return next((at for at, name in enumerate(LONG) if place.startswith(name)), len(LONG))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=rank)
     here = Path(__file__).parent
     for item in items:
         place = item.path.relative_to(here).as_posix()

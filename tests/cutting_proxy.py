@@ -8,6 +8,8 @@ import socket
 import threading
 from urllib.parse import urlsplit
 
+from tests.waiting import PATIENCE
+
 
 class CuttingProxy:
     """Passes bytes on to a hub, and ends each connection where chance says.
@@ -58,7 +60,7 @@ class CuttingProxy:
                 for end in (device, hub):
                     with contextlib.suppress(OSError):
                         end.shutdown(socket.SHUT_RDWR)
-            up.join()
+            up.join(PATIENCE)
 
     def _downward(self, hub: socket.socket, device: socket.socket, room: int | None) -> None:
         while chunk := hub.recv(1 << 14):

@@ -16,6 +16,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.waiting import PATIENCE
+
 NUMBERS = itertools.count(1)
 INSTALLED = Path("/usr/lib/postgresql")
 MISSING = "PostgreSQL's server is not installed here (Debian: apt install postgresql)"
@@ -39,7 +41,7 @@ class Cluster:
         subprocess.run(
             [self._programs / program, "-D", self._folder / "data", *options],
             check=True, cwd=self._folder, user=self._user,
-            stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, timeout=PATIENCE,
         )  # fmt: skip
 
     def database(self) -> str:

@@ -71,7 +71,7 @@ class HubProcess:
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.wait()
+        self._process.wait(PATIENCE)
 
     def close(self) -> None:
         self._process.terminate()

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.waiting import PATIENCE
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("edge_sdk", "converters", "cloud_hub")
 QUESTIONS = {"What", "Which", "Whether", "How", "Of", "Who", "Where", "Whose"}
@@ -236,7 +238,7 @@ def help_seconds(module: str) -> float:
     def once() -> float:
         begin = time.perf_counter()
         command = [sys.executable, "-m", module, "--help"]
-        subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+        subprocess.run(command, check=True, capture_output=True, cwd=ROOT, timeout=PATIENCE)
         return time.perf_counter() - begin
 
     return min(once() for _ in range(5))

@@ -16,6 +16,7 @@ import pytest
 
 from edge_sdk.cli.console import INTERRUPTED, UNREAD, may_be_piped
 from tests.edge.builders import make_release, rows
+from tests.waiting import PATIENCE
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 SCRIPTS = {
@@ -35,7 +36,12 @@ def run(module: str, *words: str) -> subprocess.CompletedProcess[str]:
     )
     plain = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
     return subprocess.run(
-        [sys.executable, "-c", code], env=plain, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        env=plain,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
 
 
@@ -64,7 +70,9 @@ def test_every_command_answers_help_and_stands_in_the_readme(script: str) -> Non
 
 def test_wrong_usage_ends_with_status_2() -> None:
     for module in SCRIPTS.values():
-        done = subprocess.run([sys.executable, "-m", module, "--nonsense"], capture_output=True)
+        done = subprocess.run(
+            [sys.executable, "-m", module, "--nonsense"], capture_output=True, timeout=PATIENCE
+        )
         assert done.returncode == 2
 
 
@@ -78,6 +86,7 @@ def test_a_command_ends_quietly_when_its_output_is_closed(tmp_path: Path) -> Non
         stdout=write,
         stderr=subprocess.PIPE,
         check=False,
+        timeout=PATIENCE,
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (UNREAD, b"")
@@ -87,9 +96,13 @@ def test_a_command_whose_output_cannot_be_written_says_why(tmp_path: Path) -> No
     release = make_release(tmp_path).folder
     row = json.dumps(rows(1)[0].tolist())
     command = f"'{sys.executable}' -m edge_sdk.cli.main predict '{release}' '{row}'"
-    full = subprocess.run(["sh", "-c", f"{command} > /dev/full"], capture_output=True, check=False)
+    full = subprocess.run(
+        ["sh", "-c", f"{command} > /dev/full"], capture_output=True, check=False, timeout=PATIENCE
+    )
     assert (full.returncode, full.stderr) == (1, b"cannot go on: No space left on device\n")
-    closed = subprocess.run(["sh", "-c", f"{command} >&-"], capture_output=True, check=False)
+    closed = subprocess.run(
+        ["sh", "-c", f"{command} >&-"], capture_output=True, check=False, timeout=PATIENCE
+    )
     assert (closed.returncode, closed.stderr) == (0, b"")
 
 
@@ -129,6 +142,7 @@ def test_a_command_whose_package_is_missing_says_which_extra_brings_it(
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+        timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1, done.stderr
@@ -138,7 +152,10 @@ def test_a_command_whose_package_is_missing_says_which_extra_brings_it(
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_command_tells_its_version(script: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", SCRIPTS[script], "--version"], capture_output=True, text=True
+        [sys.executable, "-m", SCRIPTS[script], "--version"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     told = f"{script} {importlib.metadata.version('edge-deployment-sdk')}\n"
     assert (done.returncode, done.stdout) == (0, told)

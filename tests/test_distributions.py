@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.structure import PACKAGES, ROOT
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 FOLDERS = (*PACKAGES, ".")
@@ -25,7 +26,7 @@ def project(folder: str) -> dict[str, Any]:
 
 def names_in_wheel(folder: str, out: Path) -> set[str]:
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", out]
-    subprocess.run(command, cwd=ROOT / folder, check=True, capture_output=True)
+    subprocess.run(command, cwd=ROOT / folder, check=True, capture_output=True, timeout=PATIENCE)
     (wheel,) = out.glob("*.whl")
     return {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
 

@@ -20,6 +20,7 @@ from tests.structure import (
     modules,
     root_modules,
 )
+from tests.waiting import PATIENCE
 
 LAYERS = ["edge_sdk.contract", "edge_sdk", "converters", "cloud_hub", "examples", "benchmarks"]
 AT_A_ROOT, IN_A_FOLDER, CHAIN = 6, 25, 14
@@ -133,7 +134,9 @@ LIGHT = {
 def test_importing_little_loads_little(statement: str) -> None:
     heavy = LIGHT[statement]
     code = f"import sys; {statement}; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
     assert done.stdout.strip() == "[]"
 
 

@@ -2,13 +2,13 @@
 
 ``python -m tests.campaigns.chaos [--case "captive portal"] [--size 2000000]``
 
-A real device updates from a real hub through :mod:`tests.campaigns.bad_network`. In each case a new
-device has the old release, and something is wrong while it brings the new one. Some trouble holds
-all the time (loss, latency, a slow line, cuts). Other trouble begins after half of the bytes: the
-connection is cut, then a portal answers, or a gateway, or somebody with another certificate; the
-device syncs, must go on serving the old release, and the trouble ends. Then the device must
-complete, and in sum at most a twentieth more bytes may have come than to a device that nothing
-disturbed.
+A real device updates from a real hub through :mod:`tests.campaigns.harness.bad_network`. In each
+case a new device has the old release, and something is wrong while it brings the new one. Some
+trouble holds all the time (loss, latency, a slow line, cuts). Other trouble begins after half of
+the bytes: the connection is cut, then a portal answers, or a gateway, or somebody with another
+certificate; the device syncs, must go on serving the old release, and the trouble ends. Then the
+device must complete, and in sum at most a twentieth more bytes may have come than to a device that
+nothing disturbed.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from typing import Any, Final
 
 from edge_sdk import EdgeDevice
 from edge_sdk.config import DeviceConfig
-from tests.campaigns.bad_network import FAIR, BadNetwork, Weather
-from tests.campaigns.bulky_release import make_bulky
-from tests.campaigns.certificates import Authority
+from tests.campaigns.harness.bad_network import FAIR, BadNetwork, Weather
+from tests.campaigns.harness.bulky_release import make_bulky
+from tests.campaigns.harness.certificates import Authority
 from tests.edge.builders import rows
 from tests.servers import HubProcess
 
@@ -40,7 +40,7 @@ AGAIN: Final = 0.05
 NAME: Final = "hub.test"
 """A name that no resolver knows."""
 
-PROMPT: Final = DeviceConfig(request_seconds=3.0)
+PROMPT: Final = DeviceConfig(request_seconds=8.0)
 SYNCS: Final = 100
 """At most, until a device has completed."""
 

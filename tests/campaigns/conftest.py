@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.campaigns.strace import missing
+from tests.campaigns.harness.strace import missing
 
 
 @pytest.fixture

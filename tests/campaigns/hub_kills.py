@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import re
 import shutil
-import signal
 import sys
 import tempfile
 import threading
@@ -34,11 +32,12 @@ from cloud_hub.errors import HubFault
 from cloud_hub.hub import initialise
 from cloud_hub.settings import Settings
 from edge_sdk import EdgeDevice
-from tests.campaigns.forked import Child, in_child
-from tests.campaigns.reporters import PROMPT, Reporter, counts
+from tests.campaigns.harness.forked import Child, in_child
+from tests.campaigns.harness.reporters import PROMPT, Reporter, counts
 from tests.edge.builders import make_release
 from tests.hub.database.test_migrations import frozen_sqlite, rows_of
 from tests.servers import HubProcess
+from tests.waiting import PATIENCE
 
 STEADY: Final = "steady"
 LINE: Final = "line"
@@ -172,7 +171,7 @@ class Campaign:
         thread.start()
         time.sleep(self._chance.uniform(0, LONGEST))
         self._hub.kill()
-        thread.join()
+        thread.join(PATIENCE)
         self.tally.kills[kind] += 1
         self._hub.start()
         found = self._newcomer()
@@ -239,8 +238,7 @@ def kill_upgrades(folder: Path, kills: int, seed: int, tally: Tally) -> None:
         settings = _copied(made.data, folder / f"upgrade-{number}")
         child = Child(lambda settings=settings: str(upgrade(settings))).go()
         time.sleep(chance.uniform(0, 1.2 * seconds))
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
+        child.kill()
         tally.kills["migration"] += 1
         pending = check(settings).pending
         if pending and pending != check(made).pending:

@@ -10,48 +10,38 @@ its hub, and must end where the first one did.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.campaigns.device_cases import CASES, Expected, Place, why_not
-from tests.campaigns.fleet_hub import FleetHub
-from tests.campaigns.forked import Child, memory_folder
-from tests.campaigns.rehearsal import FIRST, Rehearsal
-from tests.campaigns.strace import Call, kill_at, list_calls, missing
+from tests.campaigns.harness.cases import Judged, judge_all, parse, report
+from tests.campaigns.harness.device_cases import Expected, Place
+from tests.campaigns.harness.forked import Child
+from tests.campaigns.harness.rehearsal import FIRST, Rehearsal
+from tests.campaigns.harness.strace import Call, kill_at, list_calls
 
 BATCH: Final = 32
 """Devices that are prepared at once, under one plan."""
 
 
 @dataclass
-class Matrix:
+class Matrix(Judged):
     """What came of one case.
 
     Attributes:
-        case: its name.
         calls: write-like calls on the state folder, of which kills were chosen.
         kills: devices that were killed.
         survived: devices that ended before the call came, as may happen where runs differ.
-        answered: how often devices answered offline as ``before`` or as ``after``.
         at: kills by name of the call.
-        broken: a sentence for each device that was not whole.
     """
 
-    case: str
     calls: int = 0
     kills: int = 0
     survived: int = 0
-    answered: Counter[str] = field(default_factory=Counter)
     at: Counter[str] = field(default_factory=Counter)
-    broken: list[str] = field(default_factory=list)
 
 
 def chosen(calls: Sequence[Call], every: int, most: int | None) -> list[Call]:
@@ -97,42 +87,19 @@ def _kill(
         matrix.at[call.name] += 1
     found = rehearsal.looked_at(place)
     expected = Expected(expected.before, expected.after, case.serial)
-    matrix.answered["after" if found["offline"] == expected.after else "before"] += 1
     at = hit.told(place.state) if hit is not None else "no call"
-    matrix.broken += [f"{case.name}, killed at {at}: {wrong}" for wrong in expected.wrong(found)]
+    matrix.judge(expected, found, f"{case.name}, killed at {at}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the cases; 0 if no device was broken."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("--case", nargs="*", choices=CASES, default=list(CASES))
-    parser.add_argument("--every", type=int, default=1, help="kill at each so-manyeth call")
-    parser.add_argument("--kills", type=int, help="in each case, at most")
-    parser.add_argument("--json", type=Path, help="write the figures here")
-    arguments = parser.parse_args(argv)
-    if (why := missing()) is not None:
-        parser.exit(2, f"kill matrix: {why}\n")
-    done: list[Matrix] = []
-    with tempfile.TemporaryDirectory(prefix="kill-matrix-", dir=memory_folder()) as folder:
-        hub = FleetHub(Path(folder))
-        try:
-            for name in arguments.case:
-                if (why := why_not(name)) is not None:
-                    print(f"{name}: not tried; {why}")
-                    continue
-                began = time.monotonic()
-                rehearsal = Rehearsal(CASES[name](hub, name.replace(" ", "-")), Path(folder))
-                if not done:
-                    rehearsal.import_all()
-                done.append(run_case(rehearsal, Path(folder), arguments.every, arguments.kills))
-                print(told(done[-1], time.monotonic() - began), flush=True)
-        finally:
-            hub.close()
-    broken = [sentence for matrix in done for sentence in matrix.broken]
-    print(f"{sum(m.kills for m in done)} kills, {len(broken)} broken", *broken, sep="\n")
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps([vars(matrix) for matrix in done], indent=1))
-    return 1 if broken else 0
+    arguments = parse(
+        __doc__ or "", argv, every="kill at each so-manyeth call", kills="in each case, at most"
+    )
+    every, most = arguments.every or 1, arguments.kills
+    run = lambda rehearsal, folder: run_case(rehearsal, folder, every, most)  # noqa: E731
+    done = list(judge_all(arguments.case, run, told))
+    return report(done, f"{sum(m.kills for m in done)} kills", arguments.json)
 
 
 def told(matrix: Matrix, seconds: float) -> str:

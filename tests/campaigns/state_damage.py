@@ -43,6 +43,7 @@ from tests.campaigns.swap_kill import EXPECTED, MODEL, ROWS, SEEDS, publish, rep
 from tests.e2e.live import PATIENT, publish_plan, trial
 from tests.edge.builders import make_release, softmax
 from tests.servers import HubProcess, running_hub
+from tests.waiting import PATIENCE
 
 AWAY: Final = "http://127.0.0.1:9"
 """Nobody listens there."""
@@ -74,7 +75,7 @@ def prepare(hub: HubProcess, folder: Path) -> dict[str, Path]:
     killed = folder / "killed"
     shutil.copytree(state, killed)
     command = [sys.executable, "-m", "tests.campaigns.state_damage", "--die", str(killed), hub.url]
-    ended = subprocess.run(command, check=False).returncode
+    ended = subprocess.run(command, check=False, timeout=PATIENCE).returncode
     assert ended == -signal.SIGKILL, ended
     return {"closed": state, "killed": killed}
 

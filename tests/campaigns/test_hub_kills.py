@@ -7,13 +7,14 @@ import sys
 
 import pytest
 
+from tests.campaigns.harness.reporters import Count
 from tests.campaigns.hub_kills import Tally, told
-from tests.campaigns.reporters import Count
+from tests.waiting import PATIENCE
 
 
 def test_a_hub_that_is_killed_loses_doubles_and_half_publishes_nothing() -> None:
     command = [sys.executable, "-m", "tests.campaigns.hub_kills", "--kills", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 kills" in done.stdout
     assert ": 0 lost, 0 doubled\n" in done.stdout

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaigns import kill_matrix, strace
-from tests.campaigns.device_cases import NOT_ENROLLED, Expected, why_not
+from tests.campaigns import kill_matrix
+from tests.campaigns.harness import strace
+from tests.campaigns.harness.device_cases import NOT_ENROLLED, Expected, why_not
+from tests.waiting import PATIENCE
 
 SHORT = ("update", "enrolment", "rotation")
 OLD, NEW = "1.0 aaaa", "1.1 bbbb"
@@ -22,7 +24,7 @@ WHOLE = {"answers": NEW, "plan": 3, "errors": {}}
 def test_devices_that_are_killed_at_system_calls_are_whole_and_complete(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.campaigns.kill_matrix", "--kills", "3"]
     command += ["--case", *SHORT]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     tried = [name for name in SHORT if why_not(name) is None]
     assert done.stdout.endswith(f"{3 * len(tried)} kills, 0 broken\n")

@@ -12,7 +12,7 @@ from tests.campaigns.live_fleet import Result, run, told
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
-    return run(60, tmp_path_factory.mktemp("live"), requests=500)
+    return run(100, tmp_path_factory.mktemp("live"), requests=500)
 
 
 def test_a_candidate_that_is_bad_in_one_region_stops_there(result: Result) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaigns.disk_log import DiskLog, Unmodelled
-from tests.campaigns.disk_model import (
+from tests.campaigns.harness.disk_log import DiskLog, Unmodelled
+from tests.campaigns.harness.disk_model import (
     LOSSES,
     ROOT,
     Names,
@@ -23,9 +23,10 @@ from tests.campaigns.disk_model import (
     crash_state,
     every_crash,
 )
-from tests.campaigns.forked import Child
+from tests.campaigns.harness.forked import Child
+from tests.campaigns.harness.strace import record
 from tests.campaigns.lost_writes import spread
-from tests.campaigns.strace import record
+from tests.waiting import PATIENCE
 
 FILE, OTHER, FOLDER = 1, 2, 3
 
@@ -164,6 +165,6 @@ def test_what_the_model_does_not_know_is_not_passed_over(tmp_path: Path) -> None
 def test_a_device_whose_power_ends_is_whole_and_completes() -> None:
     command = [sys.executable, "-m", "tests.campaigns.lost_writes"]
     command += ["--case", "enrolment", "--states", "12"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("12 power cuts, 0 broken\n")

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.campaigns.swap_kill import ANSWER, EXPECTED, RECORD, Answer, read_log, violations
+from tests.waiting import PATIENCE
 
 
 def answer(version: str, source: str, row: int, of: str | None = None) -> Answer:
@@ -18,7 +19,7 @@ def answer(version: str, source: str, row: int, of: str | None = None) -> Answer
 
 def test_killed_at_random_moments_of_a_swap_no_answer_is_of_two_versions() -> None:
     command = [sys.executable, "-m", "tests.campaigns.swap_kill", "--trials", "12", "--seed", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "12 kills" in done.stdout
     assert "wrong answers: 0" in done.stdout

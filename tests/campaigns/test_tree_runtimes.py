@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.campaigns import tree_runtimes
+from tests.waiting import PATIENCE
 
 
 def test_random_trees_agree_in_the_runtime_at_hand():
@@ -21,4 +22,4 @@ def test_a_file_that_answers_wrongly_is_found(kind, tmp_path):
     path = tmp_path / "files.pickle"
     path.write_bytes(pickle.dumps([(*made[:3], made[3] + 1)]))
     asked = [sys.executable, "-c", tree_runtimes.ASK, str(path), "1", "21"]
-    assert subprocess.run(asked, check=False).returncode == 1
+    assert subprocess.run(asked, check=False, timeout=PATIENCE).returncode == 1

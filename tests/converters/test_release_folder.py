@@ -19,6 +19,7 @@ from converters.samples.rows import rows_of
 from edge_sdk.contract.histograms import MISSING, OUTSIDE
 from edge_sdk.contract.manifest import CERTIFICATE, GOLDEN, MANIFEST, MODEL, PROFILE
 from tests.converters import builders
+from tests.waiting import PATIENCE
 
 
 def made(name, out, **options):
@@ -58,6 +59,7 @@ def test_another_process_with_another_hash_seed_gives_the_same_model_bytes(tmp_p
             env={**os.environ, "PYTHONHASHSEED": seed},
             cwd=Path(__file__).parents[2],
             check=True,
+            timeout=PATIENCE,
         )
     assert (tmp_path / "1" / MODEL).read_bytes() == (tmp_path / "2" / MODEL).read_bytes()
 

@@ -269,7 +269,7 @@ def test_closing_does_not_wait_for_a_hub_that_drips(
     started = time.monotonic()
     device.close(timeout=1.0)
     # The slowest of these answers takes minutes to drip.
-    assert time.monotonic() - started < 30.0
+    assert time.monotonic() - started < 60.0
     syncing.join(PATIENCE)
     assert not syncing.is_alive()
     with EdgeDevice(tmp_path / "d", hub=hub.url, config=PATIENT, background=False) as again:

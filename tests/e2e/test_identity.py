@@ -20,6 +20,7 @@ from tests.conftest import Publish
 from tests.e2e.live import PATIENT
 from tests.edge.builders import rows
 from tests.servers import HubProcess, Proxy
+from tests.waiting import PATIENCE
 
 MOST_POINTS = 40
 NOBODY = "http://127.0.0.1:9"
@@ -255,7 +256,7 @@ def test_a_device_killed_at_any_write_of_enrolment_and_renewal_is_one_device(
     publish("killed", promote=False)
     tokens = [hub.token("killed") for _ in range(MOST_POINTS)]
     command = [sys.executable, "-m", "tests.e2e.killed_identity", str(tmp_path), hub.url, *tokens]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     points = done.stdout.splitlines()
     assert MOST_POINTS > len(points) >= 10, points

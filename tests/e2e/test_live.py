@@ -23,7 +23,7 @@ from tests.conftest import Publish
 from tests.e2e.live import ALONE, opened, publish_plan, ref, told, trial
 from tests.edge.builders import rows, softmax
 from tests.servers import HubProcess
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -262,11 +262,13 @@ def test_a_shadow_that_hangs_is_aborted_and_no_call_fails(
         assert shadow is not None
         threads = {t.name for t in threading.enumerate()}
         assert "edge-shadow" in threads
-        answered = 0
-        while device.status()["beside"]:
+        assert device.status()["beside"] != {}
+
+        def alone() -> bool:
             assert device.predict(touched()).version == "1.0"
-            answered += 1
-        assert answered > 0
+            return device.status()["beside"] == {}
+
+        wait_for(alone, "the call to be given up", every=0)
         wait_for(lambda: device.status()["failures"], "the end of the candidate")
         (report,) = told(device, ShadowReport)
         assert report.errors["hung"] == 1
@@ -308,7 +310,11 @@ def test_a_candidate_whose_process_dies_before_it_answered_is_given_up_after_a_f
     ran = []
     for _ in range(STARTS + 1):
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
         )
         ran.append(done.stdout.strip())
     assert ran == ["1.2"] * STARTS + ["1.0"]
@@ -372,7 +378,7 @@ def test_a_shadow_that_ends_the_process_is_not_started_again(
         publish_plan(hub, model, experiment=trial("shadow", bad))
     command = [sys.executable, "-c", SEGFAULT, str(state), hub.url, where]
     runs = [
-        subprocess.run(command, capture_output=True, text=True, check=False)
+        subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
         for _ in range(ends + 1)
     ]
     assert [run.returncode for run in runs] == [-signal.SIGSEGV] * ends + [0], runs[-1].stderr
@@ -414,7 +420,11 @@ def test_an_app_that_ends_without_closing_its_device_tells_nothing_against_a_can
     )
     for token in (hub.token("careless"), "", "", "", ""):
         done = subprocess.run(
-            [sys.executable, "-c", code, token], capture_output=True, text=True, check=True
+            [sys.executable, "-c", code, token],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PATIENCE,
         )
         assert (done.stdout.strip(), done.stderr) == ("1.1", "")
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from edge_sdk.model.release import Release
+from tests.waiting import PATIENCE
 
 
 def test_the_example_converts_and_predicts(tmp_path):
@@ -16,6 +17,7 @@ def test_the_example_converts_and_predicts(tmp_path):
         capture_output=True,
         text=True,
         check=True,
+        timeout=PATIENCE,
     )
     release = Release.open(tmp_path / "wine-1.0")
     assert (

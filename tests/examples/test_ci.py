@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tests.servers import HubProcess
+from tests.waiting import PATIENCE
 
 FOLDER = Path(__file__).parents[2] / "examples" / "ci"
 WORKFLOW: dict[str, Any] = yaml.load((FOLDER / "release.yml").read_text(), Loader=yaml.BaseLoader)
@@ -47,6 +48,7 @@ class Service:
             done = subprocess.run(
                 ["bash", "-e", "-o", "pipefail", "-c", step["run"]],
                 cwd=self._checkout, env=environment, capture_output=True, text=True,
+                timeout=PATIENCE,
             )  # fmt: skip
             said[step["name"]] = done.stdout + done.stderr
             assert done.returncode == 0, said
@@ -96,7 +98,9 @@ def test_the_hub_runs_the_same_training_as_a_command(tmp_path: Path) -> None:
     for name in ("fresh", "history"):
         np.savez(tmp_path / f"{name}.npz", X=X, y=y)
     environment = {**os.environ, "EDGE_RUN": str(tmp_path), "EDGE_OUT": str(tmp_path)}
-    subprocess.run([sys.executable, FOLDER / "train.py"], env=environment, check=True)
+    subprocess.run(
+        [sys.executable, FOLDER / "train.py"], env=environment, check=True, timeout=PATIENCE
+    )
     assert (tmp_path / "model.skops").exists()
 
 

@@ -14,6 +14,7 @@ from cloud_hub.loop import Loop
 from cloud_hub.settings import Settings
 from tests.edge.builders import make_release
 from tests.simulated_device import enrolled
+from tests.waiting import PATIENCE
 
 
 def test_importing_the_hub_configures_no_logging() -> None:
@@ -22,7 +23,9 @@ def test_importing_the_hub_configures_no_logging() -> None:
         "logging.getLogger('cloud_hub.anything').warning('to nobody')\n"
         "print(logging.getLogger().handlers, logging.getLogger('cloud_hub').handlers)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
     assert done.stdout == "[] [<NullHandler (NOTSET)>]\n"
     assert done.stderr == ""
 

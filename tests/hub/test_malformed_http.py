@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.servers import HubProcess
+from tests.waiting import PATIENCE
 
 HEAD = b"POST /v1/enrol HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer guess\r\n"
 SENT: dict[str, bytes] = {
@@ -40,7 +41,7 @@ def test_what_is_no_http_is_answered_with_a_refusal_or_hung_up_on(
     hub: HubProcess, case: str
 ) -> None:
     where = urlsplit(hub.url)
-    with socket.create_connection((where.hostname, where.port), timeout=20) as line:
+    with socket.create_connection((where.hostname, where.port), timeout=PATIENCE) as line:
         line.sendall(SENT[case])
         line.shutdown(socket.SHUT_WR)
         try:

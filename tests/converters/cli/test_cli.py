@@ -23,6 +23,7 @@ from edge_sdk.contract.manifest import CERTIFICATE, GOLDEN, MANIFEST, MODEL, PRO
 from edge_sdk.model.release import Release, write_release
 from tests.converters import builders
 from tests.edge.builders import onnx_bytes, rows
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -337,7 +338,9 @@ sys.exit(main(["verify", sys.argv[1]]) or main(["show", sys.argv[1]]))
 
 def test_verify_and_show_need_only_the_devices_packages(release):
     command = [sys.executable, "-c", DEVICE_ONLY, str(release.folder)]
-    subprocess.run(command, cwd=Path(__file__).parents[3], check=True, capture_output=True)
+    subprocess.run(
+        command, cwd=Path(__file__).parents[3], check=True, capture_output=True, timeout=PATIENCE
+    )
 
 
 LIGHT = """
@@ -352,7 +355,9 @@ finally:
 
 def test_importing_the_package_and_its_help_load_nothing_heavy():
     command = [sys.executable, "-c", LIGHT]
-    subprocess.run(command, cwd=Path(__file__).parents[3], check=True, capture_output=True)
+    subprocess.run(
+        command, cwd=Path(__file__).parents[3], check=True, capture_output=True, timeout=PATIENCE
+    )
 
 
 @pytest.mark.parametrize(
@@ -379,7 +384,11 @@ def test_without_its_packages_convert_names_the_extra_that_brings_them():
         "except ConversionError as error:\n    print(error)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
     )
     expected = 'sklearn is not installed: pip install "edge-deployment-sdk[convert]"'
     assert done.stdout.strip() == expected

@@ -37,6 +37,7 @@ from converters.lowering.text import LOCALE
 from converters.trees.floats import floor_float32
 from edge_sdk import EdgeDevice
 from tests.converters import builders
+from tests.waiting import PATIENCE
 
 X, Y = builders.iris()
 HOLED, _ = builders.holed_iris()
@@ -124,7 +125,7 @@ def test_letters_are_lowered_in_a_locale_that_every_glibc_has(tmp_path):
     assert locales == [LOCALE]
     bare = {**os.environ, "LC_ALL": "C", "LANG": "C"}
     command = [sys.executable, "-m", "converters.cli.main", "verify", str(release.folder)]
-    subprocess.run(command, cwd=Path(__file__).parents[3], env=bare, check=True)
+    subprocess.run(command, cwd=Path(__file__).parents[3], env=bare, check=True, timeout=PATIENCE)
 
 
 def test_no_operator_set_is_imported_twice(tmp_path):

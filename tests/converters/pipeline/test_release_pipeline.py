@@ -24,6 +24,7 @@ from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.model.session import Model
 from edge_sdk.update.probe import probe
 from tests.converters import builders
+from tests.waiting import PATIENCE
 
 
 class Scaled:
@@ -140,5 +141,7 @@ def test_importing_the_package_configures_no_logging():
         "root = logging.getLogger('converters'); "
         "print(logging.root.handlers, [type(h).__name__ for h in root.handlers], root.level)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
     assert done.stdout.strip() == "[] ['NullHandler'] 0"

@@ -28,7 +28,7 @@ from tests.clock import Clock
 from tests.e2e.live import PATIENT
 from tests.edge.builders import make_release
 from tests.hub.registry.keys.old_hub import DAY, age
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 MODEL = "lasting"
 
@@ -57,7 +57,7 @@ class AgingHub:
 
     def close(self) -> None:
         self._server.should_exit = True
-        self._thread.join()
+        self._thread.join(PATIENCE)
         self.hub.close()
 
     def publish(self, version: str) -> None:

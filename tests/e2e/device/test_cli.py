@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from edge_sdk.cli.main import main
 from tests.conftest import Publish
 from tests.edge.builders import rows
 from tests.servers import HubProcess
+from tests.waiting import PATIENCE
 
 Capture = pytest.CaptureFixture[str]
 
@@ -56,7 +58,7 @@ def test_rows_from_standard_input_are_answered_one_by_one_whatever_they_are(
     lines = [good, b"", b"[1]", b"\xff", b"[" * 100_000, b"[1, 2, 3, NaN]", b'{"f0": 1}', good]
     done = subprocess.run(
         [sys.executable, "-m", "edge_sdk.cli.main", "run", str(state), "--hub", hub.url],
-        input=b"\n".join(lines), capture_output=True, check=False,
+        input=b"\n".join(lines), capture_output=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
     answers = [json.loads(line) for line in done.stdout.splitlines()]
@@ -79,8 +81,11 @@ def test_a_run_logs_as_json_what_an_operator_wants_to_know(
         [*command, "--log-format", "json"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
+        too_late = threading.Timer(PATIENCE, process.kill)
+        too_late.start()
         records = [json.loads(process.stderr.readline()) for _ in range(2)]
         _, rest = process.communicate("")
+        too_late.cancel()
     assert [record["message"].partition(",")[0] for record in records] == [
         "update to 1.1 begun",
         "update to 1.1 activated",

@@ -25,6 +25,7 @@ from tests.e2e.device.aging_hub import aging_hub
 from tests.e2e.live import PATIENT
 from tests.edge.builders import rows, softmax
 from tests.servers import HubProcess
+from tests.waiting import PATIENCE
 
 ROWS = rows(8)
 
@@ -39,14 +40,16 @@ class Disk:
 
     def mount(self, options: str) -> None:
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.place)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
         if done.returncode != 0:
             pytest.skip(f"mounting is not permitted here (it needs root): {done.stderr.strip()}")
 
     def remount(self, options: str) -> None:
         gc.collect()  # a file that is still mapped for writing keeps the disk busy
         command = ["mount", "-o", f"remount,{options}", str(self.place)]
-        subprocess.run(command, check=True)
+        subprocess.run(command, check=True, timeout=PATIENCE)
 
     def fill(self) -> None:
         """Take every byte that is free."""
@@ -66,7 +69,9 @@ class Disk:
         self._filler.unlink()
 
     def close(self) -> None:
-        subprocess.run(["umount", "-l", str(self.place)], check=False, capture_output=True)
+        subprocess.run(
+            ["umount", "-l", str(self.place)], check=False, capture_output=True, timeout=PATIENCE
+        )
 
 
 @pytest.fixture

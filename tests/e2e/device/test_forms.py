@@ -134,8 +134,7 @@ def test_a_form_that_was_cut_is_gone_on_with_after_a_restart(line: Line, tmp_pat
     with line.open(state) as device:
         release = line.publish("1.1", 2, base="1.0")
         line.proxy.fault, line.proxy.only = "cut", f"/v1/forms/{release.digest}/"
-        while "update" not in device.sync().errors:
-            pass
+        wait_for(lambda: "update" in device.sync().errors, "the form that is cut")
         parts = list((state / "patches").glob("*.part"))
         assert [part.stat().st_size > 0 for part in parts] == [True]
     line.proxy.fault = "none"

@@ -18,7 +18,7 @@ from edge_sdk import EdgeDevice
 from tests.e2e.device.online_thief import steal_and_use_once
 from tests.e2e.live import PATIENT
 from tests.edge.builders import make_release, rows
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 DOC = Path(__file__).parents[3] / "docs" / "KEYS.md"
 MODEL = "lasting"
@@ -70,7 +70,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[[], AdminClient]]:
     yield start
     for process in processes:
         process.terminate()
-        process.wait()
+        process.wait(PATIENCE)
 
 
 def test_the_document_leads_from_theft_to_recovery(

@@ -17,6 +17,7 @@ from tests.conftest import Publish
 from tests.e2e.live import PATIENT, publish_plan, trial
 from tests.edge.builders import rows, softmax
 from tests.servers import HubProcess
+from tests.waiting import PATIENCE
 
 SEEDS = {"1.0": 0, "1.1": 7}
 
@@ -32,7 +33,9 @@ def test_a_device_killed_at_a_step_comes_back_whole_and_then_completes(
         pass
     publish(model, "1.1", seed=SEEDS["1.1"])
     command = [sys.executable, "-m", "tests.e2e.device.killed"]
-    killed = subprocess.run([*command, str(state), hub.url, "", model, step], check=False)
+    killed = subprocess.run(
+        [*command, str(state), hub.url, "", model, step], check=False, timeout=PATIENCE
+    )
     assert killed.returncode == -signal.SIGKILL
 
     with EdgeDevice(state, hub="http://127.0.0.1:9", config=PATIENT, background=False) as device:
@@ -63,7 +66,9 @@ def test_a_device_killed_while_it_fetches_a_shadow_serves_on_and_then_runs_it(
     other = publish(model, "1.1", seed=SEEDS["1.1"], promote=False)
     publish_plan(hub, model, experiment=trial("shadow", other))
     command = [sys.executable, "-m", "tests.e2e.device.killed"]
-    killed = subprocess.run([*command, str(state), hub.url, "", model, step], check=False)
+    killed = subprocess.run(
+        [*command, str(state), hub.url, "", model, step], check=False, timeout=PATIENCE
+    )
     assert killed.returncode == -signal.SIGKILL
 
     with EdgeDevice(state, hub="http://127.0.0.1:9", config=PATIENT, background=False) as device:

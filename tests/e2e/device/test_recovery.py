@@ -101,7 +101,7 @@ def test_a_release_that_the_disk_lost_while_it_was_activated_gives_way_and_comes
     opened(tmp_path / "d", hub, model).close()
     release = publish(model, "1.1", seed=8)
     command = [sys.executable, "-m", "tests.e2e.device.killed", str(tmp_path / "d"), hub.url]
-    subprocess.run([*command, "", model, "activate"], check=False)
+    subprocess.run([*command, "", model, "activate"], check=False, timeout=PATIENCE)
     releases = tmp_path / "d" / "releases"
     if lost == "a file":
         (releases / release.digest / "model.onnx").unlink()

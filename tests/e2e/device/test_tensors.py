@@ -16,6 +16,7 @@ from edge_sdk import EdgeDevice
 from edge_sdk.errors import InputError
 from edge_sdk.model.release import Release
 from edge_sdk.update.probe import probe
+from tests.waiting import PATIENCE
 
 DTYPES = {
     "float16": TensorProto.FLOAT16,
@@ -186,7 +187,7 @@ def test_threads_on_one_stream_take_turns(tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(PATIENCE)
     assert sorted(seen) == list(range(1, 201))
 
 

@@ -16,6 +16,7 @@ from edge_sdk.hub.pause import DEFAULT, LONGEST, Pause, retry_after
 from edge_sdk.update.syncer import REFUSED_SECONDS, SyncResult, SyncSchedule
 from tests.clock import Clock
 from tests.simulated_device import MemoryChain
+from tests.waiting import PATIENCE
 
 
 class Exchange:
@@ -69,7 +70,7 @@ def test_a_credential_that_was_refused_is_replaced_once_for_all_threads(hub: Exc
     barrier, seen = threading.Barrier(6), []
 
     def refused() -> None:
-        barrier.wait()
+        barrier.wait(PATIENCE)
         own.discard(old)
         seen.append(own.current(hub))
 
@@ -77,7 +78,7 @@ def test_a_credential_that_was_refused_is_replaced_once_for_all_threads(hub: Exc
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(PATIENCE)
     assert (set(seen), len(hub.asked)) == ({"credential-2"}, 2)
 
 

@@ -16,6 +16,7 @@ from edge_sdk.errors import ContractError, StateError
 from edge_sdk.hub.outbox import Outbox
 from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.syncer import backoff, jittered
+from tests.waiting import PATIENCE
 
 
 def event(number: int) -> UpdateEvent:
@@ -53,7 +54,7 @@ def test_messages_survive_the_end_of_the_process(tmp_path: Path) -> None:
         f"o = Outbox(StateDatabase({str(tmp_path)!r}), 'b1')\n"
         "o.put([UpdateEvent('demo', 'activated', '1.0', 7)]); os.kill(os.getpid(), 9)"
     )
-    subprocess.run([sys.executable, "-c", code], check=False)
+    subprocess.run([sys.executable, "-c", code], check=False, timeout=PATIENCE)
     store = StateDatabase(tmp_path)
     assert sent(Outbox(store, "b2")) == [event(7)]
     store.close()
@@ -109,7 +110,7 @@ def test_a_message_no_hub_would_take_is_not_kept(store: StateDatabase) -> None:
 def test_an_upload_stays_below_its_limits(store: StateDatabase) -> None:
     outbox = Outbox(store, "b1")
     keys = tuple(f"{i:032x}" for i in range(1_000))
-    outbox.put([KeyVotes("demo", "1.0", n, keys) for n in range(600)])
+    outbox.put([KeyVotes("demo", "1.0", n, keys) for n in range(300)])
     upload = outbox.batch()
     assert upload is not None
     assert len(upload.messages) == 256

@@ -5,12 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.waiting import PATIENCE
+
 HIDE = "import sys; sys.modules['onnxruntime'] = None\n"
 
 
 def test_without_a_runtime_a_device_says_what_to_install() -> None:
     code = HIDE + "from edge_sdk import EdgeDevice"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert "RuntimeMissing: no distribution of onnxruntime is installed" in last
@@ -24,4 +28,4 @@ def test_it_is_an_error_of_this_package_and_an_import_error() -> None:
         "except EdgeError as error:\n    assert isinstance(error, ImportError)\n"
         "else:\n    raise AssertionError"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)

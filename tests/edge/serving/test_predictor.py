@@ -27,6 +27,7 @@ from edge_sdk.telemetry.ring_records import BATCH_SAMPLE
 from edge_sdk.update.probe import probe
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows, softmax
+from tests.waiting import PATIENCE
 
 
 def reporting(**options: Any) -> ServingTerms:
@@ -85,7 +86,7 @@ def test_many_threads_get_their_own_answers(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(PATIENCE)
     assert wrong == []
     assert sum(r.predictions["model"] for r in collect(serving, WindowReport)) == 2_400
 

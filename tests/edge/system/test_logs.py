@@ -11,6 +11,7 @@ import pytest
 
 from edge_sdk.cli.logs import JsonFormatter, TextFormatter
 from edge_sdk.system.logs import Log
+from tests.waiting import PATIENCE
 
 OPENS = """
 import sys
@@ -25,7 +26,9 @@ assert logging.getLogger().handlers == [] and logging.getLogger("edge_sdk").leve
 
 
 def test_without_a_handler_nothing_is_written_and_logging_is_not_even_imported() -> None:
-    done = subprocess.run([sys.executable, "-c", OPENS], capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", OPENS], capture_output=True, check=True, timeout=PATIENCE
+    )
     assert (done.stdout, done.stderr) == (b"", b"")
 
 

@@ -34,6 +34,7 @@ from edge_sdk.telemetry.meters import (
 )
 from tests.edge.builders import make_release, rows
 from tests.edge.telemetry.counter_files import RANGE, board, powercap
+from tests.waiting import PATIENCE
 
 
 class Clock:
@@ -172,7 +173,7 @@ class TestMeters:
 
         def meter() -> float:
             asked.append(1)
-            go.wait()
+            go.wait(PATIENCE)
             return 7.0
 
         patient = InTime(meter, seconds=0.001)
@@ -183,7 +184,7 @@ class TestMeters:
         assert len(asked) == 1
         go.set()
         assert patient._running is not None
-        patient._running.join()
+        patient._running.join(PATIENCE)
         patient._seconds = 60.0
         assert patient() == 7.0
 

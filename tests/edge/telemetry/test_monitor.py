@@ -35,6 +35,7 @@ from edge_sdk.telemetry.label_join import AnswerColumns, LabelJoin
 from edge_sdk.telemetry.ring_records import RingColumns, RingRecord
 from tests.clock import Clock
 from tests.edge.builders import make_release, rows
+from tests.waiting import PATIENCE
 
 WINDOW = ServingTerms(reporting=Reporting(window_seconds=60, minimum_observations=1))
 
@@ -82,9 +83,9 @@ def test_threads_that_predict_while_others_fold_are_all_counted(tmp_path: Path) 
     for thread in (folder, *threads):
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(PATIENCE)
     done.set()
-    folder.join()
+    folder.join(PATIENCE)
     (report,) = windows(serving)
     assert (report.predictions, report.lost) == ({"model": 2_000}, {})
     for text in (report.features, report.outputs):

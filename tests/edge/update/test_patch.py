@@ -18,6 +18,7 @@ from edge_sdk.contract.patch import BLOCK_WORDS, COPY, DATA, DIFF, WIDTHS, Patch
 from edge_sdk.errors import PatchError
 from edge_sdk.update.patch import apply_patch
 from tests.edge.update.patches import content, frame, noise, ref
+from tests.waiting import PATIENCE
 
 BASE, NEW = noise(4_000), noise(4_000, 2)
 ALL = [Segment(COPY, 1, 100, 1_000), Segment(DATA, 4, 0, 2_000), Segment(DIFF, 8, 3, 1_000)]
@@ -164,7 +165,7 @@ def test_a_process_that_is_killed_while_it_applies_leaves_the_whole_file_or_none
     there = []
     for left in range(3):
         command = [sys.executable, "-c", KILLED, str(left), tmp_path, "4000", wanted.sha256]
-        killed = subprocess.run(command, check=False)
+        killed = subprocess.run(command, check=False, timeout=PATIENCE)
         assert killed.returncode == -signal.SIGKILL
         made = tmp_path / "made"
         there.append(made.exists())
@@ -209,5 +210,7 @@ def test_200_megabytes_are_patched_in_64_megabytes_of_memory(tmp_path: Path) -> 
     head = PatchHeader(refs[1], refs[0]).to_bytes() + Segment(DIFF, 4, 0, blocks * size).to_bytes()
     (tmp_path / "patch").write_bytes(frame(head, *[body] * blocks))
     command = [sys.executable, "-c", LOW, tmp_path, str(blocks * size), refs[1].sha256]
-    grown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    grown = subprocess.run(
+        command, check=True, capture_output=True, text=True, timeout=PATIENCE
+    ).stdout
     assert int(grown) < 24 << 10

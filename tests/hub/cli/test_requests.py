@@ -15,6 +15,7 @@ import pytest
 
 from cloud_hub.cli import registration
 from cloud_hub.cli.main import main
+from tests.waiting import PATIENCE
 
 
 class Recorder:
@@ -61,7 +62,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     yield recorder
     recorder.server.shutdown()
     recorder.server.server_close()
-    thread.join()
+    thread.join(PATIENCE)
 
 
 PLAN = {"model": "digits", "serial": 4, "serving": {"version": "1.1"}}

@@ -22,6 +22,7 @@ from cloud_hub.client import AdminClient
 from cloud_hub.errors import HubFault, Invalid
 from tests.edge.builders import make_release
 from tests.servers import HubProcess
+from tests.waiting import PATIENCE
 
 HTML = b"<html><body>Sign in</body></html>"
 FOREIGN = {
@@ -66,7 +67,7 @@ def answering(status: int, headers: dict[str, str], body: bytes) -> Iterator[Thr
     finally:
         server.shutdown()
         server.server_close()
-        thread.join()
+        thread.join(PATIENCE)
 
 
 def failure(url: str, *, timeout: float = 20.0, verify: bool | str = True) -> str:
@@ -118,7 +119,7 @@ def test_something_that_speaks_no_http() -> None:
         thread = threading.Thread(target=greet, daemon=True)
         thread.start()
         message = failure(f"http://127.0.0.1:{other.getsockname()[1]}")
-        thread.join()
+        thread.join(PATIENCE)
     assert message.endswith("what listens there speaks no HTTP; is the address right?")
 
 

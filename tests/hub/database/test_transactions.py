@@ -8,6 +8,7 @@ import pytest
 
 from cloud_hub.database.engine import afterwards, reading, transaction
 from cloud_hub.hub import Hub
+from tests.waiting import PATIENCE
 
 
 def actions(hub: Hub) -> list[str]:
@@ -62,7 +63,7 @@ def test_a_transaction_belongs_to_its_thread(inner: Hub) -> None:
             assert db is own
         thread = threading.Thread(target=other)
         thread.start()
-        thread.join()
+        thread.join(PATIENCE)
     assert connections[0] is not own
 
 

@@ -30,6 +30,7 @@ from edge_sdk.contract.fleet import CheckIn, EnrolReply
 from edge_sdk.contract.messages import KeyVotes, Message, SampleBatch, Upload
 from edge_sdk.hub.device_key import DeviceKey
 from tests.simulated_device import MemoryChain, enrolled, vouched
+from tests.waiting import PATIENCE
 
 KEY = DeviceKey(bytes(range(32)))
 
@@ -72,7 +73,7 @@ def test_two_enrolments_of_one_key_at_once_make_one_device(inner: Hub) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(PATIENCE)
     assert (len(names), len(set(names))) == (6, 1)
     (record,) = inner.fleet.tokens.list("demo")
     assert record.uses == 7
@@ -206,7 +207,7 @@ def test_requests_of_one_device_at_once_are_no_clone(inner: Hub) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(PATIENCE)
     own.advance()
     credential(inner, own)
     assert inner.fleet.identities.get(own.device).standing == "active"

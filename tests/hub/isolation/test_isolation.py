@@ -20,8 +20,8 @@ from cloud_hub.isolation import files, landlock, process_limits, syscalls
 from cloud_hub.isolation.spec import IsolationReport
 from cloud_hub.isolation.workers import Workers
 from cloud_hub.settings import WorkerSettings
-from tests.hub.runs.retraining import gone
-from tests.waiting import wait_for
+from tests.hub.runs.retraining import gone, let_read
+from tests.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="workers are isolated on Linux only"
@@ -96,7 +96,7 @@ def on_machine(data: Path, user: int, namespaces: bool, code: str, **variables: 
     environment = {**os.environ, "PYTHONPATH": str(repository), **variables}
     done = subprocess.run(
         [sys.executable, "-c", MACHINE, *words], cwd=repository, env=environment,
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -217,7 +217,9 @@ print(
     may(lambda: os.truncate(here / "other", 0)),
 )
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
     assert done.stdout.split() == ["True", "False", "True", "True", "False", "False", "False"], done
 
 
@@ -316,7 +318,9 @@ thread.join()
 refused.append(subprocess.run(["true"]).returncode == 0)
 print(all(refused), len(refused))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
     assert done.stdout.split() == ["True", "6"], done
 
 
@@ -325,24 +329,20 @@ def test_a_worker_ends_with_a_hub_that_is_killed(data: Path, tmp_path: Path) -> 
     (tmp_path / "code").mkdir()
     sleeper = "import os, time; os.setsid(); print('asleep', flush=True); time.sleep(3_600)"
     (tmp_path / "code" / "sleeper.py").write_text(sleeper)
-    (tmp_path / "code").chmod(0o755)  # whatever the umask of whoever runs the tests
-    (tmp_path / "code" / "sleeper.py").chmod(0o644)
+    let_read(tmp_path / "code")
     code = f"""
-import os, time
+import os
 from pathlib import Path
 from cloud_hub.isolation.process_limits import ProcessLimits
 from cloud_hub.isolation.process_tree import family
 from cloud_hub.isolation.workers import Workers
+from tests.waiting import wait_for
 workers, log = Workers(Path({str(data)!r})), Path({str(tmp_path / "log")!r})
 work, limits = workers.new_folder(), ProcessLimits(3_600, 2_000)
 code = Path({str(tmp_path / "code")!r})
 process = workers.start("sleeper", [], work, log, limits, reads=[code], foreign=False)
-for _ in range(1_200):
-    if "asleep" in log.read_text():
-        break
-    time.sleep(0.05)
-else:
-    raise SystemExit(log.read_text())
+wait_for(lambda: "asleep" in log.read_text() or not process.running(), "the worker")
+assert process.running(), process.ended()
 workers.remove(work)
 print(*family(process._process.pid), flush=True)
 os.kill(os.getpid(), 9)
@@ -350,7 +350,7 @@ os.kill(os.getpid(), 9)
     path = os.pathsep.join([str(Path(__file__).parents[3]), str(tmp_path / "code")])
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path},
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
     everybody = [int(word) for word in done.stdout.split()]
     assert len(everybody) >= 2, done.stderr

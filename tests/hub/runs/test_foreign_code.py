@@ -27,7 +27,7 @@ from cloud_hub.runs import pipeline
 from cloud_hub.runs.store import RunCause, RunRecord
 from cloud_hub.settings import WorkerSettings
 from tests.hub.runs.conftest import Ready
-from tests.hub.runs.retraining import finish, request, unchanged
+from tests.hub.runs.retraining import finish, let_read, request, unchanged
 from tests.waiting import wait_for
 
 THIEF = """
@@ -65,15 +65,8 @@ def code(inner: Hub, tmp_path: Path, listener: int, monkeypatch: pytest.MonkeyPa
     known = {"hub": str(inner.settings.data), "pid": os.getpid(), "port": listener}
     repository = str(Path(__file__).parents[3])
     (folder / "burglary.py").write_text(THIEF.format(repository=repository, **known))
-    open_to_all(folder)
+    let_read(folder)
     return folder
-
-
-def open_to_all(folder: Path) -> None:
-    """Let every user read a folder and its files, whatever the umask of this process."""
-    folder.chmod(0o755)
-    for path in folder.iterdir():
-        path.chmod(0o644)
 
 
 def loot(hub: Hub, run: RunRecord) -> list[str]:
@@ -238,14 +231,14 @@ def test_a_launcher_that_finds_a_secret_in_reach_starts_nothing_foreign(
     readable = tmp_path / "code"
     readable.mkdir()
     (readable / "secret").write_text("x")
-    open_to_all(readable)
+    let_read(readable)
     inner.workers._secrets = lambda: [readable / "secret"]  # type: ignore[method-assign]
     arguments: dict[str, Any] = {"reads": [readable], "foreign": True}
     from cloud_hub.isolation.process_limits import ProcessLimits
 
     limits = ProcessLimits(60.0, 1_000)
     process = inner.workers.start("this", [], work, tmp_path / "log", limits, **arguments)
-    process.wait()
+    process.wait()  # its limit ends it
     assert process.isolation.exposed == ("secret",)
     assert "was not started: nothing here keeps foreign code" in process.ended()
     shutil.rmtree(work)

@@ -32,7 +32,7 @@ from tests.hub.runs.retraining import (
     share,
     unchanged,
 )  # fmt: skip
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 
 def test_a_run_trains_gates_publishes_and_starts_an_experiment(ready: Ready) -> None:
@@ -284,7 +284,9 @@ def test_a_worker_ends_when_the_hub_is_killed(tmp_path: Path) -> None:
         "while not log.exists() or not log.read_text(): time.sleep(0.05)\n"
         "print(w._process.pid, flush=True); os.kill(os.getpid(), 9)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE
+    )
     wait_for(lambda: gone(int(done.stdout)), "the end of the worker")
 
 

@@ -152,7 +152,7 @@ def test_writers_of_one_name_leave_one_whole(store: ArtifactStore) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(PATIENCE)
     assert read(store, "x") in contents
 
 

@@ -1,4 +1,4 @@
-"""Turns a log of system calls into operations of :mod:`tests.campaigns.disk_model`.
+"""Turns a log of system calls into operations of :mod:`tests.campaigns.harness.disk_model`.
 
 A call that changes the folder in a way that the model does not know ends with :class:`Unmodelled`:
 nothing is passed over in silence. The exceptions are two files that are written through memory,
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.campaigns.disk_model import ROOT, Names, Operation, Resize, Sync, Tree, Write
-from tests.campaigns.strace import Call, bytes_path
+from tests.campaigns.harness.disk_model import ROOT, Names, Operation, Resize, Sync, Tree, Write
+from tests.campaigns.harness.strace import Call, bytes_path
 
 _PATH: Final = re.compile(r'(?:\w+<(?P<base>[^>]*)>, )?"(?P<name>[^"]*)"')
 _MEMORY: Final = ("-shm", "/running.mark")

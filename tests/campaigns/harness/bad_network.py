@@ -17,6 +17,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tests.waiting import PATIENCE
+
 SEGMENT: Final = 1_448
 """Bytes of one segment of TCP over Ethernet."""
 
@@ -89,7 +91,7 @@ class BadNetwork:
         self._server.close()
         self._wait(self._hang_up())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        self._thread.join(PATIENCE)
         self._loop.close()
 
     def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:

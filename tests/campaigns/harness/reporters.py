@@ -11,13 +11,13 @@ from typing import Final
 from edge_sdk import EdgeDevice
 from edge_sdk.config import DeviceConfig
 from tests.edge.builders import rows
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 ROWS: Final = rows(5)
 PAUSE: Final = 0.2
 """Seconds between two turns: far below the rate at which a hub stops believing a device."""
 
-PROMPT: Final = DeviceConfig(request_seconds=10.0)
+PROMPT: Final = DeviceConfig(request_seconds=60.0)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Reporter:
         """End the thread."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(PATIENCE)
 
     def finish(self) -> None:
         """Stop, and deliver what waits."""

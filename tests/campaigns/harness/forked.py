@@ -1,17 +1,22 @@
 """Work in a forked child that starts when told to, and that may be killed.
 
-The parent has imported everything and opened nothing, so that a child costs no start of Python.
+The parent has imported everything and opened nothing, so that a child costs no start of Python. A
+child ends with its parent, or whoever reads that one's output to its end would wait for ever.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
+
+from cloud_hub.isolation.kernel import end_with_parent
+from tests.waiting import PATIENCE
 
 _CHUNK: Final = 1 << 16
 
@@ -50,13 +55,18 @@ class Child:
         os.write(self._gate, b"!")
         return self
 
+    def kill(self) -> Ended:
+        """End it, however far it is."""
+        os.kill(self.pid, signal.SIGKILL)
+        return self.wait()
+
     def wait(self) -> Ended:
         """Wait for the end.
 
         Raises:
-            ChildFailed: the work raised.
+            ChildFailed: the work raised, or has not ended after :data:`PATIENCE` seconds.
         """
-        raw = b"".join(iter(lambda: os.read(self._answer, _CHUNK), b""))
+        raw = b"".join(iter(self._read, b""))
         _, status = os.waitpid(self.pid, 0)
         os.close(self._gate)
         os.close(self._answer)
@@ -66,6 +76,14 @@ class Child:
         if code != 0:
             raise ChildFailed(f"the child ended with {code}\n{raw.decode(errors='replace')}")
         return Ended(killed=False, value=json.loads(raw))
+
+    def _read(self) -> bytes:
+        """Return more of the answer; nothing at its end."""
+        if not select.select([self._answer], [], [], PATIENCE)[0]:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            raise ChildFailed(f"the child has not ended after {PATIENCE:.0f} s")
+        return os.read(self._answer, _CHUNK)
 
 
 def memory_folder() -> str | None:
@@ -83,6 +101,7 @@ def in_child(work: Callable[[], Any]) -> Any:
 def _run(work: Callable[[], Any], gate: int, answer: int) -> None:
     """Never returns."""
     code = 1
+    end_with_parent()
     try:
         if os.read(gate, 1):
             os.write(answer, json.dumps(work()).encode())

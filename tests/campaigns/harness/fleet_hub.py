@@ -19,10 +19,11 @@ from edge_sdk.contract.plan import PackRef, ReleaseRef
 from edge_sdk.model.keys import Canonicaliser
 from edge_sdk.model.release import Release
 from edge_sdk.packs.writer import write_pack
-from tests.campaigns.bulky_release import make_bulky
-from tests.campaigns.forked import in_child
+from tests.campaigns.harness.bulky_release import make_bulky
+from tests.campaigns.harness.forked import in_child
 from tests.edge.builders import CLASSES, make_release, rows
 from tests.servers import HubProcess
+from tests.waiting import PATIENCE
 
 ROWS: Final = rows(400)
 PACKED: Final = 350
@@ -60,7 +61,7 @@ class FleetHub:
     def command(self, *words: str) -> None:
         """Run ``edge-hub`` with these words, as an administrator on the hub's machine does."""
         command = [sys.executable, "-m", "cloud_hub.cli.main", *words]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE)
 
     def publish(
         self, model: str, version: str, seed: int, *, bulk: int = 0, **options: Any

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from tests.campaigns.device_cases import Case, Expected, Place, answers_offline, looked_at
-from tests.campaigns.forked import Child, Ended, in_child
+from tests.campaigns.harness.device_cases import Case, Expected, Place, answers_offline, looked_at
+from tests.campaigns.harness.forked import Child, Ended, in_child
 
 Run = Callable[[Child], tuple[Ended, Any]]
 

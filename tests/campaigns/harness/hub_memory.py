@@ -7,16 +7,16 @@ between the two notes the hub's database before each answer that it carries.
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import time
 from bisect import bisect_right
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from tests.campaigns.bad_network import BadNetwork
-from tests.campaigns.forked import Child
+from tests.campaigns.harness.bad_network import BadNetwork
+from tests.campaigns.harness.forked import Child
 from tests.servers import HubProcess
 from tests.waiting import wait_for
 
@@ -36,20 +36,27 @@ class HubMemory:
         self._moments: list[float] = []
         self._child: Child | None = None
 
-    def watch(self) -> str:
-        """Begin; return the URL by which a device is watched. This process makes no thread."""
+    @contextmanager
+    def watched(self) -> Iterator[str]:
+        """Yield the URL by which a device is watched, until :meth:`stop` or the end of the block.
+
+        This process makes no thread: it forks.
+        """
         self._folder.mkdir()
         self._child = Child(self._work).go()
-        port = self._folder / "port"
-        wait_for(port.exists, "the network's port")
-        return f"http://127.0.0.1:{port.read_text()}"
+        try:
+            port = self._folder / "port"
+            wait_for(port.exists, "the network's port")
+            yield f"http://127.0.0.1:{port.read_text()}"
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         """Watch no longer."""
-        assert self._child is not None
-        os.kill(self._child.pid, signal.SIGKILL)
-        self._child.wait()
-        self._moments = sorted(float(path.stem) for path in self._folder.glob("*.db"))
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+            self._moments = sorted(float(path.stem) for path in self._folder.glob("*.db"))
 
     def at(self, moment: float) -> int:
         """Return the number of what the hub knew at ``moment``, Unix seconds."""

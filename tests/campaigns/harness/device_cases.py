@@ -20,7 +20,7 @@ from typing import Any, Final
 from edge_sdk import EdgeDevice
 from edge_sdk.contract.plan import ReleaseRef
 from edge_sdk.errors import EdgeError, ReleaseError, StateError
-from tests.campaigns.fleet_hub import ROWS, FleetHub
+from tests.campaigns.harness.fleet_hub import ROWS, FleetHub
 from tests.e2e.live import PATIENT
 
 NOWHERE: Final = "http://127.0.0.1:9"

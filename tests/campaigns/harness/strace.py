@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from tests.campaigns.forked import Child, Ended
+from tests.campaigns.harness.forked import Child, Ended
+from tests.waiting import PATIENCE, wait_for
 
 NAMES: Final = (
     "mkdir", "mkdirat", "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat",
@@ -37,6 +39,10 @@ _REST: Final = re.compile(
     r"(?P<pid>\d+) +[\d.]* *<\.\.\. \w+ resumed>(?P<arguments>.*?)\) += (?P<result>.*)"
 )
 _ESCAPED: Final = re.compile(r"(?:\\x[0-9a-f]{2})+")
+
+
+class TracingRefused(Exception):
+    """The machine does not let processes be traced; the message says how it refused."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +85,13 @@ def missing() -> str | None:
     """Return what is missing to trace here, as a sentence."""
     if shutil.which("strace") is None:
         return "strace is not installed (apt-get install strace)"
-    command = ["strace", "-o", "/dev/null", "true"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return f"strace may not trace here: {done.stderr.strip()}" if done.returncode else None
+    # Attached, as all are here: some machines let a process be traced from its start only.
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            list_calls(Child(lambda: None), Path(folder) / "log")
+        except TracingRefused as refusal:
+            return str(refusal)
+    return None
 
 
 def list_calls(child: Child, log: Path) -> tuple[Ended, list[Call]]:
@@ -108,13 +118,20 @@ def _expression(names: Sequence[str]) -> str:
 
 def _traced(child: Child, log: Path, options: list[str]) -> tuple[Ended, list[Call]]:
     command = ["strace", "-f", "-ttt", "-y", "-xx", "-p", str(child.pid), "-o", str(log), *options]
-    tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert tracer.stderr is not None
-    line = tracer.stderr.readline()
-    if "attached" not in line:
-        raise RuntimeError(f"strace cannot attach: {line}{tracer.stderr.read()}")
-    ended = child.go().wait()
-    tracer.communicate()
+    said = log.with_suffix(".said")  # a file: a pipe that nobody reads fills up, one day
+    with said.open("w") as file:
+        tracer = subprocess.Popen(command, stderr=file)
+    try:
+        over = lambda: tracer.poll() is not None  # noqa: E731
+        wait_for(lambda: "attached" in said.read_text() or over(), "strace", every=0.005)
+        if "attached" not in said.read_text():
+            child.kill()
+            raise TracingRefused(f"strace may not trace here: {said.read_text().strip()}")
+        ended = child.go().wait()
+        tracer.wait(PATIENCE)
+    finally:
+        tracer.kill()
+        tracer.wait(PATIENCE)
     return ended, list(read_log(log.read_text()))
 
 

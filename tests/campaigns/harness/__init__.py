@@ -1,0 +1,1 @@
+"""What the campaigns are built from: hubs, devices, networks, disks and tracing."""
