@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from benchmarks.statistics.part import Effort, Part, Row, rate
-from cloud_hub.statistics.distances import psi
-from cloud_hub.statistics.drift import FDR, fleet_drift
+from cloud_hub.statistics.detectors.distances import psi
+from cloud_hub.statistics.detectors.drift import FDR, fleet_drift
+from cloud_hub.statistics.detectors.two_samples import MANY, RandomSigns, homogeneity, p_value
 from cloud_hub.statistics.false_discovery import discoveries
-from cloud_hub.statistics.two_samples import MANY, RandomSigns, homogeneity, p_value
 
 FEATURES: Final = 50
 TRAINING: Final = 10_000

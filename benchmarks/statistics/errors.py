@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.statistics.part import Effort, Part, Row, rate
 from benchmarks.statistics.peers import running
-from cloud_hub.statistics.concept import MEAN_RUN, ErrorDetector, base_rate
+from cloud_hub.statistics.detectors.concept import MEAN_RUN, ErrorDetector, base_rate
 
 BEFORE: Final = 2_000
 NULL: Final = 20_000

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.statistics.part import Effort, Part, Row
 from benchmarks.statistics.peers import running
-from cloud_hub.statistics.label_free import EstimatedAccuracy, estimated_accuracy
+from cloud_hub.statistics.detectors.label_free import EstimatedAccuracy, estimated_accuracy
 
 SIZE: Final = 2_000
 GOAL: Final = 0.0075

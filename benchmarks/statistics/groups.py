@@ -18,7 +18,7 @@ from benchmarks.statistics.reporting import release_and_rows
 from cloud_hub.monitoring.groups import compare, group_name, score
 from cloud_hub.monitoring.store import Concept
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
-from cloud_hub.statistics.concept import MEAN_RUN, ErrorDetector, base_rate
+from cloud_hub.statistics.detectors.concept import MEAN_RUN, ErrorDetector, base_rate
 from cloud_hub.telemetry.groups import GroupWindow
 from edge_sdk.device import OFFLINE
 from edge_sdk.serving.predictor import Predictor

@@ -15,7 +15,7 @@ from cloud_hub.errors import HubFault, Invalid
 from cloud_hub.freshness.plan import NEVER, PlannedTraining, RowWindow, TrainingPlan, plan
 from cloud_hub.freshness.verdict import FreshnessVerdict, Gain, conclude, format_window
 from cloud_hub.runs.context import LabelledRows, Trained, TrainingContext
-from cloud_hub.statistics.blocks import Estimate, block_mean
+from cloud_hub.statistics.detectors.blocks import Estimate, block_mean
 from cloud_hub.text.durations import compact_duration
 
 Train = Callable[[TrainingContext], Any]

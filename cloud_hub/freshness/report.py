@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cloud_hub.errors import Invalid
 from cloud_hub.freshness.analysis import Freshness
 from cloud_hub.freshness.verdict import Gain
-from cloud_hub.statistics.blocks import Estimate
+from cloud_hub.statistics.detectors.blocks import Estimate
 from edge_sdk.system.files import READABLE, check_writable, write_atomic
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cloud_hub.statistics.blocks import Estimate
+from cloud_hub.statistics.detectors.blocks import Estimate
 
 Answer = Literal["pays", "does not pay", "undecided"]
 

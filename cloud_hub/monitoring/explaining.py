@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from cloud_hub.monitoring.figures import NotExplained, OutputShift
 from cloud_hub.monitoring.findings import FleetWindow
 from cloud_hub.registry.dataset import Dataset
-from cloud_hub.statistics.output_shift import explained, feature_part, mean_of_bins, places
+from cloud_hub.statistics.detectors.output_shift import (
+    explained,
+    feature_part,
+    mean_of_bins,
+    places,
+)
 from edge_sdk.contract.errors import EdgeError
 from edge_sdk.model.release import Release
 from edge_sdk.model.schema import InputSchema

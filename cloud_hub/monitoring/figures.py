@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from cloud_hub.database.documents import omitted
-from cloud_hub.statistics.label_free import EstimatedAccuracy
+from cloud_hub.statistics.detectors.label_free import EstimatedAccuracy
 
 if TYPE_CHECKING:
+    from cloud_hub.statistics.detectors.output_shift import FeaturePart
+    from cloud_hub.statistics.detectors.seasonal import Usual
     from cloud_hub.statistics.fairness import GroupRate
-    from cloud_hub.statistics.output_shift import FeaturePart
-    from cloud_hub.statistics.seasonal import Usual
 
 
 @dataclass(frozen=True)

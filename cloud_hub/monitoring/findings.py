@@ -21,22 +21,22 @@ from cloud_hub.monitoring.figures import (
     SelectionFigures,
     SharesChange,
 )
-from cloud_hub.statistics.distances import corrected_psi, ks_distance
-from cloud_hub.statistics.domain import (
+from cloud_hub.statistics.detectors.distances import corrected_psi, ks_distance
+from cloud_hub.statistics.detectors.domain import (
     DomainShift,
     by_cohort,
     domain_shifts,
     low_confidence,
     outlier_score,
 )
-from cloud_hub.statistics.drift import FeatureDrift, fleet_drift
+from cloud_hub.statistics.detectors.drift import FeatureDrift, fleet_drift
+from cloud_hub.statistics.detectors.label_free import estimated_accuracy
+from cloud_hub.statistics.detectors.output_shift import mean_of_bins, share_changes
 from cloud_hub.statistics.fairness import LEAST, Disparity, GroupRate
-from cloud_hub.statistics.label_free import estimated_accuracy
-from cloud_hub.statistics.output_shift import mean_of_bins, share_changes
 from cloud_hub.telemetry.histograms import group_output
 
 if TYPE_CHECKING:
-    from cloud_hub.statistics.seasonal import Usual
+    from cloud_hub.statistics.detectors.seasonal import Usual
     from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 
 Kind = Literal["drift", "domain", "estimate", "concept", "fairness"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from cloud_hub.monitoring.figures import ErrorFigures
 from cloud_hub.monitoring.findings import Finding, fairness_finding, selection_finding
 from cloud_hub.monitoring.store import Concept, GroupErrors
-from cloud_hub.statistics.concept import Labelled, base_rate, first_alarm
+from cloud_hub.statistics.detectors.concept import Labelled, base_rate, first_alarm
 from cloud_hub.statistics.fairness import LEAST, Counts, disparity, selection
 from edge_sdk.contract.groups import OTHER, GroupColumn
 

@@ -10,7 +10,7 @@ from cloud_hub.monitoring.figures import ConceptFigures
 from cloud_hub.monitoring.findings import Finding
 from cloud_hub.monitoring.store import Concept
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
-from cloud_hub.statistics.concept import (
+from cloud_hub.statistics.detectors.concept import (
     Coverage,
     ErrorDetector,
     Labelled,

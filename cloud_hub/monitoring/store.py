@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from cloud_hub.database.documents import Document, as_document
 from cloud_hub.monitoring.tables import alarms, baselines, figures, states
-from cloud_hub.statistics.concept import ErrorDetector
+from cloud_hub.statistics.detectors.concept import ErrorDetector
 
 if TYPE_CHECKING:
     from cloud_hub.monitoring.findings import Finding, FleetWindow

@@ -25,8 +25,8 @@ from cloud_hub.monitoring.findings import (
     evaluate,
     extend_streaks,
 )
-from cloud_hub.statistics.concept import base_rate, settled
-from cloud_hub.statistics.seasonal import Usual, seasonal_reference, usual
+from cloud_hub.statistics.detectors.concept import base_rate, settled
+from cloud_hub.statistics.detectors.seasonal import Usual, seasonal_reference, usual
 
 if TYPE_CHECKING:
     from cloud_hub.fleet.service import Fleet

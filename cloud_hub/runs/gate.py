@@ -19,7 +19,7 @@ from scipy.stats import binomtest, ttest_rel
 from cloud_hub.database.documents import Document, as_documents
 from cloud_hub.policy.schema.sections import GatePolicy, GroupRule
 from cloud_hub.runs.answers import ReleaseAnswers
-from cloud_hub.statistics.calibration import brier_rows, expected_calibration_error
+from cloud_hub.statistics.detectors.calibration import brier_rows, expected_calibration_error
 
 SURE: Final = 0.05
 """One-sided p-value at which a group's loss counts as more than chance."""

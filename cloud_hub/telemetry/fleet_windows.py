@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, func, select
 
-from cloud_hub.statistics.concept import Coverage, Labelled
-from cloud_hub.statistics.seasonal import EPOCH_HOURS, HOUR, WEEK_HOURS
+from cloud_hub.statistics.detectors.concept import Coverage, Labelled
+from cloud_hub.statistics.detectors.seasonal import EPOCH_HOURS, HOUR, WEEK_HOURS
 from cloud_hub.telemetry.histograms import group_histograms_of, histograms_of
 from cloud_hub.telemetry.tables import ROLLED, feedback, reports
 from edge_sdk.contract.profile import ReferenceProfile

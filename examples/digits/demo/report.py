@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 
-from cloud_hub.statistics.drift import model_drift
+from cloud_hub.statistics.detectors.drift import model_drift
 from edge_sdk.model.release import Release
 from examples.digits.demo.journals import Line
 from examples.digits.demo.table import Table

@@ -20,7 +20,7 @@ from cloud_hub.freshness.plan import NEVER, plan
 from cloud_hub.freshness.report import page, write_report
 from cloud_hub.freshness.verdict import Gain, conclude
 from cloud_hub.runs import TrainingContext
-from cloud_hub.statistics.blocks import Estimate, block_mean
+from cloud_hub.statistics.detectors.blocks import Estimate, block_mean
 
 DAY = 86_400.0
 EVERY = (30 * DAY, 7 * DAY, 2 * DAY)

@@ -18,7 +18,7 @@ from cloud_hub.monitoring.findings import FleetWindow, References, evaluate
 from cloud_hub.monitoring.watching import pools
 from cloud_hub.policy.schema import parse_policy
 from cloud_hub.policy.schema.retention import Retention
-from cloud_hub.statistics.seasonal import Usual
+from cloud_hub.statistics.detectors.seasonal import Usual
 from cloud_hub.telemetry import retention
 from cloud_hub.telemetry.fleet_windows import Closed
 from edge_sdk.contract.messages import FeedbackReport

@@ -18,7 +18,7 @@ from cloud_hub.registry.dataset import Dataset
 from cloud_hub.runs.answers import ReleaseAnswers
 from cloud_hub.runs.gate import Check, Costs, Slice, failures, judge
 from cloud_hub.runs.offline import group_names
-from cloud_hub.statistics.calibration import brier_rows, expected_calibration_error
+from cloud_hub.statistics.detectors.calibration import brier_rows, expected_calibration_error
 from converters import convert
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.model.release import Release

@@ -11,7 +11,7 @@ import pytest
 from cloud_hub.monitoring.labels import score
 from cloud_hub.monitoring.store import Concept
 from cloud_hub.policy.schema.monitoring import MonitoringPolicy
-from cloud_hub.statistics.concept import (
+from cloud_hub.statistics.detectors.concept import (
     MEAN_RUN,
     Coverage,
     ErrorDetector,
@@ -21,7 +21,7 @@ from cloud_hub.statistics.concept import (
     first_alarm,
     settled,
 )
-from cloud_hub.statistics.label_free import estimated_accuracy
+from cloud_hub.statistics.detectors.label_free import estimated_accuracy
 
 RANDOM = np.random.default_rng
 BASE = 0.1

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cloud_hub.statistics.domain import (
+from cloud_hub.statistics.detectors.domain import (
     by_cohort,
     domain_shifts,
     low_confidence,
     outlier_score,
 )
-from cloud_hub.statistics.fairness import disparity
-from cloud_hub.statistics.output_shift import (
+from cloud_hub.statistics.detectors.output_shift import (
     explained,
     feature_part,
     mean_of_bins,
     share_changes,
 )
-from cloud_hub.statistics.seasonal import hour_of_week, seasonal_reference, usual
+from cloud_hub.statistics.detectors.seasonal import hour_of_week, seasonal_reference, usual
+from cloud_hub.statistics.fairness import disparity
 
 RANDOM = np.random.default_rng
 REFERENCE = {"age": [500, 500, 0, 0], "town": [900, 90, 0, 10], "height": [450, 450, 100, 0]}

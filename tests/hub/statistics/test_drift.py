@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import norm
 
-from cloud_hub.statistics.distances import (
+from cloud_hub.statistics.detectors.distances import (
     corrected_psi,
     jensen_shannon,
     ks_distance,
     psi,
     wasserstein,
 )
-from cloud_hub.statistics.drift import fleet_drift, model_drift
+from cloud_hub.statistics.detectors.drift import fleet_drift, model_drift
+from cloud_hub.statistics.detectors.two_samples import MANY, RandomSigns, independent, p_value
 from cloud_hub.statistics.false_discovery import discoveries
-from cloud_hub.statistics.two_samples import MANY, RandomSigns, independent, p_value
 
 RANDOM = np.random.default_rng
 INNER = norm.ppf(np.linspace(0, 1, 33)[1:-1])

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from cloud_hub.statistics.distances import corrected_psi, jensen_shannon
-from cloud_hub.statistics.drift import feature_drift, model_drift
+from cloud_hub.statistics.detectors.distances import corrected_psi, jensen_shannon
+from cloud_hub.statistics.detectors.drift import feature_drift, model_drift
 from cloud_hub.statistics.sequential import SampleMoments, difference_interval, mean_interval
 
 RANDOM = np.random.default_rng

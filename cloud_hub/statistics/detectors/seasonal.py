@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from cloud_hub.statistics.distances import Counts
+from cloud_hub.statistics.detectors.distances import Counts
 
 HOUR: Final = 3_600
 WEEK_HOURS: Final = 168

@@ -13,15 +13,21 @@ from typing import Any, Final
 
 import numpy as np
 
-from cloud_hub.statistics.distances import (
+from cloud_hub.statistics.detectors.distances import (
     Counts,
     corrected_psi,
     jensen_shannon,
     ks_distance,
     wasserstein,
 )
+from cloud_hub.statistics.detectors.two_samples import (
+    MANY,
+    RandomSigns,
+    p_value,
+    pooled_p,
+    standardised,
+)
 from cloud_hub.statistics.false_discovery import discoveries
-from cloud_hub.statistics.two_samples import MANY, RandomSigns, p_value, pooled_p, standardised
 
 FDR: Final = 0.05
 """False discovery rate over the features of a model."""
@@ -97,8 +103,8 @@ def fleet_drift(
 ) -> list[FeatureDrift]:
     """Compare every feature of ``reference``, from histograms by device; the worst come first.
 
-    P-values as in :func:`~cloud_hub.statistics.two_samples.p_value`; all features share one draw of
-    random signs, so their dependence is kept.
+    P-values as in :func:`~cloud_hub.statistics.detectors.two_samples.p_value`; all features share
+    one draw of random signs, so their dependence is kept.
 
     Args:
         reference: by name [bins + 2] for all devices, or [devices, bins + 2]: each device's own.

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from scipy.stats import binom, hypergeom
 
-from cloud_hub.statistics.distances import Counts, jensen_shannon
+from cloud_hub.statistics.detectors.distances import Counts, jensen_shannon
 from cloud_hub.statistics.false_discovery import discoveries
 from edge_sdk.contract.histograms import MISSING, OUTSIDE
 

@@ -25,7 +25,7 @@ from scipy.special import kolmogorov
 from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
-from cloud_hub.statistics.distances import Counts
+from cloud_hub.statistics.detectors.distances import Counts
 
 MANY: Final = 14
 """Devices from which on signs are permuted: 2**14 ways resolve what 50 features need."""

@@ -1,0 +1,1 @@
+"""Detectors of change in streams of windows; pure, as all of :mod:`cloud_hub.statistics`."""
