@@ -130,9 +130,11 @@ class EvidenceLoader:
             )
             for name, version in versions.items()
         }
+        past = self._rows.past(record.id)
         return Evidence(
-            arms, allocation=self._allocation(snapshot, sums), soaked=soaked, silent=silent
-        )
+            arms, allocation=self._allocation(snapshot, sums), soaked=soaked, silent=silent,
+            past={device: sums for device, sums in past.items() if device in cohort},
+        )  # fmt: skip
 
     def counts(self, snapshot: ExperimentSnapshot) -> dict[str, dict[str, int]]:
         """Count the devices of each candidate's arm by state, finished stages included."""
