@@ -23,6 +23,7 @@ def _needs(row: Plain) -> list[str]:
     lines = [f"  {head}: {_recent(row)}"] if row["needs"] else []
     for need, days in zip(row["needs"], row["days"], strict=True):
         lines.append(f"    {need['method']}: {need['independent']:,} {_until(row, days)}")
+    lines += [_step(step) for step in row["steps"]]
     if row["note"]:
         lines.append(f"    {row['note']}" if lines else f"  {head}: {row['note']}")
     return lines
@@ -34,6 +35,21 @@ def _recent(row: Plain) -> str:
     return (
         f"lately {row['mean']:.4g} on average, {row['a_device_a_day']:,.0f} a device and day, "
         f"correlated {row['correlation']:.3f} within a device"
+        + ("" if row["left"] is None else f" ({row['left']:.3f} beside its own past)")
+    )
+
+
+def _step(step: Plain) -> str:
+    """What one step can find, and what it cannot."""
+    who = f"    {step['step']}: {step['candidate']:,} devices against {step['control']:,}"
+    if step["ever"] is None:
+        return f"{who}: no verdict, these are too few"
+    week = "" if step["smallest"] is None else f"{step['smallest']:.2g} in a week, "
+    least = f"finds a difference of {week}{step['ever']:.2g} at best"
+    if step["days"] is None:
+        return f"{who}: {least}; of the minimum effect no verdict, however long it goes on"
+    return (
+        f"{who}: {least}; the minimum effect takes about {format_duration(step['days'] * 86_400)}"
     )
 
 

@@ -20,13 +20,16 @@ Sources:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cloud_hub.statistics.random_effects import TINY, Floats, Own, fit, own_of
+from cloud_hub.statistics.random_effects import TINY, Own, fit, own_of
+
+Floats = NDArray[np.float64]
 
 PRIOR: Final = 3.0
 """Degrees of freedom with which the variance of independent requests counts (Smyth 2004), where
@@ -79,15 +82,18 @@ def pair_up(
         candidate: the same of the other arm.
     """
     devices = sorted({*control, *candidate})
-    nothing = (0.0, 0.0, 0.0)
+    return in_order(control, devices), in_order(candidate, devices)
 
-    def arm(by_device: Mapping[str, tuple[float, float, float]]) -> Sample:
-        rows = np.array([by_device.get(d, nothing) for d in devices], dtype=np.float64).reshape(
-            -1, 3
-        )
-        return Sample(rows[:, 0], rows[:, 1], rows[:, 2])
 
-    return arm(control), arm(candidate)
+def in_order(rows: Mapping[str, tuple[float, float, float]], devices: Sequence[str]) -> Sample:
+    """Arrange rows in an order of devices; one that is missing has zeros.
+
+    Args:
+        rows: (n, sum, sum of squares) by device.
+        devices: the order.
+    """
+    found = [rows.get(device, (0.0, 0.0, 0.0)) for device in devices]
+    return Sample(*np.array(found, dtype=np.float64).reshape(-1, 3).T)
 
 
 def compare(
@@ -119,7 +125,8 @@ def compare(
         a, b = _arm(control, scale), _arm(candidate, scale)
         if np.any((control.n > 0) & (candidate.n > 0)):
             return _own_control(control, candidate, a, b)
-        return _apart(control, candidate, (a, b), past and _own(past, scale))
+        own = None if past is None else _own(past, scale)
+        return _apart(control, candidate, (a, b), own)
 
 
 def mean_against(sample: Sample, reference: float, *, scale: float = 1.0) -> Contrast:
@@ -147,7 +154,10 @@ def _apart(
     a, b = arms
     n, inside = control.n + candidate.n, candidate.n > 0
     # An arm whose outcomes are all alike has no variance of its own to be seen.
-    spread = (np.where(a.spread > 0, a.spread, b.spread), np.where(b.spread > 0, b.spread, a.spread))
+    spread = (
+        np.where(a.spread > 0, a.spread, b.spread),
+        np.where(b.spread > 0, b.spread, a.spread),
+    )
     one = np.where(inside, spread[1][..., None], spread[0][..., None])
     known = np.where(n > 0, one / n, np.inf)
     fitted = fit((control.total + candidate.total) / n, known, [control.n > 0, inside], own)

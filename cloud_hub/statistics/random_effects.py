@@ -122,9 +122,7 @@ def fit(mean: Floats, known: Floats, arms: Sequence[Bits], own: Own | None = Non
         total = np.stack([np.sum(w, axis=-1) for w in weights], axis=-1)
         means = np.stack([np.sum(w * shown, axis=-1) for w in weights], axis=-1) / total
         least = [np.sum(m / np.maximum(unknown, TINY), axis=-1) for m in masks]
-        return Fit(
-            means, 1 / total, 1 / np.stack(least, axis=-1), freedom, spread, slope
-        )
+        return Fit(means, 1 / total, 1 / np.stack(least, axis=-1), freedom, spread, slope)
 
 
 def between(mean: Floats, known: Floats, arms: Sequence[Bits], freedom: Floats) -> Floats:
