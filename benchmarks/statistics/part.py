@@ -48,11 +48,13 @@ class Effort:
     """How much is simulated, and from which seed.
 
     ``share`` is the share of a full campaign's runs; ``quick`` leaves out all but the first cells.
+    ``plugged`` names what others bring to be measured beside ours, as ``module:function``.
     """
 
     share: float = 1.0
     seed: int = FIXED_SEED
     quick: bool = False
+    plugged: tuple[str, ...] = ()
 
     def runs(self, full: int, least: int = 20) -> int:
         """Simulated runs in place of ``full``, at least ``least``."""
