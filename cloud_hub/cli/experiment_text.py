@@ -103,11 +103,8 @@ def status_text(record: Plain) -> str:
 
 
 def _outcome(row: Plain) -> str:
-    # + 0.0 turns -0.0 into 0.0: "-0" reads as a loss.
-    low, high = (
-        f"{end + 0.0:+.4g}" if end is not None else "?" for end in (row["low"], row["high"])
-    )
-    return f"{row['outcome']} of {row['arm']}: {row['gain'] + 0.0:+.4g} in [{low}, {high}]"
+    low, high = _signed(row["low"]), _signed(row["high"])
+    return f"{row['outcome']} of {row['arm']}: {_signed(row['gain'])} in [{low}, {high}]"
 
 
 def _guards(rows: Iterable[Any]) -> list[str]:
@@ -136,7 +133,27 @@ def report_view(report: Plain) -> View:
         TextTable(
             ("guardrail", "arm", "state", "reason"), guards, "guardrails", "not looked at yet"
         ),
+        _effects(report["effects"]),
     ]
+
+
+def _effects(rows: Sequence[Plain]) -> TextTable:
+    columns = ("cohort", "outcome", "arm", "devices", "gain", "interval", "shrunk", "finding")
+    shown = [
+        (
+            f"{row['attribute']}={row['value']}", row["outcome"], row["arm"],
+            " and ".join(str(count) for count in row["devices"]), _signed(row["gain"]),
+            f"{_signed(row['low'])} to {_signed(row['high'])}", _signed(row["shrunk"]),
+            row["verdict"] + ("; not the effect of the others" if row["differs"] else ""),
+        )
+        for row in rows
+    ]  # fmt: skip
+    return TextTable(columns, shown, "effects by cohort", "no attribute with 2 to 12 values")
+
+
+def _signed(value: float | None) -> str:
+    # + 0.0 turns -0.0 into 0.0: "-0" reads as a loss.
+    return "?" if value is None else f"{value + 0.0:+.4g}"
 
 
 def _guard_state(guard: Plain) -> str:
