@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,7 @@ class Unlike:
             chosen = np.arange(shape[1]) == random.integers(shape[1], size=runs)[:, None]
             rest = np.sum(busy * ~chosen, axis=1, keepdims=True)
             busy = np.where(chosen, self.largest / (1 - self.largest) * rest, busy)
-        return busy / busy.mean(axis=1, keepdims=True)
+        return cast(Floats, busy / busy.mean(axis=1, keepdims=True))
 
 
 @dataclass(frozen=True)
