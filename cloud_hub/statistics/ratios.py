@@ -62,4 +62,6 @@ def as_sample(windows: DeviceWindowSums) -> Sample:
         apart = windows.squares - 2 * ratio * windows.cross + ratio**2 * windows.n_squares
         total = windows.count * ratio + away
         squares = windows.count * ratio**2 + 2 * ratio * away + scale**2 * np.maximum(apart, 0.0)
-    return Sample(windows.count * 1.0, np.nan_to_num(total), np.nan_to_num(squares))
+    # Without anything counted on the whole arm there is no ratio, and so no outcome.
+    n = np.where(all_n > 0, windows.count, 0.0)
+    return Sample(n, np.nan_to_num(total), np.nan_to_num(squares))
