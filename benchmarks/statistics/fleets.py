@@ -130,11 +130,28 @@ class Trials:
             return found
         n, right = self.past.n[run, 0], self.past.total[run, 0]
         names = device_names(self.inside)
-        sums = {
+        past = {
             name: ExposureSums(labelled=int(a), correct=int(b))
             for name, a, b in zip(names, n, right, strict=True)
         }
-        return replace(found, past=sums)
+        return replace(found, past=past)
+
+    def watched(self, run: int, look: int, **more: float) -> Evidence:
+        """The same with its wrong labels, as guardrails see them, of one period."""
+        found = self.evidence(run, look, **more)
+        arms = {
+            name: replace(
+                arm,
+                failures={
+                    "wrong labels": {
+                        (device, 0): (n - right, n)
+                        for device, (n, right, _) in arm.outcomes["accuracy"].items()
+                    }
+                },
+            )
+            for name, arm in found.arms.items()
+        }
+        return replace(found, arms=arms)
 
 
 def trials(

@@ -111,13 +111,13 @@ def _promoted(effort: Effort, fleet: Unlike) -> Row:
 
 
 def _stopped(effort: Effort, fleet: Unlike) -> Row:
-    """It fails 30% instead of 10%: 500 labels a device, with as many before."""
+    """It fails 30% instead of 10%: 500 labels a device, with as many before; guardrails watch."""
     runs = effort.runs(500, 100)
     found = 0
     for batch in _batches(effort, runs, fleet, LABELS[LABELS <= 500], -0.2, 20):
         _, high = _ends(batch)
         for each, look in enumerate(np.argmin(high, axis=1)):
-            found += decide(CANARY, batch.evidence(each, int(look))).action == "abort"
+            found += decide(CANARY, batch.watched(each, int(look))).action == "abort"
     return power(f"failing 3 times as often, {fleet.name}: taken back", found, runs, 0.9, "1")
 
 
