@@ -109,7 +109,7 @@ def test_the_plan_says_beforehand_which_steps_come_to_a_verdict(tried: Hub) -> N
     assert row.left is not None
     assert row.left < row.correlation / 5
     first, second = row.steps
-    assert (first.step, first.candidate, first.control) == ("0.1 of everybody", 4, 36)
+    assert (first.step, first.candidate, first.control) == ("10% of everybody", 4, 36)
     assert first.ever is not None
     assert second.ever is not None
     assert second.ever < first.ever
