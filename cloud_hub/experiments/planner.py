@@ -198,7 +198,9 @@ def _sizes(spec: ExperimentSpec, rates: Rates, share: float) -> list[tuple[str, 
         for step in stage.steps:
             if step < 1:
                 tried = round(here * step)
-                sizes.append((f"{100 * step:.3g}% of {cohort_name(stage.cohort)}", here - tried, tried))
+                sizes.append(
+                    (f"{100 * step:.3g}% of {cohort_name(stage.cohort)}", here - tried, tried)
+                )
     return sizes
 
 
