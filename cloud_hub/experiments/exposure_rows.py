@@ -7,20 +7,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import Connection, Engine, Select, func, insert, select
 
 from cloud_hub.experiments.tables import exposures
 from cloud_hub.experiments.verdict.measures import SUMS, ExposureSums
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.contract.experiment_reports import Moments, Pairs
+from edge_sdk.contract.names import CONTROL
 
 FAILURE_COLUMNS: Final = ("predictions", "errors", "labelled", "correct")
 """Columns that guardrails on failures read."""
+
+PAST: Final = "past"
+"""Kind of the rows that hold what devices reported before an experiment began."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class ExposureRows:
         c = exposures.c
         query = (
             select(c.device, c.arm, func.max(c.received_at), *(func.sum(c[n]) for n in SUMS))
-            .where(c.experiment == id_, c.start >= since)
+            .where(c.experiment == id_, c.start >= since, c.kind != PAST)
             # Summed in the database: a step of ten days is ten rows a device and arm, times kinds.
             .group_by(c.device, c.arm)
         )
@@ -89,26 +93,42 @@ class ExposureRows:
             for device, arm, received_at, *sums in self._rows(query)
         ]
 
-    def by_period(self, id_: str, since: int) -> list[PeriodSums]:
-        """Return the :data:`FAILURE_COLUMNS` by device, arm and period.
+    def by_period(
+        self, id_: str, since: int, columns: Sequence[str] = FAILURE_COLUMNS
+    ) -> list[PeriodSums]:
+        """Return sums by device, arm and period.
 
         Args:
             id_: of the experiment.
             since: Unix seconds.
+            columns: of :data:`SUMS`; the others are 0.
         """
         c = exposures.c
         key = (c.device, c.arm, c.start)
         query = (
-            select(*key, *(func.sum(c[n]) for n in FAILURE_COLUMNS))
-            .where(c.experiment == id_, c.start >= since)
+            select(*key, *(func.sum(c[n]) for n in columns))
+            .where(c.experiment == id_, c.start >= since, c.kind != PAST)
             .group_by(*key)
         )
         return [
-            PeriodSums(
-                device, arm, start, ExposureSums(**dict(zip(FAILURE_COLUMNS, sums, strict=True)))
-            )
+            PeriodSums(device, arm, start, ExposureSums(**dict(zip(columns, sums, strict=True))))
             for device, arm, start, *sums in self._rows(query)
         ]
+
+    def past(self, id_: str) -> dict[str, ExposureSums]:
+        """Return what each device reported before an experiment; see :func:`store_past`."""
+        c = exposures.c
+        query = select(c.device, *(c[name] for name in SUMS)).where(
+            c.experiment == id_, c.kind == PAST
+        )
+        return {device: ExposureSums(*sums) for device, *sums in self._rows(query)}
+
+    def by_arm(self, id_: str) -> dict[str, dict[int, dict[str, ExposureSums]]]:
+        """Return all sums of an experiment since the start, by arm, period and device."""
+        arms: dict[str, dict[int, dict[str, ExposureSums]]] = defaultdict(lambda: defaultdict(dict))
+        for row in self.by_period(id_, 0, SUMS):
+            arms[row.arm][row.start][row.device] = row.sums
+        return arms
 
     def latency(self, id_: str, arm: str, since: int) -> dict[str, NDArray[np.int64]]:
         """Return the latency histograms of an arm by device, [bins] each.
@@ -120,8 +140,9 @@ class ExposureRows:
         """
         c = exposures.c
         query = select(c.device, c.detail).where(
-            c.experiment == id_, c.arm == arm, c.start >= since, c.latency_n > 0
-        )
+            c.experiment == id_, c.arm == arm, c.start >= since, c.latency_n > 0,
+            c.kind != PAST,
+        )  # fmt: skip
         histograms: dict[str, NDArray[np.int64]] = {}
         for device, detail in self._rows(query):
             counts = np.asarray(detail["latency"], dtype=np.int64)
@@ -146,6 +167,25 @@ class ExposureRows:
     def _rows(self, query: Select[Any]) -> Iterator[Sequence[Any]]:
         with self._engine.connect() as db:
             yield from db.execute(query)
+
+
+def store_past(db: Connection, id_: str, past: Mapping[str, ExposureSums], began: float) -> None:
+    """Store what devices reported before an experiment, as it was known when it began.
+
+    Reports by device are soon rolled up, and an experiment may outlast them. What comes later of
+    the time before does not count: it may have been chosen by what came after.
+
+    Args:
+        db: transaction in which the experiment begins.
+        id_: of the experiment.
+        past: sums by device.
+        began: Unix seconds.
+    """
+    key = {"experiment": id_, "start": int(began), "arm": CONTROL, "kind": PAST}
+    more = {"detail": {}, "received_at": began}
+    rows = [{**key, **more, "device": device, **asdict(sums)} for device, sums in past.items()]
+    if rows:
+        db.execute(insert(exposures), rows)
 
 
 def sums_by_device(rows: list[ArmSums]) -> dict[tuple[str, str], ExposureSums]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Engine, Table, select
+from sqlalchemy import Engine, Table, func, select
 
+from cloud_hub.database.engine import reading
+from cloud_hub.experiments import schedule
 from cloud_hub.experiments.exposure_sink import exposure_of
 from cloud_hub.experiments.planner import DAY, Rates
 from cloud_hub.experiments.tables import experiments, exposures
 from cloud_hub.experiments.verdict.measures import ExposureSums, outcomes_of
-from cloud_hub.telemetry.tables import feedback, reports
+from cloud_hub.telemetry.tables import ROLLED, feedback, reports
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
 
@@ -39,14 +41,46 @@ def rates_of(engine: Engine, fleet: Fleet, spec: ExperimentSpec, version: str, n
         version: whose reports are counted: what serves.
         now: Unix seconds.
     """
-    reached = _reached(fleet, spec)
+    stages = schedule.units_of(spec, {d.device: d.attributes for d in fleet.devices(spec.model)})
+    reached = set[str]().union(*stages)
+    rows = [row for row in _sums(engine, spec.model, version, now - LOOKBACK) if row[0] in reached]
+    first = min((start for _, start, _ in rows), default=now)
     totals: dict[str, ExposureSums] = defaultdict(ExposureSums)
-    first = now
-    for device, start, sums in _sums(engine, spec.model, version, now - LOOKBACK):
-        if device in reached:
-            first = min(first, start)
+    earlier: dict[str, ExposureSums] = defaultdict(ExposureSums)
+    for device, start, sums in rows:
+        totals[device] += sums
+        if start < (first + now) / 2:
+            earlier[device] += sums
+    return Rates(
+        outcomes_of(totals), now - first, len(reached), _decided(engine, spec),
+        outcomes_of(earlier), tuple(len(stage) for stage in stages),
+    )  # fmt: skip
+
+
+def past_of(
+    engine: Engine, spec: ExperimentSpec, version: str, now: float
+) -> dict[str, ExposureSums]:
+    """Return what each device reported under a version in the last week, as far as it is kept.
+
+    Predictions, errors and labels; rewards, latency and energy where an outcome asks for them. The
+    policy's ``retention.report_days`` says how long windows are kept by device.
+
+    Args:
+        engine: of the hub's database.
+        spec: names the model, and the outcomes.
+        version: whose reports are counted: what serves.
+        now: Unix seconds.
+    """
+    since, totals = now - LOOKBACK, defaultdict[str, ExposureSums](ExposureSums)
+    if any(outcome.metric not in ("accuracy", "errors") for outcome in spec.outcomes):
+        # These stand in the bodies alone.
+        for device, _, sums in _sums(engine, spec.model, version, since):
             totals[device] += sums
-    return Rates(outcomes_of(totals), now - first, len(reached), _decided(engine, spec))
+    else:
+        for device, sums in _counts(engine, spec.model, version, since):
+            totals[device] += sums
+    totals.pop(ROLLED, None)
+    return dict(totals)
 
 
 def metered_of(engine: Engine, fleet: Fleet, spec: ExperimentSpec, version: str) -> tuple[int, int]:
@@ -105,4 +139,26 @@ def _sums(
             )
             for device, start, body in db.execute(query):
                 rows.append((device, start, exposure_of(from_plain(message, body)).sums))
+    return rows
+
+
+def _counts(
+    engine: Engine, model: str, version: str, since: float
+) -> list[tuple[str, ExposureSums]]:
+    """Sums of what has columns, added up by the database: two rows a device."""
+    queries = (
+        (reports, {"predictions": reports.c.predictions, "errors": reports.c.failures}),
+        (feedback, {"labelled": feedback.c.own_labelled, "correct": feedback.c.own_correct}),
+    )
+    rows = []
+    with reading(engine) as db:
+        for table, columns in queries:
+            t = table.c
+            query = (
+                select(t.device, *(func.sum(column) for column in columns.values()))
+                .where(t.model == model, t.version == version, t.start >= since)
+                .group_by(t.device)
+            )
+            for device, *sums in db.execute(query):
+                rows.append((device, ExposureSums(**dict(zip(columns, sums, strict=True)))))
     return rows

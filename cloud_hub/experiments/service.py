@@ -131,7 +131,8 @@ class Experiments:
                 inputs.
             Invalid: a cohort that no device belongs to, or an outcome that nobody measures.
         """
-        plan = self.preparation.check(spec)
+        # Before anything is written: reading a week must not hold up devices' uploads.
+        plan, past = self.preparation.begin(spec, time.time())
         id_ = self.store.next_id(spec.model, spec.strategy)
         devices = {d.device: d.attributes for d in self._fleet.devices(spec.model)}
         # A first step of fewer devices than decide would wait for ever.
@@ -148,15 +149,20 @@ class Experiments:
             with transaction(self._engine) as db:
                 self._claims.settle_members(db, trial, spec.model)
         fresh = fresh_record(spec, trial, plan.serving.version, changed.serial)
-        self.store.add(fresh)
+        self.store.add(fresh, past)
         self._decisions.log(fresh, actor, "started", reason, fresh.spec)
         return self.get(id_)
 
     def report(self, id_: str) -> Report:
         """Everything that was seen and decided, over time; raises NotFound."""
         record = self.get(id_)
-        devices = {device.device: device for device in self._fleet.devices(record.model)}
-        return build(record, self.store.history(id_), self.evidence.totals(id_), devices)
+        return build(
+            record,
+            self.store.history(id_),
+            self.evidence.totals(id_),
+            self.evidence.devices(record),
+            self.evidence.compared(record),
+        )
 
     @_atomic
     def pause(self, id_: str, *, actor: str, reason: str) -> ExperimentRecord:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from edge_sdk.contract.names import CONTROL
 
 if TYPE_CHECKING:
+    from cloud_hub.experiments.verdict.measures import ExposureSums
     from cloud_hub.statistics.allocation import Allocation
     from cloud_hub.statistics.heterogeneity import Counts
     from edge_sdk.contract.plan import Measure
@@ -147,7 +148,8 @@ class Evidence:
     """Everything at one look.
 
     ``soaked`` is how long the step has lasted, ``silent`` how long no candidate reported in it, in
-    seconds.
+    seconds. ``past`` is what each device reported of what serves in the week before the experiment
+    began; one that joined since, or whose windows are not kept, has none.
     """
 
     arms: Mapping[str, ArmEvidence] = field(default_factory=dict)
@@ -156,6 +158,7 @@ class Evidence:
     allocation: tuple[Allocation, ...] = ()
     soaked: float = 0.0
     silent: float = 0.0
+    past: Mapping[str, ExposureSums] = field(default_factory=dict)
 
     @property
     def control(self) -> ArmEvidence:

@@ -129,6 +129,7 @@ def _without(evidence: Evidence, device: str) -> Evidence:
             errors=_rest(sessions.errors, device),
             failed=sessions.failed - {device},
         ),
+        past=_rest(evidence.past, device),
     )
 
 

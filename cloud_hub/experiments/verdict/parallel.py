@@ -22,6 +22,7 @@ from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.figures import AllocationFigures, ArmFigures, Figures, Guard
 from cloud_hub.experiments.verdict.guardrails import by_too_few, too_few, watch
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_arm
+from cloud_hub.experiments.verdict.measures import outcomes_of
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.multiple import adjusted
 from cloud_hub.text.durations import format_duration
@@ -85,10 +86,11 @@ def mismatch(evidence: Evidence) -> str:
 def _judge(
     spec: ExperimentSpec, running: Sequence[str], evidence: Evidence, looks: Looks
 ) -> tuple[Judgement, ...]:
+    past = outcomes_of(evidence.past)
     return tuple(
         judge_arm(
             outcome, arm, evidence.control, _arm(evidence, arm), spec.design,
-            looks.get(f"{outcome.name}/{arm}", ()),
+            looks.get(f"{outcome.name}/{arm}", ()), past[outcome.metric],
         )
         for outcome in spec.outcomes
         for arm in running
@@ -120,6 +122,8 @@ def _canary(
     undecided = [j for j in judged if not j.not_worse]
     if undecided:
         j = undecided[0]
+        if j.lacking:
+            return "wait", f"{j.outcome} of {j.arm}: {j.lacking}", None
         more = until_not_worse(j, soaked, spec)
         end = " at the declared end" if j.done else ""
         return "wait", f"undecided{end}: {_interval(j)}{more}", None
@@ -149,6 +153,9 @@ def _compare_arms(
         return "conclude", f"no arm gains what matters: {'; '.join(map(_interval, first))}", None
     if all(j.done for j in first):
         return "conclude", f"no difference until the end: {'; '.join(map(_interval, first))}", None
+    lacking = [f"{j.outcome} of {j.arm}: {j.lacking}" for j in first if j.lacking]
+    if lacking:
+        return "wait", lacking[0], None
     more = until_compared(first, soaked, spec)
     return "wait", f"undecided: {'; '.join(map(_interval, first))}{more}", None
 
