@@ -9,8 +9,8 @@ PIP := -m pip install --quiet --disable-pip-version-check
 FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-device check format bench bytes sweep statistics peers postgres live-fleet \
-	swap-kill fuzz state-damage kill-matrix lost-writes hub-kills chaos tree-runtimes conformance wheels lock clean
+.PHONY: help demo test test-fast test-device check format bench bytes sweep statistics statistics-quick peers postgres \
+	live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills chaos tree-runtimes conformance wheels lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -60,8 +60,11 @@ bytes: .venv/dev  ## what updates of 200 devices cost on the wire; writes benchm
 sweep: .venv/dev  ## every scikit-learn estimator through the converters; writes docs/ESTIMATORS.md
 	$(BIN)/python -m benchmarks.sweep
 
-statistics: .venv/dev peers  ## error rates, power, detection; write benchmarks/STATISTICS.md
-	$(BIN)/python -m benchmarks.statistics
+statistics: .venv/dev peers  ## error rates, power, detection, from fresh seeds; write benchmarks/STATISTICS.md
+	$(BIN)/python -m benchmarks.statistics --processes 2
+
+statistics-quick: .venv/dev  ## the hardest cells from a fixed seed, below five minutes; fails if a level is refuted
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.statistics --quick --processes 2
 
 live-fleet: .venv/dev  ## a thousand devices on a real hub; a candidate bad in one region stops there
 	$(BIN)/python -m tests.campaigns.live_fleet --devices 1000

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.statistics import drift, errors, groups, reporting
-from benchmarks.statistics.__main__ import sections, to_markdown
+from benchmarks.statistics.__main__ import PARTS
 from benchmarks.statistics.part import QUICK, Row
+from benchmarks.statistics.report import Measured, sections, to_markdown
 
 
 def share_of(row: Row) -> float:
@@ -39,10 +40,10 @@ def test_a_window_of_fifty_features_is_small(tmp_path: Path) -> None:
     assert reporting._bytes(release, rows, tmp_path)[0].met
 
 
-@pytest.mark.parametrize("before", ["", "# T\n\n1 of 2\n\n## Data drift\n\nkept | met |"])
+@pytest.mark.parametrize("before", ["", "# T\n\n1 of 2\n\n## Data drift\n\n| kept | 1 | 1 | met |"])
 def test_parts_that_were_not_run_keep_what_the_report_said(before: str) -> None:
     rows = [Row("a", "≤ 1", "2", False), Row("b", "", "c")]
-    text = to_markdown({"power": (rows, 1.0)}, sections(before))
+    text = to_markdown(PARTS, {"power": Measured(rows, 1.0, 13)}, sections(before))
     assert ("kept" in text) == bool(before)
     assert f"{int(bool(before))} of {1 + bool(before)} goals are met." in text
 

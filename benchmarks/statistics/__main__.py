@@ -1,13 +1,19 @@
-"""``make statistics``: simulate, and write ``benchmarks/STATISTICS.md``."""
+"""``make statistics``: simulate, and write ``benchmarks/STATISTICS.md``.
+
+``--quick`` is the part of continuous integration: fixed seed, few cells, and enough runs in each
+that a true level of twice the nominal one would fail. It writes no page unless it is told where.
+"""
 
 from __future__ import annotations
 
 import argparse
+import secrets
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from benchmarks.statistics import (
@@ -23,8 +29,10 @@ from benchmarks.statistics import (
     interleaving,
     power,
     reporting,
+    rows,
 )
-from benchmarks.statistics.part import FULL, QUICK, Effort, Part, Row
+from benchmarks.statistics.part import FULL, QUICK, Effort, Part
+from benchmarks.statistics.report import Measured, sections, table, to_markdown
 from edge_sdk.bench.result import save
 
 HERE: Final = Path(__file__).parent.parent
@@ -41,76 +49,76 @@ PARTS: Final[dict[str, Part]] = {
     "groups": groups.PART,
     "estimates": estimates.PART,
     "reporting": reporting.PART,
+    **rows.parts(),
 }
-"""The subjects. To add one, write a module with a ``PART`` and name it here."""
-
-ABOUT: Final = """# Error rates and power
-
-Written by `make statistics` with fixed seeds. Devices are simulated; who is on which arm is
-decided by the contract's own plan evaluation, and verdicts by the hub's own gates. A rate
-stands with its 95% interval; *goal* is what was set beforehand, and goals that are missed stay."""
+"""The subjects. To add one, write a module with a ``PART`` into ``rows/``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the parts; 0 whether goals are met or not."""
+    """Run the parts; 1 if a goal is refuted, 0 if none is."""
     arguments = _parser().parse_args(argv)
-    effort = QUICK if arguments.quick else FULL
-    results = {name: _measure(name, PARTS[name], effort) for name in arguments.only}
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    report = arguments.out / "STATISTICS.md"
-    before = sections(report.read_text()) if report.exists() else {}
-    save(report, to_markdown(results, before).encode())
-    print(f"wrote {report}")
-    return 0
+    names = arguments.only or [name for name, part in PARTS.items() if _takes_part(part, arguments)]
+    effort = _effort(arguments)
+    print(f"seed {effort.seed}", file=sys.stderr, flush=True)
+    results = _run(names, effort, arguments.processes)
+    if arguments.out is not None:
+        _write(arguments.out, results)
+    elif arguments.quick:
+        print("\n\n".join(f"{name}\n{table(done.rows)}" for name, done in results.items()))
+    refuted = [(n, row) for n, done in results.items() for row in done.rows if row.refuted]
+    for name, row in refuted:
+        print(f"{name}: {row.measured}: {row.result}, expected {row.goal}", file=sys.stderr)
+    return 1 if refuted else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.statistics", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few runs, to see that it works")
-    parser.add_argument("--only", nargs="*", choices=[*PARTS], default=[*PARTS])
-    parser.add_argument("--out", type=Path, default=HERE, help="folder of what is written")
+    parser.add_argument("--quick", action="store_true", help="fixed seed, the hardest cells")
+    parser.add_argument("--only", nargs="*", choices=[*PARTS], default=[])
+    parser.add_argument("--seed", type=int, help="default: a fresh one, and 13 with --quick")
+    parser.add_argument(
+        "--plug", nargs="*", default=[], metavar="MODULE:FUNCTION",
+        help="detectors or deciders to set beside ours; see benchmarks/statistics/plugged",
+    )  # fmt: skip
+    parser.add_argument("--processes", type=int, default=1, help="parts that run at once")
+    parser.add_argument("--out", type=Path, help="folder of the page; with --quick it is printed")
     return parser
 
 
-def _measure(name: str, part: Part, effort: Effort) -> tuple[list[Row], float]:
+def _takes_part(part: Part, arguments: argparse.Namespace) -> bool:
+    return part.quick or not arguments.quick
+
+
+def _effort(arguments: argparse.Namespace) -> Effort:
+    """Set the seed: a full campaign that is run again is another one."""
+    if not arguments.quick and arguments.out is None:
+        arguments.out = HERE
+    usual = QUICK if arguments.quick else replace(FULL, seed=secrets.randbelow(2**32))
+    seed = usual.seed if arguments.seed is None else arguments.seed
+    return replace(usual, seed=seed, plugged=tuple(arguments.plug))
+
+
+def _run(names: Sequence[str], effort: Effort, processes: int) -> dict[str, Measured]:
+    if processes == 1:
+        return {name: _measure(name, effort) for name in names}
+    with ProcessPoolExecutor(processes) as pool:
+        measured = pool.map(_measure, names, [effort] * len(names))
+        return dict(zip(names, measured, strict=True))
+
+
+def _measure(name: str, effort: Effort) -> Measured:
     print(f"{name} ...", file=sys.stderr, flush=True)
     began = time.perf_counter()
-    return part.run(effort), time.perf_counter() - began
+    found = PARTS[name].run(effort)
+    return Measured(found, time.perf_counter() - began, effort.seed)
 
 
-def to_markdown(
-    results: Mapping[str, tuple[list[Row], float]], before: Mapping[str, str] = MappingProxyType({})
-) -> str:
-    """Return the report; parts that were not run keep what ``before`` has under their title."""
-    parts = []
-    for name, part in PARTS.items():
-        if name in results:
-            parts.append(_section(part, *results[name]))
-        elif part.title in before:
-            parts.append(before[part.title])
-    whole = "\n\n".join(parts)
-    met, missed = (whole.count(f"| {mark} |") for mark in (MARKS[True], MARKS[False]))
-    return "\n\n".join([ABOUT, f"{met} of {met + missed} goals are met.", whole]) + "\n"
-
-
-def sections(report: str) -> dict[str, str]:
-    """The parts of a report, by title."""
-    parts = report.strip().split("\n\n## ")[1:]
-    return {part.partition("\n")[0]: f"## {part}" for part in parts}
-
-
-def _section(part: Part, rows: Sequence[Row], seconds: float) -> str:
-    took = f"Took {seconds:.0f} s."
-    return "\n\n".join([f"## {part.title}", part.about, _table(rows), took])
-
-
-MARKS: Final = {True: "met", False: "**missed**", None: ""}
-
-
-def _table(rows: Sequence[Row]) -> str:
-    lines = ["| measured | goal | found | |", "|---|---|---|---|"]
-    lines += [f"| {r.measured} | {r.goal} | {r.result} | {MARKS[r.met]} |" for r in rows]
-    return "\n".join(lines)
+def _write(folder: Path, results: Mapping[str, Measured]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / "STATISTICS.md"
+    before = sections(page.read_text()) if page.exists() else {}
+    save(page, to_markdown(PARTS, results, before).encode())
+    print(f"wrote {page}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def _verdict(devices: int, work: Work, number: int) -> bool:
     inside = candidates(SPEC, [f"device-{i}" for i in range(devices)], f"salt-{number}")
     n, joules = _drawn(random, work, inside)
     arms = [_sums(n, joules, chosen) for chosen in (~inside, inside)]
-    contrast = compare(*(as_sample(arm) for arm in arms), scale=0.0, prior=0.0)
+    contrast = compare(*(as_sample(arm) for arm in arms), scale=0.0)
     evidence = sequential.log_e_value(contrast, Design().tightest("energy"))
     most = int(np.argmax(evidence))
     by_arm = {name: _arm(arm, most) for name, arm in zip((CONTROL, CANDIDATE), arms, strict=True)}

@@ -23,6 +23,7 @@ def _needs(row: Plain) -> list[str]:
     lines = [f"  {head}: {_recent(row)}"] if row["needs"] else []
     for need, days in zip(row["needs"], row["days"], strict=True):
         lines.append(f"    {need['method']}: {need['independent']:,} {_until(row, days)}")
+    lines += [_step(step) for step in row["steps"]]
     if row["note"]:
         lines.append(f"    {row['note']}" if lines else f"  {head}: {row['note']}")
     return lines
@@ -34,6 +35,21 @@ def _recent(row: Plain) -> str:
     return (
         f"lately {row['mean']:.4g} on average, {row['a_device_a_day']:,.0f} a device and day, "
         f"correlated {row['correlation']:.3f} within a device"
+        + ("" if row["left"] is None else f" ({row['left']:.3f} beside its own past)")
+    )
+
+
+def _step(step: Plain) -> str:
+    """What one step can find, and what it cannot."""
+    who = f"    {step['step']}: {step['candidate']:,} devices against {step['control']:,}"
+    if step["ever"] is None:
+        return f"{who}: no verdict, these are too few"
+    week = "" if step["smallest"] is None else f"{step['smallest']:.2g} in a week, "
+    least = f"finds a difference of {week}{step['ever']:.2g} at best"
+    if step["days"] is None:
+        return f"{who}: {least}; of the minimum effect no verdict, however long it goes on"
+    return (
+        f"{who}: {least}; the minimum effect takes about {format_duration(step['days'] * 86_400)}"
     )
 
 
@@ -87,11 +103,8 @@ def status_text(record: Plain) -> str:
 
 
 def _outcome(row: Plain) -> str:
-    # + 0.0 turns -0.0 into 0.0: "-0" reads as a loss.
-    low, high = (
-        f"{end + 0.0:+.4g}" if end is not None else "?" for end in (row["low"], row["high"])
-    )
-    return f"{row['outcome']} of {row['arm']}: {row['gain'] + 0.0:+.4g} in [{low}, {high}]"
+    low, high = _signed(row["low"]), _signed(row["high"])
+    return f"{row['outcome']} of {row['arm']}: {_signed(row['gain'])} in [{low}, {high}]"
 
 
 def _guards(rows: Iterable[Any]) -> list[str]:
@@ -120,7 +133,27 @@ def report_view(report: Plain) -> View:
         TextTable(
             ("guardrail", "arm", "state", "reason"), guards, "guardrails", "not looked at yet"
         ),
+        _effects(report["effects"]),
     ]
+
+
+def _effects(rows: Sequence[Plain]) -> TextTable:
+    columns = ("cohort", "outcome", "arm", "devices", "gain", "interval", "shrunk", "finding")
+    shown = [
+        (
+            f"{row['attribute']}={row['value']}", row["outcome"], row["arm"],
+            " and ".join(str(count) for count in row["devices"]), _signed(row["gain"]),
+            f"{_signed(row['low'])} to {_signed(row['high'])}", _signed(row["shrunk"]),
+            row["verdict"] + ("; not the effect of the others" if row["differs"] else ""),
+        )
+        for row in rows
+    ]  # fmt: skip
+    return TextTable(columns, shown, "effects by cohort", "no attribute with 2 to 12 values")
+
+
+def _signed(value: float | None) -> str:
+    # + 0.0 turns -0.0 into 0.0: "-0" reads as a loss.
+    return "?" if value is None else f"{value + 0.0:+.4g}"
 
 
 def _guard_state(guard: Plain) -> str:

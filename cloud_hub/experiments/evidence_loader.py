@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from cloud_hub.database.engine import transaction
-from cloud_hub.experiments.claims import has_cohorts
 from cloud_hub.experiments.exposure_rows import (
     ArmSums,
     ExposureRows,
@@ -27,6 +26,7 @@ from cloud_hub.experiments.exposure_rows import (
 from cloud_hub.experiments.membership import may_fail
 from cloud_hub.experiments.schedule import arms_of, in_stage
 from cloud_hub.experiments.verdict.device_counts import Member, count
+from cloud_hub.experiments.verdict.effects import Compared, compared_arms, compared_pairs
 from cloud_hub.experiments.verdict.evidence import (
     ArmEvidence,
     Evidence,
@@ -88,12 +88,20 @@ class EvidenceLoader:
             now: Unix seconds.
         """
         assert plan.experiment is not None
+        devices = self.devices(record)
+        return ExperimentSnapshot(record, record.spec, plan, plan.experiment, devices, now)
+
+    def devices(self, record: ExperimentRecord) -> dict[str, DeviceRecord]:
+        """Return the model's devices with the attributes of when the experiment began.
+
+        A device belongs where it did then, whatever it says of itself now. Where no cohort was
+        declared attributes were not written down, and those that it says now are all there is.
+        """
         devices = {device.device: device for device in self._fleet.devices(record.model)}
-        # A device belongs where it did when the experiment began, whatever it says of itself now.
-        settled = self._claims.settled(record.id) if has_cohorts(plan.experiment) else {}
+        settled = self._claims.settled(record.id)
         for device in devices.keys() & settled.keys():
             devices[device] = replace(devices[device], attributes=settled[device])
-        return ExperimentSnapshot(record, record.spec, plan, plan.experiment, devices, now)
+        return devices
 
     def load(self, snapshot: ExperimentSnapshot) -> Evidence:
         """Load the evidence: outcomes since the step began, failures since the stage did."""
@@ -173,6 +181,16 @@ class EvidenceLoader:
     def totals(self, id_: str) -> list[ArmSums]:
         """Sums by device and arm since the start, whatever has become of the experiment."""
         return self._rows.sums(id_, 0)
+
+    def compared(self, record: ExperimentRecord) -> list[Compared]:
+        """Outcomes of all arms since the start, by period and device."""
+        spec = record.spec
+        if spec.strategy in ("shadow", "interleave"):
+            nobody = frozenset[str]()
+            shadow = merge_shadow(self._rows.shadow(record.id, 0), nobody)
+            sessions = merge_interleave(self._rows.interleave(record.id, 0), {}, nobody)
+            return compared_pairs(spec, shadow, sessions)
+        return compared_arms(spec, self._rows.by_arm(record.id))
 
     def _failed(
         self, snapshot: ExperimentSnapshot, *, ever: bool = False

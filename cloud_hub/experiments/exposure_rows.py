@@ -93,24 +93,25 @@ class ExposureRows:
             for device, arm, received_at, *sums in self._rows(query)
         ]
 
-    def by_period(self, id_: str, since: int) -> list[PeriodSums]:
-        """Return the :data:`FAILURE_COLUMNS` by device, arm and period.
+    def by_period(
+        self, id_: str, since: int, columns: Sequence[str] = FAILURE_COLUMNS
+    ) -> list[PeriodSums]:
+        """Return sums by device, arm and period.
 
         Args:
             id_: of the experiment.
             since: Unix seconds.
+            columns: of :data:`SUMS`; the others are 0.
         """
         c = exposures.c
         key = (c.device, c.arm, c.start)
         query = (
-            select(*key, *(func.sum(c[n]) for n in FAILURE_COLUMNS))
+            select(*key, *(func.sum(c[n]) for n in columns))
             .where(c.experiment == id_, c.start >= since, c.kind != PAST)
             .group_by(*key)
         )
         return [
-            PeriodSums(
-                device, arm, start, ExposureSums(**dict(zip(FAILURE_COLUMNS, sums, strict=True)))
-            )
+            PeriodSums(device, arm, start, ExposureSums(**dict(zip(columns, sums, strict=True))))
             for device, arm, start, *sums in self._rows(query)
         ]
 
@@ -121,6 +122,13 @@ class ExposureRows:
             c.experiment == id_, c.kind == PAST
         )
         return {device: ExposureSums(*sums) for device, *sums in self._rows(query)}
+
+    def by_arm(self, id_: str) -> dict[str, dict[int, dict[str, ExposureSums]]]:
+        """Return all sums of an experiment since the start, by arm, period and device."""
+        arms: dict[str, dict[int, dict[str, ExposureSums]]] = defaultdict(lambda: defaultdict(dict))
+        for row in self.by_period(id_, 0, SUMS):
+            arms[row.arm][row.start][row.device] = row.sums
+        return arms
 
     def latency(self, id_: str, arm: str, since: int) -> dict[str, NDArray[np.int64]]:
         """Return the latency histograms of an arm by device, [bins] each.

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cloud_hub.statistics.power import Method, Needs, needs, pairs_needed
+from cloud_hub.experiments.verdict.spec import cohort_name
+from cloud_hub.statistics.clustered import in_order
+from cloud_hub.statistics.power import (
+    LONGEST,
+    FleetVariance,
+    Method,
+    Needs,
+    days_until,
+    expected,
+    needs,
+    pairs_needed,
+    smallest_effect,
+    variance_of,
+)
 
 if TYPE_CHECKING:
     from cloud_hub.experiments.verdict.evidence import Row
@@ -17,6 +30,9 @@ if TYPE_CHECKING:
     from edge_sdk.contract.plan import Measure, Outcome
 
 DAY: Final = 86_400.0
+WEEK: Final = 7.0
+"""Days for which a plan says what a step can find."""
+
 METHODS: Final[tuple[Method, ...]] = ("sequential", "group-sequential")
 
 
@@ -24,22 +40,43 @@ METHODS: Final[tuple[Method, ...]] = ("sequential", "group-sequential")
 class Rates:
     """Recent outcomes of the fleet: by measure, rows by device, over ``seconds``.
 
-    ``devices`` is how many the experiment could reach; ``decided`` the share of the rankings with
-    clicks that decided a session, when some were interleaved before.
+    ``earlier`` are those of the first half of it. ``devices`` is how many the experiment could
+    reach, ``stages`` how many each of its stages; ``decided`` the share of the rankings with clicks
+    that decided a session, when some were interleaved before.
     """
 
     outcomes: Mapping[Measure, Mapping[str, Row]]
     seconds: float
     devices: int
     decided: float | None = None
+    earlier: Mapping[Measure, Mapping[str, Row]] = field(default_factory=dict)
+    stages: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """What one step of an experiment can find, from devices that report the outcome.
+
+    ``smallest`` is the smallest difference that is told from none in a week, ``ever`` however long
+    it goes on; ``None`` where these devices tell nothing. ``days`` is how long the declared minimum
+    effect takes, ``None`` where it is never found.
+    """
+
+    step: str
+    control: int
+    candidate: int
+    smallest: float | None
+    ever: float | None
+    days: float | None
 
 
 @dataclass(frozen=True)
 class OutcomePlan:
     """Needs of one outcome; ``days`` is about how long, ``None`` where it never comes to that.
 
-    ``spread`` is the variance of one outcome, ``correlation`` that of two of one device. ``note``
-    says what is missing to say more.
+    ``spread`` is the variance of one outcome, ``correlation`` that of two of one device, of which
+    ``left`` remains when each device is compared with its own past. ``steps`` says what each step
+    can find. ``note`` says what is missing to say more.
     """
 
     outcome: str
@@ -51,6 +88,8 @@ class OutcomePlan:
     needs: tuple[Needs, ...]
     days: tuple[float | None, ...]
     note: str = ""
+    left: float | None = None
+    steps: tuple[StepPlan, ...] = ()
 
 
 def plan(spec: ExperimentSpec, rates: Rates, *, power: float = 0.8) -> list[OutcomePlan]:
@@ -109,19 +148,80 @@ def _plan(spec: ExperimentSpec, outcome: Outcome, rates: Rates, power: float) ->
     if outcome.minimum_effect == 0 or variance == 0:
         note = "declare a minimum_effect" if variance else "all outcomes were alike lately"
         return OutcomePlan(*common, (), (), f"{note}: nothing to plan for")
+    fleet = _variance(rows, rates.earlier.get(outcome.metric, {}), rates.seconds / DAY)
+    apart = spec.strategy in ("canary", "ab") and spec.unit == "device"
+    # Pairs, and keys of one device, do not differ by what their devices do.
+    left = min(correlation, float(fleet.device.mean()) / variance) if apart else correlation
     per_device, tuned_for = max(1.0, daily), spec.design.tightest(outcome.metric)
     by_method = tuple(
         needs(
             # Two arms of equal size, each with this variance.
             outcome.minimum_effect, 2 * variance, method=method, alpha=spec.design.alpha,
             power=power, tuned_for=tuned_for if method == "sequential" else None,
-            correlation=correlation, per_device=per_device,
+            correlation=left, per_device=per_device,
         )
         for method in METHODS
     )  # fmt: skip
     devices = len(rows) * smallest_share(spec)  # others would not report it either
-    days = tuple(_days(need, devices, daily, correlation) for need in by_method)
-    return OutcomePlan(*common, by_method, days)
+    days = tuple(_days(need, devices, daily, left) for need in by_method)
+    planned = OutcomePlan(*common, by_method, days, left=left if apart else None)
+    if not apart:
+        return planned
+    share = len(rows) / max(rates.devices, 1)
+    steps = tuple(_step(spec, outcome, fleet, sizes, power) for sizes in _sizes(spec, rates, share))
+    # Steps count the devices that there are; of many at once the first is what takes longest.
+    return replace(planned, steps=steps, days=(steps[0].days, *days[1:]) if steps else days)
+
+
+def _variance(rows: Mapping[str, Row], earlier: Mapping[str, Row], days: float) -> FleetVariance:
+    devices = sorted(rows)
+    first = in_order(earlier, devices)
+    later = [
+        (n - x[0], total - x[1], squares - x[2])
+        for (n, total, squares), x in ((rows[d], earlier.get(d, (0.0, 0.0, 0.0))) for d in devices)
+    ]
+    return variance_of(first, in_order(dict(zip(devices, later, strict=True)), devices), days)
+
+
+def _sizes(spec: ExperimentSpec, rates: Rates, share: float) -> list[tuple[str, int, int]]:
+    """Each step's name, and its devices that report the outcome: of the control, of the arm."""
+    if spec.strategy == "ab":
+        here = rates.devices * share
+        control = round(here * (1 - sum(arm.weight for arm in spec.arms)))
+        return [(arm.name, control, round(here * arm.weight)) for arm in spec.arms]
+    sizes = []
+    for stage, devices in zip(spec.path, rates.stages or (rates.devices,), strict=False):
+        here = round(devices * share)
+        for step in stage.steps:
+            if step < 1:
+                tried = round(here * step)
+                sizes.append((f"{step:.2g} of {cohort_name(stage.cohort)}", here - tried, tried))
+    return sizes
+
+
+def _step(
+    spec: ExperimentSpec, outcome: Outcome, fleet: FleetVariance, sizes: tuple[str, int, int],
+    power: float,
+) -> StepPlan:  # fmt: skip
+    name, control, candidate = sizes
+    alpha, usual = spec.design.alpha, spec.design.tightest(outcome.metric)
+    enough = candidate >= spec.minimum_devices
+    found = [
+        smallest_effect(
+            expected(fleet, control, candidate, days), alpha=alpha, power=power, usual=usual
+        )
+        if enough
+        else math.inf
+        for days in (WEEK, 1e6 * LONGEST)
+    ]
+    days = None
+    if enough:
+        days = days_until(
+            outcome.minimum_effect, fleet, control, candidate,
+            alpha=alpha, power=power, usual=usual,
+        )  # fmt: skip
+    smallest, ever = (value if math.isfinite(value) else None for value in found)
+    return StepPlan(name, control, candidate, smallest, ever, days)
 
 
 def _plan_sessions(spec: ExperimentSpec, rates: Rates, power: float) -> OutcomePlan:

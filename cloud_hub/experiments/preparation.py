@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from cloud_hub.errors import NotFound
-from cloud_hub.experiments import checks, planner
+from cloud_hub.experiments import checks, planner, schedule
 from cloud_hub.experiments.report_rates import metered_of, rates_of
 from cloud_hub.text.durations import format_duration
 
@@ -72,6 +72,9 @@ class Preparation:
             power: chance of finding a difference of the declared minimum effect.
         """
         serving = self.check(spec).serving.version
+        # As it would start: a first step of too few devices is enlarged.
+        devices = {d.device: d.attributes for d in self._fleet.devices(spec.model)}
+        spec = schedule.enlarged(spec, devices)
         rates = rates_of(self._engine, self._fleet, spec, serving, now)
         outcomes = planner.plan(spec, rates, power=power)
         summary = (

@@ -21,6 +21,7 @@ from cloud_hub.experiments.report_sections import (
     TimelineEvent,
 )
 from cloud_hub.experiments.verdict.device_counts import shares
+from cloud_hub.experiments.verdict.effects import effects_by_cohort
 from cloud_hub.experiments.verdict.figures import (
     FailureExcess,
     Figures,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from cloud_hub.database.records import DeviceRecord
     from cloud_hub.experiments.exposure_rows import ArmSums
     from cloud_hub.experiments.record import ExperimentEvent, ExperimentRecord
+    from cloud_hub.experiments.verdict.effects import Compared
     from cloud_hub.experiments.verdict.spec import ArmSpec, ExperimentSpec
 
 T = TypeVar("T")
@@ -48,6 +50,7 @@ def build(
     history: Sequence[ExperimentEvent],
     sums: Sequence[ArmSums],
     devices: Mapping[str, DeviceRecord],
+    compared: Sequence[Compared],
 ) -> Report:
     """Build the report.
 
@@ -55,11 +58,13 @@ def build(
         record: of the experiment.
         history: its looks and decisions, oldest first.
         sums: exposure by device and arm since the start.
-        devices: of the model, by name.
+        devices: of the model, by name, with their attributes of when the experiment began.
+        compared: outcomes of the arms since the start.
     """
     spec, figures = record.spec, record.figures
     arms = tuple(_arm(record, arm) for arm in spec.tried)
     counts = figures.devices or {}
+    attributes = {name: device.attributes for name, device in devices.items()}
     return Report(
         experiment=record,
         now=present_step(record),
@@ -77,6 +82,7 @@ def build(
         devices=counts,
         shares={arm: shares(row) for arm, row in counts.items()},
         cohorts=by_cohort(spec, sums, devices),
+        effects=effects_by_cohort(compared, attributes, spec.minimum_devices),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import Engine, Table, func, select
 
 from cloud_hub.database.engine import reading
+from cloud_hub.experiments import schedule
 from cloud_hub.experiments.exposure_sink import exposure_of
 from cloud_hub.experiments.planner import DAY, Rates
 from cloud_hub.experiments.tables import experiments, exposures
@@ -40,14 +41,20 @@ def rates_of(engine: Engine, fleet: Fleet, spec: ExperimentSpec, version: str, n
         version: whose reports are counted: what serves.
         now: Unix seconds.
     """
-    reached = _reached(fleet, spec)
+    stages = schedule.units_of(spec, {d.device: d.attributes for d in fleet.devices(spec.model)})
+    reached = set[str]().union(*stages)
+    rows = [row for row in _sums(engine, spec.model, version, now - LOOKBACK) if row[0] in reached]
+    first = min((start for _, start, _ in rows), default=now)
     totals: dict[str, ExposureSums] = defaultdict(ExposureSums)
-    first = now
-    for device, start, sums in _sums(engine, spec.model, version, now - LOOKBACK):
-        if device in reached:
-            first = min(first, start)
-            totals[device] += sums
-    return Rates(outcomes_of(totals), now - first, len(reached), _decided(engine, spec))
+    earlier: dict[str, ExposureSums] = defaultdict(ExposureSums)
+    for device, start, sums in rows:
+        totals[device] += sums
+        if start < (first + now) / 2:
+            earlier[device] += sums
+    return Rates(
+        outcomes_of(totals), now - first, len(reached), _decided(engine, spec),
+        outcomes_of(earlier), tuple(len(stage) for stage in stages),
+    )  # fmt: skip
 
 
 def past_of(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cloud_hub.experiments.record import ExperimentRecord
+    from cloud_hub.experiments.verdict.effects import CohortEffect
     from cloud_hub.experiments.verdict.figures import (
         AllocationFigures,
         DroppedArm,
@@ -151,7 +152,8 @@ class Report:
 
     ``now`` is the step that it is in, ``rules`` what was declared, as sentences. ``beside`` is how
     a shadow run or interleaving stands. ``devices`` are counts by arm and state, and ``shares`` the
-    failed and regressed among the devices with exposure.
+    failed and regressed among the devices with exposure. ``cohorts`` are plain sums, ``effects``
+    what can be said of them.
     """
 
     experiment: ExperimentRecord
@@ -170,3 +172,4 @@ class Report:
     devices: Mapping[str, Mapping[str, int]]
     shares: Mapping[str, Mapping[str, float]]
     cohorts: tuple[CohortArm, ...]
+    effects: tuple[CohortEffect, ...]

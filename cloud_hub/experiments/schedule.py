@@ -77,7 +77,7 @@ def enlarged(spec: ExperimentSpec, devices: Mapping[str, Mapping[str, str]]) -> 
         return spec
     stages = [
         replace(stage, steps=_large_enough(stage.steps, len(units), spec))
-        for stage, units in zip(spec.path, _units(spec, devices), strict=True)
+        for stage, units in zip(spec.path, units_of(spec, devices), strict=True)
     ]
     if all(new.steps == old.steps for new, old in zip(stages, spec.path, strict=True)):
         return spec
@@ -210,14 +210,19 @@ def groups_of(
 ) -> list[tuple[list[str], list[int]]]:
     """For :func:`choose_salt`: the devices (with attributes) and slots of every stage."""
     groups = []
-    for stage, units in zip(spec.path, _units(spec, devices), strict=True):
+    for stage, units in zip(spec.path, units_of(spec, devices), strict=True):
         share = [slots_of(stage.steps[0])] if spec.strategy == "canary" else None
         groups.append((units, share or list(first_weights(spec).values())))
     return groups
 
 
-def _units(spec: ExperimentSpec, devices: Mapping[str, Mapping[str, str]]) -> list[list[str]]:
-    """Devices of each stage, without those that had their turn in one before."""
+def units_of(spec: ExperimentSpec, devices: Mapping[str, Mapping[str, str]]) -> list[list[str]]:
+    """Return the devices of each stage, without those that had their turn in one before.
+
+    Args:
+        spec: the declared experiment.
+        devices: attributes of the model's devices, by name.
+    """
     taken: set[str] = set()
     units = []
     for stage in spec.path:

@@ -160,8 +160,13 @@ class Experiments:
     def report(self, id_: str) -> Report:
         """Everything that was seen and decided, over time; raises NotFound."""
         record = self.get(id_)
-        devices = {device.device: device for device in self._fleet.devices(record.model)}
-        return build(record, self.store.history(id_), self.evidence.totals(id_), devices)
+        return build(
+            record,
+            self.store.history(id_),
+            self.evidence.totals(id_),
+            self.evidence.devices(record),
+            self.evidence.compared(record),
+        )
 
     @_atomic
     def pause(self, id_: str, *, actor: str, reason: str) -> ExperimentRecord:

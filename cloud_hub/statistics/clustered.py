@@ -20,17 +20,20 @@ Sources:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.statistics.random_effects import TINY, Own, fit, own_of
+
 Floats = NDArray[np.float64]
 
 PRIOR: Final = 3.0
-"""Degrees of freedom with which the variance of independent requests counts (Smyth 2004)."""
+"""Degrees of freedom with which the variance of independent requests counts (Smyth 2004), where
+devices are on both arms."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,15 @@ class Contrast:
 
     ``n`` is how many independent requests an arm would have to have, on both, for as much
     information: the sample size after the design effect. ``freedom`` is of the variance.
+    ``attainable`` is what ``n`` comes to with any number of requests of the same devices, as far as
+    they have shown how much they differ; infinite where they have not.
     """
 
     estimate: Floats
     variance: Floats
     n: Floats
     freedom: Floats
+    attainable: Floats = field(default_factory=lambda: np.array(np.inf))
 
 
 def pair_up(
@@ -76,26 +82,30 @@ def pair_up(
         candidate: the same of the other arm.
     """
     devices = sorted({*control, *candidate})
-    nothing = (0.0, 0.0, 0.0)
+    return in_order(control, devices), in_order(candidate, devices)
 
-    def arm(by_device: Mapping[str, tuple[float, float, float]]) -> Sample:
-        rows = np.array([by_device.get(d, nothing) for d in devices], dtype=np.float64).reshape(
-            -1, 3
-        )
-        return Sample(rows[:, 0], rows[:, 1], rows[:, 2])
 
-    return arm(control), arm(candidate)
+def in_order(rows: Mapping[str, tuple[float, float, float]], devices: Sequence[str]) -> Sample:
+    """Arrange rows in an order of devices; one that is missing has zeros.
+
+    Args:
+        rows: (n, sum, sum of squares) by device.
+        devices: the order.
+    """
+    found = [rows.get(device, (0.0, 0.0, 0.0)) for device in devices]
+    return Sample(*np.array(found, dtype=np.float64).reshape(-1, 3).T)
 
 
 def compare(
-    control: Sample, candidate: Sample, *, scale: float = 1.0, prior: float = PRIOR
+    control: Sample, candidate: Sample, *, scale: float = 1.0, past: Sample | None = None
 ) -> Contrast:
     """Difference of two arms' means, with a variance that counts devices.
 
-    With ``r`` the residual of a device, ``(its sum - the arm's mean * its n) / the arm's n``, the
-    variance is ``D / (D - 1) * sum((r_candidate - r_control)^2)`` over the D devices, averaged with
-    the variance of independent requests (``s^2 / n`` of both arms) by degrees of freedom, and never
-    below the latter.
+    Of devices that are on one arm each: by :mod:`cloud_hub.statistics.random_effects`. Of those on
+    both, which are their own control: with ``r`` the residual of a device, ``(its sum - the arm's
+    mean * its n) / the arm's n``, the variance is ``D / (D - 1) * sum((r_candidate -
+    r_control)^2)`` over the D devices, averaged with the variance of independent requests (``s^2 /
+    n`` of both arms) by degrees of freedom, and never below the latter.
 
     Assumes that devices are independent of each other; nothing is assumed of the requests of one.
 
@@ -104,30 +114,19 @@ def compare(
         candidate: the same devices on the other arm, [..., D].
         scale: range of one outcome; few outcomes that are all alike must not pretend to certainty.
             0 where the range is unknown.
-        prior: degrees of freedom with which independent requests say how much devices differ. With
-            0 they say nothing of it, and a single device on an arm is no data.
+        past: outcomes of the same devices before either arm began, [..., D] or [D]; of those on
+            both arms it says nothing that they do not say themselves.
 
     Returns:
-        The contrast; without data on an arm its variance is infinite and ``n`` 0.
+        The contrast; without data on an arm, or with too few devices to say how much they differ,
+        its variance is infinite and ``n`` 0.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         a, b = _arm(control, scale), _arm(candidate, scale)
-        # One device's residuals on both arms are subtracted first: what they share cancels.
-        by_device = np.sum((b.residuals - a.residuals) ** 2, axis=-1)
-        by_device *= _corrected(np.sum((control.n > 0) | (candidate.n > 0), axis=-1))
-        by_request = a.spread / a.n + b.spread / b.n
-        freedom = _freedom(a, b)
-        variance = _moderated(by_device, by_request, freedom, prior)
-        # Variance of one outcome over that of the estimate: the outcomes that the data are worth.
-        n = np.where(variance > 0, (a.spread + b.spread) / variance, np.minimum(a.n, b.n))
-    # Without a prior one device has no variance to be seen, so it is no data.
-    empty = np.minimum(a.devices, b.devices) < (1 if prior else 2)
-    return Contrast(
-        np.where(empty, 0.0, b.mean - a.mean),
-        np.where(empty, np.inf, variance),
-        np.where(empty, 0.0, n),
-        np.where(empty, np.inf, freedom + prior),
-    )
+        if np.any((control.n > 0) & (candidate.n > 0)):
+            return _own_control(control, candidate, a, b)
+        own = None if past is None else _own(past, scale)
+        return _apart(control, candidate, (a, b), own)
 
 
 def mean_against(sample: Sample, reference: float, *, scale: float = 1.0) -> Contrast:
@@ -140,28 +139,82 @@ def mean_against(sample: Sample, reference: float, *, scale: float = 1.0) -> Con
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         arm = _arm(sample, scale)
-        by_device = np.sum(arm.residuals**2, axis=-1) * _corrected(arm.devices)
-        freedom = np.maximum(arm.devices - 1.0, 0.0)
-        variance = _moderated(by_device, arm.spread / arm.n, freedom)
-        n = np.where(variance > 0, arm.spread / variance, arm.n)
-    empty = arm.n == 0
+        known = np.where(sample.n > 0, arm.spread[..., None] / sample.n, np.inf)
+        fitted = fit(sample.total / sample.n, known, [sample.n > 0])
+        estimate = fitted.mean[..., 0] - reference
+        return _contrast(
+            estimate, fitted.variance[..., 0], fitted.attainable[..., 0], arm.spread, fitted.freedom
+        )
+
+
+def _apart(
+    control: Sample, candidate: Sample, arms: tuple[_Arm, _Arm], own: Own | None
+) -> Contrast:
+    """The difference of arms that share no device."""
+    a, b = arms
+    n, inside = control.n + candidate.n, candidate.n > 0
+    # An arm whose outcomes are all alike has no variance of its own to be seen.
+    spread = (
+        np.where(a.spread > 0, a.spread, b.spread),
+        np.where(b.spread > 0, b.spread, a.spread),
+    )
+    one = np.where(inside, spread[1][..., None], spread[0][..., None])
+    known = np.where(n > 0, one / n, np.inf)
+    fitted = fit((control.total + candidate.total) / n, known, [control.n > 0, inside], own)
+    estimate = fitted.mean[..., 1] - fitted.mean[..., 0]
+    return _contrast(
+        estimate, np.sum(fitted.variance, axis=-1), np.sum(fitted.attainable, axis=-1),
+        spread[0] + spread[1], fitted.freedom,
+    )  # fmt: skip
+
+
+def _contrast(
+    estimate: Floats, variance: Floats, attainable: Floats, spread: Floats, freedom: Floats
+) -> Contrast:
+    """The contrast, or none: without variance, or without freedom to say what it is."""
+    some = np.isfinite(estimate) & np.isfinite(variance) & (variance > TINY) & (freedom >= 1)
     return Contrast(
-        np.where(empty, 0.0, arm.mean - reference),
-        np.where(empty, np.inf, variance),
-        np.where(empty, 0.0, n),
-        np.where(empty, np.inf, freedom + PRIOR),
+        np.where(some, estimate, 0.0),
+        np.where(some, variance, np.inf),
+        np.where(some, spread / variance, 0.0),
+        np.where(some, freedom, np.inf),
+        np.where(some & (attainable > TINY), spread / attainable, np.inf),
     )
 
 
-def _moderated(
-    by_device: Floats, by_request: Floats, freedom: Floats, prior: float = PRIOR
-) -> Floats:
+def _own(past: Sample, scale: float) -> Own:
+    arm = _arm(past, scale)
+    known = np.where(past.n > 0, arm.spread[..., None] / past.n, np.inf)
+    return own_of(past.total / past.n, known)
+
+
+def _own_control(control: Sample, candidate: Sample, a: _Arm, b: _Arm) -> Contrast:
+    """The difference where devices are on both arms."""
+    # One device's residuals on both arms are subtracted first: what they share cancels.
+    by_device = np.sum((b.residuals - a.residuals) ** 2, axis=-1)
+    by_device *= _corrected(np.sum((control.n > 0) | (candidate.n > 0), axis=-1))
+    by_request = a.spread / a.n + b.spread / b.n
+    freedom = _freedom(a, b)
+    variance = _moderated(by_device, by_request, freedom)
+    # Variance of one outcome over that of the estimate: the outcomes that the data are worth.
+    n = np.where(variance > 0, (a.spread + b.spread) / variance, np.minimum(a.n, b.n))
+    empty = np.minimum(a.devices, b.devices) < 1
+    return Contrast(
+        np.where(empty, 0.0, b.mean - a.mean),
+        np.where(empty, np.inf, variance),
+        np.where(empty, 0.0, n),
+        np.where(empty, np.inf, freedom + PRIOR),
+        np.full(empty.shape, np.inf),
+    )
+
+
+def _moderated(by_device: Floats, by_request: Floats, freedom: Floats) -> Floats:
     """Average of the two variances by degrees of freedom, never below that of independent requests.
 
     Few devices hardly say how much devices differ.
     """
     # fmax, not maximum: a NaN of an empty arm gives way to the other.
-    mixed = (freedom * by_device + prior * by_request) / (freedom + prior)
+    mixed = (freedom * by_device + PRIOR * by_request) / (freedom + PRIOR)
     return np.fmax(mixed, by_request)
 
 

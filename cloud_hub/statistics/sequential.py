@@ -21,6 +21,10 @@ from cloud_hub.statistics.clustered import Contrast, Floats
 TUNED_FOR: Final = 5_000
 """Sample size at which confidence sequences are tightest."""
 
+LEAST_TUNED: Final = 200
+"""Independent outcomes below which sequences are never tightest: devices that differ very much, or
+are very few, come to no more, and are no sample to which a normal limit applies."""
+
 TUNED_AT: Final = 0.05
 """Error rate at which they are; the same for all levels, so that one e-value serves them all."""
 
@@ -53,7 +57,20 @@ class SampleMoments:
         return plain + 1.0 / (self.n + 1) ** 2 if plain > 0 else 1.0 / (self.n + 1)
 
 
-def rho_squared(tuned_for: float = TUNED_FOR, alpha: float = TUNED_AT) -> float:
+def tuning(contrast: Contrast, usual: float = TUNED_FOR) -> Floats:
+    """Sample size at which the sequence of a contrast is tightest.
+
+    The usual one, or what its devices can attain, if that is less: an interval that is tightest
+    where the data never come to is wide all the time.
+
+    Args:
+        contrast: arrays of the looks' shape.
+        usual: sample size of data that grow without end.
+    """
+    return cast(Floats, np.clip(contrast.attainable, min(LEAST_TUNED, usual), usual))
+
+
+def rho_squared(tuned_for: Floats | float = TUNED_FOR, alpha: float = TUNED_AT) -> Floats | float:
     """Variance of the normal mixture with which a confidence sequence is tightest.
 
     ``(-2 ln alpha + ln(-2 ln alpha + 1)) / tuned_for``, the approximation of Waudby-Smith et al.
@@ -65,7 +82,7 @@ def rho_squared(tuned_for: float = TUNED_FOR, alpha: float = TUNED_AT) -> float:
     return (-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / tuned_for
 
 
-def multiplier(n: Floats | float, alpha: float, tuned_for: float = TUNED_FOR) -> Floats:
+def multiplier(n: Floats | float, alpha: float, tuned_for: Floats | float = TUNED_FOR) -> Floats:
     """Half width of a confidence sequence in standard errors.
 
     With ``t = n * rho^2`` it is ``sqrt(2 (t + 1) / t * ln(sqrt(t + 1) / alpha))``. Assumes many
@@ -100,7 +117,7 @@ def mean_interval(
 
 
 def interval(
-    contrast: Contrast, alpha: float = 0.05, tuned_for: float = TUNED_FOR
+    contrast: Contrast, alpha: float = 0.05, tuned_for: Floats | float = TUNED_FOR
 ) -> tuple[Floats, Floats]:
     """Confidence sequence of a difference, at each look of ``contrast``.
 
@@ -117,12 +134,14 @@ def interval(
         Lower and upper ends, of the looks' shape; infinite without data.
     """
     times = multiplier(contrast.n, alpha, tuned_for)
-    half = _widened(times, contrast.freedom) * np.sqrt(contrast.variance)
+    half = student(times, contrast.freedom) * np.sqrt(contrast.variance)
     half = np.where(contrast.n > 0, half, np.inf)
     return contrast.estimate - half, contrast.estimate + half
 
 
-def log_e_value(contrast: Contrast, tuned_for: float = TUNED_FOR, null: float = 0.0) -> Floats:
+def log_e_value(
+    contrast: Contrast, tuned_for: Floats | float = TUNED_FOR, null: float = 0.0
+) -> Floats:
     """Log e-value against "the difference is ``null``", at each look of ``contrast``.
 
     The normal mixture that the sequence inverts: with ``t = n * rho^2`` it is
@@ -166,8 +185,13 @@ def difference_interval(
     return (b.mean - a.mean - half, b.mean - a.mean + half)
 
 
-def _widened(z: Floats, freedom: Floats) -> Floats:
-    """Student's quantile where ``z`` is the normal one, at the same tail probability."""
+def student(z: Floats, freedom: Floats) -> Floats:
+    """Student's quantile where ``z`` is the normal one, at the same tail probability.
+
+    Args:
+        z: array or number, above 0.
+        freedom: degrees of freedom; ``z`` itself is returned where they are infinite.
+    """
     # Farther out SciPy's Student quantile is infinite of either sign, or NaN.
     tail = np.maximum(ndtr(-z), 1e-300)
     quantile = np.nan_to_num(np.abs(stdtrit(_finite(freedom), tail)), nan=np.inf, posinf=np.inf)

@@ -81,12 +81,16 @@ def until_won(
 
 
 def _of(judged: Judgement, half: float, gap: float, spec: ExperimentSpec) -> float:
-    metric = next(o.metric for o in spec.outcomes if o.name == judged.outcome)
-    return _more(half, gap, judged.n, spec.design.tightest(metric), spec.design.alpha)
+    return _more(half, gap, judged.n, judged.tuned_for, spec.design.alpha, judged.attainable)
 
 
-def _more(half: float, gap: float, n: float, tuned_for: float, alpha: float) -> float:
-    """Data to come, as a multiple of what there is, until ``half`` an interval fits ``gap``."""
+def _more(
+    half: float, gap: float, n: float, tuned_for: float, alpha: float, most: float = math.inf
+) -> float:
+    """Data to come, as a multiple of what there is, until ``half`` an interval fits ``gap``.
+
+    However many outcomes come, they are worth no more than ``most`` independent ones.
+    """
     if gap <= 0 or n <= 0 or not math.isfinite(half):
         return math.inf
     # Geometric bisection: the width of a sequence falls with the data, but has no closed inverse.
@@ -94,7 +98,8 @@ def _more(half: float, gap: float, n: float, tuned_for: float, alpha: float) -> 
     now = float(multiplier(n, alpha, tuned_for))
     while high / low > 1.01:
         middle = math.sqrt(low * high)
-        then = half * float(multiplier(n * middle, alpha, tuned_for)) / now / math.sqrt(middle)
+        worth = 1 / ((1 / n - 1 / most) / middle + 1 / most)
+        then = half * float(multiplier(worth, alpha, tuned_for)) / now * math.sqrt(n / worth)
         low, high = (low, middle) if then <= gap else (middle, high)
     return high - 1 if high < MOST else math.inf
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from scipy.special import ndtri, stdtrit
 
 from cloud_hub.experiments.verdict.figures import Look, OutcomeFigures, finite
 from cloud_hub.statistics import classical, group_sequential, sequential
-from cloud_hub.statistics.clustered import PRIOR, Contrast, compare, mean_against, pair_up
+from cloud_hub.statistics.clustered import Contrast, compare, in_order, mean_against
 from cloud_hub.statistics.sequential import SampleMoments
 
 if TYPE_CHECKING:
@@ -27,17 +29,15 @@ RANGES: Final[Mapping[Measure, float]] = {
 }  # fmt: skip
 """Of one outcome of each measure; 0 where it has none."""
 
-ALIKE: Final[Mapping[Measure, float]] = {"energy": 0.0}
-"""Where what one device reports says less than usual of how much devices differ: boards draw what
-they draw, hour after hour."""
-
 
 @dataclass(frozen=True)
 class Judgement:
     """The gain of an arm in one outcome: positive is better, whatever the outcome's direction.
 
     ``low`` to ``high`` holds at every look; ``p`` is valid at every look. ``n`` is the independent
-    outcomes an arm that the data are worth. ``done`` says that the horizon was reached.
+    outcomes an arm that the data are worth, ``attainable`` what they can be worth on these devices,
+    ``tuned_for`` where the interval is tightest. ``done`` says that the horizon was reached,
+    ``lacking`` why nothing can be said at all.
     """
 
     outcome: str
@@ -55,6 +55,9 @@ class Judgement:
     done: bool = False
     looks: tuple[Look, ...] = ()
     tests: tuple[classical.Classical, ...] = ()
+    attainable: float = math.inf
+    tuned_for: float = sequential.TUNED_FOR
+    lacking: str = ""
 
     @property
     def worse(self) -> bool:
@@ -88,6 +91,7 @@ def judge_arm(
     candidate: ArmEvidence,
     design: Design,
     looks: tuple[Look, ...] = (),
+    past: Mapping[str, Row] = MappingProxyType({}),
 ) -> Judgement:
     """Compare an arm with the control on one outcome.
 
@@ -98,11 +102,13 @@ def judge_arm(
         candidate: evidence of the arm.
         design: how a verdict is reached.
         looks: planned looks taken before; empty without a horizon.
+        past: outcomes of the same measure by device, from before the experiment.
     """
     a = control.outcomes.get(outcome.metric, {})
     b = candidate.outcomes.get(outcome.metric, {})
     measure = outcome.metric
-    contrast = compare(*pair_up(a, b), scale=RANGES[measure], prior=ALIKE.get(measure, PRIOR))
+    arms = [in_order(rows, sorted({*a, *b})) for rows in (a, b, past)]
+    contrast = compare(arms[0], arms[1], scale=RANGES[measure], past=arms[2] if past else None)
     judged = judge(outcome, arm, contrast, design, looks)
     plain = (_moments(a), _moments(b))
     test = classical.welch
@@ -115,6 +121,7 @@ def judge_arm(
         devices=(_devices(a), _devices(b)),
         outcomes=(plain[0].n, plain[1].n),
         tests=(test(*plain, at_the_end=judged.done),),
+        lacking="" if contrast.n > 0 else _lacking(a, b),
     )
 
 
@@ -137,10 +144,16 @@ def judge_pairs(
         looks: planned looks taken before; empty without a horizon.
         scale: range of one difference; 0 where it has none.
     """
-    sample, _ = pair_up(differences, {})
-    judged = judge(outcome, arm, mean_against(sample, 0.0, scale=scale), design, looks)
+    sample = in_order(differences, sorted(differences))
+    contrast = mean_against(sample, 0.0, scale=scale)
+    judged = judge(outcome, arm, contrast, design, looks)
     count = _moments(differences).n
-    return replace(judged, devices=(_devices(differences),) * 2, outcomes=(count, count))
+    return replace(
+        judged,
+        devices=(_devices(differences),) * 2,
+        outcomes=(count, count),
+        lacking="" if contrast.n > 0 else _lacking(differences),
+    )
 
 
 def judge(
@@ -159,10 +172,10 @@ def judge(
         design: how a verdict is reached.
         looks: planned looks taken before; empty without a horizon.
     """
+    tuned_for = float(sequential.tuning(contrast, design.tightest(outcome.metric)))
     # From here on positive is better, whatever the outcome counts.
     sign = 1.0 if outcome.upward else -1.0
     if design.horizon is None:
-        tuned_for = design.tightest(outcome.metric)
         p = float(sequential.always_valid_p(sequential.log_e_value(contrast, tuned_for)))
         ends = sequential.interval(contrast, design.alpha, tuned_for)
         low, high = sorted(sign * float(end) for end in ends)
@@ -177,6 +190,7 @@ def judge(
     return Judgement(
         outcome.name, arm, None, None, sign * estimate, low, high, p, float(contrast.n),
         (0, 0), (0, 0), outcome.minimum_effect, done, looks,
+        attainable=float(contrast.attainable), tuned_for=tuned_for,
     )  # fmt: skip
 
 
@@ -190,16 +204,30 @@ def _look(
     taken = math.floor(looks[-1].fraction * design.looks + 1e-9) if looks else 0
     if planned <= taken:
         return looks
-    variance = float(_student(contrast))
+    variance = _student(contrast, design.alpha)
     return (*looks, Look(fraction, float(contrast.estimate), variance, float(contrast.n)))
 
 
-def _student(contrast: Contrast) -> float:
-    """The variance, larger where few devices say how large it is: of Student's t."""
+def _student(contrast: Contrast, alpha: float) -> float:
+    """The variance, larger where few devices say how large it is: by Student's quantile."""
     freedom = float(contrast.freedom)
-    # Variance of Student's t; with two degrees of freedom or fewer it has none, so a cap.
-    inflated = freedom / (freedom - 2) if 2 < freedom < math.inf else 1.0
-    return float(contrast.variance) * (inflated if freedom > 2 else 3.0)
+    if not math.isfinite(freedom):
+        return float(contrast.variance)
+    wider = stdtrit(freedom, 1 - alpha / 2) / ndtri(1 - alpha / 2)
+    return float(contrast.variance * wider**2)
+
+
+def _lacking(*arms: Mapping[str, Row]) -> str:
+    """Why there is no verdict though there may be outcomes; empty where there are none yet."""
+    devices = [_devices(rows) for rows in arms]
+    if not all(devices):
+        return ""
+    if not all(math.isfinite(value) for rows in arms for row in rows.values() for value in row):
+        return "no verdict: some outcomes are no numbers"
+    if sum(devices) <= len(devices):
+        shown = " and ".join(map(str, devices))
+        return f"no verdict: on {shown} device(s) nothing says how much devices differ"
+    return "no verdict: all outcomes are alike"
 
 
 def _at_looks(

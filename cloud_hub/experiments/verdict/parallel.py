@@ -22,6 +22,7 @@ from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.figures import AllocationFigures, ArmFigures, Figures, Guard
 from cloud_hub.experiments.verdict.guardrails import by_too_few, too_few, watch
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_arm
+from cloud_hub.experiments.verdict.measures import outcomes_of
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.multiple import adjusted
 from cloud_hub.text.durations import format_duration
@@ -85,10 +86,11 @@ def mismatch(evidence: Evidence) -> str:
 def _judge(
     spec: ExperimentSpec, running: Sequence[str], evidence: Evidence, looks: Looks
 ) -> tuple[Judgement, ...]:
+    past = outcomes_of(evidence.past)
     return tuple(
         judge_arm(
             outcome, arm, evidence.control, _arm(evidence, arm), spec.design,
-            looks.get(f"{outcome.name}/{arm}", ()),
+            looks.get(f"{outcome.name}/{arm}", ()), past[outcome.metric],
         )
         for outcome in spec.outcomes
         for arm in running

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cloud_hub.statistics import group_sequential, latency, power, sequential
 from cloud_hub.statistics.allocation import check_allocation, log_mismatch_evidence
 from cloud_hub.statistics.classical import two_proportion_z, welch
-from cloud_hub.statistics.clustered import PRIOR, Contrast, Sample, compare, mean_against, pair_up
+from cloud_hub.statistics.clustered import Contrast, Sample, compare, mean_against, pair_up
 from cloud_hub.statistics.failures import failure_path
 from cloud_hub.statistics.multiple import adjusted, holm
 from cloud_hub.statistics.paired import log_sign_evidence, sign_test
@@ -81,9 +81,12 @@ def test_arms_that_never_fail_are_not_known_to_be_equal() -> None:
     assert low < -0.1 < 0.1 < high
 
 
-def test_of_a_single_device_requests_are_counted() -> None:
-    lonely = mean_against(Sample(np.array([5.0]), np.array([3.0]), np.array([3.0])), 0.5)
-    assert (float(lonely.n), float(lonely.freedom)) == (5, PRIOR)
+def test_a_single_device_says_nothing_however_much_it_reports() -> None:
+    """Nothing says how far it is from others: not beside another one, and not beside a number."""
+    alone = Sample(np.array([1e6, 0.0]), np.array([2e6, 0.0]), np.array([5e6, 0.0]))
+    other = Sample(np.array([0.0, 1e6]), np.array([0.0, 3e6]), np.array([0.0, 1e7]))
+    for result in (compare(alone, other), mean_against(alone, 0.5)):
+        assert (float(result.n), float(result.variance)) == (0.0, math.inf)
 
 
 @given(st.floats(-5, 5), st.floats(0.01, 2), st.floats(10, 1e6))
@@ -128,7 +131,7 @@ def test_a_ratio_is_that_of_the_totals_with_the_variance_of_the_textbook() -> No
     samples = [as_sample(arm) for arm in arms]
     control = Sample(*(np.concatenate([getattr(samples[0], f), none]) for f in SUMS))
     candidate = Sample(*(np.concatenate([none, getattr(samples[1], f)]) for f in SUMS))
-    result = compare(control, candidate, scale=0, prior=0)
+    result = compare(control, candidate, scale=0)
     ratios = [arm.total.sum() / arm.n.sum() for arm in arms]
     assert result.estimate == pytest.approx(ratios[1] - ratios[0])
     textbook = sum(  # without the correction for a finite population
@@ -140,14 +143,6 @@ def test_a_ratio_is_that_of_the_totals_with_the_variance_of_the_textbook() -> No
 
 
 SUMS = ("n", "total", "squares")
-
-
-def test_without_a_prior_a_single_device_says_nothing_however_much_it_reports() -> None:
-    alone = Sample(np.array([1e6, 0.0]), np.array([2e6, 0.0]), np.array([5e6, 0.0]))
-    other = Sample(np.array([0.0, 1e6]), np.array([0.0, 3e6]), np.array([0.0, 1e7]))
-    assert compare(alone, other, scale=0).n > 1e5
-    result = compare(alone, other, scale=0, prior=0)
-    assert (float(result.n), float(result.variance)) == (0.0, math.inf)
 
 
 def test_devices_without_windows_are_no_outcomes() -> None:
