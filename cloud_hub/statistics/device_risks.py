@@ -3,11 +3,11 @@ change, and bad hours.
 
 A device's requests are not independent witnesses: a dirty lens fails them all. So every device has
 log odds of failure of its own. They are about the fleet's by Student's t with three degrees of
-freedom, or nearly all are close to it and some few are dirty (:data:`DIRTY`). From its own past to the
-trial a device changes little, and three of a thousand by any amount (:func:`changes`). In a bad period
-any share may fail (:data:`BAD_PERIODS`). None of these numbers is estimated: they are
-*structures* over which evidence is averaged for a candidate that is worse, and taken at the best
-for one that is not.
+freedom, or devices are alike but for some that are dirty (:data:`DIRTY`). From its own past to the
+trial a device changes little, and three of a thousand by any amount (:func:`changes`). In a bad
+period any share of a device's requests may fail (:data:`BAD_PERIODS`). None of these numbers is
+estimated: they are *structures*, over which evidence is averaged for a candidate that is worse, and
+of which the best is taken for one that is not.
 
 Sources:
     K. Lange, R. Little, J. Taylor, "Robust Statistical Modeling Using the t Distribution", JASA
@@ -55,8 +55,10 @@ ENOUGH: Final = 128.0
 
 @dataclass(frozen=True)
 class Cells:
-    """Failures of requests by device and period: arrays [C]; ``offset`` is the period's log odds
-    against the usual ones, ``devices`` the number of devices."""
+    """Failures of requests by device and period: arrays [C].
+
+    ``offset`` is the period's log odds against the usual ones, ``devices`` the number of devices.
+    """
 
     device: NDArray[np.intp]
     failed: Floats
@@ -113,9 +115,13 @@ def changes() -> Floats:
     apart = GRID[:, None] - GRID[None, :]
     share, far = JUMPS
     jump = _columns(_normal(apart, far)).T
-    return np.array(
-        [(1 - share) * _columns(_normal(apart, sd)).T + share * jump for sd in DRIFTS]
-    )
+    return np.array([(1 - share) * _columns(_normal(apart, sd)).T + share * jump for sd in DRIFTS])
+
+
+@cache
+def spread_by(sd: float) -> Floats:
+    """Chance of log odds (rows) that are normal about others (columns), [G, G]."""
+    return _columns(_normal(GRID[:, None] - GRID[None, :], sd))
 
 
 def averaged(log_likelihood: Floats, chances: Floats) -> Floats:

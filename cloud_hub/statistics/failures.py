@@ -44,10 +44,11 @@ from cloud_hub.statistics.device_risks import (
     averaged,
     binomial,
     changes,
+    spread_by,
     tempering,
     usual,
 )
-from cloud_hub.statistics.heterogeneity import Counts, FailureCounts
+from cloud_hub.statistics.heterogeneity import SPREAD, FailureCounts
 
 RISKS: Final = ((0.25, 0.1), (0.75, 0.3), (1.125, 0.25), (1.75, 0.15), (2.375, 0.2))
 """Log odds by which a candidate may be worse, 1.3 to 11 times as often, and how much is bet on each
@@ -237,3 +238,27 @@ def log_share_evidence(failed: int, tried: int, allowed: float) -> float:
     return float(risen - failed * np.log(least) - (tried - failed) * np.log1p(-least))
 
 
+def log_device_evidence(
+    failures: int, requests: int, control: tuple[int, int], *, differ: float = SPREAD
+) -> float:
+    """Log e-value against "this device fails no more often than the control", for one device.
+
+    The ratio of likelihoods of :func:`judge_failures`, with log odds that differ by chance from the
+    control's with a known variance; both are averaged over the control's level.
+
+    Args:
+        failures: of the device, with the candidate.
+        requests: of the same.
+        control: failures and requests without the candidate.
+        differ: variance of the log odds between this device and the control's; 0 where the device
+            is its own control.
+    """
+    if not (requests and control[1]):
+        return 0.0
+    effects = np.array([0.0, *(effect for effect, _ in RISKS)])[:, None]
+    device = binomial(np.array(failures), np.array(requests), GRID + effects)
+    levels = binomial(np.array(control[0]), np.array(control[1]), GRID)
+    level = levels * tempering(np.array([control[0]], dtype=np.float64))
+    # One device is its own control up to the smallest drift.
+    found = logsumexp(level + averaged(device, spread_by(max(differ**0.5, DRIFTS[0]))), axis=1)
+    return float(logsumexp(found[1:] + np.log([bet for _, bet in RISKS])) - found[0])

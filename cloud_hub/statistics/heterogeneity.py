@@ -23,6 +23,9 @@ from cloud_hub.statistics.device_risks import STEP, Cells
 Counts = tuple[float, float]
 """How many failed, of how many; whole numbers unless a device's weight was bounded."""
 
+SPREAD: Final = 0.25
+"""Variance of the log odds of one device that is looked at alone: rates 1.6 times up or down."""
+
 PERIODS: Final = 12
 """Periods are joined to so many at most: what one of them says is bounded, not its length."""
 
