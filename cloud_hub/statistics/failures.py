@@ -50,9 +50,17 @@ from cloud_hub.statistics.device_risks import (
 )
 from cloud_hub.statistics.heterogeneity import SPREAD, FailureCounts
 
-RISKS: Final = ((0.25, 0.1), (0.75, 0.3), (1.125, 0.25), (1.75, 0.15), (2.375, 0.2))
-"""Log odds by which a candidate may be worse, 1.3 to 11 times as often, and how much is bet on each
-of them."""
+RISKS: Final = (
+    (0.25, 0.1),
+    (0.75, 0.27),
+    (1.125, 0.22),
+    (1.75, 0.13),
+    (2.375, 0.15),
+    (3.25, 0.06),
+    (4.25, 0.04),
+    (5.5, 0.03),
+)
+"""Log odds by which a candidate may be worse, 1.3 to 240 times, and how much is bet on each."""
 
 BETS: Final = ((0.8, 0.2), (0.8, 0.15, 0.05), (0.65, 0.12, 0.06, 0.07, 0.1))
 """How much is bet on each share of bad periods, each drift, and each way that devices differ."""
