@@ -15,9 +15,9 @@ from scipy.special import logsumexp
 from benchmarks.statistics.fleets import TRIED, Floats, candidates
 from benchmarks.statistics.part import Effort, Part, Row, rate
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
+from cloud_hub.experiments.verdict.guardrails import alpha_of
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
-from cloud_hub.experiments.verdict.guardrails import alpha_of
 from cloud_hub.statistics.failures import judge_failures
 from cloud_hub.statistics.heterogeneity import Counts, FailureCounts
 from edge_sdk.contract.names import CONTROL

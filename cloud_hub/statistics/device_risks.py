@@ -40,7 +40,7 @@ DIRTY: Final = (0.15, 0.15, 0.25, 3.5)
 """Or: devices are alike (their standard deviation) but for a share that fails more often, by log
 odds between these, which is 1.3 to 30 times as often."""
 
-DRIFTS: Final = (0.1, 0.3, 0.8)
+DRIFTS: Final = (0.1, 0.3)
 """Standard deviations by which devices' log odds may change from their past to the trial."""
 
 JUMPS: Final = (0.003, 2.0)

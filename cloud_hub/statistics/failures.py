@@ -9,9 +9,9 @@ smallest of them is an e-process under all: it exceeds ``1 / alpha`` at any look
 parameter of location.
 
 Each device is held against the others and, where it has one, against its own past. Assumes that
-devices are independent but for bad hours of all, and that no more than some few of a hundred change
-suddenly: one candidate device on its own that turns dirty while it tries is not told from a bad
-candidate, which is what ``minimum_devices`` is for.
+devices are independent but for bad hours of all, and that few of them change suddenly against their
+past. It fails where one candidate device on its own turns dirty while it tries: that is not told from
+a bad candidate, which is what ``minimum_devices`` is for. It is conservative where devices are few.
 
 Sources:
     A. Ramdas, P. Grünwald, V. Vovk, G. Shafer, "Game-theoretic statistics and safe anytime-valid
@@ -62,7 +62,7 @@ RISKS: Final = (
 )
 """Log odds by which a candidate may be worse, 1.3 to 240 times, and how much is bet on each."""
 
-BETS: Final = ((0.8, 0.2), (0.8, 0.15, 0.05), (0.65, 0.12, 0.06, 0.07, 0.1))
+BETS: Final = ((0.8, 0.2), (0.8, 0.2), (0.65, 0.12, 0.06, 0.07, 0.1))
 """How much is bet on each share of bad periods, each drift, and each way that devices differ."""
 
 LEVELS: Final = (-2.5, 1.0)

@@ -112,13 +112,13 @@ def test_a_healthy_candidate_is_left_alone(condition: str, arms: tuple[int, int]
 def test_one_device_against_nine_is_stopped_by_its_own_past_only() -> None:
     mine: Table = {("a", period): (6, 40) for period in range(12)}
     theirs: Table = {(f"b{d}", period): (2, 40) for d in range(9) for period in range(12)}
-    past = {name: (150.0, 3_000.0) for name in ("a", *(f"b{d}" for d in range(9)))}
+    past = dict.fromkeys(("a", *(f"b{d}" for d in range(9))), (150.0, 3000.0))
     assert log_e(mine, theirs) < CERTAIN
     assert log_e(mine, theirs, past) > CERTAIN
     # It always was like that.
     assert log_e(mine, theirs, {**past, "a": (450.0, 3_000.0)}) < 0
     # So is everything now.
-    everywhere = {key: (6.0, 40.0) for key in theirs}
+    everywhere = dict.fromkeys(theirs, (6.0, 40.0))
     assert log_e(mine, everywhere, past) < 0
 
 
@@ -138,7 +138,7 @@ def test_hours_that_are_bad_for_all_are_seen_on_the_control() -> None:
     assert offsets[3] > 1
     assert all(abs(offsets[[0, 1, 2, 4, 5]]) < 0.6)
     assert judge_failures(failures).log_e < 1
-    steady = FailureCounts.of({}, {key: (4, 100) for key in theirs})
+    steady = FailureCounts.of({}, dict.fromkeys(theirs, (4, 100)))
     assert not common_hours(steady, steady.period).any()
 
 
