@@ -4,7 +4,7 @@ change, and bad hours.
 A device's requests are not independent witnesses: a dirty lens fails them all. So every device has
 log odds of failure of its own. They are about the fleet's by Student's t with three degrees of
 freedom, or devices are alike but for some that are dirty (:data:`DIRTY`). From its own past to the
-trial a device changes little, and three of a thousand by any amount (:func:`changes`). In a bad
+trial a device changes little, and two of a thousand by any amount (:func:`changes`). In a bad
 period any share of a device's requests may fail (:data:`BAD_PERIODS`). None of these numbers is
 estimated: they are *structures*, over which evidence is averaged for a candidate that is worse, and
 of which the best is taken for one that is not.
@@ -43,7 +43,7 @@ odds between these, which is 1.3 to 30 times as often."""
 DRIFTS: Final = (0.1, 0.3)
 """Standard deviations by which devices' log odds may change from their past to the trial."""
 
-JUMPS: Final = (0.003, 2.0)
+JUMPS: Final = (0.002, 2.0)
 """Share of devices that change by anything, and the standard deviation of that."""
 
 BAD_PERIODS: Final = (0.0, 0.03)
@@ -104,7 +104,7 @@ def usual() -> Floats:
     apart = GRID[:, None] - GRID[None, :]
     students = [(1 + (apart / scale) ** 2 / 3) ** -2 for scale in SCALES]
     share, near, least, most = DIRTY
-    dirty = _columns(((apart >= least) & (apart <= most)) + 1e-12)
+    dirty = _columns(np.where((apart >= least) & (apart <= most), 1.0, 1e-12))
     mixed = (1 - share) * _columns(_normal(apart, near)) + share * dirty
     return np.array([_columns(table) for table in (*students, mixed)])
 

@@ -10,8 +10,9 @@ parameter of location.
 
 Each device is held against the others and, where it has one, against its own past. Assumes that
 devices are independent but for bad hours of all, and that few of them change suddenly against their
-past. It fails where one candidate device on its own turns dirty while it tries: that is not told from
-a bad candidate, which is what ``minimum_devices`` is for. It is conservative where devices are few.
+past. It fails where one candidate device on its own turns dirty while it tries: that is not told
+from a bad candidate, which is what ``minimum_devices`` is for. It is conservative where devices are
+few.
 
 Sources:
     A. Ramdas, P. Grünwald, V. Vovk, G. Shafer, "Game-theoretic statistics and safe anytime-valid
@@ -159,7 +160,9 @@ class _Fleet:
         self._past = past * tempering(past[0])
         self._first = self._both | (past[1] > 0)
         self.drifts = bool(self._first.any())
-        self._tempers = tempering(np.bincount(failures.device, failures.failed))[:, None]
+        self._tempers = tempering(np.bincount(failures.device, failures.failed).astype(np.float64))[
+            :, None
+        ]
         self._shifts = _common_changes(failures) if past.any() else np.zeros(1)
 
     def by_change(
@@ -182,7 +185,7 @@ class _Fleet:
         lasts = [_before(last, part, change) for last, part in zip(lasts, parts, strict=True)]
         before = np.where(self._both[:, None], control, 0.0)
         for shift in self._shifts:
-            first = before + binomial(*self._past[:, :, None], GRID - shift)
+            first = before + binomial(self._past[0, :, None], self._past[1, :, None], GRID - shift)
             theirs = _summed(first[~self._mine] + lasts[0], levels)
             mine = [_summed(first[self._mine] + last, levels) for last in lasts[1:]]
             chance = -0.5 * (shift / COMMON_CHANGES[0]) ** 2
