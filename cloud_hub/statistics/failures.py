@@ -160,9 +160,8 @@ class _Fleet:
         self._past = past * tempering(past[0])
         self._first = self._both | (past[1] > 0)
         self.drifts = bool(self._first.any())
-        self._tempers = tempering(np.bincount(failures.device, failures.failed).astype(np.float64))[
-            :, None
-        ]
+        failed = np.bincount(failures.device, failures.failed).astype(np.float64)
+        self._tempers = tempering(failed)[:, None]
         self._shifts = _common_changes(failures) if past.any() else np.zeros(1)
 
     def by_change(
