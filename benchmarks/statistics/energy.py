@@ -74,7 +74,8 @@ def _verdict(devices: int, work: Work, number: int) -> bool:
     n, joules = _drawn(random, work, inside)
     arms = [_sums(n, joules, chosen) for chosen in (~inside, inside)]
     contrast = compare(*(as_sample(arm) for arm in arms), scale=0.0)
-    evidence = sequential.log_e_value(contrast, Design().tightest("energy"))
+    tuned = sequential.tuning(contrast, Design().tightest("energy"))
+    evidence = sequential.log_e_value(contrast, tuned)
     most = int(np.argmax(evidence))
     by_arm = {name: _arm(arm, most) for name, arm in zip((CONTROL, CANDIDATE), arms, strict=True)}
     return decide(SPEC, Evidence(by_arm)).action == "conclude"

@@ -45,7 +45,8 @@ def _campaign(devices: int, correlation: float, runs: int) -> tuple[int, int, in
         units = [f"device-{i}" for i in range(devices)]
         inside = candidates(SPEC, units, f"salt-{number}")
         control, candidate = split(n, total, inside)
-        evidence = sequential.log_e_value(compare(control, candidate))
+        contrast = compare(control, candidate)
+        evidence = sequential.log_e_value(contrast, sequential.tuning(contrast))
         most = int(np.argmax(evidence))
         decision = decide(SPEC, evidence_of("accuracy", n[most], total[most], inside))
         ours += decision.action == "conclude"

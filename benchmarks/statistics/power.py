@@ -45,7 +45,8 @@ def _sequential(runs: int, tuned_for: int, goal: float | None) -> Row:
     detected = 0
     for number in range(runs):
         n, total, inside = _run(spec, number)
-        evidence = sequential.log_e_value(compare(*split(n, total, inside)), tuned_for)
+        contrast = compare(*split(n, total, inside))
+        evidence = sequential.log_e_value(contrast, sequential.tuning(contrast, tuned_for))
         most = int(np.argmax(evidence))
         decision = decide(spec, evidence_of("accuracy", n[most], total[most], inside))
         detected += decision.winner is not None

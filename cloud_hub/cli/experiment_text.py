@@ -47,7 +47,8 @@ def _step(step: Plain) -> str:
     week = "" if step["smallest"] is None else f"{step['smallest']:.2g} in a week, "
     least = f"finds a difference of {week}{step['ever']:.2g} at best"
     if step["days"] is None:
-        return f"{who}: {least}; of the minimum effect no verdict, however long it goes on"
+        most = "no verdict" if step["chance"] < 0.01 else f"a verdict in {step['chance']:.0%}"
+        return f"{who}: {least}; on the minimum effect {most}, however long it goes on"
     return (
         f"{who}: {least}; the minimum effect takes about {format_duration(step['days'] * 86_400)}"
     )

@@ -16,6 +16,7 @@ from cloud_hub.statistics.power import (
     FleetVariance,
     Method,
     Needs,
+    chance_of,
     days_until,
     expected,
     needs,
@@ -59,7 +60,8 @@ class StepPlan:
 
     ``smallest`` is the smallest difference that is told from none in a week, ``ever`` however long
     it goes on; ``None`` where these devices tell nothing. ``days`` is how long the declared minimum
-    effect takes, ``None`` where it is never found.
+    effect takes to be found with the wanted chance, ``None`` where it never comes to that;
+    ``chance`` is what it comes to in a year.
     """
 
     step: str
@@ -68,6 +70,7 @@ class StepPlan:
     smallest: float | None
     ever: float | None
     days: float | None
+    chance: float
 
 
 @dataclass(frozen=True)
@@ -195,7 +198,9 @@ def _sizes(spec: ExperimentSpec, rates: Rates, share: float) -> list[tuple[str, 
         for step in stage.steps:
             if step < 1:
                 tried = round(here * step)
-                sizes.append((f"{step:.2g} of {cohort_name(stage.cohort)}", here - tried, tried))
+                sizes.append(
+                    (f"{100 * step:.3g}% of {cohort_name(stage.cohort)}", here - tried, tried)
+                )
     return sizes
 
 
@@ -205,23 +210,22 @@ def _step(
 ) -> StepPlan:  # fmt: skip
     name, control, candidate = sizes
     alpha, usual = spec.design.alpha, spec.design.tightest(outcome.metric)
-    enough = candidate >= spec.minimum_devices
-    found = [
-        smallest_effect(
-            expected(fleet, control, candidate, days), alpha=alpha, power=power, usual=usual
+    if candidate < spec.minimum_devices:
+        return StepPlan(name, control, candidate, None, None, None, 0.0)
+
+    def smallest(after: float) -> float | None:
+        found = smallest_effect(
+            expected(fleet, control, candidate, after), alpha=alpha, power=power, usual=usual
         )
-        if enough
-        else math.inf
-        for days in (WEEK, 1e6 * LONGEST)
-    ]
-    days = None
-    if enough:
-        days = days_until(
-            outcome.minimum_effect, fleet, control, candidate,
-            alpha=alpha, power=power, usual=usual,
-        )  # fmt: skip
-    smallest, ever = (value if math.isfinite(value) else None for value in found)
-    return StepPlan(name, control, candidate, smallest, ever, days)
+        return found if math.isfinite(found) else None
+
+    days = days_until(
+        outcome.minimum_effect, fleet, control, candidate, alpha=alpha, power=power, usual=usual
+    )
+    year = expected(fleet, control, candidate, LONGEST)
+    chance = chance_of(outcome.minimum_effect, year, alpha=alpha, usual=usual)
+    ever = smallest(1e6 * LONGEST)
+    return StepPlan(name, control, candidate, smallest(WEEK), ever, days, chance)
 
 
 def _plan_sessions(spec: ExperimentSpec, rates: Rates, power: float) -> OutcomePlan:

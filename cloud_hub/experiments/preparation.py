@@ -9,10 +9,11 @@ from sqlalchemy import Engine
 
 from cloud_hub.errors import NotFound
 from cloud_hub.experiments import checks, planner, schedule
-from cloud_hub.experiments.report_rates import metered_of, rates_of
+from cloud_hub.experiments.report_rates import metered_of, past_of, rates_of
 from cloud_hub.text.durations import format_duration
 
 if TYPE_CHECKING:
+    from cloud_hub.experiments.verdict.measures import ExposureSums
     from cloud_hub.experiments.verdict.spec import ExperimentSpec
     from cloud_hub.fleet.service import Fleet
     from cloud_hub.plans.service import Plans
@@ -62,6 +63,19 @@ class Preparation:
             counts = metered_of(self._engine, self._fleet, spec, plan.serving.version)
             checks.check_metered(*counts)
         return plan
+
+    def begin(self, spec: ExperimentSpec, now: float) -> tuple[Plan, dict[str, ExposureSums]]:
+        """Return the plan that ``spec`` would change, and each device's past under it.
+
+        Args:
+            spec: the declared experiment.
+            now: Unix seconds.
+
+        Raises:
+            NotFound, Conflict, Invalid: as :meth:`check`.
+        """
+        plan = self.check(spec)
+        return plan, past_of(self._engine, spec, plan.serving.version, now)
 
     def plan(self, spec: ExperimentSpec, now: float, power: float = 0.8) -> ExperimentForecast:
         """Return how much an experiment needs and about how long it takes; raises as :meth:`check`.

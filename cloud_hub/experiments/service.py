@@ -23,7 +23,6 @@ from cloud_hub.experiments import schedule
 from cloud_hub.experiments.decision_log import DecisionLog
 from cloud_hub.experiments.documents import seen_document
 from cloud_hub.experiments.evidence_loader import EvidenceLoader, ExperimentSnapshot
-from cloud_hub.experiments.exposure_rows import store_past
 from cloud_hub.experiments.policy_defaults import canary_of, spec_of
 from cloud_hub.experiments.preparation import Preparation
 from cloud_hub.experiments.record import (
@@ -32,7 +31,6 @@ from cloud_hub.experiments.record import (
     fresh_record,
 )
 from cloud_hub.experiments.report import build
-from cloud_hub.experiments.report_rates import past_of
 from cloud_hub.experiments.store import ExperimentStore
 from cloud_hub.experiments.verdict.judge import judge
 from cloud_hub.registry.per_model import for_each
@@ -133,9 +131,8 @@ class Experiments:
                 inputs.
             Invalid: a cohort that no device belongs to, or an outcome that nobody measures.
         """
-        plan = self.preparation.check(spec)
         # Before anything is written: reading a week must not hold up devices' uploads.
-        past = past_of(self._engine, spec, plan.serving.version, time.time())
+        plan, past = self.preparation.begin(spec, time.time())
         id_ = self.store.next_id(spec.model, spec.strategy)
         devices = {d.device: d.attributes for d in self._fleet.devices(spec.model)}
         # A first step of fewer devices than decide would wait for ever.
@@ -148,12 +145,11 @@ class Experiments:
         trial = schedule.begin(spec, id_, releases, salt)
         reason = f"{id_}: {spec.versions} on {schedule.shown(spec, 0, 0)}"
         changed = self._decisions.change(spec.model, trial, actor, reason)
-        with transaction(self._engine) as db:
-            store_past(db, id_, past, time.time())
-            if spec.cohorts:
+        if spec.cohorts:
+            with transaction(self._engine) as db:
                 self._claims.settle_members(db, trial, spec.model)
         fresh = fresh_record(spec, trial, plan.serving.version, changed.serial)
-        self.store.add(fresh)
+        self.store.add(fresh, past)
         self._decisions.log(fresh, actor, "started", reason, fresh.spec)
         return self.get(id_)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Engine, RowMapping, delete, func, insert, select, update
@@ -17,8 +18,10 @@ from cloud_hub.experiments.documents import (
     read_state,
     seen_document,
 )
+from cloud_hub.experiments.exposure_rows import store_past
 from cloud_hub.experiments.record import ExperimentEvent, ExperimentRecord
 from cloud_hub.experiments.tables import experiments, looks
+from cloud_hub.experiments.verdict.measures import ExposureSums
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from edge_sdk.contract.codec import from_plain
 
@@ -48,11 +51,20 @@ class ExperimentStore:
             raise NotFound(f"experiment {id_}: not found")
         return _record(row)
 
-    def add(self, record: ExperimentRecord) -> None:
-        """Keep a new one; raises Conflict if somebody else started one of that name."""
+    def add(self, record: ExperimentRecord, past: Mapping[str, ExposureSums]) -> None:
+        """Keep a new one.
+
+        Args:
+            record: of the experiment.
+            past: what each device reported before it.
+
+        Raises:
+            Conflict: somebody else started one of that name.
+        """
         try:
             with transaction(self._engine) as db:
                 db.execute(insert(experiments).values(**columns(vars(record))))
+                store_past(db, record.id, past, record.started_at)
         except IntegrityError as error:
             raise Conflict(f"{record.id}: was started meanwhile, try again") from error
 

@@ -2,13 +2,13 @@
 
 A device reports two numbers of a window: ``n``, such as its predictions, and ``total``, such as its
 joules. The ratio of an arm is that of its sums. Windows are what is as good as independent on one
-device, not what was counted in them; so a window counts as one outcome, or as more where its ``n``
-is above the average. How far windows are from the arm's ratio takes the place of the variance of
-outcomes (linearisation).
+device, not what was counted in them; so a window counts as one outcome. How far windows are from
+the arm's ratio takes the place of the variance of outcomes (linearisation).
 
-Source:
+Sources:
     W. Cochran, Sampling Techniques, 3rd edition, 1977, sections 6.3 and 6.4 (the ratio estimator
     and its variance).
+    A. Deng, U. Knoblich, J. Lu, "Applying the Delta Method in Metric Analytics", KDD 2018.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class DeviceWindowSums:
 def as_sample(windows: DeviceWindowSums) -> Sample:
     """Return the arm as a sample of outcomes, one for each window, whose mean is the arm's ratio.
 
-    ``n`` adds up to the windows of the arm. Where all windows have the same ``n`` it is exactly the
-    sample of their ratios; elsewhere ``squares`` alone are no squares of anything, but their
-    variance is that of windows about the ratio, weighted as they weigh in it.
+    A window's outcome is the ratio ``r`` plus how far the window is from it, ``(total - r * n)`` by
+    the arm's average ``n``. Where all windows have the same ``n`` that is the window's own ratio;
+    elsewhere one with hardly any ``n``, whose ratio is anything, is no outlier.
 
     Args:
         windows: of one arm, [..., D].
@@ -57,9 +57,11 @@ def as_sample(windows: DeviceWindowSums) -> Sample:
         all_n = windows.n.sum(axis=-1, keepdims=True)
         ratio = windows.total.sum(axis=-1, keepdims=True) / all_n
         scale = windows.count.sum(axis=-1, keepdims=True) / all_n
+        away = scale * (windows.total - ratio * windows.n)
         # Sum over windows of (total - ratio * n)^2, expanded into the moments that were sent.
         apart = windows.squares - 2 * ratio * windows.cross + ratio**2 * windows.n_squares
-        n, total = scale * windows.n, scale * windows.total
-        # Chosen so that squares / n - mean^2, which compare() takes, is that sum by window.
-        squares = scale**2 * np.maximum(apart, 0.0) + 2 * ratio * total - ratio**2 * n
-    return Sample(np.nan_to_num(n), np.nan_to_num(total), np.nan_to_num(squares))
+        total = windows.count * ratio + away
+        squares = windows.count * ratio**2 + 2 * ratio * away + scale**2 * np.maximum(apart, 0.0)
+    # Without anything counted on the whole arm there is no ratio, and so no outcome.
+    n = np.where(all_n > 0, windows.count, 0.0)
+    return Sample(n, np.nan_to_num(total), np.nan_to_num(squares))

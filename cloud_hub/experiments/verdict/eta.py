@@ -43,6 +43,8 @@ def until_not_worse(judged: Judgement, soaked: float, spec: ExperimentSpec) -> s
     """
     gap = judged.gain + judged.minimum_effect
     more = _of(judged, judged.gain - judged.low, gap, spec)
+    if gap > 0 and math.isinf(more) and math.isfinite(judged.attainable):
+        return "; these devices differ too much for it: more of them will tell, more time hardly"
     return _shown(soaked * min(more, _end([judged], spec)))
 
 

@@ -122,6 +122,8 @@ def _canary(
     undecided = [j for j in judged if not j.not_worse]
     if undecided:
         j = undecided[0]
+        if j.lacking:
+            return "wait", f"{j.outcome} of {j.arm}: {j.lacking}", None
         more = until_not_worse(j, soaked, spec)
         end = " at the declared end" if j.done else ""
         return "wait", f"undecided{end}: {_interval(j)}{more}", None
@@ -151,6 +153,9 @@ def _compare_arms(
         return "conclude", f"no arm gains what matters: {'; '.join(map(_interval, first))}", None
     if all(j.done for j in first):
         return "conclude", f"no difference until the end: {'; '.join(map(_interval, first))}", None
+    lacking = [f"{j.outcome} of {j.arm}: {j.lacking}" for j in first if j.lacking]
+    if lacking:
+        return "wait", lacking[0], None
     more = until_compared(first, soaked, spec)
     return "wait", f"undecided: {'; '.join(map(_interval, first))}{more}", None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -157,7 +158,8 @@ def test_devices_that_are_too_few_to_say_how_boards_differ_decide_nothing(case: 
     # Whoever declares that few devices may decide still gets no verdict from what they cannot say.
     spec = replace(AB, outcomes=(Outcome("power", "energy"),), minimum_devices=1)
     decision = decide(spec, Evidence({CONTROL: control, "thrifty": candidate}, soaked=60.0))
-    assert (decision.action, "undecided" in decision.reason) == ("wait", True), decision.reason
+    assert decision.action == "wait", decision.reason
+    assert re.search("undecided|no verdict: on 1 and 1", decision.reason), decision.reason
 
 
 def test_devices_without_a_meter_are_not_counted(tried: Hub) -> None:

@@ -138,8 +138,8 @@ def test_a_ratio_is_that_of_the_totals_with_the_variance_of_the_textbook() -> No
         ((arm.total - ratio * arm.n) ** 2).sum() / 399 / 400 / n.mean() ** 2
         for arm, ratio in zip(arms, ratios, strict=True)
     )
-    assert result.variance == pytest.approx(textbook, rel=0.01)
-    assert result.n == pytest.approx(400, rel=0.01)
+    assert result.variance == pytest.approx(textbook, rel=0.02)
+    assert result.n == pytest.approx(400, rel=0.02)
 
 
 SUMS = ("n", "total", "squares")
