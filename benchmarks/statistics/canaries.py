@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from benchmarks.statistics.fleets import TRIED, Floats, candidates
 from benchmarks.statistics.part import Effort, Part, Row, rate
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
+from cloud_hub.experiments.verdict.guardrails import alpha_of
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
-from cloud_hub.statistics.failures import failure_path, judge_failures
+from cloud_hub.statistics.failures import judge_failures
 from cloud_hub.statistics.heterogeneity import Counts, FailureCounts
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Outcome
@@ -73,7 +75,10 @@ SPEC: Final = ExperimentSpec(
     soak_seconds=1e9,
     minimum_devices=1,
 )
-LIMIT: Final = math.log(1 / SPEC.guardrails.alpha)
+LIMIT: Final = math.log(1 / alpha_of(SPEC, "errors"))
+SUSPECT: Final = math.log(10)
+"""Of the evidence if requests were independent: with less the gate is not asked."""
+NAIVE: Final = np.array((1.25, 1.5, 2.0, 3.0, 5.0, 10.0))
 LARGE: Final = Fleet()
 SMALL: Final = tuple(
     Fleet(devices, tried, 20 * devices, 0.05, odds=0.5)
@@ -161,11 +166,10 @@ class Trial:
 def _try(fleet: Fleet, risk: float, looks: int, number: int, spec: ExperimentSpec = SPEC) -> Trial:
     requests = _requests(fleet, risk, looks, number)
     margin = max((outcome.minimum_effect for outcome in spec.outcomes), default=0.0)
-    # Neither a design effect nor a margin trips earlier than independent requests would.
-    suspect = np.flatnonzero(failure_path(*requests.by_period()) >= LIMIT)
+    naive = _independent(*requests.by_period())
     trips = (
         tripped
-        for tripped in (_until(requests, look) for look in suspect)
+        for tripped in (_until(requests, look) for look in _thinned(naive >= SUSPECT))
         if judge_failures(tripped, margin=margin).log_e >= LIMIT
     )
     tripped = next(trips, None)
@@ -173,7 +177,26 @@ def _try(fleet: Fleet, risk: float, looks: int, number: int, spec: ExperimentSpe
         decision = decide(spec, _evidence(tripped or requests))
         assert (decision.action == "abort") == (tripped is not None), "the gate as its evidence"
     until = math.inf if tripped is None else float(tripped.by_period()[1].sum())
-    return Trial(until, len(suspect) > 0)
+    return Trial(until, bool((naive >= LIMIT).any()))
+
+
+def _independent(x: Floats, n: Floats, y: Floats, m: Floats) -> Floats:
+    """Log e-value after each period, had requests been independent: its share of all failures."""
+    there = (n > 0) & (m > 0)
+    share = np.where(there, n / np.maximum(n + m, 1), 0.5)[:, None]
+    worse = NAIVE * share / (NAIVE * share + 1 - share)
+    logs = x[:, None] * np.log(worse / share) + y[:, None] * np.log((1 - worse) / (1 - share))
+    paths = np.cumsum(np.where(there[:, None], logs, 0.0), axis=0)
+    return np.asarray(logsumexp(paths, axis=1) - math.log(len(NAIVE)))
+
+
+def _thinned(suspect: NDArray[np.bool_]) -> Iterator[np.intp]:
+    """Looks that are judged: as requests grow by a fiftieth, so that a run takes seconds."""
+    last = 0.0
+    for look in np.flatnonzero(suspect):
+        if look + 1 >= 1.02 * last:
+            last = float(look + 1)
+            yield look
 
 
 def _requests(fleet: Fleet, risk: float, looks: int, number: int) -> FailureCounts:

@@ -1,75 +1,77 @@
-"""E-process on counts of failures: evidence that a candidate fails more often.
+"""E-process on failures: evidence that a candidate fails more often, on devices that differ.
 
-It is exact where devices are alike. Where they are not, requests of one device fail together, and
-the log of the e-value is divided by the design effect of that, as in quasi-likelihood.
+A ratio of likelihoods of all counts by device and period. In the numerator the candidate's log odds
+are higher, averaged over :data:`RISKS` and over the structures of
+:mod:`cloud_hub.statistics.device_risks`; in the denominator they are not, with the structure that
+explains the counts best. For each structure the ratio is a mixture martingale under it, so the
+smallest of them is an e-process under all: it exceeds ``1 / alpha`` at any look with chance
+``alpha`` at most. The fleet's own level is averaged over a flat prior in both, as is usual for a
+parameter of location.
+
+Each device is held against the others and, where it has one, against its own past. Assumes that
+devices are independent but for bad hours of all, and that few of them change suddenly against their
+past. It fails where one candidate device on its own turns dirty while it tries: that is not told
+from a bad candidate, which is what ``minimum_devices`` is for. It is conservative where devices are
+few.
 
 Sources:
     A. Ramdas, P. Grünwald, V. Vovk, G. Shafer, "Game-theoretic statistics and safe anytime-valid
     inference", Statistical Science 38(4), 2023 (e-processes, mixtures).
-    W. Hoeffding, "Probability Inequalities for Sums of Bounded Random Variables", JASA 58, 1963
-    (section 6: what is drawn without replacement is no more spread out than with).
-    P. McCullagh, J. Nelder, Generalized Linear Models, 2nd edition, 1989, chapter 9
-    (quasi-likelihood: a log-likelihood divided by the dispersion).
+    L. Wasserman, A. Ramdas, S. Balakrishnan, "Universal inference", PNAS 117(29), 2020 (the
+    denominator at the best of the null's models).
+    R. Turner, A. Ly, P. Grünwald, "Generic E-variables for exact sequential k-sample tests that
+    allow for optional stopping", arXiv:2106.02693 (safe tests of two proportions).
+    M. Pérez-Ortiz, T. Lardy, R. de Heide, P. Grünwald, "E-statistics, group invariance and
+    anytime-valid testing", Annals of Statistics 52(4), 2024 (flat priors of a location).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, cast
+from itertools import product
+from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.special import betainc, betaln, logsumexp
 
 from cloud_hub.statistics.clustered import Floats
-from cloud_hub.statistics.heterogeneity import SPREAD, FailureCounts, design_effect
+from cloud_hub.statistics.device_risks import (
+    BAD_PERIODS,
+    DRIFTS,
+    GRID,
+    STEP,
+    averaged,
+    binomial,
+    changes,
+    spread_by,
+    tempering,
+    usual,
+)
+from cloud_hub.statistics.heterogeneity import SPREAD, FailureCounts
 
-RISKS: Final = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
-"""Relative risks of failure over which the e-process is mixed."""
+RISKS: Final = (
+    (0.25, 0.1),
+    (0.75, 0.27),
+    (1.125, 0.22),
+    (1.75, 0.13),
+    (2.375, 0.15),
+    (3.25, 0.06),
+    (4.25, 0.04),
+    (5.5, 0.03),
+)
+"""Log odds by which a candidate may be worse, 1.3 to 240 times, and how much is bet on each."""
 
+BETS: Final = ((0.8, 0.2), (0.8, 0.2), (0.65, 0.12, 0.06, 0.07, 0.1))
+"""How much is bet on each share of bad periods, each drift, and each way that devices differ."""
 
-def failure_path(
-    candidate_failures: ArrayLike,
-    candidate_n: ArrayLike,
-    control_failures: ArrayLike,
-    control_n: ArrayLike,
-    *,
-    allowed_risk: float = 1.0,
-    effect: ArrayLike = 1.0,
-) -> Floats:
-    """Log e-value against "the candidate fails no more often than allowed" after each period.
+LEVELS: Final = (-2.5, 1.0)
+"""Log odds of the fleet against those of all counts together, between which they are averaged."""
 
-    Given how many failures a period had in all, the candidate's share of them is, with equal
-    risks, that of drawing so many of all requests; a binomial with its share of the requests is
-    more spread out and gives a supermartingale. A mixture over :data:`RISKS` bets on more. The
-    periods' factors multiply, so the candidate's share may change from one to the next and so may
-    the risk that both have in common. Reject at ``log(1 / alpha)``, at any look. Conservative where
-    failures are frequent.
-
-    Args:
-        candidate_failures: by period in order of time, arrays [..., P].
-        candidate_n: requests of the candidate, those that failed included.
-        control_failures: the same of the control.
-        control_n: the same of the control.
-        allowed_risk: relative risk that is no reason to reject.
-        effect: design effect as of each look, [..., P] or one number; 1 for independent requests.
-
-    Returns:
-        Array [..., P]. Periods with requests on one arm only say nothing.
-    """
-    x, n, y, m = (
-        np.asarray(values, dtype=np.float64)[..., None]
-        for values in (candidate_failures, candidate_n, control_failures, control_n)
-    )
-    # A period with one arm only compares nothing; any share will do, its factor is masked below.
-    share = np.where((n > 0) & (m > 0), allowed_risk * n / np.maximum(allowed_risk * n + m, 1), 0.5)
-    risks = np.array(RISKS)
-    alternative = risks * share / (risks * share + 1 - share)
-    logs = x * np.log(alternative / share) + y * np.log((1 - alternative) / (1 - share))
-    by_risk = np.cumsum(np.where((n > 0) & (m > 0), logs, 0.0), axis=-2)
-    # Dividing the log by the design effect: as if there were so many fewer requests.
-    tempered = by_risk / np.asarray(effect, dtype=np.float64)[..., None]
-    return cast(Floats, logsumexp(tempered, axis=-1) - np.log(len(RISKS)))
+COMMON_CHANGES: Final = (0.5, 0.5)
+"""By how much all devices may have changed since their past: its standard deviation, and how far
+around the likeliest it is averaged."""
 
 
 @dataclass(frozen=True)
@@ -77,31 +79,154 @@ class FailureEvidence:
     """Evidence that the candidate's failures are more.
 
     ``log_e``: reject at ``log(1 / alpha)``. ``allowed_risk`` is the relative risk that it is held
-    against, ``design_effect`` the number by which the log of the e-value was divided.
+    against.
     """
 
     log_e: float
     allowed_risk: float
-    design_effect: float
 
 
 def judge_failures(failures: FailureCounts, *, margin: float = 0.0) -> FailureEvidence:
     """Evidence against "the candidate fails no more often than the control, plus ``margin``".
 
-    The margin becomes a relative risk by the control's own rate; see :func:`failure_path`.
+    The margin becomes log odds by the control's own rate.
 
     Args:
-        failures: of both arms, by device and period.
+        failures: of both arms, by device and period, with the devices' past where it is known.
         margin: absolute, a share of requests.
     """
-    x, n, y, m = failures.by_period()
-    if not len(x):
-        return FailureEvidence(0.0, 1.0, 1.0)
-    # Half a failure more keeps the risk finite where the control has none yet.
-    risk = 1 + margin / ((y.sum() + 0.5) / (m.sum() + 1))
-    effect = design_effect(failures, risk)
-    path = failure_path(x, n, y, m, allowed_risk=risk, effect=effect)
-    return FailureEvidence(float(path[-1]), float(risk), effect)
+    requests = failures.of_arm(failures.requests, candidate=False).sum()
+    failed = failures.of_arm(failures.failed, candidate=False).sum()
+    mine = failures.of_arm(failures.requests, candidate=True).sum()
+    # Half a failure more keeps the odds finite where the control has none yet.
+    rate = min((failed + 0.5) / (requests + 1), 0.999)
+    allowed = min(rate + margin, 0.9995)
+    if not (requests and mine):
+        return FailureEvidence(0.0, allowed / rate)
+    log_e = _log_ratio(failures, _log_odds(allowed) - _log_odds(rate))
+    return FailureEvidence(log_e, allowed / rate)
+
+
+def _log_ratio(failures: FailureCounts, allowed: float) -> float:
+    """Log of the averaged likelihood over the best one without an effect."""
+    by_structure = _log_likelihoods(failures, allowed)
+    bets = np.multiply.outer(np.multiply.outer(*map(np.array, BETS[:2])), np.array(BETS[2]))
+    effect = np.log([bet for _, bet in RISKS])
+    bet = by_structure[..., 1:] + np.log(bets)[..., None] + effect
+    return float(logsumexp(bet) - by_structure[..., 0].max())
+
+
+def _log_likelihoods(failures: FailureCounts, allowed: float) -> Floats:
+    """By share of bad periods, drift, how devices differ, and effect, the first of which is none.
+
+    Args:
+        failures: of both arms.
+        allowed: log odds by which the candidate may be worse.
+
+    Returns:
+        Array [B, W, U, 1 + effects].
+    """
+    effects = [allowed, *(allowed + effect for effect, _ in RISKS)]
+    fleet = _Fleet(failures, effects)
+    levels = usual()[:, :, _levels(failures)]
+    shape = (len(BAD_PERIODS), len(DRIFTS), len(levels), len(effects))
+    log_likelihoods = np.empty(shape)
+    for (b, bad), w in product(enumerate(BAD_PERIODS), range(len(DRIFTS))):
+        # Without a past nothing drifts, and one drift is as good as another.
+        if w and not fleet.drifts:
+            log_likelihoods[b, w] = log_likelihoods[b, 0]
+            continue
+        each = [chance + found for chance, found in fleet.by_change(bad, changes()[w], levels)]
+        log_likelihoods[b, w] = logsumexp(np.array(each), axis=(0, 2))
+    return log_likelihoods
+
+
+class _Fleet:
+    """Likelihoods of one look's counts.
+
+    A device's *first part* is its past, and what it did on the control before or beside the
+    candidate; from there to its *last part* it may have changed.
+    """
+
+    def __init__(self, failures: FailureCounts, effects: list[float]) -> None:
+        self._effects = effects
+        self._candidate = failures.cells(candidate=True)
+        self._control = failures.cells(candidate=False)
+        mine, theirs = (
+            failures.of_arm(failures.requests, candidate=arm) > 0 for arm in (True, False)
+        )
+        self._mine, self._both = mine, mine & theirs
+        past = failures.past if failures.past.shape[1] else np.zeros((2, failures.devices))
+        self._past = past * tempering(past[0])
+        self._first = self._both | (past[1] > 0)
+        self.drifts = bool(self._first.any())
+        failed = np.bincount(failures.device, failures.failed).astype(np.float64)
+        self._tempers = tempering(failed)[:, None]
+        self._shifts = _common_changes(failures) if past.any() else np.zeros(1)
+
+    def by_change(
+        self, bad: float, change: Floats, levels: Floats
+    ) -> Iterator[tuple[float, Floats]]:
+        """Log-likelihoods [U, M, effects] at each common change since the past, and its chance.
+
+        Args:
+            bad: share of bad periods.
+            change: chance of new log odds by those before, [G, G].
+            levels: chance of a device's log odds by the fleet's, [U, G, M].
+        """
+        control = self._tempers * self._control.log_likelihood(0.0, bad)
+        lasts = [control]
+        for effect in self._effects:
+            tried = self._tempers * self._candidate.log_likelihood(effect, bad)
+            lasts.append(tried[self._mine])
+        lasts[0] = control[~self._mine]
+        parts = [self._first[~self._mine], *[self._first[self._mine]] * len(self._effects)]
+        lasts = [_before(last, part, change) for last, part in zip(lasts, parts, strict=True)]
+        before = np.where(self._both[:, None], control, 0.0)
+        for shift in self._shifts:
+            first = before + binomial(self._past[0, :, None], self._past[1, :, None], GRID - shift)
+            theirs = _summed(first[~self._mine] + lasts[0], levels)
+            mine = [_summed(first[self._mine] + last, levels) for last in lasts[1:]]
+            chance = -0.5 * (shift / COMMON_CHANGES[0]) ** 2
+            yield chance, theirs[:, :, None] + np.stack(mine, axis=-1)
+
+
+def _before(last: Floats, part: Floats, change: Floats) -> Floats:
+    """Log-likelihood of the last part by log odds before the change, where there is a before."""
+    changed = last.copy()
+    if part.any():
+        changed[part] = averaged(last[part], change.T)
+    return changed
+
+
+def _summed(log_likelihood: Floats, levels: Floats) -> Floats:
+    """Log-likelihood of all devices together, [U, M]."""
+    return np.array([averaged(log_likelihood, level).sum(axis=0) for level in levels])
+
+
+def _levels(failures: FailureCounts) -> Floats:
+    """Grid points of the fleet's level over which is averaged."""
+    rate = (failures.failed.sum() + 0.5) / (failures.requests.sum() + 1)
+    away = GRID - np.clip(_log_odds(rate), GRID[0], GRID[-1])
+    return np.asarray((away >= LEVELS[0] - STEP) & (away <= LEVELS[1] + STEP))
+
+
+def _common_changes(failures: FailureCounts) -> Floats:
+    """Changes of all devices' log odds since their past, around what the control shows."""
+    there = failures.past[1] > 0
+    now = [
+        float(failures.of_arm(values, candidate=False)[there].sum())
+        for values in (failures.failed, failures.requests)
+    ]
+    before = failures.past.sum(axis=1)
+    change = _log_odds((now[0] + 2) / (now[1] + 4)) - _log_odds((before[0] + 2) / (before[1] + 4))
+    middle = round(float(np.clip(change if now[1] else 0.0, -1.5, 1.5)) / STEP) * STEP
+    reach = COMMON_CHANGES[1]
+    return middle + np.arange(-reach, reach + STEP / 2, STEP)
+
+
+def _log_odds(rate: float) -> float:
+    return math.log(rate / (1 - rate))
 
 
 def log_share_evidence(failed: int, tried: int, allowed: float) -> float:
@@ -128,6 +253,9 @@ def log_device_evidence(
 ) -> float:
     """Log e-value against "this device fails no more often than the control", for one device.
 
+    The ratio of likelihoods of :func:`judge_failures`, with log odds that differ by chance from the
+    control's with a known variance; both are averaged over the control's level.
+
     Args:
         failures: of the device, with the candidate.
         requests: of the same.
@@ -135,9 +263,12 @@ def log_device_evidence(
         differ: variance of the log odds between this device and the control's; 0 where the device
             is its own control.
     """
-    y, m = control
-    total = max(requests + m, 1)
-    # Beyond one half the variance of a rate falls again; the larger one is the safe one.
-    rate = min((failures + y) / total, 0.5)
-    effect = 1 + differ * rate * (1 - rate) * requests * m / total
-    return float(failure_path([failures], [requests], [y], [m], effect=effect)[-1])
+    if not (requests and control[1]):
+        return 0.0
+    effects = np.array([0.0, *(effect for effect, _ in RISKS)])[:, None]
+    device = binomial(np.array(failures), np.array(requests), GRID + effects)
+    levels = binomial(np.array(control[0]), np.array(control[1]), GRID)
+    level = levels * tempering(np.array([control[0]], dtype=np.float64))
+    # One device is its own control up to the smallest drift.
+    found = logsumexp(level + averaged(device, spread_by(max(differ**0.5, DRIFTS[0]))), axis=1)
+    return float(logsumexp(found[1:] + np.log([bet for _, bet in RISKS])) - found[0])

@@ -1,45 +1,44 @@
-"""Heterogeneity of devices: their own failure rates, and the information that differences cost.
+"""Failures of both arms by device and period, as a guardrail reads them.
 
-A device with a dirty camera fails more often under every version. Its requests are no independent
-witnesses against the version that it happens to have: the variance of an arm's failures is larger
-than that of as many independent requests, by the design effect. Devices are taken to have log odds
-of failure of their own, with one variance for the fleet.
+Bad hours that all devices have in common are found on the control, and taken out of both arms.
 
 Sources:
-    D. Williams, "Extra-binomial Variation in Logistic Linear Models", Applied Statistics 31(2),
-    1982 (moment estimate of the variance between clusters).
-    L. Kish, Survey Sampling, 1965 (design effect).
-    G. Smyth, "Linear Models and Empirical Bayes Methods for Assessing Differential Expression",
-    Statistical Applications in Genetics and Molecular Biology 3(1), 2004 (shrinking a variance
-    towards a prior one by degrees of freedom).
+    C. Morris, "Parametric Empirical Bayes Inference: Theory and Applications", JASA 78(381), 1983
+    (rates shrunken towards the common one by how much they surely differ).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.statistics.clustered import Floats
+from cloud_hub.statistics.device_risks import STEP, Cells
 
 Counts = tuple[float, float]
 """How many failed, of how many; whole numbers unless a device's weight was bounded."""
 
 SPREAD: Final = 0.25
-"""Variance of devices' log odds before they have shown it: rates a factor of 1.6 up or down."""
+"""Variance of the log odds of one device that is looked at alone: rates 1.6 times up or down."""
 
-TRUST: Final = 4.0
-"""Degrees of freedom with which :data:`SPREAD` counts."""
+PERIODS: Final = 12
+"""Periods are joined to so many at most: what one of them says is bounded, not its length."""
+
+MOST: Final = 1_000
+"""Devices an arm that are looked at; more say no more, and take time."""
 
 
 @dataclass(frozen=True)
 class FailureCounts:
     """Failures of both arms: arrays [R] with a row for each device, arm and period.
 
-    ``device`` and ``period`` are numbered from 0, periods in order of time.
+    ``device`` and ``period`` are numbered from 0, periods in order of time. ``past`` has failures
+    and requests of the devices before the trial, [2, D]; without any, zeros.
     """
 
     device: NDArray[np.intp]
@@ -47,25 +46,36 @@ class FailureCounts:
     candidate: NDArray[np.bool_]
     failed: Floats
     requests: Floats
+    past: Floats = field(default_factory=lambda: np.zeros((2, 0)))
 
     @classmethod
     def of(
         cls,
         candidate: Mapping[tuple[str, int], Counts],
         control: Mapping[tuple[str, int], Counts],
+        past: Mapping[str, Counts] | None = None,
     ) -> FailureCounts:
         """Arrange counts by device and period of either arm.
 
         Args:
             candidate: (failed, requests) by device and period.
             control: the same.
+            past: (failed, requests) by device under the version before.
         """
+        candidate, control = _some(candidate), _some(control)
         keys = [*candidate, *control]
         counts = np.array([*candidate.values(), *control.values()], dtype=np.float64)
         failed, requests = counts.reshape(-1, 2).T
         mine = np.arange(len(keys)) < len(candidate)
+        names, before = sorted({device for device, _ in keys}), past or {}
+        own = np.array([before.get(name, (0.0, 0.0)) for name in names], dtype=np.float64)
         return cls(_numbered([d for d, _ in keys]), _numbered([p for _, p in keys]), mine, failed,
-                   requests)  # fmt: skip
+                   requests, own.reshape(-1, 2).T)  # fmt: skip
+
+    @property
+    def devices(self) -> int:
+        """Number of devices on either arm."""
+        return int(self.device.max()) + 1 if len(self.device) else 0
 
     def by_period(self) -> Floats:
         """Candidate's failures and requests, control's failures and requests, [4, P]."""
@@ -76,70 +86,64 @@ class FailureCounts:
         ]
         return np.array(columns)
 
-    def by_device(self, *, candidate: bool) -> tuple[Floats, Floats]:
-        """Failures and requests of the devices of one arm, over all periods."""
+    def of_arm(self, values: Floats, *, candidate: bool) -> Floats:
+        """Sum of values of the rows of an arm, by device, [D]."""
         rows = self.candidate == candidate
-        device = self.device[rows]
-        totals = [np.bincount(device, values[rows]) for values in (self.failed, self.requests)]
-        return totals[0].astype(np.float64), totals[1].astype(np.float64)
+        totals = np.bincount(self.device[rows], values[rows], self.devices)
+        return totals.astype(np.float64)
+
+    def cells(self, *, candidate: bool) -> Cells:
+        """Failures by device and joined period of one arm, with the common bad hours."""
+        periods = int(self.period.max()) + 1 if len(self.period) else 1
+        joined = self.period if periods <= PERIODS else self.period * PERIODS // periods
+        offsets = common_hours(self, joined)
+        rows = self.candidate == candidate
+        width = min(periods, PERIODS)
+        keys, cell = np.unique(self.device[rows] * width + joined[rows], return_inverse=True)
+        failed, requests = (
+            np.bincount(cell, values[rows], len(keys)).astype(np.float64)
+            for values in (self.failed, self.requests)
+        )
+        return Cells(keys // width, failed, requests, offsets[keys % width], self.devices)
 
 
-def spread(failures: FailureCounts) -> float:
-    """Variance of the devices' log odds of failure, estimated about each arm's own rate.
+def common_hours(failures: FailureCounts, period: NDArray[np.intp]) -> Floats:
+    """Log odds of each period against the usual ones, in whole steps of the grid, [P].
 
-    By moments: what squared residuals exceed their binomial variance, weighted by how reliable a
-    device's own rate is (little while it has few failures), together with the prior :data:`SPREAD`
-    at :data:`TRUST` degrees of freedom.
-
-    Args:
-        failures: of both arms.
-    """
-    weighted, weight = TRUST * SPREAD, TRUST
-    for candidate in (True, False):
-        failed, requests = failures.by_device(candidate=candidate)
-        devices = int(np.count_nonzero(requests))
-        if devices < 2:
-            continue
-        rate = failed.sum() / requests.sum()
-        # Binomial variance of a device's failures at the arm's rate.
-        information = rate * (1 - rate) * requests
-        seen = information > 0
-        squares = (failed - rate * requests)[seen] ** 2 * devices / (devices - 1)
-        binomial = information[seen]
-        # Squared share of a device's variance that would be its own, at the prior spread.
-        reliable = (SPREAD * binomial / (1 + SPREAD * binomial)) ** 2 * (devices - 1) / devices
-        weighted += float(np.sum(reliable * (squares - binomial) / binomial**2))
-        weight += float(reliable.sum())
-    return max(0.0, weighted / weight)
-
-
-def design_effect(failures: FailureCounts, risk: float = 1.0) -> float:
-    """Variance of failures as a multiple of that of independent requests; at least 1.
-
-    One plus :func:`spread` times the sum over devices of their squared leverage, over that of
-    single requests. Devices on both arms (units smaller than a device) are their own control and
-    cost nothing.
+    Of the control's failures in a period as a multiple of those that its devices' own rates make
+    expected, shrunken to 1 as far as chance alone makes such multiples.
 
     Args:
         failures: of both arms.
-        risk: relative risk of the candidate that is assumed.
+        period: of each row, joined, [R].
     """
-    x, n, y, m = failures.by_period()
-    total = risk * n.sum() + m.sum()
-    if not total:
-        return 1.0
-    base = (x.sum() + y.sum()) / total
-    with np.errstate(invalid="ignore"):
-        share = np.nan_to_num(risk * n / (risk * n + m))[failures.period]
-    # Held at one half, where a binomial variance is largest.
-    rate = np.minimum(base * np.where(failures.candidate, risk, 1.0), 0.5)
-    information = rate * (1 - rate) * failures.requests
-    # Weight of a failure in the candidate's excess: + on its arm, - on the control's.
-    leverage = np.where(failures.candidate, 1 - share, -share)
-    # The same sum with every request a device of its own, and with requests of a device together.
-    alone = float(np.sum(leverage**2 * information))
-    together = float(np.sum(np.bincount(failures.device, leverage * information) ** 2))
-    return 1.0 + spread(failures) * together / alone if alone else 1.0
+    rows = ~failures.candidate
+    failed, requests = (
+        failures.of_arm(values, candidate=False) for values in (failures.failed, failures.requests)
+    )
+    common = failed.sum() / max(requests.sum(), 1.0)
+    own = (failed + 2 * common) / (requests + 2)
+    expects = (own[failures.device] * failures.requests)[rows]
+    number = int(period.max()) + 1 if len(period) else 1
+    seen, expected = (
+        np.bincount(period[rows], values, number) for values in (failures.failed[rows], expects)
+    )
+    square = float(np.sum(expected**2))
+    excess = float(np.sum((seen - expected) ** 2 - expected))
+    differ = max(0.0, excess / square) if square else 0.0
+    weight = differ * expected / (1 + differ * expected)
+    multiple = 1 + weight * (seen / np.maximum(expected, 1e-9) - 1)
+    steps = np.round(np.log(np.maximum(multiple, 0.05)) / STEP)
+    return np.asarray(steps * STEP)
+
+
+def _some(counts: Mapping[tuple[str, int], Counts]) -> Mapping[tuple[str, int], Counts]:
+    """Counts of at most :data:`MOST` devices: the same ones at every look."""
+    names = {device for device, _ in counts}
+    if len(names) <= MOST:
+        return counts
+    chosen = set(sorted(names, key=lambda name: crc32(name.encode()))[:MOST])
+    return {key: value for key, value in counts.items() if key[0] in chosen}
 
 
 def _numbered(names: list[str] | list[int]) -> NDArray[np.intp]:

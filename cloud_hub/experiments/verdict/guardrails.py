@@ -21,10 +21,11 @@ from cloud_hub.experiments.verdict.figures import (
     LatencyQuantile,
     finite,
 )
-from cloud_hub.experiments.verdict.spec import ExperimentSpec, Guardrails, LatencyGuard
+from cloud_hub.experiments.verdict.measures import ExposureSums
+from cloud_hub.experiments.verdict.spec import ExperimentSpec, LatencyGuard
 from cloud_hub.statistics.clustered import Floats
 from cloud_hub.statistics.failures import judge_failures, log_share_evidence
-from cloud_hub.statistics.heterogeneity import FailureCounts
+from cloud_hub.statistics.heterogeneity import Counts, FailureCounts
 from cloud_hub.statistics.latency import compare_latency
 from edge_sdk.contract.plan import Measure
 from edge_sdk.contract.window import LATENCY_BINS
@@ -32,12 +33,49 @@ from edge_sdk.contract.window import LATENCY_BINS
 FAILURES: Final[Mapping[str, Measure]] = {"errors": "errors", "wrong labels": "accuracy"}
 """Kinds of failure, and the outcome whose ``minimum_effect`` says how many more do not matter."""
 
+SHARES: Final[Mapping[str, float]] = {
+    "errors": 0.4,
+    "wrong labels": 0.2,
+    "failed devices": 0.15,
+    "groups": 0.1,
+    "latency": 0.1,
+    "size of errors": 0.05,
+}
+"""Share of alpha that each guardrail has."""
+
 MOST_NAMES: Final = 20
 """Failed devices that are named in the figures."""
 
 
+def alpha_of(spec: ExperimentSpec, guard: str) -> float:
+    """Chance with which one guardrail of one arm may trip on a healthy candidate.
+
+    Together, over guards, arms, stages and steps, they have the declared alpha (Bonferroni).
+    Failures count from step to step, so a stage is one test of them; latency begins anew with each
+    step. After a pause a person has looked, and all begins anew.
+
+    Args:
+        spec: declares alpha.
+        guard: one of :data:`SHARES`.
+    """
+    paired = spec.strategy in ("shadow", "interleave")
+    watched = {"errors", "failed devices"} if paired else set(SHARES)
+    watched = watched | {"latency"} if spec.guardrails.latency else watched - {"latency"}
+    share = SHARES[guard] / sum(SHARES[name] for name in watched)
+    tests = len(spec.tried)
+    if spec.strategy == "canary":
+        path = spec.path
+        tests *= sum(len(stage.steps) for stage in path) if guard == "latency" else len(path)
+    return spec.guardrails.alpha * share / tests
+
+
 def watch(
-    spec: ExperimentSpec, arm: str, control: ArmEvidence, candidate: ArmEvidence
+    spec: ExperimentSpec,
+    arm: str,
+    control: ArmEvidence,
+    candidate: ArmEvidence,
+    *,
+    past: Mapping[str, ExposureSums] | None = None,
 ) -> tuple[Guard, ...]:
     """Evaluate every guardrail of an arm, those that do not trip included.
 
@@ -47,33 +85,37 @@ def watch(
         arm: name of the candidate's arm.
         control: evidence of what serves.
         candidate: evidence of the arm.
+        past: by device, what it reported of the version before.
     """
     rules = spec.guardrails
-    guards = [watch_devices(rules, arm, candidate.failed, candidate.tried)]
+    guards = [watch_devices(spec, arm, candidate.failed, candidate.tried)]
     for kind, measure in FAILURES.items():
         mine, theirs = candidate.failures.get(kind, {}), control.failures.get(kind, {})
         margins = [o.minimum_effect for o in spec.outcomes if o.metric == measure]
-        failures = FailureCounts.of(mine, theirs)
-        guards.append(_failures(rules, arm, kind, failures, max(margins, default=0.0)))
+        failures = FailureCounts.of(mine, theirs, _before(past or {}, kind))
+        guards.append(
+            _failures(alpha_of(spec, kind), arm, kind, failures, max(margins, default=0.0))
+        )
     if rules.latency is not None:
-        guards.append(_latency(rules, rules.latency, arm, control, candidate))
+        alpha = alpha_of(spec, "latency")
+        guards.append(_latency(alpha, rules.latency, arm, control, candidate))
     return tuple(guards)
 
 
 def watch_devices(
-    rules: Guardrails, arm: str, failed: frozenset[str], tried: frozenset[str]
+    spec: ExperimentSpec, arm: str, failed: frozenset[str], tried: frozenset[str]
 ) -> Guard:
     """The guardrail on devices that failed; alone, for a candidate that serves nobody.
 
     Args:
-        rules: the declared guardrails.
+        spec: declares the guardrails.
         arm: name of the candidate's arm.
         failed: devices that could not activate the candidate or took it back.
         tried: devices on which it ran, was activated or failed.
     """
-    allowed, devices = rules.max_failed_devices, len(failed | tried)
+    allowed, devices = spec.guardrails.max_failed_devices, len(failed | tried)
     evidence = log_share_evidence(len(failed), devices, allowed)
-    limit = 1 / rules.alpha
+    limit = 1 / alpha_of(spec, "failed devices")
     trips, e_value = evidence >= math.log(limit), _e_value(evidence)
     counts = f"{len(failed)} of {devices} devices"
     reason = f"{arm} failed on {counts}, surely more than {allowed:.1%} of them"
@@ -123,27 +165,30 @@ def too_few(arm: str, devices: int, least: int, *, failed: int = 0) -> str:
     )
 
 
-def _failures(
-    rules: Guardrails, arm: str, kind: str, failures: FailureCounts, margin: float
-) -> Guard:
+def _before(past: Mapping[str, ExposureSums], kind: str) -> dict[str, Counts]:
+    """Failures of a kind, of how many, by device under the version before."""
+    if kind == "errors":
+        return {device: (sums.errors, sums.requests) for device, sums in past.items()}
+    return {device: (sums.wrong, sums.labelled) for device, sums in past.items()}
+
+
+def _failures(alpha: float, arm: str, kind: str, failures: FailureCounts, margin: float) -> Guard:
     evidence = judge_failures(failures, margin=margin)
-    limit = 1 / rules.alpha
+    limit = 1 / alpha
     trips, e_value = evidence.log_e >= math.log(limit), _e_value(evidence.log_e)
     x, n, y, m = (int(total) for total in failures.by_period().sum(axis=1))
     beyond = f" by more than {margin:.3g}" if margin else ""
     counts = f"{x} of {n} against {y} of {m}"
     reason = f"{arm} has more {kind}{beyond}: {counts}, e-value {e_value:.3g} >= {limit:.3g}"
     quiet = f"quiet: {kind} of {arm}: {counts}, e-value {e_value:.3g} < {limit:.3g}"
-    figures = FailureExcess((x, n), (y, m), e_value, margin, evidence.design_effect)
+    figures = FailureExcess((x, n), (y, m), e_value, margin)
     return Guard(kind, arm, trips, reason if trips else quiet, figures)
 
 
 def _latency(
-    rules: Guardrails, guard: LatencyGuard, arm: str, control: ArmEvidence, candidate: ArmEvidence
+    alpha: float, guard: LatencyGuard, arm: str, control: ArmEvidence, candidate: ArmEvidence
 ) -> Guard:
-    verdict = compare_latency(
-        _histograms(control), _histograms(candidate), guard.quantile, rules.alpha
-    )
+    verdict = compare_latency(_histograms(control), _histograms(candidate), guard.quantile, alpha)
     trips = verdict.low > guard.at_most
     name = f"p{guard.quantile * 100:g} of latency"
     reason = f"{arm}: {name} is at least {verdict.low:.2f} times the control's"

@@ -23,9 +23,9 @@ from cloud_hub.experiments.verdict.figures import (
     LatencyRatio,
     ShadowFigures,
 )
-from cloud_hub.experiments.verdict.guardrails import by_too_few, too_few, watch_devices
+from cloud_hub.experiments.verdict.guardrails import alpha_of, by_too_few, too_few, watch_devices
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_pairs
-from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, Guardrails
+from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import mean_against, pair_up
 from cloud_hub.statistics.paired import SignTest, sign_test
@@ -80,8 +80,8 @@ def decide_interleave(spec: ExperimentSpec, evidence: Evidence) -> GateDecision:
     """Judge interleaved rankings by sessions won; a tie decides nothing."""
     sessions = evidence.interleave
     tripping = (
-        watch_devices(spec.guardrails, CANDIDATE, sessions.failed, sessions.tried),
-        _errors(spec.guardrails, sessions.errors),
+        watch_devices(spec, CANDIDATE, sessions.failed, sessions.tried),
+        _errors(spec, sessions.errors),
     )
     guards = by_too_few(tripping, {CANDIDATE: len(sessions.tried)}, spec.minimum_devices)
     signs = sign_test(sessions.wins, sessions.losses, spec.design.alpha)
@@ -175,12 +175,12 @@ def _waits(
 def _guards(spec: ExperimentSpec, shadow: ShadowEvidence) -> tuple[Guard, ...]:
     rules = spec.guardrails
     guards = [
-        watch_devices(rules, CANDIDATE, shadow.failed, shadow.tried),
-        _errors(rules, shadow.errors),
+        watch_devices(spec, CANDIDATE, shadow.failed, shadow.tried),
+        _errors(spec, shadow.errors),
     ]
     if rules.latency is not None:
         most = rules.latency.at_most
-        low, mean = _surely_above(shadow.latency, math.log2(most), rules.alpha, 0.0)
+        low, mean = _surely_above(shadow.latency, math.log2(most), alpha_of(spec, "latency"), 0.0)
         measured = f"{CANDIDATE} takes {2**mean:.2f} times as long"
         trips = low > 0
         reason = f"{measured}, more than {most:g}"
@@ -191,10 +191,10 @@ def _guards(spec: ExperimentSpec, shadow: ShadowEvidence) -> tuple[Guard, ...]:
     return by_too_few(tuple(guards), {CANDIDATE: len(shadow.tried)}, spec.minimum_devices)
 
 
-def _errors(rules: Guardrails, errors: Mapping[str, Row]) -> Guard:
+def _errors(spec: ExperimentSpec, errors: Mapping[str, Row]) -> Guard:
     """A candidate beside what serves has no control to fail as often as: a share is declared."""
-    most = rules.max_error_share
-    low, mean = _surely_above(errors, most, rules.alpha, 1.0)
+    most = spec.guardrails.max_error_share
+    low, mean = _surely_above(errors, most, alpha_of(spec, "errors"), 1.0)
     trips = low > 0
     reason = f"{CANDIDATE} fails on more than {most:.1%} of inputs ({mean:.1%})"
     measured = f"{CANDIDATE} fails on {mean:.1%} of inputs"

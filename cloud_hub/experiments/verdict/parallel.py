@@ -53,7 +53,7 @@ def decide(
     tripping = tuple(
         guard
         for arm in running
-        for guard in watch(spec, arm, evidence.control, _arm(evidence, arm))
+        for guard in watch(spec, arm, evidence.control, _arm(evidence, arm), past=evidence.past)
     )
     devices = {arm: len(_arm(evidence, arm).tried) for arm in running}
     guards = by_too_few(tripping, devices, spec.minimum_devices)

@@ -95,7 +95,7 @@ class Guardrails:
 
     More than a share ``max_failed_devices`` of its devices that surely cannot activate it or take
     it back; failures (errors, wrong labels) beyond chance; ``latency``; of a shadow a share of
-    errors above ``max_error_share``. Each trips on a candidate that is no worse with chance
+    errors above ``max_error_share``. Any of them trips on a candidate that is no worse with chance
     ``alpha`` at most, however often it is looked at. ``then``: it is taken back, or pauses where it
     is until a person has looked.
     """
