@@ -34,6 +34,7 @@ from cloud_hub.experiments.verdict.evidence import (
     Row,
     ShadowEvidence,
 )
+from cloud_hub.experiments.verdict.labelling import judged_by_labels, settle
 from cloud_hub.experiments.verdict.measures import ExposureSums, outcomes_of
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, cohort_name
 from cloud_hub.statistics.allocation import Allocation, check_allocation
@@ -130,8 +131,14 @@ class EvidenceLoader:
             )
             for name, version in versions.items()
         }
+        settling = None
+        if judged_by_labels(snapshot.spec):
+            rows = self._rows.labels(record.id)
+            step = [row for row in rows if row.start >= since and row.device in cohort]
+            arms, settling = settle(snapshot.spec.labels, arms, rows, step, snapshot.now)
+        allocation = self._allocation(snapshot, sums)
         return Evidence(
-            arms, allocation=self._allocation(snapshot, sums), soaked=soaked, silent=silent
+            arms, allocation=allocation, soaked=soaked, silent=silent, settling=settling
         )
 
     def counts(self, snapshot: ExperimentSnapshot) -> dict[str, dict[str, int]]:

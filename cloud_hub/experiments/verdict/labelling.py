@@ -1,0 +1,270 @@
+"""Labels of an experiment: which count already, and whether the arms are labelled alike. Pure.
+
+A verdict on accuracy stands on the answers that got a label. So windows count once they are
+settled, and nothing is promoted while the arms' labelled shares, or how fast labels come, may
+differ by so much that what is missing could hide a loss. For the bounds and what they assume see
+:mod:`cloud_hub.statistics.label_coverage`.
+
+With ``margin`` the loss that the outcome may have, ``low`` the lower end of its gain and ``loss``
+what the gaps could hide at worst, a candidate passes with ``low >= -margin`` and ``low - loss >=
+-(margin + band)``. As the default ``band`` is the margin, one that is worse by more than twice the
+margin passes only if an interval misses, however its labels are missing (in one direction).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from cloud_hub.experiments.verdict.evidence import ArmEvidence, Came, Evidence, Row, Settling
+from cloud_hub.experiments.verdict.figures import ArmLabels, LabelFigures, LabelGap
+from cloud_hub.experiments.verdict.judgement import Judgement, judge_arm
+from cloud_hub.statistics.label_coverage import (
+    COMPLETE,
+    WindowLabels,
+    complete,
+    early_age,
+    hidden,
+    settling_time,
+    within,
+    worst_case,
+)
+from cloud_hub.text.durations import format_duration
+from edge_sdk.contract.names import CONTROL
+from edge_sdk.contract.plan import Outcome
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.verdict.decision import Action
+    from cloud_hub.experiments.verdict.spec import ExperimentSpec, LabelRules
+
+BAND: Final = 0.02
+"""Accuracy that gaps may hide where the outcome says nothing of what matters."""
+
+SHARE: Final = Outcome("labelled", "accuracy", "up", 0.0)
+"""Having a label, judged like an outcome of 0 and 1: by the same comparison of devices."""
+
+
+def judged_by_labels(spec: ExperimentSpec) -> bool:
+    """Return whether an outcome of serving arms is the accuracy of late labels."""
+    serves = spec.strategy in ("canary", "ab")
+    return serves and any(outcome.metric == "accuracy" for outcome in spec.outcomes)
+
+
+@dataclass(frozen=True)
+class HourOfLabels:
+    """Windows of a device on an arm that ended in one hour; ``start`` of the row they are in."""
+
+    device: str
+    arm: str
+    start: int
+    windows: WindowLabels
+
+
+def settle(
+    rules: LabelRules,
+    arms: Mapping[str, ArmEvidence],
+    recorded: Sequence[HourOfLabels],
+    step: Sequence[HourOfLabels],
+    now: float,
+) -> tuple[dict[str, ArmEvidence], Settling]:
+    """Return the arms with the labels of settled windows, and when those settle.
+
+    Args:
+        rules: of the experiment.
+        arms: of the present step, with every label.
+        recorded: since the experiment began; from them it is known how late labels come.
+        step: those of the present step and its cohort.
+        now: Unix seconds.
+    """
+    seconds = settling_time([row.windows for row in recorded], rules.settle_seconds, now)
+    every = [row.windows for row in step]
+    if complete(every):
+        # No label is missing that could tell another story. Asked of all windows together: single
+        # ones are complete soonest where few answers, and none that waits for a label, are wrong.
+        seconds = 0.0
+    counting = [row for row in step if not seconds or row.windows.ended + seconds <= now]
+    chosen = [row.windows for row in counting]
+    waiting = _labels(every) - _labels(chosen)
+    settling = Settling(seconds, early_age(chosen, seconds), round(waiting))
+    by_device: dict[str, dict[str, list[WindowLabels]]] = {name: {} for name in arms}
+    for row in counting:
+        by_device.setdefault(row.arm, {}).setdefault(row.device, []).append(row.windows)
+    return {name: _settled(arm, by_device[name], settling) for name, arm in arms.items()}, settling
+
+
+def _settled(
+    arm: ArmEvidence, devices: Mapping[str, Sequence[WindowLabels]], settling: Settling
+) -> ArmEvidence:
+    accuracy: dict[str, Row] = {}
+    labels: dict[Came, dict[str, Row]] = {"settled": {}, "early": {}}
+    for device, windows in devices.items():
+        labelled, correct = _labels(windows), sum(window.correct for window in windows)
+        if labelled:
+            accuracy[device] = (labelled, correct, correct)
+        # A label may be known before the report that counts its answer has come.
+        answers = max(sum(window.answers for window in windows), labelled)
+        early = sum(within(window.labelled, settling.early) for window in windows)
+        if answers:
+            labels["settled"][device] = (answers, labelled, labelled)
+            labels["early"][device] = (answers, early, early)
+    return replace(arm, outcomes={**arm.outcomes, "accuracy": accuracy}, labels=labels)
+
+
+def _labels(windows: Iterable[WindowLabels]) -> float:
+    return sum(sum(window.labelled) for window in windows)
+
+
+def label_figures(
+    spec: ExperimentSpec, running: Sequence[str], evidence: Evidence
+) -> LabelFigures | None:
+    """Return the labels of all arms and the candidates' gaps; ``None`` without any evidence of it.
+
+    Args:
+        spec: the declared experiment.
+        running: arms that are judged.
+        evidence: of one look.
+    """
+    settling = evidence.settling
+    if settling is None:
+        return None
+    arms = {name: _arm_labels(arm) for name, arm in evidence.arms.items()}
+    gaps = [
+        gap
+        for name in running
+        if {name, CONTROL} <= arms.keys()
+        for gap in _gaps(spec, name, evidence, settling, arms)
+    ]
+    return LabelFigures(settling.seconds, settling.waiting, _band(spec), arms, tuple(gaps))
+
+
+def _arm_labels(arm: ArmEvidence) -> ArmLabels:
+    answers, labelled = _totals(arm.labels.get("settled", {}))
+    counted, right = _totals(arm.outcomes.get("accuracy", {}))
+    # Devices may weigh less in the one than in the other, so that counts would not fit together.
+    correct = labelled * right / counted if counted else 0.0
+    early = _totals(arm.labels.get("early", {}))[1]
+    low, high = worst_case(correct, labelled, answers)
+    return ArmLabels(round(answers), round(labelled), round(early), round(correct), low, high)
+
+
+def _gaps(
+    spec: ExperimentSpec,
+    arm: str,
+    evidence: Evidence,
+    settling: Settling,
+    arms: Mapping[str, ArmLabels],
+) -> Iterable[LabelGap]:
+    mine, theirs = arms[arm], arms[CONTROL]
+    if not mine.labelled or not theirs.labelled:
+        return
+    yield _gap(spec, arm, "settled", settling.seconds, evidence, arms)
+    # Where nearly all labels come early, early ones say nothing that all do not say.
+    if 0 < mine.early + theirs.early < COMPLETE * (mine.labelled + theirs.labelled):
+        yield _gap(spec, arm, "early", settling.early, evidence, arms)
+
+
+def _gap(
+    spec: ExperimentSpec,
+    arm: str,
+    came: Came,
+    seconds: float,
+    evidence: Evidence,
+    arms: Mapping[str, ArmLabels],
+) -> LabelGap:
+    # Looked at any time even where the verdict has planned looks: its looks are not kept.
+    design = replace(spec.design, horizon=None)
+    before, after = (_as_outcomes(each, came) for each in (evidence.control, evidence.arms[arm]))
+    judged = judge_arm(SHARE, arm, before, after, design)
+    mine, theirs = arms[arm], arms[CONTROL]
+    accuracy, others = (each.correct / each.labelled for each in (mine, theirs))
+    worst = hidden(judged.low, judged.high, mine.labelled / mine.answers, accuracy)
+    # Nothing is hidden beyond the answers that have no label.
+    loss = accuracy - mine.lowest + theirs.highest - others
+    gain = mine.highest - accuracy + others - theirs.lowest
+    return LabelGap(
+        arm, seconds, (judged.control or 0.0, judged.candidate or 0.0), judged.low, judged.high,
+        min(worst.loss, max(loss, 0.0)), min(worst.gain, max(gain, 0.0)),
+    )  # fmt: skip
+
+
+def _as_outcomes(arm: ArmEvidence, came: Came) -> ArmEvidence:
+    return ArmEvidence({"accuracy": arm.labels.get(came, {})})
+
+
+def _totals(rows: Mapping[str, Row]) -> tuple[float, float]:
+    return sum(row[0] for row in rows.values()), sum(row[1] for row in rows.values())
+
+
+def _band(spec: ExperimentSpec) -> float:
+    margins = [o.minimum_effect for o in spec.outcomes if o.metric == "accuracy"]
+    return spec.labels.band or max(margins, default=0.0) or BAND
+
+
+def could_be_labelling(
+    spec: ExperimentSpec, judged: Judgement, labels: LabelFigures | None
+) -> bool:
+    """Return whether gaps in the labels could be all that makes an arm look worse than it may be.
+
+    Args:
+        spec: the declared experiment.
+        judged: an outcome that is surely worse.
+        labels: figures of this look.
+    """
+    if labels is None or not _of_labels(spec, judged):
+        return False
+    gain = max((gap.gain for gap in labels.gaps if gap.arm == judged.arm), default=0.0)
+    return judged.high + gain >= -judged.minimum_effect
+
+
+def _of_labels(spec: ExperimentSpec, judged: Judgement) -> bool:
+    return any(o.name == judged.outcome and o.metric == "accuracy" for o in spec.outcomes)
+
+
+def hold_back(
+    spec: ExperimentSpec,
+    decision: tuple[Action, str, str | None],
+    judged: Sequence[Judgement],
+    labels: LabelFigures | None,
+) -> tuple[Action, str, str | None]:
+    """Return the decision, or to wait where it would promote what the labels do not bear out.
+
+    Args:
+        spec: the declared experiment.
+        decision: action, reason and winner.
+        judged: every outcome of every arm.
+        labels: figures of this look.
+    """
+    action, reason, winner = decision
+    if labels is None:
+        return decision
+    if action == "wait":
+        return action, reason + _unsettled(spec, labels), winner
+    for row in judged if winner is not None else ():
+        if row.arm == winner and _of_labels(spec, row):
+            for gap in (gap for gap in labels.gaps if gap.arm == winner):
+                allowed = row.minimum_effect + labels.band
+                if row.low - gap.loss < -allowed:
+                    return "wait", _unequal(gap, labels, row.low - gap.loss, allowed), None
+    return decision
+
+
+def _unsettled(spec: ExperimentSpec, labels: LabelFigures) -> str:
+    """Say how many labels are waited for, if there would be enough with them."""
+    fewest = min((arm.labelled for arm in labels.arms.values()), default=0)
+    if not labels.waiting or fewest >= spec.minimum_outcomes:
+        return ""
+    after = format_duration(labels.settles)
+    return f"; {labels.waiting:,} labels are of windows that count {after} after their end"
+
+
+def _unequal(gap: LabelGap, labels: LabelFigures, worst: float, allowed: float) -> str:
+    settled = gap.seconds == labels.settles
+    soon = "" if settled else f" within {format_duration(gap.seconds)}"
+    apart = gap.low > 0 or gap.high < 0
+    what = "the arms are labelled differently" if apart else "labelling is not shown to be alike"
+    return (
+        f"no verdict: labelled {gap.shares[1]:.1%} of {gap.arm}'s answers{soon} and "
+        f"{gap.shares[0]:.1%} of control's; {what}: at worst accuracy changes by {worst:+.4g}, may "
+        f"be {-allowed:+.4g}"
+    )
