@@ -21,6 +21,7 @@ from benchmarks.statistics import (
     false_winners,
     groups,
     interleaving,
+    labels,
     power,
     reporting,
 )
@@ -33,6 +34,7 @@ PARTS: Final[dict[str, Part]] = {
     "power": power.PART,
     "energy": energy.PART,
     "canaries": canaries.PART,
+    "labels": labels.PART,
     "allocation": allocation.PART,
     "interleaving": interleaving.PART,
     "assignment": assignment.PART,

@@ -16,7 +16,7 @@ from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.judge import judge
 from cloud_hub.experiments.verdict.labelling import HourOfLabels, settle
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
-from cloud_hub.statistics.label_coverage import AGES, HOUR, WindowLabels, age_bin
+from cloud_hub.statistics.label_coverage import AGES, HOUR, YOUNGEST, WindowLabels, age_bin
 from edge_sdk.contract.names import CONTROL
 
 DAY: Final = 24
@@ -27,7 +27,8 @@ RUNS: Final = 400
 SPEC: Final = ExperimentSpec(
     "fleet", "canary", candidate=TRIED.version, steps=(0.5, 1.0), soak_seconds=0.0
 )
-EDGES: Final = sorted({2**i for i in range(AGES - 1)} | {DAY * d for d in range(1, DAYS + 1)})
+AGE_EDGES: Final = {YOUNGEST / HOUR * 2**i for i in range(AGES - 1)}
+EDGES: Final = sorted(AGE_EDGES | {float(DAY * d) for d in range(1, DAYS + 1)})
 """Hours of age at which labels are told apart: by bins, and by looks."""
 
 BINS: Final = [0, *(age_bin(HOUR * (edge + 0.5)) for edge in EDGES[:-1])]
@@ -63,8 +64,8 @@ class Case:
     worse: float = 0.0
     control: Labelling = Labelling()
     candidate: Labelling = Labelling()
-    devices: int = 40
-    answers: int = 300
+    devices: int = 20
+    answers: int = 600
     differ: float = 0.0
     accuracy: float = 0.9
 
@@ -74,7 +75,8 @@ HALF: Final = Labelling(wrong=0.35)
 LATER: Final = Labelling(wrong_hours=72.0)
 WORSE: Final = (
     Case("4 points worse, its wrong answers labelled half as often", 0.04, EQUAL, HALF),
-    Case("the same, a tenth of all answers labelled", 0.04, Labelling(0.1, 0.1), Labelling(0.1, 0.05)),
+    Case("the same, a tenth of all answers labelled", 0.04, Labelling(0.1, 0.1),
+         Labelling(0.1, 0.05)),
     Case("4 points worse, wrong answers labelled a quarter as often on both arms", 0.04,
          Labelling(wrong=0.175), Labelling(wrong=0.175)),
     Case("4 points worse, labels of wrong answers after 3 days, of others after 6 hours", 0.04,
@@ -91,6 +93,8 @@ HEALTHY: Final = (
     Case("labelled alike, a tenth of the answers", 0.0, Labelling(0.1, 0.1), Labelling(0.1, 0.1)),
     Case("labels of wrong answers after 3 days on both arms", 0.0, LATER, LATER),
     Case("wrong answers labelled half as often on both arms", 0.0, HALF, HALF),
+    Case("its wrong answers labelled twice as often", 0.0, HALF, EQUAL),
+    Case("labels of its right answers after 3 days", 0.0, EQUAL, Labelling(right_hours=72.0)),
     Case("labelled alike, correlation .001 within devices", differ=0.001),
 )
 
@@ -128,7 +132,7 @@ def fate(case: Case, number: int, *, settled: bool = True, spec: ExperimentSpec 
     Args:
         case: what is simulated.
         number: of the run.
-        settled: as the gate judges; else every label counts as it comes, and shares are not compared.
+        settled: as the gate judges; else labels count as they come, and shares are not compared.
         spec: the experiment.
     """
     # Words of the case as seed, so that a case keeps its runs when others are added.
@@ -221,8 +225,8 @@ def _arm(case: Case, rows: Sequence[HourOfLabels], day: int) -> ArmEvidence:
 
 PART = Part(
     "Late labels",
-    "A canary on half of 80 devices that answer 300 times a day each, nine of ten answers right and "
-    "seven of ten labelled, after six hours on average, where nothing else is said; looked at once a "
-    "day for two weeks. Accuracy may drop by 2 points.",
+    "A canary on half of 40 devices that answer 600 times a day each, nine of ten answers right "
+    "and seven of ten labelled, after six hours on average, where nothing else is said; looked at "
+    "once a day for two weeks. Accuracy may drop by 2 points.",
     run,
 )

@@ -77,6 +77,7 @@ def build(
         devices=counts,
         shares={arm: shares(row) for arm, row in counts.items()},
         cohorts=by_cohort(spec, sums, devices),
+        labels=figures.labels,
     )
 
 

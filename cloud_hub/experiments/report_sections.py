@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         DroppedArm,
         Guard,
         InterleaveFigures,
+        LabelFigures,
         OutcomeFigures,
         ShadowFigures,
     )
@@ -151,7 +152,8 @@ class Report:
 
     ``now`` is the step that it is in, ``rules`` what was declared, as sentences. ``beside`` is how
     a shadow run or interleaving stands. ``devices`` are counts by arm and state, and ``shares`` the
-    failed and regressed among the devices with exposure.
+    failed and regressed among the devices with exposure. ``labels`` are those of the last look,
+    ``None`` where nothing is judged by them.
     """
 
     experiment: ExperimentRecord
@@ -170,3 +172,4 @@ class Report:
     devices: Mapping[str, Mapping[str, int]]
     shares: Mapping[str, Mapping[str, float]]
     cohorts: tuple[CohortArm, ...]
+    labels: LabelFigures | None

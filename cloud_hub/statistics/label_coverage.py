@@ -35,8 +35,12 @@ from typing import Final
 HOUR: Final = 3_600
 """Seconds. Windows are told apart by the hour in which they ended."""
 
+YOUNGEST: Final = 2_700
+"""Seconds. Labels that came sooner after their window are of the first bin of ages."""
+
 AGES: Final = 11
-"""Bins of how long after its window a label came: below an hour, two, four, up to 512, and more."""
+"""Bins of ages, each up to twice the one before: 45 minutes, 1.5 hours, 3, 6, 12, a day, 2, 4, 8,
+16, and more."""
 
 COMPLETE: Final = 0.99
 """Where so many of the answers have a label, nothing is waited for."""
@@ -70,8 +74,8 @@ def age_bin(seconds: float) -> int:
     Args:
         seconds: from the end of its window until the hub had it.
     """
-    hours = max(seconds, 0.0) / HOUR
-    return 0 if hours < 1 else min(1 + int(math.log2(hours)), AGES - 1)
+    age = seconds / YOUNGEST
+    return 0 if age < 1 else int(min(1 + math.log2(age), AGES - 1))
 
 
 def within(labelled: Sequence[float], seconds: float) -> float:
@@ -79,8 +83,10 @@ def within(labelled: Sequence[float], seconds: float) -> float:
 
     Args:
         labelled: by age.
-        seconds: of the longest age that counts.
+        seconds: of the longest age that counts; infinite for all.
     """
+    if math.isinf(seconds):
+        return sum(labelled)
     return sum(labelled[: age_bin(seconds)])
 
 
@@ -105,7 +111,7 @@ def settling_time(windows: Sequence[WindowLabels], stated: float | None, now: fl
     """
     seconds = _recorded(windows, now) if stated is None else stated
     for _ in range(AGES):
-        least = max(seconds, HOUR)
+        least = max(seconds, YOUNGEST)
         labels, late = _late(windows, least, now - 2 * least)
         if labels < ENOUGH or late <= LATE * labels:
             break
@@ -115,7 +121,7 @@ def settling_time(windows: Sequence[WindowLabels], stated: float | None, now: fl
 
 def _recorded(windows: Sequence[WindowLabels], now: float) -> float:
     for i in range(AGES - 1):
-        seconds = HOUR * 2.0**i
+        seconds = YOUNGEST * 2.0**i
         labels, late = _late(windows, seconds, now - UNKNOWN)
         if labels < ENOUGH or seconds >= UNKNOWN:
             break
@@ -144,7 +150,7 @@ def early_age(windows: Sequence[WindowLabels], settles: float) -> float:
         Seconds; 0 if the settling time is too short to tell early labels from others.
     """
     total = sum(sum(window.labelled) for window in windows)
-    ages = [HOUR * 2.0**i for i in range(AGES - 1) if HOUR * 2.0**i < settles]
+    ages = [age for i in range(AGES - 1) if (age := YOUNGEST * 2.0**i) < settles]
     for age in ages:
         if sum(within(window.labelled, age) for window in windows) >= total / 2:
             return age

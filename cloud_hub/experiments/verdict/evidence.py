@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 Row = tuple[float, float, float]
 """How many, their sum, their sum of squares."""
 
-Came = Literal["settled", "early"]
-"""Labels that came in the time in which windows settle, and those that came in its first part."""
+Came = Literal["settled", "early", "so far"]
+"""Labels of settled windows, those of them that came early, and the labels of all windows."""
 
 PAIRED: Final = ("labelled", "disagreements", "confidence", "value", "latency", "errors")
 """Fields of :class:`ShadowEvidence` that are tables of rows by device."""
@@ -27,12 +27,11 @@ PAIRED: Final = ("labelled", "disagreements", "confidence", "value", "latency", 
 class ArmEvidence:
     """One arm since the stage began, from devices of the stage's cohort.
 
-    ``outcomes`` are by measure and device; those of accuracy are of settled windows only, and
-    ``labels`` has of those windows the answers, and how many got a label, by device. ``failures``
-    are by kind (``errors``, ``wrong labels``), device and period, since a person last acknowledged
-    what had failed. ``latency`` are histograms by device. ``exposed`` devices reported predictions
-    on it; on ``failed`` ones it could not be activated or was taken back since; on ``activated``
-    ones it was.
+    ``outcomes`` are by measure and device; those of accuracy are of settled windows only.
+    ``labels`` have answers, and how many of them got a label, by device. ``failures`` are by kind
+    (``errors``, ``wrong labels``), device and period, since a person last acknowledged what had
+    failed. ``latency`` are histograms by device. ``exposed`` devices reported predictions on it; on
+    ``failed`` ones it could not be activated or was taken back since; on ``activated`` ones it was.
     """
 
     outcomes: Mapping[Measure, Mapping[str, Row]] = field(default_factory=dict)

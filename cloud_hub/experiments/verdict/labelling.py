@@ -13,13 +13,15 @@ margin passes only if an interval misses, however its labels are missing (in one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Came, Evidence, Row, Settling
-from cloud_hub.experiments.verdict.figures import ArmLabels, LabelFigures, LabelGap
+from cloud_hub.experiments.verdict.figures import ArmLabels, Guard, LabelFigures, LabelGap
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_arm
+from cloud_hub.statistics.clustered import compare, pair_up
 from cloud_hub.statistics.label_coverage import (
     COMPLETE,
     WindowLabels,
@@ -40,6 +42,11 @@ if TYPE_CHECKING:
 
 BAND: Final = 0.02
 """Accuracy that gaps may hide where the outcome says nothing of what matters."""
+
+DOUBTFUL: Final = 2.0
+"""Standard errors by which labelled shares differ where a guardrail on labels is not trusted."""
+
+DIFFERENT: Final = "no verdict, as the arms are labelled differently"
 
 SHARE: Final = Outcome("labelled", "accuracy", "up", 0.0)
 """Having a label, judged like an outcome of 0 and 1: by the same comparison of devices."""
@@ -87,28 +94,48 @@ def settle(
     chosen = [row.windows for row in counting]
     waiting = _labels(every) - _labels(chosen)
     settling = Settling(seconds, early_age(chosen, seconds), round(waiting))
-    by_device: dict[str, dict[str, list[WindowLabels]]] = {name: {} for name in arms}
-    for row in counting:
-        by_device.setdefault(row.arm, {}).setdefault(row.device, []).append(row.windows)
-    return {name: _settled(arm, by_device[name], settling) for name, arm in arms.items()}, settling
+    settled, so_far = _by_arm(arms, counting), _by_arm(arms, step)
+    return {
+        name: _settled(arm, settled[name], so_far[name], settling) for name, arm in arms.items()
+    }, settling
+
+
+Devices = Mapping[str, Sequence[WindowLabels]]
+
+
+def _by_arm(arms: Iterable[str], rows: Iterable[HourOfLabels]) -> dict[str, Devices]:
+    found: dict[str, dict[str, list[WindowLabels]]] = {name: {} for name in arms}
+    for row in rows:
+        found.setdefault(row.arm, {}).setdefault(row.device, []).append(row.windows)
+    return dict(found.items())
 
 
 def _settled(
-    arm: ArmEvidence, devices: Mapping[str, Sequence[WindowLabels]], settling: Settling
+    arm: ArmEvidence, settled: Devices, so_far: Devices, settling: Settling
 ) -> ArmEvidence:
     accuracy: dict[str, Row] = {}
-    labels: dict[Came, dict[str, Row]] = {"settled": {}, "early": {}}
-    for device, windows in devices.items():
+    for device, windows in settled.items():
         labelled, correct = _labels(windows), sum(window.correct for window in windows)
         if labelled:
             accuracy[device] = (labelled, correct, correct)
-        # A label may be known before the report that counts its answer has come.
-        answers = max(sum(window.answers for window in windows), labelled)
-        early = sum(within(window.labelled, settling.early) for window in windows)
-        if answers:
-            labels["settled"][device] = (answers, labelled, labelled)
-            labels["early"][device] = (answers, early, early)
+    labels: dict[Came, dict[str, Row]] = {
+        "settled": _shares(settled),
+        "early": _shares(settled, settling.early),
+        "so far": _shares(so_far),
+    }
     return replace(arm, outcomes={**arm.outcomes, "accuracy": accuracy}, labels=labels)
+
+
+def _shares(devices: Devices, age: float = math.inf) -> dict[str, Row]:
+    """Answers, and those with a label that came within ``age``, by device."""
+    rows: dict[str, Row] = {}
+    for device, windows in devices.items():
+        # A label may be known before the report that counts its answer has come.
+        answers = max(sum(window.answers for window in windows), _labels(windows))
+        labelled = sum(within(window.labelled, age) for window in windows)
+        if answers:
+            rows[device] = (answers, labelled, labelled)
+    return rows
 
 
 def _labels(windows: Iterable[WindowLabels]) -> float:
@@ -135,7 +162,7 @@ def label_figures(
         if {name, CONTROL} <= arms.keys()
         for gap in _gaps(spec, name, evidence, settling, arms)
     ]
-    return LabelFigures(settling.seconds, settling.waiting, _band(spec), arms, tuple(gaps))
+    return LabelFigures(settling.seconds, settling.waiting, band_of(spec), arms, tuple(gaps))
 
 
 def _arm_labels(arm: ArmEvidence) -> ArmLabels:
@@ -196,9 +223,52 @@ def _totals(rows: Mapping[str, Row]) -> tuple[float, float]:
     return sum(row[0] for row in rows.values()), sum(row[1] for row in rows.values())
 
 
-def _band(spec: ExperimentSpec) -> float:
+def band_of(spec: ExperimentSpec) -> float:
+    """Return how much accuracy unequal labelling may hide beyond what the outcome may lose."""
     margins = [o.minimum_effect for o in spec.outcomes if o.metric == "accuracy"]
     return spec.labels.band or max(margins, default=0.0) or BAND
+
+
+def by_labelling(
+    spec: ExperimentSpec,
+    guards: tuple[Guard, ...],
+    judged: Sequence[Judgement],
+    evidence: Evidence,
+    labels: LabelFigures | None,
+) -> tuple[Guard, ...]:
+    """Hold back the guardrail on wrong labels where labelling may be all that differs.
+
+    It sees labels as they come, settled or not, so that it is quick. Where the arms' shares of
+    answers with a label seem to differ it waits until the candidate is worse whatever that hides.
+
+    Args:
+        spec: the declared experiment.
+        guards: of every arm.
+        judged: every outcome of every arm.
+        evidence: of one look.
+        labels: figures of this look.
+    """
+    doubtful = {
+        row.arm
+        for row in judged
+        if could_be_labelling(spec, row, labels) and _seem_to_differ(evidence, row.arm)
+    }
+    return tuple(
+        replace(guard, trips=False, reason=f"{DIFFERENT}: {guard.reason}")
+        if guard.trips and guard.name == "wrong labels" and guard.arm in doubtful
+        else guard
+        for guard in guards
+    )
+
+
+def _seem_to_differ(evidence: Evidence, arm: str) -> bool:
+    """Whether shares of answers with a label differ by more than chance would at most looks."""
+    control, candidate = (
+        each.labels.get("so far", {})
+        for each in (evidence.control, evidence.arms.get(arm, ArmEvidence()))
+    )
+    contrast = compare(*pair_up(control, candidate))
+    return bool(abs(contrast.estimate) > DOUBTFUL * contrast.variance**0.5)
 
 
 def could_be_labelling(
@@ -214,6 +284,8 @@ def could_be_labelling(
     if labels is None or not _of_labels(spec, judged):
         return False
     gain = max((gap.gain for gap in labels.gaps if gap.arm == judged.arm), default=0.0)
+    if not any(gap.arm == judged.arm for gap in labels.gaps):
+        return True  # no settled labels yet, so that nothing is known of it
     return judged.high + gain >= -judged.minimum_effect
 
 

@@ -29,7 +29,12 @@ from cloud_hub.experiments.verdict.figures import (
 )
 from cloud_hub.experiments.verdict.guardrails import by_too_few, too_few, watch
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_arm
-from cloud_hub.experiments.verdict.labelling import could_be_labelling, hold_back, label_figures
+from cloud_hub.experiments.verdict.labelling import (
+    by_labelling,
+    could_be_labelling,
+    hold_back,
+    label_figures,
+)
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.multiple import adjusted
 from cloud_hub.text.durations import format_duration
@@ -63,9 +68,10 @@ def decide(
         for guard in watch(spec, arm, evidence.control, _arm(evidence, arm))
     )
     devices = {arm: len(_arm(evidence, arm).tried) for arm in running}
-    guards = by_too_few(tripping, devices, spec.minimum_devices)
     judged = _judge(spec, running, evidence, looks or {})
     labels = label_figures(spec, running, evidence)
+    guards = by_too_few(tripping, devices, spec.minimum_devices)
+    guards = by_labelling(spec, guards, judged, evidence, labels)
     figures = replace(_figures(evidence, guards, judged), labels=labels)
     taken = {f"{j.outcome}/{j.arm}": j.looks for j in judged}
     trip = tripped(spec, guards)
