@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -14,7 +13,7 @@ from benchmarks.statistics.fleets import TRIED, Floats
 from benchmarks.statistics.part import Effort, Part, Row, rate
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.judge import judge
-from cloud_hub.experiments.verdict.labelling import HourOfLabels, settle
+from cloud_hub.experiments.verdict.labelling import LabelTable, settle
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.label_coverage import AGES, HOUR, YOUNGEST, WindowLabels, age_bin
 from edge_sdk.contract.names import CONTROL
@@ -31,7 +30,7 @@ AGE_EDGES: Final = {YOUNGEST / HOUR * 2**i for i in range(AGES - 1)}
 EDGES: Final = sorted(AGE_EDGES | {float(DAY * d) for d in range(1, DAYS + 1)})
 """Hours of age at which labels are told apart: by bins, and by looks."""
 
-BINS: Final = [0, *(age_bin(HOUR * (edge + 0.5)) for edge in EDGES[:-1])]
+BINS: Final = np.array([0, *(age_bin(HOUR * (edge + 0.1)) for edge in EDGES[:-1])])
 Fate = Literal["promoted", "aborted", "waiting"]
 
 
@@ -182,43 +181,50 @@ def _own(random: np.random.Generator, share: Floats, case: Case) -> Floats:
 
 
 def _evidence(
-    case: Case, arms: dict[str, tuple[Counts, Counts]], day: int, spec: ExperimentSpec, *,
+    case: Case,
+    arms: dict[str, tuple[Counts, Counts]],
+    day: int,
+    spec: ExperimentSpec,
+    *,
     settled: bool,
-) -> Evidence:  # fmt: skip
-    rows = [row for name, counts in arms.items() for row in _rows(case, name, counts, day)]
-    found = {name: _arm(case, [row for row in rows if row.arm == name], day) for name in arms}
+) -> Evidence:
+    table = _table(case, arms, day)
+    labelled = table.windows.labelled.sum(axis=1)
+    accuracy = table.by_arm(table.windows.correct, labelled)
+    found = {name: _arm(case, accuracy[name], day) for name in arms}
     if not settled:
         return Evidence(found, soaked=86_400.0 * day)
-    judged, settling = settle(spec.labels, found, rows, rows, float(HOUR * DAY * day))
+    judged, settling = settle(spec.labels, found, table, table, float(HOUR * DAY * day))
     return Evidence(judged, soaked=86_400.0 * day, settling=settling)
 
 
-def _rows(case: Case, arm: str, counts: tuple[Counts, Counts], day: int) -> list[HourOfLabels]:
+def _table(case: Case, arms: dict[str, tuple[Counts, Counts]], day: int) -> LabelTable:
     """What has come by the end of a day, of windows that end with each."""
-    rows = []
-    for device, ended in itertools.product(range(case.devices), range(1, day + 1)):
-        there = sum(edge <= DAY * (day - ended) for edge in EDGES)
-        right, wrong = (each[device, ended - 1, :there] for each in counts)
-        by_age = np.bincount(BINS[:there], right + wrong, AGES).tolist()
-        window = WindowLabels(HOUR * DAY * ended, case.answers, tuple(by_age), float(right.sum()))
-        rows.append(HourOfLabels(f"{arm}-{device}", arm, 0, window))
-    return rows
+    seats = tuple((name, f"{name}-{i}") for name in arms for i in range(case.devices))
+    right, wrong = (np.concatenate([arm[i] for arm in arms.values()])[:, :day] for i in (0, 1))
+    age = DAY * (day - np.arange(1, day + 1))
+    came = np.array(EDGES)[None, :] <= age[:, None]
+    cells = (right + wrong) * came
+    labelled = np.stack([cells[..., k == BINS].sum(axis=-1) for k in range(AGES)], axis=-1)
+    flat = (len(seats) * day,)
+    windows = WindowLabels(
+        np.broadcast_to(float(HOUR * DAY) * np.arange(1, day + 1), (len(seats), day)).reshape(flat),
+        np.full(flat, float(case.answers)),
+        labelled.reshape(-1, AGES).astype(np.float64),
+        (right * came).sum(axis=-1).reshape(flat).astype(np.float64),
+    )
+    return LabelTable(
+        seats, np.repeat(np.arange(len(seats)), day), np.zeros(flat, np.int64), windows
+    )
 
 
-def _arm(case: Case, rows: Sequence[HourOfLabels], day: int) -> ArmEvidence:
+def _arm(case: Case, accuracy: Mapping[str, tuple[float, float, float]], day: int) -> ArmEvidence:
     """An arm with every label that has come."""
-    wrong: dict[tuple[str, int], tuple[int, int]] = {}
-    accuracy: dict[str, tuple[float, float, float]] = {}
-    for row in rows:
-        n, right = sum(row.windows.labelled), row.windows.correct
-        wrong[row.device, row.windows.ended] = (round(n - right), round(n))
-        a, b, _ = accuracy.get(row.device, (0.0, 0.0, 0.0))
-        accuracy[row.device] = (a + n, b + right, b + right)
-    names = frozenset(row.device for row in rows)
+    wrong = {(device, 0): (round(n - x), round(n)) for device, (n, x, _) in accuracy.items()}
     return ArmEvidence(
-        {"accuracy": {device: row for device, row in accuracy.items() if row[0]}},
+        {"accuracy": accuracy},
         {"wrong labels": wrong},
-        exposed=names,
+        exposed=frozenset(accuracy),
         predictions=case.answers * case.devices * day,
     )
 

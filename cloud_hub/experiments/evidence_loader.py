@@ -133,9 +133,9 @@ class EvidenceLoader:
         }
         settling = None
         if judged_by_labels(snapshot.spec):
-            rows = self._rows.labels(record.id)
-            step = [row for row in rows if row.start >= since and row.device in cohort]
-            arms, settling = settle(snapshot.spec.labels, arms, rows, step, snapshot.now)
+            table = self._rows.labels(record.id)
+            step = table.since(since, cohort)
+            arms, settling = settle(snapshot.spec.labels, arms, table, step, snapshot.now)
         allocation = self._allocation(snapshot, sums)
         return Evidence(
             arms, allocation=allocation, soaked=soaked, silent=silent, settling=settling

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine, Select, func, select
 
 from cloud_hub.experiments.tables import exposures
-from cloud_hub.experiments.verdict.labelling import HourOfLabels
+from cloud_hub.experiments.verdict.labelling import LabelTable, LabelTableBuilder
 from cloud_hub.experiments.verdict.measures import SUMS, ExposureSums
-from cloud_hub.statistics.label_coverage import AGES, HOUR, WindowLabels
+from cloud_hub.statistics.label_coverage import HOUR
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.contract.experiment_reports import Moments, Pairs
 
@@ -133,16 +133,24 @@ class ExposureRows:
             histograms[device] = histograms[device] + counts if device in histograms else counts
         return histograms
 
-    def labels(self, id_: str) -> list[HourOfLabels]:
+    def labels(self, id_: str) -> LabelTable:
         """Return the answers and labels of an experiment by device, arm and hour."""
         c = exposures.c
         query = select(c.device, c.arm, c.start, c.predictions, c.labelled, c.correct, c.detail)
         of = query.where(c.experiment == id_, c.kind.in_(("window", "feedback")))
-        return [
-            HourOfLabels(device, arm, start, window)
-            for device, arm, start, predictions, labelled, correct, detail in self._rows(of)
-            for window in _by_hour(start, predictions, labelled, correct, detail)
-        ]
+        table = LabelTableBuilder()
+        for device, arm, start, predictions, labelled, correct, detail in self._rows(of):
+            seat = (arm, device)
+            for hour, answers in detail.get("answers", {}).items():
+                table.add(seat, start, int(hour) * HOUR, answers=answers)
+            for hour, came in detail.get("labels", {}).items():
+                table.add(seat, start, int(hour) * HOUR, came=came)
+            # Rows that an older hub wrote: all that is known is that they are of one day.
+            if predictions and "answers" not in detail:
+                table.add(seat, start, start + DAY, answers=predictions)
+            if labelled and "labels" not in detail:
+                table.add(seat, start, start + DAY, came={"0": labelled, "right": correct})
+        return table.build()
 
     def shadow(self, id_: str, since: int) -> list[tuple[str, ShadowTotals]]:
         """Return the shadow reports of an experiment with the devices that they are of."""
@@ -162,22 +170,6 @@ class ExposureRows:
     def _rows(self, query: Select[Any]) -> Iterator[Sequence[Any]]:
         with self._engine.connect() as db:
             yield from db.execute(query)
-
-
-def _by_hour(
-    start: int, predictions: int, labelled: int, correct: int, detail: Mapping[str, Any]
-) -> Iterator[WindowLabels]:
-    none = (0,) * AGES
-    for hour, answers in detail.get("answers", {}).items():
-        yield WindowLabels(int(hour) * HOUR, answers, none, 0)
-    for hour, came in detail.get("labels", {}).items():
-        by_age = tuple(came.get(str(age), 0) for age in range(AGES))
-        yield WindowLabels(int(hour) * HOUR, 0, by_age, came["right"])
-    # Rows that an older hub wrote: all that is known is that they are of one day.
-    if predictions and "answers" not in detail:
-        yield WindowLabels(start + DAY, predictions, none, 0)
-    if labelled and "labels" not in detail:
-        yield WindowLabels(start + DAY, 0, (labelled, *none[1:]), correct)
 
 
 def sums_by_device(rows: list[ArmSums]) -> dict[tuple[str, str], ExposureSums]:

@@ -28,9 +28,13 @@ Sources:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_hub.statistics.clustered import Floats
 
 HOUR: Final = 3_600
 """Seconds. Windows are told apart by the hour in which they ended."""
@@ -57,15 +61,22 @@ ENOUGH: Final = 100
 
 @dataclass(frozen=True)
 class WindowLabels:
-    """Answers and labels of the windows that ended in the hour before ``ended`` (Unix seconds).
+    """Answers and labels of windows, [N]: those of a device that ended in one hour are one row.
 
-    ``labelled`` is by age, see :data:`AGES`; ``correct`` are the right ones among all of them.
+    ``ended`` is the end of that hour (Unix seconds); ``labelled`` are by age, [N, :data:`AGES`];
+    ``correct`` the right ones of all ages.
     """
 
-    ended: int
-    answers: float
-    labelled: tuple[float, ...]
-    correct: float
+    ended: Floats
+    answers: Floats
+    labelled: Floats
+    correct: Floats
+
+    def only(self, chosen: NDArray[np.bool_]) -> WindowLabels:
+        """Return some of the rows; ``chosen`` is [N]."""
+        return WindowLabels(
+            self.ended[chosen], self.answers[chosen], self.labelled[chosen], self.correct[chosen]
+        )
 
 
 def age_bin(seconds: float) -> int:
@@ -78,25 +89,23 @@ def age_bin(seconds: float) -> int:
     return 0 if age < 1 else int(min(1 + math.log2(age), AGES - 1))
 
 
-def within(labelled: Sequence[float], seconds: float) -> float:
-    """Return how many labels came within ``seconds``, which is rounded down to whole bins.
+def within(windows: WindowLabels, seconds: float) -> Floats:
+    """Return how many labels came within ``seconds``, which is rounded down to whole bins, [N].
 
     Args:
-        labelled: by age.
-        seconds: of the longest age that counts; infinite for all.
+        windows: of any device and arm.
+        seconds: of the longest age that counts.
     """
-    if math.isinf(seconds):
-        return sum(labelled)
-    return sum(labelled[: age_bin(seconds)])
+    return np.sum(windows.labelled[:, : age_bin(seconds)], axis=1)
 
 
-def complete(windows: Sequence[WindowLabels]) -> bool:
+def complete(windows: WindowLabels) -> bool:
     """Return whether all but one in a hundred of the answers have a label already."""
-    answers = sum(window.answers for window in windows)
-    return answers > 0 and sum(sum(w.labelled) for w in windows) >= COMPLETE * answers
+    answers = float(windows.answers.sum())
+    return answers > 0 and float(windows.labelled.sum()) >= COMPLETE * answers
 
 
-def settling_time(windows: Sequence[WindowLabels], stated: float | None, now: float) -> float:
+def settling_time(windows: WindowLabels, stated: float | None, now: float) -> float:
     """Return how long after its end a window is settled: longer than stated if labels still come.
 
     Without a statement it is the age by which all but a share :data:`LATE` of the recorded labels
@@ -119,7 +128,7 @@ def settling_time(windows: Sequence[WindowLabels], stated: float | None, now: fl
     return seconds
 
 
-def _recorded(windows: Sequence[WindowLabels], now: float) -> float:
+def _recorded(windows: WindowLabels, now: float) -> float:
     for i in range(AGES - 1):
         seconds = YOUNGEST * 2.0**i
         labels, late = _late(windows, seconds, now - UNKNOWN)
@@ -130,16 +139,14 @@ def _recorded(windows: Sequence[WindowLabels], now: float) -> float:
     return UNKNOWN
 
 
-def _late(windows: Sequence[WindowLabels], seconds: float, until: float) -> tuple[float, float]:
+def _late(windows: WindowLabels, seconds: float, until: float) -> tuple[float, float]:
     """Labels of the windows that ended by ``until``, and those that came after ``seconds``."""
-    old = [window for window in windows if window.ended <= until]
-    labels = sum(sum(window.labelled) for window in old)
+    labelled = windows.labelled[windows.ended <= until].sum(axis=0)
     # Rounded up: a label of the bin in which the time ends is not late.
-    in_time = sum(sum(window.labelled[: 1 + age_bin(0.999 * seconds)]) for window in old)
-    return labels, labels - in_time
+    return float(labelled.sum()), float(labelled[1 + age_bin(0.999 * seconds) :].sum())
 
 
-def early_age(windows: Sequence[WindowLabels], settles: float) -> float:
+def early_age(windows: WindowLabels, settles: float) -> float:
     """Return the age, below the settling time, by which about half of the labels have come.
 
     Args:
@@ -149,10 +156,10 @@ def early_age(windows: Sequence[WindowLabels], settles: float) -> float:
     Returns:
         Seconds; 0 if the settling time is too short to tell early labels from others.
     """
-    total = sum(sum(window.labelled) for window in windows)
+    total = float(windows.labelled.sum())
     ages = [age for i in range(AGES - 1) if (age := YOUNGEST * 2.0**i) < settles]
     for age in ages:
-        if sum(within(window.labelled, age) for window in windows) >= total / 2:
+        if float(within(windows, age).sum()) >= total / 2:
             return age
     return ages[-1] if ages else 0.0
 

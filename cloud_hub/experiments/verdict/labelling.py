@@ -13,16 +13,21 @@ margin passes only if an interval misses, however its labels are missing (in one
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Came, Evidence, Row, Settling
 from cloud_hub.experiments.verdict.figures import ArmLabels, Guard, LabelFigures, LabelGap
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_arm
-from cloud_hub.statistics.clustered import compare, pair_up
+from cloud_hub.statistics.clustered import Floats, compare, pair_up
 from cloud_hub.statistics.label_coverage import (
+    AGES,
     COMPLETE,
     WindowLabels,
     complete,
@@ -59,20 +64,96 @@ def judged_by_labels(spec: ExperimentSpec) -> bool:
 
 
 @dataclass(frozen=True)
-class HourOfLabels:
-    """Windows of a device on an arm that ended in one hour; ``start`` of the row they are in."""
+class LabelTable:
+    """Windows of an experiment by hour; ``seat`` says of which of the ``seats`` (arm, device) each
+    is, ``start`` (Unix seconds) from when the row is that it was recorded in; both [N].
+    """
 
-    device: str
-    arm: str
-    start: int
+    seats: tuple[tuple[str, str], ...]
+    seat: NDArray[np.int64]
+    start: NDArray[np.int64]
     windows: WindowLabels
+
+    def only(self, chosen: NDArray[np.bool_]) -> LabelTable:
+        """Return some of the rows; ``chosen`` is [N]."""
+        return LabelTable(
+            self.seats, self.seat[chosen], self.start[chosen], self.windows.only(chosen)
+        )
+
+    def since(self, start: int, devices: Collection[str]) -> LabelTable:
+        """Return the rows of some devices, since a step began.
+
+        Args:
+            start: of the step, Unix seconds.
+            devices: of its cohort.
+        """
+        there = np.array([device in devices for _, device in self.seats], dtype=np.bool_)
+        return self.only((self.start >= start) & there[self.seat])
+
+    def by_arm(self, values: Floats, n: Floats) -> dict[str, dict[str, Row]]:
+        """Return rows of a 0/1 outcome by arm and device, of devices that have any.
+
+        Args:
+            values: how many were 1, [N].
+            n: how many there were, [N].
+        """
+        total, ones = (np.bincount(self.seat, each, len(self.seats)) for each in (n, values))
+        # A label may be known before the report that counts its answer has come.
+        total = np.maximum(total, ones)
+        found: dict[str, dict[str, Row]] = defaultdict(dict)
+        for (arm, device), all_, one in zip(self.seats, total.tolist(), ones.tolist(), strict=True):
+            if all_:
+                found[arm][device] = (all_, one, one)
+        return found
+
+
+class LabelTableBuilder:
+    """A table that is made row by row."""
+
+    def __init__(self) -> None:
+        self._seats: dict[tuple[str, str], int] = {}
+        self._rows: list[tuple[int, int, int, float, float]] = []
+        self._ages: list[tuple[int, int, float]] = []
+
+    def add(
+        self,
+        seat: tuple[str, str],
+        start: int,
+        ended: int,
+        *,
+        answers: float = 0.0,
+        came: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """Add windows of a device that ended in one hour.
+
+        Args:
+            seat: arm and device.
+            start: of the row that they were recorded in, Unix seconds.
+            ended: end of the hour, Unix seconds.
+            answers: number of them.
+            came: labels by bin of age, and the ``right`` ones of all.
+        """
+        at = len(self._rows)
+        number = self._seats.setdefault(seat, len(self._seats))
+        self._rows.append((number, start, ended, answers, came.get("right", 0.0)))
+        self._ages += [(at, int(age), n) for age, n in came.items() if age != "right"]
+
+    def build(self) -> LabelTable:
+        """Return what was added."""
+        rows = np.array(self._rows, dtype=np.float64).reshape(-1, 5)
+        labelled = np.zeros((len(rows), AGES))
+        ages = np.array(self._ages, dtype=np.float64).reshape(-1, 3)
+        labelled[ages[:, 0].astype(np.int64), ages[:, 1].astype(np.int64)] = ages[:, 2]
+        seat, start = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
+        windows = WindowLabels(rows[:, 2], rows[:, 3], labelled, rows[:, 4])
+        return LabelTable((*self._seats,), seat, start, windows)
 
 
 def settle(
     rules: LabelRules,
     arms: Mapping[str, ArmEvidence],
-    recorded: Sequence[HourOfLabels],
-    step: Sequence[HourOfLabels],
+    recorded: LabelTable,
+    step: LabelTable,
     now: float,
 ) -> tuple[dict[str, ArmEvidence], Settling]:
     """Return the arms with the labels of settled windows, and when those settle.
@@ -84,62 +165,30 @@ def settle(
         step: those of the present step and its cohort.
         now: Unix seconds.
     """
-    seconds = settling_time([row.windows for row in recorded], rules.settle_seconds, now)
-    every = [row.windows for row in step]
-    if complete(every):
+    seconds = settling_time(recorded.windows, rules.settle_seconds, now)
+    if complete(step.windows):
         # No label is missing that could tell another story. Asked of all windows together: single
         # ones are complete soonest where few answers, and none that waits for a label, are wrong.
         seconds = 0.0
-    counting = [row for row in step if not seconds or row.windows.ended + seconds <= now]
-    chosen = [row.windows for row in counting]
-    waiting = _labels(every) - _labels(chosen)
-    settling = Settling(seconds, early_age(chosen, seconds), round(waiting))
-    settled, so_far = _by_arm(arms, counting), _by_arm(arms, step)
-    return {
-        name: _settled(arm, settled[name], so_far[name], settling) for name, arm in arms.items()
-    }, settling
-
-
-Devices = Mapping[str, Sequence[WindowLabels]]
-
-
-def _by_arm(arms: Iterable[str], rows: Iterable[HourOfLabels]) -> dict[str, Devices]:
-    found: dict[str, dict[str, list[WindowLabels]]] = {name: {} for name in arms}
-    for row in rows:
-        found.setdefault(row.arm, {}).setdefault(row.device, []).append(row.windows)
-    return dict(found.items())
-
-
-def _settled(
-    arm: ArmEvidence, settled: Devices, so_far: Devices, settling: Settling
-) -> ArmEvidence:
-    accuracy: dict[str, Row] = {}
-    for device, windows in settled.items():
-        labelled, correct = _labels(windows), sum(window.correct for window in windows)
-        if labelled:
-            accuracy[device] = (labelled, correct, correct)
-    labels: dict[Came, dict[str, Row]] = {
-        "settled": _shares(settled),
-        "early": _shares(settled, settling.early),
-        "so far": _shares(so_far),
+    settled = step.only(step.windows.ended + seconds <= now) if seconds else step
+    windows = settled.windows
+    labelled = windows.labelled.sum(axis=1)
+    waiting = float(step.windows.labelled.sum() - labelled.sum())
+    settling = Settling(seconds, early_age(windows, seconds), round(waiting))
+    accuracy = settled.by_arm(windows.correct, labelled)
+    labels: dict[Came, dict[str, dict[str, Row]]] = {
+        "settled": settled.by_arm(labelled, windows.answers),
+        "early": settled.by_arm(within(windows, settling.early), windows.answers),
+        "so far": step.by_arm(step.windows.labelled.sum(axis=1), step.windows.answers),
     }
-    return replace(arm, outcomes={**arm.outcomes, "accuracy": accuracy}, labels=labels)
-
-
-def _shares(devices: Devices, age: float = math.inf) -> dict[str, Row]:
-    """Answers, and those with a label that came within ``age``, by device."""
-    rows: dict[str, Row] = {}
-    for device, windows in devices.items():
-        # A label may be known before the report that counts its answer has come.
-        answers = max(sum(window.answers for window in windows), _labels(windows))
-        labelled = sum(within(window.labelled, age) for window in windows)
-        if answers:
-            rows[device] = (answers, labelled, labelled)
-    return rows
-
-
-def _labels(windows: Iterable[WindowLabels]) -> float:
-    return sum(sum(window.labelled) for window in windows)
+    return {
+        name: replace(
+            arm,
+            outcomes={**arm.outcomes, "accuracy": accuracy.get(name, {})},
+            labels={came: by_arm.get(name, {}) for came, by_arm in labels.items()},
+        )
+        for name, arm in arms.items()
+    }, settling
 
 
 def label_figures(

@@ -18,10 +18,10 @@ from cloud_hub.experiments.report_document import report_document
 from cloud_hub.experiments.report_page import to_html
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.judge import judge
-from cloud_hub.experiments.verdict.labelling import HourOfLabels, settle
+from cloud_hub.experiments.verdict.labelling import LabelTableBuilder, settle
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, LabelRules, parse_experiment
 from cloud_hub.hub import Hub
-from cloud_hub.statistics.label_coverage import AGES, HOUR, WindowLabels
+from cloud_hub.statistics.label_coverage import HOUR
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
 from edge_sdk.contract.names import CONTROL
 from tests.edge.builders import make_release
@@ -53,22 +53,26 @@ def test_a_healthy_candidate_that_is_labelled_alike_is_promoted() -> None:
     assert {fate(HEALTHY[0], number) for number in range(5)} == {"promoted"}
 
 
-def hour(device: str, answers: int, labelled: int, right: int, ended: int = 0) -> HourOfLabels:
-    by_age = (float(labelled), *(0.0 for _ in range(AGES - 1)))
-    arm = device.split("-")[0]
-    return HourOfLabels(device, arm, 0, WindowLabels(ended, answers, by_age, right))
+Hour = tuple[tuple[str, str], int, int, int, int]
+"""Arm and device, answers, labels, right ones, and the end of the hour."""
 
 
-def evidence(rows: list[HourOfLabels], now: float, rules: LabelRules = SPEC.labels) -> Evidence:
-    names = {row.arm: frozenset(r.device for r in rows if r.arm == row.arm) for row in rows}
+def hour(device: str, answers: int, labelled: int, right: int, ended: int = 0) -> Hour:
+    return (device.split("-")[0], device), answers, labelled, right, ended
+
+
+def evidence(rows: list[Hour], now: float, rules: LabelRules = SPEC.labels) -> Evidence:
+    builder = LabelTableBuilder()
+    for seat, answers, labelled, right, ended in rows:
+        builder.add(seat, 0, ended, answers=answers, came={"0": labelled, "right": right})
+    table = builder.build()
+    names = {arm: frozenset(d for a, d in table.seats if a == arm) for arm, _ in table.seats}
     arms = {arm: ArmEvidence(exposed=devices, predictions=10_000) for arm, devices in names.items()}
-    settled, settling = settle(rules, arms, rows, rows, now)
+    settled, settling = settle(rules, arms, table, table, now)
     return Evidence(settled, soaked=now, settling=settling)
 
 
-def everyone(
-    answers: int, candidate: tuple[int, int], control: tuple[int, int]
-) -> list[HourOfLabels]:
+def everyone(answers: int, candidate: tuple[int, int], control: tuple[int, int]) -> list[Hour]:
     """Ten devices an arm, each with so many (labels, right ones)."""
     return [
         hour(f"{arm}-{i}", answers, *counts)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,8 +26,17 @@ DAY = 24 * HOUR
 
 def window(ended: float, answers: int = 1_000, **by_age: int) -> WindowLabels:
     """A window whose labels came at ages by bin: ``bin0=10``."""
-    labelled = tuple(float(by_age.get(f"bin{i}", 0)) for i in range(AGES))
-    return WindowLabels(int(ended), answers, labelled, sum(labelled))
+    labelled = np.array([[float(by_age.get(f"bin{i}", 0)) for i in range(AGES)]])
+    counts = np.array([float(answers)])
+    return WindowLabels(np.array([float(ended)]), counts, labelled, labelled.sum(axis=1))
+
+
+def windows(*each: WindowLabels) -> WindowLabels:
+    columns = zip(*((w.ended, w.answers, w.labelled, w.correct) for w in each), strict=True)
+    return WindowLabels(*(np.concatenate(column) for column in columns))
+
+
+NONE = window(0).only(np.array([False]))
 
 
 @pytest.mark.parametrize(
@@ -39,46 +47,46 @@ def test_ages_double_from_bin_to_bin(hours: float, bin_: int) -> None:
 
 
 def test_labels_within_an_age_are_those_of_whole_bins() -> None:
-    labelled = window(0, bin0=1, bin1=2, bin2=4).labelled
-    assert within(labelled, HOUR) == 1
-    assert within(labelled, 2 * HOUR) == 3
-    assert within(labelled, math.inf) == 7
+    labelled = window(0, bin0=1, bin1=2, bin2=4)
+    assert within(labelled, HOUR).tolist() == [1]
+    assert within(labelled, 2 * HOUR).tolist() == [3]
+    assert within(labelled, 0.0).tolist() == [0]
 
 
 def test_nothing_is_complete_without_answers() -> None:
-    assert not complete([])
-    assert not complete([window(0, answers=0, bin0=5)])
-    assert not complete([window(0, answers=100, bin0=98)])
-    assert complete([window(0, answers=100, bin0=98), window(0, answers=100, bin0=100)])
+    assert not complete(NONE)
+    assert not complete(window(0, answers=0, bin0=5))
+    assert not complete(window(0, answers=100, bin0=98))
+    assert complete(windows(window(0, 100, bin0=98), window(0, 100, bin0=100)))
 
 
 def test_windows_settle_when_it_was_said_or_when_labels_came() -> None:
-    assert settling_time([], None, now=10 * DAY) == UNKNOWN
-    assert settling_time([], 60.0, now=10 * DAY) == 60.0
-    quick = [window(0, bin0=700), window(9.9 * DAY, bin0=10)]
+    assert settling_time(NONE, None, now=10 * DAY) == UNKNOWN
+    assert settling_time(NONE, 60.0, now=10 * DAY) == 60.0
+    quick = windows(window(0, bin0=700), window(9.9 * DAY, bin0=10))
     assert settling_time(quick, None, now=10 * DAY) == 0.75 * HOUR
     # The same before any window is old enough to tell.
     assert settling_time(quick, None, now=0.5 * DAY) == UNKNOWN
-    slow = [window(0, bin0=300, bin3=300)]
+    slow = window(0, bin0=300, bin3=300)
     assert settling_time(slow, None, now=10 * DAY) == 6 * HOUR
 
 
 def test_labels_that_still_come_lengthen_what_was_said() -> None:
-    late = [window(0, bin0=600, bin7=100)]  # after two to four days
+    late = window(0, bin0=600, bin7=100)  # after two to four days
     assert settling_time(late, float(DAY), now=1.5 * DAY) == DAY
     assert settling_time(late, float(DAY), now=30 * DAY) == 4 * DAY
     assert settling_time(late, 0.0, now=30 * DAY) == 4 * DAY
 
 
 def test_few_labels_tell_nothing_of_delays() -> None:
-    assert settling_time([window(0, bin0=3, bin6=3)], float(DAY), now=30 * DAY) == DAY
+    assert settling_time(window(0, bin0=3, bin6=3), float(DAY), now=30 * DAY) == DAY
 
 
 def test_early_labels_are_about_half() -> None:
-    windows = [window(0, bin0=100, bin1=350, bin4=450)]
-    assert early_age(windows, float(DAY)) == 1.5 * HOUR
-    assert early_age(windows, 0.5 * HOUR) == 0.0
-    assert early_age([], float(DAY)) == 0.75 * HOUR
+    found = window(0, bin0=100, bin1=350, bin4=450)
+    assert early_age(found, float(DAY)) == 1.5 * HOUR
+    assert early_age(found, 0.5 * HOUR) == 0.0
+    assert early_age(NONE, float(DAY)) == 0.75 * HOUR
 
 
 def test_with_nothing_assumed_what_has_no_label_was_right_or_wrong() -> None:
