@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +96,7 @@ def within(windows: WindowLabels, seconds: float) -> Floats:
         windows: of any device and arm.
         seconds: of the longest age that counts.
     """
-    return np.sum(windows.labelled[:, : age_bin(seconds)], axis=1)
+    return cast(Floats, np.sum(windows.labelled[:, : age_bin(seconds)], axis=1))
 
 
 def complete(windows: WindowLabels) -> bool:
