@@ -248,8 +248,10 @@ def _gap(
     evidence: Evidence,
     arms: Mapping[str, ArmLabels],
 ) -> LabelGap:
-    # Looked at any time even where the verdict has planned looks: its looks are not kept.
-    design = replace(spec.design, horizon=None)
+    # Looked at any time even where the verdict has planned looks: its looks are not kept. Of
+    # several arms any could win by an interval that misses.
+    alpha = spec.design.alpha / len(spec.tried)
+    design = replace(spec.design, horizon=None, alpha=alpha)
     before, after = (_as_outcomes(each, came) for each in (evidence.control, evidence.arms[arm]))
     judged = judge_arm(SHARE, arm, before, after, design)
     mine, theirs = arms[arm], arms[CONTROL]
