@@ -94,6 +94,7 @@ def status_text(record: Plain) -> str:
     figures = record["figures"]
     lines = [experiment_line(record)]
     lines += [f"  {_outcome(row)}" for row in figures.get("outcomes", [])]
+    lines += [f"  {line}" for line in _labels(figures.get("labels") or {})]
     lines += [f"  {line}" for line in _guards(figures.get("guardrails", []))]
     for arm, row in figures.get("devices", {}).items():
         counts = ", ".join(f"{row[name]} {name}" for name in row if name != "exposed")
@@ -106,6 +107,23 @@ def status_text(record: Plain) -> str:
 def _outcome(row: Plain) -> str:
     low, high = _signed(row["low"]), _signed(row["high"])
     return f"{row['outcome']} of {row['arm']}: {_signed(row['gain'])} in [{low}, {high}]"
+
+
+def _labels(labels: Plain) -> list[str]:
+    """A line for each arm: what share is labelled, and accuracy whatever the others were."""
+    lines = []
+    for arm, row in labels.get("arms", {}).items():
+        if row["answers"]:
+            right = f", {row['correct'] / row['labelled']:.1%} right" if row["labelled"] else ""
+            lines.append(
+                f"{arm}: labelled {row['labelled'] / row['answers']:.1%} of {row['answers']:,} "
+                f"answers{right}; of all answers {row['lowest']:.1%} to {row['highest']:.1%}"
+            )
+    waiting = labels.get("waiting", 0)
+    after = (
+        f"{waiting:,} labels count {format_duration(labels.get('settles', 0))} after their window"
+    )
+    return [*lines, after] if waiting else lines
 
 
 def _guards(rows: Iterable[Any]) -> list[str]:

@@ -34,6 +34,7 @@ from cloud_hub.experiments.verdict.evidence import (
     Row,
     ShadowEvidence,
 )
+from cloud_hub.experiments.verdict.labelling import judged_by_labels, settle
 from cloud_hub.experiments.verdict.measures import ExposureSums, outcomes_of
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, cohort_name
 from cloud_hub.statistics.allocation import Allocation, check_allocation
@@ -138,10 +139,16 @@ class EvidenceLoader:
             )
             for name, version in versions.items()
         }
+        settling = None
+        if judged_by_labels(snapshot.spec):
+            table = self._rows.labels(record.id)
+            step = table.since(since, cohort)
+            arms, settling = settle(snapshot.spec.labels, arms, table, step, snapshot.now)
         past = self._rows.past(record.id)
         return Evidence(
             arms, allocation=self._allocation(snapshot, sums), soaked=soaked, silent=silent,
             past={device: sums for device, sums in past.items() if device in cohort},
+            settling=settling,
         )  # fmt: skip
 
     def counts(self, snapshot: ExperimentSnapshot) -> dict[str, dict[str, int]]:

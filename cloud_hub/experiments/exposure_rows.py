@@ -15,10 +15,15 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Select, func, insert, select
 
 from cloud_hub.experiments.tables import exposures
+from cloud_hub.experiments.verdict.labelling import LabelTable, LabelTableBuilder
 from cloud_hub.experiments.verdict.measures import SUMS, ExposureSums
+from cloud_hub.statistics.label_coverage import HOUR
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.contract.experiment_reports import Moments, Pairs
 from edge_sdk.contract.names import CONTROL
+
+DAY: Final = 86_400
+"""Seconds."""
 
 FAILURE_COLUMNS: Final = ("predictions", "errors", "labelled", "correct")
 """Columns that guardrails on failures read."""
@@ -148,6 +153,25 @@ class ExposureRows:
             counts = np.asarray(detail["latency"], dtype=np.int64)
             histograms[device] = histograms[device] + counts if device in histograms else counts
         return histograms
+
+    def labels(self, id_: str) -> LabelTable:
+        """Return the answers and labels of an experiment by device, arm and hour."""
+        c = exposures.c
+        query = select(c.device, c.arm, c.start, c.predictions, c.labelled, c.correct, c.detail)
+        of = query.where(c.experiment == id_, c.kind.in_(("window", "feedback")))
+        table = LabelTableBuilder()
+        for device, arm, start, predictions, labelled, correct, detail in self._rows(of):
+            seat = (arm, device)
+            for hour, answers in detail.get("answers", {}).items():
+                table.add(seat, start, int(hour) * HOUR, answers=answers)
+            for hour, came in detail.get("labels", {}).items():
+                table.add(seat, start, int(hour) * HOUR, came=came)
+            # Rows that an older hub wrote: all that is known is that they are of one day.
+            if predictions and "answers" not in detail:
+                table.add(seat, start, start + DAY, answers=predictions)
+            if labelled and "labels" not in detail:
+                table.add(seat, start, start + DAY, came={"0": labelled, "right": correct})
+        return table.build()
 
     def shadow(self, id_: str, since: int) -> list[tuple[str, ShadowTotals]]:
         """Return the shadow reports of an experiment with the devices that they are of."""

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, and_, select, update
 from cloud_hub.database.engine import insert_if_new
 from cloud_hub.experiments.tables import experiments, exposures
 from cloud_hub.experiments.verdict.measures import SUMS, ExposureSums, energy_of
+from cloud_hub.statistics.label_coverage import HOUR, age_bin
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.experiment_reports import InterleaveReport, ShadowReport
 from edge_sdk.contract.messages import Body, FeedbackReport, Windowed, WindowReport
@@ -62,7 +63,8 @@ def record_exposure(db: Connection, device: str, body: Body, *, step: float) -> 
     """
     if not isinstance(body, Windowed) or body.window.experiment is None:
         return
-    exposure = exposure_of(body)
+    now = time.time()
+    exposure = exposure_of(body, now)
     key = {
         "experiment": body.window.experiment,
         "start": _period(body.window, int(step)),
@@ -70,7 +72,6 @@ def record_exposure(db: Connection, device: str, body: Body, *, step: float) -> 
         "arm": body.window.arm,
         "kind": exposure.kind,
     }
-    now = time.time()
     fresh = {**asdict(exposure.sums), "detail": exposure.detail, "received_at": now}
     where = and_(*(exposures.c[name] == value for name, value in key.items()))
     # The first message of a day makes the row; the others find it there and add to it.
@@ -104,12 +105,17 @@ def added(total: Any, more: Any) -> Any:
     return total + more
 
 
-def exposure_of(body: Windowed) -> Exposure:
-    """Return what one message adds to an experiment."""
+def exposure_of(body: Windowed, now: float) -> Exposure:
+    """Return what one message adds to an experiment.
+
+    Args:
+        body: of the message.
+        now: when the hub got it, Unix seconds.
+    """
     if isinstance(body, WindowReport):
         return _of_window(body)
     if isinstance(body, FeedbackReport):
-        return _of_feedback(body)
+        return _of_feedback(body, now)
     if isinstance(body, ShadowReport):
         sums = ExposureSums(predictions=body.compared, errors=sum(body.errors.values()))
         return Exposure("shadow", sums, _additive(body))
@@ -129,12 +135,25 @@ def _of_window(report: WindowReport) -> Exposure:
         latency_sum=float(counts @ MIDDLES),
         latency_squares=float(counts @ MIDDLES**2),
     )
-    detail = {"latency": [int(c) for c in counts]} if counts.any() else {}
+    detail: dict[str, object] = {}
+    if counts.any():
+        detail["latency"] = [int(c) for c in counts]
+    # A pack's answers are not the model's, and their labels are not counted as its own.
+    answers = report.predictions.get("model", 0) + report.predictions.get("cloud", 0)
+    detail["answers"] = {_hour(report.window): answers}
     return Exposure("window", sums + energy_of(report), detail)
 
 
-def _of_feedback(report: FeedbackReport) -> Exposure:
-    """Labels count for the on-device model's own answers, also where the cloud stepped in."""
+def _hour(window: Window) -> str:
+    """End of the hour in which a window ended, in hours: whole days would settle too late."""
+    return str(-(-window.end // HOUR))
+
+
+def _of_feedback(report: FeedbackReport, now: float) -> Exposure:
+    """Labels count for the on-device model's own answers, also where the cloud stepped in.
+
+    Their age is the hub's: a label counts as late while the device that has it is offline.
+    """
     sums = ExposureSums(
         labelled=report.own_labelled,
         correct=report.own_correct,
@@ -142,7 +161,12 @@ def _of_feedback(report: FeedbackReport) -> Exposure:
         reward_sum=report.reward_sum,
         reward_squares=report.reward_squares,
     )
-    return Exposure("feedback", sums, {"unmatched": report.unmatched} if report.unmatched else {})
+    detail: dict[str, object] = {"unmatched": report.unmatched} if report.unmatched else {}
+    if report.own_labelled:
+        age = str(age_bin(now - report.window.end))
+        came = {age: report.own_labelled, "right": report.own_correct}
+        detail["labels"] = {_hour(report.window): came}
+    return Exposure("feedback", sums, detail)
 
 
 def _additive(body: ShadowReport | InterleaveReport) -> Mapping[str, object]:

@@ -12,6 +12,7 @@ from cloud_hub.experiments.verdict.spec import (
     Design,
     ExperimentSpec,
     Guardrails,
+    LabelRules,
 )
 from cloud_hub.policy.schema.sections import ExperimentPolicy
 from edge_sdk.contract.plan import Outcome
@@ -42,6 +43,7 @@ def spec_of(model: str, version: str, policy: ExperimentPolicy) -> ExperimentSpe
         outcomes=ACCURACY if policy.strategy == "interleave" else judged,
         guardrails=Guardrails(max_failed_devices=policy.max_failed_devices),
         design=Design(alpha=policy.alpha),
+        labels=LabelRules(policy.label_settle_seconds, policy.label_band),
         approval=policy.approval,
         on_success=policy.on_success,
     )

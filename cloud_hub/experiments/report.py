@@ -83,6 +83,7 @@ def build(
         shares={arm: shares(row) for arm, row in counts.items()},
         cohorts=by_cohort(spec, sums, devices),
         effects=effects_by_cohort(compared, attributes, spec.minimum_devices),
+        labels=figures.labels,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cloud_hub.experiments import report_text
 from cloud_hub.experiments.verdict.figures import ShadowFigures
+from cloud_hub.text.durations import format_duration
 from cloud_hub.web.charts import EventMark, Line, chart
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def _template() -> Any:
     )  # fmt: skip
     environment.filters.update(
         when=_when, percent=_percent, share=_share, number=_number,
-        guard=report_text.guard, counts=report_text.counts,
+        guard=report_text.guard, counts=report_text.counts, gap=report_text.gap,
+        duration=format_duration,
     )  # fmt: skip
     return environment.get_template("report.html")
 

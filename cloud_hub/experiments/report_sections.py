@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         DroppedArm,
         Guard,
         InterleaveFigures,
+        LabelFigures,
         OutcomeFigures,
         ShadowFigures,
     )
@@ -153,7 +154,8 @@ class Report:
     ``now`` is the step that it is in, ``rules`` what was declared, as sentences. ``beside`` is how
     a shadow run or interleaving stands. ``devices`` are counts by arm and state, and ``shares`` the
     failed and regressed among the devices with exposure. ``cohorts`` are plain sums, ``effects``
-    what can be said of them.
+    what can be said of them. ``labels`` are those of the last look, ``None`` where nothing is
+    judged by them.
     """
 
     experiment: ExperimentRecord
@@ -173,3 +175,4 @@ class Report:
     shares: Mapping[str, Mapping[str, float]]
     cohorts: tuple[CohortArm, ...]
     effects: tuple[CohortEffect, ...]
+    labels: LabelFigures | None

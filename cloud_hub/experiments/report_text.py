@@ -11,9 +11,11 @@ from cloud_hub.experiments.verdict.figures import (
     FailedDevices,
     FailureExcess,
     Guard,
+    LabelGap,
     LatencyQuantile,
     LatencyRatio,
 )
+from cloud_hub.experiments.verdict.labelling import band_of, judged_by_labels
 from cloud_hub.text.durations import format_duration
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 def rules(spec: ExperimentSpec) -> list[str]:
     """Return the declaration as sentences."""
-    return [*_judged_by(spec), _verdict(spec), *_steps(spec), *_ends(spec)]
+    return [*_judged_by(spec), *_labels(spec), _verdict(spec), *_steps(spec), *_ends(spec)]
 
 
 def _judged_by(spec: ExperimentSpec) -> list[str]:
@@ -39,6 +41,30 @@ def _judged_by(spec: ExperimentSpec) -> list[str]:
             f"Judged by {outcome.name} ({outcome.metric}): {better} is better{matters}."
         )
     return sentences
+
+
+def _labels(spec: ExperimentSpec) -> list[str]:
+    if not judged_by_labels(spec):
+        return []
+    stated = spec.labels.settle_seconds
+    after = "once nearly all have come" if stated is None else f"{format_duration(stated)} later"
+    hides = f"unequal labelling may hide {band_of(spec):g} of accuracy beyond what may be lost"
+    return [f"The labels of a window count {after}; {hides}."]
+
+
+def gap(row: LabelGap, settles: float) -> str:
+    """Return as a sentence how differently an arm and the control are labelled.
+
+    Args:
+        row: the gap.
+        settles: seconds after which windows are settled.
+    """
+    soon = "" if row.seconds == settles else f" within {format_duration(row.seconds)}"
+    return (
+        f"labelled{soon}: {row.shares[1]:.1%} of {row.arm}'s answers and {row.shares[0]:.1%} of "
+        f"control's, a difference in [{row.low:+.4g}, {row.high:+.4g}] at any look, which could "
+        f"hide a loss of {row.loss:.4g} or a gain of {row.gain:.4g}"
+    )
 
 
 def _verdict(spec: ExperimentSpec) -> str:

@@ -35,6 +35,10 @@ def weighted(evidence: Evidence) -> Evidence:
         )
         for kind in {kind for arm in arms.values() for kind in arm.failures}
     }
+    answered = {
+        came: _factors(_numbers(arm.labels.get(came, {})) for arm in arms.values())
+        for came in {came for arm in arms.values() for came in arm.labels}
+    }
     timed = _factors({d: sum(row) for d, row in arm.latency.items()} for arm in arms.values())
     bounded_arms = {
         name: replace(
@@ -45,6 +49,7 @@ def weighted(evidence: Evidence) -> Evidence:
                 for kind, rows in arm.failures.items()
             },
             latency=_scaled(arm.latency, timed),
+            labels={came: _scaled(rows, answered[came]) for came, rows in arm.labels.items()},
         )
         for name, arm in arms.items()
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from edge_sdk.contract.names import CONTROL
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Row = tuple[float, float, float]
 """How many, their sum, their sum of squares."""
 
+Came = Literal["settled", "early", "so far"]
+"""Labels of settled windows, those of them that came early, and the labels of all windows."""
+
 PAIRED: Final = ("labelled", "disagreements", "confidence", "value", "latency", "errors")
 """Fields of :class:`ShadowEvidence` that are tables of rows by device."""
 
@@ -25,10 +28,11 @@ PAIRED: Final = ("labelled", "disagreements", "confidence", "value", "latency", 
 class ArmEvidence:
     """One arm since the stage began, from devices of the stage's cohort.
 
-    ``outcomes`` are by measure and device. ``failures`` are by kind (``errors``, ``wrong labels``),
-    device and period, since a person last acknowledged what had failed. ``latency`` are histograms
-    by device. ``exposed`` devices reported predictions on it; on ``failed`` ones it could not be
-    activated or was taken back since; on ``activated`` ones it was.
+    ``outcomes`` are by measure and device; those of accuracy are of settled windows only.
+    ``labels`` have answers, and how many of them got a label, by device. ``failures`` are by kind
+    (``errors``, ``wrong labels``), device and period, since a person last acknowledged what had
+    failed. ``latency`` are histograms by device. ``exposed`` devices reported predictions on it; on
+    ``failed`` ones it could not be activated or was taken back since; on ``activated`` ones it was.
     """
 
     outcomes: Mapping[Measure, Mapping[str, Row]] = field(default_factory=dict)
@@ -38,6 +42,7 @@ class ArmEvidence:
     failed: frozenset[str] = frozenset()
     predictions: int = 0
     activated: frozenset[str] = frozenset()
+    labels: Mapping[Came, Mapping[str, Row]] = field(default_factory=dict)
 
     @property
     def tried(self) -> frozenset[str]:
@@ -144,12 +149,26 @@ class InterleaveEvidence:
 
 
 @dataclass(frozen=True)
+class Settling:
+    """When labels count: ``seconds`` after their window.
+
+    ``early`` (seconds) is the age by which about half of them have come; 0 where labels come too
+    fast to tell. ``waiting`` labels are of windows that are not settled.
+    """
+
+    seconds: float
+    early: float = 0.0
+    waiting: int = 0
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything at one look.
 
     ``soaked`` is how long the step has lasted, ``silent`` how long no candidate reported in it, in
     seconds. ``past`` is what each device reported of what serves in the week before the experiment
-    began; one that joined since, or whose windows are not kept, has none.
+    began; one that joined since, or whose windows are not kept, has none. ``settling`` is ``None``
+    where nothing is judged by labels.
     """
 
     arms: Mapping[str, ArmEvidence] = field(default_factory=dict)
@@ -159,6 +178,7 @@ class Evidence:
     soaked: float = 0.0
     silent: float = 0.0
     past: Mapping[str, ExposureSums] = field(default_factory=dict)
+    settling: Settling | None = None
 
     @property
     def control(self) -> ArmEvidence:

@@ -177,6 +177,52 @@ class InterleaveFigures:
 
 
 @dataclass(frozen=True)
+class ArmLabels:
+    """Labels of one arm's settled windows.
+
+    ``lowest`` and ``highest`` are its accuracy if every answer without a label was wrong, or right.
+    """
+
+    answers: int
+    labelled: int
+    early: int
+    correct: int
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True)
+class LabelGap:
+    """Candidate's share of answers with a label within ``seconds``, minus the control's.
+
+    ``low`` to ``high`` holds at every look. At worst the gap hides a ``loss`` or a ``gain`` of so
+    much accuracy.
+    """
+
+    arm: str
+    seconds: float
+    shares: tuple[float, float]
+    low: float
+    high: float
+    loss: float
+    gain: float
+
+
+@dataclass(frozen=True)
+class LabelFigures:
+    """Labels count ``settles`` seconds after their window; ``waiting`` ones do not count yet.
+
+    ``band`` is how much accuracy may be hidden by gaps, beyond what the outcome may lose.
+    """
+
+    settles: float
+    waiting: int
+    band: float
+    arms: Mapping[str, ArmLabels]
+    gaps: tuple[LabelGap, ...] = ()
+
+
+@dataclass(frozen=True)
 class DroppedArm:
     """An arm of an A/B/n test that was taken back: when, by whom, why, and on which figures."""
 
@@ -207,6 +253,7 @@ class Figures:
     silent: float | None = None
     devices: Mapping[str, Mapping[str, int]] | None = None
     dropped: Mapping[str, DroppedArm] | None = None
+    labels: LabelFigures | None = None
 
     def against(self, arm: str, *, at: float, actor: str, reason: str) -> DroppedArm:
         """Return the figures that speak against an arm, to remember when it is dropped.

@@ -99,6 +99,7 @@ def _tables(evidence: Evidence) -> Iterator[Mapping[str, Row]]:
     """Every table of (how many, sum, sum of squares) by device."""
     for arm in evidence.arms.values():
         yield from arm.outcomes.values()
+        yield from arm.labels.values()
         for kind in arm.failures:
             counts = arm.failures_by_device(kind)
             yield {device: (n, failed, failed) for device, (failed, n) in counts.items()}
@@ -142,6 +143,7 @@ def _arm_without(arm: ArmEvidence, device: str) -> ArmEvidence:
             for kind, rows in arm.failures.items()
         },
         latency=_rest(arm.latency, device),
+        labels={came: _rest(rows, device) for came, rows in arm.labels.items()},
         exposed=arm.exposed - {device},
         failed=arm.failed - {device},
         activated=arm.activated - {device},

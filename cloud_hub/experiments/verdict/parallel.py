@@ -7,6 +7,7 @@ passes; a sample-ratio mismatch blocks every verdict; what is inconclusive waits
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from cloud_hub.experiments.verdict.decision import (
@@ -19,9 +20,21 @@ from cloud_hub.experiments.verdict.decision import (
 )
 from cloud_hub.experiments.verdict.eta import until, until_compared, until_not_worse
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
-from cloud_hub.experiments.verdict.figures import AllocationFigures, ArmFigures, Figures, Guard
+from cloud_hub.experiments.verdict.figures import (
+    AllocationFigures,
+    ArmFigures,
+    Figures,
+    Guard,
+    LabelFigures,
+)
 from cloud_hub.experiments.verdict.guardrails import by_too_few, too_few, watch
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_arm
+from cloud_hub.experiments.verdict.labelling import (
+    by_labelling,
+    could_be_labelling,
+    hold_back,
+    label_figures,
+)
 from cloud_hub.experiments.verdict.measures import outcomes_of
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.multiple import adjusted
@@ -56,9 +69,11 @@ def decide(
         for guard in watch(spec, arm, evidence.control, _arm(evidence, arm), past=evidence.past)
     )
     devices = {arm: len(_arm(evidence, arm).tried) for arm in running}
-    guards = by_too_few(tripping, devices, spec.minimum_devices)
     judged = _judge(spec, running, evidence, looks or {})
-    figures = _figures(evidence, guards, judged)
+    labels = label_figures(spec, running, evidence)
+    guards = by_too_few(tripping, devices, spec.minimum_devices)
+    guards = by_labelling(spec, guards, judged, evidence, labels)
+    figures = replace(_figures(evidence, guards, judged), labels=labels)
     taken = {f"{j.outcome}/{j.arm}": j.looks for j in judged}
     trip = tripped(spec, guards)
     if trip is not None:
@@ -66,7 +81,8 @@ def decide(
         # With other arms left only the failing ones go; a pause stops them all.
         alone = trip[0] != "abort" or len(bad) == len(running)
         return GateDecision(trip[0] if alone else "drop", trip[1], figures, looks=taken, arms=bad)
-    action, reason, winner = _settle(spec, running, evidence, judged)
+    settled = _settle(spec, running, evidence, judged, labels)
+    action, reason, winner = hold_back(spec, settled, judged, labels)
     return GateDecision(action, reason, figures, winner, taken)
 
 
@@ -102,9 +118,10 @@ def _settle(
     running: Sequence[str],
     evidence: Evidence,
     judged: tuple[Judgement, ...],
+    labels: LabelFigures | None,
 ) -> tuple[Action, str, str | None]:
     if spec.strategy == "canary":
-        worse = [j for j in judged if j.worse]
+        worse = [j for j in judged if j.worse and not could_be_labelling(spec, j, labels)]
         # Surely worse is acted on before the step has soaked; unless the arms are not comparable.
         enough = len(_arm(evidence, CANDIDATE).exposed) >= spec.minimum_devices
         if worse and enough and not mismatch(evidence):
@@ -180,7 +197,8 @@ def _waits(
 def _unheard(spec: ExperimentSpec, evidence: Evidence) -> str:
     """Name an outcome that should have come long ago and did not come once; else empty."""
     for outcome in spec.outcomes if evidence.soaked >= spec.no_data_seconds else ():
-        if not any(arm.outcomes_of(outcome.metric) for arm in evidence.arms.values()):
+        waits = outcome.metric == "accuracy" and evidence.settling and evidence.settling.waiting
+        if not waits and not any(a.outcomes_of(outcome.metric) for a in evidence.arms.values()):
             return (
                 f"nobody reports {outcome.metric} (outcome {outcome.name}) after "
                 f"{format_duration(evidence.soaked)}: paused; {ASK.get(outcome.metric, FEEDBACK)}"

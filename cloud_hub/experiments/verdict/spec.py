@@ -115,6 +115,25 @@ class Guardrails:
 
 
 @dataclass(frozen=True)
+class LabelRules:
+    """When labels count, and how alike the arms' labelling must be for a promotion.
+
+    A window counts for accuracy ``settle_seconds`` after its end; left out, by when labels came so
+    far, and a day until that is known. Unequal labelling may hide ``band`` of accuracy beyond what
+    the outcome may lose; left out, as much as it may lose.
+    """
+
+    settle_seconds: float | None = None
+    band: float | None = None
+
+    def __post_init__(self) -> None:
+        settles = self.settle_seconds is None or self.settle_seconds >= 0
+        require(settles, f"settle: expected at least 0, got {self.settle_seconds}")
+        fits = self.band is None or 0 < self.band < 1
+        require(fits, f"band: expected above 0 and below 1 (0.02 is two points), got {self.band}")
+
+
+@dataclass(frozen=True)
 class Design:
     """Design of a verdict, with chance ``alpha`` of a wrong one.
 
@@ -175,6 +194,7 @@ class ExperimentSpec:
     outcomes: tuple[Outcome, ...] = ACCURACY
     guardrails: Guardrails = Guardrails()
     design: Design = Design()
+    labels: LabelRules = LabelRules()
     minimum_effect: float = 0.0
     device_share: float = 1.0
     unreachable_seconds: float = UNREACHABLE_SECONDS

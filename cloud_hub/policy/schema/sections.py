@@ -169,8 +169,11 @@ class ExperimentPolicy:
     ``alpha`` the chance of a wrong verdict; ``minimum_labels`` are needed on each arm, and fewer
     than ``minimum_devices`` decide nothing; ``soak_seconds`` is the least time in a step; a
     candidate that surely fails on more than a share ``max_failed_devices`` of its devices is
-    withdrawn. ``approval``: what won waits for a person. ``on_success``: it is promoted, or the
-    experiment just concludes (a shadow does by default: nobody was served by it).
+    withdrawn. A window's labels count ``label_settle_seconds`` after its end (left out: once nearly
+    all have come), and unequal labelling may hide ``label_band`` of accuracy beyond the margin
+    (left out: as much as the margin). ``approval``: what won waits for a person. ``on_success``: it
+    is promoted, or the experiment just concludes (a shadow does by default: nobody was served by
+    it).
     """
 
     strategy: Strategy = "canary"
@@ -182,6 +185,8 @@ class ExperimentPolicy:
     margin: float = 0.02
     alpha: float = 0.05
     max_failed_devices: float = 0.05
+    label_settle_seconds: float | None = None
+    label_band: float | None = None
     approval: bool = False
     on_success: Literal["promote", "conclude"] | None = None
 
@@ -200,6 +205,10 @@ class ExperimentPolicy:
         require(0 <= self.max_failed_devices < 1, share)
         require(self.minimum_labels >= 0, "minimum_labels: expected at least 0")
         require(0 <= self.margin < 0.5, "margin: expected 0 to below 0.5")
+        settles = self.label_settle_seconds
+        require(settles is None or settles >= 0, "label_settle: expected at least 0")
+        band = self.label_band
+        require(band is None or 0 < band < 1, "label_band: expected above 0 and below 1")
         require(0 < self.alpha < 0.5, "alpha: expected above 0 and below 0.5")
 
 

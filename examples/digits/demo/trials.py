@@ -32,6 +32,7 @@ outcomes:
 soak: 6s
 minimum_devices: {DEVICES}
 minimum_outcomes: 300
+labels: {{settle: 0s, band: 0.5}}  # as in the policy: they come within a second
 guardrails: {{alpha: 0.000001}}  # so sure, that a device that is late still takes part
 """
 

@@ -12,11 +12,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from cloud_hub.experiments.exposure_rows import ExposureRows
 from cloud_hub.experiments.exposure_sink import DAY, added, record_exposure, step_start
 from cloud_hub.experiments.tables import exposures
-from cloud_hub.experiments.verdict.spec import ExperimentSpec, Guardrails, LatencyGuard
+from cloud_hub.experiments.verdict.spec import (
+    ExperimentSpec,
+    Guardrails,
+    LabelRules,
+    LatencyGuard,
+)
 from cloud_hub.hub import Hub
 from edge_sdk.contract.messages import FeedbackReport, WindowReport
 from edge_sdk.contract.window import LATENCY_BINS, Window
@@ -25,7 +31,7 @@ from tests.hub.experiments.fleets import fleet
 
 SPEC = ExperimentSpec(
     "demo", "canary", candidate="1.1", steps=(0.5, 1.0), soak_seconds=0,
-    guardrails=Guardrails(latency=LatencyGuard()),
+    guardrails=Guardrails(latency=LatencyGuard()), labels=LabelRules(settle_seconds=0),
 )  # fmt: skip
 
 
@@ -76,6 +82,11 @@ def test_windows_of_a_day_are_one_row_with_their_sums(trial: tuple[Hub, str]) ->
     assert (found["feedback"]["labelled"], found["feedback"]["correct"]) == (80, 60)
     counted = np.array(found["window"]["detail"]["latency"])
     assert counted[30] == counted[31] == 50
+    hours = {str(-(-(start + i + 1) // 3_600)) for i in range(20)}
+    assert found["window"]["detail"]["answers"].keys() == hours
+    assert sum(found["window"]["detail"]["answers"].values()) == 100
+    labels = found["feedback"]["detail"]["labels"].values()
+    assert [sum(each[name] for each in labels) for name in ("0", "right")] == [80, 60]
     assert counted.sum() == found["window"]["latency_n"] == 100
 
 
@@ -105,6 +116,29 @@ def test_a_window_from_before_the_step_does_not_count_for_it(trial: tuple[Hub, s
     evidence = loader.load(loader.snapshot(record, plan, began + 2.0))
     assert evidence.arms["candidate"].outcomes_of("accuracy") == 7
     assert sum(n for _, n in evidence.arms["candidate"].failures["wrong labels"].values()) == 17
+
+
+def test_answers_of_packs_are_not_those_that_labels_are_counted_for(
+    trial: tuple[Hub, str],
+) -> None:
+    hub, id_ = trial
+    at = window(id_, tomorrow())
+    take(hub, "d-1", WindowReport(at, "0" * 64, {"model": 5, "cloud": 2, "pack": 9}))
+    (row,) = rows(hub)
+    assert (row["predictions"], [*row["detail"]["answers"].values()]) == (16, [7])
+
+
+def test_rows_of_an_older_hub_count_as_of_the_end_of_their_day(trial: tuple[Hub, str]) -> None:
+    hub, id_ = trial
+    at = window(id_, tomorrow())
+    report = WindowReport(at, "0" * 64, {"model": 5}, latency=timed(30, 5))
+    take(hub, "d-1", report, FeedbackReport(at, 4, 3, 4, 3))
+    with hub.engine.begin() as db:
+        db.execute(update(exposures).values(detail={}))
+    found = ExposureRows(hub.engine).labels(id_).windows
+    assert set(found.ended) == {at.start - at.start % DAY + DAY}
+    sums = (found.answers.sum(), found.labelled.sum(), found.correct.sum())
+    assert (len(found.ended), sums) == (2, (5, 4, 3))
 
 
 def test_messages_that_belong_to_no_experiment_are_not_kept_here(trial: tuple[Hub, str]) -> None:

@@ -1,0 +1,393 @@
+"""Labels of an experiment: which count already, and whether the arms are labelled alike. Pure.
+
+A verdict on accuracy stands on the answers that got a label. So windows count once they are
+settled, and nothing is promoted while the arms' labelled shares, or how fast labels come, may
+differ by so much that what is missing could hide a loss. For the bounds and what they assume see
+:mod:`cloud_hub.statistics.label_coverage`.
+
+With ``margin`` the loss that the outcome may have, ``low`` the lower end of its gain and ``loss``
+what the gaps could hide at worst, a candidate passes with ``low >= -margin`` and ``low - loss >=
+-(margin + band)``. As the default ``band`` is the margin, one that is worse by more than twice the
+margin passes only if an interval misses, however its labels are missing (in one direction).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_hub.experiments.verdict.evidence import ArmEvidence, Came, Evidence, Row, Settling
+from cloud_hub.experiments.verdict.figures import ArmLabels, Guard, LabelFigures, LabelGap
+from cloud_hub.experiments.verdict.judgement import Judgement, judge_arm
+from cloud_hub.statistics.clustered import Floats, compare, pair_up
+from cloud_hub.statistics.label_coverage import (
+    AGES,
+    COMPLETE,
+    WindowLabels,
+    complete,
+    early_age,
+    hidden,
+    settling_time,
+    within,
+    worst_case,
+)
+from cloud_hub.text.durations import format_duration
+from edge_sdk.contract.names import CONTROL
+from edge_sdk.contract.plan import Outcome
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.verdict.decision import Action
+    from cloud_hub.experiments.verdict.spec import ExperimentSpec, LabelRules
+
+BAND: Final = 0.02
+"""Accuracy that gaps may hide where the outcome says nothing of what matters."""
+
+DOUBTFUL: Final = 2.0
+"""Standard errors by which labelled shares differ where a guardrail on labels is not trusted."""
+
+DIFFERENT: Final = "no verdict, as the arms are labelled differently"
+
+SHARE: Final = Outcome("labelled", "accuracy", "up", 0.0)
+"""Having a label, judged like an outcome of 0 and 1: by the same comparison of devices."""
+
+
+def judged_by_labels(spec: ExperimentSpec) -> bool:
+    """Return whether an outcome of serving arms is the accuracy of late labels."""
+    serves = spec.strategy in ("canary", "ab")
+    return serves and any(outcome.metric == "accuracy" for outcome in spec.outcomes)
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Windows of an experiment by hour; ``seat`` says of which of the ``seats`` (arm, device) each
+    is, ``start`` (Unix seconds) from when the row is that it was recorded in; both [N].
+    """
+
+    seats: tuple[tuple[str, str], ...]
+    seat: NDArray[np.int64]
+    start: NDArray[np.int64]
+    windows: WindowLabels
+
+    def only(self, chosen: NDArray[np.bool_]) -> LabelTable:
+        """Return some of the rows; ``chosen`` is [N]."""
+        return LabelTable(
+            self.seats, self.seat[chosen], self.start[chosen], self.windows.only(chosen)
+        )
+
+    def since(self, start: int, devices: Collection[str]) -> LabelTable:
+        """Return the rows of some devices, since a step began.
+
+        Args:
+            start: of the step, Unix seconds.
+            devices: of its cohort.
+        """
+        there = np.array([device in devices for _, device in self.seats], dtype=np.bool_)
+        return self.only((self.start >= start) & there[self.seat])
+
+    def by_arm(self, values: Floats, n: Floats) -> dict[str, dict[str, Row]]:
+        """Return rows of a 0/1 outcome by arm and device, of devices that have any.
+
+        Args:
+            values: how many were 1, [N].
+            n: how many there were, [N].
+        """
+        total, ones = (np.bincount(self.seat, each, len(self.seats)) for each in (n, values))
+        # A label may be known before the report that counts its answer has come.
+        total = np.maximum(total, ones)
+        found: dict[str, dict[str, Row]] = defaultdict(dict)
+        for (arm, device), all_, one in zip(self.seats, total.tolist(), ones.tolist(), strict=True):
+            if all_:
+                found[arm][device] = (all_, one, one)
+        return found
+
+
+class LabelTableBuilder:
+    """A table that is made row by row."""
+
+    def __init__(self) -> None:
+        self._seats: dict[tuple[str, str], int] = {}
+        self._rows: list[tuple[int, int, int, float, float]] = []
+        self._ages: list[tuple[int, int, float]] = []
+
+    def add(
+        self,
+        seat: tuple[str, str],
+        start: int,
+        ended: int,
+        *,
+        answers: float = 0.0,
+        came: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """Add windows of a device that ended in one hour.
+
+        Args:
+            seat: arm and device.
+            start: of the row that they were recorded in, Unix seconds.
+            ended: end of the hour, Unix seconds.
+            answers: number of them.
+            came: labels by bin of age, and the ``right`` ones of all.
+        """
+        at = len(self._rows)
+        number = self._seats.setdefault(seat, len(self._seats))
+        self._rows.append((number, start, ended, answers, came.get("right", 0.0)))
+        self._ages += [(at, int(age), n) for age, n in came.items() if age != "right"]
+
+    def build(self) -> LabelTable:
+        """Return what was added."""
+        rows = np.array(self._rows, dtype=np.float64).reshape(-1, 5)
+        labelled = np.zeros((len(rows), AGES))
+        ages = np.array(self._ages, dtype=np.float64).reshape(-1, 3)
+        labelled[ages[:, 0].astype(np.int64), ages[:, 1].astype(np.int64)] = ages[:, 2]
+        seat, start = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
+        windows = WindowLabels(rows[:, 2], rows[:, 3], labelled, rows[:, 4])
+        return LabelTable((*self._seats,), seat, start, windows)
+
+
+def settle(
+    rules: LabelRules,
+    arms: Mapping[str, ArmEvidence],
+    recorded: LabelTable,
+    step: LabelTable,
+    now: float,
+) -> tuple[dict[str, ArmEvidence], Settling]:
+    """Return the arms with the labels of settled windows, and when those settle.
+
+    Args:
+        rules: of the experiment.
+        arms: of the present step, with every label.
+        recorded: since the experiment began; from them it is known how late labels come.
+        step: those of the present step and its cohort.
+        now: Unix seconds.
+    """
+    seconds = settling_time(recorded.windows, rules.settle_seconds, now)
+    if complete(step.windows):
+        # No label is missing that could tell another story. Asked of all windows together: single
+        # ones are complete soonest where few answers, and none that waits for a label, are wrong.
+        seconds = 0.0
+    settled = step.only(step.windows.ended + seconds <= now) if seconds else step
+    windows = settled.windows
+    labelled = windows.labelled.sum(axis=1)
+    waiting = float(step.windows.labelled.sum() - labelled.sum())
+    settling = Settling(seconds, early_age(windows, seconds), round(waiting))
+    accuracy = settled.by_arm(windows.correct, labelled)
+    labels: dict[Came, dict[str, dict[str, Row]]] = {
+        "settled": settled.by_arm(labelled, windows.answers),
+        "early": settled.by_arm(within(windows, settling.early), windows.answers),
+        "so far": step.by_arm(step.windows.labelled.sum(axis=1), step.windows.answers),
+    }
+    return {
+        name: replace(
+            arm,
+            outcomes={**arm.outcomes, "accuracy": accuracy.get(name, {})},
+            labels={came: by_arm.get(name, {}) for came, by_arm in labels.items()},
+        )
+        for name, arm in arms.items()
+    }, settling
+
+
+def label_figures(
+    spec: ExperimentSpec, running: Sequence[str], evidence: Evidence
+) -> LabelFigures | None:
+    """Return the labels of all arms and the candidates' gaps; ``None`` without any evidence of it.
+
+    Args:
+        spec: the declared experiment.
+        running: arms that are judged.
+        evidence: of one look.
+    """
+    settling = evidence.settling
+    if settling is None:
+        return None
+    arms = {name: _arm_labels(arm) for name, arm in evidence.arms.items()}
+    gaps = [
+        gap
+        for name in running
+        if {name, CONTROL} <= arms.keys()
+        for gap in _gaps(spec, name, evidence, settling, arms)
+    ]
+    return LabelFigures(settling.seconds, settling.waiting, band_of(spec), arms, tuple(gaps))
+
+
+def _arm_labels(arm: ArmEvidence) -> ArmLabels:
+    answers, labelled = _totals(arm.labels.get("settled", {}))
+    counted, right = _totals(arm.outcomes.get("accuracy", {}))
+    # Devices may weigh less in the one than in the other, so that counts would not fit together.
+    correct = labelled * right / counted if counted else 0.0
+    early = _totals(arm.labels.get("early", {}))[1]
+    low, high = worst_case(correct, labelled, answers)
+    return ArmLabels(round(answers), round(labelled), round(early), round(correct), low, high)
+
+
+def _gaps(
+    spec: ExperimentSpec,
+    arm: str,
+    evidence: Evidence,
+    settling: Settling,
+    arms: Mapping[str, ArmLabels],
+) -> Iterable[LabelGap]:
+    mine, theirs = arms[arm], arms[CONTROL]
+    if not mine.labelled or not theirs.labelled:
+        return
+    yield _gap(spec, arm, "settled", settling.seconds, evidence, arms)
+    # Where nearly all labels come early, early ones say nothing that all do not say.
+    if 0 < mine.early + theirs.early < COMPLETE * (mine.labelled + theirs.labelled):
+        yield _gap(spec, arm, "early", settling.early, evidence, arms)
+
+
+def _gap(
+    spec: ExperimentSpec,
+    arm: str,
+    came: Came,
+    seconds: float,
+    evidence: Evidence,
+    arms: Mapping[str, ArmLabels],
+) -> LabelGap:
+    # Looked at any time even where the verdict has planned looks: its looks are not kept. Of
+    # several arms any could win by an interval that misses.
+    alpha = spec.design.alpha / len(spec.tried)
+    design = replace(spec.design, horizon=None, alpha=alpha)
+    before, after = (_as_outcomes(each, came) for each in (evidence.control, evidence.arms[arm]))
+    judged = judge_arm(SHARE, arm, before, after, design)
+    mine, theirs = arms[arm], arms[CONTROL]
+    accuracy, others = (each.correct / each.labelled for each in (mine, theirs))
+    worst = hidden(judged.low, judged.high, mine.labelled / mine.answers, accuracy)
+    # Nothing is hidden beyond the answers that have no label.
+    loss = accuracy - mine.lowest + theirs.highest - others
+    gain = mine.highest - accuracy + others - theirs.lowest
+    return LabelGap(
+        arm, seconds, (judged.control or 0.0, judged.candidate or 0.0), judged.low, judged.high,
+        min(worst.loss, max(loss, 0.0)), min(worst.gain, max(gain, 0.0)),
+    )  # fmt: skip
+
+
+def _as_outcomes(arm: ArmEvidence, came: Came) -> ArmEvidence:
+    return ArmEvidence({"accuracy": arm.labels.get(came, {})})
+
+
+def _totals(rows: Mapping[str, Row]) -> tuple[float, float]:
+    return sum(row[0] for row in rows.values()), sum(row[1] for row in rows.values())
+
+
+def band_of(spec: ExperimentSpec) -> float:
+    """Return how much accuracy unequal labelling may hide beyond what the outcome may lose."""
+    margins = [o.minimum_effect for o in spec.outcomes if o.metric == "accuracy"]
+    return spec.labels.band or max(margins, default=0.0) or BAND
+
+
+def by_labelling(
+    spec: ExperimentSpec,
+    guards: tuple[Guard, ...],
+    judged: Sequence[Judgement],
+    evidence: Evidence,
+    labels: LabelFigures | None,
+) -> tuple[Guard, ...]:
+    """Hold back the guardrail on wrong labels where labelling may be all that differs.
+
+    It sees labels as they come, settled or not, so that it is quick. Where the arms' shares of
+    answers with a label seem to differ it waits until the candidate is worse whatever that hides.
+
+    Args:
+        spec: the declared experiment.
+        guards: of every arm.
+        judged: every outcome of every arm.
+        evidence: of one look.
+        labels: figures of this look.
+    """
+    doubtful = {
+        row.arm
+        for row in judged
+        if could_be_labelling(spec, row, labels) and _seem_to_differ(evidence, row.arm)
+    }
+    return tuple(
+        replace(guard, trips=False, reason=f"{DIFFERENT}: {guard.reason}")
+        if guard.trips and guard.name == "wrong labels" and guard.arm in doubtful
+        else guard
+        for guard in guards
+    )
+
+
+def _seem_to_differ(evidence: Evidence, arm: str) -> bool:
+    """Whether shares of answers with a label differ by more than chance would at most looks."""
+    control, candidate = (
+        each.labels.get("so far", {})
+        for each in (evidence.control, evidence.arms.get(arm, ArmEvidence()))
+    )
+    contrast = compare(*pair_up(control, candidate))
+    return bool(abs(contrast.estimate) > DOUBTFUL * contrast.variance**0.5)
+
+
+def could_be_labelling(
+    spec: ExperimentSpec, judged: Judgement, labels: LabelFigures | None
+) -> bool:
+    """Return whether gaps in the labels could be all that makes an arm look worse than it may be.
+
+    Args:
+        spec: the declared experiment.
+        judged: an outcome that is surely worse.
+        labels: figures of this look.
+    """
+    if labels is None or not _of_labels(spec, judged):
+        return False
+    gain = max((gap.gain for gap in labels.gaps if gap.arm == judged.arm), default=0.0)
+    if not any(gap.arm == judged.arm for gap in labels.gaps):
+        return True  # no settled labels yet, so that nothing is known of it
+    return judged.high + gain >= -judged.minimum_effect
+
+
+def _of_labels(spec: ExperimentSpec, judged: Judgement) -> bool:
+    return any(o.name == judged.outcome and o.metric == "accuracy" for o in spec.outcomes)
+
+
+def hold_back(
+    spec: ExperimentSpec,
+    decision: tuple[Action, str, str | None],
+    judged: Sequence[Judgement],
+    labels: LabelFigures | None,
+) -> tuple[Action, str, str | None]:
+    """Return the decision, or to wait where it would promote what the labels do not bear out.
+
+    Args:
+        spec: the declared experiment.
+        decision: action, reason and winner.
+        judged: every outcome of every arm.
+        labels: figures of this look.
+    """
+    action, reason, winner = decision
+    if labels is None:
+        return decision
+    if action == "wait":
+        return action, reason + _unsettled(spec, labels), winner
+    for row in judged if winner is not None else ():
+        if row.arm == winner and _of_labels(spec, row):
+            for gap in (gap for gap in labels.gaps if gap.arm == winner):
+                allowed = row.minimum_effect + labels.band
+                if row.low - gap.loss < -allowed:
+                    return "wait", _unequal(gap, labels, row.low - gap.loss, allowed), None
+    return decision
+
+
+def _unsettled(spec: ExperimentSpec, labels: LabelFigures) -> str:
+    """Say how many labels are waited for, if there would be enough with them."""
+    fewest = min((arm.labelled for arm in labels.arms.values()), default=0)
+    if not labels.waiting or fewest >= spec.minimum_outcomes:
+        return ""
+    after = format_duration(labels.settles)
+    return f"; {labels.waiting:,} labels are of windows that count {after} after their end"
+
+
+def _unequal(gap: LabelGap, labels: LabelFigures, worst: float, allowed: float) -> str:
+    settled = gap.seconds == labels.settles
+    soon = "" if settled else f" within {format_duration(gap.seconds)}"
+    apart = gap.low > 0 or gap.high < 0
+    what = "the arms are labelled differently" if apart else "labelling is not shown to be alike"
+    return (
+        f"no verdict: labelled {gap.shares[1]:.1%} of {gap.arm}'s answers{soon} and "
+        f"{gap.shares[0]:.1%} of control's; {what}: at worst accuracy changes by {worst:+.4g}, may "
+        f"be {-allowed:+.4g}"
+    )
