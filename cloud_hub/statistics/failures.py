@@ -213,12 +213,13 @@ def _levels(failures: FailureCounts) -> Floats:
 
 def _common_changes(failures: FailureCounts) -> Floats:
     """Changes of all devices' log odds since their past, around what the control shows."""
-    there = failures.past[1] > 0
+    # The same devices then and now: of a few, one dirty one would look like a change of all.
+    there = (failures.past[1] > 0) & (failures.of_arm(failures.requests, candidate=False) > 0)
     now = [
         float(failures.of_arm(values, candidate=False)[there].sum())
         for values in (failures.failed, failures.requests)
     ]
-    before = failures.past.sum(axis=1)
+    before = failures.past[:, there].sum(axis=1)
     change = _log_odds((now[0] + 2) / (now[1] + 4)) - _log_odds((before[0] + 2) / (before[1] + 4))
     middle = round(float(np.clip(change if now[1] else 0.0, -1.5, 1.5)) / STEP) * STEP
     reach = COMMON_CHANGES[1]

@@ -122,6 +122,14 @@ def test_one_device_against_nine_is_stopped_by_its_own_past_only() -> None:
     assert log_e(mine, everywhere, past) < 0
 
 
+def test_devices_that_were_dirty_before_are_no_evidence() -> None:
+    mine: Table = {(f"a{d}", p): (1 if d == 0 else 8, 20) for d in range(3) for p in range(10)}
+    theirs: Table = {(f"b{d}", p): (1, 20) for d in range(3) for p in range(10)}
+    past = dict.fromkeys(["a0", "b0", "b1", "b2"], (150.0, 3_000.0))
+    past |= dict.fromkeys(["a1", "a2"], (1_200.0, 3_000.0))
+    assert log_e(mine, theirs, past) < 0
+
+
 def test_a_device_whose_last_version_it_was_is_its_own_past() -> None:
     """In a canary devices move from the control to the candidate: what was wrong stays wrong."""
     rates = [2, 2, 4, 8, 16]
