@@ -10,6 +10,7 @@ from typing import Final
 from converters.certification.budget import BudgetLimits, pareto
 from converters.errors import ConversionError
 from edge_sdk.contract.certificate import Certificate, GroupResult, VariantResult
+from edge_sdk.contract.manifest import Cascade
 from edge_sdk.model.release import Release
 from edge_sdk.system.files import READABLE, check_writable, write_atomic
 
@@ -60,13 +61,20 @@ def certificate_table(release: Release) -> str:
         lines += ["", _groups_table(certificate.groups)]
     cascade = manifest.cascade
     if cascade is not None:
-        lines.append(
-            f"\ncascade: below {cascade.threshold} ask the cloud; certified disagreement at most "
-            f"{cascade.bound} for {cascade.coverage:.1%} of rows"
-        )
+        lines.append(f"\n{_cascade_line(cascade)}")
     elif "cascade" in manifest.training:
         lines.append(f"\ncascade: {manifest.training['cascade']}")
     return "\n".join(lines)
+
+
+def _cascade_line(cascade: Cascade) -> str:
+    bound = "" if cascade.bound is None else f" at most {cascade.bound:.2%} differ from the cloud's"
+    stands = "" if cascade.coverage is None else f", {cascade.coverage:.1%} of the check rows"
+    return (
+        f"cascade: below {cascade.threshold} ask the cloud; of the answers that stand without it"
+        f"{stands},{bound} (confidence {1 - cascade.alpha:.0%}). Certified for inputs distributed "
+        "like the check rows: where inputs or the cloud's answers drift, nothing is certified"
+    )
 
 
 def _groups_table(groups: tuple[GroupResult, ...]) -> str:
