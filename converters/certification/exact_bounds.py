@@ -14,8 +14,6 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from scipy.special import betaincinv
-
 CONFIDENCE: Final = 0.95
 """Of everything that one certificate says, together."""
 
@@ -33,6 +31,9 @@ def upper_bound(errors: int, rows: int, alpha: float) -> float:
         rows: rows that were looked at.
         alpha: chance that the true share is above the limit.
     """
+    # Here, not above: a certificate is shown where nothing but the device's packages is installed.
+    from scipy.special import betaincinv
+
     if errors >= rows:
         return 1.0
     return float(betaincinv(errors + 1, rows - errors, 1 - alpha))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from converters.certification.budget import BudgetLimits, pareto
+from converters.certification.budget import BudgetLimits, BudgetTerms, pareto
 from converters.errors import ConversionError
 from edge_sdk.contract.certificate import Certificate, GroupResult, VariantResult
 from edge_sdk.contract.manifest import Cascade
@@ -24,24 +24,24 @@ HEAD = (
 def results_table(
     results: Mapping[str, VariantResult],
     limits: BudgetLimits | None = None,
-    original_score: float | None = None,
+    terms: BudgetTerms = BudgetTerms(),
 ) -> str:
     """Return Markdown, one row a variant; ``*`` marks those that no other beats in every way.
 
     Args:
         results: rows of the certificate by name.
         limits: the budget; the limits that a variant breaks are shown.
-        original_score: of the model itself, for the limit of the drop.
+        terms: what the budget's limits of shares are held against.
     """
     best = pareto(results)
     lines = [HEAD, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---|"]
     for v in results.values():
-        broken = limits.exceeded(v, original_score) if limits and v.accepted else ""
-        score = "–" if v.score is None else f"{v.score:.4f}"
+        broken = limits.exceeded(v, terms) if limits and v.accepted else ""
         p99 = "–" if v.p99_us is None else f"{v.p99_us:.1f}"
         lines.append(
-            f"| {v.name} | {v.bytes} | {v.gzip_bytes} | {v.label_flips:.2%} | "
-            f"{v.max_difference:.2g} | {score} | {v.row_us:.1f} | {p99} | {v.batch_row_us:.2f} | "
+            f"| {v.name} | {v.bytes} | {v.gzip_bytes} | {_flips(v)} | "
+            f"{v.max_difference:.2g} | {_score(v)} | {v.row_us:.1f} | {p99} | "
+            f"{v.batch_row_us:.2f} | "
             f"{v.load_ms:.1f} | {'*' if v.name in best else ''} | "
             f"{v.reason or broken or 'accepted'} |"
         )
@@ -59,6 +59,8 @@ def certificate_table(release: Release) -> str:
     ]
     if certificate.groups:
         lines += ["", _groups_table(certificate.groups)]
+    if any(v.flips_bound is not None for v in certificate.variants):
+        lines += ["", _bounds_line(certificate)]
     cascade = manifest.cascade
     if cascade is not None:
         lines.append(f"\n{_cascade_line(cascade)}")
@@ -77,15 +79,35 @@ def _cascade_line(cascade: Cascade) -> str:
     )
 
 
+def _flips(result: VariantResult | GroupResult) -> str:
+    bound = "" if result.flips_bound is None else f" (≤ {result.flips_bound:.2%})"
+    return f"{result.label_flips:.2%}{bound}"
+
+
+def _score(result: VariantResult | GroupResult) -> str:
+    if result.score is None:
+        return "–"
+    bound = "" if result.score_bound is None else f" (≥ {result.score_bound:.4f})"
+    return f"{result.score:.4f}{bound}"
+
+
+def _bounds_line(certificate: Certificate) -> str:
+    confidence = "" if certificate.confidence is None else f" {certificate.confidence:.0%}"
+    return (
+        f"in brackets: exact bounds at{confidence} confidence, for all variants together (groups "
+        f"likewise), from {certificate.rows:,} check rows; they hold for rows drawn like these"
+    )
+
+
 def _groups_table(groups: tuple[GroupResult, ...]) -> str:
     lines = [
         "| group | rows | score before | after | flips | max diff |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for g in groups:
-        before, after = ("–" if s is None else f"{s:.4f}" for s in (g.original_score, g.score))
+        before = "–" if g.original_score is None else f"{g.original_score:.4f}"
         lines.append(
-            f"| {g.column}={g.group} | {g.rows} | {before} | {after} | {g.label_flips:.2%} | "
+            f"| {g.column}={g.group} | {g.rows} | {before} | {_score(g)} | {_flips(g)} | "
             f"{g.max_difference:.2g} |"
         )
     return "\n".join(lines)
