@@ -155,9 +155,7 @@ def _last_below(
     return low
 
 
-def rows_needed(
-    discordance: float, limit: float, level: float, *, gain: float = 0.0
-) -> int | None:
+def rows_needed(discordance: float, limit: float, level: float, *, gain: float = 0.0) -> int | None:
     """Return how many rows would show that a candidate is within ``limit``, with 80% chance.
 
     The normal approximation, of a candidate that is as good as the incumbent, or better by
@@ -202,3 +200,17 @@ def mean_within(differences: Floats, level: float) -> tuple[bool, bool, float]:
     t = mean / (spread / math.sqrt(n))
     below = float(stdtr(n - 1, t))
     return below <= level, 1 - below <= level, below
+
+
+def mean_rows_needed(differences: Floats, allowed: float, level: float) -> int | None:
+    """Return how many rows would show it of a candidate that is as good, with 80% chance.
+
+    Args:
+        differences: by row, [N], with what is allowed already taken off.
+        allowed: by how much their mean is below 0 for a candidate that is as good.
+        level: of the test.
+    """
+    if allowed <= 0 or len(differences) < 2:
+        return None
+    quantiles = float(-ndtri(level) + ndtri(POWER))
+    return max(2, math.ceil((quantiles * float(differences.std(ddof=1)) / allowed) ** 2))
