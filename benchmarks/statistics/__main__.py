@@ -14,6 +14,7 @@ from benchmarks.statistics import (
     allocation,
     assignment,
     canaries,
+    certificates,
     drift,
     energy,
     errors,
@@ -21,6 +22,8 @@ from benchmarks.statistics import (
     false_winners,
     groups,
     interleaving,
+    offline_gate,
+    performance,
     power,
     reporting,
 )
@@ -40,6 +43,9 @@ PARTS: Final[dict[str, Part]] = {
     "errors": errors.PART,
     "groups": groups.PART,
     "estimates": estimates.PART,
+    "performance": performance.PART,
+    "offline-gate": offline_gate.PART,
+    "certificates": certificates.PART,
     "reporting": reporting.PART,
 }
 """The subjects. To add one, write a module with a ``PART`` and name it here."""

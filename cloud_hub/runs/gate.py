@@ -206,6 +206,9 @@ def _compare(name: str, rows: Slice, allowed: float, level: float) -> Check:
 def _compare_values(name: str, rows: Slice, allowed: float, level: float) -> Check:
     candidate, incumbent = rows.candidate.loss, rows.incumbent.loss
     differences = candidate - (1 + allowed) * incumbent
+    if not np.isfinite(differences).all():
+        note = "no verdict: errors that are no finite numbers"
+        return Check(name, len(rows), None, None, allowed, None, False, note, "undecided", level)
     within, beyond, p = mean_within(differences, level)
     needed = mean_rows_needed(differences, allowed * float(incumbent.mean()), level)
     note = "mean absolute error, lower is better"
@@ -242,7 +245,7 @@ def _hidden(check: Check, rows: int) -> Check:
         return replace(hidden, note=f"surely loses more than {check.allowed}")
     if check.verdict == "passed":
         return replace(hidden, note=f"surely loses less than {check.allowed}")
-    if check.ok or check.level is None:
+    if check.ok or check.level is None or check.note.startswith("no verdict"):
         return replace(hidden, note="no sure loss" if check.verdict else check.note)
     needed = rows_needed(ASSUMED, check.allowed or 0.0, check.level)
     note = f"{_too_few(rows, needed)}, if versions differ on {ASSUMED:.0%} of them"
@@ -280,9 +283,8 @@ def _group_checks(name: str, rows: Slice, rule: GroupRule, alpha: float) -> list
 
 
 def _seen_worse(check: Check) -> bool:
-    assert check.candidate is not None
-    assert check.incumbent is not None
-    assert check.allowed is not None
+    if check.candidate is None or check.incumbent is None or check.allowed is None:
+        return False
     return abs(check.incumbent - check.candidate) > check.allowed
 
 

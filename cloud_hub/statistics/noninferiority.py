@@ -210,7 +210,7 @@ def mean_rows_needed(differences: Floats, allowed: float, level: float) -> int |
         allowed: by how much their mean is below 0 for a candidate that is as good.
         level: of the test.
     """
-    if allowed <= 0 or len(differences) < 2:
+    if allowed <= 0 or len(differences) < 2 or not np.isfinite(differences).all():
         return None
     quantiles = float(-ndtri(level) + ndtri(POWER))
     return max(2, math.ceil((quantiles * float(differences.std(ddof=1)) / allowed) ** 2))
