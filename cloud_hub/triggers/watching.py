@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from cloud_hub.policy.schema.conditions import Condition, PerformanceRule
 from cloud_hub.statistics.detectors import accuracy
 from cloud_hub.triggers.facts import AccuracyWatch, Facts, LabelBatch, TriggerState
+
+LONGEST: Final = 1_000.0
+"""Of this part of the time between false alarms is the longest that one batch adds."""
 
 
 def key_of(rule: PerformanceRule) -> str:
@@ -38,8 +42,10 @@ def watch(rule: PerformanceRule, facts: Facts, before: AccuracyWatch | None) -> 
     newest = max((b.order for batches in new.values() for b in batches), default=None)
     if newest is None:
         return before
-    # However long nothing came: no more than the lookback, or a clock that jumps would alarm.
-    seconds = min(max(0.0, facts.now - before.looked_at), rule.lookback_seconds)
+    # A bet begins with the time since the last labels. However long that was, it must be far from
+    # an alarm by itself, or a clock that jumps would be one.
+    longest = min(rule.lookback_seconds, rule.false_alarm_every_seconds / LONGEST)
+    seconds = min(max(0.0, facts.now - before.looked_at), longest)
     evidence = dict(before.evidence)
     for name, batches in new.items():
         earlier = evidence.get(name, accuracy.NONE)
