@@ -55,8 +55,12 @@ POLICY = """
 reporting: {window: 60s}
 monitoring: {acceptable_disparity: 0.05}
 triggers:
-  - {name: all, when: {performance: {below: 0.9, minimum: 300, lookback: 9999d, false_alarm_every: 30d}}}
-  - {name: women, when: {performance: {below: 0.9, minimum: 300, lookback: 9999d, by: sex, false_alarm_every: 30d}}}
+  - name: all
+    when: {performance: {below: 0.9, minimum: 300, lookback: 9999d, false_alarm_every: 30d}}
+  - name: women
+    when:
+      performance:
+        {below: 0.9, minimum: 300, lookback: 9999d, by: sex, false_alarm_every: 30d}
   - {name: fair, when: {drift: {kinds: [fairness]}}}
 """
 
