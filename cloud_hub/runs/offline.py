@@ -27,6 +27,7 @@ from cloud_hub.runs.gate import (
 )
 from cloud_hub.runs.gate_uses import GateUses, fingerprint
 from cloud_hub.statistics.noninferiority import rows_needed
+from cloud_hub.statistics.reuse import Wear
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.model.values import category
 from edge_sdk.telemetry.groups import Groups
@@ -143,6 +144,29 @@ class OfflineGate:
             for name, data in rows.items()
         }
         costs = _costs(candidate, incumbent, done)
+
+        def judged(wear: Mapping[str, Wear]) -> list[Check]:
+            return judge(slices, policy, costs, required=required, wear=wear)
+
+        return self._as_next_use(model, manifest.version, rows, since, judged)
+
+    def _as_next_use(
+        self,
+        model: str,
+        version: str,
+        rows: Mapping[str, Dataset],
+        since: float,
+        judged: Callable[[Mapping[str, Wear]], list[Check]],
+    ) -> list[Check]:
+        """Return the checks of a candidate by what was asked of the same rows before; note the use.
+
+        Args:
+            model: name of the model.
+            version: of the candidate.
+            rows: by slice.
+            since: when the oldest fresh one was predicted, Unix seconds.
+            judged: the gate's table, for the wear of each slice.
+        """
         # A holdout is known by its content; fresh rows are others each time, but for those that an
         # earlier use since the oldest of them has seen.
         data = {name: fingerprint(each) if name == HIDDEN else "" for name, each in rows.items()}
@@ -152,11 +176,11 @@ class OfflineGate:
                 name: self._uses.wear(model, name, data=data[name], since=after[name])
                 for name in rows
             }
-            checks = judge(slices, policy, costs, required=required, wear=wear)
+            checks = judged(wear)
             for name in rows:
                 self._uses.note(
-                    model, name, verdicts_on(name, checks), data=data[name],
-                    version=manifest.version, now=time.time(),
+                    model, name, verdicts_on(name, checks), data=data[name], version=version,
+                    now=time.time(),
                 )  # fmt: skip
         return checks
 

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from cloud_hub.policy.schema.sections import BudgetPolicy, TriggerRule
 from cloud_hub.triggers.conditions import ConditionVerdict, judge
 from cloud_hub.triggers.facts import Facts, TriggerState
-from cloud_hub.triggers.watching import restarted, watched
+from cloud_hub.triggers.watching import watched
 
 WEEK: Final = 7 * 86_400.0
 Outcome = Literal[
@@ -69,10 +69,9 @@ def state_after_firing(now: float, version: str, before: TriggerState) -> Trigge
     Args:
         now: Unix seconds.
         version: the version that serves.
-        before: state until then; its detectors begin anew.
+        before: state until then; its detectors go on.
     """
-    watches = restarted(before.watches)
-    return TriggerState(fired_at=now, fired_version=version, watches=watches)
+    return TriggerState(fired_at=now, fired_version=version, watches=before.watches)
 
 
 def is_latched(rule: TriggerRule, state: TriggerState, version: str) -> bool:

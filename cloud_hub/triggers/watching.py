@@ -6,7 +6,7 @@ one can look at as often as one likes; a look at which nothing is new changes no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -16,6 +16,10 @@ from cloud_hub.triggers.facts import AccuracyWatch, Facts, LabelBatch, TriggerSt
 
 LONGEST: Final = 1_000.0
 """Of this part of the time between false alarms is the longest that one batch adds."""
+
+MOST: Final = 100.0
+"""Times what an alarm needs: evidence does not grow further, so that it is soon gone once accuracy
+is back above the limit."""
 
 
 def key_of(rule: PerformanceRule) -> str:
@@ -49,7 +53,10 @@ def watch(rule: PerformanceRule, facts: Facts, before: AccuracyWatch | None) -> 
     evidence = dict(before.evidence)
     for name, batches in new.items():
         earlier = evidence.get(name, accuracy.NONE)
-        evidence[name] = _fed(earlier, seconds, batches, rule.below)
+        most = MOST * rule.false_alarm_every_seconds * len(groups)
+        evidence[name] = tuple(
+            min(each, most) for each in _fed(earlier, seconds, batches, rule.below)
+        )
     return AccuracyWatch(before.version, newest, facts.now, evidence)
 
 
@@ -72,8 +79,3 @@ def watched(condition: Condition, facts: Facts, state: TriggerState) -> TriggerS
     rules = [leaf.performance for leaf in condition.leaves() if leaf.performance is not None]
     watches = {key_of(rule): watch(rule, facts, state.watches.get(key_of(rule))) for rule in rules}
     return replace(state, watches=watches)
-
-
-def restarted(watches: Mapping[str, AccuracyWatch]) -> dict[str, AccuracyWatch]:
-    """Return detectors without evidence; labels that they have seen stay seen."""
-    return {key: replace(each, evidence={}) for key, each in watches.items()}
