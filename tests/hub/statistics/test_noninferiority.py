@@ -26,18 +26,18 @@ LIMITS = [0.0, 0.02, 0.1]
 
 
 @pytest.mark.parametrize("limit", LIMITS)
-@pytest.mark.parametrize("discordance", [0.02, 0.12, 0.5])
-@pytest.mark.parametrize("rows", [30, 70])
+@pytest.mark.parametrize("discordance", [0.05, 0.3])
 def test_a_candidate_at_the_limit_is_misjudged_as_rarely_as_stated(
-    rows: int, discordance: float, limit: float
+    discordance: float, limit: float
 ) -> None:
     """Computed over every table that there is, not simulated."""
+    rows = 40
     share = max(discordance, limit)
     chances = [(share + limit) / 2, (share - limit) / 2, 1 - share]
     within = beyond = 0.0
     for lost, won in itertools.product(range(rows + 1), repeat=2):
         chance = float(multinomial.pmf([lost, won, rows - lost - won], rows, chances))
-        if lost + won <= rows and chance > 1e-7:  # what is left out is far below 1e-3 together
+        if lost + won <= rows and chance > 1e-6:  # what is left out is below 1e-3 together
             pairs = PairedAnswers(rows, lost, won)
             within += chance * surely_within(pairs, limit, 0.05)
             beyond += chance * surely_beyond(pairs, limit, 0.05)
@@ -51,11 +51,11 @@ def test_the_rows_that_are_said_to_be_needed_are_about_enough() -> None:
         rows = rows_needed(discordance, limit, 0.025, gain=gain)
         assert rows is not None
         chances = [(discordance - gain) / 2, (discordance + gain) / 2, 1 - discordance]
-        drawn = random.multinomial(rows, chances, 150)
+        drawn = random.multinomial(rows, chances, 60)
         shown = sum(
             surely_within(PairedAnswers(rows, *map(int, t[:2])), limit, 0.025) for t in drawn
         )
-        assert 0.65 < shown / 150 < 0.95
+        assert 0.6 < shown / 60 < 0.95
     assert rows_needed(0.05, 0.0, 0.05) is None
 
 
@@ -70,7 +70,7 @@ def test_a_mean_of_errors_is_judged_at_its_level() -> None:
 @pytest.mark.parametrize("name", ["fresh", "history"])
 def test_a_candidate_that_is_two_points_worse_hardly_passes_a_hundred_rows(name: str) -> None:
     """It passed ``fresh`` in 29% and ``forgetting`` in 61%."""
-    random, runs = np.random.default_rng(12), 400
+    random, runs = np.random.default_rng(12), 200
     passed = 0
     for lost, won, _ in random.multinomial(100, [0.06, 0.04, 0.9], runs).tolist():
         incumbent, candidate = np.zeros(100), np.zeros(100)
@@ -82,11 +82,11 @@ def test_a_candidate_that_is_two_points_worse_hardly_passes_a_hundred_rows(name:
 
 def test_the_same_holdout_asked_fifty_times_stays_within_its_error() -> None:
     """Candidates that are 2 points worse, each mixed with the last that was not refused."""
-    random, runs = np.random.default_rng(13), 20
+    random, runs = np.random.default_rng(13), 12
     told = sum(offline_gate._by_verdicts(random, 400) for _ in range(runs))
     shown = sum(offline_gate._by_figures(random, 400) for _ in range(runs))
-    assert told <= 4  # more than 4 of 20 at 5%: a chance of 0.3%
-    assert shown >= 19  # figures, as the gate had them before, are fitted to at once
+    assert told <= 3  # more than 3 of 12 at 5%: a chance of 0.2%
+    assert shown >= 11  # figures, as the gate had them before, are fitted to at once
 
 
 def test_levels_of_all_courses_together_stay_within_alpha() -> None:
