@@ -36,6 +36,7 @@ from cloud_hub.registry.keys.watch import KeyWatch
 from cloud_hub.registry.repository import Repository
 from cloud_hub.registry.service import Registry
 from cloud_hub.runs.entry_point import problem
+from cloud_hub.runs.gate_uses import GateUses
 from cloud_hub.runs.offline import OfflineGate
 from cloud_hub.runs.service import Runs
 from cloud_hub.runs.store import RunStore, cause_of
@@ -101,7 +102,8 @@ class Hub:
         self.experiments = experiments = Experiments(
             engine, audit, registry, plans, fleet, telemetry, claims
         )
-        gate, runs = OfflineGate(registry, plans, telemetry), RunStore(engine)
+        runs, uses = RunStore(engine), GateUses(engine)
+        gate = OfflineGate(registry, plans, telemetry, uses)
         self.runs = Runs(
             runs, TrainingRunner(data, runs, registry, plans, workers), audit, registry, plans,
             telemetry, experiments, offline_gate=gate, slots=settings.trainings,

@@ -108,7 +108,9 @@ def test_a_case_of_conversion_has_bytes_flips_and_speeds(
     name = "gradient boosting, two classes"
     monkeypatch.setattr(trees, "CASES", {name: trees.CASES[name]})
     # With a budget the smallest file within is taken, whatever this machine measures of times.
-    monkeypatch.setattr(trees, "convert", functools.partial(convert, budget="flips<=0%"))
+    monkeypatch.setattr(
+        trees, "convert", functools.partial(convert, variants=["compact-trees"], budget="size<=9MB")
+    )
     found = trees.measure(tmp_path, QUICK, lambda what: None)
     told = {claim.what.removesuffix(f", {name}"): claim.measured for claim in found.claims}
     assert told[trees.FLIPS.what] == 0

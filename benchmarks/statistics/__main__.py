@@ -16,42 +16,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.statistics import (
-    allocation,
-    assignment,
-    canaries,
-    drift,
-    energy,
-    errors,
-    estimates,
-    false_winners,
-    groups,
-    interleaving,
-    labels,
-    power,
-    reporting,
-    rows,
-)
-from benchmarks.statistics.part import FULL, QUICK, Effort, Part
+import benchmarks.statistics
+from benchmarks.statistics import rows
+from benchmarks.statistics.claims import claim_of
+from benchmarks.statistics.part import FULL, QUICK, Effort, Part, parts_in, seeded
 from benchmarks.statistics.report import Measured, sections, table, to_markdown
 from edge_sdk.bench.result import save
 
 HERE: Final = Path(__file__).parent.parent
 PARTS: Final[dict[str, Part]] = {
-    "false-winners": false_winners.PART,
-    "power": power.PART,
-    "energy": energy.PART,
-    "canaries": canaries.PART,
-    "labels": labels.PART,
-    "allocation": allocation.PART,
-    "interleaving": interleaving.PART,
-    "assignment": assignment.PART,
-    "drift": drift.PART,
-    "errors": errors.PART,
-    "groups": groups.PART,
-    "estimates": estimates.PART,
-    "reporting": reporting.PART,
-    **rows.parts(),
+    **parts_in("benchmarks.statistics", benchmarks.statistics.__path__),
+    **parts_in(rows.__name__, rows.__path__),
 }
 """The subjects. To add one, write a module with a ``PART`` into ``rows/``."""
 
@@ -111,8 +86,10 @@ def _run(names: Sequence[str], effort: Effort, processes: int) -> dict[str, Meas
 def _measure(name: str, effort: Effort) -> Measured:
     print(f"{name} ...", file=sys.stderr, flush=True)
     began = time.perf_counter()
-    found = PARTS[name].run(effort)
-    return Measured(found, time.perf_counter() - began, effort.seed)
+    with seeded(effort.seed):
+        found = PARTS[name].run(effort)
+    claimed = [replace(row, claim=row.claim or claim_of(name, row.measured)) for row in found]
+    return Measured(claimed, time.perf_counter() - began, effort.seed)
 
 
 def _write(folder: Path, results: Mapping[str, Measured]) -> None:

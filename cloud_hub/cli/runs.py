@@ -1,4 +1,4 @@
-"""``edge-hub runs``: list, show, start, logs, cancel, override."""
+"""``edge-hub runs``: list, show, start, logs, cancel, override, holdout."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def add_commands(app: typer.Typer) -> None:
     command(actions, "cancel", example="edge-hub runs cancel 7 --reason 'wrong data'")(_cancel)
     override = "edge-hub runs override 7 --reason 'the holdout is outdated'"
     command(actions, "override", example=override)(_override)
+    command(actions, "holdout", example="edge-hub runs holdout digits")(_holdout)
 
 
 def _list(hub: HubAddress, model: types.Model) -> Result:
@@ -71,6 +72,26 @@ def _override(hub: HubAddress, number: types.RunNumber, reason: types.NeededReas
     return Result(hub.client().post(f"runs/{number}/override", reason=reason), _run_line)
 
 
+def _holdout(hub: HubAddress, model: types.Model) -> Result:
+    """Show how worn the rows are that the gate compares candidates on."""
+    return Result(hub.client().get(f"models/{model}/holdout"), _wear_text)
+
+
+def _wear_text(wear: dict[str, Any]) -> str:
+    """Uses of a holdout, and what the next one can tell."""
+    needed = "no number of rows would" if wear["needed"] is None else f"{wear['needed']:,} would"
+    times = "once" if wear["uses"] == 1 else f"{wear['uses']} times"
+    lines = [
+        f"{wear['model']}: holdout of {wear['rows']:,} rows, asked {times}; verdicts on it are all "
+        f"right with {1 - wear['alpha']:.0%} confidence, {wear['left']:.2%} of error is left",
+        f"  the next candidate is judged at {wear['level']:.3g}; to show that an equal one loses "
+        f"less than {wear['allowed']:g}, {needed} do (if versions differ on 5% of the rows)",
+    ]
+    if wear["needed"] is None or wear["needed"] > wear["rows"]:
+        lines.append("  worn, or too small: give a new one with edge-hub dataset, of other rows")
+    return "\n".join(lines)
+
+
 def _run_line(run: dict[str, Any]) -> str:
     """Number, status and reason of one run."""
     reason = f"; {run['reason']}" if run["reason"] else ""
@@ -82,11 +103,24 @@ def _run_text(run: dict[str, Any]) -> str:
         _run_line(run),
         f"  parent {run['parent']}, version {run['version'] or 'none yet'}",
         f"  {_remarks(run)}",
+        *(f"  {_check_text(check)}" for check in run["gate"]),
         f"  isolation: {run['isolation'] or 'no process of the hub has trained yet'}",
     ]
     if run["mode_reason"]:
         lines.insert(2, f"  {run['mode']}, because {run['mode_reason']}")
     return "\n".join(lines)
+
+
+def _check_text(check: dict[str, Any]) -> str:
+    """One row of the gate's table."""
+    figures = ""
+    if check["candidate"] is not None and check["incumbent"] is not None:
+        figures = f" {check['candidate']:.3f} against {check['incumbent']:.3f}"
+    verdict = check.get("verdict") or ("ok" if check["ok"] else "refused")
+    use = f", use {check['use']} of these rows" if check.get("use") else ""
+    level = f" at {check['level']:.3g}" if check.get("level") is not None else ""
+    told = f"; {check['note']}" if check["note"] else ""
+    return f"{check['check']}: {verdict}{level}{figures} ({check['rows']} rows{use}){told}"
 
 
 def _runs_table(runs: list[dict[str, Any]]) -> TextTable:

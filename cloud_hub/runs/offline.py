@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,7 +14,20 @@ from numpy.typing import NDArray
 from cloud_hub.errors import GateRefused
 from cloud_hub.runs.answers import ReleaseAnswers
 from cloud_hub.runs.evaluation import Evaluation, evaluate
-from cloud_hub.runs.gate import Check, Costs, Slice, as_table, failures, judge
+from cloud_hub.runs.gate import (
+    ASSUMED,
+    HIDDEN,
+    Check,
+    Costs,
+    Slice,
+    as_table,
+    failures,
+    judge,
+    verdicts_on,
+)
+from cloud_hub.runs.gate_uses import GateUses, fingerprint
+from cloud_hub.statistics.noninferiority import rows_needed
+from cloud_hub.statistics.reuse import Wear
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.model.values import category
 from edge_sdk.telemetry.groups import Groups
@@ -34,13 +49,44 @@ Evaluate = Callable[["Release", "Release", Mapping[str, "Dataset"], "Dataset | N
 """Runs a candidate and an incumbent on rows, see :func:`cloud_hub.runs.evaluation.evaluate`."""
 
 
+@dataclass(frozen=True)
+class HoldoutWear:
+    """How worn the holdout of a model is.
+
+    Attributes:
+        model: name of the model.
+        rows: labelled rows that there are.
+        uses: how often the gate was asked of them.
+        alpha: chance that any verdict on them is ever wrong.
+        left: what is left of it for all uses to come.
+        level: of the next use.
+        allowed: loss that is just too much, ``max_forgetting``.
+        needed: rows with which a candidate that is as good would then pass with a chance of 80%, if
+            versions differ on 5% of the rows; ``None`` if no number would do.
+    """
+
+    model: str
+    rows: int
+    uses: int
+    alpha: float
+    left: float
+    level: float
+    allowed: float
+    needed: int | None
+
+
 class OfflineGate:
     """Compares candidates with the serving version."""
 
-    def __init__(self, registry: Registry, plans: Plans, telemetry: Telemetry) -> None:
+    def __init__(
+        self, registry: Registry, plans: Plans, telemetry: Telemetry, uses: GateUses
+    ) -> None:
         self._registry = registry
         self._plans = plans
         self._telemetry = telemetry
+        self._uses = uses
+        # Two candidates at once would both be the next use of the same rows.
+        self._lock = threading.Lock()
 
     def __call__(self, model: str, candidate: Release) -> list[Check]:
         """Return the gate's table for a version that is published by hand.
@@ -48,8 +94,9 @@ class OfflineGate:
         Raises:
             GateRefused: a check failed.
         """
-        fresh = self._telemetry.samples(model, since=time.time() - LOOKBACK_SECONDS)
-        checks = self.check(model, candidate, fresh, required=False)
+        since = time.time() - LOOKBACK_SECONDS
+        fresh = self._telemetry.samples(model, since=since)
+        checks = self.check(model, candidate, fresh, since=since, required=False)
         failed = failures(checks)
         if failed:
             raise GateRefused(f"{model} {candidate.manifest.version}: {failed}", as_table(checks))
@@ -61,6 +108,7 @@ class OfflineGate:
         candidate: Release,
         fresh: Dataset | None,
         *,
+        since: float = 0.0,
         required: bool = True,
         run: Evaluate = evaluate,
     ) -> list[Check]:
@@ -70,6 +118,7 @@ class OfflineGate:
             model: name of the model.
             candidate: release to be compared with the serving version.
             fresh: labelled rows of now, if there are any.
+            since: when the oldest of them was predicted, Unix seconds; uses before saw other rows.
             required: fail without rows to compare on (a person may publish without any).
             run: runs both releases; in this process only what a publisher signed.
         """
@@ -94,7 +143,65 @@ class OfflineGate:
             name: _slice(manifest, done.answers[name], data, policy.groups)
             for name, data in rows.items()
         }
-        return judge(slices, policy, _costs(candidate, incumbent, done), required=required)
+        costs = _costs(candidate, incumbent, done)
+
+        def judged(wear: Mapping[str, Wear]) -> list[Check]:
+            return judge(slices, policy, costs, required=required, wear=wear)
+
+        return self._as_next_use(model, manifest.version, rows, since, judged)
+
+    def _as_next_use(
+        self,
+        model: str,
+        version: str,
+        rows: Mapping[str, Dataset],
+        since: float,
+        judged: Callable[[Mapping[str, Wear]], list[Check]],
+    ) -> list[Check]:
+        """Return the checks of a candidate by what was asked of the same rows before; note the use.
+
+        Args:
+            model: name of the model.
+            version: of the candidate.
+            rows: by slice.
+            since: when the oldest fresh one was predicted, Unix seconds.
+            judged: the gate's table, for the wear of each slice.
+        """
+        # A holdout is known by its content; fresh rows are others each time, but for those that an
+        # earlier use since the oldest of them has seen.
+        data = {name: fingerprint(each) if name == HIDDEN else "" for name, each in rows.items()}
+        after = {name: 0.0 if name == HIDDEN else since for name in rows}
+        with self._lock:
+            wear = {
+                name: self._uses.wear(model, name, data=data[name], since=after[name])
+                for name in rows
+            }
+            checks = judged(wear)
+            for name in rows:
+                self._uses.note(
+                    model, name, verdicts_on(name, checks), data=data[name], version=version,
+                    now=time.time(),
+                )  # fmt: skip
+        return checks
+
+    def holdout_wear(self, model: str) -> HoldoutWear | None:
+        """Return how worn the holdout of a model is; ``None`` if it has none."""
+        data = self._registry.dataset(model, "holdout")
+        if data is None:
+            return None
+        policy = self._registry.policy(model).gate
+        wear = self._uses.wear(model, "history", data=fingerprint(data))
+        level = wear.level(policy.alpha)
+        return HoldoutWear(
+            model=model,
+            rows=len(data),
+            uses=wear.uses,
+            alpha=policy.alpha,
+            left=wear.left(policy.alpha),
+            level=level,
+            allowed=policy.max_forgetting,
+            needed=rows_needed(ASSUMED, policy.max_forgetting, level),
+        )
 
 
 def _comparable(one: Signature, other: Signature) -> bool:

@@ -14,7 +14,7 @@ from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.pipeline_token import Publisher
 from cloud_hub.api.request_body import Number, raw_body
 from cloud_hub.database.documents import Document, as_document, as_documents
-from cloud_hub.errors import Conflict
+from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.runs import pipeline
 from cloud_hub.runs.store import RunCause
 from edge_sdk.contract.limits import MODEL_BYTES
@@ -39,6 +39,15 @@ def request_run(
     """Ask for a run."""
     cause = RunCause("manual", actor=publisher, reason=reason)
     return as_document(hub_of(request).runs.request(model, cause, mode=mode))
+
+
+@router.get("/models/{model}/holdout")
+def holdout(request: Request, publisher: Publisher, model: KnownModel) -> Document:
+    """How worn the holdout of a model is."""
+    wear = hub_of(request).runs.offline_gate.holdout_wear(model)
+    if wear is None:
+        raise NotFound(f"{model}: has no holdout; edge-hub dataset {model} holdout FILE gives one")
+    return as_document(wear)
 
 
 @router.get("/runs/{run}")

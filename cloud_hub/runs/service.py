@@ -230,7 +230,7 @@ class Runs:
             return
         held = jobs.held_rows(self._training.folder(run))
         run_apart = functools.partial(evaluate_apart, self._training.workers)
-        checks = self.offline_gate.check(run.model, candidate, held, run=run_apart)
+        checks = self.offline_gate.check(run.model, candidate, held, since=run.since, run=run_apart)
         self._store.note(run, gate=as_table(checks))
         failed = failures(checks)
         if failed:

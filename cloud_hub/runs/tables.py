@@ -1,4 +1,4 @@
-"""Runs and what became of them."""
+"""Runs and what became of them, and what the offline gate was asked."""
 
 from __future__ import annotations
 
@@ -28,4 +28,17 @@ runs = Table(
     Column("gate", JSON, nullable=False),
     Column("reason", Text, nullable=False, default=""),
     Column("isolation", Text, nullable=False, default="", server_default=text("''")),
+)
+
+gate_uses = Table(
+    "gate_uses",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("model", String, nullable=False, index=True),
+    Column("slice", String, nullable=False),
+    Column("data", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("checks", Integer, nullable=False),
+    Column("decided", Integer, nullable=False),
 )

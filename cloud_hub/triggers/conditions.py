@@ -13,7 +13,7 @@ from typing import Final
 from cronsim import CronSim
 
 from cloud_hub.policy.schema.conditions import Condition, DriftRule, PerformanceRule, VolumeRule
-from cloud_hub.statistics.sequential import SampleMoments, mean_interval
+from cloud_hub.statistics.detectors import accuracy
 from cloud_hub.triggers.evidence import (
     AccuracyFigures,
     AlarmSummary,
@@ -31,9 +31,7 @@ from cloud_hub.triggers.evidence import (
     VolumeEvidence,
 )
 from cloud_hub.triggers.facts import Facts, LabelCounts, OpenAlarm, TriggerState
-
-ALPHA: Final = 0.05
-"""Chance that accuracy is ever declared to be below the limit although it is not."""
+from cloud_hub.triggers.watching import key_of, watch
 
 SHOWN: Final = 5
 """Alarms and groups that evidence names."""
@@ -58,7 +56,7 @@ def judge(
         state: when its rule fired last, and who called it since.
     """
     if condition.performance is not None:
-        return judge_performance(condition.performance, facts)
+        return judge_performance(condition.performance, facts, state)
     if condition.volume is not None:
         return judge_volume(condition.volume, facts)
     if condition.drift is not None:
@@ -121,22 +119,28 @@ def judge_call(state: TriggerState) -> ConditionVerdict:
     return ConditionVerdict(True, CallEvidence(call.count, _utc(call.at), dict(call.said)))
 
 
-def judge_performance(rule: PerformanceRule, facts: Facts) -> ConditionVerdict:
-    """Judge ``performance``: accuracy is surely below the limit, however often one looks."""
+def judge_performance(rule: PerformanceRule, facts: Facts, state: TriggerState) -> ConditionVerdict:
+    """Judge ``performance``: evidence that accuracy is below the limit has become rare enough.
+
+    Args:
+        rule: with the limit, and the mean time to a false alarm.
+        facts: everything that was known at ``facts.now``.
+        state: with the evidence so far; what is new in ``facts`` is added to it.
+    """
+    evidence = watch(rule, facts, state.watches.get(key_of(rule))).evidence
     if rule.by is None:
-        figures, below = _accuracy(rule, facts, facts.labels, ALPHA)
+        figures, below = _accuracy(rule, facts, facts.labels, evidence.get("", accuracy.NONE), 1)
         return ConditionVerdict(
             below, PerformanceEvidence(**vars(figures), below=rule.below, minimum=rule.minimum)
         )
     groups = facts.groups.get(rule.by, {})
-    # Bonferroni: with many groups, one of them must not look bad by chance more often than ALPHA.
     judged = {
-        name: _accuracy(rule, facts, windows, ALPHA / len(groups))
+        name: _accuracy(rule, facts, windows, evidence.get(name, accuracy.NONE), len(groups))
         for name, windows in groups.items()
     }
-    worst = sorted(judged.items(), key=lambda each: (-each[1][1], each[1][0].upper_bound))
+    worst = sorted(judged.items(), key=lambda each: (-each[1][1], -each[1][0].evidence_seconds))
     note = "no labels: neither a column that the release declares nor an attribute?"
-    evidence = GroupedPerformanceEvidence(
+    shown = GroupedPerformanceEvidence(
         by=rule.by,
         groups=tuple(
             GroupAccuracy(**vars(figures), group=name) for name, (figures, _) in worst[:SHOWN]
@@ -145,23 +149,29 @@ def judge_performance(rule: PerformanceRule, facts: Facts) -> ConditionVerdict:
         minimum=rule.minimum,
         note=None if groups else note,
     )
-    return ConditionVerdict(any(below for _, below in judged.values()), evidence)
+    return ConditionVerdict(any(below for _, below in judged.values()), shown)
 
 
 def _accuracy(
-    rule: PerformanceRule, facts: Facts, windows: Sequence[LabelCounts], alpha: float
+    rule: PerformanceRule,
+    facts: Facts,
+    windows: Sequence[LabelCounts],
+    evidence: Sequence[float],
+    groups: int,
 ) -> tuple[AccuracyFigures, bool]:
     """The accuracy on some labels, and whether it is surely below the limit."""
     chosen = [w for w in windows if w.start >= facts.now - rule.lookback_seconds]
     labelled, correct = sum(w.labelled for w in chosen), sum(w.correct for w in chosen)
-    low, high = mean_interval(SampleMoments.of_successes(correct, labelled), alpha)
+    # Each group's share: with twenty groups, each may alarm once in twenty times as long.
+    fires_at = rule.false_alarm_every_seconds * groups
+    strength = accuracy.strength(evidence)
     figures = AccuracyFigures(
         labelled=labelled,
         accuracy=round(correct / labelled, 4) if labelled else None,
-        upper_bound=round(min(1.0, high), 4),
-        lower_bound=round(max(0.0, low), 4),
+        evidence_seconds=float(f"{strength:.4g}"),
+        fires_at_seconds=fires_at,
     )
-    return figures, labelled >= rule.minimum and high < rule.below
+    return figures, labelled >= rule.minimum and strength >= fires_at
 
 
 def judge_volume(rule: VolumeRule, facts: Facts) -> ConditionVerdict:

@@ -45,12 +45,17 @@ class ManualEvidence:
 
 @dataclass(frozen=True)
 class AccuracyFigures:
-    """Accuracy on late labels with its anytime-valid bounds; ``None`` without labels."""
+    """Accuracy on late labels of the lookback, ``None`` without labels, and the evidence that it is
+    below the limit.
+
+    Evidence is a time: without a fall, it is reached once in that time on average, at most. The
+    rule fires where it reaches ``fires_at_seconds``.
+    """
 
     labelled: int
     accuracy: float | None
-    upper_bound: float
-    lower_bound: float
+    evidence_seconds: float
+    fires_at_seconds: float
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from cloud_hub.database.documents import Document
 
@@ -24,6 +25,27 @@ class LabelCounts:
     correct: int
     available_at: float
 
+
+@dataclass(frozen=True)
+class LabelBatch:
+    """Late labels that one device sent at once, for its predictions of one window.
+
+    ``order`` rises with the time at which they came; ``start`` (of the window) and
+    ``available_at`` are Unix seconds.
+    """
+
+    order: int
+    start: float
+    device: str
+    labelled: int
+    correct: int
+    available_at: float
+
+
+Batches = Mapping[str, Mapping[str, tuple[LabelBatch, ...]]]
+"""Batches by column or attribute, and group; those of all rows are the group ``""`` of ``""``."""
+
+Came = TypeVar("Came", LabelCounts, LabelBatch)
 
 Groups = Mapping[str, Mapping[str, tuple[LabelCounts, ...]]]
 """Late labels by column or attribute, and group."""
@@ -55,6 +77,7 @@ class VersionFacts:
     labels: tuple[LabelCounts, ...] = ()
     alarms: tuple[OpenAlarm, ...] = ()
     groups: Groups = field(default_factory=dict)
+    batches: Batches = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,7 +85,8 @@ class Facts:
     """Everything that the hub has at ``now`` about the version that serves ``since``.
 
     ``labels`` are in order of time, ``groups`` those of each group by column or attribute,
-    ``alarms`` are open; ``new_rows`` were shared since it was published.
+    ``batches`` the newest of both by device, as they came; ``alarms`` are open; ``new_rows`` were
+    shared since it was published.
     """
 
     now: float
@@ -72,6 +96,7 @@ class Facts:
     alarms: tuple[OpenAlarm, ...] = ()
     new_rows: int = 0
     groups: Groups = field(default_factory=dict)
+    batches: Batches = field(default_factory=dict)
 
     @property
     def labelled(self) -> int:
@@ -110,10 +135,14 @@ class ServingHistory:
                 by: {name: _available(windows, now) for name, windows in groups.items()}
                 for by, groups in version.groups.items()
             },
+            batches={
+                by: {name: _available(batches, now) for name, batches in groups.items()}
+                for by, groups in version.batches.items()
+            },
         )
 
 
-def _available(windows: tuple[LabelCounts, ...], now: float) -> tuple[LabelCounts, ...]:
+def _available(windows: tuple[Came, ...], now: float) -> tuple[Came, ...]:
     return tuple(window for window in windows if window.available_at <= now)
 
 
@@ -127,11 +156,26 @@ class Call:
 
 
 @dataclass(frozen=True)
+class AccuracyWatch:
+    """State of the detector of one ``performance`` condition.
+
+    ``order`` is that of the newest batch that it has seen, ``looked_at`` when that was (Unix
+    seconds); ``evidence`` is that of each bet by group, in seconds.
+    """
+
+    version: str
+    order: int
+    looked_at: float
+    evidence: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
 class TriggerState:
     """State of a rule between two evaluations.
 
     ``fired_at`` and ``fired_version`` tell the last firing, ``rearmed`` that somebody armed it
-    again since; ``held_since`` is when its condition began to hold without a break.
+    again since; ``held_since`` is when its condition began to hold without a break; ``watches`` are
+    its detectors, by condition.
     """
 
     fired_at: float | None = None
@@ -139,3 +183,4 @@ class TriggerState:
     rearmed: bool = False
     held_since: float | None = None
     call: Call | None = None
+    watches: Mapping[str, AccuracyWatch] = field(default_factory=dict)

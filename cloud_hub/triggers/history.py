@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import Engine, func, select
@@ -15,6 +16,7 @@ from cloud_hub.registry.service import Registry
 from cloud_hub.statistics.influence import device_factors
 from cloud_hub.telemetry.groups import GroupSums
 from cloud_hub.telemetry.tables import ROLLED, feedback, samples
+from cloud_hub.triggers.batches import LabelBatches
 from cloud_hub.triggers.facts import LabelCounts, OpenAlarm, ServingHistory, VersionFacts
 
 MINUTE: Final = 60
@@ -32,7 +34,13 @@ class Histories:
         self._served: dict[str, tuple[int, tuple[tuple[float, str], ...]]] = {}
 
     def load(
-        self, model: str, *, since: float, lag: float = 0.0, by: Collection[str] = ()
+        self,
+        model: str,
+        *,
+        since: float,
+        lag: float = 0.0,
+        by: Collection[str] = (),
+        lookback: float = 0.0,
     ) -> ServingHistory:
         """Return what rules need to be judged at any moment from ``since`` on.
 
@@ -42,12 +50,20 @@ class Histories:
             lag: seconds after the start of its window at which a count is available at the
                 earliest.
             by: columns and attributes whose groups rules look at.
+            lookback: seconds before ``since`` from which on batches of labels are loaded; 0 if no
+                rule looks at labels.
         """
         served = self._timeline(model)
         # A version that another one replaced before ``since`` is not needed.
         ends = [*(at for at, _ in served[1:]), float("inf")]
         names = {name for (_, name), end in zip(served, ends, strict=False) if end > since}
         versions = {name: self._version(model, name, lag, by) for name in names}
+        if lookback > 0:
+            batches = LabelBatches(self._engine, self._sums, lag, since - lookback)
+            for name, version in versions.items():
+                rows = self._columns(model, name) & set(by)
+                loaded = batches.load(model, name, columns=rows, attributes=set(by) - rows)
+                versions[name] = replace(version, batches=loaded)
         oldest = min((v.published_at for v in versions.values()), default=since)
         return ServingHistory(served, versions, self._sampled(model, oldest, lag))
 
@@ -70,8 +86,7 @@ class Histories:
         self, model: str, version: str, lag: float, by: str
     ) -> dict[str, tuple[LabelCounts, ...]]:
         """Late labels by group: of rows if the release declares such a column, else of devices."""
-        declared = self._registry.release(model, version).manifest.groups
-        of_rows = any(column.name == by for column in declared)
+        of_rows = by in self._columns(model, version)
         counts: dict[str, dict[int, tuple[int, int]]] = {}
         for group, start, n, right in (
             self._of_rows(model, version, by) if of_rows else self._of_devices(model, version, by)
@@ -83,6 +98,11 @@ class Histories:
             group: tuple(LabelCounts(start, *pair, start + lag) for start, pair in windows.items())
             for group, windows in counts.items()
         }
+
+    def _columns(self, model: str, version: str) -> set[str]:
+        """Return the columns that define groups of rows."""
+        declared = self._registry.release(model, version).manifest.groups
+        return {column.name for column in declared}
 
     def _of_rows(self, model: str, version: str, by: str) -> Iterator[tuple[str, int, int, int]]:
         for row in self._sums.windows(model, version):

@@ -14,6 +14,7 @@ from typing import Final, Literal
 from cloud_hub.policy.schema.sections import BudgetPolicy, TriggerRule
 from cloud_hub.triggers.conditions import ConditionVerdict, judge
 from cloud_hub.triggers.facts import Facts, TriggerState
+from cloud_hub.triggers.watching import watched
 
 WEEK: Final = 7 * 86_400.0
 Outcome = Literal[
@@ -47,6 +48,7 @@ def evaluate(
         budget: runs that triggers may start in seven days.
         runs: times at which triggers started runs before, Unix seconds.
     """
+    state = watched(rule.when, facts, state)
     verdict = judge(rule.when, facts, state)
     if not verdict.fired:
         return TriggerDecision("quiet", "", verdict, replace(state, held_since=None))
@@ -56,14 +58,20 @@ def evaluate(
     outcome, reason = _hindered(rule, facts, held, budget, runs)
     if outcome == "fired":
         return TriggerDecision(
-            "fired", "", verdict, state_after_firing(facts.now, facts.serving.version)
+            "fired", "", verdict, state_after_firing(facts.now, facts.serving.version, state)
         )
     return TriggerDecision(outcome, reason, verdict, held)
 
 
-def state_after_firing(now: float, version: str) -> TriggerState:
-    """Return the state of a rule that fired at ``now`` for ``version``."""
-    return TriggerState(fired_at=now, fired_version=version)
+def state_after_firing(now: float, version: str, before: TriggerState) -> TriggerState:
+    """Return the state of a rule that fired.
+
+    Args:
+        now: Unix seconds.
+        version: the version that serves.
+        before: state until then; its detectors go on.
+    """
+    return TriggerState(fired_at=now, fired_version=version, watches=before.watches)
 
 
 def is_latched(rule: TriggerRule, state: TriggerState, version: str) -> bool:

@@ -200,7 +200,8 @@ class Triggers:
             raise NotFound(f"{model}: nothing serves yet; promote a version first")
         firing = _firing(rule, facts, model, actor, HandEvidence(actor, reason))
         with self._lock:
-            self._store.add_firing(firing, state_after_firing(now, facts.serving.version))
+            before = self._store.state(model, trigger)
+            self._store.add_firing(firing, state_after_firing(now, facts.serving.version, before))
         self._handle()
         return [f for f in self._store.firings(model) if f.trigger == trigger][-1]
 
@@ -268,8 +269,9 @@ class Triggers:
             raise NotFound(f"{model}: nothing serves yet; promote a version first")
         policy = policy or self._registry.policy(model)
         window = policy.reporting.window_seconds  # a label is available at its end, not before
-        by = _groups_of(policy)
-        history = self._histories.load(model, since=since, lag=window, by=by)
+        history = self._histories.load(
+            model, since=since, lag=window, by=_groups_of(policy), lookback=_lookback_of(policy)
+        )
         step = step_of(since, until, window)
         rules = replay(policy.triggers, history, policy.budget, since=since, until=until, step=step)
         return DryRun(since, until, step, tuple(rules))
@@ -321,8 +323,9 @@ class Triggers:
         )
 
     def _facts(self, model: str, now: float) -> Facts | None:
-        by = _groups_of(self._registry.policy(model))
-        return self._histories.load(model, since=now, by=by).at(now)
+        policy = self._registry.policy(model)
+        by, lookback = _groups_of(policy), _lookback_of(policy)
+        return self._histories.load(model, since=now, by=by, lookback=lookback).at(now)
 
     def _rule(self, model: str, trigger: str) -> TriggerRule:
         rules = {rule.name: rule for rule in self._registry.policy(model).triggers}
@@ -337,6 +340,13 @@ def _groups_of(policy: Policy) -> set[str]:
     """Return the columns and attributes whose groups some rule looks at."""
     leaves = [leaf for rule in policy.triggers for leaf in rule.when.leaves()]
     return {leaf.performance.by for leaf in leaves if leaf.performance and leaf.performance.by}
+
+
+def _lookback_of(policy: Policy) -> float:
+    """Return the longest time that a rule looks back on labels, in seconds; 0 if none does."""
+    leaves = [leaf for rule in policy.triggers for leaf in rule.when.leaves()]
+    return max((leaf.performance.lookback_seconds for leaf in leaves if leaf.performance),
+               default=0.0)  # fmt: skip
 
 
 def _firing(rule: TriggerRule, facts: Facts, model: str, actor: str, evidence: Evidence) -> Firing:

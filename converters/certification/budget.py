@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from converters.certification.exact_bounds import CONFIDENCE
 from converters.certification.parity import Tolerances
+from converters.certification.row_counts import unshown
 from converters.errors import ConversionError
 from edge_sdk.contract.certificate import VariantResult
 
@@ -32,8 +34,27 @@ _LIMIT: Final = re.compile(r"([a-z0-9-]+)<=([0-9.]+(?:e-?[0-9]+)?)([a-zµ%]*)", 
 
 
 @dataclass(frozen=True)
+class BudgetTerms:
+    """What limits of shares are held against.
+
+    Attributes:
+        original_score: score of the model itself; ``None`` without true answers.
+        rows: check rows.
+        alpha: chance to be wrong about one share of one variant.
+    """
+
+    original_score: float | None = None
+    rows: int = 0
+    alpha: float = 1 - CONFIDENCE
+
+
+@dataclass(frozen=True)
 class BudgetLimits:
-    """Upper limits by quantity: bytes of the file or of its download, µs, ms to load, shares."""
+    """Upper limits by quantity: bytes of the file or of its download, µs, ms to load, shares.
+
+    Shares of labels are limits of what the rows show, not of what was seen: ``flips<=0.1%`` is kept
+    only on rows enough to tell it from more.
+    """
 
     limits: Mapping[str, float]
 
@@ -71,13 +92,14 @@ class BudgetLimits:
             flips=self.limits.get("flips", base.flips),
             probability=self.limits.get("difference", base.probability),
             score_drop=self.limits.get("accuracy-drop", base.score_drop),
+            accuracy_drop=self.limits.get("accuracy-drop", base.accuracy_drop),
         )
 
-    def exceeded(self, result: VariantResult, original_score: float | None) -> str:
+    def exceeded(self, result: VariantResult, terms: BudgetTerms) -> str:
         """Return the limits that a variant breaks, in words; empty if it keeps all."""
         drop = 0.0
-        if original_score is not None and result.score is not None:
-            drop = max(0.0, original_score - result.score)
+        if terms.original_score is not None and result.score is not None:
+            drop = max(0.0, terms.original_score - result.score)
         measured = {
             "size": float(result.bytes),
             "download": float(result.gzip_bytes),
@@ -85,25 +107,24 @@ class BudgetLimits:
             # Certificates of older releases have no p99; the median is the next best.
             "p99": result.p99_us if result.p99_us is not None else result.row_us,
             "load": result.load_ms,
-            "flips": result.label_flips,
+            "flips": _shown(result.flips_bound, result.label_flips),
             "difference": result.max_difference,
-            "accuracy-drop": drop,
+            "accuracy-drop": _shown(result.drop_bound, drop),
         }
         broken = [
             f"{name} is {_format(measured[name], name)}, allowed {_format(limit, name)}"
+            + _advice(name, result, limit, terms)
             for name, limit in self.limits.items()
             if measured[name] > limit
         ]
         return "; ".join(broken)
 
-    def choose(
-        self, results: Mapping[str, VariantResult], original_score: float | None
-    ) -> str | None:
+    def choose(self, results: Mapping[str, VariantResult], terms: BudgetTerms) -> str | None:
         """Return the smallest variant that keeps every limit; among equals the fastest."""
         within = [
             result
             for result in results.values()
-            if result.accepted and not self.exceeded(result, original_score)
+            if result.accepted and not self.exceeded(result, terms)
         ]
         return min(within, key=lambda r: (r.bytes, r.row_us)).name if within else None
 
@@ -123,6 +144,19 @@ def pareto(results: Mapping[str, VariantResult]) -> set[str]:
         )
 
     return {result.name for result in accepted if not beaten(result)}
+
+
+def _shown(bound: float | None, share: float) -> float:
+    """Certificates of older releases have no bounds, and values have none."""
+    return share if bound is None else bound
+
+
+def _advice(name: str, result: VariantResult, limit: float, terms: BudgetTerms) -> str:
+    """Say how many rows would show that so few labels differ."""
+    if name != "flips" or result.flips_bound is None or not terms.rows:
+        return ""
+    flips = round(result.label_flips * terms.rows)
+    return ": " + unshown("label flips", flips, terms.rows, limit, terms.alpha)
 
 
 def _format(value: float, name: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
+from converters.certification.exact_bounds import upper_bound
 from converters.release_spec import CascadeTarget
 from edge_sdk.contract.manifest import Cascade
 from edge_sdk.serving.cascade import confidence as confidence_of
@@ -29,8 +29,16 @@ def calibrate(
     """Return the lowest threshold whose disagreement with the cloud is certified to be small.
 
     Thresholds are tested from the strictest down, each at level ``alpha``, until one fails: fixed
-    sequence testing, which keeps the chance of any false certificate at ``alpha``. The bound of
-    each is the exact binomial (Clopper-Pearson) upper limit.
+    sequence testing, which keeps the chance of any false certificate at ``alpha``. A threshold
+    passes if the exact binomial (Clopper-Pearson) upper limit of its disagreement is at most the
+    target.
+
+    What is certified is the target. The limit of the threshold that was chosen is not: it belongs
+    to one test, and the choice looked at many, so that it is too low more often than ``alpha``.
+
+    Assumes that the rows are drawn independently from what devices will see. Where inputs or the
+    relation between both models drift, nothing is certified any more; copies of a row, or many rows
+    of one person, count as more evidence than they are.
 
     Source: A. Angelopoulos, S. Bates, E. Candès, M. Jordan, L. Lei, "Learn then Test: Calibrating
     Predictive Algorithms to Achieve Risk Control", 2021.
@@ -57,7 +65,7 @@ def calibrate(
         if bound > most:
             break  # going on after a failure would test at a higher level than alpha
         coverage = round(float(stands.mean()), 6)
-        best = Cascade(threshold, target.metric, _up(bound), alpha, coverage)
+        best = Cascade(threshold, target.metric, most, alpha, coverage)
     return best
 
 
@@ -71,19 +79,3 @@ def _start(scouts: NDArray[Any], times: int, target: float, alpha: float) -> int
     needed = 1.5 * math.log(alpha) / math.log(1 - target)
     enough = [i for i, t in enumerate(GRID) if times * (scouts >= t).sum() >= needed]
     return enough[0] if enough else len(GRID) - 1
-
-
-def _up(bound: float) -> float:
-    # Upwards: a certified bound that is rounded down would promise too much.
-    return math.ceil(bound * 1e6) / 1e6
-
-
-def upper_bound(errors: int, rows: int, alpha: float) -> float:
-    """Return the Clopper-Pearson upper confidence limit of a share.
-
-    Args:
-        errors: rows that disagree.
-        rows: rows that were looked at.
-        alpha: chance that the true share is above the limit.
-    """
-    return 1.0 if errors >= rows else float(beta.ppf(1 - alpha, errors + 1, rows - errors))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from converters.certification.parity import Difference, Tolerances
+from converters.certification.row_counts import RowCounts, unshown
 from edge_sdk.contract.certificate import VariantResult
 from edge_sdk.model.release import Feed, Release
 from edge_sdk.model.session import Model, first_row, runtime_version
@@ -104,22 +105,31 @@ def _time(model: Model, feed: Feed, calls: int) -> float:
 
 def judge(
     difference: Difference,
+    counts: RowCounts,
     score: float | None,
     original_score: float | None,
     tolerances: Tolerances,
+    alpha: float,
 ) -> str:
     """Return why a smaller variant is not good enough; empty if it is.
 
     Args:
         difference: of its answers from the model's.
+        counts: of its answers beside the model's.
         score: of its answers; ``None`` without labels.
         original_score: of the model itself.
         tolerances: how far a variant may differ.
+        alpha: chance that what is accepted differs more, of this variant alone.
     """
-    if difference.label_flips > tolerances.flips:
-        return f"{difference.label_flips:.2%} label flips (allowed {tolerances.flips:.2%})"
+    if counts.rows:
+        flips = unshown("label flips", counts.flips, counts.rows, tolerances.flips, alpha)
+        if flips:
+            return flips
     if difference.maximum > tolerances.probability:
         return f"differs by {difference.maximum:.3g} (allowed {tolerances.probability:.3g})"
+    if counts.lost is not None:
+        limit = tolerances.accuracy_drop
+        return unshown("right answers lost", counts.lost, counts.rows, limit, alpha)
     if score is not None and original_score is not None:
         drop = original_score - score
         if drop > tolerances.score_drop:
@@ -181,9 +191,11 @@ def as_result(
     name: str,
     raw: bytes,
     difference: Difference,
+    counts: RowCounts,
     score: float | None,
     speed: Speed,
     reason: str,
+    alpha: float,
 ) -> VariantResult:
     """Return one row of the certificate.
 
@@ -191,9 +203,11 @@ def as_result(
         name: of the variant.
         raw: bytes of the model file.
         difference: of its answers from the model's.
+        counts: of its answers beside the model's.
         score: of its answers; ``None`` without labels.
         speed: as measured here.
         reason: why it is not accepted; empty if it is.
+        alpha: chance that one kind of bound is wrong, of this variant alone.
     """
     return VariantResult(
         name=name,
@@ -210,4 +224,7 @@ def as_result(
         reason=reason,
         p99_us=round(speed.p99_us, 2),
         memory_kb=round(speed.memory_kb, 1),
+        flips_bound=counts.flips_bound(alpha),
+        score_bound=counts.score_bound(alpha),
+        drop_bound=counts.drop_bound(alpha),
     )

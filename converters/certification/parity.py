@@ -28,15 +28,18 @@ class Tolerances:
     Attributes:
         exact: for float32: difference of a probability, or of a value relative to the spread of
             values (see :func:`compare`).
-        flips: for smaller variants: share of rows whose label differs.
+        flips: for smaller variants: share of all labels that may differ. The rows must show that no
+            more do: it is the upper bound of the share that counts, not the share itself.
         probability: for smaller variants: difference of a probability or relative value.
-        score_drop: for smaller variants: loss of accuracy or R².
+        score_drop: for smaller variants: loss of R², as measured.
+        accuracy_drop: for smaller variants: loss of accuracy, which the rows must show likewise.
     """
 
     exact: float = 1e-4
-    flips: float = 0.001
+    flips: float = 0.01
     probability: float = 0.1
     score_drop: float = 0.002
+    accuracy_drop: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,19 @@ class Difference:
         maximum: largest difference of a number.
         mean: mean over rows of the largest difference in each.
         worst: indices of the worst rows.
+        labelled: rows whose labels were compared; 0 where answers are no labels.
     """
 
     label_flips: float
     maximum: float
     mean: float
     worst: tuple[int, ...]
+    labelled: int = 0
+
+    @property
+    def flips(self) -> int:
+        """Number of rows whose label differs."""
+        return round(self.label_flips * self.labelled)
 
 
 Spreads = Mapping[str, NDArray[np.float64]]
@@ -103,6 +113,7 @@ def compare(answers: Feed, expected: Feed, spreads: Spreads | None = None) -> Di
         float(gap.max(initial=0.0)),
         float(gap.mean()) if len(gap) else 0.0,
         tuple(int(i) for i in worst if badness[i] > 0),
+        0 if all(_is_number(truth) for truth in expected.values()) else len(flips),
     )
 
 

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.certification import parity
+from converters.certification.exact_bounds import CONFIDENCE, lower_bound
 from converters.certification.parity import Difference, Spreads
+from converters.certification.row_counts import RowCounts
 from converters.samples.groups import DeclaredGroups
 from edge_sdk.contract.certificate import GroupResult
 from edge_sdk.model.release import Feed
@@ -46,6 +48,15 @@ class Reference:
         """Return how far ``answers`` to the checked samples are from the model's own."""
         return compare_tensors(answers, self.answers)
 
+    def counts(self, answers: Feed) -> RowCounts:
+        """Return what can be counted of ``answers`` to the checked samples."""
+        difference = self.difference(answers)
+        right, own = self._right(answers), self._right(self.answers)
+        if right is None or own is None:
+            return RowCounts(difference.labelled, difference.flips)
+        lost = int((own & ~right).sum())
+        return RowCounts(difference.labelled, difference.flips, int(right.sum()), lost)
+
     def group_results(
         self, answers: Feed, groups: Sequence[DeclaredGroups]
     ) -> tuple[GroupResult, ...]:
@@ -55,18 +66,23 @@ class Reference:
             answers: of the chosen file to the checked samples.
             groups: of the checked samples.
         """
-        return tuple(
-            self._group_result(answers, group, name, rows)
-            for group in groups
-            for name, rows in group.each()
-        )
+        each = [(group, name, rows) for group in groups for name, rows in group.each()]
+        # All groups together: of twenty bounds at 95% one would be wrong as a rule.
+        alpha = (1 - CONFIDENCE) / max(1, len(each))
+        return tuple(self._group_result(answers, *one, alpha) for one in each)
 
     def _group_result(
-        self, answers: Feed, group: DeclaredGroups, name: str, rows: NDArray[np.int64]
+        self,
+        answers: Feed,
+        group: DeclaredGroups,
+        name: str,
+        rows: NDArray[np.int64],
+        alpha: float,
     ) -> GroupResult:
         own, expected = _take(answers, rows), _take(self.answers, rows)
         truth = None if self.truth is None else self.truth[rows]
         difference = compare_tensors(own, expected, self.spreads)
+        right = self._right(answers)
         return GroupResult(
             name,
             len(rows),
@@ -75,7 +91,16 @@ class Reference:
             difference.label_flips,
             difference.maximum,
             group.column.name,
+            RowCounts(difference.labelled, difference.flips).flips_bound(alpha),
+            None if right is None else lower_bound(int(right[rows].sum()), len(rows), alpha),
         )
+
+    def _right(self, answers: Feed) -> NDArray[np.bool_] | None:
+        """Rows of which the label is the true one; ``None`` where there is nothing to judge by."""
+        names = {role: name for name, role in self.roles.items()}
+        if self.truth is None or "label" not in names:
+            return None
+        return parity.right(answers[names["label"]], self.truth)
 
     def _score(self, answers: Feed, truth: Any) -> float | None:
         return parity.score({role: answers[name] for name, role in self.roles.items()}, truth)
@@ -106,6 +131,7 @@ def compare_tensors(answers: Feed, expected: Feed, spreads: Spreads | None = Non
         max(part.maximum for part in parts),
         max(part.mean for part in parts),
         (),
+        min((part.labelled for part in parts if part.labelled), default=0),
     )
 
 

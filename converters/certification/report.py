@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from converters.certification.budget import BudgetLimits, pareto
+from converters.certification.budget import BudgetLimits, BudgetTerms, pareto
 from converters.errors import ConversionError
 from edge_sdk.contract.certificate import Certificate, GroupResult, VariantResult
+from edge_sdk.contract.manifest import Cascade
 from edge_sdk.model.release import Release
 from edge_sdk.system.files import READABLE, check_writable, write_atomic
 
@@ -23,24 +24,24 @@ HEAD = (
 def results_table(
     results: Mapping[str, VariantResult],
     limits: BudgetLimits | None = None,
-    original_score: float | None = None,
+    terms: BudgetTerms = BudgetTerms(),
 ) -> str:
     """Return Markdown, one row a variant; ``*`` marks those that no other beats in every way.
 
     Args:
         results: rows of the certificate by name.
         limits: the budget; the limits that a variant breaks are shown.
-        original_score: of the model itself, for the limit of the drop.
+        terms: what the budget's limits of shares are held against.
     """
     best = pareto(results)
     lines = [HEAD, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---|"]
     for v in results.values():
-        broken = limits.exceeded(v, original_score) if limits and v.accepted else ""
-        score = "–" if v.score is None else f"{v.score:.4f}"
+        broken = limits.exceeded(v, terms) if limits and v.accepted else ""
         p99 = "–" if v.p99_us is None else f"{v.p99_us:.1f}"
         lines.append(
-            f"| {v.name} | {v.bytes} | {v.gzip_bytes} | {v.label_flips:.2%} | "
-            f"{v.max_difference:.2g} | {score} | {v.row_us:.1f} | {p99} | {v.batch_row_us:.2f} | "
+            f"| {v.name} | {v.bytes} | {v.gzip_bytes} | {_flips(v)} | "
+            f"{v.max_difference:.2g} | {_score(v)} | {v.row_us:.1f} | {p99} | "
+            f"{v.batch_row_us:.2f} | "
             f"{v.load_ms:.1f} | {'*' if v.name in best else ''} | "
             f"{v.reason or broken or 'accepted'} |"
         )
@@ -58,15 +59,44 @@ def certificate_table(release: Release) -> str:
     ]
     if certificate.groups:
         lines += ["", _groups_table(certificate.groups)]
+    if any(v.flips_bound is not None for v in certificate.variants):
+        lines += ["", _bounds_line(certificate)]
     cascade = manifest.cascade
     if cascade is not None:
-        lines.append(
-            f"\ncascade: below {cascade.threshold} ask the cloud; certified disagreement at most "
-            f"{cascade.bound} for {cascade.coverage:.1%} of rows"
-        )
+        lines.append(f"\n{_cascade_line(cascade)}")
     elif "cascade" in manifest.training:
         lines.append(f"\ncascade: {manifest.training['cascade']}")
     return "\n".join(lines)
+
+
+def _cascade_line(cascade: Cascade) -> str:
+    bound = "" if cascade.bound is None else f" at most {cascade.bound:.2%} differ from the cloud's"
+    stands = "" if cascade.coverage is None else f", {cascade.coverage:.1%} of the check rows"
+    return (
+        f"cascade: below {cascade.threshold} ask the cloud; of the answers that stand without it"
+        f"{stands},{bound} (confidence {1 - cascade.alpha:.0%}). Certified for inputs distributed "
+        "like the check rows: where inputs or the cloud's answers drift, nothing is certified"
+    )
+
+
+def _flips(result: VariantResult | GroupResult) -> str:
+    bound = "" if result.flips_bound is None else f" (≤ {result.flips_bound:.2%})"
+    return f"{result.label_flips:.2%}{bound}"
+
+
+def _score(result: VariantResult | GroupResult) -> str:
+    if result.score is None:
+        return "–"
+    bound = "" if result.score_bound is None else f" (≥ {result.score_bound:.4f})"
+    return f"{result.score:.4f}{bound}"
+
+
+def _bounds_line(certificate: Certificate) -> str:
+    confidence = "" if certificate.confidence is None else f" {certificate.confidence:.0%}"
+    return (
+        f"in brackets: exact bounds at{confidence} confidence, for all variants together (groups "
+        f"likewise), from {certificate.rows:,} check rows; they hold for rows drawn like these"
+    )
 
 
 def _groups_table(groups: tuple[GroupResult, ...]) -> str:
@@ -75,9 +105,9 @@ def _groups_table(groups: tuple[GroupResult, ...]) -> str:
         "|---|---:|---:|---:|---:|---:|",
     ]
     for g in groups:
-        before, after = ("–" if s is None else f"{s:.4f}" for s in (g.original_score, g.score))
+        before = "–" if g.original_score is None else f"{g.original_score:.4f}"
         lines.append(
-            f"| {g.column}={g.group} | {g.rows} | {before} | {after} | {g.label_flips:.2%} | "
+            f"| {g.column}={g.group} | {g.rows} | {before} | {_score(g)} | {_flips(g)} | "
             f"{g.max_difference:.2g} |"
         )
     return "\n".join(lines)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from converters.certification.budget import BudgetLimits
+from converters.certification.exact_bounds import CONFIDENCE
 from converters.certification.parity import Tolerances
 from converters.errors import ConversionError
 from converters.quantization.targets import Target, target_of
@@ -27,6 +28,14 @@ class SearchPlan:
     tolerances: Tolerances
     limits: BudgetLimits | None = None
     target: Target | None = None
+
+    @property
+    def alpha(self) -> float:
+        """Chance that a bound of one variant is wrong, so that all together keep the confidence.
+
+        Bonferroni: one of several variants is chosen by these very bounds.
+        """
+        return (1 - CONFIDENCE) / len(self.variants)
 
     def repeat(self, folder: str) -> str:
         """Return the commands that check a release again, and that make it again."""

@@ -112,7 +112,8 @@ def _chosen(release: Release, certificate: Certificate) -> VariantResult:
     size = release.model_path.stat().st_size
     if row.bytes != size:
         raise ReleaseError(f"certificate: {row.bytes} bytes, the model file has {size}")
-    certified = {"score": row.score, "max_difference": row.max_difference}
+    names = ("score", "max_difference", "flips_bound", "score_bound")
+    certified = {name: getattr(row, name) for name in names}
     for name, value in certified.items():
         if name in manifest.metrics and manifest.metrics[name] != value:
             raise ReleaseError(

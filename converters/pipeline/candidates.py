@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from converters.certification import measure
+from converters.certification.budget import BudgetTerms
 from converters.certification.reference import Reference
 from converters.certification.report import results_table
 from converters.certification.search import SearchPlan
@@ -106,11 +107,12 @@ class Candidates:
         """Return how far out of tolerance a model is: at most 1 is within."""
         with tempfile.TemporaryDirectory() as folder:
             release = self._write(Path(folder) / "r", "mixed", proto)
-            difference = reference.difference(self.source.run(release))
-        allowed = self.plan.tolerances
+            answers = self.source.run(release)
+        difference, allowed = reference.difference(answers), self.plan.tolerances
+        flips = reference.counts(answers).flips_bound(self.plan.alpha) or 0.0
         # A tolerance of zero would divide by zero; so small a one has the same effect.
         return max(
-            difference.label_flips / max(allowed.flips, 1e-9),
+            flips / max(allowed.flips, 1e-9),
             difference.maximum / max(allowed.probability, 1e-9),
         )
 
@@ -133,12 +135,19 @@ class Candidates:
         for name, release in built.items():
             answers = self.source.run(release)
             difference, score = reference.difference(answers), reference.score_of(answers)
-            if name in self.source.exact:
-                reason = "" if name == "float32" else self._inexact(release, verified)
+            counts, alpha = reference.counts(answers), self.plan.alpha
+            if name == "float32":
+                reason = ""  # held to the model by ``verify`` already, or it is the model
+            elif name in self.source.exact:
+                reason = self._inexact(release, verified)
             else:
-                reason = measure.judge(difference, score, reference.score, self.plan.tolerances)
+                reason = measure.judge(
+                    difference, counts, score, reference.score, self.plan.tolerances, alpha
+                )
             raw = release.model_path.read_bytes()
-            results[name] = measure.as_result(name, raw, difference, score, speeds[name], reason)
+            results[name] = measure.as_result(
+                name, raw, difference, counts, score, speeds[name], reason, alpha
+            )
             log.info("variant %s tried: %d bytes, %s", name, len(raw), reason or "accepted")
         return results
 
@@ -163,8 +172,9 @@ class Candidates:
         limits = self.plan.limits
         if limits is None:
             return measure.choose(results)
-        chosen = limits.choose(results, reference.score)
+        terms = BudgetTerms(reference.score, self.source.rows, self.plan.alpha)
+        chosen = limits.choose(results, terms)
         if chosen is None:
-            table = results_table(results, limits, reference.score)
+            table = results_table(results, limits, terms)
             raise BudgetExceeded("budget: no variant keeps it", table)
         return chosen

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.certification import measure
+from converters.certification.exact_bounds import CONFIDENCE
 from converters.certification.reference import Reference
 from converters.certification.search import SearchPlan
 from converters.errors import ConversionError
@@ -143,6 +144,7 @@ class ReleasePipeline:
             machine=measure.machine(),
             repeat=self.plan.repeat(self.spec.out.name),
             groups=reference.group_results(answers, self.source.groups),
+            confidence=CONFIDENCE,
         )
 
 

@@ -19,6 +19,10 @@ class VariantResult:
     ``score`` is accuracy (classification) or R² (regression); latencies are medians in
     microseconds on the machine that made the release, ``p99_us`` the 99th percentile of one row;
     ``memory_kb`` is what loading added to the process.
+
+    Bounds say what the rows show beyond themselves, where answers are labels: that at most a share
+    ``flips_bound`` of all labels differs, that the accuracy is at least ``score_bound``, and that
+    it is at most ``drop_bound`` below the model's own; see :attr:`Certificate.confidence`.
     """
 
     name: str
@@ -35,6 +39,9 @@ class VariantResult:
     reason: str = ""
     p99_us: float | None = None
     memory_kb: float | None = None
+    flips_bound: float | None = None
+    score_bound: float | None = None
+    drop_bound: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,11 +58,17 @@ class GroupResult:
     label_flips: float
     max_difference: float
     column: str = ""
+    flips_bound: float | None = None
+    score_bound: float | None = None
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """``certificate.json`` of a release; ``original_score`` is the trained model's own."""
+    """``certificate.json`` of a release; ``original_score`` is the trained model's own.
+
+    ``confidence`` is that of each kind of bound for all variants together, or all groups together;
+    ``None`` in certificates without bounds.
+    """
 
     chosen: str
     variants: tuple[VariantResult, ...]
@@ -66,6 +79,7 @@ class Certificate:
     machine: Mapping[str, str] = field(default_factory=dict)
     repeat: str = ""
     groups: tuple[GroupResult, ...] = ()
+    confidence: float | None = None
     format: Literal[1] = CERTIFICATE_FORMAT
 
     @classmethod

@@ -153,9 +153,10 @@ class Lineage:
 class Cascade:
     """Certified rule for serving the on-device model's answer without the cloud.
 
-    The cloud is asked when ``metric`` of the probabilities is below ``threshold``. ``bound`` is
-    the certified upper bound, at confidence ``1 - alpha``, of disagreement with the cloud model
-    among answers served without it; ``coverage`` is their share on the calibration rows.
+    The cloud is asked when ``metric`` of the probabilities is below ``threshold``. Of the answers
+    that stand without it, at most a share ``bound`` differs from the cloud model's: certified at
+    confidence ``1 - alpha`` for inputs distributed like the calibration rows, and for no others.
+    ``coverage`` is the share of the calibration rows that stands.
     """
 
     threshold: float

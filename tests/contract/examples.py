@@ -153,6 +153,21 @@ CERTIFICATE_OF_GROUPS = replace(
     CERTIFICATE, groups=(GroupResult("f", 300, 0.94, 0.93, 0.01, 1e-6, column="sex"),)
 )
 
+CERTIFICATE_OF_BOUNDS = replace(
+    CERTIFICATE,
+    variants=(
+        replace(
+            CERTIFICATE.variants[0], flips_bound=0.00597, score_bound=0.9083, drop_bound=0.00597
+        ),
+    ),
+    groups=(
+        GroupResult(
+            "f", 300, 0.94, 0.93, 0.01, 1e-6, column="sex", flips_bound=0.0257, score_bound=0.9005
+        ),
+    ),
+    confidence=0.95,
+)
+
 PLAN = Plan(
     model="churn",
     serial=7,
@@ -313,6 +328,7 @@ EXAMPLES = {
     "profile_grouped": PROFILE_OF_GROUPS,
     "certificate": CERTIFICATE,
     "certificate_grouped": CERTIFICATE_OF_GROUPS,
+    "certificate_bounded": CERTIFICATE_OF_BOUNDS,
     "plan": PLAN,
     "plan_staged": STAGED,
     "plan_by_key": BY_KEY,

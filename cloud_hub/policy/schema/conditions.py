@@ -17,23 +17,29 @@ STATES: Final = ("performance", "volume", "drift")
 
 @dataclass(frozen=True)
 class PerformanceRule:
-    """The anytime-valid upper bound of accuracy on late labels is below ``below``.
+    """Accuracy on late labels has fallen below ``below``, as an e-detector shows it.
 
-    Labels of the serving version's own answers in the last ``lookback_seconds`` count, at least
-    ``minimum`` of them. With ``by`` those of one group are enough: of rows by a column that the
-    release declares, or of devices by an attribute.
+    While it has not, the mean time to a firing is at least ``false_alarm_every_seconds`` (with
+    ``by``: of all groups together), however often one looks; so the chance of one within a year is
+    at most a year's share of it. Labels count, of the serving version's own answers, for
+    predictions of the last ``lookback_seconds`` before they are first looked at; at least
+    ``minimum`` must be of that time. With ``by`` those of one group are enough: of rows by a column
+    that the release declares, or of devices by an attribute.
     """
 
     below: float
     minimum: int = 500
     lookback_seconds: float = 86_400.0
     by: str | None = None
+    false_alarm_every_seconds: float = 7_300 * 86_400.0
 
     def __post_init__(self) -> None:
         require(self.by != "", "by: expected a column or an attribute")
         require(0 < self.below <= 1, "below: expected an accuracy, above 0 and up to 1")
         require(self.minimum >= 1, "minimum: expected at least 1")
         require(self.lookback_seconds > 0, "lookback_seconds: expected more than 0")
+        rare = self.false_alarm_every_seconds > 0
+        require(rare, "false_alarm_every: expected more than 0")
 
 
 @dataclass(frozen=True)

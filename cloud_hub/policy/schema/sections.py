@@ -113,8 +113,8 @@ def _is_url(text: str | None) -> bool:
 class GroupRule:
     """Rows with one value of ``by`` are a group: ``label``, or the name of a column, cut at
     ``edges`` where those are given, else as the release declares its groups. A group of at least
-    ``minimum_rows`` fails if its accuracy drops by more than ``max_drop``, and surely (one-sided p
-    at most 0.05).
+    ``minimum_rows`` fails if its accuracy surely drops by more than ``max_drop``: over all groups
+    of the rule, a candidate is refused wrongly with a chance of at most the gate's ``alpha``.
     """
 
     by: str
@@ -136,13 +136,16 @@ class GatePolicy:
 
     ``max_fresh_drop`` and ``max_forgetting`` are losses of accuracy on fresh rows and on the old
     holdout (of models that answer with a value: by which share the mean absolute error may rise).
-    A slice below ``minimum_rows`` decides nothing, and a run needs one that does. ``calibration``
+    The rows must show that a candidate loses less; one that loses as much passes with a chance of
+    at most ``alpha``, over all uses of the same rows. 0 asks for a candidate that is surely better.
+    A slice below ``minimum_rows`` has no say, and a run needs one that has. ``calibration``
     (Brier score, or expected calibration error) may rise by ``max_calibration_rise``; a row may
     take ``max_slowdown`` times what it takes now, measured at the hub in turns.
     """
 
-    max_fresh_drop: float = 0.0
+    max_fresh_drop: float = 0.02
     max_forgetting: float = 0.02
+    alpha: float = 0.05
     minimum_rows: int = 50
     groups: tuple[GroupRule, ...] = ()
     calibration: Literal["brier", "ece"] = "brier"
@@ -152,6 +155,9 @@ class GatePolicy:
 
     def __post_init__(self) -> None:
         require(self.minimum_rows >= 1, "minimum_rows: expected at least 1")
+        for name in ("max_fresh_drop", "max_forgetting"):
+            require(0 <= getattr(self, name) <= 1, f"{name}: expected a share, 0 to 1")
+        require(0 < self.alpha < 0.5, "alpha: expected above 0 and below 0.5")
         require(self.max_bytes is None or self.max_bytes > 0, "max_bytes: expected more than 0")
         slower = self.max_slowdown
         require(slower is None or slower > 0, "max_slowdown: expected more than 0")

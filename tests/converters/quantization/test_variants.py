@@ -13,6 +13,7 @@ from onnx import numpy_helper
 from converters import Tolerances, convert
 from converters.certification.measure import choose, judge
 from converters.certification.parity import Difference
+from converters.certification.row_counts import RowCounts
 from converters.quantization.variants import LARGEST_INT7, int8_dynamic
 from converters.quantization.weight_storage import (
     LARGEST_INT8,
@@ -144,18 +145,38 @@ def test_the_choice_is(case):
     assert choose(results) == expected
 
 
+SAME = Difference(0.0, 0.0, 0.0, ())
 JUDGEMENTS = {
-    "within every tolerance": (Difference(0.001, 0.1, 0.0, ()), 0.9, 0.9, ""),
-    "too many flips": (Difference(0.01, 0.0, 0.0, ()), None, None, "1.00% label flips"),
-    "a large difference": (Difference(0.0, 0.5, 0.0, ()), None, None, "differs by 0.5"),
-    "a lower score": (Difference(0.0, 0.0, 0.0, ()), 0.8, 0.9, "score drops by 0.1"),
-    "a higher score": (Difference(0.0, 0.0, 0.0, ()), 0.9, 0.8, ""),
-}
+    "within every tolerance": (Difference(0.0, 0.1, 0.0, ()), RowCounts(300, 0), None, None, ""),
+    "flips so few that the rows show it": (SAME, RowCounts(2_000, 10), None, None, ""),
+    "so few flips, of fewer rows": (
+        SAME, RowCounts(200, 1), None, None,
+        "0.50% label flips, at most 2.35% by 200 rows (allowed 1.00%; 1,",
+    ),
+    "no flips, of too few rows": (
+        SAME, RowCounts(150, 0), None, None,
+        "0.00% label flips, at most 1.98% by 150 rows (allowed 1.00%; 299 rows would show it)",
+    ),
+    "too many flips": (
+        SAME, RowCounts(1_000, 10), None, None,
+        "1.00% label flips, at most 1.69% by 1,000 rows (allowed 1.00%; no number of rows shows",
+    ),
+    "a large difference": (
+        Difference(0.0, 0.5, 0.0, ()), RowCounts(0, 0), None, None, "differs by 0.5",
+    ),
+    "right answers lost": (
+        SAME, RowCounts(2_000, 14, 1_800, 14), 0.9, 0.9, "0.70% right answers lost, at most 1.09%",
+    ),
+    "as many lost as the rows allow": (SAME, RowCounts(2_000, 10, 1_800, 10), 0.9, 0.905, ""),
+    "a lower R²": (SAME, RowCounts(0, 0), 0.8, 0.9, "score drops by 0.1"),
+    "a higher R²": (SAME, RowCounts(0, 0), 0.9, 0.8, ""),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", JUDGEMENTS)
 def test_a_variant_is_judged(case):
-    difference, score, original, reason = JUDGEMENTS[case]
-    judged = judge(difference, score, original, Tolerances())
+    difference, counts, score, original, reason = JUDGEMENTS[case]
+    flips = 0.5 if case == "right answers lost" else Tolerances().flips
+    judged = judge(difference, counts, score, original, Tolerances(flips=flips), 0.05)
     assert judged.startswith(reason)
     assert bool(judged) == bool(reason)

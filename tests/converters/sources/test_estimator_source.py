@@ -26,7 +26,7 @@ def test_answers_are_checked_on_some_of_many_rows_with_their_groups(many):
     source = EstimatorSource(inspect_estimator(model), X, y, groups={"half": halves})
     assert source.rows == CHECK_ROWS
     (groups,) = source.groups
-    assert {name: len(rows) for name, rows in groups.each()} == {"first": 2_500, "second": 2_500}
+    assert {name: len(rows) for name, rows in groups.each()} == {"first": 5_000, "second": 5_000}
     answers = source._model.answers(source._check)
     assert len(answers["label"]) == CHECK_ROWS
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,10 +20,12 @@ from cloud_hub.policy.schema import (
     TriggerRule,
     VolumeRule,
 )
+from cloud_hub.statistics.detectors import accuracy
 from cloud_hub.triggers import conditions
 from cloud_hub.triggers.facts import (
     Call,
     Facts,
+    LabelBatch,
     LabelCounts,
     OpenAlarm,
     ServingHistory,
@@ -31,6 +34,7 @@ from cloud_hub.triggers.facts import (
 )
 from cloud_hub.triggers.latching import WEEK, evaluate
 from cloud_hub.triggers.replay import Replay, replay, step_of
+from edge_sdk.contract.codec import from_plain
 
 DAY = 86_400.0
 MONDAY = 1_767_571_200.0  # 2026-01-05 00:00 UTC
@@ -41,8 +45,24 @@ def labels(labelled: int, correct: int, start: float = 0.0) -> tuple[LabelCounts
     return (LabelCounts(start, labelled, correct, start),)
 
 
+def batches(windows: tuple[LabelCounts, ...]) -> tuple[LabelBatch, ...]:
+    """The same labels by device: 40 of them, as far as there are labels for so many."""
+    each = []
+    for w in windows:
+        devices = max(1, min(40, w.labelled))
+        cuts = [(w.labelled * i // devices, w.correct * i // devices) for i in range(devices + 1)]
+        for device, (a, b) in enumerate(pairwise(cuts)):
+            counts = (b[0] - a[0], b[1] - a[1])
+            order = int(w.start)
+            each.append(LabelBatch(order, w.start, f"d-{device}", *counts, w.available_at))
+    return tuple(each)
+
+
 def facts(now: float = DAY, **more: Any) -> Facts:
-    return Facts(**{"now": now, "since": 0.0, "serving": SERVING, **more})
+    told = {"": {"": batches(more.get("labels", ()))}}
+    for by, groups in more.get("groups", {}).items():
+        told[by] = {name: batches(windows) for name, windows in groups.items()}
+    return Facts(**{"now": now, "since": 0.0, "serving": SERVING, "batches": told, **more})
 
 
 BAD = facts(labels=labels(1_000, 700))
@@ -100,6 +120,51 @@ def test_performance_looks_back_and_no_further() -> None:
     old = facts(100, labels=labels(1_000, 500, start=80))
     assert not conditions.judge(short, old).fired
     assert conditions.judge(short, facts(90, labels=labels(1_000, 500, start=80))).fired
+
+
+def test_labels_are_taken_once_however_often_one_looks() -> None:
+    once = evaluate(rule(), facts(labels=labels(200, 178)), TriggerState(), BudgetPolicy())
+    assert once.outcome == "quiet"
+    state = once.state
+    for _ in range(50):
+        state = evaluate(rule(), facts(labels=labels(200, 178)), state, BudgetPolicy()).state
+    assert state == once.state
+    (watch,) = state.watches.values()
+    assert (
+        0 < accuracy.strength(watch.evidence[""]) < PerformanceRule(0.9).false_alarm_every_seconds
+    )
+
+
+def test_a_state_with_its_detectors_is_stored_and_read_again() -> None:
+    state = evaluate(rule(), facts(labels=labels(200, 178)), TriggerState(), BudgetPolicy()).state
+    stored = json.loads(json.dumps(asdict(state)))
+    assert from_plain(TriggerState, stored, "state") == state
+
+
+JUMPS = {"a century ahead": 3_155_760_000.0, "back to the year 1970": 0.0}
+
+
+@pytest.mark.parametrize("case", JUMPS)
+def test_a_clock_that_jumps_is_no_evidence(case: str) -> None:
+    state = evaluate(rule(), facts(labels=labels(200, 190)), TriggerState(), BudgetPolicy()).state
+    now = JUMPS[case]
+    one_more = facts(now, labels=labels(200, 190, start=max(1.0, now - 5)))
+    assert evaluate(rule(), one_more, state, BudgetPolicy()).outcome == "quiet"
+
+
+def test_labels_that_hang_together_in_one_device_count_once() -> None:
+    """A thousand labels of one device in one window are one batch, however bad."""
+    one = (LabelBatch(0, 0.0, "d-1", 1_000, 100, 0.0),)
+    single = facts(labels=labels(1_000, 100), batches={"": {"": one}})
+    assert not conditions.judge(POOR, single).fired
+    assert conditions.judge(POOR, facts(labels=labels(1_000, 100))).fired
+
+
+def test_what_is_reached_by_chance_is_as_rare_for_many_groups_together() -> None:
+    groups = {"sex": {name: labels(1_000, 700) for name in "abcde"}}
+    by = Condition(performance=PerformanceRule(0.9, 100, by="sex"))
+    (first, *_) = conditions.judge(by, facts(groups=groups)).evidence.groups
+    assert first.fires_at_seconds == 5 * PerformanceRule(0.9).false_alarm_every_seconds
 
 
 def test_performance_by_group_is_that_of_the_worst_one() -> None:
@@ -208,7 +273,8 @@ def test_a_condition_that_holds(case: str) -> None:
     decision = evaluate(what, BAD, state, BudgetPolicy(2), runs)
     assert decision.outcome == outcome
     if outcome == "fired":
-        assert decision.state == TriggerState(fired_at=DAY, fired_version="1.0")
+        found = replace(decision.state, watches={})
+        assert found == TriggerState(fired_at=DAY, fired_version="1.0")
     else:
         assert decision.reason
 
@@ -249,9 +315,17 @@ def history(
         labels=tuple(LabelCounts(h, 50, 48, h + 3_600) for h in hours if h >= ends),
     )  # fmt: skip
     served = ((0.0, "1.0"), (ends, "2.0")) if promoted else ((0.0, "1.0"),)
-    return ServingHistory(
-        served, {"1.0": first, "2.0": second}, sampled=[(hour, 1) for hour in hours]
+    versions = {version.version: _told(version) for version in (first, second)}
+    return ServingHistory(served, versions, sampled=[(hour, 1) for hour in hours])
+
+
+def _told(version: VersionFacts) -> VersionFacts:
+    """The same labels as they came: of one device, hour by hour."""
+    came = tuple(
+        LabelBatch(int(w.start), w.start, "d-1", w.labelled, w.correct, w.available_at)
+        for w in version.labels
     )
+    return replace(version, batches={"": {"": came}})
 
 
 def run(
@@ -280,7 +354,8 @@ def test_a_replay_says_when_each_rule_would_have_fired() -> None:
     )
     (drop,) = performance.firings
     assert 10 * DAY < drop.at < 11 * DAY
-    assert drop.evidence.upper_bound < 0.9
+    assert drop.evidence.accuracy < 0.9
+    assert drop.evidence.evidence_seconds >= drop.evidence.fires_at_seconds
     assert [moment.at / DAY for moment in every.firings] == [7, 14, 22, 29]
     assert performance.outcomes["latched"] > 24
 
@@ -291,7 +366,7 @@ def test_a_replay_re_arms_when_another_version_serves_and_keeps_the_budget() -> 
         again.versions["2.0"],
         labels=tuple(replace(w, correct=30) for w in again.versions["2.0"].labels),
     )
-    worse = replace(again, versions={**again.versions, "2.0": bad})
+    worse = replace(again, versions={**again.versions, "2.0": _told(bad)})
     (found,) = run(worse, rule())
     assert [moment.version for moment in found.firings] == ["1.0", "2.0"]
     daily = rule(Condition(every_seconds=DAY))

@@ -43,11 +43,19 @@ train: {entry: "tests.hub.runs.trainers:good"}
 def feedback(
     hub: Hub, labelled: int, correct: int, *, boot: str = "b1", at: float | None = None
 ) -> None:
-    start = int(time.time() - 60 if at is None else at)
-    window = Window("demo", "1.0", start, start + 1)
-    report = FeedbackReport(window, labelled, correct, labelled, correct)
-    message = Message(boot, 1, "feedback", to_plain(report))
-    assert hub.telemetry.ingest("d-1", "demo", Upload((message,))).accepted == 1
+    """Labels of 25 windows of two seconds, the newest at ``at``: one window is one observation."""
+    newest = int(time.time() - 60 if at is None else at)
+    messages = []
+    for i in range(WINDOWS):
+        start = newest - 2 * i
+        window = Window("demo", "1.0", start, start + 1)
+        counts = (labelled // WINDOWS, correct // WINDOWS)
+        report = FeedbackReport(window, *counts, *counts)
+        messages.append(Message(boot, i + 1, "feedback", to_plain(report)))
+    assert hub.telemetry.ingest("d-1", "demo", Upload(tuple(messages))).accepted == WINDOWS
+
+
+WINDOWS = 25
 
 
 @pytest.fixture
