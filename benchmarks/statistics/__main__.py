@@ -31,7 +31,7 @@ from benchmarks.statistics import (
     reporting,
     rows,
 )
-from benchmarks.statistics.part import FULL, QUICK, Effort, Part
+from benchmarks.statistics.part import FULL, QUICK, Effort, Part, seeded
 from benchmarks.statistics.report import Measured, sections, table, to_markdown
 from edge_sdk.bench.result import save
 
@@ -109,7 +109,8 @@ def _run(names: Sequence[str], effort: Effort, processes: int) -> dict[str, Meas
 def _measure(name: str, effort: Effort) -> Measured:
     print(f"{name} ...", file=sys.stderr, flush=True)
     began = time.perf_counter()
-    found = PARTS[name].run(effort)
+    with seeded(effort.seed):
+        found = PARTS[name].run(effort)
     return Measured(found, time.perf_counter() - began, effort.seed)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.statistics.fleets import TRIED, Floats, candidates
-from benchmarks.statistics.part import Effort, Part, Row, rate
+from benchmarks.statistics.part import Effort, Part, Row, generator, rate
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
@@ -106,6 +106,7 @@ def _sick(effort: Effort, risk: float, most: int, goal: int) -> Row:
         f"median ≤ {goal:,}",
         f"median {median:,.0f} ({late} of {len(trials)} not within {most:,})",
         median <= goal,
+        claim="P3",
     )
 
 
@@ -179,7 +180,7 @@ def _try(fleet: Fleet, risk: float, looks: int, number: int, spec: ExperimentSpe
 def _requests(fleet: Fleet, risk: float, looks: int, number: int) -> FailureCounts:
     """All requests, in order of looks, which are their periods."""
     seed = [13, *(round(10 * v) for v in (risk, fleet.gamma, fleet.odds)), fleet.devices, number]
-    random = np.random.default_rng(seed)
+    random = generator(*seed)
     inside = fleet.inside(number)
     own = np.minimum(fleet.rates(random) * np.where(inside, risk, 1.0), 1.0)
     device = random.integers(0, fleet.devices, looks * fleet.requests)

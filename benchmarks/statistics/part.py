@@ -8,7 +8,9 @@ a nominal level (:func:`level`), and a chance of finding something that must not
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeVar
@@ -24,6 +26,7 @@ SENSITIVITY: Final = 0.9
 """Chance with which a quick cell refutes a level of twice the nominal one."""
 
 Cell = TypeVar("Cell")
+_seed: ContextVar[int] = ContextVar("seed", default=FIXED_SEED)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,24 @@ class Effort:
     def random(self, *key: int) -> np.random.Generator:
         """A generator of its own for each ``key`` (numbers of part, cell, run), from the seed."""
         return np.random.default_rng([self.seed, *key])
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let :func:`generator` draw from ``seed`` in this block."""
+    token = _seed.set(seed)
+    try:
+        yield
+    finally:
+        _seed.reset(token)
+
+
+def generator(*key: int) -> np.random.Generator:
+    """A generator of its own for each ``key``, from the campaign's seed.
+
+    For functions that are far from the part's ``run``; where an effort is at hand, ask that.
+    """
+    return np.random.default_rng([_seed.get(), *key])
 
 
 FULL = Effort()
