@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.statistics.fleets import TRIED, Floats, candidates
-from benchmarks.statistics.part import Effort, Part, Row, generator, rate
+from benchmarks.statistics.part import Effort, Part, Row, generator, median_within, rate
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
@@ -99,13 +99,12 @@ def run(effort: Effort) -> list[Row]:
 def _sick(effort: Effort, risk: float, most: int, goal: int) -> Row:
     looks = most * LARGE.devices // LARGE.tried // LARGE.requests
     trials = [_try(LARGE, risk, looks, number) for number in range(max(FEWEST, effort.runs(RUNS)))]
-    median = float(np.median([trial.requests for trial in trials]))
     late = sum(not trial.taken_back for trial in trials)
-    return Row(
+    return median_within(
         f"candidate at {risk:g}× of {BASE:.0%} errors: candidate requests until taken back",
-        f"median ≤ {goal:,}",
-        f"median {median:,.0f} ({late} of {len(trials)} not within {most:,})",
-        median <= goal,
+        [trial.requests for trial in trials],
+        goal,
+        f"{late} of {len(trials)} not within {most:,}",
         claim="P3",
     )
 

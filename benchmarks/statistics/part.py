@@ -145,6 +145,26 @@ def power(measured: str, hits: int, runs: int, goal: float, claim: str = "") -> 
     return Row(measured, f"≥ {100 * goal:.3g}%", found, hits >= goal * runs, refuted, claim)
 
 
+def median_within(
+    measured: str, values: Sequence[float], goal: float, found: str, claim: str = ""
+) -> Row:
+    """Row of a median with its goal, ``at most goal``; refuted by the exact sign test.
+
+    Args:
+        measured: what the values are.
+        values: one a run, infinite where it did not come.
+        goal: for the median.
+        found: said in brackets after it.
+        claim: that the row measures.
+    """
+    beyond = sum(value > goal for value in values)
+    # With a median of at most the goal no more than half of the runs are beyond it, but for chance.
+    refuted = bool(binom.sf(beyond - 1, len(values), 0.5) < REFUTING)
+    middle = float(np.median(values))
+    result = f"median {middle:,.0f} ({found})"
+    return Row(measured, f"median ≤ {goal:,.0f}", result, middle <= goal, refuted, claim)
+
+
 def exact_rate(hits: int, runs: int) -> str:
     """A share with its exact 95% interval."""
     low, high = clopper_pearson(hits, runs)
