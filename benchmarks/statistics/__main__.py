@@ -16,40 +16,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.statistics import (
-    allocation,
-    assignment,
-    canaries,
-    drift,
-    energy,
-    errors,
-    estimates,
-    false_winners,
-    groups,
-    interleaving,
-    power,
-    reporting,
-    rows,
-)
-from benchmarks.statistics.part import FULL, QUICK, Effort, Part, seeded
+import benchmarks.statistics
+from benchmarks.statistics import rows
+from benchmarks.statistics.claims import claim_of
+from benchmarks.statistics.part import FULL, QUICK, Effort, Part, parts_in, seeded
 from benchmarks.statistics.report import Measured, sections, table, to_markdown
 from edge_sdk.bench.result import save
 
 HERE: Final = Path(__file__).parent.parent
 PARTS: Final[dict[str, Part]] = {
-    "false-winners": false_winners.PART,
-    "power": power.PART,
-    "energy": energy.PART,
-    "canaries": canaries.PART,
-    "allocation": allocation.PART,
-    "interleaving": interleaving.PART,
-    "assignment": assignment.PART,
-    "drift": drift.PART,
-    "errors": errors.PART,
-    "groups": groups.PART,
-    "estimates": estimates.PART,
-    "reporting": reporting.PART,
-    **rows.parts(),
+    **parts_in("benchmarks.statistics", benchmarks.statistics.__path__),
+    **parts_in(rows.__name__, rows.__path__),
 }
 """The subjects. To add one, write a module with a ``PART`` into ``rows/``."""
 
@@ -111,7 +88,8 @@ def _measure(name: str, effort: Effort) -> Measured:
     began = time.perf_counter()
     with seeded(effort.seed):
         found = PARTS[name].run(effort)
-    return Measured(found, time.perf_counter() - began, effort.seed)
+    claimed = [replace(row, claim=row.claim or claim_of(name, row.measured)) for row in found]
+    return Measured(claimed, time.perf_counter() - began, effort.seed)
 
 
 def _write(folder: Path, results: Mapping[str, Measured]) -> None:

@@ -7,8 +7,10 @@ a nominal level (:func:`level`), and a chance of finding something that must not
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -113,6 +115,23 @@ class Part:
     about: str
     run: Callable[[Effort], list[Row]]
     quick: bool = False
+
+
+def parts_in(package: str, path: Iterable[str]) -> dict[str, Part]:
+    """Parts of the modules of a folder, by module, in order of their names.
+
+    Args:
+        package: its dotted name.
+        path: its ``__path__``.
+    """
+    names = sorted(m.name for m in pkgutil.iter_modules(path) if not m.ispkg)
+    # A module that is being run is not imported a second time under its own name.
+    modules = {n: importlib.import_module(f"{package}.{n}") for n in names if n != "__main__"}
+    return {
+        name.replace("_", "-"): module.PART
+        for name, module in modules.items()
+        if isinstance(getattr(module, "PART", None), Part)
+    }
 
 
 def level(measured: str, hits: int, runs: int, nominal: float, claim: str = "") -> Row:
