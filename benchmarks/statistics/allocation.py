@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.statistics.fleets import ab, candidates
-from benchmarks.statistics.part import Effort, Part, Row, rate
+from benchmarks.statistics.part import Effort, Part, Row, generator, rate
 from cloud_hub.statistics.allocation import THRESHOLD, check_allocation, log_mismatch_evidence
 from edge_sdk.contract.names import CONTROL
 
@@ -47,7 +47,7 @@ def run(effort: Effort) -> list[Row]:
 
 def _detected(number: int, a_day: int, reporting: float) -> bool:
     """Return True if a look detects it; a share ``reporting`` of candidate units reports."""
-    random = np.random.default_rng([17, a_day, round(reporting * 1_000), number])
+    random = generator(17, a_day, round(reporting * 1_000), number)
     lost = 2 / (1 + reporting)
     drawn = arms()[random.integers(0, UNITS, round(a_day * DAYS * lost))]
     heard = drawn[~drawn | (random.random(len(drawn)) < reporting)]

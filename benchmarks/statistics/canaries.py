@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from benchmarks.statistics.fleets import TRIED, Floats, candidates
-from benchmarks.statistics.part import Effort, Part, Row, rate
+from benchmarks.statistics.part import Effort, Part, Row, generator, median_within, rate
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.guardrails import alpha_of
 from cloud_hub.experiments.verdict.parallel import decide
@@ -104,13 +104,13 @@ def run(effort: Effort) -> list[Row]:
 def _sick(effort: Effort, risk: float, most: int, goal: int) -> Row:
     looks = most * LARGE.devices // LARGE.tried // LARGE.requests
     trials = [_try(LARGE, risk, looks, number) for number in range(max(FEWEST, effort.runs(RUNS)))]
-    median = float(np.median([trial.requests for trial in trials]))
     late = sum(not trial.taken_back for trial in trials)
-    return Row(
+    return median_within(
         f"candidate at {risk:g}× of {BASE:.0%} errors: candidate requests until taken back",
-        f"median ≤ {goal:,}",
-        f"median {median:,.0f} ({late} of {len(trials)} not within {most:,})",
-        median <= goal,
+        [trial.requests for trial in trials],
+        goal,
+        f"{late} of {len(trials)} not within {most:,}",
+        claim="P3",
     )
 
 
@@ -202,7 +202,7 @@ def _thinned(suspect: NDArray[np.bool_]) -> Iterator[np.intp]:
 def _requests(fleet: Fleet, risk: float, looks: int, number: int) -> FailureCounts:
     """All requests, in order of looks, which are their periods."""
     seed = [13, *(round(10 * v) for v in (risk, fleet.gamma, fleet.odds)), fleet.devices, number]
-    random = np.random.default_rng(seed)
+    random = generator(*seed)
     inside = fleet.inside(number)
     own = np.minimum(fleet.rates(random) * np.where(inside, risk, 1.0), 1.0)
     device = random.integers(0, fleet.devices, looks * fleet.requests)

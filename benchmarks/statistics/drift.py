@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from benchmarks.statistics.part import Effort, Part, Row, rate
+from benchmarks.statistics.part import Effort, Part, Row, generator, rate
 from cloud_hub.statistics.detectors.distances import psi
 from cloud_hub.statistics.detectors.drift import FDR, fleet_drift
 from cloud_hub.statistics.detectors.two_samples import MANY, RandomSigns, homogeneity, p_value
@@ -69,7 +69,7 @@ def _named(random: np.random.Generator, fleet: Fleet) -> tuple[dict[str, Floats]
 def _null(fleet: Fleet, runs: int) -> list[Row]:
     alarms = significant = rule = pooled = 0
     for number in range(runs):
-        reference, window = _named(np.random.default_rng([1, fleet.devices, number]), fleet)
+        reference, window = _named(generator(1, fleet.devices, number), fleet)
         features = fleet_drift(reference, window, seed=number)
         alarms += any(f.drifted for f in features)
         significant += any(f.drifted or f.shifted for f in features)
@@ -98,7 +98,7 @@ def _any_pooled(reference: Mapping[str, Floats], window: Mapping[str, Floats]) -
 def _small_shift(fleet: Fleet, runs: int, goal: float | None = None) -> Row:
     detected = 0
     for number in range(runs):
-        random = np.random.default_rng([2, fleet.devices, number])
+        random = generator(2, fleet.devices, number)
         reference = binned(Fleet(1, 0.0).rows(random, TRAINING))[0]
         signs = RandomSigns(fleet.devices, 999, random) if fleet.devices >= MANY else None
         detected += p_value(reference, binned(fleet.rows(random) + 0.1), signs) <= 0.05
@@ -114,7 +114,7 @@ def _alarm(shift: float, runs: int) -> Row:
     """One feature of fifty moved, on a fleet whose devices differ: is it an alarm?"""
     detected = 0
     for number in range(runs):
-        random = np.random.default_rng([3, number])
+        random = generator(3, number)
         reference, window = _named(random, DIFFERENT)
         window["f7"] = binned(DIFFERENT.rows(random) + shift)
         alarms = [f.name for f in fleet_drift(reference, window, seed=number) if f.drifted]

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.statistics.fleets import Floats, ab, candidates
-from benchmarks.statistics.part import Effort, Part, Row, rate
+from benchmarks.statistics.part import Effort, Part, Row, generator, rate
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.measures import ENERGY, ExposureSums, outcomes_of
 from cloud_hub.experiments.verdict.parallel import decide
@@ -69,7 +69,7 @@ def run(effort: Effort) -> list[Row]:
 
 def _verdict(devices: int, work: Work, number: int) -> bool:
     """Return True if a run has a winner either way at the look with the strongest evidence."""
-    random = np.random.default_rng([devices, round(work.pace), round(10 * work.apart), number])
+    random = generator(devices, round(work.pace), round(10 * work.apart), number)
     inside = candidates(SPEC, [f"device-{i}" for i in range(devices)], f"salt-{number}")
     n, joules = _drawn(random, work, inside)
     arms = [_sums(n, joules, chosen) for chosen in (~inside, inside)]

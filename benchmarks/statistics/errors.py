@@ -30,7 +30,7 @@ def run(effort: Effort) -> list[Row]:
     if not running.available():
         return [*rows, Row("river's detectors on the same", "", running.ABSENT)]
     with tempfile.TemporaryDirectory() as folder:
-        random = np.random.default_rng(4)
+        random = effort.random(4)
         null = (random.random((effort.runs(40), NULL)) < 0.1).astype(np.uint8)
         peers = running.run(
             "detectors.py", Path(folder), null=null, risen=_risen(random, effort.runs(100))
@@ -44,7 +44,7 @@ def _risen(random: np.random.Generator, runs: int) -> Bits:
 
 
 def _rise(effort: Effort) -> list[Row]:
-    random, runs = np.random.default_rng(5), effort.runs(1_000)
+    random, runs = effort.random(5), effort.runs(1_000)
     false = sum(_first((random.random(NULL) < 0.1).astype(np.uint8), 20) >= 0 for _ in range(runs))
     rows = [
         Row(

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from benchmarks.statistics.fleets import Floats, ab, candidates, evidence_of, split
-from benchmarks.statistics.part import Effort, Part, Row, rate
+from benchmarks.statistics.part import Effort, Part, Row, generator, rate
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import Design
 from cloud_hub.statistics import sequential
@@ -40,7 +40,7 @@ def run(effort: Effort) -> list[Row]:
 def _campaign(devices: int, correlation: float, runs: int) -> tuple[int, int, int]:
     ours = naive = once = 0
     for number in range(runs):
-        random = np.random.default_rng([devices, round(1_000 * correlation), number])
+        random = generator(devices, round(1_000 * correlation), number)
         n, total = _reports(random, devices, correlation)
         units = [f"device-{i}" for i in range(devices)]
         inside = candidates(SPEC, units, f"salt-{number}")
@@ -86,7 +86,7 @@ def planned(effort: Effort) -> Row:
     spec = ab(outcomes=SPEC.outcomes, design=Design(horizon=2_500))
     runs, winners = effort.runs(RUNS // 2), 0
     for number in range(runs):
-        random = np.random.default_rng([7, number])
+        random = generator(7, number)
         n, total = _reports(random, 200, 0.05)
         inside = candidates(spec, [f"device-{i}" for i in range(200)], f"salt-{number}")
         looks: Any = {}

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.statistics.part import Effort, Part, Row, rate
+from benchmarks.statistics.part import Effort, Part, Row, generator, rate
 from benchmarks.statistics.reporting import release_and_rows
 from cloud_hub.monitoring.groups import compare, group_name, score
 from cloud_hub.monitoring.store import Concept
@@ -84,7 +84,7 @@ def run(effort: Effort) -> list[Row]:
 def _null(effort: Effort) -> list[Row]:
     runs, hits = effort.runs(1_000), {"concept": 0, "fairness": 0, "people": 0}
     for seed in range(runs):
-        watch = Watch(np.random.default_rng(seed), acceptable=0.0)
+        watch = Watch(generator(31, seed), acceptable=0.0)
         for number in range(WINDOWS):
             watch.take(number, dict.fromkeys(SHARES, 0.1))
         hits["concept"] += any(s.startswith("concept:by=") for s in watch.first)
@@ -103,7 +103,7 @@ def _null(effort: Effort) -> list[Row]:
 
 def _people(seed: int) -> bool:
     """Return the share of alarms for groups of few people, alike as groups."""
-    random = np.random.default_rng(seed)
+    random = generator(31, seed)
     watch = Watch(random, acceptable=0.0)
     own = {group: float(random.beta(1.9, 17.1, PEOPLE).mean()) for group in SHARES}
     for number in range(WINDOWS):
@@ -115,7 +115,7 @@ def _worse(effort: Effort) -> list[Row]:
     runs, before = effort.runs(300), WINDOWS // 2
     watches = []
     for seed in range(runs):
-        watch = Watch(np.random.default_rng(10_000 + seed), acceptable=0.05)
+        watch = Watch(generator(32, seed), acceptable=0.05)
         for number in range(before + WINDOWS):
             worse = {"small": 0.3} if number >= before else {}
             watch.take(number, dict.fromkeys(SHARES, 0.1) | worse)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.statistics.fleets import TRIED, ab, candidates, evidence_of
-from benchmarks.statistics.part import Effort, Part, Row, rate, wilson
+from benchmarks.statistics.part import Effort, Part, Row, generator, rate, wilson
 from cloud_hub.experiments.verdict.evidence import Evidence, InterleaveEvidence
 from cloud_hub.experiments.verdict.paired import decide_interleave
 from cloud_hub.experiments.verdict.parallel import decide
@@ -73,7 +73,7 @@ def _clicks(random: np.random.Generator, liked: NDArray[Any], items: list[Any]) 
 
 def _session(number: int, control: float, candidate: float, run: int = 0) -> int | None:
     """Return the winner of one session: 1 the candidate, 0 the control, ``None`` nobody."""
-    random = np.random.default_rng([19, run, number])
+    random = generator(19, run, number)
     liked = random.normal(size=ITEMS)
     orders = [
         list(np.argsort(-(liked + noise * random.normal(size=ITEMS)), kind="stable"))
@@ -99,7 +99,7 @@ def _until(run: int, control: float, candidate: float, most: int) -> int | None:
 
 def _ab_until(run: int, control: float, candidate: float, most: int) -> int | None:
     """The same people, each shown one ranking only, by the A/B gate on clicks a session."""
-    random = np.random.default_rng([23, run])
+    random = generator(23, run)
     block, devices = 500, 100
     inside = candidates(CLICKS, [f"device-{i}" for i in range(devices)], f"salt-{run}")
     n, total = np.zeros(devices), np.zeros(devices)

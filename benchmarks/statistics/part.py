@@ -7,8 +7,12 @@ a nominal level (:func:`level`), and a chance of finding something that must not
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Callable, Sequence
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeVar
@@ -24,6 +28,7 @@ SENSITIVITY: Final = 0.9
 """Chance with which a quick cell refutes a level of twice the nominal one."""
 
 Cell = TypeVar("Cell")
+_seed: ContextVar[int] = ContextVar("seed", default=FIXED_SEED)
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,24 @@ class Effort:
         return np.random.default_rng([self.seed, *key])
 
 
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let :func:`generator` draw from ``seed`` in this block."""
+    token = _seed.set(seed)
+    try:
+        yield
+    finally:
+        _seed.reset(token)
+
+
+def generator(*key: int) -> np.random.Generator:
+    """A generator of its own for each ``key``, from the campaign's seed.
+
+    For functions that are far from the part's ``run``; where an effort is at hand, ask that.
+    """
+    return np.random.default_rng([_seed.get(), *key])
+
+
 FULL = Effort()
 QUICK = Effort(0.02, quick=True)
 
@@ -92,6 +115,23 @@ class Part:
     about: str
     run: Callable[[Effort], list[Row]]
     quick: bool = False
+
+
+def parts_in(package: str, path: Iterable[str]) -> dict[str, Part]:
+    """Parts of the modules of a folder, by module, in order of their names.
+
+    Args:
+        package: its dotted name.
+        path: its ``__path__``.
+    """
+    names = sorted(m.name for m in pkgutil.iter_modules(path) if not m.ispkg)
+    # A module that is being run is not imported a second time under its own name.
+    modules = {n: importlib.import_module(f"{package}.{n}") for n in names if n != "__main__"}
+    return {
+        name.replace("_", "-"): module.PART
+        for name, module in modules.items()
+        if isinstance(getattr(module, "PART", None), Part)
+    }
 
 
 def level(measured: str, hits: int, runs: int, nominal: float, claim: str = "") -> Row:
@@ -122,6 +162,26 @@ def power(measured: str, hits: int, runs: int, goal: float, claim: str = "") -> 
     refuted = bool(binom.cdf(hits, runs, goal) < REFUTING)
     found = exact_rate(hits, runs)
     return Row(measured, f"≥ {100 * goal:.3g}%", found, hits >= goal * runs, refuted, claim)
+
+
+def median_within(
+    measured: str, values: Sequence[float], goal: float, found: str, claim: str = ""
+) -> Row:
+    """Row of a median with its goal, ``at most goal``; refuted by the exact sign test.
+
+    Args:
+        measured: what the values are.
+        values: one a run, infinite where it did not come.
+        goal: for the median.
+        found: said in brackets after it.
+        claim: that the row measures.
+    """
+    beyond = sum(value > goal for value in values)
+    # With a median of at most the goal no more than half of the runs are beyond it, but for chance.
+    refuted = bool(binom.sf(beyond - 1, len(values), 0.5) < REFUTING)
+    middle = float(np.median(values))
+    result = f"median {middle:,.0f} ({found})"
+    return Row(measured, f"median ≤ {goal:,.0f}", result, middle <= goal, refuted, claim)
 
 
 def exact_rate(hits: int, runs: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.statistics.fleets import Floats, ab, candidates, evidence_of, split
-from benchmarks.statistics.part import Effort, Part, Row, rate
+from benchmarks.statistics.part import Effort, Part, Row, generator, rate
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import Design, ExperimentSpec
 from cloud_hub.statistics import sequential
@@ -73,7 +73,7 @@ def _planned(runs: int) -> Row:
 
 def _run(spec: ExperimentSpec, number: int) -> tuple[Floats, Floats, Any]:
     """Each device answers once in every fifth look; [LOOKS, D]."""
-    random = np.random.default_rng([11, number])
+    random = generator(11, number)
     inside = candidates(spec, [f"device-{i}" for i in range(DEVICES)], f"salt-{number % 50}")
     turn = (np.arange(DEVICES) + np.arange(LOOKS)[:, None]) % (LOOKS // EACH) == 0
     n = turn.astype(float)

@@ -30,14 +30,16 @@ def run(effort: Effort) -> list[Row]:
     values = effort.cells(STREAMS, 2)
     streams: tuple[Stream, ...] = (*values, *ERRORS)
     drawn = {stream.name: _draw(effort, i, stream) for i, stream in enumerate(streams)}
-    peers = _peers(values, drawn)
+    with_peers = running.available() and not effort.quick
+    peers = _peers(values, drawn) if with_peers else {name: {} for name in drawn}
     mine = named(effort.plugged)
     rows: list[Row] = []
     for stream in values:
         rows += _values(stream, {**_run(DETECTORS, mine, drawn[stream.name]), **peers[stream.name]})
     for errors in ERRORS:
         rows += _errors(errors, {**_run(ON_ERRORS, mine, drawn[errors.name]), **peers[errors.name]})
-    return rows if running.available() else [*rows, Row("peers on the same", "", running.ABSENT)]
+    absent = "left out of the quick campaign" if effort.quick else running.ABSENT
+    return rows if with_peers else [*rows, Row("river, NannyML, Evidently", "", absent)]
 
 
 def _draw(effort: Effort, number: int, stream: Stream) -> Drawn:
@@ -55,10 +57,8 @@ def _run(
 def _peers(
     values: Sequence[Stream], drawn: Mapping[str, Drawn]
 ) -> dict[str, dict[str, list[Alarms]]]:
-    """Alarms of the peers by stream and detector; empty where they are not installed."""
-    found: dict[str, dict[str, list[Alarms]]] = {name: {} for name in drawn}
-    if not running.available():
-        return found
+    """Alarms of the peers by stream and detector."""
+    found: dict[str, dict[str, list[Alarms]]] = {}
     for name, runs in drawn.items():
         kind = "values" if name in {s.name for s in values} else "errors"
         arrays = {

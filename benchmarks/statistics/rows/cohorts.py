@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from benchmarks.statistics.part import Effort, Part, Row, level, power
 from cloud_hub.statistics.clustered import Contrast, Floats, Sample
-from cloud_hub.statistics.cohort_effects import shrink, stratified_difference, told_apart
+from cloud_hub.statistics.cohort_effects import shrink, told_apart
+from cloud_hub.statistics.stratified import stratified_difference
 
 COHORTS: Final = 8
 LOOKS: Final = 10

@@ -20,6 +20,7 @@ from cloud_hub.statistics import cohort_effects as statistics
 from cloud_hub.statistics.clustered import Contrast, Floats, Sample
 from cloud_hub.statistics.influence import device_factors
 from cloud_hub.statistics.sequential import interval
+from cloud_hub.statistics.stratified import mean_of_pairs, stratified_difference
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Outcome
 
@@ -209,8 +210,8 @@ def _cell(
 def _contrast(arms: Sequence[Floats], scale: float, *, pairs: bool) -> Contrast:
     samples = [Sample(*np.moveaxis(table, -1, 0)) for table in _bounded(arms, pairs=pairs)]
     if pairs:
-        return statistics.mean_of_pairs(samples[1], scale=scale)
-    return statistics.stratified_difference(*samples, scale=scale)
+        return mean_of_pairs(samples[1], scale=scale)
+    return stratified_difference(*samples, scale=scale)
 
 
 def _table(arm: ByPeriod, periods: Sequence[int], devices: Sequence[str]) -> Floats:

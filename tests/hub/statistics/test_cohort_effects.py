@@ -11,11 +11,10 @@ from cloud_hub.statistics.clustered import Contrast, Sample
 from cloud_hub.statistics.cohort_effects import (
     against_the_rest,
     joined,
-    mean_of_pairs,
     shrink,
-    stratified_difference,
     told_apart,
 )
+from cloud_hub.statistics.stratified import mean_of_pairs, stratified_difference
 
 RANDOM = np.random.default_rng
 

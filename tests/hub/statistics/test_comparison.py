@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.statistics.part import QUICK
+from benchmarks.statistics.rows import latency as latency_part
 from cloud_hub.statistics import group_sequential, latency, power, sequential
 from cloud_hub.statistics.allocation import check_allocation, log_mismatch_evidence
 from cloud_hub.statistics.classical import two_proportion_z, welch
@@ -299,6 +301,43 @@ def test_a_slower_candidate_is_found_and_an_equal_one_is_not(q: float) -> None:
 def test_latency_without_data_says_nothing() -> None:
     result = latency.compare_latency(np.zeros((0, 64)), np.zeros((3, 64)), 0.5)
     assert (result.low, result.high) == (0.0, math.inf)
+
+
+@pytest.mark.parametrize("q", [0.5, 0.99])
+def test_one_device_on_an_arm_says_nothing_of_latency(q: float) -> None:
+    result = latency.compare_latency(histograms(150, 60, 300, 4), histograms(9_000, 1, 300, 5), q)
+    assert (result.low, result.high) == (0.0, math.inf)
+
+
+def test_the_difference_is_narrower_than_two_intervals_of_half_the_error() -> None:
+    together = apart = 0.0
+    for seed in range(5):
+        fleet = latency_part.Fleet(20, 20, 0.5, 0.5, slower=1.5)
+        last = fleet.verdicts(RANDOM(seed))[-1]
+        together += math.log(last.high / last.low)
+        # What both quantiles alone would leave: their ends are at half the error each.
+        low, high = (
+            last.candidate.low / last.control.high,
+            last.candidate.high / last.control.low,
+        )
+        apart += math.log(high / low)
+        assert last.low >= low
+        assert last.high <= high
+    assert together < 0.95 * apart
+
+
+def test_latency_of_everything_in_the_last_bin_has_no_upper_end() -> None:
+    slow = np.zeros((5, 64))
+    slow[:, -1] = 500
+    result = latency.compare_latency(histograms(150, 60, 300, 4), slow, 0.5)
+    assert result.high == math.inf
+    assert result.low > 100
+
+
+@pytest.mark.slow
+def test_arms_alike_in_latency_are_rarely_told_apart() -> None:
+    rows = latency_part.run(QUICK)
+    assert not [row for row in rows if row.refuted], rows
 
 
 @pytest.mark.parametrize(("effect", "alpha", "power_"), [(0.05, 0.05, 0.8), (0.1, 0.01, 0.9)])
