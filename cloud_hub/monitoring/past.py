@@ -29,11 +29,12 @@ def chosen(spans: Sequence[Span], at: int, *, in_a_row: int, devices: int) -> li
     Args:
         spans: (start, end) of earlier windows that were evaluated, newest first, Unix seconds.
         at: start of the window.
-        in_a_row: windows that an alarm takes: what may be its beginning is no past.
+        in_a_row: windows that an alarm takes: so many before this one may be its beginning, and are
+            no past.
         devices: of the fleet.
     """
     most = min(MOST, REPORTS // max(1, devices))
-    before = list(spans[in_a_row - 1 :])
+    before = list(spans[in_a_row:])
     if most < WINDOWS or len(before) < WINDOWS:
         return []
     # Where windows are long, as many days as they need.

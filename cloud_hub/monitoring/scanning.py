@@ -35,19 +35,21 @@ Cohorts = Mapping[tuple[str, str], NDArray[np.bool_]]
 
 
 def scan(
-    window: FleetWindow, past: Sequence[FleetWindow], profiles: Sequence[FeatureProfile]
+    newest: Sequence[FleetWindow], past: Sequence[FleetWindow], profiles: Sequence[FeatureProfile]
 ) -> list[Finding]:
     """Return for each feature which devices and cohorts changed; nothing of a very small fleet.
 
     Args:
-        window: histograms of all devices, and their attributes.
+        newest: windows in a row, the very newest last, with attributes of devices. A change is one
+            that is in each of them; so this finding is an alarm by itself.
         past: earlier windows that tell how each device usually is, and how much it varies.
         profiles: features and outputs to look at.
     """
+    window = newest[-1]
     if len(window.devices) < LEAST:
         return []
     cohorts = cohorts_of(window)
-    found = [_compared(profile, window, past, cohorts) for profile in profiles]
+    found = [_compared(profile, newest, past, cohorts) for profile in profiles]
     # One family: features of a device depend on each other in any way, a cohort on its devices.
     whole = np.concatenate([each.p for each in found]) if found else np.zeros(0)
     told = discoveries(whole.tolist(), RATE, any_dependence=True)
@@ -87,9 +89,9 @@ class _Compared:
             ChangedCohort(*cohort, int((odd & inside).sum()), int(inside.sum()), float(p))
             for cohort, inside, p in self._cohorts(odd, moved, cohorts)
         ]
-        covered = odd | np.logical_or.reduce(
-            [inside for inside, hit in zip(cohorts.values(), moved, strict=True) if hit] or [odd]
-        )
+        covered = odd.copy()
+        for inside, hit in zip(cohorts.values(), moved, strict=True):
+            covered |= inside & hit
         devices = self._devices(odd, window.devices)
         figures = DevicesFigures(
             who=_who(int(odd.sum()), count, kinds),
@@ -103,9 +105,7 @@ class _Compared:
         signal = f"devices:{self.profile.name}"
         return Finding(signal, "devices", bool(changed.any()), figures.changed / count, figures)
 
-    def _devices(
-        self, odd: NDArray[np.bool_], devices: Sequence[str]
-    ) -> tuple[ChangedDevice, ...]:
+    def _devices(self, odd: NDArray[np.bool_], devices: Sequence[str]) -> tuple[ChangedDevice, ...]:
         called = names(self.profile.bins, self.profile.categories)
         worst = sorted(np.flatnonzero(odd).tolist(), key=lambda i: float(self.p[i]))[:NAMED]
         told = []
@@ -142,17 +142,22 @@ def _who(odd: int, count: int, cohorts: Sequence[ChangedCohort]) -> str:
 
 
 def _compared(
-    profile: FeatureProfile, window: FleetWindow, past: Sequence[FleetWindow], cohorts: Cohorts
+    profile: FeatureProfile,
+    newest: Sequence[FleetWindow],
+    past: Sequence[FleetWindow],
+    cohorts: Cohorts,
 ) -> _Compared:
+    window = newest[-1]
     inside = np.stack([*cohorts.values()]) if cohorts else np.zeros((0, len(window.devices)), bool)
-    now, now_cohorts = _read(profile, window, window, inside)
-    before = [_read(profile, window, each, inside) for each in past]
-    devices = device_changes(now, [d for d, _ in before])
-    groups = cohort_changes(now_cohorts, [c for _, c in before])
+    read = [_read(profile, window, each, inside) for each in (*past, *newest)]
+    of_devices, of_cohorts = [d for d, _ in read], [c for _, c in read]
+    count = len(past)
+    devices = device_changes(of_devices[count:], of_devices[:count])
+    groups = cohort_changes(of_cohorts[count:], of_cohorts[:count])
     p = np.concatenate([devices.p, groups.p])
-    count = p.shape[1]
-    large = np.concatenate([_large(profile, devices, count), _large(profile, groups, count)])
-    return _Compared(profile, devices, groups, large, np.minimum(1.0, p.min(axis=1) * count))
+    tests = p.shape[1]
+    large = np.concatenate([_large(profile, devices, tests), _large(profile, groups, tests)])
+    return _Compared(profile, devices, groups, large, np.minimum(1.0, p.min(axis=1) * tests))
 
 
 def _large(profile: FeatureProfile, changes: Changes, count: int) -> NDArray[np.bool_]:

@@ -7,8 +7,8 @@ what is missing and what is outside.
 * place and spread: the mean of ridits, the ranks that the bins have at training, -1 to 1. Twice the
   chance that a row of the window is above one of training, less 1. Assumes about as much variance
   as at training.
-* shares: Freeman and Tukey's angle, whose variance is that of one over the rows, whatever the share;
-  its upper tail is too large for rare things rather than too small.
+* shares: Freeman and Tukey's angle, whose variance is one over the rows, whatever the share; for
+  rare things its upper tail is too large rather than too small.
 
 Sources: I. Bross, "How to use ridit analysis", Biometrics 14(1), 1958; M. Freeman, J. Tukey,
 "Transformations related to the angular and the square root", Annals of Mathematical Statistics

@@ -27,13 +27,13 @@ WINDOWS: Final = 8
 """Earlier windows without which there is no verdict on a fleet too small to be told by devices."""
 
 
-def unsure(freedom: int) -> float:
+def unsure(freedom: float) -> float:
     """Factor on a variance that was estimated with few degrees of freedom.
 
     The square of Student's quantile over the normal one, at 99.5%: a test that takes the variance
     as known is then right in its tail.
 
     Args:
-        freedom: degrees of freedom, at least 1.
+        freedom: degrees of freedom, above 0.
     """
     return float((student.ppf(0.995, freedom) / norm.ppf(0.995)) ** 2)

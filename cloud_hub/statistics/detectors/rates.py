@@ -5,8 +5,8 @@ than as many independent ones would. What differs is counted, not rows:
 
 * :data:`~cloud_hub.statistics.detectors.two_samples.MANY` devices: each device's difference to the
   reference changes sign at random.
-* two devices and more: Student's t over the devices' residuals (a ratio estimator with its jackknife
-  variance; degrees of freedom by how evenly the rows are spread).
+* two devices and more: Student's t over the devices' residuals (a ratio estimator with the variance
+  of its jackknife; degrees of freedom by how evenly the rows are spread).
 * earlier windows, if there are some: as many independent rows as vary as much as the windows did.
 
 None of them is ever below the exact test of independent rows. Assumes devices that are drawn alike;
@@ -50,6 +50,7 @@ class Occurrences:
         """Those that have rows."""
         some = self.rows > 0
         return Occurrences(self.hits[some], self.rows[some])
+
 
 def rise_p(
     reference: tuple[float, float],
@@ -106,7 +107,7 @@ def windows_effect(past: Occurrences) -> float:
     if len(past.rows) < 2 or not 0 < rate < 1:
         return 1.0
     between = _between(past, rate) * past.rows.sum() / (rate * (1 - rate))
-    return max(1.0, between * unsure(_freedom(past)))
+    return max(1.0, float(between * unsure(_freedom(past))))
 
 
 def _between(observed: Occurrences, rate: float) -> float:
@@ -137,9 +138,7 @@ def _by_student(reference: tuple[float, float], observed: Occurrences) -> float:
     return float(student.sf(rise / error, _freedom(observed)))
 
 
-def _by_signs(
-    reference: tuple[float, float], observed: Occurrences, signs: RandomSigns
-) -> float:
+def _by_signs(reference: tuple[float, float], observed: Occurrences, signs: RandomSigns) -> float:
     apart = (observed.hits - observed.rows * (reference[0] / reference[1])).astype(np.float32)
     sums = signs.table @ apart / np.float32(observed.rows.sum())
     # The reference was drawn too.

@@ -7,7 +7,8 @@ learned from its past, together with that of the others (empirical Bayes), so ro
 A device without a past is held against the other devices, where chance explains most of how these
 differ; where they differ by more, an odd one may always have been so, and there is no verdict.
 
-P-values are Student's; over all devices, cohorts and features the false discovery rate is held for
+Who changed did so in each of the newest windows, and by more than ever in its past. P-values are
+Student's; over all devices, cohorts and features the false discovery rate is held for
 any dependence, because features of one device hang together, and a cohort with its devices.
 
 Assumes windows that vary as those before. Fails for a device that was odd from its first window on
@@ -16,8 +17,10 @@ where most devices change (that is drift of the fleet).
 
 Sources: G. Smyth, "Linear models and empirical Bayes methods for assessing differential expression
 in microarray experiments", Statistical Applications in Genetics and Molecular Biology 3(1), 2004
-(moderated t); Y. Benjamini, D. Yekutieli, "The control of the false discovery rate in multiple
-testing under dependency", Annals of Statistics 29(4), 2001.
+(moderated t); B. Phipson et al., "Robust hyperparameter estimation protects against hypervariable
+genes", Annals of Applied Statistics 10(2), 2016 (those that vary far more); Y. Benjamini,
+D. Yekutieli, "The control of the false discovery rate in multiple testing under dependency", Annals
+of Statistics 29(4), 2001.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, polygamma
-from scipy.stats import norm
+from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
 from cloud_hub.statistics.detectors.contrasts import Readings
@@ -51,6 +54,9 @@ UNITS: Final = 8
 ALIKE: Final = 1e4
 """Half the degrees of freedom of a variance that all units share."""
 
+ODD: Final = 0.001
+"""Chance below which the variance of a unit is its own."""
+
 BULK: Final = 0.85
 """Quantile of the other devices' differences from which their spread is told: a tenth of the
 fleet may be odd without widening it.
@@ -69,69 +75,94 @@ class Changes:
     own: NDArray[np.bool_]
 
 
-def device_changes(now: Readings, past: Sequence[Readings]) -> Changes:
+def device_changes(now: Sequence[Readings], past: Sequence[Readings]) -> Changes:
     """Compare each device with its own past, without what all devices do together.
 
     Args:
-        now: of all devices in the window, [U, C].
+        now: of all devices in the newest windows, [U, C] each, the very newest last. Devices that
+            changed are those that did in each of them, in one direction.
         past: of the same devices, by earlier window; NaN where a device was not there.
     """
-    values = np.stack([*(each.values for each in past), now.values])
     with _quietly():
-        level = np.nanmean(values[:-1], axis=0) if past else np.full_like(now.values, np.nan)
-        # What is common is what is left without the devices' own levels.
-        values = values - np.nanmedian(values - level, axis=1, keepdims=True)
+        values = np.stack([each.values for each in (*past, *now)])
+        if past:
+            # What is common is what is left without the devices' own levels.
+            level = np.nanmean(values[: len(past)], axis=0)
+            values = values - np.nanmedian(values - level, axis=1, keepdims=True)
         own, p = _against_past(values, now, past)
-        p = np.where(own, p, _against_others(now))
-        middle = np.broadcast_to(np.nanmedian(now.plain, axis=0), p.shape)
+        p = np.where(own, p, _agreed([_against_others(each) for each in now]))
+        middle = np.broadcast_to(np.nanmedian(now[-1].plain, axis=0), p.shape)
     return _changes(p, own, now, past, middle)
 
 
-def cohort_changes(now: Readings, past: Sequence[Readings]) -> Changes:
+def cohort_changes(now: Sequence[Readings], past: Sequence[Readings]) -> Changes:
     """Compare each cohort's difference to the rest of the fleet with what it was.
 
     Args:
-        now: ``values`` are differences between cohort and rest, ``plain`` the cohort's own, [U, C].
+        now: of all cohorts in the newest windows, [U, C] each, the very newest last; ``values`` are
+            differences between cohort and rest, ``plain`` the cohort's own.
         past: the same of earlier windows.
     """
     with _quietly():
-        own, p = _against_past(np.stack([*(e.values for e in past), now.values]), now, past)
-    return _changes(p, own, now, past, now.plain)
+        values = np.stack([each.values for each in (*past, *now)])
+        own, p = _against_past(values, now, past)
+    return _changes(p, own, now, past, now[-1].plain)
 
 
 def _changes(
-    p: Floats, own: NDArray[np.bool_], now: Readings, past: Sequence[Readings], otherwise: Floats
+    p: Floats,
+    own: NDArray[np.bool_],
+    now: Sequence[Readings],
+    past: Sequence[Readings],
+    otherwise: Floats,
 ) -> Changes:
     with _quietly():
         before = np.nanmean([each.plain for each in past], axis=0) if past else otherwise
+    known = np.where(np.isnan(p), 1.0, p)
     return Changes(
-        np.where(np.isnan(p), 1.0, p), np.where(own, before, otherwise), now.plain, own.any(axis=1)
+        known, np.where(own, before, otherwise), now[-1].plain, np.asarray(own.any(axis=1))
     )
 
 
+def _agreed(signed: Sequence[Floats]) -> Floats:
+    """The largest p-value of several windows, of signed ones; 1 where the signs differ."""
+    stacked = np.stack(signed)
+    agree = (np.sign(stacked) == np.sign(stacked[0])).all(axis=0)
+    largest: Floats = np.where(agree, np.abs(stacked).max(axis=0), 1.0)
+    return largest
+
+
 def _against_past(
-    values: Floats, now: Readings, past: Sequence[Readings]
+    values: Floats, now: Sequence[Readings], past: Sequence[Readings]
 ) -> tuple[NDArray[np.bool_], Floats]:
-    """Which units have a past, and moderated t-tests of the newest of ``values`` [K + 1, U, C]."""
-    if len(past) < WINDOWS:
-        return np.zeros(now.values.shape, np.bool_), np.ones_like(now.values)
-    earlier = ~np.isnan(values[:-1])
+    """Which units have a past, and moderated t-tests of the newest of ``values``, [W, U, C]."""
+    count = len(past)
+    if count < WINDOWS:
+        return np.zeros(values.shape[1:], np.bool_), np.ones(values.shape[1:])
+    earlier = ~np.isnan(values[:count])
     windows = earlier.sum(axis=0)
     noise = np.where(earlier, np.stack([each.noise for each in past]), np.nan)
-    apart = values - np.nanmean(values[:-1], axis=0)
+    apart = values - np.nanmean(values[:count], axis=0)
     freedom = np.maximum(1, windows - 1)
     # In units of what independent rows would do, and never below: histograms are no less random.
-    variance = np.maximum(1.0, np.nansum(apart[:-1] ** 2 / noise, axis=0) / freedom)
+    variance = np.maximum(1.0, np.nansum(apart[:count] ** 2 / noise, axis=0) / freedom)
     own = windows >= WINDOWS
     variance, freedom = moderated(np.where(own, variance, np.nan), freedom)
-    error = np.sqrt(variance * (now.noise + np.nansum(noise, axis=0) / np.maximum(1, windows) ** 2))
-    return own, 2 * student.sf(np.abs(apart[-1]) / error, freedom)
+    of_mean = np.nansum(noise, axis=0) / np.maximum(1, windows) ** 2
+    # Nothing is odd that was there before: Student's tails are too light for some devices.
+    most = np.nanmax(np.abs(apart[:count]), axis=0)
+    signed = []
+    for new, each in zip(apart[count:], now, strict=True):
+        p = 2 * student.sf(np.abs(new) / np.sqrt(variance * (each.noise + of_mean)), freedom)
+        signed.append(np.where(np.abs(new) > most, p, 1.0) * np.where(new < 0, -1, 1))
+    return own, _agreed(signed)
 
 
 def moderated(variances: Floats, freedom: Floats) -> tuple[Floats, Floats]:
     """Return variances drawn up towards that of all units, and degrees of freedom to go with them.
 
-    How far follows from how much they differ beyond chance; with few units, not at all.
+    How far follows from how much they differ beyond chance; with few units, not at all. A variance
+    that is beyond what chance makes of the common one stays as it is.
 
     Args:
         variances: estimates, [U, C]; NaN where there is none.
@@ -147,8 +178,9 @@ def moderated(variances: Floats, freedom: Floats) -> tuple[Floats, Floats]:
     prior = 2 * _inverse_trigamma(np.nanvar(logs, axis=0, ddof=1) - chance)
     common = np.maximum(1.0, np.exp(middle + digamma(prior / 2) - np.log(prior / 2)))
     drawn = (prior * common + freedom * variances) / (prior + freedom)
-    # A device that varies more than the others is never taken to vary less than it did.
-    return np.maximum(drawn, variances), prior + freedom
+    # One that varies far more than the others speaks for itself.
+    odd = variances > common * chi2.isf(ODD, freedom) / freedom
+    return np.where(odd, variances, drawn), np.where(odd, freedom, prior + freedom)
 
 
 def _inverse_trigamma(values: Floats) -> Floats:
@@ -162,7 +194,7 @@ def _inverse_trigamma(values: Floats) -> Floats:
 
 
 def _against_others(now: Readings) -> Floats:
-    """Two-sided p-values of being unlike the other devices, [U, C]."""
+    """Two-sided p-values of being unlike the other devices, below 0 for less, [U, C]."""
     values, noise = now.values, now.noise
     if len(values) < OTHERS:
         return np.ones_like(values)
@@ -175,7 +207,8 @@ def _against_others(now: Readings) -> Floats:
     # the spread its tails do little harm; beyond that, an odd device may be one of its tail.
     part = np.maximum(between / (between + chance), 1e-3)
     p = 2 * student.sf(np.abs(apart) / np.sqrt(between + noise), 4 / part**2)
-    return np.where(part <= 0.5, p, 1.0)
+    signed: Floats = np.where(part <= 0.5, p, 1.0) * np.where(apart < 0, -1, 1)
+    return signed
 
 
 @contextmanager
