@@ -14,6 +14,7 @@ from benchmarks.statistics import (
     allocation,
     assignment,
     canaries,
+    domain,
     drift,
     energy,
     errors,
@@ -23,6 +24,7 @@ from benchmarks.statistics import (
     interleaving,
     power,
     reporting,
+    scan,
 )
 from benchmarks.statistics.part import FULL, QUICK, Effort, Part, Row
 from edge_sdk.bench.result import save
@@ -37,6 +39,8 @@ PARTS: Final[dict[str, Part]] = {
     "interleaving": interleaving.PART,
     "assignment": assignment.PART,
     "drift": drift.PART,
+    "domain": domain.PART,
+    "scan": scan.PART,
     "errors": errors.PART,
     "groups": groups.PART,
     "estimates": estimates.PART,

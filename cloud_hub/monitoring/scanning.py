@@ -46,15 +46,27 @@ def scan(
         profiles: features and outputs to look at.
     """
     window = newest[-1]
-    if len(window.devices) < LEAST:
+    if len(window.devices) < LEAST or not profiles:
         return []
     cohorts = cohorts_of(window)
     found = [_compared(profile, newest, past, cohorts) for profile in profiles]
-    # One family: features of a device depend on each other in any way, a cohort on its devices.
-    whole = np.concatenate([each.p for each in found]) if found else np.zeros(0)
-    told = discoveries(whole.tolist(), RATE, any_dependence=True)
-    marks = np.isin(np.arange(len(whole)), list(told)).reshape(len(found), -1)
+    marks = np.hstack(
+        [
+            _told(found, slice(None, len(window.devices))),
+            _told(found, slice(len(window.devices), None)),
+        ]
+    )
     return [each.finding(mark, window, cohorts) for each, mark in zip(found, marks, strict=True)]
+
+
+def _told(found: Sequence[_Compared], units: slice) -> NDArray[np.bool_]:
+    """Which of some units changed, [features, units]: half of the rate for devices, half for
+    cohorts, which are few, so that many devices do not hide them.
+    """
+    p = np.stack([each.p[units] for each in found])
+    # Features of one device depend on each other in any way, and a cohort overlaps with others.
+    told = discoveries(p.ravel().tolist(), RATE / 2, any_dependence=True)
+    return np.isin(np.arange(p.size), list(told)).reshape(p.shape)
 
 
 def cohorts_of(window: FleetWindow) -> dict[tuple[str, str], NDArray[np.bool_]]:
@@ -89,9 +101,9 @@ class _Compared:
             ChangedCohort(*cohort, int((odd & inside).sum()), int(inside.sum()), float(p))
             for cohort, inside, p in self._cohorts(odd, moved, cohorts)
         ]
-        covered = odd.copy()
+        covered: NDArray[np.bool_] = odd.copy()
         for inside, hit in zip(cohorts.values(), moved, strict=True):
-            covered |= inside & hit
+            covered |= inside & bool(hit)
         devices = self._devices(odd, window.devices)
         figures = DevicesFigures(
             who=_who(int(odd.sum()), count, kinds),

@@ -4,12 +4,12 @@ Each is held against its own past, so devices may differ as they like. What all 
 such as a night, is no change of one: the median of all changes is subtracted from a device's, the
 change of all others from a cohort's. How much a device varies by itself from window to window is
 learned from its past, together with that of the others (empirical Bayes), so rows may come in runs.
-A device without a past is held against the other devices, where chance explains most of how these
+A device without a past is held against the other devices, where chance explains much of how these
 differ; where they differ by more, an odd one may always have been so, and there is no verdict.
 
 Who changed did so in each of the newest windows, and by more than ever in its past. P-values are
-Student's; over all devices, cohorts and features the false discovery rate is held for
-any dependence, because features of one device hang together, and a cohort with its devices.
+Student's; over all features the false discovery rate is to be held for any dependence, because
+features of one device hang together.
 
 Assumes windows that vary as those before. Fails for a device that was odd from its first window on
 in a fleet whose devices differ, for changes that are slower than the past that is looked at, and
@@ -61,6 +61,10 @@ BULK: Final = 0.85
 """Quantile of the other devices' differences from which their spread is told: a tenth of the
 fleet may be odd without widening it.
 """
+
+
+OWN: Final = 0.75
+"""Part of the spread that may be the devices' own; of more, nobody is told from nobody."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,12 @@ def _changes(
     )
 
 
+def _signed(p: Floats, apart: Floats) -> Floats:
+    """P-values with the sign of ``apart``; those too small for a double keep it too."""
+    signed: Floats = np.maximum(p, 1e-300) * np.where(apart < 0, -1, 1)
+    return signed
+
+
 def _agreed(signed: Sequence[Floats]) -> Floats:
     """The largest p-value of several windows, of signed ones; 1 where the signs differ."""
     stacked = np.stack(signed)
@@ -154,7 +164,7 @@ def _against_past(
     signed = []
     for new, each in zip(apart[count:], now, strict=True):
         p = 2 * student.sf(np.abs(new) / np.sqrt(variance * (each.noise + of_mean)), freedom)
-        signed.append(np.where(np.abs(new) > most, p, 1.0) * np.where(new < 0, -1, 1))
+        signed.append(_signed(np.where(np.abs(new) > most, p, 1.0), new))
     return own, _agreed(signed)
 
 
@@ -203,12 +213,11 @@ def _against_others(now: Readings) -> Floats:
     spread = (np.maximum(high, -low) / norm.ppf(BULK)) ** 2
     chance = np.nanmedian(noise, axis=0)
     between = np.maximum(0.0, spread - chance)
-    # How the devices' own levels are distributed is not known. As long as chance explains most of
-    # the spread its tails do little harm; beyond that, an odd device may be one of its tail.
+    # How the devices' own levels are distributed is not known. While chance explains much of the
+    # spread its tails do little harm; beyond that, an odd device may be one of its tail.
     part = np.maximum(between / (between + chance), 1e-3)
     p = 2 * student.sf(np.abs(apart) / np.sqrt(between + noise), 4 / part**2)
-    signed: Floats = np.where(part <= 0.5, p, 1.0) * np.where(apart < 0, -1, 1)
-    return signed
+    return _signed(np.where(part <= OWN, p, 1.0), apart)
 
 
 @contextmanager
