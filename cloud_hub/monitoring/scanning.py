@@ -103,7 +103,7 @@ class _Compared:
         ]
         covered: NDArray[np.bool_] = odd.copy()
         for inside, hit in zip(cohorts.values(), moved, strict=True):
-            covered |= inside & bool(hit)
+            covered = np.logical_or(covered, inside & bool(hit))
         devices = self._devices(odd, window.devices)
         figures = DevicesFigures(
             who=_who(int(odd.sum()), count, kinds),
@@ -165,7 +165,7 @@ def _compared(
     of_devices, of_cohorts = [d for d, _ in read], [c for _, c in read]
     count = len(past)
     devices = device_changes(of_devices[count:], of_devices[:count])
-    groups = cohort_changes(of_cohorts[count:], of_cohorts[:count])
+    groups = cohort_changes(of_cohorts[count:], of_cohorts[:count], devices.variance)
     p = np.concatenate([devices.p, groups.p])
     tests = p.shape[1]
     large = np.concatenate([_large(profile, devices, tests), _large(profile, groups, tests)])

@@ -3,7 +3,7 @@
 Each is held against its own past, so devices may differ as they like. What all devices do together,
 such as a night, is no change of one: the median of all changes is subtracted from a device's, the
 change of all others from a cohort's. How much a device varies by itself from window to window is
-learned from its past, together with that of the others (empirical Bayes), so rows may come in runs.
+learned from its past, and is at least what is usual among all devices, so rows may come in runs.
 A device without a past is held against the other devices, where chance explains much of how these
 differ; where they differ by more, an odd one may always have been so, and there is no verdict.
 
@@ -15,12 +15,9 @@ Assumes windows that vary as those before. Fails for a device that was odd from 
 in a fleet whose devices differ, for changes that are slower than the past that is looked at, and
 where most devices change (that is drift of the fleet).
 
-Sources: G. Smyth, "Linear models and empirical Bayes methods for assessing differential expression
-in microarray experiments", Statistical Applications in Genetics and Molecular Biology 3(1), 2004
-(moderated t); B. Phipson et al., "Robust hyperparameter estimation protects against hypervariable
-genes", Annals of Applied Statistics 10(2), 2016 (those that vary far more); Y. Benjamini,
-D. Yekutieli, "The control of the false discovery rate in multiple testing under dependency", Annals
-of Statistics 29(4), 2001.
+Sources: R. Conway, "Some tactical problems in digital simulation", Management Science 10(1), 1963
+(variances of windows, not of rows); Y. Benjamini, D. Yekutieli, "The control of the false discovery
+rate in multiple testing under dependency", Annals of Statistics 29(4), 2001.
 """
 
 from __future__ import annotations
@@ -33,7 +30,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma, polygamma
 from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
@@ -51,9 +47,6 @@ OTHERS: Final = 20
 UNITS: Final = 8
 """Units without which nothing is learned from the others about how much one varies."""
 
-ALIKE: Final = 1e4
-"""Half the degrees of freedom of a variance that all units share."""
-
 ODD: Final = 0.001
 """Chance below which the variance of a unit is its own."""
 
@@ -70,13 +63,15 @@ OWN: Final = 0.75
 @dataclass(frozen=True)
 class Changes:
     """Of some units, [U, C]: two-sided p-values (1 without a reading), and plain values before and
-    after. ``own`` says which units were held against their own past, [U].
+    after. ``own`` says which units were held against their own past, [U]; ``variance`` is the mean
+    of theirs, in units of what independent rows would have, [C].
     """
 
     p: Floats
     before: Floats
     after: Floats
     own: NDArray[np.bool_]
+    variance: Floats
 
 
 def device_changes(now: Sequence[Readings], past: Sequence[Readings]) -> Changes:
@@ -93,29 +88,33 @@ def device_changes(now: Sequence[Readings], past: Sequence[Readings]) -> Changes
             # What is common is what is left without the devices' own levels.
             level = np.nanmean(values[: len(past)], axis=0)
             values = values - np.nanmedian(values - level, axis=1, keepdims=True)
-        own, p = _against_past(values, now, past)
+        own, p, variance = _against_past(values, now, past)
         p = np.where(own, p, _agreed([_against_others(each) for each in now]))
         middle = np.broadcast_to(np.nanmedian(now[-1].plain, axis=0), p.shape)
-    return _changes(p, own, now, past, middle)
+    return _changes(p, own, variance, now, past, middle)
 
 
-def cohort_changes(now: Sequence[Readings], past: Sequence[Readings]) -> Changes:
+def cohort_changes(
+    now: Sequence[Readings], past: Sequence[Readings], least: Floats | float = 1.0
+) -> Changes:
     """Compare each cohort's difference to the rest of the fleet with what it was.
 
     Args:
         now: of all cohorts in the newest windows, [U, C] each, the very newest last; ``values`` are
             differences between cohort and rest, ``plain`` the cohort's own.
         past: the same of earlier windows.
+        least: variance that a cohort has at least: that of its devices, [C].
     """
     with _quietly():
         values = np.stack([each.values for each in (*past, *now)])
-        own, p = _against_past(values, now, past)
-    return _changes(p, own, now, past, now[-1].plain)
+        own, p, variance = _against_past(values, now, past, least)
+    return _changes(p, own, variance, now, past, now[-1].plain)
 
 
 def _changes(
     p: Floats,
     own: NDArray[np.bool_],
+    variance: Floats,
     now: Sequence[Readings],
     past: Sequence[Readings],
     otherwise: Floats,
@@ -123,9 +122,8 @@ def _changes(
     with _quietly():
         before = np.nanmean([each.plain for each in past], axis=0) if past else otherwise
     known = np.where(np.isnan(p), 1.0, p)
-    return Changes(
-        known, np.where(own, before, otherwise), now[-1].plain, np.asarray(own.any(axis=1))
-    )
+    before = np.where(own, before, otherwise)
+    return Changes(known, before, now[-1].plain, np.asarray(own.any(axis=1)), variance)
 
 
 def _signed(p: Floats, apart: Floats) -> Floats:
@@ -143,21 +141,25 @@ def _agreed(signed: Sequence[Floats]) -> Floats:
 
 
 def _against_past(
-    values: Floats, now: Sequence[Readings], past: Sequence[Readings]
-) -> tuple[NDArray[np.bool_], Floats]:
-    """Which units have a past, and moderated t-tests of the newest of ``values``, [W, U, C]."""
+    values: Floats,
+    now: Sequence[Readings],
+    past: Sequence[Readings],
+    least: Floats | float = 1.0,
+) -> tuple[NDArray[np.bool_], Floats, Floats]:
+    """Which units have a past, t-tests of the newest of ``values`` [W, U, C], mean variances."""
     count = len(past)
     if count < WINDOWS:
-        return np.zeros(values.shape[1:], np.bool_), np.ones(values.shape[1:])
+        nobody = np.zeros(values.shape[1:], np.bool_)
+        return nobody, np.ones(values.shape[1:]), np.ones(values.shape[2])
     earlier = ~np.isnan(values[:count])
     windows = earlier.sum(axis=0)
     noise = np.where(earlier, np.stack([each.noise for each in past]), np.nan)
     apart = values - np.nanmean(values[:count], axis=0)
     freedom = np.maximum(1, windows - 1)
     # In units of what independent rows would do, and never below: histograms are no less random.
-    variance = np.maximum(1.0, np.nansum(apart[:count] ** 2 / noise, axis=0) / freedom)
+    variance = np.maximum(least, np.nansum(apart[:count] ** 2 / noise, axis=0) / freedom)
     own = windows >= WINDOWS
-    variance, freedom = moderated(np.where(own, variance, np.nan), freedom)
+    variance, freedom = steadied(np.where(own, variance, np.nan), freedom)
     of_mean = np.nansum(noise, axis=0) / np.maximum(1, windows) ** 2
     # Nothing is odd that was there before: Student's tails are too light for some devices.
     most = np.nanmax(np.abs(apart[:count]), axis=0)
@@ -165,42 +167,26 @@ def _against_past(
     for new, each in zip(apart[count:], now, strict=True):
         p = 2 * student.sf(np.abs(new) / np.sqrt(variance * (each.noise + of_mean)), freedom)
         signed.append(_signed(np.where(np.abs(new) > most, p, 1.0), new))
-    return own, _agreed(signed)
+    mean = np.where(own.any(axis=0), np.nanmean(variance, axis=0), 1.0)
+    return own, _agreed(signed), mean
 
 
-def moderated(variances: Floats, freedom: Floats) -> tuple[Floats, Floats]:
-    """Return variances drawn up towards that of all units, and degrees of freedom to go with them.
+def steadied(variances: Floats, freedom: Floats) -> tuple[Floats, Floats]:
+    """Return variances of at least the mean of all units, and degrees of freedom to go with them.
 
-    How far follows from how much they differ beyond chance; with few units, not at all. A variance
-    that is beyond what chance makes of the common one stays as it is.
+    A unit that was quiet, as all are about something rare, may vary as the others do. One that is
+    beyond what chance makes of the mean speaks for itself. With few units, each does.
 
     Args:
         variances: estimates, [U, C]; NaN where there is none.
         freedom: of each, [U, C].
     """
-    known = ~np.isnan(variances)
-    if known.sum(axis=0).max(initial=0) < UNITS:
+    known = (~np.isnan(variances)).sum(axis=0)
+    if known.max(initial=0) < UNITS:
         return variances, freedom
-    half = freedom / 2
-    logs = np.where(known, np.log(variances) - digamma(half) + np.log(half), np.nan)
-    middle = np.nanmean(logs, axis=0)
-    chance = np.nanmean(np.where(known, polygamma(1, half), np.nan), axis=0)
-    prior = 2 * _inverse_trigamma(np.nanvar(logs, axis=0, ddof=1) - chance)
-    common = np.maximum(1.0, np.exp(middle + digamma(prior / 2) - np.log(prior / 2)))
-    drawn = (prior * common + freedom * variances) / (prior + freedom)
-    # One that varies far more than the others speaks for itself.
-    odd = variances > common * chi2.isf(ODD, freedom) / freedom
-    return np.where(odd, variances, drawn), np.where(odd, freedom, prior + freedom)
-
-
-def _inverse_trigamma(values: Floats) -> Floats:
-    """Newton's method; :data:`ALIKE` where variances differ by no more than chance."""
-    wanted = np.maximum(values, 1 / ALIKE)
-    found = 0.5 + 1 / wanted
-    for _ in range(20):
-        slope = polygamma(1, found)
-        found = found + slope * (1 - slope / wanted) / polygamma(2, found)
-    return np.minimum(found, ALIKE)
+    mean = np.nanmean(variances, axis=0)
+    odd = variances > mean * chi2.isf(ODD, freedom) / freedom
+    return np.maximum(variances, mean), np.where(odd, freedom, known * freedom)
 
 
 def _against_others(now: Readings) -> Floats:

@@ -7,7 +7,7 @@ import pytest
 
 from cloud_hub.statistics.detectors.contrasts import Readings, matters, names, readings
 from cloud_hub.statistics.detectors.dependence import WINDOWS
-from cloud_hub.statistics.detectors.scan import cohort_changes, device_changes, moderated
+from cloud_hub.statistics.detectors.scan import cohort_changes, device_changes, steadied
 from cloud_hub.statistics.false_discovery import discoveries
 
 RANDOM = np.random.default_rng
@@ -121,15 +121,14 @@ def test_a_cohort_is_held_against_what_it_was_to_the_rest() -> None:
     assert cohort_changes([difference(0.2)], before[:3]).p.min() == 1.0
 
 
-def test_variances_alike_become_one_and_one_that_is_far_larger_stays() -> None:
-    random = RANDOM(10)
-    variances = random.chisquare(15, (200, 1)) / 15
+def test_a_quiet_device_is_taken_to_vary_as_all_and_a_restless_one_as_it_does() -> None:
+    variances = np.ones((200, 1))
     variances[0] = 40
-    result, freedom = moderated(variances, np.full((200, 1), 15))
-    assert result[1:].std() < 0.4 * variances[1:].std()
+    result, freedom = steadied(variances, np.full((200, 1), 15))
     assert (result[0, 0], freedom[0, 0]) == (40, 15)
-    few = moderated(variances[:3], np.full((3, 1), 15))[0]
-    assert (few == variances[:3]).all()
+    assert (result[1:] == variances.mean()).all()
+    assert freedom[1, 0] == 3_000
+    assert (steadied(variances[:3], np.full((3, 1), 15))[0] == variances[:3]).all()
 
 
 def test_any_dependence_costs_the_harmonic_sum() -> None:
