@@ -175,8 +175,7 @@ def _compared(
 def _large(profile: FeatureProfile, changes: Changes, count: int) -> NDArray[np.bool_]:
     """Which units have a change that is large, of a contrast that is significant by itself, [U]."""
     large = matters(changes.before, changes.after, categorical=profile.categories is not None)
-    told: NDArray[np.bool_] = (large & (changes.p * count <= RATE)).any(axis=1)
-    return told
+    return np.asarray((large & (changes.p * count <= RATE)).any(axis=1))
 
 
 def _read(
