@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks.statistics import drift, errors, groups, reporting
+from benchmarks.statistics import domain, drift, errors, groups, reporting, scan
 from benchmarks.statistics.__main__ import PARTS
 from benchmarks.statistics.part import QUICK, Row
 from benchmarks.statistics.report import Measured, sections, to_markdown
@@ -22,6 +23,36 @@ def test_null_fleets_rarely_alarm_and_small_shifts_are_significant() -> None:
     assert share_of(told) <= 0.2
     assert share_of(pooled) >= 0.2
     assert share_of(drift._small_shift(drift.Fleet(1, 0.0), 60)) >= 0.7
+
+
+@pytest.mark.parametrize("phi", [0.9, 0.99])
+def test_rows_of_one_device_that_come_in_runs_are_no_drift(phi: float) -> None:
+    alarms = independent = 0
+    for seed in range(15):
+        reference, past, window = drift.correlated(np.random.default_rng(seed), phi, features=20)
+        alarms += any(f.drifted for f in drift.fleet_drift(reference, window, past=past))
+        independent += any(f.drifted for f in drift.fleet_drift(reference, window))
+    assert alarms <= 1
+    assert independent >= 4
+
+
+@pytest.mark.parametrize(("devices", "traffic"), [(2, 0.0), (5, 1.5), (20, 1.5)])
+def test_devices_whose_rates_differ_miss_no_values_more_often(devices: int, traffic: float) -> None:
+    ours, pooled = domain._null(devices, traffic, 10)
+    assert share_of(ours) <= 0.1
+    assert share_of(pooled) >= 0.5
+
+
+@pytest.mark.parametrize("world", scan.WORLDS, ids=lambda world: world.name)
+def test_in_no_kind_of_fleet_does_anybody_differ_without_a_change(world: scan.World) -> None:
+    assert not any(scan.found(world, scan.NOTHING, [7, seed]) for seed in range(2))
+
+
+@pytest.mark.parametrize("change", [scan.SHIFT, scan.RARE, scan.COHORT], ids=lambda c: c.name)
+def test_a_tenth_of_the_devices_or_a_rare_category_is_found(change: scan.Change) -> None:
+    """In fleets whose devices differ: what was 3% and 1% of the alarms that there should be."""
+    row = scan._found(change, scan.WORLDS[1], 2)
+    assert share_of(row) == 1
 
 
 def test_a_risen_error_rate_is_found_soon_and_false_alarms_are_rare() -> None:

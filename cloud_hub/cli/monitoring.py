@@ -14,8 +14,9 @@ from cloud_hub.cli.output import Result, local_time, pairs, plural
 from cloud_hub.cli.registration import WATCH, command, group
 
 SHOWN: Final = {
-    "drift": ("n", "ks", "psi", "p", "moved"),
+    "drift": ("n", "ks", "psi", "p", "moved", "note"),
     "domain": ("n", "rate", "rate_at_training", "score", "p"),
+    "devices": ("who", "p", "against"),
     "estimate": ("n", "accuracy", "low", "high", "reference", "note"),
     "concept": ("labelled", "errors", "coverage", "base_rate", "evidence", "alarm_from"),
     "fairness": ("answer", "best", "worst", "most", "least", "low", "high"),
@@ -105,8 +106,9 @@ def _signal_line(row: Mapping[str, Any]) -> str:
 def _alarm_lines(alarm: Mapping[str, Any]) -> list[str]:
     """Start and evidence of an alarm; below that its cohorts, groups and effect on the output."""
     evidence = dict(alarm["evidence"])
-    parts = {name: evidence.pop(name, None) for name in ("cohorts", "groups", "output")}
+    parts = {name: evidence.pop(name, None) for name in ("devices", "cohorts", "groups", "output")}
     lines = [f"{alarm['signal']} since {local_time(alarm['raised_at'])}: {pairs(evidence)}"]
+    lines += [f"    device {_device(device)}" for device in parts["devices"] or ()]
     lines += [f"    cohort {_cohort(cohort)}" for cohort in parts["cohorts"] or ()]
     lines += [f"    {_group_line(group)}" for group in parts["groups"] or ()]
     if parts["output"]:
@@ -117,6 +119,11 @@ def _alarm_lines(alarm: Mapping[str, Any]) -> list[str]:
 def _cohort(cohort: Mapping[str, Any]) -> str:
     rest = {k: v for k, v in cohort.items() if k not in ("attribute", "value")}
     return f"{cohort['attribute']}={cohort['value']}: {pairs(rest)}"
+
+
+def _device(device: Mapping[str, Any]) -> str:
+    rest = {k: v for k, v in device.items() if k != "device"}
+    return f"{device['device']}: {pairs(rest)}"
 
 
 def _group_line(group: Mapping[str, Any]) -> str:

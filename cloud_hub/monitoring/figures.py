@@ -62,7 +62,8 @@ class NotExplained:
 class DriftFigures:
     """Distances of a window from its reference; ``n`` observations.
 
-    ``usual`` is there where a season is the reference, ``cohorts`` and ``output`` in alarms.
+    ``usual`` is there where a season is the reference, ``note`` where there is no verdict,
+    ``cohorts`` and ``output`` in alarms.
     """
 
     n: int
@@ -74,6 +75,7 @@ class DriftFigures:
     significant: bool
     moved: MeanChange | SharesChange
     usual: Usual | None = omitted()
+    note: str | None = omitted()
     cohorts: tuple[DriftedCohort, ...] | None = omitted()
     output: OutputShift | NotExplained | None = omitted()
 
@@ -102,6 +104,47 @@ class DomainFigures(RateFigures):
     """Share of values that training never saw; ``cohorts``, the worst first, in alarms."""
 
     cohorts: tuple[CohortRate, ...] | None = omitted()
+
+
+@dataclass(frozen=True)
+class ChangedDevice:
+    """A device that changed, and in what: the ``place`` or ``spread`` of a number (of training
+    ranks, -1 to 1), or the share of a category, of ``missing`` or of ``outside``.
+    """
+
+    device: str
+    what: str
+    before: float
+    after: float
+    p: float
+
+
+@dataclass(frozen=True)
+class ChangedCohort:
+    """Devices with one value of an attribute that changed together; ``changed`` of ``of`` also each
+    by itself.
+    """
+
+    attribute: str
+    value: str
+    changed: int
+    of: int
+    p: float
+
+
+@dataclass(frozen=True)
+class DevicesFigures:
+    """Which of ``of`` devices changed, for people in ``who``; ``changed`` counts those that did by
+    themselves, and all of a cohort that did as a whole. ``p`` is the smallest.
+    """
+
+    who: str
+    changed: int
+    of: int
+    p: float
+    against: str
+    devices: tuple[ChangedDevice, ...] | None = omitted()
+    cohorts: tuple[ChangedCohort, ...] | None = omitted()
 
 
 @dataclass(frozen=True)
@@ -162,6 +205,7 @@ class ConceptFigures(ErrorFigures):
 Figures: TypeAlias = (
     DriftFigures
     | DomainFigures
+    | DevicesFigures
     | OutlierFigures
     | EstimatedAccuracy
     | FairnessFigures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +21,7 @@ from cloud_hub.monitoring.figures import (
     SelectionFigures,
     SharesChange,
 )
+from cloud_hub.statistics.detectors.dependence import WINDOWS
 from cloud_hub.statistics.detectors.distances import corrected_psi, ks_distance
 from cloud_hub.statistics.detectors.domain import (
     DomainShift,
@@ -39,18 +40,21 @@ if TYPE_CHECKING:
     from cloud_hub.statistics.detectors.seasonal import Usual
     from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 
-Kind = Literal["drift", "domain", "estimate", "concept", "fairness"]
+Kind = Literal["drift", "domain", "devices", "estimate", "concept", "fairness"]
 DROP = 0.02
 """Smallest drop of the estimated accuracy that alarms, however sure it is."""
 
 COHORTS = 3
 """Cohorts that a finding names."""
 
+UNKNOWN = f"no verdict: fewer than {WINDOWS} earlier windows, which tell chance from drift"
+
 
 @dataclass(frozen=True)
 class Finding:
     """One signal in one window. ``effect`` is its size, in the unit of its kind: of drift the
-    larger of KS distance and corrected PSI, else a difference of shares.
+    larger of KS distance and corrected PSI, of devices the share that changed, else a difference of
+    shares.
     """
 
     signal: str
@@ -82,12 +86,23 @@ class FleetWindow:
 class References:
     """References that a window is compared with: ``training`` always; ``others`` replace it by
     name (a season, [bins + 2], or each device's own past, [devices, bins + 2]); ``usual`` is how
-    large a signal's effect usually is.
+    large a signal's effect usually is; ``past`` are earlier windows, which tell how much windows
+    vary by themselves. ``None``: it is not asked, and rows of a few devices count as independent.
     """
 
     training: ReferenceProfile
     others: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     usual: Mapping[str, Usual] = field(default_factory=dict)
+    past: Sequence[FleetWindow] | None = None
+
+    def pooled_past(self, names: Iterable[str]) -> dict[str, NDArray[Any]] | None:
+        """Return the earlier windows over all devices, [windows, bins + 2] by name."""
+        if self.past is None:
+            return None
+        return {
+            name: np.array([w.pooled(name) for w in self.past if name in w.histograms])
+            for name in names
+        }
 
 
 def evaluate(window: FleetWindow, against: References, *, outputs: bool) -> list[Finding]:
@@ -103,8 +118,8 @@ def evaluate(window: FleetWindow, against: References, *, outputs: bool) -> list
     return [
         *_drift(window, against, compared),
         *(_drift(window, against, group_outputs(window, profile)) if outputs else ()),
-        *_domain(window, profile),
-        *_outputs(window, profile),
+        *_domain(window, against),
+        *_outputs(window, against),
     ]
 
 
@@ -126,7 +141,14 @@ def _drift(
     profiles = {feature.name: feature for feature in compared}
     reference = {name: against.others.get(name, f.counts) for name, f in profiles.items()}
     # The window's start as the seed: a window that is evaluated again gets the same p-values.
-    for drift in fleet_drift(reference, window.histograms, seed=window.start):
+    drifts = fleet_drift(
+        reference,
+        window.histograms,
+        seed=window.start,
+        past=against.pooled_past(profiles),
+        categorical=[name for name, f in profiles.items() if f.categories is not None],
+    )
+    for drift in drifts:
         signal = f"drift:{drift.name}"
         usual = against.usual.get(signal)
         alarming = drift.drifted and (usual is None or drift.effect > usual.limit)
@@ -155,6 +177,7 @@ def _drift_figures(
         significant=drift.drifted or drift.shifted,
         moved=change,
         usual=usual,
+        note=None if drift.verdict else UNKNOWN,
         cohorts=cohorts,
     )
 
@@ -211,10 +234,11 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
 
 
-def _domain(window: FleetWindow, profile: ReferenceProfile) -> Iterator[Finding]:
-    reference = {feature.name: feature.counts for feature in profile.features}
-    observed = {name: window.pooled(name) for name in reference}
-    for shift in domain_shifts(reference, observed):
+def _domain(window: FleetWindow, against: References) -> Iterator[Finding]:
+    reference = {feature.name: feature.counts for feature in against.training.features}
+    observed = {name: window.histograms[name] for name in reference}
+    past = against.pooled_past(reference)
+    for shift in domain_shifts(reference, observed, past=past, seed=window.start):
         cohorts = _cohorts(shift, reference[shift.name], window) if shift.alarming else None
         figures = DomainFigures(*_rates(shift), cohorts=cohorts)
         name = f"domain:{shift.name}:{shift.kind}"
@@ -240,16 +264,22 @@ def _cohorts(
     )
 
 
-def _outputs(window: FleetWindow, profile: ReferenceProfile) -> Iterator[Finding]:
+def _outputs(window: FleetWindow, against: References) -> Iterator[Finding]:
     """Findings on the outputs themselves, before any label."""
-    for output in profile.outputs:
+    past = against.pooled_past(output.name for output in against.training.outputs)
+    for output in against.training.outputs:
         seen = window.pooled(output.name)
         score = outlier_score(np.asarray(output.counts), np.asarray(seen))
         figures = OutlierFigures(round(score, 2))
         yield Finding(f"outlier:{output.name}", "domain", False, score, figures)
         if output.name != "confidence":
             continue
-        unsure = low_confidence(output.counts, seen)
+        unsure = low_confidence(
+            output.counts,
+            window.histograms[output.name],
+            past=None if past is None else past[output.name],
+            seed=window.start,
+        )
         rise = unsure.rate - unsure.reference
         rates = DomainFigures(*_rates(unsure))
         yield Finding("domain:low confidence", "domain", unsure.alarming, rise, rates)

@@ -8,7 +8,7 @@ from typing import Final
 from cloud_hub.monitoring.store import FigureRecord
 from cloud_hub.text.spelling import did_you_mean, listed
 
-BY_NAME: Final = ("drift", "domain", "outlier")
+BY_NAME: Final = ("drift", "domain", "devices", "outlier")
 ALONE: Final = ("concept:errors", "estimate:accuracy", "domain:low confidence")
 GROUPS: Final = ("fairness:", "selection:")
 

@@ -217,6 +217,28 @@ class MonitoringStore:
                 effects.setdefault(signal, []).append(effect)
         return effects
 
+    def spans(
+        self, model: str, version: str, signal: str, *, since: float, before: int
+    ) -> list[tuple[int, int]]:
+        """Return (start, end) of the windows that a signal was evaluated in, newest first.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            signal: such as ``drift:age``.
+            since: windows that began then or later, Unix seconds.
+            before: windows that began earlier than this, Unix seconds.
+        """
+        f = figures.c
+        query = (
+            select(f.start, f.end)
+            .where(f.model == model, f.version == version, f.signal == signal)
+            .where(f.start >= since, f.start < before)
+            .order_by(f.start.desc())
+        )
+        with self._engine.connect() as db:
+            return [(start, end) for start, end in db.execute(query)]
+
     def set_baseline(self, model: str, version: str, name: str, window: FleetWindow) -> None:
         """Make a window the baseline of each device from now on.
 

@@ -25,6 +25,8 @@ from cloud_hub.monitoring.findings import (
     evaluate,
     extend_streaks,
 )
+from cloud_hub.monitoring.past import DAY, chosen
+from cloud_hub.monitoring.scanning import scan
 from cloud_hub.statistics.detectors.concept import base_rate, settled
 from cloud_hub.statistics.detectors.seasonal import Usual, seasonal_reference, usual
 
@@ -85,18 +87,48 @@ class Watcher:
 
     def load(self, start: int, end: int) -> FleetWindow:
         """Return the histograms of ``start <= t < end`` (Unix seconds), by device."""
+        return replace(self._loaded(start, end), attributes=self._attributes())
+
+    def _loaded(self, start: int, end: int) -> FleetWindow:
         devices, histograms = self._windows.by_device(
             *self._of, self._profile, start=start, end=end
         )
-        return FleetWindow(start, end, devices, histograms, self._attributes())
+        return FleetWindow(start, end, devices, histograms)
+
+    def _earlier(self, window: FleetWindow) -> tuple[list[FleetWindow], list[FleetWindow]]:
+        """Windows just before this one that an alarm takes too, and the past of them all; of
+        windows whose reports are still there.
+        """
+        compared = (*self._profile.features, *self._profile.outputs)
+        if not compared:
+            return [], []
+        kept = self._registry.policy(self._of[0]).retention.report_days * DAY
+        spans = self._store.spans(
+            *self._of,
+            f"drift:{compared[0].name}",
+            since=window.start - kept,
+            before=window.start,
+        )
+        before = reversed(spans[: self._policy.in_a_row - 1])
+        past = chosen(
+            spans, window.start, in_a_row=self._policy.in_a_row, devices=len(window.devices)
+        )
+        recent, loaded = ([self._loaded(*span) for span in each] for each in (before, past))
+        return recent, [each for each in loaded if each.devices]
 
     def _attributes(self) -> dict[str, dict[str, str]]:
         return {d.device: d.attributes for d in self._fleet.devices(self._of[0])}
 
     def _evaluate(self, state: MonitoringState, start: int, end: int, now: float) -> None:
         window, policy = self.load(start, end), self._policy
-        findings = evaluate(window, self._references(window), outputs=policy.outputs)
+        recent, past = self._earlier(window)
+        references = replace(self._references(window), past=past)
+        findings = evaluate(window, references, outputs=policy.outputs)
+        if len(recent) == policy.in_a_row - 1:
+            compared = self._profile.outputs if policy.outputs else ()
+            findings += scan([*recent, window], past, (*self._profile.features, *compared))
         state.watched_to, state.streaks = end, extend_streaks(state.streaks, findings)
+        # A scan looks at so many windows by itself: the same devices changed in each of them.
         kinds: dict[Kind, int] = dict.fromkeys(("drift", "domain", "estimate"), policy.in_a_row)
         raised = self._explained(window, due_alarms(findings, state.streaks, kinds))
         # Answers by group are sums over all windows: one window in a row is enough.
@@ -105,7 +137,7 @@ class Watcher:
         raised += [finding for finding in selected if finding.alarming]
         rows = [(finding, start, end) for finding in findings]
         self._store.save(*self._of, state, rows, [(f, start) for f in raised], now)
-        self._store.forget(now - FIGURE_DAYS * 86_400)
+        self._store.forget(now - FIGURE_DAYS * DAY)
 
     def _references(self, window: FleetWindow) -> References:
         others: dict[str, NDArray[Any]] = {}

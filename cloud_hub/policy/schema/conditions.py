@@ -10,7 +10,7 @@ from typing import Final, Literal
 from edge_sdk.contract.codec import require
 from edge_sdk.contract.errors import ContractError
 
-Kind = Literal["drift", "domain", "concept", "estimate", "fairness"]
+Kind = Literal["drift", "domain", "devices", "concept", "estimate", "fairness"]
 STATES: Final = ("performance", "volume", "drift")
 """Conditions that last until somebody acts; the others are events."""
 
@@ -58,8 +58,9 @@ class DriftRule:
 
     What becomes an alarm is the policy's section ``monitoring``: after how many windows, of how
     many observations, with or without outputs. Kinds: ``drift`` (a distribution moved), ``domain``
-    (values that training never saw), ``concept`` (errors on late labels rose), ``estimate``
-    (accuracy as confidence promises it fell), ``fairness`` (groups of rows or devices differ).
+    (values that training never saw), ``devices`` (some devices or cohorts changed), ``concept``
+    (errors on late labels rose), ``estimate`` (accuracy as confidence promises it fell),
+    ``fairness`` (groups of rows or devices differ).
     """
 
     kinds: tuple[Kind, ...] = ("drift", "domain", "concept")

@@ -1,7 +1,8 @@
 """Domain shift: values outside of training, missing values, and outputs unlike those held out.
 
-Rates are compared with those at training by the exact conditional test of two binomials, and only
-an increase of at least :data:`RISE` counts. Each shift can be traced to cohorts of devices.
+Rates are compared with those at training as in :mod:`~cloud_hub.statistics.detectors.rates`, which
+counts devices that differ as devices and not as rows. Only an increase of at least :data:`RISE`
+counts. Each shift can be traced to cohorts of devices.
 
 Source of the use of low confidence: D. Hendrycks, K. Gimpel, "A baseline for detecting
 misclassified and out-of-distribution examples in neural networks", ICLR 2017.
@@ -9,14 +10,15 @@ misclassified and out-of-distribution examples in neural networks", ICLR 2017.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
-from scipy.stats import binom, hypergeom
 
 from cloud_hub.statistics.detectors.distances import Counts, jensen_shannon
+from cloud_hub.statistics.detectors.rates import Occurrences, rise_p
+from cloud_hub.statistics.detectors.two_samples import MANY, RandomSigns
 from cloud_hub.statistics.false_discovery import discoveries
 from edge_sdk.contract.histograms import MISSING, OUTSIDE
 
@@ -54,38 +56,76 @@ class DomainShift:
 
 
 def domain_shifts(
-    reference: Mapping[str, Sequence[int]], observed: Mapping[str, Sequence[int]]
+    reference: Mapping[str, Any],
+    observed: Mapping[str, Any],
+    *,
+    past: Mapping[str, Any] | None = None,
+    seed: int = 0,
 ) -> list[DomainShift]:
     """Compare every rate of every feature of which something was seen; alarms come first.
 
     Args:
         reference: histograms [bins + 2] at training, by feature.
-        observed: histograms [bins + 2] of a window, over all devices.
+        observed: histograms of a window, by feature: [devices, bins + 2], or [bins + 2] of one.
+        past: the same over all devices in earlier windows, [windows, bins + 2].
+        seed: of the permutations.
     """
+    signs = _signs(observed.values(), 2 * len(reference), seed)
     shifts = []
     for name, counts in reference.items():
-        a, b = np.asarray(counts), np.asarray(observed[name])
+        a, b = np.asarray(counts), np.atleast_2d(observed[name])
+        earlier = _earlier(past, name)
         for kind, place in KINDS.items():
-            if b[place] and a.sum():
-                shifts.append(_rate(name, kind, (a[place], a.sum()), (b[place], b.sum())))
+            if b[:, place].any() and a.sum():
+                before = None if earlier is None else _counted(earlier, place)
+                known = (int(a[place]), int(a.sum()))
+                shifts.append(_rate(name, kind, known, _counted(b, place), signs, before))
     return _judged(shifts)
 
 
-def low_confidence(reference: Sequence[int], observed: Sequence[int]) -> DomainShift:
+def low_confidence(
+    reference: Sequence[int], observed: Any, *, past: Any = None, seed: int = 0
+) -> DomainShift:
     """Compare the share of predictions as unsure as the least sure held-out rows.
 
     Args:
         reference: histogram [bins + 2] of confidence on held-out rows.
-        observed: histogram [bins + 2] of confidence in a window.
+        observed: of confidence in a window: [devices, bins + 2], or [bins + 2] of one device.
+        past: of earlier windows over all devices, [windows, bins + 2].
+        seed: of the permutations.
     """
-    a, b = np.asarray(reference), np.asarray(observed)
+    a, b = np.asarray(reference), np.atleast_2d(observed)
     if not a.sum() or not b.sum():
         return DomainShift("confidence", "low confidence", int(b.sum()), 0.0, 0.0, 1.0)
     # At least one bin: in a coarse histogram the first may hold more than LOW already.
     bins = max(1, int(np.searchsorted(np.cumsum(a[:-2]) / a.sum(), LOW, side="right")))
     # Less sure than any held-out row counts too: the outside bin.
-    few, many = a[:bins].sum() + a[OUTSIDE], b[:bins].sum() + b[OUTSIDE]
-    return _judged([_rate("confidence", "low confidence", (few, a.sum()), (many, b.sum()))])[0]
+    places = [*range(bins), OUTSIDE]
+    known = (int(a[places].sum()), int(a.sum()))
+    before = None if past is None or not len(past) else _counted(np.asarray(past), places)
+    signs = _signs([b], 1, seed)
+    shift = _rate("confidence", "low confidence", known, _counted(b, places), signs, before)
+    return _judged([shift])[0]
+
+
+def _signs(observed: Iterable[Any], tests: int, seed: int) -> RandomSigns | None:
+    devices = max((len(np.atleast_2d(rows)) for rows in observed), default=0)
+    if devices < MANY:
+        return None
+    # As for drift: the smallest p-value resolves the strictest step of the false discovery control.
+    rounds = min(20_000, round(4 * max(50, tests) / RATE))
+    return RandomSigns(devices, rounds, np.random.default_rng(seed))
+
+
+def _earlier(past: Mapping[str, Any] | None, name: str) -> Any:
+    found = () if past is None else past.get(name, ())
+    return np.asarray(found) if len(found) else None
+
+
+def _counted(histograms: Any, places: int | Sequence[int]) -> Occurrences:
+    """How often values fell into some bins, by row of ``histograms`` [U, bins + 2]."""
+    hits = histograms[:, np.atleast_1d(places)].sum(axis=1)
+    return Occurrences(hits.astype(np.float64), histograms.sum(axis=1).astype(np.float64))
 
 
 def outlier_score(reference: Counts, observed: Counts) -> float:
@@ -120,34 +160,32 @@ def by_cohort(
         observed: its histogram in the window, by device.
         attributes: of each device.
     """
-    place = KINDS[shift.kind]
-    sums: dict[tuple[str, str], Any] = {}
+    place, a = KINDS[shift.kind], np.asarray(reference)
+    members: dict[tuple[str, str], list[Any]] = {}
     for device, counts in observed.items():
         for cohort in attributes.get(device, {}).items():
-            sums[cohort] = sums.get(cohort, 0) + np.asarray(counts)
-    a = np.asarray(reference)
+            members.setdefault(cohort, []).append(counts)
+    known = (int(a[place]), int(a.sum()))
     shifts = [
         replace(
-            _rate(shift.name, shift.kind, (a[place], a.sum()), (b[place], b.sum())), cohort=cohort
+            _rate(shift.name, shift.kind, known, _counted(np.stack(rows), place)), cohort=cohort
         )
-        for cohort, b in sums.items()
+        for cohort, rows in members.items()
     ]
     return sorted(_judged(shifts), key=lambda s: -s.rate)
 
 
 def _rate(
-    name: str, kind: Kind, reference: tuple[int, int], observed: tuple[int, int]
+    name: str,
+    kind: Kind,
+    reference: tuple[int, int],
+    observed: Occurrences,
+    signs: RandomSigns | None = None,
+    past: Occurrences | None = None,
 ) -> DomainShift:
-    (few, n), (many, m) = reference, observed
-    p = _more_often(int(few), int(n), int(many), int(m))
-    return DomainShift(name, kind, int(m), float(many / m), float(few / n), p)
-
-
-def _more_often(few: int, n: int, many: int, m: int) -> float:
-    """P-value that the second rate is no higher; exact."""
-    if n + m > 10_000_000:  # the hypergeometric sum becomes slow and is binomial anyway
-        return float(binom.sf(many - 1, few + many, m / (n + m)))
-    return float(hypergeom.sf(many - 1, n + m, few + many, m))
+    p = rise_p(reference, observed, signs=signs, past=past)
+    before = reference[0] / reference[1]
+    return DomainShift(name, kind, int(observed.rows.sum()), observed.rate, before, p)
 
 
 def _judged(shifts: Sequence[DomainShift]) -> list[DomainShift]:

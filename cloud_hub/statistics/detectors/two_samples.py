@@ -8,6 +8,9 @@ many independent observations would. :func:`p_value` therefore takes histograms 
 * some (:data:`FEW`): the ordinary tests, on as many independent observations as vary as much.
 * fewer, or some that are each held against their own past: the ordinary tests.
 
+With earlier windows of the fleet, the last two also count the rows of a window as no more than vary
+as much as those windows did (:mod:`~cloud_hub.statistics.detectors.dependence`).
+
 Sources: R. Fisher, "The Design of Experiments", 1935 (randomisation of signs); J. Rao, A. Scott,
 "On chi-squared tests for multiway contingency tables with cell proportions estimated from survey
 data", Annals of Statistics 12(1), 1984 (design effects); J. Besag, P. Clifford, "Sequential Monte
@@ -22,9 +25,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import kolmogorov
-from scipy.stats import chi2, norm
-from scipy.stats import t as student
+from scipy.stats import chi2
 
+from cloud_hub.statistics.detectors.dependence import unsure
 from cloud_hub.statistics.detectors.distances import Counts
 
 MANY: Final = 14
@@ -58,7 +61,12 @@ class RandomSigns:
         return some
 
 
-def p_value(reference: Counts, observed: Counts, signs: RandomSigns | None = None) -> float:
+def p_value(
+    reference: Counts,
+    observed: Counts,
+    signs: RandomSigns | None = None,
+    past: Counts | None = None,
+) -> float:
     """P-value that ``observed`` has the distribution of ``reference``.
 
     The smaller p-value of a Kolmogorov-Smirnov test on the bin edges and of a chi-squared test over
@@ -68,12 +76,21 @@ def p_value(reference: Counts, observed: Counts, signs: RandomSigns | None = Non
         reference: [K], or [devices, K]: each device's own.
         observed: [devices, K], each with at least one observation.
         signs: for :data:`MANY` devices and more.
+        past: earlier windows over all devices, [windows, K]. Without it, fewer devices than
+            :data:`FEW` are taken to have independent rows.
     """
     if len(observed) >= MANY and signs is not None:
         return _by_signs(reference, observed, signs)
+    own = reference.ndim == 2
+    before, now = standardised(reference, observed), observed.sum(axis=0)
     # Devices that are each held against themselves need not be alike.
-    size = independent(observed) if reference.ndim == 1 else None
-    return pooled_p(standardised(reference, observed), observed.sum(axis=0), size=size)
+    size = float(now.sum()) if own else independent(observed)
+    if past is not None:
+        effect = past.sum() / independent(past)
+        size = min(size, float(now.sum() / effect))
+        # A past of one window, as devices' own references are, has rows in runs as well.
+        before = before / effect if own else before
+    return pooled_p(before, now, size=size)
 
 
 def pooled_p(a: Counts, b: Counts, *, size: float | None = None) -> float:
@@ -141,7 +158,7 @@ def independent(observed: Counts) -> float:
     devices' shares, over that of as many independent observations.
 
     Args:
-        observed: histograms by device, [devices, K].
+        observed: histograms by device, or of all devices by window, [devices, K].
     """
     totals = observed.sum(axis=1, keepdims=True)
     n, devices = totals.sum(), len(observed)
@@ -149,16 +166,17 @@ def independent(observed: Counts) -> float:
         return float(n)
     below = np.cumsum(observed[:, :-1], axis=1)
     share = below.sum(axis=0) / n
-    residuals = below - totals * share
+    # The share follows a device with many rows, so what is left of its residual is too small.
+    residuals = (below - totals * share) / (1 - totals / n) * (1 - 1 / devices)
     between = (residuals**2).sum(axis=0) / n**2 * devices / (devices - 1)
     # Near 0 and 1 the variance of a share is too small to divide by.
     inside = (share > 0.02) & (share < 0.98)
     if not inside.any():
         return float(n)
-    # A few devices say little about how devices differ: Student's quantile for the normal one.
-    unsure = (student.ppf(0.995, devices - 1) / norm.ppf(0.995)) ** 2
     share, between = share[inside], between[inside]
-    effect = (between * n / (share * (1 - share))).max() * unsure
+    # A few devices say little about how devices differ, above all if one has most of the rows.
+    alike = float(n**2 / (totals**2).sum())
+    effect = (between * n / (share * (1 - share))).max() * unsure(alike - 1)
     return float(n / max(1.0, effect))
 
 

@@ -30,9 +30,9 @@ def test_alarms_come_first_then_kinds_then_columns_in_their_order() -> None:
 
 
 POSSIBLE = [
-    "drift:x10", "drift:a:b", "domain:x2:missing", "domain:a:b:outside", "outlier:label",
-    "domain:low confidence", "estimate:accuracy", "concept:errors", "fairness:region",
-    "selection:sex", "concept:sex=f", "drift:sex=f:label",
+    "drift:x10", "drift:a:b", "devices:x2", "domain:x2:missing", "domain:a:b:outside",
+    "outlier:label", "domain:low confidence", "estimate:accuracy", "concept:errors",
+    "fairness:region", "selection:sex", "concept:sex=f", "drift:sex=f:label",
 ]  # fmt: skip
 
 

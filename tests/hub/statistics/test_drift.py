@@ -146,3 +146,40 @@ def test_the_same_window_gets_the_same_verdict() -> None:
     reference = {"f": histograms(random.standard_normal((1, 5_000)))[0]}
     window = {"f": histograms(fleet(random, 20, 100))}
     assert fleet_drift(reference, window, seed=1) == fleet_drift(reference, window, seed=1)
+
+
+def test_few_devices_without_a_past_get_no_verdict_and_with_one_are_judged_by_it() -> None:
+    random = RANDOM(8)
+    reference = {"f": histograms(random.standard_normal((1, 5_000)))[0]}
+    moved = {"f": histograms(random.standard_normal((1, 2_000)) + 1)}
+    quiet = histograms(random.standard_normal((10, 2_000)))
+    restless = histograms(random.standard_normal((10, 2_000)) + random.standard_normal((10, 1)))
+    for past, drifted, verdict in ((quiet[:7], False, False), (quiet, True, True)):
+        result = fleet_drift(reference, moved, past={"f": past})[0]
+        assert (result.drifted, result.verdict) == (drifted, verdict)
+    assert not fleet_drift(reference, moved, past={"f": restless})[0].drifted
+    assert not fleet_drift(reference, moved, past={})[0].verdict
+    many = {"f": histograms(fleet(random, 20, 100) + 1)}
+    assert fleet_drift(reference, many, past={})[0].drifted
+
+
+def test_a_rare_category_that_becomes_five_times_as_frequent_is_a_drift() -> None:
+    random = RANDOM(9)
+    shares = np.array([0.01, *[0.11] * 9, 0, 0])
+    more = np.array([0.05, *[0.95 / 9] * 9, 0, 0])
+    reference = {"town": random.multinomial(10_000, shares)}
+    window = {"town": random.multinomial(200, [more] * 100)}
+    result = fleet_drift(reference, window, categorical=["town"])[0]
+    assert result.effect < 0.1 < 5 * result.share
+    assert result.drifted
+    assert not fleet_drift(reference, window)[0].drifted
+    same = {"town": random.multinomial(200, [shares] * 100)}
+    assert not fleet_drift(reference, same, categorical=["town"])[0].drifted
+
+
+def test_one_device_with_most_of_the_rows_counts_for_little() -> None:
+    random = RANDOM(10)
+    even = independent(histograms(fleet(random, 6, 500, 1.0)).astype(float))
+    rows = histograms(fleet(random, 6, 500, 1.0)).astype(float)
+    rows[0] *= 30
+    assert independent(rows) < even
