@@ -119,7 +119,8 @@ def _weights(labels: Floats, random: np.random.Generator, hours: int = 300) -> F
             middle = np.nanquantile(there, 0.5, axis=1, keepdims=True, method="lower")
         capped = np.minimum(n, MULTIPLE * np.nan_to_num(middle, nan=1.0))
         total += capped / np.maximum(capped.max(axis=1, keepdims=True), 1.0)
-    return total / total.sum(axis=1, keepdims=True)
+    shares: Floats = total / total.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _of_this_hour(rates: Floats, correlation: float, random: np.random.Generator) -> Floats:

@@ -116,15 +116,11 @@ class EvidenceLoader:
         soaked = snapshot.now - record.step_started_at
         silent = self._silent(snapshot, sums)
         if snapshot.spec.strategy == "shadow":
-            return Evidence(
-                shadow=self._shadow(snapshot, since, any_failed), soaked=soaked, silent=silent
-            )
+            shadow = self._shadow(snapshot, since, any_failed)
+            return Evidence(shadow=shadow, soaked=soaked, silent=silent)
         if snapshot.spec.strategy == "interleave":
-            return Evidence(
-                interleave=self._interleave(snapshot, since, sums, any_failed),
-                soaked=soaked,
-                silent=silent,
-            )
+            interleave = self._interleave(snapshot, since, sums, any_failed)
+            return Evidence(interleave=interleave, soaked=soaked, silent=silent)
         acknowledged = int(record.state.failures_since)
         periods = self._rows.by_period(record.id, acknowledged)
         failures = [row for row in periods if row.device in cohort]

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from cloud_hub.statistics.clustered import Contrast, Floats
+if TYPE_CHECKING:
+    from cloud_hub.statistics.clustered import Contrast, Floats
 
 TUNED_FOR: Final = 5_000
 """Sample size at which confidence sequences are tightest."""
@@ -67,7 +68,7 @@ def tuning(contrast: Contrast, usual: float = TUNED_FOR) -> Floats:
         contrast: arrays of the looks' shape.
         usual: sample size of data that grow without end.
     """
-    return cast(Floats, np.clip(contrast.attainable, min(LEAST_TUNED, usual), usual))
+    return cast("Floats", np.clip(contrast.attainable, min(LEAST_TUNED, usual), usual))
 
 
 def rho_squared(tuned_for: Floats | float = TUNED_FOR, alpha: float = TUNED_AT) -> Floats | float:
@@ -96,7 +97,7 @@ def multiplier(n: Floats | float, alpha: float, tuned_for: Floats | float = TUNE
     # Below any sample size that matters; only keeps the division defined at 0.
     information = np.maximum(np.asarray(n, dtype=np.float64), 1e-12) * rho_squared(tuned_for)
     inside = 2 * (information + 1) / information * np.log(np.sqrt(information + 1) / alpha)
-    return cast(Floats, np.sqrt(inside))
+    return cast("Floats", np.sqrt(inside))
 
 
 def mean_interval(
@@ -158,12 +159,12 @@ def log_e_value(
     # Bounded: z of an all but certain difference would overflow when squared.
     z = np.nan_to_num(_narrowed(z, contrast.freedom), posinf=1e3, neginf=-1e3)
     gained = z**2 / 2 * information / (information + 1) - np.log1p(information) / 2
-    return cast(Floats, np.where(contrast.n > 0, gained, 0.0))
+    return cast("Floats", np.where(contrast.n > 0, gained, 0.0))
 
 
 def always_valid_p(log_e: Floats | float) -> Floats:
     """P-value of an e-value, ``min(1, 1 / e)``; valid at any look."""
-    return cast(Floats, np.exp(-np.maximum(np.asarray(log_e, dtype=np.float64), 0.0)))
+    return cast("Floats", np.exp(-np.maximum(np.asarray(log_e, dtype=np.float64), 0.0)))
 
 
 def difference_interval(
@@ -195,14 +196,14 @@ def student(z: Floats, freedom: Floats) -> Floats:
     # Farther out SciPy's Student quantile is infinite of either sign, or NaN.
     tail = np.maximum(ndtr(-z), 1e-300)
     quantile = np.nan_to_num(np.abs(stdtrit(_finite(freedom), tail)), nan=np.inf, posinf=np.inf)
-    return cast(Floats, np.where(np.isfinite(freedom), quantile, z))
+    return cast("Floats", np.where(np.isfinite(freedom), quantile, z))
 
 
 def _narrowed(z: Floats, freedom: Floats) -> Floats:
     """The normal quantile where ``z`` is Student's."""
     # From Student's tail to the normal quantile of the same tail; the clip keeps ndtri finite.
     tail = np.clip(stdtr(_finite(freedom), -np.abs(z)), 1e-300, 0.5)
-    return cast(Floats, np.where(np.isfinite(freedom), np.sign(z) * -ndtri(tail), z))
+    return cast("Floats", np.where(np.isfinite(freedom), np.sign(z) * -ndtri(tail), z))
 
 
 def _finite(freedom: Floats) -> Floats:

@@ -90,7 +90,8 @@ def test_a_bad_canary_is_taken_back_and_not_offered_again(tried: Hub) -> None:
     everybody(devices, lambda d: 0.95)
     everybody(devices, lambda d: 0.5 if d.given.arm == "candidate" else 0.95)
     assert status(tried, id_)[0] == "aborted"
-    assert "more wrong labels" in tried.experiments.get(id_).reason
+    reason = tried.experiments.get(id_).reason  # whichever of the two is sure first
+    assert "more wrong labels" in reason or "worse than may be" in reason
     plan = tried.plans.current("demo")
     assert plan is not None
     assert (plan.serving.version, plan.experiment) == ("1.0", None)

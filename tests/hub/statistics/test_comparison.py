@@ -15,7 +15,6 @@ from cloud_hub.statistics import group_sequential, latency, power, sequential
 from cloud_hub.statistics.allocation import check_allocation, log_mismatch_evidence
 from cloud_hub.statistics.classical import two_proportion_z, welch
 from cloud_hub.statistics.clustered import Contrast, Sample, compare, mean_against, pair_up
-from cloud_hub.statistics.failures import failure_path
 from cloud_hub.statistics.multiple import adjusted, holm
 from cloud_hub.statistics.paired import log_sign_evidence, sign_test
 from cloud_hub.statistics.ratios import DeviceWindowSums, as_sample
@@ -197,19 +196,6 @@ def test_alike_devices_need_more_of_them() -> None:
     alike = power.needs(0.05, 0.5, per_device=100, correlation=0.1)
     assert alike.devices > 8 * alone.devices
     assert alike.design_effect == pytest.approx(10.9)
-
-
-def test_period_by_period_evidence_does_not_mistake_a_changing_share_for_failure() -> None:
-    """Bad hours hit both arms; the candidate's share of requests grew in them."""
-    pooled = failure_path([101], [1_100], [109], [10_900])[-1]
-    by_period = failure_path([1, 100], [100, 1_000], [99, 10], [9_900, 1_000])[-1]
-    assert pooled > math.log(100)
-    ramp = failure_path([1, 100], [100, 1_000], [99, 100], [9_900, 1_000])[-1]
-    assert ramp < 0 < by_period
-
-
-def test_periods_on_one_arm_say_nothing() -> None:
-    assert failure_path([50], [100], [0], [0])[-1] == 0
 
 
 def test_a_mismatch_is_found_and_named_and_fair_coins_are_not() -> None:
