@@ -24,6 +24,7 @@ from cloud_hub.experiments.exposure_rows import (
     ShadowTotals,
     sums_by_device,
 )
+from cloud_hub.experiments.failure_rows import GroupRows, by_group, failures_by_kind
 from cloud_hub.experiments.membership import may_fail
 from cloud_hub.experiments.schedule import arms_of, in_stage
 from cloud_hub.experiments.verdict.device_counts import Member, count
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from cloud_hub.experiments.claims import ExperimentClaims
     from cloud_hub.experiments.record import ExperimentRecord
     from cloud_hub.fleet.service import Fleet
+    from cloud_hub.registry.service import Registry
     from cloud_hub.statistics.heterogeneity import Counts
     from cloud_hub.telemetry.service import Telemetry
     from edge_sdk.contract.experiment_reports import Moments
@@ -71,13 +73,19 @@ class EvidenceLoader:
     """Reader of what devices reported of an experiment."""
 
     def __init__(
-        self, engine: Engine, fleet: Fleet, telemetry: Telemetry, claims: ExperimentClaims
+        self,
+        engine: Engine,
+        fleet: Fleet,
+        telemetry: Telemetry,
+        claims: ExperimentClaims,
+        registry: Registry,
     ) -> None:
         self._engine = engine
         self._rows = ExposureRows(engine)
         self._fleet = fleet
         self._telemetry = telemetry
         self._claims = claims
+        self._registry = registry
 
     def snapshot(self, record: ExperimentRecord, plan: Plan, now: float) -> ExperimentSnapshot:
         """Return everything that does not need the exposures.
@@ -122,11 +130,15 @@ class EvidenceLoader:
         # No version of the control can fail to activate: it serves already.
         versions = {CONTROL: "", **{arm.name: arm.release.version for arm in snapshot.trial.arms}}
         activated = self._events(snapshot, ("activated",), 0)
+        largest = snapshot.plan.reporting.largest_error
+        groups = self._groups(snapshot, acknowledged)
         arms = {
             name: replace(
-                _arm(name, sums, failures, self._latency(snapshot, since, name)),
+                _arm(name, sums, failures, self._latency(snapshot, since, name), largest),
                 failed=failed.get(version, frozenset()),
                 activated=activated.get(version, frozenset()),
+                groups=by_group((row for row in groups.rows if row.arm == name), groups.declared),
+                largest_error=largest,
             )
             for name, version in versions.items()
         }
@@ -212,6 +224,13 @@ class EvidenceLoader:
         received = [row.received_at for row in sums if row.arm in arms]
         return float(snapshot.now - max([since, *received]))
 
+    def _groups(self, snapshot: ExperimentSnapshot, since: int) -> GroupRows:
+        """Late labels by declared group of rows; only read where the release declares some."""
+        model, version = snapshot.record.model, snapshot.plan.serving.version
+        declared = self._registry.release(model, version).manifest.groups
+        rows = self._rows.groups(snapshot.record.id, since) if declared else ()
+        return GroupRows(tuple(row for row in rows if row.device in snapshot.cohort), declared)
+
     def _allocation(
         self, snapshot: ExperimentSnapshot, sums: list[ArmSums]
     ) -> tuple[Allocation, ...]:
@@ -290,24 +309,16 @@ def _arm(
     sums: list[ArmSums],
     failures: list[PeriodSums],
     latency: Mapping[str, tuple[int, ...]],
+    largest: float | None = None,
 ) -> ArmEvidence:
     mine = {row.device: row.sums for row in sums if row.arm == name}
     return ArmEvidence(
         outcomes=outcomes_of(mine),
-        failures=_by_device_and_period([row for row in failures if row.arm == name]),
+        failures=failures_by_kind([row for row in failures if row.arm == name], largest),
         latency=latency,
         exposed=frozenset(device for device, row in mine.items() if row.requests),
         predictions=sum(row.requests for row in mine.values()),
     )
-
-
-def _by_device_and_period(rows: list[PeriodSums]) -> dict[str, dict[tuple[str, int], Counts]]:
-    keys = [(row.device, row.start) for row in rows]
-    counts = [row.sums for row in rows]
-    errors = [(each.errors, each.requests) for each in counts]
-    wrong = [(each.wrong, each.labelled) for each in counts]
-    kinds = {"errors": errors, "wrong labels": wrong}
-    return {kind: dict(zip(keys, counts, strict=True)) for kind, counts in kinds.items()}
 
 
 def merge_shadow(
@@ -330,7 +341,7 @@ def merge_shadow(
         _add(rows["labelled"], device, (labelled, mine - theirs, mine + theirs))
         _add(rows["disagreements"], device, (report.compared, wrong, wrong))
         _add(rows["errors"], device, (report.compared + failures, failures, failures))
-        for name in ("confidence", "value", "latency"):
+        for name in ("confidence", "value", "latency", "off"):
             moments: Moments = getattr(report, name)
             _add(rows[name], device, (moments.count, moments.total, moments.squares))
         skipped.update(report.skipped)

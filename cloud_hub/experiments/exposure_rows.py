@@ -19,7 +19,7 @@ from cloud_hub.experiments.verdict.measures import SUMS, ExposureSums
 from edge_sdk.contract.codec import from_plain
 from edge_sdk.contract.experiment_reports import Moments, Pairs
 
-FAILURE_COLUMNS: Final = ("predictions", "errors", "labelled", "correct")
+FAILURE_COLUMNS: Final = ("predictions", "errors", "labelled", "correct", "measured", "error_sum")
 """Columns that guardrails on failures read."""
 
 
@@ -44,6 +44,19 @@ class PeriodSums:
 
 
 @dataclass(frozen=True)
+class PeriodGroups:
+    """Late labels of one device on one arm in the period that began at ``start`` (Unix seconds).
+
+    ``groups`` are (labelled, correct) by column and group.
+    """
+
+    device: str
+    arm: str
+    start: int
+    groups: Mapping[str, Mapping[str, tuple[int, int]]]
+
+
+@dataclass(frozen=True)
 class ShadowTotals:
     """Shadow reports of one device added up; fields as in the report."""
 
@@ -55,6 +68,7 @@ class ShadowTotals:
     errors: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     labelled: Pairs = Pairs()
+    off: Moments = Moments()
 
 
 @dataclass(frozen=True)
@@ -108,6 +122,23 @@ class ExposureRows:
                 device, arm, start, ExposureSums(**dict(zip(FAILURE_COLUMNS, sums, strict=True)))
             )
             for device, arm, start, *sums in self._rows(query)
+        ]
+
+    def groups(self, id_: str, since: int) -> list[PeriodGroups]:
+        """Return late labels by declared group of rows, by device, arm and period.
+
+        Args:
+            id_: of the experiment.
+            since: Unix seconds.
+        """
+        c = exposures.c
+        query = select(c.device, c.arm, c.start, c.detail).where(
+            c.experiment == id_, c.kind == "feedback", c.start >= since, c.labelled > 0
+        )
+        return [
+            PeriodGroups(device, arm, start, detail["groups"])
+            for device, arm, start, detail in self._rows(query)
+            if "groups" in detail
         ]
 
     def latency(self, id_: str, arm: str, since: int) -> dict[str, NDArray[np.int64]]:

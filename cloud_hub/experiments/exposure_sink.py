@@ -138,11 +138,18 @@ def _of_feedback(report: FeedbackReport) -> Exposure:
     sums = ExposureSums(
         labelled=report.own_labelled,
         correct=report.own_correct,
+        measured=report.measured,
+        error_sum=report.error_sum,
+        error_squares=report.error_squares,
+        error_fourths=report.error_fourths,
         rewards=report.rewards,
         reward_sum=report.reward_sum,
         reward_squares=report.reward_squares,
     )
-    return Exposure("feedback", sums, {"unmatched": report.unmatched} if report.unmatched else {})
+    detail: dict[str, object] = {"unmatched": report.unmatched} if report.unmatched else {}
+    if report.groups:
+        detail["groups"] = to_plain(report.groups)
+    return Exposure("feedback", sums, detail)
 
 
 def _additive(body: ShadowReport | InterleaveReport) -> Mapping[str, object]:

@@ -22,8 +22,10 @@ from cloud_hub.experiments.report_sections import (
 )
 from cloud_hub.experiments.verdict.device_counts import shares
 from cloud_hub.experiments.verdict.figures import (
+    ErrorExcess,
     FailureExcess,
     Figures,
+    GroupExcess,
     Guard,
     InterleaveFigures,
     OutcomeFigures,
@@ -206,7 +208,7 @@ def _guardrails(history: Sequence[ExperimentEvent]) -> tuple[GuardSeries, ...]:
 
 def _evidence(entry: ExperimentEvent, guard: Guard) -> tuple[EvidencePoint, ...]:
     figures = guard.figures
-    if isinstance(figures, FailureExcess):
+    if isinstance(figures, FailureExcess | GroupExcess | ErrorExcess):
         return (EvidencePoint(entry.at, figures.e_value),)
     return ()
 

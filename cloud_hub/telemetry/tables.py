@@ -56,6 +56,10 @@ feedback = Table(
     Column("correct", Whole, nullable=False),
     Column("own_labelled", Whole, nullable=False),
     Column("own_correct", Whole, nullable=False),
+    Column("measured", Whole, nullable=False, default=0),
+    Column("error_sum", Float, nullable=False, default=0.0),
+    Column("error_squares", Float, nullable=False, default=0.0),
+    Column("error_fourths", Float, nullable=False, default=0.0),
     Column("body", JSON, nullable=False),
     Index("feedback_by_window", "model", "version", "start"),
 )

@@ -31,6 +31,7 @@ from cloud_hub.triggers.evidence import (
     VolumeEvidence,
 )
 from cloud_hub.triggers.facts import Facts, LabelCounts, OpenAlarm, TriggerState
+from cloud_hub.triggers.mean_error import judge_mean_error
 
 ALPHA: Final = 0.05
 """Chance that accuracy is ever declared to be below the limit although it is not."""
@@ -122,11 +123,17 @@ def judge_call(state: TriggerState) -> ConditionVerdict:
 
 
 def judge_performance(rule: PerformanceRule, facts: Facts) -> ConditionVerdict:
-    """Judge ``performance``: accuracy is surely below the limit, however often one looks."""
+    """Judge ``performance``: accuracy is surely below the limit, however often one looks.
+
+    With ``mae_above`` instead, the mean error surely above it.
+    """
+    if rule.mae_above is not None:
+        return ConditionVerdict(*judge_mean_error(rule, rule.mae_above, facts))
     if rule.by is None:
         figures, below = _accuracy(rule, facts, facts.labels, ALPHA)
         return ConditionVerdict(
-            below, PerformanceEvidence(**vars(figures), below=rule.below, minimum=rule.minimum)
+            below,
+            PerformanceEvidence(**vars(figures), below=rule.least_accuracy, minimum=rule.minimum),
         )
     groups = facts.groups.get(rule.by, {})
     # Bonferroni: with many groups, one of them must not look bad by chance more often than ALPHA.
@@ -141,7 +148,7 @@ def judge_performance(rule: PerformanceRule, facts: Facts) -> ConditionVerdict:
         groups=tuple(
             GroupAccuracy(**vars(figures), group=name) for name, (figures, _) in worst[:SHOWN]
         ),
-        below=rule.below,
+        below=rule.least_accuracy,
         minimum=rule.minimum,
         note=None if groups else note,
     )
@@ -161,7 +168,7 @@ def _accuracy(
         upper_bound=round(min(1.0, high), 4),
         lower_bound=round(max(0.0, low), 4),
     )
-    return figures, labelled >= rule.minimum and high < rule.below
+    return figures, labelled >= rule.minimum and high < rule.least_accuracy
 
 
 def judge_volume(rule: VolumeRule, facts: Facts) -> ConditionVerdict:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 Row = tuple[float, float, float]
 """How many, their sum, their sum of squares."""
 
-PAIRED: Final = ("labelled", "disagreements", "confidence", "value", "latency", "errors")
+OFF: Final = "size of errors"
+"""Kind of failure of a number: by what share of the largest error that counts it is off."""
+
+PAIRED: Final = ("labelled", "disagreements", "confidence", "value", "latency", "errors", "off")
 """Fields of :class:`ShadowEvidence` that are tables of rows by device."""
 
 
@@ -24,8 +27,10 @@ PAIRED: Final = ("labelled", "disagreements", "confidence", "value", "latency", 
 class ArmEvidence:
     """One arm since the stage began, from devices of the stage's cohort.
 
-    ``outcomes`` are by measure and device. ``failures`` are by kind (``errors``, ``wrong labels``),
-    device and period, since a person last acknowledged what had failed. ``latency`` are histograms
+    ``outcomes`` are by measure and device. ``failures`` are by kind (``errors``, ``wrong labels``,
+    :data:`OFF`), device and period, since a person last acknowledged what had failed; ``groups``
+    are wrong labels by declared group of rows (``sex=f``) in the same way. An error counts as
+    ``largest_error`` at most, where there is such a bound. ``latency`` are histograms
     by device. ``exposed`` devices reported predictions on it; on ``failed`` ones it could not be
     activated or was taken back since; on ``activated`` ones it was.
     """
@@ -37,6 +42,8 @@ class ArmEvidence:
     failed: frozenset[str] = frozenset()
     predictions: int = 0
     activated: frozenset[str] = frozenset()
+    groups: Mapping[str, Mapping[tuple[str, int], Counts]] = field(default_factory=dict)
+    largest_error: float | None = None
 
     @property
     def tried(self) -> frozenset[str]:
@@ -49,15 +56,20 @@ class ArmEvidence:
 
     def failures_by_device(self, kind: str) -> dict[str, Counts]:
         """Return (failures, requests) of a kind by device, over all periods."""
-        totals: dict[str, Counts] = {}
-        for (device, _), (failed, requests) in self.failures.get(kind, {}).items():
-            before = totals.get(device, (0, 0))
-            totals[device] = (before[0] + failed, before[1] + requests)
-        return totals
+        return by_device(self.failures.get(kind, {}))
 
     def outcomes_of(self, measure: Measure) -> int:
         """Number of outcomes of a measure."""
         return round(sum(row[0] for row in self.outcomes.get(measure, {}).values()))
+
+
+def by_device(counts: Mapping[tuple[str, int], Counts]) -> dict[str, Counts]:
+    """Add up counts by device and period over the periods."""
+    totals: dict[str, Counts] = {}
+    for (device, _), (failed, requests) in counts.items():
+        before = totals.get(device, (0, 0))
+        totals[device] = (before[0] + failed, before[1] + requests)
+    return totals
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,8 @@ class ShadowEvidence:
     """A candidate in shadow of what served: pairs of answers to the same inputs, by device.
 
     ``labelled`` are 1 where only the candidate was right, -1 where only the incumbent was, else 0.
-    ``confidence``, ``value`` and ``latency`` (log2 of the ratio) are candidate minus incumbent.
+    ``confidence``, ``value``, ``latency`` (log2 of the ratio) and ``off`` (by how much a number was
+    off, once its label came) are candidate minus incumbent.
     ``errors`` are those of the candidate among its inputs.
     """
 
@@ -77,6 +90,7 @@ class ShadowEvidence:
     errors: Mapping[str, Row] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
+    off: Mapping[str, Row] = field(default_factory=dict)
 
     @property
     def devices(self) -> frozenset[str]:

@@ -13,7 +13,9 @@ from typing import Final
 
 import numpy as np
 
+from cloud_hub.experiments.verdict.error_guard import watch_errors
 from cloud_hub.experiments.verdict.evidence import ArmEvidence
+from cloud_hub.experiments.verdict.fairness_guard import watch_groups
 from cloud_hub.experiments.verdict.figures import (
     FailedDevices,
     FailureExcess,
@@ -52,12 +54,19 @@ def watch(
     guards = [watch_devices(rules, arm, candidate.failed, candidate.tried)]
     for kind, measure in FAILURES.items():
         mine, theirs = candidate.failures.get(kind, {}), control.failures.get(kind, {})
-        margins = [o.minimum_effect for o in spec.outcomes if o.metric == measure]
         failures = FailureCounts.of(mine, theirs)
-        guards.append(_failures(rules, arm, kind, failures, max(margins, default=0.0)))
+        guards.append(_failures(rules, arm, kind, failures, _margin(spec, measure)))
+    pair = (rules.alpha, arm, control, candidate)
+    guards += watch_errors(*pair, _margin(spec, "mae"))
+    guards += watch_groups(*pair, _margin(spec, "accuracy"))
     if rules.latency is not None:
         guards.append(_latency(rules, rules.latency, arm, control, candidate))
     return tuple(guards)
+
+
+def _margin(spec: ExperimentSpec, measure: Measure) -> float:
+    """By how much more does not matter, as the outcomes say."""
+    return max((o.minimum_effect for o in spec.outcomes if o.metric == measure), default=0.0)
 
 
 def watch_devices(

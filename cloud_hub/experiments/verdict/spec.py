@@ -269,6 +269,10 @@ def _check_outcomes(spec: ExperimentSpec) -> None:
     if spec.strategy == "shadow":
         strange = [o.name for o in spec.outcomes if o.metric == "reward"]
         require(not strange, f"outcomes: nobody rewards a shadow's answers, got {strange}")
+        rooted = [o.name for o in spec.outcomes if o.metric == "rmse"]
+        require(
+            not rooted, f"outcomes: a shadow's numbers are paired one by one: mae, not {rooted}"
+        )
     energy = [outcome.name for outcome in spec.outcomes if outcome.metric == "energy"]
     apart = spec.strategy != "shadow" and spec.unit == "device"
     what = "shadow" if spec.strategy == "shadow" else "test by key"
