@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from cloud_hub.experiments.record import ExperimentRecord
     from cloud_hub.fleet.service import Fleet
     from cloud_hub.registry.service import Registry
-    from cloud_hub.statistics.heterogeneity import Counts
     from cloud_hub.telemetry.service import Telemetry
     from edge_sdk.contract.experiment_reports import Moments
 

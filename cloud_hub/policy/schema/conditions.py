@@ -29,10 +29,10 @@ class PerformanceRule:
     """
 
     below: float | None = None
-    mae_above: float | None = None
     minimum: int = 500
     lookback_seconds: float = 86_400.0
     by: str | None = None
+    mae_above: float | None = None
 
     def __post_init__(self) -> None:
         require(self.by != "", "by: expected a column or an attribute")
