@@ -119,6 +119,7 @@ def by_cohort(
             total.energy_sum,
             accuracy=_share(total.correct, total.labelled),
             joules_a_prediction=_share(total.energy_sum, total.energy_n),
+            mae=_share(total.error_sum, total.measured),
         )
         for (cohort, arm), total in sorted(totals.items(), key=lambda item: item[0])
     )

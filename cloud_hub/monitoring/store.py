@@ -32,14 +32,15 @@ class GroupErrors:
 class MeanError:
     """Errors so far; plain values, to be stored.
 
-    ``base`` is a share of ``largest``, the bound of an error that they were cut at; ``count`` and
-    ``shares`` are since the base was set.
+    ``base`` is a share of ``largest``, the bound of an error that they were cut at; ``count``,
+    ``shares`` and ``squares`` (of shares) are since the base was set.
     """
 
     largest: float | None = None
     base: float | None = None
     count: float = 0.0
     shares: float = 0.0
+    squares: float = 0.0
     detector: ErrorDetector = field(default_factory=ErrorDetector)
 
 

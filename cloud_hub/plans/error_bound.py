@@ -30,6 +30,8 @@ def largest_error(profile: ReferenceProfile, score: float | None) -> float | Non
     value = next((output for output in profile.outputs if output.name == "value"), None)
     if value is None or not value.edges or len(value.edges) < 2:
         return None
-    fit = max(LEAST_FIT, math.sqrt(max(0.0, min(score, 1.0)))) if score is not None else 1.0
+    # Said so that a score that is no number explains nothing.
+    explained = 1.0 if score is None else min(score, 1.0) if score > 0 else 0.0
+    fit = max(LEAST_FIT, math.sqrt(explained))
     span = (value.edges[-1] - value.edges[0]) / fit
     return float(f"{span:.3g}") if 0 < span < math.inf else None

@@ -30,12 +30,15 @@ class Closed(NamedTuple):
 
 
 class DeviceErrors(NamedTuple):
-    """Errors of one device for its predictions of one window, in the unit of the target."""
+    """Errors of one device for its predictions of one window: how many, their sum in the unit of
+    the target, and the sum of their squares.
+    """
 
     device: str
     start: int
     measured: int
     total: float
+    squares: float
 
 
 class FleetWindows:
@@ -183,13 +186,13 @@ class FleetWindows:
         """
         f = feedback.c
         query = (
-            select(f.device, f.start, func.sum(f.measured), func.sum(f.error_sum))
+            select(f.device, f.start, *map(func.sum, (f.measured, f.error_sum, f.error_squares)))
             .where(f.model == model, f.version == version, f.measured > 0)
             .where(f.start >= after, f.start < until)
             .group_by(f.device, f.start)
             .order_by(f.start, f.device)
         )
-        return [DeviceErrors(d, start, int(n), total) for d, start, n, total in self._all(query)]
+        return [DeviceErrors(d, start, int(n), *sums) for d, start, n, *sums in self._all(query)]
 
     def _all(self, query: Any) -> list[Any]:
         with self._engine.connect() as db:

@@ -51,7 +51,9 @@ def errors_of(scale: float, seed: int, devices: int = 20, labels: int = 200) -> 
     return np.random.default_rng(seed).normal(0.0, scale, (devices, labels))
 
 
-def decided(candidate: np.ndarray, spec: ExperimentSpec, largest: float | None = LARGEST) -> GateDecision:
+def decided(
+    candidate: np.ndarray, spec: ExperimentSpec, largest: float | None = LARGEST
+) -> GateDecision:
     control = numbers_arm("control", errors_of(1.0, 1), largest)
     arms = {"control": control, "candidate": numbers_arm("candidate", candidate, largest)}
     return judge(spec, Evidence(arms), {})
@@ -119,13 +121,11 @@ def grouped(
     name: str, rates: dict[str, float], seed: int, devices: int = 40, labels: int = 40
 ) -> ArmEvidence:
     random = np.random.default_rng(seed)
-    rows = [
-        PeriodGroups(
-            f"{name}-{i}", name, 0,
-            {"sex": {g: (labels, labels - int(random.binomial(labels, r))) for g, r in rates.items()}},
-        )
-        for i in range(devices)
-    ]  # fmt: skip
+    rows = []
+    for i in range(devices):
+        right = {g: labels - int(random.binomial(labels, rate)) for g, rate in rates.items()}
+        by_sex = {group: (labels, n) for group, n in right.items()}
+        rows.append(PeriodGroups(f"{name}-{i}", name, 0, {"sex": by_sex}))
     exposed = frozenset(row.device for row in rows)
     return ArmEvidence(groups=by_group(rows, SEX), exposed=exposed, predictions=1_000)
 
