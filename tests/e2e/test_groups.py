@@ -23,7 +23,7 @@ UNFAIR = np.where(GROUP == 1, 1 - Y, Y)
 
 POLICY = b"""
 reporting: {window: 1s, minimum_observations: 1}
-experiment: {steps: [0.5, 1.0], soak: 1h, minimum_labels: 50}
+experiment: {steps: [0.5, 1.0], soak: 1h, minimum_labels: 50, minimum_devices: 1}
 """
 
 
