@@ -252,7 +252,7 @@ def _group_trips(fleet: GroupFleet, random: np.random.Generator, worse: float, l
 PART = Part(
     "Errors of numbers, groups on a candidate",
     f"A regressor whose errors are about 1 and count {LARGEST:g} at most; devices differ in the "
-    f"size of their errors; {LOOKS} looks of 40 labels a device. Of groups: two, with alpha .01 shared "
-    f"among {GUARDS} guardrails, looked at three times.",
+    f"size of their errors; {LOOKS} looks of 40 labels a device. Of groups: two, with alpha .01 "
+    f"shared among {GUARDS} guardrails, looked at three times.",
     run,
 )
