@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from cloud_hub.experiments.documents import read_figures, seen_document
 from cloud_hub.experiments.exposure_rows import PeriodGroups, PeriodSums
 from cloud_hub.experiments.failure_rows import by_group, failures_by_kind
+from cloud_hub.experiments.report_text import guard as sentence
 from cloud_hub.experiments.verdict.decision import GateDecision
 from cloud_hub.experiments.verdict.evidence import OFF, ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.figures import ErrorExcess, GroupExcess
@@ -172,3 +175,17 @@ def test_rows_that_no_group_can_claim_are_left_out() -> None:
     labels = {"sex": {"f": (5, 4), "other": (9, 0), "missing": (3, 0)}, "age": {"..30": (5, 5)}}
     made = by_group([PeriodGroups("d", "control", 60, labels)], SEX)  # type: ignore[arg-type]
     assert made == {"sex=f": {("d", 60): (1, 5)}, "sex=m": {}}
+
+
+def test_figures_of_both_guards_come_back_as_they_were_and_read_as_sentences() -> None:
+    arms = {name: numbers_arm(name, errors_of(1.0, i)) for i, name in enumerate(("control", "b"))}
+    arms = {"control": arms["control"], "candidate": arms["b"]}
+    arms = {
+        name: replace(arm, groups=grouped(name, {"f": 0.1, "m": 0.2}, 3).groups)
+        for name, arm in arms.items()
+    }
+    figures = judge(canary(), Evidence(arms), {}).figures
+    assert read_figures(json.loads(json.dumps(seen_document(figures), allow_nan=False))) == figures
+    texts = {row.name: sentence(row) for row in figures.guardrails or ()}
+    assert texts[OFF].startswith("off by 0.7981, the control by 0.8024; evidence")
+    assert "evidence that any of 2 groups got worse" in texts["groups"]
