@@ -13,7 +13,8 @@ from benchmarks.statistics.fleets import TRIED, Floats
 from benchmarks.statistics.part import Effort, Part, Row, rate
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.judge import judge
-from cloud_hub.experiments.verdict.labelling import LabelTable, settle
+from cloud_hub.experiments.verdict.label_table import LabelTable
+from cloud_hub.experiments.verdict.labelling import settle
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.label_coverage import AGES, HOUR, YOUNGEST, WindowLabels, age_bin
 from edge_sdk.contract.names import CONTROL

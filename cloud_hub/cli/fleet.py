@@ -38,8 +38,8 @@ def _telemetry(
 def _telemetry_view(report: dict[str, Any], limit: int) -> View:
     windows = report["windows"]
     columns = (
-        "window", "version", "arm", "devices", "predictions", "errors", "correct", "p50 ms", "p95",
-        "p99",
+        "window", "version", "arm", "devices", "predictions", "errors", "correct", "mae", "p50 ms",
+        "p95", "p99",
     )  # fmt: skip
     table = TextTable(columns, [_window_row(w) for w in windows[-limit:]], empty="no windows")
     view: list[str | TextTable] = [table]
@@ -56,7 +56,9 @@ def _telemetry_view(report: dict[str, Any], limit: int) -> View:
 
 
 def _window_row(window: dict[str, Any]) -> tuple[Any, ...]:
-    """``correct`` is the share of labelled answers of the device's own model."""
+    """``correct`` is the share of labelled answers of the device's own model that were right, and
+    ``mae`` how far off its numbers were on average.
+    """
     labelled = window["own_labelled"]
     micros = window.get("latency_us") or {}
     return (
@@ -67,5 +69,6 @@ def _window_row(window: dict[str, Any]) -> tuple[Any, ...]:
         sum(window["predictions"].values()),
         sum(window["errors"].values()),
         f"{window['own_correct'] / labelled:.1%}" if labelled else None,
+        None if window.get("mae") is None else f"{window['mae']:.4g}",
         *(micros[name] / 1_000 if name in micros else None for name in QUANTILES),
     )

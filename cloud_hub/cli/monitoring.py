@@ -18,7 +18,17 @@ SHOWN: Final = {
     "domain": ("n", "rate", "rate_at_training", "score", "p"),
     "devices": ("who", "p", "against"),
     "estimate": ("n", "accuracy", "low", "high", "reference", "note"),
-    "concept": ("labelled", "errors", "coverage", "base_rate", "evidence", "alarm_from"),
+    "concept": (
+        "labelled",
+        "errors",
+        "coverage",
+        "base_rate",
+        "measured",
+        "mae",
+        "base_mae",
+        "evidence",
+        "alarm_from",
+    ),
     "fairness": ("answer", "best", "worst", "most", "least", "low", "high"),
 }
 """Figures of each kind of signal that people see; ``--json`` has all."""

@@ -6,8 +6,8 @@ failed, so that a guardrail also sees what came before the step.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from cloud_hub.database.engine import transaction
+from cloud_hub.experiments.evidence_rows import (
+    GroupRows,
+    arm_of,
+    by_group,
+    merge_interleave,
+    merge_shadow,
+)
 from cloud_hub.experiments.exposure_rows import (
     ArmSums,
     ExposureRows,
-    InterleaveTotals,
-    PeriodSums,
-    ShadowTotals,
     sums_by_device,
 )
 from cloud_hub.experiments.membership import may_fail
@@ -31,12 +35,16 @@ from cloud_hub.experiments.verdict.evidence import (
     ArmEvidence,
     Evidence,
     InterleaveEvidence,
-    Row,
     ShadowEvidence,
 )
-from cloud_hub.experiments.verdict.labelling import judged_by_labels, settle
-from cloud_hub.experiments.verdict.measures import ExposureSums, outcomes_of
-from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, cohort_name
+from cloud_hub.experiments.verdict.labelling import settle
+from cloud_hub.experiments.verdict.measures import ExposureSums
+from cloud_hub.experiments.verdict.spec import (
+    CANDIDATE,
+    ExperimentSpec,
+    cohort_name,
+    judged_by_labels,
+)
 from cloud_hub.statistics.allocation import Allocation, check_allocation
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import SLOTS, Experiment, Plan
@@ -46,9 +54,8 @@ if TYPE_CHECKING:
     from cloud_hub.experiments.claims import ExperimentClaims
     from cloud_hub.experiments.record import ExperimentRecord
     from cloud_hub.fleet.service import Fleet
-    from cloud_hub.statistics.heterogeneity import Counts
+    from cloud_hub.registry.service import Registry
     from cloud_hub.telemetry.service import Telemetry
-    from edge_sdk.contract.experiment_reports import Moments
 
 
 @dataclass(frozen=True)
@@ -72,13 +79,19 @@ class EvidenceLoader:
     """Reader of what devices reported of an experiment."""
 
     def __init__(
-        self, engine: Engine, fleet: Fleet, telemetry: Telemetry, claims: ExperimentClaims
+        self,
+        engine: Engine,
+        fleet: Fleet,
+        telemetry: Telemetry,
+        claims: ExperimentClaims,
+        registry: Registry,
     ) -> None:
         self._engine = engine
         self._rows = ExposureRows(engine)
         self._fleet = fleet
         self._telemetry = telemetry
         self._claims = claims
+        self._registry = registry
 
     def snapshot(self, record: ExperimentRecord, plan: Plan, now: float) -> ExperimentSnapshot:
         """Return everything that does not need the exposures.
@@ -116,26 +129,16 @@ class EvidenceLoader:
         soaked = snapshot.now - record.step_started_at
         silent = self._silent(snapshot, sums)
         if snapshot.spec.strategy == "shadow":
-            shadow = self._shadow(snapshot, since, any_failed)
-            return Evidence(shadow=shadow, soaked=soaked, silent=silent)
-        if snapshot.spec.strategy == "interleave":
-            interleave = self._interleave(snapshot, since, sums, any_failed)
-            return Evidence(interleave=interleave, soaked=soaked, silent=silent)
-        acknowledged = int(record.state.failures_since)
-        periods = self._rows.by_period(record.id, acknowledged)
-        failures = [row for row in periods if row.device in cohort]
-        # No version of the control can fail to activate: it serves already.
-        versions = {CONTROL: "", **{arm.name: arm.release.version for arm in snapshot.trial.arms}}
-        activated = self._events(snapshot, ("activated",), 0)
-        arms = {
-            name: replace(
-                _arm(name, sums, failures, self._latency(snapshot, since, name)),
-                failed=failed.get(version, frozenset()),
-                activated=activated.get(version, frozenset()),
+            return Evidence(
+                shadow=self._shadow(snapshot, since, any_failed), soaked=soaked, silent=silent
             )
-            for name, version in versions.items()
-        }
-        settling = None
+        if snapshot.spec.strategy == "interleave":
+            return Evidence(
+                interleave=self._interleave(snapshot, since, sums, any_failed),
+                soaked=soaked,
+                silent=silent,
+            )
+        arms, settling = self._arms(snapshot, since, sums, failed), None
         if judged_by_labels(snapshot.spec):
             table = self._rows.labels(record.id)
             step = table.since(since, cohort)
@@ -146,6 +149,40 @@ class EvidenceLoader:
             past={device: sums for device, sums in past.items() if device in cohort},
             settling=settling,
         )  # fmt: skip
+
+    def _arms(
+        self,
+        snapshot: ExperimentSnapshot,
+        since: int,
+        sums: list[ArmSums],
+        failed: Mapping[str, frozenset[str]],
+    ) -> dict[str, ArmEvidence]:
+        """Evidence of every arm that serves, with all labels.
+
+        Args:
+            snapshot: of the experiment.
+            since: when the step began, Unix seconds.
+            sums: of the step and its cohort.
+            failed: devices on which each version failed.
+        """
+        record, cohort = snapshot.record, snapshot.cohort
+        acknowledged = int(record.state.failures_since)
+        periods = self._rows.by_period(record.id, acknowledged)
+        failures = [row for row in periods if row.device in cohort]
+        # No version of the control can fail to activate: it serves already.
+        versions = {CONTROL: "", **{arm.name: arm.release.version for arm in snapshot.trial.arms}}
+        activated = self._events(snapshot, ("activated",), 0)
+        largest = snapshot.plan.reporting.largest_error
+        groups = self._groups(snapshot, acknowledged)
+        return {
+            name: replace(
+                arm_of(name, sums, failures, self._latency(snapshot, since, name), largest),
+                failed=failed.get(version, frozenset()),
+                activated=activated.get(version, frozenset()),
+                groups=by_group((row for row in groups.rows if row.arm == name), groups.declared),
+            )
+            for name, version in versions.items()
+        }
 
     def counts(self, snapshot: ExperimentSnapshot) -> dict[str, dict[str, int]]:
         """Count the devices of each candidate's arm by state, finished stages included."""
@@ -235,6 +272,13 @@ class EvidenceLoader:
         received = [row.received_at for row in sums if row.arm in arms]
         return float(snapshot.now - max([since, *received]))
 
+    def _groups(self, snapshot: ExperimentSnapshot, since: int) -> GroupRows:
+        """Late labels by declared group of rows; only read where the release declares some."""
+        model, version = snapshot.record.model, snapshot.plan.serving.version
+        declared = self._registry.release(model, version).manifest.groups
+        rows = self._rows.groups(snapshot.record.id, since) if declared else ()
+        return GroupRows(tuple(row for row in rows if row.device in snapshot.cohort), declared)
+
     def _allocation(
         self, snapshot: ExperimentSnapshot, sums: list[ArmSums]
     ) -> tuple[Allocation, ...]:
@@ -306,94 +350,3 @@ def _failures(sums: ExposureSums) -> int:
 def _requests(sums: ExposureSums) -> int:
     """Occasions to fail: a labelled prediction is two, as it may fail and may be wrong."""
     return sums.requests + sums.labelled
-
-
-def _arm(
-    name: str,
-    sums: list[ArmSums],
-    failures: list[PeriodSums],
-    latency: Mapping[str, tuple[int, ...]],
-) -> ArmEvidence:
-    mine = {row.device: row.sums for row in sums if row.arm == name}
-    return ArmEvidence(
-        outcomes=outcomes_of(mine),
-        failures=_by_device_and_period([row for row in failures if row.arm == name]),
-        latency=latency,
-        exposed=frozenset(device for device, row in mine.items() if row.requests),
-        predictions=sum(row.requests for row in mine.values()),
-    )
-
-
-def _by_device_and_period(rows: list[PeriodSums]) -> dict[str, dict[tuple[str, int], Counts]]:
-    keys = [(row.device, row.start) for row in rows]
-    counts = [row.sums for row in rows]
-    errors = [(each.errors, each.requests) for each in counts]
-    wrong = [(each.wrong, each.labelled) for each in counts]
-    kinds = {"errors": errors, "wrong labels": wrong}
-    return {kind: dict(zip(keys, counts, strict=True)) for kind, counts in kinds.items()}
-
-
-def merge_shadow(
-    reports: Sequence[tuple[str, ShadowTotals]], failed: frozenset[str]
-) -> ShadowEvidence:
-    """Merge shadow reports of all devices.
-
-    Args:
-        reports: totals with the devices that they are of; a device may come more than once.
-        failed: devices on which the candidate could not be activated or was taken back.
-    """
-    rows: dict[str, dict[str, Row]] = defaultdict(dict)
-    skipped: Counter[str] = Counter()
-    for device, report in reports:
-        labels = report.labelled
-        mine, theirs = labels.candidate_only, labels.incumbent_only
-        labelled = labels.both + mine + theirs + labels.neither
-        wrong, failures = report.disagreements, sum(report.errors.values())
-        # A label counts +1, -1 or 0, so its square is 1 where exactly one of the two was right.
-        _add(rows["labelled"], device, (labelled, mine - theirs, mine + theirs))
-        _add(rows["disagreements"], device, (report.compared, wrong, wrong))
-        _add(rows["errors"], device, (report.compared + failures, failures, failures))
-        for name in ("confidence", "value", "latency"):
-            moments: Moments = getattr(report, name)
-            _add(rows[name], device, (moments.count, moments.total, moments.squares))
-        skipped.update(report.skipped)
-    return ShadowEvidence(skipped=dict(skipped), failed=failed, **rows)
-
-
-def merge_interleave(
-    reports: Sequence[tuple[str, InterleaveTotals]],
-    errors: Mapping[str, Row],
-    failed: frozenset[str],
-) -> InterleaveEvidence:
-    """Merge interleaving reports of all devices.
-
-    Args:
-        reports: totals with the devices that they are of; a device may come more than once.
-        errors: by device, requests to the candidate with the sum and the squares of its errors.
-        failed: devices on which the candidate could not be activated or was taken back.
-    """
-    decided: dict[str, Row] = {}
-    clicks: Counter[str] = Counter()
-    first: Counter[str] = Counter()
-    refused: Counter[str] = Counter()
-    for device, report in reports:
-        won, lost = report.wins.get(CANDIDATE, 0), report.wins.get(CONTROL, 0)
-        _add(decided, device, (won + lost, won, won))
-        clicks.update(report.clicks)
-        first.update(report.first)
-        refused.update(report.refused)
-    return InterleaveEvidence(
-        decided={device: row for device, row in decided.items() if row[0]},
-        ties=sum(report.ties for _, report in reports),
-        sessions=sum(report.sessions for _, report in reports),
-        clicks=dict(clicks),
-        first=dict(first),
-        refused=dict(refused),
-        errors=errors,
-        failed=failed,
-    )
-
-
-def _add(rows: dict[str, Row], device: str, more: Row) -> None:
-    have = rows.get(device, (0.0, 0.0, 0.0))
-    rows[device] = (have[0] + more[0], have[1] + more[1], have[2] + more[2])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Select, func, insert, select
 
 from cloud_hub.experiments.tables import exposures
-from cloud_hub.experiments.verdict.labelling import LabelTable, LabelTableBuilder
+from cloud_hub.experiments.verdict.label_table import LabelTable, LabelTableBuilder
 from cloud_hub.experiments.verdict.measures import SUMS, ExposureSums
 from cloud_hub.statistics.label_coverage import HOUR
 from edge_sdk.contract.codec import from_plain
@@ -25,7 +25,7 @@ from edge_sdk.contract.names import CONTROL
 DAY: Final = 86_400
 """Seconds."""
 
-FAILURE_COLUMNS: Final = ("predictions", "errors", "labelled", "correct")
+FAILURE_COLUMNS: Final = ("predictions", "errors", "labelled", "correct", "measured", "error_sum")
 """Columns that guardrails on failures read."""
 
 PAST: Final = "past"
@@ -53,6 +53,19 @@ class PeriodSums:
 
 
 @dataclass(frozen=True)
+class PeriodGroups:
+    """Late labels of one device on one arm in the period that began at ``start`` (Unix seconds).
+
+    ``groups`` are (labelled, correct) by column and group.
+    """
+
+    device: str
+    arm: str
+    start: int
+    groups: Mapping[str, Mapping[str, tuple[int, int]]]
+
+
+@dataclass(frozen=True)
 class ShadowTotals:
     """Shadow reports of one device added up; fields as in the report."""
 
@@ -64,6 +77,7 @@ class ShadowTotals:
     errors: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     labelled: Pairs = Pairs()
+    off: Moments = Moments()
 
 
 @dataclass(frozen=True)
@@ -134,6 +148,23 @@ class ExposureRows:
         for row in self.by_period(id_, 0, SUMS):
             arms[row.arm][row.start][row.device] = row.sums
         return arms
+
+    def groups(self, id_: str, since: int) -> list[PeriodGroups]:
+        """Return late labels by declared group of rows, by device, arm and period.
+
+        Args:
+            id_: of the experiment.
+            since: Unix seconds.
+        """
+        c = exposures.c
+        query = select(c.device, c.arm, c.start, c.detail).where(
+            c.experiment == id_, c.kind == "feedback", c.start >= since, c.labelled > 0
+        )
+        return [
+            PeriodGroups(device, arm, start, detail["groups"])
+            for device, arm, start, detail in self._rows(query)
+            if "groups" in detail
+        ]
 
     def latency(self, id_: str, arm: str, since: int) -> dict[str, NDArray[np.int64]]:
         """Return the latency histograms of an arm by device, [bins] each.

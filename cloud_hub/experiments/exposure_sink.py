@@ -157,6 +157,10 @@ def _of_feedback(report: FeedbackReport, now: float) -> Exposure:
     sums = ExposureSums(
         labelled=report.own_labelled,
         correct=report.own_correct,
+        measured=report.measured,
+        error_sum=report.error_sum,
+        error_squares=report.error_squares,
+        error_fourths=report.error_fourths,
         rewards=report.rewards,
         reward_sum=report.reward_sum,
         reward_squares=report.reward_squares,
@@ -166,6 +170,8 @@ def _of_feedback(report: FeedbackReport, now: float) -> Exposure:
         age = str(age_bin(now - report.window.end))
         came = {age: report.own_labelled, "right": report.own_correct}
         detail["labels"] = {_hour(report.window): came}
+    if report.groups:
+        detail["groups"] = to_plain(report.groups)
     return Exposure("feedback", sums, detail)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from cloud_hub.experiments.verdict.spec import (
     ACCURACY,
@@ -26,7 +27,8 @@ def spec_of(model: str, version: str, policy: ExperimentPolicy) -> ExperimentSpe
         version: to try.
         policy: the experiment section of the model's policy.
     """
-    judged = (Outcome("accuracy", "accuracy", "up", policy.margin),)
+    direction: Literal["up", "down"] = "up" if policy.metric == "accuracy" else "down"
+    judged = (Outcome(policy.metric, policy.metric, direction, policy.acceptable),)
     half = policy.share if policy.share is not None else 0.5
     ab, canary = policy.strategy == "ab", policy.strategy == "canary"
     paired = not (ab or canary)

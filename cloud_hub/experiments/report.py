@@ -23,8 +23,10 @@ from cloud_hub.experiments.report_sections import (
 from cloud_hub.experiments.verdict.device_counts import shares
 from cloud_hub.experiments.verdict.effects import effects_by_cohort
 from cloud_hub.experiments.verdict.figures import (
+    ErrorExcess,
     FailureExcess,
     Figures,
+    GroupExcess,
     Guard,
     InterleaveFigures,
     OutcomeFigures,
@@ -124,6 +126,7 @@ def by_cohort(
             total.energy_sum,
             accuracy=_share(total.correct, total.labelled),
             joules_a_prediction=_share(total.energy_sum, total.energy_n),
+            mae=_share(total.error_sum, total.measured),
         )
         for (cohort, arm), total in sorted(totals.items(), key=lambda item: item[0])
     )
@@ -213,7 +216,7 @@ def _guardrails(history: Sequence[ExperimentEvent]) -> tuple[GuardSeries, ...]:
 
 def _evidence(entry: ExperimentEvent, guard: Guard) -> tuple[EvidencePoint, ...]:
     figures = guard.figures
-    if isinstance(figures, FailureExcess):
+    if isinstance(figures, FailureExcess | GroupExcess | ErrorExcess):
         return (EvidencePoint(entry.at, figures.e_value),)
     return ()
 

@@ -59,6 +59,7 @@ def to_html(report: Report) -> str:
             evidence=_evidence_chart(report, marks),
             exposure=_exposure_chart(report, marks),
             metered=any(row.joules_a_prediction is not None for row in report.cohorts),
+            measured=any(row.mae is not None for row in report.cohorts),
         )
     )
 

@@ -145,6 +145,7 @@ class CohortArm:
     energy_sum: float
     accuracy: float | None
     joules_a_prediction: float | None
+    mae: float | None = None
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 from cloud_hub.experiments.report_sections import ArmStatus, PathStage, PathStep
 from cloud_hub.experiments.verdict.figures import (
+    ErrorExcess,
     ErrorShare,
     FailedDevices,
     FailureExcess,
+    GroupExcess,
     Guard,
     LabelGap,
     LatencyQuantile,
     LatencyRatio,
 )
-from cloud_hub.experiments.verdict.labelling import band_of, judged_by_labels
+from cloud_hub.experiments.verdict.spec import band_of, judged_by_labels
 from cloud_hub.text.durations import format_duration
 
 if TYPE_CHECKING:
@@ -111,6 +113,18 @@ def guard(row: Guard) -> str:
             margin = f", beyond {f.margin:g}" if f.margin else ""
             counted = f"{x:,} of {n:,}, of the control {y:,} of {m:,}"
             return f"{counted}; evidence that these are more{margin}: {f.e_value:.3g}"
+        case GroupExcess():
+            (x, n), (y, m) = f.candidate, f.control
+            if not f.group:
+                return f"no labels of the {f.groups} declared groups on both arms yet"
+            margin = f", beyond {f.margin:g}" if f.margin else ""
+            counted = f"{f.group}: {x:,} of {n:,} wrong, of the control {y:,} of {m:,}"
+            more = f"evidence that any of {f.groups} groups got worse{margin}: {f.e_value:.3g}"
+            return f"{counted}; {more}"
+        case ErrorExcess():
+            margin = f", beyond {f.margin:g}" if f.margin else ""
+            off = f"off by {f.candidate_error:.4g}, the control by {f.control_error:.4g}"
+            return f"{off}; evidence that this is more{margin}: {f.e_value:.3g}"
         case ErrorShare():
             return f"{f.share:.2%} of inputs, may be {f.at_most:.2%}"
         case LatencyRatio():

@@ -89,7 +89,7 @@ class Experiments:
         self.store = ExperimentStore(engine)
         self._decisions = DecisionLog(audit, plans, self.store)
         self.preparation = Preparation(engine, registry, plans, fleet)
-        self.evidence = EvidenceLoader(engine, fleet, telemetry, claims)
+        self.evidence = EvidenceLoader(engine, fleet, telemetry, claims, registry)
 
     def records(self, model: str | None = None) -> list[ExperimentRecord]:
         """All of them, oldest first."""

@@ -11,7 +11,7 @@ moves it to no other cohort.
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, Integer, String, Table, Text
+from sqlalchemy import JSON, Column, Float, Integer, String, Table, Text, text
 
 from cloud_hub.database.engine import Whole, metadata
 
@@ -62,6 +62,10 @@ exposures = Table(
     Column("units", Whole, nullable=False, default=0),
     Column("labelled", Whole, nullable=False, default=0),
     Column("correct", Whole, nullable=False, default=0),
+    Column("measured", Whole, nullable=False, server_default=text("0")),
+    Column("error_sum", Float, nullable=False, server_default=text("0")),
+    Column("error_squares", Float, nullable=False, server_default=text("0")),
+    Column("error_fourths", Float, nullable=False, server_default=text("0")),
     Column("rewards", Whole, nullable=False, default=0),
     Column("reward_sum", Float, nullable=False, default=0.0),
     Column("reward_squares", Float, nullable=False, default=0.0),

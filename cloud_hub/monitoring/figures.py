@@ -202,6 +202,22 @@ class ConceptFigures(ErrorFigures):
     coverage: float | None
 
 
+@dataclass(frozen=True)
+class MeanErrorFigures:
+    """Errors of numbers against what they were, in the unit of the target, each cut at
+    ``largest_error``. Alarms as in :class:`ErrorFigures`.
+    """
+
+    measured: int
+    mae: float
+    base_mae: float | None
+    largest_error: float
+    evidence: float
+    alarm_from: float
+    alarmed_at: int | None
+    risen_since: int | None
+
+
 Figures: TypeAlias = (
     DriftFigures
     | DomainFigures
@@ -212,4 +228,5 @@ Figures: TypeAlias = (
     | SelectionFigures
     | ErrorFigures
     | ConceptFigures
+    | MeanErrorFigures
 )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import Engine
 
 from cloud_hub.errors import Conflict, NotFound
-from cloud_hub.monitoring import groups, labels
+from cloud_hub.monitoring import groups, labels, mean_error
 from cloud_hub.monitoring.signals import in_order, why_none
 from cloud_hub.monitoring.store import Alarm, FigureRecord, MonitoringStore
 from cloud_hub.monitoring.watching import Watcher
@@ -100,9 +100,11 @@ class Monitoring:
     def _watcher(self, model: str, version: str) -> Watcher:
         release = self._registry.release(model, version)
         policy = self._registry.policy(model).monitoring
+        plan = self._plans.current(model)
         return Watcher(
-            self._windows, self._sums, self._store, self._registry, self._fleet, release, policy
-        )
+            self._windows, self._sums, self._store, self._registry, self._fleet, release, policy,
+            plan.reporting.largest_error if plan is not None else None,
+        )  # fmt: skip
 
     def serving(self, model: str) -> str | None:
         """Return the version that is monitored: the one that serves."""
@@ -219,7 +221,9 @@ class Monitoring:
     def _restart_concept(self, model: str, version: str, signal: str, *, rebase: bool) -> None:
         state = self._store.state(model, version)
         group = signal.partition(":")[2]
-        if group in state.concept.groups:
+        if signal == mean_error.SIGNAL:
+            state.concept.sizes = mean_error.restarted(state.concept.sizes, rebase=rebase)
+        elif group in state.concept.groups:
             errors = state.concept.groups[group]
             state.concept.groups[group] = groups.restarted(errors, rebase=rebase)
         else:

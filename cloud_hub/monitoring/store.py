@@ -29,12 +29,28 @@ class GroupErrors:
 
 
 @dataclass
+class MeanError:
+    """Errors so far; plain values, to be stored.
+
+    ``base`` is a share of ``largest``, the bound of an error that they were cut at; ``count``,
+    ``shares`` and ``squares`` (of shares) are since the base was set.
+    """
+
+    largest: float | None = None
+    base: float | None = None
+    count: float = 0.0
+    shares: float = 0.0
+    squares: float = 0.0
+    detector: ErrorDetector = field(default_factory=ErrorDetector)
+
+
+@dataclass
 class Concept:
     """Late labels of one version so far.
 
     ``scored_to`` is where scoring goes on (Unix seconds); ``base`` the base rate of errors, ``own``
     those of single devices; ``counts`` are (errors, labels) by device since the base was set;
-    ``groups`` by declared group of rows, such as ``sex=f``.
+    ``groups`` by declared group of rows, such as ``sex=f``; ``sizes`` are errors of numbers.
     """
 
     scored_to: int = 0
@@ -43,6 +59,7 @@ class Concept:
     counts: dict[str, list[int]] = field(default_factory=dict)
     detector: ErrorDetector = field(default_factory=ErrorDetector)
     groups: dict[str, GroupErrors] = field(default_factory=dict)
+    sizes: MeanError = field(default_factory=MeanError)
 
 
 @dataclass
@@ -279,7 +296,12 @@ def _concept(stored: Document) -> Concept:
         name: GroupErrors(**{**group, "detector": ErrorDetector(**group["detector"])})
         for name, group in stored.get("groups", {}).items()  # absent before groups were declared
     }
-    return Concept(**{**stored, "detector": detector, "groups": groups})
+    sizes = dict(stored.get("sizes", {}))  # absent before errors of numbers were watched
+    if "detector" in sizes:
+        sizes["detector"] = ErrorDetector(**sizes["detector"])
+    return Concept(
+        **{**stored, "detector": detector, "groups": groups, "sizes": MeanError(**sizes)}
+    )
 
 
 def _put_state(db: Connection, named: dict[str, str], state: MonitoringState) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.monitoring import groups, labels
+from cloud_hub.monitoring import groups, labels, mean_error
 from cloud_hub.monitoring.explaining import explain_drift
 from cloud_hub.monitoring.figures import DriftFigures
 from cloud_hub.monitoring.findings import (
@@ -62,6 +62,7 @@ class Watcher:
         fleet: Fleet,
         release: Release,
         policy: MonitoringPolicy,
+        largest_error: float | None = None,
     ) -> None:
         self._windows = windows
         self._sums = sums
@@ -70,6 +71,7 @@ class Watcher:
         self._fleet = fleet
         self._release = release
         self._policy = policy
+        self._largest_error = largest_error
         self._profile = release.profile()
         manifest = release.manifest
         self._of = (manifest.model, manifest.version)
@@ -193,16 +195,30 @@ class Watcher:
             return
         if concept.base is None:  # the first labels of this version
             concept.base = self._promised_errors()
-        start, end = windows[0].start, windows[-1].end
+        start, end, after = windows[0].start, windows[-1].end, concept.scored_to
         rows = self._windows.labelled(
             *self._of, after=concept.scored_to, until=windows[-1].start + 1
         )
         findings = [labels.score(concept, windows, rows, policy)]
         findings += self._compare_groups(concept, start, windows[-1].start + 1)
         # Windows without labels move the state on, and leave no figures.
-        stored = [(finding, start, end) for finding in findings] if rows else []
+        findings = findings if rows else []
+        findings += self._score_sizes(concept, after, windows[-1].start + 1)
+        stored = [(finding, start, end) for finding in findings]
         raised = [(finding, start) for finding in findings if finding.alarming]
         self._store.save(*self._of, state, stored, raised, now)
+
+    def _score_sizes(self, concept: Concept, after: int, until: int) -> list[Finding]:
+        """How far off numbers were, as far as labels came and errors have a bound."""
+        if self._largest_error is None:
+            return []
+        rows = self._windows.measured(*self._of, after=after, until=until)
+        if not rows:
+            return []
+        concept.sizes, finding = mean_error.score(
+            concept.sizes, rows, self._largest_error, self._policy.mean_run
+        )
+        return [finding]
 
     def _compare_groups(self, concept: Concept, after: int, until: int) -> list[Finding]:
         """Groups of devices and of rows, and the labels of the latter that were settled now."""

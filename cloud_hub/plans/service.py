@@ -17,9 +17,11 @@ from sqlalchemy.exc import IntegrityError
 
 from cloud_hub.database.engine import afterwards, reading, transaction
 from cloud_hub.errors import Conflict, NotFound
+from cloud_hub.plans.error_bound import largest_error
 from cloud_hub.plans.tables import plans
 from cloud_hub.registry.per_model import for_each
 from edge_sdk.contract.plan import PackRef, Plan, ReleaseRef
+from edge_sdk.contract.serving_terms import Reporting
 
 if TYPE_CHECKING:
     from cloud_hub.database.audit import Audit
@@ -283,10 +285,10 @@ class Plans:
         plan = replace(
             edit(current),
             serial=serial,
-            reporting=policy.reporting,
             sharing=policy.sharing,
             cascade=policy.cascade,
         )
+        plan = replace(plan, reporting=self._reporting(policy.reporting, model, plan.serving))
         detail: dict[str, Any] = {"serial": serial, "reason": reason}
         detail["serving"] = plan.serving.version
         if plan.experiment is not None:
@@ -299,6 +301,16 @@ class Plans:
             # Devices must never see a plan that this database may still lose.
             afterwards(self._engine, lambda: self.republish(model))
         return plan
+
+    def _reporting(self, declared: Reporting, model: str, serving: ReleaseRef) -> Reporting:
+        """The policy's rules, with the largest error that counts where it names none."""
+        if declared.largest_error is not None:
+            return declared
+        release = self._registry.release(model, serving.version)
+        if release.manifest.task != "regression":
+            return declared
+        bound = largest_error(release.profile(), release.manifest.metrics.get("score"))
+        return replace(declared, largest_error=bound)
 
     def _served_before(self, current: Plan) -> ReleaseRef:
         """Return what served before; raises Conflict if no version is left."""

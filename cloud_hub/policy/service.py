@@ -125,7 +125,8 @@ class Policies:
             return ""
         return (
             f"reporting: {model} answers with numbers, and none is right unless right_within says "
-            "how far off it may be: performance triggers and canaries would wait for ever"
+            "how far off it may be: performance triggers and canaries would wait for ever; or "
+            "judge by the error itself (experiment.metric: mae, performance: {mae_above: …})"
         )
 
     def _textual(self, model: str, policy: Policy) -> str:

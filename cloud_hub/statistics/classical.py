@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from scipy.special import ndtr, stdtr
 
-from cloud_hub.statistics.sequential import SampleMoments
+if TYPE_CHECKING:
+    from cloud_hub.statistics.sequential import SampleMoments
 
 
 @dataclass(frozen=True)

@@ -173,12 +173,14 @@ def _contrast(
 ) -> Contrast:
     """The contrast, or none: without variance, or without freedom to say what it is."""
     some = np.isfinite(estimate) & np.isfinite(variance) & (variance > TINY) & (freedom >= 1)
+    # Of errors of numbers the spread has a unit, and may be huge: the quotient must be a double.
+    known = some & (attainable > TINY * np.maximum(spread, 1.0))
     return Contrast(
         np.where(some, estimate, 0.0),
         np.where(some, variance, np.inf),
         np.where(some, spread / variance, 0.0),
         np.where(some, freedom, np.inf),
-        np.where(some & (attainable > TINY), spread / attainable, np.inf),
+        np.where(known, spread / np.where(known, attainable, 1.0), np.inf),
     )
 
 

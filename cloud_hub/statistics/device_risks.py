@@ -20,14 +20,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import betaln
 
-from cloud_hub.statistics.clustered import Floats
+if TYPE_CHECKING:
+    from cloud_hub.statistics.clustered import Floats
 
 STEP: Final = 1 / 8
 GRID: Final[Floats] = np.arange(-10, 4 + STEP / 2, STEP)

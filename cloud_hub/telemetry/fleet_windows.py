@@ -29,6 +29,18 @@ class Closed(NamedTuple):
     observations: int
 
 
+class DeviceErrors(NamedTuple):
+    """Errors of one device for its predictions of one window: how many, their sum in the unit of
+    the target, and the sum of their squares.
+    """
+
+    device: str
+    start: int
+    measured: int
+    total: float
+    squares: float
+
+
 class FleetWindows:
     """Reports about one version, by window."""
 
@@ -131,10 +143,11 @@ class FleetWindows:
         made = select(r.start, func.max(r.end), func.sum(r.predictions)).where(
             r.model == model, r.version == version, r.start >= after
         )
-        labelled = select(f.start, func.sum(f.own_labelled)).where(
+        labelled = select(f.start, func.sum(f.own_labelled), func.sum(f.measured)).where(
             f.model == model, f.version == version, f.start >= after
         )
-        labels = {start: int(n) for start, n in self._all(labelled.group_by(f.start))}
+        # A label of a number may say how far off it is, and not whether it is right.
+        labels = {s: int(max(n, m)) for s, n, m in self._all(labelled.group_by(f.start))}
         return [
             Coverage(start, end, int(n), labels.get(start, 0))
             for start, end, n in self._all(made.group_by(r.start).order_by(r.start))
@@ -161,6 +174,25 @@ class FleetWindows:
         )
         rows = self._all(query)
         return [Labelled(d, start, int(n), int(n - right)) for d, start, n, right in rows if n]
+
+    def measured(self, model: str, version: str, *, after: int, until: int) -> list[DeviceErrors]:
+        """Return errors of numbers by device and window, with ``after <= start < until``.
+
+        Args:
+            model: name of the model.
+            version: of that model.
+            after: Unix seconds.
+            until: Unix seconds.
+        """
+        f = feedback.c
+        query = (
+            select(f.device, f.start, *map(func.sum, (f.measured, f.error_sum, f.error_squares)))
+            .where(f.model == model, f.version == version, f.measured > 0)
+            .where(f.start >= after, f.start < until)
+            .group_by(f.device, f.start)
+            .order_by(f.start, f.device)
+        )
+        return [DeviceErrors(d, start, int(n), *sums) for d, start, n, *sums in self._all(query)]
 
     def _all(self, query: Any) -> list[Any]:
         with self._engine.connect() as db:

@@ -281,6 +281,10 @@ def _store_feedback(db: Connection, device: str, report: FeedbackReport) -> None
             correct=report.correct,
             own_labelled=report.own_labelled,
             own_correct=report.own_correct,
+            measured=report.measured,
+            error_sum=report.error_sum,
+            error_squares=report.error_squares,
+            error_fourths=report.error_fourths,
             body=to_plain(report),
         )
     )

@@ -19,6 +19,7 @@ from typing import Final
 
 from cloud_hub.errors import Implausible
 from edge_sdk.contract.experiment_reports import ShadowReport
+from edge_sdk.contract.limits import LARGEST_ERROR
 from edge_sdk.contract.messages import FeedbackReport, Windowed, WindowReport
 
 DAY: Final = 86_400
@@ -35,6 +36,9 @@ LOST: Final = 10_000
 
 LARGEST: Final = 1e50
 """Of one reward, or one difference of values, from 0."""
+
+ERRORS_LARGEST: Final = 1.001 * LARGEST_ERROR
+"""Of one error; devices round."""
 
 OCTAVES: Final = 64.0
 """Of one latency of a candidate by the incumbent's, log2."""
@@ -75,7 +79,8 @@ def counted(body: Windowed) -> Ledger:
     if isinstance(body, WindowReport):
         return Ledger(requests=sum(body.predictions.values()) + sum(body.errors.values()))
     if isinstance(body, FeedbackReport):
-        return Ledger(labels=body.labelled, rewards=body.rewards)
+        # A number's error is known without a bound within which it would be right.
+        return Ledger(labels=max(body.labelled, body.measured), rewards=body.rewards)
     if isinstance(body, ShadowReport):
         tried = body.compared + sum(body.errors.values())
         return Ledger(labels=_labelled(body), compared=tried)
@@ -118,10 +123,15 @@ def check_message(
     elif isinstance(body, FeedbackReport):
         moments = (body.rewards, body.reward_sum, body.reward_squares)
         _check_moments("rewards", moments, LARGEST)
+        sizes = (body.measured, body.error_sum, body.error_squares)
+        squares = (body.measured, body.error_squares, body.error_fourths)
+        _check_moments("errors of numbers", sizes, ERRORS_LARGEST)
+        _check_moments("squared errors of numbers", squares, ERRORS_LARGEST**2)
     elif isinstance(body, ShadowReport):
         _check_moments("confidence", astuple(body.confidence), 1.0)
         _check_moments("value", astuple(body.value), LARGEST)
         _check_moments("latency", astuple(body.latency), OCTAVES)
+        _check_moments("off", astuple(body.off), ERRORS_LARGEST)
 
 
 def check_ledger(
@@ -171,12 +181,13 @@ def _counts(body: Windowed, carried: int) -> Iterator[tuple[str, int, int]]:
         yield "defaulted", body.defaulted, 0
     elif isinstance(body, FeedbackReport):
         yield "labelled", body.labelled, 0
+        yield "measured", body.measured, 0
         yield "rewards", body.rewards, 0
         yield "unmatched", body.unmatched, LOST
     elif isinstance(body, ShadowReport):
         yield "compared", body.compared + sum(body.errors.values()), 0
         yield "labelled", _labelled(body), 0
-        for name in ("confidence", "value", "latency"):
+        for name in ("confidence", "value", "latency", "off"):
             yield name, getattr(body, name).count, 0
     else:
         # Clicks come late, so they are not bounded by the sessions of this very report.

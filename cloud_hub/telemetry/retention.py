@@ -58,6 +58,11 @@ STEPS: Final = 200
 """Transactions in one go, so that the loop's other parts get their turn."""
 
 SCOPE: Final = ("model", "version", "experiment", "arm")
+LABEL_SUMS: Final = (
+    "labelled", "correct", "own_labelled", "own_correct",
+    "measured", "error_sum", "error_squares", "error_fourths",
+)  # fmt: skip
+"""Columns of ``feedback`` that add up."""
 
 
 def clean(engine: Engine, model: str, now: float, retention: Retention) -> int:
@@ -217,8 +222,7 @@ def _summed_histograms(bodies: Sequence[Document]) -> str:
 
 
 def _merged_feedback(rows: Sequence[RowMapping], hour: int) -> Document:
-    counts = ("labelled", "correct", "own_labelled", "own_correct")
-    sums = {name: sum(row[name] for row in rows) for name in counts}
+    sums = {name: sum(row[name] for row in rows) for name in LABEL_SUMS}
     others = ("rewards", "reward_sum", "reward_squares", "unmatched")
     body = {name: sum(row["body"].get(name, 0) for row in rows) for name in others}
     sources: dict[str, list[int]] = {}  # (labelled, correct) by source of the prediction

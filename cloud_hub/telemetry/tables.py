@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import JSON, Column, Float, Index, String, Table, Text
+from sqlalchemy import JSON, Column, Float, Index, String, Table, Text, text
 
 from cloud_hub.database.engine import Whole, metadata
 
@@ -56,6 +56,10 @@ feedback = Table(
     Column("correct", Whole, nullable=False),
     Column("own_labelled", Whole, nullable=False),
     Column("own_correct", Whole, nullable=False),
+    Column("measured", Whole, nullable=False, server_default=text("0")),
+    Column("error_sum", Float, nullable=False, server_default=text("0")),
+    Column("error_squares", Float, nullable=False, server_default=text("0")),
+    Column("error_fourths", Float, nullable=False, server_default=text("0")),
     Column("body", JSON, nullable=False),
     Index("feedback_by_window", "model", "version", "start"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +45,9 @@ class VersionWindow:
         latency_us: quantiles of latency, ``None`` if nothing was timed.
         degraded: predictions for which the cloud was wanted and not reachable.
         own_labelled: late labels of the on-device model's own answers; ``labelled`` those of all.
+        measured: the model's own numbers whose label came, of a regressor.
+        mae: mean absolute error of those, ``None`` without any; ``rmse`` the root of the mean
+            squared one.
         resources: largest value of any device.
         energy: sums over devices with a meter, ``None`` without any.
         devices: number of devices that reported, of what is not rolled up yet.
@@ -63,6 +67,9 @@ class VersionWindow:
     correct: int
     own_labelled: int
     own_correct: int
+    measured: int
+    mae: float | None
+    rmse: float | None
     resources: Mapping[str, float]
     energy: Mapping[str, float] | None
     devices: int
@@ -90,6 +97,8 @@ class _Sums:
     lost: Counter[str] = field(default_factory=Counter)
     latency: dict[str, NDArray[np.int64]] = field(default_factory=lambda: defaultdict(_zeros))
     labels: Counter[str] = field(default_factory=Counter)
+    error_sum: float = 0.0
+    error_squares: float = 0.0
     degraded: int = 0
     resources: Mapping[str, float] = field(default_factory=dict)
     energy: Mapping[str, float] | None = None
@@ -119,9 +128,11 @@ class WindowSums:
 
     def add_feedback(self, row: RowMapping) -> None:
         """Add a row of ``feedback``."""
-        labels = self._sums[_key(row)].labels
-        for name in ("labelled", "correct", "own_labelled", "own_correct"):
-            labels[name] += row[name]
+        sums = self._sums[_key(row)]
+        for name in ("labelled", "correct", "own_labelled", "own_correct", "measured"):
+            sums.labels[name] += row[name]
+        sums.error_sum += row["error_sum"]
+        sums.error_squares += row["error_squares"]
 
     def windows(self) -> list[VersionWindow]:
         """Return the windows in order of time, version and arm."""
@@ -138,6 +149,7 @@ def _order(key: WindowKey) -> tuple[int, str, str]:
 
 
 def _window(key: WindowKey, sums: _Sums) -> VersionWindow:
+    measured = sums.labels["measured"]
     return VersionWindow(
         *key,
         predictions=dict(sums.predictions),
@@ -150,6 +162,9 @@ def _window(key: WindowKey, sums: _Sums) -> VersionWindow:
         correct=sums.labels["correct"],
         own_labelled=sums.labels["own_labelled"],
         own_correct=sums.labels["own_correct"],
+        measured=measured,
+        mae=sums.error_sum / measured if measured else None,
+        rmse=math.sqrt(sums.error_squares / measured) if measured else None,
         resources=sums.resources,
         energy=sums.energy,
         devices=len(sums.devices),

@@ -31,6 +31,7 @@ from cloud_hub.triggers.evidence import (
     VolumeEvidence,
 )
 from cloud_hub.triggers.facts import Facts, LabelCounts, OpenAlarm, TriggerState
+from cloud_hub.triggers.mean_error import judge_mean_error
 from cloud_hub.triggers.watching import key_of, watch
 
 SHOWN: Final = 5
@@ -122,16 +123,21 @@ def judge_call(state: TriggerState) -> ConditionVerdict:
 def judge_performance(rule: PerformanceRule, facts: Facts, state: TriggerState) -> ConditionVerdict:
     """Judge ``performance``: evidence that accuracy is below the limit has become rare enough.
 
+    With ``mae_above`` instead, that the mean error is above it.
+
     Args:
         rule: with the limit, and the mean time to a false alarm.
         facts: everything that was known at ``facts.now``.
         state: with the evidence so far; what is new in ``facts`` is added to it.
     """
+    if rule.mae_above is not None:
+        return ConditionVerdict(*judge_mean_error(rule, rule.mae_above, facts))
     evidence = watch(rule, facts, state.watches.get(key_of(rule))).evidence
     if rule.by is None:
         figures, below = _accuracy(rule, facts, facts.labels, evidence.get("", accuracy.NONE), 1)
         return ConditionVerdict(
-            below, PerformanceEvidence(**vars(figures), below=rule.below, minimum=rule.minimum)
+            below,
+            PerformanceEvidence(**vars(figures), below=rule.least_accuracy, minimum=rule.minimum),
         )
     groups = facts.groups.get(rule.by, {})
     judged = {
@@ -145,7 +151,7 @@ def judge_performance(rule: PerformanceRule, facts: Facts, state: TriggerState) 
         groups=tuple(
             GroupAccuracy(**vars(figures), group=name) for name, (figures, _) in worst[:SHOWN]
         ),
-        below=rule.below,
+        below=rule.least_accuracy,
         minimum=rule.minimum,
         note=None if groups else note,
     )

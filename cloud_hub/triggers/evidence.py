@@ -85,6 +85,23 @@ class GroupedPerformanceEvidence:
 
 
 @dataclass(frozen=True)
+class MeanErrorEvidence:
+    """Evidence of ``performance`` by ``mae_above``; errors are in the unit of the target.
+
+    It fires when ``evidence`` reaches ``fires_from``, the mean number of labels to a false alarm.
+    """
+
+    measured: int
+    mae: float | None
+    mae_above: float
+    largest_error: float | None
+    evidence: float
+    fires_from: float
+    minimum: int
+    note: str | None = omitted()
+
+
+@dataclass(frozen=True)
 class VolumeEvidence:
     """Evidence of ``volume``: labelled rows shared since the serving version was published."""
 
@@ -155,6 +172,7 @@ Evidence: TypeAlias = (
     | ManualEvidence
     | PerformanceEvidence
     | GroupedPerformanceEvidence
+    | MeanErrorEvidence
     | VolumeEvidence
     | DriftEvidence
     | CombinedEvidence

@@ -47,6 +47,19 @@ Batches = Mapping[str, Mapping[str, tuple[LabelBatch, ...]]]
 
 Came = TypeVar("Came", LabelCounts, LabelBatch)
 
+
+@dataclass(frozen=True)
+class ErrorCounts:
+    """Errors of the predictions of one window, over all devices: how many were ``measured``, and
+    the sum of their shares of the largest error that counts. ``available_at`` as of labels.
+    """
+
+    start: float
+    measured: float
+    shares: float
+    available_at: float
+
+
 Groups = Mapping[str, Mapping[str, tuple[LabelCounts, ...]]]
 """Late labels by column or attribute, and group."""
 
@@ -78,15 +91,17 @@ class VersionFacts:
     alarms: tuple[OpenAlarm, ...] = ()
     groups: Groups = field(default_factory=dict)
     batches: Batches = field(default_factory=dict)
+    errors: tuple[ErrorCounts, ...] = ()
+    largest_error: float | None = None
 
 
 @dataclass(frozen=True)
 class Facts:
     """Everything that the hub has at ``now`` about the version that serves ``since``.
 
-    ``labels`` are in order of time, ``groups`` those of each group by column or attribute,
-    ``batches`` the newest of both by device, as they came; ``alarms`` are open; ``new_rows`` were
-    shared since it was published.
+    ``labels`` and ``errors`` are in order of time, ``groups`` the labels of each group by column or
+    attribute, ``batches`` the newest of all labels by device, as they came; ``alarms`` are open;
+    ``new_rows`` were shared since it was published.
     """
 
     now: float
@@ -97,11 +112,14 @@ class Facts:
     new_rows: int = 0
     groups: Groups = field(default_factory=dict)
     batches: Batches = field(default_factory=dict)
+    errors: tuple[ErrorCounts, ...] = ()
 
     @property
     def labelled(self) -> int:
         """Number of late labels of the serving version."""
-        return sum(window.labelled for window in self.labels)
+        # A regressor without right_within has errors, and nothing that is right or wrong.
+        known = sum(window.labelled for window in self.labels)
+        return known or round(sum(window.measured for window in self.errors))
 
 
 @dataclass(frozen=True)
@@ -139,6 +157,7 @@ class ServingHistory:
                 by: {name: _available(batches, now) for name, batches in groups.items()}
                 for by, groups in version.batches.items()
             },
+            errors=tuple(window for window in version.errors if window.available_at <= now),
         )
 
 

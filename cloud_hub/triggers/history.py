@@ -11,13 +11,20 @@ from sqlalchemy import Engine, func, select
 
 from cloud_hub.fleet.tables import devices
 from cloud_hub.monitoring.store import MonitoringStore
+from cloud_hub.plans.error_bound import largest_error
 from cloud_hub.plans.tables import plans
 from cloud_hub.registry.service import Registry
 from cloud_hub.statistics.influence import device_factors
 from cloud_hub.telemetry.groups import GroupSums
 from cloud_hub.telemetry.tables import ROLLED, feedback, samples
 from cloud_hub.triggers.batches import LabelBatches
-from cloud_hub.triggers.facts import LabelCounts, OpenAlarm, ServingHistory, VersionFacts
+from cloud_hub.triggers.facts import (
+    ErrorCounts,
+    LabelCounts,
+    OpenAlarm,
+    ServingHistory,
+    VersionFacts,
+)
 
 MINUTE: Final = 60
 """Seconds over which shared rows are counted together."""
@@ -70,6 +77,7 @@ class Histories:
     def _version(self, model: str, name: str, lag: float, by: Collection[str]) -> VersionFacts:
         record = self._registry.version(model, name)
         alarms = self._alarms.alarms(model, version=name, open_only=False)
+        largest = self._largest(model, name)
         return VersionFacts(
             name,
             record.published_at,
@@ -80,6 +88,8 @@ class Histories:
                 for a in alarms
             ),
             groups={each: self._groups(model, name, lag, each) for each in by},
+            errors=self._errors(model, name, lag, largest) if largest is not None else (),
+            largest_error=largest,
         )
 
     def _groups(
@@ -142,6 +152,34 @@ class Histories:
             for start, devices in windows.items()
         )
 
+    def _largest(self, model: str, version: str) -> float | None:
+        """The largest error that counts, as plans under which the version serves have it."""
+        declared = self._registry.policy(model).reporting.largest_error
+        release = self._registry.release(model, version)
+        if declared is not None or release.manifest.task != "regression":
+            return declared
+        return largest_error(release.profile(), release.manifest.metrics.get("score"))
+
+    def _errors(
+        self, model: str, version: str, lag: float, largest: float
+    ) -> tuple[ErrorCounts, ...]:
+        """Errors by window, no device above what it may weigh in it."""
+        f = feedback.c
+        query = (
+            select(f.start, f.device, func.sum(f.measured), func.sum(f.error_sum))
+            .where(f.model == model, f.version == version, f.measured > 0)
+            .group_by(f.start, f.device)
+            .order_by(f.start)
+        )
+        windows: dict[int, dict[str, tuple[int, float]]] = {}
+        with self._engine.connect() as db:
+            for start, device, n, total in db.execute(query):
+                # Cut again: labels of before the bound was lowered were cut at the old one.
+                windows.setdefault(start, {})[device] = (int(n), min(total / largest, int(n)))
+        return tuple(
+            ErrorCounts(start, *_sums(devices), start + lag) for start, devices in windows.items()
+        )
+
     def _sampled(self, model: str, since: float, lag: float) -> list[tuple[float, int]]:
         """Count shared rows by minute; a minute that had begun counts from its first row on."""
         s = samples.c
@@ -176,10 +214,15 @@ class Histories:
 
 def _weighed(devices: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
     """Sum of (labelled, correct) of devices, none above what it may weigh."""
+    labelled, correct = _sums(devices)
+    return round(labelled), round(correct)
+
+
+def _sums(devices: Mapping[str, tuple[int, float]]) -> tuple[float, float]:
     # A row that was rolled up is of many devices, which nobody can tell apart any more.
     factors = device_factors({d: n for d, (n, _) in devices.items() if d != ROLLED})
-    labelled = correct = 0.0
-    for device, (n, right) in devices.items():
+    count = total = 0.0
+    for device, (n, part) in devices.items():
         factor = factors.get(device, 1.0)
-        labelled, correct = labelled + n * factor, correct + right * factor
-    return round(labelled), round(correct)
+        count, total = count + n * factor, total + part * factor
+    return count, total

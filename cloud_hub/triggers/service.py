@@ -345,8 +345,9 @@ def _groups_of(policy: Policy) -> set[str]:
 def _lookback_of(policy: Policy) -> float:
     """Return the longest time that a rule looks back on labels, in seconds; 0 if none does."""
     leaves = [leaf for rule in policy.triggers for leaf in rule.when.leaves()]
-    return max((leaf.performance.lookback_seconds for leaf in leaves if leaf.performance),
-               default=0.0)  # fmt: skip
+    rules = [leaf.performance for leaf in leaves if leaf.performance]
+    # Of mean errors all windows are loaded anyway, and no batches.
+    return max((rule.lookback_seconds for rule in rules if rule.below is not None), default=0.0)
 
 
 def _firing(rule: TriggerRule, facts: Facts, model: str, actor: str, evidence: Evidence) -> Firing:

@@ -24,7 +24,7 @@ is back above the limit."""
 
 def key_of(rule: PerformanceRule) -> str:
     """Return the name of a condition's detector: another limit or group is another detector."""
-    return f"{rule.by or 'all'} below {rule.below:g}"
+    return f"{rule.by or 'all'} below {rule.least_accuracy:g}"
 
 
 def watch(rule: PerformanceRule, facts: Facts, before: AccuracyWatch | None) -> AccuracyWatch:
@@ -55,7 +55,7 @@ def watch(rule: PerformanceRule, facts: Facts, before: AccuracyWatch | None) -> 
         earlier = evidence.get(name, accuracy.NONE)
         most = MOST * rule.false_alarm_every_seconds * len(groups)
         evidence[name] = tuple(
-            min(each, most) for each in _fed(earlier, seconds, batches, rule.below)
+            min(each, most) for each in _fed(earlier, seconds, batches, rule.least_accuracy)
         )
     return AccuracyWatch(before.version, newest, facts.now, evidence)
 
@@ -76,6 +76,8 @@ def _fed(
 
 def watched(condition: Condition, facts: Facts, state: TriggerState) -> TriggerState:
     """Return the state of a rule after all its detectors have seen what is new."""
-    rules = [leaf.performance for leaf in condition.leaves() if leaf.performance is not None]
+    leaves = [leaf.performance for leaf in condition.leaves() if leaf.performance is not None]
+    # The detector of mean errors keeps nothing: it is fed anew with all errors at each look.
+    rules = [rule for rule in leaves if rule.below is not None]
     watches = {key_of(rule): watch(rule, facts, state.watches.get(key_of(rule))) for rule in rules}
     return replace(state, watches=watches)

@@ -54,9 +54,11 @@ class ShadowReport:
     ``compared`` inputs were answered by both; of those ``disagreements`` got another label (of a
     regressor none). Differences are candidate minus incumbent: ``confidence`` of the largest
     probability, ``value`` of a regressor's number, ``latency`` log2 of the candidate's time by the
-    incumbent's, one input at a time, where both were timed alike. ``errors`` counts inputs on which
-    the candidate failed, by kind (``model``, ``hung``); ``skipped`` those that it was not given, by
-    reason (``queue`` full because its share of the time is spent, ``source`` other than the model).
+    incumbent's, one input at a time, where both were timed alike; ``off`` how much farther off the
+    candidate's number was than the incumbent's, once the label came. ``errors`` counts inputs on
+    which the candidate failed, by kind (``model``, ``hung``); ``skipped`` those that it was not
+    given, by reason (``queue`` full because its share of the time is spent, ``source`` other than
+    the model).
     ``labelled`` is the paired outcome of late labels.
     """
 
@@ -70,6 +72,7 @@ class ShadowReport:
     errors: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     labelled: Pairs = Pairs()
+    off: Moments = Moments()
     format: Literal[1] = REPORT_FORMAT
 
     def __post_init__(self) -> None:

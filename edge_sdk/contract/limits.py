@@ -42,6 +42,9 @@ than :data:`LARGEST_INTEGER`."""
 LARGEST_SUM: Final = 1e150
 """One sum of one message, either sign: its square is finite, and so are sums of squares."""
 
+LARGEST_ERROR: Final = 1e35
+"""Of one number of a regressor: sums of fourth powers of more would be above what hubs take."""
+
 LATEST: Final = 1 << 33
 """Unix seconds: the year 2242. Calendars of programs end soon after."""
 

@@ -93,9 +93,11 @@ class FeedbackReport:
     Sufficient statistics. ``labelled`` and ``correct`` count labels of what was served; the two
     that begin with ``own`` those of the on-device model's own answer wherever it gave one, also
     where the cloud's was served instead, so that a cloud that steps in does not hide a model that
-    degrades. ``rewards``, ``reward_sum`` and ``reward_squares`` are numeric outcomes (for a
-    regressor its squared errors). ``by_source`` maps a source to (labelled, correct); ``groups``
-    each group of a declared column to those of the model's own answers.
+    degrades. ``rewards``, ``reward_sum`` and ``reward_squares`` are numeric outcomes that the
+    application gave. ``by_source`` maps a source to (labelled, correct); ``groups`` each group of a
+    declared column to those of the model's own answers. ``measured`` own numbers of a regressor
+    were off by a known error, cut at the plan's ``largest_error``: ``error_sum`` adds up its size,
+    ``error_squares`` and ``error_fourths`` its second and fourth power.
     """
 
     window: Window
@@ -109,6 +111,10 @@ class FeedbackReport:
     reward_squares: float = 0.0
     unmatched: int = 0
     groups: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
+    measured: int = 0
+    error_sum: float = 0.0
+    error_squares: float = 0.0
+    error_fourths: float = 0.0
     format: Literal[1] = REPORT_FORMAT
 
     def __post_init__(self) -> None:
@@ -117,6 +123,7 @@ class FeedbackReport:
         require(self.own_labelled <= self.labelled, "own_labelled: expected 0 to labelled")
         self._check_sources()
         self._check_rewards()
+        self._check_errors()
         self._check_groups()
 
     def _check_sources(self) -> None:
@@ -134,6 +141,13 @@ class FeedbackReport:
         require(self.reward_squares >= 0, "reward_squares: expected at least 0")
         none = self.rewards > 0 or self.reward_sum == self.reward_squares == 0
         require(none, "rewards: expected sums of 0 where there are none")
+
+    def _check_errors(self) -> None:
+        require(self.measured >= 0, "measured: expected at least 0")
+        sums = (self.error_sum, self.error_squares, self.error_fourths)
+        require(min(sums) >= 0, "sums of errors: expected at least 0")
+        none = self.measured > 0 or not any(sums)
+        require(none, "measured: expected sums of 0 where there are none")
 
     def _check_groups(self) -> None:
         check_groups(self.groups)

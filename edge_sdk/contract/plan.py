@@ -106,7 +106,7 @@ class Arm:
         return sum(high - low for low, high in self.slots)
 
 
-Measure = Literal["accuracy", "reward", "latency", "errors", "energy"]
+Measure = Literal["accuracy", "reward", "latency", "errors", "energy", "mae", "rmse"]
 GROWING: Final[tuple[Measure, ...]] = ("accuracy", "reward")
 """Measures of which more is better, unless an outcome says otherwise; of the others less is."""
 
@@ -115,9 +115,10 @@ GROWING: Final[tuple[Measure, ...]] = ("accuracy", "reward")
 class Outcome:
     """Outcome that an experiment is judged by.
 
-    ``metric`` is one that devices report: ``accuracy`` of late labels, mean ``reward`` (for a
-    regressor its squared error), mean ``latency`` (log2 of µs, from the histograms), share of
-    ``errors``, ``energy`` (joules of the device for each prediction). ``direction`` is the better
+    ``metric`` is one that devices report: ``accuracy`` of late labels, mean ``reward``, mean
+    ``latency`` (log2 of µs, from the histograms), share of ``errors``, ``energy`` (joules of the
+    device for each prediction), of a regressor ``mae`` (mean absolute error on late labels) and
+    ``rmse`` (root of the mean squared one). ``direction`` is the better
     direction, if it differs from :data:`GROWING`. ``minimum_effect`` is the smallest change, in the
     metric's own unit, that matters.
     """

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_sdk.contract.errors import require
+from edge_sdk.contract.limits import LARGEST_ERROR
 
 Metric = Literal["max_probability", "margin", "entropy"]
 """Confidence of an answer, computed from its probabilities."""
@@ -19,7 +20,9 @@ class Reporting:
     """Rules for reports. A device votes for at most ``votes`` frequent keys per window.
 
     A regressor's number counts as correct if it differs from its label by at most ``right_within``
-    (in the label's unit), the same for all versions; without it regressors have no accuracy.
+    (in the label's unit), the same for all versions; without it regressors have no accuracy. An
+    error counts as ``largest_error`` at most (same unit), so that no single one outweighs all
+    others; the hub derives it from what serves where the policy does not say.
     ``requests_per_second`` is more than any one device can answer, on average over a minute: the
     hub refuses reports that claim more.
     """
@@ -28,6 +31,7 @@ class Reporting:
     minimum_observations: int = 100
     votes: int = 100
     right_within: float | None = None
+    largest_error: float | None = None
     requests_per_second: int = 1_000
 
     def __post_init__(self) -> None:
@@ -38,6 +42,9 @@ class Reporting:
         require(rate >= 1, f"requests_per_second: expected at least 1, got {rate}")
         within = self.right_within
         require(within is None or within > 0, f"right_within: expected above 0, got {within}")
+        largest = self.largest_error
+        fits = largest is None or 0 < largest <= LARGEST_ERROR
+        require(fits, f"largest_error: expected above 0 and up to {LARGEST_ERROR:g}, got {largest}")
 
 
 @dataclass(frozen=True)

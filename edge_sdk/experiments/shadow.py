@@ -36,7 +36,7 @@ from edge_sdk.experiments.base import (
     check_same_inputs,
     failing,
 )
-from edge_sdk.telemetry.label_join import is_right
+from edge_sdk.telemetry.label_join import ErrorRules, error_size, is_right
 from edge_sdk.telemetry.ring_records import RingColumns, RingRecord, comparable
 from edge_sdk.validation import LARGEST
 
@@ -78,11 +78,12 @@ class ShadowCounts:
     errors: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     labelled: Counter[str] = field(default_factory=Counter)
+    off: Moments = Moments()
 
     @property
     def empty(self) -> bool:
         """Return whether there is nothing to report."""
-        return not (self.compared or self.errors or self.skipped or self.labelled)
+        return not (self.compared or self.errors or self.skipped or self.labelled or self.off.count)
 
 
 class Shadow(RunningExperiment):
@@ -298,8 +299,12 @@ class Shadow(RunningExperiment):
                     self._pair(answers, self._labels.pop(number))
 
     def _pair(self, answers: tuple[Any, Any], label: Label | float) -> None:
-        within = self._incumbent.terms.reporting.right_within
-        served, candidate = (is_right(answer, label, within) for answer in answers)
+        rules = ErrorRules.of(self._incumbent.terms.reporting)
+        if not isinstance(label, str) and all(isinstance(answer, float) for answer in answers):
+            before, now = (error_size(answer, label, rules.largest) for answer in answers)
+            if before is not None and now is not None:
+                self._counts.off += _moments([now], [before])
+        served, candidate = (is_right(answer, label, rules.right_within) for answer in answers)
         if served is None or candidate is None:
             return
         # McNemar's table: concordant pairs say nothing of the difference, discordant ones do.

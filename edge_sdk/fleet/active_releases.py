@@ -20,7 +20,7 @@ from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.serving.predictor import NOTHING_SERVES, CloudCall, Predictor
 from edge_sdk.serving.ranking import Item, Ranking, Shown, ShownRankings, ranked
 from edge_sdk.serving.terms import ServingTerms
-from edge_sdk.telemetry.label_join import bits_of
+from edge_sdk.telemetry.label_join import ErrorRules, bits_of
 from edge_sdk.validation import (
     candidates_of,
     check_length,
@@ -287,8 +287,9 @@ class ActiveReleases:
         """Join feedback with a prediction that no predictor made, perhaps of an earlier start."""
         tag, _, number = prediction.rpartition("-")
         store = self._label_store
-        within = None if self.serving is None else self.serving.terms.reporting.right_within
-        if store is None or not self._counted(store.feedback, tag, number, label, reward, within):
+        serving = self.serving
+        rules = ErrorRules() if serving is None else ErrorRules.of(serving.terms.reporting)
+        if store is None or not self._counted(store.feedback, tag, number, label, reward, rules):
             raise self._refusal(
                 "unknown_prediction",
                 f"expected the id of a recent prediction, got {prediction!r:.60}",

@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.contract.limits import LARGEST_ERROR
 from edge_sdk.contract.window import SOURCES
 from edge_sdk.errors import InputError
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Label
+    from edge_sdk.contract.serving_terms import Reporting
     from edge_sdk.telemetry.groups import Codes, Grouping
-
-LARGEST_ERROR: Final = 1e35
-"""Of a regressor: sums of fourth powers of more would be above what hubs take."""
 
 Group = tuple[str, str]
 """A declared column and one of its groups."""
@@ -35,6 +34,20 @@ REWARDED: Final = 2
 def bits_of(label: Any, reward: Any) -> int:
     """Return which of the two came, as bits of a prediction's state."""
     return (LABELLED if label is not None else 0) | (REWARDED if reward is not None else 0)
+
+
+class ErrorRules(NamedTuple):
+    """Rules for errors of numbers, in the unit of the label; see
+    :class:`~edge_sdk.contract.serving_terms.Reporting`.
+    """
+
+    right_within: float | None = None
+    largest: float | None = None
+
+    @classmethod
+    def of(cls, reporting: Reporting) -> ErrorRules:
+        """Return the rules that a plan sets."""
+        return cls(reporting.right_within, reporting.largest_error)
 
 
 @dataclass
@@ -50,6 +63,10 @@ class LabelOutcomes:
     reward_sum: float = 0.0
     reward_squares: float = 0.0
     groups: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
+    measured: int = 0
+    error_sum: float = 0.0
+    error_squares: float = 0.0
+    error_fourths: float = 0.0
 
     def add_label(self, source: str, correct: bool, own_correct: bool | None) -> None:
         """Count one label.
@@ -79,6 +96,31 @@ class LabelOutcomes:
         self.reward_sum += reward
         self.reward_squares += reward * reward
 
+    def add_error(self, size: float) -> None:
+        """Count by how much one number was off."""
+        square = size * size
+        self.measured += 1
+        self.error_sum += size
+        self.error_squares += square
+        self.error_fourths += square * square
+
+
+def error_size(answer: float, label: float, largest: float | None) -> float | None:
+    """Return by how much a number is off; ``None`` if that cannot be summed.
+
+    An error is cut at ``largest``. What is not even a number is as far off as can be: a model must
+    not gain by answering NaN where it is bad.
+
+    Args:
+        answer: a regressor's number.
+        label: that came later.
+        largest: as much as an error counts at most; ``None``: nothing is cut.
+    """
+    size = abs(answer - label)
+    if largest is not None:
+        return size if size <= largest else largest
+    return size if size <= LARGEST_ERROR else None
+
 
 def is_right(answer: Any, label: Label | float, within: float | None) -> bool | None:
     """Return whether an answer is right; ``None`` if that cannot be said.
@@ -102,9 +144,9 @@ def join(
     own: Label | float | None,
     label: Label | float,
     groups: Iterable[Group] = (),
-    within: float | None = None,
+    rules: ErrorRules = ErrorRules(),
 ) -> None:
-    """Count a label: right or wrong, and the squared error of a number.
+    """Count a label: right or wrong, and by how much the model's own number is off.
 
     Args:
         outcomes: of the window; added to.
@@ -113,17 +155,17 @@ def join(
         own: the on-device model's label; ``None`` where it was not asked.
         label: that came later.
         groups: of the prediction, by column.
-        within: a number is right if it is off by at most so much.
+        rules: when a number is right, and how much an error counts at most.
     """
     if isinstance(answer, float) and not isinstance(label, str):
         own = answer if source == "model" else None
-        error = answer - label
-        if abs(error) <= LARGEST_ERROR:  # what is not even finite has no error that could be summed
-            outcomes.add_reward(error * error)
-    right = is_right(answer, label, within)
+        size = error_size(answer, label, rules.largest)
+        if own is not None and size is not None:
+            outcomes.add_error(size)
+    right = is_right(answer, label, rules.right_within)
     if right is None:
         return
-    own_right = is_right(own, label, within)
+    own_right = is_right(own, label, rules.right_within)
     outcomes.add_label(source, right, own_right)
     for group in groups if own_right is not None else ():
         outcomes.add_group(group, bool(own_right))
@@ -242,7 +284,7 @@ class LabelJoin:
         capacity: single predictions that are remembered at most; rows of batches likewise.
         grouping: declared groups of the release.
         rows: their feature values are remembered too, because they may be shared.
-        within: a regressor's number is right if it is off by at most so much.
+        rules: when a regressor's number is right, and how much an error counts at most.
     """
 
     def __init__(
@@ -251,10 +293,10 @@ class LabelJoin:
         grouping: Grouping,
         *,
         rows: bool = False,
-        within: float | None = None,
+        rules: ErrorRules = ErrorRules(),
     ) -> None:
         self._capacity = capacity
-        self._within = within
+        self._rules = rules
         self._grouping = grouping
         self._table = UnlabelledColumns.empty(capacity, rows=rows, columns=len(grouping.columns))
         self._numbers = np.zeros(capacity, np.int64)
@@ -306,7 +348,7 @@ class LabelJoin:
         return None if batch is None or index >= len(batch) else Place(name, batch, index)
 
     def label(self, place: Place, label: Label | float) -> None:
-        """Join a label with its prediction: right or wrong, and the squared error of a number.
+        """Join a label with its prediction: right or wrong, and by how much a number is off.
 
         Raises:
             InputError: it has one already.
@@ -315,7 +357,7 @@ class LabelJoin:
         made, at = place.table.answered, place.at
         source = SOURCES[made.sources[at]]
         outcomes, groups = self.outcomes[place.window], self._grouping.names(place.groups)
-        join(outcomes, source, made.answers[at], made.own[at], label, groups, self._within)
+        join(outcomes, source, made.answers[at], made.own[at], label, groups, self._rules)
 
     def reward(self, place: Place, reward: float) -> None:
         """Join a numeric outcome with its prediction.

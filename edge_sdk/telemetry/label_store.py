@@ -24,7 +24,7 @@ from edge_sdk.contract.codec import encode, from_plain
 from edge_sdk.contract.messages import Body, FeedbackReport
 from edge_sdk.contract.window import SOURCES, Window
 from edge_sdk.errors import ContractError, InputError
-from edge_sdk.telemetry.label_join import LabelOutcomes, Unlabelled, bits_of, join
+from edge_sdk.telemetry.label_join import ErrorRules, LabelOutcomes, Unlabelled, bits_of, join
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Label
@@ -146,7 +146,7 @@ class LabelStore:
         number: str,
         label: Label | float | None,
         reward: float | None,
-        within: float | None = None,
+        rules: ErrorRules = ErrorRules(),
     ) -> bool:
         """Join a late label or reward; return whether the prediction is one of these.
 
@@ -155,7 +155,7 @@ class LabelStore:
             number: of the prediction.
             label: the right answer, if one came.
             reward: a numeric outcome, if one came.
-            within: a regressor's number is right if it is off by at most so much.
+            rules: when a regressor's number is right, and how much an error counts at most.
 
         Raises:
             InputError: it came already, or the label is of another kind than what was answered.
@@ -168,7 +168,7 @@ class LabelStore:
             state = p.state | _new_bits(p, number, label, reward)
             outcomes = self._outcomes.setdefault(stored.window, LabelOutcomes())
             if label is not None:
-                join(outcomes, SOURCES[p.source], p.answer, p.own, label, p.groups, within)
+                join(outcomes, SOURCES[p.source], p.answer, p.own, label, p.groups, rules)
             if reward is not None:
                 outcomes.add_reward(float(reward))
             db.execute("UPDATE waiting SET state = ? WHERE id = ?", (state, stored.id))

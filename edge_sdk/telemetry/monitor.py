@@ -28,7 +28,7 @@ from edge_sdk.contract.serving_terms import Reporting, Sharing
 from edge_sdk.errors import InputError
 from edge_sdk.telemetry.group_counts import GroupAccumulator
 from edge_sdk.telemetry.groups import Codes, Grouping
-from edge_sdk.telemetry.label_join import LabelJoin, LabelOutcomes, Unlabelled
+from edge_sdk.telemetry.label_join import ErrorRules, LabelJoin, LabelOutcomes, Unlabelled
 from edge_sdk.telemetry.reports import Reports, Scope, SharedRows
 from edge_sdk.telemetry.ring_records import AT, Columns, RingColumns, RingRecord, batch_answers
 from edge_sdk.telemetry.window_counts import Histograms, ProfileBins, WindowCounts
@@ -114,8 +114,8 @@ class Monitor:
         self._windows: dict[int, WindowCounts] = {}
         self._reports = Reports(release, scope, reporting, inputs.key_of_mark, self.grouping)
         self._shared = SharedRows(self._sharing)
-        samples, within = self._sharing.samples, reporting.right_within
-        self._label_join = LabelJoin(PENDING, self.grouping, rows=samples, within=within)
+        samples, rules = self._sharing.samples, ErrorRules.of(reporting)
+        self._label_join = LabelJoin(PENDING, self.grouping, rows=samples, rules=rules)
         self._current = self._start(clock())
 
     def set_tap(self, tap: Tap | None) -> None:

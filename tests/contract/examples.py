@@ -264,6 +264,9 @@ REPORT_OF_GROUPS = replace(
     },
 )
 FEEDBACK_OF_GROUPS = replace(FEEDBACK, groups={"sex": {"f": (9, 9), "missing": (6, 5)}})
+FEEDBACK_OF_NUMBERS = FeedbackReport(
+    WINDOW, measured=3, error_sum=2.5, error_squares=2.25, error_fourths=2.0625
+)
 SHADOW = ShadowReport(
     Window("churn", "1.1", 1_700_000_000, 1_700_000_060, "shadow-1", "candidate"),
     incumbent="1.0",
@@ -340,7 +343,9 @@ EXAMPLES = {
     "window_report_metered": replace(REPORT, energy=Energy(181.25, 103, 60.5)),
     "feedback_report": FEEDBACK,
     "feedback_report_grouped": FEEDBACK_OF_GROUPS,
+    "feedback_report_measured": FEEDBACK_OF_NUMBERS,
     "shadow_report": SHADOW,
+    "shadow_report_measured": replace(SHADOW, off=Moments(16, -1.25, 4.5)),
     "interleave_report": INTERLEAVED,
     "sample_batch": SAMPLES,
     "key_votes": VOTES,

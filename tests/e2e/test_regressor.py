@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from sklearn.linear_model import LinearRegression
 
 from converters import convert
@@ -39,6 +40,47 @@ def answer(device: EdgeDevice) -> None:
         device.feedback(prediction.id, label=float(Y[i]))
     device._service.collect(final=True)
     device.sync()
+
+
+BY_ERROR = b"""
+reporting: {window: 1s, minimum_observations: 1}
+experiment: {steps: [0.5, 1.0], soak: 0s, minimum_labels: 50, metric: mae, margin: 0.2,
+  minimum_devices: 1}
+"""
+"""No number is right or wrong: what is judged is how far off they are."""
+
+
+def test_a_regressor_is_judged_by_its_errors_and_one_broken_label_changes_nothing(
+    hub: HubProcess, tmp_path: Path
+) -> None:
+    hub.admin.put(f"models/{MODEL}/policy", BY_ERROR)
+    publish(hub, tmp_path, "1.0", shift=0.0)
+    hub.admin.post(f"models/{MODEL}/promote", version="1.0")
+    bound = hub.admin.get(f"models/{MODEL}/plan")["reporting"]["largest_error"]
+    assert bound == pytest.approx(Y.max() - Y.min(), rel=0.1)
+    devices = [opened(tmp_path / f"d{i}", hub, MODEL, clock=time.time) for i in range(6)]
+    try:
+        publish(hub, tmp_path, "1.1", shift=12.0)
+        hub.admin.post(f"models/{MODEL}/canary", version="1.1")
+
+        def over() -> bool:
+            for device in devices:
+                device.feedback(device.predict(X[0]).id, label=1e9)
+                answer(device)
+            (trial,) = hub.admin.get(f"models/{MODEL}/experiments")
+            return trial["status"] not in ("running", "waiting")
+
+        wait_for(over, "the end of the canary")
+        (trial,) = hub.admin.get(f"models/{MODEL}/experiments")
+        assert trial["status"] == "aborted"
+        reasons = ("candidate is farther off", "mae of candidate")
+        assert any(reason in trial["reason"] for reason in reasons), trial["reason"]
+        windows = hub.admin.get(f"models/{MODEL}/telemetry")["windows"]
+        off = {w["version"]: w["mae"] for w in windows if w["measured"] >= 40}
+        assert off["1.0"] < 1 < 10 < off["1.1"]
+    finally:
+        for device in devices:
+            device.close()
 
 
 def test_a_regressor_that_is_off_is_taken_back_by_its_late_labels(

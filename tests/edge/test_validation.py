@@ -148,8 +148,8 @@ def test_errors_too_large_to_be_summed_are_left_out() -> None:
         *((2.0, 1e35), (2.0, 1.0)),
     ):
         join(outcomes, "model", answer, None, label)
-    assert (outcomes.rewards, outcomes.reward_sum) == (2, pytest.approx(1e70))
-    assert outcomes.reward_squares < LARGEST_SUM
+    assert (outcomes.measured, outcomes.error_sum) == (2, pytest.approx(1e35))
+    assert outcomes.error_fourths < LARGEST_SUM
 
 
 def test_a_batch_is_indexed_like_a_list(device: EdgeDevice) -> None:

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
-from cloud_hub.experiments.verdict.evidence import PAIRED, Evidence, Row
+from cloud_hub.experiments.verdict.evidence import PAIRED, Evidence, Row, by_device
+from cloud_hub.statistics.heterogeneity import Counts
 from cloud_hub.statistics.influence import device_factors
 
+CountsByKind = Mapping[str, Mapping[tuple[str, int], Counts]]
 Numbers = TypeVar("Numbers", bound=tuple[float, ...])
 
 
@@ -28,13 +30,8 @@ def weighted(evidence: Evidence) -> Evidence:
         measure: _factors(_numbers(arm.outcomes.get(measure, {})) for arm in arms.values())
         for measure in {measure for arm in arms.values() for measure in arm.outcomes}
     }
-    requests = {
-        kind: _factors(
-            {d: requests for d, (_, requests) in arm.failures_by_device(kind).items()}
-            for arm in arms.values()
-        )
-        for kind in {kind for arm in arms.values() for kind in arm.failures}
-    }
+    failures = _bounded_counts({name: arm.failures for name, arm in arms.items()})
+    groups = _bounded_counts({name: arm.groups for name, arm in arms.items()})
     answered = {
         came: _factors(_numbers(arm.labels.get(came, {})) for arm in arms.values())
         for came in {came for arm in arms.values() for came in arm.labels}
@@ -44,10 +41,8 @@ def weighted(evidence: Evidence) -> Evidence:
         name: replace(
             arm,
             outcomes={m: _scaled(rows, outcomes[m]) for m, rows in arm.outcomes.items()},
-            failures={
-                kind: {key: _times(counts, requests[kind][key[0]]) for key, counts in rows.items()}
-                for kind, rows in arm.failures.items()
-            },
+            failures=failures[name],
+            groups=groups[name],
             latency=_scaled(arm.latency, timed),
             labels={came: _scaled(rows, answered[came]) for came, rows in arm.labels.items()},
         )
@@ -63,6 +58,24 @@ def weighted(evidence: Evidence) -> Evidence:
             sessions, decided=_alone(sessions.decided), errors=_alone(sessions.errors)
         ),
     )
+
+
+def _bounded_counts(arms: Mapping[str, CountsByKind]) -> dict[str, CountsByKind]:
+    """Counts of each arm by kind, device and period, each kind with a median of its own."""
+    factors = {
+        kind: _factors(
+            {device: n for device, (_, n) in by_device(arm.get(kind, {})).items()}
+            for arm in arms.values()
+        )
+        for kind in {kind for arm in arms.values() for kind in arm}
+    }
+    return {
+        name: {
+            kind: {key: _times(counts, factors[kind][key[0]]) for key, counts in rows.items()}
+            for kind, rows in arm.items()
+        }
+        for name, arm in arms.items()
+    }
 
 
 def _factors(arms: Iterable[Mapping[str, float]]) -> dict[str, float]:

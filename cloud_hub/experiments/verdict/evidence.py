@@ -20,7 +20,13 @@ Row = tuple[float, float, float]
 Came = Literal["settled", "early", "so far"]
 """Labels of settled windows, those of them that came early, and the labels of all windows."""
 
-PAIRED: Final = ("labelled", "disagreements", "confidence", "value", "latency", "errors")
+OFF: Final = "size of errors"
+"""Kind of failure of a number: by what share of the largest error that counts it is off."""
+
+GROUPS: Final = "groups"
+"""Guardrail on the wrong labels of declared groups of rows."""
+
+PAIRED: Final = ("labelled", "disagreements", "confidence", "value", "latency", "errors", "off")
 """Fields of :class:`ShadowEvidence` that are tables of rows by device."""
 
 
@@ -30,9 +36,11 @@ class ArmEvidence:
 
     ``outcomes`` are by measure and device; those of accuracy are of settled windows only.
     ``labels`` have answers, and how many of them got a label, by device. ``failures`` are by kind
-    (``errors``, ``wrong labels``), device and period, since a person last acknowledged what had
-    failed. ``latency`` are histograms by device. ``exposed`` devices reported predictions on it; on
-    ``failed`` ones it could not be activated or was taken back since; on ``activated`` ones it was.
+    (``errors``, ``wrong labels``, :data:`OFF`), device and period, since a person last acknowledged
+    what had failed; ``groups`` are wrong labels by declared group of rows (``sex=f``) in the same
+    way. An error counts as ``largest_error`` at most, where there is such a bound. ``latency`` are
+    histograms by device. ``exposed`` devices reported predictions on it; on ``failed`` ones it
+    could not be activated or was taken back since; on ``activated`` ones it was.
     """
 
     outcomes: Mapping[Measure, Mapping[str, Row]] = field(default_factory=dict)
@@ -43,6 +51,8 @@ class ArmEvidence:
     predictions: int = 0
     activated: frozenset[str] = frozenset()
     labels: Mapping[Came, Mapping[str, Row]] = field(default_factory=dict)
+    groups: Mapping[str, Mapping[tuple[str, int], Counts]] = field(default_factory=dict)
+    largest_error: float | None = None
 
     @property
     def tried(self) -> frozenset[str]:
@@ -55,15 +65,20 @@ class ArmEvidence:
 
     def failures_by_device(self, kind: str) -> dict[str, Counts]:
         """Return (failures, requests) of a kind by device, over all periods."""
-        totals: dict[str, Counts] = {}
-        for (device, _), (failed, requests) in self.failures.get(kind, {}).items():
-            before = totals.get(device, (0, 0))
-            totals[device] = (before[0] + failed, before[1] + requests)
-        return totals
+        return by_device(self.failures.get(kind, {}))
 
     def outcomes_of(self, measure: Measure) -> int:
         """Number of outcomes of a measure."""
         return round(sum(row[0] for row in self.outcomes.get(measure, {}).values()))
+
+
+def by_device(counts: Mapping[tuple[str, int], Counts]) -> dict[str, Counts]:
+    """Add up counts by device and period over the periods."""
+    totals: dict[str, Counts] = {}
+    for (device, _), (failed, requests) in counts.items():
+        before = totals.get(device, (0, 0))
+        totals[device] = (before[0] + failed, before[1] + requests)
+    return totals
 
 
 @dataclass(frozen=True)
@@ -71,7 +86,8 @@ class ShadowEvidence:
     """A candidate in shadow of what served: pairs of answers to the same inputs, by device.
 
     ``labelled`` are 1 where only the candidate was right, -1 where only the incumbent was, else 0.
-    ``confidence``, ``value`` and ``latency`` (log2 of the ratio) are candidate minus incumbent.
+    ``confidence``, ``value``, ``latency`` (log2 of the ratio) and ``off`` (by how much a number was
+    off, once its label came) are candidate minus incumbent.
     ``errors`` are those of the candidate among its inputs.
     """
 
@@ -83,6 +99,7 @@ class ShadowEvidence:
     errors: Mapping[str, Row] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
+    off: Mapping[str, Row] = field(default_factory=dict)
 
     @property
     def devices(self) -> frozenset[str]:

@@ -90,6 +90,36 @@ class FailureExcess:
 
 
 @dataclass(frozen=True)
+class GroupExcess:
+    """(wrong, labelled) of either arm of the group that speaks most against the candidate.
+
+    ``e_value`` is the evidence that any of the declared ``groups`` got worse.
+    """
+
+    group: str
+    candidate: tuple[int, int]
+    control: tuple[int, int]
+    e_value: float
+    groups: int
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
+class ErrorExcess:
+    """Mean errors of both arms in the unit of the target, of so many ``measured`` numbers.
+
+    ``e_value`` is the evidence that the candidate's are larger.
+    """
+
+    candidate_error: float
+    control_error: float
+    measured: int
+    control_measured: int
+    e_value: float
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
 class ErrorShare:
     """Share of inputs on which a candidate fails that serves nobody."""
 
@@ -120,7 +150,15 @@ class LatencyQuantile:
 
 # Stored figures are read back by the first of these whose fields are all there, so the one that
 # needs the fewest is last.
-GuardFigures = FailedDevices | FailureExcess | ErrorShare | LatencyRatio | LatencyQuantile
+GuardFigures = (
+    FailedDevices
+    | GroupExcess
+    | ErrorExcess
+    | FailureExcess
+    | ErrorShare
+    | LatencyRatio
+    | LatencyQuantile
+)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from typing import Final
 
 import numpy as np
 
-from cloud_hub.experiments.verdict.evidence import ArmEvidence
+from cloud_hub.experiments.verdict.error_guard import watch_errors
+from cloud_hub.experiments.verdict.evidence import GROUPS, OFF, ArmEvidence
+from cloud_hub.experiments.verdict.fairness_guard import watch_groups
 from cloud_hub.experiments.verdict.figures import (
     FailedDevices,
     FailureExcess,
@@ -37,9 +39,9 @@ SHARES: Final[Mapping[str, float]] = {
     "errors": 0.4,
     "wrong labels": 0.2,
     "failed devices": 0.15,
-    "groups": 0.1,
+    GROUPS: 0.1,
     "latency": 0.1,
-    "size of errors": 0.05,
+    OFF: 0.05,
 }
 """Share of alpha that each guardrail has."""
 
@@ -91,15 +93,20 @@ def watch(
     guards = [watch_devices(spec, arm, candidate.failed, candidate.tried)]
     for kind, measure in FAILURES.items():
         mine, theirs = candidate.failures.get(kind, {}), control.failures.get(kind, {})
-        margins = [o.minimum_effect for o in spec.outcomes if o.metric == measure]
         failures = FailureCounts.of(mine, theirs, _before(past or {}, kind))
-        guards.append(
-            _failures(alpha_of(spec, kind), arm, kind, failures, max(margins, default=0.0))
-        )
+        guards.append(_failures(alpha_of(spec, kind), arm, kind, failures, _margin(spec, measure)))
+    pair = (arm, control, candidate)
+    guards += watch_errors(alpha_of(spec, OFF), *pair, _margin(spec, "mae"))
+    guards += watch_groups(alpha_of(spec, GROUPS), *pair, _margin(spec, "accuracy"))
     if rules.latency is not None:
         alpha = alpha_of(spec, "latency")
         guards.append(_latency(alpha, rules.latency, arm, control, candidate))
     return tuple(guards)
+
+
+def _margin(spec: ExperimentSpec, measure: Measure) -> float:
+    """By how much more does not matter, as the outcomes say."""
+    return max((o.minimum_effect for o in spec.outcomes if o.metric == measure), default=0.0)
 
 
 def watch_devices(

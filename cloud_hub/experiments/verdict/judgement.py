@@ -25,7 +25,8 @@ FEW_DEVICES: Final = 10
 """With fewer devices on an arm, how much devices differ is hardly known; figures say so."""
 
 RANGES: Final[Mapping[Measure, float]] = {
-    "accuracy": 1.0, "errors": 1.0, "reward": 0.0, "latency": 0.0, "energy": 0.0
+    "accuracy": 1.0, "errors": 1.0, "reward": 0.0, "latency": 0.0, "energy": 0.0, "mae": 0.0,
+    "rmse": 0.0,
 }  # fmt: skip
 """Of one outcome of each measure; 0 where it has none."""
 

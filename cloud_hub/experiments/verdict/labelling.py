@@ -13,23 +13,25 @@ margin passes only if an interval misses, however its labels are missing (in one
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cloud_hub.experiments.verdict.evidence import ArmEvidence, Came, Evidence, Row, Settling
+from cloud_hub.experiments.verdict.evidence import (
+    GROUPS,
+    ArmEvidence,
+    Came,
+    Evidence,
+    Row,
+    Settling,
+)
 from cloud_hub.experiments.verdict.figures import ArmLabels, Guard, LabelFigures, LabelGap
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_arm
-from cloud_hub.statistics.clustered import Floats, compare, pair_up
+from cloud_hub.experiments.verdict.label_table import LabelTable
+from cloud_hub.experiments.verdict.spec import ExperimentSpec, band_of
+from cloud_hub.statistics.clustered import compare, pair_up
 from cloud_hub.statistics.label_coverage import (
-    AGES,
     COMPLETE,
-    WindowLabels,
     complete,
     early_age,
     hidden,
@@ -43,10 +45,7 @@ from edge_sdk.contract.plan import Outcome
 
 if TYPE_CHECKING:
     from cloud_hub.experiments.verdict.decision import Action
-    from cloud_hub.experiments.verdict.spec import ExperimentSpec, LabelRules
-
-BAND: Final = 0.02
-"""Accuracy that gaps may hide where the outcome says nothing of what matters."""
+    from cloud_hub.experiments.verdict.spec import LabelRules
 
 DOUBTFUL: Final = 2.0
 """Standard errors by which labelled shares differ where a guardrail on labels is not trusted."""
@@ -55,98 +54,6 @@ DIFFERENT: Final = "no verdict, as the arms are labelled differently"
 
 SHARE: Final = Outcome("labelled", "accuracy", "up", 0.0)
 """Having a label, judged like an outcome of 0 and 1: by the same comparison of devices."""
-
-
-def judged_by_labels(spec: ExperimentSpec) -> bool:
-    """Return whether an outcome of serving arms is the accuracy of late labels."""
-    serves = spec.strategy in ("canary", "ab")
-    return serves and any(outcome.metric == "accuracy" for outcome in spec.outcomes)
-
-
-@dataclass(frozen=True)
-class LabelTable:
-    """Windows of an experiment by hour; ``seat`` says of which of the ``seats`` (arm, device) each
-    is, ``start`` (Unix seconds) from when the row is that it was recorded in; both [N].
-    """
-
-    seats: tuple[tuple[str, str], ...]
-    seat: NDArray[np.int64]
-    start: NDArray[np.int64]
-    windows: WindowLabels
-
-    def only(self, chosen: NDArray[np.bool_]) -> LabelTable:
-        """Return some of the rows; ``chosen`` is [N]."""
-        return LabelTable(
-            self.seats, self.seat[chosen], self.start[chosen], self.windows.only(chosen)
-        )
-
-    def since(self, start: int, devices: Collection[str]) -> LabelTable:
-        """Return the rows of some devices, since a step began.
-
-        Args:
-            start: of the step, Unix seconds.
-            devices: of its cohort.
-        """
-        there = np.array([device in devices for _, device in self.seats], dtype=np.bool_)
-        return self.only((self.start >= start) & there[self.seat])
-
-    def by_arm(self, values: Floats, n: Floats) -> dict[str, dict[str, Row]]:
-        """Return rows of a 0/1 outcome by arm and device, of devices that have any.
-
-        Args:
-            values: how many were 1, [N].
-            n: how many there were, [N].
-        """
-        total, ones = (np.bincount(self.seat, each, len(self.seats)) for each in (n, values))
-        # A label may be known before the report that counts its answer has come.
-        total = np.maximum(total, ones)
-        found: dict[str, dict[str, Row]] = defaultdict(dict)
-        for (arm, device), all_, one in zip(self.seats, total.tolist(), ones.tolist(), strict=True):
-            if all_:
-                found[arm][device] = (all_, one, one)
-        return found
-
-
-class LabelTableBuilder:
-    """A table that is made row by row."""
-
-    def __init__(self) -> None:
-        self._seats: dict[tuple[str, str], int] = {}
-        self._rows: list[tuple[int, int, int, float, float]] = []
-        self._ages: list[tuple[int, int, float]] = []
-
-    def add(
-        self,
-        seat: tuple[str, str],
-        start: int,
-        ended: int,
-        *,
-        answers: float = 0.0,
-        came: Mapping[str, float] = MappingProxyType({}),
-    ) -> None:
-        """Add windows of a device that ended in one hour.
-
-        Args:
-            seat: arm and device.
-            start: of the row that they were recorded in, Unix seconds.
-            ended: end of the hour, Unix seconds.
-            answers: number of them.
-            came: labels by bin of age, and the ``right`` ones of all.
-        """
-        at = len(self._rows)
-        number = self._seats.setdefault(seat, len(self._seats))
-        self._rows.append((number, start, ended, answers, came.get("right", 0.0)))
-        self._ages += [(at, int(age), n) for age, n in came.items() if age != "right"]
-
-    def build(self) -> LabelTable:
-        """Return what was added."""
-        rows = np.array(self._rows, dtype=np.float64).reshape(-1, 5)
-        labelled = np.zeros((len(rows), AGES))
-        ages = np.array(self._ages, dtype=np.float64).reshape(-1, 3)
-        labelled[ages[:, 0].astype(np.int64), ages[:, 1].astype(np.int64)] = ages[:, 2]
-        seat, start = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
-        windows = WindowLabels(rows[:, 2], rows[:, 3], labelled, rows[:, 4])
-        return LabelTable((*self._seats,), seat, start, windows)
 
 
 def settle(
@@ -274,12 +181,6 @@ def _totals(rows: Mapping[str, Row]) -> tuple[float, float]:
     return sum(row[0] for row in rows.values()), sum(row[1] for row in rows.values())
 
 
-def band_of(spec: ExperimentSpec) -> float:
-    """Return how much accuracy unequal labelling may hide beyond what the outcome may lose."""
-    margins = [o.minimum_effect for o in spec.outcomes if o.metric == "accuracy"]
-    return spec.labels.band or max(margins, default=0.0) or BAND
-
-
 def by_labelling(
     spec: ExperimentSpec,
     guards: tuple[Guard, ...],
@@ -287,10 +188,11 @@ def by_labelling(
     evidence: Evidence,
     labels: LabelFigures | None,
 ) -> tuple[Guard, ...]:
-    """Hold back the guardrail on wrong labels where labelling may be all that differs.
+    """Hold back the guardrails on wrong labels where labelling may be all that differs.
 
-    It sees labels as they come, settled or not, so that it is quick. Where the arms' shares of
-    answers with a label seem to differ it waits until the candidate is worse whatever that hides.
+    They, that on groups included, see labels as they come, settled or not, so that they are quick.
+    Where the arms' shares of answers with a label seem to differ they wait until the candidate is
+    worse whatever that hides.
 
     Args:
         spec: the declared experiment.
@@ -306,7 +208,7 @@ def by_labelling(
     }
     return tuple(
         replace(guard, trips=False, reason=f"{DIFFERENT}: {guard.reason}")
-        if guard.trips and guard.name == "wrong labels" and guard.arm in doubtful
+        if guard.trips and guard.name in ("wrong labels", GROUPS) and guard.arm in doubtful
         else guard
         for guard in guards
     )

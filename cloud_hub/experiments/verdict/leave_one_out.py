@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from cloud_hub.experiments.verdict.decision import GateDecision
-from cloud_hub.experiments.verdict.evidence import PAIRED, ArmEvidence, Evidence, Row
+from cloud_hub.experiments.verdict.evidence import PAIRED, ArmEvidence, Evidence, Row, by_device
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
+from cloud_hub.statistics.heterogeneity import Counts
 
 ALL_OF: Final = 12
 """Of so many devices each is left out in turn; of more, those with most influence."""
@@ -103,6 +104,8 @@ def _tables(evidence: Evidence) -> Iterator[Mapping[str, Row]]:
         for kind in arm.failures:
             counts = arm.failures_by_device(kind)
             yield {device: (n, failed, failed) for device, (failed, n) in counts.items()}
+        for group in arm.groups.values():
+            yield {device: (n, wrong, wrong) for device, (wrong, n) in by_device(group).items()}
     yield from (getattr(evidence.shadow, name) for name in PAIRED)
     yield evidence.interleave.decided
     yield evidence.interleave.errors
@@ -138,16 +141,23 @@ def _arm_without(arm: ArmEvidence, device: str) -> ArmEvidence:
     return replace(
         arm,
         outcomes={measure: _rest(rows, device) for measure, rows in arm.outcomes.items()},
-        failures={
-            kind: {key: counts for key, counts in rows.items() if key[0] != device}
-            for kind, rows in arm.failures.items()
-        },
+        failures=_counts_without(arm.failures, device),
+        groups=_counts_without(arm.groups, device),
         latency=_rest(arm.latency, device),
         labels={came: _rest(rows, device) for came, rows in arm.labels.items()},
         exposed=arm.exposed - {device},
         failed=arm.failed - {device},
         activated=arm.activated - {device},
     )
+
+
+def _counts_without(
+    kinds: Mapping[str, Mapping[tuple[str, int], Counts]], device: str
+) -> dict[str, dict[tuple[str, int], Counts]]:
+    return {
+        kind: {key: counts for key, counts in rows.items() if key[0] != device}
+        for kind, rows in kinds.items()
+    }
 
 
 def _rest(rows: Mapping[str, Any], device: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Final
@@ -24,7 +25,9 @@ ENERGY: Final = (
 class ExposureSums:
     """Sums of what one device reported of one arm; each is a column of ``exposures``.
 
-    Latency is in log2 of microseconds; energy as in :data:`ENERGY`, in joules.
+    Latency is in log2 of microseconds; energy as in :data:`ENERGY`, in joules. ``error_sum`` adds
+    up by how much ``measured`` numbers of a regressor were off, ``error_squares`` and
+    ``error_fourths`` the second and fourth powers.
     """
 
     predictions: int = 0
@@ -32,6 +35,10 @@ class ExposureSums:
     units: int = 0
     labelled: int = 0
     correct: int = 0
+    measured: int = 0
+    error_sum: float = 0.0
+    error_squares: float = 0.0
+    error_fourths: float = 0.0
     rewards: int = 0
     reward_sum: float = 0.0
     reward_squares: float = 0.0
@@ -91,9 +98,35 @@ def outcomes_of(sums: Mapping[str, ExposureSums]) -> dict[Measure, dict[str, Row
         "latency": {d: (s.latency_n, s.latency_sum, s.latency_squares) for d, s in sums.items()},
         "errors": {d: (s.requests, s.errors, s.errors) for d, s in sums.items()},
         "energy": _energy(sums),
+        "mae": {d: (s.measured, s.error_sum, s.error_squares) for d, s in sums.items()},
+        "rmse": _root_mean_square(sums),
     }
     return {
         measure: {d: row for d, row in rows.items() if row[0]} for measure, rows in outcomes.items()
+    }
+
+
+def _root_mean_square(sums: Mapping[str, ExposureSums]) -> dict[str, Row]:
+    """Errors as outcomes whose mean is the root of the arm's mean squared error.
+
+    With ``R`` that root, an error counts as ``R / 2 + e^2 / (2 R)``, the tangent of the root at
+    ``R^2`` (the delta method): the mean over the arm is ``R`` itself, in the unit of what is
+    predicted, and the variance that of ``e^2`` over ``4 R^2``. As with every mean of squares a few
+    large errors say most of it; see ``largest_error``.
+
+    Source: G. Casella, R. Berger, Statistical Inference, 2nd edition, 2002, section 5.5.4.
+    """
+    measured = sum(s.measured for s in sums.values())
+    root = math.sqrt(sum(s.error_squares for s in sums.values()) / measured) if measured else 0.0
+    if root == 0:  # nothing was off, so nothing has a tangent
+        return {d: (s.measured, 0.0, 0.0) for d, s in sums.items()}
+    return {
+        d: (
+            s.measured,
+            (s.measured * root + s.error_squares / root) / 2,
+            (s.measured * root**2 + 2 * s.error_squares + s.error_fourths / root**2) / 4,
+        )
+        for d, s in sums.items()
     }
 
 

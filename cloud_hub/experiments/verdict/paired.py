@@ -220,12 +220,13 @@ def _pairs(shadow: ShadowEvidence, outcome: Outcome) -> Mapping[str, Row]:
         "accuracy": shadow.labelled,
         "latency": shadow.latency,
         "errors": shadow.errors,
+        "mae": shadow.off,
     }
     return differences.get(outcome.metric, {})
 
 
 def _range(outcome: Outcome) -> float:
-    return 0.0 if outcome.metric == "latency" else 1.0
+    return 0.0 if outcome.metric in ("latency", "mae") else 1.0
 
 
 def _mean(rows: Mapping[str, Row]) -> float | None:

@@ -45,6 +45,8 @@ FEEDBACK: Final = "do the apps call feedback?"
 ASK: Final[Mapping[Measure, str]] = {
     "accuracy": f"{FEEDBACK} Of numbers, does the policy say reporting.right_within?",
     "energy": "have the devices meters? `edge status` says",
+    "mae": f"{FEEDBACK} Only numbers have an error",
+    "rmse": f"{FEEDBACK} Only numbers have an error",
 }
 
 

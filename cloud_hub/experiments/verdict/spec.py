@@ -36,6 +36,10 @@ TUNED_FOR_DEVICES: Final = 50
 worth little more than one outcome, however many it reports."""
 
 
+BAND: Final = 0.02
+"""Accuracy that gaps may hide where the outcome says nothing of what matters."""
+
+
 def _check_alpha(alpha: float) -> None:
     require(0 < alpha < 0.5, f"alpha: expected above 0 and below 0.5, got {alpha:g}")
 
@@ -289,6 +293,10 @@ def _check_outcomes(spec: ExperimentSpec) -> None:
     if spec.strategy == "shadow":
         strange = [o.name for o in spec.outcomes if o.metric == "reward"]
         require(not strange, f"outcomes: nobody rewards a shadow's answers, got {strange}")
+        rooted = [o.name for o in spec.outcomes if o.metric == "rmse"]
+        require(
+            not rooted, f"outcomes: a shadow's numbers are paired one by one: mae, not {rooted}"
+        )
     energy = [outcome.name for outcome in spec.outcomes if outcome.metric == "energy"]
     apart = spec.strategy != "shadow" and spec.unit == "device"
     what = "shadow" if spec.strategy == "shadow" else "test by key"
@@ -348,3 +356,15 @@ def parse_experiment(text: str, name: str = "experiment.yaml") -> ExperimentSpec
 def cohort_name(cohort: Cohort | None) -> str:
     """For people and audit."""
     return f"{cohort.attribute}={','.join(cohort.values)}" if cohort else "everybody"
+
+
+def judged_by_labels(spec: ExperimentSpec) -> bool:
+    """Return whether an outcome of serving arms is the accuracy of late labels."""
+    serves = spec.strategy in ("canary", "ab")
+    return serves and any(outcome.metric == "accuracy" for outcome in spec.outcomes)
+
+
+def band_of(spec: ExperimentSpec) -> float:
+    """Return how much accuracy unequal labelling may hide beyond what the outcome may lose."""
+    margins = [o.minimum_effect for o in spec.outcomes if o.metric == "accuracy"]
+    return spec.labels.band or max(margins, default=0.0) or BAND

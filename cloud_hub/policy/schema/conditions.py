@@ -25,21 +25,37 @@ class PerformanceRule:
     predictions of the last ``lookback_seconds`` before they are first looked at; at least
     ``minimum`` must be of that time. With ``by`` those of one group are enough: of rows by a column
     that the release declares, or of devices by an attribute.
+
+    ``mae_above`` instead, of a regressor: its mean absolute error has risen above that, in the unit
+    of the target. All labels since the version began are watched for the moment, so there is no
+    lookback, and a false alarm is once in a number of labels, not in a time.
     """
 
-    below: float
+    below: float | None = None
     minimum: int = 500
     lookback_seconds: float = 86_400.0
     by: str | None = None
     false_alarm_every_seconds: float = 7_300 * 86_400.0
+    mae_above: float | None = None
 
     def __post_init__(self) -> None:
         require(self.by != "", "by: expected a column or an attribute")
-        require(0 < self.below <= 1, "below: expected an accuracy, above 0 and up to 1")
+        below, above = self.below, self.mae_above
+        one = (below is None) != (above is None)
+        require(one, "expected either below, an accuracy, or mae_above, a mean absolute error")
+        fits = below is None or 0 < below <= 1
+        require(fits, "below: expected an accuracy, above 0 and up to 1")
+        require(above is None or above > 0, "mae_above: expected more than 0")
+        require(above is None or self.by is None, "by: groups have accuracies, not mae")
         require(self.minimum >= 1, "minimum: expected at least 1")
         require(self.lookback_seconds > 0, "lookback_seconds: expected more than 0")
         rare = self.false_alarm_every_seconds > 0
         require(rare, "false_alarm_every: expected more than 0")
+
+    @property
+    def least_accuracy(self) -> float:
+        """The limit of a rule by accuracy; nothing is below that of one by ``mae_above``."""
+        return 0.0 if self.below is None else self.below
 
 
 @dataclass(frozen=True)

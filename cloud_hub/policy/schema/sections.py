@@ -171,7 +171,9 @@ class ExperimentPolicy:
 
     ``canary``: shares of the fleet in rising ``steps``. ``ab``: ``share`` of the devices (half of
     them by default). ``shadow``, ``interleave``: beside what serves, for ``share`` of the requests
-    (all of them by default). ``margin`` is the loss of accuracy that would still be acceptable;
+    (all of them by default). ``margin`` is the loss of accuracy that would still be acceptable (2
+    points by default), or with ``metric: mae`` or ``rmse`` the rise of a regressor's error, in the
+    unit of the target;
     ``alpha`` the chance of a wrong verdict; ``minimum_labels`` are needed on each arm, and fewer
     than ``minimum_devices`` decide nothing; ``soak_seconds`` is the least time in a step; a
     candidate that surely fails on more than a share ``max_failed_devices`` of its devices is
@@ -188,7 +190,8 @@ class ExperimentPolicy:
     minimum_devices: int = 3
     minimum_labels: int = 100
     soak_seconds: float = 600.0
-    margin: float = 0.02
+    metric: Literal["accuracy", "mae", "rmse"] = "accuracy"
+    margin: float | None = None
     alpha: float = 0.05
     max_failed_devices: float = 0.05
     label_settle_seconds: float | None = None
@@ -210,12 +213,28 @@ class ExperimentPolicy:
         share = "max_failed_devices: expected a share of the devices, 0 to below 1 (0.05 is 5%)"
         require(0 <= self.max_failed_devices < 1, share)
         require(self.minimum_labels >= 0, "minimum_labels: expected at least 0")
-        require(0 <= self.margin < 0.5, "margin: expected 0 to below 0.5")
+        self._check_margin()
         settles = self.label_settle_seconds
         require(settles is None or settles >= 0, "label_settle: expected at least 0")
         band = self.label_band
         require(band is None or 0 < band < 1, "label_band: expected above 0 and below 1")
         require(0 < self.alpha < 0.5, "alpha: expected above 0 and below 0.5")
+
+    def _check_margin(self) -> None:
+        if self.metric == "accuracy":
+            require(0 <= self.acceptable < 0.5, "margin: expected 0 to below 0.5")
+            return
+        declared = self.margin is not None and self.margin >= 0
+        unit = f"how far {self.metric} may rise, in the unit of the target"
+        require(declared, f"margin: expected 0 or more, {unit}")
+        require(self.strategy != "interleave", "metric: interleave is decided by sessions won")
+        paired = self.strategy == "shadow" and self.metric == "rmse"
+        require(not paired, "metric: a shadow's numbers are paired one by one: mae, not rmse")
+
+    @property
+    def acceptable(self) -> float:
+        """The loss that would still be acceptable, in the unit of ``metric``."""
+        return 0.02 if self.margin is None else self.margin
 
 
 @dataclass(frozen=True)
@@ -264,7 +283,9 @@ class Policy:
         """Return whether a trigger or an experiment needs labels that are right or wrong."""
         leaves = (leaf for rule in self.triggers for leaf in rule.when.leaves())
         tries = self.train is not None and self.experiment.strategy != "interleave"
-        return tries or any(leaf.performance is not None for leaf in leaves)
+        tries = tries and self.experiment.metric == "accuracy"
+        rules = (leaf.performance for leaf in leaves if leaf.performance is not None)
+        return tries or any(rule.below is not None for rule in rules)
 
     def _check_sharing(self) -> None:
         """Refuse rules that wait for shared rows where none are shared."""

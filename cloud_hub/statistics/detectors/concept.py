@@ -104,8 +104,12 @@ class ErrorDetector:
         """Window in which the rise most likely began."""
         return self.risen[max(range(len(ODDS)), key=lambda i: self.parts[i])]
 
-    def add(self, start: int, batches: Sequence[tuple[int, int, float]]) -> None:
+    def add(self, start: int, batches: Sequence[tuple[float, float, float]]) -> None:
         """Take the labels of one window.
+
+        Errors need not be counts: any outcomes between 0 and 1 whose mean is at most the base do,
+        for the likelihood ratio of a share lies below the chord between those of right and wrong
+        (W. Hoeffding, JASA 58, 1963, equation 4.1), so its mean is at most 1 as well.
 
         Args:
             start: of the window, Unix seconds.
@@ -126,7 +130,7 @@ class ErrorDetector:
             self.sums[i] = max(0.0, self.sums[i] + gain)
 
 
-def _gain(odds: float, labels: int, errors: int, base: float) -> float:
+def _gain(odds: float, labels: float, errors: float, base: float) -> float:
     """Logarithm of the likelihood ratio of these labels."""
     risen = odds * base / (1 - base + odds * base)
     right = labels - errors
@@ -159,7 +163,7 @@ def first_alarm(
     return alarmed
 
 
-def base_rate(errors: int, labelled: int) -> float:
+def base_rate(errors: float, labelled: float) -> float:
     """Upper bound, at level :data:`SURE`, of an error rate that was estimated itself.
 
     The quantile of the Beta posterior with Jeffreys' prior, held within 0.0001 to 0.9.

@@ -11,7 +11,7 @@ from edge_sdk.contract.messages import FeedbackReport
 from edge_sdk.contract.window import Window
 from edge_sdk.errors import InputError
 from edge_sdk.state_db import StateDatabase
-from edge_sdk.telemetry.label_join import LABELLED, Unlabelled
+from edge_sdk.telemetry.label_join import LABELLED, ErrorRules, Unlabelled
 from edge_sdk.telemetry.label_store import STORED, LabelStore
 from tests.conftest import Publish
 from tests.e2e.live import opened, publish_plan, told, trial
@@ -64,12 +64,12 @@ def test_a_label_after_a_restart_counts_for_the_window_and_arm_of_its_prediction
     assert (report.window.version, report.window.experiment) == ("1.1", "canary-1")
 
 
-def test_a_number_of_a_regressor_is_joined_by_its_squared_error(store: StateDatabase) -> None:
+def test_a_number_of_a_regressor_is_joined_by_how_far_off_it_is(store: StateDatabase) -> None:
     kept = LabelStore(store)
     kept.keep("t", WINDOW, [left(1, 2.5, None)])
     assert kept.feedback("t", "1", 2.0, None)
     assert kept.collect() == [
-        FeedbackReport(WINDOW, rewards=1, reward_sum=0.25, reward_squares=0.0625)
+        FeedbackReport(WINDOW, measured=1, error_sum=0.5, error_squares=0.25, error_fourths=0.0625)
     ]
     assert kept.collect() == []
 
@@ -79,10 +79,11 @@ def test_a_number_is_right_within_what_the_policy_says_also_after_a_restart(
 ) -> None:
     kept = LabelStore(store)
     kept.keep("t", WINDOW, [left(1, 2.5, None), left(2, 2.5, None)])
-    assert kept.feedback("t", "1", 2.0, None, 0.5)
-    assert kept.feedback("t", "2", 1.0, None, 0.5)
+    assert kept.feedback("t", "1", 2.0, None, ErrorRules(0.5))
+    assert kept.feedback("t", "2", 1.0, None, ErrorRules(0.5, largest=1.0))
     (report,) = kept.collect()
     assert (report.labelled, report.correct, report.own_labelled) == (2, 1, 2)
+    assert (report.measured, report.error_sum) == (2, 1.5)  # the second is cut at 1
 
 
 def test_what_was_labelled_after_it_was_copied_is_not_labelled_again(store: StateDatabase) -> None:

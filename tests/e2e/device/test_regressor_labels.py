@@ -1,4 +1,4 @@
-"""Late labels of regressors: squared errors, and right or wrong within what the policy says."""
+"""Late labels of regressors: how far off, and right or wrong within what the policy says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge_sdk.model.release import Release
 from edge_sdk.serving.predictor import Predictor
 from edge_sdk.serving.terms import ServingTerms
 from edge_sdk.telemetry.histogram_codec import decode_histograms
-from edge_sdk.telemetry.label_join import LabelOutcomes, is_right, join
+from edge_sdk.telemetry.label_join import ErrorRules, LabelOutcomes, error_size, is_right, join
 from tests.clock import Clock
 from tests.waiting import wait_for
 
@@ -57,9 +57,11 @@ def test_a_number_is_right_if_it_is_off_by_no_more_than_declared(
     for i, prediction in enumerate(made):
         serving.feedback(number(prediction.id), label=float(Y[i] + (0.4 if i < 7 else 0.6)))
     found = report(serving)
-    assert (found.labelled, found.correct, found.rewards) == (10, 7, 10)
-    assert (found.own_labelled, found.own_correct) == (10, 7)
-    assert found.reward_sum == pytest.approx(7 * 0.16 + 3 * 0.36, abs=1e-3)
+    assert (found.labelled, found.correct, found.rewards) == (10, 7, 0)
+    assert (found.own_labelled, found.own_correct, found.measured) == (10, 7, 10)
+    assert found.error_sum == pytest.approx(7 * 0.4 + 3 * 0.6, abs=1e-3)
+    assert found.error_squares == pytest.approx(7 * 0.16 + 3 * 0.36, abs=1e-3)
+    assert found.error_fourths == pytest.approx(7 * 0.16**2 + 3 * 0.36**2, abs=1e-3)
     assert sum(labelled for labelled, _ in found.groups["x0"].values()) == 10
 
 
@@ -85,7 +87,34 @@ def test_without_a_declared_bound_only_the_error_is_summed(tmp_path: Path) -> No
     serving = Predictor(released(tmp_path), terms(None), tag="t", clock=Clock())
     serving.feedback(number(serving.predict(X[0]).id), label=float(Y[0]))
     found = report(serving)
-    assert (found.labelled, found.rewards) == (0, 1)
+    assert (found.labelled, found.rewards, found.measured) == (0, 0, 1)
+
+
+def test_no_error_counts_more_than_the_largest(tmp_path: Path) -> None:
+    bounded = ServingTerms(reporting=Reporting(60, minimum_observations=1, largest_error=2.0))
+    serving = Predictor(released(tmp_path), bounded, tag="t", clock=Clock())
+    for label in (1e9, -1e35, float(Y[2])):
+        serving.feedback(number(serving.predict(X[2]).id), label=label)
+    found = report(serving)
+    assert found.measured == 3
+    assert found.error_sum == pytest.approx(4.0, abs=1e-3)
+    assert found.error_fourths == pytest.approx(32.0, abs=1e-3)
+
+
+SIZES: list[tuple[float, float | None, float | None]] = [
+    (3.5, None, 2.5),
+    (3.5, 2.0, 2.0),
+    (-1e9, 2.0, 2.0),
+    (float("nan"), 2.0, 2.0),  # answering nothing must not be better than answering badly
+    (float("inf"), 2.0, 2.0),
+    (float("nan"), None, None),
+    (float("inf"), None, None),
+]
+
+
+@pytest.mark.parametrize(("answer", "largest", "expected"), SIZES)
+def test_how_far_off(answer: float, largest: float | None, expected: float | None) -> None:
+    assert error_size(answer, 1.0, largest) == expected
 
 
 RIGHT: list[tuple[Any, Any, float | None, bool | None]] = [
@@ -109,15 +138,22 @@ def test_what_is_right(
 
 def test_a_number_of_the_cloud_is_not_the_models_own() -> None:
     outcomes = LabelOutcomes()
-    join(outcomes, "cloud", 1.0, None, 1.0, within=0.5)
-    join(outcomes, "model", 1.0, None, 1.0, within=0.5)
+    join(outcomes, "cloud", 1.0, None, 1.0, rules=ErrorRules(0.5))
+    join(outcomes, "model", 1.0, None, 1.0, rules=ErrorRules(0.5))
     assert (outcomes.labelled, outcomes.own_labelled, outcomes.own_correct) == (2, 1, 1)
+    assert outcomes.measured == 1
 
 
 @pytest.mark.parametrize("within", [0.0, -1.0])
 def test_a_bound_that_nothing_is_within_is_refused(within: float) -> None:
     with pytest.raises(ContractError, match="right_within: expected above 0"):
         Reporting(right_within=within)
+
+
+@pytest.mark.parametrize("largest", [0.0, -1.0, 1e36, float("inf"), float("nan")])
+def test_a_largest_error_that_is_none_is_refused(largest: float) -> None:
+    with pytest.raises(ContractError, match="largest_error: expected above 0"):
+        Reporting(largest_error=largest)
 
 
 def test_a_shadow_of_numbers_is_told_right_from_wrong_by_late_labels(tmp_path: Path) -> None:
@@ -136,3 +172,9 @@ def test_a_shadow_of_numbers_is_told_right_from_wrong_by_late_labels(tmp_path: P
     finally:
         shadow.close()
     assert shadow._counts.labelled == {"incumbent_only": 20}
+    off = shadow._counts.off
+    assert (off.count, off.total, off.squares) == (
+        20,
+        pytest.approx(60, abs=0.01),
+        pytest.approx(180, abs=0.1),
+    )

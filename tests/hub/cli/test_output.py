@@ -80,6 +80,7 @@ def test_telemetry_fits_on_a_screen() -> None:
     window = {
         "start": 0, "version": "1.0", "arm": "control", "devices": 3,
         "predictions": {"model": 8, "pack": 2}, "errors": {}, "own_labelled": 4, "own_correct": 3,
+        "measured": 4, "mae": 0.12345,
         "latency": {"model": [0] * 64}, "latency_us": {"p50": 2.0, "p95": 4.0, "p99": 8.0},
     }  # fmt: skip
     events = [{"version": "1.1", "outcome": "activated"}] * 40
@@ -87,8 +88,8 @@ def test_telemetry_fits_on_a_screen() -> None:
     table, *lines = _telemetry_view(report, SCREEN)
     assert isinstance(table, TextTable)
     assert len(table.rows) == SCREEN
-    assert tuple(table.rows[0][2:7]) == ("control", 3, 10, 0, "75.0%")
-    assert tuple(table.rows[0][7:]) == (0.002, 0.004, 0.008)
+    assert tuple(table.rows[0][2:8]) == ("control", 3, 10, 0, "75.0%", "0.1235")
+    assert tuple(table.rows[0][8:]) == (0.002, 0.004, 0.008)
     assert lines == [
         "the newest 15 of 300 windows; --limit shows more",
         "2 devices, 15 predictions ever",

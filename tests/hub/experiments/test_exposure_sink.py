@@ -162,3 +162,21 @@ def test_details_add_up_name_by_name(details: list[dict[str, Any]]) -> None:
     for detail in details:
         skipped.update(detail.get("skipped", {}))
     assert Counter(total.get("skipped", {})) == skipped
+
+
+def test_errors_of_numbers_and_labels_of_groups_add_up(trial: tuple[Hub, str]) -> None:
+    hub, id_ = trial
+    start = tomorrow()
+    for i in range(2):
+        report = FeedbackReport(
+            window(id_, start + 60 * i), 2, 1, 2, 1, groups={"sex": {"f": (2, 1)}},
+            measured=2, error_sum=1.5, error_squares=1.25, error_fourths=1.0625,
+        )  # fmt: skip
+        take(hub, "d", report)
+    (row,) = rows(hub)
+    assert (row["measured"], row["error_sum"], row["error_fourths"]) == (4, 3.0, 2.125)
+    found = ExposureRows(hub.engine)
+    (sums,) = found.sums(id_, 0)
+    assert (sums.sums.measured, sums.sums.error_squares) == (4, 2.5)
+    (groups,) = found.groups(id_, 0)
+    assert (groups.device, groups.arm, groups.groups) == ("d", "candidate", {"sex": {"f": [4, 2]}})

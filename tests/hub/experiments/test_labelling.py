@@ -18,7 +18,8 @@ from cloud_hub.experiments.report_document import report_document
 from cloud_hub.experiments.report_page import to_html
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.judge import judge
-from cloud_hub.experiments.verdict.labelling import LabelTableBuilder, settle
+from cloud_hub.experiments.verdict.label_table import LabelTableBuilder
+from cloud_hub.experiments.verdict.labelling import settle
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, LabelRules, parse_experiment
 from cloud_hub.hub import Hub
 from cloud_hub.statistics.label_coverage import HOUR

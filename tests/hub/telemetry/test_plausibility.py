@@ -66,6 +66,20 @@ IMPOSSIBLE: dict[str, tuple[Any, str]] = {
     "squares below what the sum has": (
         FeedbackReport(WINDOW, rewards=10, reward_sum=10.0, reward_squares=1.0), "sum of squares",
     ),
+    "errors of numbers that have no squares": (
+        FeedbackReport(WINDOW, measured=10, error_sum=10.0, error_squares=1.0, error_fourths=9.0),
+        "errors of numbers: a sum of squares",
+    ),
+    "squared errors that have no squares": (
+        FeedbackReport(WINDOW, measured=10, error_sum=1.0, error_squares=9.0, error_fourths=1.0),
+        "squared errors of numbers: a sum of squares",
+    ),
+    "an error of 1e40": (
+        FeedbackReport(WINDOW, measured=1, error_sum=1e40, error_squares=1e80, error_fourths=1e149),
+        "errors of numbers: expected numbers within 1",
+    ),
+    "a billion errors": (FeedbackReport(WINDOW, measured=HUGE), "measured: expected at most"),
+    "a billion errors in shadow": (ShadowReport(TRIAL, "1.0", off=Moments(HUGE)), "off"),
     "a billion inputs in shadow": (ShadowReport(TRIAL, "1.0", HUGE), "compared"),
     "a billion crashes in shadow": (
         ShadowReport(TRIAL, "1.0", errors={"model": HUGE}), "compared",

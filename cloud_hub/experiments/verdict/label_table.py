@@ -1,0 +1,101 @@
+"""Labels of an experiment by window, arm and device: arrays that grow row by row. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_hub.experiments.verdict.evidence import Row
+from cloud_hub.statistics.clustered import Floats
+from cloud_hub.statistics.label_coverage import AGES, WindowLabels
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Windows of an experiment by hour; ``seat`` says of which of the ``seats`` (arm, device) each
+    is, ``start`` (Unix seconds) from when the row is that it was recorded in; both [N].
+    """
+
+    seats: tuple[tuple[str, str], ...]
+    seat: NDArray[np.int64]
+    start: NDArray[np.int64]
+    windows: WindowLabels
+
+    def only(self, chosen: NDArray[np.bool_]) -> LabelTable:
+        """Return some of the rows; ``chosen`` is [N]."""
+        return LabelTable(
+            self.seats, self.seat[chosen], self.start[chosen], self.windows.only(chosen)
+        )
+
+    def since(self, start: int, devices: Collection[str]) -> LabelTable:
+        """Return the rows of some devices, since a step began.
+
+        Args:
+            start: of the step, Unix seconds.
+            devices: of its cohort.
+        """
+        there = np.array([device in devices for _, device in self.seats], dtype=np.bool_)
+        return self.only((self.start >= start) & there[self.seat])
+
+    def by_arm(self, values: Floats, n: Floats) -> dict[str, dict[str, Row]]:
+        """Return rows of a 0/1 outcome by arm and device, of devices that have any.
+
+        Args:
+            values: how many were 1, [N].
+            n: how many there were, [N].
+        """
+        total, ones = (np.bincount(self.seat, each, len(self.seats)) for each in (n, values))
+        # A label may be known before the report that counts its answer has come.
+        total = np.maximum(total, ones)
+        found: dict[str, dict[str, Row]] = defaultdict(dict)
+        for (arm, device), all_, one in zip(self.seats, total.tolist(), ones.tolist(), strict=True):
+            if all_:
+                found[arm][device] = (all_, one, one)
+        return found
+
+
+class LabelTableBuilder:
+    """A table that is made row by row."""
+
+    def __init__(self) -> None:
+        self._seats: dict[tuple[str, str], int] = {}
+        self._rows: list[tuple[int, int, int, float, float]] = []
+        self._ages: list[tuple[int, int, float]] = []
+
+    def add(
+        self,
+        seat: tuple[str, str],
+        start: int,
+        ended: int,
+        *,
+        answers: float = 0.0,
+        came: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """Add windows of a device that ended in one hour.
+
+        Args:
+            seat: arm and device.
+            start: of the row that they were recorded in, Unix seconds.
+            ended: end of the hour, Unix seconds.
+            answers: number of them.
+            came: labels by bin of age, and the ``right`` ones of all.
+        """
+        at = len(self._rows)
+        number = self._seats.setdefault(seat, len(self._seats))
+        self._rows.append((number, start, ended, answers, came.get("right", 0.0)))
+        self._ages += [(at, int(age), n) for age, n in came.items() if age != "right"]
+
+    def build(self) -> LabelTable:
+        """Return what was added."""
+        rows = np.array(self._rows, dtype=np.float64).reshape(-1, 5)
+        labelled = np.zeros((len(rows), AGES))
+        ages = np.array(self._ages, dtype=np.float64).reshape(-1, 3)
+        labelled[ages[:, 0].astype(np.int64), ages[:, 1].astype(np.int64)] = ages[:, 2]
+        seat, start = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64)
+        windows = WindowLabels(rows[:, 2], rows[:, 3], labelled, rows[:, 4])
+        return LabelTable((*self._seats,), seat, start, windows)
