@@ -24,6 +24,7 @@ from cloud_hub.experiments.exposure_rows import (
     ShadowTotals,
     sums_by_device,
 )
+from cloud_hub.experiments.key_evidence import key_arm, units_of
 from cloud_hub.experiments.membership import may_fail
 from cloud_hub.experiments.schedule import arms_of, in_stage
 from cloud_hub.experiments.verdict.device_counts import Member, count
@@ -36,7 +37,11 @@ from cloud_hub.experiments.verdict.evidence import (
 )
 from cloud_hub.experiments.verdict.measures import ExposureSums, outcomes_of
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, cohort_name
-from cloud_hub.statistics.allocation import Allocation, check_allocation
+from cloud_hub.statistics.allocation import (
+    Allocation,
+    check_allocation,
+    check_key_allocation,
+)
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import SLOTS, Experiment, Plan
 
@@ -117,22 +122,68 @@ class EvidenceLoader:
                 silent=silent,
             )
         acknowledged = int(record.state.failures_since)
+        if snapshot.spec.unit == "key":
+            return self._by_key(snapshot, sums, failed, acknowledged)
         periods = self._rows.by_period(record.id, acknowledged)
         failures = [row for row in periods if row.device in cohort]
-        # No version of the control can fail to activate: it serves already.
-        versions = {CONTROL: "", **{arm.name: arm.release.version for arm in snapshot.trial.arms}}
-        activated = self._events(snapshot, ("activated",), 0)
         arms = {
-            name: replace(
-                _arm(name, sums, failures, self._latency(snapshot, since, name)),
-                failed=failed.get(version, frozenset()),
-                activated=activated.get(version, frozenset()),
-            )
-            for name, version in versions.items()
+            name: _arm(name, sums, failures, self._latency(snapshot, since, name))
+            for name in _names(snapshot)
         }
         return Evidence(
-            arms, allocation=self._allocation(snapshot, sums), soaked=soaked, silent=silent
+            self._with_events(snapshot, arms, failed),
+            allocation=self._allocation(snapshot, sums),
+            soaked=soaked,
+            silent=silent,
         )
+
+    def _by_key(
+        self,
+        snapshot: ExperimentSnapshot,
+        sums: list[ArmSums],
+        failed: Mapping[str, frozenset[str]],
+        acknowledged: int,
+    ) -> Evidence:
+        """Evidence of a test by key: from buckets of keys."""
+        record, cohort = snapshot.record, snapshot.cohort
+        since = int(record.step_started_at)
+        rows = [row for row in self._rows.keys(record.id, since) if row.device in cohort]
+        later = rows
+        if acknowledged > since:
+            later = [r for r in self._rows.keys(record.id, acknowledged) if r.device in cohort]
+        arms = {
+            name: replace(
+                key_arm(name, rows, later, sums), latency=self._latency(snapshot, since, name)
+            )
+            for name in _names(snapshot)
+        }
+        weights = _weights(snapshot)
+        cohort_of = cohort_name(snapshot.trial.cohort)
+        return Evidence(
+            self._with_events(snapshot, arms, failed),
+            allocation=(check_key_allocation(cohort_of, units_of(rows, weights), weights),),
+            soaked=snapshot.now - record.step_started_at,
+            silent=self._silent(snapshot, sums),
+        )
+
+    def _with_events(
+        self,
+        snapshot: ExperimentSnapshot,
+        arms: Mapping[str, ArmEvidence],
+        failed: Mapping[str, frozenset[str]],
+    ) -> dict[str, ArmEvidence]:
+        """The arms with the devices on which their versions failed, or were activated."""
+        # No version of the control can fail to activate: it serves already.
+        versions = {arm.name: arm.release.version for arm in snapshot.trial.arms}
+        activated = self._events(snapshot, ("activated",), 0)
+        return {
+            name: replace(
+                arm,
+                failed=failed.get(versions.get(name, ""), frozenset()),
+                activated=activated.get(versions.get(name, ""), frozenset()),
+            )
+            for name, arm in arms.items()
+        }
 
     def counts(self, snapshot: ExperimentSnapshot) -> dict[str, dict[str, int]]:
         """Count the devices of each candidate's arm by state, finished stages included."""
@@ -145,8 +196,6 @@ class EvidenceLoader:
                 if arm == CONTROL:
                     failures, requests = failures + _failures(mine), requests + _requests(mine)
                     continue
-                # With units smaller than a device, the device is its own control.
-                own = sums.get((device, CONTROL)) if snapshot.spec.unit == "key" else None
                 members.append(
                     Member(
                         device,
@@ -155,7 +204,6 @@ class EvidenceLoader:
                         failed=device in failed,
                         failures=_failures(mine),
                         requests=_requests(mine),
-                        own_control=(_failures(own), _requests(own)) if own else None,
                     )
                 )
         spec = snapshot.spec
@@ -218,9 +266,8 @@ class EvidenceLoader:
         """Arms of the devices that follow this step's plan, against the slots.
 
         A device that does not know the plan yet may rightly be on another arm, so it is not
-        counted on any. Units smaller than a device are counted by the device. That an arm was
-        dropped changes nothing for the others: its units are counted on none, and who belongs to
-        the others was settled before.
+        counted on any. That an arm was dropped changes nothing for the others: its units are
+        counted on none, and who belongs to the others was settled before.
         """
         serial = int(snapshot.record.state.serial)
         # Only devices that follow the plan of this step: others rightly are on another arm.
@@ -230,15 +277,12 @@ class EvidenceLoader:
             device = snapshot.devices.get(row.device)
             if device is None or row.device not in follows:
                 continue
-            if snapshot.spec.unit == "key":
-                units[row.arm] += row.sums.units
-            elif row.sums.predictions and row.arm in arms_of(
+            if row.sums.predictions and row.arm in arms_of(
                 snapshot.plan, device.device, device.attributes
             ):
                 units[row.arm] += 1
-        weights = {arm.name: arm.weight / SLOTS for arm in snapshot.trial.arms}
-        weights[CONTROL] = snapshot.trial.control / SLOTS
-        return (check_allocation(cohort_name(snapshot.trial.cohort), units, weights),)
+        cohort = cohort_name(snapshot.trial.cohort)
+        return (check_allocation(cohort, units, _weights(snapshot)),)
 
     def _latency(
         self, snapshot: ExperimentSnapshot, since: int, arm: str
@@ -273,6 +317,17 @@ class EvidenceLoader:
         reports = self._rows.interleave(snapshot.record.id, since)
         cohort = snapshot.cohort
         return merge_interleave([row for row in reports if row[0] in cohort], errors, failed)
+
+
+def _names(snapshot: ExperimentSnapshot) -> list[str]:
+    """The arms that were not dropped, the control among them."""
+    return [CONTROL, *(arm.name for arm in snapshot.trial.arms)]
+
+
+def _weights(snapshot: ExperimentSnapshot) -> dict[str, float]:
+    """The declared shares of the same arms."""
+    weights = {arm.name: arm.weight / SLOTS for arm in snapshot.trial.arms}
+    return {**weights, CONTROL: snapshot.trial.control / SLOTS}
 
 
 def _failures(sums: ExposureSums) -> int:

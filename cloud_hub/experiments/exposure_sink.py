@@ -1,6 +1,7 @@
 """Sink of devices' messages: what they say of an experiment is added to its exposures.
 
-Runs in the transaction that stores the message, so that a message counts exactly once.
+Runs in the transaction that stores the message, so that a message counts exactly once. What a
+message says of buckets of keys goes into a row of its own, of kind :data:`KEYS`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,12 @@ from cloud_hub.experiments.tables import experiments, exposures
 from cloud_hub.experiments.verdict.measures import SUMS, ExposureSums, energy_of
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.experiment_reports import InterleaveReport, ShadowReport
+from edge_sdk.contract.key_buckets import BucketOutcomes, BucketRequests
 from edge_sdk.contract.messages import Body, FeedbackReport, Windowed, WindowReport
 from edge_sdk.contract.window import LATENCY_BINS, Window
+
+KEYS: Final = "keys"
+"""Kind of the rows whose detail is sums by bucket of keys, by column; each has all buckets."""
 
 DAY: Final = 86_400
 """Seconds."""
@@ -51,7 +56,20 @@ def step_start(db: Connection, id_: str) -> float:
     return float(db.execute(query).scalar() or 0.0)
 
 
-def record_exposure(db: Connection, device: str, body: Body, *, step: float) -> None:
+def acknowledged_at(db: Connection, id_: str) -> float:
+    """Return since when failures count, Unix seconds: since a person last resumed it, or 0.
+
+    Args:
+        db: an open transaction.
+        id_: of the experiment.
+    """
+    state = db.execute(select(experiments.c.state).where(experiments.c.id == id_)).scalar() or {}
+    return float(state.get("failures_since") or 0.0)
+
+
+def record_exposure(
+    db: Connection, device: str, body: Body, *, step: float, acknowledged: float = 0.0
+) -> None:
     """Add the counts of ``body`` to the exposures of its experiment, if it belongs to one.
 
     Args:
@@ -59,15 +77,24 @@ def record_exposure(db: Connection, device: str, body: Body, *, step: float) -> 
         device: sender of the message.
         body: the message.
         step: when the present step of its experiment began, Unix seconds.
+        acknowledged: since when its failures count, Unix seconds.
     """
     if not isinstance(body, Windowed) or body.window.experiment is None:
         return
-    exposure = exposure_of(body)
+    _add(db, device, body.window, _period(body.window, int(step)), exposure_of(body))
+    if isinstance(body, WindowReport | FeedbackReport) and body.buckets is not None:
+        # A row for each start that somebody counts from, and none for a day: rows are large.
+        starts = [at for at in (int(step), int(acknowledged)) if at <= body.window.start]
+        exposure = Exposure(KEYS, ExposureSums(), _columns(body.buckets))
+        _add(db, device, body.window, max(starts, default=0), exposure)
+
+
+def _add(db: Connection, device: str, window: Window, start: int, exposure: Exposure) -> None:
     key = {
-        "experiment": body.window.experiment,
-        "start": _period(body.window, int(step)),
+        "experiment": window.experiment,
+        "start": start,
         "device": device,
-        "arm": body.window.arm,
+        "arm": window.arm,
         "kind": exposure.kind,
     }
     now = time.time()
@@ -143,6 +170,11 @@ def _of_feedback(report: FeedbackReport) -> Exposure:
         reward_squares=report.reward_squares,
     )
     return Exposure("feedback", sums, {"unmatched": report.unmatched} if report.unmatched else {})
+
+
+def _columns(buckets: BucketRequests | BucketOutcomes) -> Mapping[str, object]:
+    """The columns that have numbers; ``added`` takes one that is missing as zeros."""
+    return {name: column for name, column in to_plain(buckets).items() if column}
 
 
 def _additive(body: ShadowReport | InterleaveReport) -> Mapping[str, object]:

@@ -45,6 +45,14 @@ def weighted(evidence: Evidence) -> Evidence:
                 for kind, rows in arm.failures.items()
             },
             latency=_scaled(arm.latency, timed),
+            key_outcomes={
+                m: {device: table * outcomes[m][device] for device, table in tables.items()}
+                for m, tables in arm.key_outcomes.items()
+            },
+            key_failures={
+                kind: {device: table * requests[kind][device] for device, table in tables.items()}
+                for kind, tables in arm.key_failures.items()
+            },
         )
         for name, arm in arms.items()
     }

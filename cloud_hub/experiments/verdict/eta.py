@@ -60,7 +60,7 @@ def until_compared(first: Sequence[Judgement], soaked: float, spec: ExperimentSp
 
 
 def until_won(
-    share: float, low: float, high: float, n: int, effect: float, soaked: float, alpha: float
+    share: float, low: float, high: float, n: float, effect: float, soaked: float, alpha: float
 ) -> str:
     """Time until a share of sessions is surely not half, or no gain that matters, for people.
 
@@ -68,7 +68,7 @@ def until_won(
         share: of the decided sessions that the candidate won.
         low: lower end of its interval.
         high: upper end.
-        n: decided sessions.
+        n: independent sessions that the decided ones are worth.
         effect: by how much more than half matters; 0 if any difference does.
         soaked: seconds that the experiment has lasted.
         alpha: chance of a wrong verdict.

@@ -21,6 +21,7 @@ from cloud_hub.experiments.verdict.figures import (
     LatencyQuantile,
     finite,
 )
+from cloud_hub.experiments.verdict.key_guardrails import watch_key_failures
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, Guardrails, LatencyGuard
 from cloud_hub.statistics.clustered import Floats
 from cloud_hub.statistics.failures import judge_failures, log_share_evidence
@@ -53,8 +54,12 @@ def watch(
     for kind, measure in FAILURES.items():
         mine, theirs = candidate.failures.get(kind, {}), control.failures.get(kind, {})
         margins = [o.minimum_effect for o in spec.outcomes if o.metric == measure]
+        margin = max(margins, default=0.0)
+        if candidate.key_failures:
+            guards.append(watch_key_failures(rules, arm, kind, control, candidate, margin))
+            continue
         failures = FailureCounts.of(mine, theirs)
-        guards.append(_failures(rules, arm, kind, failures, max(margins, default=0.0)))
+        guards.append(_failures(rules, arm, kind, failures, margin))
     if rules.latency is not None:
         guards.append(_latency(rules, rules.latency, arm, control, candidate))
     return tuple(guards)

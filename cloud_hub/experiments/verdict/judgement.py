@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from cloud_hub.experiments.verdict.evidence import of_all_devices
 from cloud_hub.experiments.verdict.figures import Look, OutcomeFigures, finite
 from cloud_hub.statistics import classical, group_sequential, sequential
 from cloud_hub.statistics.clustered import PRIOR, Contrast, compare, mean_against, pair_up
+from cloud_hub.statistics.keys import compare_buckets, filled
 from cloud_hub.statistics.sequential import SampleMoments
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Judgement:
 
     ``low`` to ``high`` holds at every look; ``p`` is valid at every look. ``n`` is the independent
     outcomes an arm that the data are worth. ``done`` says that the horizon was reached.
+    ``buckets`` are those of keys with outcomes on either arm, of a test by key.
     """
 
     outcome: str
@@ -55,6 +58,7 @@ class Judgement:
     done: bool = False
     looks: tuple[Look, ...] = ()
     tests: tuple[classical.Classical, ...] = ()
+    buckets: tuple[int, int] = (0, 0)
 
     @property
     def worse(self) -> bool:
@@ -77,7 +81,8 @@ class Judgement:
             self.outcome, self.arm, self.control, self.candidate, self.gain,
             finite(self.low), finite(self.high), self.p, self.n, self.devices, self.outcomes,
             self.minimum_effect, self.done, self.tests,
-            few_devices=min(self.devices) < FEW_DEVICES, settled=self.settled,
+            few_devices=min(self.devices) < FEW_DEVICES and not any(self.buckets),
+            settled=self.settled, buckets=self.buckets,
         )  # fmt: skip
 
 
@@ -102,7 +107,11 @@ def judge_arm(
     a = control.outcomes.get(outcome.metric, {})
     b = candidate.outcomes.get(outcome.metric, {})
     measure = outcome.metric
-    contrast = compare(*pair_up(a, b), scale=RANGES[measure], prior=ALIKE.get(measure, PRIOR))
+    keys = tuple(of_all_devices(e.key_outcomes.get(measure, {})) for e in (control, candidate))
+    if len(keys[0]) and len(keys[1]):
+        contrast = compare_buckets(*keys, scale=RANGES[measure])
+    else:
+        contrast = compare(*pair_up(a, b), scale=RANGES[measure], prior=ALIKE.get(measure, PRIOR))
     judged = judge(outcome, arm, contrast, design, looks)
     plain = (_moments(a), _moments(b))
     test = classical.welch
@@ -115,6 +124,7 @@ def judge_arm(
         devices=(_devices(a), _devices(b)),
         outcomes=(plain[0].n, plain[1].n),
         tests=(test(*plain, at_the_end=judged.done),),
+        buckets=(int(filled(keys[0])), int(filled(keys[1]))),
     )
 
 

@@ -141,6 +141,8 @@ def _arm_without(arm: ArmEvidence, device: str) -> ArmEvidence:
             for kind, rows in arm.failures.items()
         },
         latency=_rest(arm.latency, device),
+        key_outcomes={m: _rest(tables, device) for m, tables in arm.key_outcomes.items()},
+        key_failures={kind: _rest(tables, device) for kind, tables in arm.key_failures.items()},
         exposed=arm.exposed - {device},
         failed=arm.failed - {device},
         activated=arm.activated - {device},
