@@ -21,6 +21,7 @@ from benchmarks.statistics import (
     false_winners,
     groups,
     interleaving,
+    keys,
     power,
     reporting,
 )
@@ -34,6 +35,7 @@ PARTS: Final[dict[str, Part]] = {
     "energy": energy.PART,
     "canaries": canaries.PART,
     "allocation": allocation.PART,
+    "keys": keys.PART,
     "interleaving": interleaving.PART,
     "assignment": assignment.PART,
     "drift": drift.PART,
