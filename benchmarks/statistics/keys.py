@@ -164,7 +164,8 @@ def _arm(
         np.bincount(place, sums[look, mine], minlength=devices * BUCKETS)
         for sums in (keys.n, keys.right)
     )
-    tables = np.stack([asked, good, good], axis=-1).reshape(devices, BUCKETS, 3)
+    counts: Floats = np.stack([asked, good, good], axis=-1).astype(np.float64)
+    tables = counts.reshape(devices, BUCKETS, 3)
     right = {f"d-{i}": table for i, table in enumerate(tables) if table[:, 0].any()}
     wrong = {d: np.stack([t[:, 0], *(t[:, 0] - t[:, 1],) * 2], axis=1) for d, t in right.items()}
     sums = {d: table.sum(axis=0).tolist() for d, table in right.items()}

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, insert, literal, select
 from cloud_hub.database.engine import insert_if_new, transaction
 from cloud_hub.errors import Implausible
 from cloud_hub.experiments import membership
-from cloud_hub.experiments.exposure_sink import acknowledged_at, record_exposure, step_start
+from cloud_hub.experiments.exposure_sink import record_exposure, step_start
 from cloud_hub.experiments.membership import Membership, PublishedPlan
 from cloud_hub.experiments.tables import members
 from cloud_hub.fleet.tables import devices
@@ -116,7 +116,7 @@ class DeviceClaims:
         self._claims, self._db, self._sender = claims, db, sender
         self._known: dict[str, tuple[PublishedPlan, ...]] = {}
         self._settled: dict[str, Mapping[str, str]] = {}
-        self._since: dict[str, tuple[float, float]] = {}
+        self._steps: dict[str, float] = {}
 
     def counts(self, body: Body) -> bool:
         """Return whether a message counts for the experiment that it names.
@@ -142,12 +142,9 @@ class DeviceClaims:
         """Add the counts of a message to its experiment; see :func:`record_exposure`."""
         if isinstance(body, Windowed) and body.window.experiment is not None:
             id_ = body.window.experiment
-            if id_ not in self._since:
-                self._since[id_] = (step_start(self._db, id_), acknowledged_at(self._db, id_))
-            step, acknowledged = self._since[id_]
-            record_exposure(
-                self._db, self._sender.device, body, step=step, acknowledged=acknowledged
-            )
+            if id_ not in self._steps:
+                self._steps[id_] = step_start(self._db, id_)
+            record_exposure(self._db, self._sender.device, body, step=self._steps[id_])
 
     def _judge_seat(self, id_: str, seat: membership.Seat, end: float) -> Membership:
         known = self._published(id_)

@@ -123,7 +123,7 @@ class EvidenceLoader:
             )
         acknowledged = int(record.state.failures_since)
         if snapshot.spec.unit == "key":
-            return self._by_key(snapshot, sums, failed, acknowledged)
+            return self._by_key(snapshot, sums, failed)
         periods = self._rows.by_period(record.id, acknowledged)
         failures = [row for row in periods if row.device in cohort]
         arms = {
@@ -142,19 +142,16 @@ class EvidenceLoader:
         snapshot: ExperimentSnapshot,
         sums: list[ArmSums],
         failed: Mapping[str, frozenset[str]],
-        acknowledged: int,
     ) -> Evidence:
-        """Evidence of a test by key: from buckets of keys."""
+        """Evidence of a test by key: from buckets of keys, failures since the step began, too.
+
+        That is since a person last acknowledged some, as a resume begins a step.
+        """
         record, cohort = snapshot.record, snapshot.cohort
         since = int(record.step_started_at)
         rows = [row for row in self._rows.keys(record.id, since) if row.device in cohort]
-        later = rows
-        if acknowledged > since:
-            later = [r for r in self._rows.keys(record.id, acknowledged) if r.device in cohort]
         arms = {
-            name: replace(
-                key_arm(name, rows, later, sums), latency=self._latency(snapshot, since, name)
-            )
+            name: replace(key_arm(name, rows, sums), latency=self._latency(snapshot, since, name))
             for name in _names(snapshot)
         }
         weights = _weights(snapshot)

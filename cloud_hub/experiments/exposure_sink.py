@@ -56,20 +56,7 @@ def step_start(db: Connection, id_: str) -> float:
     return float(db.execute(query).scalar() or 0.0)
 
 
-def acknowledged_at(db: Connection, id_: str) -> float:
-    """Return since when failures count, Unix seconds: since a person last resumed it, or 0.
-
-    Args:
-        db: an open transaction.
-        id_: of the experiment.
-    """
-    state = db.execute(select(experiments.c.state).where(experiments.c.id == id_)).scalar() or {}
-    return float(state.get("failures_since") or 0.0)
-
-
-def record_exposure(
-    db: Connection, device: str, body: Body, *, step: float, acknowledged: float = 0.0
-) -> None:
+def record_exposure(db: Connection, device: str, body: Body, *, step: float) -> None:
     """Add the counts of ``body`` to the exposures of its experiment, if it belongs to one.
 
     Args:
@@ -77,16 +64,15 @@ def record_exposure(
         device: sender of the message.
         body: the message.
         step: when the present step of its experiment began, Unix seconds.
-        acknowledged: since when its failures count, Unix seconds.
     """
     if not isinstance(body, Windowed) or body.window.experiment is None:
         return
     _add(db, device, body.window, _period(body.window, int(step)), exposure_of(body))
     if isinstance(body, WindowReport | FeedbackReport) and body.buckets is not None:
-        # A row for each start that somebody counts from, and none for a day: rows are large.
-        starts = [at for at in (int(step), int(acknowledged)) if at <= body.window.start]
+        # A row for each step and none for a day: rows are large, and a resume begins a step.
+        start = int(step) if body.window.start >= int(step) else 0
         exposure = Exposure(KEYS, ExposureSums(), _columns(body.buckets))
-        _add(db, device, body.window, max(starts, default=0), exposure)
+        _add(db, device, body.window, start, exposure)
 
 
 def _add(db: Connection, device: str, window: Window, start: int, exposure: Exposure) -> None:

@@ -29,23 +29,19 @@ COLUMNS: Final[Mapping[Measure, tuple[str, str, str]]] = {
 """How many outcomes of a measure, their sum and their sum of squares."""
 
 
-def key_arm(
-    name: str, rows: Sequence[KeySums], failed: Sequence[KeySums], sums: Sequence[ArmSums]
-) -> ArmEvidence:
+def key_arm(name: str, rows: Sequence[KeySums], sums: Sequence[ArmSums]) -> ArmEvidence:
     """Return the evidence of one arm.
 
     Args:
         name: of the arm.
         rows: sums by bucket since the step began, of all arms.
-        failed: the same since a person last acknowledged failures.
         sums: what devices reported since the step began, buckets or not.
     """
     tables = {measure: _tables(name, rows, columns) for measure, columns in COLUMNS.items()}
-    later = {measure: _tables(name, failed, columns) for measure, columns in COLUMNS.items()}
     asked = tables["errors"]
     told = {row.device for row in sums if row.arm == name and row.sums.requests}
-    wrong = {device: _others(table) for device, table in later["accuracy"].items()}
-    failures = {"errors": later["errors"], "wrong labels": wrong}
+    wrong = {device: _others(table) for device, table in tables["accuracy"].items()}
+    failures = {"errors": asked, "wrong labels": wrong}
     return ArmEvidence(
         outcomes={m: {d: _row(table) for d, table in t.items()} for m, t in tables.items()},
         failures={

@@ -37,6 +37,9 @@ LEAST: Final = 10
 """Buckets of an arm with requests, below which there is no verdict: with so few keys their variance
 is hardly known."""
 
+NOTHING: Final = Contrast(np.array(0.0), np.array(np.inf), np.array(0.0), np.array(np.inf))
+"""The contrast of no data."""
+
 
 def compare_buckets(control: Floats, candidate: Floats, *, scale: float = 1.0) -> Contrast:
     """Difference of two arms' means, with a variance that counts buckets of keys.
@@ -49,6 +52,8 @@ def compare_buckets(control: Floats, candidate: Floats, *, scale: float = 1.0) -
     Returns:
         The contrast; it is worth nothing with fewer than :data:`LEAST` buckets on an arm.
     """
+    if not control.shape[-2] or not candidate.shape[-2]:
+        return NOTHING
     a, b = _bounded(control), _bounded(candidate)
     nothing = np.zeros_like(a)
     # Side by side, not in pairs: bucket 7 of one arm has other keys than bucket 7 of the other.

@@ -28,6 +28,7 @@ Sources:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,15 +67,29 @@ class ShareTest:
         return "control" if self.high < 0.5 else None
 
 
-def share_contrast(won: Floats, decided: Floats) -> Contrast:
+def least_devices(alpha: float) -> float:
+    """Return the devices below which there is no verdict at ``alpha``: 5.3 at 5%, so six.
+
+    Of ``D`` devices that each prefer one ranking or the other by a coin, all prefer the same one
+    with chance ``2 ** (1 - D)``: no test can call that a winner and be wrong less often.
+
+    Args:
+        alpha: two-sided error.
+    """
+    return 1 - math.log2(alpha)
+
+
+def share_contrast(won: Floats, decided: Floats, alpha: float = 0.05) -> Contrast:
     """Difference of the share of sessions won from one half, by device.
 
     Args:
         won: sessions of each device that the candidate won, [..., D].
         decided: sessions that either won, [..., D]; a device without any counts for nothing.
+        alpha: level at which it is to be judged.
 
     Returns:
-        The contrast; on fewer than two devices its variance is infinite and ``n`` 0.
+        The contrast; where devices, as far as they weigh alike, are fewer than
+        :func:`least_devices`, its variance is infinite and ``n`` 0.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         there = decided > 0
@@ -90,7 +105,7 @@ def share_contrast(won: Floats, decided: Floats) -> Contrast:
         terms = shares**2 * (apart - mean) ** 2 / np.maximum(1 - shares, 1e-9)
         variance = np.fmax(np.sum(terms, axis=-1), COIN / total[..., 0])
         freedom = np.maximum(1 / np.sum(shares**2, axis=-1) - 1, 0.0)
-    enough = devices[..., 0] >= 2
+    enough = freedom + 1 >= least_devices(alpha)
     return Contrast(
         np.where(enough, mean[..., 0], 0.0),
         np.where(enough, variance, np.inf),
@@ -107,7 +122,7 @@ def share_test(won: Floats, decided: Floats, alpha: float = 0.05) -> ShareTest:
         decided: sessions that either won, [D].
         alpha: chance that the interval ever misses.
     """
-    contrast = share_contrast(np.asarray(won, np.float64), np.asarray(decided, np.float64))
+    contrast = share_contrast(won.astype(np.float64), decided.astype(np.float64), alpha)
     low, high = (float(end) for end in interval(contrast, alpha, PAIRS_TUNED_FOR))
     p = float(always_valid_p(log_e_value(contrast, PAIRS_TUNED_FOR)))
     wins, sessions = round(float(np.sum(won))), round(float(np.sum(decided)))

@@ -108,7 +108,7 @@ def judge_arm(
     b = candidate.outcomes.get(outcome.metric, {})
     measure = outcome.metric
     keys = tuple(of_all_devices(e.key_outcomes.get(measure, {})) for e in (control, candidate))
-    if len(keys[0]) and len(keys[1]):
+    if len(keys[0]) or len(keys[1]):
         contrast = compare_buckets(*keys, scale=RANGES[measure])
     else:
         contrast = compare(*pair_up(a, b), scale=RANGES[measure], prior=ALIKE.get(measure, PRIOR))

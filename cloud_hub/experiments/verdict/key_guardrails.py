@@ -44,11 +44,8 @@ def watch_key_failures(
     """
     theirs, mine = (of_all_devices(e.key_failures.get(kind, {})) for e in (control, candidate))
     (m, y, _), (n, x, _) = theirs.sum(axis=0).tolist(), mine.sum(axis=0).tolist()
-    evidence, effect = 0.0, 1.0
-    if len(theirs) and len(mine):
-        contrast = compare_buckets(theirs, mine)
-        evidence = _excess(contrast, margin)
-        effect = _design_effect(contrast, (x, n), (y, m))
+    contrast = compare_buckets(theirs, mine)
+    evidence, effect = _excess(contrast, margin), _design_effect(contrast, (x, n), (y, m))
     limit = 1 / rules.alpha
     trips, e_value = evidence >= math.log(limit), math.exp(min(evidence, 690.0))
     beyond = f" by more than {margin:.3g}" if margin else ""

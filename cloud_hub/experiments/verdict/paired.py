@@ -31,7 +31,7 @@ from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, Guardr
 from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import mean_against, pair_up
 from cloud_hub.statistics.paired import SignTest, sign_test
-from cloud_hub.statistics.shares import ShareTest, share_test
+from cloud_hub.statistics.shares import ShareTest, least_devices, share_test
 
 if TYPE_CHECKING:
     from cloud_hub.experiments.verdict.evidence import (
@@ -115,6 +115,14 @@ def _settle_sessions(
         f"[{shares.low:.1%}, {shares.high:.1%}]"
     )
     limit = 0.5 + spec.minimum_effect
+    if not shares.n:
+        least = math.ceil(least_devices(spec.design.alpha))
+        reason = (
+            f"no verdict: {decisive} decided sessions of {shares.devices} device(s), each of which "
+            f"is one observation; {least} are the fewest that can show anything, more where some "
+            "have most of the sessions"
+        )
+        return GateDecision("wait", reason, figures)
     if shares.winner is None and limit > 0.5 and shares.high <= limit:
         reason = f"no gain that matters: candidate {share}, at most {limit:.1%}"
         return GateDecision("conclude", reason, figures)
