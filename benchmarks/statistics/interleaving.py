@@ -16,7 +16,10 @@ from cloud_hub.experiments.verdict.evidence import Evidence, InterleaveEvidence
 from cloud_hub.experiments.verdict.paired import decide_interleave
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
-from cloud_hub.statistics.paired import sign_test
+from cloud_hub.statistics.paired import log_sign_evidence
+from cloud_hub.statistics.power import PAIRS_TUNED_FOR
+from cloud_hub.statistics.sequential import log_e_value
+from cloud_hub.statistics.shares import share_contrast
 from edge_sdk.contract.plan import Outcome
 from edge_sdk.experiments.team_draft import coins, team_draft, winner
 
@@ -91,22 +94,18 @@ def _preferences(effort: Effort) -> list[Row]:
 def _called(
     prefer: str, devices: int, sessions: int, gain: float, seed: tuple[int, ...]
 ) -> tuple[bool, bool]:
-    """Whether any of 30 looks calls a winner: the gate, and a sign test of all sessions."""
+    """Whether any of 30 looks calls a winner: by devices' shares, and a sign test of sessions."""
     random = np.random.default_rng(seed)
     share = np.clip(PREFER[prefer](random, devices) + gain, 0, 1)
     size = random.lognormal(0, 1.0, devices)
     more = random.poisson(sessions * size / size.mean() / 30, (30, devices))
-    won = np.cumsum(random.binomial(more, share), axis=0)
-    decided = np.cumsum(more, axis=0)
-    gate = signs = False
-    for n, wins in zip(decided, won, strict=True):
-        if n.sum() < 100:
-            continue
-        evidence = Evidence(interleave=_sessions(n, wins))
-        gate = gate or decide_interleave(SPEC, evidence).action == "conclude"
-        total, all_won = int(n.sum()), int(wins.sum())
-        signs = signs or sign_test(all_won, total - all_won).winner is not None
-    return gate, signs
+    won = np.cumsum(random.binomial(more, share), axis=0, dtype=np.float64)
+    decided = np.cumsum(more, axis=0, dtype=np.float64)
+    total, wins = decided.sum(axis=1), won.sum(axis=1)
+    enough, sure = total >= 100, -np.log(SPEC.design.alpha)
+    shares = log_e_value(share_contrast(won, decided, SPEC.design.alpha), PAIRS_TUNED_FOR) >= sure
+    signs = log_sign_evidence(wins, total - wins) >= sure
+    return bool(np.any(shares & enough)), bool(np.any(signs & enough))
 
 
 def _sessions(decided: NDArray[Any] | Floats, won: NDArray[Any] | Floats) -> InterleaveEvidence:

@@ -13,7 +13,7 @@ from benchmarks.statistics.part import Effort, Part, Row, rate
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import CANDIDATE
-from cloud_hub.statistics.keys import compare_buckets
+from cloud_hub.statistics.keys import compare_buckets, log_excess, opposite
 from cloud_hub.statistics.sequential import log_e_value
 from edge_sdk.contract.key_buckets import BUCKETS
 from edge_sdk.contract.names import CONTROL
@@ -23,8 +23,12 @@ LOOKS: Final = 12
 A_KEY: Final = 200
 """Requests of a key on average, in all."""
 
+LEAST_OUTCOMES: Final = 100
 SPEC: Final = ab(
-    unit="key", minimum_devices=1, minimum_outcomes=100, outcomes=(Outcome("accuracy", "accuracy"),)
+    unit="key",
+    minimum_devices=1,
+    minimum_outcomes=LEAST_OUTCOMES,
+    outcomes=(Outcome("accuracy", "accuracy"),),
 )
 RIGHT: Final = 0.9
 
@@ -131,13 +135,34 @@ def _power(effort: Effort) -> list[Row]:
 def _judged(scene: Scene, seed: tuple[int, ...], *, by_bucket: bool) -> tuple[bool, bool]:
     """Whether any look calls a winner, either way, and whether a guardrail trips at any."""
     keys = scene.draw(np.random.default_rng(seed))
+    if not by_bucket:
+        return _by_device(keys, scene.devices)
+    right = [_buckets(keys, mine, keys.bucket, BUCKETS) for mine in (~keys.inside, keys.inside)]
+    enough = np.min([np.sum(arm[..., 0], axis=-1) for arm in right], axis=0) >= LEAST_OUTCOMES
+    winner = log_e_value(compare_buckets(*right)) >= -np.log(SPEC.design.alpha)
+    worse = compare_buckets(*(opposite(arm) for arm in right))
+    trips = log_excess(worse) >= -np.log(SPEC.guardrails.alpha)
+    return bool(np.any(winner & enough)), bool(np.any(trips))
+
+
+def _by_device(keys: Keys, devices: int) -> tuple[bool, bool]:
+    """The same by the gate on sums by device, as if units were devices."""
     winner = trips = False
     for look in range(LOOKS):
-        figures = decide(SPEC, evidence_at(keys, scene.devices, look, by_bucket=by_bucket)).figures
+        figures = decide(SPEC, evidence_at(keys, devices, look, by_bucket=False)).figures
         (outcome,) = figures.outcomes or ()
-        winner |= min(outcome.outcomes) >= SPEC.minimum_outcomes and outcome.p <= SPEC.design.alpha
+        winner |= min(outcome.outcomes) >= LEAST_OUTCOMES and outcome.p <= SPEC.design.alpha
         trips |= any(guard.trips for guard in figures.guardrails or ())
     return winner, trips
+
+
+def _buckets(keys: Keys, mine: NDArray[np.bool_], bucket: NDArray[np.intp], count: int) -> Floats:
+    """Right answers of one arm by bucket at each look, [looks, count, 3]."""
+    asked, good = (
+        np.array([np.bincount(bucket[mine], row[mine], minlength=count) for row in sums])
+        for sums in (keys.n, keys.right)
+    )
+    return np.stack([asked, good, good], axis=-1)
 
 
 def evidence_at(keys: Keys, devices: int, look: int, *, by_bucket: bool) -> Evidence:
@@ -167,7 +192,7 @@ def _arm(
     counts: Floats = np.stack([asked, good, good], axis=-1).astype(np.float64)
     tables = counts.reshape(devices, BUCKETS, 3)
     right = {f"d-{i}": table for i, table in enumerate(tables) if table[:, 0].any()}
-    wrong = {d: np.stack([t[:, 0], *(t[:, 0] - t[:, 1],) * 2], axis=1) for d, t in right.items()}
+    wrong = {d: opposite(table) for d, table in right.items()}
     sums = {d: table.sum(axis=0).tolist() for d, table in right.items()}
     return ArmEvidence(
         {"accuracy": {d: (n, total, squares) for d, (n, total, squares) in sums.items()}},
@@ -182,22 +207,15 @@ def _arm(
 def _found(scene: Scene, buckets: int, run: int) -> bool:
     """Whether any look finds the difference, with so many buckets; 0 for each key by itself."""
     keys = scene.draw(np.random.default_rng((47, run)))
-    count = buckets or scene.keys
     place = keys.bucket % buckets if buckets else np.arange(scene.keys)
-    arms = []
-    for mine in (~keys.inside, keys.inside):
-        asked, good = (
-            np.array([np.bincount(place[mine], row[mine], minlength=count) for row in sums])
-            for sums in (keys.n, keys.right)
-        )
-        arms.append(np.stack([asked, good, good], axis=-1))
-    return bool(np.any(log_e_value(compare_buckets(arms[0], arms[1])) >= np.log(20)))
+    arms = [_buckets(keys, m, place, buckets or scene.keys) for m in (~keys.inside, keys.inside)]
+    return bool(np.any(log_e_value(compare_buckets(*arms)) >= -np.log(SPEC.design.alpha)))
 
 
 PART = Part(
     "Tests by key",
     f"Each key is right with a chance of its own, about {RIGHT:.0%}, and asks {A_KEY} times on "
-    f"average; the hub's gate looks {LOOKS} times, at each metric and guardrail as it does for "
-    "`unit: key`. One device is enough here (`minimum_devices: 1`).",
+    f"average, in all. The comparison and the guardrail of the hub look {LOOKS} times. One "
+    "device is enough here (`minimum_devices: 1`).",
     run,
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Row
+from cloud_hub.statistics.keys import opposite
 from edge_sdk.contract.key_buckets import BUCKETS
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def key_arm(name: str, rows: Sequence[KeySums], sums: Sequence[ArmSums]) -> ArmE
     tables = {measure: _tables(name, rows, columns) for measure, columns in COLUMNS.items()}
     asked = tables["errors"]
     told = {row.device for row in sums if row.arm == name and row.sums.requests}
-    wrong = {device: _others(table) for device, table in tables["accuracy"].items()}
+    wrong = {device: opposite(table) for device, table in tables["accuracy"].items()}
     failures = {"errors": asked, "wrong labels": wrong}
     return ArmEvidence(
         outcomes={m: {d: _row(table) for d, table in t.items()} for m, t in tables.items()},
@@ -83,12 +84,6 @@ def _tables(arm: str, rows: Sequence[KeySums], columns: tuple[str, str, str]) ->
 
 def _column(row: KeySums, name: str) -> Floats:
     return row.columns.get(name, np.zeros(BUCKETS))
-
-
-def _others(table: Floats) -> Floats:
-    """The same of the opposite of a 0/1 outcome: wrong of right ones."""
-    opposite = table[:, 0] - table[:, 1]
-    return np.stack([table[:, 0], opposite, opposite], axis=1)
 
 
 def _row(table: Floats) -> Row:

@@ -32,10 +32,15 @@ import numpy as np
 
 from cloud_hub.statistics.clustered import Contrast, Floats, Sample, compare
 from cloud_hub.statistics.influence import MULTIPLE
+from cloud_hub.statistics.sequential import log_e_value
 
 LEAST: Final = 10
 """Buckets of an arm with requests, below which there is no verdict: with so few keys their variance
 is hardly known."""
+
+GUARD_TUNED_FOR: Final = 500
+"""Independent requests an arm at which :func:`log_excess` finds most: what it has to find is gross,
+and soon."""
 
 NOTHING: Final = Contrast(np.array(0.0), np.array(np.inf), np.array(0.0), np.array(np.inf))
 """The contrast of no data."""
@@ -94,6 +99,27 @@ def _residuals(arm: Floats) -> Floats:
     mean = np.sum(total, axis=-1, keepdims=True) / np.sum(n, axis=-1, keepdims=True)
     residuals: Floats = total - mean * n
     return residuals
+
+
+def log_excess(contrast: Contrast, margin: float = 0.0) -> Floats:
+    """Log e-value against "the candidate fails no more often, plus ``margin``", at each look.
+
+    That of :func:`~cloud_hub.statistics.sequential.log_e_value` where it fails more often by more
+    than the margin, else 0: fewer failures are no evidence. Reject at ``log(1 / alpha)``.
+
+    Args:
+        contrast: of failures, candidate minus control.
+        margin: how many more do not matter, a share of requests.
+    """
+    evidence = log_e_value(contrast, GUARD_TUNED_FOR, null=margin)
+    more: Floats = np.where(contrast.estimate > margin, np.maximum(evidence, 0.0), 0.0)
+    return more
+
+
+def opposite(buckets: Floats) -> Floats:
+    """Return the same buckets of the opposite of a 0/1 outcome: wrong ones of right ones."""
+    n, others = buckets[..., 0], buckets[..., 0] - buckets[..., 1]
+    return np.stack([n, others, others], axis=-1)
 
 
 def filled(buckets: Floats) -> Floats:

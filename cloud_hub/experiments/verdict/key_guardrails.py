@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, of_all_devices
 from cloud_hub.experiments.verdict.figures import FailureExcess, Guard
-from cloud_hub.statistics.keys import LEAST, compare_buckets, filled
-from cloud_hub.statistics.sequential import log_e_value
+from cloud_hub.statistics.keys import LEAST, compare_buckets, filled, log_excess
 
 if TYPE_CHECKING:
     from cloud_hub.experiments.verdict.spec import Guardrails
     from cloud_hub.statistics.clustered import Contrast, Floats
-
-TUNED_FOR: Final = 500
-"""Independent requests an arm at which it finds most: what it has to find is gross, and soon."""
 
 
 def watch_key_failures(
@@ -45,7 +41,7 @@ def watch_key_failures(
     theirs, mine = (of_all_devices(e.key_failures.get(kind, {})) for e in (control, candidate))
     (m, y, _), (n, x, _) = theirs.sum(axis=0).tolist(), mine.sum(axis=0).tolist()
     contrast = compare_buckets(theirs, mine)
-    evidence, effect = _excess(contrast, margin), _design_effect(contrast, (x, n), (y, m))
+    evidence, effect = float(log_excess(contrast, margin)), _design_effect(contrast, (x, n), (y, m))
     limit = 1 / rules.alpha
     trips, e_value = evidence >= math.log(limit), math.exp(min(evidence, 690.0))
     beyond = f" by more than {margin:.3g}" if margin else ""
@@ -82,12 +78,6 @@ def older(arm: ArmEvidence) -> str:
         f"; {devices} device(s) have software that reports no buckets of keys, and count for "
         "nothing: update edge_sdk there"
     )
-
-
-def _excess(contrast: Contrast, margin: float) -> float:
-    """Log e-value against "no more than ``margin``"; fewer failures are no evidence."""
-    more = float(contrast.estimate) > margin
-    return max(0.0, float(log_e_value(contrast, TUNED_FOR, null=margin))) if more else 0.0
 
 
 def _design_effect(
