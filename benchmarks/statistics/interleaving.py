@@ -17,9 +17,8 @@ from cloud_hub.experiments.verdict.paired import decide_interleave
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics.paired import log_sign_evidence
-from cloud_hub.statistics.power import PAIRS_TUNED_FOR
 from cloud_hub.statistics.sequential import log_e_value
-from cloud_hub.statistics.shares import share_contrast
+from cloud_hub.statistics.shares import PAIRS_TUNED_FOR, share_contrast
 from edge_sdk.contract.plan import Outcome
 from edge_sdk.experiments.team_draft import coins, team_draft, winner
 

@@ -6,8 +6,8 @@ failed, so that a guardrail also sees what came before the step.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,15 +16,18 @@ from sqlalchemy import Engine
 
 from cloud_hub.database.engine import transaction
 from cloud_hub.experiments.claims import has_cohorts
+from cloud_hub.experiments.evidence_merging import (
+    key_arm,
+    merge_interleave,
+    merge_shadow,
+    units_of,
+)
 from cloud_hub.experiments.exposure_rows import (
     ArmSums,
     ExposureRows,
-    InterleaveTotals,
     PeriodSums,
-    ShadowTotals,
     sums_by_device,
 )
-from cloud_hub.experiments.key_evidence import key_arm, units_of
 from cloud_hub.experiments.membership import may_fail
 from cloud_hub.experiments.schedule import arms_of, in_stage
 from cloud_hub.experiments.verdict.device_counts import Member, count
@@ -32,7 +35,6 @@ from cloud_hub.experiments.verdict.evidence import (
     ArmEvidence,
     Evidence,
     InterleaveEvidence,
-    Row,
     ShadowEvidence,
 )
 from cloud_hub.experiments.verdict.measures import ExposureSums, outcomes_of
@@ -52,7 +54,6 @@ if TYPE_CHECKING:
     from cloud_hub.fleet.service import Fleet
     from cloud_hub.statistics.heterogeneity import Counts
     from cloud_hub.telemetry.service import Telemetry
-    from edge_sdk.contract.experiment_reports import Moments
 
 
 @dataclass(frozen=True)
@@ -360,69 +361,3 @@ def _by_device_and_period(rows: list[PeriodSums]) -> dict[str, dict[tuple[str, i
     wrong = [(each.wrong, each.labelled) for each in counts]
     kinds = {"errors": errors, "wrong labels": wrong}
     return {kind: dict(zip(keys, counts, strict=True)) for kind, counts in kinds.items()}
-
-
-def merge_shadow(
-    reports: Sequence[tuple[str, ShadowTotals]], failed: frozenset[str]
-) -> ShadowEvidence:
-    """Merge shadow reports of all devices.
-
-    Args:
-        reports: totals with the devices that they are of; a device may come more than once.
-        failed: devices on which the candidate could not be activated or was taken back.
-    """
-    rows: dict[str, dict[str, Row]] = defaultdict(dict)
-    skipped: Counter[str] = Counter()
-    for device, report in reports:
-        labels = report.labelled
-        mine, theirs = labels.candidate_only, labels.incumbent_only
-        labelled = labels.both + mine + theirs + labels.neither
-        wrong, failures = report.disagreements, sum(report.errors.values())
-        # A label counts +1, -1 or 0, so its square is 1 where exactly one of the two was right.
-        _add(rows["labelled"], device, (labelled, mine - theirs, mine + theirs))
-        _add(rows["disagreements"], device, (report.compared, wrong, wrong))
-        _add(rows["errors"], device, (report.compared + failures, failures, failures))
-        for name in ("confidence", "value", "latency"):
-            moments: Moments = getattr(report, name)
-            _add(rows[name], device, (moments.count, moments.total, moments.squares))
-        skipped.update(report.skipped)
-    return ShadowEvidence(skipped=dict(skipped), failed=failed, **rows)
-
-
-def merge_interleave(
-    reports: Sequence[tuple[str, InterleaveTotals]],
-    errors: Mapping[str, Row],
-    failed: frozenset[str],
-) -> InterleaveEvidence:
-    """Merge interleaving reports of all devices.
-
-    Args:
-        reports: totals with the devices that they are of; a device may come more than once.
-        errors: by device, requests to the candidate with the sum and the squares of its errors.
-        failed: devices on which the candidate could not be activated or was taken back.
-    """
-    decided: dict[str, Row] = {}
-    clicks: Counter[str] = Counter()
-    first: Counter[str] = Counter()
-    refused: Counter[str] = Counter()
-    for device, report in reports:
-        won, lost = report.wins.get(CANDIDATE, 0), report.wins.get(CONTROL, 0)
-        _add(decided, device, (won + lost, won, won))
-        clicks.update(report.clicks)
-        first.update(report.first)
-        refused.update(report.refused)
-    return InterleaveEvidence(
-        decided={device: row for device, row in decided.items() if row[0]},
-        ties=sum(report.ties for _, report in reports),
-        sessions=sum(report.sessions for _, report in reports),
-        clicks=dict(clicks),
-        first=dict(first),
-        refused=dict(refused),
-        errors=errors,
-        failed=failed,
-    )
-
-
-def _add(rows: dict[str, Row], device: str, more: Row) -> None:
-    have = rows.get(device, (0.0, 0.0, 0.0))
-    rows[device] = (have[0] + more[0], have[1] + more[1], have[2] + more[2])

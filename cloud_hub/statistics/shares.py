@@ -35,8 +35,17 @@ from typing import Final
 import numpy as np
 
 from cloud_hub.statistics.clustered import Contrast, Floats
-from cloud_hub.statistics.power import PAIRS_TUNED_FOR
-from cloud_hub.statistics.sequential import always_valid_p, interval, log_e_value
+from cloud_hub.statistics.paired import PRIOR
+from cloud_hub.statistics.sequential import (
+    always_valid_p,
+    interval,
+    log_e_value,
+    rho_squared,
+)
+
+PAIRS_TUNED_FOR: Final = (2 * PRIOR + 1) * float(rho_squared(1.0))
+"""Of the sign test: in large numbers its mixture over shares, whose variance is that of one pair by
+``2 * PRIOR + 1``, is the normal one of a confidence sequence that is tightest at so many pairs."""
 
 COIN: Final = 0.25
 """Variance of one session if nobody prefers either ranking."""

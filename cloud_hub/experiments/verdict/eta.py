@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from cloud_hub.statistics.power import PAIRS_TUNED_FOR
 from cloud_hub.statistics.sequential import multiplier
+from cloud_hub.statistics.shares import PAIRS_TUNED_FOR
 from cloud_hub.text.durations import format_duration
 
 if TYPE_CHECKING:
