@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.model.release import Release
 
+    SampledBatch = tuple[float, Columns, BatchPrediction, int, Codes | None, int | None]
+    NamedBatch = tuple[float, BatchPrediction, int | None]
+
 RING: Final = 16_384
 PENDING: Final = 65_536
 BATCH_RING: Final = 64
@@ -107,12 +110,8 @@ class Monitor:
         self._key: CallingKey | None = None
         self._batch_numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._batches: deque[
-            tuple[float, Columns, BatchPrediction, int, Codes | None, int | None]
-        ] = deque(maxlen=BATCH_RING)
-        self._named_batches: deque[tuple[float, BatchPrediction, int | None]] = deque(
-            maxlen=BATCH_RING
-        )
+        self._batches: deque[SampledBatch] = deque(maxlen=BATCH_RING)
+        self._named_batches: deque[NamedBatch] = deque(maxlen=BATCH_RING)
         # Of the numbers that were handed out, up to the highest that came out of the ring, those
         # that did not come out are lost.
         self._highest, self._counted, self._lost = 0, 0, 0
