@@ -6,8 +6,8 @@ failed, so that a guardrail also sees what came before the step.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from cloud_hub.database.engine import transaction
+from cloud_hub.experiments.evidence_merging import (
+    device_arm,
+    key_arm,
+    merge_interleave,
+    merge_shadow,
+    units_of,
+)
 from cloud_hub.experiments.exposure_rows import (
     ArmSums,
     ExposureRows,
-    InterleaveTotals,
-    PeriodSums,
-    ShadowTotals,
     sums_by_device,
 )
 from cloud_hub.experiments.membership import may_fail
@@ -31,13 +35,17 @@ from cloud_hub.experiments.verdict.evidence import (
     ArmEvidence,
     Evidence,
     InterleaveEvidence,
-    Row,
+    Settling,
     ShadowEvidence,
 )
 from cloud_hub.experiments.verdict.labelling import judged_by_labels, settle
-from cloud_hub.experiments.verdict.measures import ExposureSums, outcomes_of
+from cloud_hub.experiments.verdict.measures import ExposureSums
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec, cohort_name
-from cloud_hub.statistics.allocation import Allocation, check_allocation
+from cloud_hub.statistics.allocation import (
+    Allocation,
+    check_allocation,
+    check_key_allocation,
+)
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import SLOTS, Experiment, Plan
 
@@ -46,9 +54,7 @@ if TYPE_CHECKING:
     from cloud_hub.experiments.claims import ExperimentClaims
     from cloud_hub.experiments.record import ExperimentRecord
     from cloud_hub.fleet.service import Fleet
-    from cloud_hub.statistics.heterogeneity import Counts
     from cloud_hub.telemetry.service import Telemetry
-    from edge_sdk.contract.experiment_reports import Moments
 
 
 @dataclass(frozen=True)
@@ -126,30 +132,86 @@ class EvidenceLoader:
                 silent=silent,
             )
         acknowledged = int(record.state.failures_since)
+        if snapshot.spec.unit == "key":
+            return self._by_key(snapshot, sums, failed)
         periods = self._rows.by_period(record.id, acknowledged)
         failures = [row for row in periods if row.device in cohort]
-        # No version of the control can fail to activate: it serves already.
-        versions = {CONTROL: "", **{arm.name: arm.release.version for arm in snapshot.trial.arms}}
-        activated = self._events(snapshot, ("activated",), 0)
         arms = {
-            name: replace(
-                _arm(name, sums, failures, self._latency(snapshot, since, name)),
-                failed=failed.get(version, frozenset()),
-                activated=activated.get(version, frozenset()),
-            )
-            for name, version in versions.items()
+            name: device_arm(name, sums, failures, self._latency(snapshot, since, name))
+            for name in _names(snapshot)
         }
-        settling = None
-        if judged_by_labels(snapshot.spec):
-            table = self._rows.labels(record.id)
-            step = table.since(since, cohort)
-            arms, settling = settle(snapshot.spec.labels, arms, table, step, snapshot.now)
+        arms, settling = self._settled(snapshot, arms, cohort)
         past = self._rows.past(record.id)
         return Evidence(
-            arms, allocation=self._allocation(snapshot, sums), soaked=soaked, silent=silent,
+            self._with_events(snapshot, arms, failed),
+            allocation=self._allocation(snapshot, sums),
+            soaked=soaked,
+            silent=silent,
             past={device: sums for device, sums in past.items() if device in cohort},
             settling=settling,
-        )  # fmt: skip
+        )
+
+    def _by_key(
+        self,
+        snapshot: ExperimentSnapshot,
+        sums: list[ArmSums],
+        failed: Mapping[str, frozenset[str]],
+    ) -> Evidence:
+        """Evidence of a test by key: from buckets of keys, failures since the step began, too.
+
+        That is since a person last acknowledged some, as a resume begins a step.
+        """
+        record, cohort = snapshot.record, snapshot.cohort
+        since = int(record.step_started_at)
+        rows = [row for row in self._rows.keys(record.id, since) if row.device in cohort]
+        arms = {
+            name: replace(key_arm(name, rows, sums), latency=self._latency(snapshot, since, name))
+            for name in _names(snapshot)
+        }
+        # Buckets do not say when their labels came: all count, and how unequal arms are is watched.
+        settled, settling = self._settled(snapshot, arms, {row.device for row in rows})
+        arms = {name: replace(arm, labels=settled[name].labels) for name, arm in arms.items()}
+        weights = _weights(snapshot)
+        cohort_of = cohort_name(snapshot.trial.cohort)
+        return Evidence(
+            self._with_events(snapshot, arms, failed),
+            allocation=(check_key_allocation(cohort_of, units_of(rows, weights), weights),),
+            soaked=snapshot.now - record.step_started_at,
+            silent=self._silent(snapshot, sums),
+            settling=None if settling is None else replace(settling, waiting=0),
+        )
+
+    def _settled(
+        self,
+        snapshot: ExperimentSnapshot,
+        arms: dict[str, ArmEvidence],
+        devices: Collection[str],
+    ) -> tuple[dict[str, ArmEvidence], Settling | None]:
+        """The arms with the labels of settled windows of some devices, if labels decide at all."""
+        if not judged_by_labels(snapshot.spec):
+            return arms, None
+        table = self._rows.labels(snapshot.record.id)
+        step = table.since(int(snapshot.record.step_started_at), devices)
+        return settle(snapshot.spec.labels, arms, table, step, snapshot.now)
+
+    def _with_events(
+        self,
+        snapshot: ExperimentSnapshot,
+        arms: Mapping[str, ArmEvidence],
+        failed: Mapping[str, frozenset[str]],
+    ) -> dict[str, ArmEvidence]:
+        """The arms with the devices on which their versions failed, or were activated."""
+        # No version of the control can fail to activate: it serves already.
+        versions = {arm.name: arm.release.version for arm in snapshot.trial.arms}
+        activated = self._events(snapshot, ("activated",), 0)
+        return {
+            name: replace(
+                arm,
+                failed=failed.get(versions.get(name, ""), frozenset()),
+                activated=activated.get(versions.get(name, ""), frozenset()),
+            )
+            for name, arm in arms.items()
+        }
 
     def counts(self, snapshot: ExperimentSnapshot) -> dict[str, dict[str, int]]:
         """Count the devices of each candidate's arm by state, finished stages included."""
@@ -162,8 +224,6 @@ class EvidenceLoader:
                 if arm == CONTROL:
                     failures, requests = failures + _failures(mine), requests + _requests(mine)
                     continue
-                # With units smaller than a device, the device is its own control.
-                own = sums.get((device, CONTROL)) if snapshot.spec.unit == "key" else None
                 members.append(
                     Member(
                         device,
@@ -172,7 +232,6 @@ class EvidenceLoader:
                         failed=device in failed,
                         failures=_failures(mine),
                         requests=_requests(mine),
-                        own_control=(_failures(own), _requests(own)) if own else None,
                     )
                 )
         spec = snapshot.spec
@@ -245,9 +304,8 @@ class EvidenceLoader:
         """Arms of the devices that follow this step's plan, against the slots.
 
         A device that does not know the plan yet may rightly be on another arm, so it is not
-        counted on any. Units smaller than a device are counted by the device. That an arm was
-        dropped changes nothing for the others: its units are counted on none, and who belongs to
-        the others was settled before.
+        counted on any. That an arm was dropped changes nothing for the others: its units are
+        counted on none, and who belongs to the others was settled before.
         """
         serial = int(snapshot.record.state.serial)
         # Only devices that follow the plan of this step: others rightly are on another arm.
@@ -257,15 +315,12 @@ class EvidenceLoader:
             device = snapshot.devices.get(row.device)
             if device is None or row.device not in follows:
                 continue
-            if snapshot.spec.unit == "key":
-                units[row.arm] += row.sums.units
-            elif row.sums.predictions and row.arm in arms_of(
+            if row.sums.predictions and row.arm in arms_of(
                 snapshot.plan, device.device, device.attributes
             ):
                 units[row.arm] += 1
-        weights = {arm.name: arm.weight / SLOTS for arm in snapshot.trial.arms}
-        weights[CONTROL] = snapshot.trial.control / SLOTS
-        return (check_allocation(cohort_name(snapshot.trial.cohort), units, weights),)
+        cohort = cohort_name(snapshot.trial.cohort)
+        return (check_allocation(cohort, units, _weights(snapshot)),)
 
     def _latency(
         self, snapshot: ExperimentSnapshot, since: int, arm: str
@@ -302,6 +357,17 @@ class EvidenceLoader:
         return merge_interleave([row for row in reports if row[0] in cohort], errors, failed)
 
 
+def _names(snapshot: ExperimentSnapshot) -> list[str]:
+    """The arms that were not dropped, the control among them."""
+    return [CONTROL, *(arm.name for arm in snapshot.trial.arms)]
+
+
+def _weights(snapshot: ExperimentSnapshot) -> dict[str, float]:
+    """The declared shares of the same arms."""
+    weights = {arm.name: arm.weight / SLOTS for arm in snapshot.trial.arms}
+    return {**weights, CONTROL: snapshot.trial.control / SLOTS}
+
+
 def _failures(sums: ExposureSums) -> int:
     """Errors and wrong labels."""
     return sums.errors + sums.wrong
@@ -310,94 +376,3 @@ def _failures(sums: ExposureSums) -> int:
 def _requests(sums: ExposureSums) -> int:
     """Occasions to fail: a labelled prediction is two, as it may fail and may be wrong."""
     return sums.requests + sums.labelled
-
-
-def _arm(
-    name: str,
-    sums: list[ArmSums],
-    failures: list[PeriodSums],
-    latency: Mapping[str, tuple[int, ...]],
-) -> ArmEvidence:
-    mine = {row.device: row.sums for row in sums if row.arm == name}
-    return ArmEvidence(
-        outcomes=outcomes_of(mine),
-        failures=_by_device_and_period([row for row in failures if row.arm == name]),
-        latency=latency,
-        exposed=frozenset(device for device, row in mine.items() if row.requests),
-        predictions=sum(row.requests for row in mine.values()),
-    )
-
-
-def _by_device_and_period(rows: list[PeriodSums]) -> dict[str, dict[tuple[str, int], Counts]]:
-    keys = [(row.device, row.start) for row in rows]
-    counts = [row.sums for row in rows]
-    errors = [(each.errors, each.requests) for each in counts]
-    wrong = [(each.wrong, each.labelled) for each in counts]
-    kinds = {"errors": errors, "wrong labels": wrong}
-    return {kind: dict(zip(keys, counts, strict=True)) for kind, counts in kinds.items()}
-
-
-def merge_shadow(
-    reports: Sequence[tuple[str, ShadowTotals]], failed: frozenset[str]
-) -> ShadowEvidence:
-    """Merge shadow reports of all devices.
-
-    Args:
-        reports: totals with the devices that they are of; a device may come more than once.
-        failed: devices on which the candidate could not be activated or was taken back.
-    """
-    rows: dict[str, dict[str, Row]] = defaultdict(dict)
-    skipped: Counter[str] = Counter()
-    for device, report in reports:
-        labels = report.labelled
-        mine, theirs = labels.candidate_only, labels.incumbent_only
-        labelled = labels.both + mine + theirs + labels.neither
-        wrong, failures = report.disagreements, sum(report.errors.values())
-        # A label counts +1, -1 or 0, so its square is 1 where exactly one of the two was right.
-        _add(rows["labelled"], device, (labelled, mine - theirs, mine + theirs))
-        _add(rows["disagreements"], device, (report.compared, wrong, wrong))
-        _add(rows["errors"], device, (report.compared + failures, failures, failures))
-        for name in ("confidence", "value", "latency"):
-            moments: Moments = getattr(report, name)
-            _add(rows[name], device, (moments.count, moments.total, moments.squares))
-        skipped.update(report.skipped)
-    return ShadowEvidence(skipped=dict(skipped), failed=failed, **rows)
-
-
-def merge_interleave(
-    reports: Sequence[tuple[str, InterleaveTotals]],
-    errors: Mapping[str, Row],
-    failed: frozenset[str],
-) -> InterleaveEvidence:
-    """Merge interleaving reports of all devices.
-
-    Args:
-        reports: totals with the devices that they are of; a device may come more than once.
-        errors: by device, requests to the candidate with the sum and the squares of its errors.
-        failed: devices on which the candidate could not be activated or was taken back.
-    """
-    decided: dict[str, Row] = {}
-    clicks: Counter[str] = Counter()
-    first: Counter[str] = Counter()
-    refused: Counter[str] = Counter()
-    for device, report in reports:
-        won, lost = report.wins.get(CANDIDATE, 0), report.wins.get(CONTROL, 0)
-        _add(decided, device, (won + lost, won, won))
-        clicks.update(report.clicks)
-        first.update(report.first)
-        refused.update(report.refused)
-    return InterleaveEvidence(
-        decided={device: row for device, row in decided.items() if row[0]},
-        ties=sum(report.ties for _, report in reports),
-        sessions=sum(report.sessions for _, report in reports),
-        clicks=dict(clicks),
-        first=dict(first),
-        refused=dict(refused),
-        errors=errors,
-        failed=failed,
-    )
-
-
-def _add(rows: dict[str, Row], device: str, more: Row) -> None:
-    have = rows.get(device, (0.0, 0.0, 0.0))
-    rows[device] = (have[0] + more[0], have[1] + more[1], have[2] + more[2])

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cloud_hub.experiments.verdict.evidence import PAIRED, Evidence, Row
 from cloud_hub.statistics.influence import device_factors
 
+if TYPE_CHECKING:
+    from cloud_hub.statistics.clustered import Floats
+
+Name = TypeVar("Name", bound=str)
 Numbers = TypeVar("Numbers", bound=tuple[float, ...])
 
 
@@ -50,6 +54,8 @@ def weighted(evidence: Evidence) -> Evidence:
             },
             latency=_scaled(arm.latency, timed),
             labels={came: _scaled(rows, answered[came]) for came, rows in arm.labels.items()},
+            key_outcomes=_tables(arm.key_outcomes, outcomes),
+            key_failures=_tables(arm.key_failures, requests),
         )
         for name, arm in arms.items()
     }
@@ -84,6 +90,16 @@ def _alone(rows: Mapping[str, Row]) -> dict[str, Row]:
 
 def _scaled(rows: Mapping[str, Numbers], factors: Mapping[str, float]) -> dict[str, Numbers]:
     return {device: _times(row, factors[device]) for device, row in rows.items()}
+
+
+def _tables(
+    named: Mapping[Name, Mapping[str, Floats]], factors: Mapping[Name, Mapping[str, float]]
+) -> dict[Name, dict[str, Floats]]:
+    """Sums by bucket of keys of each measure or kind, by device, times that one's factors."""
+    return {
+        name: {device: table * factors[name][device] for device, table in by_device.items()}
+        for name, by_device in named.items()
+    }
 
 
 def _times(row: Numbers, factor: float) -> Numbers:

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+import numpy as np
+
 from edge_sdk.contract.names import CONTROL
 
 if TYPE_CHECKING:
     from cloud_hub.experiments.verdict.measures import ExposureSums
     from cloud_hub.statistics.allocation import Allocation
+    from cloud_hub.statistics.clustered import Floats
     from cloud_hub.statistics.heterogeneity import Counts
     from edge_sdk.contract.plan import Measure
 
@@ -33,6 +36,11 @@ class ArmEvidence:
     (``errors``, ``wrong labels``), device and period, since a person last acknowledged what had
     failed. ``latency`` are histograms by device. ``exposed`` devices reported predictions on it; on
     ``failed`` ones it could not be activated or was taken back since; on ``activated`` ones it was.
+
+    Of a test by key, ``key_outcomes`` and ``key_failures`` are the same as ``outcomes`` and
+    ``failures``, by bucket of the keys: arrays [buckets, 3] of rows by device; verdicts and
+    guardrails are on those. Labels of a key count as they come, as buckets do not say when.
+    ``without_buckets`` are devices that report none.
     """
 
     outcomes: Mapping[Measure, Mapping[str, Row]] = field(default_factory=dict)
@@ -43,6 +51,9 @@ class ArmEvidence:
     predictions: int = 0
     activated: frozenset[str] = frozenset()
     labels: Mapping[Came, Mapping[str, Row]] = field(default_factory=dict)
+    key_outcomes: Mapping[Measure, Mapping[str, Floats]] = field(default_factory=dict)
+    key_failures: Mapping[str, Mapping[str, Floats]] = field(default_factory=dict)
+    without_buckets: frozenset[str] = frozenset()
 
     @property
     def tried(self) -> frozenset[str]:
@@ -64,6 +75,15 @@ class ArmEvidence:
     def outcomes_of(self, measure: Measure) -> int:
         """Number of outcomes of a measure."""
         return round(sum(row[0] for row in self.outcomes.get(measure, {}).values()))
+
+
+def of_all_devices(by_device: Mapping[str, Floats]) -> Floats:
+    """Return sums by bucket of keys over all devices, [buckets, 3]: a key is one, wherever it is.
+
+    Args:
+        by_device: the same of each; none have no buckets either, [0, 3].
+    """
+    return np.sum([*by_device.values()], axis=0) if by_device else np.zeros((0, 3))
 
 
 @dataclass(frozen=True)

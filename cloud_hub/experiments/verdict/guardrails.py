@@ -21,6 +21,7 @@ from cloud_hub.experiments.verdict.figures import (
     LatencyQuantile,
     finite,
 )
+from cloud_hub.experiments.verdict.key_guardrails import watch_key_failures
 from cloud_hub.experiments.verdict.measures import ExposureSums
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, LatencyGuard
 from cloud_hub.statistics.clustered import Floats
@@ -92,10 +93,12 @@ def watch(
     for kind, measure in FAILURES.items():
         mine, theirs = candidate.failures.get(kind, {}), control.failures.get(kind, {})
         margins = [o.minimum_effect for o in spec.outcomes if o.metric == measure]
+        margin, alpha = max(margins, default=0.0), alpha_of(spec, kind)
+        if candidate.key_failures:
+            guards.append(watch_key_failures(alpha, arm, kind, control, candidate, margin))
+            continue
         failures = FailureCounts.of(mine, theirs, _before(past or {}, kind))
-        guards.append(
-            _failures(alpha_of(spec, kind), arm, kind, failures, max(margins, default=0.0))
-        )
+        guards.append(_failures(alpha, arm, kind, failures, margin))
     if rules.latency is not None:
         alpha = alpha_of(spec, "latency")
         guards.append(_latency(alpha, rules.latency, arm, control, candidate))
