@@ -16,8 +16,8 @@ from cloud_hub.database.audit import Audit
 from cloud_hub.database.migrate import open_engine
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.experiments.claims import ExperimentClaims
-from cloud_hub.experiments.objection import objection
 from cloud_hub.experiments.service import Experiments
+from cloud_hub.experiments.store import objection
 from cloud_hub.features.service import Features
 from cloud_hub.flags.service import Flags
 from cloud_hub.fleet.service import Fleet

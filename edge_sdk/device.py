@@ -216,7 +216,8 @@ class EdgeDevice:
             entity: name of the entity whose stored features to join, such as ``"user-42"``. An
                 entity that is not stored gets the declared defaults.
             unit: for whom the prediction is made, such as ``"user-42"``: while the plan runs an A/B
-                by key, a unit always gets the same version. It does not leave the device.
+                by key, a unit always gets the same version. It does not leave the device; sums
+                by one of 128 buckets of its hash do.
             groups: group of the row by column, such as ``{"sex": "f"}``, for columns that the
                 release declares and the model does not take (a dict ``x`` may hold them as well).
                 They are only counted; a release that does not declare them ignores them.

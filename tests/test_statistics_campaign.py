@@ -33,7 +33,8 @@ from cloud_hub.statistics.clustered import Sample
 
 
 @pytest.mark.parametrize("name", [name for name in PARTS if name in (
-    "false-winners", "power", "energy", "canaries", "allocation", "interleaving", "assignment",
+    "false-winners", "power", "energy", "canaries", "allocation", "keys", "interleaving",
+    "assignment",
 )])  # fmt: skip
 def test_a_part_meets_its_goals_as_far_as_few_runs_can_tell(name: str) -> None:
     """A rate of few runs misses its goal only if the goal is outside of its interval."""

@@ -1,4 +1,4 @@
-"""Sample-ratio mismatch: false alarms, and mismatches that are found."""
+"""Sample-ratio mismatch: false alarms, and mismatches that are found; then of keys that repeat."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.statistics.fleets import ab, candidates
-from benchmarks.statistics.part import Effort, Part, Row, generator, rate
-from cloud_hub.statistics.allocation import THRESHOLD, check_allocation, log_mismatch_evidence
+from benchmarks.statistics.part import Effort, Part, Row, generator, rate, wilson
+from cloud_hub.statistics.allocation import (
+    THRESHOLD,
+    check_allocation,
+    check_key_allocation,
+    log_bucket_evidence,
+    log_mismatch_evidence,
+)
+from edge_sdk.contract.key_buckets import BUCKETS
 from edge_sdk.contract.names import CONTROL
 
 UNITS: Final = 1_000_000
@@ -18,6 +25,7 @@ LOOKS: Final = 300
 DAYS: Final = 30
 FALSE: Final = 10_000
 FOUND: Final = 1_000
+KEYED: Final = 3_000
 
 
 @functools.cache
@@ -42,7 +50,55 @@ def run(effort: Effort) -> list[Row]:
         name = f"51 to 49, {DAYS} days of {a_day:,} units: found"
         met = None if goal is None else detected / runs >= goal
         rows.append(Row(name, f"≥ {goal:.0%}" if goal else "", rate(detected, runs), met))
-    return rows
+    return [*rows, *_keys(effort)]
+
+
+def _keys(effort: Effort) -> list[Row]:
+    """Keys of devices that start again every day, and count them again."""
+    rows = []
+    for share in (0.5, 0.1):
+        for keys in (300, 5_000):
+            runs = effort.runs(KEYED)
+            alarms = [_repeating(share, keys, 1.0, (53, keys, i)) for i in range(runs)]
+            ours, once = (sum(each[k] for each in alarms) for k in (0, 1))
+            what = f"{keys:,} keys, {share:.0%} on the candidate, {DAYS} daily restarts"
+            rows += [
+                Row(f"no mismatch, {what}: alarms", f"about {THRESHOLD:.1%}", rate(ours, runs),
+                    wilson(ours, runs)[0] <= 2 * THRESHOLD),
+                Row("the same counts taken as if each were another key", "", rate(once, runs)),
+            ]  # fmt: skip
+    runs = effort.runs(FOUND)
+    found = sum(_repeating(0.5, 30_000, 0.9, (59, i))[0] for i in range(runs))
+    name = "30,000 keys, a tenth of the candidate's never heard of: found"
+    return [*rows, Row(name, "≥ 90%", rate(found, runs), found / runs >= 0.9)]
+
+
+def _repeating(
+    share: float, keys: int, reporting: float, seed: tuple[int, ...]
+) -> tuple[bool, bool]:
+    """Whether a look on any day alarms: by buckets, and counting what repeats.
+
+    Args:
+        share: of the keys that the plan gives the candidate.
+        keys: of the fleet; each comes on some days and not on others.
+        reporting: share of the candidate's keys that are heard of.
+        seed: of the run.
+    """
+    random = generator(*seed)
+    inside = random.random(keys) < share
+    heard = ~inside | (random.random(keys) < reporting)
+    comes = (random.random((DAYS, keys)) < random.beta(0.5, 0.5, keys)) & heard
+    counted = np.cumsum(comes, axis=0)
+    bucket = random.integers(0, BUCKETS, keys)
+    place = np.zeros((keys, 2 * BUCKETS))
+    place[np.arange(keys), inside * BUCKETS + bucket] = 1
+    table = (counted @ place).reshape(DAYS, 2, BUCKETS)
+    expected = [1 - share, share]
+    once = log_mismatch_evidence(table.sum(axis=2), expected)
+    at = int(np.argmax(np.minimum(once, log_bucket_evidence(table, expected))))
+    units = {CONTROL: table[at, 0], "candidate": table[at, 1]}
+    judged = check_key_allocation("all", units, {CONTROL: 1 - share, "candidate": share})
+    return judged.mismatch, bool(np.max(once) >= -np.log(THRESHOLD))
 
 
 def _detected(number: int, a_day: int, reporting: float) -> bool:
@@ -64,6 +120,7 @@ def _detected(number: int, a_day: int, reporting: float) -> bool:
 PART = Part(
     "Sample-ratio mismatch",
     f"Units are drawn from {UNITS:,} whose arms the plan gives; where there is a mismatch, some of "
-    f"the candidate's are never heard of. Looked at {LOOKS} times, at equal intervals.",
+    f"the candidate's are never heard of. Looked at {LOOKS} times, at equal intervals. Keys of a "
+    "test by key come on some days and not on others, and are counted anew each day.",
     run,
 )

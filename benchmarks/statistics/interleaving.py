@@ -1,4 +1,7 @@
-"""Interleaving: unbiased where both rankings are the same, and more sensitive than an A/B test."""
+"""Interleaving: unbiased where both rankings are the same, and more sensitive than an A/B test.
+
+Then few devices with many sessions each, whose people prefer one ranking or the other.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,22 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.statistics.fleets import TRIED, ab, candidates, evidence_of
+from benchmarks.statistics.fleets import TRIED, Floats, ab, candidates, evidence_of
 from benchmarks.statistics.part import Effort, Part, Row, generator, rate, wilson
 from cloud_hub.experiments.verdict.evidence import Evidence, InterleaveEvidence
 from cloud_hub.experiments.verdict.paired import decide_interleave
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
+from cloud_hub.statistics.paired import log_sign_evidence
+from cloud_hub.statistics.sequential import log_e_value
+from cloud_hub.statistics.shares import PAIRS_TUNED_FOR, share_contrast
 from edge_sdk.contract.plan import Outcome
 from edge_sdk.experiments.team_draft import coins, team_draft, winner
 
 ITEMS: Final = 30
 SHOWN: Final = 10
 SESSIONS: Final = 10_000
+DEVICES: Final = 100
 SPEC: Final = ExperimentSpec(
     "fleet", "interleave", candidate=TRIED.version, soak_seconds=0, minimum_outcomes=1
 )
@@ -43,7 +50,70 @@ def run(effort: Effort) -> list[Row]:
     runs = effort.runs(100)
     for noise in (1.0, 1.6):
         rows += _sensitivity(noise, runs)
+    return [*rows, *_preferences(effort)]
+
+
+PREFER: Final = {
+    "spread by 5 points": lambda random, devices: random.beta(50, 50, devices),
+    "spread by 15 points": lambda random, devices: random.beta(5, 5, devices),
+    "30% or 70%": lambda random, devices: random.choice([0.3, 0.7], devices),
+    "45%, a tenth of them 95%": lambda random, devices: random.choice(
+        [0.45, 0.95], devices, p=[0.9, 0.1]
+    ),
+}
+"""Shares of sessions that the candidate wins on the devices of a fleet, one half on average."""
+
+
+def _preferences(effort: Effort) -> list[Row]:
+    """Fleets without a preference on average; and what is found of one, for the price."""
+    rows = []
+    for name in PREFER:
+        skewed = name.startswith("45%")
+        for devices in (6, 10, 30, 100):
+            runs = effort.runs(400)
+            called = [_called(name, devices, 1_000, 0.0, (29, devices, i)) for i in range(runs)]
+            ours, all_sessions = (sum(each[k] for each in called) for k in (0, 1))
+            what = f"{devices} devices, 1,000 sessions each on average, shares won {name}"
+            rows += [
+                Row(f"A/A, {what}: false winners", "" if skewed else "≤ 5%", rate(ours, runs),
+                    None if skewed else ours / runs <= 0.05),
+                Row("the same by a sign test of all sessions", "", rate(all_sessions, runs)),
+            ]  # fmt: skip
+    for devices, sessions in ((10, 1_000), (30, 1_000), (100, 20)):
+        runs = effort.runs(200)
+        found = sum(
+            _called("spread by 5 points", devices, sessions, 0.05, (31, devices, i))[0]
+            for i in range(runs)
+        )
+        what = f"{devices} devices, {sessions:,} sessions each, shares spread by 5 points about 55%"
+        rows.append(Row(f"{what}: found", "", rate(found, runs)))
     return rows
+
+
+def _called(
+    prefer: str, devices: int, sessions: int, gain: float, seed: tuple[int, ...]
+) -> tuple[bool, bool]:
+    """Whether any of 30 looks calls a winner: by devices' shares, and a sign test of sessions."""
+    random = generator(*seed)
+    share = np.clip(PREFER[prefer](random, devices) + gain, 0, 1)
+    size = random.lognormal(0, 1.0, devices)
+    more = random.poisson(sessions * size / size.mean() / 30, (30, devices))
+    won = np.cumsum(random.binomial(more, share), axis=0, dtype=np.float64)
+    decided = np.cumsum(more, axis=0, dtype=np.float64)
+    total, wins = decided.sum(axis=1), won.sum(axis=1)
+    enough, sure = total >= 100, -np.log(SPEC.design.alpha)
+    shares = log_e_value(share_contrast(won, decided, SPEC.design.alpha), PAIRS_TUNED_FOR) >= sure
+    signs = log_sign_evidence(wins, total - wins) >= sure
+    return bool(np.any(shares & enough)), bool(np.any(signs & enough))
+
+
+def _sessions(decided: NDArray[Any] | Floats, won: NDArray[Any] | Floats) -> InterleaveEvidence:
+    rows = {
+        f"d-{i}": (float(n), float(wins), float(wins))
+        for i, (n, wins) in enumerate(zip(decided, won, strict=True))
+        if n
+    }
+    return InterleaveEvidence(rows, 0, int(np.sum(decided)))
 
 
 def _sensitivity(noise: float, runs: int) -> list[Row]:
@@ -85,13 +155,13 @@ def _session(number: int, control: float, candidate: float, run: int = 0) -> int
 
 def _until(run: int, control: float, candidate: float, most: int) -> int | None:
     """Sessions until the gate calls a winner; ``None`` if not within ``most``."""
-    wins = losses = 0
+    decided, wins = np.zeros(DEVICES), np.zeros(DEVICES)
     for number in range(most):
         won = _session(number, control, candidate, run + 1)
-        wins, losses = wins + (won == 1), losses + (won == 0)
+        decided[number % DEVICES] += won is not None
+        wins[number % DEVICES] += won == 1
         if number % 20 == 19:
-            decided = {"device": (wins + losses, wins, wins)}
-            evidence = InterleaveEvidence(decided, 0, number + 1)
+            evidence = _sessions(decided, wins)
             if decide_interleave(SPEC, Evidence(interleave=evidence)).action == "conclude":
                 return number + 1
     return None
@@ -123,6 +193,8 @@ PART = Part(
     "Interleaving",
     f"People like {ITEMS} items more or less; a ranking knows that with noise. {SHOWN} are shown, "
     "looked at less further down, clicked on if liked. Rankings are mixed by the device's own team "
-    "draft with its own coins; the hub's gate judges the sessions.",
+    "draft with its own coins; the hub's gate judges the sessions, in turn of "
+    f"{DEVICES} devices. Then each device has a share of its own, sessions are as many as chance "
+    "makes them (log-normal), and the gate looks 30 times.",
     run,
 )

@@ -19,8 +19,10 @@ from cloud_hub.experiments.evidence_rows import (
     GroupRows,
     arm_of,
     by_group,
+    key_arm,
     merge_interleave,
     merge_shadow,
+    units_of,
 )
 from cloud_hub.experiments.exposure_rows import (
     ArmSums,
@@ -35,6 +37,7 @@ from cloud_hub.experiments.verdict.evidence import (
     ArmEvidence,
     Evidence,
     InterleaveEvidence,
+    Settling,
     ShadowEvidence,
 )
 from cloud_hub.experiments.verdict.labelling import settle
@@ -45,7 +48,11 @@ from cloud_hub.experiments.verdict.spec import (
     cohort_name,
     judged_by_labels,
 )
-from cloud_hub.statistics.allocation import Allocation, check_allocation
+from cloud_hub.statistics.allocation import (
+    Allocation,
+    check_allocation,
+    check_key_allocation,
+)
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import SLOTS, Experiment, Plan
 
@@ -138,24 +145,83 @@ class EvidenceLoader:
                 soaked=soaked,
                 silent=silent,
             )
-        arms, settling = self._arms(snapshot, since, sums, failed), None
-        if judged_by_labels(snapshot.spec):
-            table = self._rows.labels(record.id)
-            step = table.since(since, cohort)
-            arms, settling = settle(snapshot.spec.labels, arms, table, step, snapshot.now)
+        if snapshot.spec.unit == "key":
+            return self._by_key(snapshot, sums, failed)
+        arms, settling = self._settled(snapshot, self._arms(snapshot, since, sums), cohort)
         past = self._rows.past(record.id)
         return Evidence(
-            arms, allocation=self._allocation(snapshot, sums), soaked=soaked, silent=silent,
+            self._with_events(snapshot, arms, failed),
+            allocation=self._allocation(snapshot, sums),
+            soaked=soaked,
+            silent=silent,
             past={device: sums for device, sums in past.items() if device in cohort},
             settling=settling,
-        )  # fmt: skip
+        )
 
-    def _arms(
+    def _by_key(
         self,
         snapshot: ExperimentSnapshot,
-        since: int,
         sums: list[ArmSums],
         failed: Mapping[str, frozenset[str]],
+    ) -> Evidence:
+        """Evidence of a test by key: from buckets of keys, failures since the step began, too.
+
+        That is since a person last acknowledged some, as a resume begins a step.
+        """
+        record, cohort = snapshot.record, snapshot.cohort
+        since = int(record.step_started_at)
+        rows = [row for row in self._rows.keys(record.id, since) if row.device in cohort]
+        arms = {
+            name: replace(key_arm(name, rows, sums), latency=self._latency(snapshot, since, name))
+            for name in _names(snapshot)
+        }
+        # Buckets do not say when their labels came: all count, and how unequal arms are is watched.
+        settled, settling = self._settled(snapshot, arms, {row.device for row in rows})
+        arms = {name: replace(arm, labels=settled[name].labels) for name, arm in arms.items()}
+        weights = _weights(snapshot)
+        cohort_of = cohort_name(snapshot.trial.cohort)
+        return Evidence(
+            self._with_events(snapshot, arms, failed),
+            allocation=(check_key_allocation(cohort_of, units_of(rows, weights), weights),),
+            soaked=snapshot.now - record.step_started_at,
+            silent=self._silent(snapshot, sums),
+            settling=None if settling is None else replace(settling, waiting=0),
+        )
+
+    def _settled(
+        self,
+        snapshot: ExperimentSnapshot,
+        arms: dict[str, ArmEvidence],
+        devices: Collection[str],
+    ) -> tuple[dict[str, ArmEvidence], Settling | None]:
+        """The arms with the labels of settled windows of some devices, if labels decide at all."""
+        if not judged_by_labels(snapshot.spec):
+            return arms, None
+        table = self._rows.labels(snapshot.record.id)
+        step = table.since(int(snapshot.record.step_started_at), devices)
+        return settle(snapshot.spec.labels, arms, table, step, snapshot.now)
+
+    def _with_events(
+        self,
+        snapshot: ExperimentSnapshot,
+        arms: Mapping[str, ArmEvidence],
+        failed: Mapping[str, frozenset[str]],
+    ) -> dict[str, ArmEvidence]:
+        """The arms with the devices on which their versions failed, or were activated."""
+        # No version of the control can fail to activate: it serves already.
+        versions = {arm.name: arm.release.version for arm in snapshot.trial.arms}
+        activated = self._events(snapshot, ("activated",), 0)
+        return {
+            name: replace(
+                arm,
+                failed=failed.get(versions.get(name, ""), frozenset()),
+                activated=activated.get(versions.get(name, ""), frozenset()),
+            )
+            for name, arm in arms.items()
+        }
+
+    def _arms(
+        self, snapshot: ExperimentSnapshot, since: int, sums: list[ArmSums]
     ) -> dict[str, ArmEvidence]:
         """Evidence of every arm that serves, with all labels.
 
@@ -163,25 +229,19 @@ class EvidenceLoader:
             snapshot: of the experiment.
             since: when the step began, Unix seconds.
             sums: of the step and its cohort.
-            failed: devices on which each version failed.
         """
         record, cohort = snapshot.record, snapshot.cohort
         acknowledged = int(record.state.failures_since)
         periods = self._rows.by_period(record.id, acknowledged)
         failures = [row for row in periods if row.device in cohort]
-        # No version of the control can fail to activate: it serves already.
-        versions = {CONTROL: "", **{arm.name: arm.release.version for arm in snapshot.trial.arms}}
-        activated = self._events(snapshot, ("activated",), 0)
         largest = snapshot.plan.reporting.largest_error
         groups = self._groups(snapshot, acknowledged)
         return {
             name: replace(
                 arm_of(name, sums, failures, self._latency(snapshot, since, name), largest),
-                failed=failed.get(version, frozenset()),
-                activated=activated.get(version, frozenset()),
                 groups=by_group((row for row in groups.rows if row.arm == name), groups.declared),
             )
-            for name, version in versions.items()
+            for name in _names(snapshot)
         }
 
     def counts(self, snapshot: ExperimentSnapshot) -> dict[str, dict[str, int]]:
@@ -195,8 +255,6 @@ class EvidenceLoader:
                 if arm == CONTROL:
                     failures, requests = failures + _failures(mine), requests + _requests(mine)
                     continue
-                # With units smaller than a device, the device is its own control.
-                own = sums.get((device, CONTROL)) if snapshot.spec.unit == "key" else None
                 members.append(
                     Member(
                         device,
@@ -205,7 +263,6 @@ class EvidenceLoader:
                         failed=device in failed,
                         failures=_failures(mine),
                         requests=_requests(mine),
-                        own_control=(_failures(own), _requests(own)) if own else None,
                     )
                 )
         spec = snapshot.spec
@@ -285,9 +342,8 @@ class EvidenceLoader:
         """Arms of the devices that follow this step's plan, against the slots.
 
         A device that does not know the plan yet may rightly be on another arm, so it is not
-        counted on any. Units smaller than a device are counted by the device. That an arm was
-        dropped changes nothing for the others: its units are counted on none, and who belongs to
-        the others was settled before.
+        counted on any. That an arm was dropped changes nothing for the others: its units are
+        counted on none, and who belongs to the others was settled before.
         """
         serial = int(snapshot.record.state.serial)
         # Only devices that follow the plan of this step: others rightly are on another arm.
@@ -297,15 +353,12 @@ class EvidenceLoader:
             device = snapshot.devices.get(row.device)
             if device is None or row.device not in follows:
                 continue
-            if snapshot.spec.unit == "key":
-                units[row.arm] += row.sums.units
-            elif row.sums.predictions and row.arm in arms_of(
+            if row.sums.predictions and row.arm in arms_of(
                 snapshot.plan, device.device, device.attributes
             ):
                 units[row.arm] += 1
-        weights = {arm.name: arm.weight / SLOTS for arm in snapshot.trial.arms}
-        weights[CONTROL] = snapshot.trial.control / SLOTS
-        return (check_allocation(cohort_name(snapshot.trial.cohort), units, weights),)
+        cohort = cohort_name(snapshot.trial.cohort)
+        return (check_allocation(cohort, units, _weights(snapshot)),)
 
     def _latency(
         self, snapshot: ExperimentSnapshot, since: int, arm: str
@@ -340,6 +393,17 @@ class EvidenceLoader:
         reports = self._rows.interleave(snapshot.record.id, since)
         cohort = snapshot.cohort
         return merge_interleave([row for row in reports if row[0] in cohort], errors, failed)
+
+
+def _names(snapshot: ExperimentSnapshot) -> list[str]:
+    """The arms that were not dropped, the control among them."""
+    return [CONTROL, *(arm.name for arm in snapshot.trial.arms)]
+
+
+def _weights(snapshot: ExperimentSnapshot) -> dict[str, float]:
+    """The declared shares of the same arms."""
+    weights = {arm.name: arm.weight / SLOTS for arm in snapshot.trial.arms}
+    return {**weights, CONTROL: snapshot.trial.control / SLOTS}
 
 
 def _failures(sums: ExposureSums) -> int:

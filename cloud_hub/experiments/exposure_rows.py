@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Select, func, insert, select
 
+from cloud_hub.experiments.exposure_sink import KEYS
 from cloud_hub.experiments.tables import exposures
 from cloud_hub.experiments.verdict.label_table import LabelTable, LabelTableBuilder
 from cloud_hub.experiments.verdict.measures import SUMS, ExposureSums
@@ -92,6 +93,19 @@ class InterleaveTotals:
     refused: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class KeySums:
+    """Sums of one device on one arm by bucket of keys: rows of all buckets, by column.
+
+    Columns are the fields of :class:`~edge_sdk.contract.key_buckets.BucketRequests` and of
+    :class:`~edge_sdk.contract.key_buckets.BucketOutcomes`; one that is zero may be missing.
+    """
+
+    device: str
+    arm: str
+    columns: Mapping[str, NDArray[np.float64]]
+
+
 class ExposureRows:
     """Reader of ``exposures``."""
 
@@ -126,7 +140,7 @@ class ExposureRows:
         key = (c.device, c.arm, c.start)
         query = (
             select(*key, *(func.sum(c[n]) for n in columns))
-            .where(c.experiment == id_, c.start >= since, c.kind != PAST)
+            .where(c.experiment == id_, c.start >= since, c.kind.not_in((PAST, KEYS)))
             .group_by(*key)
         )
         return [
@@ -213,6 +227,22 @@ class ExposureRows:
         """Return the interleaving reports of an experiment with the devices that they are of."""
         rows = self._details(id_, "interleave", since)
         return [(device, from_plain(InterleaveTotals, detail)) for device, detail in rows]
+
+    def keys(self, id_: str, since: int) -> list[KeySums]:
+        """Return sums by bucket of keys, by device and arm.
+
+        Args:
+            id_: of the experiment.
+            since: Unix seconds.
+        """
+        c = exposures.c
+        query = select(c.device, c.arm, c.detail).where(
+            c.experiment == id_, c.kind == KEYS, c.start >= since
+        )
+        return [
+            KeySums(device, arm, {name: np.array(row, np.float64) for name, row in detail.items()})
+            for device, arm, detail in self._rows(query)
+        ]
 
     def _details(self, id_: str, kind: str, since: int) -> Iterator[Sequence[Any]]:
         c = exposures.c

@@ -1,6 +1,7 @@
 """Sink of devices' messages: what they say of an experiment is added to its exposures.
 
-Runs in the transaction that stores the message, so that a message counts exactly once.
+Runs in the transaction that stores the message, so that a message counts exactly once. What a
+message says of buckets of keys goes into a row of its own, of kind :data:`KEYS`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ from cloud_hub.experiments.verdict.measures import SUMS, ExposureSums, energy_of
 from cloud_hub.statistics.label_coverage import HOUR, age_bin
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.experiment_reports import InterleaveReport, ShadowReport
+from edge_sdk.contract.key_buckets import BucketOutcomes, BucketRequests
 from edge_sdk.contract.messages import Body, FeedbackReport, Windowed, WindowReport
 from edge_sdk.contract.window import LATENCY_BINS, Window
+
+KEYS: Final = "keys"
+"""Kind of the rows whose detail is sums by bucket of keys, by column; each has all buckets."""
 
 DAY: Final = 86_400
 """Seconds."""
@@ -63,13 +68,22 @@ def record_exposure(db: Connection, device: str, body: Body, *, step: float) -> 
     """
     if not isinstance(body, Windowed) or body.window.experiment is None:
         return
+    exposure = exposure_of(body, time.time())
+    _add(db, device, body.window, _period(body.window, int(step)), exposure)
+    if isinstance(body, WindowReport | FeedbackReport) and body.buckets is not None:
+        # A row for each step and none for a day: rows are large, and a resume begins a step.
+        start = int(step) if body.window.start >= int(step) else 0
+        exposure = Exposure(KEYS, ExposureSums(), _columns(body.buckets))
+        _add(db, device, body.window, start, exposure)
+
+
+def _add(db: Connection, device: str, window: Window, start: int, exposure: Exposure) -> None:
     now = time.time()
-    exposure = exposure_of(body, now)
     key = {
-        "experiment": body.window.experiment,
-        "start": _period(body.window, int(step)),
+        "experiment": window.experiment,
+        "start": start,
         "device": device,
-        "arm": body.window.arm,
+        "arm": window.arm,
         "kind": exposure.kind,
     }
     fresh = {**asdict(exposure.sums), "detail": exposure.detail, "received_at": now}
@@ -173,6 +187,11 @@ def _of_feedback(report: FeedbackReport, now: float) -> Exposure:
     if report.groups:
         detail["groups"] = to_plain(report.groups)
     return Exposure("feedback", sums, detail)
+
+
+def _columns(buckets: BucketRequests | BucketOutcomes) -> Mapping[str, object]:
+    """The columns that have numbers; ``added`` takes one that is missing as zeros."""
+    return {name: column for name, column in to_plain(buckets).items() if column}
 
 
 def _additive(body: ShadowReport | InterleaveReport) -> Mapping[str, object]:

@@ -24,6 +24,7 @@ from cloud_hub.statistics.power import (
     smallest_effect,
     variance_of,
 )
+from cloud_hub.statistics.shares import least_devices
 
 if TYPE_CHECKING:
     from cloud_hub.experiments.verdict.evidence import Row
@@ -242,7 +243,11 @@ def _plan_sessions(spec: ExperimentSpec, rates: Rates, power: float) -> OutcomeP
     reached = rates.devices * spec.device_share
     need = Needs("sequential", n, n, math.ceil(n / max(decided, 1.0)), power, 1.0)
     days = n / (reached * decided) if reached * decided > 0 else None
-    if not decided:
+    least = math.ceil(least_devices(spec.design.alpha))
+    if rates.devices < least:
+        days = None
+        note = f"each device is one observation, and {least} are the fewest that can show anything"
+    elif not decided:
         note = "nobody clicked on a ranking lately (feedback with clicks): how long is not known"
     elif rates.decided is None:
         note = "at best: ties decide nothing, and how many sessions end so is not known yet"

@@ -4,11 +4,16 @@ A mismatch means that something else than chance decides who is counted (an arm 
 silent, cannot be downloaded); then no comparison of the arms means anything.
 
 Assumes that units fall into arms independently of each other, with the declared shares if nothing
-is wrong; it holds at every look.
+is wrong; it holds at every look. Devices are such units. Keys are, too, but they are not counted
+once: a device that starts again has forgotten which it has seen, and several devices see the same
+key. So keys are tested by bucket (:mod:`edge_sdk.contract.key_buckets`): all counts of a key are in
+one bucket, and the share of an arm is judged by how buckets differ.
 
-Source:
+Sources:
     M. Lindon, A. Malek, "Anytime-Valid Inference for Multinomial Count Data", NeurIPS 2022 (the
     Dirichlet-multinomial e-value).
+    I. Waudby-Smith, D. Arbour, R. Sinha, E. Kennedy, A. Ramdas, "Time-uniform central limit theory
+    and asymptotic confidence sequences", Annals of Statistics 52(6), 2024 (the share by bucket).
 """
 
 from __future__ import annotations
@@ -21,7 +26,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln, logsumexp
 
-from cloud_hub.statistics.clustered import Floats
+from cloud_hub.statistics.clustered import Floats, Sample, mean_against
+from cloud_hub.statistics.sequential import log_e_value
 
 THRESHOLD: Final = 0.001
 """Chance of a false alarm over all looks at one cohort."""
@@ -87,6 +93,56 @@ def check_allocation(
     expected = {name: weight / total for name, weight in weights.items() if weight > 0}
     units = {name: counts.get(name, 0) for name in expected}
     evidence = log_mismatch_evidence(list(units.values()), list(expected.values()))
-    # An e-value below 1 is a p-value of 1; the floor keeps the logarithm of p finite for reports.
-    p = float(np.exp(-np.maximum(evidence, 0.0)))
-    return Allocation(cohort, units, expected, max(p, 1e-300))
+    return Allocation(cohort, units, expected, _p_value(float(evidence)))
+
+
+def check_key_allocation(
+    cohort: str, units: Mapping[str, Floats], weights: Mapping[str, float]
+) -> Allocation:
+    """Judge the counts of keys of one cohort, in which keys may come more than once.
+
+    A mismatch is one for which both tests find evidence: that of :func:`log_mismatch_evidence`,
+    exact while keys are few and each came once; and :func:`log_bucket_evidence`, which holds
+    however often they come. So it is at the level of whichever is right.
+
+    Args:
+        cohort: name, for people.
+        units: keys by bucket and arm, [B] each.
+        weights: by arm, as for :func:`check_allocation`.
+    """
+    total = sum(weights.values())
+    expected = {name: weight / total for name, weight in weights.items() if weight > 0}
+    shares = list(expected.values())
+    table = np.array([units[name] for name in expected])
+    counts = {name: round(float(units[name].sum())) for name in expected}
+    evidence = np.minimum(
+        log_mismatch_evidence(list(counts.values()), shares), log_bucket_evidence(table, shares)
+    )
+    return Allocation(cohort, counts, expected, _p_value(float(evidence)))
+
+
+def log_bucket_evidence(counts: ArrayLike, expected: ArrayLike) -> Floats:
+    """Log e-value against "units fall into the arms as ``expected``", whatever units repeat.
+
+    Of each arm the share in a bucket is one observation of its share; the e-values of the arms are
+    averaged. It is asymptotic in the number of buckets with units.
+
+    Args:
+        counts: units in each arm and bucket, [..., A, B].
+        expected: shares that sum to 1, [A], each above 0.
+
+    Returns:
+        Array of the leading shape.
+    """
+    x = np.asarray(counts, dtype=np.float64)
+    whole = np.broadcast_to(np.sum(x, axis=-2, keepdims=True), x.shape)
+    logs = [
+        log_e_value(mean_against(Sample.of_successes(x[..., i, :], whole[..., i, :]), share))
+        for i, share in enumerate(np.asarray(expected, dtype=np.float64).tolist())
+    ]
+    return cast(Floats, logsumexp(np.array(logs), axis=0) - np.log(len(logs)))
+
+
+def _p_value(evidence: float) -> float:
+    """An e-value below 1 is a p-value of 1; the floor keeps the logarithm of p finite."""
+    return max(float(np.exp(-max(evidence, 0.0))), 1e-300)

@@ -124,7 +124,7 @@ def compare(
     with np.errstate(divide="ignore", invalid="ignore"):
         a, b = _arm(control, scale), _arm(candidate, scale)
         if np.any((control.n > 0) & (candidate.n > 0)):
-            return _own_control(control, candidate, a, b)
+            return compare_totals(control, candidate, scale=scale)
         own = None if past is None else _own(past, scale)
         return _apart(control, candidate, (a, b), own)
 
@@ -190,16 +190,24 @@ def _own(past: Sample, scale: float) -> Own:
     return own_of(past.total / past.n, known)
 
 
-def _own_control(control: Sample, candidate: Sample, a: _Arm, b: _Arm) -> Contrast:
-    """The difference where devices are on both arms."""
-    # One device's residuals on both arms are subtracted first: what they share cancels.
-    by_device = np.sum((b.residuals - a.residuals) ** 2, axis=-1)
-    by_device *= _corrected(np.sum((control.n > 0) | (candidate.n > 0), axis=-1))
-    by_request = a.spread / a.n + b.spread / b.n
-    freedom = _freedom(a, b)
-    variance = _moderated(by_device, by_request, freedom)
-    # Variance of one outcome over that of the estimate: the outcomes that the data are worth.
-    n = np.where(variance > 0, (a.spread + b.spread) / variance, np.minimum(a.n, b.n))
+def compare_totals(control: Sample, candidate: Sample, *, scale: float = 1.0) -> Contrast:
+    """Difference of two arms' means over all requests, as where devices are on both arms.
+
+    Args:
+        control: the arm that is compared with, [..., D].
+        candidate: the same devices, or buckets of keys, on the other arm, [..., D].
+        scale: range of one outcome, as in :func:`compare`.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        a, b = _arm(control, scale), _arm(candidate, scale)
+        # One device's residuals on both arms are subtracted first: what they share cancels.
+        by_device = np.sum((b.residuals - a.residuals) ** 2, axis=-1)
+        by_device *= _corrected(np.sum((control.n > 0) | (candidate.n > 0), axis=-1))
+        by_request = a.spread / a.n + b.spread / b.n
+        freedom = _freedom(a, b)
+        variance = _moderated(by_device, by_request, freedom)
+        # Variance of one outcome over that of the estimate: the outcomes that the data are worth.
+        n = np.where(variance > 0, (a.spread + b.spread) / variance, np.minimum(a.n, b.n))
     empty = np.minimum(a.devices, b.devices) < 1
     return Contrast(
         np.where(empty, 0.0, b.mean - a.mean),

@@ -21,22 +21,13 @@ import numpy as np
 
 from cloud_hub.statistics.clustered import Contrast, Floats, Sample
 from cloud_hub.statistics.group_sequential import LOOKS, bounds, crossing, planned_looks
-from cloud_hub.statistics.paired import PRIOR
 from cloud_hub.statistics.random_effects import fit, own_of
-from cloud_hub.statistics.sequential import (
-    TUNED_FOR,
-    multiplier,
-    rho_squared,
-    student,
-    tuning,
-)
+from cloud_hub.statistics.sequential import TUNED_FOR, multiplier, student, tuning
+from cloud_hub.statistics.shares import PAIRS_TUNED_FOR
 
 Method = Literal["sequential", "group-sequential"]
 SEQUENTIAL_LOOKS: Final = 50
 MOST: Final = 1e9
-PAIRS_TUNED_FOR: Final = (2 * PRIOR + 1) * float(rho_squared(1.0))
-"""Of the sign test: in large numbers its mixture over shares, whose variance is that of one pair by
-``2 * PRIOR + 1``, is the normal one of a confidence sequence that is tightest at so many pairs."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from edge_sdk.contract.errors import ContractError, require
 from edge_sdk.contract.experiment_reports import InterleaveReport, ShadowReport
 from edge_sdk.contract.groups import GroupCounts, check_groups
 from edge_sdk.contract.histograms import NO_HISTOGRAMS
+from edge_sdk.contract.key_buckets import BucketOutcomes, BucketRequests
 from edge_sdk.contract.limits import (
     MESSAGE_BYTES,
     SAMPLES_PER_MESSAGE,
@@ -43,10 +44,11 @@ class WindowReport:
     go into the next). ``predictions`` and ``latency`` are by source. ``errors`` counts
     refused inputs and failed calls by kind. ``lost`` counts what monitoring dropped, by reason.
     ``defaulted`` counts predictions for entities without stored features. ``units`` counts keys
-    of an A/B by key that this process saw for the first time. ``resources`` is a sample at the end
-    of the window. ``groups`` has, by declared column, the predictions of each group since the
-    device reported that column last, which may be many windows ago. ``energy`` is left out without
-    a meter, and where something else than this release answered too.
+    of an A/B by key that this process saw for the first time, ``buckets`` what was asked by bucket
+    of the keys. ``resources`` is a sample at the end of the window. ``groups`` has, by declared
+    column, the predictions of each group since the device reported that column last, which may be
+    many windows ago. ``energy`` is left out without a meter, and where something else than this
+    release answered too.
     """
 
     window: Window
@@ -64,6 +66,7 @@ class WindowReport:
     resources: Mapping[str, float] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, GroupCounts]] = field(default_factory=dict)
     energy: Energy | None = None
+    buckets: BucketRequests | None = None
     format: Literal[2] = WINDOW_FORMAT
 
     def __post_init__(self) -> None:
@@ -84,6 +87,20 @@ class WindowReport:
         shaped = all(len(row) == LATENCY_BINS for row in self.latency.values())
         require(shaped, f"latency: expected {LATENCY_BINS} bins")
         check_groups(self.groups)
+        if self.buckets is not None:
+            self._check_buckets(self.buckets)
+
+    def _check_buckets(self, buckets: BucketRequests) -> None:
+        # No more than the report counts anyway, so that what bounds those bounds these.
+        failed = self.errors.get("model", 0)
+        for name, column, most in (
+            ("requests", buckets.requests, sum(self.predictions.values()) + failed),
+            ("errors", buckets.errors, failed),
+            ("units", buckets.units, self.units),
+            ("latency_n", buckets.latency_n, sum(self.latency.get("model", ()))),
+        ):
+            fits = sum(column) <= most
+            require(fits, f"buckets: {name}: expected a sum of at most {most}, got {sum(column)}")
 
 
 @dataclass(frozen=True)
@@ -97,7 +114,8 @@ class FeedbackReport:
     application gave. ``by_source`` maps a source to (labelled, correct); ``groups`` each group of a
     declared column to those of the model's own answers. ``measured`` own numbers of a regressor
     were off by a known error, cut at the plan's ``largest_error``: ``error_sum`` adds up its size,
-    ``error_squares`` and ``error_fourths`` its second and fourth power.
+    ``error_squares`` and ``error_fourths`` its second and fourth power. ``buckets`` has outcomes of
+    an A/B by key by bucket of the keys.
     """
 
     window: Window
@@ -115,6 +133,7 @@ class FeedbackReport:
     error_sum: float = 0.0
     error_squares: float = 0.0
     error_fourths: float = 0.0
+    buckets: BucketOutcomes | None = None
     format: Literal[1] = REPORT_FORMAT
 
     def __post_init__(self) -> None:
@@ -125,6 +144,17 @@ class FeedbackReport:
         self._check_rewards()
         self._check_errors()
         self._check_groups()
+        if self.buckets is not None:
+            self._check_buckets(self.buckets)
+
+    def _check_buckets(self, buckets: BucketOutcomes) -> None:
+        for name, column, most in (
+            ("labelled", buckets.labelled, self.own_labelled),
+            ("correct", buckets.correct, self.own_correct),
+            ("rewards", buckets.rewards, self.rewards),
+        ):
+            fits = sum(column) <= most
+            require(fits, f"buckets: {name}: expected a sum of at most {most}, got {sum(column)}")
 
     def _check_sources(self) -> None:
         pairs = self.by_source.values()

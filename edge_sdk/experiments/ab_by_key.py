@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from edge_sdk.contract.messages import Body, WindowReport
+from edge_sdk.contract.key_buckets import mark_of
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.experiments.base import RunningExperiment, check_same_inputs, failing
+from edge_sdk.telemetry.key_counts import CallingKey
 
 if TYPE_CHECKING:
+    from edge_sdk.contract.messages import Body
     from edge_sdk.contract.plan import Experiment
     from edge_sdk.serving.predictor import Predictor
 
@@ -44,7 +43,9 @@ class Arms(RunningExperiment):
         self._experiment = experiment
         self._attributes = attributes
         self._seen: set[bytes] = set()
-        self._new: Counter[str] = Counter()
+        self._key = CallingKey()
+        for serving in candidates.values():
+            serving.monitor.count_keys(self._key)
 
     def serving_for(self, unit: str) -> Predictor | None:
         """Return the predictor of the key's arm.
@@ -59,13 +60,15 @@ class Arms(RunningExperiment):
         return self.candidates[name]
 
     def _count(self, unit: str, arm: str) -> None:
-        """The first sight of a key; only a hash of it is remembered."""
-        if len(self._seen) >= UNITS:
-            return
-        mark = hashlib.blake2b(unit.encode(), digest_size=8).digest()
-        if mark not in self._seen:
+        """Note for whom this thread predicts, and the first sight of a key.
+
+        Only a hash of it is remembered. A process that starts again counts it again: it is in the
+        same bucket then, and buckets are what the hub compares.
+        """
+        mark, self._key.bucket = mark_of(self._experiment.salt, unit)
+        if mark not in self._seen and len(self._seen) < UNITS:
             self._seen.add(mark)
-            self._new[arm] += 1
+            self.candidates[arm].monitor.record_unit(self._key.bucket)
 
     def servings(self) -> Iterator[Predictor]:
         yield from self.candidates.values()
@@ -79,11 +82,8 @@ class Arms(RunningExperiment):
 
     def collect(self, now: float, *, final: bool = False) -> list[Body]:
         bodies: list[Body] = []
-        for arm, serving in self.candidates.items():
-            for body in serving.monitor.collect(now, final=final):
-                if isinstance(body, WindowReport):
-                    body = replace(body, units=self._new.pop(arm, 0))
-                bodies.append(body)
+        for serving in self.candidates.values():
+            bodies.extend(serving.monitor.collect(now, final=final))
         return bodies
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from edge_sdk.errors import StateError
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 _WAITING: Final = """
 CREATE TABLE waiting (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -44,6 +44,8 @@ CREATE TABLE outbox (
 """
 _CHECK: Final = "ALTER TABLE outbox ADD COLUMN crc INTEGER;"
 """CRC-32 of the body; NULL for messages of older software."""
+_BUCKET: Final = "ALTER TABLE waiting ADD COLUMN bucket INTEGER NOT NULL DEFAULT 255;"
+"""Of the key that a prediction was made for; 255 for none."""
 
 _SCHEMA: Final = f"""
 CREATE TABLE value (name TEXT PRIMARY KEY, content TEXT NOT NULL);
@@ -57,12 +59,14 @@ CREATE TABLE failure (
 {_WAITING}
 {_GROUPS}
 {_CHECK}
+{_BUCKET}
 """
 _MIGRATIONS: Final = {
     1: "ALTER TABLE failure ADD COLUMN experiment TEXT;",
     2: _WAITING,
     3: _GROUPS,
     4: _CHECK,
+    5: _BUCKET,
 }
 """Statements that bring a database of an older version to the next one."""
 

@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from edge_sdk.contract.limits import LARGEST_ERROR
 from edge_sdk.contract.window import SOURCES
 from edge_sdk.errors import InputError
+from edge_sdk.telemetry.key_counts import NO_BUCKET, OutcomesByBucket
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.serving_terms import Reporting
     from edge_sdk.telemetry.groups import Codes, Grouping
+    from edge_sdk.telemetry.key_counts import Buckets
 
 Group = tuple[str, str]
 """A declared column and one of its groups."""
@@ -67,6 +69,7 @@ class LabelOutcomes:
     error_sum: float = 0.0
     error_squares: float = 0.0
     error_fourths: float = 0.0
+    buckets: OutcomesByBucket | None = None
 
     def add_label(self, source: str, correct: bool, own_correct: bool | None) -> None:
         """Count one label.
@@ -90,11 +93,28 @@ class LabelOutcomes:
         labelled, right = groups.get(group[1], (0, 0))
         groups[group[1]] = (labelled + 1, right + own_correct)
 
-    def add_reward(self, reward: float) -> None:
-        """Count one numeric outcome."""
+    def add_reward(self, reward: float, bucket: int = NO_BUCKET) -> None:
+        """Count one numeric outcome.
+
+        Args:
+            reward: the number.
+            bucket: of the key that it was for.
+        """
         self.rewards += 1
         self.reward_sum += reward
         self.reward_squares += reward * reward
+        if bucket != NO_BUCKET:
+            self.of_buckets().add_reward(bucket, reward)
+
+    def of_buckets(self) -> OutcomesByBucket:
+        """Return the outcomes by bucket of the keys, begun here where there are none yet."""
+        if self.buckets is None:
+            self.buckets = OutcomesByBucket()
+        return self.buckets
+
+    def columns(self) -> dict[str, Any]:
+        """Return the fields of the report, by name."""
+        return {**vars(self), "buckets": None if self.buckets is None else self.buckets.report()}
 
     def add_error(self, size: float) -> None:
         """Count by how much one number was off."""
@@ -145,6 +165,7 @@ def join(
     label: Label | float,
     groups: Iterable[Group] = (),
     rules: ErrorRules = ErrorRules(),
+    bucket: int = NO_BUCKET,
 ) -> None:
     """Count a label: right or wrong, and by how much the model's own number is off.
 
@@ -156,6 +177,7 @@ def join(
         label: that came later.
         groups: of the prediction, by column.
         rules: when a number is right, and how much an error counts at most.
+        bucket: of the key that the prediction was made for.
     """
     if isinstance(answer, float) and not isinstance(label, str):
         own = answer if source == "model" else None
@@ -167,8 +189,12 @@ def join(
         return
     own_right = is_right(own, label, rules.right_within)
     outcomes.add_label(source, right, own_right)
-    for group in groups if own_right is not None else ():
-        outcomes.add_group(group, bool(own_right))
+    if own_right is None:
+        return
+    for group in groups:
+        outcomes.add_group(group, own_right)
+    if bucket != NO_BUCKET:
+        outcomes.of_buckets().add_label(bucket, own_right)
 
 
 class Unlabelled(NamedTuple):
@@ -183,6 +209,7 @@ class Unlabelled(NamedTuple):
     own: Label | None
     state: int = 0
     groups: tuple[Group, ...] = ()
+    bucket: int = NO_BUCKET
 
 
 class AnswerColumns(NamedTuple):
@@ -191,7 +218,8 @@ class AnswerColumns(NamedTuple):
     ``answers`` holds the label, or the number a regressor gave, or ``None``; ``own`` the label of
     the on-device model, ``None`` where it was not asked; ``sources`` indices into
     :data:`SOURCES`; ``rows`` the feature values where they may be shared, else it is ``None``;
-    ``groups`` the codes of declared groups, where the release has some.
+    ``groups`` the codes of declared groups, where the release has some; ``buckets`` those of the
+    keys, where they are counted.
     """
 
     windows: NDArray[Any]
@@ -201,6 +229,7 @@ class AnswerColumns(NamedTuple):
     own: NDArray[Any]
     rows: NDArray[Any] | None = None
     groups: Codes | None = None
+    buckets: Buckets | None = None
 
 
 class UnlabelledColumns:
@@ -225,6 +254,11 @@ class UnlabelledColumns:
         sources = np.zeros(count, np.uint8)
         groups = np.zeros((count, columns), np.uint8) if columns else None
         return cls(AnswerColumns(windows, taken, sources, answers, own, values, groups))
+
+    def keep_buckets(self) -> None:
+        """Make room for the buckets of keys, from now on."""
+        buckets = np.full(len(self), NO_BUCKET, np.uint8)
+        self.answered = self.answered._replace(buckets=buckets)
 
     def put(self, places: NDArray[np.int64], answered: AnswerColumns) -> None:
         """Write ``answered`` over what is at ``places``."""
@@ -268,6 +302,12 @@ class Place(NamedTuple):
         groups = self.table.answered.groups
         return () if groups is None else groups[self.at].tolist()
 
+    @property
+    def bucket(self) -> int:
+        """Return the bucket of its key."""
+        buckets = self.table.answered.buckets
+        return NO_BUCKET if buckets is None else int(buckets[self.at])
+
     def mark(self, what: int, name: str) -> None:
         """Note that the label or reward has come; raises :class:`InputError` the second time."""
         if self.table.states[self.at] & what:
@@ -303,6 +343,10 @@ class LabelJoin:
         self._batches: dict[int, UnlabelledColumns] = {}
         self.outcomes: defaultdict[int, LabelOutcomes] = defaultdict(LabelOutcomes)
         self.unmatched = 0
+
+    def keep_buckets(self) -> None:
+        """Count outcomes by bucket of the keys, from the next prediction on."""
+        self._table.keep_buckets()
 
     def add(self, numbers: Sequence[int], answered: AnswerColumns) -> None:
         """Remember predictions; beyond the capacity the oldest are forgotten."""
@@ -357,7 +401,8 @@ class LabelJoin:
         made, at = place.table.answered, place.at
         source = SOURCES[made.sources[at]]
         outcomes, groups = self.outcomes[place.window], self._grouping.names(place.groups)
-        join(outcomes, source, made.answers[at], made.own[at], label, groups, self._rules)
+        answer, own = made.answers[at], made.own[at]
+        join(outcomes, source, answer, own, label, groups, self._rules, place.bucket)
 
     def reward(self, place: Place, reward: float) -> None:
         """Join a numeric outcome with its prediction.
@@ -366,7 +411,7 @@ class LabelJoin:
             InputError: it has one already.
         """
         place.mark(REWARDED, "reward")
-        self.outcomes[place.window].add_reward(reward)
+        self.outcomes[place.window].add_reward(reward, place.bucket)
 
     def unlabelled(self, after: int, most: int) -> dict[int, list[Unlabelled]]:
         """Return single predictions whose label did not come, by window start.
@@ -382,13 +427,15 @@ class LabelJoin:
         by_window: dict[int, list[Unlabelled]] = {}
         for at in newest.tolist():
             if made.answers[at] is not None:
+                place = Place("", self._table, at)
                 prediction = Unlabelled(
                     int(self._numbers[at]),
                     int(made.sources[at]),
                     made.answers[at],
                     made.own[at],
                     int(states[at]),
-                    tuple(self._grouping.names(Place("", self._table, at).groups)),
+                    tuple(self._grouping.names(place.groups)),
+                    place.bucket,
                 )
                 by_window.setdefault(int(made.windows[at]), []).append(prediction)
         return by_window

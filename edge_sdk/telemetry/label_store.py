@@ -21,9 +21,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from edge_sdk.contract.codec import encode, from_plain
+from edge_sdk.contract.key_buckets import BUCKETS
 from edge_sdk.contract.messages import Body, FeedbackReport
 from edge_sdk.contract.window import SOURCES, Window
 from edge_sdk.errors import ContractError, InputError
+from edge_sdk.telemetry.key_counts import NO_BUCKET
 from edge_sdk.telemetry.label_join import ErrorRules, LabelOutcomes, Unlabelled, bits_of, join
 
 if TYPE_CHECKING:
@@ -120,14 +122,15 @@ class LabelStore:
                 *map(json.dumps, (p.answer, p.own)),
                 p.state,
                 json.dumps(p.groups),
+                p.bucket,
             )
             for p in waiting
         ]
         with self._store.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO waiting"
-                " (tag, number, window, source, answer, own, state, groups)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                " (tag, number, window, source, answer, own, state, groups, bucket)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
             db.execute(
@@ -168,9 +171,10 @@ class LabelStore:
             state = p.state | _new_bits(p, number, label, reward)
             outcomes = self._outcomes.setdefault(stored.window, LabelOutcomes())
             if label is not None:
-                join(outcomes, SOURCES[p.source], p.answer, p.own, label, p.groups, rules)
+                source, answers = SOURCES[p.source], (p.answer, p.own)
+                join(outcomes, source, *answers, label, p.groups, rules, p.bucket)
             if reward is not None:
-                outcomes.add_reward(float(reward))
+                outcomes.add_reward(float(reward), p.bucket)
             db.execute("UPDATE waiting SET state = ? WHERE id = ?", (state, stored.id))
             return True
 
@@ -179,15 +183,16 @@ class LabelStore:
         if not number.isdecimal() or len(number) > 18:
             return None
         sql = (
-            "SELECT id, window, number, source, answer, own, state, groups FROM waiting"
+            "SELECT id, window, number, source, answer, own, state, groups, bucket FROM waiting"
             " WHERE tag = ? AND number = ?"
         )
-        for id_, window, at, source, answer, own, state, groups in self._store.query(
+        for id_, window, at, source, answer, own, state, groups, bucket in self._store.query(
             sql, tag, int(number)
         ):
             try:
                 named = tuple((column, group) for column, group in json.loads(groups))
-                waiting = Unlabelled(at, source, json.loads(answer), json.loads(own), state, named)
+                answers = (json.loads(answer), json.loads(own))
+                waiting = Unlabelled(at, source, *answers, state, named, _known(bucket))
                 return StoredPrediction(id_, from_plain(Window, json.loads(window)), waiting)
             except (ValueError, TypeError, ContractError):
                 return None  # damaged on the disk: its label counts as one of no known prediction
@@ -198,9 +203,14 @@ class LabelStore:
         with self._lock:
             outcomes_of, self._outcomes = self._outcomes, {}
         return [
-            FeedbackReport(window, **vars(replace(outcomes, groups=_whole(outcomes))))
+            FeedbackReport(window, **replace(outcomes, groups=_whole(outcomes)).columns())
             for window, outcomes in outcomes_of.items()
         ]
+
+
+def _known(bucket: int) -> int:
+    """The bucket, or that of no key where the disk has damaged it."""
+    return bucket if bucket in range(BUCKETS) else NO_BUCKET
 
 
 def _whole(outcomes: LabelOutcomes) -> dict[str, dict[str, tuple[int, int]]]:

@@ -15,6 +15,7 @@ Invariants:
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 import time
@@ -25,9 +26,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from edge_sdk.contract.serving_terms import Reporting, Sharing
+from edge_sdk.contract.window import SOURCES
 from edge_sdk.errors import InputError
 from edge_sdk.telemetry.group_counts import GroupAccumulator
 from edge_sdk.telemetry.groups import Codes, Grouping
+from edge_sdk.telemetry.key_counts import CallingKey
 from edge_sdk.telemetry.label_join import ErrorRules, LabelJoin, LabelOutcomes, Unlabelled
 from edge_sdk.telemetry.reports import Reports, Scope, SharedRows
 from edge_sdk.telemetry.ring_records import AT, Columns, RingColumns, RingRecord, batch_answers
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
     from edge_sdk.model.inputs import Inputs
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.model.release import Release
+
+    SampledBatch = tuple[float, Columns, BatchPrediction, int, Codes | None, int | None]
+    NamedBatch = tuple[float, BatchPrediction, int | None]
 
 RING: Final = 16_384
 PENDING: Final = 65_536
@@ -98,14 +104,14 @@ class Monitor:
         self._next_number = itertools.count(1).__next__
         # Plain tuples in the order of RingRecord.
         self._ring: deque[tuple[Any, ...]] = deque(maxlen=capacity)
-        self._errors: deque[tuple[float, str]] = deque(maxlen=capacity)
+        self._errors: deque[tuple[float, str, int | None]] = deque(maxlen=capacity)
         self._defaulted: deque[float] = deque(maxlen=capacity)
+        self._units: deque[tuple[float, int]] = deque(maxlen=capacity)
+        self._key: CallingKey | None = None
         self._batch_numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._batches: deque[tuple[float, Columns, BatchPrediction, int, Codes | None]] = deque(
-            maxlen=BATCH_RING
-        )
-        self._named_batches: deque[tuple[float, BatchPrediction]] = deque(maxlen=BATCH_RING)
+        self._batches: deque[SampledBatch] = deque(maxlen=BATCH_RING)
+        self._named_batches: deque[NamedBatch] = deque(maxlen=BATCH_RING)
         # Of the numbers that were handed out, up to the highest that came out of the ring, those
         # that did not come out are lost.
         self._highest, self._counted, self._lost = 0, 0, 0
@@ -124,6 +130,16 @@ class Monitor:
         ``tap`` must not wait: a lock is held.
         """
         self._tap = tap
+
+    def count_keys(self, key: CallingKey) -> None:
+        """Count by bucket of the keys, too; to be called before the first prediction.
+
+        Args:
+            key: says for whom the calling thread predicts.
+        """
+        with self._lock:
+            self._label_join.keep_buckets()
+            self._key = key
 
     def record(
         self,
@@ -160,6 +176,7 @@ class Monitor:
                 origin.degraded,
                 latency,
                 groups,
+                None if self._key is None else self._key.bucket,
             )
         )
 
@@ -176,17 +193,29 @@ class Monitor:
         """
         batch._number = next(self._batch_numbers)
         if self._enabled:
-            batch._remembered, batch._groups = self._remember, groups
+            bucket = self._bucket()
+            batch._remembered = functools.partial(self._remember, bucket=bucket)
+            batch._groups = groups
             some = None if groups is None else groups[rows]
-            self._batches.append((self._clock(), columns, batch.sample(rows), len(batch), some))
+            sample = batch.sample(rows)
+            self._batches.append((self._clock(), columns, sample, len(batch), some, bucket))
 
-    def _remember(self, batch: BatchPrediction) -> None:
+    def _remember(self, batch: BatchPrediction, *, bucket: int | None) -> None:
         """Somebody asked for ids of ``batch``: keep its answers for late labels."""
-        self._named_batches.append((self._clock(), batch))
+        self._named_batches.append((self._clock(), batch, bucket))
+
+    def _bucket(self) -> int | None:
+        """Bucket of the key that this thread predicts for, where keys are counted."""
+        return None if self._key is None else self._key.bucket
+
+    def record_unit(self, bucket: int) -> None:
+        """Count a key of ``bucket`` that was never seen before."""
+        if self._enabled:
+            self._units.append((self._clock(), bucket))
 
     def record_error(self, kind: str) -> None:
         """Count a refused input or a failed call."""
-        self._errors.append((self._clock(), kind))
+        self._errors.append((self._clock(), kind, self._bucket()))
 
     def record_defaulted(self) -> None:
         """Count a prediction for an entity that has no stored features."""
@@ -284,10 +313,18 @@ class Monitor:
         for _ in range(len(self._named_batches)):
             self._remember_answers(*self._named_batches.popleft())
         for _ in range(len(self._errors)):
-            at, kind = self._errors.popleft()
-            self._window(self._start(at)).errors[kind] += 1
+            at, kind, bucket = self._errors.popleft()
+            window = self._window(self._start(at))
+            window.errors[kind] += 1
+            if kind == "model" and bucket is not None:
+                window.by_bucket().add_error(bucket)
         for _ in range(len(self._defaulted)):
             self._window(self._start(self._defaulted.popleft())).defaulted += 1
+        for _ in range(len(self._units)):
+            at, bucket = self._units.popleft()
+            window = self._window(self._start(at))
+            window.units += 1
+            window.by_bucket().add_unit(bucket)
 
     def _count_records(self, records: list[tuple[Any, ...]]) -> None:
         self._counted += len(records)
@@ -313,12 +350,17 @@ class Monitor:
         if codes is not None:
             window.groups.add(self._bins.outputs, codes, list(outputs.values()))
         sources = columns.sources()
-        window.add_latencies(sources, np.asarray(columns.latency))
+        latencies = np.asarray(columns.latency)
+        window.add_latencies(sources, latencies)
+        buckets = None if self._key is None else np.array(columns.bucket, np.uint8)
+        if buckets is not None:
+            window.by_bucket().add(buckets, sources == SOURCES.index("model"), latencies)
         window.degraded += sum(columns.degraded)
         if self._reporting.votes:
             window.add_marks(self._inputs.marks(columns.row))
         shared = list(map(self._inputs.values, columns.row)) if self._sharing.samples else None
-        self._label_join.add(columns.number, columns.answers(start, sources, codes, shared))
+        answers = columns.answers(start, sources, codes, shared, buckets)
+        self._label_join.add(columns.number, answers)
 
     def _add_batch(
         self,
@@ -327,6 +369,7 @@ class Monitor:
         rows: BatchPrediction,
         count: int,
         groups: Codes | None,
+        bucket: int | None,
     ) -> None:
         self.answered = True
         window = self._window(self._start(at))
@@ -336,9 +379,11 @@ class Monitor:
         if groups is not None:
             window.groups.add(self._bins.outputs, groups, [outputs[n] for n in self._bins.names])
         window.predictions[rows.source] += count
+        if bucket is not None:
+            window.by_bucket().add_many(bucket, count)
 
-    def _remember_answers(self, at: float, batch: BatchPrediction) -> None:
-        answers = batch_answers(self._start(at), int(at), batch)
+    def _remember_answers(self, at: float, batch: BatchPrediction, bucket: int | None) -> None:
+        answers = batch_answers(self._start(at), int(at), batch, bucket)
         self._label_join.add_batch(int(batch._number), answers)
 
     def _count_lost(self) -> None:

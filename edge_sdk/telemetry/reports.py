@@ -84,11 +84,13 @@ class Reports:
             observations=histograms.observations if histograms else 0,
             degraded=counts.degraded,
             defaulted=counts.defaulted,
+            units=counts.units,
             errors=dict(counts.errors),
             latency={name: tuple(map(int, row)) for name, row in counts.latency.items()},
             lost=dict(counts.lost),
             resources=self._resources.sample(),
             groups=self._groups.window(counts.groups, final=final),
+            buckets=None if counts.keys is None else counts.keys.report(),
         )
         votes = counts.votes(self._reporting.votes, self._key_of)
         if votes:
@@ -105,7 +107,8 @@ class Reports:
 
         for start, outcomes in sorted(by_window.items()):
             outcomes = replace(outcomes, groups=self._reportable_groups(outcomes))
-            yield FeedbackReport(window=self._named(start), unmatched=unmatched, **vars(outcomes))
+            columns = outcomes.columns()
+            yield FeedbackReport(window=self._named(start), unmatched=unmatched, **columns)
             unmatched = 0
 
     def unlabelled(self, waiting: Sequence[Unlabelled]) -> list[Unlabelled]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Label
     from edge_sdk.model.prediction import BatchPrediction
     from edge_sdk.telemetry.groups import Codes
+    from edge_sdk.telemetry.key_counts import Buckets
 
 BATCH_SAMPLE_LEAST: Final = 256
 BATCH_SAMPLE: Final = 4_096
@@ -44,6 +45,7 @@ class RingRecord(NamedTuple):
         latency: nanoseconds.
         groups: codes of the groups that the application named, see
             :meth:`~edge_sdk.telemetry.groups.Grouping.encode`.
+        bucket: of the key that it was made for; ``None`` where keys are not counted.
     """
 
     number: int
@@ -57,6 +59,7 @@ class RingRecord(NamedTuple):
     degraded: bool
     latency: int
     groups: bytes | None
+    bucket: int | None = None
 
 
 AT: Final = RingRecord._fields.index("at")
@@ -76,6 +79,7 @@ class RingColumns(NamedTuple):
     degraded: Sequence[bool]
     latency: Sequence[int]
     groups: Sequence[bytes | None]
+    bucket: Sequence[int | None]
 
     @classmethod
     def of(cls, records: Sequence[tuple[Any, ...]]) -> RingColumns:
@@ -92,6 +96,7 @@ class RingColumns(NamedTuple):
         sources: NDArray[np.uint8],
         groups: Codes | None,
         shared: Sequence[tuple[Any, ...]] | None,
+        buckets: Buckets | None = None,
     ) -> AnswerColumns:
         """Return the answers that late labels are compared with.
 
@@ -100,6 +105,7 @@ class RingColumns(NamedTuple):
             sources: indices into :data:`SOURCES`, [N].
             groups: codes of declared groups, [N, columns].
             shared: feature values of each, where they may be shared.
+            buckets: of their keys, [N], where those are counted.
         """
         count = len(self.number)
         answers, own = np.empty(count, object), np.empty(count, object)
@@ -107,7 +113,8 @@ class RingColumns(NamedTuple):
         own[:] = self.own
         rows = None if shared is None else _one_by_one(shared)
         taken = np.array(self.at).astype(np.int64)
-        return AnswerColumns(np.full(count, start), taken, sources, answers, own, rows, groups)
+        starts = np.full(count, start)
+        return AnswerColumns(starts, taken, sources, answers, own, rows, groups, buckets)
 
 
 def comparable(labels: Sequence[Any], values: Sequence[Any]) -> Sequence[Any]:
@@ -131,13 +138,16 @@ def sampled(count: int) -> slice:
     return slice(0, count, max(1, -(-count // wanted)))
 
 
-def batch_answers(start: int, taken: int, batch: BatchPrediction) -> AnswerColumns:
+def batch_answers(
+    start: int, taken: int, batch: BatchPrediction, bucket: int | None = None
+) -> AnswerColumns:
     """Return the answers of a batch; its rows are not kept, so they are never shared.
 
     Args:
         start: of their window, Unix seconds.
         taken: when they were made, Unix seconds.
         batch: of N rows.
+        bucket: of the key that all are for, where keys are counted.
     """
     count = len(batch)
     answers = np.empty(count, object)
@@ -150,4 +160,5 @@ def batch_answers(start: int, taken: int, batch: BatchPrediction) -> AnswerColum
     source = np.full(count, SOURCES.index(batch.source), np.uint8)
     # Broadcast: one number for all rows, whatever their count.
     times = (np.broadcast_to(np.int64(start), count), np.broadcast_to(np.int64(taken), count))
-    return AnswerColumns(*times, source, answers, own, groups=batch._groups)
+    buckets = None if bucket is None else np.full(count, bucket, np.uint8)
+    return AnswerColumns(*times, source, answers, own, groups=batch._groups, buckets=buckets)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.window import LATENCY_BINS, SOURCES
 from edge_sdk.telemetry.histograms import Bins, HistogramCounts
+from edge_sdk.telemetry.key_counts import RequestsByBucket
 from edge_sdk.telemetry.latency import latency_bins
 
 if TYPE_CHECKING:
@@ -68,11 +69,13 @@ class WindowCounts:
     latency: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     degraded: int = 0
     defaulted: int = 0
+    units: int = 0
+    keys: RequestsByBucket | None = None
 
     @property
     def empty(self) -> bool:
         """Return whether there is nothing to report."""
-        return not (self.predictions or self.errors or self.lost)
+        return not (self.predictions or self.errors or self.lost or self.units)
 
     def add(self, bins: ProfileBins, columns: Any, outputs: Mapping[str, Any], count: int) -> None:
         """Add observations to the histograms.
@@ -97,6 +100,12 @@ class WindowCounts:
             self.predictions[name] += len(chosen)
             place = self.latency.setdefault(name, np.zeros(LATENCY_BINS, dtype=np.int64))
             place += np.bincount(chosen, minlength=LATENCY_BINS)
+
+    def by_bucket(self) -> RequestsByBucket:
+        """Return the requests by bucket of the keys, begun here where there are none yet."""
+        if self.keys is None:
+            self.keys = RequestsByBucket()
+        return self.keys
 
     def add_marks(self, marks: Sequence[bytes | None]) -> None:
         """Count inputs, for the votes."""

@@ -21,6 +21,7 @@ from edge_sdk.contract.fleet import (
     EnrolRequest,
 )
 from edge_sdk.contract.groups import GroupColumn, GroupCounts, GroupProfile
+from edge_sdk.contract.key_buckets import BUCKETS, BucketOutcomes, BucketRequests
 from edge_sdk.contract.manifest import (
     Budget,
     Cascade,
@@ -267,6 +268,17 @@ FEEDBACK_OF_GROUPS = replace(FEEDBACK, groups={"sex": {"f": (9, 9), "missing": (
 FEEDBACK_OF_NUMBERS = FeedbackReport(
     WINDOW, measured=3, error_sum=2.5, error_squares=2.25, error_fourths=2.0625
 )
+ONE_EACH = (1,) * 10 + (0,) * (BUCKETS - 10)
+REPORT_BY_KEY = replace(
+    REPORT,
+    units=10,
+    buckets=BucketRequests(
+        ONE_EACH, units=ONE_EACH, latency_n=ONE_EACH,
+        latency_sum=(6.125,) * 10 + (0.0,) * (BUCKETS - 10),
+        latency_squares=(37.515625,) * 10 + (0.0,) * (BUCKETS - 10),
+    ),
+)  # fmt: skip
+FEEDBACK_BY_KEY = replace(FEEDBACK, buckets=BucketOutcomes(ONE_EACH, ONE_EACH))
 SHADOW = ShadowReport(
     Window("churn", "1.1", 1_700_000_000, 1_700_000_060, "shadow-1", "candidate"),
     incumbent="1.0",
@@ -339,9 +351,11 @@ EXAMPLES = {
     "plan_shadowed": SHADOWED,
     "plan_by_energy": BY_ENERGY,
     "window_report_packed": replace(REPORT, units=17),
+    "window_report_by_key": REPORT_BY_KEY,
     "window_report_grouped": REPORT_OF_GROUPS,
     "window_report_metered": replace(REPORT, energy=Energy(181.25, 103, 60.5)),
     "feedback_report": FEEDBACK,
+    "feedback_report_by_key": FEEDBACK_BY_KEY,
     "feedback_report_grouped": FEEDBACK_OF_GROUPS,
     "feedback_report_measured": FEEDBACK_OF_NUMBERS,
     "shadow_report": SHADOW,

@@ -89,6 +89,10 @@ def test_an_ab_by_key_serves_each_key_its_arm_and_reports_by_arm(
     for key, version in arms.items():
         assert windows[key].predictions == {"model": 2 * counts[version]}
         assert (windows[key].window.version, windows[key].units) == (version, counts[version])
+        buckets = windows[key].buckets
+        assert buckets is not None
+        assert sum(buckets.requests) == 2 * counts[version]
+        assert sum(buckets.units) == counts[version]
     assert windows[None, "control"].predictions == {"model": 1}
     assert (rewards["b"].rewards, rewards["b"].reward_sum) == (2 * counts["1.1"],) * 2
     assert rewards["c"].reward_sum == rewards["control"].reward_sum == 0

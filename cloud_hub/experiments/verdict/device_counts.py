@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cloud_hub.statistics.failures import log_device_evidence
-from cloud_hub.statistics.heterogeneity import SPREAD
 
 State = Literal["pending", "unreachable", "failed", "regressed", "healthy"]
 STATES: tuple[State, ...] = ("pending", "unreachable", "failed", "regressed", "healthy")
@@ -22,8 +21,7 @@ class Member:
     """A device that the plan gives a candidate.
 
     ``silent`` seconds since it was heard of; ``failed`` to activate the candidate or took it back;
-    ``failures`` (wrong labels and errors) of how many requests, where 0 means no exposure; the
-    same of its ``own_control``, where it has one.
+    ``failures`` (wrong labels and errors) of how many requests, where 0 means no exposure.
     """
 
     device: str
@@ -32,7 +30,6 @@ class Member:
     failed: bool
     failures: int = 0
     requests: int = 0
-    own_control: tuple[int, int] | None = None
 
 
 def state_of(
@@ -50,11 +47,7 @@ def state_of(
         return "failed"
     if member.requests == 0:
         return "unreachable" if member.silent > unreachable_after else "pending"
-    # With a control of its own a device differs from it by chance alone.
-    evidence = log_device_evidence(
-        member.failures, member.requests, member.own_control or control,
-        differ=0.0 if member.own_control else SPREAD,
-    )  # fmt: skip
+    evidence = log_device_evidence(member.failures, member.requests, control)
     if evidence >= math.log(1 / alpha):
         return "regressed"
     return "healthy"

@@ -6,15 +6,19 @@ that they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cloud_hub.experiments.verdict.evidence import PAIRED, Evidence, Row, by_device
 from cloud_hub.statistics.heterogeneity import Counts
 from cloud_hub.statistics.influence import device_factors
 
+if TYPE_CHECKING:
+    from cloud_hub.statistics.clustered import Floats
+
 CountsByKind = Mapping[str, Mapping[tuple[str, int], Counts]]
+Name = TypeVar("Name", bound=str)
 Numbers = TypeVar("Numbers", bound=tuple[float, ...])
 
 
@@ -30,8 +34,8 @@ def weighted(evidence: Evidence) -> Evidence:
         measure: _factors(_numbers(arm.outcomes.get(measure, {})) for arm in arms.values())
         for measure in {measure for arm in arms.values() for measure in arm.outcomes}
     }
-    failures = _bounded_counts({name: arm.failures for name, arm in arms.items()})
-    groups = _bounded_counts({name: arm.groups for name, arm in arms.items()})
+    requests = _by_kind([arm.failures for arm in arms.values()])
+    of_groups = _by_kind([arm.groups for arm in arms.values()])
     answered = {
         came: _factors(_numbers(arm.labels.get(came, {})) for arm in arms.values())
         for came in {came for arm in arms.values() for came in arm.labels}
@@ -41,10 +45,12 @@ def weighted(evidence: Evidence) -> Evidence:
         name: replace(
             arm,
             outcomes={m: _scaled(rows, outcomes[m]) for m, rows in arm.outcomes.items()},
-            failures=failures[name],
-            groups=groups[name],
+            failures=_counts(arm.failures, requests),
+            groups=_counts(arm.groups, of_groups),
             latency=_scaled(arm.latency, timed),
             labels={came: _scaled(rows, answered[came]) for came, rows in arm.labels.items()},
+            key_outcomes=_tables(arm.key_outcomes, outcomes),
+            key_failures=_tables(arm.key_failures, requests),
         )
         for name, arm in arms.items()
     }
@@ -60,21 +66,21 @@ def weighted(evidence: Evidence) -> Evidence:
     )
 
 
-def _bounded_counts(arms: Mapping[str, CountsByKind]) -> dict[str, CountsByKind]:
-    """Counts of each arm by kind, device and period, each kind with a median of its own."""
-    factors = {
-        kind: _factors(
-            {device: n for device, (_, n) in by_device(arm.get(kind, {})).items()}
-            for arm in arms.values()
-        )
-        for kind in {kind for arm in arms.values() for kind in arm}
-    }
+def _by_kind(arms: Sequence[CountsByKind]) -> dict[str, dict[str, float]]:
+    """Factors of devices by kind of counts, each kind with a median of its own."""
     return {
-        name: {
-            kind: {key: _times(counts, factors[kind][key[0]]) for key, counts in rows.items()}
-            for kind, rows in arm.items()
-        }
-        for name, arm in arms.items()
+        kind: _factors(
+            {device: n for device, (_, n) in by_device(arm.get(kind, {})).items()} for arm in arms
+        )
+        for kind in {kind for arm in arms for kind in arm}
+    }
+
+
+def _counts(arm: CountsByKind, factors: Mapping[str, Mapping[str, float]]) -> CountsByKind:
+    """Counts of an arm by kind, device and period, times the factors of their kind and device."""
+    return {
+        kind: {key: _times(counts, factors[kind][key[0]]) for key, counts in rows.items()}
+        for kind, rows in arm.items()
     }
 
 
@@ -97,6 +103,16 @@ def _alone(rows: Mapping[str, Row]) -> dict[str, Row]:
 
 def _scaled(rows: Mapping[str, Numbers], factors: Mapping[str, float]) -> dict[str, Numbers]:
     return {device: _times(row, factors[device]) for device, row in rows.items()}
+
+
+def _tables(
+    named: Mapping[Name, Mapping[str, Floats]], factors: Mapping[Name, Mapping[str, float]]
+) -> dict[Name, dict[str, Floats]]:
+    """Sums by bucket of keys of each measure or kind, by device, times that one's factors."""
+    return {
+        name: {device: table * factors[name][device] for device, table in by_device.items()}
+        for name, by_device in named.items()
+    }
 
 
 def _times(row: Numbers, factor: float) -> Numbers:

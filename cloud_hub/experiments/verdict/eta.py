@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from cloud_hub.statistics.power import PAIRS_TUNED_FOR
 from cloud_hub.statistics.sequential import multiplier
+from cloud_hub.statistics.shares import PAIRS_TUNED_FOR
 from cloud_hub.text.durations import format_duration
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def until_compared(first: Sequence[Judgement], soaked: float, spec: ExperimentSp
 
 
 def until_won(
-    share: float, low: float, high: float, n: int, effect: float, soaked: float, alpha: float
+    share: float, low: float, high: float, n: float, effect: float, soaked: float, alpha: float
 ) -> str:
     """Time until a share of sessions is surely not half, or no gain that matters, for people.
 
@@ -70,7 +70,7 @@ def until_won(
         share: of the decided sessions that the candidate won.
         low: lower end of its interval.
         high: upper end.
-        n: decided sessions.
+        n: independent sessions that the decided ones are worth.
         effect: by how much more than half matters; 0 if any difference does.
         soaked: seconds that the experiment has lasted.
         alpha: chance of a wrong verdict.

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+import numpy as np
+
 from edge_sdk.contract.names import CONTROL
 
 if TYPE_CHECKING:
     from cloud_hub.experiments.verdict.measures import ExposureSums
     from cloud_hub.statistics.allocation import Allocation
+    from cloud_hub.statistics.clustered import Floats
     from cloud_hub.statistics.heterogeneity import Counts
     from edge_sdk.contract.plan import Measure
 
@@ -41,6 +44,11 @@ class ArmEvidence:
     way. An error counts as ``largest_error`` at most, where there is such a bound. ``latency`` are
     histograms by device. ``exposed`` devices reported predictions on it; on ``failed`` ones it
     could not be activated or was taken back since; on ``activated`` ones it was.
+
+    Of a test by key, ``key_outcomes`` and ``key_failures`` are the same as ``outcomes`` and
+    ``failures``, by bucket of the keys: arrays [buckets, 3] of rows by device; verdicts and
+    guardrails are on those. Labels of a key count as they come, as buckets do not say when.
+    ``without_buckets`` are devices that report none.
     """
 
     outcomes: Mapping[Measure, Mapping[str, Row]] = field(default_factory=dict)
@@ -53,6 +61,9 @@ class ArmEvidence:
     labels: Mapping[Came, Mapping[str, Row]] = field(default_factory=dict)
     groups: Mapping[str, Mapping[tuple[str, int], Counts]] = field(default_factory=dict)
     largest_error: float | None = None
+    key_outcomes: Mapping[Measure, Mapping[str, Floats]] = field(default_factory=dict)
+    key_failures: Mapping[str, Mapping[str, Floats]] = field(default_factory=dict)
+    without_buckets: frozenset[str] = frozenset()
 
     @property
     def tried(self) -> frozenset[str]:
@@ -79,6 +90,15 @@ def by_device(counts: Mapping[tuple[str, int], Counts]) -> dict[str, Counts]:
         before = totals.get(device, (0, 0))
         totals[device] = (before[0] + failed, before[1] + requests)
     return totals
+
+
+def of_all_devices(tables: Mapping[str, Floats]) -> Floats:
+    """Return sums by bucket of keys over all devices, [buckets, 3]: a key is one, wherever it is.
+
+    Args:
+        tables: the same of each; none have no buckets either, [0, 3].
+    """
+    return np.sum([*tables.values()], axis=0) if tables else np.zeros((0, 3))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from cloud_hub.statistics.classical import Classical
 from cloud_hub.statistics.paired import SignTest
+from cloud_hub.statistics.shares import ShareTest
 
 
 def finite(value: float) -> float | None:
@@ -32,13 +33,18 @@ class Look:
 
 @dataclass(frozen=True)
 class ArmFigures:
-    """Counts of one arm in the present step."""
+    """Counts of one arm in the present step.
+
+    ``without_buckets`` are devices of a test by key that report no buckets of keys: they count for
+    nothing.
+    """
 
     devices: int
     failed_devices: int
     predictions: int
     errors: int
     labelled: int
+    without_buckets: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ class OutcomeFigures:
     tests: tuple[Classical, ...] = ()
     few_devices: bool = False
     settled: bool = False
+    buckets: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -211,7 +218,7 @@ class InterleaveFigures:
     clicks: Mapping[str, int]
     first: Mapping[str, int]
     refused: Mapping[str, int]
-    signs: SignTest
+    signs: ShareTest
 
 
 @dataclass(frozen=True)

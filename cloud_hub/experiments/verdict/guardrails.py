@@ -23,6 +23,7 @@ from cloud_hub.experiments.verdict.figures import (
     LatencyQuantile,
     finite,
 )
+from cloud_hub.experiments.verdict.key_guardrails import watch_key_failures
 from cloud_hub.experiments.verdict.measures import ExposureSums
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, LatencyGuard
 from cloud_hub.statistics.clustered import Floats
@@ -93,8 +94,12 @@ def watch(
     guards = [watch_devices(spec, arm, candidate.failed, candidate.tried)]
     for kind, measure in FAILURES.items():
         mine, theirs = candidate.failures.get(kind, {}), control.failures.get(kind, {})
+        margin, alpha = _margin(spec, measure), alpha_of(spec, kind)
+        if candidate.key_failures:
+            guards.append(watch_key_failures(alpha, arm, kind, control, candidate, margin))
+            continue
         failures = FailureCounts.of(mine, theirs, _before(past or {}, kind))
-        guards.append(_failures(alpha_of(spec, kind), arm, kind, failures, _margin(spec, measure)))
+        guards.append(_failures(alpha, arm, kind, failures, margin))
     pair = (arm, control, candidate)
     guards += watch_errors(alpha_of(spec, OFF), *pair, _margin(spec, "mae"))
     guards += watch_groups(alpha_of(spec, GROUPS), *pair, _margin(spec, "accuracy"))

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
+from cloud_hub.experiments.verdict.evidence import of_all_devices
 from cloud_hub.experiments.verdict.figures import Look, OutcomeFigures, finite
 from cloud_hub.statistics import classical, group_sequential, sequential
 from cloud_hub.statistics.clustered import Contrast, compare, in_order, mean_against
+from cloud_hub.statistics.keys import compare_buckets, filled
 from cloud_hub.statistics.sequential import SampleMoments
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ class Judgement:
     ``low`` to ``high`` holds at every look; ``p`` is valid at every look. ``n`` is the independent
     outcomes an arm that the data are worth, ``attainable`` what they can be worth on these devices,
     ``tuned_for`` where the interval is tightest. ``done`` says that the horizon was reached,
-    ``lacking`` why nothing can be said at all.
+    ``lacking`` why nothing can be said at all. ``buckets`` are those of keys with outcomes on
+    either arm, of a test by key.
     """
 
     outcome: str
@@ -59,6 +62,7 @@ class Judgement:
     attainable: float = math.inf
     tuned_for: float = sequential.TUNED_FOR
     lacking: str = ""
+    buckets: tuple[int, int] = (0, 0)
 
     @property
     def worse(self) -> bool:
@@ -81,7 +85,8 @@ class Judgement:
             self.outcome, self.arm, self.control, self.candidate, self.gain,
             finite(self.low), finite(self.high), self.p, self.n, self.devices, self.outcomes,
             self.minimum_effect, self.done, self.tests,
-            few_devices=min(self.devices) < FEW_DEVICES, settled=self.settled,
+            few_devices=min(self.devices) < FEW_DEVICES and not any(self.buckets),
+            settled=self.settled, buckets=self.buckets,
         )  # fmt: skip
 
 
@@ -108,8 +113,13 @@ def judge_arm(
     a = control.outcomes.get(outcome.metric, {})
     b = candidate.outcomes.get(outcome.metric, {})
     measure = outcome.metric
-    arms = [in_order(rows, sorted({*a, *b})) for rows in (a, b, past)]
-    contrast = compare(arms[0], arms[1], scale=RANGES[measure], past=arms[2] if past else None)
+    keys = tuple(of_all_devices(e.key_outcomes.get(measure, {})) for e in (control, candidate))
+    by_key = any(len(table) for table in keys)
+    if by_key:
+        contrast = compare_buckets(*keys, scale=RANGES[measure])
+    else:
+        arms = [in_order(rows, sorted({*a, *b})) for rows in (a, b, past)]
+        contrast = compare(arms[0], arms[1], scale=RANGES[measure], past=arms[2] if past else None)
     judged = judge(outcome, arm, contrast, design, looks)
     plain = (_moments(a), _moments(b))
     test = classical.welch
@@ -122,7 +132,8 @@ def judge_arm(
         devices=(_devices(a), _devices(b)),
         outcomes=(plain[0].n, plain[1].n),
         tests=(test(*plain, at_the_end=judged.done),),
-        lacking="" if contrast.n > 0 else _lacking(a, b),
+        lacking="" if contrast.n > 0 or by_key else _lacking(a, b),
+        buckets=(int(filled(keys[0])), int(filled(keys[1]))),
     )
 
 

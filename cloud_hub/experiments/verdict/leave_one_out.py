@@ -145,6 +145,8 @@ def _arm_without(arm: ArmEvidence, device: str) -> ArmEvidence:
         groups=_counts_without(arm.groups, device),
         latency=_rest(arm.latency, device),
         labels={came: _rest(rows, device) for came, rows in arm.labels.items()},
+        key_outcomes={m: _rest(tables, device) for m, tables in arm.key_outcomes.items()},
+        key_failures={kind: _rest(tables, device) for kind, tables in arm.key_failures.items()},
         exposed=arm.exposed - {device},
         failed=arm.failed - {device},
         activated=arm.activated - {device},

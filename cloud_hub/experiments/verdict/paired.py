@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cloud_hub.experiments.verdict.decision import (
     Action,
     GateDecision,
@@ -29,6 +31,7 @@ from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics import sequential
 from cloud_hub.statistics.clustered import mean_against, pair_up
 from cloud_hub.statistics.paired import SignTest, sign_test
+from cloud_hub.statistics.shares import ShareTest, least_devices, share_test
 
 if TYPE_CHECKING:
     from cloud_hub.experiments.verdict.evidence import (
@@ -77,16 +80,17 @@ def decide_shadow(
 
 
 def decide_interleave(spec: ExperimentSpec, evidence: Evidence) -> GateDecision:
-    """Judge interleaved rankings by sessions won; a tie decides nothing."""
+    """Judge interleaved rankings by each device's share of sessions won; a tie decides nothing."""
     sessions = evidence.interleave
     tripping = (
         watch_devices(spec, CANDIDATE, sessions.failed, sessions.tried),
         _errors(spec, sessions.errors),
     )
     guards = by_too_few(tripping, {CANDIDATE: len(sessions.tried)}, spec.minimum_devices)
-    signs = sign_test(sessions.wins, sessions.losses, spec.design.alpha)
+    rows = np.array([*sessions.decided.values()], np.float64).reshape(-1, 3)
+    shares = share_test(rows[:, 1], rows[:, 0], spec.design.alpha)
     figures = Figures(
-        interleave=_interleave_figures(sessions, signs),
+        interleave=_interleave_figures(sessions, shares),
         guardrails=guards,
         soaked=evidence.soaked,
         silent=evidence.silent,
@@ -98,31 +102,42 @@ def decide_interleave(spec: ExperimentSpec, evidence: Evidence) -> GateDecision:
     waits = _waits(spec, evidence, sessions.sessions, decisive, len(sessions.devices))
     if waits is not None:
         return GateDecision(*waits, figures)
-    return _settle_sessions(spec, evidence.soaked, signs, figures)
+    return _settle_sessions(spec, evidence.soaked, shares, figures)
 
 
 def _settle_sessions(
-    spec: ExperimentSpec, soaked: float, signs: SignTest, figures: Figures
+    spec: ExperimentSpec, soaked: float, shares: ShareTest, figures: Figures
 ) -> GateDecision:
     """The verdict on the share of decided sessions that the candidate wins."""
-    decisive = signs.wins + signs.losses
+    decisive = shares.wins + shares.losses
     share = (
-        f"wins {signs.share:.1%} of {decisive} decided sessions [{signs.low:.1%}, {signs.high:.1%}]"
+        f"wins {shares.share:.1%} of {decisive} decided sessions of {shares.devices} devices "
+        f"[{shares.low:.1%}, {shares.high:.1%}]"
     )
     limit = 0.5 + spec.minimum_effect
-    if signs.winner is None and limit > 0.5 and signs.high <= limit:
+    if not shares.n:
+        least = math.ceil(least_devices(spec.design.alpha))
+        reason = (
+            f"no verdict: {decisive} decided sessions of {shares.devices} device(s), each of which "
+            f"is one observation; {least} are the fewest that can show anything, more where some "
+            "have most of the sessions"
+        )
+        return GateDecision("wait", reason, figures)
+    if shares.winner is None and limit > 0.5 and shares.high <= limit:
         reason = f"no gain that matters: candidate {share}, at most {limit:.1%}"
         return GateDecision("conclude", reason, figures)
-    if signs.winner is None and spec.design.horizon and decisive >= spec.design.horizon:
+    if shares.winner is None and spec.design.horizon and decisive >= spec.design.horizon:
         return GateDecision("conclude", f"no difference until the end: candidate {share}", figures)
-    if signs.winner is None:
+    if shares.winner is None:
         more = until_won(
-            signs.share, signs.low, signs.high, decisive, spec.minimum_effect, soaked,
+            shares.share, shares.low, shares.high, shares.n, spec.minimum_effect, soaked,
             spec.design.alpha,
         )  # fmt: skip
         return GateDecision("wait", f"undecided: candidate {share}{more}", figures)
-    winner = CANDIDATE if signs.winner == CANDIDATE else None
-    return GateDecision("conclude", f"candidate {share}: {signs.winner} is better", figures, winner)
+    winner = CANDIDATE if shares.winner == CANDIDATE else None
+    return GateDecision(
+        "conclude", f"candidate {share}: {shares.winner} is better", figures, winner
+    )
 
 
 def _settle(
@@ -251,7 +266,7 @@ def _shadow_figures(shadow: ShadowEvidence, signs: SignTest) -> ShadowFigures:
     )
 
 
-def _interleave_figures(sessions: InterleaveEvidence, signs: SignTest) -> InterleaveFigures:
+def _interleave_figures(sessions: InterleaveEvidence, shares: ShareTest) -> InterleaveFigures:
     return InterleaveFigures(
         wins=sessions.wins,
         losses=sessions.losses,
@@ -260,5 +275,5 @@ def _interleave_figures(sessions: InterleaveEvidence, signs: SignTest) -> Interl
         clicks=dict(sessions.clicks),
         first=dict(sessions.first),
         refused=dict(sessions.refused),
-        signs=signs,
+        signs=shares,
     )

@@ -29,6 +29,7 @@ from cloud_hub.experiments.verdict.figures import (
 )
 from cloud_hub.experiments.verdict.guardrails import by_too_few, too_few, watch
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_arm
+from cloud_hub.experiments.verdict.key_guardrails import older, too_few_keys
 from cloud_hub.experiments.verdict.labelling import (
     by_labelling,
     could_be_labelling,
@@ -216,16 +217,22 @@ def _missing(spec: ExperimentSpec, running: Sequence[str], evidence: Evidence) -
         arm = _arm(evidence, name)
         if len(arm.exposed) < spec.minimum_devices:
             failed = len(arm.failed)
-            return too_few(name, len(arm.exposed), spec.minimum_devices, failed=failed)
+            few = too_few(name, len(arm.exposed), spec.minimum_devices, failed=failed)
+            return f"{few}{older(arm)}"
         most, have = max(1, spec.soak_predictions), arm.predictions
         if have < most:
             return f"{name}: {have} of {most} predictions{until(have, most, evidence.soaked)}"
     for outcome in spec.outcomes:
         for name in ("control", *running):
-            have = _arm(evidence, name).outcomes_of(outcome.metric)
+            arm = _arm(evidence, name)
+            have = arm.outcomes_of(outcome.metric)
             if have < spec.minimum_outcomes:
                 more = until(have, spec.minimum_outcomes, evidence.soaked)
-                return f"{name}: {have} of {spec.minimum_outcomes} outcomes of {outcome.name}{more}"
+                counted = f"{have} of {spec.minimum_outcomes} outcomes of {outcome.name}"
+                return f"{name}: {counted}{more}{older(arm)}"
+            few = too_few_keys(name, outcome.name, arm.key_outcomes.get(outcome.metric, {}))
+            if few:
+                return few
     return ""
 
 
@@ -246,6 +253,7 @@ def _figures(
             devices=len(arm.exposed),
             failed_devices=len(arm.failed),
             predictions=arm.predictions,
+            without_buckets=len(arm.without_buckets),
             errors=round(sum(x for x, _ in arm.failures.get("errors", {}).values())),
             labelled=arm.outcomes_of("accuracy"),
         )

@@ -64,6 +64,23 @@ def test_a_label_after_a_restart_counts_for_the_window_and_arm_of_its_prediction
     assert (report.window.version, report.window.experiment) == ("1.1", "canary-1")
 
 
+def test_outcomes_of_an_earlier_start_count_in_the_bucket_of_their_key(
+    store: StateDatabase,
+) -> None:
+    LabelStore(store).keep("t", WINDOW, [left(1)._replace(bucket=7), left(2), left(3)])
+    with store.transaction() as db:
+        db.execute("UPDATE waiting SET bucket = 200 WHERE number = 3")  # no disk's word for it
+    kept = LabelStore(store)
+    for number in ("1", "2", "3"):
+        assert kept.feedback("t", number, 2, 1.5)
+    (report,) = kept.collect()
+    assert isinstance(report, FeedbackReport)
+    buckets = report.buckets
+    assert buckets is not None
+    assert (report.rewards, sum(buckets.rewards), buckets.reward_sum[7]) == (3, 1, 1.5)
+    assert (buckets.labelled[7], buckets.correct[7], sum(buckets.labelled)) == (1, 1, 1)
+
+
 def test_a_number_of_a_regressor_is_joined_by_how_far_off_it_is(store: StateDatabase) -> None:
     kept = LabelStore(store)
     kept.keep("t", WINDOW, [left(1, 2.5, None)])

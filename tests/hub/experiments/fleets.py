@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from cloud_hub.hub import Hub
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.experiment_reports import InterleaveReport, Moments, Pairs, ShadowReport
 from edge_sdk.contract.fleet import CheckIn
+from edge_sdk.contract.key_buckets import BUCKETS, BucketOutcomes, BucketRequests
 from edge_sdk.contract.messages import FeedbackReport, Message, UpdateEvent, Upload, WindowReport
 from edge_sdk.contract.plan import Assignment, Plan, assign
 from edge_sdk.contract.window import Window
@@ -76,18 +79,35 @@ class Device:
             )
         )  # fmt: skip
 
-    def report_keys(self, start: float, arms: Mapping[str, tuple[str, float]], units: int) -> None:
-        """An A/B by key: on each arm (version, right) ``units`` keys of ten labelled requests."""
+    def report_keys(
+        self,
+        start: float,
+        arms: Mapping[str, tuple[str, float]],
+        units: int,
+        *,
+        buckets: bool = True,
+    ) -> None:
+        """An A/B by key: on each arm (version, right) ``units`` keys of ten labelled requests.
+
+        Older software reports no ``buckets``.
+        """
         assert self.plan is not None
         assert self.plan.experiment is not None
         begin, n = int(start) + 1, 10 * units
         for arm, (version, right) in arms.items():
             window = Window("demo", version, begin, begin + 1, self.plan.experiment.id, arm)
             digest = self.hub.registry.release("demo", version).profile_digest
-            good = round(right * n)
+            keys = np.bincount((np.arange(units) * 37) % BUCKETS, minlength=BUCKETS)
+            labels = tuple((10 * keys).tolist())
+            correct = tuple(round(right * each) for each in labels)
+            good = sum(correct)
+            asked = BucketRequests(labels, (), tuple(keys.tolist()))
+            known = BucketOutcomes(labels, correct)
             self.send(
-                WindowReport(window, digest, {"model": n}, units=units),
-                FeedbackReport(window, n, good, n, good),
+                WindowReport(
+                    window, digest, {"model": n}, units=units, buckets=asked if buckets else None
+                ),
+                FeedbackReport(window, n, good, n, good, buckets=known if buckets else None),
             )
 
     def shadow(self, start: float, n: int, won: int, lost: int) -> None:

@@ -344,6 +344,66 @@ def test_an_ab_test_by_key_compares_within_each_device(tried: Hub) -> None:
     assert figures.allocation[0].counts == {"control": 720, "one": 720}
 
 
+BY_KEY = ExperimentSpec(
+    "demo", "ab", arms=(ArmSpec("one", "1.1", 0.5),), unit="key", soak_seconds=0,
+    outcomes=(Outcome("accuracy", "accuracy"),),
+)  # fmt: skip
+
+
+def test_devices_that_report_no_buckets_of_keys_count_for_nothing(tried: Hub) -> None:
+    devices = fleet(tried, 6)
+    id_ = tried.experiments.run(BY_KEY, actor="test").id
+    arms = {"control": ("1.0", 0.5), "one": ("1.1", 0.9)}
+    for device in devices:
+        device.sync()
+        device.report_keys(time.time(), arms, units=60, buckets=False)
+    assert status(tried, id_)[0] == "running"
+    reason = tried.experiments.get(id_).reason
+    assert "6 device(s) have software that reports no buckets of keys" in reason
+    figures = tried.experiments.get(id_).figures
+    assert figures.arms["one"].without_buckets == 6
+    assert figures.outcomes[0].p == 1.0
+    for device in devices:
+        device.report_keys(time.time(), arms, units=60)
+    assert status(tried, id_)[0] == "promoted"
+
+
+def test_few_keys_give_no_verdict_however_often_they_ask(tried: Hub) -> None:
+    devices = fleet(tried, 6)
+    id_ = tried.experiments.run(BY_KEY, actor="test").id
+    for device in devices:
+        device.sync()
+        for _ in range(5):
+            device.report_keys(time.time(), {"control": ("1.0", 0.5), "one": ("1.1", 0.9)}, units=9)
+    assert status(tried, id_)[0] == "running"
+    reason = tried.experiments.get(id_).reason
+    assert "no verdict: control has outcomes of accuracy from 9 bucket(s) of keys" in reason
+
+
+def test_keys_that_failed_before_a_person_resumed_do_not_trip_again(tried: Hub) -> None:
+    devices = fleet(tried, 6)
+    id_ = tried.experiments.run(
+        replace(BY_KEY, guardrails=Guardrails(then="pause")), actor="test"
+    ).id
+    began = time.time()
+    for device in devices:
+        device.sync()
+        device.report_keys(began, {"control": ("1.0", 0.9), "one": ("1.1", 0.3)}, units=60)
+    assert status(tried, id_)[0] == "paused"
+    time.sleep(1.1)  # rows begin on whole seconds
+    tried.experiments.resume(id_, actor="ann", reason="a camera was covered")
+    loader = tried.experiments.evidence
+    record, plan = tried.experiments.get(id_), tried.plans.current("demo")
+    assert plan is not None
+    for device in devices:
+        device.sync()
+        device.report_keys(time.time(), {"control": ("1.0", 0.9), "one": ("1.1", 0.9)}, units=60)
+    arm = loader.load(loader.snapshot(record, plan, time.time() + 2)).arms["one"]
+    assert arm.outcomes_of("accuracy") == 6 * 600
+    (failed, labelled) = map(sum, zip(*arm.failures["wrong labels"].values(), strict=True))
+    assert (failed, labelled) == (6 * 60, 6 * 600)
+
+
 def test_a_shadow_run_serves_nobody_and_concludes(tried: Hub) -> None:
     devices = fleet(tried, 20)
     spec = ExperimentSpec("demo", "shadow", candidate="1.1", soak_seconds=0, device_share=0.5)

@@ -190,6 +190,12 @@ def test_interleaving_that_says_too_little_cannot_be_planned() -> None:
     assert "nobody clicked on a ranking" in unknown.note
 
 
+def test_interleaving_on_five_devices_is_never_done() -> None:
+    (few,) = plan(MIXED, replace(clicked(), devices=5))
+    assert few.days == (None,)
+    assert "6 are the fewest that can show anything" in few.note
+
+
 def test_the_hub_plans_interleaving_from_clicks_and_from_earlier_sessions(
     tried: Hub,
 ) -> None:
