@@ -165,7 +165,7 @@ class SharingLimits:
 
 
 class DeviceSharing:
-    """What one device may share within one upload.
+    """Limits of one device within one upload.
 
     Args:
         limits: of all models.
