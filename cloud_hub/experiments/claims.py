@@ -21,7 +21,7 @@ from cloud_hub.experiments.exposure_sink import record_exposure, step_start
 from cloud_hub.experiments.membership import Membership, PublishedPlan
 from cloud_hub.experiments.tables import members
 from cloud_hub.fleet.tables import devices
-from cloud_hub.plans.tables import plans
+from cloud_hub.plans.stored import plans_after
 from cloud_hub.telemetry.sender import Sender
 from edge_sdk.contract.messages import Body, UpdateEvent, Windowed
 from edge_sdk.contract.plan import Experiment, Plan
@@ -90,12 +90,7 @@ class ExperimentClaims:
         """
         with self._lock:
             history = self._histories.setdefault(model, _History())
-            query = (
-                select(plans.c.serial, plans.c.at, plans.c.plan)
-                .where(plans.c.model == model, plans.c.serial > history.serial)
-                .order_by(plans.c.serial)
-            )
-            for serial, at, text in db.execute(query):
+            for serial, at, text in plans_after(db, model, history.serial):
                 _remember(history, at, text)
                 history.serial = serial
             return history.by_experiment.get(id_, ())

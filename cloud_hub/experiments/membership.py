@@ -12,14 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cloud_hub.errors import FlagKind
+from edge_sdk.contract.limits import CLOCK_SKEW_SECONDS
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Plan, assign
 
 Seat = tuple[str, str]
 """An arm, and the version that answers on it."""
-
-SKEW = 300.0
-"""Seconds by which the clocks of a device and of the hub may differ."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def all_seats(
         attributes: by which it belongs to a cohort.
         until: leaves out plans that were made later, Unix seconds; default all count.
     """
-    known = (each.plan for each in plans if until is None or each.at <= until + SKEW)
+    known = (each.plan for each in plans if until is None or each.at <= until + CLOCK_SKEW_SECONDS)
     return frozenset[Seat]().union(*(seats(plan, device, attributes) for plan in known))
 
 

@@ -174,7 +174,7 @@ def arms_of(plan: Plan, device: str, attributes: Mapping[str, str]) -> tuple[str
 def choose_salt(
     id_: str, groups: Sequence[tuple[Sequence[str], Sequence[int]]], minimum: int
 ) -> str:
-    """Choose a salt for which every arm of every group gets enough units, the control at least one.
+    """Choose a salt for which every arm of every group, the control included, gets enough units.
 
     In a large fleet the first salt will do. In a small one a share may well hold nobody; trying
     salts in order, without a look at anything but the units' names, biases no comparison: which
@@ -183,7 +183,8 @@ def choose_salt(
     Args:
         id_: of the experiment.
         groups: (units, slots of each arm) that are tried together: the cohorts of a canary.
-        minimum: units of each arm, as far as a group has enough.
+        minimum: units of each arm, as far as a group has enough. Where it is above 1 the control
+            gets two, if there are: a decision has to stand without any single device.
     """
     for number in range(SALTS):
         salt = f"{id_}.{number}"
@@ -194,15 +195,17 @@ def choose_salt(
 
 
 def _fits(salt: str, units: Sequence[str], slots: Sequence[int], minimum: int) -> bool:
-    # One unit is left for the control; the rest is shared by the arms.
+    # One unit is left for the control at least; the rest is shared by the arms.
     wanted = min(minimum, max(0, (len(units) - 1) // len(slots)))
+    control = min(minimum, 2, len(units) - wanted * len(slots))
     slots_taken = [slot_of(salt, unit) for unit in units]
     low = 0
     for count in slots:
         if sum(low <= slot < low + count for slot in slots_taken) < wanted:
             return False
         low += count
-    return len(units) < 2 or low == SLOTS or any(slot >= low for slot in slots_taken)
+    left = sum(slot >= low for slot in slots_taken)
+    return len(units) < 2 or low == SLOTS or left >= control
 
 
 def groups_of(

@@ -74,13 +74,16 @@ class Predictions:
 
     def answers(self) -> dict[bytes, Answer]:
         """Return all answers by key."""
-        return {
-            bytes.fromhex(row["key"]): json.loads(row["answer"]) for row in self._own(self._answers)
-        }
+        rows = self._own(self._answers, "key, answer")
+        return {bytes.fromhex(row["key"]): json.loads(row["answer"]) for row in rows}
+
+    def answered(self) -> set[bytes]:
+        """Return the keys of rows that have an answer."""
+        return {bytes.fromhex(row["key"]) for row in self._own(self._answers, "key")}
 
     def refused(self) -> set[bytes]:
         """Return the keys of rows that have no answer."""
-        return {bytes.fromhex(row["key"]) for row in self._own(self._refused)}
+        return {bytes.fromhex(row["key"]) for row in self._own(self._refused, "key")}
 
     def add(self, rows: Rows, answered: Answered) -> None:
         """Store new answers, and which rows have none.
@@ -96,11 +99,13 @@ class Predictions:
         self._insert(self._answers, answers)
         self._insert(self._refused, {k: {"reason": why} for k, why in answered.refused.items()})
 
-    def _own(self, table: Any) -> Iterable[dict[str, Any]]:
-        found: Iterable[dict[str, Any]] = (
-            table.rows_where("source = ?", [self._source]) if table.exists() else ()
+    def _own(self, table: Any, columns: str) -> Iterable[dict[str, Any]]:
+        if not table.exists():
+            return ()
+        rows: Iterable[dict[str, Any]] = table.rows_where(
+            "source = ?", [self._source], select=columns
         )
-        return found
+        return rows
 
     def _insert(self, table: Any, rows: Mapping[bytes, Mapping[str, str]]) -> None:
         named = ({"key": key.hex(), "source": self._source, **row} for key, row in rows.items())

@@ -150,12 +150,17 @@ class Packs:
         policy = self._registry.policy(model).packs
         release = self._registry.release(model, plan.serving.version)
         rows = self._wanted_rows(model, release, policy)
+        if not rows:
+            return None
         cloud = self._serving.cloud_release(model) or release
         source = f"{cloud.manifest.model} {cloud.manifest.version}"
-        answers = self._answers(model, release, cloud, source, rows) if rows else {}
-        if not answers or self._is_out(plan, source, sorted(answers), policy, now):
-            return None
-        rows = {key: row for key, row in rows.items() if key in answers}
+        with self._database() as db:
+            # Both releases: another of either may answer otherwise.
+            predictions = Predictions(db, model, f"{source} {release.digest}")
+            rows = self._answered_rows(predictions, model, release, cloud, source, rows)
+            if not rows or self._is_out(plan, source, sorted(rows), policy, now):
+                return None
+            answers = predictions.answers()
         outputs = _outputs(release, [answers[key] for key in rows])
         record = self._publish(model, plan, release, source, rows, outputs, policy, now)
         self._audit.record(ACTOR, "pack", model, vars(record))
@@ -201,35 +206,33 @@ class Packs:
         same = (header.manifest, header.answered_by) == (plan.serving.manifest, source)
         return lasts and same and out_keys == b"".join(keys)
 
-    def _answers(
+    def _answered_rows(
         self,
+        predictions: Predictions,
         model: str,
         release: Release,
         cloud: Release,
         source: str,
         rows: dict[bytes, NDArray[Any]],
-    ) -> dict[bytes, Answer]:
-        """Return answers to ``rows`` by key, without those that ``cloud`` fails on.
+    ) -> dict[bytes, NDArray[Any]]:
+        """Have new rows answered; return ``rows`` without those that ``cloud`` fails on.
 
         Raises:
             Invalid: it fails on every row of several: the fault is its own.
         """
-        with self._database() as db:
-            # Both releases: another of either may answer otherwise.
-            predictions = Predictions(db, model, f"{source} {release.digest}")
-            known, refused = predictions.answers(), predictions.refused()
-            new = {k: row for k, row in rows.items() if k not in known and k not in refused}
-            if new:
-                answered = answer_each(
-                    lambda some: self._serving.answers(cloud, some, release.manifest), new
-                )
-                known |= answered.answers
-                if not known and len(new) > 1:
-                    raise Invalid(next(iter(answered.refused.values())))
-                # First told: a hub that dies in between tells it twice, not never.
-                self._note_refused(model, source, answered.refused)
-                predictions.add(new, answered)
-        return {key: known[key] for key in rows if key in known}
+        known, refused = predictions.answered(), predictions.refused()
+        new = {k: row for k, row in rows.items() if k not in known and k not in refused}
+        if new:
+            answered = answer_each(
+                lambda some: self._serving.answers(cloud, some, release.manifest), new
+            )
+            known |= answered.answers.keys()
+            if not known and len(new) > 1:
+                raise Invalid(next(iter(answered.refused.values())))
+            # First told: a hub that dies in between tells it twice, not never.
+            self._note_refused(model, source, answered.refused)
+            predictions.add(new, answered)
+        return {key: row for key, row in rows.items() if key in known}
 
     def _note_refused(self, model: str, source: str, refused: dict[bytes, str]) -> None:
         if not refused:

@@ -1,4 +1,4 @@
-"""What one device may weigh: no more than a multiple of the median device. Pure.
+"""Bound of the weight of one device: a multiple of the median device's. Pure.
 
 What a device reports is a claim, and one device with ten thousand times the traffic of the
 others, honest or not, would speak for the fleet.

@@ -14,13 +14,13 @@ from cloud_hub.errors import FlagKind, Implausible, Invalid, NotFound
 from cloud_hub.telemetry import groups, tables
 from cloud_hub.telemetry.histograms import ReportHistograms
 from cloud_hub.telemetry.ledger import DeviceLedger
-from cloud_hub.telemetry.plausibility import SKEW
 from cloud_hub.telemetry.sample_check import check_samples
 from cloud_hub.telemetry.sender import read_sender
 from cloud_hub.telemetry.sharing_limits import DeviceSharing, SharingLimits, shares
 from cloud_hub.telemetry.storing import Stored, rejection, store_each
 from edge_sdk.contract.codec import to_plain
 from edge_sdk.contract.errors import ContractError
+from edge_sdk.contract.limits import CLOCK_SKEW_SECONDS
 from edge_sdk.contract.messages import (
     Body,
     FeedbackReport,
@@ -195,7 +195,7 @@ class Ingest:
         return _Received(message, body, histograms)
 
     def _check_window(self, window: Window) -> None:
-        if window.start > time.time() + SKEW:
+        if window.start > time.time() + CLOCK_SKEW_SECONDS:
             raise Invalid(f"window: starts in the future ({window.start}); check the clock")
         length = window.end - window.start
         if window.start % length:

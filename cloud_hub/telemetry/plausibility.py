@@ -19,7 +19,7 @@ from typing import Final
 
 from cloud_hub.errors import Implausible
 from edge_sdk.contract.experiment_reports import ShadowReport
-from edge_sdk.contract.limits import LARGEST_ERROR
+from edge_sdk.contract.limits import CLOCK_SKEW_SECONDS, LARGEST_ERROR
 from edge_sdk.contract.messages import FeedbackReport, Windowed, WindowReport
 
 DAY: Final = 86_400
@@ -27,9 +27,6 @@ DAY: Final = 86_400
 
 BURST: Final = 60.0
 """Seconds by which every span is taken longer: requests come in bursts."""
-
-SKEW: Final = 300.0
-"""Seconds by which the clocks of a device and of the hub may differ."""
 
 LOST: Final = 10_000
 """Requests of a day whose reports may be lost, for a device whose labels come all the same."""
@@ -103,7 +100,7 @@ def check_message(
         Implausible: says what was expected and what came.
     """
     window = body.window
-    if enrolled_at is not None and window.end < enrolled_at - SKEW:
+    if enrolled_at is not None and window.end < enrolled_at - CLOCK_SKEW_SECONDS:
         raise Implausible(
             f"window: ends at {window.end}, before this device joined ({int(enrolled_at)}); "
             "check its clock",
@@ -119,7 +116,7 @@ def check_message(
             )
     if isinstance(body, WindowReport):
         since = now - (enrolled_at if enrolled_at is not None else 0.0)
-        _check_window_report(body, rate, rate * (since + SKEW + BURST))
+        _check_window_report(body, rate, rate * (since + CLOCK_SKEW_SECONDS + BURST))
     elif isinstance(body, FeedbackReport):
         moments = (body.rewards, body.reward_sum, body.reward_squares)
         _check_moments("rewards", moments, LARGEST)
@@ -150,8 +147,9 @@ def check_ledger(
         Implausible: says what was expected and what came.
     """
     # Windows that began on this day may end on the next; one that has begun may be reported.
-    begin = max(day, (enrolled_at if enrolled_at is not None else 0.0) - SKEW)
-    seconds = max(0.0, min(day + DAY, now + SKEW) - begin) + SKEW + BURST
+    begin = max(day, (enrolled_at if enrolled_at is not None else 0.0) - CLOCK_SKEW_SECONDS)
+    span = max(0.0, min(day + DAY, now + CLOCK_SKEW_SECONDS) - begin)
+    seconds = span + CLOCK_SKEW_SECONDS + BURST
     most = rate * seconds
     for what in COUNTS:
         if getattr(have, what) > most:

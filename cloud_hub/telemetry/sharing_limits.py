@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func, select
 
 from cloud_hub.errors import Invalid
-from cloud_hub.plans.tables import plans
-from cloud_hub.telemetry.plausibility import SKEW
+from cloud_hub.plans.stored import plans_after
 from cloud_hub.telemetry.tables import samples, votes
+from edge_sdk.contract.limits import CLOCK_SKEW_SECONDS
 from edge_sdk.contract.messages import KeyVotes, SampleBatch
 from edge_sdk.contract.plan import Plan
 
@@ -153,12 +153,9 @@ class SharingLimits:
             now: Unix seconds.
         """
         serial, terms = self._terms.get(model, (0, ()))
-        query = select(plans.c.serial, plans.c.plan, plans.c.at).where(
-            plans.c.model == model, plans.c.serial > serial
-        )
-        for row in db.execute(query.order_by(plans.c.serial)):
-            serial, plan = row.serial, Plan.from_json(row.plan.encode())
-            terms = _followed(terms, SharingTerms.of(plan, row.at, _releases(plan)))
+        for stored in plans_after(db, model, serial):
+            serial, plan = stored.serial, Plan.from_json(stored.text.encode())
+            terms = _followed(terms, SharingTerms.of(plan, stored.at, _releases(plan)))
         self._terms[model] = serial, terms
         if not terms:
             return ()
@@ -168,7 +165,7 @@ class SharingLimits:
 
 
 class DeviceSharing:
-    """What one device may share within one upload.
+    """Limits of one device within one upload.
 
     Args:
         limits: of all models.
@@ -205,9 +202,9 @@ class DeviceSharing:
             raise Invalid(f"samples: the plan of {batch.model} asks for none; see its policy")
         enrolled = self._sender.enrolled_at or 0.0
         first, last = min(batch.taken), max(batch.taken)
-        if last > now + SKEW:
+        if last > now + CLOCK_SKEW_SECONDS:
             raise Invalid(f"samples: taken in the future ({last}); check the clock")
-        if first < enrolled - SKEW:
+        if first < enrolled - CLOCK_SKEW_SECONDS:
             raise Invalid(f"samples: taken ({first}) before this device enrolled; check the clock")
         stretch = max(terms[-1].window_seconds, int((now - first) / GROUPS))
         stored = _shared(self._db, device, batch.model, first // stretch * stretch, stretch)
@@ -218,7 +215,7 @@ class DeviceSharing:
         most = terms[-1].votes * terms[-1].releases if terms else 0
         if not most:
             raise Invalid(f"votes: the plan of {body.model} asks for none; see its policy")
-        if not now - VOTES_SECONDS <= body.period <= now + SKEW:
+        if not now - VOTES_SECONDS <= body.period <= now + CLOCK_SKEW_SECONDS:
             raise Invalid(f"votes: expected a period of the last 7 days, got {body.period}")
         if all(body.period % each.window_seconds for each in terms):
             raise Invalid(f"votes: expected the start of a window as period, got {body.period}")

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, select
 from cloud_hub.fleet.tables import devices
 from cloud_hub.monitoring.store import MonitoringStore
 from cloud_hub.plans.error_bound import largest_error
-from cloud_hub.plans.tables import plans
+from cloud_hub.plans.stored import plans_after
 from cloud_hub.registry.service import Registry
 from cloud_hub.statistics.influence import device_factors
 from cloud_hub.telemetry.groups import GroupSums
@@ -195,19 +195,15 @@ class Histories:
 
     def _timeline(self, model: str) -> tuple[tuple[float, str], ...]:
         """Return (since when, version) of everything that served; each plan is read once."""
-        # Plans are never changed, so only those after the newest that was read are parsed.
         serial, served = self._served.get(model, (0, ()))
-        query = select(plans.c.serial, plans.c.at, plans.c.plan).where(
-            plans.c.model == model, plans.c.serial > serial
-        )
         with self._engine.connect() as db:
-            rows = db.execute(query.order_by(plans.c.serial)).all()
-        for row in rows:
-            version = json.loads(row.plan)["serving"]["version"]
+            added = plans_after(db, model, serial)
+        for stored in added:
+            version = json.loads(stored.text)["serving"]["version"]
             # A new plan with the same version (another policy) is no new serving time.
             if not served or served[-1][1] != version:
-                served = (*served, (row.at, version))
-            serial = row.serial
+                served = (*served, (stored.at, version))
+            serial = stored.serial
         self._served[model] = (serial, served)
         return served
 

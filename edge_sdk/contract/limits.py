@@ -29,6 +29,9 @@ GROUP_COLUMNS: Final = 8
 GROUPS: Final = 32
 """Groups of one column, besides *other* and *missing*."""
 
+CLOCK_SKEW_SECONDS: Final = 300.0
+"""The clocks of a device and of the hub may differ by as much."""
+
 VOTES_PER_MESSAGE: Final = 1_000
 SAMPLES_PER_MESSAGE: Final = 1_000
 

@@ -1,1 +1,1 @@
-"""What the campaigns are built from: hubs, devices, networks, disks and tracing."""
+"""Parts of which the campaigns are built: hubs, devices, networks, disks and tracing."""

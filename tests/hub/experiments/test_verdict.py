@@ -411,6 +411,16 @@ def test_a_small_fleet_gets_its_devices_into_the_first_step_but_never_all() -> N
         assert 1 <= inside < size
 
 
+def test_the_control_of_a_small_fleet_has_two_devices_where_none_decides_alone() -> None:
+    for number in range(50):
+        units = [f"d-{number}-{i}" for i in range(5)]
+        salt = choose_salt("exp", [(units, [4_000])], minimum=2)
+        inside = sum(slot_of(salt, unit) < 4_000 for unit in units)
+        assert inside in (2, 3), units
+    # Of three, two are with the candidate and one is left: more there are not.
+    assert choose_salt("exp", [(["a", "b", "c"], [6_000])], minimum=3)
+
+
 def test_every_arm_and_cohort_of_a_small_fleet_gets_devices() -> None:
     one, two = [f"a-{i}" for i in range(6)], [f"b-{i}" for i in range(6)]
     salt = choose_salt("exp", [(one, [2_000, 2_000]), (two, [2_000])], minimum=1)
