@@ -29,7 +29,7 @@ from benchmarks.statistics.plugged.protocol import named
 from benchmarks.statistics.plugged.streams import CHANGE, Arms, Errors, Values
 from benchmarks.statistics.report import claims_table, rows_of, sections
 from benchmarks.statistics.rows import change_detectors, deciders
-from cloud_hub.statistics.clustered import Sample
+from cloud_hub.statistics.samples import Sample
 
 
 @pytest.mark.parametrize("name", [name for name in PARTS if name in (

@@ -13,7 +13,8 @@ from cloud_hub.experiments.schedule import begin
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence, Row
 from cloud_hub.experiments.verdict.measures import ExposureSums
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ArmSpec, ExperimentSpec
-from cloud_hub.statistics.clustered import Contrast, Sample, compare
+from cloud_hub.statistics.clustered import compare
+from cloud_hub.statistics.samples import Contrast, Sample
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Measure, Plan, ReleaseRef, assign
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Final
+from dataclasses import asdict, fields, is_dataclass
+from typing import TYPE_CHECKING, Final
 
 from cloud_hub.experiments.record import Acknowledgement, ExperimentRecord, ExperimentState
-from cloud_hub.experiments.verdict.figures import Figures
+from cloud_hub.experiments.verdict.figures import Figures, ShadowFigures
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from edge_sdk.contract.codec import from_plain, to_plain
 from edge_sdk.contract.errors import ContractError
+
+if TYPE_CHECKING:
+    from cloud_hub.experiments.report_sections import Report
 
 log = logging.getLogger(__name__)
 
@@ -79,3 +82,26 @@ def columns(fields: Mapping[str, object]) -> dict[str, object]:
 def record_document(record: ExperimentRecord) -> Document:
     """Return a record as JSON."""
     return columns(vars(record))
+
+
+def report_document(report: Report) -> Document:
+    """Return a report as JSON."""
+    sections = {f.name: getattr(report, f.name) for f in fields(report)}
+    beside = report.beside
+    kind = "shadow" if isinstance(beside, ShadowFigures) else "interleave"
+    sections |= {
+        "experiment": record_document(report.experiment),
+        "beside": {} if beside is None else {"kind": kind, **asdict(beside)},
+        "devices": {
+            arm: {**row, "shares": report.shares[arm]} for arm, row in report.devices.items()
+        },
+    }
+    del sections["shares"]
+    return {name: _plain(value) for name, value in sections.items()}
+
+
+def _plain(value: object) -> object:
+    """Dataclasses in a section as JSON; what is there already stays."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from cloud_hub.database.engine import transaction
+from cloud_hub.experiments.activations import Activations
 from cloud_hub.experiments.evidence_rows import (
     GroupRows,
     arm_of,
@@ -29,7 +29,6 @@ from cloud_hub.experiments.exposure_rows import (
     ExposureRows,
     sums_by_device,
 )
-from cloud_hub.experiments.membership import may_fail
 from cloud_hub.experiments.schedule import arms_of, in_stage
 from cloud_hub.experiments.verdict.device_counts import Member, count
 from cloud_hub.experiments.verdict.effects import Compared, compared_arms, compared_pairs
@@ -96,8 +95,8 @@ class EvidenceLoader:
         self._engine = engine
         self._rows = ExposureRows(engine)
         self._fleet = fleet
-        self._telemetry = telemetry
         self._claims = claims
+        self._activations = Activations(engine, telemetry, claims)
         self._registry = registry
 
     def snapshot(self, record: ExperimentRecord, plan: Plan, now: float) -> ExperimentSnapshot:
@@ -130,7 +129,8 @@ class EvidenceLoader:
         # Rows begin on whole seconds; the sink starts a new one where a step begins.
         since = int(record.step_started_at)
         sums = [row for row in self._rows.sums(record.id, since) if row.device in cohort]
-        failed = self._failed(snapshot)
+        acknowledged = int(record.state.acknowledged or 0)
+        failed = self._activations.failed(record, snapshot.devices, acknowledged)
         # A shadow or an interleaved ranking has one candidate, whatever its version is called.
         any_failed = frozenset[str]().union(*failed.values())
         soaked = snapshot.now - record.step_started_at
@@ -210,7 +210,7 @@ class EvidenceLoader:
         """The arms with the devices on which their versions failed, or were activated."""
         # No version of the control can fail to activate: it serves already.
         versions = {arm.name: arm.release.version for arm in snapshot.trial.arms}
-        activated = self._events(snapshot, ("activated",), 0)
+        activated = self._activations.activated(snapshot.record, snapshot.devices)
         return {
             name: replace(
                 arm,
@@ -246,7 +246,8 @@ class EvidenceLoader:
 
     def counts(self, snapshot: ExperimentSnapshot) -> dict[str, dict[str, int]]:
         """Count the devices of each candidate's arm by state, finished stages included."""
-        failed = frozenset[str]().union(*self._failed(snapshot, ever=True).values())
+        ever = self._activations.failed(snapshot.record, snapshot.devices, 0)
+        failed = frozenset[str]().union(*ever.values())
         sums = sums_by_device(self._rows.sums(snapshot.record.id, 0))
         members, failures, requests = [], 0, 0
         for device, record in snapshot.devices.items():
@@ -275,6 +276,10 @@ class EvidenceLoader:
             alpha=spec.guardrails.alpha,
         )
 
+    def last_event(self, record: ExperimentRecord) -> int:
+        """The newest event, for an acknowledgement."""
+        return self._activations.last(record)
+
     def totals(self, id_: str) -> list[ArmSums]:
         """Sums by device and arm since the start, whatever has become of the experiment."""
         return self._rows.sums(id_, 0)
@@ -288,39 +293,6 @@ class EvidenceLoader:
             sessions = merge_interleave(self._rows.interleave(record.id, 0), {}, nobody)
             return compared_pairs(spec, shadow, sessions)
         return compared_arms(spec, self._rows.by_arm(record.id))
-
-    def _failed(
-        self, snapshot: ExperimentSnapshot, *, ever: bool = False
-    ) -> dict[str, frozenset[str]]:
-        """Devices on which a version failed since a person last acknowledged it, by version."""
-        after = 0 if ever else int(snapshot.record.state.acknowledged or 0)
-        return self._events(snapshot, ("failed", "rolled_back"), after)
-
-    def _events(
-        self, snapshot: ExperimentSnapshot, outcomes: Collection[str], after: int
-    ) -> dict[str, frozenset[str]]:
-        """Devices with an event, by version: only those that a plan gave that version to try."""
-        record = snapshot.record
-        with transaction(self._engine) as db:
-            known = self._claims.published(db, record.model, record.id)
-        found: dict[str, set[str]] = defaultdict(set)
-        for event in self._telemetry.events(record.model, experiment=record.id):
-            if event.outcome in outcomes and event.id > after:
-                found[event.version].add(event.device)
-        return {
-            version: frozenset(
-                device
-                for device in devices
-                if device in snapshot.devices
-                and may_fail(version, known, device, snapshot.devices[device].attributes)
-            )
-            for version, devices in found.items()
-        }
-
-    def last_event(self, record: ExperimentRecord) -> int:
-        """The newest event, for an acknowledgement."""
-        events = self._telemetry.events(record.model, experiment=record.id)
-        return max((event.id for event in events), default=0)
 
     def _silent(self, snapshot: ExperimentSnapshot, sums: list[ArmSums]) -> float:
         """Seconds since a candidate last reported in this step."""

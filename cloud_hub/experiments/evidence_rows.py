@@ -32,8 +32,8 @@ if TYPE_CHECKING:
         PeriodSums,
         ShadowTotals,
     )
-    from cloud_hub.statistics.clustered import Floats
     from cloud_hub.statistics.heterogeneity import Counts
+    from cloud_hub.statistics.samples import Floats
     from edge_sdk.contract.experiment_reports import Moments
     from edge_sdk.contract.plan import Measure
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from cloud_hub.experiments.verdict.spec import cohort_name
-from cloud_hub.statistics.clustered import in_order
 from cloud_hub.statistics.power import (
     LONGEST,
     FleetVariance,
@@ -24,6 +23,7 @@ from cloud_hub.statistics.power import (
     smallest_effect,
     variance_of,
 )
+from cloud_hub.statistics.samples import in_order
 from cloud_hub.statistics.shares import least_devices
 
 if TYPE_CHECKING:

@@ -14,10 +14,9 @@ from cloud_hub.api.dependencies import KnownModel
 from cloud_hub.api.json_response import SafeJSONResponse
 from cloud_hub.api.request_body import raw_body
 from cloud_hub.errors import Invalid
-from cloud_hub.experiments.documents import Document, record_document
+from cloud_hub.experiments.documents import Document, record_document, report_document
 from cloud_hub.experiments.record import ExperimentRecord
 from cloud_hub.experiments.report import present_step
-from cloud_hub.experiments.report_document import report_document
 from cloud_hub.experiments.report_page import to_html
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, parse_experiment
 from cloud_hub.text.yaml import text_of

@@ -28,7 +28,7 @@ from scipy.sparse import csr_matrix
 from scipy.special import betaln
 
 if TYPE_CHECKING:
-    from cloud_hub.statistics.clustered import Floats
+    from cloud_hub.statistics.samples import Floats
 
 STEP: Final = 1 / 8
 GRID: Final[Floats] = np.arange(-10, 4 + STEP / 2, STEP)

@@ -36,7 +36,6 @@ from typing import Final
 import numpy as np
 from scipy.special import betainc, betaln, logsumexp
 
-from cloud_hub.statistics.clustered import Floats
 from cloud_hub.statistics.device_risks import (
     BAD_PERIODS,
     DRIFTS,
@@ -50,6 +49,7 @@ from cloud_hub.statistics.device_risks import (
     usual,
 )
 from cloud_hub.statistics.heterogeneity import SPREAD, FailureCounts
+from cloud_hub.statistics.samples import Floats
 
 RISKS: Final = (
     (0.25, 0.1),
@@ -72,6 +72,9 @@ LEVELS: Final = (-2.5, 1.0)
 COMMON_CHANGES: Final = (0.5, 0.5)
 """By how much all devices may have changed since their past: its standard deviation, and how far
 around the likeliest it is averaged."""
+
+ON_ALL: Final = 0.75
+"""Prior weight of a candidate that fails on every device; else it fails on some share of them."""
 
 
 @dataclass(frozen=True)
@@ -233,8 +236,9 @@ def _log_odds(rate: float) -> float:
 def log_share_evidence(failed: int, tried: int, allowed: float) -> float:
     """Log e-value against "a device fails with chance ``allowed`` at most", at any look.
 
-    The likelihood averaged over all larger chances, by that of the allowed one: devices try one
-    after the other, and the ratio is a supermartingale in their number.
+    A ratio of likelihoods by that of the allowed chance: devices try one after the other, and the
+    ratio is a supermartingale in their number. What fails on a device mostly fails on all, so the
+    larger chance is 1 with a prior weight of :data:`ON_ALL`, else uniform above the allowed one.
 
     Args:
         failed: devices.
@@ -245,7 +249,9 @@ def log_share_evidence(failed: int, tried: int, allowed: float) -> float:
     least = max(allowed, 1e-6)
     a, b = failed + 1, tried - failed + 1
     above = max(float(1 - betainc(a, b, least)), 1e-300)
-    risen = float(betaln(a, b)) + np.log(above) - np.log1p(-least)
+    risen = float(betaln(a, b)) + np.log(above) - np.log1p(-least) + np.log1p(-ON_ALL)
+    if failed == tried:
+        risen = np.logaddexp(risen, np.log(ON_ALL))
     return float(risen - failed * np.log(least) - (tried - failed) * np.log1p(-least))
 
 

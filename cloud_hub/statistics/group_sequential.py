@@ -20,7 +20,7 @@ from typing import Final, cast
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from cloud_hub.statistics.clustered import Floats
+from cloud_hub.statistics.samples import Floats
 
 LOOKS: Final = 10
 GRID: Final = 301

@@ -17,8 +17,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.statistics.clustered import Floats
 from cloud_hub.statistics.device_risks import STEP, Cells
+from cloud_hub.statistics.samples import Floats
 
 Counts = tuple[float, float]
 """How many failed, of how many; whole numbers unless a device's weight was bounded."""

@@ -30,8 +30,9 @@ from typing import Final
 
 import numpy as np
 
-from cloud_hub.statistics.clustered import Contrast, Floats, Sample, compare_totals
+from cloud_hub.statistics.clustered import compare_totals
 from cloud_hub.statistics.influence import MULTIPLE
+from cloud_hub.statistics.samples import Contrast, Floats, Sample
 from cloud_hub.statistics.sequential import log_e_value
 
 LEAST: Final = 10

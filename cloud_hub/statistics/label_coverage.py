@@ -34,7 +34,7 @@ from typing import Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.statistics.clustered import Floats
+from cloud_hub.statistics.samples import Floats
 
 HOUR: Final = 3_600
 """Seconds. Windows are told apart by the hour in which they ended."""

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.statistics.clustered import Contrast, Floats, Sample
+from cloud_hub.statistics.samples import Contrast, Floats, Sample
 from cloud_hub.statistics.sequential import interval
 from cloud_hub.statistics.stratified import mean_of_pairs, separate_difference
 

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import betaln, xlogy
 
-from cloud_hub.statistics.clustered import Floats
+from cloud_hub.statistics.samples import Floats
 
 PRIOR: Final = 10.0
 """Of the mixture, as if so many pairs had gone either way."""

@@ -19,9 +19,9 @@ from typing import Final, Literal
 
 import numpy as np
 
-from cloud_hub.statistics.clustered import Contrast, Floats, Sample
 from cloud_hub.statistics.group_sequential import LOOKS, bounds, crossing, planned_looks
 from cloud_hub.statistics.random_effects import fit, own_of
+from cloud_hub.statistics.samples import Contrast, Floats, Sample
 from cloud_hub.statistics.sequential import TUNED_FOR, multiplier, student, tuning
 from cloud_hub.statistics.shares import PAIRS_TUNED_FOR
 

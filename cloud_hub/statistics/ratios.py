@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cloud_hub.statistics.clustered import Floats, Sample
+from cloud_hub.statistics.samples import Floats, Sample
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 if TYPE_CHECKING:
-    from cloud_hub.statistics.clustered import Contrast, Floats
+    from cloud_hub.statistics.samples import Contrast, Floats
 
 TUNED_FOR: Final = 5_000
 """Sample size at which confidence sequences are tightest."""

@@ -34,8 +34,8 @@ from typing import Final
 
 import numpy as np
 
-from cloud_hub.statistics.clustered import Contrast, Floats
 from cloud_hub.statistics.paired import PRIOR
+from cloud_hub.statistics.samples import Contrast, Floats
 from cloud_hub.statistics.sequential import (
     always_valid_p,
     interval,

@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from cloud_hub.statistics.clustered import Contrast, Floats, Sample
+from cloud_hub.statistics.samples import Contrast, Floats, Sample
 
 WHOLE: Final = 1 - 1e-9
 """Share of an arm from which on a device is the arm."""

@@ -11,7 +11,7 @@ from benchmarks.statistics.fleets import ab, evidence_of
 from benchmarks.statistics.plugged.protocol import Decide, Verdicts
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import CANDIDATE
-from cloud_hub.statistics.clustered import Floats, Sample
+from cloud_hub.statistics.samples import Floats, Sample
 from cloud_hub.statistics.sequential import multiplier
 from edge_sdk.contract.plan import Outcome
 

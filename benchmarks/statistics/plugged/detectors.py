@@ -8,11 +8,11 @@ from typing import Final
 import numpy as np
 
 from benchmarks.statistics.plugged.protocol import Alarms, Detect
-from cloud_hub.statistics.clustered import Floats
 from cloud_hub.statistics.detectors.concept import MEAN_RUN, ErrorDetector, base_rate
 from cloud_hub.statistics.detectors.distances import psi
 from cloud_hub.statistics.detectors.drift import fleet_drift
 from cloud_hub.statistics.detectors.two_samples import homogeneity
+from cloud_hub.statistics.samples import Floats
 
 BINS: Final = 32
 PSI_LIMITS: Final = (0.1, 0.2, 0.25)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_hub.statistics.clustered import Floats, Sample
+from cloud_hub.statistics.samples import Floats, Sample
 
 Alarms = NDArray[np.bool_]
 Verdicts = NDArray[np.int_]

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from cloud_hub.statistics.clustered import Floats, Sample
+from cloud_hub.statistics.samples import Floats, Sample
 
 WINDOWS: Final = 8
 CHANGE: Final = 4

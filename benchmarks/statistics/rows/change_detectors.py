@@ -15,7 +15,7 @@ from benchmarks.statistics.peers import running
 from benchmarks.statistics.plugged.detectors import DETECTORS, ON_ERRORS
 from benchmarks.statistics.plugged.protocol import Alarms, Detect, named
 from benchmarks.statistics.plugged.streams import CHANGE, ERRORS, STREAMS, Errors, Values
-from cloud_hub.statistics.clustered import Floats
+from cloud_hub.statistics.samples import Floats
 
 PART_NUMBER: Final = 46
 SOON: Final = 3

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.statistics.part import Effort, Part, Row, level, power
-from cloud_hub.statistics.clustered import Contrast, Floats, Sample
 from cloud_hub.statistics.cohort_effects import shrink, told_apart
+from cloud_hub.statistics.samples import Contrast, Floats, Sample
 from cloud_hub.statistics.stratified import stratified_difference
 
 COHORTS: Final = 8

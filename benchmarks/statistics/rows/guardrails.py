@@ -12,9 +12,9 @@ import numpy as np
 from benchmarks.statistics.part import Effort, Part, Row, level, power
 from cloud_hub.experiments.verdict.guardrails import alpha_of
 from cloud_hub.experiments.verdict.spec import ExperimentSpec
-from cloud_hub.statistics.clustered import Floats
 from cloud_hub.statistics.failures import judge_failures
 from cloud_hub.statistics.heterogeneity import FailureCounts
+from cloud_hub.statistics.samples import Floats
 
 PART_NUMBER: Final = 6
 SPEC: Final = ExperimentSpec("fleet", "canary", candidate="1.1", minimum_devices=1)

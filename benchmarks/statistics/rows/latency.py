@@ -9,8 +9,8 @@ import numpy as np
 from scipy.special import ndtr
 
 from benchmarks.statistics.part import Effort, Part, Row, exact_rate, level
-from cloud_hub.statistics.clustered import Floats
 from cloud_hub.statistics.latency import BINS_AN_OCTAVE, LatencyVerdict, compare_latency
+from cloud_hub.statistics.samples import Floats
 
 BINS: Final = 64
 LOOKS: Final = 6

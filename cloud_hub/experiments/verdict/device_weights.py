@@ -15,7 +15,7 @@ from cloud_hub.statistics.heterogeneity import Counts
 from cloud_hub.statistics.influence import device_factors
 
 if TYPE_CHECKING:
-    from cloud_hub.statistics.clustered import Floats
+    from cloud_hub.statistics.samples import Floats
 
 CountsByKind = Mapping[str, Mapping[tuple[str, int], Counts]]
 Name = TypeVar("Name", bound=str)

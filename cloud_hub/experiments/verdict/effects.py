@@ -17,8 +17,8 @@ from cloud_hub.experiments.verdict.figures import finite
 from cloud_hub.experiments.verdict.judgement import RANGES
 from cloud_hub.experiments.verdict.measures import ExposureSums, outcomes_of
 from cloud_hub.statistics import cohort_effects as statistics
-from cloud_hub.statistics.clustered import Contrast, Floats, Sample
 from cloud_hub.statistics.influence import device_factors
+from cloud_hub.statistics.samples import Contrast, Floats, Sample
 from cloud_hub.statistics.sequential import interval
 from cloud_hub.statistics.stratified import mean_of_pairs, stratified_difference
 from edge_sdk.contract.names import CONTROL

@@ -13,8 +13,8 @@ from edge_sdk.contract.names import CONTROL
 if TYPE_CHECKING:
     from cloud_hub.experiments.verdict.measures import ExposureSums
     from cloud_hub.statistics.allocation import Allocation
-    from cloud_hub.statistics.clustered import Floats
     from cloud_hub.statistics.heterogeneity import Counts
+    from cloud_hub.statistics.samples import Floats
     from edge_sdk.contract.plan import Measure
 
 Row = tuple[float, float, float]

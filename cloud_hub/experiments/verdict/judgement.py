@@ -14,8 +14,9 @@ from scipy.special import ndtri, stdtrit
 from cloud_hub.experiments.verdict.evidence import of_all_devices
 from cloud_hub.experiments.verdict.figures import Look, OutcomeFigures, finite
 from cloud_hub.statistics import classical, group_sequential, sequential
-from cloud_hub.statistics.clustered import Contrast, compare, in_order, mean_against
+from cloud_hub.statistics.clustered import compare, mean_against
 from cloud_hub.statistics.keys import compare_buckets, filled
+from cloud_hub.statistics.samples import Contrast, in_order
 from cloud_hub.statistics.sequential import SampleMoments
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from cloud_hub.experiments.verdict.figures import FailureExcess, Guard
 from cloud_hub.statistics.keys import LEAST, compare_buckets, filled, log_excess
 
 if TYPE_CHECKING:
-    from cloud_hub.statistics.clustered import Contrast, Floats
+    from cloud_hub.statistics.samples import Contrast, Floats
 
 
 def watch_key_failures(

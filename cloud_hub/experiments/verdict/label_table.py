@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.experiments.verdict.evidence import Row
-from cloud_hub.statistics.clustered import Floats
 from cloud_hub.statistics.label_coverage import AGES, WindowLabels
+from cloud_hub.statistics.samples import Floats
 
 
 @dataclass(frozen=True)

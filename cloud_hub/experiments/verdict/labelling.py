@@ -29,7 +29,7 @@ from cloud_hub.experiments.verdict.figures import ArmLabels, Guard, LabelFigures
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_arm
 from cloud_hub.experiments.verdict.label_table import LabelTable
 from cloud_hub.experiments.verdict.spec import ExperimentSpec, band_of
-from cloud_hub.statistics.clustered import compare, pair_up
+from cloud_hub.statistics.clustered import compare
 from cloud_hub.statistics.label_coverage import (
     COMPLETE,
     complete,
@@ -39,6 +39,7 @@ from cloud_hub.statistics.label_coverage import (
     within,
     worst_case,
 )
+from cloud_hub.statistics.samples import pair_up
 from cloud_hub.text.durations import format_duration
 from edge_sdk.contract.names import CONTROL
 from edge_sdk.contract.plan import Outcome

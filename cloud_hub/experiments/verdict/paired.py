@@ -29,8 +29,9 @@ from cloud_hub.experiments.verdict.guardrails import alpha_of, by_too_few, too_f
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_pairs
 from cloud_hub.experiments.verdict.spec import CANDIDATE, ExperimentSpec
 from cloud_hub.statistics import sequential
-from cloud_hub.statistics.clustered import mean_against, pair_up
+from cloud_hub.statistics.clustered import mean_against
 from cloud_hub.statistics.paired import SignTest, sign_test
+from cloud_hub.statistics.samples import pair_up
 from cloud_hub.statistics.shares import ShareTest, least_devices, share_test
 
 if TYPE_CHECKING:

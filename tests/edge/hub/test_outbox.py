@@ -156,7 +156,7 @@ def test_a_state_folder_of_another_schema_is_refused(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "device.db")
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(StateError, match="expected schema 5 or older, got 99"):
+    with pytest.raises(StateError, match="expected schema 6 or older, got 99"):
         StateDatabase(tmp_path)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from cloud_hub.cli.experiment_text import report_view
 from cloud_hub.cli.output import TextTable
-from cloud_hub.experiments.report_document import report_document
+from cloud_hub.experiments.documents import report_document
 from cloud_hub.experiments.report_page import to_html
 from cloud_hub.experiments.report_sections import Report
 from cloud_hub.experiments.verdict.effects import (

@@ -13,8 +13,12 @@ import pytest
 from benchmarks.statistics.labels import HEALTHY, WORSE, Case, fate
 from cloud_hub.cli.experiment_text import status_text
 from cloud_hub.errors import Invalid
-from cloud_hub.experiments.documents import read_figures, record_document, seen_document
-from cloud_hub.experiments.report_document import report_document
+from cloud_hub.experiments.documents import (
+    read_figures,
+    record_document,
+    report_document,
+    seen_document,
+)
 from cloud_hub.experiments.report_page import to_html
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.judge import judge

@@ -7,13 +7,13 @@ import pytest
 
 from benchmarks.statistics.part import QUICK
 from benchmarks.statistics.rows import cohorts
-from cloud_hub.statistics.clustered import Contrast, Sample
 from cloud_hub.statistics.cohort_effects import (
     against_the_rest,
     joined,
     shrink,
     told_apart,
 )
+from cloud_hub.statistics.samples import Contrast, Sample
 from cloud_hub.statistics.stratified import mean_of_pairs, stratified_difference
 
 RANDOM = np.random.default_rng

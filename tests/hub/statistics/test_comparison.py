@@ -14,10 +14,11 @@ from benchmarks.statistics.rows import latency as latency_part
 from cloud_hub.statistics import group_sequential, latency, power, sequential
 from cloud_hub.statistics.allocation import check_allocation, log_mismatch_evidence
 from cloud_hub.statistics.classical import two_proportion_z, welch
-from cloud_hub.statistics.clustered import Contrast, Sample, compare, mean_against, pair_up
+from cloud_hub.statistics.clustered import compare, mean_against
 from cloud_hub.statistics.multiple import adjusted, holm
 from cloud_hub.statistics.paired import log_sign_evidence, sign_test
 from cloud_hub.statistics.ratios import DeviceWindowSums, as_sample
+from cloud_hub.statistics.samples import Contrast, Sample, pair_up
 from cloud_hub.statistics.sequential import SampleMoments
 
 RANDOM = np.random.default_rng

@@ -11,9 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from cloud_hub.statistics.clustered import Floats
+from cloud_hub.experiments.verdict.guardrails import alpha_of
+from cloud_hub.experiments.verdict.spec import ExperimentSpec
 from cloud_hub.statistics.device_risks import GRID, changes, usual
-from cloud_hub.statistics.failures import judge_failures, log_device_evidence
+from cloud_hub.statistics.failures import (
+    judge_failures,
+    log_device_evidence,
+    log_share_evidence,
+)
 from cloud_hub.statistics.heterogeneity import (
     MOST,
     PERIODS,
@@ -22,6 +27,7 @@ from cloud_hub.statistics.heterogeneity import (
     FailureCounts,
     common_hours,
 )
+from cloud_hub.statistics.samples import Floats
 
 CERTAIN = math.log(100)
 Table = dict[tuple[str, int], Counts]
@@ -202,3 +208,20 @@ def test_weights_that_are_no_whole_numbers_and_large_ones_count() -> None:
     huge = {("a", 0): (1e9, 1e9)}
     assert math.isfinite(log_e(huge, alike(3, 1, 100, "b")))
     assert math.isfinite(log_e({("a", 0): (0.5, 3.7)}, alike(3, 1, 100, "b")))
+
+
+@pytest.mark.parametrize("allowed", [0.01, 0.05, 0.2])
+@pytest.mark.parametrize("tried", [1, 3, 12, 40])
+def test_evidence_of_failed_devices_is_one_on_average_where_as_many_fail_as_may(
+    tried: int, allowed: float
+) -> None:
+    counts = np.arange(tried + 1)
+    e_values = [math.exp(log_share_evidence(failed, tried, allowed)) for failed in counts]
+    assert np.dot(binom.pmf(counts, tried, allowed), e_values) == pytest.approx(1.0)
+    fewer = binom.pmf(counts, tried, allowed / 2)
+    assert np.dot(fewer, e_values) < 1.0
+
+
+def test_three_devices_of_three_are_proof_without_one_of_them_and_two_are_not() -> None:
+    limit = math.log(1 / alpha_of(ExperimentSpec("m", "canary", candidate="2.0"), "failed devices"))
+    assert log_share_evidence(2, 2, 0.05) >= limit > log_share_evidence(1, 1, 0.05)

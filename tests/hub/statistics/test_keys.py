@@ -15,8 +15,9 @@ from cloud_hub.statistics.allocation import (
     log_bucket_evidence,
     log_mismatch_evidence,
 )
-from cloud_hub.statistics.clustered import Sample, compare
+from cloud_hub.statistics.clustered import compare
 from cloud_hub.statistics.keys import LEAST, compare_buckets, filled
+from cloud_hub.statistics.samples import Sample
 
 BUCKETS = 128
 RANDOM = np.random.default_rng

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.statistics.fleets import Unlike, trials
-from cloud_hub.statistics.clustered import Sample, compare, mean_against
+from cloud_hub.statistics.clustered import compare, mean_against
 from cloud_hub.statistics.power import (
     chance_of,
     days_until,
@@ -18,6 +18,7 @@ from cloud_hub.statistics.power import (
     variance_of,
 )
 from cloud_hub.statistics.random_effects import between, fit, own_of
+from cloud_hub.statistics.samples import Sample
 from cloud_hub.statistics.sequential import interval, tuning
 
 LOOKS = np.unique(np.round(np.geomspace(2, 1_000, 15)))
