@@ -149,7 +149,9 @@ def level(measured: str, hits: int, runs: int, nominal: float, claim: str = "") 
     return Row(measured, goal, exact_rate(hits, runs), hits <= nominal * runs, refuted, claim)
 
 
-def power(measured: str, hits: int, runs: int, goal: float, claim: str = "") -> Row:
+def power(
+    measured: str, hits: int, runs: int, goal: float, claim: str = "", *, known: bool = False
+) -> Row:
     """Row of a chance of finding something with its goal, ``at least goal``.
 
     Args:
@@ -158,14 +160,21 @@ def power(measured: str, hits: int, runs: int, goal: float, claim: str = "") -> 
         runs: all.
         goal: share of runs in which it must.
         claim: that the row measures.
+        known: that it is missed is known: the table says so, and no campaign fails by it.
     """
-    refuted = bool(binom.cdf(hits, runs, goal) < REFUTING)
+    refuted = bool(binom.cdf(hits, runs, goal) < REFUTING) and not known
     found = exact_rate(hits, runs)
     return Row(measured, f"≥ {100 * goal:.3g}%", found, hits >= goal * runs, refuted, claim)
 
 
 def median_within(
-    measured: str, values: Sequence[float], goal: float, found: str, claim: str = ""
+    measured: str,
+    values: Sequence[float],
+    goal: float,
+    found: str,
+    claim: str = "",
+    *,
+    known: bool = False,
 ) -> Row:
     """Row of a median with its goal, ``at most goal``; refuted by the exact sign test.
 
@@ -175,10 +184,11 @@ def median_within(
         goal: for the median.
         found: said in brackets after it.
         claim: that the row measures.
+        known: that it is missed is known: the table says so, and no campaign fails by it.
     """
     beyond = sum(value > goal for value in values)
     # With a median of at most the goal no more than half of the runs are beyond it, but for chance.
-    refuted = bool(binom.sf(beyond - 1, len(values), 0.5) < REFUTING)
+    refuted = bool(binom.sf(beyond - 1, len(values), 0.5) < REFUTING) and not known
     middle = float(np.median(values))
     result = f"median {middle:,.0f} ({found})"
     return Row(measured, f"median ≤ {goal:,.0f}", result, middle <= goal, refuted, claim)

@@ -37,16 +37,17 @@ FAILURES: Final[Mapping[str, Measure]] = {"errors": "errors", "wrong labels": "a
 """Kinds of failure, and the outcome whose ``minimum_effect`` says how many more do not matter."""
 
 SHARES: Final[Mapping[str, float]] = {
-    "errors": 0.35,
+    "errors": 0.3,
     "failed devices": 0.3,
-    "wrong labels": 0.2,
-    GROUPS: 0.06,
-    "latency": 0.06,
-    OFF: 0.03,
+    "wrong labels": 0.15,
+    GROUPS: 0.15,
+    "latency": 0.05,
+    OFF: 0.05,
 }
 """Share of alpha that each guardrail has.
 
-Of devices there are few, so a tenfold share saves one of them; of requests it saves a fraction.
+Of devices there are few, so a tenth of the share takes one more of them; of requests it takes a few
+more in a hundred.
 """
 
 MOST_NAMES: Final = 20
