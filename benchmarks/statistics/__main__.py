@@ -18,7 +18,6 @@ from typing import Final
 
 import benchmarks.statistics
 from benchmarks.statistics import rows
-from benchmarks.statistics.claims import claim_of
 from benchmarks.statistics.part import FULL, QUICK, Effort, Part, parts_in, seeded
 from benchmarks.statistics.report import Measured, sections, table, to_markdown
 from edge_sdk.bench.result import save
@@ -88,8 +87,7 @@ def _measure(name: str, effort: Effort) -> Measured:
     began = time.perf_counter()
     with seeded(effort.seed):
         found = PARTS[name].run(effort)
-    claimed = [replace(row, claim=row.claim or claim_of(name, row.measured)) for row in found]
-    return Measured(claimed, time.perf_counter() - began, effort.seed)
+    return Measured(found, time.perf_counter() - began, effort.seed)
 
 
 def _write(folder: Path, results: Mapping[str, Measured]) -> None:

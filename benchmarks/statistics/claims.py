@@ -127,31 +127,3 @@ CLAIMS: Final = (
         "what is promised is found",
     ),
 )
-
-MEASURED_BY: Final = (
-    ("labels", "", "3"),
-    ("keys", "", "4"),
-    ("allocation", "daily restarts", "5"),
-    ("canaries", "healthy candidate", "6"),
-    ("canaries", "requests until taken back", "P3"),
-    ("domain", "", "7"),
-    ("drift", "rows correlated", "8"),
-    ("interleaving", "sessions each", "9"),
-    ("performance", "", "10"),
-    ("offline-gate", "", "11"),
-    ("certificates", "flips", "12"),
-    ("certificates", "cascade", "13"),
-    ("scan", "", "14"),
-)
-"""Rows that name no claim themselves: part, what the row is called, and the claim."""
-
-
-def claim_of(part: str, measured: str) -> str:
-    """The claim of a row that names none itself; empty if it measures none.
-
-    Args:
-        part: name of its part.
-        measured: what it measures.
-    """
-    fits = (claim for name, words, claim in MEASURED_BY if name == part and words in measured)
-    return next(fits, "")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.statistics.fleets import TRIED, Floats, ab, candidates, evidence_of
-from benchmarks.statistics.part import Effort, Part, Row, generator, rate, wilson
+from benchmarks.statistics.part import Effort, Part, Row, exact_rate, generator, level, wilson
 from cloud_hub.experiments.verdict.evidence import Evidence, InterleaveEvidence
 from cloud_hub.experiments.verdict.paired import decide_interleave
 from cloud_hub.experiments.verdict.parallel import decide
@@ -34,6 +34,8 @@ CLICKS: Final = ab(outcomes=(Outcome("clicks", "reward"),))
 
 def run(effort: Effort) -> list[Row]:
     """A/A, then a better ranking by both methods."""
+    if effort.quick:
+        return _preferences(effort)
     sessions = max(500, round(SESSIONS * effort.share))
     same = [_session(number, 1.0, 1.0) for number in range(sessions)]
     wins, losses = same.count(1), same.count(0)
@@ -43,23 +45,22 @@ def run(effort: Effort) -> list[Row]:
     rows = [
         Row(name, "50% inside", f"{wins / (wins + losses):.2%} ({low:.2%} to {high:.2%})", unbiased)
     ]
-    runs = effort.runs(300)
+    runs = effort.runs_for_level(300, 0.05)
     false = sum(_until(number, 1.0, 1.0, 1_000) is not None for number in range(runs))
-    rows.append(Row("A/A, looked at after every 20 of 1,000 sessions: false winners", "≤ 5%",
-                    rate(false, runs), false / runs <= 0.05))  # fmt: skip
+    about = "A/A, looked at after every 20 of 1,000 sessions: false winners"
+    rows.append(level(about, false, runs, 0.05, claim="9"))
     runs = effort.runs(100)
     for noise in (1.0, 1.6):
         rows += _sensitivity(noise, runs)
     return [*rows, *_preferences(effort)]
 
 
+SKEWED: Final = "45%, a tenth of them 95%"
 PREFER: Final = {
     "spread by 5 points": lambda random, devices: random.beta(50, 50, devices),
     "spread by 15 points": lambda random, devices: random.beta(5, 5, devices),
     "30% or 70%": lambda random, devices: random.choice([0.3, 0.7], devices),
-    "45%, a tenth of them 95%": lambda random, devices: random.choice(
-        [0.45, 0.95], devices, p=[0.9, 0.1]
-    ),
+    SKEWED: lambda random, devices: random.choice([0.45, 0.95], devices, p=[0.9, 0.1]),
 }
 """Shares of sessions that the candidate wins on the devices of a fleet, one half on average."""
 
@@ -67,18 +68,24 @@ PREFER: Final = {
 def _preferences(effort: Effort) -> list[Row]:
     """Fleets without a preference on average; and what is found of one, for the price."""
     rows = []
-    for name in PREFER:
-        skewed = name.startswith("45%")
-        for devices in (6, 10, 30, 100):
-            runs = effort.runs(400)
-            called = [_called(name, devices, 1_000, 0.0, (29, devices, i)) for i in range(runs)]
-            ours, all_sessions = (sum(each[k] for each in called) for k in (0, 1))
-            what = f"{devices} devices, 1,000 sessions each on average, shares won {name}"
-            rows += [
-                Row(f"A/A, {what}: false winners", "" if skewed else "≤ 5%", rate(ours, runs),
-                    None if skewed else ours / runs <= 0.05),
-                Row("the same by a sign test of all sessions", "", rate(all_sessions, runs)),
-            ]  # fmt: skip
+    cells = [(name, devices) for name in PREFER for devices in (6, 10, 30, 100)]
+    for name, devices in effort.cells(cells, quick=8):
+        runs = effort.runs_for_level(400, 0.05)
+        called = [_called(name, devices, 1_000, 0.0, (29, devices, i)) for i in range(runs)]
+        ours, all_sessions = (sum(each[k] for each in called) for k in (0, 1))
+        what = f"{devices} devices, 1,000 sessions each on average, shares won {name}"
+        what = f"A/A, {what}: false winners"
+        rows += [
+            Row(what, "", exact_rate(ours, runs), claim="9")
+            if name is SKEWED
+            else level(what, ours, runs, 0.05, claim="9"),
+            Row("the same by a sign test of all sessions", "", exact_rate(all_sessions, runs)),
+        ]
+    return rows if effort.quick else [*rows, *_preferred(effort)]
+
+
+def _preferred(effort: Effort) -> list[Row]:
+    rows = []
     for devices, sessions in ((10, 1_000), (30, 1_000), (100, 20)):
         runs = effort.runs(200)
         found = sum(
@@ -86,7 +93,7 @@ def _preferences(effort: Effort) -> list[Row]:
             for i in range(runs)
         )
         what = f"{devices} devices, {sessions:,} sessions each, shares spread by 5 points about 55%"
-        rows.append(Row(f"{what}: found", "", rate(found, runs)))
+        rows.append(Row(f"{what}: found", "", exact_rate(found, runs), claim="9"))
     return rows
 
 
@@ -197,4 +204,5 @@ PART = Part(
     f"{DEVICES} devices. Then each device has a share of its own, sessions are as many as chance "
     "makes them (log-normal), and the gate looks 30 times.",
     run,
+    quick=True,
 )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.statistics.fleets import Floats, ab
-from benchmarks.statistics.part import Effort, Part, Row, generator, rate
+from benchmarks.statistics.part import Effort, Part, Row, exact_rate, generator, level, power
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.parallel import decide
 from cloud_hub.experiments.verdict.spec import CANDIDATE
@@ -98,19 +98,22 @@ CELLS: Final = (
 def run(effort: Effort) -> list[Row]:
     """A/A by key in several fleets, then what is found."""
     rows: list[Row] = []
-    for number, scene in enumerate(CELLS):
-        runs = effort.runs(300)
+    for number, scene in enumerate(effort.cells(CELLS, quick=1)):
+        runs = effort.runs_for_level(300, 0.01)
         ours = [_judged(scene, (41, number, i), by_bucket=True) for i in range(runs)]
-        theirs = [_judged(scene, (41, number, i), by_bucket=False) for i in range(runs)]
         winners, trips = (sum(each[k] for each in ours) for k in (0, 1))
         rows += [
-            Row(f"A/A, {scene.name}: false winners", "≤ 5%", rate(winners, runs),
-                winners / runs <= 0.05),
-            Row("guardrails that trip on it", "≤ 1%", rate(trips, runs), trips / runs <= 0.01),
-            Row("the same by device instead of by key: winners; trips", "",
-                "; ".join(rate(sum(each[k] for each in theirs), runs) for k in (0, 1))),
-        ]  # fmt: skip
-    return [*rows, *_power(effort)]
+            level(f"A/A, {scene.name}: false winners", winners, runs, 0.05, claim="4"),
+            level("guardrails that trip on it", trips, runs, 0.01, claim="4"),
+            _by_device_rates(scene, number, effort.runs(300)),
+        ]
+    return rows if effort.quick else [*rows, *_power(effort)]
+
+
+def _by_device_rates(scene: Scene, number: int, runs: int) -> Row:
+    theirs = [_judged(scene, (41, number, i), by_bucket=False) for i in range(runs)]
+    result = "; ".join(exact_rate(sum(each[k] for each in theirs), runs) for k in (0, 1))
+    return Row("the same by device instead of by key: winners; trips", "", result, claim="4")
 
 
 def _power(effort: Effort) -> list[Row]:
@@ -119,17 +122,12 @@ def _power(effort: Effort) -> list[Row]:
     for buckets in (32, 128, 0):
         found = sum(_found(Scene(10, 2_000, 0.1, risk=1.4), buckets, i) for i in range(runs))
         kind = f"{buckets} buckets" if buckets else "every key by itself"
-        rows.append(
-            Row(f"2,000 keys, correlation 0.1, wrong 10% → 14%: found by {kind}", "",
-                rate(found, runs))
-        )  # fmt: skip
+        what = f"2,000 keys, correlation 0.1, wrong 10% → 14%: found by {kind}"
+        rows.append(Row(what, "", exact_rate(found, runs), claim="4"))
     bad = Scene(10, 2_000, 0.1, risk=3.0)
     tripped = sum(_judged(bad, (43, i), by_bucket=True)[1] for i in range(runs))
-    rows.append(
-        Row("the same keys, three times as often wrong: guardrail trips within 200 requests a key",
-            "≥ 90%", rate(tripped, runs), tripped / runs >= 0.9)
-    )  # fmt: skip
-    return rows
+    what = "the same keys, three times as often wrong: guardrail trips within 200 requests a key"
+    return [*rows, power(what, tripped, runs, 0.9, claim="4")]
 
 
 def _judged(scene: Scene, seed: tuple[int, ...], *, by_bucket: bool) -> tuple[bool, bool]:
@@ -218,4 +216,5 @@ PART = Part(
     f"average, in all. The comparison and the guardrail of the hub look {LOOKS} times. One "
     "device is enough here (`minimum_devices: 1`).",
     run,
+    quick=True,
 )

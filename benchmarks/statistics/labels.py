@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.statistics.fleets import TRIED, Floats
-from benchmarks.statistics.part import Effort, Part, Row, rate
+from benchmarks.statistics.part import Effort, Part, Row, exact_rate, generator, level, power
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.judge import judge
 from cloud_hub.experiments.verdict.label_table import LabelTable
@@ -103,28 +103,35 @@ HEALTHY: Final = (
 def run(effort: Effort) -> list[Row]:
     """Candidates that are worse, and healthy ones; each also as labels were counted before."""
     rows: list[Row] = []
-    for case in WORSE:
-        fates = [fate(case, number) for number in range(effort.runs(RUNS))]
-        rows += [_row(case, "promoted", fates, "≤ 2.5%"), _before(case, "promoted", effort)]
-    for case in HEALTHY:
-        fates = [fate(case, number) for number in range(effort.runs(RUNS))]
-        goal = "≥ 80%" if case.control == EQUAL and not case.differ else ""
-        rows += [_row(case, "promoted", fates, goal), _row(case, "aborted", fates, "≤ 1%")]
+    for case in effort.cells(WORSE, quick=1):
+        fates = _fates(case, effort.runs_for_level(RUNS, 0.025))
+        promoted = fates.count("promoted")
+        rows.append(
+            level(f"candidate: {case.name}: promoted", promoted, len(fates), 0.025, claim="3")
+        )
+        rows.append(_before(case, "promoted", effort))
+    # Twice one in a hundred is told by two thousand runs, more than a quick campaign has time for.
+    for case in effort.cells(HEALTHY, quick=0):
+        fates = _fates(case, effort.runs_for_level(RUNS, 0.01))
+        promoted, aborted = (fates.count(what) for what in ("promoted", "aborted"))
+        name = f"healthy candidate: {case.name}"
+        rows.append(
+            power(f"{name}: promoted", promoted, len(fates), 0.8, claim="3")
+            if case is HEALTHY[0]
+            else Row(f"{name}: promoted", "", exact_rate(promoted, len(fates)), claim="3")
+        )
+        rows.append(level(f"{name}: aborted", aborted, len(fates), 0.01, claim="3"))
     return rows
 
 
-def _row(case: Case, what: Fate, fates: Sequence[Fate], goal: str) -> Row:
-    hits = fates.count(what)
-    share = hits / len(fates)
-    met = {"≤ 2.5%": share <= 0.025, "≤ 1%": share <= 0.01, "≥ 80%": share >= 0.8}.get(goal)
-    kind = "candidate" if case.worse else "healthy candidate"
-    return Row(f"{kind}: {case.name}: {what}", goal, rate(hits, len(fates)), met)
+def _fates(case: Case, runs: int) -> list[Fate]:
+    return [fate(case, number) for number in range(runs)]
 
 
 def _before(case: Case, what: Fate, effort: Effort) -> Row:
     fates = [fate(case, number, settled=False) for number in range(effort.runs(RUNS // 4))]
-    result = rate(fates.count(what), len(fates))
-    return Row("the same runs, had every label counted as it came", "", result)
+    result = exact_rate(fates.count(what), len(fates))
+    return Row("the same runs, had every label counted as it came", "", result, claim="3")
 
 
 def fate(case: Case, number: int, *, settled: bool = True, spec: ExperimentSpec = SPEC) -> Fate:
@@ -137,8 +144,7 @@ def fate(case: Case, number: int, *, settled: bool = True, spec: ExperimentSpec 
         spec: the experiment.
     """
     # Words of the case as seed, so that a case keeps its runs when others are added.
-    seed = [17, number, *case.name.encode()]
-    random = np.random.default_rng(seed)
+    random = generator(17, number, *case.name.encode())
     arms = {
         CONTROL: _labels(random, case, case.control, case.accuracy),
         CANDIDATE: _labels(random, case, case.candidate, case.accuracy - case.worse),
@@ -237,4 +243,5 @@ PART = Part(
     "and seven of ten labelled, after six hours on average, where nothing else is said; looked at "
     "every other day for two weeks. Accuracy may drop by 2 points.",
     run,
+    quick=True,
 )
