@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from cloud_hub.cli.output import TextTable, View, local_time
+from cloud_hub.cli.output import TextTable, View, local_time, plural
 from cloud_hub.text.durations import format_duration
 
 Plain = Mapping[str, Any]
 """JSON as the hub gives it."""
+
+METHODS: Final = {
+    "sequential": "looked at any time (sequential)",
+    "group-sequential": "ten looks until a declared horizon (group-sequential)",
+}
+"""How each design of a verdict is called."""
 
 
 def plan_text(plan: Plain) -> str:
@@ -22,7 +28,8 @@ def _needs(row: Plain) -> list[str]:
     head = f"{row['outcome']} ({row['metric']})"
     lines = [f"  {head}: {_recent(row)}"] if row["needs"] else []
     for need, days in zip(row["needs"], row["days"], strict=True):
-        lines.append(f"    {need['method']}: {need['independent']:,} {_until(row, days)}")
+        how = METHODS[need["method"]]
+        lines.append(f"    {how}: {need['independent']:,} {_until(row, days)}")
     lines += [_step(step) for step in row["steps"]]
     if row["note"]:
         lines.append(f"    {row['note']}" if lines else f"  {head}: {row['note']}")
@@ -35,20 +42,22 @@ def _recent(row: Plain) -> str:
     return (
         f"lately {row['mean']:.4g} on average, {row['a_device_a_day']:,.0f} a device and day, "
         f"correlated {row['correlation']:.3f} within a device"
-        + ("" if row["left"] is None else f" ({row['left']:.3f} beside its own past)")
+        + ("" if row["left"] is None else f" ({row['left']:.3f} once its own past is known)")
     )
 
 
 def _step(step: Plain) -> str:
     """What one step can find, and what it cannot."""
-    who = f"    {step['step']}: {step['candidate']:,} devices against {step['control']:,}"
+    devices = plural(step["candidate"], "device")
+    who = f"    {step['step']}: {devices} against {step['control']:,}"
     if step["ever"] is None:
-        return f"{who}: no verdict, these are too few"
+        return f"{who}: no verdict, too few devices"
     week = "" if step["smallest"] is None else f"{step['smallest']:.2g} in a week, "
-    least = f"finds a difference of {week}{step['ever']:.2g} at best"
+    least = f"can find a difference of {week}{step['ever']:.2g} at best"
     if step["days"] is None:
-        most = "no verdict" if step["chance"] < 0.01 else f"a verdict in {step['chance']:.0%}"
-        return f"{who}: {least}; on the minimum effect {most}, however long it goes on"
+        chance = step["chance"]
+        most = "no verdict" if chance < 0.01 else f"a verdict with a chance of {chance:.0%}"
+        return f"{who}: {least}; for the minimum effect {most}, however long it goes on"
     return (
         f"{who}: {least}; the minimum effect takes about {format_duration(step['days'] * 86_400)}"
     )
@@ -114,14 +123,17 @@ def _labels(labels: Plain) -> list[str]:
     lines = []
     for arm, row in labels.get("arms", {}).items():
         if row["answers"]:
-            right = f", {row['correct'] / row['labelled']:.1%} right" if row["labelled"] else ""
+            share = f"{row['correct'] / row['labelled']:.1%}" if row["labelled"] else ""
+            right = f", {share} of these right" if share else ""
             lines.append(
                 f"{arm}: labelled {row['labelled'] / row['answers']:.1%} of {row['answers']:,} "
-                f"answers{right}; of all answers {row['lowest']:.1%} to {row['highest']:.1%}"
+                f"answers{right}; of all answers {row['lowest']:.1%} to {row['highest']:.1%} are "
+                "right, whatever the missing labels are"
             )
     waiting = labels.get("waiting", 0)
     after = (
-        f"{waiting:,} labels count {format_duration(labels.get('settles', 0))} after their window"
+        f"{waiting:,} more labels: they count {format_duration(labels.get('settles', 0))} after "
+        "the end of their window"
     )
     return [*lines, after] if waiting else lines
 
@@ -157,17 +169,18 @@ def report_view(report: Plain) -> View:
 
 
 def _effects(rows: Sequence[Plain]) -> TextTable:
-    columns = ("cohort", "outcome", "arm", "devices", "gain", "interval", "shrunk", "finding")
+    who = "devices: control, arm"
+    columns = ("cohort", "outcome", "arm", who, "gain", "interval", "shrunk", "finding")
     shown = [
         (
             f"{row['attribute']}={row['value']}", row["outcome"], row["arm"],
-            " and ".join(str(count) for count in row["devices"]), _signed(row["gain"]),
+            ", ".join(f"{count:,}" for count in row["devices"]), _signed(row["gain"]),
             f"{_signed(row['low'])} to {_signed(row['high'])}", _signed(row["shrunk"]),
-            row["verdict"] + ("; not the effect of the others" if row["differs"] else ""),
+            row["verdict"] + ("; differs from the other values" if row["differs"] else ""),
         )
         for row in rows
     ]  # fmt: skip
-    return TextTable(columns, shown, "effects by cohort", "no attribute with 2 to 12 values")
+    return TextTable(columns, shown, "effects by cohort", "no attribute has 2 to 12 values")
 
 
 def _signed(value: float | None) -> str:

@@ -79,16 +79,20 @@ def _holdout(hub: HubAddress, model: types.Model) -> Result:
 
 def _wear_text(wear: dict[str, Any]) -> str:
     """Uses of a holdout, and what the next one can tell."""
-    needed = "no number of rows would" if wear["needed"] is None else f"{wear['needed']:,} would"
-    times = "once" if wear["uses"] == 1 else f"{wear['uses']} times"
+    needed, allowed = wear["needed"], f"that an equal one loses less than {wear['allowed']:g}"
+    show = f"no number of rows shows {allowed}"
+    if needed is not None:
+        show = f"{needed:,} rows show {allowed} (if versions differ on 5% of them)"
+    times = {0: "not asked yet", 1: "asked once"}.get(wear["uses"], f"asked {wear['uses']} times")
     lines = [
-        f"{wear['model']}: holdout of {wear['rows']:,} rows, asked {times}; verdicts on it are all "
-        f"right with {1 - wear['alpha']:.0%} confidence, {wear['left']:.2%} of error is left",
-        f"  the next candidate is judged at {wear['level']:.3g}; to show that an equal one loses "
-        f"less than {wear['allowed']:g}, {needed} do (if versions differ on 5% of the rows)",
+        f"{wear['model']}: holdout of {wear['rows']:,} rows, {times}; all verdicts on it are "
+        f"right with {1 - wear['alpha']:.0%} confidence, {wear['left']:.2%} of the error is left",
+        f"  the next candidate is judged at a level of {wear['level']:.3g}; {show}",
     ]
-    if wear["needed"] is None or wear["needed"] > wear["rows"]:
-        lines.append("  worn, or too small: give a new one with edge-hub dataset, of other rows")
+    if needed is None or needed > wear["rows"]:
+        lines.append(
+            "  worn, or too small: upload other rows as a new holdout with edge-hub dataset"
+        )
     return "\n".join(lines)
 
 
@@ -115,10 +119,10 @@ def _check_text(check: dict[str, Any]) -> str:
     """One row of the gate's table."""
     figures = ""
     if check["candidate"] is not None and check["incumbent"] is not None:
-        figures = f" {check['candidate']:.3f} against {check['incumbent']:.3f}"
+        figures = f", {check['candidate']:.3f} against {check['incumbent']:.3f}"
     verdict = check.get("verdict") or ("ok" if check["ok"] else "refused")
     use = f", use {check['use']} of these rows" if check.get("use") else ""
-    level = f" at {check['level']:.3g}" if check.get("level") is not None else ""
+    level = f" at level {check['level']:.3g}" if check.get("level") is not None else ""
     told = f"; {check['note']}" if check["note"] else ""
     return f"{check['check']}: {verdict}{level}{figures} ({check['rows']} rows{use}){told}"
 

@@ -50,8 +50,11 @@ def _labels(spec: ExperimentSpec) -> list[str]:
         return []
     stated = spec.labels.settle_seconds
     after = "once nearly all have come" if stated is None else f"{format_duration(stated)} later"
-    hides = f"unequal labelling may hide {band_of(spec):g} of accuracy beyond what may be lost"
-    return [f"The labels of a window count {after}; {hides}."]
+    hides = f"unequal labelling could hide more than {band_of(spec):g} of accuracy"
+    return [
+        f"The labels of a window count {after}; nothing wins while {hides} beyond the loss that "
+        "does not matter."
+    ]
 
 
 def gap(row: LabelGap, settles: float) -> str:
@@ -63,7 +66,7 @@ def gap(row: LabelGap, settles: float) -> str:
     """
     soon = "" if row.seconds == settles else f" within {format_duration(row.seconds)}"
     return (
-        f"labelled{soon}: {row.shares[1]:.1%} of {row.arm}'s answers and {row.shares[0]:.1%} of "
+        f"Labelled{soon}: {row.shares[1]:.1%} of {row.arm}'s answers and {row.shares[0]:.1%} of "
         f"control's, a difference in [{row.low:+.4g}, {row.high:+.4g}] at any look, which could "
         f"hide a loss of {row.loss:.4g} or a gain of {row.gain:.4g}"
     )
@@ -136,7 +139,7 @@ def guard(row: Guard) -> str:
 def _latency(f: LatencyQuantile) -> str:
     if f.candidate_us is None or f.control_us is None or f.low is None:
         return "not enough is known yet"
-    surely = f"surely {f.low:.2f} times at least, may be {f.at_most:g} times"
+    surely = f"surely at least {f.low:.2f} times as long, {f.at_most:g} times are allowed"
     return f"{f.candidate_us:,.0f} µs, of the control {f.control_us:,.0f} µs; {surely}"
 
 

@@ -194,7 +194,7 @@ def _compare(name: str, rows: Slice, allowed: float, level: float) -> Check:
     pairs = _pairs(rows)
     verdict = _verdict(surely_within(pairs, allowed, level), surely_beyond(pairs, allowed, level))
     needed = rows_needed(pairs.discordance, allowed, level, gain=-pairs.loss)
-    note = f"+{pairs.won} -{pairs.lost} answers"
+    note = f"{pairs.won:,} rows won, {pairs.lost:,} lost"
     return _judged(
         Check(
             name, len(rows), 1 - float(rows.candidate.loss.mean()),

@@ -302,6 +302,11 @@ def _check_outcomes(spec: ExperimentSpec) -> None:
     what = "shadow" if spec.strategy == "shadow" else "test by key"
     one = f"both versions of a {what} run on the same device, which only knows what it draws"
     require(apart or not energy, f"outcomes: {one} as a whole; try {energy} by device instead")
+    numbers = [o.name for o in spec.outcomes if o.metric in ("mae", "rmse")]
+    unknown = (
+        f"outcomes: buckets of keys have no errors of numbers; try {numbers} by device instead"
+    )
+    require(spec.unit == "device" or not numbers, unknown)
     _check_sessions(spec)
 
 

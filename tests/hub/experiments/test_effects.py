@@ -80,11 +80,11 @@ def test_the_same_stands_in_json_text_and_page(tried: Hub) -> None:
     assert shown == {"eu": "better", "us": "no effect shown"}
     page = to_html(report)
     assert "Effects by cohort" in page
-    assert "<b>better</b>; not the effect of the others" in page
+    assert "<b>better</b>; differs from the other values" in page
     *_, table = report_view(document)
     assert isinstance(table, TextTable)
     assert [row[0] for row in table.rows] == ["region=eu", "region=us"]
-    assert table.rows[0][-1] == "better; not the effect of the others"
+    assert table.rows[0][-1] == "better; differs from the other values"
 
 
 def test_sessions_and_shadows_have_effects_by_cohort_too(tried: Hub) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cloud_hub.errors import Invalid
 from cloud_hub.experiments.documents import read_figures, seen_document
 from cloud_hub.experiments.evidence_rows import by_group, failures_by_kind
 from cloud_hub.experiments.exposure_rows import PeriodGroups, PeriodSums
@@ -17,7 +18,7 @@ from cloud_hub.experiments.verdict.evidence import OFF, ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.figures import ErrorExcess, GroupExcess
 from cloud_hub.experiments.verdict.judge import judge
 from cloud_hub.experiments.verdict.measures import ExposureSums, outcomes_of
-from cloud_hub.experiments.verdict.spec import ExperimentSpec
+from cloud_hub.experiments.verdict.spec import ExperimentSpec, parse_experiment
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.plan import Outcome
 
@@ -72,6 +73,19 @@ def test_numbers_are_judged_by_how_far_off_they_are(metric: str) -> None:
     expected = {"mae": 1.5 * np.sqrt(2 / np.pi), "rmse": 1.5}[metric]
     assert row.candidate == pytest.approx(expected, rel=0.05)
     assert row.gain < 0  # smaller is better, whoever declares no direction
+
+
+@pytest.mark.parametrize("metric", ["mae", "rmse"])
+def test_buckets_of_keys_have_no_errors_of_numbers(metric: str) -> None:
+    text = f"""
+model: demo
+strategy: ab
+unit: key
+arms: [{{name: new, version: '1.1', weight: 0.5}}]
+outcomes: [{{name: error, metric: {metric}}}]
+"""
+    with pytest.raises(Invalid, match=r"try \['error'\] by device"):
+        parse_experiment(text, "experiment.yaml")
 
 
 def test_a_candidate_that_is_much_farther_off_trips_the_guardrail() -> None:

@@ -223,7 +223,7 @@ def test_report_page_text_and_json_show_labels_and_their_worst_case(tried: Hub) 
     assert labels["arms"]["candidate"]["lowest"] == pytest.approx(0.45)
     page = to_html(built)
     assert "45.00% to 95.00%" in page
-    assert "labelled: 50.0% of candidate&#39;s answers and 70.0% of control&#39;s" in page
+    assert "Labelled: 50.0% of candidate&#39;s answers and 70.0% of control&#39;s" in page
     record = {**record_document(built.experiment), "now": built.now}
     assert "candidate: labelled 50.0% of " in status_text(record)
     assert "of all answers 45.0% to 95.0%" in status_text(record)

@@ -57,7 +57,7 @@ OFFLINE: dict[str, tuple[dict[str, Slice], GatePolicy, str]] = {
     ),
     "a little worse on fresh rows, of which there are few": (
         {"fresh": pair(right(90, 100), right(91, 100))}, GatePolicy(),
-        "fresh: 0.900 against 0.910 (allowed loss 0.02); +0 -1 answers; undecided: too few rows",
+        "(allowed loss 0.02); 0 rows won, 1 lost; undecided: too few rows",
     ),
     "surely worse on fresh rows": (
         {"fresh": pair(right(80, 100), right(91, 100))}, GatePolicy(), "fresh: 0.800",
