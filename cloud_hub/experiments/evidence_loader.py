@@ -212,7 +212,7 @@ class EvidenceLoader:
         """The arms with the labels of settled windows of some seats, if labels decide at all."""
         if not judged_by_labels(snapshot.spec):
             return arms, None
-        table = self._rows.labels(snapshot.record.id)
+        table = self._rows.labels(snapshot.record.id, snapshot.now)
         step = table.since(int(snapshot.record.step_started_at), seats)
         return settle(snapshot.spec.labels, arms, table, step, snapshot.now)
 
