@@ -6,7 +6,7 @@ failed, so that a guardrail also sees what came before the step.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -39,6 +39,7 @@ from cloud_hub.experiments.verdict.evidence import (
     Settling,
     ShadowEvidence,
 )
+from cloud_hub.experiments.verdict.label_table import Seat
 from cloud_hub.experiments.verdict.labelling import settle
 from cloud_hub.experiments.verdict.measures import ExposureSums
 from cloud_hub.experiments.verdict.spec import (
@@ -79,6 +80,15 @@ class ExperimentSnapshot:
     def cohort(self) -> set[str]:
         """The devices of the stage's cohort."""
         return {d for d, r in self.devices.items() if in_stage(self.trial, r.attributes)}
+
+    @cached_property
+    def seats(self) -> frozenset[Seat]:
+        """Arm and device, of what each device of the cohort answers for in this step."""
+        return frozenset(
+            (arm, device)
+            for device in self.cohort
+            for arm in arms_of(self.plan, device, self.devices[device].attributes)
+        )
 
 
 class EvidenceLoader:
@@ -147,11 +157,15 @@ class EvidenceLoader:
             )
         if snapshot.spec.unit == "key":
             return self._by_key(snapshot, sums, failed)
-        arms, settling = self._settled(snapshot, self._arms(snapshot, since, sums), cohort)
+        # A device that gets the candidate in this step serves the control until it hears of it. On
+        # both arms it would be its own control, which nobody chose by chance.
+        seated = [row for row in sums if (row.arm, row.device) in snapshot.seats]
+        arms = self._arms(snapshot, since, seated)
+        arms, settling = self._settled(snapshot, arms, snapshot.seats)
         past = self._rows.past(record.id)
         return Evidence(
             self._with_events(snapshot, arms, failed),
-            allocation=self._allocation(snapshot, sums),
+            allocation=self._allocation(snapshot, seated),
             soaked=soaked,
             silent=silent,
             past={device: sums for device, sums in past.items() if device in cohort},
@@ -176,7 +190,8 @@ class EvidenceLoader:
             for name in _names(snapshot)
         }
         # Buckets do not say when their labels came: all count, and how unequal arms are is watched.
-        settled, settling = self._settled(snapshot, arms, {row.device for row in rows})
+        seats = {(row.arm, row.device) for row in rows}
+        settled, settling = self._settled(snapshot, arms, seats)
         arms = {name: replace(arm, labels=settled[name].labels) for name, arm in arms.items()}
         weights = _weights(snapshot)
         cohort_of = cohort_name(snapshot.trial.cohort)
@@ -192,13 +207,13 @@ class EvidenceLoader:
         self,
         snapshot: ExperimentSnapshot,
         arms: dict[str, ArmEvidence],
-        devices: Collection[str],
+        seats: Collection[Seat],
     ) -> tuple[dict[str, ArmEvidence], Settling | None]:
-        """The arms with the labels of settled windows of some devices, if labels decide at all."""
+        """The arms with the labels of settled windows of some seats, if labels decide at all."""
         if not judged_by_labels(snapshot.spec):
             return arms, None
-        table = self._rows.labels(snapshot.record.id)
-        step = table.since(int(snapshot.record.step_started_at), devices)
+        table = self._rows.labels(snapshot.record.id, snapshot.now)
+        step = table.since(int(snapshot.record.step_started_at), seats)
         return settle(snapshot.spec.labels, arms, table, step, snapshot.now)
 
     def _with_events(
@@ -228,7 +243,7 @@ class EvidenceLoader:
         Args:
             snapshot: of the experiment.
             since: when the step began, Unix seconds.
-            sums: of the step and its cohort.
+            sums: of the step and its seats.
         """
         record, cohort = snapshot.record, snapshot.cohort
         acknowledged = int(record.state.failures_since)
@@ -320,15 +335,7 @@ class EvidenceLoader:
         serial = int(snapshot.record.state.serial)
         # Only devices that follow the plan of this step: others rightly are on another arm.
         follows = {d for d, r in snapshot.devices.items() if r.plan >= serial}
-        units: dict[str, int] = defaultdict(int)
-        for row in sums:
-            device = snapshot.devices.get(row.device)
-            if device is None or row.device not in follows:
-                continue
-            if row.sums.predictions and row.arm in arms_of(
-                snapshot.plan, device.device, device.attributes
-            ):
-                units[row.arm] += 1
+        units = Counter(row.arm for row in sums if row.sums.predictions and row.device in follows)
         cohort = cohort_name(snapshot.trial.cohort)
         return (check_allocation(cohort, units, _weights(snapshot)),)
 
@@ -339,8 +346,11 @@ class EvidenceLoader:
         if snapshot.spec.guardrails.latency is None:
             return {}
         histograms = self._rows.latency(snapshot.record.id, arm, since)
-        cohort = snapshot.cohort
-        return {d: tuple(counts.tolist()) for d, counts in histograms.items() if d in cohort}
+        return {
+            device: tuple(counts.tolist())
+            for device, counts in histograms.items()
+            if (arm, device) in snapshot.seats
+        }
 
     def _shadow(
         self, snapshot: ExperimentSnapshot, since: int, failed: frozenset[str]

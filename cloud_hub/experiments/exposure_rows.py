@@ -6,7 +6,7 @@ A row holds a device's sums of one arm, day and kind of message; readers say sin
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -25,6 +25,10 @@ from edge_sdk.contract.names import CONTROL
 
 DAY: Final = 86_400
 """Seconds."""
+
+OLD: Final = 2 * DAY
+"""Seconds after which the hours of a row are not told apart: a month of them by hour takes minutes
+to read. What settles within a day does so as before, what takes longer up to a day later."""
 
 FAILURE_COLUMNS: Final = ("predictions", "errors", "labelled", "correct", "measured", "error_sum")
 """Columns that guardrails on failures read."""
@@ -199,18 +203,23 @@ class ExposureRows:
             histograms[device] = histograms[device] + counts if device in histograms else counts
         return histograms
 
-    def labels(self, id_: str) -> LabelTable:
-        """Return the answers and labels of an experiment by device, arm and hour."""
+    def labels(self, id_: str, now: float) -> LabelTable:
+        """Return the answers and labels of an experiment by device, arm and hour; old ones by row.
+
+        Args:
+            id_: of the experiment.
+            now: Unix seconds.
+        """
         c = exposures.c
         query = select(c.device, c.arm, c.start, c.predictions, c.labelled, c.correct, c.detail)
         of = query.where(c.experiment == id_, c.kind.in_(("window", "feedback")))
         table = LabelTableBuilder()
         for device, arm, start, predictions, labelled, correct, detail in self._rows(of):
             seat = (arm, device)
-            for hour, answers in detail.get("answers", {}).items():
-                table.add(seat, start, int(hour) * HOUR, answers=answers)
-            for hour, came in detail.get("labels", {}).items():
-                table.add(seat, start, int(hour) * HOUR, came=came)
+            for end, answers in _by_end(detail.get("answers", {}), now, sum):
+                table.add(seat, start, end, answers=answers)
+            for end, came in _by_end(detail.get("labels", {}), now, _total):
+                table.add(seat, start, end, came=came)
             # Rows that an older hub wrote: all that is known is that they are of one day.
             if predictions and "answers" not in detail:
                 table.add(seat, start, start + DAY, answers=predictions)
@@ -252,6 +261,25 @@ class ExposureRows:
     def _rows(self, query: Select[Any]) -> Iterator[Sequence[Any]]:
         with self._engine.connect() as db:
             yield from db.execute(query)
+
+
+def _by_end(
+    hours: Mapping[str, Any], now: float, together: Callable[[Iterable[Any]], Any]
+) -> Iterator[tuple[int, Any]]:
+    """What ended in each hour, by its end (Unix seconds); ``together`` if all of it is old."""
+    ends = [int(hour) * HOUR for hour in hours]
+    if len(ends) > 1 and max(ends) + OLD <= now:
+        yield max(ends), together(hours.values())
+    else:
+        yield from zip(ends, hours.values(), strict=True)
+
+
+def _total(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for part in parts:
+        for name, number in part.items():
+            total[name] = total.get(name, 0) + number
+    return total
 
 
 def store_past(db: Connection, id_: str, past: Mapping[str, ExposureSums], began: float) -> None:

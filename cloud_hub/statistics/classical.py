@@ -70,7 +70,9 @@ def welch(control: SampleMoments, candidate: SampleMoments, *, at_the_end: bool)
     if a + b == 0:
         return Classical("Welch", 0.0, 1.0, at_the_end)
     t = (candidate.mean - control.mean) / math.sqrt(a + b)
-    freedom = (a + b) ** 2 / (a**2 / (control.n - 1) + b**2 / (candidate.n - 1))
+    # By parts of the sum: squares of very small errors would be 0.
+    u, v = a / (a + b), b / (a + b)
+    freedom = 1 / (u**2 / (control.n - 1) + v**2 / (candidate.n - 1))
     return Classical("Welch", t, float(2 * stdtr(freedom, -abs(t))), at_the_end)
 
 

@@ -143,15 +143,17 @@ def compare_totals(control: Sample, candidate: Sample, *, scale: float = 1.0) ->
         by_request = a.spread / a.n + b.spread / b.n
         freedom = _freedom(a, b)
         variance = _moderated(by_device, by_request, freedom)
+        # Outcomes that are all alike, or no numbers, say nothing of what others would be.
+        known = (np.minimum(a.devices, b.devices) >= 1) & np.isfinite(b.mean - a.mean)
+        known &= np.isfinite(variance) & (variance > TINY)
         # Variance of one outcome over that of the estimate: the outcomes that the data are worth.
-        n = np.where(variance > 0, (a.spread + b.spread) / variance, np.minimum(a.n, b.n))
-    empty = np.minimum(a.devices, b.devices) < 1
+        n = (a.spread + b.spread) / variance
     return Contrast(
-        np.where(empty, 0.0, b.mean - a.mean),
-        np.where(empty, np.inf, variance),
-        np.where(empty, 0.0, n),
-        np.where(empty, np.inf, freedom + PRIOR),
-        np.full(empty.shape, np.inf),
+        np.where(known, b.mean - a.mean, 0.0),
+        np.where(known, variance, np.inf),
+        np.where(known, n, 0.0),
+        np.where(known, freedom + PRIOR, np.inf),
+        np.full(known.shape, np.inf),
     )
 
 

@@ -80,7 +80,7 @@ class Cells:
         cells = np.stack([self.failed, self.requests, self.offset], axis=1)
         kinds, kind = np.unique(cells, axis=0, return_inverse=True)
         failed, requests, offset = kinds.T[:, :, None]
-        each = binomial(failed, requests, GRID + offset + shift)
+        each = binomial(failed, requests, within_grid(GRID + offset + shift))
         if bad:
             any_share = betaln(failed + 0.5, requests - failed + 0.5) - betaln(0.5, 0.5)
             each = np.logaddexp(np.log1p(-bad) + each, np.log(bad) + any_share)
@@ -92,6 +92,17 @@ class Cells:
 def binomial(failed: Floats, requests: Floats, log_odds: Floats) -> Floats:
     """Log-likelihood of failures, without the coefficient that no log odds change."""
     return np.asarray(failed * log_odds - requests * np.logaddexp(0, log_odds))
+
+
+def within_grid(log_odds: Floats) -> Floats:
+    """Log odds that are no higher than the grid's highest.
+
+    Where all requests fail on both arms, odds beyond the grid on one of them would fit it better.
+
+    Args:
+        log_odds: those of the grid, shifted.
+    """
+    return np.minimum(log_odds, GRID[-1])
 
 
 def tempering(failed: Floats) -> Floats:

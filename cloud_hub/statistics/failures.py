@@ -47,6 +47,7 @@ from cloud_hub.statistics.device_risks import (
     spread_by,
     tempering,
     usual,
+    within_grid,
 )
 from cloud_hub.statistics.heterogeneity import SPREAD, FailureCounts
 from cloud_hub.statistics.samples import Floats
@@ -273,7 +274,7 @@ def log_device_evidence(
     if not (requests and control[1]):
         return 0.0
     effects = np.array([0.0, *(effect for effect, _ in RISKS)])[:, None]
-    device = binomial(np.array(failures), np.array(requests), GRID + effects)
+    device = binomial(np.array(failures), np.array(requests), within_grid(GRID + effects))
     levels = binomial(np.array(control[0]), np.array(control[1]), GRID)
     level = levels * tempering(np.array([control[0]], dtype=np.float64))
     # One device is its own control up to the smallest drift.

@@ -68,7 +68,7 @@ def compare_buckets(control: Floats, candidate: Floats, *, scale: float = 1.0) -
         _sample(np.concatenate((nothing, b), axis=-2)),
         scale=scale,
     )
-    enough = np.minimum(filled(a), filled(b)) >= LEAST
+    enough = (np.minimum(filled(a), filled(b)) >= LEAST) & (contrast.n > 0)
     variance = np.fmax(contrast.variance, _pooled(a, b))
     with np.errstate(invalid="ignore"):
         n = contrast.n * contrast.variance / variance

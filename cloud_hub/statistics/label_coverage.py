@@ -141,7 +141,7 @@ def _recorded(windows: WindowLabels, now: float) -> float:
 
 def _late(windows: WindowLabels, seconds: float, until: float) -> tuple[float, float]:
     """Labels of the windows that ended by ``until``, and those that came after ``seconds``."""
-    labelled = windows.labelled[windows.ended <= until].sum(axis=0)
+    labelled = (windows.ended <= until).astype(np.float64) @ windows.labelled
     # Rounded up: a label of the bin in which the time ends is not late.
     return float(labelled.sum()), float(labelled[1 + age_bin(0.999 * seconds) :].sum())
 

@@ -133,7 +133,7 @@ def judge_arm(
         devices=(_devices(a), _devices(b)),
         outcomes=(plain[0].n, plain[1].n),
         tests=(test(*plain, at_the_end=judged.done),),
-        lacking="" if contrast.n > 0 or by_key else _lacking(a, b),
+        lacking="" if contrast.n > 0 else _lacking(a, b, by_key=by_key),
         buckets=(int(filled(keys[0])), int(filled(keys[1]))),
     )
 
@@ -230,14 +230,14 @@ def _student(contrast: Contrast, alpha: float) -> float:
     return float(contrast.variance * wider**2)
 
 
-def _lacking(*arms: Mapping[str, Row]) -> str:
+def _lacking(*arms: Mapping[str, Row], by_key: bool = False) -> str:
     """Why there is no verdict though there may be outcomes; empty where there are none yet."""
     devices = [_devices(rows) for rows in arms]
     if not all(devices):
         return ""
     if not all(math.isfinite(value) for rows in arms for row in rows.values() for value in row):
         return "no verdict: some outcomes are no numbers"
-    if sum(devices) <= len(devices):
+    if sum(devices) <= len(devices) and not by_key:
         shown = " and ".join(map(str, devices))
         return f"no verdict: on {shown} device(s) nothing says how much devices differ"
     return "no verdict: all outcomes are alike"
@@ -261,6 +261,8 @@ def _at_looks(
 
 def _moments(rows: Mapping[str, Row]) -> SampleMoments:
     sums = np.array([*rows.values(), (0.0, 0.0, 0.0)]).sum(axis=0)
+    if not np.isfinite(sums).all():  # JSON has no such numbers
+        return SampleMoments(0, 0.0, 0.0)
     return SampleMoments(round(float(sums[0])), float(sums[1]), float(sums[2]))
 
 

@@ -14,6 +14,9 @@ from cloud_hub.experiments.verdict.evidence import Row
 from cloud_hub.statistics.label_coverage import AGES, WindowLabels
 from cloud_hub.statistics.samples import Floats
 
+Seat = tuple[str, str]
+"""An arm and a device."""
+
 
 @dataclass(frozen=True)
 class LabelTable:
@@ -21,7 +24,7 @@ class LabelTable:
     is, ``start`` (Unix seconds) from when the row is that it was recorded in; both [N].
     """
 
-    seats: tuple[tuple[str, str], ...]
+    seats: tuple[Seat, ...]
     seat: NDArray[np.int64]
     start: NDArray[np.int64]
     windows: WindowLabels
@@ -32,14 +35,14 @@ class LabelTable:
             self.seats, self.seat[chosen], self.start[chosen], self.windows.only(chosen)
         )
 
-    def since(self, start: int, devices: Collection[str]) -> LabelTable:
-        """Return the rows of some devices, since a step began.
+    def since(self, start: int, seats: Collection[Seat]) -> LabelTable:
+        """Return the rows of some seats, since a step began.
 
         Args:
             start: of the step, Unix seconds.
-            devices: of its cohort.
+            seats: of its cohort.
         """
-        there = np.array([device in devices for _, device in self.seats], dtype=np.bool_)
+        there = np.array([seat in seats for seat in self.seats], dtype=np.bool_)
         return self.only((self.start >= start) & there[self.seat])
 
     def by_arm(self, values: Floats, n: Floats) -> dict[str, dict[str, Row]]:
@@ -63,13 +66,13 @@ class LabelTableBuilder:
     """A table that is made row by row."""
 
     def __init__(self) -> None:
-        self._seats: dict[tuple[str, str], int] = {}
+        self._seats: dict[Seat, int] = {}
         self._rows: list[tuple[int, int, int, float, float]] = []
         self._ages: list[tuple[int, int, float]] = []
 
     def add(
         self,
-        seat: tuple[str, str],
+        seat: Seat,
         start: int,
         ended: int,
         *,

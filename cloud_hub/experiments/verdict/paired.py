@@ -24,6 +24,7 @@ from cloud_hub.experiments.verdict.figures import (
     InterleaveFigures,
     LatencyRatio,
     ShadowFigures,
+    finite,
 )
 from cloud_hub.experiments.verdict.guardrails import alpha_of, by_too_few, too_few, watch_devices
 from cloud_hub.experiments.verdict.judgement import Judgement, judge_pairs
@@ -163,6 +164,8 @@ def _settle(
     if all(j.done for j in judged):
         return "conclude", f"undecided at the declared end: {intervals}", None
     unsure = next(j for j in judged if not j.not_worse)
+    if unsure.lacking:
+        return "wait", f"{unsure.outcome}: {unsure.lacking}", None
     more = until_not_worse(unsure, evidence.soaked, spec)
     return "wait", f"undecided: {intervals}{more}", None
 
@@ -247,7 +250,7 @@ def _range(outcome: Outcome) -> float:
 
 def _mean(rows: Mapping[str, Row]) -> float | None:
     n = sum(row[0] for row in rows.values())
-    return sum(row[1] for row in rows.values()) / n if n else None
+    return finite(sum(row[1] for row in rows.values()) / n) if n else None
 
 
 def _shadow_figures(shadow: ShadowEvidence, signs: SignTest) -> ShadowFigures:

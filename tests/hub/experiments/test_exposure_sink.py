@@ -105,7 +105,10 @@ def test_devices_arms_and_days_have_rows_of_their_own(trial: tuple[Hub, str]) ->
 def test_a_window_from_before_the_step_does_not_count_for_it(trial: tuple[Hub, str]) -> None:
     """Also where both are of one day."""
     hub, id_ = trial
-    (device,) = fleet(hub, 1)
+    units = fleet(hub, 20)
+    for each in units:
+        each.sync()
+    device = next(each for each in units if each.given.arm == "candidate")
     record = hub.experiments.get(id_)
     began = int(record.step_started_at)
     take(hub, device.name, FeedbackReport(window(id_, began - 1), 10, 10, 10, 10))
@@ -135,10 +138,26 @@ def test_rows_of_an_older_hub_count_as_of_the_end_of_their_day(trial: tuple[Hub,
     take(hub, "d-1", report, FeedbackReport(at, 4, 3, 4, 3))
     with hub.engine.begin() as db:
         db.execute(update(exposures).values(detail={}))
-    found = ExposureRows(hub.engine).labels(id_).windows
+    found = ExposureRows(hub.engine).labels(id_, time.time()).windows
     assert set(found.ended) == {at.start - at.start % DAY + DAY}
     sums = (found.answers.sum(), found.labelled.sum(), found.correct.sum())
     assert (len(found.ended), sums) == (2, (5, 4, 3))
+
+
+def test_hours_are_told_apart_while_they_are_new_and_add_up_later(trial: tuple[Hub, str]) -> None:
+    hub, id_ = trial
+    day = tomorrow()
+    for hour in range(3):
+        at = window(id_, day + 3_600 * hour)
+        take(hub, "d-1", WindowReport(at, "0" * 64, {"model": 5}), FeedbackReport(at, 4, 3, 4, 3))
+    new, old = (
+        ExposureRows(hub.engine).labels(id_, day + days * DAY).windows for days in (1.5, 2.5)
+    )
+    assert (len(new.ended), len(old.ended)) == (6, 2)
+    assert set(old.ended) == {new.ended.max()}
+    for windows in (new, old):
+        sums = (windows.answers.sum(), windows.labelled.sum(), windows.correct.sum())
+        assert sums == (15, 12, 9)
 
 
 def test_messages_that_belong_to_no_experiment_are_not_kept_here(trial: tuple[Hub, str]) -> None:
