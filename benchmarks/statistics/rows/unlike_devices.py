@@ -74,6 +74,8 @@ def run(effort: Effort) -> list[Row]:
         for correlation in effort.cells(ALIKE, 1):
             rows.append(_stopped(effort, Unlike(*sizes, correlation, traffic, past=500, rate=0.9)))
     rows += [_default_canary(effort, correlation) for correlation in effort.cells((0.1, 0.3), 1)]
+    for correlation in effort.cells((0.01, 0.1), 0):
+        rows += _five(effort, Unlike(2, 3, correlation, past=500, rate=0.9))
     return [*rows, *_planned(effort)]
 
 
@@ -122,6 +124,31 @@ def _stopped(effort: Effort, fleet: Unlike) -> Row:
     known = fleet.candidate == 1 and fleet.traffic > 0
     name = f"failing 3 times as often, {fleet.name}: taken back"
     return power(name, found, runs, 0.9, "1", known=known)
+
+
+def _five(effort: Effort, fleet: Unlike) -> list[Row]:
+    """Five devices, three of them with the candidate: it fails three times as often, or no more."""
+    stopped = dict.fromkeys((50, 150, 500), 0)
+    runs = effort.runs(200, 50)
+    for batch in _batches(effort, runs, fleet, np.array([*stopped], float), -0.2, 50):
+        for each in range(len(batch.n)):
+            seen = [decide(CANARY, batch.watched(each, look)).action for look in range(3)]
+            for look, labels in enumerate(stopped):
+                stopped[labels] += "abort" in seen[: look + 1]
+    rows = [
+        power(
+            f"failing 3 times as often, {fleet.name}: taken back within {3 * labels:,} of its labels",
+            hits, runs, 0.9, "P2", known=True,
+        )
+        for labels, hits in stopped.items()
+    ]  # fmt: skip
+    healthy, aborted = effort.runs_for_level(500, 0.01), 0
+    for batch in _batches(effort, healthy, fleet, np.array([20.0, 50, 150, 500]), 0.0, 51):
+        _, high = _ends(batch)
+        for each, look in enumerate(np.argmin(high, axis=1)):
+            looks = {int(look), 3}
+            aborted += any(decide(CANARY, batch.watched(each, i)).action == "abort" for i in looks)
+    return [*rows, level(f"healthy, {fleet.name}: taken back", aborted, healthy, 0.01, "P2")]
 
 
 def _ends(batch: Trials) -> tuple[Floats, Floats]:
