@@ -102,7 +102,7 @@ def within_grid(log_odds: Floats) -> Floats:
     Args:
         log_odds: those of the grid, shifted.
     """
-    return np.minimum(log_odds, GRID[-1])
+    return np.asarray(np.minimum(log_odds, GRID[-1]))
 
 
 def tempering(failed: Floats) -> Floats:
