@@ -137,7 +137,7 @@ def _five(effort: Effort, fleet: Unlike) -> list[Row]:
                 stopped[labels] += "abort" in seen[: look + 1]
     rows = [
         power(
-            f"failing 3 times as often, {fleet.name}: taken back within {3 * labels:,} of its labels",
+            f"failing 3 times as often, {fleet.name}: stopped within {3 * labels:,} of its labels",
             hits, runs, 0.9, "P2", known=True,
         )
         for labels, hits in stopped.items()
