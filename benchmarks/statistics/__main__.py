@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.statistics", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fixed seed, the hardest cells")
     parser.add_argument("--only", nargs="*", choices=[*PARTS], default=[])
+    parser.add_argument("--share", type=float, help="of a full campaign's runs; default: 1")
     parser.add_argument("--seed", type=int, help="default: a fresh one, and 13 with --quick")
     parser.add_argument(
         "--plug", nargs="*", default=[], metavar="MODULE:FUNCTION",
@@ -71,7 +72,8 @@ def _effort(arguments: argparse.Namespace) -> Effort:
         arguments.out = HERE
     usual = QUICK if arguments.quick else replace(FULL, seed=secrets.randbelow(2**32))
     seed = usual.seed if arguments.seed is None else arguments.seed
-    return replace(usual, seed=seed, plugged=tuple(arguments.plug))
+    share = usual.share if arguments.share is None else arguments.share
+    return replace(usual, share=share, seed=seed, plugged=tuple(arguments.plug))
 
 
 def _run(names: Sequence[str], effort: Effort, processes: int) -> dict[str, Measured]:

@@ -110,9 +110,8 @@ def run(effort: Effort) -> list[Row]:
             level(f"candidate: {case.name}: promoted", promoted, len(fates), 0.025, claim="3")
         )
         rows.append(_before(case, "promoted", effort))
-    # Twice one in a hundred is told by two thousand runs, more than a quick campaign has time for.
     for case in effort.cells(HEALTHY, quick=0):
-        fates = _fates(case, effort.runs_for_level(RUNS, 0.01))
+        fates = _fates(case, effort.runs(RUNS))
         promoted, aborted = (fates.count(what) for what in ("promoted", "aborted"))
         name = f"healthy candidate: {case.name}"
         rows.append(
