@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.statistics.fleets import Floats, ab, candidates
-from benchmarks.statistics.part import Effort, Part, Row, generator, rate
+from benchmarks.statistics.part import Effort, Part, Row, generator, level, rate
 from cloud_hub.experiments.verdict.evidence import ArmEvidence, Evidence
 from cloud_hub.experiments.verdict.measures import ENERGY, ExposureSums, outcomes_of
 from cloud_hub.experiments.verdict.parallel import decide
@@ -56,7 +56,7 @@ def run(effort: Effort) -> list[Row]:
         verdicts = sum(_verdict(devices, work, number) for number in range(runs))
         unlike = "" if apart else ", alike"
         name = f"A/A, {devices} devices{unlike}, {LOOKS} looks: false winners"
-        rows.append(Row(name, "≤ 5%", rate(verdicts, runs), verdicts / runs <= 0.05))
+        rows.append(level(name, verdicts, runs, 0.05))
     for devices, work in ((100, HEAVY), (40, HEAVY), (20, HEAVY), (100, LIGHT)):
         saving = replace(work, saves=0.2)
         verdicts = sum(_verdict(devices, saving, number) for number in range(runs))
