@@ -45,13 +45,15 @@ def test_devices_whose_rates_differ_miss_no_values_more_often(devices: int, traf
 
 @pytest.mark.parametrize("world", scan.WORLDS, ids=lambda world: world.name)
 def test_in_no_kind_of_fleet_does_anybody_differ_without_a_change(world: scan.World) -> None:
-    assert not any(scan.found(world, scan.NOTHING, [7, seed]) for seed in range(2))
+    assert not any(
+        scan.found(world, scan.NOTHING, np.random.default_rng([7, seed])) for seed in range(2)
+    )
 
 
 @pytest.mark.parametrize("change", [scan.SHIFT, scan.RARE, scan.COHORT], ids=lambda c: c.name)
 def test_a_tenth_of_the_devices_or_a_rare_category_is_found(change: scan.Change) -> None:
     """In fleets whose devices differ: what was 3% and 1% of the alarms that there should be."""
-    row = scan._found(change, scan.WORLDS[1], 2)
+    row = scan._found(change, scan.WORLDS[0], 2)
     assert share_of(row) == 1
 
 

@@ -79,7 +79,6 @@ def past_of(
     else:
         for device, sums in _counts(engine, spec.model, version, since):
             totals[device] += sums
-    totals.pop(ROLLED, None)
     return dict(totals)
 
 
@@ -134,8 +133,10 @@ def _sums(
     rows = []
     with engine.connect() as db:
         for table, message in KINDS:
-            query = select(table.c.device, table.c.start, table.c.body).where(
-                table.c.model == model, table.c.version == version, table.c.start >= since
+            t = table.c
+            # Rows of all devices of an hour together have no window and no device.
+            query = select(t.device, t.start, t.body).where(
+                t.model == model, t.version == version, t.start >= since, t.device != ROLLED
             )
             for device, start, body in db.execute(query):
                 # Only sums are read, so when the message came does not matter.
@@ -157,7 +158,7 @@ def _counts(
             t = table.c
             query = (
                 select(t.device, *(func.sum(column) for column in columns.values()))
-                .where(t.model == model, t.version == version, t.start >= since)
+                .where(t.model == model, t.version == version, t.start >= since, t.device != ROLLED)
                 .group_by(t.device)
             )
             for device, *sums in db.execute(query):

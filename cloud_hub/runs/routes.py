@@ -42,7 +42,7 @@ def request_run(
 
 
 @router.get("/models/{model}/holdout")
-def holdout(request: Request, publisher: Publisher, model: KnownModel) -> Document:
+def holdout(request: Request, admin: Admin, model: KnownModel) -> Document:
     """How worn the holdout of a model is."""
     wear = hub_of(request).runs.offline_gate.holdout_wear(model)
     if wear is None:

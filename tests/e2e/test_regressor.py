@@ -15,7 +15,7 @@ from tests.e2e.live import opened
 from tests.servers import HubProcess
 from tests.waiting import wait_for
 
-MODEL = "numbers"
+MODEL, BOUNDED = "numbers", "bounded"
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(400, 3)).astype(np.float32)
 Y = X @ [1.0, -2.0, 0.5]
@@ -26,10 +26,10 @@ experiment: {steps: [0.5, 1.0], soak: 0s, minimum_labels: 50}
 """
 
 
-def publish(hub: HubProcess, folder: Path, version: str, shift: float) -> None:
+def publish(hub: HubProcess, folder: Path, version: str, shift: float, name: str = MODEL) -> None:
     model = LinearRegression().fit(X, Y + shift)
     made = convert(
-        model, X, Y, name=MODEL, version=version, out=folder / version, variants=("float32",)
+        model, X, Y, name=name, version=version, out=folder / version, variants=("float32",)
     )
     hub.admin.publish(made.folder, hub.key, override="test")
 
@@ -86,22 +86,22 @@ def test_a_regressor_is_judged_by_its_errors_and_one_broken_label_changes_nothin
 def test_a_regressor_that_is_off_is_taken_back_by_its_late_labels(
     hub: HubProcess, tmp_path: Path
 ) -> None:
-    hub.admin.put(f"models/{MODEL}/policy", POLICY)
-    publish(hub, tmp_path, "1.0", shift=0.0)
-    hub.admin.post(f"models/{MODEL}/promote", version="1.0")
-    devices = [opened(tmp_path / f"d{i}", hub, MODEL, clock=time.time) for i in range(6)]
+    hub.admin.put(f"models/{BOUNDED}/policy", POLICY)
+    publish(hub, tmp_path, "1.0", shift=0.0, name=BOUNDED)
+    hub.admin.post(f"models/{BOUNDED}/promote", version="1.0")
+    devices = [opened(tmp_path / f"d{i}", hub, BOUNDED, clock=time.time) for i in range(6)]
     try:
-        publish(hub, tmp_path, "1.1", shift=2.0)
-        hub.admin.post(f"models/{MODEL}/canary", version="1.1")
+        publish(hub, tmp_path, "1.1", shift=2.0, name=BOUNDED)
+        hub.admin.post(f"models/{BOUNDED}/canary", version="1.1")
 
         def over() -> bool:
             for device in devices:
                 answer(device)
-            (trial,) = hub.admin.get(f"models/{MODEL}/experiments")
+            (trial,) = hub.admin.get(f"models/{BOUNDED}/experiments")
             return trial["status"] not in ("running", "waiting")
 
         wait_for(over, "the end of the canary")
-        (trial,) = hub.admin.get(f"models/{MODEL}/experiments")
+        (trial,) = hub.admin.get(f"models/{BOUNDED}/experiments")
         assert trial["status"] == "aborted"
         # Of few devices the interval of the difference may be sure before the guardrail is.
         reasons = ("more wrong labels", "accuracy of candidate")

@@ -312,8 +312,9 @@ def test_groups_of_devices_may_fire_a_trigger_too(fleet: Fleet) -> None:
     token = fleet.hub.fleet.new_token("demo", uses=1, seconds=60, actor="test")
     device = enrolled(fleet.hub, token, attributes={"region": "eu"})
     long_ago(fleet.hub)
-    where = Window("demo", "1.0", BEGIN, BEGIN + WINDOW)
-    fleet.send(device, FeedbackReport(where, 1_000, 500, 1_000, 500))
+    for begin in range(BEGIN, BEGIN + 60 * WINDOW, WINDOW):
+        window = Window("demo", "1.0", begin, begin + WINDOW)
+        fleet.send(device, FeedbackReport(window, 20, 10, 20, 10))
     text = POLICY.replace("by: sex", "by: region")
     fleet.hub.policies.apply("demo", text, actor="test")
     outcome, evidence = rules(fleet)["women"]
