@@ -35,7 +35,7 @@ BASE: Final = 0.01
 RUNS: Final = 500
 HEALTHY: Final = 2_000
 MATTERS: Final = 0.02
-FEWEST: Final = 80
+FEWEST: Final = 30
 """A median of fewer runs tells little."""
 CHECKED: Final = 20
 """The gate itself judges every such run, and each that is taken back."""
