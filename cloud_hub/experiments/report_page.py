@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cloud_hub.experiments import report_text
 from cloud_hub.experiments.verdict.figures import ShadowFigures
+from cloud_hub.experiments.verdict.guardrails import alpha_of
 from cloud_hub.text.durations import format_duration
 from cloud_hub.web.charts import EventMark, Line, chart
 
@@ -120,19 +121,18 @@ def _session_chart(report: Report, marks: list[EventMark]) -> str:
 
 
 def _evidence_chart(report: Report, marks: list[EventMark]) -> str:
-    """Log10 of the guardrails' e-values against the level at which they trip."""
+    """Log10 of the guardrails' e-values by the e-value at which each trips."""
     lines = []
     for row in report.guardrails:
-        points = [(p.at, math.log10(max(p.e_value, 1e-3))) for p in row.points]
+        # Ville's inequality: an e-value trips where it reaches 1 / alpha.
+        alpha = alpha_of(report.experiment.spec, row.name) if row.points else 1.0
+        points = [(p.at, math.log10(max(p.e_value, 1e-3) * alpha)) for p in row.points]
         if points:
             lines.append(Line(escape(f"{row.name}, {row.arm}"), points))
-    alpha = report.experiment.spec.guardrails.alpha
-    # Ville's inequality: an e-value trips where it reaches 1 / alpha.
-    trips = -math.log10(alpha)
-    top = max([trips, *(v for line in lines for _, v in line.points)])
+    values = [value for line in lines for _, value in line.points]
     # Evidence can grow to hundreds of decades; the axis ends where nobody doubts any more.
-    limits = (-3.2, min(top, 12.0) * 1.15)
-    return chart(lines, marks=marks, levels=[(trips, f"trips at {1 / alpha:g}")], limits=limits)
+    limits = (1.05 * min([-1.0, *values]), min(max([0.5, *values]), 12.0) * 1.15)
+    return chart(lines, marks=marks, levels=[(0.0, "trips")], limits=limits)
 
 
 def _exposure_chart(report: Report, marks: list[EventMark]) -> str:
