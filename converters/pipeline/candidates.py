@@ -21,11 +21,12 @@ from converters.certification.report import results_table
 from converters.certification.search import SearchPlan
 from converters.errors import BudgetExceeded, ConversionError, ParityError
 from converters.onnx_export.serialise import to_bytes
+from converters.quantization.precision import precision_of
 from converters.quantization.variants import VARIANTS, Guide
-from converters.release_spec import UNWRITTEN
+from converters.release_spec import UNWRITTEN, needs_of
 from converters.sources.model_source import ModelSource
 from edge_sdk.contract.certificate import VariantResult
-from edge_sdk.contract.manifest import MODEL, Manifest, RuntimeNeeds
+from edge_sdk.contract.manifest import ANY, MODEL, Manifest, Variant
 from edge_sdk.model.release import Release, write_release
 
 log = logging.getLogger(__name__)
@@ -99,9 +100,10 @@ class Candidates:
         return target.refuses(proto)
 
     def _write(self, folder: Path, name: str, proto: Any) -> Release:
-        needs = RuntimeNeeds(proto.ir_version, {e.domain: e.version for e in proto.opset_import})
+        target = self.plan.target.name if self.plan.target is not None else ANY
+        variant = Variant(name, needs_of(proto), precision_of(proto), target)
         files = dict.fromkeys(UNWRITTEN, b"") | {MODEL: to_bytes(proto)}
-        return write_release(folder, replace(self.base, variant=name, runtime=needs), files)
+        return write_release(folder, replace(self.base, variants=(variant,)), files)
 
     def _badness(self, proto: Any, reference: Reference) -> float:
         """Return how far out of tolerance a model is: at most 1 is within."""
