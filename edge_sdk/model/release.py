@@ -194,7 +194,7 @@ class Release:
         Raises:
             ReleaseError: names the first file that is missing or differs, or refers to another one.
         """
-        models = {release.model_path.name for release in self.variants}
+        models = {variant.model for variant in self.manifest.variants_for(self.providers)}
         for name, ref in self.files.items():
             if model or name not in models:
                 check_file(self.folder / name, ref)

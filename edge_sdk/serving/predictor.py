@@ -45,7 +45,9 @@ CloudCall = Callable[["CloudRequest", float], "CloudReply"]
 """Asks the cloud; the second argument is the deadline in seconds. Raises :class:`HubError`."""
 
 
-NOTHING_SERVES: Final = dict.fromkeys(("model", "version", "variant", "pack", "features", "experiment", "arm"))
+NOTHING_SERVES: Final = dict.fromkeys(
+    ("model", "version", "variant", "pack", "features", "experiment", "arm")
+)
 """The status of a device without a release."""
 
 

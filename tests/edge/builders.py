@@ -176,9 +176,11 @@ def make_release(
     groups: Sequence[GroupColumn] = (),
     alternatives: Sequence[Variant] = (),
     documents: Mapping[str, bytes] | None = None,
+    first: str = CPU,
 ) -> Release:
     """Write a release; its answers depend on ``seed`` alone. ``padding`` makes its certificate
-    larger, ``ballast`` its model; ``alternatives`` are more variants, of the same model.
+    larger, ``ballast`` its model; ``alternatives`` are more variants, of the same model, ``first``
+    is the provider of the first one.
     """
     x = rows(16, seed=3)
     p = softmax(x, seed if golden_seed is None else golden_seed)
@@ -198,8 +200,11 @@ def make_release(
             columns=tuple(Column(name, "float32", "X", i) for i, name in enumerate(columns)),
             classes=tuple(range(CLASSES)),
         ),
-        files=NOTHING,
-        variants=(Variant("float32", RuntimeNeeds(10, {"": 18})), *alternatives),
+        files=NOTHING | {n: FileRef(0, "0" * 64) for v in alternatives for n in v.files},
+        variants=(
+            Variant("float32", RuntimeNeeds(10, {"": 18}), provider=first),
+            *alternatives,
+        ),
         cascade=cascade,
         budget=budget,
         training={"label": "argmax"} if argmax else {},
