@@ -1,4 +1,4 @@
-"""Measurement of candidates side by side, and the choice of one."""
+"""Measurement of candidates side by side."""
 
 from __future__ import annotations
 
@@ -20,11 +20,6 @@ from edge_sdk.model.session import Model, first_row, runtime_version
 
 ROUNDS: Final = 7
 CALLS: Final = 100
-SLOWER: Final = 1.10
-"""A variant is chosen only if a row, alone or in a batch, takes at most this much of float32's."""
-
-SMALLER: Final = 0.90
-"""... and only if it has at most this share of float32's bytes."""
 
 
 @dataclass(frozen=True)
@@ -135,20 +130,6 @@ def judge(
         if drop > tolerances.score_drop:
             return f"score drops by {drop:.4f} (allowed {tolerances.score_drop:.4f})"
     return ""
-
-
-def choose(results: Mapping[str, VariantResult]) -> str:
-    """Return the smallest accepted variant that is clearly smaller and not slower than float32."""
-    plain = results["float32"]
-    paying = [
-        result
-        for result in results.values()
-        if result.accepted
-        and result.bytes <= SMALLER * plain.bytes
-        and result.row_us <= SLOWER * plain.row_us
-        and result.batch_row_us <= SLOWER * plain.batch_row_us
-    ]
-    return min(paying, key=lambda r: r.bytes).name if paying else "float32"
 
 
 def packed_size(raw: bytes) -> int:

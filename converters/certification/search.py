@@ -22,12 +22,14 @@ class SearchPlan:
         tolerances: how far a variant may differ from the model.
         limits: the budget; ``None`` chooses the smallest that is not slower than float32.
         target: where the files must run; ``None`` trusts the caller's variants.
+        ship: variants that the release holds besides the one that is chosen.
     """
 
     variants: tuple[str, ...]
     tolerances: Tolerances
     limits: BudgetLimits | None = None
     target: Target | None = None
+    ship: tuple[str, ...] = ()
 
     @property
     def alpha(self) -> float:
@@ -44,6 +46,8 @@ class SearchPlan:
             convert += f" --budget '{self.limits.format()}'"
         if self.target is not None:
             convert += f" --target {self.target.name}"
+        if self.ship:
+            convert += f" --ship {','.join(self.ship)}"
         return f"edge-convert verify {folder}; {convert}"
 
 
@@ -52,6 +56,7 @@ def plan_of(
     tolerances: Tolerances,
     limits: str | None,
     target: str | None,
+    ship: Sequence[str] = (),
 ) -> SearchPlan:
     """Return the plan for a caller's options; with a budget, every variant is tried.
 
@@ -60,16 +65,19 @@ def plan_of(
         tolerances: how far a variant may differ from the model.
         limits: the budget as text, see :mod:`converters.certification.budget`.
         target: name of the machine that the files must run on.
+        ship: names of variants that the release holds besides the chosen one; they are tried too.
 
     Raises:
         ConversionError: an unknown variant, limit or target.
     """
     chosen = variants or (tuple(VARIANTS) if limits is not None else DEFAULT)
-    unknown = sorted(set(chosen) - set(VARIANTS))
-    if unknown:
-        raise ConversionError(f"variants: expected some of {list(VARIANTS)}, got {unknown}")
+    for option, asked in (("variants", chosen), ("ship", ship)):
+        unknown = sorted(set(asked) - set(VARIANTS))
+        if unknown:
+            raise ConversionError(f"{option}: expected some of {list(VARIANTS)}, got {unknown}")
     # float32 always, and first: the others are made from it and compared with it.
-    names = ("float32", *(name for name in chosen if name != "float32"))
+    names = tuple(dict.fromkeys(("float32", *chosen, *ship)))
     budget = BudgetLimits.parse(limits) if limits is not None else None
     allowed = budget.tolerances(tolerances) if budget else tolerances
-    return SearchPlan(names, allowed, budget, target_of(target) if target is not None else None)
+    machine = target_of(target) if target is not None else None
+    return SearchPlan(names, allowed, budget, machine, tuple(dict.fromkeys(ship)))

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from converters.certification import measure
 from converters.certification.budget import BudgetTerms
+from converters.certification.choice import Choice, choose
 from converters.certification.reference import Reference
 from converters.certification.report import results_table
 from converters.certification.search import SearchPlan
@@ -161,7 +162,7 @@ class Candidates:
             return str(error).splitlines()[0]
         return "" if same else "treats missing values or labels differently from float32"
 
-    def choose(self, results: Mapping[str, VariantResult], reference: Reference) -> str:
+    def choose(self, results: Mapping[str, VariantResult], reference: Reference) -> Choice:
         """Return the best variant within the budget; without one the smallest that is not slower.
 
         Args:
@@ -172,10 +173,8 @@ class Candidates:
             BudgetExceeded: no variant keeps the budget.
         """
         limits = self.plan.limits
-        if limits is None:
-            return measure.choose(results)
         terms = BudgetTerms(reference.score, self.source.rows, self.plan.alpha)
-        chosen = limits.choose(results, terms)
+        chosen = choose(results, limits, terms)
         if chosen is None:
             table = results_table(results, limits, terms)
             raise BudgetExceeded("budget: no variant keeps it", table)

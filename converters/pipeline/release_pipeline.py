@@ -21,13 +21,15 @@ from converters.certification import measure
 from converters.certification.exact_bounds import CONFIDENCE
 from converters.certification.reference import Reference
 from converters.certification.search import SearchPlan
+from converters.documents.writing import documents
 from converters.errors import ConversionError
 from converters.pipeline.candidates import Candidates
+from converters.pipeline.shipped import Shipped
 from converters.release_spec import CascadeTarget, ReleaseSpec
 from converters.sources.model_source import ModelSource
 from edge_sdk.contract.certificate import Certificate, VariantResult
-from edge_sdk.contract.manifest import CERTIFICATE, GOLDEN, MODEL, PROFILE, Column, Manifest
-from edge_sdk.model.release import Feed, Release, write_release
+from edge_sdk.contract.manifest import PROFILE, Column, Manifest
+from edge_sdk.model.release import Feed, Release, refs_of, write_release
 
 log = logging.getLogger(__name__)
 
@@ -68,19 +70,19 @@ class ReleasePipeline:
             verified, columns = self._verified(float32)
             built = {"float32": float32} | candidates.build_smaller(proto, reference)
             results = candidates.measure(built, reference, verified)
-            chosen = built[candidates.choose(results, reference)]
-            self._announce(f"chose {chosen.manifest.variant}")
+            choice = candidates.choose(results, reference)
+            self._announce(f"chose {choice.name}")
+            chosen = built[choice.name]
             answers = source.run(chosen)
             manifest = self._manifest(chosen, results, verified, columns)
             if cloud is not None:
                 manifest = self._with_cascade(manifest, answers, cloud)
-            certificate = self._certificate(manifest, results, reference, answers)
-            files = {
-                MODEL: chosen.model_path.read_bytes(),
-                PROFILE: source.profile(chosen, answers).to_json(),
-                GOLDEN: source.golden(chosen, answers).to_bytes(),
-                CERTIFICATE: certificate.to_json(),
-            }
+            certificate = self._certificate(results, reference)
+            shipped = Shipped(source, reference, certificate, choice)
+            files = shipped.files(chosen, built, self.plan.ship, answers)
+            files[PROFILE] = source.profile(chosen, answers).to_json()
+            manifest = replace(manifest, variants=shipped.variants, files=refs_of(files))
+            files |= documents(self.spec, manifest, files)
             self._announce(f"writing {self.spec.out}")
             return write_release(self.spec.out, manifest, files)
 
@@ -128,22 +130,19 @@ class ReleasePipeline:
         return with_cascade(manifest, answers, cloud_labels, self.spec.cascade)
 
     def _certificate(
-        self,
-        manifest: Manifest,
-        results: Mapping[str, VariantResult],
-        reference: Reference,
-        answers: Feed,
+        self, results: Mapping[str, VariantResult], reference: Reference
     ) -> Certificate:
+        """The part that the certificates of all variants of the release share."""
         return Certificate(
-            chosen=manifest.variant,
+            chosen="float32",
             variants=tuple(results.values()),
             rows=self.source.rows,
             original_score=reference.score,
+            limits=self.plan.limits.limits if self.plan.limits is not None else {},
             tolerances=asdict(self.plan.tolerances),
             tools=measure.tools(),
             machine=measure.machine(),
             repeat=self.plan.repeat(self.spec.out.name),
-            groups=reference.group_results(answers, self.source.groups),
             confidence=CONFIDENCE,
         )
 
