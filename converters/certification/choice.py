@@ -108,8 +108,8 @@ def _slower(v: VariantResult, plain: VariantResult) -> str:
     ):
         if time > SLOWER * NOISE * usual:
             return (
-                f"it is slower than float32: {what} takes {_us(time)}, {_times(time, usual)} the "
-                f"time ({SLOWER} is allowed)"
+                f"it is slower than float32: {what} takes {_us(time)}, {_ratio(time, usual)} times "
+                f"as long ({SLOWER} is allowed)"
             )
     return ""
 
@@ -133,7 +133,7 @@ def _beaten(v: VariantResult, chosen: VariantResult, plain: VariantResult, faste
         return f"it is larger than {chosen.name}: {_bytes(v)}, {_share(v, plain)}"
     same = f"it is as small as {chosen.name}"
     if v.row_us > NOISE * fastest:
-        return f"{same}, and slower: one row takes {_times(v.row_us, chosen.row_us)} its time"
+        return f"{same}, and slower: one row takes {_ratio(v.row_us, chosen.row_us)} times as long"
     if (v.label_flips, v.max_difference) > (chosen.label_flips, chosen.max_difference):
         return (
             f"{same} and as fast (times within {NOISE - 1:.0%} are equal), and its answers are "
@@ -159,7 +159,7 @@ def _because(
     return (
         "the smallest file that is close enough to the model and not slower than float32: "
         f"{size}; one row takes {_us(chosen.row_us)}, "
-        f"{_times(chosen.row_us, plain.row_us)} float32's time"
+        f"{_ratio(chosen.row_us, plain.row_us)} times float32's"
     )
 
 
@@ -192,8 +192,8 @@ def _us(time: float) -> str:
     return f"{time:,.1f} µs" if time < 10_000 else f"{time / 1_000:,.1f} ms"
 
 
-def _times(time: float, usual: float) -> str:
-    return f"{time / usual:.2f} of" if usual > 0 else "many times"
+def _ratio(time: float, usual: float) -> str:
+    return f"{time / max(usual, 1e-9):.2f}"
 
 
 def _answers(v: VariantResult) -> str:

@@ -31,7 +31,7 @@ CASES = {
     "one that saves too little": ([result("int8", 950)], "float32", "950 bytes, 95% of float32's"),
     "one that is slower alone": ([result("int8", 300, 14.0)], "float32", "one row takes 14.0 µs"),
     "one that is slower in a batch": (
-        [result("int8", 300, batch=1.4)], "float32", "a row of a batch takes 1.4 µs, 1.40 of",
+        [result("int8", 300, batch=1.4)], "float32", "a row of a batch takes 1.4 µs, 1.40 times",
     ),
     "a larger one": (
         [result("half", 500), result("int8", 300)], "int8", "larger than int8: 500 bytes, 50% of",
