@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
-from converters.documents.facts import Facts, name_of
+from converters.documents.facts import ReleaseFacts, name_of
 from edge_sdk.contract.manifest import FileRef, Variant
 
 Json = dict[str, Any]
@@ -30,7 +30,7 @@ PYPI: Final = ("lightgbm", "onnx", "onnxruntime", "scikit-learn", "skl2onnx", "t
 """Tools that are distributions of the package index, and so have a package URL."""
 
 
-def bill_of_materials(facts: Facts) -> bytes:
+def bill_of_materials(facts: ReleaseFacts) -> bytes:
     """Return the document as UTF-8 JSON, keys in order."""
     manifest = facts.manifest
     files = manifest.files
@@ -54,7 +54,7 @@ def bill_of_materials(facts: Facts) -> bytes:
     return (text + "\n").encode()
 
 
-def _model(facts: Facts) -> Json:
+def _model(facts: ReleaseFacts) -> Json:
     """The model itself, of which the files are variants."""
     manifest = facts.manifest
     component: Json = {
@@ -78,7 +78,7 @@ def _model(facts: Facts) -> Json:
     return component
 
 
-def _ref(facts: Facts) -> str:
+def _ref(facts: ReleaseFacts) -> str:
     return f"model:{facts.manifest.model}@{facts.manifest.version}"
 
 
@@ -90,7 +90,7 @@ def _licence(text: str) -> Json:
         return {"license": {"name": text}}
 
 
-def _card(facts: Facts) -> Json:
+def _card(facts: ReleaseFacts) -> Json:
     manifest = facts.manifest
     signature = manifest.signature
     parameters: Json = {
@@ -124,7 +124,7 @@ def _format(dtype: str, shape: tuple[int | None, ...]) -> str:
     return f"{dtype} [{sizes}]"
 
 
-def _metrics(facts: Facts) -> Iterator[Json]:
+def _metrics(facts: ReleaseFacts) -> Iterator[Json]:
     chosen, certificate = facts.chosen, facts.certificate
     if certificate.original_score is not None:
         yield {"type": f"{facts.score_name} of the model", "value": f"{certificate.original_score}"}
@@ -154,7 +154,7 @@ def _metric(
     return metric | ({"confidenceInterval": interval} if interval else {})
 
 
-def _variant(facts: Facts, variant: Variant) -> Json:
+def _variant(facts: ReleaseFacts, variant: Variant) -> Json:
     """A model file, with what a device must know of it."""
     opsets = ", ".join(
         f"{domain or 'ai.onnx'} {number}" for domain, number in variant.runtime.opsets.items()
@@ -184,7 +184,7 @@ def _file(name: str, ref: FileRef) -> Json:
     }
 
 
-def _others(facts: Facts) -> set[str]:
+def _others(facts: ReleaseFacts) -> set[str]:
     models = {variant.model for variant in facts.manifest.variants}
     return {*facts.manifest.files} - models
 
@@ -192,7 +192,7 @@ def _others(facts: Facts) -> set[str]:
 _DATA: Final = "data:training"
 
 
-def _data(facts: Facts) -> Json:
+def _data(facts: ReleaseFacts) -> Json:
     """The data set by its fingerprint: the rows themselves go nowhere."""
     lineage = facts.manifest.lineage
     name = "training data" if facts.data_given else "check rows"
@@ -208,14 +208,14 @@ def _data(facts: Facts) -> Json:
     return component
 
 
-def _libraries(facts: Facts) -> Iterator[Json]:
+def _libraries(facts: ReleaseFacts) -> Iterator[Json]:
     """What a device needs to run the files."""
     version = facts.certificate.tools.get("onnxruntime")
     if version is not None:
         yield _library("onnxruntime", version, "library")
 
 
-def _tools(facts: Facts) -> list[Json]:
+def _tools(facts: ReleaseFacts) -> list[Json]:
     tools: Mapping[str, str] = facts.certificate.tools
     return [_library(name, version, "application") for name, version in sorted(tools.items())]
 
@@ -230,7 +230,7 @@ def _library(name: str, version: str, kind: str) -> Json:
 
 
 def _dependencies(
-    facts: Facts, models: list[Json], others: list[Json], libraries: list[Json], data: Json
+    facts: ReleaseFacts, models: list[Json], others: list[Json], libraries: list[Json], data: Json
 ) -> list[Json]:
     """The model is made of its files; each of its model files is run by the library."""
     of_model = [part["bom-ref"] for part in (*models, *others, data)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from converters.documents.facts import Facts, name_of
+from converters.documents.facts import ReleaseFacts, name_of
 from edge_sdk.contract.certificate import GroupResult, VariantResult
 from edge_sdk.contract.manifest import OutputSpec, TensorSpec
 from edge_sdk.contract.profile import FeatureProfile
@@ -20,7 +20,7 @@ SHOWN: Final = 40
 UNKNOWN: Final = "not stated"
 
 
-def model_card(facts: Facts) -> str:
+def model_card(facts: ReleaseFacts) -> str:
     """Return the card as Markdown that ends with a line break."""
     manifest = facts.manifest
     parts = [
@@ -44,7 +44,7 @@ def model_card(facts: Facts) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _overview(facts: Facts) -> str:
+def _overview(facts: ReleaseFacts) -> str:
     manifest = facts.manifest
     signature, lineage = manifest.signature, manifest.lineage
     parent = f"{lineage.mode}, continues {lineage.parent}" if lineage.parent else lineage.mode
@@ -66,7 +66,7 @@ def _tensor(spec: TensorSpec | OutputSpec) -> str:
     return f"`{spec.name}` {spec.dtype} [{shape}]"
 
 
-def _data(facts: Facts) -> str:
+def _data(facts: ReleaseFacts) -> str:
     lineage = facts.manifest.lineage
     what = "Training data" if facts.data_given else "Check rows (no training data was given)"
     fingerprint = lineage.fingerprint or UNKNOWN
@@ -92,7 +92,7 @@ def _range(feature: FeatureProfile) -> str:
     return f"{values}; {missing:,} missing" if missing else values
 
 
-def _scores(facts: Facts) -> str:
+def _scores(facts: ReleaseFacts) -> str:
     chosen, certificate = facts.chosen, facts.certificate
     original = certificate.original_score
     rows = [
@@ -125,7 +125,7 @@ def _groups(groups: Sequence[GroupResult], score: str) -> list[str]:
     return [_table(head, rows)]
 
 
-def _files(facts: Facts) -> str:
+def _files(facts: ReleaseFacts) -> str:
     measured = {row.name: row for row in facts.certificate.variants}
     head = ("Variant", "File", "Bytes", "Computes in", "For", "One row, µs")
     rows = [
@@ -146,7 +146,7 @@ def _row_time(row: VariantResult | None) -> str:
     return "–" if row is None else f"{row.row_us:,.1f}"
 
 
-def _choice(facts: Facts) -> list[str]:
+def _choice(facts: ReleaseFacts) -> list[str]:
     certificate = facts.certificate
     if not certificate.because:
         return []
@@ -156,7 +156,7 @@ def _choice(facts: Facts) -> list[str]:
     return ["\n".join([lines[0], "", *lines[1:]]) if others else lines[0]]
 
 
-def _made_with(facts: Facts) -> str:
+def _made_with(facts: ReleaseFacts) -> str:
     certificate = facts.certificate
     tools = ", ".join(f"{name} {version}" for name, version in sorted(certificate.tools.items()))
     machine = ", ".join(certificate.machine.values())

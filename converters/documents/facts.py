@@ -21,7 +21,7 @@ WORSE: Final = 0.02
 
 
 @dataclass(frozen=True)
-class Facts:
+class ReleaseFacts:
     """A release before it is written.
 
     Attributes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from converters.documents.bom import bill_of_materials
 from converters.documents.card import model_card
-from converters.documents.facts import Facts
+from converters.documents.facts import ReleaseFacts
 from converters.release_spec import ReleaseSpec
 from edge_sdk.contract.certificate import Certificate
 from edge_sdk.contract.manifest import BOM, CARD, PROFILE, Manifest
@@ -23,7 +23,7 @@ def documents(
         manifest: of the release, with all files but the documents.
         files: content of those files by name.
     """
-    facts = Facts(
+    facts = ReleaseFacts(
         manifest,
         Certificate.from_json(files[manifest.variants[0].certificate]),
         ReferenceProfile.from_json(files[PROFILE]),

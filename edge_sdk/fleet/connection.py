@@ -21,7 +21,6 @@ from edge_sdk.fleet.identity import Identity
 from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
 from edge_sdk.model.options import RuntimeOptions
-from edge_sdk.model.release import Release
 from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.gatekeeper import UpdateHooks
 from edge_sdk.update.probe import probe
@@ -260,10 +259,7 @@ class FleetLink:
 
 def _probe(slot: Slot, options: RuntimeOptions) -> None:
     # Every byte was read one step before; what the probe loads is checked once more as it is read.
-    release = Release.open(
-        slot.release, verify=False, digest=slot.ref.manifest, providers=options.providers
-    )
-    probe(release, slot.pack, slot.features, options=options)
+    probe(slot.opened(), slot.pack, slot.features, options=options)
 
 
 def _version() -> str:

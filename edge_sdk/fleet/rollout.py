@@ -174,7 +174,7 @@ class RolloutController:
 
     def _load(self, slot: Slot, terms: ServingTerms) -> Predictor:
         # The manifest is checked here, model and profile as they are read, the rest by a thread.
-        release = self._updater.opened(slot)
+        release = slot.opened()
         damage: dict[str, str] = {}
         pack = usable(slot.pack, release, partial(damage.__setitem__, "pack"))
         features = usable(slot.features, release, partial(damage.__setitem__, "features"), ENTITY)
@@ -198,7 +198,7 @@ class RolloutController:
             return True
         for arm, ref in beside.candidates:
             try:
-                release = self._updater.opened(self._updater.slot_of(ref))
+                release = self._updater.slot_of(ref).opened()
                 check_same_inputs(self._service.current().release, release)
             except EdgeError as error:
                 return self._fail(ref, f"arm {arm}: {error}")
@@ -216,7 +216,7 @@ class RolloutController:
         slots = {arm: self._updater.slot_of(ref) for arm, ref in beside.candidates}
         if experiment.strategy == "shadow":
             ((arm, shadowed),) = slots.items()
-            candidate = self._updater.opened(shadowed)
+            candidate = shadowed.opened()
             terms = self._terms(experiment.id, arm)
             return service.shadow(candidate, terms, experiment.share, self._link.crash_marker)
         if experiment.unit == "key":

@@ -32,12 +32,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Slot:
-    """A release folder, and the packs of answers and of features that go with it."""
+    """A release folder, and the packs of answers and of features that go with it.
+
+    Of the release there are the variants for one of the ``providers``.
+    """
 
     ref: SlotRef
     release: Path
     pack: Path | None
     features: Path | None
+    providers: tuple[str, ...] = DEFAULT_PROVIDERS
+
+    def opened(self) -> Release:
+        """Return the release, its manifest checked and the rest unread; raises ReleaseError."""
+        return Release.open(
+            self.release, verify=False, digest=self.ref.manifest, providers=self.providers
+        )
 
 
 class Slots:
@@ -76,7 +86,7 @@ class Slots:
         """Return the place of ``ref``, which need not be there yet."""
         pack = self.pack(ref.pack) if ref.pack else None
         features = self.pack(ref.features) if ref.features else None
-        return Slot(ref, self._releases / ref.manifest, pack, features)
+        return Slot(ref, self._releases / ref.manifest, pack, features, self._providers)
 
     def pack(self, digest: str) -> Path:
         """Return the place of the pack ``digest``, which need not be there yet."""

@@ -11,7 +11,7 @@ import pytest
 from converters import ConversionError, convert
 from converters.documents.bom import bill_of_materials
 from converters.documents.card import model_card
-from converters.documents.facts import Facts
+from converters.documents.facts import ReleaseFacts
 from edge_sdk.contract.manifest import BOM, CARD, MANIFEST, Budget
 from tests.converters import builders
 
@@ -149,7 +149,7 @@ def test_the_bill_is_valid_by_the_schema_of_cyclonedx(release, tmp_path):
 
 
 def test_the_same_facts_give_the_same_bytes(release):
-    facts = Facts(release.manifest, release.certificate(), release.profile())
+    facts = ReleaseFacts(release.manifest, release.certificate(), release.profile())
     assert bill_of_materials(facts) == bill_of_materials(facts)
     assert model_card(facts) == model_card(facts)
 
