@@ -67,8 +67,8 @@ def choose(
         The choice; ``None`` if no variant keeps the budget.
     """
     plain = results[PLAIN]
-    refused = {name: _refused(v, plain, limits, terms) for name, v in results.items()}
-    fit = [results[name] for name, why in refused.items() if not why]
+    reasons = {name: refused(v, plain, limits, terms) for name, v in results.items()}
+    fit = [results[name] for name, why in reasons.items() if not why]
     if not fit:
         return None
     small = _smallest(fit)
@@ -76,13 +76,13 @@ def choose(
     chosen = _best(small, fastest)
     others = {
         name: why or _beaten(results[name], chosen, plain, fastest)
-        for name, why in refused.items()
+        for name, why in reasons.items()
         if name != chosen.name
     }
     return Choice(chosen.name, _because(chosen, plain, len(fit), limits), others)
 
 
-def _refused(
+def refused(
     v: VariantResult, plain: VariantResult, limits: BudgetLimits | None, terms: BudgetTerms
 ) -> str:
     """Return why a variant cannot be chosen, whatever the others are; empty if it can."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from converters.certification.choice import Choice, choose
 from converters.certification.reference import Reference
 from converters.certification.report import results_table
 from converters.certification.search import SearchPlan
+from converters.certification.settling import Timing, settled
 from converters.errors import BudgetExceeded, ConversionError, ParityError
 from converters.onnx_export.serialise import to_bytes
 from converters.quantization.precision import precision_of
@@ -154,6 +155,29 @@ class Candidates:
             log.info("variant %s tried: %d bytes, %s", name, len(raw), reason or "accepted")
         return results
 
+    def settle(
+        self,
+        results: Mapping[str, VariantResult],
+        built: Mapping[str, Release],
+        reference: Reference,
+    ) -> dict[str, VariantResult]:
+        """Return the results after what a time decides was measured again.
+
+        Args:
+            results: as :meth:`measure` returned them.
+            built: candidates by name of the variant.
+            reference: the model's own answers.
+        """
+
+        def again(names: Sequence[str]) -> Mapping[str, Timing]:
+            self.announce("measuring again " + ", ".join(names))
+            return measure.measure({name: built[name] for name in names}, self.source.timed())
+
+        return settled(results, again, self.plan.limits, self._terms(reference))
+
+    def _terms(self, reference: Reference) -> BudgetTerms:
+        return BudgetTerms(reference.score, self.source.rows, self.plan.alpha)
+
     def _inexact(self, release: Release, verified: Mapping[str, str]) -> str:
         """Return why a variant that should be exact is not; empty if it is."""
         try:
@@ -173,7 +197,7 @@ class Candidates:
             BudgetExceeded: no variant keeps the budget.
         """
         limits = self.plan.limits
-        terms = BudgetTerms(reference.score, self.source.rows, self.plan.alpha)
+        terms = self._terms(reference)
         chosen = choose(results, limits, terms)
         if chosen is None:
             table = results_table(results, limits, terms)

@@ -70,6 +70,7 @@ class ReleasePipeline:
             verified, columns = self._verified(float32)
             built = {"float32": float32} | candidates.build_smaller(proto, reference)
             results = candidates.measure(built, reference, verified)
+            results = candidates.settle(results, built, reference)
             choice = candidates.choose(results, reference)
             self._announce(f"chose {choice.name}")
             chosen = built[choice.name]

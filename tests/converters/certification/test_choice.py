@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from converters.certification.budget import BudgetLimits
 from converters.certification.choice import NOISE, choose
+from converters.certification.settling import settled
 from edge_sdk.contract.certificate import VariantResult
 
 
@@ -99,3 +100,74 @@ def test_times_that_differ_by_noise_alone_give_the_same_choice_for_the_same_reas
     assert one.name == other.name
     kinds = [{n: why.split(":")[0] for n, why in c.not_chosen.items()} for c in (one, other)]
     assert kinds[0] == kinds[1]
+
+
+@dataclass(frozen=True)
+class Measured:
+    row_us: float
+    batch_row_us: float
+    p99_us: float = 20.0
+    load_ms: float = 1.0
+
+
+def measuring(*runs):
+    """Returns one run after the other; what was asked for is kept."""
+    left, asked = list(runs), []
+
+    def measure(names):
+        asked.append(tuple(names))
+        return left.pop(0)
+
+    return measure, asked
+
+
+def test_one_slow_moment_neither_refuses_nor_chooses_a_variant():
+    results = {v.name: v for v in (PLAIN, result("half", 500), result("int8", 300, 90.0))}
+    calm = {
+        "float32": Measured(10.0, 1.0), "half": Measured(10.0, 1.0), "int8": Measured(9.0, 1.0),
+    }  # fmt: skip
+    measure, asked = measuring(calm, calm)
+    assert choose(results).name == "half"
+    assert choose(settled(results, measure)).name == "int8"
+    assert asked == [("float32", "half", "int8")] * 2
+    slow = {name: Measured(50.0, 5.0) for name in calm}  # all of them: the machine
+    measure, _ = measuring(calm, slow)
+    assert settled(results, measure)["int8"].row_us == pytest.approx(10.0)
+
+
+def test_a_choice_that_is_not_slower_by_a_fluke_is_found_out():
+    results = {v.name: v for v in (PLAIN, result("int8", 300, 9.0))}
+    run = {"float32": Measured(10.0, 1.0), "int8": Measured(14.0, 1.0)}
+    measure, _ = measuring(run, run)
+    assert choose(settled(results, measure)).name == "float32"
+
+
+SETTLED_ALREADY = {
+    "nothing is smaller": ((PLAIN, result("int8", 990)), None),
+    "nothing else is accepted": ((PLAIN, result("int8", 300, reason="flips")), None),
+    "the budget limits no time": ((PLAIN, result("int8", 300, 90.0)), "size<=500B"),
+    "what is slow is larger than the choice": (
+        (PLAIN, result("big", 900, 500.0), result("int8", 300)), "size<=1KB difference<=1",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SETTLED_ALREADY)
+def test_nothing_is_measured_again_where(case):
+    variants, budget = SETTLED_ALREADY[case]
+    results = {v.name: v for v in variants}
+    limits = BudgetLimits.parse(budget) if budget else None
+    measure, asked = measuring()
+    assert settled(results, measure, limits) == results
+    assert asked == []
+
+
+def test_a_budget_of_time_is_held_against_the_median_of_three():
+    limits = BudgetLimits.parse("p99<=30us")
+    results = {
+        v.name: replace(v, p99_us=p99) for v, p99 in ((PLAIN, 20.0), (result("int8", 300), 300.0))
+    }
+    calm = {"float32": Measured(10.0, 1.0), "int8": Measured(10.0, 1.0)}
+    measure, asked = measuring(calm, calm)
+    assert choose(settled(results, measure, limits), limits).name == "int8"
+    assert len(asked) == 2
