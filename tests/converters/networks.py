@@ -161,7 +161,7 @@ def in_branches(proto: Any) -> Any:
 
 
 def _renamed(node: Any) -> Any:
-    """A copy with other weights under names that are the first branch's where they are constants."""
+    """A copy whose results have names of their own; constants keep the first branch's names."""
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
     if node.op_type == "Constant":
