@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from converters.certification.budget import BudgetLimits, BudgetTerms, pareto
@@ -25,6 +26,7 @@ def results_table(
     results: Mapping[str, VariantResult],
     limits: BudgetLimits | None = None,
     terms: BudgetTerms = BudgetTerms(),
+    left_out: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return Markdown, one row a variant; ``*`` marks those that no other beats in every way.
 
@@ -32,6 +34,7 @@ def results_table(
         results: rows of the certificate by name.
         limits: the budget; the limits that a variant breaks are shown.
         terms: what the budget's limits of shares are held against.
+        left_out: why other variants were not measured, by name.
     """
     best = pareto(results)
     lines = [HEAD, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---|"]
@@ -45,6 +48,8 @@ def results_table(
             f"{v.load_ms:.1f} | {'*' if v.name in best else ''} | "
             f"{v.reason or broken or 'accepted'} |"
         )
+    nothing = "– | " * 9
+    lines += [f"| {name} | {nothing}| {reason} |" for name, reason in left_out.items()]
     return "\n".join(lines)
 
 
@@ -55,7 +60,7 @@ def certificate_table(release: Release) -> str:
         f"{manifest.model} {manifest.version} ({manifest.task}), {certificate.rows} check rows, "
         f"chosen: {certificate.chosen}",
         "",
-        results_table({v.name: v for v in certificate.variants}),
+        results_table({v.name: v for v in certificate.variants}, left_out=certificate.left_out),
     ]
     if certificate.groups:
         lines += ["", _groups_table(certificate.groups)]

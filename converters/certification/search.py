@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from converters.certification.budget import BudgetLimits
 from converters.certification.exact_bounds import CONFIDENCE
 from converters.certification.parity import Tolerances
 from converters.errors import ConversionError
 from converters.quantization.targets import Target, target_of
-from converters.quantization.variants import DEFAULT, VARIANTS
+from converters.quantization.variants import DEFAULT, FOR_FILES, VARIANTS
+
+SECONDS: Final = 60.0
+"""For the search, from the beginning of the conversion; the rest takes as long as it needs."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,16 @@ class SearchPlan:
         tolerances: how far a variant may differ from the model.
         limits: the budget; ``None`` chooses the smallest that is not slower than float32.
         target: where the files must run; ``None`` trusts the caller's variants.
+        seconds: after them no other variant is begun.
+        for_files: those of the variants that are not tried for what our own exporter wrote.
     """
 
     variants: tuple[str, ...]
     tolerances: Tolerances
     limits: BudgetLimits | None = None
     target: Target | None = None
+    seconds: float = SECONDS
+    for_files: tuple[str, ...] = FOR_FILES
 
     @property
     def alpha(self) -> float:
@@ -52,6 +60,7 @@ def plan_of(
     tolerances: Tolerances,
     limits: str | None,
     target: str | None,
+    seconds: float = SECONDS,
 ) -> SearchPlan:
     """Return the plan for a caller's options; with a budget, every variant is tried.
 
@@ -60,11 +69,16 @@ def plan_of(
         tolerances: how far a variant may differ from the model.
         limits: the budget as text, see :mod:`converters.certification.budget`.
         target: name of the machine that the files must run on.
+        seconds: after them no other variant is begun.
 
     Raises:
         ConversionError: an unknown variant, limit or target.
     """
+    machine = target_of(target) if target is not None else None
     chosen = variants or (tuple(VARIANTS) if limits is not None else DEFAULT)
+    if variants is None and not (machine and machine.float16):
+        # Elsewhere half precision is computed in float32, with casts around each operator.
+        chosen = tuple(name for name in chosen if name != "float16")
     unknown = sorted(set(chosen) - set(VARIANTS))
     if unknown:
         raise ConversionError(f"variants: expected some of {list(VARIANTS)}, got {unknown}")
@@ -72,4 +86,5 @@ def plan_of(
     names = ("float32", *(name for name in chosen if name != "float32"))
     budget = BudgetLimits.parse(limits) if limits is not None else None
     allowed = budget.tolerances(tolerances) if budget else tolerances
-    return SearchPlan(names, allowed, budget, target_of(target) if target is not None else None)
+    for_files = FOR_FILES if variants is None and limits is None else ()
+    return SearchPlan(names, allowed, budget, machine, seconds, for_files)

@@ -67,7 +67,8 @@ class Certificate:
     """``certificate.json`` of a release; ``original_score`` is the trained model's own.
 
     ``confidence`` is that of each kind of bound for all variants together, or all groups together;
-    ``None`` in certificates without bounds.
+    ``None`` in certificates without bounds. ``left_out`` says by name of the variant why others
+    have no row: they failed, the target cannot run them, or there was no time.
     """
 
     chosen: str
@@ -80,6 +81,7 @@ class Certificate:
     repeat: str = ""
     groups: tuple[GroupResult, ...] = ()
     confidence: float | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
     format: Literal[1] = CERTIFICATE_FORMAT
 
     @classmethod

@@ -14,7 +14,7 @@ from converters import Tolerances, convert
 from converters.certification.measure import choose, judge
 from converters.certification.parity import Difference
 from converters.certification.row_counts import RowCounts
-from converters.quantization.variants import LARGEST_INT7, int8_dynamic
+from converters.quantization.dynamic_int8 import LARGEST_INT7, int8_dynamic
 from converters.quantization.weight_storage import (
     LARGEST_INT8,
     int8_storage,
