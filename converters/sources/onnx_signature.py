@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
@@ -23,24 +23,37 @@ from edge_sdk.errors import ContractError
 # Values of TensorProto.DataType, spelt out so that importing this does not load onnx.
 
 
+OutputKind = Literal["logits", "probabilities", "multilabel", "multilabel-logits", "values"]
+"""Meaning of an output: scores before a softmax, after it; the probability of each class for itself,
+or its logit before a sigmoid; numbers."""
+
+KINDS: Final[tuple[OutputKind, ...]] = get_args(OutputKind)
+
+
 @dataclass(frozen=True)
 class OnnxLayout:
     """Facts about an ``.onnx`` file that the file itself does not say.
 
     Attributes:
-        classes: labels in the order of the probabilities; the output vector is then the label, the
-            matrix of floats the probabilities.
+        output: meaning of the output that answers, or of several by name. ``None`` infers it only
+            where the answers leave no doubt: probabilities if all rows sum to 1, logits if some lie
+            outside [0, 1] and ``y`` has one class for each row.
+        classes: labels in the order of the columns of that output; ``None`` takes those of ``y``.
+        threshold: score from which a class of a multilabel model is given.
         state: for recurrent models: input name to the output whose value it gets in the next call;
             devices begin with zeros.
-        batched: whether axis 0 of every tensor is the batch; ``None``: if it is open in all of
-            them or has one size in all.
+        batched: False if the model takes one input at a time; ``None`` finds out, by running one
+            row and three, along which axes the rows are.
     """
 
     classes: Sequence[Any] | None = None
     state: Mapping[str, str] = field(default_factory=dict)
     batched: bool | None = None
+    output: OutputKind | Mapping[str, OutputKind] | None = None
+    threshold: float = 0.5
 
     def __post_init__(self) -> None:
+        self._check_output()
         classes = self.classes
         if classes is not None and (isinstance(classes, str) or not hasattr(classes, "__len__")):
             raise ConversionError(f"classes: expected a list of labels, got {classes!r:.60}")
@@ -50,6 +63,20 @@ class OnnxLayout:
             raise ConversionError(
                 f"state: expected names of outputs by the input that they feed, such as "
                 f'{{"h_in": "h_out"}}; got {self.state!r:.60}'
+            )
+
+    def _check_output(self) -> None:
+        given = self.output
+        kinds = list(given.values()) if isinstance(given, Mapping) else [given]
+        if given is not None and not (kinds and all(kind in KINDS for kind in kinds)):
+            raise ConversionError(
+                f"output: expected one of {', '.join(KINDS)}, or one of them by the name of each "
+                f'output, such as {{"y": "logits"}}; got {given!r:.60}'
+            )
+        is_number = isinstance(self.threshold, int | float)
+        if not is_number or not 0 < self.threshold < 1:
+            raise ConversionError(
+                f"threshold: expected a number between 0 and 1, got {self.threshold!r:.60}"
             )
 
 
