@@ -146,7 +146,8 @@ class Signature:
         for spec in (*self.inputs, *self.outputs):
             has_axis = 0 <= spec.batch < len(spec.shape)
             require(
-                spec.name in state or has_axis, f"{spec.name}: there is no axis {spec.batch} of rows"
+                spec.name in state or has_axis,
+                f"{spec.name}: there is no axis {spec.batch} of rows",
             )
 
     @property
