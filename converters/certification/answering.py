@@ -1,4 +1,4 @@
-"""Answers of a release to many rows, in calls that fit into memory.
+"""Answers of a release to a table of many rows, in calls that fit into memory.
 
 One call with all rows would keep every layer's output for all of them: for two hundred pictures
 that is gigabytes.
@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Feed, Release
-from edge_sdk.model.session import Model, fixed_batch
+from edge_sdk.model.session import Model
 
 ROWS: Final = 512
 """Rows of one call, at most."""
@@ -26,15 +26,17 @@ LARGE: Final = 1 << 20
 same, later."""
 
 
+def answering(release: Release) -> Model:
+    """Load the model of ``release`` for many rows."""
+    threads = (os.cpu_count() or 1) if release.model_path.stat().st_size >= LARGE else 1
+    return Model.load(release, RuntimeOptions(threads=threads))
+
+
 def answers_to(release: Release, feed: Feed) -> Feed:
     """Return the answers of ``release`` to the rows of ``feed``, by output name."""
-    threads = (os.cpu_count() or 1) if release.model_path.stat().st_size >= LARGE else 1
-    model = Model.load(release, RuntimeOptions(threads=threads))
-    signature = release.manifest.signature
-    if not signature.batched or signature.state:
-        return model.run(feed)
-    rows = len(next(iter(feed.values())))
-    size = _rows_a_call(feed, rows, fixed_batch(signature))
+    model, rows = answering(release), len(next(iter(feed.values())))
+    bytes_a_row = sum(array.nbytes for array in feed.values()) / rows
+    size = int(min(ROWS, max(1.0, BYTES / bytes_a_row)))
     if size >= rows:
         return model.run(feed)
     parts = [
@@ -42,10 +44,3 @@ def answers_to(release: Release, feed: Feed) -> Feed:
         for start in range(0, rows, size)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _rows_a_call(feed: Feed, rows: int, block: int | None) -> int:
-    bytes_a_row = sum(array.nbytes for array in feed.values()) / rows
-    size = int(min(ROWS, max(1.0, BYTES / bytes_a_row)))
-    # A file of fixed size is run in its own blocks: a rest that is filled up costs as much.
-    return size if block is None else max(1, size // block) * block

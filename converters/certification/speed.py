@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_sdk.model.release import Feed, Release
-from edge_sdk.model.session import Model, first_row, fixed_batch
+from edge_sdk.model.session import Model, first_row, fixed_batch, row_count, take_rows
 
 ROUNDS: Final = 7
 FEWEST_ROUNDS: Final = 3
@@ -113,7 +113,7 @@ def _inputs(plain: _Loaded, feed: Feed) -> tuple[Feed, Feed]:
     seconds = _time(plain.model, one, 1) / 1e6
     rows = int(min(BATCH, max(1.0, SECONDS / (2 * FEWEST_ROUNDS * seconds))))
     block = fixed_batch(signature) or 1
-    return one, {name: array[: max(rows, block)] for name, array in feed.items()}
+    return one, take_rows(feed, slice(max(rows, block)), signature)
 
 
 def _turns(candidates: list[_Loaded], feed: Feed) -> list[list[float]]:
@@ -138,8 +138,7 @@ def _ratio(turns: list[list[float]]) -> float:
 def _speed(
     plain: _Loaded, singles: list[float], batches: list[float], one: Feed, some: Feed
 ) -> Speed:
-    batched = plain.model.manifest.signature.batched
-    rows = len(next(iter(some.values()))) if batched else 1
+    rows = row_count(some, plain.model.manifest.signature)
     return Speed(
         statistics.median(singles),
         statistics.median(batches) / rows,
