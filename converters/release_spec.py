@@ -24,6 +24,7 @@ from edge_sdk.contract.manifest import (
     RuntimeNeeds,
     Signature,
     Task,
+    Variant,
 )
 from edge_sdk.contract.names import Version, check_name
 from edge_sdk.contract.serving_terms import Metric
@@ -117,14 +118,18 @@ class ReleaseSpec:
             task=task,
             signature=signature,
             files=UNWRITTEN,
-            runtime=RuntimeNeeds(
-                proto.ir_version, {entry.domain: entry.version for entry in proto.opset_import}
-            ),
+            variants=(Variant("float32", needs_of(proto)),),
             lineage=self.lineage,
             budget=self.budget,
             licence=self.licence,
             training=training,
         )
+
+
+def needs_of(proto: Any) -> RuntimeNeeds:
+    """Return what a ModelProto requires of onnxruntime."""
+    opsets = {entry.domain: entry.version for entry in proto.opset_import}
+    return RuntimeNeeds(proto.ir_version, opsets)
 
 
 def path_of(out: Any) -> Path:

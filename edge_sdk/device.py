@@ -22,6 +22,7 @@ from edge_sdk.config import DeviceConfig, check_opening
 from edge_sdk.contract.serving_terms import Reporting
 from edge_sdk.errors import EdgeError, StateError
 from edge_sdk.fleet.active_releases import ActiveReleases
+from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.serving.opening import opened_features, opened_pack, opened_release
 from edge_sdk.serving.stream import Stream
 from edge_sdk.serving.terms import ServingTerms
@@ -507,17 +508,18 @@ class _OfflineDevice(EdgeDevice):
             )
         service = ActiveReleases(config, LOCAL_BOOT, self._send, energy_use(energy), clock)
         self._assemble(config, service)
-        release = opened_release(folder)
+        providers = RuntimeOptions.of(config).providers
+        release = opened_release(folder, providers)
         serving = service.open(
             release, OFFLINE,
             pack=opened_pack(pack, release), features=opened_features(features, release),
         )  # fmt: skip
         service.serve(serving)
         if shadow is not None:
-            service.run(service.shadow(opened_release(shadow), OFFLINE_CANDIDATE))
+            service.run(service.shadow(opened_release(shadow, providers), OFFLINE_CANDIDATE))
         if interleave is not None:
             from edge_sdk.experiments.interleaving import Interleaver
 
-            candidate = service.open(opened_release(interleave), OFFLINE_CANDIDATE)
+            candidate = service.open(opened_release(interleave, providers), OFFLINE_CANDIDATE)
             service.run(Interleaver(OFFLINE_CANDIDATE.arm, serving, candidate, clock=clock))
         self._start_threads(background=True)

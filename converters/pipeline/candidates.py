@@ -15,9 +15,11 @@ from typing import Any, Protocol
 from converters.certification.search import SearchPlan
 from converters.errors import ConversionError
 from converters.onnx_export.serialise import to_bytes
-from converters.quantization.variants import VARIANTS, Guide
-from converters.release_spec import UNWRITTEN
-from edge_sdk.contract.manifest import MODEL, Manifest, RuntimeNeeds
+from converters.quantization.guide import Guide
+from converters.quantization.precision import precision_of
+from converters.quantization.variants import VARIANTS
+from converters.release_spec import UNWRITTEN, needs_of
+from edge_sdk.contract.manifest import ANY, MODEL, Manifest, Variant
 from edge_sdk.model.release import Release, write_release
 
 
@@ -103,9 +105,10 @@ class Candidates:
 
     def write(self, folder: Path, name: str, proto: Any) -> Release:
         """Write a scratch release of a model."""
-        needs = RuntimeNeeds(proto.ir_version, {e.domain: e.version for e in proto.opset_import})
+        target = self.plan.target.name if self.plan.target is not None else ANY
+        variant = Variant(name, needs_of(proto), precision_of(proto), target)
         files = dict.fromkeys(UNWRITTEN, b"") | {MODEL: to_bytes(proto)}
-        return write_release(folder, replace(self.base, variant=name, runtime=needs), files)
+        return write_release(folder, replace(self.base, variants=(variant,)), files)
 
 
 def first_line(error: Exception) -> str:

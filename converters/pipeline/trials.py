@@ -32,7 +32,8 @@ from converters.pipeline.candidates import (
     NothingSmaller,
     first_line,
 )
-from converters.quantization.variants import FROM_THE_EXPORT, Guide
+from converters.quantization.guide import Guide
+from converters.quantization.variants import FROM_THE_EXPORT
 from converters.sources.model_source import ModelSource
 from edge_sdk.contract.certificate import VariantResult
 from edge_sdk.errors import EdgeError

@@ -2,11 +2,15 @@
 
 A release is named by the SHA-256 of its ``manifest.json``; the manifest holds length and SHA-256 of
 every other file, so one digest fixes the whole release.
+
+A release may hold several files of one model, its *variants*: the same inputs and outputs, in other
+precision, or for another execution provider. Each has golden vectors and a certificate of its own.
+The publisher signs all of them; a device downloads those that it may take.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -14,7 +18,13 @@ from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.dtypes import Dtype
 from edge_sdk.contract.errors import require
 from edge_sdk.contract.groups import GroupColumn
-from edge_sdk.contract.limits import FEATURES, GROUP_COLUMNS, MANIFEST_BYTES, MODEL_BYTES
+from edge_sdk.contract.limits import (
+    FEATURES,
+    GROUP_COLUMNS,
+    MANIFEST_BYTES,
+    MODEL_BYTES,
+    VARIANTS,
+)
 from edge_sdk.contract.names import Version, check_digest, check_name
 from edge_sdk.contract.serving_terms import Metric
 from edge_sdk.contract.version import MANIFEST_FORMAT
@@ -28,6 +38,13 @@ MODEL: Final = "model.onnx"
 PROFILE: Final = "profile.json"
 GOLDEN: Final = "golden.npz"
 CERTIFICATE: Final = "certificate.json"
+CARD: Final = "model-card.md"
+BOM: Final = "bom.cdx.json"
+DOCUMENTS: Final = (CARD, BOM)
+"""Files for people and their tools, which no device downloads."""
+
+CPU: Final = "CPUExecutionProvider"
+ANY: Final = "any"
 
 
 @dataclass(frozen=True)
@@ -200,6 +217,41 @@ class RuntimeNeeds:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """One model file of a release.
+
+    Attributes:
+        name: of the variant, such as ``int8-storage``; it differs within a release.
+        runtime: requirements of this file on onnxruntime.
+        precision: number type in which it computes, such as ``float32`` or ``int8``.
+        target: kind of machine that it was made for; ``any`` for all.
+        provider: onnxruntime's execution provider that it was certified with. Only a device that is
+            configured to use that provider takes the file.
+        model: name of the ONNX file.
+        golden: name of its golden vectors.
+        certificate: name of its certificate.
+    """
+
+    name: str
+    runtime: RuntimeNeeds
+    precision: str = "float32"
+    target: str = ANY
+    provider: str = CPU
+    model: str = MODEL
+    golden: str = GOLDEN
+    certificate: str = CERTIFICATE
+
+    def __post_init__(self) -> None:
+        check_name("name", self.name)
+        require(len(set(self.files)) == len(self.files), "expected three different files")
+
+    @property
+    def files(self) -> tuple[str, str, str]:
+        """Names of the files that belong to this variant."""
+        return self.model, self.golden, self.certificate
+
+
+@dataclass(frozen=True)
 class Budget:
     """Latency and memory that a device must not exceed for the release to be activated on it."""
 
@@ -209,35 +261,78 @@ class Budget:
 
 @dataclass(frozen=True)
 class Manifest:
-    """``manifest.json`` of a release. ``groups`` are the columns that define groups of rows."""
+    """``manifest.json`` of a release.
+
+    ``variants`` are in the order of preference: the first is the one that the conversion chose, and
+    ``metrics`` and ``cascade`` are of its answers. ``groups`` are the columns that define groups of
+    rows.
+    """
 
     model: str
     version: str
     task: Task
     signature: Signature
     files: Mapping[str, FileRef]
-    runtime: RuntimeNeeds
+    variants: tuple[Variant, ...]
     lineage: Lineage = Lineage()
     metrics: Mapping[str, float] = field(default_factory=dict)
-    variant: str = "float32"
     cascade: Cascade | None = None
     budget: Budget = Budget()
     licence: str | None = None
     training: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[GroupColumn, ...] = ()
-    format: Literal[1] = MANIFEST_FORMAT
+    format: Literal[2] = MANIFEST_FORMAT
 
     def __post_init__(self) -> None:
         check_name("model", self.model)
         Version.parse(self.version)
-        for name in (MODEL, PROFILE, GOLDEN, CERTIFICATE):
-            require(name in self.files, f"files: expected {name}")
+        self._check_variants()
         # File names become paths inside the release folder, so they must be plain names.
         for name in self.files:
             check_name("files", name)
         grouped = {column.name for column in self.groups}
         require(len(grouped) == len(self.groups), "groups: expected different columns")
         require(len(grouped) <= GROUP_COLUMNS, f"groups: expected at most {GROUP_COLUMNS} columns")
+
+    def _check_variants(self) -> None:
+        require(bool(self.variants), "variants: expected at least one")
+        require(len(self.variants) <= VARIANTS, f"variants: expected at most {VARIANTS}")
+        names = [variant.name for variant in self.variants]
+        require(len(set(names)) == len(names), "variants: expected different names")
+        own = [name for variant in self.variants for name in variant.files]
+        require(len({*own, PROFILE}) == len(own) + 1, "variants: expected files of their own")
+        for name in (*own, PROFILE):
+            require(name in self.files, f"files: expected {name}")
+
+    @property
+    def variant(self) -> str:
+        """Name of the variant that the conversion chose."""
+        return self.variants[0].name
+
+    @property
+    def runtime(self) -> RuntimeNeeds:
+        """Requirements of the variant that the conversion chose."""
+        return self.variants[0].runtime
+
+    def variants_for(self, providers: Collection[str] | None) -> tuple[Variant, ...]:
+        """Return the variants that a device may take, in the order of preference.
+
+        Args:
+            providers: onnxruntime's execution providers that the device uses; ``None`` for a place
+                that keeps every variant, such as a hub.
+        """
+        if providers is None:
+            return self.variants
+        return tuple(variant for variant in self.variants if variant.provider in providers)
+
+    def files_for(self, providers: Collection[str] | None) -> dict[str, FileRef]:
+        """Return the files that a device needs; arguments as for :meth:`variants_for`."""
+        if providers is None:
+            return dict(self.files)
+        taken = {name for variant in self.variants_for(providers) for name in variant.files}
+        others = {name for variant in self.variants for name in variant.files} - taken
+        unneeded = {*others, *DOCUMENTS}
+        return {name: ref for name, ref in self.files.items() if name not in unneeded}
 
     @classmethod
     def from_json(cls, raw: bytes) -> Manifest:

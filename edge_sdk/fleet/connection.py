@@ -124,15 +124,16 @@ class FleetLink:
         if hub_of(self.store) != how.hub:
             self.store.put("hub", how.hub)
         self.outbox = Outbox(self.store, self.boot, config.outbox_bytes)
+        options = RuntimeOptions.of(config)
         trust = Trust(self.store, self.client, self.identity.model, self.identity.root, clock)
         self.updater = Updater(
             self.identity.model,
             self.store,
             self.outbox,
-            Slots(self.store.folder, may_remove=lambda: self.store.on_disk),
+            Slots(self.store.folder, lambda: self.store.on_disk, options.providers),
             trust,
             self.client,
-            probe=lambda slot: _probe(slot, RuntimeOptions.of(config)),
+            probe=lambda slot: _probe(slot, options),
             activate=activate,
             clock=clock,
             config=config,
@@ -259,7 +260,9 @@ class FleetLink:
 
 def _probe(slot: Slot, options: RuntimeOptions) -> None:
     # Every byte was read one step before; what the probe loads is checked once more as it is read.
-    release = Release.open(slot.release, verify=False, digest=slot.ref.manifest)
+    release = Release.open(
+        slot.release, verify=False, digest=slot.ref.manifest, providers=options.providers
+    )
     probe(release, slot.pack, slot.features, options=options)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,14 @@ if TYPE_CHECKING:
     from edge_sdk.packs.reader import Pack
 
 
-def opened_release(folder: str | Path) -> Release:
-    """Return the release in ``folder``, checked but for its model, which loading checks."""
-    release = Release.open(folder, verify=False)
+def opened_release(folder: str | Path, providers: Collection[str]) -> Release:
+    """Return the release in ``folder``, checked but for its models, which loading checks.
+
+    Args:
+        folder: of the release.
+        providers: execution providers of this device, which has files of variants for them.
+    """
+    release = Release.open(folder, verify=False, providers=providers)
     release.verify(model=False)
     return release
 

@@ -45,7 +45,9 @@ CloudCall = Callable[["CloudRequest", float], "CloudReply"]
 """Asks the cloud; the second argument is the deadline in seconds. Raises :class:`HubError`."""
 
 
-NOTHING_SERVES: Final = dict.fromkeys(("model", "version", "pack", "features", "experiment", "arm"))
+NOTHING_SERVES: Final = dict.fromkeys(
+    ("model", "version", "variant", "pack", "features", "experiment", "arm")
+)
 """The status of a device without a release."""
 
 
@@ -124,11 +126,12 @@ class Predictor:
         )
 
     def status(self) -> dict[str, str | None]:
-        """Return model, version and terms; packs are named by the SHA-256 of their body."""
+        """Return model, version, variant and terms; packs are named by the SHA-256 of their body."""
         manifest = self.release.manifest
         return {
             "model": manifest.model,
             "version": manifest.version,
+            "variant": self.release.variant.name,
             "pack": self._pack.header.body if self._pack is not None else None,
             "features": self._features.digest if self._features is not None else None,
             "experiment": self.terms.experiment,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edge_sdk.contract.plan import ReleaseRef
     from edge_sdk.hub.client import HubClient
     from edge_sdk.hub.outbox import Outbox
+    from edge_sdk.model.release import Release
     from edge_sdk.state_db import StateDatabase
     from edge_sdk.update.admission import Step
     from edge_sdk.update.failures import FailedReleases
@@ -123,6 +124,14 @@ class Updater:
     def slot_of(self, ref: SlotRef) -> Slot:
         """Return the place on disk of a slot that is here."""
         return self._slots.slot(ref)
+
+    def opened(self, slot: Slot) -> Release:
+        """Return the release of a slot, its manifest checked and the rest unread.
+
+        Raises:
+            ReleaseError: the manifest is missing or damaged.
+        """
+        return self._slots.opened(slot.release, digest=slot.ref.manifest)
 
     def recover(self) -> Slot | None:
         """Finish or undo what the last run left; the slot that serves now, if there is one."""
