@@ -63,7 +63,9 @@ def _without(message: Any, left_out: tuple[str, ...]) -> Any:
 
 def _joined(model: bytes, tensors: Any, names: list[str]) -> bytes:
     """Return the bytes of a model with ``tensors`` under ``names`` as its initializers."""
-    result, before, after = io.BytesIO(), [], []
+    result = io.BytesIO()
+    before: list[bytes] = []
+    after: list[bytes] = []
     graph = b""
     for number, kind, content in _fields(model):
         if number == GRAPH:

@@ -66,7 +66,7 @@ def _axes_of(node: Any) -> dict[int, Axes]:
     return _AXES.get(kind, {})
 
 
-_RECURRENT: Final = {1: (0, 1), 2: (0, 1)}
+_RECURRENT: Final[dict[int, Axes]] = {1: (0, 1), 2: (0, 1)}
 """W and R are [directions, gates * hidden, width]."""
 
 _AXES: Final[dict[str, dict[int, Axes]]] = {
