@@ -62,8 +62,8 @@ def prepared(proto: Any, name: str) -> Any:
 def _refuse_large(path: Path, size: int) -> None:
     if size > MODEL_BYTES:
         raise ConversionError(
-            f"{path}: expected at most {MODEL_BYTES >> 20:,} MiB with the files beside it, which is "
-            f"what a release holds; got {size >> 20:,} MiB"
+            f"{path}: expected at most {MODEL_BYTES >> 20:,} MiB with the files beside it, as much "
+            f"as a release holds; got {size >> 20:,} MiB"
         )
 
 
