@@ -1,7 +1,13 @@
 """Latency and memory of candidate files, measured for seconds, not for a number of calls.
 
-Each candidate takes turns with float32, and its figures are float32's times the ratio that was seen
-in common: a slow moment of the machine hits both. Not more than two large models are in memory.
+Invariants:
+
+* Each candidate takes turns with float32, and its figures are float32's times the ratio that was
+  seen in common: a slow moment of the machine hits both.
+* Medians are processor time of the one thread that a model runs in: on a machine that does nothing
+  else that is the latency, and on others it is still the model's own. The 99th percentile is time
+  as it passes.
+* Not more than two large models are in memory.
 """
 
 from __future__ import annotations
@@ -31,6 +37,8 @@ TAIL_SECONDS: Final = 0.5
 BATCH: Final = 200
 """Rows of a batch, at most."""
 
+Clock = Callable[[], float]
+
 SMALL: Final = 16 << 20
 """Bytes of files that may stay in memory together."""
 
@@ -40,8 +48,8 @@ class Speed:
     """Latency and memory of one candidate.
 
     Attributes:
-        row_us: median µs of a call with one row.
-        batch_row_us: median µs a row of a call with many.
+        row_us: median µs of a call with one row, of processor time.
+        batch_row_us: median µs a row of a call with many, likewise.
         load_ms: ms to load the file.
         p99_us: 99th percentile of a call with one row, µs.
         memory_kb: KiB that loading added to the process.
@@ -110,7 +118,7 @@ def _inputs(plain: _Loaded, feed: Feed) -> tuple[Feed, Feed]:
     if not signature.batched or signature.state:
         return one, one
     plain.model.run(one)  # the first call also allocates
-    seconds = _time(plain.model, one, 1) / 1e6
+    seconds = max(1e-6, _time(plain.model, one, 1) / 1e6)
     rows = int(min(BATCH, max(1.0, SECONDS / (2 * FEWEST_ROUNDS * seconds))))
     block = fixed_batch(signature) or 1
     return one, take_rows(feed, slice(max(rows, block)), signature)
@@ -119,7 +127,9 @@ def _inputs(plain: _Loaded, feed: Feed) -> tuple[Feed, Feed]:
 def _turns(candidates: list[_Loaded], feed: Feed) -> list[list[float]]:
     """Return µs a call of each candidate, a figure for each round."""
     models = [each.model for each in candidates]
-    first = sum(_time(model, feed, 1) for model in models) / 1e6
+    for model in models:
+        model.run(feed)  # the first call also allocates
+    first = max(1e-6, sum(_time(model, feed, 1) for model in models) / 1e6)
     rounds = int(min(ROUNDS, max(FEWEST_ROUNDS, SECONDS / first)))
     calls = int(min(CALLS, max(1.0, SECONDS / first / rounds)))
     figures: list[list[float]] = [[] for _ in models]
@@ -159,16 +169,16 @@ def resident_kb() -> float:
 
 def _p99(model: Model, feed: Feed) -> float:
     until = time.perf_counter() + TAIL_SECONDS
-    times = [_time(model, feed, 1) for _ in range(FEWEST_ROUNDS)]
+    times = [_time(model, feed, 1, time.perf_counter) for _ in range(FEWEST_ROUNDS)]
     while len(times) < ROUNDS * CALLS and time.perf_counter() < until:
-        times.append(_time(model, feed, 1))
+        times.append(_time(model, feed, 1, time.perf_counter))
     # With fewer than a hundred calls the largest is the best guess, and no extrapolation is.
     return statistics.quantiles(times, n=100, method="inclusive")[-1]
 
 
-def _time(model: Model, feed: Feed, calls: int) -> float:
+def _time(model: Model, feed: Feed, calls: int, clock: Clock = time.thread_time) -> float:
     """Return µs a call."""
-    started = time.perf_counter()
+    started = clock()
     for _ in range(calls):
         model.run(feed)
-    return (time.perf_counter() - started) / calls * 1e6
+    return (clock() - started) / calls * 1e6

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from converters.lowering.graph import rename
-from converters.onnx_export.constants import collect_constants
+from converters.onnx_export.constants import collect_constants, inner_graphs
 
 
 def tidy(proto: Any) -> None:
@@ -15,10 +15,22 @@ def tidy(proto: Any) -> None:
 
     Every constant, wherever an exporter has put it, becomes an initializer of the main graph.
     """
+    _drop_words(proto)
     collect_constants(proto)
     _drop_identities(proto.graph)
     _merge_constants(proto.graph)
     drop_unused(proto.graph)
+
+
+def _drop_words(proto: Any) -> None:
+    """Drop what exporters write for people: comments, traces with paths of their machine."""
+    del proto.metadata_props[:]
+    for graph in (proto.graph, *inner_graphs(proto.graph)):
+        graph.ClearField("doc_string")
+        for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+            if hasattr(part, "metadata_props"):
+                del part.metadata_props[:]
+            part.ClearField("doc_string")
 
 
 def _drop_identities(graph: Any) -> None:

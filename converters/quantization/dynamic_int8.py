@@ -119,7 +119,8 @@ def _lstm(proto: Any, node: Any) -> Any:
     made = helper.make_node(
         "DynamicQuantizeLSTM", [*inputs, *scales], node.output, domain=MICROSOFT
     )
-    made.attribute.extend(node.attribute)
+    # Its own kernel has one layout, the one that was checked for.
+    made.attribute.extend(a for a in node.attribute if a.name != "layout")
     if all(entry.domain != MICROSOFT for entry in proto.opset_import):
         proto.opset_import.add(domain=MICROSOFT, version=1)
     return made

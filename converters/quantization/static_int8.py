@@ -9,6 +9,7 @@ Layers that lose most stay in float32, as few as bring the answers within tolera
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,7 +20,7 @@ from converters.quantization.guide import Guide
 from converters.quantization.products import turned
 from converters.quantization.sensitivity import by_loss
 from converters.quantization.silence import silence
-from converters.quantization.weight_storage import int8_storage
+from converters.quantization.weight_storage import FLOAT, int8_storage
 from converters.quantization.weights import MINIMUM_WEIGHTS, copy_of, with_nodes
 
 OLDEST: Final = 13
@@ -114,17 +115,18 @@ class _Quantizer:
 
 
 def _layers(named: Any) -> list[Any]:
-    """Return the nodes that are worth computing in int8: their weights are constants."""
+    """Return the nodes that are worth computing in int8: they have constant weights.
+
+    None where most of the model's weights are in other nodes, such as recurrences and tables.
+    """
     sizes = {
-        tensor.name: tensor.ByteSize() // 4
+        tensor.name: math.prod(tensor.dims)
         for tensor in named.graph.initializer
-        if tensor.data_type == 1
+        if tensor.data_type == FLOAT and math.prod(tensor.dims) >= MINIMUM_WEIGHTS
     }
-    return [
-        node
-        for node in named.graph.node
-        if node.op_type in COMPUTED and sizes.get(node.input[1], 0) >= MINIMUM_WEIGHTS
-    ]
+    layers = [n for n in named.graph.node if n.op_type in COMPUTED and n.input[1] in sizes]
+    covered = sum(sizes[name] for name in {node.input[1] for node in layers})
+    return layers if 2 * covered >= sum(sizes.values()) else []
 
 
 def _prepared(proto: Any) -> Any:
