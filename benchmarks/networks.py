@@ -83,7 +83,7 @@ def _recurrent(kind: str) -> Callable[[], Any]:
         import torch
         from torch import nn
 
-        class Recurrent(nn.Module):
+        class Recurrent(nn.Module):  # type: ignore[misc]
             """The rows of a picture, one after the other."""
 
             def __init__(self) -> None:
@@ -104,7 +104,7 @@ def _convolutional_recurrent() -> Any:
     import torch
     from torch import nn
 
-    class ConvolutionalRecurrent(nn.Module):
+    class ConvolutionalRecurrent(nn.Module):  # type: ignore[misc]
         """A small CNN that reads columns, and an LSTM over them."""
 
         def __init__(self) -> None:
@@ -128,7 +128,7 @@ def _transformer() -> Any:
     import torch
     from torch import nn
 
-    class Transformer(nn.Module):
+    class Transformer(nn.Module):  # type: ignore[misc]
         """Patches of four by four as tokens, two layers of attention."""
 
         def __init__(self) -> None:
@@ -156,7 +156,7 @@ def _u_net() -> Any:
             nn.Conv2d(after, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(),
         )  # fmt: skip
 
-    class UNet(nn.Module):
+    class UNet(nn.Module):  # type: ignore[misc]
         """Finds the pixels of the digit in a noisy picture."""
 
         def __init__(self) -> None:
@@ -205,8 +205,11 @@ def train(name: str, folder: Path) -> Trained:
     targets = torch.tensor(clean if kind.pictures else y)[:TRAINED]
     rows = torch.tensor(X[:TRAINED])
     network = kind.make()
-    optimiser = torch.optim.Adam(network.parameters(), 2e-3)
-    for _ in range(3 if kind.pictures else EPOCHS):
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+    epochs = 3 if kind.pictures else EPOCHS
+    steps = epochs * (TRAINED // BATCH)
+    pace = torch.optim.lr_scheduler.OneCycleLR(optimiser, 5e-3, total_steps=steps)
+    for _ in range(epochs):
         for chosen in torch.randperm(TRAINED).split(BATCH):
             optimiser.zero_grad()
             answers, wanted = network(rows[chosen]), targets[chosen]
@@ -217,6 +220,7 @@ def train(name: str, folder: Path) -> Trained:
             )
             loss.backward()
             optimiser.step()
+            pace.step()
     return Trained(
         _exported(network.eval(), rows[:2], folder),
         X[TRAINED:],
