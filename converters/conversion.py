@@ -76,6 +76,11 @@ def convert(
         refuse_other_tables(X)
         spec = _spec(name, out, X, y, options)
         plan = _plan(options.search)
+        if plan.ship and options.calibration.calibrate_against is not None:
+            raise ConversionError(
+                "ship: a cascade threshold is certified for the answers of one file; leave out "
+                "ship, or calibrate_against"
+            )
         source = _source(model, X, y, options, plan, trust=trust)
         cloud = options.calibration.calibrate_against
         return ReleasePipeline(source, spec, plan, progress).run(cloud)
@@ -107,11 +112,21 @@ def _spec(name: str, out: str | Path, X: Any, y: Any, options: Options) -> Relea
         metadata.device_budget,
         metadata.licence,
         options.calibration.cascade,
+        metadata.purpose,
+        tuple(metadata.limits_of_use),
+        data is not None,
     )
 
 
 def _plan(search: Search) -> SearchPlan:
-    return plan_of(search.variants, search.tolerances, search.budget, search.target)
+    return plan_of(
+        search.variants,
+        search.tolerances,
+        search.budget,
+        search.target,
+        search.ship,
+        search.seconds,
+    )
 
 
 @contextlib.contextmanager

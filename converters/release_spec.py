@@ -70,6 +70,9 @@ class ReleaseSpec:
         budget: latency and memory that a device must keep to activate it.
         licence: of the model, as an SPDX identifier.
         cascade: terms of the cascade, where one is certified.
+        purpose: what the model is for; empty if nobody said.
+        limits_of_use: what it must not be used for, as its makers said.
+        data_given: the lineage's fingerprint is of the training data; else of the check rows.
 
     Raises:
         ConversionError: the folder exists, or could not be made; the version is none, or the parent
@@ -84,6 +87,9 @@ class ReleaseSpec:
     budget: Budget = Budget()
     licence: str | None = None
     cascade: CascadeTarget = CascadeTarget()
+    purpose: str = ""
+    limits_of_use: tuple[str, ...] = ()
+    data_given: bool = True
 
     def __post_init__(self) -> None:
         check_name("name", self.name)

@@ -1,10 +1,9 @@
-"""Judgement of candidates side by side, and the choice of one."""
+"""Judgement of candidates side by side."""
 
 from __future__ import annotations
 
 import platform
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,12 +17,6 @@ OPTIMISED: Final = "optimised"
 """Variant in float32 that the runtime's own rules have made simpler."""
 
 CHUNK: Final = 1 << 20
-
-SLOWER: Final = 1.10
-"""A variant is chosen only if a row, alone or in a batch, takes at most this much of float32's."""
-
-SMALLER: Final = 0.90
-"""... and only if it has at most this share of float32's bytes."""
 
 
 def judge(
@@ -68,20 +61,6 @@ def changed(difference: Difference, tolerances: Tolerances) -> str:
             f"{difference.maximum:.3g} (allowed {tolerances.exact:.3g})"
         )
     return ""
-
-
-def choose(results: Mapping[str, VariantResult]) -> str:
-    """Return the smallest accepted variant that is clearly smaller and not slower than float32."""
-    plain = results["float32"]
-    paying = [
-        result
-        for result in results.values()
-        if result.accepted
-        and result.bytes <= SMALLER * plain.bytes
-        and result.row_us <= SLOWER * plain.row_us
-        and result.batch_row_us <= SLOWER * plain.batch_row_us
-    ]
-    return min(paying, key=lambda r: r.bytes).name if paying else "float32"
 
 
 def packed_size(path: Path) -> int:

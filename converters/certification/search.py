@@ -13,8 +13,9 @@ from converters.errors import ConversionError
 from converters.quantization.targets import Target, target_of
 from converters.quantization.variants import DEFAULT, FOR_FILES, VARIANTS
 
-SECONDS: Final = 60.0
-"""For the search, from the beginning of the conversion; the rest takes as long as it needs."""
+SECONDS: Final = 90.0
+"""Of processor time, from the beginning of the conversion: then no other variant is begun. What the
+machine does besides does not count, so that a search finds the same on a busy one."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,9 @@ class SearchPlan:
         tolerances: how far a variant may differ from the model.
         limits: the budget; ``None`` chooses the smallest that is not slower than float32.
         target: where the files must run; ``None`` trusts the caller's variants.
-        seconds: after them no other variant is begun.
+        seconds: of processor time, after which no other variant is begun.
         for_files: those of the variants that are not tried for what our own exporter wrote.
+        ship: variants that the release holds besides the one that is chosen.
     """
 
     variants: tuple[str, ...]
@@ -36,6 +38,7 @@ class SearchPlan:
     target: Target | None = None
     seconds: float = SECONDS
     for_files: tuple[str, ...] = FOR_FILES
+    ship: tuple[str, ...] = ()
 
     @property
     def alpha(self) -> float:
@@ -52,6 +55,8 @@ class SearchPlan:
             convert += f" --budget '{self.limits.format()}'"
         if self.target is not None:
             convert += f" --target {self.target.name}"
+        if self.ship:
+            convert += f" --ship {','.join(self.ship)}"
         return f"edge-convert verify {folder}; {convert}"
 
 
@@ -60,6 +65,7 @@ def plan_of(
     tolerances: Tolerances,
     limits: str | None,
     target: str | None,
+    ship: Sequence[str] = (),
     seconds: float = SECONDS,
 ) -> SearchPlan:
     """Return the plan for a caller's options; with a budget, every variant is tried.
@@ -69,7 +75,8 @@ def plan_of(
         tolerances: how far a variant may differ from the model.
         limits: the budget as text, see :mod:`converters.certification.budget`.
         target: name of the machine that the files must run on.
-        seconds: after them no other variant is begun.
+        ship: names of variants that the release holds besides the chosen one; they are tried too.
+        seconds: of processor time, after which no other variant is begun.
 
     Raises:
         ConversionError: an unknown variant, limit or target.
@@ -79,12 +86,14 @@ def plan_of(
     if variants is None and not (machine and machine.float16):
         # Elsewhere half precision is computed in float32, with casts around each operator.
         chosen = tuple(name for name in chosen if name != "float16")
-    unknown = sorted(set(chosen) - set(VARIANTS))
-    if unknown:
-        raise ConversionError(f"variants: expected some of {list(VARIANTS)}, got {unknown}")
+    for option, asked in (("variants", chosen), ("ship", ship)):
+        unknown = sorted(set(asked) - set(VARIANTS))
+        if unknown:
+            raise ConversionError(f"{option}: expected some of {list(VARIANTS)}, got {unknown}")
     # float32 always, and first: the others are made from it and compared with it.
-    names = ("float32", *(name for name in chosen if name != "float32"))
+    names = tuple(dict.fromkeys(("float32", *chosen, *ship)))
     budget = BudgetLimits.parse(limits) if limits is not None else None
     allowed = budget.tolerances(tolerances) if budget else tolerances
     for_files = FOR_FILES if variants is None and limits is None else ()
-    return SearchPlan(names, allowed, budget, machine, seconds, for_files)
+    shipped = tuple(dict.fromkeys(ship))
+    return SearchPlan(names, allowed, budget, machine, seconds, for_files, shipped)

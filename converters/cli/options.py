@@ -105,6 +105,19 @@ Licence = Annotated[
     ),
 ]
 
+Purpose = Annotated[
+    str, _option(_RELEASE, "--purpose", help="What it is for, for the model card.", metavar="TEXT")
+]
+LimitsOfUse = Annotated[
+    list[str],
+    _option(
+        _RELEASE,
+        "--limit-of-use",
+        help="What it must not be used for, for the model card; once for each.",
+        metavar="TEXT",
+    ),
+]
+
 Variants = Annotated[
     str | None,
     _option(
@@ -130,6 +143,26 @@ Target = Annotated[
         "--target",
         help="Where it must run: any, pi4, pi3, jetson, laptop or legacy.",
         metavar="NAME",
+    ),
+]
+
+Ship = Annotated[
+    str | None,
+    _option(
+        _CHOICE,
+        "--ship",
+        help="Variants that the release holds besides the chosen one, by comma.",
+        metavar="NAMES",
+    ),
+]
+
+Seconds = Annotated[
+    float | None,
+    _option(
+        _CHOICE,
+        "--seconds",
+        help="Processor time of the search; after it no other variant is begun. Default: 90.",
+        metavar="SECONDS",
     ),
 ]
 

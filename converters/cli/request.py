@@ -30,10 +30,14 @@ class ConversionRequest:
     version: str
     parent: str | None
     licence: str | None
+    purpose: str
+    limits_of_use: tuple[str, ...]
     trust: bool
     variants: str | None
     budget: str | None
     target: str | None
+    ship: str | None
+    seconds: float | None
     p99_ms: float | None
     rss_mb: float | None
     calibrate_against: Path | None
@@ -62,6 +66,8 @@ class ConversionRequest:
             out=self.out,
             version=self.version,
             licence=self.licence,
+            purpose=self.purpose,
+            limits_of_use=self.limits_of_use,
             trust=self.trust,
             groups=rows.groups,
             budget=self.budget,
@@ -79,6 +85,10 @@ class ConversionRequest:
             keywords["classes"] = _labels(self.classes)
         if self.variants is not None:
             keywords["variants"] = _variants(self.variants)
+        if self.ship is not None:
+            keywords["ship"] = self.ship.split(",")
+        if self.seconds is not None:
+            keywords["seconds"] = self.seconds
         if self.calibrate_against is not None:
             keywords["calibrate_against"] = Release.open(self.calibrate_against)
         if self.parent is not None:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from converters.certification import measure, speed
 from converters.certification.budget import BudgetTerms
+from converters.certification.choice import Choice, choose
 from converters.certification.measure import OPTIMISED
 from converters.certification.parity import Difference
 from converters.certification.reference import Reference
@@ -181,7 +182,7 @@ class Trials:
         log.info("variant %s tried: %d bytes, %s", name, result.bytes, result.reason or "accepted")
         return result
 
-    def choose(self, results: Mapping[str, VariantResult]) -> str:
+    def choose(self, results: Mapping[str, VariantResult]) -> Choice:
         """Return the best variant within the budget; without one the smallest that is not slower.
 
         Args:
@@ -191,11 +192,9 @@ class Trials:
             BudgetExceeded: no variant keeps the budget.
         """
         limits = self.plan.limits
-        if limits is None:
-            return measure.choose(results)
         terms = BudgetTerms(self.reference.score, self.source.rows, self.plan.alpha)
-        chosen = limits.choose(results, terms)
+        chosen = choose(results, limits, terms)
         if chosen is None:
             table = results_table(results, limits, terms, self.left_out)
             raise BudgetExceeded("budget: no variant keeps it", table)
-        return chosen
+        return replace(chosen, not_chosen={**chosen.not_chosen, **self.left_out})

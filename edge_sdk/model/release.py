@@ -280,6 +280,11 @@ def check_file(path: Path, ref: FileRef) -> None:
         raise ReleaseError(f"{path}: expected SHA-256 {ref.sha256}, found {digest}")
 
 
+def refs_of(files: Mapping[str, bytes]) -> dict[str, FileRef]:
+    """Return length and SHA-256 of files by their content."""
+    return {name: FileRef(len(raw), hashlib.sha256(raw).hexdigest()) for name, raw in files.items()}
+
+
 def write_release(out: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> Release:
     """Write a release folder, completely or not at all.
 
@@ -294,8 +299,7 @@ def write_release(out: str | Path, manifest: Manifest, files: Mapping[str, bytes
     Raises:
         ReleaseError: ``out`` exists, cannot be written, or the manifest would be too large.
     """
-    refs = {name: FileRef(len(raw), hashlib.sha256(raw).hexdigest()) for name, raw in files.items()}
-    raw = replace(manifest, files=refs).to_json()
+    raw = replace(manifest, files=refs_of(files)).to_json()
     if len(raw) > MANIFEST_BYTES:
         raise ReleaseError(f"{MANIFEST}: expected at most {MANIFEST_BYTES} bytes, got {len(raw)}")
     try:

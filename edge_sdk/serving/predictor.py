@@ -126,7 +126,7 @@ class Predictor:
         )
 
     def status(self) -> dict[str, str | None]:
-        """Return model, version, variant and terms; packs are named by the SHA-256 of their body."""
+        """Return model, version, variant and terms; packs by the SHA-256 of their body."""
         manifest = self.release.manifest
         return {
             "model": manifest.model,

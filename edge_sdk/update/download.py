@@ -53,7 +53,7 @@ class Downloader:
 
         Raises:
             HubError: the hub went away or sent something else; what came is kept.
-            ReleaseError: it has no variant for this device; nothing but the manifest was downloaded.
+            ReleaseError: it has no variant for this device; only the manifest was downloaded.
             UpdateError: something is not signed as it should be.
         """
         manifest = self._trust.check_release(want)

@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as arrays
 from onnx import numpy_helper
 
 from converters import Tolerances, convert
-from converters.certification.measure import choose, judge
+from converters.certification.choice import choose
+from converters.certification.measure import judge
 from converters.certification.parity import Difference
 from converters.certification.row_counts import RowCounts
 from converters.quantization.dynamic_int8 import LARGEST_INT7, int8_dynamic
