@@ -19,7 +19,7 @@ def tidy(proto: Any) -> None:
     collect_constants(proto)
     _drop_identities(proto.graph)
     _merge_constants(proto.graph)
-    drop_unused(proto.graph)
+    _drop_unused(proto.graph)
 
 
 def _drop_words(proto: Any) -> None:
@@ -79,7 +79,7 @@ def _merge_constants(graph: Any) -> None:
         rename(graph, lambda name: replacement.get(name, name))
 
 
-def drop_unused(graph: Any) -> None:
+def _drop_unused(graph: Any) -> None:
     """Drop nodes and constants that no output depends on."""
     needed = {value.name for value in graph.output}
     remaining = []

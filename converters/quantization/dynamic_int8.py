@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.onnx_export.cleanup import tidy
 from converters.quantization.products import turned
 from converters.quantization.weight_storage import int8_storage, quantize
 from converters.quantization.weights import copy_of, matrices, with_nodes
@@ -41,7 +42,7 @@ def int8_dynamic(proto: Any) -> Any | None:
         else:
             nodes += _product(node, weights) if weights in chosen else [node]
     made = with_nodes(copy, nodes)
-    _drop_unused_constants(made)
+    tidy(made)  # the weights in float32 are not used any more
     return int8_storage(made) or made
 
 
@@ -130,9 +131,3 @@ def _gates(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.fl
     """Return weights [directions, width, gates] and a scale a gate [directions, gates]."""
     pairs = [quantize(one.T, LARGEST_INT7) for one in values]
     return np.stack([q for q, _ in pairs]), np.stack([scale for _, scale in pairs])
-
-
-def _drop_unused_constants(proto: Any) -> None:
-    from converters.onnx_export.cleanup import drop_unused
-
-    drop_unused(proto.graph)

@@ -11,6 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from converters.onnx_export.cleanup import tidy
+from converters.onnx_export.constants import all_nodes
+
 STANDARD: Final = ("", "ai.onnx", "ai.onnx.ml")
 
 
@@ -22,9 +25,6 @@ def optimised(proto: Any) -> Any | None:
     """
     import onnx
     import onnxruntime
-
-    from converters.onnx_export.cleanup import tidy
-    from converters.onnx_export.constants import all_nodes
 
     options = onnxruntime.SessionOptions()
     # "Basic" rules are those that hold on every machine: the others write for this processor.

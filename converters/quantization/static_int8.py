@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from converters.errors import ConversionError
+from converters.onnx_export.cleanup import tidy
 from converters.quantization.calibration import ranges
 from converters.quantization.guide import Guide
 from converters.quantization.products import turned
@@ -111,7 +112,9 @@ class _Quantizer:
             extra_options={"QDQKeepRemovableActivations": keep},
         )
         made = quantizer.quantize_model()
-        return int8_storage(made) or made
+        made = int8_storage(made) or made
+        tidy(made)  # layers of one width have the same zero points
+        return made
 
 
 def _layers(named: Any) -> list[Any]:

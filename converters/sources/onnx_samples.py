@@ -20,7 +20,7 @@ from edge_sdk.model.schema import InputSchema
 from edge_sdk.model.session import fixed_batch, row_count, take_rows
 from edge_sdk.model.state import RecurrentState
 
-CALL_BYTES: Final = 4 << 20
+CALL_BYTES: Final = 1 << 20
 """Bytes of input that are run in one call, at least one row: what a network keeps between its
 layers is many times its input."""
 
