@@ -111,7 +111,9 @@ class _Quantizer:
             op_types_to_quantize=[*COMPUTED, *BETWEEN],
             extra_options={"QDQKeepRemovableActivations": keep},
         )
-        made = quantizer.quantize_model()
+        quantizer.quantize_model()
+        quantizer.model.topological_sort()  # its own nodes are at the end
+        made = quantizer.model.model
         made = int8_storage(made) or made
         tidy(made)  # layers of one width have the same zero points
         return made

@@ -181,3 +181,62 @@ def saved(proto: Any, folder: Any) -> Any:
     path = folder / "network.onnx"
     onnx.save(proto, path)
     return path
+
+
+@functools.cache
+def attention() -> Any:
+    """One layer of a transformer over the rows of the picture, as PyTorch's exporter writes it."""
+    width = 32
+    nodes = [
+        helper.make_node("Squeeze", ["x", "one"], ["rows"]),
+        helper.make_node("MatMul", ["rows", "embed"], ["tokens"]),
+        *[helper.make_node("MatMul", ["tokens", w], [w.lower()]) for w in ("Q", "K", "V")],
+        helper.make_node("Transpose", ["k"], ["k_turned"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["q", "k_turned"], ["near"]),
+        helper.make_node("Softmax", ["near"], ["attended"], axis=-1),
+        helper.make_node("MatMul", ["attended", "v"], ["mixed"]),
+        helper.make_node("Add", ["mixed", "tokens"], ["both"]),
+        helper.make_node("LayerNormalization", ["both", "gain", "shift"], ["normal"]),
+        helper.make_node("MatMul", ["normal", "wide"], ["wider"]),
+        helper.make_node("Relu", ["wider"], ["kept"]),
+        helper.make_node("Flatten", ["kept"], ["features"]),
+    ]
+    constants = [
+        ints("one", 1),
+        tensor("embed", 8, width, scale=0.5),
+        *[tensor(name, width, width, scale=0.15) for name in ("Q", "K", "V")],
+        tensor("wide", width, 2 * width, scale=0.3),
+        numpy_helper.from_array(np.ones(width, np.float32), "gain"),
+        numpy_helper.from_array(np.zeros(width, np.float32), "shift"),
+    ]
+    return network(nodes, constants)
+
+
+def stepwise(width: int = 8, hidden: int = 96) -> Any:
+    """A GRU that takes one step [1, width] and its state, and gives values [1, 3]."""
+    value = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Unsqueeze", ["x", "zero"], ["step"]),
+        helper.make_node("Unsqueeze", ["h", "zero"], ["before"]),
+        helper.make_node("GRU", ["step", "W", "R", "B", "", "before"], ["", "after"],
+                         hidden_size=hidden),
+        helper.make_node("Squeeze", ["after", "zero"], ["h_out"]),
+        helper.make_node("MatMul", ["h_out", "read"], ["y"]),
+    ]  # fmt: skip
+    constants = [
+        ints("zero", 0),
+        tensor("W", 1, 3 * hidden, width, scale=0.7),
+        tensor("R", 1, 3 * hidden, hidden, scale=0.6 / np.sqrt(hidden)),
+        tensor("B", 1, 6 * hidden, scale=0.1),
+        tensor("read", hidden, 3, scale=0.3),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [value("x", TensorProto.FLOAT, [1, width]), value("h", TensorProto.FLOAT, [1, hidden])],
+        [value("y", TensorProto.FLOAT, [1, 3]), value("h_out", TensorProto.FLOAT, [1, hidden])],
+        constants,
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    onnx.checker.check_model(made, full_check=True)
+    return made
