@@ -59,7 +59,7 @@ def convert(
         datasets: the training data, rows for the profile, and groups of rows.
         search: variants to try, and what the chosen file may cost.
         calibration: the cloud model that a cascade threshold is certified against.
-        layout: classes, state and batch axis of an ``.onnx`` file.
+        layout: meaning of the outputs, classes, state and batch axis of an ``.onnx`` file.
         trust: allow loading a pickle, which runs code that it contains.
         progress: called with a line for each step.
         **keywords: fields of the five groups by their names, as in ``version="1.1"``,
@@ -95,7 +95,8 @@ def _source(
     if is_path and Path(model).suffix == ".onnx":
         if options.calibration.calibrate_against is not None:
             raise ConversionError("calibrate_against: expected a scikit-learn classifier")
-        return OnnxSource(Path(model), X, y, groups=groups, layout=options.layout)
+        layout, rounding = options.layout, plan.tolerances.exact
+        return OnnxSource(Path(model), X, y, groups=groups, layout=layout, rounding=rounding)
     estimator = inspect_estimator(load(model, trust=trust) if is_path else model)
     rounding, profile = plan.tolerances.exact, options.datasets.profile
     return EstimatorSource(estimator, X, y, groups=groups, profile=profile, rounding=rounding)
@@ -118,7 +119,14 @@ def _spec(name: str, out: str | Path, X: Any, y: Any, options: Options) -> Relea
 
 
 def _plan(search: Search) -> SearchPlan:
-    return plan_of(search.variants, search.tolerances, search.budget, search.target, search.ship)
+    return plan_of(
+        search.variants,
+        search.tolerances,
+        search.budget,
+        search.target,
+        search.ship,
+        search.seconds,
+    )
 
 
 @contextlib.contextmanager

@@ -12,9 +12,10 @@ from typing import Any, Literal, TypedDict
 
 from converters.certification.budget import EXAMPLE
 from converters.certification.parity import Tolerances
+from converters.certification.search import SECONDS
 from converters.errors import ConversionError
 from converters.release_spec import CascadeTarget
-from converters.sources.onnx_signature import OnnxLayout
+from converters.sources.onnx_signature import OnnxLayout, OutputKind
 from edge_sdk.contract.manifest import Budget
 from edge_sdk.model.release import Release
 
@@ -88,6 +89,8 @@ class Search:
         target: where the file must run, of :data:`converters.quantization.targets.TARGETS`.
         ship: names of variants that the release holds besides the chosen one, each with golden
             vectors and a certificate of its own; devices download those that they may take.
+        seconds: of processor time, counted from the beginning: after them no other variant is
+            begun, and the certificate says which were not tried.
     """
 
     variants: Sequence[str] | None = None
@@ -95,6 +98,7 @@ class Search:
     budget: str | None = None
     target: str | None = None
     ship: Sequence[str] = ()
+    seconds: float = SECONDS
 
     def __post_init__(self) -> None:
         for field, names in (("variants", self.variants), ("ship", self.ship)):
@@ -109,6 +113,8 @@ class Search:
         _require(is_text, "budget", wanted, self.budget, advice)
         is_name = self.target is None or isinstance(self.target, str)
         _require(is_name, "target", "a name", self.target)
+        is_number = isinstance(self.seconds, int | float) and self.seconds > 0
+        _require(is_number, "seconds", "a positive number", self.seconds)
 
 
 @dataclass(frozen=True)
@@ -158,11 +164,14 @@ class Keywords(TypedDict, total=False):
     budget: str | None
     target: str | None
     ship: Sequence[str]
+    seconds: float
     calibrate_against: Release | None
     cascade: CascadeTarget
     classes: Sequence[Any] | None
     state: Mapping[str, str]
     batched: bool | None
+    output: OutputKind | Mapping[str, OutputKind] | None
+    threshold: float
 
 
 @dataclass(frozen=True)

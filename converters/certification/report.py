@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from converters.certification.budget import BudgetLimits, BudgetTerms
 from converters.certification.choice import pareto
@@ -20,6 +21,7 @@ def results_table(
     results: Mapping[str, VariantResult],
     limits: BudgetLimits | None = None,
     terms: BudgetTerms = BudgetTerms(),
+    left_out: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return Markdown, one row a variant; ``*`` marks those that no other beats in every way.
 
@@ -27,6 +29,7 @@ def results_table(
         results: rows of the certificate by name.
         limits: the budget; the limits that a variant breaks are shown.
         terms: what the budget's limits of shares are held against.
+        left_out: why other variants were not measured, by name.
     """
     best = pareto(results.values())
     lines = [HEAD, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---|"]
@@ -40,17 +43,21 @@ def results_table(
             f"{v.load_ms:.1f} | {'*' if v.name in best else ''} | "
             f"{v.reason or broken or 'accepted'} |"
         )
+    nothing = "– | " * 9
+    lines += [f"| {name} | {nothing}| {reason} |" for name, reason in left_out.items()]
     return "\n".join(lines)
 
 
 def certificate_table(release: Release) -> str:
     """Return Markdown: one row a variant, the choice in words, the groups and the cascade."""
     manifest, certificate = release.manifest, release.certificate()
+    measured = {v.name for v in certificate.variants}
+    left_out = {n: why for n, why in certificate.not_chosen.items() if n not in measured}
     lines = [
         f"{manifest.model} {manifest.version} ({manifest.task}), {certificate.rows} check rows, "
         f"chosen: {certificate.chosen}",
         "",
-        results_table({v.name: v for v in certificate.variants}),
+        results_table({v.name: v for v in certificate.variants}, left_out=left_out),
         *_choice_lines(certificate),
     ]
     if len(manifest.variants) > 1:
@@ -71,7 +78,8 @@ def _choice_lines(certificate: Certificate) -> list[str]:
     """Why the variant is in the release, and why each other one was not chosen."""
     if not certificate.because:
         return []
-    others = [f"- {name}: {why}" for name, why in certificate.not_chosen.items()]
+    measured = {v.name for v in certificate.variants}
+    others = [f"- {n}: {why}" for n, why in certificate.not_chosen.items() if n in measured]
     chosen = ["", f"{certificate.chosen} was chosen: {certificate.because}"]
     return [*chosen, "", "not chosen:", *others] if others else chosen
 

@@ -135,7 +135,7 @@ def _chosen(release: Release, certificate: Certificate) -> VariantResult:
 
 def _measure(release: Release, variant: str) -> Any:
     """Load, latency and memory on this machine."""
-    from converters.certification.measure import measure
+    from converters.certification.speed import measure
 
     return measure({variant: release}, release.golden().inputs)[variant]
 

@@ -91,6 +91,7 @@ def _convert(
     budget: options.Budget = None,
     target: options.Target = None,
     ship: options.Ship = None,
+    seconds: options.Seconds = None,
     p99_ms: options.P99 = None,
     rss_mb: options.Memory = None,
     calibrate_against: options.Cloud = None,
@@ -108,8 +109,8 @@ def _convert(
         check_plot(plot)  # before the work of a minute, not after it
     request = ConversionRequest(
         model, data, label, tuple(group), classes, name, out, version, parent, licence,
-        purpose, tuple(limits_of_use), trust, variants, budget, target, ship, p99_ms, rss_mb,
-        calibrate_against, cascade_metric, cascade_disagreement,
+        purpose, tuple(limits_of_use), trust, variants, budget, target, ship, seconds, p99_ms,
+        rss_mb, calibrate_against, cascade_metric, cascade_disagreement,
     )  # fmt: skip
     log.info("converting %s, with the rows of %s", model, data)
     with output.progress() as report:

@@ -156,6 +156,16 @@ Ship = Annotated[
     ),
 ]
 
+Seconds = Annotated[
+    float | None,
+    _option(
+        _CHOICE,
+        "--seconds",
+        help="Processor time of the search; after it no other variant is begun. Default: 90.",
+        metavar="SECONDS",
+    ),
+]
+
 P99 = Annotated[
     float | None,
     _option(_DEVICE, "--p99-ms", help="99th percentile of one row, in ms.", metavar="MS"),

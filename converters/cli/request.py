@@ -37,6 +37,7 @@ class ConversionRequest:
     budget: str | None
     target: str | None
     ship: str | None
+    seconds: float | None
     p99_ms: float | None
     rss_mb: float | None
     calibrate_against: Path | None
@@ -86,6 +87,8 @@ class ConversionRequest:
             keywords["variants"] = _variants(self.variants)
         if self.ship is not None:
             keywords["ship"] = self.ship.split(",")
+        if self.seconds is not None:
+            keywords["seconds"] = self.seconds
         if self.calibrate_against is not None:
             keywords["calibrate_against"] = Release.open(self.calibrate_against)
         if self.parent is not None:

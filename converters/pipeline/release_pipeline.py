@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from converters.documents.writing import documents
 from converters.errors import ConversionError
 from converters.pipeline.candidates import Candidates
 from converters.pipeline.shipped import Shipped
+from converters.pipeline.trials import Trials
 from converters.release_spec import CascadeTarget, ReleaseSpec
 from converters.sources.model_source import ModelSource
 from edge_sdk.contract.certificate import Certificate, VariantResult
@@ -59,21 +61,24 @@ class ReleasePipeline:
         Raises:
             ConversionError: with the reasons; nothing was written.
         """
-        source = self.source
+        source, until = self.source, time.process_time() + self.plan.seconds
         self._announce("exporting")
         proto = source.export()
         with tempfile.TemporaryDirectory() as folder:
             candidates = self._candidates(proto, Path(folder))
             float32 = candidates.build_float32(proto)
+            del proto  # a large one would be in memory a second time
             self._announce(f"comparing answers on {source.rows} rows")
             reference = source.reference(float32)
             verified, columns = self._verified(float32)
-            built = {"float32": float32} | candidates.build_smaller(proto, reference)
-            results = candidates.measure(built, reference, verified)
-            results = candidates.settle(results, built, reference)
-            choice = candidates.choose(results, reference)
+            trials = Trials(
+                candidates, source, self.plan, reference, verified, self._announce,
+                over=lambda: time.process_time() > until,
+            )  # fmt: skip
+            results = trials.run(float32)
+            choice = trials.choose(results)
             self._announce(f"chose {choice.name}")
-            chosen = built[choice.name]
+            built, chosen = trials.releases, trials.releases[choice.name]
             answers = source.run(chosen)
             manifest = self._manifest(chosen, results, verified, columns)
             if cloud is not None:
@@ -94,7 +99,7 @@ class ReleasePipeline:
     def _candidates(self, proto: Any, folder: Path) -> Candidates:
         training = {"estimator": self.source.kind}
         base = self.spec.manifest(self.source.task, self.source.signature(), proto, training)
-        return Candidates(base, self.source, self.plan, folder, self._announce)
+        return Candidates(base, self.plan, folder, self._announce)
 
     def _verified(self, float32: Release) -> tuple[Mapping[str, str], tuple[Column, ...]]:
         verified = self.source.verify(float32)

@@ -68,7 +68,8 @@ class Certificate:
 
     ``variants`` are all that were measured, ``chosen`` is the one that the certificate is of; the
     groups are on its answers. ``because`` says why it is in the release, ``not_chosen`` why each
-    other one is not the choice, by name, and ``limits`` are those of the budget, in the smallest
+    other one is not the choice, by name, those included that failed, that the target cannot run or
+    that there was no time for, and ``limits`` are those of the budget, in the smallest
     unit of each: bytes, microseconds (``load`` in milliseconds), shares.
 
     ``confidence`` is that of each kind of bound for all variants together, or all groups together;

@@ -143,7 +143,9 @@ def every(tmp_path_factory):
 
 def test_with_a_budget_every_variant_is_tried_and_the_smallest_within_is_chosen(every):
     results = {v.name: v for v in every.certificate().variants}
-    assert set(results) >= set(VARIANTS) - {"mixed", "compact-trees", "rounded-trees"}
+    assert set(results) >= set(VARIANTS) - {
+        "mixed", "compact-trees", "rounded-trees", "optimised", "float16"
+    }  # fmt: skip
     assert every.manifest.variant == min(results.values(), key=lambda v: v.bytes).name
     assert all(v.p99_us is not None and v.memory_kb is not None for v in results.values())
 
