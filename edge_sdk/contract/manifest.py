@@ -301,7 +301,9 @@ class Manifest:
         names = [variant.name for variant in self.variants]
         require(len(set(names)) == len(names), "variants: expected different names")
         own = [name for variant in self.variants for name in variant.files]
-        require(len({*own, PROFILE}) == len(own) + 1, "variants: expected files of their own")
+        shared = (PROFILE, *DOCUMENTS)
+        is_own = len({*own, *shared}) == len(own) + len(shared)
+        require(is_own, "variants: expected files of their own")
         for name in (*own, PROFILE):
             require(name in self.files, f"files: expected {name}")
 
