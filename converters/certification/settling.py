@@ -22,7 +22,7 @@ TIMES: Final = 3
 LIMITS_OF_TIME: Final = frozenset({"row", "p99", "load"})
 
 
-class Timing(Protocol):
+class MeasuredTimes(Protocol):
     """What was measured of one candidate; see :class:`VariantResult` for the units."""
 
     @property
@@ -49,7 +49,7 @@ class _Times(NamedTuple):
     load_ms: float
 
 
-Measure = Callable[[Sequence[str]], Mapping[str, Timing]]
+Measure = Callable[[Sequence[str]], Mapping[str, MeasuredTimes]]
 """Measures variants by their names, float32 first."""
 
 
@@ -70,7 +70,7 @@ def settled(
     names = decided_by_time(results, limits, terms)
     if not names:
         return dict(results)
-    first: Mapping[str, Timing] = {name: _timing(results[name]) for name in (PLAIN, *names)}
+    first: Mapping[str, MeasuredTimes] = {name: _timing(results[name]) for name in (PLAIN, *names)}
     runs = [first, *(measure((PLAIN, *names)) for _ in range(TIMES - 1))]
     return {**results, **{name: _median(results, name, runs) for name in names}}
 
@@ -95,13 +95,13 @@ def decided_by_time(
     return names
 
 
-def _timing(v: VariantResult) -> Timing:
+def _timing(v: VariantResult) -> MeasuredTimes:
     # A certificate's p99 is only missing where it was made by an older release of the converters.
     return _Times(v.row_us, v.batch_row_us, v.p99_us or v.row_us, v.load_ms)
 
 
 def _median(
-    results: Mapping[str, VariantResult], name: str, runs: Sequence[Mapping[str, Timing]]
+    results: Mapping[str, VariantResult], name: str, runs: Sequence[Mapping[str, MeasuredTimes]]
 ) -> VariantResult:
     """Return a row with the medians of all runs.
 

@@ -25,7 +25,7 @@ from converters.certification.reference import Reference
 from converters.certification.report import results_table
 from converters.certification.row_counts import RowCounts
 from converters.certification.search import SearchPlan
-from converters.certification.settling import Timing, settled
+from converters.certification.settling import MeasuredTimes, settled
 from converters.errors import BudgetExceeded, ParityError
 from converters.pipeline.candidates import (
     Announce,
@@ -111,7 +111,7 @@ class Trials:
             return results
         return settled(results, self._measure_again, self.plan.limits, self._terms)
 
-    def _measure_again(self, names: Sequence[str]) -> Mapping[str, Timing]:
+    def _measure_again(self, names: Sequence[str]) -> Mapping[str, MeasuredTimes]:
         releases = {name: self.releases[name] for name in names}
         return speed.measure(
             releases, self.source.timed(), lambda name: self.announce(f"measuring {name} again")
