@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import hub, packs, trees
+from benchmarks import hub, packs, trees, variants
 from benchmarks.models import MODELS, release_of
 from benchmarks.report import to_markdown
 from edge_sdk.bench import machine
@@ -23,8 +23,9 @@ from edge_sdk.errors import BenchError
 HERE: Final = Path(__file__).parent
 PACKS: Final = "packs"
 CONVERSION: Final = "conversion"
+VARIANTS: Final = "variants"
 HUB: Final = "hub"
-PARTS: Final = (*MODELS, PACKS, CONVERSION, HUB)
+PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, HUB)
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 PICTURE: Final = "results.png"
 RESULTS: Final = "results.json"
@@ -89,6 +90,8 @@ def _parts(
         )
     if CONVERSION in only:
         parts[CONVERSION] = trees.measure(folder, effort, functools.partial(_tell, CONVERSION))
+    if VARIANTS in only:
+        parts[VARIANTS] = variants.measure(folder, functools.partial(_tell, VARIANTS))
     if HUB in only:
         parts[HUB] = hub.measure(folder, effort, functools.partial(_tell, HUB))
     return parts

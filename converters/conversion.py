@@ -50,16 +50,17 @@ def convert(
         model: a fitted scikit-learn classifier, regressor or Pipeline; the path of one as a pickle
             (with ``trust``) or skops file; or the path of an ``.onnx`` file.
         X: rows that the model was not trained on, [N, features] as array or DataFrame (for ONNX
-            files also a list of feeds): answers are checked, the reference profile and golden
-            vectors are taken from them.
-        y: their labels or values, [N]; without it no score is certified.
+            files also a list of feeds or arrays): answers are checked, the reference profile and
+            golden vectors are taken from them.
+        y: their labels or values, [N]; of a multilabel file a table [N, classes], or a list of
+            labels for each row. Without it no score is certified.
         name: of the model.
         out: folder to write; it must not exist.
         metadata: version, lineage, licence, and what a device must keep.
         datasets: the training data, rows for the profile, and groups of rows.
         search: variants to try, and what the chosen file may cost.
         calibration: the cloud model that a cascade threshold is certified against.
-        layout: classes, state and batch axis of an ``.onnx`` file.
+        layout: meaning of the outputs, classes, state and batch axis of an ``.onnx`` file.
         trust: allow loading a pickle, which runs code that it contains.
         progress: called with a line for each step.
         **keywords: fields of the five groups by their names, as in ``version="1.1"``,
@@ -76,6 +77,11 @@ def convert(
         refuse_other_tables(X)
         spec = _spec(name, out, X, y, options)
         plan = _plan(options.search)
+        if plan.ship and options.calibration.calibrate_against is not None:
+            raise ConversionError(
+                "ship: a cascade threshold is certified for the answers of one file; leave out "
+                "ship, or calibrate_against"
+            )
         source = _source(model, X, y, options, plan, trust=trust)
         cloud = options.calibration.calibrate_against
         return ReleasePipeline(source, spec, plan, progress).run(cloud)
@@ -90,7 +96,8 @@ def _source(
     if is_path and Path(model).suffix == ".onnx":
         if options.calibration.calibrate_against is not None:
             raise ConversionError("calibrate_against: expected a scikit-learn classifier")
-        return OnnxSource(Path(model), X, y, groups=groups, layout=options.layout)
+        layout, rounding = options.layout, plan.tolerances.exact
+        return OnnxSource(Path(model), X, y, groups=groups, layout=layout, rounding=rounding)
     estimator = inspect_estimator(load(model, trust=trust) if is_path else model)
     rounding, profile = plan.tolerances.exact, options.datasets.profile
     return EstimatorSource(estimator, X, y, groups=groups, profile=profile, rounding=rounding)
@@ -106,11 +113,21 @@ def _spec(name: str, out: str | Path, X: Any, y: Any, options: Options) -> Relea
         metadata.device_budget,
         metadata.licence,
         options.calibration.cascade,
+        metadata.purpose,
+        tuple(metadata.limits_of_use),
+        data is not None,
     )
 
 
 def _plan(search: Search) -> SearchPlan:
-    return plan_of(search.variants, search.tolerances, search.budget, search.target)
+    return plan_of(
+        search.variants,
+        search.tolerances,
+        search.budget,
+        search.target,
+        search.ship,
+        search.seconds,
+    )
 
 
 @contextlib.contextmanager

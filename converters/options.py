@@ -12,9 +12,10 @@ from typing import Any, Literal, TypedDict
 
 from converters.certification.budget import EXAMPLE
 from converters.certification.parity import Tolerances
+from converters.certification.search import SECONDS
 from converters.errors import ConversionError
 from converters.release_spec import CascadeTarget
-from converters.sources.onnx_signature import OnnxLayout
+from converters.sources.onnx_signature import OnnxLayout, OutputKind
 from edge_sdk.contract.manifest import Budget
 from edge_sdk.model.release import Release
 
@@ -28,6 +29,9 @@ class Metadata:
         parent: version that this one continues; a stateful one needs it.
         mode: ``stateless`` (trained from scratch) or ``stateful`` (from its parent).
         licence: of the model, as an SPDX identifier.
+        purpose: what the model is for, in a sentence or several; for the model card.
+        limits_of_use: what it must not be used for, or where it is known to fail, a sentence each;
+            the card has them before those that the conversion itself found.
         device_budget: latency and memory that a device must keep for the release to be activated
             there; what the file itself may cost is :attr:`Search.budget`.
     """
@@ -37,6 +41,15 @@ class Metadata:
     mode: Literal["stateless", "stateful"] = "stateless"
     licence: str | None = None
     device_budget: Budget = Budget()
+    purpose: str = ""
+    limits_of_use: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        _require(isinstance(self.purpose, str), "purpose", "a text", self.purpose)
+        limits = self.limits_of_use
+        is_list = isinstance(limits, Sequence) and not isinstance(limits, str)
+        is_texts = is_list and all(isinstance(limit, str) for limit in limits)
+        _require(is_texts, "limits_of_use", "a list of texts", limits)
 
 
 @dataclass(frozen=True)
@@ -74,17 +87,24 @@ class Search:
             accuracy-drop<=0.2%``; see :mod:`converters.certification.budget`. The smallest file
             within them is chosen. Without a budget it is the smallest that is not slower.
         target: where the file must run, of :data:`converters.quantization.targets.TARGETS`.
+        ship: names of variants that the release holds besides the chosen one, each with golden
+            vectors and a certificate of its own; devices download those that they may take.
+        seconds: of processor time, counted from the beginning: after them no other variant is
+            begun, and the certificate says which were not tried.
     """
 
     variants: Sequence[str] | None = None
     tolerances: Tolerances = Tolerances()
     budget: str | None = None
     target: str | None = None
+    ship: Sequence[str] = ()
+    seconds: float = SECONDS
 
     def __post_init__(self) -> None:
-        names = self.variants
-        is_list = isinstance(names, Sequence) and not isinstance(names, str)
-        _require(names is None or is_list, "variants", "a list of names", names)
+        for field, names in (("variants", self.variants), ("ship", self.ship)):
+            is_list = isinstance(names, Sequence) and not isinstance(names, str)
+            none = names is None and field == "variants"
+            _require(none or is_list, field, "a list of names", names)
         _require(isinstance(self.tolerances, Tolerances), "tolerances", "Tolerances(…)",
                  self.tolerances)  # fmt: skip
         is_text = self.budget is None or isinstance(self.budget, str)
@@ -93,6 +113,8 @@ class Search:
         _require(is_text, "budget", wanted, self.budget, advice)
         is_name = self.target is None or isinstance(self.target, str)
         _require(is_name, "target", "a name", self.target)
+        is_number = isinstance(self.seconds, int | float) and self.seconds > 0
+        _require(is_number, "seconds", "a positive number", self.seconds)
 
 
 @dataclass(frozen=True)
@@ -132,6 +154,8 @@ class Keywords(TypedDict, total=False):
     mode: str
     licence: str | None
     device_budget: Budget
+    purpose: str
+    limits_of_use: Sequence[str]
     data: tuple[Any, Any] | None
     profile: Any
     groups: Any
@@ -139,11 +163,15 @@ class Keywords(TypedDict, total=False):
     tolerances: Tolerances
     budget: str | None
     target: str | None
+    ship: Sequence[str]
+    seconds: float
     calibrate_against: Release | None
     cascade: CascadeTarget
     classes: Sequence[Any] | None
     state: Mapping[str, str]
     batched: bool | None
+    output: OutputKind | Mapping[str, OutputKind] | None
+    threshold: float
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from edge_sdk.contract.manifest import (
     RuntimeNeeds,
     Signature,
     Task,
+    Variant,
 )
 from edge_sdk.contract.names import Version, check_name
 from edge_sdk.contract.serving_terms import Metric
@@ -69,6 +70,9 @@ class ReleaseSpec:
         budget: latency and memory that a device must keep to activate it.
         licence: of the model, as an SPDX identifier.
         cascade: terms of the cascade, where one is certified.
+        purpose: what the model is for; empty if nobody said.
+        limits_of_use: what it must not be used for, as its makers said.
+        data_given: the lineage's fingerprint is of the training data; else of the check rows.
 
     Raises:
         ConversionError: the folder exists, or could not be made; the version is none, or the parent
@@ -83,6 +87,9 @@ class ReleaseSpec:
     budget: Budget = Budget()
     licence: str | None = None
     cascade: CascadeTarget = CascadeTarget()
+    purpose: str = ""
+    limits_of_use: tuple[str, ...] = ()
+    data_given: bool = True
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
@@ -117,14 +124,18 @@ class ReleaseSpec:
             task=task,
             signature=signature,
             files=UNWRITTEN,
-            runtime=RuntimeNeeds(
-                proto.ir_version, {entry.domain: entry.version for entry in proto.opset_import}
-            ),
+            variants=(Variant("float32", needs_of(proto)),),
             lineage=self.lineage,
             budget=self.budget,
             licence=self.licence,
             training=training,
         )
+
+
+def needs_of(proto: Any) -> RuntimeNeeds:
+    """Return what a ModelProto requires of onnxruntime."""
+    opsets = {entry.domain: entry.version for entry in proto.opset_import}
+    return RuntimeNeeds(proto.ir_version, opsets)
 
 
 def path_of(out: Any) -> Path:

@@ -507,17 +507,17 @@ class _OfflineDevice(EdgeDevice):
             )
         service = ActiveReleases(config, LOCAL_BOOT, self._send, energy_use(energy), clock)
         self._assemble(config, service)
-        release = opened_release(folder)
+        release = opened_release(folder, config)
         serving = service.open(
             release, OFFLINE,
             pack=opened_pack(pack, release), features=opened_features(features, release),
         )  # fmt: skip
         service.serve(serving)
         if shadow is not None:
-            service.run(service.shadow(opened_release(shadow), OFFLINE_CANDIDATE))
+            service.run(service.shadow(opened_release(shadow, config), OFFLINE_CANDIDATE))
         if interleave is not None:
             from edge_sdk.experiments.interleaving import Interleaver
 
-            candidate = service.open(opened_release(interleave), OFFLINE_CANDIDATE)
+            candidate = service.open(opened_release(interleave, config), OFFLINE_CANDIDATE)
             service.run(Interleaver(OFFLINE_CANDIDATE.arm, serving, candidate, clock=clock))
         self._start_threads(background=True)

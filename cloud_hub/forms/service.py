@@ -180,10 +180,11 @@ class Forms:
         for name, ref in files:
             new = release.folder / name
             for base in bases:
-                old = _files(base).get(name)
+                before = counterpart(name, release.manifest, base.manifest)
+                old = _files(base).get(before)
                 # A file that both have is linked on the device.
                 if old is not None and old != ref:
-                    path = base.folder / name
+                    path = base.folder / before
                     self._make_form(release.digest, ref.sha256, old.sha256, new, path)
         for name, ref in files:
             self._make_form(release.digest, ref.sha256, None, release.folder / name, None)
@@ -225,6 +226,23 @@ class Forms:
                 self.store.add(key, result, base, patch)
                 log.debug("form of %s: %d of %d bytes", result[:12], patch.stat().st_size, size)
         self._tried.add((key, result, base))
+
+
+def counterpart(name: str, manifest: Manifest, base: Manifest) -> str:
+    """Return the name that a file has in the release that devices hold.
+
+    A variant's files have other names where it was the chosen one there or is it here.
+
+    Args:
+        name: of the file in the new release.
+        manifest: of the new release.
+        base: of the release that devices hold.
+    """
+    before = {variant.name: variant for variant in base.variants}
+    for variant in manifest.variants:
+        if name in variant.files and variant.name in before:
+            return before[variant.name].files[variant.files.index(name)]
+    return name
 
 
 def _files(release: Release) -> dict[str, FileRef]:

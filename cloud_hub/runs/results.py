@@ -20,8 +20,9 @@ from edge_sdk.contract.limits import (
     MANIFEST_BYTES,
     MODEL_BYTES,
     PROFILE_BYTES,
+    VARIANTS,
 )
-from edge_sdk.contract.manifest import CERTIFICATE, MANIFEST, PROFILE, Manifest
+from edge_sdk.contract.manifest import DOCUMENTS, MANIFEST, PROFILE, Manifest
 from edge_sdk.model.release import Release
 from edge_sdk.system.files import folder_atomic, write_atomic
 
@@ -30,11 +31,10 @@ RESULT_BYTES: Final = 1 << 20
 REASON: Final = 2_000
 """Characters of a reason that a worker gives."""
 
-LIMITS: Final = {PROFILE: PROFILE_BYTES, CERTIFICATE: CERTIFICATE_BYTES}
-"""Bytes of files that the hub parses; of all others :data:`MODEL_BYTES`."""
-
-FILES: Final = 16
-"""Files that a release may have."""
+FILES: Final = 3 * VARIANTS + len((PROFILE, *DOCUMENTS))
+"""Files that a release may have: model, golden vectors and certificate of each variant, and what
+they share.
+"""
 
 
 def take(work: Path, folder: Path, job: TrainingJob) -> JobResult | None:
@@ -81,15 +81,19 @@ def _take_release(left: Handback, to: Path, job: TrainingJob, result: JobResult)
         except ContractError as error:
             raise Invalid(f"the training left {MANIFEST}: {error}") from error
         _check(manifest, job, result)
+        parsed = {variant.certificate: CERTIFICATE_BYTES for variant in manifest.variants}
+        parsed[PROFILE] = PROFILE_BYTES
         with folder_atomic(to) as temporary:
             for name in manifest.files:
-                source.copy(name, temporary / name, LIMITS.get(name, MODEL_BYTES))
+                source.copy(name, temporary / name, parsed.get(name, MODEL_BYTES))
             (temporary / MANIFEST).write_bytes(raw)
     try:
         release = Release.open(to)
         # Parsed once here, so that nothing that cannot be read is signed. Not the golden vectors,
         # which are packed: a small file may hold a terabyte. The gate's worker reads them.
-        release.profile(), release.certificate()
+        release.profile()
+        for variant in release.variants:
+            variant.certificate()
     except EdgeError as error:
         raise Invalid(f"the training left a release that cannot be used: {error}") from error
 

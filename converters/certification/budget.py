@@ -119,32 +119,6 @@ class BudgetLimits:
         ]
         return "; ".join(broken)
 
-    def choose(self, results: Mapping[str, VariantResult], terms: BudgetTerms) -> str | None:
-        """Return the smallest variant that keeps every limit; among equals the fastest."""
-        within = [
-            result
-            for result in results.values()
-            if result.accepted and not self.exceeded(result, terms)
-        ]
-        return min(within, key=lambda r: (r.bytes, r.row_us)).name if within else None
-
-
-def pareto(results: Mapping[str, VariantResult]) -> set[str]:
-    """Return accepted variants that no other beats in bytes, row time and difference at once."""
-    accepted = [result for result in results.values() if result.accepted]
-
-    def cost(result: VariantResult) -> tuple[float, float, float]:
-        return result.bytes, result.row_us, result.max_difference
-
-    def beaten(one: VariantResult) -> bool:
-        return any(
-            all(a <= b for a, b in zip(cost(other), cost(one), strict=True))
-            and cost(other) != cost(one)
-            for other in accepted
-        )
-
-    return {result.name for result in accepted if not beaten(result)}
-
 
 def _shown(bound: float | None, share: float) -> float:
     """Certificates of older releases have no bounds, and values have none."""

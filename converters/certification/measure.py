@@ -1,106 +1,22 @@
-"""Measurement of candidates side by side, and the choice of one."""
+"""Judgement of candidates side by side."""
 
 from __future__ import annotations
 
-import gzip
-import os
 import platform
-import statistics
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+import zlib
 from pathlib import Path
 from typing import Final
 
 from converters.certification.parity import Difference, Tolerances
 from converters.certification.row_counts import RowCounts, unshown
+from converters.certification.speed import Speed
 from edge_sdk.contract.certificate import VariantResult
-from edge_sdk.model.release import Feed, Release
-from edge_sdk.model.session import Model, first_row, runtime_version
+from edge_sdk.model.session import runtime_version
 
-ROUNDS: Final = 7
-CALLS: Final = 100
-SLOWER: Final = 1.10
-"""A variant is chosen only if a row, alone or in a batch, takes at most this much of float32's."""
+OPTIMISED: Final = "optimised"
+"""Variant in float32 that the runtime's own rules have made simpler."""
 
-SMALLER: Final = 0.90
-"""... and only if it has at most this share of float32's bytes."""
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Latency and memory of one candidate.
-
-    Attributes:
-        row_us: median µs of a call with one row.
-        batch_row_us: median µs a row of a call with many.
-        load_ms: ms to load the file.
-        p99_us: 99th percentile of a call with one row, µs.
-        memory_kb: KiB that loading added to the process.
-    """
-
-    row_us: float
-    batch_row_us: float
-    load_ms: float
-    p99_us: float
-    memory_kb: float
-
-
-def measure(releases: Mapping[str, Release], feed: Feed) -> dict[str, Speed]:
-    """Time every candidate on ``feed``, by name.
-
-    Args:
-        releases: candidates of one model by name; all have the same signature.
-        feed: input tensors; the batch axis first where the signature has one.
-    """
-    models, loads, grown = {}, {}, {}
-    for name, release in releases.items():
-        before, started = resident_kb(), time.perf_counter()
-        models[name] = Model.load(release)
-        loads[name] = (time.perf_counter() - started) * 1e3
-        grown[name] = max(0.0, resident_kb() - before)
-    signature = next(iter(releases.values())).manifest.signature
-    one = first_row(feed, signature)
-    rows = len(next(iter(feed.values()))) if signature.batched else 1
-    singles: dict[str, list[float]] = {name: [] for name in models}
-    batches: dict[str, list[float]] = {name: [] for name in models}
-    # In turns, not one candidate after the other: a slow moment of the machine hits all alike.
-    for _ in range(ROUNDS):
-        for name, model in models.items():
-            singles[name].append(_time(model, one, CALLS))
-            batches[name].append(_time(model, feed, 3) / rows)
-    return {
-        name: Speed(
-            statistics.median(singles[name]),
-            statistics.median(batches[name]),
-            loads[name],
-            _p99(models[name], one),
-            grown[name],
-        )
-        for name in models
-    }
-
-
-def resident_kb() -> float:
-    """Return the resident memory of this process in KiB; 0 where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1024
-
-
-def _p99(model: Model, feed: Feed) -> float:
-    times = [_time(model, feed, 1) for _ in range(ROUNDS * CALLS)]
-    return statistics.quantiles(times, n=100)[-1]
-
-
-def _time(model: Model, feed: Feed, calls: int) -> float:
-    """Return µs a call."""
-    started = time.perf_counter()
-    for _ in range(calls):
-        model.run(feed)
-    return (time.perf_counter() - started) / calls * 1e6
+CHUNK: Final = 1 << 20
 
 
 def judge(
@@ -137,23 +53,23 @@ def judge(
     return ""
 
 
-def choose(results: Mapping[str, VariantResult]) -> str:
-    """Return the smallest accepted variant that is clearly smaller and not slower than float32."""
-    plain = results["float32"]
-    paying = [
-        result
-        for result in results.values()
-        if result.accepted
-        and result.bytes <= SMALLER * plain.bytes
-        and result.row_us <= SLOWER * plain.row_us
-        and result.batch_row_us <= SLOWER * plain.batch_row_us
-    ]
-    return min(paying, key=lambda r: r.bytes).name if paying else "float32"
+def changed(difference: Difference, tolerances: Tolerances) -> str:
+    """Return why a file that should answer as float32 does not; empty if it does."""
+    if difference.label_flips > 0 or difference.maximum > tolerances.exact:
+        return (
+            f"differs from float32: {difference.label_flips:.2%} label flips, by "
+            f"{difference.maximum:.3g} (allowed {tolerances.exact:.3g})"
+        )
+    return ""
 
 
-def packed_size(raw: bytes) -> int:
+def packed_size(path: Path) -> int:
     """Return the bytes after gzip: the cost of a download."""
-    return len(gzip.compress(raw, mtime=0))  # no time of day in it: the same bytes each time
+    # As a stream: the file may be as large as the memory that is left.
+    packer = zlib.compressobj(wbits=31)
+    with path.open("rb") as file:
+        size = sum(len(packer.compress(part)) for part in iter(lambda: file.read(CHUNK), b""))
+    return size + len(packer.flush())
 
 
 def tools() -> dict[str, str]:
@@ -189,7 +105,7 @@ def _cpu() -> str:
 
 def as_result(
     name: str,
-    raw: bytes,
+    path: Path,
     difference: Difference,
     counts: RowCounts,
     score: float | None,
@@ -201,7 +117,7 @@ def as_result(
 
     Args:
         name: of the variant.
-        raw: bytes of the model file.
+        path: of the model file.
         difference: of its answers from the model's.
         counts: of its answers beside the model's.
         score: of its answers; ``None`` without labels.
@@ -211,8 +127,8 @@ def as_result(
     """
     return VariantResult(
         name=name,
-        bytes=len(raw),
-        gzip_bytes=packed_size(raw),
+        bytes=path.stat().st_size,
+        gzip_bytes=packed_size(path),
         label_flips=difference.label_flips,
         max_difference=difference.maximum,
         mean_difference=difference.mean,

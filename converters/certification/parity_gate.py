@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from converters.certification import boundary_rows, parity
+from converters.certification.answering import answers_to
 from converters.certification.text_categories import text_columns
 from converters.errors import ParityError
 from converters.estimators.fitted_estimator import FittedEstimator
@@ -16,7 +17,6 @@ from converters.samples.rows import Rows
 from edge_sdk.contract.manifest import Column
 from edge_sdk.model.release import Feed, Release
 from edge_sdk.model.schema import InputSchema
-from edge_sdk.model.session import Model
 
 MISSING: Final = "missing"
 """Key of ``manifest.training``: ``allowed``, or why the release takes no missing values."""
@@ -132,4 +132,4 @@ class ParityGate:
 def answers_of(release: Release, rows: Rows) -> Feed:
     """Return the answers of the device's runtime to ``rows``; missing values go in as they are."""
     schema = InputSchema(release.manifest.signature, missing=True)
-    return Model.load(release).run(schema.batch(rows.for_device()))
+    return answers_to(release, schema.batch(rows.for_device()))

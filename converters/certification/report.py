@@ -1,20 +1,16 @@
-"""The certificate as a table for people, and as a picture."""
+"""The certificate for people: a table of all variants, and the choice in words."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Final
+from types import MappingProxyType
 
-from converters.certification.budget import BudgetLimits, BudgetTerms, pareto
-from converters.errors import ConversionError
+from converters.certification.budget import BudgetLimits, BudgetTerms
+from converters.certification.choice import pareto
 from edge_sdk.contract.certificate import Certificate, GroupResult, VariantResult
-from edge_sdk.contract.manifest import Cascade
+from edge_sdk.contract.manifest import Cascade, Manifest
 from edge_sdk.model.release import Release
-from edge_sdk.system.files import READABLE, check_writable, write_atomic
 
-PICTURES: Final = (".png", ".svg")
 HEAD = (
     "| variant | bytes | gzip | flips | max diff | score | row µs | p99 µs | batch µs/row | "
     "load ms | | |"
@@ -25,6 +21,7 @@ def results_table(
     results: Mapping[str, VariantResult],
     limits: BudgetLimits | None = None,
     terms: BudgetTerms = BudgetTerms(),
+    left_out: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return Markdown, one row a variant; ``*`` marks those that no other beats in every way.
 
@@ -32,8 +29,9 @@ def results_table(
         results: rows of the certificate by name.
         limits: the budget; the limits that a variant breaks are shown.
         terms: what the budget's limits of shares are held against.
+        left_out: why other variants were not measured, by name.
     """
-    best = pareto(results)
+    best = pareto(results.values())
     lines = [HEAD, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---|"]
     for v in results.values():
         broken = limits.exceeded(v, terms) if limits and v.accepted else ""
@@ -45,18 +43,25 @@ def results_table(
             f"{v.load_ms:.1f} | {'*' if v.name in best else ''} | "
             f"{v.reason or broken or 'accepted'} |"
         )
+    nothing = "– | " * 9
+    lines += [f"| {name} | {nothing}| {reason} |" for name, reason in left_out.items()]
     return "\n".join(lines)
 
 
 def certificate_table(release: Release) -> str:
-    """Return Markdown: one row a variant, the choice, the groups and the cascade."""
+    """Return Markdown: one row a variant, the choice in words, the groups and the cascade."""
     manifest, certificate = release.manifest, release.certificate()
+    measured = {v.name for v in certificate.variants}
+    left_out = {n: why for n, why in certificate.not_chosen.items() if n not in measured}
     lines = [
         f"{manifest.model} {manifest.version} ({manifest.task}), {certificate.rows} check rows, "
         f"chosen: {certificate.chosen}",
         "",
-        results_table({v.name: v for v in certificate.variants}),
+        results_table({v.name: v for v in certificate.variants}, left_out=left_out),
+        *_choice_lines(certificate),
     ]
+    if len(manifest.variants) > 1:
+        lines += ["", _shipped_line(manifest)]
     if certificate.groups:
         lines += ["", _groups_table(certificate.groups)]
     if any(v.flips_bound is not None for v in certificate.variants):
@@ -67,6 +72,21 @@ def certificate_table(release: Release) -> str:
     elif "cascade" in manifest.training:
         lines.append(f"\ncascade: {manifest.training['cascade']}")
     return "\n".join(lines)
+
+
+def _choice_lines(certificate: Certificate) -> list[str]:
+    """Why the variant is in the release, and why each other one was not chosen."""
+    if not certificate.because:
+        return []
+    measured = {v.name for v in certificate.variants}
+    others = [f"- {n}: {why}" for n, why in certificate.not_chosen.items() if n in measured]
+    chosen = ["", f"{certificate.chosen} was chosen: {certificate.because}"]
+    return [*chosen, "", "not chosen:", *others] if others else chosen
+
+
+def _shipped_line(manifest: Manifest) -> str:
+    files = ", ".join(f"{v.name} ({v.model}, for {v.provider})" for v in manifest.variants)
+    return f"the release holds {files}; a device downloads those that it may take"
 
 
 def _cascade_line(cascade: Cascade) -> str:
@@ -111,60 +131,3 @@ def _groups_table(groups: tuple[GroupResult, ...]) -> str:
             f"{g.max_difference:.2g} |"
         )
     return "\n".join(lines)
-
-
-def check_plot(path: Path) -> None:
-    """Check before a conversion that :func:`write_plot` could write ``path``.
-
-    Raises:
-        ConversionError: another ending, no matplotlib, or not writable.
-    """
-    if path.suffix not in PICTURES:
-        raise ConversionError(f"{path}: expected a name that ends in {' or '.join(PICTURES)}")
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise ConversionError(
-            'drawing needs matplotlib: pip install "edge-deployment-sdk[plot]"'
-        ) from error
-    try:
-        check_writable(path)
-    except OSError as error:
-        raise ConversionError(f"{path}: cannot be written; {error.strerror}") from error
-
-
-def write_plot(certificate: Certificate, path: Path) -> None:
-    """Write a picture of all variants: bytes across, one row's time up, the score as text.
-
-    Raises:
-        ConversionError: as :func:`check_plot`.
-    """
-    check_plot(path)
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.5, 4.5), layout="constrained")
-    axes = figure.subplots()
-    best = pareto({v.name: v for v in certificate.variants})
-    count = len(certificate.variants)
-    for i, v in enumerate(sorted(certificate.variants, key=lambda v: v.row_us)):
-        colour = "tab:green" if v.name == certificate.chosen else "tab:blue"
-        colour = colour if v.accepted else "tab:gray"
-        axes.scatter(v.bytes, v.row_us, color=colour, marker="o" if v.name in best else "x")
-        score = "" if v.score is None else f" {v.score:.4f}"
-        # Right of the picture, one below the other: near their dots the names would overlap.
-        axes.annotate(
-            f"{v.name}{score}",
-            (v.bytes, v.row_us),
-            (1.03, (i + 0.5) / count),
-            textcoords="axes fraction",
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": "tab:gray", "linewidth": 0.5},
-        )
-    axes.set(xscale="log", xlabel="bytes of the file", ylabel="one row, µs (median)")
-    axes.set_title(
-        "Chosen in green, out of tolerance in gray, dots that no other beats", fontsize=9
-    )
-    axes.margins(0.2)
-    picture = io.BytesIO()
-    figure.savefig(picture, format=path.suffix[1:], dpi=120)
-    write_atomic(path, picture.getvalue(), mode=READABLE)

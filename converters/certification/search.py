@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from converters.certification.budget import BudgetLimits
 from converters.certification.exact_bounds import CONFIDENCE
 from converters.certification.parity import Tolerances
 from converters.errors import ConversionError
 from converters.quantization.targets import Target, target_of
-from converters.quantization.variants import DEFAULT, VARIANTS
+from converters.quantization.variants import DEFAULT, FOR_FILES, VARIANTS
+
+SECONDS: Final = 90.0
+"""Of processor time, from the beginning of the conversion: then no other variant is begun. What the
+machine does besides does not count, so that a search finds the same on a busy one."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +27,18 @@ class SearchPlan:
         tolerances: how far a variant may differ from the model.
         limits: the budget; ``None`` chooses the smallest that is not slower than float32.
         target: where the files must run; ``None`` trusts the caller's variants.
+        seconds: of processor time, after which no other variant is begun.
+        for_files: those of the variants that are not tried for what our own exporter wrote.
+        ship: variants that the release holds besides the one that is chosen.
     """
 
     variants: tuple[str, ...]
     tolerances: Tolerances
     limits: BudgetLimits | None = None
     target: Target | None = None
+    seconds: float = SECONDS
+    for_files: tuple[str, ...] = FOR_FILES
+    ship: tuple[str, ...] = ()
 
     @property
     def alpha(self) -> float:
@@ -44,6 +55,8 @@ class SearchPlan:
             convert += f" --budget '{self.limits.format()}'"
         if self.target is not None:
             convert += f" --target {self.target.name}"
+        if self.ship:
+            convert += f" --ship {','.join(self.ship)}"
         return f"edge-convert verify {folder}; {convert}"
 
 
@@ -52,6 +65,8 @@ def plan_of(
     tolerances: Tolerances,
     limits: str | None,
     target: str | None,
+    ship: Sequence[str] = (),
+    seconds: float = SECONDS,
 ) -> SearchPlan:
     """Return the plan for a caller's options; with a budget, every variant is tried.
 
@@ -60,16 +75,25 @@ def plan_of(
         tolerances: how far a variant may differ from the model.
         limits: the budget as text, see :mod:`converters.certification.budget`.
         target: name of the machine that the files must run on.
+        ship: names of variants that the release holds besides the chosen one; they are tried too.
+        seconds: of processor time, after which no other variant is begun.
 
     Raises:
         ConversionError: an unknown variant, limit or target.
     """
+    machine = target_of(target) if target is not None else None
     chosen = variants or (tuple(VARIANTS) if limits is not None else DEFAULT)
-    unknown = sorted(set(chosen) - set(VARIANTS))
-    if unknown:
-        raise ConversionError(f"variants: expected some of {list(VARIANTS)}, got {unknown}")
+    if variants is None and not (machine and machine.float16):
+        # Elsewhere half precision is computed in float32, with casts around each operator.
+        chosen = tuple(name for name in chosen if name != "float16")
+    for option, asked in (("variants", chosen), ("ship", ship)):
+        unknown = sorted(set(asked) - set(VARIANTS))
+        if unknown:
+            raise ConversionError(f"{option}: expected some of {list(VARIANTS)}, got {unknown}")
     # float32 always, and first: the others are made from it and compared with it.
-    names = ("float32", *(name for name in chosen if name != "float32"))
+    names = tuple(dict.fromkeys(("float32", *chosen, *ship)))
     budget = BudgetLimits.parse(limits) if limits is not None else None
     allowed = budget.tolerances(tolerances) if budget else tolerances
-    return SearchPlan(names, allowed, budget, target_of(target) if target is not None else None)
+    for_files = FOR_FILES if variants is None and limits is None else ()
+    shipped = tuple(dict.fromkeys(ship))
+    return SearchPlan(names, allowed, budget, machine, seconds, for_files, shipped)

@@ -1,7 +1,7 @@
 """Verification of a release with the device's packages alone.
 
-Bytes, digests, golden vectors and the certificate's own arithmetic must agree; times and memory are
-this machine's own, shown beside those of the machine that made the release.
+Bytes, digests, and of each variant golden vectors and the certificate's own arithmetic must agree;
+times and memory are this machine's own, shown beside those of the machine that made the release.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from edge_sdk.contract.certificate import Certificate, VariantResult
 from edge_sdk.errors import ReleaseError
+from edge_sdk.model.options import DEFAULT_PROVIDERS
 from edge_sdk.model.release import Release
 from edge_sdk.update.probe import probe
 
@@ -34,7 +35,8 @@ class Verification:
         version: its version.
         digest: SHA-256 of the manifest.
         files: files whose digests agree.
-        golden_rows: golden vectors that this machine's runtime reproduces.
+        golden_rows: golden vectors that this machine's runtime reproduces, of all variants.
+        variants: names of the variants, the chosen one first.
         probe_p99_us: 99th percentile of one row here, as the device's probe measures it.
         here: measurements on this machine, by the names of :data:`MEASUREMENTS`.
         certified: the same on the machine that made the release; ``None`` if not measured.
@@ -46,6 +48,7 @@ class Verification:
     digest: str
     files: int
     golden_rows: int
+    variants: tuple[str, ...]
     probe_p99_us: float
     here: Mapping[str, float | None]
     certified: Mapping[str, float | None]
@@ -55,7 +58,8 @@ class Verification:
         """The same for people, with a Markdown table of the measurements."""
         lines = [
             f"ok: {self.model} {self.version} ({self.digest}), "
-            f"{self.files} files whole, {self.golden_rows} golden rows agree, "
+            f"{self.files} files whole, {self.golden_rows} golden rows of "
+            f"{', '.join(self.variants)} agree, "
             f"p99 of one row {self.probe_p99_us:.0f} µs here",
             "| | here | certified |",
             "|---|---:|---:|",
@@ -82,13 +86,19 @@ def verify(release: Release) -> Verification:
     certificate = release.certificate()
     chosen = _chosen(release, certificate)
     result = probe(release)
-    manifest = release.manifest
+    golden_rows, manifest = result.golden_rows, release.manifest
+    for variant in release.variants[1:]:
+        _chosen(variant, variant.certificate())
+        # Of another provider this machine need not have the hardware.
+        if variant.variant.provider in DEFAULT_PROVIDERS:
+            golden_rows += probe(variant).golden_rows
     return Verification(
         manifest.model,
         manifest.version,
         release.digest,
         len(manifest.files),
-        result.golden_rows,
+        golden_rows,
+        tuple(variant.name for variant in manifest.variants),
         result.p99_ms * 1e3,
         _measurements(_measure(release, chosen.name)),
         _measurements(chosen),
@@ -102,19 +112,18 @@ def _chosen(release: Release, certificate: Certificate) -> VariantResult:
     Raises:
         ReleaseError: it is of another file than the manifest's.
     """
-    manifest = release.manifest
+    manifest, name = release.manifest, release.variant.name
     rows = {row.name: row for row in certificate.variants}
-    row = rows.get(manifest.variant)
-    if row is None or certificate.chosen != manifest.variant:
-        raise ReleaseError(
-            f"certificate: chose {certificate.chosen!r}, the manifest says {manifest.variant!r}"
-        )
+    row = rows.get(name)
+    if row is None or certificate.chosen != name:
+        raise ReleaseError(f"certificate: chose {certificate.chosen!r}, the manifest says {name!r}")
     size = release.model_path.stat().st_size
     if row.bytes != size:
         raise ReleaseError(f"certificate: {row.bytes} bytes, the model file has {size}")
     names = ("score", "max_difference", "flips_bound", "score_bound")
     certified = {name: getattr(row, name) for name in names}
-    for name, value in certified.items():
+    # The manifest repeats figures of the first variant alone.
+    for name, value in certified.items() if release.variant == manifest.variants[0] else ():
         if name in manifest.metrics and manifest.metrics[name] != value:
             raise ReleaseError(
                 f"certificate: {name} is {value}, the manifest says {manifest.metrics[name]}"
@@ -126,7 +135,7 @@ def _chosen(release: Release, certificate: Certificate) -> VariantResult:
 
 def _measure(release: Release, variant: str) -> Any:
     """Load, latency and memory on this machine."""
-    from converters.certification.measure import measure
+    from converters.certification.speed import measure
 
     return measure({variant: release}, release.golden().inputs)[variant]
 

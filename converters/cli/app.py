@@ -81,13 +81,19 @@ def _convert(
     label: options.Label = None,
     group: options.Group = [],  # noqa: B006 (typer gives each call a list of its own)
     classes: options.Classes = None,
+    outputs: options.Outputs = None,
+    threshold: options.Threshold = None,
     version: options.ReleaseVersion = "1.0",
     parent: options.Parent = None,
     licence: options.Licence = None,
+    purpose: options.Purpose = "",
+    limits_of_use: options.LimitsOfUse = [],  # noqa: B006 (as for --group)
     trust: options.Trust = False,
     variants: options.Variants = None,
     budget: options.Budget = None,
     target: options.Target = None,
+    ship: options.Ship = None,
+    seconds: options.Seconds = None,
     p99_ms: options.P99 = None,
     rss_mb: options.Memory = None,
     calibrate_against: options.Cloud = None,
@@ -97,16 +103,16 @@ def _convert(
     as_json: options.Json = False,
 ) -> None:
     """Convert a model file into a release folder, and print its certificate."""
-    from converters.certification.report import check_plot, write_plot
+    from converters.certification.picture import check_plot, write_plot
     from converters.cli.request import ConversionRequest
     from converters.conversion import convert
 
     if plot is not None:
         check_plot(plot)  # before the work of a minute, not after it
     request = ConversionRequest(
-        model, data, label, tuple(group), classes, name, out, version, parent, licence, trust,
-        variants, budget, target, p99_ms, rss_mb,
-        calibrate_against, cascade_metric, cascade_disagreement,
+        model, data, label, tuple(group), classes, outputs, threshold, name, out, version, parent,
+        licence, purpose, tuple(limits_of_use), trust, variants, budget, target, ship, seconds,
+        p99_ms, rss_mb, calibrate_against, cascade_metric, cascade_disagreement,
     )  # fmt: skip
     log.info("converting %s, with the rows of %s", model, data)
     with output.progress() as report:

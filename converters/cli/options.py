@@ -83,6 +83,25 @@ Classes = Annotated[
         metavar="LABELS",
     ),
 ]
+Outputs = Annotated[
+    str | None,
+    _option(
+        _ROWS,
+        "--output",
+        help="Meaning of the output of an .onnx file: logits, probabilities, multilabel, "
+        "multilabel-logits or values; or NAME=KIND of several by comma.",
+        metavar="KIND",
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    _option(
+        _ROWS,
+        "--threshold",
+        help="Score from which a multilabel model gives a label. Default: 0.5.",
+        metavar="SCORE",
+    ),
+]
 
 Name = Annotated[str, _option(_RELEASE, "--name", help="Name of the model.")]
 Out = Annotated[Path, _option(_RELEASE, "--out", help="Folder to write. It must not exist.")]
@@ -102,6 +121,19 @@ Licence = Annotated[
     str | None,
     _option(
         _RELEASE, "--licence", help="Licence of the model, as an SPDX identifier.", metavar="SPDX"
+    ),
+]
+
+Purpose = Annotated[
+    str, _option(_RELEASE, "--purpose", help="What it is for, for the model card.", metavar="TEXT")
+]
+LimitsOfUse = Annotated[
+    list[str],
+    _option(
+        _RELEASE,
+        "--limit-of-use",
+        help="What it must not be used for, for the model card; once for each.",
+        metavar="TEXT",
     ),
 ]
 
@@ -130,6 +162,26 @@ Target = Annotated[
         "--target",
         help="Where it must run: any, pi4, pi3, jetson, laptop or legacy.",
         metavar="NAME",
+    ),
+]
+
+Ship = Annotated[
+    str | None,
+    _option(
+        _CHOICE,
+        "--ship",
+        help="Variants that the release holds besides the chosen one, by comma.",
+        metavar="NAMES",
+    ),
+]
+
+Seconds = Annotated[
+    float | None,
+    _option(
+        _CHOICE,
+        "--seconds",
+        help="Processor time of the search; after it no other variant is begun. Default: 90.",
+        metavar="SECONDS",
     ),
 ]
 

@@ -25,15 +25,21 @@ class ConversionRequest:
     label: str | None
     groups: tuple[str, ...]
     classes: str | None
+    outputs: str | None
+    threshold: float | None
     name: str
     out: Path
     version: str
     parent: str | None
     licence: str | None
+    purpose: str
+    limits_of_use: tuple[str, ...]
     trust: bool
     variants: str | None
     budget: str | None
     target: str | None
+    ship: str | None
+    seconds: float | None
     p99_ms: float | None
     rss_mb: float | None
     calibrate_against: Path | None
@@ -62,6 +68,8 @@ class ConversionRequest:
             out=self.out,
             version=self.version,
             licence=self.licence,
+            purpose=self.purpose,
+            limits_of_use=self.limits_of_use,
             trust=self.trust,
             groups=rows.groups,
             budget=self.budget,
@@ -77,8 +85,16 @@ class ConversionRequest:
         keywords: dict[str, Any] = {}
         if self.classes is not None:
             keywords["classes"] = _labels(self.classes)
+        if self.outputs is not None:
+            keywords["output"] = _outputs(self.outputs)
+        if self.threshold is not None:
+            keywords["threshold"] = self.threshold
         if self.variants is not None:
             keywords["variants"] = _variants(self.variants)
+        if self.ship is not None:
+            keywords["ship"] = self.ship.split(",")
+        if self.seconds is not None:
+            keywords["seconds"] = self.seconds
         if self.calibrate_against is not None:
             keywords["calibrate_against"] = Release.open(self.calibrate_against)
         if self.parent is not None:
@@ -95,6 +111,14 @@ def _labels(text: str) -> list[Any]:
         return [int(label) for label in labels]
     except ValueError:
         return labels
+
+
+def _outputs(text: str) -> Any:
+    """A kind for the output that answers, or ``NAME=KIND`` of several by comma."""
+    if "=" not in text:
+        return text
+    pairs = [part.partition("=") for part in text.split(",")]
+    return {name.strip(): kind.strip() for name, _, kind in pairs}
 
 
 def _variants(text: str) -> list[str]:

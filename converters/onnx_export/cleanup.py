@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
 from converters.lowering.graph import rename
+from converters.onnx_export.constants import collect_constants, inner_graphs
 
 
 def tidy(proto: Any) -> None:
-    """Drop identities, nodes and constants that nothing uses, and duplicates of constants."""
+    """Drop identities, nodes and constants that nothing uses, and duplicates of constants.
+
+    Every constant, wherever an exporter has put it, becomes an initializer of the main graph.
+    """
+    _drop_words(proto)
+    collect_constants(proto)
     _drop_identities(proto.graph)
     _merge_constants(proto.graph)
     _drop_unused(proto.graph)
+
+
+def _drop_words(proto: Any) -> None:
+    """Drop what exporters write for people: comments, traces with paths of their machine."""
+    del proto.metadata_props[:]
+    for graph in (proto.graph, *inner_graphs(proto.graph)):
+        graph.ClearField("doc_string")
+        for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+            if hasattr(part, "metadata_props"):
+                del part.metadata_props[:]
+            part.ClearField("doc_string")
 
 
 def _drop_identities(graph: Any) -> None:
@@ -44,12 +62,13 @@ def _drop_identities(graph: Any) -> None:
 def _merge_constants(graph: Any) -> None:
     """Replace equal constants by one of them."""
     outer = {value.name for value in (*graph.input, *graph.output)}
-    first: dict[bytes, str] = {}
+    first: dict[bytes, str] = {}  # by digest: the bytes would hold the whole model once more
     replacement: dict[str, str] = {}
     for tensor in graph.initializer:
         # Compared without its name, by bytes: type and shape count too.
         name, tensor.name = tensor.name, ""
-        same = first.setdefault(tensor.SerializeToString(deterministic=True), name)
+        digest = hashlib.sha256(tensor.SerializeToString(deterministic=True)).digest()
+        same = first.setdefault(digest, name)
         tensor.name = name
         if same != name and name not in outer:
             replacement[name] = same

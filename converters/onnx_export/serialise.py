@@ -6,12 +6,14 @@ own besides its value. Every protobuf reader takes the packed form too, as the e
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any, Final
 
 from converters.lowering.graph import rename
 
 GRAPH, NODE, ATTRIBUTE, FLOATS, INTS = 7, 1, 5, 7, 8
+INITIALIZER: Final = 5
 """Fields of ModelProto, GraphProto, NodeProto and AttributeProto."""
 
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
@@ -22,10 +24,12 @@ Field = tuple[int, int, bytes]
 
 
 def to_bytes(proto: Any) -> bytes:
-    """Return a ModelProto as deterministic bytes, its inner tensors under short names."""
-    copy = type(proto)()
-    copy.CopyFrom(proto)
-    outer = {value.name for value in (*copy.graph.input, *copy.graph.output)}
+    """Return a ModelProto as deterministic bytes, its inner tensors under short names.
+
+    The initializers, most of a large model, are in memory once more in what is returned, and never
+    twice.
+    """
+    outer = {value.name for value in (*proto.graph.input, *proto.graph.output)}
     short: dict[str, str] = {}
 
     def named(name: str) -> str:
@@ -35,9 +39,60 @@ def to_bytes(proto: Any) -> bytes:
             name, f"t{len(short):x}" if f"t{len(short):x}" not in outer else name
         )
 
-    rename(copy.graph, named)
-    del copy.graph.value_info[:]
-    return _pack_below(copy.SerializeToString(deterministic=True), _PATH)
+    tensors = proto.graph.initializer
+    names = [named(tensor.name) for tensor in tensors]
+    light = _without(proto, ("graph",))
+    light.graph.CopyFrom(_without(proto.graph, ("initializer", "value_info")))
+    rename(light.graph, named)
+    packed = _pack_below(light.SerializeToString(deterministic=True), _PATH)
+    return _joined(packed, tensors, names)
+
+
+def _without(message: Any, left_out: tuple[str, ...]) -> Any:
+    """Return a copy of a message without some of its fields."""
+    copy = type(message)()
+    for field, value in message.ListFields():
+        if field.name in left_out:
+            continue
+        if hasattr(value, "MergeFrom"):  # of messages, and of repeated fields
+            getattr(copy, field.name).MergeFrom(value)
+        else:
+            setattr(copy, field.name, value)
+    return copy
+
+
+def _joined(model: bytes, tensors: Any, names: list[str]) -> bytes:
+    """Return the bytes of a model with ``tensors`` under ``names`` as its initializers."""
+    result = io.BytesIO()
+    before: list[bytes] = []
+    after: list[bytes] = []
+    graph = b""
+    for number, kind, content in _fields(model):
+        if number == GRAPH:
+            graph = content
+        else:
+            (after if graph else before).append(_field(number, kind, content))
+    fields = list(_fields(graph))
+    head = b"".join(_field(*field) for field in fields if field[0] < INITIALIZER)
+    tail = b"".join(_field(*field) for field in fields if field[0] > INITIALIZER)
+    sizes = [len(_initializer(tensor, name)) for tensor, name in zip(tensors, names, strict=True)]
+    result.write(b"".join(before))
+    result.write(_as_varint(GRAPH << 3 | _BYTES))
+    result.write(_as_varint(len(head) + sum(sizes) + len(tail)))
+    result.write(head)
+    for tensor, name in zip(tensors, names, strict=True):
+        result.write(_initializer(tensor, name))
+    result.write(tail)
+    result.write(b"".join(after))
+    return result.getvalue()
+
+
+def _initializer(tensor: Any, name: str) -> bytes:
+    own, tensor.name = tensor.name, name
+    try:
+        return _field(INITIALIZER, _BYTES, tensor.SerializeToString(deterministic=True))
+    finally:
+        tensor.name = own
 
 
 def _pack_below(raw: bytes, path: tuple[int, ...]) -> bytes:

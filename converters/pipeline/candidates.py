@@ -1,4 +1,4 @@
-"""Candidate files: built for the target, held to the model, measured side by side.
+"""Candidate files, built for the target.
 
 float32 is built first: it is what the model's own answers are compared with, and what the others
 are made from. Each candidate is a release folder of its own in a scratch folder, so that it is
@@ -8,27 +8,27 @@ loaded and run exactly as a device would.
 from __future__ import annotations
 
 import logging
-import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from converters.certification import measure
-from converters.certification.budget import BudgetTerms
-from converters.certification.reference import Reference
-from converters.certification.report import results_table
 from converters.certification.search import SearchPlan
-from converters.errors import BudgetExceeded, ConversionError, ParityError
+from converters.errors import ConversionError
 from converters.onnx_export.serialise import to_bytes
-from converters.quantization.variants import VARIANTS, Guide
-from converters.release_spec import UNWRITTEN
-from converters.sources.model_source import ModelSource
-from edge_sdk.contract.certificate import VariantResult
-from edge_sdk.contract.manifest import MODEL, Manifest, RuntimeNeeds
+from converters.quantization.guide import Guide
+from converters.quantization.precision import precision_of
+from converters.quantization.variants import VARIANTS
+from converters.release_spec import UNWRITTEN, needs_of
+from edge_sdk.contract.manifest import ANY, MODEL, Manifest, Variant
 from edge_sdk.model.release import Release, write_release
 
-log = logging.getLogger(__name__)
+
+class LeftOut(ConversionError):
+    """A variant is no candidate; the message is the reason."""
+
+
+class NothingSmaller(LeftOut):
+    """A variant is no candidate, since the model has nothing that it could make smaller."""
 
 
 class Announce(Protocol):
@@ -44,14 +44,12 @@ class Candidates:
 
     Attributes:
         base: the manifest that all share.
-        source: the model.
         plan: what is tried, and what it may differ by.
         folder: for the scratch releases.
         announce: reports each step.
     """
 
     base: Manifest
-    source: ModelSource
     plan: SearchPlan
     folder: Path
     announce: Announce
@@ -66,29 +64,36 @@ class Candidates:
         if refused:
             raise ConversionError(f"target: {refused}")
         self.announce("built float32")
-        return self._write(self.folder / "float32", "float32", proto)
+        return self.write(self.folder / "float32", "float32", proto)
 
-    def build_smaller(self, proto: Any, reference: Reference) -> dict[str, Release]:
-        """Build every other variant that this model has and the target can run, by name.
+    def build(self, name: str, base: Release, guide: Guide) -> Release:
+        """Build another variant.
 
         Args:
-            proto: the exported model.
-            reference: guides the variants that ask how far off they are.
+            name: of the variant.
+            base: the model that it is made from.
+            guide: data that the making may use.
+
+        Raises:
+            NothingSmaller: this model has nothing that the variant could make smaller.
+            LeftOut: it cannot be made of this model, or the target cannot run it.
         """
-        guide = Guide(self.source.calibration(), lambda made: self._badness(made, reference))
-        built = {}
-        for name in self.plan.variants[1:]:
+        import onnx
+
+        # Read anew for each variant: between two of them the model is not in memory.
+        proto = onnx.load(str(base.model_path))
+        try:
             made = VARIANTS[name](proto, guide)
-            if made is None:
-                log.info("variant %s: this model has nothing that it could make smaller", name)
-                continue
-            refused = self._fit_to_target(made)
-            if refused:
-                self.announce(f"left out {name}: {refused}", logging.WARNING)
-            else:
-                built[name] = self._write(self.folder / name, name, made)
-                self.announce(f"built {name}")
-        return built
+        except ConversionError as error:
+            raise LeftOut(str(error)) from error
+        except Exception as error:  # quantizers have no errors of their own
+            raise LeftOut(f"could not be made: {first_line(error)}") from error
+        if made is None:
+            raise NothingSmaller(name)
+        refused = self._fit_to_target(made)
+        if refused:
+            raise LeftOut(refused)
+        return self.write(self.folder / name, name, made)
 
     def _fit_to_target(self, proto: Any) -> str:
         """Lower the IR version to the target's; return why it cannot run ``proto``, or ``""``."""
@@ -98,83 +103,15 @@ class Candidates:
         proto.ir_version = min(proto.ir_version, target.ir_version)
         return target.refuses(proto)
 
-    def _write(self, folder: Path, name: str, proto: Any) -> Release:
-        needs = RuntimeNeeds(proto.ir_version, {e.domain: e.version for e in proto.opset_import})
+    def write(self, folder: Path, name: str, proto: Any) -> Release:
+        """Write a scratch release of a model."""
+        target = self.plan.target.name if self.plan.target is not None else ANY
+        variant = Variant(name, needs_of(proto), precision_of(proto), target)
         files = dict.fromkeys(UNWRITTEN, b"") | {MODEL: to_bytes(proto)}
-        return write_release(folder, replace(self.base, variant=name, runtime=needs), files)
+        return write_release(folder, replace(self.base, variants=(variant,)), files)
 
-    def _badness(self, proto: Any, reference: Reference) -> float:
-        """Return how far out of tolerance a model is: at most 1 is within."""
-        with tempfile.TemporaryDirectory() as folder:
-            release = self._write(Path(folder) / "r", "mixed", proto)
-            answers = self.source.run(release)
-        difference, allowed = reference.difference(answers), self.plan.tolerances
-        flips = reference.counts(answers).flips_bound(self.plan.alpha) or 0.0
-        # A tolerance of zero would divide by zero; so small a one has the same effect.
-        return max(
-            flips / max(allowed.flips, 1e-9),
-            difference.maximum / max(allowed.probability, 1e-9),
-        )
 
-    def measure(
-        self, built: Mapping[str, Release], reference: Reference, verified: Mapping[str, str]
-    ) -> dict[str, VariantResult]:
-        """Time all candidates in turns, and hold each to the model.
-
-        Args:
-            built: candidates by name of the variant, float32 among them.
-            reference: the model's own answers.
-            verified: what :meth:`ModelSource.verify` returned for float32.
-
-        Returns:
-            One row of the certificate for each candidate, by name.
-        """
-        self.announce("measuring " + ", ".join(built))
-        speeds = measure.measure(built, self.source.timed())
-        results = {}
-        for name, release in built.items():
-            answers = self.source.run(release)
-            difference, score = reference.difference(answers), reference.score_of(answers)
-            counts, alpha = reference.counts(answers), self.plan.alpha
-            if name == "float32":
-                reason = ""  # held to the model by ``verify`` already, or it is the model
-            elif name in self.source.exact:
-                reason = self._inexact(release, verified)
-            else:
-                reason = measure.judge(
-                    difference, counts, score, reference.score, self.plan.tolerances, alpha
-                )
-            raw = release.model_path.read_bytes()
-            results[name] = measure.as_result(
-                name, raw, difference, counts, score, speeds[name], reason, alpha
-            )
-            log.info("variant %s tried: %d bytes, %s", name, len(raw), reason or "accepted")
-        return results
-
-    def _inexact(self, release: Release, verified: Mapping[str, str]) -> str:
-        """Return why a variant that should be exact is not; empty if it is."""
-        try:
-            same = self.source.verify(release) == verified
-        except ParityError as error:
-            return str(error).splitlines()[0]
-        return "" if same else "treats missing values or labels differently from float32"
-
-    def choose(self, results: Mapping[str, VariantResult], reference: Reference) -> str:
-        """Return the best variant within the budget; without one the smallest that is not slower.
-
-        Args:
-            results: one row of the certificate for each candidate, by name.
-            reference: the model's own answers.
-
-        Raises:
-            BudgetExceeded: no variant keeps the budget.
-        """
-        limits = self.plan.limits
-        if limits is None:
-            return measure.choose(results)
-        terms = BudgetTerms(reference.score, self.source.rows, self.plan.alpha)
-        chosen = limits.choose(results, terms)
-        if chosen is None:
-            table = results_table(results, limits, terms)
-            raise BudgetExceeded("budget: no variant keeps it", table)
-        return chosen
+def first_line(error: Exception) -> str:
+    """Return the beginning of an error's text, for a row of a table."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]

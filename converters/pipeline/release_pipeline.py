@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,13 +22,16 @@ from converters.certification import measure
 from converters.certification.exact_bounds import CONFIDENCE
 from converters.certification.reference import Reference
 from converters.certification.search import SearchPlan
+from converters.documents.writing import documents
 from converters.errors import ConversionError
 from converters.pipeline.candidates import Candidates
+from converters.pipeline.shipped import Shipped
+from converters.pipeline.trials import Trials
 from converters.release_spec import CascadeTarget, ReleaseSpec
 from converters.sources.model_source import ModelSource
 from edge_sdk.contract.certificate import Certificate, VariantResult
-from edge_sdk.contract.manifest import CERTIFICATE, GOLDEN, MODEL, PROFILE, Column, Manifest
-from edge_sdk.model.release import Feed, Release, write_release
+from edge_sdk.contract.manifest import PROFILE, Column, Manifest
+from edge_sdk.model.release import Feed, Release, refs_of, write_release
 
 log = logging.getLogger(__name__)
 
@@ -57,30 +61,34 @@ class ReleasePipeline:
         Raises:
             ConversionError: with the reasons; nothing was written.
         """
-        source = self.source
+        source, until = self.source, time.process_time() + self.plan.seconds
         self._announce("exporting")
         proto = source.export()
         with tempfile.TemporaryDirectory() as folder:
             candidates = self._candidates(proto, Path(folder))
             float32 = candidates.build_float32(proto)
+            del proto  # a large one would be in memory a second time
             self._announce(f"comparing answers on {source.rows} rows")
             reference = source.reference(float32)
             verified, columns = self._verified(float32)
-            built = {"float32": float32} | candidates.build_smaller(proto, reference)
-            results = candidates.measure(built, reference, verified)
-            chosen = built[candidates.choose(results, reference)]
-            self._announce(f"chose {chosen.manifest.variant}")
+            trials = Trials(
+                candidates, source, self.plan, reference, verified, self._announce,
+                over=lambda: time.process_time() > until,
+            )  # fmt: skip
+            results = trials.run(float32)
+            choice = trials.choose(results)
+            self._announce(f"chose {choice.name}")
+            built, chosen = trials.releases, trials.releases[choice.name]
             answers = source.run(chosen)
             manifest = self._manifest(chosen, results, verified, columns)
             if cloud is not None:
                 manifest = self._with_cascade(manifest, answers, cloud)
-            certificate = self._certificate(manifest, results, reference, answers)
-            files = {
-                MODEL: chosen.model_path.read_bytes(),
-                PROFILE: source.profile(chosen, answers).to_json(),
-                GOLDEN: source.golden(chosen, answers).to_bytes(),
-                CERTIFICATE: certificate.to_json(),
-            }
+            certificate = self._certificate(results, reference)
+            shipped = Shipped(source, reference, certificate, choice)
+            files = shipped.files(chosen, built, self.plan.ship, answers)
+            files[PROFILE] = source.profile(chosen, answers).to_json()
+            manifest = replace(manifest, variants=shipped.variants, files=refs_of(files))
+            files |= documents(self.spec, manifest, files)
             self._announce(f"writing {self.spec.out}")
             return write_release(self.spec.out, manifest, files)
 
@@ -91,7 +99,7 @@ class ReleasePipeline:
     def _candidates(self, proto: Any, folder: Path) -> Candidates:
         training = {"estimator": self.source.kind}
         base = self.spec.manifest(self.source.task, self.source.signature(), proto, training)
-        return Candidates(base, self.source, self.plan, folder, self._announce)
+        return Candidates(base, self.plan, folder, self._announce)
 
     def _verified(self, float32: Release) -> tuple[Mapping[str, str], tuple[Column, ...]]:
         verified = self.source.verify(float32)
@@ -128,22 +136,19 @@ class ReleasePipeline:
         return with_cascade(manifest, answers, cloud_labels, self.spec.cascade)
 
     def _certificate(
-        self,
-        manifest: Manifest,
-        results: Mapping[str, VariantResult],
-        reference: Reference,
-        answers: Feed,
+        self, results: Mapping[str, VariantResult], reference: Reference
     ) -> Certificate:
+        """The part that the certificates of all variants of the release share."""
         return Certificate(
-            chosen=manifest.variant,
+            chosen="float32",
             variants=tuple(results.values()),
             rows=self.source.rows,
             original_score=reference.score,
+            limits=self.plan.limits.limits if self.plan.limits is not None else {},
             tolerances=asdict(self.plan.tolerances),
             tools=measure.tools(),
             machine=measure.machine(),
             repeat=self.plan.repeat(self.spec.out.name),
-            groups=reference.group_results(answers, self.source.groups),
             confidence=CONFIDENCE,
         )
 

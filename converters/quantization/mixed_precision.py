@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
+from converters.quantization.guide import Badness
 from converters.quantization.weight_storage import stored
 from converters.quantization.weights import matrices
 
 LADDER: Final = ("int4", "int8", "float16")
-Badness = Callable[[Any], float]
-"""Measure of how far out of tolerance a model is on the check rows: at most 1 is within."""
 
 
 def mixed(proto: Any, badness: Badness) -> Any | None:

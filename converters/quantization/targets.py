@@ -19,6 +19,7 @@ class Target:
         ir_version: the newest that it reads.
         opsets: the newest operator set of each domain that it knows.
         about: description for people.
+        float16: whether its processor computes in half precision.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Target:
     ir_version: int
     opsets: Mapping[str, int]
     about: str
+    float16: bool = False
 
     def refuses(self, proto: Any) -> str:
         """Return what this target cannot run of a model; empty if it can run all of it."""
@@ -50,7 +52,7 @@ TARGETS: Final = {
         Target("any", "1.20", 10, _1_20, "anything that runs the oldest onnxruntime we support"),
         Target("pi4", "1.21", 10, _1_21, "Raspberry Pi 4 or 5, 64-bit"),
         Target("pi3", "1.20", 10, _1_20, "Raspberry Pi 3, 64-bit"),
-        Target("jetson", "1.20", 10, _1_20, "NVIDIA Jetson, on its CPU"),
+        Target("jetson", "1.20", 10, _1_20, "NVIDIA Jetson, on its CPU", float16=True),
         Target("laptop", "1.21", 10, _1_21, "x86-64, of the last ten years"),
         Target("legacy", "1.17", 9, _1_17, "images that were never updated"),
     )

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.quantization.weights import copy_of, matrices, weights, with_nodes
+from converters.quantization.weights import Axes, copy_of, matrices, weights, with_nodes
 
 FLOAT: Final = 1
 BLOCK: Final = 32
@@ -73,7 +73,7 @@ Stored = tuple[list[Any], list[Any]]
 """Constants in the file, and nodes that make the matrix of them."""
 
 
-def _float16(name: str, values: NDArray[np.float32], axis: int) -> Stored:
+def _float16(name: str, values: NDArray[np.float32], axes: Axes) -> Stored:
     from onnx import helper, numpy_helper
 
     half = np.clip(values, -65_504, 65_504).astype(np.float16)  # the largest number of float16
@@ -81,18 +81,20 @@ def _float16(name: str, values: NDArray[np.float32], axis: int) -> Stored:
     return [numpy_helper.from_array(half, f"{name}_half")], [node]
 
 
-def _int8(name: str, values: NDArray[np.float32], axis: int) -> Stored:
-    """One scale for each output, wherever the axis of outputs is."""
+def _int8(name: str, values: NDArray[np.float32], axes: Axes) -> Stored:
+    """One scale for each output, wherever the axes of outputs are."""
     from onnx import helper, numpy_helper
 
-    turned = np.moveaxis(values, axis, -1)
-    steps, scale = quantize_to_half(turned.reshape(-1, turned.shape[-1]))
-    quantized = np.ascontiguousarray(np.moveaxis(steps.reshape(turned.shape), -1, axis))
-    if axis != -1:
-        scale = scale.reshape([-1 if i == axis else 1 for i in range(values.ndim)])
+    others = [axis for axis in range(values.ndim) if axis not in axes]
+    order = [*others, *axes]
+    turned = values.transpose(order)
+    count = int(np.prod([values.shape[axis] for axis in axes]))
+    steps, scale = quantize_to_half(turned.reshape(-1, count))
+    quantized = np.ascontiguousarray(steps.reshape(turned.shape).transpose(np.argsort(order)))
+    shape = [size if axis in axes else 1 for axis, size in enumerate(values.shape)]
     constants = [
         numpy_helper.from_array(quantized, f"{name}_int8"),
-        numpy_helper.from_array(scale, f"{name}_half"),
+        numpy_helper.from_array(scale.reshape(shape), f"{name}_half"),
     ]
     return constants, [
         helper.make_node("Cast", [f"{name}_int8"], [f"{name}_cast"], to=FLOAT),
@@ -101,7 +103,7 @@ def _int8(name: str, values: NDArray[np.float32], axis: int) -> Stored:
     ]
 
 
-def _int4(name: str, values: NDArray[np.float32], axis: int) -> Stored:
+def _int4(name: str, values: NDArray[np.float32], axes: Axes) -> Stored:
     """Two weights in a byte: a row in the low four bits, the next one in the high four."""
     from onnx import helper, numpy_helper
 
@@ -110,10 +112,10 @@ def _int4(name: str, values: NDArray[np.float32], axis: int) -> Stored:
     arrays: dict[str, NDArray[Any]] = {
         "packed": packed,
         "scale": scale[:, None],
-        "mask": np.array(15, np.uint8),
+        "sixteen": np.array(16, np.uint8),
         "shift": np.array(4, np.uint8),
         "middle": np.array(8, np.float32),
-        "pair": np.array([1], np.int64),
+        "rows": np.array([-1, 1, columns], np.int64),
         "shape": np.array([blocks, BLOCK, columns], np.int64),
         "flat": np.array([-1, columns], np.int64),
         "from": np.array([0], np.int64),
@@ -121,10 +123,11 @@ def _int4(name: str, values: NDArray[np.float32], axis: int) -> Stored:
     }
     t = {word: f"{name}_{word}" for word in (*arrays, *_STEPS)}
     nodes = [
-        helper.make_node("BitwiseAnd", [t["packed"], t["mask"]], [t["low"]]),
+        # Not BitwiseAnd, which is of operator set 18; these are of 11.
+        helper.make_node("Mod", [t["packed"], t["sixteen"]], [t["low"]]),
         helper.make_node("BitShift", [t["packed"], t["shift"]], [t["high"]], direction="RIGHT"),
-        helper.make_node("Unsqueeze", [t["low"], t["pair"]], [t["even"]]),
-        helper.make_node("Unsqueeze", [t["high"], t["pair"]], [t["odd"]]),
+        helper.make_node("Reshape", [t["low"], t["rows"]], [t["even"]]),
+        helper.make_node("Reshape", [t["high"], t["rows"]], [t["odd"]]),
         helper.make_node("Concat", [t["even"], t["odd"]], [t["both"]], axis=1),
         helper.make_node("Reshape", [t["both"], t["shape"]], [t["blocks"]]),
         helper.make_node("Cast", [t["blocks"]], [t["cast"]], to=FLOAT),

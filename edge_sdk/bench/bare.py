@@ -30,6 +30,7 @@ from edge_sdk.contract.manifest import (
     RuntimeNeeds,
     Signature,
     TensorSpec,
+    Variant,
 )
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.errors import BenchError, ContractError
@@ -68,7 +69,7 @@ def release_around(path: Path, folder: Path, rows: Path | None = None) -> Releas
                 inputs, reading.outputs, _columns(inputs, batched), reading.classes, batched
             ),
             files=_NOTHING,
-            runtime=RuntimeNeeds(0, {}),
+            variants=(Variant("float32", RuntimeNeeds(0, {})),),
             training={"label": "argmax"} if reading.argmax else {},
         )
     except ContractError as error:

@@ -64,7 +64,13 @@ class GroupResult:
 
 @dataclass(frozen=True)
 class Certificate:
-    """``certificate.json`` of a release; ``original_score`` is the trained model's own.
+    """The certificate of one variant of a release; ``original_score`` is the trained model's own.
+
+    ``variants`` are all that were measured, ``chosen`` is the one that the certificate is of; the
+    groups are on its answers. ``because`` says why it is in the release, ``not_chosen`` why each
+    other one is not the choice, by name, those included that failed, that the target cannot run or
+    that there was no time for, and ``limits`` are those of the budget, in the smallest
+    unit of each: bytes, microseconds (``load`` in milliseconds), shares.
 
     ``confidence`` is that of each kind of bound for all variants together, or all groups together;
     ``None`` in certificates without bounds.
@@ -74,6 +80,9 @@ class Certificate:
     variants: tuple[VariantResult, ...]
     rows: int
     original_score: float | None = None
+    because: str = ""
+    not_chosen: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
     tolerances: Mapping[str, float] = field(default_factory=dict)
     tools: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)

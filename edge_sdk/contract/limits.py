@@ -26,6 +26,9 @@ NAME_CHARACTERS: Final = 64
 ATTRIBUTES: Final = 32
 FEATURES: Final = 20_000
 GROUP_COLUMNS: Final = 8
+VARIANTS: Final = 16
+"""Model files of one release."""
+
 GROUPS: Final = 32
 """Groups of one column, besides *other* and *missing*."""
 

@@ -18,7 +18,9 @@ PROTOCOL: Final = 2
 """Version of the HTTP conversation between device and hub (``/v1/...``). In 2 a device signs with a
 key of its own and has short-lived credentials; 1, with a token for life, is refused by name."""
 
-MANIFEST_FORMAT: Final = 1
+MANIFEST_FORMAT: Final = 2
+"""2 lists variants, each with files of its own; 1, with one model file, is refused by name."""
+
 PROFILE_FORMAT: Final = 1
 CERTIFICATE_FORMAT: Final = 1
 PLAN_FORMAT: Final = 1

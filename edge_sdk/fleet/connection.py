@@ -21,7 +21,6 @@ from edge_sdk.fleet.identity import Identity
 from edge_sdk.hub.client import HubClient
 from edge_sdk.hub.outbox import Outbox
 from edge_sdk.model.options import RuntimeOptions
-from edge_sdk.model.release import Release
 from edge_sdk.state_db import StateDatabase
 from edge_sdk.update.gatekeeper import UpdateHooks
 from edge_sdk.update.probe import probe
@@ -124,15 +123,16 @@ class FleetLink:
         if hub_of(self.store) != how.hub:
             self.store.put("hub", how.hub)
         self.outbox = Outbox(self.store, self.boot, config.outbox_bytes)
+        options = RuntimeOptions.of(config)
         trust = Trust(self.store, self.client, self.identity.model, self.identity.root, clock)
         self.updater = Updater(
             self.identity.model,
             self.store,
             self.outbox,
-            Slots(self.store.folder, may_remove=lambda: self.store.on_disk),
+            Slots(self.store.folder, lambda: self.store.on_disk, options.providers),
             trust,
             self.client,
-            probe=lambda slot: _probe(slot, RuntimeOptions.of(config)),
+            probe=lambda slot: _probe(slot, options),
             activate=activate,
             clock=clock,
             config=config,
@@ -259,8 +259,7 @@ class FleetLink:
 
 def _probe(slot: Slot, options: RuntimeOptions) -> None:
     # Every byte was read one step before; what the probe loads is checked once more as it is read.
-    release = Release.open(slot.release, verify=False, digest=slot.ref.manifest)
-    probe(release, slot.pack, slot.features, options=options)
+    probe(slot.opened(), slot.pack, slot.features, options=options)
 
 
 def _version() -> str:

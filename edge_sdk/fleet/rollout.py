@@ -21,7 +21,6 @@ from edge_sdk.errors import EdgeError, UpdateError
 from edge_sdk.experiments.ab_by_key import Arms
 from edge_sdk.experiments.base import RunningExperiment, check_same_inputs
 from edge_sdk.experiments.interleaving import Interleaver
-from edge_sdk.model.release import Release
 from edge_sdk.packs.entity_features import EntityFeatures
 from edge_sdk.packs.reader import usable
 from edge_sdk.serving.predictor import Predictor
@@ -175,7 +174,7 @@ class RolloutController:
 
     def _load(self, slot: Slot, terms: ServingTerms) -> Predictor:
         # The manifest is checked here, model and profile as they are read, the rest by a thread.
-        release = Release.open(slot.release, verify=False, digest=slot.ref.manifest)
+        release = slot.opened()
         damage: dict[str, str] = {}
         pack = usable(slot.pack, release, partial(damage.__setitem__, "pack"))
         features = usable(slot.features, release, partial(damage.__setitem__, "features"), ENTITY)
@@ -199,8 +198,7 @@ class RolloutController:
             return True
         for arm, ref in beside.candidates:
             try:
-                folder = self._updater.slot_of(ref).release
-                release = Release.open(folder, verify=False, digest=ref.manifest)
+                release = self._updater.slot_of(ref).opened()
                 check_same_inputs(self._service.current().release, release)
             except EdgeError as error:
                 return self._fail(ref, f"arm {arm}: {error}")
@@ -218,8 +216,7 @@ class RolloutController:
         slots = {arm: self._updater.slot_of(ref) for arm, ref in beside.candidates}
         if experiment.strategy == "shadow":
             ((arm, shadowed),) = slots.items()
-            digest = shadowed.ref.manifest
-            candidate = Release.open(shadowed.release, verify=False, digest=digest)
+            candidate = shadowed.opened()
             terms = self._terms(experiment.id, arm)
             return service.shadow(candidate, terms, experiment.share, self._link.crash_marker)
         if experiment.unit == "key":

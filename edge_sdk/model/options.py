@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from edge_sdk.contract.manifest import CPU
+
 if TYPE_CHECKING:
     from edge_sdk.config import DeviceConfig
 
-DEFAULT_PROVIDERS: Final = ("CPUExecutionProvider",)
+DEFAULT_PROVIDERS: Final = (CPU,)
 """Execution providers of onnxruntime, in order of preference."""
 
 

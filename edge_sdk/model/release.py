@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,15 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.contract.limits import MANIFEST_BYTES
-from edge_sdk.contract.manifest import (
-    CERTIFICATE,
-    GOLDEN,
-    MANIFEST,
-    MODEL,
-    PROFILE,
-    FileRef,
-    Manifest,
-)
+from edge_sdk.contract.manifest import GOLDEN, MANIFEST, PROFILE, FileRef, Manifest, Variant
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.errors import ContractError, ReleaseError, reason_of
 from edge_sdk.model.onnx_references import check_self_contained
@@ -107,14 +99,32 @@ def _with_prefix(arrays: Feed, prefix: str) -> Feed:
 
 @dataclass(frozen=True)
 class Release:
-    """A release folder. ``digest`` is the SHA-256 of its manifest."""
+    """A release folder, and the variant of the model that is used here.
+
+    Attributes:
+        folder: its files.
+        manifest: what they are.
+        digest: SHA-256 of the manifest.
+        providers: execution providers that this machine uses; of variants for others there need be
+            no file here. ``None`` where every file is kept.
+        used: the variant to use; ``None`` for the first that ``providers`` allow.
+    """
 
     folder: Path
     manifest: Manifest
     digest: str
+    providers: tuple[str, ...] | None = None
+    used: Variant | None = None
 
     @classmethod
-    def open(cls, folder: str | Path, *, verify: bool = True, digest: str | None = None) -> Release:
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        verify: bool = True,
+        digest: str | None = None,
+        providers: Collection[str] | None = None,
+    ) -> Release:
         """Read the release in ``folder``.
 
         Args:
@@ -122,10 +132,12 @@ class Release:
             verify: check length and SHA-256 of every file now. Without it each is checked when it
                 is used.
             digest: SHA-256 that its manifest must have.
+            providers: execution providers that this machine uses: only files of variants for one of
+                them are looked at. By default every file has to be there.
 
         Raises:
             ReleaseError: a file is missing or differs from the manifest, or the manifest from
-                ``digest``.
+                ``digest``; or no variant is for one of ``providers``.
         """
         path = path_of("release", folder, ReleaseError)
         try:
@@ -141,32 +153,59 @@ class Release:
             manifest = Manifest.from_json(raw)
         except ContractError as error:
             raise ReleaseError(f"{path / MANIFEST}: {error}") from error
-        release = cls(path, manifest, found)
+        release = cls(path, manifest, found, None if providers is None else tuple(providers))
+        release._check_taken()
         if verify:
             release.verify()
         return release
 
+    def _check_taken(self) -> None:
+        if self.manifest.variants_for(self.providers):
+            return
+        there = ", ".join(f"{each.name} ({each.provider})" for each in self.manifest.variants)
+        raise ReleaseError(
+            f"{self.folder}: expected a variant for {' or '.join(self.providers or ())}, found "
+            f"{there}; convert one for this device, and publish it"
+        )
+
     def __repr__(self) -> str:
         return f"<Release {self.manifest.model} {self.manifest.version} in {self.folder}>"
+
+    @property
+    def variant(self) -> Variant:
+        """The variant whose model, golden vectors and certificate are used."""
+        return self.used or self.manifest.variants_for(self.providers)[0]
+
+    @property
+    def variants(self) -> tuple[Release, ...]:
+        """The same release once for each variant that is here, with that one used."""
+        return tuple(replace(self, used=v) for v in self.manifest.variants_for(self.providers))
+
+    @property
+    def files(self) -> dict[str, FileRef]:
+        """The files that have to be here."""
+        return self.manifest.files_for(self.providers)
 
     def verify(self, *, model: bool = True) -> None:
         """Check every file against the manifest.
 
-        The ``model`` too, unless it is loaded next: its bytes, and that it needs no other file.
+        Each ``model`` too, unless one is loaded next: its bytes, and that it needs no other file.
 
         Raises:
             ReleaseError: names the first file that is missing or differs, or refers to another one.
         """
-        for name, ref in self.manifest.files.items():
-            if model or name != MODEL:
+        models = {variant.model for variant in self.manifest.variants_for(self.providers)}
+        for name, ref in self.files.items():
+            if model or name not in models:
                 check_file(self.folder / name, ref)
         if model:
-            check_self_contained(self.model_path)
+            for name in models:
+                check_self_contained(self.folder / name)
 
     @property
     def model_path(self) -> Path:
-        """The ONNX file."""
-        return self.folder / MODEL
+        """The ONNX file that is used."""
+        return self.folder / self.variant.model
 
     def verified_model(self) -> bytes | str:
         """Return the checked ONNX file: its bytes, or its path if it has over :data:`READ_ONCE`.
@@ -174,10 +213,11 @@ class Release:
         Raises:
             ReleaseError: it is missing, or differs from the manifest.
         """
-        if self._ref(MODEL).length > READ_ONCE:
-            check_file(self.model_path, self._ref(MODEL))
+        name = self.variant.model
+        if self._ref(name).length > READ_ONCE:
+            check_file(self.model_path, self._ref(name))
             return str(self.model_path)
-        return self._read(MODEL)
+        return self._read(name)
 
     @property
     def profile_digest(self) -> str:
@@ -192,17 +232,18 @@ class Release:
             raise ReleaseError(f"{self.folder / PROFILE}: {error}") from error
 
     def certificate(self) -> Certificate:
-        """Return the measurements of the conversion; raises :class:`ReleaseError`."""
+        """Return the measurements of the variant in use; raises :class:`ReleaseError`."""
         from edge_sdk.contract.certificate import Certificate
 
+        name = self.variant.certificate
         try:
-            return Certificate.from_json(self._read(CERTIFICATE))
+            return Certificate.from_json(self._read(name))
         except ContractError as error:
-            raise ReleaseError(f"{self.folder / CERTIFICATE}: {error}") from error
+            raise ReleaseError(f"{self.folder / name}: {error}") from error
 
     def golden(self) -> Golden:
-        """Return the golden vectors; raises :class:`ReleaseError`."""
-        return Golden.from_bytes(self._read(GOLDEN))
+        """Return the golden vectors of the variant in use; raises :class:`ReleaseError`."""
+        return Golden.from_bytes(self._read(self.variant.golden))
 
     def _ref(self, name: str) -> FileRef:
         ref = self.manifest.files.get(name)
@@ -239,6 +280,11 @@ def check_file(path: Path, ref: FileRef) -> None:
         raise ReleaseError(f"{path}: expected SHA-256 {ref.sha256}, found {digest}")
 
 
+def refs_of(files: Mapping[str, bytes]) -> dict[str, FileRef]:
+    """Return length and SHA-256 of files by their content."""
+    return {name: FileRef(len(raw), hashlib.sha256(raw).hexdigest()) for name, raw in files.items()}
+
+
 def write_release(out: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> Release:
     """Write a release folder, completely or not at all.
 
@@ -253,8 +299,7 @@ def write_release(out: str | Path, manifest: Manifest, files: Mapping[str, bytes
     Raises:
         ReleaseError: ``out`` exists, cannot be written, or the manifest would be too large.
     """
-    refs = {name: FileRef(len(raw), hashlib.sha256(raw).hexdigest()) for name, raw in files.items()}
-    raw = replace(manifest, files=refs).to_json()
+    raw = replace(manifest, files=refs_of(files)).to_json()
     if len(raw) > MANIFEST_BYTES:
         raise ReleaseError(f"{MANIFEST}: expected at most {MANIFEST_BYTES} bytes, got {len(raw)}")
     try:

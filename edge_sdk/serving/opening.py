@@ -5,16 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_sdk.model.options import RuntimeOptions
 from edge_sdk.model.release import Release
 
 if TYPE_CHECKING:
+    from edge_sdk.config import DeviceConfig
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
 
 
-def opened_release(folder: str | Path) -> Release:
-    """Return the release in ``folder``, checked but for its model, which loading checks."""
-    release = Release.open(folder, verify=False)
+def opened_release(folder: str | Path, config: DeviceConfig) -> Release:
+    """Return the release in ``folder``, checked but for its models, which loading checks.
+
+    Args:
+        folder: of the release.
+        config: of this device, which has the files of variants that it may take.
+    """
+    providers = RuntimeOptions.of(config).providers
+    release = Release.open(folder, verify=False, providers=providers)
     release.verify(model=False)
     return release
 

@@ -88,7 +88,7 @@ class Scrub:
             self._reading.release()
 
     def _read_all(self) -> Iterator[int]:
-        files = {name: ref.sha256 for name, ref in self._release.manifest.files.items()}
+        files = {name: ref.sha256 for name, ref in self._release.files.items()}
         for name, sha256 in {MANIFEST: self._release.digest, **files}.items():
             yield from self._read(self._release.folder / name, name, sha256)
         for pack in self._packs.values():

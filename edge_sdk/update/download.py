@@ -1,5 +1,6 @@
 """Download of a release and its packs to the device's disk: signed, whole, then in their place.
 
+Of the variants of a release only those come that this device may take, and no documents.
 What was downloaded before a cut is resumed; files that a release here has too are linked; what is
 left comes in the form that costs the fewest bytes (:mod:`edge_sdk.update.forms`).
 """
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from edge_sdk.contract.manifest import MANIFEST, FileRef
 from edge_sdk.errors import UpdateError
-from edge_sdk.model.release import Release
 from edge_sdk.update.forms import FormFetcher
 from edge_sdk.update.packs import fetch_pack
 from edge_sdk.update.slots import Slots, is_whole
@@ -53,6 +53,7 @@ class Downloader:
 
         Raises:
             HubError: the hub went away or sent something else; what came is kept.
+            ReleaseError: it has no variant for this device; only the manifest was downloaded.
             UpdateError: something is not signed as it should be.
         """
         manifest = self._trust.check_release(want)
@@ -78,8 +79,8 @@ class Downloader:
         fetcher = self._fetcher(want.manifest, here)
         if not is_whole(folder / MANIFEST, manifest):
             fetcher.fetch(f"{prefix}/{MANIFEST}", manifest, folder / MANIFEST)
-        release = Release.open(folder, verify=False)
-        for name, ref in release.manifest.files.items():
+        release = self._slots.opened(folder)
+        for name, ref in release.files.items():
             signed = self._trust.file(f"{prefix}/{name}")
             if signed != ref:
                 raise UpdateError("download", f"{prefix}/{name}: not signed as the manifest says")
@@ -98,7 +99,7 @@ class Downloader:
         slot = self._slots.slot(SlotRef(want.version, want.manifest))
         staged = slot.release.is_dir()
         folder = slot.release if staged else self._slots.incoming(want.manifest)
-        release = Release.open(folder)
+        release = self._slots.opened(folder, verify=True)
         if release.digest != want.manifest or release.manifest.model != self._model:
             raise UpdateError("verify", f"{folder.name}: holds another release")
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from edge_sdk.contract.manifest import MANIFEST, FileRef
 from edge_sdk.errors import UpdateError, reason_of
-from edge_sdk.model.release import Release
 from edge_sdk.system.files import make_folder, remove
 from edge_sdk.system.logs import Log
 from edge_sdk.update.forms import FormFetcher
@@ -79,8 +78,8 @@ class Repairs:
         make_folder(folder)
         prefix = f"models/{self._model}/{want.version}"
         self._fetch(f"{prefix}/{MANIFEST}", self._trust.check_release(want), folder / MANIFEST)
-        release = Release.open(folder, verify=False, digest=want.manifest)
-        for name, ref in release.manifest.files.items():
+        release = self._slots.opened(folder, digest=want.manifest)
+        for name, ref in release.files.items():
             if self._trust.file(f"{prefix}/{name}") != ref:
                 raise UpdateError("repair", f"{prefix}/{name}: not signed as the manifest says")
             self._fetch(f"{prefix}/{name}", ref, folder / name)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from edge_sdk.contract.manifest import MANIFEST
 from edge_sdk.errors import ReleaseError
+from edge_sdk.model.options import DEFAULT_PROVIDERS
 from edge_sdk.model.release import Release, check_file
 from edge_sdk.system.files import fsync_directory, make_folder, remove, sha256_file
 
@@ -31,12 +32,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Slot:
-    """A release folder, and the packs of answers and of features that go with it."""
+    """A release folder, and the packs of answers and of features that go with it.
+
+    Of the release there are the variants for one of the ``providers``.
+    """
 
     ref: SlotRef
     release: Path
     pack: Path | None
     features: Path | None
+    providers: tuple[str, ...] = DEFAULT_PROVIDERS
+
+    def opened(self) -> Release:
+        """Return the release, its manifest checked and the rest unread; raises ReleaseError."""
+        return Release.open(
+            self.release, verify=False, digest=self.ref.manifest, providers=self.providers
+        )
 
 
 class Slots:
@@ -46,13 +57,20 @@ class Slots:
         folder: state folder.
         may_remove: whether releases may be removed now: not while the journal that says which are
             needed is in memory only, or the one on the disk might name what is gone.
+        providers: execution providers of this device: of a release it keeps the variants for them.
     """
 
-    def __init__(self, folder: Path, may_remove: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        may_remove: Callable[[], bool] = lambda: True,
+        providers: tuple[str, ...] = DEFAULT_PROVIDERS,
+    ) -> None:
         self._releases = folder / "releases"
         self._packs = folder / "packs"
         self.patches = folder / "patches"
         self._may_remove = may_remove
+        self._providers = providers
         # On a disk that takes nothing they are made by the first update that it takes.
         with contextlib.suppress(OSError):
             self.make_folders()
@@ -68,7 +86,7 @@ class Slots:
         """Return the place of ``ref``, which need not be there yet."""
         pack = self.pack(ref.pack) if ref.pack else None
         features = self.pack(ref.features) if ref.features else None
-        return Slot(ref, self._releases / ref.manifest, pack, features)
+        return Slot(ref, self._releases / ref.manifest, pack, features, self._providers)
 
     def pack(self, digest: str) -> Path:
         """Return the place of the pack ``digest``, which need not be there yet."""
@@ -84,6 +102,19 @@ class Slots:
         make_folder(folder)
         return folder
 
+    def opened(self, folder: Path, *, verify: bool = False, digest: str | None = None) -> Release:
+        """Return the release in one of these folders, as far as this device needs it.
+
+        Args:
+            folder: of the release, or into which it is downloaded.
+            verify: read every byte now.
+            digest: SHA-256 that its manifest must have.
+
+        Raises:
+            ReleaseError: as :meth:`Release.open`.
+        """
+        return Release.open(folder, verify=verify, digest=digest, providers=self._providers)
+
     def is_staged(self, ref: SlotRef) -> bool:
         """Return whether a release and its packs have their names, unread: all that is left is to
         try and to activate them.
@@ -94,7 +125,7 @@ class Slots:
     def holds_whole(self, manifest: str) -> bool:
         """Return whether the release is whole, reading every byte; a damaged one is removed."""
         folder = self._releases / manifest
-        if _is_release(folder, manifest):
+        if self._is_release(folder, manifest):
             return True
         remove(folder)
         return False
@@ -107,7 +138,7 @@ class Slots:
             True if something is damaged or missing.
         """
         slot = self.slot(ref)
-        damaged = [] if _is_release(slot.release, ref.manifest) else [slot.release]
+        damaged = [] if self._is_release(slot.release, ref.manifest) else [slot.release]
         packs = {digest: self.pack(digest) for digest in ref.packs}
         damaged += [pack for digest, pack in packs.items() if not _has_digest(pack, digest)]
         if self._may_remove():
@@ -131,10 +162,10 @@ class Slots:
         """
         for ref in releases:
             try:
-                release = Release.open(self._releases / ref.manifest, verify=False)
+                release = self.opened(self._releases / ref.manifest)
             except ReleaseError:
                 continue
-            file = release.manifest.files.get(name)
+            file = release.files.get(name)
             if file == wanted and is_whole(release.folder / name, wanted):
                 destination.unlink(missing_ok=True)
                 try:
@@ -150,8 +181,8 @@ class Slots:
         found: dict[str, Path] = {}
         for ref in refs:
             with contextlib.suppress(ReleaseError):
-                release = Release.open(self._releases / ref.manifest, verify=False)
-                files = release.manifest.files.items()
+                release = self.opened(self._releases / ref.manifest)
+                files = release.files.items()
                 found |= {file.sha256: release.folder / name for name, file in files}
                 found[release.digest] = release.folder / MANIFEST
             found |= {digest: self.pack(digest) for digest in ref.packs}
@@ -181,12 +212,11 @@ class Slots:
                 if path.name not in names:
                     remove(path)
 
-
-def _is_release(folder: Path, manifest: str) -> bool:
-    try:
-        return Release.open(folder).digest == manifest
-    except ReleaseError:
-        return False
+    def _is_release(self, folder: Path, manifest: str) -> bool:
+        try:
+            return self.opened(folder, verify=True).digest == manifest
+        except ReleaseError:
+            return False
 
 
 def _has_digest(file: Path, digest: str) -> bool:

@@ -33,6 +33,7 @@ from edge_sdk.contract.manifest import (
     RuntimeNeeds,
     Signature,
     TensorSpec,
+    Variant,
 )
 from edge_sdk.contract.messages import (
     FeedbackReport,
@@ -84,10 +85,9 @@ MANIFEST = Manifest(
         name: FileRef(1234, DIGEST)
         for name in ("model.onnx", "profile.json", "golden.npz", "certificate.json")
     },
-    runtime=RuntimeNeeds(10, {"": 18, "ai.onnx.ml": 3}),
+    variants=(Variant("int8-storage", RuntimeNeeds(10, {"": 18, "ai.onnx.ml": 3})),),
     lineage=Lineage("stateful", "1.0", DIGEST, 5000),
     metrics={"accuracy": 0.93},
-    variant="int8-storage",
     cascade=Cascade(0.8, "max_probability", 0.02, 0.05, 0.9),
     budget=Budget(p99_ms=2.0, rss_mb=80.0),
     licence="Apache-2.0",
@@ -110,6 +110,26 @@ CATEGORISED = replace(
 GROUPED = replace(
     MANIFEST,
     groups=(GroupColumn("age", edges=(30.0, 60.0)), GroupColumn("sex", values=("f", "m"))),
+)
+
+HALF = Variant(
+    "float16",
+    RuntimeNeeds(10, {"": 18}),
+    "float16",
+    "jetson",
+    "CUDAExecutionProvider",
+    "model-float16.onnx",
+    "golden-float16.npz",
+    "certificate-float16.json",
+)
+
+OF_TWO_VARIANTS = replace(
+    MANIFEST,
+    files={
+        **MANIFEST.files,
+        **{name: FileRef(2345, OTHER) for name in (*HALF.files, "model-card.md", "bom.cdx.json")},
+    },
+    variants=(*MANIFEST.variants, HALF),
 )
 
 PROFILE = ReferenceProfile(
@@ -338,6 +358,7 @@ EXAMPLES = {
     "manifest": MANIFEST,
     "manifest_categorised": CATEGORISED,
     "manifest_grouped": GROUPED,
+    "manifest_of_two_variants": OF_TWO_VARIANTS,
     "profile": PROFILE,
     "profile_calibrated": CALIBRATED,
     "profile_grouped": PROFILE_OF_GROUPS,

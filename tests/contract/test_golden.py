@@ -16,6 +16,7 @@ import pytest
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.errors import ContractError
 from edge_sdk.contract.limits import UPLOAD_BYTES
+from edge_sdk.contract.manifest import Manifest
 from edge_sdk.contract.messages import WindowReport
 from tests.contract.examples import EXAMPLES
 
@@ -32,10 +33,14 @@ def test_a_frozen_message_still_means_what_it_meant(name: str) -> None:
     assert decode(type(EXAMPLES[name]), raw, limit=UPLOAD_BYTES) == EXAMPLES[name]
 
 
+OLDER = {"manifest": Manifest, "window": WindowReport}
+
+
 @pytest.mark.parametrize("path", sorted((GOLDEN / "refused").glob("*.json")), ids=lambda p: p.stem)
-def test_a_window_report_of_an_older_format_is_refused_by_its_number(path: Path) -> None:
+def test_a_file_or_message_of_an_older_format_is_refused_by_its_number(path: Path) -> None:
+    kind: type[Any] = OLDER[path.stem.partition("_")[0]]
     with pytest.raises(ContractError, match=r"format: expected one of \[2\], got 1"):
-        decode(WindowReport, path.read_bytes(), limit=UPLOAD_BYTES)
+        decode(kind, path.read_bytes(), limit=UPLOAD_BYTES)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

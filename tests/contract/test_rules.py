@@ -125,6 +125,32 @@ RULES: dict[str, tuple[str, list[Any], Any, str]] = {
     ),
     "fewer than no ties": ("interleave_report", ["ties"], -1, "counts: expected at least 0"),
     "a manifest without a model file": ("manifest", ["files"], {}, "expected model.onnx"),
+    "a manifest without variants": ("manifest", ["variants"], [], "expected at least one"),
+    "a variant whose file is not listed": (
+        "manifest", ["variants", 0, "model"], "other.onnx", "files: expected other.onnx",
+    ),
+    "two variants of one name": (
+        "manifest_of_two_variants", ["variants", 1, "name"], "int8-storage",
+        "variants: expected different names",
+    ),
+    "two variants that share a file": (
+        "manifest_of_two_variants", ["variants", 1, "golden"], "golden.npz",
+        "variants: expected files of their own",
+    ),
+    "a variant whose golden vectors are its model": (
+        "manifest", ["variants", 0, "golden"], "model.onnx", "expected three different files",
+    ),
+    "a variant in the place of the profile": (
+        "manifest", ["variants", 0, "certificate"], "profile.json",
+        "variants: expected files of their own",
+    ),
+    "a variant in the place of a document": (
+        "manifest_of_two_variants", ["variants", 1, "model"], "model-card.md",
+        "variants: expected files of their own",
+    ),
+    "a variant whose name climbs": (
+        "manifest", ["variants", 0, "name"], "../x", "name: expected 1 to 64",
+    ),
     "a column of no tensor": (
         "manifest", ["signature", "columns", 0, "tensor"], "x", "is in no input tensor",
     ),

@@ -17,7 +17,7 @@ from converters.certification.profile import BINS, reference_profile
 from converters.samples.fingerprint import count_rows, fingerprint
 from converters.samples.rows import rows_of
 from edge_sdk.contract.histograms import MISSING, OUTSIDE
-from edge_sdk.contract.manifest import CERTIFICATE, GOLDEN, MANIFEST, MODEL, PROFILE
+from edge_sdk.contract.manifest import BOM, CARD, CERTIFICATE, GOLDEN, MANIFEST, MODEL, PROFILE
 from tests.converters import builders
 from tests.waiting import PATIENCE
 
@@ -27,10 +27,10 @@ def made(name, out, **options):
     return convert(builders.model(name), X, y, name="m", out=out, **options)
 
 
-def test_the_folder_holds_five_files_and_nothing_else(tmp_path):
+def test_the_folder_holds_seven_files_and_nothing_else(tmp_path):
     release = made("voting", tmp_path / "r")
     names = {path.name for path in release.folder.iterdir()}
-    assert names == {MANIFEST, MODEL, PROFILE, GOLDEN, CERTIFICATE}
+    assert names == {MANIFEST, MODEL, PROFILE, GOLDEN, CERTIFICATE, CARD, BOM}
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
 
 

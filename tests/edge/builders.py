@@ -15,6 +15,7 @@ from edge_sdk.contract.certificate import Certificate
 from edge_sdk.contract.groups import GroupColumn
 from edge_sdk.contract.manifest import (
     CERTIFICATE,
+    CPU,
     GOLDEN,
     MODEL,
     PROFILE,
@@ -27,6 +28,7 @@ from edge_sdk.contract.manifest import (
     RuntimeNeeds,
     Signature,
     TensorSpec,
+    Variant,
 )
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.model.release import Golden, Release, write_release
@@ -172,9 +174,13 @@ def make_release(
     ballast: Mapping[str, NDArray[Any]] | None = None,
     columns: Sequence[str] = ("f0", "f1", "f2", "f3"),
     groups: Sequence[GroupColumn] = (),
+    alternatives: Sequence[Variant] = (),
+    documents: Mapping[str, bytes] | None = None,
+    first: str = CPU,
 ) -> Release:
     """Write a release; its answers depend on ``seed`` alone. ``padding`` makes its certificate
-    larger, ``ballast`` its model.
+    larger, ``ballast`` its model; ``alternatives`` are more variants, of the same model, ``first``
+    is the provider of the first one.
     """
     x = rows(16, seed=3)
     p = softmax(x, seed if golden_seed is None else golden_seed)
@@ -194,8 +200,11 @@ def make_release(
             columns=tuple(Column(name, "float32", "X", i) for i, name in enumerate(columns)),
             classes=tuple(range(CLASSES)),
         ),
-        files=NOTHING,
-        runtime=RuntimeNeeds(10, {"": 18}),
+        files=NOTHING | {n: FileRef(0, "0" * 64) for v in alternatives for n in v.files},
+        variants=(
+            Variant("float32", RuntimeNeeds(10, {"": 18}), provider=first),
+            *alternatives,
+        ),
         cascade=cascade,
         budget=budget,
         training={"label": "argmax"} if argmax else {},
@@ -207,4 +216,22 @@ def make_release(
         GOLDEN: golden.to_bytes(),
         CERTIFICATE: Certificate("float32", (), 16, repeat="x" * padding).to_json(),
     }
-    return write_release(folder / f"{model}-{version}-{seed}", manifest, files)
+    for variant in alternatives:
+        own = (onnx_bytes(seed, ballast=alternative(variant)), golden.to_bytes())
+        certificate = Certificate(variant.name, (), 16, repeat="x" * padding).to_json()
+        files |= dict(zip(variant.files, (*own, certificate), strict=True))
+    return write_release(
+        folder / f"{model}-{version}-{seed}", manifest, files | dict(documents or {})
+    )
+
+
+def alternative(variant: Variant) -> dict[str, NDArray[Any]]:
+    """Ballast that makes the model of a variant another file, of the same answers."""
+    return {"of": np.array([variant.name])}
+
+
+def variant_of(name: str, provider: str = CPU) -> Variant:
+    """A variant with files of its own, named by it."""
+    needs = RuntimeNeeds(10, {"": 18})
+    files = f"model-{name}.onnx", f"golden-{name}.npz", f"certificate-{name}.json"
+    return Variant(name, needs, "float16", "any", provider, *files)

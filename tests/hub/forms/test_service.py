@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ import pytest
 from sqlalchemy import insert
 
 from cloud_hub.fleet.tables import devices
-from cloud_hub.forms.service import FormRecord
+from cloud_hub.forms.service import FormRecord, counterpart
 from cloud_hub.hub import Hub
+from edge_sdk.contract.manifest import Manifest
 from edge_sdk.contract.patch import Form
 from edge_sdk.model.release import Release
-from tests.edge.builders import make_release
+from tests.edge.builders import make_release, variant_of
 from tests.waiting import wait_for
 
 
@@ -134,3 +136,21 @@ def test_a_version_that_serves_again_after_it_was_gone_has_its_forms_again(
     inner.plans.promote("demo", "1.0", actor="test", reason="back", override="test")
     inner.forms.make()
     assert form_of(inner, first, None) is not None
+
+
+def test_a_files_counterpart_is_that_of_the_same_variant_whichever_was_chosen(
+    tmp_path: Path,
+) -> None:
+    def swapped(manifest: Manifest) -> Manifest:
+        first, other = manifest.variants
+        names = dict(zip(("model", "golden", "certificate"), first.files, strict=True))
+        others = dict(zip(("model", "golden", "certificate"), other.files, strict=True))
+        return replace(manifest, variants=(replace(other, **names), replace(first, **others)))
+
+    half = variant_of("half")
+    old = make_release(tmp_path, "demo", "1.0", alternatives=(half,)).manifest
+    new = swapped(old)
+    assert counterpart("model.onnx", new, old) == half.model
+    assert counterpart(half.golden, new, old) == "golden.npz"
+    assert counterpart("model.onnx", old, old) == "model.onnx"
+    assert counterpart("profile.json", new, old) == "profile.json"

@@ -1,0 +1,133 @@
+"""Dynamic int8: products and LSTMs compute in int8, with ranges of activations found in each call.
+
+Products of uint8 and int8 are added in pairs in 16 bits on CPUs without VNNI: weights keep seven
+bits, which cannot overflow there, so answers are the same on every device.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.onnx_export.cleanup import tidy
+from converters.quantization.products import turned
+from converters.quantization.weight_storage import int8_storage, quantize
+from converters.quantization.weights import copy_of, matrices, with_nodes
+
+LARGEST_INT7: Final = 63
+
+MICROSOFT: Final = "com.microsoft"
+_W, _R = 1, 2
+
+
+def int8_dynamic(proto: Any) -> Any | None:
+    """Return a copy that computes matrix products and LSTMs in int8; ``None`` if it has none.
+
+    Other weights, such as those of convolutions, are stored in int8.
+    """
+    copy = turned(copy_of(proto))
+    chosen = {tensor.name: tensor for tensor in matrices(copy) if _only_in_matmul(copy, tensor)}
+    cells = [node for node in copy.graph.node if _is_plain_lstm(copy, node)]
+    if not chosen and not cells:
+        return None
+    for tensor in list(chosen.values()):
+        _replace(copy, tensor)
+    nodes = []
+    for node in copy.graph.node:
+        weights = node.input[1] if len(node.input) > 1 else ""
+        if node in cells:
+            nodes.append(_lstm(copy, node))
+        else:
+            nodes += _product(node, weights) if weights in chosen else [node]
+    made = with_nodes(copy, nodes)
+    tidy(made)  # the weights in float32 are not used any more
+    return int8_storage(made) or made
+
+
+def _product(node: Any, weights: str) -> list[Any]:
+    """Return nodes that compute ``node``, a product with ``weights``, in int8."""
+    from onnx import helper
+
+    rows, result = node.input[0], node.output[0]
+    if node.op_type == "Gemm" and len(node.input) > 2:
+        result = f"{result}_product"
+        add = [helper.make_node("Add", [result, node.input[2]], [node.output[0]])]
+    else:
+        add = []
+    steps = {x: f"{result}_{x}" for x in ("q", "scale", "zero", "sum", "float", "both")}
+    quantized, zero = steps["q"], steps["zero"]
+    # onnxruntime fuses exactly this sequence into one kernel, DynamicQuantizeMatMul.
+    return [
+        helper.make_node("DynamicQuantizeLinear", [rows], [quantized, steps["scale"], zero]),
+        helper.make_node("MatMulInteger", [quantized, f"{weights}_int8", zero], [steps["sum"]]),
+        helper.make_node("Cast", [steps["sum"]], [steps["float"]], to=1),
+        helper.make_node("Mul", [steps["scale"], f"{weights}_scale"], [steps["both"]]),
+        helper.make_node("Mul", [steps["float"], steps["both"]], [result]),
+        *add,
+    ]
+
+
+def _replace(proto: Any, tensor: Any) -> None:
+    """Replace a weight matrix by its int8 form and scales."""
+    from onnx import numpy_helper
+
+    name = tensor.name
+    quantized, scale = quantize(numpy_helper.to_array(tensor), LARGEST_INT7)
+    tensor.CopyFrom(numpy_helper.from_array(quantized, f"{name}_int8"))
+    proto.graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
+
+
+def _only_in_matmul(proto: Any, tensor: Any) -> bool:
+    """Return whether the matrix is the right side of plain products and nothing else."""
+    users = [node for node in proto.graph.node if tensor.name in node.input]
+    return all(_is_plain(node) and list(node.input).index(tensor.name) == 1 for node in users)
+
+
+def _is_plain(node: Any) -> bool:
+    scaled = any(a.name in ("alpha", "beta") and a.f != 1.0 for a in node.attribute)
+    return node.op_type == "MatMul" or (node.op_type == "Gemm" and not scaled)
+
+
+def _is_plain_lstm(proto: Any, node: Any) -> bool:
+    """Return whether the runtime has an int8 kernel for this node: its weights are constants."""
+    if node.op_type != "LSTM" or any(a.name == "layout" and a.i for a in node.attribute):
+        return False
+    constants = {t.name for t in proto.graph.initializer if t.data_type == 1}
+    return {node.input[_W], node.input[_R]} <= constants
+
+
+def _lstm(proto: Any, node: Any) -> Any:
+    """Return the runtime's own int8 LSTM in the place of ``node``; its weights are transposed."""
+    from onnx import helper, numpy_helper
+
+    tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
+    inputs = [*node.input, *[""] * (8 - len(node.input))]
+    scales = []
+    for place in (_W, _R):
+        name = inputs[place]
+        inputs[place] = f"{name}_int8"
+        scales += [f"{name}_scale", f"{name}_zero"]
+        if f"{name}_int8" in tensors:
+            continue  # two nodes share it
+        quantized, scale = _gates(numpy_helper.to_array(tensors[name]))
+        zero = np.zeros(scale.shape, np.int8)
+        proto.graph.initializer.extend(
+            numpy_helper.from_array(array, f"{name}_{word}")
+            for word, array in (("int8", quantized), ("scale", scale), ("zero", zero))
+        )
+    made = helper.make_node(
+        "DynamicQuantizeLSTM", [*inputs, *scales], node.output, domain=MICROSOFT
+    )
+    # Its own kernel has one layout, the one that was checked for.
+    made.attribute.extend(a for a in node.attribute if a.name != "layout")
+    if all(entry.domain != MICROSOFT for entry in proto.opset_import):
+        proto.opset_import.add(domain=MICROSOFT, version=1)
+    return made
+
+
+def _gates(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return weights [directions, width, gates] and a scale a gate [directions, gates]."""
+    pairs = [quantize(one.T, LARGEST_INT7) for one in values]
+    return np.stack([q for q, _ in pairs]), np.stack([scale for _, scale in pairs])

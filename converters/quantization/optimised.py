@@ -1,0 +1,51 @@
+"""The float32 graph after the runtime's own rules that hold on every machine.
+
+Constants are folded, batch normalisation and offsets go into the convolution before them. The
+runtime does the same whenever it loads a model: done once, the file and the start are smaller, and
+what quantizes sees the weights as they are used.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from converters.onnx_export.cleanup import tidy
+from converters.onnx_export.constants import all_nodes
+
+STANDARD: Final = ("", "ai.onnx", "ai.onnx.ml")
+
+
+def optimised(proto: Any) -> Any | None:
+    """Return a simpler copy; ``None`` if it is not simpler, or needs the runtime's own operators.
+
+    Args:
+        proto: the float32 model.
+    """
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # "Basic" rules are those that hold on every machine: the others write for this processor.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 4
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
+        onnx.save(proto, str(before))
+        options.optimized_model_filepath = str(after)
+        onnxruntime.InferenceSession(str(before), options, providers=["CPUExecutionProvider"])
+        made = onnx.load(str(after))
+    domains = {entry.domain for entry in proto.opset_import}
+    used = {node.domain for node in all_nodes(made.graph)}
+    if not used <= {*domains, *STANDARD}:
+        return None
+    kept = [
+        entry for entry in made.opset_import if entry.domain in (used | {""}) & (domains | {""})
+    ]
+    del made.opset_import[:]
+    made.opset_import.extend(kept)
+    made.ir_version = proto.ir_version
+    tidy(made)
+    fewer = len(list(all_nodes(made.graph))) < len(list(all_nodes(proto.graph)))
+    return made if fewer and made.ByteSize() <= 1.02 * proto.ByteSize() else None

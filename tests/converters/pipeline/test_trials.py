@@ -1,0 +1,101 @@
+"""The search tries what it can: a variant that fails, or comes too late, is a row with a reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from converters import ConversionError, convert
+from converters.certification.report import certificate_table
+from converters.quantization.variants import VARIANTS
+from edge_sdk import EdgeDevice
+from edge_sdk.update.probe import probe
+from tests.converters import networks
+
+EVERY = [name for name in VARIANTS if "trees" not in name]
+
+
+def converted(network, tmp_path, **keywords):
+    x, y = networks.digits()
+    path = networks.saved(network, tmp_path)
+    classes = list(range(10))
+    return convert(path, {"x": x}, y, name="m", out=tmp_path / "r", classes=classes, **keywords)
+
+
+def results(release):
+    return {v.name: v for v in release.certificate().variants}
+
+
+def test_a_variant_that_cannot_be_made_is_a_row_of_the_table_with_its_reason(tmp_path):
+    release = converted(networks.convolutional(opset=11), tmp_path, variants=EVERY)
+    reason = release.certificate().not_chosen["int8-static-minmax"]
+    assert "needs operator set 13, this model has 11" in reason
+    assert {"int8-storage", "int4-storage"} <= set(results(release))
+    (row,) = [
+        line
+        for line in certificate_table(release).splitlines()
+        if line.startswith("| int8-static-minmax")
+    ]
+    assert row.count("|") == certificate_table(release).splitlines()[2].count("|")
+    assert reason in row
+
+
+@pytest.mark.parametrize("form", ["as it is", "bodies of If"])
+def test_every_variant_of_a_network_with_attention_runs_or_has_a_reason(form, tmp_path):
+    network = networks.attention()
+    network = networks.in_branches(network) if form == "bodies of If" else network
+    release = converted(network, tmp_path, variants=EVERY)
+    certificate = release.certificate()
+    tried = {v.name for v in certificate.variants} | set(certificate.not_chosen)
+    assert {"float16-storage", "int8-storage", "int8-dynamic", "int8-static-minmax"} <= tried
+    assert probe(release).golden_rows > 0
+
+
+def test_int8_convolutions_are_tried_and_flip_hardly_a_label(tmp_path):
+    release = converted(networks.convolutional(), tmp_path)
+    static = results(release)["int8-static-minmax"]
+    assert static.bytes < 0.3 * results(release)["float32"].bytes
+    assert static.label_flips < 0.03
+
+
+def test_an_lstm_is_tried_in_dynamic_int8(tmp_path):
+    release = converted(networks.recurrent("LSTM"), tmp_path, variants=["int8-dynamic"])
+    dynamic = results(release)["int8-dynamic"]
+    assert dynamic.bytes < 0.31 * results(release)["float32"].bytes
+    assert dynamic.label_flips < 0.03
+
+
+def test_a_simpler_graph_answers_as_the_file_does(tmp_path):
+    release = converted(networks.convolutional(), tmp_path, variants=["optimised", "int8-storage"])
+    left_out = release.certificate().not_chosen
+    assert "optimised" in results(release) or "optimised" not in left_out
+    if "optimised" in results(release):
+        assert results(release)["optimised"].label_flips == 0
+        assert results(release)["optimised"].max_difference < 1e-4
+
+
+def test_what_was_not_tried_in_time_is_said(tmp_path):
+    release = converted(networks.convolutional(), tmp_path, seconds=1e-6)
+    assert list(results(release)) == ["float32"]
+    assert "not tried" in release.certificate().not_chosen["int8-storage"]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "soon"])
+def test_a_time_that_is_none_is_refused(seconds, tmp_path):
+    with pytest.raises(ConversionError, match="seconds: expected a positive number"):
+        converted(networks.convolutional(), tmp_path, seconds=seconds)
+
+
+def test_variants_of_a_recurrent_model_are_judged_over_the_sequence(tmp_path):
+    path = networks.saved(networks.stepwise(), tmp_path)
+    steps = np.random.default_rng(0).normal(size=(400, 1, 8)).astype(np.float32)
+    release = convert(
+        path, [{"x": step} for step in steps], name="m", out=tmp_path / "r", output="values",
+        state={"h": "h_out"}, variants=["int8-storage"],
+    )  # fmt: skip
+    stored = results(release)["int8-storage"]
+    assert release.certificate().rows == 400
+    assert stored.accepted, stored.reason
+    assert stored.bytes < 0.3 * results(release)["float32"].bytes
+    with EdgeDevice.offline(release.folder) as device:
+        assert device.predict({"x": steps[0]}) is not None

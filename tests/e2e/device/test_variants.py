@@ -1,0 +1,108 @@
+"""A release of several model files at a real hub: a device downloads those that it may take."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_sdk import EdgeDevice
+from edge_sdk.contract.manifest import DOCUMENTS, MANIFEST
+from edge_sdk.errors import ReleaseError
+from edge_sdk.model.release import Release
+from tests.conftest import Publish
+from tests.e2e.live import PATIENT
+from tests.edge.builders import make_release, rows, variant_of
+from tests.servers import HubProcess, Proxy
+
+HALF = variant_of("half")
+GRAPHICS = variant_of("graphics", "CUDAExecutionProvider")
+PAPERS = dict.fromkeys(DOCUMENTS, b"for people")
+
+
+def opened(hub: HubProcess, state: Path, model: str, url: str | None = None) -> EdgeDevice:
+    return EdgeDevice(
+        state, hub=url or hub.url, token=hub.token(model), model=model, config=PATIENT,
+        background=False,
+    )  # fmt: skip
+
+
+def held(state: Path, release: Release) -> set[str]:
+    return {path.name for path in (state / "releases" / release.digest).iterdir()}
+
+
+def test_a_device_downloads_the_variants_for_its_provider_and_no_documents(
+    hub: HubProcess, proxy: Proxy, publish: Publish, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"alternatives": (HALF, GRAPHICS), "documents": PAPERS}
+    release = publish("several", **options)
+    with opened(hub, tmp_path / "d", "several", proxy.url) as device:
+        assert device.predict(rows(1)[0]).version == "1.0"
+        assert device.status()["variant"] == "float32"
+    kept = {*release.files} - {*GRAPHICS.files, *DOCUMENTS}
+    assert held(tmp_path / "d", release) == {MANIFEST, *kept}
+    asked = {path.rpartition(".")[0].rpartition("/")[2] for path, _ in proxy.served}
+    assert not any(name in path for path in asked for name in ("graphics", "model-card", "bom"))
+    # The hub has all of them, for whoever may take them.
+    for name, ref in release.manifest.files.items():
+        (file,) = hub.data.glob(f"**/models/several/1.0/{ref.sha256}.{name}")
+        assert file.stat().st_size == ref.length
+
+
+def test_a_device_serves_the_first_variant_that_it_may_take(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    release = publish("second", alternatives=(HALF,), first="CUDAExecutionProvider")
+    with opened(hub, tmp_path / "d", "second") as device:
+        assert device.status()["variant"] == "half"
+        assert device.predict(rows(1)[0]).version == "1.0"
+    assert "model.onnx" not in held(tmp_path / "d", release)
+    with opened(hub, tmp_path / "d", "second") as device:  # and so after a restart
+        assert (device.status()["variant"], device.sync().update) == ("half", "unchanged")
+
+
+def test_a_release_without_a_variant_for_the_device_costs_its_manifest_and_serves_never(
+    hub: HubProcess, proxy: Proxy, publish: Publish, tmp_path: Path
+) -> None:
+    publish("foreign")
+    with opened(hub, tmp_path / "d", "foreign", proxy.url) as device:
+        publish("foreign", "1.1", seed=2, first="CUDAExecutionProvider")
+        proxy.served.clear()
+        reason = device.sync().errors["update"]
+        assert "expected a variant for CPUExecutionProvider, found float32 (CUDA" in reason
+        assert device.predict(rows(1)[0]).version == "1.0"
+        assert not any("model.onnx" in path or "golden" in path for path, _ in proxy.served)
+        device.sync()
+    events = hub.admin.get("models/foreign/telemetry")["events"]
+    assert [e["version"] for e in events if e["outcome"] == "failed"] == ["1.1"]
+
+
+def test_a_damaged_variant_that_does_not_serve_is_brought_again_too(
+    hub: HubProcess, publish: Publish, tmp_path: Path
+) -> None:
+    release = publish("spare", alternatives=(HALF, GRAPHICS))
+    with opened(hub, tmp_path / "d", "spare") as device:
+        place = tmp_path / "d" / "releases" / release.digest / HALF.model
+        place.write_bytes(b"x" * place.stat().st_size)
+        assert device._service.serving is not None
+        while device._service.serving.scrub.step():
+            pass
+        assert HALF.model in device.status()["damaged"]["1.0"]
+        assert device.sync().update == "repaired"
+        assert place.read_bytes() == (release.folder / HALF.model).read_bytes()
+
+
+def test_an_app_without_a_hub_opens_a_folder_with_the_files_that_a_device_keeps(
+    tmp_path: Path,
+) -> None:
+    release = make_release(tmp_path, alternatives=(HALF, GRAPHICS), documents=PAPERS)
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    for name in (MANIFEST, *release.manifest.files_for(("CPUExecutionProvider",))):
+        shutil.copyfile(release.folder / name, folder / name)
+    with EdgeDevice.offline(folder) as device:
+        assert device.predict(rows(1)[0]).version == "1.0"
+    with pytest.raises(ReleaseError, match="No such file"):
+        Release.open(folder)
