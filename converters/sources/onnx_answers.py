@@ -219,8 +219,8 @@ def _label_output(
         return reading.label, False  # by a rule of its own, such as a threshold
     raise ConversionError(
         f"classes: the file's own label {reading.label!r} is neither the class with the largest "
-        f"score of {reading.name!r} nor one of the classes {list(classes)[:5]}. Name all classes in "
-        f"the order of the columns (classes=), or declare what {reading.name!r} is (output=)"
+        f"score of {reading.name!r} nor one of the classes {list(classes)[:5]}. Name all classes "
+        f"in the order of the columns (classes=), or declare what {reading.name!r} is (output=)"
     )
 
 
