@@ -20,7 +20,7 @@ from edge_sdk.contract.serving_terms import Metric
 from edge_sdk.contract.version import MANIFEST_FORMAT
 
 Task = Literal["classification", "regression", "generic"]
-Role = Literal["label", "probabilities", "value", "other"]
+Role = Literal["label", "probabilities", "value", "embedding", "other"]
 Label = int | str
 
 MANIFEST: Final = "manifest.json"
@@ -54,7 +54,10 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """An output tensor and its role for the application."""
+    """An output tensor and its role for the application.
+
+    An ``embedding`` is an inner tensor that monitoring sums up; no prediction shows it.
+    """
 
     name: str
     dtype: Dtype
