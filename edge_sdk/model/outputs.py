@@ -40,13 +40,16 @@ class Answers:
         argmax = manifest.training.get("label") == "argmax" and probabilities is not None
         self.label = label.name if label and not argmax else None
         self.generic = not (label or probabilities or value)
-        state = {link.output for link in signature.state}
+        # No prediction shows the state, nor an inner tensor that monitoring sums up.
+        hidden = {link.output for link in signature.state}
+        self._embedding = {spec.name for spec in signature.outputs if spec.role == "embedding"}
+        hidden |= self._embedding
         dropped = {label.name} if label and argmax else set()
         self.needed: tuple[OutputSpec, ...] = tuple(
             spec for spec in signature.outputs if spec.name not in dropped
         )
-        self._roles = {spec.role: spec.name for spec in self.needed}
-        self._shown = [spec.name for spec in signature.outputs if spec.name not in state]
+        self._roles = {spec.role: spec.name for spec in self.needed if spec.role != "embedding"}
+        self._shown = [spec.name for spec in signature.outputs if spec.name not in hidden]
         self._batched = signature.batched
         dtype = probabilities.dtype if probabilities else "float32"
         self.model = Origin(tag, manifest.version, "model", dtype)
@@ -70,6 +73,8 @@ class Answers:
 
     def batch(self, outputs: dict[str, NDArray[Any]]) -> BatchPrediction:
         """Return the predictions of outputs with N rows; they hold those arrays."""
+        if self._embedding:
+            outputs = {n: array for n, array in outputs.items() if n not in self._embedding}
         return BatchPrediction(self.model, self.classes, outputs, self._roles)
 
     def degraded(self, local: Prediction) -> Prediction:

@@ -1,0 +1,260 @@
+"""The reference profile of samples that are no table: statistics of tensors, and an embedding.
+
+The numbers are those that a device computes (:mod:`edge_sdk.telemetry.tensor_watch`), from the
+same excerpts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.certification.profile import quantiles
+from converters.errors import ConversionError
+from edge_sdk.contract.limits import EMBEDDING
+from edge_sdk.contract.manifest import Signature, TensorSpec
+from edge_sdk.contract.profile import (
+    EmbeddingDirections,
+    FeatureProfile,
+    ReferenceProfile,
+    TensorKind,
+    WatchedTensor,
+)
+from edge_sdk.model.release import Feed
+from edge_sdk.telemetry.tensor_statistics import excerpt, fits_kind, kind_of, statistics
+from edge_sdk.telemetry.tensor_watch import TensorWatch, one_sample, watched_names
+
+KINDS: Final = get_args(TensorKind)
+LEAST_SAMPLES: Final = 30
+"""Fewer say too little of what is usual: then only answers are watched."""
+
+SAMPLES: Final = 10_000
+"""Samples that the profile is made of, at most, spread over all."""
+
+DIRECTIONS: Final = 8
+"""Principal directions of an embedding that are watched."""
+
+LEAST_WIDTH: Final = 8
+"""Numbers of an output vector from which on it is taken for an embedding, if none is declared."""
+
+FINENESS: Final = 1e-3
+"""Steps of a statistic, in standard deviations of it."""
+
+_IN_UNITS: Final = ("brightness", "contrast", "offset", "mean", "spread", "largest", "channel")
+"""Statistics in the unit of the tensor; all others have units of their own."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Checked samples of a model that takes no table, and its answers to them.
+
+    Attributes:
+        signature: of the model.
+        feeds: tensors of N samples in one feed, or a feed for each.
+        answers: of the model to each of ``feeds``, by output name.
+        kinds: what input tensors hold, by name, where it is declared.
+        embedding: name of the output whose directions are watched; ``None``: the first vector.
+    """
+
+    signature: Signature
+    feeds: Sequence[Feed]
+    answers: Sequence[Feed]
+    kinds: Mapping[str, TensorKind]
+    embedding: str | None = None
+
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Feed and row of each sample that the profile is made of."""
+        batched = self.signature.batched
+        every = [
+            (i, row)
+            for i, feed in enumerate(self.feeds)
+            for row in range(len(next(iter(feed.values()))) if batched else 1)
+        ]
+        if len(every) <= SAMPLES:
+            return every
+        return [every[i] for i in np.linspace(0, len(every) - 1, SAMPLES).astype(int)]
+
+
+def watched_profile(
+    samples: Samples,
+) -> tuple[tuple[FeatureProfile, ...], tuple[WatchedTensor, ...], EmbeddingDirections | None]:
+    """Return features, watched tensors and embedding for a reference profile; nothing of few rows.
+
+    Raises:
+        ConversionError: a kind that does not exist or does not fit its tensor, or an embedding that
+            is none.
+    """
+    places = samples.places
+    check_kinds(samples.kinds, samples.signature)
+    if len(places) < LEAST_SAMPLES:
+        return (), (), None
+    specs = samples.signature.application_inputs
+    tensors = tuple(_tensor(samples, spec, places) for spec in specs)
+    embedding = _embedding(samples, places)
+    draft = ReferenceProfile(len(places), _unknown(tensors, embedding), (), (), tensors, embedding)
+    watch = TensorWatch(draft, batched=samples.signature.batched)
+    excerpts = (watch.excerpt(samples.feeds[i], samples.answers[i], row) for i, row in places)
+    values = np.concatenate([watch.values(some) for some in _some(excerpts)])
+    names = watched_names(tensors, embedding)
+    features = tuple(quantiles(name, values[:, i]) for i, name in enumerate(names))
+    return features, tensors, embedding
+
+
+def check_kinds(kinds: Mapping[str, str], signature: Signature) -> None:
+    """Refuse kinds that do not exist, or are of no input tensor; raises ConversionError."""
+    names = [spec.name for spec in signature.application_inputs]
+    for name, kind in kinds.items():
+        if name not in names:
+            raise ConversionError(f"kinds: expected names of the inputs {names}, got {name!r:.60}")
+        if kind not in KINDS:
+            raise ConversionError(f"kinds: {name}: expected one of {KINDS}, got {kind!r:.60}")
+
+
+def _tensor(
+    samples: Samples, spec: TensorSpec, places: Sequence[tuple[int, int]]
+) -> WatchedTensor:
+    """Choose the statistics of a tensor: those that every sample has."""
+    batched = samples.signature.batched
+    items = [one_sample(samples.feeds[i][spec.name], row, batched=batched) for i, row in places]
+    kind = samples.kinds.get(spec.name) or kind_of(spec.dtype, items[0].shape)
+    for item in items:
+        if not fits_kind(kind, spec.dtype, item.shape):
+            raise ConversionError(
+                f"kinds: {spec.name}: expected samples that are {kind}, got {spec.dtype} of shape "
+                f"{item.shape}"
+            )
+    columns: dict[str, list[NDArray[Any]]] = {}
+    for item in items:
+        found = statistics(kind, excerpt(kind, item)[None], [item.shape])
+        for name, value in found.items():
+            columns.setdefault(name, []).append(value)
+    kept = {n: np.concatenate(c) for n, c in columns.items() if len(c) == len(items)}
+    # A size that the model fixes says nothing.
+    fixed = {n for n in ("height", "width", "length") if n in kept and kind not in ("tokens", "text")}
+    kept = {n: c for n, c in kept.items() if n not in fixed or np.ptp(c) > 0}
+    numbers = None if kind == "text" else items
+    steps = tuple(_step(name, column, numbers) for name, column in kept.items())
+    return WatchedTensor(spec.name, kind, tuple(kept), steps, _fill(kind, numbers))
+
+
+def _step(name: str, values: NDArray[Any], items: Sequence[NDArray[Any]] | None) -> float:
+    """Return the step of a statistic: a little of what it varies by, and more than rounding."""
+    floor = 1e-4
+    if items is not None and name.startswith(_IN_UNITS):
+        scale = np.mean([np.abs(item.astype(np.float64)).mean() for item in items[:100]])
+        floor = 1e-5 * float(scale) + 1e-12
+    return _short(max(FINENESS * float(np.std(values.astype(np.float64))), floor))
+
+
+def _fill(kind: TensorKind, items: Sequence[NDArray[Any]] | None) -> tuple[float, ...]:
+    """Return the mean of the samples, of pictures and series a channel."""
+    if items is None or kind == "tokens":
+        return (0.0,)
+    from edge_sdk.telemetry.tensor_statistics import channel_axis
+
+    some = items[:: max(1, len(items) // 200)]
+    axis = channel_axis(some[0].shape) if kind == "image" else None
+    if kind == "series":
+        axis = 1
+    if axis is None:
+        return (_short(float(np.mean([item.astype(np.float64).mean() for item in some]))),)
+    rest = tuple(i for i in range(some[0].ndim) if i != axis)
+    means = np.mean([item.astype(np.float64).mean(axis=rest) for item in some], axis=0)
+    return tuple(_short(float(mean)) for mean in means)
+
+
+def embedding_output(signature: Signature, declared: str | None) -> str | None:
+    """Return the output that is an embedding: the declared one, the inner one, or the first vector.
+
+    Raises:
+        ConversionError: there is no output of the declared name.
+    """
+    names = [spec.name for spec in signature.outputs]
+    if declared is not None and declared not in names:
+        raise ConversionError(f"embedding: expected one of the outputs {names}, got {declared!r:.60}")
+    inner = signature.output("embedding")
+    if declared is not None or inner is not None:
+        return declared or (inner.name if inner is not None else None)
+    state = {link.output for link in signature.state}
+    for spec in signature.outputs:
+        vector = len(spec.shape) == (2 if signature.batched else 1)
+        wide = (spec.shape[-1] or 0) >= LEAST_WIDTH if spec.shape else False
+        free = spec.role == "other" and spec.name not in state
+        if vector and wide and free and spec.dtype.startswith("float"):
+            return spec.name
+    return None
+
+
+def _embedding(
+    samples: Samples, places: Sequence[tuple[int, int]]
+) -> EmbeddingDirections | None:
+    name = embedding_output(samples.signature, samples.embedding)
+    if name is None:
+        return None
+    batched = samples.signature.batched
+    rows = [one_sample(samples.answers[i][name], row, batched=batched) for i, row in places]
+    widths = {row.size for row in rows}
+    if len(widths) > 1 or max(widths) > EMBEDDING:
+        if samples.embedding is None:
+            return None
+        raise ConversionError(
+            f"embedding: {name}: expected vectors of one width, {EMBEDDING} at most, got "
+            f"{sorted(widths)[:5]}"
+        )
+    return directions_of(name, np.stack([row.ravel() for row in rows]))
+
+
+def directions_of(name: str, vectors: NDArray[Any], count: int = DIRECTIONS) -> EmbeddingDirections:
+    """Return the principal directions of vectors [N, d].
+
+    Args:
+        name: of the output.
+        vectors: the embedding of each sample.
+        count: directions at most.
+    """
+    x = vectors.astype(np.float64)
+    mean = x.mean(axis=0)
+    _, sizes, directions = np.linalg.svd(x - mean, full_matrices=False)
+    # At least one, and none that is only rounding.
+    kept = max(1, min(count, int((sizes > 1e-6 * max(sizes[0], 1e-300)).sum())))
+    short_mean = np.array([_short(each) for each in mean.tolist()])
+    directions = directions[:kept]
+    # Signs of singular vectors are arbitrary: the largest number of each is made positive.
+    largest = np.abs(directions).argmax(axis=1)
+    directions = directions * np.sign(directions[np.arange(kept), largest])[:, None]
+    shortened = np.array([[_short(each) for each in row] for row in directions.tolist()])
+    along = (x - short_mean) @ shortened.T
+    rest = np.sqrt(np.square(x - short_mean - along @ shortened).sum(axis=1))
+    scale = 1e-5 * float(np.abs(x).mean()) + 1e-12
+    spreads = [*along.std(axis=0).tolist(), float(rest.std())]
+    steps = tuple(_short(max(FINENESS * spread, scale)) for spread in spreads)
+    return EmbeddingDirections(
+        name, tuple(short_mean.tolist()), tuple(map(tuple, shortened.tolist())), steps
+    )
+
+
+def _unknown(
+    tensors: Sequence[WatchedTensor], embedding: EmbeddingDirections | None
+) -> tuple[FeatureProfile, ...]:
+    names = watched_names(tensors, embedding)
+    return tuple(FeatureProfile(name, (0, 0, 0), (0.0,)) for name in names)
+
+
+def _some(excerpts: Iterable[Any], size: int = 64) -> Iterable[list[Any]]:
+    some: list[Any] = []
+    for each in excerpts:
+        some.append(each)
+        if len(some) == size:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")

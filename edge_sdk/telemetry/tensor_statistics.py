@@ -1,0 +1,302 @@
+"""Interpretable statistics of pictures, sounds, series, tokens, texts and any other tensor.
+
+An input that is no table is summed up by a few numbers (brightness, sharpness, level in decibels),
+each of which is a feature of the reference profile. The converters make the profile with the same
+functions, so a picture has the same numbers at training and on every device.
+
+Two steps, because only the first is on the caller's path: :func:`excerpt` copies a bounded part of
+a tensor in some ten microseconds, :func:`statistics` computes the numbers of many excerpts at once.
+An excerpt has neighbouring values, so that fine detail is kept: a picture's are pairs of lines,
+spread over its height; a sound's are stretches, spread over its length.
+
+Source of the measure of sharpness (energy of the gradient): S. Pertuz, D. Puig, M. García,
+"Analysis of focus measure operators for shape-from-focus", Pattern Recognition 46(5), 2013.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.profile import TensorKind
+
+Floats = NDArray[np.float32]
+Shape = tuple[int, ...]
+Named = dict[str, NDArray[Any]]
+
+EXCERPT: Final = 16_384
+"""Numbers of an excerpt at most, about: 64 KB of float32."""
+
+LEAST_LINES: Final = 4
+STRETCHES: Final = 8
+"""Parts of a long sound or series that are looked at."""
+
+TEXTS: Final = 64
+CHANNELS: Final = 16
+"""Channels of a series that have a feature of their own."""
+
+PICTURE: Final = 8
+"""Pixels that a picture has in each direction at least; what is smaller is any other tensor."""
+
+PICTURE_CHANNELS: Final = (1, 3, 4)
+SOUND: Final = 2_000
+"""Samples from which on a vector is taken for a sound."""
+
+DETAILS: Final = (2, 4, 8)
+"""Sizes of detail, in pixels or samples, that have a feature each."""
+
+BANDS: Final = (1, 2, 4, 8, 16)
+_TINY: Final = 1e-12
+
+
+def kind_of(dtype: str, item: Shape) -> TensorKind:
+    """Guess what a tensor holds from its dtype and the shape of one sample."""
+    if dtype == "string":
+        return "text"
+    whole = dtype.startswith(("int", "uint"))
+    if len(item) == 3 and channel_axis(item) is not None:
+        return "image"
+    if len(item) == 2 and dtype == "uint8" and min(item) >= PICTURE:
+        return "image"
+    if len(item) == 1 and whole and dtype not in ("uint8", "int8"):
+        return "tokens"
+    length = item[-1] if item else 0
+    if length >= SOUND and (len(item) == 1 or (len(item) == 2 and item[0] <= 2)):
+        return "audio"
+    return "series" if len(item) == 2 and not whole else "tensor"
+
+
+def channel_axis(item: Shape) -> int | None:
+    """Return the axis of the channels of a picture, 0 or 2; ``None`` if the shape is none of one."""
+    if len(item) == 3:
+        for axis, sides in ((0, item[1:]), (2, item[:2])):
+            if item[axis] in PICTURE_CHANNELS and min(sides) >= PICTURE:
+                return axis
+    return None
+
+
+def fits_kind(kind: TensorKind, dtype: str, item: Shape) -> bool:
+    """Return whether a sample of this dtype and shape can be summed up as ``kind``."""
+    if (kind == "text") != (dtype == "string"):
+        return False
+    if kind == "image":
+        return channel_axis(item) is not None or (len(item) == 2 and min(item) >= PICTURE)
+    least = {"audio": 1, "tokens": 1, "series": 2}.get(kind, 0)
+    most = {"audio": 2, "tokens": 1, "series": 2}.get(kind, len(item))
+    return least <= len(item) <= most and all(item)
+
+
+def excerpt(kind: TensorKind, item: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy of a bounded part of one sample; the same shape for samples of one shape.
+
+    Args:
+        kind: of the tensor.
+        item: one sample, without the batch axis.
+
+    Returns:
+        Pictures: pairs of lines [C, pairs, 2, W]; text: up to 64 strings; series: [T, F]; all
+        others: [stretches, samples].
+    """
+    if kind == "text":
+        return np.array(item.reshape(-1)[:TEXTS])
+    if kind == "image":
+        return _lines(item)
+    if kind == "series":
+        return _stretches(item, EXCERPT // max(1, item.shape[-1])).reshape(-1, item.shape[-1])
+    return _stretches(item.reshape(-1), EXCERPT)
+
+
+def _lines(item: NDArray[Any]) -> NDArray[Any]:
+    if item.ndim == 2:
+        item = item[None]
+    elif channel_axis(item.shape) == 2:
+        item = item.transpose(2, 0, 1)
+    channels, height, width = item.shape
+    widest = EXCERPT // (2 * LEAST_LINES * channels)
+    if width > widest:
+        item = item[:, :, (width - widest) // 2 :][:, :, :widest]
+    pairs = min(height // 2, max(LEAST_LINES, EXCERPT // (2 * min(width, widest) * channels)))
+    first = np.linspace(0, height - 2, pairs).astype(np.intp)
+    lines = np.take(item, np.stack([first, first + 1], axis=1), axis=1)
+    return lines
+
+
+def _stretches(item: NDArray[Any], most: int) -> NDArray[Any]:
+    """Return parts of axis 0, [stretches, samples, ...], with ``most`` samples in all."""
+    length = len(item)
+    if length <= most:
+        return item[None].copy()
+    size = most // STRETCHES
+    first = np.linspace(0, length - size, STRETCHES).astype(np.intp)
+    return np.stack([item[start : start + size] for start in first])
+
+
+def statistics(
+    kind: TensorKind, excerpts: NDArray[Any], shapes: Sequence[Shape]
+) -> Mapping[str, NDArray[Any]]:
+    """Return the statistics of N samples, [N] each, by name.
+
+    Args:
+        kind: of the tensor.
+        excerpts: of the samples, [N, ...].
+        shapes: of the samples.
+    """
+    found = _OF[kind](excerpts)
+    dimensions = ("height", "width") if kind == "image" else ("length",)
+    if kind in ("image", "audio", "series", "tensor"):
+        for i, name in enumerate(dimensions):
+            found[name] = np.array([_dimension(kind, shape, i) for shape in shapes], np.float32)
+    return found
+
+
+def _dimension(kind: TensorKind, shape: Shape, i: int) -> int:
+    if kind == "image":
+        sides = shape[:2] if len(shape) == 2 or channel_axis(shape) == 2 else shape[1:]
+        return sides[i]
+    if kind == "series":
+        return shape[0]
+    return shape[-1] if kind == "audio" else math.prod(shape)
+
+
+def _image(lines: NDArray[Any]) -> Named:
+    """Statistics of [N, C, pairs, 2, W]."""
+    lines = lines.astype(np.float32)
+    grey = lines.mean(axis=1)
+    flat = grey.reshape(len(grey), -1)
+    brightness, variance = flat.mean(axis=1), flat.var(axis=1)
+    floor = _TINY + 1e-6 * np.square(flat).mean(axis=1)
+    across, down = np.diff(grey, axis=-1), grey[:, :, 1] - grey[:, :, 0]
+    found = {
+        "brightness": brightness,
+        "contrast": np.sqrt(variance),
+        "sharpness": _decibels(_energy(across) + _energy(down), 2 * variance, floor),
+        "clipped": _clipped(flat),
+    }
+    found |= _details(grey, DETAILS, variance, floor, "detail of {} px")
+    if lines.shape[1] > 1:
+        for i, mean in enumerate(lines.mean(axis=(2, 3, 4)).T, 1):
+            found[f"channel {i}"] = mean - brightness
+    return found
+
+
+def _audio(stretches: NDArray[Any]) -> Named:
+    """Statistics of [N, stretches, samples]."""
+    x = stretches.astype(np.float32)
+    flat = x.reshape(len(x), -1)
+    power, variance = np.square(flat).mean(axis=1), flat.var(axis=1)
+    floor = _TINY + 1e-6 * power
+    largest = np.abs(flat).max(axis=1)
+    positive = x > 0
+    return {
+        "level": 10 * np.log10(power + _TINY),
+        "peak over level": _decibels(np.square(largest), power, floor),
+        "offset": flat.mean(axis=1),
+        "zero crossings": (positive[..., 1:] != positive[..., :-1]).mean(axis=(1, 2)),
+        "clipped": _clipped(flat),
+        **_details(x, BANDS, variance, floor, "band of {} samples"),
+    }
+
+
+def _tokens(ids: NDArray[Any]) -> Named:
+    """Statistics of [N, 1, T] identifiers; zero is taken for padding."""
+    rows = ids.reshape(len(ids), -1)
+    there = rows != 0
+    count = np.maximum(1, there.sum(axis=1))
+    ordered = np.sort(rows, axis=1)
+    new = (np.diff(ordered, axis=1, prepend=-1) != 0) & (ordered != 0)
+    again = (rows[:, 1:] == rows[:, :-1]) & there[:, 1:]
+    rarity = np.log1p(np.abs(rows.astype(np.float32))).sum(axis=1) / count
+    return {
+        "length": there.sum(axis=1).astype(np.float32),
+        "rarity": rarity,
+        "different": new.sum(axis=1) / count,
+        "repeated": again.sum(axis=1) / count,
+    }
+
+
+def _series(steps: NDArray[Any]) -> Named:
+    """Statistics of [N, T, F]."""
+    x = steps.astype(np.float32)
+    found = _tensor(np.swapaxes(x, 1, 2))
+    if x.shape[2] > 1:
+        for i, mean in enumerate(x.mean(axis=1).T[:CHANNELS], 1):
+            found[f"channel {i}"] = mean
+    return found
+
+
+def _tensor(stretches: NDArray[Any]) -> Named:
+    """Statistics of [N, stretches, samples]."""
+    x = stretches.astype(np.float32)
+    flat = x.reshape(len(x), -1)
+    variance = x.var(axis=-1).mean(axis=1)
+    floor = _TINY + 1e-6 * np.square(flat).mean(axis=1)
+    found = {
+        "mean": flat.mean(axis=1),
+        "spread": flat.std(axis=1),
+        "largest": np.abs(flat).max(axis=1),
+        "zeros": (flat == 0).mean(axis=1),
+    }
+    if x.shape[-1] > 1:
+        found["roughness"] = _decibels(_energy(np.diff(x, axis=-1)), 2 * variance, floor)
+    return found
+
+
+def _text(texts: NDArray[Any]) -> Named:
+    """Statistics of [N, texts] strings, over all texts of a sample."""
+    joined = [" ".join(map(str, row)) for row in texts]
+    size = np.array([max(1, len(text)) for text in joined], np.float32)
+    return {
+        "length": np.array([len(text) for text in joined], np.float32),
+        "words": np.array([len(text.split()) for text in joined], np.float32),
+        "digits": np.array([sum(map(str.isdigit, text)) for text in joined]) / size,
+        "upper case": np.array([sum(map(str.isupper, text)) for text in joined]) / size,
+        "beyond ASCII": np.array([sum(c > "\x7f" for c in text) for text in joined]) / size,
+    }
+
+
+def _details(
+    x: Floats, sizes: Sequence[int], variance: Floats, floor: Floats, name: str
+) -> Named:
+    """Shares of the variance along the last axis by size of detail, in decibels (Haar wavelets)."""
+    found: Named = {}
+    size = 1
+    while size <= sizes[-1] and x.shape[-1] >= 4:
+        x = x[..., : x.shape[-1] // 2 * 2]
+        even, odd = x[..., ::2], x[..., 1::2]
+        if size in sizes:
+            found[name.format(size)] = _decibels(_energy(even - odd) / 4, variance, floor)
+        x, size = (even + odd) / 2, 2 * size
+    return found
+
+
+def _energy(x: Floats) -> Floats:
+    rows = x.reshape(len(x), -1)
+    energy: Floats = np.einsum("ij,ij->i", rows, rows) / max(1, rows.shape[1])
+    return energy
+
+
+def _decibels(part: Floats, whole: Floats, floor: Floats) -> Floats:
+    decibels: Floats = 10 * np.log10((part + floor) / (whole + floor))
+    return decibels
+
+
+def _clipped(flat: Floats) -> Floats:
+    """Share of values that are the smallest or the largest of their sample."""
+    low, high = flat.min(axis=1, keepdims=True), flat.max(axis=1, keepdims=True)
+    clipped: Floats = ((flat == low) | (flat == high)).mean(axis=1)
+    return clipped
+
+
+_OF: Final[dict[TensorKind, Callable[[NDArray[Any]], Named]]] = {
+    "image": _image,
+    "audio": _audio,
+    "tokens": _tokens,
+    "series": _series,
+    "text": _text,
+    "tensor": _tensor,
+}

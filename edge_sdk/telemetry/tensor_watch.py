@@ -1,0 +1,299 @@
+"""Watching of inputs that are no table: excerpts on the caller's path, statistics off it.
+
+Invariants:
+
+* The caller's thread copies excerpts and nothing else; the telemetry thread computes.
+* Both together take at most :data:`SHARE` of the time of the calls, and :data:`IDLE_SHARE` of the
+  time in between: of a fast model fewer predictions are looked at, evenly spread. What is not
+  looked at is in no histogram, and in all other counts.
+* At most :data:`WAITING_BYTES` of excerpts wait to be computed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.telemetry.tensor_statistics import excerpt, statistics
+
+if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import Signature
+    from edge_sdk.contract.profile import EmbeddingDirections, ReferenceProfile, WatchedTensor
+
+    Tensors = Mapping[str, NDArray[Any]]
+
+SHARE: Final = 0.02
+"""Of the time of the calls."""
+
+IDLE_SHARE: Final = 0.001
+"""Of all other time: so a device that is asked once a second looks at each of its inputs."""
+
+WAITING_BYTES: Final = 8 << 20
+AT_ONCE: Final = 16
+"""Samples computed in one go: more do not fit into a cache."""
+
+BATCH_ROWS: Final = 16
+"""Rows of a batch that are looked at, at most."""
+
+FIRST_COST: Final = 200_000
+"""Nanoseconds that a sample is taken to cost before any was measured."""
+
+
+class Excerpt:
+    """Parts of one sample's tensors, which become its statistics.
+
+    Attributes:
+        parts: excerpt and shape of each watched tensor.
+        embedding: the vector [d], if one is watched.
+        values: the statistics [S], float32, once they are computed.
+    """
+
+    __slots__ = ("embedding", "parts", "values")
+
+    def __init__(
+        self,
+        parts: tuple[tuple[NDArray[Any], tuple[int, ...]], ...],
+        embedding: NDArray[Any] | None,
+    ) -> None:
+        self.parts = parts
+        self.embedding = embedding
+        self.values: NDArray[np.float32] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that wait."""
+        vector = 0 if self.embedding is None else self.embedding.nbytes
+        return vector + sum(part.nbytes for part, _ in self.parts)
+
+
+class Allowance:
+    """The time that may be spent on watching, in nanoseconds: earned by calls, and while idle.
+
+    Threads may lose each other's additions; that costs a sample, never a prediction.
+    """
+
+    def __init__(self, now: int) -> None:
+        self._credit = float(FIRST_COST)
+        self._cost = float(FIRST_COST)
+        self._last = now
+
+    def earn(self, took: int, now: int) -> bool:
+        """Return whether there is enough for a sample; then it is taken off.
+
+        Args:
+            took: nanoseconds of the call.
+            now: nanoseconds, of a clock that does not jump.
+        """
+        idle = max(0, now - self._last - took)
+        self._last = now
+        # No more than a few samples are saved up: a pause is not made good by a burst.
+        most = 4 * self._cost
+        self._credit = min(most, self._credit + SHARE * took + IDLE_SHARE * idle)
+        if self._credit < self._cost:
+            return False
+        self._credit -= self._cost
+        return True
+
+    def spent(self, took: int, samples: int) -> None:
+        """Learn what samples cost: slowly, for a thread is interrupted now and then.
+
+        Args:
+            took: nanoseconds for all of them.
+            samples: one at least.
+        """
+        self._cost += 0.1 * (took / samples - self._cost)
+
+
+class TensorWatch:
+    """Sums up the tensors of one release as its profile says.
+
+    Args:
+        profile: that names watched tensors, an embedding, or both.
+        batched: axis 0 of every tensor is the batch.
+    """
+
+    def __init__(self, profile: ReferenceProfile, *, batched: bool) -> None:
+        self._tensors = profile.watched
+        self._embedding = None if profile.embedding is None else Directions(profile.embedding)
+        self._output = None if profile.embedding is None else profile.embedding.output
+        self._batched = batched
+        self._steps = np.array(
+            [step for tensor in profile.watched for step in tensor.steps]
+            + list(profile.embedding.steps if profile.embedding else ()),
+            np.float64,
+        )
+        self._allowance = Allowance(time.perf_counter_ns())
+        self._waiting: deque[Excerpt] = deque()
+        self._bytes = 0
+        self._taken = 0.0
+
+    @classmethod
+    def of(cls, profile: ReferenceProfile, signature: Signature) -> TensorWatch | None:
+        """Return the watch of a release; ``None`` if it is a table, or not watched."""
+        if not profile.watched and profile.embedding is None:
+            return None
+        return cls(profile, batched=signature.batched)
+
+    def take(self, feed: Tensors, outputs: Tensors, took: int) -> Excerpt | None:
+        """Return an excerpt of a single call, or ``None`` if it is not looked at.
+
+        Args:
+            feed: the checked tensors, a batch of one.
+            outputs: of the model; without the embedding nothing is looked at.
+            took: nanoseconds of the call.
+        """
+        now = time.perf_counter_ns()
+        if self._bytes > WAITING_BYTES or (self._output and self._output not in outputs):
+            return None
+        if not self._allowance.earn(took, now):
+            return None
+        taken = self.excerpt(feed, outputs, 0)
+        self._wait_for(taken)
+        self._taken += 0.1 * (time.perf_counter_ns() - now - self._taken)
+        return taken
+
+    def take_batch(self, feed: Tensors, outputs: Tensors, took: int) -> tuple[slice, list[Excerpt]]:
+        """Return the rows of a batch that are looked at, and an excerpt of each.
+
+        Args:
+            feed: the checked tensors.
+            outputs: of the model.
+            took: nanoseconds of the call.
+        """
+        count = len(next(iter(feed.values())))
+        now, each = time.perf_counter_ns(), took // max(1, count)
+        affordable = sum(
+            self._allowance.earn(each, now) for _ in range(min(count, 4 * BATCH_ROWS))
+        )
+        wanted = min(affordable, BATCH_ROWS) if self._bytes <= WAITING_BYTES else 0
+        rows = slice(0, count, -(-count // wanted)) if wanted else slice(0)
+        taken = [self.excerpt(feed, outputs, i) for i in range(*rows.indices(count))]
+        for each_one in taken:
+            self._wait_for(each_one)
+        return rows, taken
+
+    def excerpt(self, feed: Tensors, outputs: Tensors, row: int) -> Excerpt:
+        """Return the excerpt of one row, whatever it costs."""
+        items = [(t.kind, self.item(feed[t.tensor], row)) for t in self._tensors]
+        parts = tuple((excerpt(kind, item), item.shape) for kind, item in items)
+        vector = None
+        if self._output is not None:
+            vector = self.item(outputs[self._output], row).astype(np.float32).ravel()
+        return Excerpt(parts, vector)
+
+    def item(self, array: NDArray[Any], row: int) -> NDArray[Any]:
+        """Return one sample of a tensor, without its batch axis."""
+        return one_sample(array, row, batched=self._batched)
+
+    def _wait_for(self, taken: Excerpt) -> None:
+        self._bytes += taken.nbytes
+        self._waiting.append(taken)
+
+    def compute(self) -> None:
+        """Compute what waits. Called by one thread at a time."""
+        while self._waiting:
+            some = [
+                self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))
+            ]
+            self._bytes -= sum(each.nbytes for each in some)
+            started = time.perf_counter_ns()
+            self._compute(some)
+            took = time.perf_counter_ns() - started
+            self._allowance.spent(took + int(self._taken) * len(some), len(some))
+            time.sleep(0)  # a thread that waits to predict goes first
+        # Threads that add at the same time may lose each other's bytes: here the sum is known again.
+        self._bytes = 0
+
+    def _compute(self, some: Sequence[Excerpt]) -> None:
+        for each, values in zip(some, self.values(some), strict=True):
+            each.values, each.parts, each.embedding = values, (), None
+
+    def values(self, excerpts: Sequence[Excerpt]) -> NDArray[np.float32]:
+        """Return the features of N excerpts that are not computed yet, [N, S]."""
+        values = np.full((len(excerpts), len(self._steps)), np.nan, np.float64)
+        for rows in _alike(excerpts):
+            columns = self._columns([excerpts[i] for i in rows])
+            with np.errstate(invalid="ignore"):
+                values[rows] = np.round(columns / self._steps) * self._steps
+        return values.astype(np.float32)
+
+    def _columns(self, excerpts: Sequence[Excerpt]) -> NDArray[np.float64]:
+        """Features of excerpts of the same shapes, [N, S]; a statistic that is none is missing."""
+        columns: list[Any] = []
+        for i, tensor in enumerate(self._tensors):
+            parts = np.stack([each.parts[i][0] for each in excerpts])
+            shapes = [each.parts[i][1] for each in excerpts]
+            found = statistics(tensor.kind, parts, shapes)
+            nothing = np.full(len(excerpts), np.nan)
+            columns += [found.get(name, nothing) for name in tensor.statistics]
+        if self._embedding is not None:
+            vectors = np.stack([each.embedding for each in excerpts if each.embedding is not None])
+            columns += list(self._embedding.places(vectors).T)
+        return np.stack(columns, axis=1).astype(np.float64)
+
+    def columns(self, excerpts: Sequence[Excerpt]) -> NDArray[np.float32]:
+        """Return the features of N excerpts, [S, N], computed if they are not yet."""
+        self.compute()
+        late = [each for each in excerpts if each.values is None]
+        if late:
+            self._compute(late)
+        rows = [each.values for each in excerpts if each.values is not None]
+        return np.stack(rows).T if rows else np.zeros((len(self._steps), 0), np.float32)
+
+
+class Directions:
+    """The principal directions of an embedding, as arrays."""
+
+    def __init__(self, embedding: EmbeddingDirections) -> None:
+        self._mean = np.array(embedding.mean, np.float32)
+        self._directions = np.array(embedding.directions, np.float32)
+
+    def places(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return [N, k + 1] of vectors [N, d]: places along the directions, and how far off."""
+        if vectors.shape[1] != len(self._mean):
+            return np.full((len(vectors), len(self._directions) + 1), np.nan, np.float32)
+        centred = vectors - self._mean
+        along = centred @ self._directions.T
+        rest = centred - along @ self._directions
+        off = np.sqrt(np.einsum("ij,ij->i", rest, rest))
+        places: NDArray[np.float32] = np.column_stack([along, off])
+        return places
+
+
+def one_sample(array: NDArray[Any], row: int, *, batched: bool) -> NDArray[Any]:
+    """Return sample ``row`` of a tensor, or all of one that has no batch axis (less ones in front).
+
+    Args:
+        array: the tensor.
+        row: index of the sample; 0 without a batch axis.
+        batched: axis 0 is the batch.
+    """
+    if batched:
+        return np.asarray(array[row])
+    while array.ndim > 1 and array.shape[0] == 1:
+        array = array[0]
+    return array
+
+
+def _alike(excerpts: Sequence[Excerpt]) -> list[list[int]]:
+    """Indices of excerpts whose parts have the same shapes and dtypes."""
+    groups: dict[Any, list[int]] = {}
+    for i, each in enumerate(excerpts):
+        vector = None if each.embedding is None else each.embedding.shape
+        key = (tuple((part.shape, part.dtype) for part, _ in each.parts), vector)
+        groups.setdefault(key, []).append(i)
+    return list(groups.values())
+
+
+def watched_names(tensors: Sequence[WatchedTensor], embedding: EmbeddingDirections | None) -> list[str]:
+    """Return the names of the features, in order."""
+    names = [f"{tensor.tensor} {name}" for tensor in tensors for name in tensor.statistics]
+    if embedding is not None:
+        names += [f"{embedding.output} direction {i + 1}" for i in range(len(embedding.directions))]
+        names.append(f"{embedding.output} off directions")
+    return names
