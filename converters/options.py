@@ -144,6 +144,8 @@ class Keywords(TypedDict, total=False):
     classes: Sequence[Any] | None
     state: Mapping[str, str]
     batched: bool | None
+    kinds: Mapping[str, str]
+    embedding: str | Literal[False] | None
 
 
 @dataclass(frozen=True)

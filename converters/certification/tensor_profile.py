@@ -7,8 +7,8 @@ same excerpts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,14 +57,15 @@ class Samples:
         feeds: tensors of N samples in one feed, or a feed for each.
         answers: of the model to each of ``feeds``, by output name.
         kinds: what input tensors hold, by name, where it is declared.
-        embedding: name of the output whose directions are watched; ``None``: the first vector.
+        embedding: name of the output whose directions are watched; ``None``: the first vector;
+            ``False``: none.
     """
 
     signature: Signature
     feeds: Sequence[Feed]
     answers: Sequence[Feed]
-    kinds: Mapping[str, TensorKind]
-    embedding: str | None = None
+    kinds: Mapping[str, str]
+    embedding: str | Literal[False] | None = None
 
     @property
     def places(self) -> list[tuple[int, int]]:
@@ -80,10 +81,8 @@ class Samples:
         return [every[i] for i in np.linspace(0, len(every) - 1, SAMPLES).astype(int)]
 
 
-def watched_profile(
-    samples: Samples,
-) -> tuple[tuple[FeatureProfile, ...], tuple[WatchedTensor, ...], EmbeddingDirections | None]:
-    """Return features, watched tensors and embedding for a reference profile; nothing of few rows.
+def watched_profile(samples: Samples) -> ReferenceProfile:
+    """Return the profile of the inputs, and of an embedding; of few samples one without features.
 
     Raises:
         ConversionError: a kind that does not exist or does not fit its tensor, or an embedding that
@@ -92,7 +91,7 @@ def watched_profile(
     places = samples.places
     check_kinds(samples.kinds, samples.signature)
     if len(places) < LEAST_SAMPLES:
-        return (), (), None
+        return ReferenceProfile(len(places), ())
     specs = samples.signature.application_inputs
     tensors = tuple(_tensor(samples, spec, places) for spec in specs)
     embedding = _embedding(samples, places)
@@ -102,7 +101,7 @@ def watched_profile(
     values = np.concatenate([watch.values(some) for some in _some(excerpts)])
     names = watched_names(tensors, embedding)
     features = tuple(quantiles(name, values[:, i]) for i, name in enumerate(names))
-    return features, tensors, embedding
+    return replace(draft, features=features)
 
 
 def check_kinds(kinds: Mapping[str, str], signature: Signature) -> None:
@@ -121,7 +120,8 @@ def _tensor(
     """Choose the statistics of a tensor: those that every sample has."""
     batched = samples.signature.batched
     items = [one_sample(samples.feeds[i][spec.name], row, batched=batched) for i, row in places]
-    kind = samples.kinds.get(spec.name) or kind_of(spec.dtype, items[0].shape)
+    guess = kind_of(spec.dtype, items[0].shape)
+    kind = cast(TensorKind, samples.kinds.get(spec.name, guess))
     for item in items:
         if not fits_kind(kind, spec.dtype, item.shape):
             raise ConversionError(
@@ -168,12 +168,14 @@ def _fill(kind: TensorKind, items: Sequence[NDArray[Any]] | None) -> tuple[float
     return tuple(_short(float(mean)) for mean in means)
 
 
-def embedding_output(signature: Signature, declared: str | None) -> str | None:
+def embedding_output(signature: Signature, declared: str | Literal[False] | None) -> str | None:
     """Return the output that is an embedding: the declared one, the inner one, or the first vector.
 
     Raises:
         ConversionError: there is no output of the declared name.
     """
+    if declared is False:
+        return None
     names = [spec.name for spec in signature.outputs]
     if declared is not None and declared not in names:
         raise ConversionError(f"embedding: expected one of the outputs {names}, got {declared!r:.60}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,11 +34,19 @@ class OnnxLayout:
             devices begin with zeros.
         batched: whether axis 0 of every tensor is the batch; ``None``: if it is open in all of
             them or has one size in all.
+        kinds: what input tensors hold, by name (``image``, ``audio``, ``tokens``, ``series``,
+            ``text`` or ``tensor``), where it is not what their shapes suggest. Monitoring watches
+            such inputs by a few statistics, and takes none of them for a table.
+        embedding: the vector whose principal directions are watched: the name of an output or of an
+            inner tensor; ``None``: the input of a classifier's last layer, else the first output
+            that is a vector; ``False``: none.
     """
 
     classes: Sequence[Any] | None = None
     state: Mapping[str, str] = field(default_factory=dict)
     batched: bool | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    embedding: str | Literal[False] | None = None
 
     def __post_init__(self) -> None:
         classes = self.classes
@@ -51,26 +59,45 @@ class OnnxLayout:
                 f"state: expected names of outputs by the input that they feed, such as "
                 f'{{"h_in": "h_out"}}; got {self.state!r:.60}'
             )
+        if not isinstance(self.kinds, Mapping):
+            raise ConversionError(
+                f'kinds: expected kinds by the name of an input, such as {{"x": "image"}}; got '
+                f"{self.kinds!r:.60}"
+            )
+        if not (self.embedding is None or self.embedding is False):
+            if not isinstance(self.embedding, str):
+                raise ConversionError(
+                    "embedding: expected the name of a tensor, or False for none; got "
+                    f"{self.embedding!r:.60}"
+                )
 
 
-def signature_of(proto: Any, X: Any, layout: OnnxLayout) -> Signature:
+def signature_of(
+    proto: Any, X: Any, layout: OnnxLayout, inner: str | None = None
+) -> Signature:
     """Return the signature of a file.
 
     Args:
         proto: the ModelProto.
         X: samples; a table [N, features] gives the columns of a single input their names.
         layout: facts that the file does not say.
+        inner: name of the output that was an inner tensor, and is watched only.
 
     Raises:
         ConversionError: tensors of an unknown type, or a layout that does not fit the file.
     """
     inputs = input_specs(proto)
-    outputs = tuple(_output_spec(value, layout.classes) for value in proto.graph.output)
+    outputs = tuple(
+        replace(_spec_of_output(value), role="embedding")
+        if value.name == inner
+        else _output_spec(value, layout.classes)
+        for value in proto.graph.output
+    )
     links = tuple(StateLink(name, output) for name, output in layout.state.items())
     batched = layout.batched
     if batched is None:
         batched = _is_batched(inputs, outputs, links)
-    columns = _columns(inputs, X) if batched else ()
+    columns = _columns(inputs, X) if batched and not layout.kinds else ()
     try:
         return Signature(inputs, outputs, columns, tuple(layout.classes or ()), batched, links)
     except ContractError as error:
@@ -137,11 +164,16 @@ def _spec(value: Any) -> TensorSpec:
 
 
 def _output_spec(value: Any, classes: Sequence[Any] | None) -> OutputSpec:
-    spec = _spec(value)
+    spec = _spec_of_output(value)
     role: Role = "other"
     if classes:
         if len(spec.shape) == 1:
             role = "label"
         elif spec.dtype.startswith("float") and spec.shape[-1] in (None, len(classes)):
             role = "probabilities"
-    return OutputSpec(spec.name, spec.dtype, spec.shape, role)
+    return replace(spec, role=role)
+
+
+def _spec_of_output(value: Any) -> OutputSpec:
+    spec = _spec(value)
+    return OutputSpec(spec.name, spec.dtype, spec.shape)

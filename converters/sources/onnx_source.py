@@ -15,13 +15,20 @@ from typing import Any, Final
 import numpy as np
 
 from converters.certification.golden import recorded_vectors
-from converters.certification.profile import group_profiles, reference_profile
+from converters.certification.profile import (
+    answers_by_role,
+    group_profiles,
+    output_profiles,
+    reference_profile,
+)
 from converters.certification.reference import Reference
 from converters.errors import ConversionError
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.export import clean
 from converters.samples.groups import check_rows, declare
 from converters.samples.rows import Rows, refuse_swapped
+from converters.certification.tensor_profile import watched_profile
+from converters.sources.watched_samples import exposed, samples_of, shown
 from converters.sources.onnx_signature import OnnxLayout, input_specs, signature_of, width_of
 from edge_sdk.contract.manifest import Column, Signature, Task, TensorSpec
 from edge_sdk.contract.profile import ReferenceProfile
@@ -64,6 +71,11 @@ class OnnxSource:
         names = [spec.name for spec in inputs] if isinstance(X, list) else None
         X, self.groups = declare(X, groups, names=names, width=width_of(inputs))
         self._signature = signature_of(self._proto, X, layout)
+        self._watched = layout
+        if not self._signature.columns:
+            self._proto, inner = exposed(self._proto, self._signature, layout)
+            self._signature = signature_of(self._proto, X, layout, inner)
+        self._samples = X
         self._feed = _feed(InputSchema(self._signature), X) | initial_state(self._signature)
         self._targets = None if y is None else np.asarray(y)
         check_rows(self.groups, self.rows)
@@ -116,8 +128,8 @@ class OnnxSource:
         return self._signature.columns
 
     def run(self, release: Release) -> Feed:
-        """Return the answers of ``release`` to the samples."""
-        return Model.load(release).run(self._feed)
+        """Return the answers of ``release`` to the samples, without an inner embedding."""
+        return Model.load(release).run(self._feed, shown(self._signature))
 
     def timed(self) -> Feed:
         """Return all samples as input tensors."""
@@ -131,12 +143,15 @@ class OnnxSource:
         return [{n: a[i : i + 1] for n, a in self._feed.items()} for i in range(count)]
 
     def profile(self, release: Release, answers: Feed) -> ReferenceProfile:
-        """Return the profile of the samples; of tensors that are no table only their number."""
+        """Return the profile of the samples: of columns, or else statistics of tensors."""
         signature = self._signature
+        by_role = answers_by_role(signature, answers)
         if not signature.columns:
-            empty = ReferenceProfile(self.rows, ())
-            return replace(empty, groups=group_profiles(empty, {}, self.groups))
-        by_role: Feed = {o.role: answers[o.name] for o in signature.outputs if o.role != "other"}
+            samples = samples_of(release, self._samples, self._feed, self._watched)
+            profile = watched_profile(samples)
+            outputs = output_profiles(by_role, signature.classes, self._targets)
+            profile = replace(profile, rows=self.rows, outputs=outputs)
+            return replace(profile, groups=group_profiles(profile, by_role, self.groups))
         table = Rows(signature.columns, self._feed[signature.inputs[0].name])
         profile = reference_profile(table, by_role, signature.classes, self._targets)
         return replace(profile, groups=group_profiles(profile, by_role, self.groups))

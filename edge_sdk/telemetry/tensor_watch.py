@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SHARE: Final = 0.02
 """Of the time of the calls."""
 
-IDLE_SHARE: Final = 0.001
+IDLE_SHARE: Final = 0.005
 """Of all other time: so a device that is asked once a second looks at each of its inputs."""
 
 WAITING_BYTES: Final = 8 << 20
