@@ -107,7 +107,7 @@ def onnx_of_network() -> Any:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
-def sounds(random: np.random.Generator, count: int, size: int = 4_000) -> Floats:
+def sounds(random: np.random.Generator, count: int, size: int = 1_024) -> Floats:
     """Recordings [N, size]: hums of a machine with their overtones in noise, loud by chance."""
     time = np.arange(size) / 8_000
     pitch = random.uniform(90, 130, (count, 1))

@@ -25,8 +25,9 @@ from edge_sdk.contract.profile import (
     WatchedTensor,
 )
 from edge_sdk.model.release import Feed
-from edge_sdk.telemetry.tensor_statistics import excerpt, fits_kind, kind_of, statistics
-from edge_sdk.telemetry.tensor_watch import TensorWatch, one_sample, watched_names
+from edge_sdk.model.tensor_kinds import channel_axis, fits_kind, kind_of, one_sample
+from edge_sdk.telemetry.tensor_statistics import excerpt, statistics
+from edge_sdk.telemetry.tensor_watch import TensorWatch, watched_names
 
 KINDS: Final = get_args(TensorKind)
 LEAST_SAMPLES: Final = 30
@@ -99,8 +100,12 @@ def watched_profile(samples: Samples) -> ReferenceProfile:
     watch = TensorWatch(draft, batched=samples.signature.batched)
     excerpts = (watch.excerpt(samples.feeds[i], samples.answers[i], row) for i, row in places)
     values = np.concatenate([watch.values(some) for some in _some(excerpts)])
-    names = watched_names(tensors, embedding)
-    features = tuple(quantiles(name, values[:, i]) for i, name in enumerate(names))
+    counted = _halves(len(places))[1]
+    names, inputs = watched_names(tensors, embedding), sum(len(t.statistics) for t in tensors)
+    features = tuple(
+        quantiles(name, values[:, i] if i < inputs else values[counted, i])
+        for i, name in enumerate(names)
+    )
     return replace(draft, features=features)
 
 
@@ -128,18 +133,30 @@ def _tensor(
                 f"kinds: {spec.name}: expected samples that are {kind}, got {spec.dtype} of shape "
                 f"{item.shape}"
             )
-    columns: dict[str, list[NDArray[Any]]] = {}
-    for item in items:
-        found = statistics(kind, excerpt(kind, item)[None], [item.shape])
-        for name, value in found.items():
-            columns.setdefault(name, []).append(value)
-    kept = {n: np.concatenate(c) for n, c in columns.items() if len(c) == len(items)}
+    kept = _common_statistics(kind, items)
     # A size that the model fixes says nothing.
     fixed = {n for n in ("height", "width", "length") if n in kept and kind not in ("tokens", "text")}
     kept = {n: c for n, c in kept.items() if n not in fixed or np.ptp(c) > 0}
     numbers = None if kind == "text" else items
     steps = tuple(_step(name, column, numbers) for name, column in kept.items())
     return WatchedTensor(spec.name, kind, tuple(kept), steps, _fill(kind, numbers))
+
+
+def _common_statistics(
+    kind: TensorKind, items: Sequence[NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Return the statistics that all samples have, [N] each, in no order of samples."""
+    columns: dict[str, list[NDArray[Any]]] = {}
+    alike: dict[tuple[int, ...], list[NDArray[Any]]] = {}
+    for item in items:
+        alike.setdefault(item.shape, []).append(item)
+    for shape, same in alike.items():
+        for some in _some(same):
+            excerpts = np.stack([excerpt(kind, item) for item in some])
+            for name, values in statistics(kind, excerpts, [shape] * len(some)).items():
+                columns.setdefault(name, []).append(values)
+    every = {name: np.concatenate(parts) for name, parts in columns.items()}
+    return {name: values for name, values in every.items() if len(values) == len(items)}
 
 
 def _step(name: str, values: NDArray[Any], items: Sequence[NDArray[Any]] | None) -> float:
@@ -155,8 +172,6 @@ def _fill(kind: TensorKind, items: Sequence[NDArray[Any]] | None) -> tuple[float
     """Return the mean of the samples, of pictures and series a channel."""
     if items is None or kind == "tokens":
         return (0.0,)
-    from edge_sdk.telemetry.tensor_statistics import channel_axis
-
     some = items[:: max(1, len(items) // 200)]
     axis = channel_axis(some[0].shape) if kind == "image" else None
     if kind == "series":
@@ -208,7 +223,18 @@ def _embedding(
             f"embedding: {name}: expected vectors of one width, {EMBEDDING} at most, got "
             f"{sorted(widths)[:5]}"
         )
-    return directions_of(name, np.stack([row.ravel() for row in rows]))
+    fitted = _halves(len(rows))[0]
+    return directions_of(name, np.stack([rows[i].ravel() for i in fitted]))
+
+
+def _halves(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the samples that directions are fitted to, and those that are counted along them.
+
+    A sample is nearer to directions that it helped to choose than any other is.
+    """
+    # At random, but the same each time: samples may come in an order of their own.
+    order = np.random.default_rng(0).permutation(count)
+    return order[: count // 2], order[count // 2 :]
 
 
 def directions_of(name: str, vectors: NDArray[Any], count: int = DIRECTIONS) -> EmbeddingDirections:

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.model.tensor_kinds import Shape, channel_axis
+
 if TYPE_CHECKING:
     from edge_sdk.contract.profile import TensorKind
 
 Floats = NDArray[np.float32]
-Shape = tuple[int, ...]
 Named = dict[str, NDArray[Any]]
 
 EXCERPT: Final = 16_384
@@ -40,55 +41,11 @@ TEXTS: Final = 64
 CHANNELS: Final = 16
 """Channels of a series that have a feature of their own."""
 
-PICTURE: Final = 8
-"""Pixels that a picture has in each direction at least; what is smaller is any other tensor."""
-
-PICTURE_CHANNELS: Final = (1, 3, 4)
-SOUND: Final = 2_000
-"""Samples from which on a vector is taken for a sound."""
-
 DETAILS: Final = (2, 4, 8)
 """Sizes of detail, in pixels or samples, that have a feature each."""
 
 BANDS: Final = (1, 2, 4, 8, 16)
 _TINY: Final = 1e-12
-
-
-def kind_of(dtype: str, item: Shape) -> TensorKind:
-    """Guess what a tensor holds from its dtype and the shape of one sample."""
-    if dtype == "string":
-        return "text"
-    whole = dtype.startswith(("int", "uint"))
-    if len(item) == 3 and channel_axis(item) is not None:
-        return "image"
-    if len(item) == 2 and dtype == "uint8" and min(item) >= PICTURE:
-        return "image"
-    if len(item) == 1 and whole and dtype not in ("uint8", "int8"):
-        return "tokens"
-    length = item[-1] if item else 0
-    if length >= SOUND and (len(item) == 1 or (len(item) == 2 and item[0] <= 2)):
-        return "audio"
-    return "series" if len(item) == 2 and not whole else "tensor"
-
-
-def channel_axis(item: Shape) -> int | None:
-    """Return the axis of the channels of a picture, 0 or 2; ``None`` if the shape is none of one."""
-    if len(item) == 3:
-        for axis, sides in ((0, item[1:]), (2, item[:2])):
-            if item[axis] in PICTURE_CHANNELS and min(sides) >= PICTURE:
-                return axis
-    return None
-
-
-def fits_kind(kind: TensorKind, dtype: str, item: Shape) -> bool:
-    """Return whether a sample of this dtype and shape can be summed up as ``kind``."""
-    if (kind == "text") != (dtype == "string"):
-        return False
-    if kind == "image":
-        return channel_axis(item) is not None or (len(item) == 2 and min(item) >= PICTURE)
-    least = {"audio": 1, "tokens": 1, "series": 2}.get(kind, 0)
-    most = {"audio": 2, "tokens": 1, "series": 2}.get(kind, len(item))
-    return least <= len(item) <= most and all(item)
 
 
 def excerpt(kind: TensorKind, item: NDArray[Any]) -> NDArray[Any]:

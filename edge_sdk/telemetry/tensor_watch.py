@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.model.tensor_kinds import one_sample
 from edge_sdk.telemetry.tensor_statistics import excerpt, statistics
 
 if TYPE_CHECKING:
@@ -263,21 +264,6 @@ class Directions:
         off = np.sqrt(np.einsum("ij,ij->i", rest, rest))
         places: NDArray[np.float32] = np.column_stack([along, off])
         return places
-
-
-def one_sample(array: NDArray[Any], row: int, *, batched: bool) -> NDArray[Any]:
-    """Return sample ``row`` of a tensor, or all of one that has no batch axis (less ones in front).
-
-    Args:
-        array: the tensor.
-        row: index of the sample; 0 without a batch axis.
-        batched: axis 0 is the batch.
-    """
-    if batched:
-        return np.asarray(array[row])
-    while array.ndim > 1 and array.shape[0] == 1:
-        array = array[0]
-    return array
 
 
 def _alike(excerpts: Sequence[Excerpt]) -> list[list[int]]:
