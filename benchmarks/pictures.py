@@ -1,4 +1,4 @@
-"""Small trained networks on pictures and sounds, made in seconds, with the data they are tried on."""
+"""Small networks on pictures, trained in seconds, and the pictures and sounds to try them on."""
 
 from __future__ import annotations
 
@@ -73,9 +73,7 @@ def pooled(x: Floats) -> Floats:
 def embedding(x: Floats) -> Floats:
     """The hidden layer of the network, [N, 64], as its ONNX file computes it."""
     model = network()
-    return np.asarray(
-        np.maximum(0, pooled(x) @ model.coefs_[0] + model.intercepts_[0]), np.float32
-    )
+    return np.asarray(np.maximum(0, pooled(x) @ model.coefs_[0] + model.intercepts_[0]), np.float32)
 
 
 def onnx_of_network() -> Any:

@@ -59,7 +59,7 @@ def convert(
         datasets: the training data, rows for the profile, and groups of rows.
         search: variants to try, and what the chosen file may cost.
         calibration: the cloud model that a cascade threshold is certified against.
-        layout: classes, state and batch axis of an ``.onnx`` file.
+        layout: meaning of the outputs, classes, state and batch axis of an ``.onnx`` file.
         trust: allow loading a pickle, which runs code that it contains.
         progress: called with a line for each step.
         **keywords: fields of the five groups by their names, as in ``version="1.1"``,

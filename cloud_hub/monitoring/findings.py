@@ -35,7 +35,6 @@ from cloud_hub.statistics.detectors.label_free import estimated_accuracy
 from cloud_hub.statistics.detectors.output_shift import mean_of_bins, share_changes
 from cloud_hub.statistics.fairness import LEAST, Disparity, GroupRate
 from cloud_hub.telemetry.histograms import group_output
-
 from edge_sdk.contract.histograms import OUTSIDE
 
 if TYPE_CHECKING:
@@ -252,8 +251,8 @@ def known_range(feature: FeatureProfile) -> Sequence[int]:
 
     No value of training is outside of its own range, and yet others are: as many as are above the
     second largest of training (the ends of the range are two gaps between ordered values, and all
-    gaps are alike). Of n and m rows the exact test with one occurrence in n says how many are usual;
-    with none, a profile of few samples alarms too often.
+    gaps are alike). The exact test of rates with one occurrence at training says how many are
+    usual; with none, a profile of few samples alarms too often.
     """
     if feature.edges is None or len(feature.edges) < 2:
         return feature.counts

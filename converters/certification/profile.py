@@ -56,7 +56,9 @@ def answers_by_role(signature: Signature, answers: Feed) -> Feed:
     """
     roles = ("label", "probabilities", "value")
     found: Feed = {
-        o.role: answers[o.name] for o in signature.outputs if o.role in roles and signature.batched
+        o.role: np.moveaxis(answers[o.name], o.batch, 0)
+        for o in signature.outputs
+        if o.role in roles and signature.batched
     }
     scores = found.get("probabilities")
     if scores is not None and scores.ndim == 2 and "label" not in found and signature.classes:

@@ -25,7 +25,8 @@ from edge_sdk.contract.profile import (
     WatchedTensor,
 )
 from edge_sdk.model.release import Feed
-from edge_sdk.model.tensor_kinds import channel_axis, fits_kind, kind_of, one_sample
+from edge_sdk.model.session import row_count
+from edge_sdk.model.tensor_kinds import channel_axis, fits_kind, kind_of, one_sample, row_axes
 from edge_sdk.telemetry.tensor_statistics import excerpt, statistics
 from edge_sdk.telemetry.tensor_watch import TensorWatch, watched_names
 
@@ -71,12 +72,8 @@ class Samples:
     @property
     def places(self) -> list[tuple[int, int]]:
         """Feed and row of each sample that the profile is made of."""
-        batched = self.signature.batched
-        every = [
-            (i, row)
-            for i, feed in enumerate(self.feeds)
-            for row in range(len(next(iter(feed.values()))) if batched else 1)
-        ]
+        rows = [row_count(feed, self.signature) for feed in self.feeds]
+        every = [(i, row) for i, count in enumerate(rows) for row in range(count)]
         if len(every) <= SAMPLES:
             return every
         return [every[i] for i in np.linspace(0, len(every) - 1, SAMPLES).astype(int)]
@@ -97,7 +94,7 @@ def watched_profile(samples: Samples) -> ReferenceProfile:
     tensors = tuple(_tensor(samples, spec, places) for spec in specs)
     embedding = _embedding(samples, places)
     draft = ReferenceProfile(len(places), _unknown(tensors, embedding), (), (), tensors, embedding)
-    watch = TensorWatch(draft, batched=samples.signature.batched)
+    watch = TensorWatch(draft, samples.signature)
     excerpts = (watch.excerpt(samples.feeds[i], samples.answers[i], row) for i, row in places)
     values = np.concatenate([watch.values(some) for some in _some(excerpts)])
     counted = _halves(len(places))[1]
@@ -119,12 +116,10 @@ def check_kinds(kinds: Mapping[str, str], signature: Signature) -> None:
             raise ConversionError(f"kinds: {name}: expected one of {KINDS}, got {kind!r:.60}")
 
 
-def _tensor(
-    samples: Samples, spec: TensorSpec, places: Sequence[tuple[int, int]]
-) -> WatchedTensor:
+def _tensor(samples: Samples, spec: TensorSpec, places: Sequence[tuple[int, int]]) -> WatchedTensor:
     """Choose the statistics of a tensor: those that every sample has."""
-    batched = samples.signature.batched
-    items = [one_sample(samples.feeds[i][spec.name], row, batched=batched) for i, row in places]
+    axis = row_axes(samples.signature).get(spec.name)
+    items = [one_sample(samples.feeds[i][spec.name], row, axis) for i, row in places]
     guess = kind_of(spec.dtype, items[0].shape)
     kind = cast(TensorKind, samples.kinds.get(spec.name, guess))
     for item in items:
@@ -135,16 +130,16 @@ def _tensor(
             )
     kept = _common_statistics(kind, items)
     # A size that the model fixes says nothing.
-    fixed = {n for n in ("height", "width", "length") if n in kept and kind not in ("tokens", "text")}
+    fixed = {
+        n for n in ("height", "width", "length") if n in kept and kind not in ("tokens", "text")
+    }
     kept = {n: c for n, c in kept.items() if n not in fixed or np.ptp(c) > 0}
     numbers = None if kind == "text" else items
     steps = tuple(_step(name, column, numbers) for name, column in kept.items())
     return WatchedTensor(spec.name, kind, tuple(kept), steps, _fill(kind, numbers))
 
 
-def _common_statistics(
-    kind: TensorKind, items: Sequence[NDArray[Any]]
-) -> dict[str, NDArray[Any]]:
+def _common_statistics(kind: TensorKind, items: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Return the statistics that all samples have, [N] each, in no order of samples."""
     columns: dict[str, list[NDArray[Any]]] = {}
     alike: dict[tuple[int, ...], list[NDArray[Any]]] = {}
@@ -193,7 +188,9 @@ def embedding_output(signature: Signature, declared: str | Literal[False] | None
         return None
     names = [spec.name for spec in signature.outputs]
     if declared is not None and declared not in names:
-        raise ConversionError(f"embedding: expected one of the outputs {names}, got {declared!r:.60}")
+        raise ConversionError(
+            f"embedding: expected one of the outputs {names}, got {declared!r:.60}"
+        )
     inner = signature.output("embedding")
     if declared is not None or inner is not None:
         return declared or (inner.name if inner is not None else None)
@@ -207,14 +204,12 @@ def embedding_output(signature: Signature, declared: str | Literal[False] | None
     return None
 
 
-def _embedding(
-    samples: Samples, places: Sequence[tuple[int, int]]
-) -> EmbeddingDirections | None:
+def _embedding(samples: Samples, places: Sequence[tuple[int, int]]) -> EmbeddingDirections | None:
     name = embedding_output(samples.signature, samples.embedding)
     if name is None:
         return None
-    batched = samples.signature.batched
-    rows = [one_sample(samples.answers[i][name], row, batched=batched) for i, row in places]
+    axis = row_axes(samples.signature).get(name)
+    rows = [one_sample(samples.answers[i][name], row, axis) for i, row in places]
     widths = {row.size for row in rows}
     if len(widths) > 1 or max(widths) > EMBEDDING:
         if samples.embedding is None:

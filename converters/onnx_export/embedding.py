@@ -1,8 +1,8 @@
 """Finds the embedding inside of a classifier's graph, and makes it an output.
 
-The embedding is what the last layer of weights is applied to: a vector a sample, in which samples of
-one kind are near each other. Monitoring sums it up, because a new kind of picture may be as bright
-and as sharp as all others.
+The embedding is what the last layer of weights is applied to: a vector for each sample, in which
+samples of one kind are near each other. Monitoring sums it up, because a new kind of picture may be
+as bright and as sharp as all others.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from converters.errors import ConversionError
+from edge_sdk.contract.dtypes import BY_ELEMENT
+from edge_sdk.contract.manifest import OutputSpec
 
 PASSED: Final = (
     *("Softmax", "LogSoftmax", "Sigmoid", "Identity", "Cast", "Add", "Sub", "Mul", "Div"),
@@ -46,7 +48,7 @@ def found_embedding(proto: Any, output: str) -> str | None:
 
 
 def _is_vector(proto: Any, node: Any, name: str) -> bool:
-    """Return whether a tensor is [N, d] of floats; the first argument of a Gemm always is [N, d]."""
+    """Return whether a tensor is [N, d]; the first argument of a Gemm always is."""
     import onnx
 
     if node.op_type == "Gemm":
@@ -60,8 +62,8 @@ def _is_vector(proto: Any, node: Any, name: str) -> bool:
     return value is not None and len(value.type.tensor_type.shape.dim) == 2
 
 
-def with_output(proto: Any, name: str) -> Any:
-    """Return a copy of a model whose inner tensor ``name`` is an output too, as float32 [N, d].
+def with_output(proto: Any, name: str) -> tuple[Any, OutputSpec]:
+    """Return a copy of a model whose inner tensor ``name`` is an output too, and that output.
 
     Raises:
         ConversionError: there is no such tensor, or it is none of a known type.
@@ -79,9 +81,11 @@ def with_output(proto: Any, name: str) -> Any:
         raise ConversionError(f"embedding: {name}: its shape is not known; {error}") from error
     known = {value.name: value for value in inferred.graph.value_info}
     value = known.get(name)
-    if value is None or not value.type.tensor_type.elem_type:
-        raise ConversionError(f"embedding: {name}: its type and shape are not known")
+    dtype = None if value is None else BY_ELEMENT.get(value.type.tensor_type.elem_type)
+    if value is None or dtype is None or not dtype.startswith("float"):
+        raise ConversionError(f"embedding: {name}: expected a tensor of floats of a known shape")
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
     copy.graph.output.append(value)
-    return copy
+    shape = tuple(dim.dim_value or None for dim in value.type.tensor_type.shape.dim)
+    return copy, OutputSpec(name, dtype, shape, "embedding")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
@@ -23,17 +23,27 @@ from edge_sdk.errors import ContractError
 # Values of TensorProto.DataType, spelt out so that importing this does not load onnx.
 
 
+OutputKind = Literal["logits", "probabilities", "multilabel", "multilabel-logits", "values"]
+"""Meaning of an output: scores before a softmax, after it; the probability of each class for itself,
+or its logit before a sigmoid; numbers."""
+
+KINDS: Final[tuple[OutputKind, ...]] = get_args(OutputKind)
+
+
 @dataclass(frozen=True)
 class OnnxLayout:
     """Facts about an ``.onnx`` file that the file itself does not say.
 
     Attributes:
-        classes: labels in the order of the probabilities; the output vector is then the label, the
-            matrix of floats the probabilities.
+        output: meaning of the output that answers, or of several by name. ``None`` infers it only
+            where the answers leave no doubt: probabilities if all rows sum to 1, logits if some lie
+            outside [0, 1] and ``y`` has one class for each row.
+        classes: labels in the order of the columns of that output; ``None`` takes those of ``y``.
+        threshold: score from which a class of a multilabel model is given.
         state: for recurrent models: input name to the output whose value it gets in the next call;
             devices begin with zeros.
-        batched: whether axis 0 of every tensor is the batch; ``None``: if it is open in all of
-            them or has one size in all.
+        batched: False if the model takes one input at a time; ``None`` finds out, by running one
+            row and three, along which axes the rows are.
         kinds: what input tensors hold, by name (``image``, ``audio``, ``tokens``, ``series``,
             ``text`` or ``tensor``), where it is not what their shapes suggest. Monitoring watches
             such inputs by a few statistics, and takes none of them for a table.
@@ -45,10 +55,13 @@ class OnnxLayout:
     classes: Sequence[Any] | None = None
     state: Mapping[str, str] = field(default_factory=dict)
     batched: bool | None = None
+    output: OutputKind | Mapping[str, OutputKind] | None = None
+    threshold: float = 0.5
     kinds: Mapping[str, str] = field(default_factory=dict)
     embedding: str | Literal[False] | None = None
 
     def __post_init__(self) -> None:
+        self._check_output()
         classes = self.classes
         if classes is not None and (isinstance(classes, str) or not hasattr(classes, "__len__")):
             raise ConversionError(f"classes: expected a list of labels, got {classes!r:.60}")
@@ -59,40 +72,49 @@ class OnnxLayout:
                 f"state: expected names of outputs by the input that they feed, such as "
                 f'{{"h_in": "h_out"}}; got {self.state!r:.60}'
             )
+        self._check_watched()
+
+    def _check_watched(self) -> None:
         if not isinstance(self.kinds, Mapping):
             raise ConversionError(
                 f'kinds: expected kinds by the name of an input, such as {{"x": "image"}}; got '
                 f"{self.kinds!r:.60}"
             )
-        if not (self.embedding is None or self.embedding is False):
-            if not isinstance(self.embedding, str):
-                raise ConversionError(
-                    "embedding: expected the name of a tensor, or False for none; got "
-                    f"{self.embedding!r:.60}"
-                )
+        none = self.embedding is None or self.embedding is False
+        if not none and not isinstance(self.embedding, str):
+            raise ConversionError(
+                "embedding: expected the name of a tensor, or False for none; got "
+                f"{self.embedding!r:.60}"
+            )
+
+    def _check_output(self) -> None:
+        given = self.output
+        kinds = list(given.values()) if isinstance(given, Mapping) else [given]
+        if given is not None and not (kinds and all(kind in KINDS for kind in kinds)):
+            raise ConversionError(
+                f"output: expected one of {', '.join(KINDS)}, or one of them by the name of each "
+                f'output, such as {{"y": "logits"}}; got {given!r:.60}'
+            )
+        is_number = isinstance(self.threshold, int | float)
+        if not is_number or not 0 < self.threshold < 1:
+            raise ConversionError(
+                f"threshold: expected a number between 0 and 1, got {self.threshold!r:.60}"
+            )
 
 
-def signature_of(
-    proto: Any, X: Any, layout: OnnxLayout, inner: str | None = None
-) -> Signature:
+def signature_of(proto: Any, X: Any, layout: OnnxLayout) -> Signature:
     """Return the signature of a file.
 
     Args:
         proto: the ModelProto.
         X: samples; a table [N, features] gives the columns of a single input their names.
         layout: facts that the file does not say.
-        inner: name of the output that was an inner tensor, and is watched only.
 
     Raises:
         ConversionError: tensors of an unknown type, or a layout that does not fit the file.
     """
     inputs = input_specs(proto)
-    outputs = tuple(
-        replace(_spec_of_output(value), role="embedding")
-        if value.name == inner
-        else _output_spec(value, layout.classes)
-        for value in proto.graph.output
-    )
+    outputs = tuple(_output_spec(value, layout.classes) for value in proto.graph.output)
     links = tuple(StateLink(name, output) for name, output in layout.state.items())
     batched = layout.batched
     if batched is None:
@@ -164,16 +186,11 @@ def _spec(value: Any) -> TensorSpec:
 
 
 def _output_spec(value: Any, classes: Sequence[Any] | None) -> OutputSpec:
-    spec = _spec_of_output(value)
+    spec = _spec(value)
     role: Role = "other"
     if classes:
         if len(spec.shape) == 1:
             role = "label"
         elif spec.dtype.startswith("float") and spec.shape[-1] in (None, len(classes)):
             role = "probabilities"
-    return replace(spec, role=role)
-
-
-def _spec_of_output(value: Any) -> OutputSpec:
-    spec = _spec(value)
-    return OutputSpec(spec.name, spec.dtype, spec.shape)
+    return OutputSpec(spec.name, spec.dtype, spec.shape, role)

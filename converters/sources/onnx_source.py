@@ -22,14 +22,14 @@ from converters.certification.profile import (
     reference_profile,
 )
 from converters.certification.reference import Reference
+from converters.certification.tensor_profile import watched_profile
 from converters.errors import ConversionError
 from converters.onnx_export.cleanup import tidy
 from converters.onnx_export.export import clean
 from converters.samples.groups import check_rows, declare
 from converters.samples.rows import Rows, refuse_swapped
-from converters.certification.tensor_profile import watched_profile
-from converters.sources.watched_samples import exposed, samples_of, shown
 from converters.sources.onnx_signature import OnnxLayout, input_specs, signature_of, width_of
+from converters.sources.watched_samples import exposed, samples_of, shown
 from edge_sdk.contract.manifest import Column, Signature, Task, TensorSpec
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.model.release import Feed, Golden, Release
@@ -71,11 +71,8 @@ class OnnxSource:
         names = [spec.name for spec in inputs] if isinstance(X, list) else None
         X, self.groups = declare(X, groups, names=names, width=width_of(inputs))
         self._signature = signature_of(self._proto, X, layout)
-        self._watched = layout
-        if not self._signature.columns:
-            self._proto, inner = exposed(self._proto, self._signature, layout)
-            self._signature = signature_of(self._proto, X, layout, inner)
-        self._samples = X
+        self._proto, self._signature = exposed(self._proto, self._signature, layout)
+        self._layout, self._samples = layout, X
         self._feed = _feed(InputSchema(self._signature), X) | initial_state(self._signature)
         self._targets = None if y is None else np.asarray(y)
         check_rows(self.groups, self.rows)
@@ -147,7 +144,7 @@ class OnnxSource:
         signature = self._signature
         by_role = answers_by_role(signature, answers)
         if not signature.columns:
-            samples = samples_of(release, self._samples, self._feed, self._watched)
+            samples = samples_of(release, self._samples, self._feed, self._layout)
             profile = watched_profile(samples)
             outputs = output_profiles(by_role, signature.classes, self._targets)
             profile = replace(profile, rows=self.rows, outputs=outputs)

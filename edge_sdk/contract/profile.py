@@ -75,9 +75,9 @@ class FeatureProfile:
 class WatchedTensor:
     """An input tensor that is summed up by a few numbers, each of them a feature of the profile.
 
-    ``statistics`` are those of ``kind``, by name; a value is rounded to a multiple of its ``steps``,
-    so that machines that round differently count alike. ``fill`` is the mean of the samples, one
-    number or one a channel: what an explanation puts in the place of a part that it takes away.
+    ``statistics`` are those of ``kind``, by name; a value is rounded to a multiple of its
+    ``steps``, so that machines that round differently count alike. ``fill`` is the mean of the
+    samples, one number or one a channel: what an explanation puts where it takes a part away.
     """
 
     tensor: str
@@ -98,8 +98,8 @@ class EmbeddingDirections:
     """An output vector [d] of the model, summed up along its principal directions.
 
     ``mean`` [d] and ``directions`` [k, d], of length one, are those of the held-out samples. The
-    features are the k places along the directions, in ``steps`` each, and how far the vector is from
-    what they span.
+    features are the k places along the directions, in ``steps`` each, and how far the vector is
+    from what they span.
     """
 
     output: str
@@ -122,10 +122,10 @@ class ReferenceProfile:
     """``profile.json`` of a release.
 
     ``features`` follow the order of the manifest's columns; of inputs that are no table they are
-    the statistics of the ``watched`` tensors, in order, then the directions of the ``embedding`` and
-    the distance from them. ``outputs`` are distributions of the model's answers on held-out rows:
-    ``label`` (categories) and ``confidence`` for a classifier, ``value`` for a regressor; ``groups``
-    are the same of declared groups of rows.
+    the statistics of the ``watched`` tensors, in order, then the directions of the ``embedding``
+    and the distance from them. ``outputs`` are distributions of the model's answers on held-out
+    rows: ``label`` (categories) and ``confidence`` for a classifier, ``value`` for a regressor;
+    ``groups`` are the same of declared groups of rows.
     """
 
     rows: int

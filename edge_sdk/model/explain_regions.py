@@ -1,14 +1,14 @@
 """Explanations of pictures, sounds, sequences and vectors: the part of each region in an answer.
 
-A picture is divided into squares, a sequence into stretches, a vector into blocks. A region is taken
-away by putting the usual value of the reference profile (the mean of each channel) in its place, or
+A picture is divided into squares, a sequence into stretches, a vector into blocks. A region is
+taken away by putting the usual value of the reference profile (the mean of each channel) in its place, or
 zero in the place of whole numbers. Only answers of the model are needed, no gradients.
 
 * ``occlusion``: how much the output falls when one region alone is taken away. One answer a region.
 * ``shapley``: how much the output rises when the region comes back, averaged over random orders in
   which all regions do. The parts add up to the difference from the output without any region.
 
-No explanation is taken on trust: :attr:`RegionExplanation.faithfulness` says how well the parts
+No explanation is taken on trust: :attr:`Explanation.faithfulness` says how well the parts
 foretell the answers to random selections of regions that they were not made from.
 
 Sources: M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014
@@ -29,11 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import InputError
-from edge_sdk.model.schema import InputSchema
-from edge_sdk.model.tensor_kinds import channel_axis, kind_of, one_sample
+from edge_sdk.model.tensor_kinds import channel_axis, kind_of, one_sample, row_axes
 
 if TYPE_CHECKING:
-    from edge_sdk.contract.manifest import Label
     from edge_sdk.contract.profile import TensorKind, WatchedTensor
     from edge_sdk.model.release import Feed, Release
     from edge_sdk.model.session import Model
@@ -57,48 +55,25 @@ CELLS: Final = 2_000_000
 
 
 @dataclass(frozen=True)
-class RegionExplanation:
+class RegionParts:
     """Contribution of each region of one input tensor to one output.
 
     Attributes:
-        tensor: the input whose regions these are; others stay as they are.
-        method: ``occlusion`` or ``shapley``.
-        label: class that is explained; ``None`` for others than classifiers.
-        scale: ``probability``, ``log-odds``, ``value``, or ``similarity`` of a model that gives a
-            vector: the cosine of the angle to the vector for the whole input.
-        output: output for the input, on that scale.
-        usual: output with every region taken away.
+        names: of the regions, such as ``rows 0:8, columns 8:16``.
         regions: region of each place, whole numbers from 0 on: [H, W] of a picture, [T] of a
             sequence, else in the shape of the tensor.
-        parts: part of each region, [regions]; positive ones raised the output.
-        faithfulness: correlation, -1 to 1, of the parts with the output for random selections of
-            regions; NaN where the output does not depend on them.
+        parts: part of each region; positive ones raised the output.
+        output: output for the input.
+        usual: output with every region taken away.
+        faithfulness: see :class:`~edge_sdk.model.explain.Explanation`.
     """
 
-    tensor: str
-    method: Method
-    label: Label | None
-    scale: str
-    output: float
-    usual: float
+    names: tuple[str, ...]
     regions: NDArray[np.int64]
     parts: NDArray[np.float64]
+    output: float
+    usual: float
     faithfulness: float
-
-    @property
-    def residual(self) -> float:
-        """``output - usual`` less the sum of the parts: due to regions acting together."""
-        return self.output - self.usual - float(self.parts.sum())
-
-    def heatmap(self) -> NDArray[np.float64]:
-        """Return the part of each place's region, in the shape of ``regions``."""
-        heat: NDArray[np.float64] = self.parts[self.regions]
-        return heat
-
-    def top(self, count: int = 5) -> list[tuple[int, float]]:
-        """Return the regions with the largest parts, and these."""
-        order = np.argsort(-np.abs(self.parts), kind="stable")[:count]
-        return [(int(i), float(self.parts[i])) for i in order]
 
 
 @dataclass(frozen=True)
@@ -132,58 +107,43 @@ class RegionRequest:
             whole = isinstance(value, int) and not isinstance(value, bool)
             if not whole or not least <= value <= most:
                 raise InputError(
-                    "shape", f"{name}: expected a whole number, {least} to {most}, got {value!r:.60}"
+                    "shape",
+                    f"{name}: expected a whole number, {least} to {most}, got {value!r:.60}",
                 )
 
 
-def explain_regions(
-    release: Release, model: Model, x: Any, read: Reader, request: RegionRequest
-) -> RegionExplanation:
-    """Explain the output of ``model`` for ``x`` by its regions.
+def region_parts(
+    release: Release, model: Model, feed: Feed, output: Output, request: RegionRequest
+) -> RegionParts:
+    """Return the part of each region of an input in the output of ``model``.
 
     Args:
         release: release of the model.
         model: loaded model of the release.
-        x: one input, as :meth:`edge_sdk.EdgeDevice.predict` takes it.
-        read: returns label, scale and reader of the explained output, given the answer to ``x``.
+        feed: the checked input, a batch of one.
+        output: reads the explained output of N answers.
         request: method, regions and calls.
 
     Raises:
-        InputError: the input does not fit, or cannot be divided.
+        InputError: several inputs, or one that cannot be divided.
     """
     signature = release.manifest.signature
-    if signature.state:
-        raise InputError("shape", "explain: expected a model without recurrent state")
-    feed = InputSchema(signature).row(x)
-    if signature.batched and any(len(array) != 1 for array in feed.values()):
+    axes = row_axes(signature)
+    if any(feed[name].shape[axis] != 1 for name, axis in axes.items() if name in feed):
         raise InputError("batch", "explain: expected one input, got several")
-    name = _explained_tensor(request, [spec.name for spec in signature.application_inputs])
+    name = _explained_tensor(request, list(feed))
     watched = {each.tensor: each for each in release.profile().watched}
-    division = divide(feed[name], watched.get(name), request.regions, batched=signature.batched)
-    label, scale, output = read(release, model.run(feed))
-    masked = MaskedInputs(model, feed, name, division, output, batched=signature.batched)
+    division = divide(feed[name], watched.get(name), request.regions, axes.get(name))
+    masked = MaskedInputs(model, feed, name, division, output, axes)
     ends = masked.outputs(np.array([[True], [False]]).repeat(division.count, axis=1))
     random = np.random.default_rng(0)  # fixed: the same input gets the same explanation
     if request.method == "occlusion":
         parts = ends[0] - masked.outputs(~np.eye(division.count, dtype=bool))
     else:
         parts = _shapley(masked, ends, request.calls, random)
-    return RegionExplanation(
-        tensor=name,
-        method=request.method,
-        label=label,
-        scale=scale,
-        output=float(ends[0]),
-        usual=float(ends[1]),
-        regions=division.regions,
-        parts=parts,
-        faithfulness=_faithfulness(masked, float(ends[0]), parts, random),
-    )
-
-
-Reader = Callable[
-    ["Release", Mapping[str, NDArray[Any]]], tuple["Label | None", str, Output]
-]
+    faithfulness = _faithfulness(masked, float(ends[0]), parts, random)
+    first, last = map(float, ends)
+    return RegionParts(division.names, division.regions, parts, first, last, faithfulness)
 
 
 def _explained_tensor(request: RegionRequest, names: list[str]) -> str:
@@ -199,20 +159,25 @@ class Division:
     """Regions of a tensor.
 
     Attributes:
-        count: of the regions.
-        regions: region of each place, as in :class:`RegionExplanation`.
+        names: of the regions.
+        regions: region of each place, as in :class:`RegionParts`.
         places: region of every value, in the shape of one sample.
         fill: what takes the place of a value, in a shape that fits one sample.
     """
 
-    count: int
+    names: tuple[str, ...]
     regions: NDArray[np.int64]
     places: NDArray[np.int64]
     fill: NDArray[Any]
 
+    @property
+    def count(self) -> int:
+        """Number of regions."""
+        return len(self.names)
+
 
 def divide(
-    array: NDArray[Any], watched: WatchedTensor | None, count: int, *, batched: bool
+    array: NDArray[Any], watched: WatchedTensor | None, count: int, axis: int | None
 ) -> Division:
     """Divide one sample into about ``count`` regions.
 
@@ -220,12 +185,12 @@ def divide(
         array: the tensor, a batch of one.
         watched: what the reference profile says of it, if anything.
         count: regions wanted.
-        batched: axis 0 is the batch.
+        axis: of the rows; ``None`` without one.
 
     Raises:
         InputError: texts, or a tensor of one value.
     """
-    item = one_sample(array, 0, batched=batched)
+    item = one_sample(array, 0, axis)
     if item.dtype.kind not in "biuf":
         raise InputError("dtype", "explain: expected numbers; texts have no regions")
     kind: TensorKind = watched.kind if watched else kind_of(str(item.dtype), item.shape)
@@ -236,7 +201,19 @@ def divide(
     fill = np.zeros(1, item.dtype)
     if item.dtype.kind == "f" or kind == "image":
         fill = _usual(item, channels, watched)
-    return Division(number, regions, places, fill)
+    return Division(_names(kind, regions, number), regions, places, fill)
+
+
+def _names(kind: TensorKind, regions: NDArray[np.int64], count: int) -> tuple[str, ...]:
+    """Return the name of each region: the places that it spans, the last one excluded."""
+    axes = {"image": ("rows", "columns"), "tensor": ("values",)}.get(kind, ("steps",))
+    if regions.ndim != len(axes):
+        axes, regions = ("values",), regions.reshape(-1)
+    names = []
+    for i in range(count):
+        spans = zip(axes, np.nonzero(regions == i), strict=True)
+        names.append(", ".join(f"{axis} {at.min()}:{at.max() + 1}" for axis, at in spans))
+    return tuple(names)
 
 
 def _grid(
@@ -268,9 +245,7 @@ def _blocks(size: int, count: int) -> NDArray[np.int64]:
     return np.arange(size, dtype=np.int64) * count // max(1, size)
 
 
-def _usual(
-    item: NDArray[Any], channels: int | None, watched: WatchedTensor | None
-) -> NDArray[Any]:
+def _usual(item: NDArray[Any], channels: int | None, watched: WatchedTensor | None) -> NDArray[Any]:
     """Return the mean of each channel at training; of the input itself where that is not known."""
     rest = tuple(i for i in range(item.ndim) if i != channels)
     count = 1 if channels is None else item.shape[channels]
@@ -295,7 +270,7 @@ class MaskedInputs:
         name: of the tensor that is divided.
         division: its regions.
         output: reads the explained output of N answers.
-        batched: axis 0 is the batch; else inputs are run one by one.
+        axes: of the rows by tensor; without any, inputs are run one by one.
     """
 
     def __init__(
@@ -305,13 +280,12 @@ class MaskedInputs:
         name: str,
         division: Division,
         output: Output,
-        *,
-        batched: bool,
+        axes: Mapping[str, int],
     ) -> None:
         self._model, self._feed, self._name = model, feed, name
         self._division, self._output = division, output
-        self._batched = batched
-        self._item = one_sample(feed[name], 0, batched=batched)
+        self._axes = axes
+        self._item = one_sample(feed[name], 0, axes.get(name))
         self.count = division.count
 
     def outputs(self, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -321,7 +295,7 @@ class MaskedInputs:
             kept: [N, regions]; what is not kept is taken away.
         """
         size = sum(array.size for array in self._feed.values())
-        some = max(1, CELLS // max(1, size)) if self._batched else 1
+        some = max(1, CELLS // max(1, size)) if self._axes else 1
         parts = [self._some(kept[i : i + some]) for i in range(0, len(kept), some)]
         return np.concatenate(parts) if parts else np.zeros(0)
 
@@ -329,11 +303,14 @@ class MaskedInputs:
         division = self._division
         there = kept[:, division.places]
         items = np.where(there, self._item, division.fill).astype(self._item.dtype)
-        if not self._batched:
+        if not self._axes:
             shape = self._feed[self._name].shape
             return self._output(self._model.run({**self._feed, self._name: items.reshape(shape)}))
-        feed = {n: np.repeat(a, len(kept), axis=0) for n, a in self._feed.items() if n != self._name}
-        return self._output(self._model.run({**feed, self._name: items}))
+        axes = self._axes
+        feed = {name: np.repeat(a, len(kept), axis=axes[name]) for name, a in self._feed.items()}
+        # onnxruntime reads the buffer in C order.
+        feed[self._name] = np.ascontiguousarray(np.moveaxis(items, 0, axes[self._name]))
+        return self._output(self._model.run(feed))
 
 
 def _shapley(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from edge_sdk.contract.manifest import OutputSpec, Signature, TensorSpec
     from edge_sdk.contract.profile import TensorKind
 
 Shape = tuple[int, ...]
@@ -38,7 +39,7 @@ def kind_of(dtype: str, item: Shape) -> TensorKind:
 
 
 def channel_axis(item: Shape) -> int | None:
-    """Return the axis of the channels of a picture, 0 or 2; ``None`` if the shape is none of one."""
+    """Return the axis of a picture's channels, 0 or 2; ``None`` if the shape is none of one."""
     if len(item) == 3:
         for axis, sides in ((0, item[1:]), (2, item[:2])):
             if item[axis] in PICTURE_CHANNELS and min(sides) >= PICTURE:
@@ -57,16 +58,25 @@ def fits_kind(kind: TensorKind, dtype: str, item: Shape) -> bool:
     return least <= len(item) <= most and all(item)
 
 
-def one_sample(array: NDArray[Any], row: int, *, batched: bool) -> NDArray[Any]:
+def row_axes(signature: Signature) -> dict[str, int]:
+    """Return the axis of the rows of each tensor but the state; empty without a batch axis."""
+    if not signature.batched:
+        return {}
+    state = {name for link in signature.state for name in (link.input, link.output)}
+    specs: tuple[TensorSpec | OutputSpec, ...] = (*signature.inputs, *signature.outputs)
+    return {spec.name: spec.batch for spec in specs if spec.name not in state}
+
+
+def one_sample(array: NDArray[Any], row: int, axis: int | None) -> NDArray[Any]:
     """Return sample ``row`` of a tensor, or all of one that has no batch axis (less ones in front).
 
     Args:
         array: the tensor.
-        row: index of the sample; 0 without a batch axis.
-        batched: axis 0 is the batch.
+        row: index of the sample.
+        axis: of the rows; ``None`` if there is none.
     """
-    if batched:
-        return np.asarray(array[row])
+    if axis is not None:
+        return np.asarray(array[(slice(None),) * axis + (row,)])
     while array.ndim > 1 and array.shape[0] == 1:
         array = array[0]
     return array

@@ -398,7 +398,7 @@ class Monitor:
         arrays = {"label": rows.labels, "confidence": rows.confidences, "value": rows.values}
         outputs = {name: array for name, array in arrays.items() if array is not None}
         if self.tensors is not None:
-            columns = self.tensors.columns(columns)
+            columns = self.tensors.columns(list(columns))
         if len(rows):
             window.add(self._bins, columns, outputs, len(rows))
         if groups is not None:
@@ -419,6 +419,9 @@ class Monitor:
             self._window(self._start(self._clock())).lost["ring"] += lost
 
     def _check_label(self, label: Any) -> None:
-        classes = self._release.manifest.signature.classes
+        manifest = self._release.manifest
+        if manifest.task == "multilabel":
+            raise InputError("label", "a multilabel model is told how good its answer was: reward")
+        classes = manifest.signature.classes
         if classes and label not in classes:
             raise InputError("label", f"expected one of {list(classes)[:20]}, got {label!r:.60}")

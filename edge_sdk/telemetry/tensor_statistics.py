@@ -27,7 +27,7 @@ from edge_sdk.model.tensor_kinds import Shape, channel_axis
 if TYPE_CHECKING:
     from edge_sdk.contract.profile import TensorKind
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
 Named = dict[str, NDArray[Any]]
 
 EXCERPT: Final = 16_384
@@ -79,8 +79,7 @@ def _lines(item: NDArray[Any]) -> NDArray[Any]:
         item = item[:, :, (width - widest) // 2 :][:, :, :widest]
     pairs = min(height // 2, max(LEAST_LINES, EXCERPT // (2 * min(width, widest) * channels)))
     first = np.linspace(0, height - 2, pairs).astype(np.intp)
-    lines = np.take(item, np.stack([first, first + 1], axis=1), axis=1)
-    return lines
+    return np.take(item, np.stack([first, first + 1], axis=1), axis=1)
 
 
 def _stretches(item: NDArray[Any], most: int) -> NDArray[Any]:
@@ -216,9 +215,7 @@ def _text(texts: NDArray[Any]) -> Named:
     }
 
 
-def _details(
-    x: Floats, sizes: Sequence[int], variance: Floats, floor: Floats, name: str
-) -> Named:
+def _details(x: Floats, sizes: Sequence[int], variance: Floats, floor: Floats, name: str) -> Named:
     """Shares of the variance along the last axis by size of detail, in decibels (Haar wavelets)."""
     found: Named = {}
     size = 1

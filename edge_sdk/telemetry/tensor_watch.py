@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.model.tensor_kinds import one_sample
+from edge_sdk.model.tensor_kinds import one_sample, row_axes
 from edge_sdk.telemetry.tensor_statistics import excerpt, statistics
 
 if TYPE_CHECKING:
@@ -115,14 +115,14 @@ class TensorWatch:
 
     Args:
         profile: that names watched tensors, an embedding, or both.
-        batched: axis 0 of every tensor is the batch.
+        signature: of the release.
     """
 
-    def __init__(self, profile: ReferenceProfile, *, batched: bool) -> None:
+    def __init__(self, profile: ReferenceProfile, signature: Signature) -> None:
         self._tensors = profile.watched
         self._embedding = None if profile.embedding is None else Directions(profile.embedding)
         self._output = None if profile.embedding is None else profile.embedding.output
-        self._batched = batched
+        self._axes = row_axes(signature)
         self._steps = np.array(
             [step for tensor in profile.watched for step in tensor.steps]
             + list(profile.embedding.steps if profile.embedding else ()),
@@ -138,7 +138,7 @@ class TensorWatch:
         """Return the watch of a release; ``None`` if it is a table, or not watched."""
         if not profile.watched and profile.embedding is None:
             return None
-        return cls(profile, batched=signature.batched)
+        return cls(profile, signature)
 
     def take(self, feed: Tensors, outputs: Tensors, took: int) -> Excerpt | None:
         """Return an excerpt of a single call, or ``None`` if it is not looked at.
@@ -166,11 +166,10 @@ class TensorWatch:
             outputs: of the model.
             took: nanoseconds of the call.
         """
-        count = len(next(iter(feed.values())))
+        name = next(name for name in feed if name in self._axes)
+        count = feed[name].shape[self._axes[name]]
         now, each = time.perf_counter_ns(), took // max(1, count)
-        affordable = sum(
-            self._allowance.earn(each, now) for _ in range(min(count, 4 * BATCH_ROWS))
-        )
+        affordable = sum(self._allowance.earn(each, now) for _ in range(min(count, 4 * BATCH_ROWS)))
         wanted = min(affordable, BATCH_ROWS) if self._bytes <= WAITING_BYTES else 0
         rows = slice(0, count, -(-count // wanted)) if wanted else slice(0)
         taken = [self.excerpt(feed, outputs, i) for i in range(*rows.indices(count))]
@@ -180,16 +179,15 @@ class TensorWatch:
 
     def excerpt(self, feed: Tensors, outputs: Tensors, row: int) -> Excerpt:
         """Return the excerpt of one row, whatever it costs."""
-        items = [(t.kind, self.item(feed[t.tensor], row)) for t in self._tensors]
+        items = [(t.kind, self._item(feed, t.tensor, row)) for t in self._tensors]
         parts = tuple((excerpt(kind, item), item.shape) for kind, item in items)
         vector = None
         if self._output is not None:
-            vector = self.item(outputs[self._output], row).astype(np.float32).ravel()
+            vector = self._item(outputs, self._output, row).astype(np.float32).ravel()
         return Excerpt(parts, vector)
 
-    def item(self, array: NDArray[Any], row: int) -> NDArray[Any]:
-        """Return one sample of a tensor, without its batch axis."""
-        return one_sample(array, row, batched=self._batched)
+    def _item(self, tensors: Tensors, name: str, row: int) -> NDArray[Any]:
+        return one_sample(tensors[name], row, self._axes.get(name))
 
     def _wait_for(self, taken: Excerpt) -> None:
         self._bytes += taken.nbytes
@@ -198,16 +196,14 @@ class TensorWatch:
     def compute(self) -> None:
         """Compute what waits. Called by one thread at a time."""
         while self._waiting:
-            some = [
-                self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))
-            ]
+            some = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
             self._bytes -= sum(each.nbytes for each in some)
             started = time.perf_counter_ns()
             self._compute(some)
             took = time.perf_counter_ns() - started
             self._allowance.spent(took + int(self._taken) * len(some), len(some))
             time.sleep(0)  # a thread that waits to predict goes first
-        # Threads that add at the same time may lose each other's bytes: here the sum is known again.
+        # Threads that add at once may lose each other's bytes: here the sum is known again.
         self._bytes = 0
 
     def _compute(self, some: Sequence[Excerpt]) -> None:
@@ -276,7 +272,9 @@ def _alike(excerpts: Sequence[Excerpt]) -> list[list[int]]:
     return list(groups.values())
 
 
-def watched_names(tensors: Sequence[WatchedTensor], embedding: EmbeddingDirections | None) -> list[str]:
+def watched_names(
+    tensors: Sequence[WatchedTensor], embedding: EmbeddingDirections | None
+) -> list[str]:
     """Return the names of the features, in order."""
     names = [f"{tensor.tensor} {name}" for tensor in tensors for name in tensor.statistics]
     if embedding is not None:

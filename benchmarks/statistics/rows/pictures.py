@@ -100,13 +100,15 @@ def reference(world: World, random: np.random.Generator, count: int) -> Referenc
     watched = watched_profile(samples)
     by_role = answers_by_role(world.signature, answers)
     outputs = output_profiles(by_role, world.signature.classes, truth)
-    return ReferenceProfile(count, watched.features, outputs, (), watched.watched, watched.embedding)
+    return ReferenceProfile(
+        count, watched.features, outputs, (), watched.watched, watched.embedding
+    )
 
 
 def alarms(world: World, profile: ReferenceProfile, x: Floats, seed: int) -> set[str]:
     """Return the signals that alarm in one window of one device that saw ``x``."""
     answers = world.answer(x)
-    watch = TensorWatch(profile, batched=True)
+    watch = TensorWatch(profile, world.signature)
     taken = [watch.excerpt({world.input: x}, answers, i) for i in range(len(x))]
     columns = dict(zip([f.name for f in profile.features], watch.columns(taken), strict=True))
     by_role = answers_by_role(world.signature, answers)
@@ -153,7 +155,7 @@ CHANGES: Final = (
     Change("a microphone 3 dB louder", microphone,
            lambda random, x: np.float32(10 ** (3 / 20)) * x, ("level",)),
     Change("a microphone that hears low tones only", microphone,
-           lambda random, x: (x + np.roll(x, 1, axis=1)) / 2, ("band", "zero crossings")),
+           lambda random, x: np.asarray((x + np.roll(x, 1, axis=1)) / 2, np.float32), ("band", "zero crossings")),
 )  # fmt: skip
 
 
