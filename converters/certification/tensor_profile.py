@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final, Literal, cast, get_args
 
 import numpy as np
@@ -27,7 +28,7 @@ from edge_sdk.contract.profile import (
 from edge_sdk.model.release import Feed
 from edge_sdk.model.session import row_count
 from edge_sdk.model.tensor_kinds import channel_axis, fits_kind, kind_of, one_sample, row_axes
-from edge_sdk.telemetry.tensor_statistics import excerpt, statistics
+from edge_sdk.telemetry.tensor_statistics import excerpts, statistics
 from edge_sdk.telemetry.tensor_watch import TensorWatch, watched_names
 
 KINDS: Final = get_args(TensorKind)
@@ -39,6 +40,9 @@ SAMPLES: Final = 10_000
 
 DIRECTIONS: Final = 8
 """Principal directions of an embedding that are watched."""
+
+LEAST_FITTED: Final = 100
+"""Samples that directions are fitted to, if there are twice as many; else a fifth of all."""
 
 LEAST_WIDTH: Final = 8
 """Numbers of an output vector from which on it is taken for an embedding, if none is declared."""
@@ -69,14 +73,18 @@ class Samples:
     kinds: Mapping[str, str]
     embedding: str | Literal[False] | None = None
 
+    @cached_property
+    def chosen(self) -> NDArray[np.int64]:
+        """Numbers of the samples that the profile is made of, among all."""
+        count = sum(row_count(feed, self.signature) for feed in self.feeds)
+        return np.linspace(0, count - 1, min(count, SAMPLES)).astype(np.int64)
+
     @property
     def places(self) -> list[tuple[int, int]]:
         """Feed and row of each sample that the profile is made of."""
         rows = [row_count(feed, self.signature) for feed in self.feeds]
         every = [(i, row) for i, count in enumerate(rows) for row in range(count)]
-        if len(every) <= SAMPLES:
-            return every
-        return [every[i] for i in np.linspace(0, len(every) - 1, SAMPLES).astype(int)]
+        return [every[i] for i in self.chosen]
 
 
 def watched_profile(samples: Samples) -> ReferenceProfile:
@@ -95,9 +103,10 @@ def watched_profile(samples: Samples) -> ReferenceProfile:
     embedding = _embedding(samples, places)
     draft = ReferenceProfile(len(places), _unknown(tensors, embedding), (), (), tensors, embedding)
     watch = TensorWatch(draft, samples.signature)
-    excerpts = (watch.excerpt(samples.feeds[i], samples.answers[i], row) for i, row in places)
-    values = np.concatenate([watch.values(some) for some in _some(excerpts)])
-    counted = _halves(len(places))[1]
+    pairs = zip(samples.feeds, samples.answers, strict=True)
+    every = np.concatenate([watch.features(feed, answers) for feed, answers in pairs])
+    values = every[samples.chosen]
+    counted = _split(len(places))[1]
     names, inputs = watched_names(tensors, embedding), sum(len(t.statistics) for t in tensors)
     features = tuple(
         quantiles(name, values[:, i] if i < inputs else values[counted, i])
@@ -147,8 +156,8 @@ def _common_statistics(kind: TensorKind, items: Sequence[NDArray[Any]]) -> dict[
         alike.setdefault(item.shape, []).append(item)
     for shape, same in alike.items():
         for some in _some(same):
-            excerpts = np.stack([excerpt(kind, item) for item in some])
-            for name, values in statistics(kind, excerpts, [shape] * len(some)).items():
+            parts = excerpts(kind, np.stack(some))
+            for name, values in statistics(kind, parts, [shape] * len(some)).items():
                 columns.setdefault(name, []).append(values)
     every = {name: np.concatenate(parts) for name, parts in columns.items()}
     return {name: values for name, values in every.items() if len(values) == len(items)}
@@ -218,18 +227,19 @@ def _embedding(samples: Samples, places: Sequence[tuple[int, int]]) -> Embedding
             f"embedding: {name}: expected vectors of one width, {EMBEDDING} at most, got "
             f"{sorted(widths)[:5]}"
         )
-    fitted = _halves(len(rows))[0]
+    fitted = _split(len(rows))[0]
     return directions_of(name, np.stack([rows[i].ravel() for i in fitted]))
 
 
-def _halves(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _split(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the samples that directions are fitted to, and those that are counted along them.
 
     A sample is nearer to directions that it helped to choose than any other is.
     """
     # At random, but the same each time: samples may come in an order of their own.
     order = np.random.default_rng(0).permutation(count)
-    return order[: count // 2], order[count // 2 :]
+    few = max(count // 5, min(count // 2, LEAST_FITTED))
+    return order[:few], order[few:]
 
 
 def directions_of(name: str, vectors: NDArray[Any], count: int = DIRECTIONS) -> EmbeddingDirections:

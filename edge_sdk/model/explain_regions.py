@@ -1,8 +1,8 @@
 """Explanations of pictures, sounds, sequences and vectors: the part of each region in an answer.
 
 A picture is divided into squares, a sequence into stretches, a vector into blocks. A region is
-taken away by putting the usual value of the reference profile (the mean of each channel) in its place, or
-zero in the place of whole numbers. Only answers of the model are needed, no gradients.
+taken away by putting the usual value of the reference profile (the mean of each channel) in its
+place, or zero in the place of whole numbers. Only answers of the model are needed, no gradients.
 
 * ``occlusion``: how much the output falls when one region alone is taken away. One answer a region.
 * ``shapley``: how much the output rises when the region comes back, averaged over random orders in

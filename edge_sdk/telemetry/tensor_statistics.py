@@ -4,8 +4,8 @@ An input that is no table is summed up by a few numbers (brightness, sharpness, 
 each of which is a feature of the reference profile. The converters make the profile with the same
 functions, so a picture has the same numbers at training and on every device.
 
-Two steps, because only the first is on the caller's path: :func:`excerpt` copies a bounded part of
-a tensor in some ten microseconds, :func:`statistics` computes the numbers of many excerpts at once.
+Two steps, because only the first is on the caller's path: :func:`excerpts` copies a bounded part of
+a tensor in some ten microseconds, :func:`statistics` computes the numbers.
 An excerpt has neighbouring values, so that fine detail is kept: a picture's are pairs of lines,
 spread over its height; a sound's are stretches, spread over its length.
 
@@ -15,6 +15,7 @@ Source of the measure of sharpness (energy of the gradient): S. Pertuz, D. Puig,
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -48,61 +49,68 @@ BANDS: Final = (1, 2, 4, 8, 16)
 _TINY: Final = 1e-12
 
 
-def excerpt(kind: TensorKind, item: NDArray[Any]) -> NDArray[Any]:
-    """Return a copy of a bounded part of one sample; the same shape for samples of one shape.
+def excerpts(kind: TensorKind, items: NDArray[Any]) -> NDArray[Any]:
+    """Return copies of a bounded part of N samples; the same shape for samples of one shape.
 
     Args:
         kind: of the tensor.
-        item: one sample, without the batch axis.
+        items: samples of one shape, [N, ...].
 
     Returns:
-        Pictures: pairs of lines [C, pairs, 2, W]; text: up to 64 strings; series: [T, F]; all
-        others: [stretches, samples].
+        Pictures: pairs of lines [N, C, pairs, 2, W]; text: up to 64 strings [N, texts]; series:
+        [N, T, F]; all others: [N, stretches, samples].
     """
+    count = len(items)
     if kind == "text":
-        return np.array(item.reshape(-1)[:TEXTS])
+        return np.array(items.reshape(count, -1)[:, :TEXTS])
     if kind == "image":
-        return _lines(item)
+        return _lines(items)
     if kind == "series":
-        return _stretches(item, EXCERPT // max(1, item.shape[-1])).reshape(-1, item.shape[-1])
-    return _stretches(item.reshape(-1), EXCERPT)
+        width = items.shape[-1]
+        return _stretches(items, EXCERPT // max(1, width)).reshape(count, -1, width)
+    return _stretches(items.reshape(count, -1), EXCERPT)
 
 
-def _lines(item: NDArray[Any]) -> NDArray[Any]:
-    if item.ndim == 2:
-        item = item[None]
-    elif channel_axis(item.shape) == 2:
-        item = item.transpose(2, 0, 1)
-    channels, height, width = item.shape
+def _lines(items: NDArray[Any]) -> NDArray[Any]:
+    if items.ndim == 3:
+        items = items[:, None]
+    elif channel_axis(items.shape[1:]) == 2:
+        items = items.transpose(0, 3, 1, 2)
+    _, channels, height, width = items.shape
     widest = EXCERPT // (2 * LEAST_LINES * channels)
     if width > widest:
-        item = item[:, :, (width - widest) // 2 :][:, :, :widest]
+        items = items[..., (width - widest) // 2 :][..., :widest]
     pairs = min(height // 2, max(LEAST_LINES, EXCERPT // (2 * min(width, widest) * channels)))
+    return np.take(items, _pairs_of_lines(height, pairs), axis=2)
+
+
+@functools.lru_cache(maxsize=64)
+def _pairs_of_lines(height: int, pairs: int) -> NDArray[np.intp]:
     first = np.linspace(0, height - 2, pairs).astype(np.intp)
-    return np.take(item, np.stack([first, first + 1], axis=1), axis=1)
+    return np.stack([first, first + 1], axis=1)
 
 
-def _stretches(item: NDArray[Any], most: int) -> NDArray[Any]:
-    """Return parts of axis 0, [stretches, samples, ...], with ``most`` samples in all."""
-    length = len(item)
+def _stretches(items: NDArray[Any], most: int) -> NDArray[Any]:
+    """Return parts of axis 1, [N, stretches, samples, ...], with ``most`` samples in all."""
+    length = items.shape[1]
     if length <= most:
-        return item[None].copy()
+        return items[:, None].copy()
     size = most // STRETCHES
     first = np.linspace(0, length - size, STRETCHES).astype(np.intp)
-    return np.stack([item[start : start + size] for start in first])
+    return np.stack([items[:, start : start + size] for start in first], axis=1)
 
 
 def statistics(
-    kind: TensorKind, excerpts: NDArray[Any], shapes: Sequence[Shape]
+    kind: TensorKind, parts: NDArray[Any], shapes: Sequence[Shape]
 ) -> Mapping[str, NDArray[Any]]:
     """Return the statistics of N samples, [N] each, by name.
 
     Args:
         kind: of the tensor.
-        excerpts: of the samples, [N, ...].
+        parts: excerpts of the samples, [N, ...].
         shapes: of the samples.
     """
-    found = _OF[kind](excerpts)
+    found = _OF[kind](parts)
     dimensions = ("height", "width") if kind == "image" else ("length",)
     if kind in ("image", "audio", "series", "tensor"):
         for i, name in enumerate(dimensions):

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.model.tensor_kinds import one_sample, row_axes
-from edge_sdk.telemetry.tensor_statistics import excerpt, statistics
+from edge_sdk.telemetry.tensor_statistics import excerpts, statistics
 
 if TYPE_CHECKING:
     from edge_sdk.contract.manifest import Signature
@@ -120,6 +120,7 @@ class TensorWatch:
 
     def __init__(self, profile: ReferenceProfile, signature: Signature) -> None:
         self._tensors = profile.watched
+        self._count = len(profile.watched)
         self._embedding = None if profile.embedding is None else Directions(profile.embedding)
         self._output = None if profile.embedding is None else profile.embedding.output
         self._axes = row_axes(signature)
@@ -180,7 +181,7 @@ class TensorWatch:
     def excerpt(self, feed: Tensors, outputs: Tensors, row: int) -> Excerpt:
         """Return the excerpt of one row, whatever it costs."""
         items = [(t.kind, self._item(feed, t.tensor, row)) for t in self._tensors]
-        parts = tuple((excerpt(kind, item), item.shape) for kind, item in items)
+        parts = tuple((excerpts(kind, item[None])[0], item.shape) for kind, item in items)
         vector = None
         if self._output is not None:
             vector = self._item(outputs, self._output, row).astype(np.float32).ravel()
@@ -210,36 +211,63 @@ class TensorWatch:
         for each, values in zip(some, self.values(some), strict=True):
             each.values, each.parts, each.embedding = values, (), None
 
-    def values(self, excerpts: Sequence[Excerpt]) -> NDArray[np.float32]:
+    def values(self, some: Sequence[Excerpt]) -> NDArray[np.float32]:
         """Return the features of N excerpts that are not computed yet, [N, S]."""
-        values = np.full((len(excerpts), len(self._steps)), np.nan, np.float64)
-        for rows in _alike(excerpts):
-            columns = self._columns([excerpts[i] for i in rows])
-            with np.errstate(invalid="ignore"):
-                values[rows] = np.round(columns / self._steps) * self._steps
-        return values.astype(np.float32)
+        values = np.full((len(some), len(self._steps)), np.nan, np.float32)
+        for rows in _alike(some):
+            same = [some[i] for i in rows]
+            parts = [np.stack([each.parts[i][0] for each in same]) for i in range(self._count)]
+            shapes = [[each.parts[i][1] for each in same] for i in range(self._count)]
+            vectors = [each.embedding for each in same if each.embedding is not None]
+            values[rows] = self._features(parts, shapes, np.stack(vectors) if vectors else None)
+        return values
 
-    def _columns(self, excerpts: Sequence[Excerpt]) -> NDArray[np.float64]:
-        """Features of excerpts of the same shapes, [N, S]; a statistic that is none is missing."""
+    def features(self, feed: Tensors, outputs: Tensors) -> NDArray[np.float32]:
+        """Return the features of all N samples of a feed, [N, S]; what devices would count.
+
+        Args:
+            feed: the checked tensors.
+            outputs: of the model.
+        """
+        tensors = [_rows_first(feed[t.tensor], self._axes.get(t.tensor)) for t in self._tensors]
+        vectors = None
+        if self._output is not None:
+            rows = _rows_first(outputs[self._output], self._axes.get(self._output))
+            vectors = rows.reshape(len(rows), -1).astype(np.float32)
+        count = len(vectors) if vectors is not None else len(tensors[0])
+        found = []
+        for start in range(0, count, AT_ONCE):
+            some = [tensor[start : start + AT_ONCE] for tensor in tensors]
+            parts = [excerpts(t.kind, x) for t, x in zip(self._tensors, some, strict=True)]
+            shapes = [[x.shape[1:]] * len(x) for x in some]
+            part = None if vectors is None else vectors[start : start + AT_ONCE]
+            found.append(self._features(parts, shapes, part))
+        return np.concatenate(found)
+
+    def _features(
+        self,
+        parts: Sequence[NDArray[Any]],
+        shapes: Sequence[Sequence[tuple[int, ...]]],
+        vectors: NDArray[np.float32] | None,
+    ) -> NDArray[np.float32]:
+        """Features [N, S] of excerpts of one shape a tensor; NaN for a statistic that is none."""
         columns: list[Any] = []
-        for i, tensor in enumerate(self._tensors):
-            parts = np.stack([each.parts[i][0] for each in excerpts])
-            shapes = [each.parts[i][1] for each in excerpts]
-            found = statistics(tensor.kind, parts, shapes)
-            nothing = np.full(len(excerpts), np.nan)
+        for tensor, part, shape in zip(self._tensors, parts, shapes, strict=True):
+            found = statistics(tensor.kind, part, shape)
+            nothing = np.full(len(part), np.nan)
             columns += [found.get(name, nothing) for name in tensor.statistics]
-        if self._embedding is not None:
-            vectors = np.stack([each.embedding for each in excerpts if each.embedding is not None])
+        if self._embedding is not None and vectors is not None:
             columns += list(self._embedding.places(vectors).T)
-        return np.stack(columns, axis=1).astype(np.float64)
+        table = np.stack(columns, axis=1).astype(np.float64)
+        return (np.round(table / self._steps) * self._steps).astype(np.float32)
 
-    def columns(self, excerpts: Sequence[Excerpt]) -> NDArray[np.float32]:
+    def columns(self, some: Sequence[Excerpt]) -> NDArray[np.float32]:
         """Return the features of N excerpts, [S, N], computed if they are not yet."""
         self.compute()
-        late = [each for each in excerpts if each.values is None]
+        late = [each for each in some if each.values is None]
         if late:
             self._compute(late)
-        rows = [each.values for each in excerpts if each.values is not None]
+        rows = [each.values for each in some if each.values is not None]
         return np.stack(rows).T if rows else np.zeros((len(self._steps), 0), np.float32)
 
 
@@ -262,10 +290,14 @@ class Directions:
         return places
 
 
-def _alike(excerpts: Sequence[Excerpt]) -> list[list[int]]:
+def _rows_first(array: NDArray[Any], axis: int | None) -> NDArray[Any]:
+    return one_sample(array, 0, None)[None] if axis is None else np.moveaxis(array, axis, 0)
+
+
+def _alike(some: Sequence[Excerpt]) -> list[list[int]]:
     """Indices of excerpts whose parts have the same shapes and dtypes."""
     groups: dict[Any, list[int]] = {}
-    for i, each in enumerate(excerpts):
+    for i, each in enumerate(some):
         vector = None if each.embedding is None else each.embedding.shape
         key = (tuple((part.shape, part.dtype) for part, _ in each.parts), vector)
         groups.setdefault(key, []).append(i)

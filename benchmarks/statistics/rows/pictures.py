@@ -22,7 +22,7 @@ from edge_sdk.telemetry.tensor_watch import TensorWatch
 
 WINDOW: Final = 500
 PART_NUMBER: Final = 61
-SAMPLES: Final = (1_000, 300, 3_000)
+SAMPLES: Final = (1_000, 3_000)
 """Samples that a profile is made of."""
 
 Floats = NDArray[np.float32]
@@ -109,8 +109,8 @@ def alarms(world: World, profile: ReferenceProfile, x: Floats, seed: int) -> set
     """Return the signals that alarm in one window of one device that saw ``x``."""
     answers = world.answer(x)
     watch = TensorWatch(profile, world.signature)
-    taken = [watch.excerpt({world.input: x}, answers, i) for i in range(len(x))]
-    columns = dict(zip([f.name for f in profile.features], watch.columns(taken), strict=True))
+    values = watch.features({world.input: x}, answers)
+    columns = dict(zip([f.name for f in profile.features], values.T, strict=True))
     by_role = answers_by_role(world.signature, answers)
     if "probabilities" in by_role:
         columns["label"] = by_role["label"]
@@ -155,7 +155,8 @@ CHANGES: Final = (
     Change("a microphone 3 dB louder", microphone,
            lambda random, x: np.float32(10 ** (3 / 20)) * x, ("level",)),
     Change("a microphone that hears low tones only", microphone,
-           lambda random, x: np.asarray((x + np.roll(x, 1, axis=1)) / 2, np.float32), ("band", "zero crossings")),
+           lambda random, x: np.asarray((x + np.roll(x, 1, axis=1)) / 2, np.float32),
+           ("band", "zero crossings")),
 )  # fmt: skip
 
 
