@@ -180,11 +180,16 @@ def _feed(schema: InputSchema, X: Any) -> Feed:
     if schema.columns:
         return schema.batch(X)
     if isinstance(X, list) and X and isinstance(X[0], Mapping):
-        feeds = [schema.row(feed) for feed in X]
+        feeds = [_tensors(schema, feed) for feed in X]
         if schema.signature.state:
             return feeds[0]  # each step needs the state that the one before left
         return feeds[0] if len(feeds) == 1 else _stacked(feeds, schema.signature.inputs)
-    return schema.row(X)
+    return _tensors(schema, X)
+
+
+def _tensors(schema: InputSchema, x: Any) -> Feed:
+    """Return checked tensors, of any number of rows where the model takes several."""
+    return schema.batch(x) if schema.signature.batched else schema.row(x)
 
 
 def _stacked(feeds: list[Feed], inputs: Sequence[TensorSpec]) -> Feed:

@@ -62,7 +62,8 @@ def samples_of(release: Release, X: Any, feed: Feed, layout: OnnxLayout) -> Samp
     feeds: Sequence[Feed] = [feed]
     if several and not (signature.batched and row_count(feed, signature) >= len(X)):
         schema = InputSchema(signature)
-        feeds = [schema.row(each) for each in X[:SAMPLES]]
+        check = schema.batch if signature.batched else schema.row
+        feeds = [check(each) for each in X[:SAMPLES]]
     answers = []
     state = RecurrentState(signature)
     for each in feeds:
