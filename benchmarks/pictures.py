@@ -61,7 +61,9 @@ def digits() -> tuple[Pictures, Pictures, Pictures]:
 def network() -> MLPClassifier:
     """A network of one hidden layer on the pictures' blocks of four by four pixels, trained."""
     train = digits()[0].draw(np.random.default_rng(1), 3_000)
-    return MLPClassifier((HIDDEN,), max_iter=300, tol=1e-3, random_state=0).fit(pooled(train.x), train.y)
+    return MLPClassifier((HIDDEN,), max_iter=300, tol=1e-3, random_state=0).fit(
+        pooled(train.x), train.y
+    )
 
 
 def pooled(x: Floats) -> Floats:

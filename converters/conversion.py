@@ -90,7 +90,8 @@ def _source(
     if is_path and Path(model).suffix == ".onnx":
         if options.calibration.calibrate_against is not None:
             raise ConversionError("calibrate_against: expected a scikit-learn classifier")
-        return OnnxSource(Path(model), X, y, groups=groups, layout=options.layout)
+        layout, rounding = options.layout, plan.tolerances.exact
+        return OnnxSource(Path(model), X, y, groups=groups, layout=layout, rounding=rounding)
     estimator = inspect_estimator(load(model, trust=trust) if is_path else model)
     rounding, profile = plan.tolerances.exact, options.datasets.profile
     return EstimatorSource(estimator, X, y, groups=groups, profile=profile, rounding=rounding)

@@ -13,7 +13,6 @@ from converters.certification.parity import right
 from converters.samples.groups import DeclaredGroups
 from converters.samples.rows import Rows
 from edge_sdk.contract.groups import GroupProfile
-from edge_sdk.contract.manifest import Signature
 from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
 from edge_sdk.model.release import Feed
 from edge_sdk.model.values import category, is_missing
@@ -45,25 +44,6 @@ def reference_profile(
         for i, c in enumerate(rows.columns)
     )
     return ReferenceProfile(len(rows), features, output_profiles(answers, classes, truth))
-
-
-def answers_by_role(signature: Signature, answers: Feed) -> Feed:
-    """Return answers [N, ...] by the role of their output, with labels where scores give them.
-
-    Args:
-        signature: of the model.
-        answers: by output name.
-    """
-    roles = ("label", "probabilities", "value")
-    found: Feed = {
-        o.role: np.moveaxis(answers[o.name], o.batch, 0)
-        for o in signature.outputs
-        if o.role in roles and signature.batched
-    }
-    scores = found.get("probabilities")
-    if scores is not None and scores.ndim == 2 and "label" not in found and signature.classes:
-        found["label"] = np.asarray(signature.classes)[scores.argmax(axis=1)]
-    return found
 
 
 def output_profiles(

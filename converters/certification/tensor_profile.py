@@ -55,13 +55,13 @@ _IN_UNITS: Final = ("brightness", "contrast", "offset", "mean", "spread", "large
 
 
 @dataclass(frozen=True)
-class Samples:
+class WatchedSamples:
     """Checked samples of a model that takes no table, and its answers to them.
 
     Attributes:
         signature: of the model.
         feeds: tensors of N samples in one feed, or a feed for each.
-        answers: of the model to each of ``feeds``, by output name.
+        answers: of the model to each of ``feeds``, by output name; of an embedding if there is one.
         kinds: what input tensors hold, by name, where it is declared.
         embedding: name of the output whose directions are watched; ``None``: the first vector;
             ``False``: none.
@@ -87,7 +87,7 @@ class Samples:
         return [every[i] for i in self.chosen]
 
 
-def watched_profile(samples: Samples) -> ReferenceProfile:
+def watched_profile(samples: WatchedSamples) -> ReferenceProfile:
     """Return the profile of the inputs, and of an embedding; of few samples one without features.
 
     Raises:
@@ -125,7 +125,9 @@ def check_kinds(kinds: Mapping[str, str], signature: Signature) -> None:
             raise ConversionError(f"kinds: {name}: expected one of {KINDS}, got {kind!r:.60}")
 
 
-def _tensor(samples: Samples, spec: TensorSpec, places: Sequence[tuple[int, int]]) -> WatchedTensor:
+def _tensor(
+    samples: WatchedSamples, spec: TensorSpec, places: Sequence[tuple[int, int]]
+) -> WatchedTensor:
     """Choose the statistics of a tensor: those that every sample has."""
     axis = row_axes(samples.signature).get(spec.name)
     items = [one_sample(samples.feeds[i][spec.name], row, axis) for i, row in places]
@@ -213,7 +215,9 @@ def embedding_output(signature: Signature, declared: str | Literal[False] | None
     return None
 
 
-def _embedding(samples: Samples, places: Sequence[tuple[int, int]]) -> EmbeddingDirections | None:
+def _embedding(
+    samples: WatchedSamples, places: Sequence[tuple[int, int]]
+) -> EmbeddingDirections | None:
     name = embedding_output(samples.signature, samples.embedding)
     if name is None:
         return None

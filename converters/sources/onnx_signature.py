@@ -10,22 +10,11 @@ import numpy as np
 
 from converters.errors import ConversionError
 from edge_sdk.contract.dtypes import BY_ELEMENT
-from edge_sdk.contract.manifest import (
-    Column,
-    OutputSpec,
-    Role,
-    Signature,
-    StateLink,
-    TensorSpec,
-)
-from edge_sdk.errors import ContractError
-
-# Values of TensorProto.DataType, spelt out so that importing this does not load onnx.
-
+from edge_sdk.contract.manifest import Column, OutputSpec, StateLink, TensorSpec
 
 OutputKind = Literal["logits", "probabilities", "multilabel", "multilabel-logits", "values"]
-"""Meaning of an output: scores before a softmax, after it; the probability of each class for itself,
-or its logit before a sigmoid; numbers."""
+"""Meaning of an output: scores before a softmax, or after it; the probability of each class for
+itself, or its logit before a sigmoid; numbers."""
 
 KINDS: Final[tuple[OutputKind, ...]] = get_args(OutputKind)
 
@@ -102,30 +91,9 @@ class OnnxLayout:
             )
 
 
-def signature_of(proto: Any, X: Any, layout: OnnxLayout) -> Signature:
-    """Return the signature of a file.
-
-    Args:
-        proto: the ModelProto.
-        X: samples; a table [N, features] gives the columns of a single input their names.
-        layout: facts that the file does not say.
-
-    Raises:
-        ConversionError: tensors of an unknown type, or a layout that does not fit the file.
-    """
-    inputs = input_specs(proto)
-    outputs = tuple(_output_spec(value, layout.classes) for value in proto.graph.output)
-    links = tuple(StateLink(name, output) for name, output in layout.state.items())
-    batched = layout.batched
-    if batched is None:
-        batched = _is_batched(inputs, outputs, links)
-    columns = _columns(inputs, X) if batched and not layout.kinds else ()
-    try:
-        return Signature(inputs, outputs, columns, tuple(layout.classes or ()), batched, links)
-    except ContractError as error:
-        raise ConversionError(
-            f"{error}; the file has {_names(inputs)} and {_names(outputs)}"
-        ) from error
+def links_of(layout: OnnxLayout) -> tuple[StateLink, ...]:
+    """Return the declared recurrent state."""
+    return tuple(StateLink(name, output) for name, output in layout.state.items())
 
 
 def input_specs(proto: Any) -> tuple[TensorSpec, ...]:
@@ -138,15 +106,39 @@ def input_specs(proto: Any) -> tuple[TensorSpec, ...]:
     return tuple(_spec(value) for value in proto.graph.input if value.name not in constants)
 
 
+def output_specs(proto: Any) -> tuple[OutputSpec, ...]:
+    """Return the outputs as the file declares them, without a role.
+
+    Raises:
+        ConversionError: tensors of an unknown type.
+    """
+    specs = map(_spec, proto.graph.output)
+    return tuple(OutputSpec(spec.name, spec.dtype, spec.shape) for spec in specs)
+
+
+def symbols_of(proto: Any) -> dict[str, list[str | None]]:
+    """Return the names of the open dimensions of each input."""
+    return {
+        value.name: [dim.dim_param or None for dim in value.type.tensor_type.shape.dim]
+        for value in proto.graph.input
+    }
+
+
 def width_of(inputs: Sequence[TensorSpec]) -> int | None:
     """Return the number of features of a model with one table as input; ``None`` for others."""
     shape = inputs[0].shape if len(inputs) == 1 else ()
     return shape[1] if len(shape) == 2 else None
 
 
-def _columns(inputs: Sequence[TensorSpec], X: Any) -> tuple[Column, ...]:
+def columns_of(inputs: Sequence[TensorSpec], X: Any) -> tuple[Column, ...]:
+    """Return the columns of a model with one table as input; none for others, or for feeds.
+
+    Args:
+        inputs: of the model.
+        X: samples; a DataFrame gives the columns their names.
+    """
     width = width_of(inputs)
-    if not width or isinstance(X, list):
+    if not width or isinstance(X, list | tuple | Mapping):
         return ()
     first = inputs[0]
     named = [str(name) for name in X.columns] if hasattr(X, "columns") else None
@@ -154,22 +146,9 @@ def _columns(inputs: Sequence[TensorSpec], X: Any) -> tuple[Column, ...]:
     return tuple(Column(names[i], first.dtype, first.name, i) for i in range(width))
 
 
-def _names(specs: Sequence[TensorSpec] | Sequence[OutputSpec]) -> list[str]:
+def names_of(specs: Sequence[TensorSpec] | Sequence[OutputSpec]) -> list[str]:
+    """Return the names of tensors."""
     return [spec.name for spec in specs]
-
-
-def _is_batched(
-    inputs: Sequence[TensorSpec], outputs: Sequence[OutputSpec], links: Sequence[StateLink]
-) -> bool:
-    """Return whether axis 0 is the batch: open in every tensor, or of one size in all tables."""
-    state = {name for link in links for name in (link.input, link.output)}
-    specs: tuple[TensorSpec | OutputSpec, ...] = (*inputs, *outputs)
-    shapes = [spec.shape for spec in specs if spec.name not in state]
-    if any(not shape for shape in shapes):
-        return False
-    sizes = {shape[0] for shape in shapes}
-    is_table = all(len(shape) > 1 for shape in shapes[: len(inputs) - len(links)])
-    return sizes == {None} or (len(sizes) == 1 and is_table)
 
 
 def _spec(value: Any) -> TensorSpec:
@@ -180,17 +159,6 @@ def _spec(value: Any) -> TensorSpec:
             f"{value.name}: expected a tensor of numbers, booleans or strings; "
             "a model with a ZipMap must be exported without it"
         )
-    # dim_value is 0 where the dimension is open or has only a name.
-    shape = tuple(dim.dim_value or None for dim in tensor.shape.dim)
+    # dim_value is 0 where the dimension is open or has only a name; some exporters write -1.
+    shape = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim)
     return TensorSpec(value.name, BY_ELEMENT[tensor.elem_type], shape)
-
-
-def _output_spec(value: Any, classes: Sequence[Any] | None) -> OutputSpec:
-    spec = _spec(value)
-    role: Role = "other"
-    if classes:
-        if len(spec.shape) == 1:
-            role = "label"
-        elif spec.dtype.startswith("float") and spec.shape[-1] in (None, len(classes)):
-            role = "probabilities"
-    return OutputSpec(spec.name, spec.dtype, spec.shape, role)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from converters.certification.tensor_profile import SAMPLES, Samples
+from converters.certification.tensor_profile import WatchedSamples, embedding_output
 from converters.errors import ConversionError
 from converters.onnx_export.embedding import found_embedding, with_output
+from converters.sources.onnx_samples import Samples
 from converters.sources.onnx_signature import OnnxLayout
 from edge_sdk.contract.manifest import OutputSpec, Signature
-from edge_sdk.model.release import Feed, Release
-from edge_sdk.model.schema import InputSchema
-from edge_sdk.model.session import Model, row_count
-from edge_sdk.model.state import RecurrentState
+from edge_sdk.model.release import Release
+from edge_sdk.model.session import Model
 
 
 def exposed(proto: Any, signature: Signature, layout: OnnxLayout) -> tuple[Any, Signature]:
@@ -47,26 +45,21 @@ def shown(signature: Signature) -> list[OutputSpec]:
     return [spec for spec in signature.outputs if spec.role != "embedding"]
 
 
-def samples_of(release: Release, X: Any, feed: Feed, layout: OnnxLayout) -> Samples:
-    """Return the samples with the answers of ``release`` to them.
+def watched_samples(release: Release, samples: Samples, layout: OnnxLayout) -> WatchedSamples:
+    """Return the samples with the embeddings that ``release`` gives for them.
 
     Args:
         release: the chosen variant.
-        X: as :func:`converters.convert` took it; a list of feeds is taken one by one, as the steps
-            of a sequence where the model has state.
-        feed: the same as tensors of N samples, where they fit together.
+        samples: of the model.
         layout: what is declared.
+
+    Raises:
+        ConversionError: a declared embedding that is no output.
     """
     signature, model = release.manifest.signature, Model.load(release)
-    several = isinstance(X, list) and len(X) > 1 and isinstance(X[0], Mapping)
-    feeds: Sequence[Feed] = [feed]
-    if several and not (signature.batched and row_count(feed, signature) >= len(X)):
-        schema = InputSchema(signature)
-        check = schema.batch if signature.batched else schema.row
-        feeds = [check(each) for each in X[:SAMPLES]]
-    answers = []
-    state = RecurrentState(signature)
-    for each in feeds:
-        answers.append(model.run({**each, **state.feed}))
-        state.update(answers[-1])
-    return Samples(signature, feeds, answers, layout.kinds, layout.embedding)
+    name = embedding_output(signature, layout.embedding)
+    feeds, vectors = [], []
+    for feed, outputs in samples.calls(model.run):
+        feeds.append(feed)
+        vectors.append({} if name is None else {name: outputs[name]})
+    return WatchedSamples(signature, feeds, vectors, layout.kinds, layout.embedding)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from benchmarks import pictures
 from benchmarks.statistics.part import Effort, Part, Row, level, power
 from cloud_hub.monitoring.findings import FleetWindow, References, evaluate
-from converters.certification.profile import answers_by_role, output_profiles
-from converters.certification.tensor_profile import Samples, watched_profile
+from converters.certification.profile import output_profiles
+from converters.certification.tensor_profile import WatchedSamples, watched_profile
 from edge_sdk.contract.manifest import OutputSpec, Signature, TensorSpec
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.telemetry.histograms import histogram
@@ -92,13 +92,22 @@ def microphone() -> World:
     )
 
 
+def _by_role(world: World, answers: Feed) -> Feed:
+    """Answers of a classifier by role; of the microphone, which gives no labels, none."""
+    if "probabilities" not in answers:
+        return {}
+    likeliest = answers["probabilities"].argmax(axis=1)
+    labels = np.asarray(world.signature.classes)[likeliest]
+    return {"label": labels, "probabilities": answers["probabilities"]}
+
+
 def reference(world: World, random: np.random.Generator, count: int) -> ReferenceProfile:
     """Return the profile that a conversion with ``count`` samples makes."""
     x, truth = world.draw(random, count)
     answers = world.answer(x)
-    samples = Samples(world.signature, [{world.input: x}], [answers], world.kinds)
+    samples = WatchedSamples(world.signature, [{world.input: x}], [answers], world.kinds)
     watched = watched_profile(samples)
-    by_role = answers_by_role(world.signature, answers)
+    by_role = _by_role(world, answers)
     outputs = output_profiles(by_role, world.signature.classes, truth)
     return ReferenceProfile(
         count, watched.features, outputs, (), watched.watched, watched.embedding
@@ -111,7 +120,7 @@ def alarms(world: World, profile: ReferenceProfile, x: Floats, seed: int) -> set
     watch = TensorWatch(profile, world.signature)
     values = watch.features({world.input: x}, answers)
     columns = dict(zip([f.name for f in profile.features], values.T, strict=True))
-    by_role = answers_by_role(world.signature, answers)
+    by_role = _by_role(world, answers)
     if "probabilities" in by_role:
         columns["label"] = by_role["label"]
         columns["confidence"] = by_role["probabilities"].max(axis=1)

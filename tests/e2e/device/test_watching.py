@@ -135,6 +135,7 @@ def test_a_buffer_that_the_application_fills_again_does_not_change_what_was_coun
 def test_many_threads_are_counted_whole(camera: Release, every_call: None) -> None:
     x = pictures.digits()[1].draw(np.random.default_rng(6), 40).x
     with EdgeDevice.offline(camera.folder) as device:
+
         def ask() -> None:
             for picture in x:
                 device.predict(picture[None])
