@@ -50,9 +50,10 @@ def convert(
         model: a fitted scikit-learn classifier, regressor or Pipeline; the path of one as a pickle
             (with ``trust``) or skops file; or the path of an ``.onnx`` file.
         X: rows that the model was not trained on, [N, features] as array or DataFrame (for ONNX
-            files also a list of feeds): answers are checked, the reference profile and golden
-            vectors are taken from them.
-        y: their labels or values, [N]; without it no score is certified.
+            files also a list of feeds or arrays): answers are checked, the reference profile and
+            golden vectors are taken from them.
+        y: their labels or values, [N]; of a multilabel file a table [N, classes], or a list of
+            labels for each row. Without it no score is certified.
         name: of the model.
         out: folder to write; it must not exist.
         metadata: version, lineage, licence, and what a device must keep.

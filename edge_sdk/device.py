@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from edge_sdk.config import DeviceConfig, check_opening
 from edge_sdk.contract.serving_terms import Reporting
@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.fleet.connection import FleetLink
     from edge_sdk.fleet.rollout import RolloutController
     from edge_sdk.model.explain import Explanation, Scale
-    from edge_sdk.model.explain_regions import Method
+    from edge_sdk.model.explain_regions import RegionTerms
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.serving.ranking import Ranking
     from edge_sdk.telemetry.meters import Meter
@@ -297,14 +297,7 @@ class EdgeDevice:
         return self._service.serving_for(unit).predict_batch(x, groups)
 
     def explain(
-        self,
-        x: Any,
-        *,
-        scale: Scale = "probability",
-        method: Method = "occlusion",
-        regions: int = 49,
-        calls: int = 1_000,
-        tensor: str | None = None,
+        self, x: Any, *, scale: Scale = "probability", **terms: Unpack[RegionTerms]
     ) -> Explanation:
         """Explain the on-device model's answer to ``x``; nothing is counted.
 
@@ -316,24 +309,17 @@ class EdgeDevice:
             scale: ``probability``, or ``log-odds``, on which the parts of a logistic model add up.
                 A regressor is explained on the scale of its value, a model that gives a vector by
                 how similar it stays to the vector for ``x``.
-            method: of regions: ``occlusion``, one answer of the model for each, or ``shapley``,
-                which takes ``calls`` of them and sees regions that act together.
-            regions: number of regions, about, 2 to 1,024.
-            calls: answers of the model that ``shapley`` takes, about.
-            tensor: the input whose regions are explained, where there are several.
+            **terms: of regions: ``method`` is ``"occlusion"``, one answer of the model for each, or
+                ``"shapley"``, which takes about ``calls`` of them (1,000) and sees regions that act
+                together; ``regions`` is their number, about (49; 2 to 1,024); ``tensor`` the input
+                whose regions are explained, where there are several.
 
         Raises:
             InputError: the input does not fit or cannot be divided, needs those before it, or an
                 argument is out of bounds.
             ReleaseError: there is no release yet, or the model failed.
         """
-        from edge_sdk.model.explain import explain
-        from edge_sdk.model.explain_regions import RegionRequest
-
-        request = RegionRequest(method, regions, calls, tensor)
-        serving = self._service.current()
-        x, _ = serving.monitor.grouping.split(x, None)
-        return explain(serving.release, serving.model, x, scale, request)
+        return self._service.current().explain(x, scale, terms)
 
     def feedback(
         self,

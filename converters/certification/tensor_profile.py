@@ -209,7 +209,7 @@ def embedding_output(signature: Signature, declared: str | Literal[False] | None
     for spec in signature.outputs:
         vector = len(spec.shape) == (2 if signature.batched else 1)
         wide = (spec.shape[-1] or 0) >= LEAST_WIDTH if spec.shape else False
-        free = spec.role == "other" and spec.name not in state
+        free = spec.role in ("other", "value") and spec.name not in state
         if vector and wide and free and spec.dtype.startswith("float"):
             return spec.name
     return None

@@ -187,9 +187,10 @@ def _output(
         best = int(answers[name][0].argmax())
         label = signature.classes[best] if signature.classes else best
         return label, scale, lambda outputs: _scaled(outputs[name][:, best], scale)
-    if value is not None:
+    if value is not None and signature.columns:
         return None, "value", lambda outputs: _first(outputs[value.name])
-    vectors = [spec for spec in signature.outputs if spec.dtype.startswith("float")]
+    shown = [spec for spec in signature.outputs if spec.role != "embedding"]
+    vectors = [spec for spec in shown if spec.dtype.startswith("float")]
     if len(vectors) != 1 or not signature.batched:
         raise InputError(
             "shape", "explain: expected a model with probabilities, a value or a vector"

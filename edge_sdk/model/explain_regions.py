@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +74,15 @@ class RegionParts:
     output: float
     usual: float
     faithfulness: float
+
+
+class RegionTerms(TypedDict, total=False):
+    """Fields of :class:`RegionRequest`, as keywords."""
+
+    method: Method
+    regions: int
+    calls: int
+    tensor: str | None
 
 
 @dataclass(frozen=True)

@@ -377,12 +377,10 @@ class Monitor:
         self, window: WindowCounts, tensors: TensorWatch, columns: RingColumns
     ) -> None:
         """Add the inputs that were looked at, and the answers to them alone: one count for both."""
-        pairs = [(i, each) for i, each in enumerate(columns.excerpt) if each is not None]
-        if not pairs:
-            return
-        chosen, excerpts = zip(*pairs, strict=True)
+        chosen = [i for i, each in enumerate(columns.excerpt) if each is not None]
         outputs = {n: [getattr(columns, n)[i] for i in chosen] for n in self._bins.names}
-        window.add(self._bins, tensors.columns(excerpts), outputs, len(excerpts))
+        if chosen:
+            window.add(self._bins, tensors.columns(columns.excerpt), outputs, len(chosen))
 
     def _add_batch(
         self,

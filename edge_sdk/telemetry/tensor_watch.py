@@ -261,13 +261,14 @@ class TensorWatch:
         table = np.stack(columns, axis=1).astype(np.float64)
         return (np.round(table / self._steps) * self._steps).astype(np.float32)
 
-    def columns(self, some: Sequence[Excerpt]) -> NDArray[np.float32]:
-        """Return the features of N excerpts, [S, N], computed if they are not yet."""
+    def columns(self, some: Sequence[Excerpt | None]) -> NDArray[np.float32]:
+        """Return the features of those N that are excerpts, [S, N], computed if not yet."""
         self.compute()
-        late = [each for each in some if each.values is None]
+        there = [each for each in some if each is not None]
+        late = [each for each in there if each.values is None]
         if late:
             self._compute(late)
-        rows = [each.values for each in some if each.values is not None]
+        rows = [each.values for each in there if each.values is not None]
         return np.stack(rows).T if rows else np.zeros((len(self._steps), 0), np.float32)
 
 
