@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import hub, packs, trees
+from benchmarks import hub, packs, trees, watching
 from benchmarks.models import MODELS, release_of
 from benchmarks.report import to_markdown
 from edge_sdk.bench import machine
@@ -24,7 +24,8 @@ HERE: Final = Path(__file__).parent
 PACKS: Final = "packs"
 CONVERSION: Final = "conversion"
 HUB: Final = "hub"
-PARTS: Final = (*MODELS, PACKS, CONVERSION, HUB)
+WATCHING: Final = "watching"
+PARTS: Final = (*MODELS, PACKS, CONVERSION, WATCHING, HUB)
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 PICTURE: Final = "results.png"
 RESULTS: Final = "results.json"
@@ -89,6 +90,9 @@ def _parts(
         )
     if CONVERSION in only:
         parts[CONVERSION] = trees.measure(folder, effort, functools.partial(_tell, CONVERSION))
+    if WATCHING in only:
+        place, tell = folder / WATCHING, functools.partial(_tell, WATCHING)
+        parts[WATCHING] = watching.measure(place, effort, tell)
     if HUB in only:
         parts[HUB] = hub.measure(folder, effort, functools.partial(_tell, HUB))
     return parts
