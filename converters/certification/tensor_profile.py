@@ -282,7 +282,7 @@ def _unknown(
     return tuple(FeatureProfile(name, (0, 0, 0), (0.0,)) for name in names)
 
 
-def _some(excerpts: Iterable[Any], size: int = 64) -> Iterable[list[Any]]:
+def _some(excerpts: Iterable[Any], size: int = 16) -> Iterable[list[Any]]:
     some: list[Any] = []
     for each in excerpts:
         some.append(each)

@@ -11,7 +11,7 @@ from converters.onnx_export.embedding import found_embedding, with_output
 from converters.sources.onnx_samples import Samples
 from converters.sources.onnx_signature import OnnxLayout
 from edge_sdk.contract.manifest import OutputSpec, Signature
-from edge_sdk.model.release import Release
+from edge_sdk.model.release import Feed, Release
 from edge_sdk.model.session import Model
 
 
@@ -56,10 +56,13 @@ def watched_samples(release: Release, samples: Samples, layout: OnnxLayout) -> W
     Raises:
         ConversionError: a declared embedding that is no output.
     """
-    signature, model = release.manifest.signature, Model.load(release)
+    signature = release.manifest.signature
     name = embedding_output(signature, layout.embedding)
+    if name is None:
+        nothing: list[Feed] = [{}] * len(samples.feeds)
+        return WatchedSamples(signature, samples.feeds, nothing, layout.kinds, layout.embedding)
     feeds, vectors = [], []
-    for feed, outputs in samples.calls(model.run):
+    for feed, outputs in samples.calls(Model.load(release).run):
         feeds.append(feed)
-        vectors.append({} if name is None else {name: outputs[name]})
+        vectors.append({name: outputs[name]})
     return WatchedSamples(signature, feeds, vectors, layout.kinds, layout.embedding)

@@ -61,6 +61,8 @@ def excerpts(kind: TensorKind, items: NDArray[Any]) -> NDArray[Any]:
         [N, T, F]; all others: [N, stretches, samples].
     """
     count = len(items)
+    if items.size == 0:  # an open dimension of size zero
+        return np.zeros((count, 0), items.dtype)
     if kind == "text":
         return np.array(items.reshape(count, -1)[:, :TEXTS])
     if kind == "image":
@@ -77,17 +79,18 @@ def _lines(items: NDArray[Any]) -> NDArray[Any]:
     elif channel_axis(items.shape[1:]) == 2:
         items = items.transpose(0, 3, 1, 2)
     _, channels, height, width = items.shape
-    widest = EXCERPT // (2 * LEAST_LINES * channels)
+    widest = max(1, EXCERPT // (2 * LEAST_LINES * channels))
     if width > widest:
         items = items[..., (width - widest) // 2 :][..., :widest]
-    pairs = min(height // 2, max(LEAST_LINES, EXCERPT // (2 * min(width, widest) * channels)))
+    most = EXCERPT // max(1, 2 * min(width, widest) * channels)
+    pairs = max(1, min(height // 2, max(LEAST_LINES, most)))
     return np.take(items, _pairs_of_lines(height, pairs), axis=2)
 
 
 @functools.lru_cache(maxsize=64)
 def _pairs_of_lines(height: int, pairs: int) -> NDArray[np.intp]:
-    first = np.linspace(0, height - 2, pairs).astype(np.intp)
-    return np.stack([first, first + 1], axis=1)
+    first = np.linspace(0, max(0, height - 2), pairs).astype(np.intp)
+    return np.stack([first, np.minimum(first + 1, height - 1)], axis=1)
 
 
 def _stretches(items: NDArray[Any], most: int) -> NDArray[Any]:
@@ -110,7 +113,11 @@ def statistics(
         parts: excerpts of the samples, [N, ...].
         shapes: of the samples.
     """
-    found = _OF[kind](parts)
+    if parts.size == 0:
+        return {}
+    # Numbers too large for a square become infinite, and are counted as outside.
+    with np.errstate(all="ignore"):
+        found = _OF[kind](parts)
     dimensions = ("height", "width") if kind == "image" else ("length",)
     if kind in ("image", "audio", "series", "tensor"):
         for i, name in enumerate(dimensions):
@@ -156,11 +163,12 @@ def _audio(stretches: NDArray[Any]) -> Named:
     floor = _TINY + 1e-6 * power
     largest = np.abs(flat).max(axis=1)
     positive = x > 0
+    crossed = (positive[..., 1:] != positive[..., :-1]).sum(axis=(1, 2))
     return {
         "level": 10 * np.log10(power + _TINY),
         "peak over level": _decibels(np.square(largest), power, floor),
         "offset": flat.mean(axis=1),
-        "zero crossings": (positive[..., 1:] != positive[..., :-1]).mean(axis=(1, 2)),
+        "zero crossings": crossed / flat.shape[1],
         "clipped": _clipped(flat),
         **_details(x, BANDS, variance, floor, "band of {} samples"),
     }

@@ -256,8 +256,9 @@ class TensorWatch:
             found = statistics(tensor.kind, part, shape)
             nothing = np.full(len(part), np.nan)
             columns += [found.get(name, nothing) for name in tensor.statistics]
-        if self._embedding is not None and vectors is not None:
-            columns += list(self._embedding.places(vectors).T)
+        with np.errstate(all="ignore"):  # of infinite numbers
+            if self._embedding is not None and vectors is not None:
+                columns += list(self._embedding.places(vectors).T)
         table = np.stack(columns, axis=1).astype(np.float64)
         return (np.round(table / self._steps) * self._steps).astype(np.float32)
 

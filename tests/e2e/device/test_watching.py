@@ -191,7 +191,7 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any], str, list[str]]] = {
             helper.make_node("ReduceL2", ["x", "axes"], ["y"], keepdims=1), ["n", 1_024], ["n", 1]
         ),
         RANDOM.standard_normal((60, 1_024)).astype(np.float32),
-        {"kinds": {"x": "audio"}, "embedding": False},
+        {"kinds": {"x": "audio"}, "embedding": False, "output": "values"},
         "audio",
         ["x level", "x peak over level", "x offset"],
     ),
@@ -202,7 +202,7 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any], str, list[str]]] = {
             ["n", 16], ["n", 1], TensorProto.INT64,
         ),
         [{"x": RANDOM.integers(0, 500, (1, 16))} for _ in range(60)],
-        {}, "tokens", ["x length", "x rarity"],
+        {"output": "values"}, "tokens", ["x length", "x rarity"],
     ),
     "a series": (
         lambda: model_of(

@@ -131,7 +131,8 @@ def test_what_cannot_be_of_a_kind() -> None:
     ("kind", "shape"),
     [
         ("image", (3, 8, 8)), ("image", (9, 2_000, 4)), ("image", (1, 5_001, 3_001)),
-        ("image", (300, 200)), ("audio", (100_003,)), ("audio", (2, 9)), ("tokens", (40_000,)),
+        ("image", (300, 200)), ("image", (3, 1, 9)), ("image", (1, 1)), ("image", (3, 0, 9)),
+        ("audio", (100_003,)), ("audio", (2, 9)), ("tokens", (40_000,)),
         ("tokens", (1,)), ("series", (70_000, 3)), ("series", (1, 1)), ("tensor", ()),
         ("tensor", (1,)), ("tensor", (2, 3, 4, 5)), ("tensor", (0,)),
     ],
