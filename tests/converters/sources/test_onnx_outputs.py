@@ -11,7 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from converters import ConversionError, convert
 from edge_sdk import EdgeDevice
-from edge_sdk.errors import InputError
+from edge_sdk.errors import InputError, PackError
+from edge_sdk.model.keys import Canonicaliser
+from edge_sdk.packs.writer import write_pack
 
 CLASSES, WIDTH, ROWS = 10, 16, 400
 
@@ -299,6 +301,25 @@ def test_a_threshold_decides_which_labels_are_given(tmp_path):
             assert device.predict(x).labels == tuple(np.flatnonzero(row >= 0.9).tolist())
 
 
+def test_a_pack_keeps_the_labels_of_each_row(tmp_path):
+    release = made(tmp_path, saved(tmp_path, "multilabel", 3), rows(), output="multilabel")
+    key = Canonicaliser(release.manifest.signature).key
+    keys = np.frombuffer(b"".join(key(x.tobytes()) for x in rows(50)), np.uint8).reshape(-1, 16)
+    other = np.random.default_rng(2).random((50, 3)).astype(np.float32)  # not the model's own
+    write_pack(tmp_path / "p", release, keys, {"y": other}, answered_by="t")
+    with EdgeDevice.offline(release.folder, pack=tmp_path / "p") as device:
+        for x, scores in zip(rows(50), other, strict=True):
+            p = device.predict(x)
+            assert (p.source, p.confidence) == ("pack", None)
+            assert p.labels == tuple(np.flatnonzero(scores >= 0.5).tolist())
+    other = np.minimum(other, 0.9)
+    other[0] = [0.0, 0.4999, 0.9]  # between two codes, of which the upper is the nearer
+    with pytest.raises(PackError, match="1 of 50 rows would get another label"):
+        write_pack(
+            tmp_path / "q", release, keys, {"y": other}, answered_by="t", encodings={"y": "uint8"}
+        )
+
+
 SETS: dict[str, tuple[Any, str]] = {
     "another width": (np.zeros((ROWS, 4)), "3 columns"),
     "other numbers": (np.full((ROWS, 3), 2), "zeros and ones"),
@@ -337,6 +358,27 @@ def test_numbers_of_a_label_output_become_the_labels_of_the_classes(tmp_path):
     release = made(tmp_path, path, rows(), classes=names)
     with EdgeDevice.offline(release.folder) as device:
         assert device.predict_batch(rows()).labels.tolist() == [names[i] for i in truth()]
+
+
+@pytest.mark.parametrize("y", [None, "own"])
+def test_a_files_own_labels_name_the_classes_of_its_columns(tmp_path, y):
+    """Labels from 10 down to 1 for the columns 0 to 9."""
+    nodes = [
+        helper.make_node("ArgMax", ["y"], ["place"], axis=1, keepdims=0),
+        helper.make_node("Sub", ["ten", "place"], ["picked"]),
+    ]
+    path = saved(tmp_path, "probabilities")
+    model = onnx.load(path)
+    model.graph.node.extend(nodes)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(10, np.int64), "ten"))
+    model.graph.output.append(helper.make_tensor_value_info("picked", TensorProto.INT64, ["n"]))
+    onnx.save(model, path)
+    release = made(tmp_path, path, rows(), None if y is None else 10 - truth())
+    assert release.manifest.signature.classes == tuple(range(10, 0, -1))
+    with EdgeDevice.offline(release.folder) as device:
+        assert device.predict(rows()[0]).label == 10 - truth()[0]
+    with pytest.raises(ConversionError, match="in another coding"):
+        convert(path, rows(), truth(), name="m", out=tmp_path / "s")
 
 
 def test_a_label_by_a_rule_of_its_own_is_kept(tmp_path):
