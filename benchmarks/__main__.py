@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import hub, packs, trees, variants
+from benchmarks import hub, packs, trees, variants, watching
 from benchmarks.models import MODELS, release_of
 from benchmarks.report import to_markdown
 from edge_sdk.bench import machine
@@ -25,7 +25,8 @@ PACKS: Final = "packs"
 CONVERSION: Final = "conversion"
 VARIANTS: Final = "variants"
 HUB: Final = "hub"
-PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, HUB)
+WATCHING: Final = "watching"
+PARTS: Final = (*MODELS, PACKS, CONVERSION, VARIANTS, WATCHING, HUB)
 ENTRIES: Final = (10_000, 1_000_000, 10_000_000)
 PICTURE: Final = "results.png"
 RESULTS: Final = "results.json"
@@ -92,6 +93,9 @@ def _parts(
         parts[CONVERSION] = trees.measure(folder, effort, functools.partial(_tell, CONVERSION))
     if VARIANTS in only:
         parts[VARIANTS] = variants.measure(folder, functools.partial(_tell, VARIANTS))
+    if WATCHING in only:
+        place, tell = folder / WATCHING, functools.partial(_tell, WATCHING)
+        parts[WATCHING] = watching.measure(place, effort, tell)
     if HUB in only:
         parts[HUB] = hub.measure(folder, effort, functools.partial(_tell, HUB))
     return parts

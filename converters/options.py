@@ -172,6 +172,8 @@ class Keywords(TypedDict, total=False):
     batched: bool | None
     output: OutputKind | Mapping[str, OutputKind] | None
     threshold: float
+    kinds: Mapping[str, str]
+    embedding: str | Literal[False] | None
 
 
 @dataclass(frozen=True)

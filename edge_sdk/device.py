@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from edge_sdk.config import DeviceConfig, check_opening
 from edge_sdk.contract.serving_terms import Reporting
@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # not needed at start; some bring requests and tuf
     from edge_sdk.fleet.connection import FleetLink
     from edge_sdk.fleet.rollout import RolloutController
     from edge_sdk.model.explain import Explanation, Scale
+    from edge_sdk.model.explain_regions import RegionTerms
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.serving.ranking import Ranking
     from edge_sdk.telemetry.meters import Meter
@@ -295,23 +296,30 @@ class EdgeDevice:
         """
         return self._service.serving_for(unit).predict_batch(x, groups)
 
-    def explain(self, x: Any, *, scale: Scale = "probability") -> Explanation:
-        """Explain the on-device model's answer to ``x`` by its features; nothing is counted.
+    def explain(
+        self, x: Any, *, scale: Scale = "probability", **terms: Unpack[RegionTerms]
+    ) -> Explanation:
+        """Explain the on-device model's answer to ``x``; nothing is counted.
+
+        A row is explained by its features; a picture, a sequence or a vector by its regions, and
+        it is measured how far those can be trusted.
 
         Args:
             x: one input, as for :meth:`predict`.
             scale: ``probability``, or ``log-odds``, on which the parts of a logistic model add up.
-                A regressor is explained on the scale of its value.
+                A regressor is explained on the scale of its value, a model that gives a vector by
+                how similar it stays to the vector for ``x``.
+            **terms: of regions: ``method`` is ``"occlusion"``, one answer of the model for each, or
+                ``"shapley"``, which takes about ``calls`` of them (1,000) and sees regions that act
+                together; ``regions`` is their number, about (49; 2 to 1,024); ``tensor`` the input
+                whose regions are explained, where there are several.
 
         Raises:
-            InputError: the input does not fit, or the model does not take rows of named features.
+            InputError: the input does not fit or cannot be divided, needs those before it, or an
+                argument is out of bounds.
             ReleaseError: there is no release yet, or the model failed.
         """
-        from edge_sdk.model.explain import explain
-
-        serving = self._service.current()
-        x, _ = serving.monitor.grouping.split(x, None)
-        return explain(serving.release, serving.model, x, scale)
+        return self._service.current().explain(x, scale, terms)
 
     def feedback(
         self,

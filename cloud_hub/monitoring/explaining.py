@@ -25,6 +25,8 @@ from edge_sdk.model.session import Model
 
 NO_ROWS: Final = "no held-out rows; edge-hub dataset MODEL holdout FILE gives the hub some"
 
+NO_TABLE: Final = "the inputs are no table, so there is no column whose part could be told"
+
 
 def explain_drift(
     release: Release, held_out: Dataset | None, window: FleetWindow, names: Sequence[str]
@@ -42,6 +44,8 @@ def explain_drift(
     Returns:
         The parts, or the reason why there are none.
     """
+    if not release.manifest.signature.columns:
+        return NotExplained(NO_TABLE)
     if held_out is None:
         return NotExplained(NO_ROWS)
     try:

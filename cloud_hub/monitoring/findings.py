@@ -35,6 +35,7 @@ from cloud_hub.statistics.detectors.label_free import estimated_accuracy
 from cloud_hub.statistics.detectors.output_shift import mean_of_bins, share_changes
 from cloud_hub.statistics.fairness import LEAST, Disparity, GroupRate
 from cloud_hub.telemetry.histograms import group_output
+from edge_sdk.contract.histograms import OUTSIDE
 
 if TYPE_CHECKING:
     from cloud_hub.statistics.detectors.seasonal import Usual
@@ -235,7 +236,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _domain(window: FleetWindow, against: References) -> Iterator[Finding]:
-    reference = {feature.name: feature.counts for feature in against.training.features}
+    reference = {f.name: known_range(f) for f in against.training.features}
     observed = {name: window.histograms[name] for name in reference}
     past = against.pooled_past(reference)
     for shift in domain_shifts(reference, observed, past=past, seed=window.start):
@@ -243,6 +244,19 @@ def _domain(window: FleetWindow, against: References) -> Iterator[Finding]:
         figures = DomainFigures(*_rates(shift), cohorts=cohorts)
         name = f"domain:{shift.name}:{shift.kind}"
         yield Finding(name, "domain", shift.alarming, shift.rate - shift.reference, figures)
+
+
+def known_range(feature: FeatureProfile) -> Sequence[int]:
+    """Return the counts of training, of a number with one more outside of the range.
+
+    No value of training is outside of its own range, and yet others are: as many as are above the
+    second largest of training (the ends of the range are two gaps between ordered values, and all
+    gaps are alike). The exact test of rates with one occurrence at training says how many are
+    usual; with none, a profile of few samples alarms too often.
+    """
+    if feature.edges is None or len(feature.edges) < 2:
+        return feature.counts
+    return (*feature.counts[:OUTSIDE], feature.counts[OUTSIDE] + 1)
 
 
 def _rates(shift: DomainShift) -> tuple[int, float, float, float]:
@@ -275,7 +289,7 @@ def _outputs(window: FleetWindow, against: References) -> Iterator[Finding]:
         if output.name != "confidence":
             continue
         unsure = low_confidence(
-            output.counts,
+            known_range(output),
             window.histograms[output.name],
             past=None if past is None else past[output.name],
             seed=window.start,

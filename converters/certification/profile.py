@@ -40,7 +40,7 @@ def reference_profile(
     features = tuple(
         _categories(c.name, rows.column(i))
         if c.dtype in ("string", "bool")
-        else _quantiles(c.name, rows.column(i))
+        else quantiles(c.name, rows.column(i))
         for i, c in enumerate(rows.columns)
     )
     return ReferenceProfile(len(rows), features, output_profiles(answers, classes, truth))
@@ -49,7 +49,7 @@ def reference_profile(
 def output_profiles(
     answers: Feed, classes: tuple[Any, ...], truth: Any = None
 ) -> tuple[FeatureProfile, ...]:
-    """Return the distributions of the answers alone; arguments as in :func:`reference_profile`."""
+    """Return the distributions of answers; see :func:`reference_profile`."""
     outputs = []
     if "label" in answers:
         names = tuple(category(label) for label in classes)
@@ -58,7 +58,7 @@ def output_profiles(
     if "probabilities" in answers:
         outputs.append(_confidences(answers, truth))
     if "value" in answers and answers["value"].shape[1:] in ((), (1,)):
-        outputs.append(_quantiles("value", answers["value"].ravel()))
+        outputs.append(quantiles("value", answers["value"].ravel()))
     return tuple(outputs)
 
 
@@ -95,14 +95,15 @@ def _answered(name: str, answers: Feed) -> NDArray[Any]:
 
 def _confidences(answers: Feed, truth: Any) -> FeatureProfile:
     confidences = answers["probabilities"].max(axis=1)
-    profile = _quantiles("confidence", confidences)
+    profile = quantiles("confidence", confidences)
     if truth is None or "label" not in answers or answers["label"].ndim != 1:
         return profile
     correct = _counted(profile, confidences[right(answers["label"], truth)]).counts
     return replace(profile, correct=correct[: profile.bins])
 
 
-def _quantiles(name: str, values: NDArray[Any]) -> FeatureProfile:
+def quantiles(name: str, values: NDArray[Any]) -> FeatureProfile:
+    """Return the profile of numbers [N]: bins of equal mass, and their counts."""
     present = values[np.isfinite(values)].astype(np.float64)
     if len(present) == 0:
         present = np.zeros(1)  # a profile has at least one edge, also of a column that is empty

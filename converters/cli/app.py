@@ -83,6 +83,8 @@ def _convert(
     classes: options.Classes = None,
     outputs: options.Outputs = None,
     threshold: options.Threshold = None,
+    kind: options.Kinds = [],  # noqa: B006 (likewise)
+    embedding: options.Embedding = None,
     version: options.ReleaseVersion = "1.0",
     parent: options.Parent = None,
     licence: options.Licence = None,
@@ -110,9 +112,10 @@ def _convert(
     if plot is not None:
         check_plot(plot)  # before the work of a minute, not after it
     request = ConversionRequest(
-        model, data, label, tuple(group), classes, outputs, threshold, name, out, version, parent,
-        licence, purpose, tuple(limits_of_use), trust, variants, budget, target, ship, seconds,
-        p99_ms, rss_mb, calibrate_against, cascade_metric, cascade_disagreement,
+        model, data, label, tuple(group), classes, outputs, threshold, tuple(kind), embedding,
+        name, out, version, parent, licence, purpose, tuple(limits_of_use), trust, variants,
+        budget, target, ship, seconds, p99_ms, rss_mb, calibrate_against, cascade_metric,
+        cascade_disagreement,
     )  # fmt: skip
     log.info("converting %s, with the rows of %s", model, data)
     with output.progress() as report:

@@ -102,6 +102,26 @@ Threshold = Annotated[
         metavar="SCORE",
     ),
 ]
+Kinds = Annotated[
+    list[str],
+    _option(
+        _ROWS,
+        "--kind",
+        help="What an input of an .onnx file holds: image, audio, tokens, series, text or tensor; "
+        "once for each. Monitoring sums it up so.",
+        metavar="INPUT=KIND",
+    ),
+]
+Embedding = Annotated[
+    str | None,
+    _option(
+        _ROWS,
+        "--embedding",
+        help="Output or inner tensor of an .onnx file that monitoring watches along its principal "
+        "directions, or none. Default: the input of a classifier's last layer.",
+        metavar="TENSOR",
+    ),
+]
 
 Name = Annotated[str, _option(_RELEASE, "--name", help="Name of the model.")]
 Out = Annotated[Path, _option(_RELEASE, "--out", help="Folder to write. It must not exist.")]

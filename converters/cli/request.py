@@ -27,6 +27,8 @@ class ConversionRequest:
     classes: str | None
     outputs: str | None
     threshold: float | None
+    kinds: tuple[str, ...]
+    embedding: str | None
     name: str
     out: Path
     version: str
@@ -89,6 +91,10 @@ class ConversionRequest:
             keywords["output"] = _outputs(self.outputs)
         if self.threshold is not None:
             keywords["threshold"] = self.threshold
+        if self.kinds:
+            keywords["kinds"] = _kinds(self.kinds)
+        if self.embedding is not None:
+            keywords["embedding"] = False if self.embedding == "none" else self.embedding
         if self.variants is not None:
             keywords["variants"] = _variants(self.variants)
         if self.ship is not None:
@@ -118,6 +124,16 @@ def _outputs(text: str) -> Any:
     if "=" not in text:
         return text
     pairs = [part.partition("=") for part in text.split(",")]
+    return {name.strip(): kind.strip() for name, _, kind in pairs}
+
+
+def _kinds(texts: tuple[str, ...]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    wrong = [
+        text for text, (name, _, kind) in zip(texts, pairs, strict=True) if not name or not kind
+    ]
+    if wrong:
+        raise ConversionError(f"--kind: expected INPUT=KIND, such as x=image; got {wrong[0]!r}")
     return {name.strip(): kind.strip() for name, _, kind in pairs}
 
 

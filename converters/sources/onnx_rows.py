@@ -54,7 +54,8 @@ def rows_of_file(run: Run, proto: Any, X: Any, layout: OnnxLayout) -> tuple[Samp
             f"{error}; the file has {names_of(inputs)} and {names_of(outputs)}"
         ) from error
     refuse_no_samples(plain.application_inputs, X)
-    columns = () if layout.batched is False else columns_of(inputs, X)
+    is_table = layout.batched is not False and not layout.kinds
+    columns = columns_of(inputs, X) if is_table else ()
     feeds = (
         (InputSchema(replace(plain, columns=columns)).batch(X),)
         if columns

@@ -60,7 +60,7 @@ class Samples:
             ConversionError: it fails on a sample, or gives other than one answer for each row.
         """
         parts: dict[str, list[NDArray[Any]]] = {}
-        for feed, outputs in self._calls(run):
+        for feed, outputs in self.calls(run):
             rows = row_count(feed, self.signature)
             for name, array in outputs.items():
                 answers = array[None] if axes is None else _rows_first(name, array, axes, rows)
@@ -68,8 +68,8 @@ class Samples:
         state = {link.output for link in self.signature.state}
         return {name: joined(arrays) for name, arrays in parts.items() if name not in state}
 
-    def _calls(self, run: Run) -> Iterator[tuple[Feed, Feed]]:
-        """Yield each feed that is run, with its outputs."""
+    def calls(self, run: Run) -> Iterator[tuple[Feed, Feed]]:
+        """Yield each feed that is run, with its outputs; see :meth:`answers`."""
         state = RecurrentState(self.signature)
         for feed in self._steps() if self.signature.state else self._portions():
             outputs = run({**feed, **state.feed})

@@ -31,6 +31,12 @@ class OnnxLayout:
             devices begin with zeros.
         batched: False if the model takes one input at a time; ``None`` finds out, by running one
             row and three, along which axes the rows are.
+        kinds: what input tensors hold, by name (``image``, ``audio``, ``tokens``, ``series``,
+            ``text`` or ``tensor``), where it is not what their shapes suggest. Monitoring watches
+            such inputs by a few statistics, and takes none of them for a table.
+        embedding: the vector whose principal directions are watched: the name of an output or of an
+            inner tensor; ``None``: the input of a classifier's last layer, else the first output
+            that is a vector; ``False``: none.
     """
 
     classes: Sequence[Any] | None = None
@@ -38,6 +44,8 @@ class OnnxLayout:
     batched: bool | None = None
     output: OutputKind | Mapping[str, OutputKind] | None = None
     threshold: float = 0.5
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    embedding: str | Literal[False] | None = None
 
     def __post_init__(self) -> None:
         self._check_output()
@@ -51,6 +59,20 @@ class OnnxLayout:
             raise ConversionError(
                 f"state: expected names of outputs by the input that they feed, such as "
                 f'{{"h_in": "h_out"}}; got {self.state!r:.60}'
+            )
+        self._check_watched()
+
+    def _check_watched(self) -> None:
+        if not isinstance(self.kinds, Mapping):
+            raise ConversionError(
+                f'kinds: expected kinds by the name of an input, such as {{"x": "image"}}; got '
+                f"{self.kinds!r:.60}"
+            )
+        none = self.embedding is None or self.embedding is False
+        if not none and not isinstance(self.embedding, str):
+            raise ConversionError(
+                "embedding: expected the name of a tensor, or False for none; got "
+                f"{self.embedding!r:.60}"
             )
 
     def _check_output(self) -> None:

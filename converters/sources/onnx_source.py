@@ -16,6 +16,7 @@ from converters.certification.answering import answering
 from converters.certification.golden import recorded_vectors
 from converters.certification.profile import group_profiles, output_profiles, reference_profile
 from converters.certification.reference import Reference, compare_tensors
+from converters.certification.tensor_profile import watched_profile
 from converters.errors import ParityError
 from converters.samples.groups import check_rows, declare
 from converters.samples.rows import Rows, refuse_swapped
@@ -24,6 +25,7 @@ from converters.sources.onnx_file import load_file, prepared
 from converters.sources.onnx_rows import rows_of_file
 from converters.sources.onnx_session import RawModel
 from converters.sources.onnx_signature import OnnxLayout, input_specs, names_of, width_of
+from converters.sources.watched_samples import exposed, shown, watched_samples
 from edge_sdk.contract.manifest import Column, Signature, Task
 from edge_sdk.contract.profile import ReferenceProfile
 from edge_sdk.model.release import Feed, Golden, Release
@@ -86,7 +88,8 @@ class OnnxSource:
             classes=self._reader.classes,
             threshold=layout.threshold,
         )
-        self._samples = replace(self._samples, signature=signature)
+        self._proto, signature = exposed(self._proto, signature, layout)
+        self._samples, self._layout = replace(self._samples, signature=signature), layout
         self._own = self._reader.expected(own)
         self._rounding = rounding
 
@@ -153,18 +156,19 @@ class OnnxSource:
         return self._samples.singles(CALIBRATION_ROWS)
 
     def profile(self, release: Release, answers: Feed) -> ReferenceProfile:
-        """Return the profile of the samples; of tensors that are no table only of the answers."""
+        """Return the profile of the samples: of columns, or else statistics of tensors."""
         signature, truth = self._samples.signature, self._reader.truth
         scored: Feed = {name: answers[name] for name in self._reader.scored_outputs}
         if signature.columns:
             table = Rows(signature.columns, self._samples.feeds[0][signature.inputs[0].name])
             profile = reference_profile(table, scored, signature.classes, truth)
         else:
+            profile = watched_profile(watched_samples(release, self._samples, self._layout))
             outputs = output_profiles(scored, signature.classes, truth)
-            profile = ReferenceProfile(self.rows, (), outputs)
+            profile = replace(profile, rows=self.rows, outputs=outputs)
         return replace(profile, groups=group_profiles(profile, scored, self.groups))
 
     def golden(self, release: Release, answers: Feed) -> Golden:
         """Return the chosen file's own answers to the first samples."""
-        feed = self._samples.head()
-        return recorded_vectors(feed, Model.load(release).run(feed))
+        feed, signature = self._samples.head(), self._samples.signature
+        return recorded_vectors(feed, Model.load(release).run(feed, shown(signature)))

@@ -25,6 +25,12 @@ NAME_CHARACTERS: Final = 64
 
 ATTRIBUTES: Final = 32
 FEATURES: Final = 20_000
+EMBEDDING: Final = 8_192
+"""Numbers of an embedding that is watched."""
+
+DIRECTIONS: Final = 32
+"""Directions of an embedding."""
+
 GROUP_COLUMNS: Final = 8
 VARIANTS: Final = 16
 """Model files of one release."""

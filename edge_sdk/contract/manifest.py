@@ -30,7 +30,7 @@ from edge_sdk.contract.serving_terms import Metric
 from edge_sdk.contract.version import MANIFEST_FORMAT
 
 Task = Literal["classification", "multilabel", "regression", "generic"]
-Role = Literal["label", "probabilities", "scores", "value", "other"]
+Role = Literal["label", "probabilities", "scores", "value", "embedding", "other"]
 Label = int | str
 
 MANIFEST: Final = "manifest.json"
@@ -79,6 +79,7 @@ class OutputSpec:
 
     ``probabilities`` [rows, classes] sum to 1 in each row. ``scores`` [rows, classes] are of a
     multilabel model: the probability of each class for itself.
+    An ``embedding`` is an inner tensor that monitoring sums up; no prediction shows it.
     """
 
     name: str

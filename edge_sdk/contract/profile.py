@@ -13,8 +13,11 @@ from typing import Literal
 from edge_sdk.contract.codec import decode, encode
 from edge_sdk.contract.errors import require
 from edge_sdk.contract.groups import GroupProfile
-from edge_sdk.contract.limits import FEATURES, PROFILE_BYTES
+from edge_sdk.contract.limits import DIRECTIONS, EMBEDDING, FEATURES, PROFILE_BYTES
 from edge_sdk.contract.version import PROFILE_FORMAT
+
+TensorKind = Literal["image", "audio", "tokens", "series", "text", "tensor"]
+"""What an input tensor holds, which decides the statistics that sum it up."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +72,68 @@ class FeatureProfile:
 
 
 @dataclass(frozen=True)
+class WatchedTensor:
+    """An input tensor that is summed up by a few numbers, each of them a feature of the profile.
+
+    ``statistics`` are those of ``kind``, by name; a value is rounded to a multiple of its
+    ``steps``, so that machines that round differently count alike. ``fill`` is the mean of the
+    samples, one number or one a channel: what an explanation puts where it takes a part away.
+    """
+
+    tensor: str
+    kind: TensorKind
+    statistics: tuple[str, ...]
+    steps: tuple[float, ...]
+    fill: tuple[float, ...] = (0.0,)
+
+    def __post_init__(self) -> None:
+        count = len(self.statistics)
+        require(len(self.steps) == count, f"{self.tensor}: expected {count} steps")
+        require(all(step > 0 for step in self.steps), f"{self.tensor}: expected steps above 0")
+        require(bool(self.fill), f"{self.tensor}: expected a fill")
+
+
+@dataclass(frozen=True)
+class EmbeddingDirections:
+    """An output vector [d] of the model, summed up along its principal directions.
+
+    ``mean`` [d] and ``directions`` [k, d], of length one, are those of the held-out samples. The
+    features are the k places along the directions, in ``steps`` each, and how far the vector is
+    from what they span.
+    """
+
+    output: str
+    mean: tuple[float, ...]
+    directions: tuple[tuple[float, ...], ...]
+    steps: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        width, count = len(self.mean), len(self.directions)
+        require(0 < width <= EMBEDDING, f"embedding: expected 1 to {EMBEDDING} numbers")
+        fits = all(len(direction) == width for direction in self.directions)
+        require(fits, f"embedding: expected directions of {width} numbers")
+        require(0 < count <= DIRECTIONS, f"embedding: expected 1 to {DIRECTIONS} directions")
+        require(len(self.steps) == count + 1, f"embedding: expected {count + 1} steps")
+        require(all(step > 0 for step in self.steps), "embedding: expected steps above 0")
+
+
+@dataclass(frozen=True)
 class ReferenceProfile:
     """``profile.json`` of a release.
 
-    ``features`` follow the order of the manifest's columns. ``outputs`` are distributions of the
-    model's answers on held-out rows: ``label`` (categories) and ``confidence`` for a
-    classifier, ``value`` for a regressor; ``groups`` are the same of declared groups of rows.
+    ``features`` follow the order of the manifest's columns; of inputs that are no table they are
+    the statistics of the ``watched`` tensors, in order, then the directions of the ``embedding``
+    and the distance from them. ``outputs`` are distributions of the model's answers on held-out
+    rows: ``label`` (categories) and ``confidence`` for a classifier, ``value`` for a regressor;
+    ``groups`` are the same of declared groups of rows.
     """
 
     rows: int
     features: tuple[FeatureProfile, ...]
     outputs: tuple[FeatureProfile, ...] = ()
     groups: tuple[GroupProfile, ...] = ()
+    watched: tuple[WatchedTensor, ...] = ()
+    embedding: EmbeddingDirections | None = None
     format: Literal[1] = PROFILE_FORMAT
 
     def __post_init__(self) -> None:
@@ -89,6 +142,17 @@ class ReferenceProfile:
         for each in self.groups:
             fits = [len(counts) for counts in each.outputs] == sizes
             require(fits, f"groups: {each.column}={each.group}: expected {sizes} counts")
+        self._check_watched()
+
+    def _check_watched(self) -> None:
+        if not self.watched and self.embedding is None:
+            return
+        expected = sum(len(tensor.statistics) for tensor in self.watched)
+        expected += 0 if self.embedding is None else len(self.embedding.steps)
+        count = len(self.features)
+        require(count == expected, f"features: expected {expected} statistics, got {count}")
+        numbers = all(feature.edges is not None for feature in self.features)
+        require(numbers, "features: expected edges for every statistic")
 
     @classmethod
     def from_json(cls, raw: bytes) -> ReferenceProfile:

@@ -13,7 +13,7 @@ Conover, "A comparison of three methods for selecting values of input variables"
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.contract.dtypes import STRING
 from edge_sdk.errors import InputError
+from edge_sdk.model.explain_regions import Output, RegionRequest, region_parts
 from edge_sdk.model.schema import InputSchema
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ CLIP: Final = 1e-6
 """Probabilities are clipped to [CLIP, 1 - CLIP] before their log-odds."""
 
 Scale = Literal["probability", "log-odds"]
-Output = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,21 @@ class Explanation:
     """Contribution of each feature to one output.
 
     Attributes:
-        label: class that is explained; ``None`` for a regressor.
-        scale: ``probability``, ``log-odds``, or ``value``.
+        label: class that is explained; ``None`` for others than classifiers.
+        scale: ``probability``, ``log-odds``, ``value``, or ``similarity`` of a model that gives a
+            vector: the cosine of the angle to the vector for the whole input.
         output: output for the input, on that scale.
-        usual: mean output over reference values.
-        parts: part of each feature, the largest first; positive ones raised the output.
+        usual: mean output over reference values; of regions the output without any.
+        parts: part of each feature or region by name, the largest first; positive ones raised the
+            output.
         residual: ``output - usual`` minus the sum of the parts.
+        names: of regions, where the input is no table: squares of a picture, stretches of a
+            sequence, blocks of a vector; in the order of their numbers in ``regions``.
+        regions: number of the region of each place: [H, W] of a picture, [T] of a sequence, else in
+            the shape of the tensor; ``None`` for a table.
+        faithfulness: correlation, -1 to 1, of what the parts foretell with the output for random
+            selections of regions; NaN where the output hardly depends on them, ``None`` for a
+            table.
     """
 
     label: Label | None
@@ -68,6 +77,9 @@ class Explanation:
     usual: float
     parts: Mapping[str, float]
     residual: float
+    names: tuple[str, ...] = ()
+    regions: NDArray[np.int64] | None = None
+    faithfulness: float | None = None
 
     @property
     def additive(self) -> bool:
@@ -79,8 +91,25 @@ class Explanation:
         """Return the features with the largest parts."""
         return list(self.parts.items())[:count]
 
+    def heatmap(self) -> NDArray[np.float64]:
+        """Return the part of each place's region, in the shape of ``regions``.
 
-def explain(release: Release, model: Model, x: Any, scale: Scale = "probability") -> Explanation:
+        Raises:
+            InputError: the input is a table, which has no places.
+        """
+        if self.regions is None:
+            raise InputError("shape", "heatmap: expected a picture, a sequence or a vector")
+        heat: NDArray[np.float64] = np.array([self.parts[n] for n in self.names])[self.regions]
+        return heat
+
+
+def explain(
+    release: Release,
+    model: Model,
+    x: Any,
+    scale: Scale = "probability",
+    request: RegionRequest = RegionRequest(),
+) -> Explanation:
     """Explain the output of ``model`` for ``x``; see :meth:`edge_sdk.EdgeDevice.explain`.
 
     Args:
@@ -88,13 +117,18 @@ def explain(release: Release, model: Model, x: Any, scale: Scale = "probability"
         model: loaded model of the release.
         x: one input, as :meth:`edge_sdk.EdgeDevice.predict` takes it.
         scale: ``probability`` or ``log-odds``, for a classifier.
+        request: method and regions, for inputs that are no table.
 
     Raises:
-        InputError: the input does not fit, or the model has no rows of named features.
+        InputError: the input does not fit, cannot be divided, or needs those before it.
     """
     signature = release.manifest.signature
-    if not signature.columns or signature.state or not signature.batched:
-        raise InputError("shape", "explain: expected a model of independent rows of named features")
+    if signature.state:
+        raise InputError("shape", "explain: expected a model without recurrent state")
+    if not signature.columns:
+        return _by_regions(release, model, x, scale, request)
+    if request.method != "occlusion":
+        raise InputError("shape", "method: a table is explained by occlusion, feature by feature")
     missing = release.manifest.training.get("missing") == "allowed"
     schema = InputSchema(signature, missing=missing)
     row = schema.row(x)
@@ -116,10 +150,34 @@ def explain(release: Release, model: Model, x: Any, scale: Scale = "probability"
     )
 
 
+def _by_regions(
+    release: Release, model: Model, x: Any, scale: Scale, request: RegionRequest
+) -> Explanation:
+    feed = InputSchema(release.manifest.signature).row(x)
+    label, name, output = _output(release, model.run(feed), scale)
+    found = region_parts(release, model, feed, output, request)
+    order = np.argsort(-np.abs(found.parts), kind="stable")
+    return Explanation(
+        label=label,
+        scale=name,
+        output=found.output,
+        usual=found.usual,
+        parts={found.names[i]: float(found.parts[i]) for i in order},
+        residual=found.output - found.usual - float(found.parts.sum()),
+        names=found.names,
+        regions=found.regions,
+        faithfulness=found.faithfulness,
+    )
+
+
 def _output(
     release: Release, answers: Mapping[str, NDArray[Any]], scale: Scale
 ) -> tuple[Label | None, str, Output]:
-    """Return label, scale and reader of the explained output: the likeliest class, or the value."""
+    """Return label, scale and reader of the explained output.
+
+    That is the likeliest class, the value, or of a model that gives a vector how similar it is to
+    the one for the input.
+    """
     signature = release.manifest.signature
     probabilities, value = signature.output("probabilities"), signature.output("value")
     if not isinstance(scale, str) or scale not in ("probability", "log-odds"):
@@ -129,9 +187,30 @@ def _output(
         best = int(answers[name][0].argmax())
         label = signature.classes[best] if signature.classes else best
         return label, scale, lambda outputs: _scaled(outputs[name][:, best], scale)
-    if value is not None:
+    if value is not None and signature.columns:
         return None, "value", lambda outputs: _first(outputs[value.name])
-    raise InputError("shape", "explain: expected a model with probabilities or a value")
+    shown = [spec for spec in signature.outputs if spec.role != "embedding"]
+    vectors = [spec for spec in shown if spec.dtype.startswith("float")]
+    if len(vectors) != 1 or not signature.batched:
+        raise InputError(
+            "shape", "explain: expected a model with probabilities, a value or a vector"
+        )
+    name, axis = vectors[0].name, vectors[0].batch
+    whole = _rows(answers[name], axis)[0]
+    if whole.size == 1:
+        return None, "value", lambda outputs: _first(_rows(outputs[name], axis))
+    return None, "similarity", lambda outputs: _cosines(_rows(outputs[name], axis), whole)
+
+
+def _rows(array: NDArray[Any], axis: int) -> NDArray[np.float64]:
+    turned = np.moveaxis(array, axis, 0)
+    return turned.reshape(len(turned), -1).astype(np.float64)
+
+
+def _cosines(rows: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(whole)
+    cosines: NDArray[np.float64] = rows @ whole / np.maximum(lengths, 1e-300)
+    return cosines
 
 
 def _first(values: NDArray[Any]) -> NDArray[np.float64]:

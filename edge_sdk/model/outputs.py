@@ -15,7 +15,7 @@ from edge_sdk.model.prediction import BatchPrediction, Origin, Prediction, as_va
 
 if TYPE_CHECKING:
     from edge_sdk.contract.fleet import CloudReply
-    from edge_sdk.contract.manifest import Label, Manifest, OutputSpec
+    from edge_sdk.contract.manifest import Label, Manifest, OutputSpec, Role
 
 
 class Answers:
@@ -42,13 +42,17 @@ class Answers:
         argmax = manifest.training.get("label") == "argmax" and probabilities is not None
         self.label = label.name if label and not argmax else None
         self.generic = not (label or probabilities or scores or value)
-        state = {link.output for link in signature.state}
+        # No prediction shows the state, nor an inner tensor that monitoring sums up.
+        self._embedding = {spec.name for spec in signature.outputs if spec.role == "embedding"}
+        hidden = self._embedding | {link.output for link in signature.state}
         dropped = {label.name} if label and argmax else set()
         self.needed: tuple[OutputSpec, ...] = tuple(
             spec for spec in signature.outputs if spec.name not in dropped
         )
-        self._roles = {spec.role: spec.name for spec in self.needed}
-        self._shown = [spec.name for spec in signature.outputs if spec.name not in state]
+        self._roles: dict[Role, str] = {
+            spec.role: spec.name for spec in self.needed if spec.role != "embedding"
+        }
+        self._shown = [spec.name for spec in signature.outputs if spec.name not in hidden]
         self._axes = {s.name: s.batch for s in self.needed} if signature.batched else {}
         scored = probabilities or scores
         dtype = scored.dtype if scored else "float32"
@@ -88,6 +92,7 @@ class Answers:
         turned = {
             name: np.moveaxis(self._checked(name, array, rows), self._axes[name], 0)
             for name, array in outputs.items()
+            if name not in self._embedding
         }
         return BatchPrediction(self.model, self.classes, turned, self._roles)
 

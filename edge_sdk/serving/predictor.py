@@ -35,8 +35,11 @@ from edge_sdk.validation import deadline_of
 if TYPE_CHECKING:  # a device without hub and pack starts without them
     from edge_sdk.contract.fleet import CloudReply, CloudRequest
     from edge_sdk.contract.manifest import Label
+    from edge_sdk.model.explain import Explanation, Scale
+    from edge_sdk.model.explain_regions import RegionTerms
     from edge_sdk.model.prediction import BatchPrediction, Prediction
     from edge_sdk.model.release import Release
+    from edge_sdk.model.session import Outputs
     from edge_sdk.packs.entity_features import EntityFeatures
     from edge_sdk.packs.reader import Pack
     from edge_sdk.telemetry.groups import GroupValues
@@ -198,16 +201,19 @@ class Predictor:
             checked = self._inputs.check(x)
             key = self._inputs.key(checked) if self._pack is not None else None
             stored = self._pack.get(key) if self._pack is not None and key else None
+            outputs: Outputs = {}
             if stored is not None:
                 prediction, own = self._answers.from_pack(stored), None
             else:
-                prediction, own = self._ask_model_and_cloud(checked, deadline, state)
+                prediction, own, outputs = self._ask_model_and_cloud(checked, deadline, state)
         except EdgeError as error:
             self._count(error)
             raise
         took = time.perf_counter_ns() - started
         recorded = self._inputs.recorded(checked)
-        self.monitor.record(recorded, prediction, own, took, codes)
+        watch = self.monitor.tensors
+        excerpt = None if watch is None else watch.take(checked, outputs, took)
+        self.monitor.record(recorded, prediction, own, took, codes, excerpt)
         if recorded is None and self.watch is not None:
             self.watch(checked, prediction)
         return prediction
@@ -277,6 +283,7 @@ class Predictor:
             ReleaseError: the model failed.
         """
         grouping = self.monitor.grouping
+        started = time.perf_counter_ns()
         try:
             if self._one_by_one:
                 raise InputError("batch", "this model takes one input at a time: use predict")
@@ -289,9 +296,23 @@ class Predictor:
             self._count(error)
             raise
         # A large batch is monitored by a sample of its rows, so that counting stays cheap.
-        rows = sampled(len(batch))
-        self.monitor.record_batch(rows, self._schema.columns_of(feed, rows), batch, codes)
+        columns: Any
+        if self.monitor.tensors is not None:
+            took = time.perf_counter_ns() - started
+            rows, columns = self.monitor.tensors.take_batch(feed, outputs, took)
+        else:
+            rows = sampled(len(batch))
+            columns = self._schema.columns_of(feed, rows)
+        self.monitor.record_batch(rows, columns, batch, codes)
         return batch
+
+    def explain(self, x: Any, scale: Scale, terms: RegionTerms) -> Explanation:
+        """Explain the model's answer to ``x``; see :meth:`edge_sdk.EdgeDevice.explain`."""
+        from edge_sdk.model.explain import explain
+        from edge_sdk.model.explain_regions import RegionRequest
+
+        x, _ = self.monitor.grouping.split(x, None)
+        return explain(self.release, self.model, x, scale, RegionRequest(**terms))
 
     def feedback(self, number: str, label: Any = None, reward: float | None = None) -> None:
         """Join a late label or reward with a prediction.
@@ -334,20 +355,21 @@ class Predictor:
 
     def _ask_model_and_cloud(
         self, checked: Any, deadline: float | None, state: RecurrentState | None
-    ) -> tuple[Prediction, Label | None]:
-        """Return the answer to serve, and the on-device model's own label if it ran."""
+    ) -> tuple[Prediction, Label | None, Outputs]:
+        """Return the answer to serve, and the on-device model's own label and outputs if it ran."""
         if self._asks and self._rule.first:
             served = self._ask(checked, deadline)
             if served is not None:
-                return served, None
+                return served, None, {}
         state = state or RecurrentState(self.release.manifest.signature)
         outputs = self._inputs.run(checked, state.feed)
         state.update(outputs)
         local = self._answers.read(outputs, self._answers.model)
         own = local.label
         if self._asks and self._rule.first:
-            return self._answers.degraded(local), own
-        return (self._settle(checked, local, deadline) if self._asks else local), own
+            return self._answers.degraded(local), own, outputs
+        served = self._settle(checked, local, deadline) if self._asks else local
+        return served, own, outputs
 
     def _settle(self, checked: Any, local: Prediction, deadline: float | None = None) -> Prediction:
         """Return ``local`` if it is confident, else the cloud's answer."""

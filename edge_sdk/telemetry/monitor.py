@@ -34,6 +34,7 @@ from edge_sdk.telemetry.key_counts import CallingKey
 from edge_sdk.telemetry.label_join import ErrorRules, LabelJoin, LabelOutcomes, Unlabelled
 from edge_sdk.telemetry.reports import Reports, Scope, SharedRows
 from edge_sdk.telemetry.ring_records import AT, Columns, RingColumns, RingRecord, batch_answers
+from edge_sdk.telemetry.tensor_watch import Excerpt, TensorWatch
 from edge_sdk.telemetry.window_counts import Histograms, ProfileBins, WindowCounts
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Monitor:
     Attributes:
         answered: a prediction was counted.
         grouping: the declared groups of the release.
+        tensors: sums up inputs that are no table; ``None`` for tables and what is not watched.
 
     Args:
         release: that answers; its profile has the bins of the histograms.
@@ -95,6 +97,7 @@ class Monitor:
         self._bins = ProfileBins(self._profile)
         self._inputs = inputs
         manifest = release.manifest
+        self.tensors = TensorWatch.of(self._profile, manifest.signature) if enabled else None
         self.grouping = Grouping(manifest.groups, manifest.signature.columns)
         self.scope = scope
         self._reporting = reporting
@@ -148,6 +151,7 @@ class Monitor:
         own: Label | None,
         latency: int,
         groups: bytes | None = None,
+        excerpt: Excerpt | None = None,
     ) -> None:
         """Number ``prediction`` and put it into the ring.
 
@@ -157,6 +161,7 @@ class Monitor:
             own: the on-device model's label where it was asked.
             latency: nanoseconds.
             groups: codes that :meth:`Grouping.encode` made of the application's groups.
+            excerpt: of an input that is no table, where it is looked at.
         """
         # next() of a count is atomic: every prediction gets a number of its own without a lock.
         prediction._number = number = self._next_number()
@@ -177,6 +182,7 @@ class Monitor:
                 latency,
                 groups,
                 None if self._key is None else self._key.bucket,
+                excerpt,
             )
         )
 
@@ -261,6 +267,8 @@ class Monitor:
     def collect(self, now: float, *, final: bool = False) -> list[Body]:
         """Return the messages of the windows that ended by ``now`` (with ``final``, of all)."""
         with self._lock:
+            if self.tensors is not None:
+                self.tensors.compute()  # excerpts are large, so they do not wait for a full ring
             turned = final or self._start(now) != self._current
             if turned or self._batches or len(self._ring) >= FOLD_AT:
                 self._drain()
@@ -345,7 +353,10 @@ class Monitor:
         window = self._window(start)
         outputs = {name: getattr(columns, name) for name in self._bins.names}
         values = self._inputs.columns(columns.row)
-        window.add(self._bins, values, outputs, len(records))
+        if self.tensors is None:
+            window.add(self._bins, values, outputs, len(records))
+        else:
+            self._add_watched(window, self.tensors, columns)
         codes = self.grouping.codes(values, columns.groups) if self.grouping else None
         if codes is not None:
             window.groups.add(self._bins.outputs, codes, list(outputs.values()))
@@ -362,6 +373,15 @@ class Monitor:
         answers = columns.answers(start, sources, codes, shared, buckets)
         self._label_join.add(columns.number, answers)
 
+    def _add_watched(
+        self, window: WindowCounts, tensors: TensorWatch, columns: RingColumns
+    ) -> None:
+        """Add the inputs that were looked at, and the answers to them alone: one count for both."""
+        chosen = [i for i, each in enumerate(columns.excerpt) if each is not None]
+        outputs = {n: [getattr(columns, n)[i] for i in chosen] for n in self._bins.names}
+        if chosen:
+            window.add(self._bins, tensors.columns(columns.excerpt), outputs, len(chosen))
+
     def _add_batch(
         self,
         at: float,
@@ -375,7 +395,10 @@ class Monitor:
         window = self._window(self._start(at))
         arrays = {"label": rows.labels, "confidence": rows.confidences, "value": rows.values}
         outputs = {name: array for name, array in arrays.items() if array is not None}
-        window.add(self._bins, columns, outputs, len(rows))
+        if self.tensors is not None:
+            columns = self.tensors.columns(list(columns))
+        if len(rows):
+            window.add(self._bins, columns, outputs, len(rows))
         if groups is not None:
             window.groups.add(self._bins.outputs, groups, [outputs[n] for n in self._bins.names])
         window.predictions[rows.source] += count

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edge_sdk.model.prediction import BatchPrediction
     from edge_sdk.telemetry.groups import Codes
     from edge_sdk.telemetry.key_counts import Buckets
+    from edge_sdk.telemetry.tensor_watch import Excerpt
 
 BATCH_SAMPLE_LEAST: Final = 256
 BATCH_SAMPLE: Final = 4_096
@@ -46,6 +47,7 @@ class RingRecord(NamedTuple):
         groups: codes of the groups that the application named, see
             :meth:`~edge_sdk.telemetry.groups.Grouping.encode`.
         bucket: of the key that it was made for; ``None`` where keys are not counted.
+        excerpt: of an input that is no table, where it is looked at.
     """
 
     number: int
@@ -60,6 +62,7 @@ class RingRecord(NamedTuple):
     latency: int
     groups: bytes | None
     bucket: int | None = None
+    excerpt: Excerpt | None = None
 
 
 AT: Final = RingRecord._fields.index("at")
@@ -80,6 +83,7 @@ class RingColumns(NamedTuple):
     latency: Sequence[int]
     groups: Sequence[bytes | None]
     bucket: Sequence[int | None]
+    excerpt: Sequence[Excerpt | None]
 
     @classmethod
     def of(cls, records: Sequence[tuple[Any, ...]]) -> RingColumns:

@@ -50,7 +50,12 @@ from edge_sdk.contract.pack import PackHeader, ValueField
 from edge_sdk.contract.pack_delta import DeltaHeader, Indices
 from edge_sdk.contract.patch import Form, FormIndex, PatchHeader
 from edge_sdk.contract.plan import Arm, Cohort, Experiment, Outcome, PackRef, Plan, ReleaseRef
-from edge_sdk.contract.profile import FeatureProfile, ReferenceProfile
+from edge_sdk.contract.profile import (
+    EmbeddingDirections,
+    FeatureProfile,
+    ReferenceProfile,
+    WatchedTensor,
+)
 from edge_sdk.contract.serving_terms import CascadePolicy, Reporting, Sharing
 from edge_sdk.contract.window import LATENCY_BINS, Energy, Window
 from edge_sdk.telemetry.histogram_codec import encode_histograms
@@ -155,6 +160,20 @@ PROFILE_OF_GROUPS = replace(
         GroupProfile("sex", "f", 4, ((3, 1, 0, 0),)),
         GroupProfile("sex", "m", 2, ((0, 2, 0, 0),)),
     ),
+)
+
+PROFILE_OF_TENSORS = ReferenceProfile(
+    rows=6,
+    features=(
+        FeatureProfile("picture brightness", (3, 3, 0, 0), edges=(0.1, 0.4, 0.9)),
+        FeatureProfile("picture sharpness", (2, 4, 0, 0), edges=(-12.5, -9.0, -3.0)),
+        FeatureProfile("hidden direction 1", (1, 2, 0, 0), edges=(-1.5, 0.0, 2.0)),
+        FeatureProfile("hidden off directions", (2, 1, 0, 0), edges=(0.25, 0.5, 1.0)),
+    ),
+    watched=(
+        WatchedTensor("picture", "image", ("brightness", "sharpness"), (0.001, 0.01), (0.5, 0.4)),
+    ),
+    embedding=EmbeddingDirections("hidden", (0.5, 0.0), ((0.6, 0.8),), (0.01, 0.02)),
 )
 
 CERTIFICATE = Certificate(
@@ -362,6 +381,7 @@ EXAMPLES = {
     "profile": PROFILE,
     "profile_calibrated": CALIBRATED,
     "profile_grouped": PROFILE_OF_GROUPS,
+    "profile_watched": PROFILE_OF_TENSORS,
     "certificate": CERTIFICATE,
     "certificate_grouped": CERTIFICATE_OF_GROUPS,
     "certificate_bounded": CERTIFICATE_OF_BOUNDS,

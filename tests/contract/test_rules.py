@@ -163,6 +163,23 @@ RULES: dict[str, tuple[str, list[Any], Any, str]] = {
     "a file of negative length": (
         "manifest", ["files", "model.onnx", "length"], -1, "length: expected 0 to",
     ),
+    "a watched tensor with a step too few": (
+        "profile_watched", ["watched", 0, "steps"], [0.1], "picture: expected 2 steps",
+    ),
+    "a step of nothing": (
+        "profile_watched", ["watched", 0, "steps"], [0.1, 0.0], "picture: expected steps above 0",
+    ),
+    "directions of another width": (
+        "profile_watched", ["embedding", "directions"], [[1.0]], "expected directions of 2 numbers",
+    ),
+    "no direction": (
+        "profile_watched", ["embedding", "directions"], [], "expected 1 to 32 directions",
+    ),
+    "a statistic without a histogram": (
+        "profile_watched", ["watched", 0],
+        {"tensor": "x", "kind": "image", "statistics": ["a", "b", "c"], "steps": [1.0, 1.0, 1.0]},
+        "expected 5 statistics, got 4",
+    ),
     "edges that do not ascend": (
         "profile", ["features", 0, "edges"], [1.0, 1.0, 2.0], "expected ascending edges",
     ),

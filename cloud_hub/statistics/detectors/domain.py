@@ -34,6 +34,9 @@ LOW: Final = 0.05
 RATE: Final = 0.05
 """False discovery rate over all features and kinds."""
 
+LOW_RATE: Final = 0.01
+"""Chance of a false alarm of low confidence alone: it comes on top of those of the features."""
+
 Kind = Literal["missing", "outside", "low confidence"]
 KINDS: Final[Mapping[Kind, int]] = {"missing": MISSING, "outside": OUTSIDE}
 
@@ -105,7 +108,7 @@ def low_confidence(
     before = None if past is None or not len(past) else _counted(np.asarray(past), places)
     signs = _signs([b], 1, seed)
     shift = _rate("confidence", "low confidence", known, _counted(b, places), signs, before)
-    return _judged([shift])[0]
+    return _judged([shift], LOW_RATE)[0]
 
 
 def _signs(observed: Iterable[Any], tests: int, seed: int) -> RandomSigns | None:
@@ -188,8 +191,8 @@ def _rate(
     return DomainShift(name, kind, int(observed.rows.sum()), observed.rate, before, p)
 
 
-def _judged(shifts: Sequence[DomainShift]) -> list[DomainShift]:
-    significant = discoveries([shift.p for shift in shifts], RATE)
+def _judged(shifts: Sequence[DomainShift], rate: float = RATE) -> list[DomainShift]:
+    significant = discoveries([shift.p for shift in shifts], rate)
     marked = [replace(s, alarming=i in significant and _matters(s)) for i, s in enumerate(shifts)]
     return sorted(marked, key=lambda s: (-s.alarming, s.reference - s.rate))
 

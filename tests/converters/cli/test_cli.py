@@ -382,6 +382,25 @@ def test_an_output_that_is_none_is_refused(files, capsys):
     assert "output: expected names of outputs" in capsys.readouterr().err
 
 
+def test_the_kind_of_an_input_and_its_embedding_are_declared(files):
+    np.savez(files / "many.npz", X=rows(40))
+    argv = [*arguments(files, "m.onnx", "many.npz"), str(files / "r"), "--kind", "X=tensor"]
+    assert main([*argv, "--embedding", "scores", "--output", "probabilities"]) == 0
+    profile = Release.open(files / "r").profile()
+    assert [tensor.kind for tensor in profile.watched] == ["tensor"]
+    assert profile.embedding is not None
+    assert profile.embedding.output == "scores"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("X", "--kind: expected INPUT=KIND"), ("X=film", "kinds: X: expected one")]
+)
+def test_a_kind_that_is_none_is_refused(files, capsys, kind, said):
+    argv = [*arguments(files, "m.onnx", "rows.npz"), str(files / "r"), "--kind", kind]
+    assert main(argv) == 1
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("labels", ["", "a,,b", "1,1,2"])
 def test_labels_that_are_none_are_refused(files, capsys, labels):
     argv = [*arguments(files, "m.onnx", "rows.npz"), str(files / "r"), "--classes", labels]

@@ -120,21 +120,10 @@ def test_what_cannot_be_explained_is_refused(tmp_path: Path, case: str) -> None:
         device.explain(x, scale=scale)
 
 
-def test_a_model_without_named_features_is_refused(tmp_path: Path) -> None:
-    import onnx
-    from onnx import TensorProto, helper
-
-    node = helper.make_node("Relu", ["picture"], ["out"])
-    shape = [None, 2, 2]
-    graph = helper.make_graph(
-        [node],
-        "g",
-        [helper.make_tensor_value_info("picture", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("out", TensorProto.FLOAT, shape)],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    onnx.save(model, tmp_path / "m.onnx")
-    feeds = [{"picture": np.zeros((1, 2, 2), np.float32)}]
-    convert(str(tmp_path / "m.onnx"), feeds, name="picture", out=tmp_path / "r")
-    with EdgeDevice.offline(tmp_path / "r") as device, pytest.raises(InputError, match="named"):
-        device.explain(feeds[0])
+def test_features_are_explained_by_occlusion_only(tmp_path: Path) -> None:
+    release = make_release(tmp_path)
+    with EdgeDevice.offline(release.folder) as device:
+        with pytest.raises(InputError, match="a table is explained by occlusion"):
+            device.explain([0.0] * 4, method="shapley")
+        with pytest.raises(InputError, match="heatmap: expected a picture"):
+            device.explain([0.0] * 4).heatmap()
