@@ -101,6 +101,9 @@ fuzz: .venv/dev  ## twenty thousand requests of all roles to all routes: none is
 tree-runtimes: .venv/dev  ## random trees in every onnxruntime from 1.20 on
 	$(BIN)/python -m tests.campaigns.tree_runtimes
 
+random-pipelines: .venv/dev  ## 400 random scikit-learn pipelines, converted and held to themselves
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.campaigns.random_pipelines --seeds 400
+
 conformance: .venv/dev  ## The Update Framework's own suite on our client; SUITE=FOLDER of a checkout of tuf-conformance
 	@command -v faketime >/dev/null || { echo "expected faketime: apt-get install faketime"; exit 1; }
 	@test -n "$(SUITE)" || { echo "expected SUITE=FOLDER, a checkout of theupdateframework/tuf-conformance"; exit 1; }
