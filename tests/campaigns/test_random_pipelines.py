@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.campaigns.random_pipelines.__main__ import failed
+from tests.campaigns.random_pipelines.models import TASKS, draw_model
 from tests.campaigns.random_pipelines.trial import Result, _difference, draw_case, trial
 
 
@@ -41,3 +42,9 @@ def test_an_answer_that_is_off_is_found():
 )
 def test_the_goals_of_the_campaign(verdicts, bad):
     assert failed([Result(i, "m", verdict) for i, verdict in enumerate(verdicts)]) is bad
+
+
+@pytest.mark.parametrize("task", sorted(set(TASKS)))
+def test_every_model_that_can_be_drawn_can_be_made(task):
+    for seed in range(100):
+        draw_model(np.random.default_rng(seed), task)

@@ -148,7 +148,7 @@ CLUSTERERS: Mapping[str, Make] = {
     "Birch": lambda r: cluster.Birch(n_clusters=3),
 }
 OUTLIERS: Mapping[str, Make] = {
-    "IsolationForest": lambda r: ensemble.IsolationForest(20, random_state=0),
+    "IsolationForest": lambda r: ensemble.IsolationForest(n_estimators=20, random_state=0),
     "OneClassSVM": lambda r: svm.OneClassSVM(nu=0.1),
     "LocalOutlierFactor": lambda r: neighbors.LocalOutlierFactor(5, novelty=True),
     "EllipticEnvelope": lambda r: covariance.EllipticEnvelope(random_state=0),
