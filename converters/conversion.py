@@ -92,8 +92,16 @@ def _source(
             raise ConversionError("calibrate_against: expected a scikit-learn classifier")
         return OnnxSource(Path(model), X, y, groups=groups, layout=options.layout)
     estimator = inspect_estimator(load(model, trust=trust) if is_path else model)
-    rounding, profile = plan.tolerances.exact, options.datasets.profile
-    return EstimatorSource(estimator, X, y, groups=groups, profile=profile, rounding=rounding)
+    data = options.datasets.data
+    return EstimatorSource(
+        estimator,
+        X,
+        y,
+        groups=groups,
+        profile=options.datasets.profile,
+        training=None if data is None else data[0],
+        rounding=plan.tolerances.exact,
+    )
 
 
 def _spec(name: str, out: str | Path, X: Any, y: Any, options: Options) -> ReleaseSpec:

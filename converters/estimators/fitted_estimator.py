@@ -46,6 +46,11 @@ class FittedEstimator:
         return int(width) if width else None  # CatBoost forgets it in a pickle
 
     @property
+    def optional(self) -> frozenset[str] | None:
+        """Columns that it was fitted with and does not read; ``None`` if it must have all."""
+        return _unread_columns(self.estimator)
+
+    @property
     def scored(self) -> bool:
         """True if its answers can be compared with labels or values."""
         return set(self.methods) in ({"label"}, {"label", "probabilities"}, {"value"})
@@ -150,6 +155,30 @@ def _kind_of(model: Any) -> FittedEstimator:
         "PCA or Isomap; for outliers IsolationForest, EllipticEnvelope or LocalOutlierFactor with "
         "novelty=True"
     )
+
+
+def _unread_columns(model: Any) -> frozenset[str] | None:
+    """Return the columns that a ColumnTransformer at the front leaves out; ``None`` without one."""
+    while type(model).__name__ in _FRONTS:
+        name = _FRONTS[type(model).__name__]
+        model = model.steps[0][1] if name == "steps" else getattr(model, name)
+    if type(model).__name__ != "ColumnTransformer" or not hasattr(model, "feature_names_in_"):
+        return None
+    read: set[int] = set()
+    for name, step, _ in model.transformers_:
+        if not (isinstance(step, str) and step == "drop"):
+            read |= set(model._transformer_to_input_indices[name])
+    names = [str(name) for name in model.feature_names_in_]
+    return frozenset(name for place, name in enumerate(names) if place not in read)
+
+
+_FRONTS: Final = {
+    "Pipeline": "steps",
+    "GridSearchCV": "best_estimator_",
+    "RandomizedSearchCV": "best_estimator_",
+    "TransformedTargetRegressor": "regressor_",
+}
+"""Attributes in which models hand their rows on as they are, by class."""
 
 
 _PLURALS: Final = {"label": "labels"}

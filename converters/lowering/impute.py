@@ -11,8 +11,7 @@ from converters.lowering import registry
 from converters.lowering.graph import BOOL, DOUBLE, FLOAT, ML, STRING, Graph
 from converters.lowering.maths import concat, f32, f64, single, total
 from converters.lowering.registry import as_float, lowers
-from converters.lowering.scalers import common_kind
-from converters.lowering.table import Block, Table, floats, joined, pick, side_by_side
+from converters.lowering.table import Block, Table, common_kind, floats, joined, pick, side_by_side
 from edge_sdk.model.schema import MISSING_TEXT
 from edge_sdk.model.values import is_missing
 

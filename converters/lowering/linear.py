@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from converters.errors import UnsupportedModel
-from converters.lowering.graph import INT64, ML, Graph
-from converters.lowering.maths import affine, complement, normalised
+from converters.lowering import skl2onnx_fallback
+from converters.lowering.graph import FLOAT, INT64, ML, Graph
+from converters.lowering.maths import affine, complement, doubles, f64, normalised
 from converters.lowering.registry import flat, labels, labels_by_score, lowers
-from converters.lowering.table import Table, floats
+from converters.lowering.table import Table, floats, outcome
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -38,9 +39,49 @@ ONE_OPERATOR: Final = 4_096
     "SGDClassifier",
 )
 def _lower_linear_decision(estimator: BaseEstimator, graph: Graph, rows: Table) -> str:
-    return affine(
-        graph, floats(graph, rows), np.atleast_2d(estimator.coef_).T, estimator.intercept_
-    )
+    return _scores(graph, rows, np.atleast_2d(estimator.coef_).T, estimator.intercept_)
+
+
+def _scores(graph: Graph, rows: Table, weights: Any, offset: Any) -> str:
+    """Return ``rows @ weights + offset`` as float32, computed in float64 where it must be exact."""
+    if not graph.faithful:
+        return affine(graph, floats(graph, rows), weights, offset)
+    return graph.cast(_exact_scores(graph, rows, weights, offset), FLOAT)
+
+
+def _exact_scores(graph: Graph, rows: Table, weights: Any, offset: Any) -> str:
+    product = graph.op("MatMul", doubles(graph, rows), np.ascontiguousarray(f64(weights)))
+    return product if offset is None else graph.op("Add", product, f64(offset))
+
+
+@lowers(
+    "predict",
+    "ARDRegression",
+    "BayesianRidge",
+    "ElasticNet",
+    "ElasticNetCV",
+    "HuberRegressor",
+    "Lars",
+    "LarsCV",
+    "Lasso",
+    "LassoCV",
+    "LassoLars",
+    "LassoLarsCV",
+    "LassoLarsIC",
+    "LinearRegression",
+    "LinearSVR",
+    "OrthogonalMatchingPursuit",
+    "OrthogonalMatchingPursuitCV",
+    "PassiveAggressiveRegressor",
+    "Ridge",
+    "RidgeCV",
+    "SGDRegressor",
+    "TheilSenRegressor",
+)
+def _lower_linear_values(estimator: BaseEstimator, graph: Graph, rows: Table) -> str:
+    if not graph.faithful or not rows.numeric:
+        return skl2onnx_fallback.predict(estimator, graph, rows)
+    return _scores(graph, rows, np.atleast_2d(estimator.coef_).T, estimator.intercept_)
 
 
 @lowers("predict", "CCA", "PLSCanonical", "PLSRegression")
@@ -48,7 +89,7 @@ def _lower_pls(estimator: CCA | PLSCanonical | PLSRegression, graph: Graph, rows
     """Write the regression; centring is folded into the offset."""
     weights = np.atleast_2d(estimator.coef_).T
     offset = estimator.intercept_ - estimator._x_mean @ weights
-    return affine(graph, floats(graph, rows), weights, offset)
+    return _scores(graph, rows, weights, offset)
 
 
 @lowers("transform", "PLSSVD")
@@ -111,6 +152,8 @@ def _lower_bernoulli_rbm(estimator: BernoulliRBM, graph: Graph, rows: Table) -> 
 
 
 def _project(graph: Graph, rows: Table, weights: Any, offset: Any) -> Table:
+    if graph.faithful:
+        return outcome(graph, rows, _exact_scores(graph, rows, weights, offset), weights.shape[1])
     return Table.of(affine(graph, floats(graph, rows), weights, offset), weights.shape[1])
 
 
@@ -118,7 +161,7 @@ def _project(graph: Graph, rows: Table, weights: Any, offset: Any) -> Table:
 def _lower_logistic_probabilities(
     estimator: LogisticRegression | LogisticRegressionCV, graph: Graph, rows: Table
 ) -> str:
-    if _fits_one_operator(estimator):
+    if _fits_one_operator(estimator, graph):
         return _linear_classifier(estimator, graph, rows)[1]
     scores = _lower_linear_decision(estimator, graph, rows)
     if len(estimator.classes_) == 2:
@@ -132,12 +175,12 @@ def _lower_logistic_probabilities(
 def _lower_logistic_labels(
     estimator: LogisticRegression | LogisticRegressionCV, graph: Graph, rows: Table
 ) -> str:
-    if _fits_one_operator(estimator):
+    if _fits_one_operator(estimator, graph):
         return labels(graph, _linear_classifier(estimator, graph, rows)[0], estimator.classes_)
     return labels_by_score(estimator, graph, rows)
 
 
-def _fits_one_operator(estimator: Any) -> bool:
+def _fits_one_operator(estimator: Any, graph: Graph) -> bool:
     """Return True if one operator should do all of the model.
 
     In a small model a node of its own costs more than its arithmetic.
@@ -145,7 +188,8 @@ def _fits_one_operator(estimator: Any) -> bool:
     The weights of a large one are better a constant, which variants can store in fewer bytes.
     """
     one_against_rest = estimator.solver == "liblinear" and len(estimator.classes_) > 2
-    return bool(estimator.coef_.size <= ONE_OPERATOR) and not one_against_rest
+    small = bool(estimator.coef_.size <= ONE_OPERATOR)
+    return small and not one_against_rest and not graph.faithful
 
 
 def _linear_classifier(estimator: Any, graph: Graph, rows: Table) -> list[str]:

@@ -104,6 +104,17 @@ def distances(graph: Graph, x: str, points: NDArray[Any], metric: str) -> str:
     raise UnsupportedModel(f"the metric {metric!r} cannot be converted")
 
 
+def apart_distances(graph: Graph, x: str, points: NDArray[Any], metric: str) -> str:
+    """Return distances [N, M] from differences of coordinates: of equal points it is exactly zero.
+
+    Arguments and errors are those of :func:`distances`, which needs less memory.
+    """
+    if metric not in ("euclidean", "l2"):
+        return distances(graph, x, points, metric)
+    apart = _apart(graph, x, points)
+    return graph.op("Sqrt", total(graph, graph.op("Mul", apart, apart), 2, keep=False))
+
+
 def _apart(graph: Graph, x: str, points: NDArray[Any]) -> str:
     """Return absolute differences of each coordinate, [N, M, k]."""
     return graph.op("Abs", graph.op("Sub", graph.op("Unsqueeze", x, AXIS_1), f64(points)[None]))

@@ -14,7 +14,7 @@ import numpy as np
 from converters.lowering import skl2onnx_fallback
 from converters.lowering.graph import DOUBLE, FLOAT, Graph
 from converters.lowering.registry import lowers
-from converters.lowering.table import Table, joined
+from converters.lowering.table import Table, common_kind, joined
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
@@ -26,11 +26,6 @@ _SHARP: Final = ("Tree", "Forest", "Boost", "LGBM", "XGB", "CatBoost", "Neighbor
 def is_sharp(names: list[str]) -> bool:
     """Return True if a model made of these estimators needs its inputs bit by bit."""
     return any(part in name for name in names for part in _SHARP)
-
-
-def common_kind(rows: Table) -> int:
-    """Return the type to which NumPy takes these columns: float32 alone stays, else float64."""
-    return FLOAT if all(block.kind == FLOAT for block in rows.blocks) else DOUBLE
 
 
 @lowers("transform", "StandardScaler")
@@ -55,16 +50,19 @@ def _lower_robust_scaler(estimator: RobustScaler, graph: Graph, rows: Table) -> 
 
 @lowers("transform", "MaxAbsScaler")
 def _lower_max_abs_scaler(estimator: MaxAbsScaler, graph: Graph, rows: Table) -> Table:
+    steps = [("Div", estimator.scale_)]
     if getattr(estimator, "clip", False):
-        return skl2onnx_fallback.transform(estimator, graph, rows)
-    return _stepwise(estimator, graph, rows, [("Div", estimator.scale_)])
+        steps += [("Max", [-1.0]), ("Min", [1.0])]
+    return _stepwise(estimator, graph, rows, steps)
 
 
 @lowers("transform", "MinMaxScaler")
 def _lower_min_max_scaler(estimator: MinMaxScaler, graph: Graph, rows: Table) -> Table:
+    steps = [("Mul", estimator.scale_), ("Add", estimator.min_)]
     if estimator.clip:
-        return skl2onnx_fallback.transform(estimator, graph, rows)
-    return _stepwise(estimator, graph, rows, [("Mul", estimator.scale_), ("Add", estimator.min_)])
+        low, high = estimator.feature_range
+        steps += [("Max", [low]), ("Min", [high])]
+    return _stepwise(estimator, graph, rows, steps)
 
 
 def _stepwise(

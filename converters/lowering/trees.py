@@ -8,18 +8,17 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from converters.errors import UnsupportedModel
-from converters.lowering.graph import ML, Graph
+from converters.lowering.graph import DOUBLE, ML, Graph
+from converters.lowering.maths import doubles
 from converters.lowering.registry import flat, labels, lowers
-from converters.lowering.table import Table, floats, floored
+from converters.lowering.table import Table, floats
 from converters.trees import classic, xgboost
-from converters.trees.readers import READERS, read
+from converters.trees.floats import exact
+from converters.trees.readers import READERS, compares_float64, read
 from converters.trees.tree_model import Link, TreeModel
 
 T = TypeVar("T")
 _LINKS: Final[dict[Link, str]] = {"sigmoid": "Sigmoid", "softmax": "Softmax", "exp": "Exp"}
-
-_IN_FLOAT64: Final = ("HistGradientBoosting", "LGBM")
-"""Prefixes of classes that compare in float64; the others round their input to float32 first."""
 
 
 def _lower_tree_predictions(estimator: Any, graph: Graph, rows: Table) -> str:
@@ -70,17 +69,22 @@ def _lower_tree_decision(estimator: Any, graph: Graph, rows: Table) -> str:
 
 def _raw_sums(estimator: Any, graph: Graph, rows: Table) -> tuple[TreeModel, str]:
     def write() -> tuple[TreeModel, str]:
-        model = _naming_estimator(estimator, read)
-        # Some models compare in float64. Rounding their input to nearest could lift a value over
-        # a threshold; rounding it down, as their thresholds are, cannot.
+        wide = compares_float64(estimator) and not _is_narrow(graph, rows)
+        rounding = exact if wide else graph.rounding
+        model = _naming_estimator(estimator, lambda trees: read(trees, rounding))
         whole = model.ensemble.with_base(model.base)
         attributes = classic.attributes(whole, average=model.average)
-        columns = floored if type(estimator).__name__.startswith(_IN_FLOAT64) else floats
-        x = _prepared(graph, model, columns(graph, rows))
+        columns = doubles(graph, rows) if wide else floats(graph, rows)
+        x = _prepared(graph, model, columns, np.float64 if wide else np.float32)
         return model, graph.op(classic.NAME, x, domain=ML, **attributes)
 
     sums: tuple[TreeModel, str] = _write_once(graph, ("sums", id(estimator), rows), write)
     return sums
+
+
+def _is_narrow(graph: Graph, rows: Table) -> bool:
+    """Return True if float32 holds what is in all columns."""
+    return all(block.kind != DOUBLE or block.tensor in graph.narrow for block in rows.blocks)
 
 
 def _two_sided(graph: Graph, raw: str, link: Link, scale: float = 1.0) -> str:
@@ -119,8 +123,8 @@ def _naming_estimator(estimator: Any, read_model: Callable[[Any], T]) -> T:
         raise UnsupportedModel(f"{type(estimator).__name__}: {error}") from error
 
 
-def _prepared(graph: Graph, model: TreeModel, x: str) -> str:
-    """Make numbers of categories whole, and those that count as missing NaN: float32 [N, width]."""
+def _prepared(graph: Graph, model: TreeModel, x: str, dtype: Any = np.float32) -> str:
+    """Make numbers of categories whole, and those that count as missing NaN: [N, width]."""
     if model.whole:
         coded = np.isin(np.arange(model.ensemble.width), model.whole)[None]
         whole = graph.op("Floor", x if model.rounding == "floor" else graph.op("Abs", x))
@@ -128,11 +132,11 @@ def _prepared(graph: Graph, model: TreeModel, x: str) -> str:
             whole = graph.op("Mul", whole, graph.op("Sign", x))
         x = graph.op("Where", coded, whole, x)
     if model.absent is not None:
-        low, high = (np.array(edge, np.float32) for edge in model.absent)
+        low, high = (np.array(edge, dtype) for edge in model.absent)
         inside = graph.op(
             "And", graph.op("GreaterOrEqual", x, low), graph.op("LessOrEqual", x, high)
         )
-        x = graph.op("Where", inside, np.array(np.nan, np.float32), x)
+        x = graph.op("Where", inside, np.array(np.nan, dtype), x)
     return x
 
 

@@ -106,6 +106,20 @@ class Ensemble:
             at[inner] = children
         return passer
 
+    def straddlers(self, X: NDArray[np.floating[Any]]) -> tuple[Ints, Ints]:
+        """Return for every node a row of ``X`` that goes left, and one that goes right: [nodes].
+
+        -1 where there is none.
+        """
+        left, right = np.full(self.nodes, -1, np.int64), np.full(self.nodes, -1, np.int64)
+        at = np.broadcast_to(self.roots, (len(X), len(self.roots))).copy()
+        for inner, node, row, children in self._descent(X, at):
+            goes_left = children == self.left[node]
+            left[node[goes_left]] = row[goes_left]
+            right[node[~goes_left]] = row[~goes_left]
+            at[inner] = children
+        return left, right
+
     def _descent(
         self, X: NDArray[np.floating[Any]], at: Ints
     ) -> Iterator[tuple[Any, Ints, Ints, Ints]]:

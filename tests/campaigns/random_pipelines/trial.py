@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import is_regressor
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from converters import ConversionError, convert
@@ -148,7 +149,7 @@ def _answers(model: Any, rows: Any) -> Feed:
     labels = np.asarray(model.predict(rows))
     if hasattr(model, "score_samples") and not hasattr(model, "predict_proba"):
         return {"label": labels, "value": np.asarray(model.decision_function(rows))}
-    if labels.dtype.kind == "f" and not hasattr(model, "classes_"):
+    if is_regressor(model):
         return {"value": labels}
     outputs: Feed = {"labels" if labels.ndim == 2 and labels.shape[1] > 1 else "label": labels}
     if hasattr(model, "predict_proba"):
