@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import ConversionError
+from converters.estimators.boosters import as_estimator, is_booster
 from converters.samples.rows import Rows
 from converters.trees.readers import is_tree_model
 from edge_sdk.contract.manifest import Label, Task
@@ -102,7 +103,7 @@ class FittedEstimator:
 
 
 def inspect_estimator(model: Any) -> FittedEstimator:
-    """Return a fitted estimator with its task and outputs.
+    """Return a fitted estimator with its task and outputs; a booster in its library's estimator.
 
     Raises:
         ConversionError: not an estimator, not fitted, or of a kind that releases do not carry.
@@ -111,6 +112,7 @@ def inspect_estimator(model: Any) -> FittedEstimator:
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
+    model = as_estimator(model) if is_booster(model) else model
     # Models of CatBoost are no BaseEstimator, and are readable all the same.
     is_estimator = isinstance(model, BaseEstimator) or is_tree_model(model)
     if isinstance(model, type) or not is_estimator:

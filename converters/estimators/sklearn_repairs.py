@@ -34,6 +34,8 @@ def _inner(estimator: Any) -> Iterator[Any]:
         yield step
     for _, step, *_ in getattr(estimator, "transformers_", []):
         yield step
+    for _, step in getattr(estimator, "transformer_list", []):
+        yield step
     members = getattr(estimator, "estimators_", [])
     # Gradient boosting keeps them as an array [stages, classes], everything else as a list.
     yield from members.ravel() if isinstance(members, np.ndarray) else members

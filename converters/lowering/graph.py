@@ -32,6 +32,7 @@ class Graph:
 
     Attributes:
         faithful: numbers are computed in the original's own types and order.
+        exact: sums of trees are added up in float64 too.
         rounding: of thresholds that are compared in float64, where rows are float32.
         narrow: float32 tensors by the float64 tensor that holds the same numbers.
         problems: steps that cannot be lowered, one sentence each; a graph with problems is no
@@ -40,8 +41,11 @@ class Graph:
             methods of one estimator share their nodes.
     """
 
-    def __init__(self, *, faithful: bool = False, rounding: Rounding = at_most) -> None:
-        self.faithful = faithful
+    def __init__(
+        self, *, faithful: bool = False, exact: bool = False, rounding: Rounding = at_most
+    ) -> None:
+        self.faithful = faithful or exact
+        self.exact = exact
         self.rounding = rounding
         self.narrow: dict[str, str] = {}
         self.problems: list[str] = []
@@ -83,7 +87,7 @@ class Graph:
             self._outputs[key] = [self.fresh(kind.lower()) for _ in range(outputs)]
             node.output.extend(self._outputs[key])
             self._nodes.append(node)
-        return self._outputs[key]
+        return list(self._outputs[key])  # a copy: callers replace names in theirs
 
     def fresh(self, word: str) -> str:
         """Return a name that no tensor has yet."""

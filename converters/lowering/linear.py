@@ -9,7 +9,17 @@ import numpy as np
 from converters.errors import UnsupportedModel
 from converters.lowering import skl2onnx_fallback
 from converters.lowering.graph import FLOAT, INT64, ML, Graph
-from converters.lowering.maths import affine, complement, doubles, f64, normalised
+from converters.lowering.maths import (
+    affine,
+    complement,
+    concat,
+    doubles,
+    exact_scores,
+    f64,
+    normalised,
+    single,
+    total,
+)
 from converters.lowering.registry import flat, labels, labels_by_score, lowers
 from converters.lowering.table import Table, floats, outcome
 
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
     from sklearn.cluster import FeatureAgglomeration
     from sklearn.cross_decomposition import CCA, PLSSVD, PLSCanonical, PLSRegression
     from sklearn.decomposition import FactorAnalysis, FastICA, MiniBatchSparsePCA, SparsePCA
+    from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
     from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
     from sklearn.neural_network import BernoulliRBM, MLPClassifier, MLPRegressor
     from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
@@ -46,12 +57,7 @@ def _scores(graph: Graph, rows: Table, weights: Any, offset: Any) -> str:
     """Return ``rows @ weights + offset`` as float32, computed in float64 where it must be exact."""
     if not graph.faithful:
         return affine(graph, floats(graph, rows), weights, offset)
-    return graph.cast(_exact_scores(graph, rows, weights, offset), FLOAT)
-
-
-def _exact_scores(graph: Graph, rows: Table, weights: Any, offset: Any) -> str:
-    product = graph.op("MatMul", doubles(graph, rows), np.ascontiguousarray(f64(weights)))
-    return product if offset is None else graph.op("Add", product, f64(offset))
+    return graph.cast(exact_scores(graph, rows, weights, offset), FLOAT)
 
 
 @lowers(
@@ -153,7 +159,7 @@ def _lower_bernoulli_rbm(estimator: BernoulliRBM, graph: Graph, rows: Table) -> 
 
 def _project(graph: Graph, rows: Table, weights: Any, offset: Any) -> Table:
     if graph.faithful:
-        return outcome(graph, rows, _exact_scores(graph, rows, weights, offset), weights.shape[1])
+        return outcome(graph, rows, exact_scores(graph, rows, weights, offset), weights.shape[1])
     return Table.of(affine(graph, floats(graph, rows), weights, offset), weights.shape[1])
 
 
@@ -253,3 +259,36 @@ def _lower_mlp_labels(estimator: MLPClassifier, graph: Graph, rows: Table) -> st
     second = graph.op("Gather", probabilities, np.array([1], np.int64), axis=1)
     yes = flat(graph, graph.op("Greater", second, 0.5))
     return labels(graph, graph.cast(yes, INT64), estimator.classes_)
+
+
+def _log_posteriors(estimator: Any, graph: Graph, rows: Table) -> str:
+    """Return the log posteriors of a quadratic discriminant up to a constant: [N, classes]."""
+    x = doubles(graph, rows)
+    parts = []
+    for mean, rotation, scaling in zip(
+        estimator.means_, estimator.rotations_, estimator.scalings_, strict=True
+    ):
+        centred = graph.op("Sub", x, f64(mean)[None])
+        turned = graph.op("MatMul", centred, np.ascontiguousarray(rotation * scaling**-0.5))
+        norm = total(graph, graph.op("Mul", turned, turned))
+        parts.append(graph.op("Add", norm, f64(np.log(scaling).sum())))
+    halved = graph.op("Mul", concat(graph, parts), f64(-0.5))
+    return graph.op("Add", halved, np.log(f64(estimator.priors_))[None])
+
+
+@lowers("decision_function", "QuadraticDiscriminantAnalysis")
+def _lower_quadratic_decision(
+    estimator: QuadraticDiscriminantAnalysis, graph: Graph, rows: Table
+) -> str:
+    scores = _log_posteriors(estimator, graph, rows)
+    if len(estimator.classes_) > 2:
+        return single(graph, scores)
+    first, second = graph.ops("Split", scores, outputs=2, axis=1, num_outputs=2)
+    return single(graph, graph.op("Sub", second, first))
+
+
+@lowers("predict_proba", "QuadraticDiscriminantAnalysis")
+def _lower_quadratic_probabilities(
+    estimator: QuadraticDiscriminantAnalysis, graph: Graph, rows: Table
+) -> str:
+    return single(graph, graph.op("Softmax", _log_posteriors(estimator, graph, rows), axis=1))

@@ -53,6 +53,21 @@ def affine(graph: Graph, x: str, weights: NDArray[Any], offset: NDArray[Any] | N
     return graph.op("Gemm", x, f32(weights), *bias)
 
 
+def exact_scores(
+    graph: Graph, rows: Table, weights: NDArray[Any], offset: NDArray[Any] | None
+) -> str:
+    """Return ``rows @ weights + offset`` in float64, [N, m].
+
+    Args:
+        graph: the graph to write into.
+        rows: columns [N, k].
+        weights: [k, m].
+        offset: [m] or one number; ``None`` adds nothing.
+    """
+    product = graph.op("MatMul", doubles(graph, rows), np.ascontiguousarray(f64(weights)))
+    return product if offset is None else graph.op("Add", product, f64(offset))
+
+
 def total(graph: Graph, x: str, axis: int = 1, *, keep: bool = True) -> str:
     """Return the sum over an axis.
 

@@ -19,8 +19,29 @@ from converters.lowering.table import Table, common_kind, joined
 if TYPE_CHECKING:
     from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
-_SHARP: Final = ("Tree", "Forest", "Boost", "LGBM", "XGB", "CatBoost", "Neighbors", "KNN")
+_SHARP: Final = ("Tree", "Forest", "Boost", "LGBM", "XGB", "CatBoost", "Neighbors", "KNN",
+                 "Discretizer", "Binarizer", "QuantileTransformer")  # fmt: skip
 """Parts of names of estimators that answer otherwise on another side of a threshold."""
+
+_TAKES_FLOAT32: Final = (
+    "Tree", "Forest", "Boost", "LGBM", "XGB", "CatBoost", "Pipeline", "ColumnTransformer",
+    "FeatureUnion", "Encoder", "SimpleImputer", "Select", "VarianceThreshold", "Voting", "Bagging",
+    "Calibrated", "OneVs", "MultiOutput", "SearchCV", "Frozen", "DummyClassifier", "Constant",
+)  # fmt: skip
+"""Parts of names of estimators that compare their rows as they are, or hand them on.
+
+Trees round rows and thresholds to float32 themselves, or their thresholds can be rounded as rows
+are (:mod:`converters.trees.floats`).
+"""
+
+
+def needs_own_digits(names: list[str]) -> bool:
+    """Return True if a model made of these may answer otherwise once its rows are float32.
+
+    It computes with them what then falls on a side of a threshold.
+    """
+    rounds = all(any(part in name for part in _TAKES_FLOAT32) for name in names)
+    return is_sharp(names) and not rounds
 
 
 def is_sharp(names: list[str]) -> bool:

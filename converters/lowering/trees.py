@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from converters.errors import UnsupportedModel
+from converters.lowering.encoders import look_up
 from converters.lowering.graph import DOUBLE, ML, Graph
 from converters.lowering.maths import doubles
 from converters.lowering.registry import flat, labels, lowers
-from converters.lowering.table import Table, floats
+from converters.lowering.table import Table, floats, pick, side_by_side
 from converters.trees import classic, xgboost
+from converters.trees.categories import coded_columns
 from converters.trees.floats import exact
 from converters.trees.readers import READERS, compares_float64, read
 from converters.trees.tree_model import Link, TreeModel
@@ -69,17 +72,39 @@ def _lower_tree_decision(estimator: Any, graph: Graph, rows: Table) -> str:
 
 def _raw_sums(estimator: Any, graph: Graph, rows: Table) -> tuple[TreeModel, str]:
     def write() -> tuple[TreeModel, str]:
-        wide = compares_float64(estimator) and not _is_narrow(graph, rows)
-        rounding = exact if wide else graph.rounding
-        model = _naming_estimator(estimator, lambda trees: read(trees, rounding))
+        coded = _coded(estimator, graph, rows)
+        apart = compares_float64(estimator) and not _is_narrow(graph, coded)
+        model = _naming_estimator(
+            estimator, lambda trees: read(trees, exact if apart else graph.rounding)
+        )
+        # Rows and sums in float64: where rows need it, or answers the digits of the sums.
+        wide = apart or graph.exact
         whole = model.ensemble.with_base(model.base)
+        if wide:
+            whole = replace(whole, threshold=whole.threshold.astype(np.float64))
         attributes = classic.attributes(whole, average=model.average)
-        columns = doubles(graph, rows) if wide else floats(graph, rows)
+        columns = doubles(graph, coded) if apart else floats(graph, coded)
+        columns = graph.cast(columns, DOUBLE) if wide and not apart else columns
         x = _prepared(graph, model, columns, np.float64 if wide else np.float32)
         return model, graph.op(classic.NAME, x, domain=ML, **attributes)
 
     sums: tuple[TreeModel, str] = _write_once(graph, ("sums", id(estimator), rows), write)
     return sums
+
+
+def _coded(estimator: Any, graph: Graph, rows: Table) -> Table:
+    """Return the columns with codes in the place of categories that the library codes itself."""
+    coded = _naming_estimator(estimator, coded_columns)
+    if not coded:
+        return rows
+    tables = []
+    for i in range(rows.width):
+        one = pick(graph, rows, [i])
+        if i in coded:
+            codes = np.arange(len(coded[i]), dtype=np.float32)
+            one = Table.of(look_up(graph, one.blocks[0], coded[i], codes, np.nan), 1)
+        tables.append(one)
+    return side_by_side(tables)
 
 
 def _is_narrow(graph: Graph, rows: Table) -> bool:

@@ -47,7 +47,9 @@ def export(original: FittedEstimator, rows: Rows, *, exact: bool = False) -> Any
     lowering.load()
     estimator = repaired(original.estimator)
     names = [type(part).__name__ for part in parts_of(estimator)]
-    graph = Graph(faithful=exact or is_sharp(names), rounding=nearest if rows.rounded else at_most)
+    graph = Graph(
+        faithful=is_sharp(names), exact=exact, rounding=nearest if rows.rounded else at_most
+    )
     table = _input_table(graph, rows, original.names)
     try:
         tensors = {

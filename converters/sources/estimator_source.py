@@ -16,7 +16,9 @@ from converters.certification.profile import group_profiles, reference_profile
 from converters.certification.reference import Reference
 from converters.errors import ConversionError, UnsupportedModel
 from converters.estimators.fitted_estimator import FittedEstimator
+from converters.estimators.sklearn_repairs import parts_of
 from converters.lowering.registry import refusal_reason
+from converters.lowering.scalers import needs_own_digits
 from converters.onnx_export.export import export, output_specs
 from converters.onnx_export.serialise import to_bytes
 from converters.quantization.variants import EXACT
@@ -116,20 +118,21 @@ class EstimatorSource:
         numbers that stand at a threshold or cancel, it is computed as the model computes it, and
         takes float64 if the rows need that.
         """
-        proto, rows = self._export(exact=False)
+        names = [type(part).__name__ for part in parts_of(self._model.estimator)]
+        proto, rows = self._export(exact=False, wide=needs_own_digits(names))
         gate = self._gate_on(rows)
         if gate.agrees(lambda asked: _run(proto, self._signature_of(proto, rows), asked)):
             return proto, rows, gate
-        proto, rows = self._export(exact=True)
+        proto, rows = self._export(exact=True, wide=True)
         return proto, rows, self._gate_on(rows)
 
-    def _export(self, *, exact: bool) -> tuple[Any, Rows]:
+    def _export(self, *, exact: bool, wide: bool) -> tuple[Any, Rows]:
         """Return the model, with one tensor for all columns, or else one for each; and its rows.
 
         A ColumnTransformer that selects columns by name needs them apart.
         """
         joined = self._joined_rows
-        wide = exact and joined.rounded
+        wide = wide and joined.rounded
         try:
             rows = self._rows_of(self._X, apart=False, wide=wide)
             return export(self._model, rows, exact=exact), rows

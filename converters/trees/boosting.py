@@ -74,9 +74,11 @@ def _columns(model: Any) -> Columns:
         return [(column, None) for column in range(width)]
     coded = np.asarray(model.is_categorical_)
     categories = model._preprocessor.named_transformers_["encoder"].categories_
-    if any(values.dtype.kind not in "biuf" for values in categories):
-        raise UnsupportedModel("categories that are text; put an OrdinalEncoder before it")
-    numbers = [values.astype(np.float64) for values in categories]
+    # Text is told from text by its code: see converters.trees.categories.
+    numbers = [
+        values.astype(np.float64) if values.dtype.kind in "biuf" else np.arange(float(len(values)))
+        for values in categories
+    ]
     first = zip(np.flatnonzero(coded).tolist(), numbers, strict=True)
     return [*first, *((column, None) for column in np.flatnonzero(~coded).tolist())]
 

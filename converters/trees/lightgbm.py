@@ -47,8 +47,6 @@ def lightgbm(model: Any, rounding: floats.Rounding = floats.at_most) -> TreeMode
     objective, *words = str(dump.get("objective") or "custom").split()
     if objective not in _LINKS or "sqrt" in words:
         raise UnsupportedModel(f"the objective {' '.join([objective, *words])!r}")
-    if dump["pandas_categorical"]:
-        raise UnsupportedModel("categories of a DataFrame; put an OrdinalEncoder before it")
     trees = [tree["tree_structure"] for tree in dump["tree_info"]]
     per_round = int(dump["num_tree_per_iteration"])
     share = per_round / len(trees) if dump.get("average_output") and trees else 1.0
