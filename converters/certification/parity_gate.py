@@ -80,8 +80,8 @@ class ParityGate:
             ("one row", self.check.take([0])),
             *([] if corners is None else [("rows of extremes", corners)]),
             *([] if self.training is None else [("training rows", self.training)]),
-            *boundary_rows.of_trees(self.check, self.original.estimator),
-            *boundary_rows.behind_transforms(self.check, self.original),
+            *boundary_rows.of_trees(self.training or self.check, self.original.estimator),
+            *boundary_rows.behind_transforms(self.training or self.check, self.original),
         ]
         answered = [(case, rows, self.original.answers_if_any(rows)) for case, rows in others]
         # Rows that the original itself refuses (an encoder without that category) prove nothing.
@@ -91,7 +91,10 @@ class ParityGate:
         ]
 
     def _hold(self, ask: Ask, case: str, rows: Rows, expected: Feed) -> None:
-        answers = ask(rows)
+        try:
+            answers = ask(rows)
+        except Exception as error:  # what the runtime raises has no class of its own
+            raise ParityError(f"{case}: the exported model does not run; {error}") from error
         for name, truth in expected.items():
             if answers[name].shape != truth.shape:
                 raise ParityError(

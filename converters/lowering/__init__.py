@@ -15,6 +15,8 @@ MODULES: Final = (
     "kernels",
     "neighbours",
     "nearest",
+    "gaussian",
+    "support_vectors",
     "ensembles",
     "calibration",
     "multiclass",

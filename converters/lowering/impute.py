@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from converters.errors import UnsupportedModel
 from converters.lowering import registry
@@ -163,6 +164,7 @@ def _lower_knn_imputer(estimator: KNNImputer, graph: Graph, rows: Table) -> Tabl
         raise UnsupportedModel(
             "KNNImputer: only uniform weights and nan_euclidean can be converted"
         )
+    _refuse_ties(estimator)
     kind = _kind(graph, rows)
     x = joined(graph, rows, kind)
     gaps = missing(estimator, graph, x, kind)
@@ -174,6 +176,46 @@ def _lower_knn_imputer(estimator: KNNImputer, graph: Graph, rows: Table) -> Tabl
         columns.append(graph.op("Where", holes[j], estimate, values[j]))
     filled = Table.of(concat(graph, columns), len(columns), kind)
     return _with_indicator(estimator, graph, filled, gaps)
+
+
+TRIED: Final = 300
+"""Training rows whose neighbours are looked at for ties."""
+
+
+def _refuse_ties(estimator: Any) -> None:
+    """Refuse training rows at equal distances: which of them counts is up to the processor.
+
+    NumPy's selection of the nearest takes any of them, another one on other machines.
+    """
+    fitted, absent = estimator._fit_X, estimator._mask_fit_X
+    some = np.linspace(0, len(fitted) - 1, min(TRIED, len(fitted))).astype(int)
+    for j in np.flatnonzero(estimator._valid_mask):
+        donors = np.flatnonzero(~absent[:, j])
+        count = min(estimator.n_neighbors, len(donors))
+        asked = np.where(absent, np.nan, fitted)[some]
+        asked[:, j] = np.nan
+        far = _distances_with_holes(asked, np.where(absent, np.nan, fitted)[donors])
+        # The row itself is among its neighbours; without it, as a row that comes would be.
+        far[donors[None] == some[:, None]] = np.inf
+        order = np.argsort(far, axis=1, kind="stable")[:, : count + 1]
+        near = np.take_along_axis(far, order, axis=1)
+        if count < near.shape[1] and _are_ties(near[:, count - 1], near[:, count]).any():
+            raise UnsupportedModel(
+                "KNNImputer: some training rows are equally far from a row that lacks a value, and "
+                "which of them it is filled from is left to chance; use IterativeImputer or "
+                "SimpleImputer"
+            )
+
+
+def _distances_with_holes(rows: Any, points: Any) -> NDArray[np.float64]:
+    from sklearn.metrics.pairwise import nan_euclidean_distances
+
+    return np.nan_to_num(nan_euclidean_distances(rows, points), nan=np.inf)
+
+
+def _are_ties(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.bool_]:
+    with np.errstate(invalid="ignore"):
+        return np.isfinite(other) & (other - one <= 1e-9 * other)
 
 
 def _nan_euclidean(estimator: Any, graph: Graph, x: str, gaps: str, width: int) -> str:

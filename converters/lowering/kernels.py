@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converters.errors import UnsupportedModel
-from converters.lowering import skl2onnx_fallback
 from converters.lowering.graph import Graph
 from converters.lowering.maths import (
     AXIS_1,
     distances,
     doubles,
-    f32,
     f64,
     kernel,
-    repeat_row,
     single,
     total,
 )
@@ -52,32 +49,6 @@ def _lower_kernel_ridge(estimator: KernelRidge, graph: Graph, rows: Table) -> st
     dual = f64(estimator.dual_coef_).reshape(len(estimator.X_fit_), -1)
     grams = kernel(graph, x, estimator.X_fit_, estimator.kernel, _kernel_parameters(estimator))
     return single(graph, graph.op("MatMul", grams, dual))
-
-
-@lowers("predict", "SVR", "NuSVR")
-def _lower_support_vector_regression(estimator: Any, graph: Graph, rows: Table) -> str:
-    """Write the kernel sum in float64; without any support vector it is a constant."""
-    if len(estimator.support_vectors_) == 0:
-        return repeat_row(graph, rows, f32(np.reshape(estimator.intercept_, (1, 1))))
-    if not graph.faithful:
-        return skl2onnx_fallback.predict(estimator, graph, rows)
-    dual = np.ascontiguousarray(f64(estimator.dual_coef_).T)
-    sums = graph.op("MatMul", _support_kernel(estimator, graph, rows), dual)
-    return single(graph, graph.op("Add", sums, f64(estimator.intercept_)))
-
-
-def _support_kernel(estimator: Any, graph: Graph, rows: Table) -> str:
-    if callable(estimator.kernel) or estimator.kernel == "precomputed":
-        raise UnsupportedModel(
-            f"{type(estimator).__name__}: a kernel that is a function cannot be converted"
-        )
-    parameters = {
-        "gamma": estimator._gamma,
-        "degree": estimator.degree,
-        "coef0": estimator.coef0,
-    }
-    x = doubles(graph, rows)
-    return kernel(graph, x, estimator.support_vectors_, estimator.kernel, parameters)
 
 
 @lowers("transform", "Nystroem")

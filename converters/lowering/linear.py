@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from sklearn.cluster import FeatureAgglomeration
     from sklearn.cross_decomposition import CCA, PLSSVD, PLSCanonical, PLSRegression
     from sklearn.decomposition import FactorAnalysis, FastICA, MiniBatchSparsePCA, SparsePCA
-    from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+    from sklearn.discriminant_analysis import (
+        LinearDiscriminantAnalysis,
+        QuadraticDiscriminantAnalysis,
+    )
     from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
     from sklearn.neural_network import BernoulliRBM, MLPClassifier, MLPRegressor
     from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
@@ -161,6 +164,16 @@ def _project(graph: Graph, rows: Table, weights: Any, offset: Any) -> Table:
     if graph.faithful:
         return outcome(graph, rows, exact_scores(graph, rows, weights, offset), weights.shape[1])
     return Table.of(affine(graph, floats(graph, rows), weights, offset), weights.shape[1])
+
+
+@lowers("predict_proba", "LinearDiscriminantAnalysis")
+def _lower_discriminant_probabilities(
+    estimator: LinearDiscriminantAnalysis, graph: Graph, rows: Table
+) -> str:
+    scores = _lower_linear_decision(estimator, graph, rows)
+    if len(estimator.classes_) == 2:
+        return complement(graph, graph.op("Sigmoid", scores))
+    return graph.op("Softmax", scores, axis=1)
 
 
 @lowers("predict_proba", "LogisticRegression", "LogisticRegressionCV")

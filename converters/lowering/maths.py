@@ -263,7 +263,7 @@ def count_not_above(graph: Graph, x: str, edges: NDArray[Any]) -> str:
         edges: increasing, [k].
     """
     if len(edges) == 0:
-        return graph.cast(graph.op("Mul", x, f64(0.0)), INT64)
+        return graph.cast(graph.op("Greater", x, f64(np.inf)), INT64)  # none, of NaN either
     reached = graph.op("GreaterOrEqual", x, f64(edges)[None])
     return total(graph, graph.cast(reached, INT64))
 

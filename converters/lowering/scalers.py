@@ -41,7 +41,12 @@ def needs_own_digits(names: list[str]) -> bool:
     It computes with them what then falls on a side of a threshold.
     """
     rounds = all(any(part in name for part in _TAKES_FLOAT32) for name in names)
-    return is_sharp(names) and not rounds
+    # Boosting in float64 is behind an imputer no longer asked about the rows themselves.
+    filled = "SimpleImputer" in names and any(part in n for part in _IN_FLOAT64 for n in names)
+    return is_sharp(names) and (filled or not rounds)
+
+
+_IN_FLOAT64: Final = ("HistGradientBoosting", "LGBM")
 
 
 def is_sharp(names: list[str]) -> bool:

@@ -66,21 +66,30 @@ Rows = NDArray[Any]
 
 
 def at_thresholds(ensemble: Ensemble, X: Rows) -> Rows:
-    """Return three rows for each node that a row of ``X`` [N, width] reaches.
+    """Return four rows for each node that a row of ``X`` [N, width] reaches.
 
-    Each is that row with one feature set to the threshold, or to the float32 below or above it.
+    Each is that row with one feature set to the threshold, to the float32 below or above it, or to
+    the short decimal that float32 does not tell from it: people's numbers are short decimals.
     """
     passers = ensemble.passers(X)
     nodes = _chosen(ensemble, passers >= 0, MOST)
     feature, threshold = ensemble.feature[nodes], ensemble.threshold[nodes]
     near = floats.ordinals(floats.nearest(threshold))
     parts = []
-    for values in (floats.from_ordinals(near - 1), threshold, floats.from_ordinals(near + 1)):
+    neighbours = (floats.from_ordinals(near - 1), floats.from_ordinals(near + 1))
+    for values in (*neighbours, threshold, _short_decimals(threshold)):
         rows = X[passers[nodes]].copy()
         rows[np.arange(len(nodes)), feature] = values
         parts.append(rows)
     probes: Rows = np.concatenate(parts)
     return probes[~np.isinf(probes).any(axis=1)]
+
+
+def _short_decimals(threshold: NDArray[Any]) -> NDArray[Any]:
+    """Return thresholds to six digits, where float32 takes that for the threshold."""
+    short = np.array([float(f"{value:.6g}") for value in threshold.tolist()])
+    same = floats.nearest(short) == floats.nearest(threshold)
+    return np.where(same, short, threshold).astype(threshold.dtype)
 
 
 def _chosen(ensemble: Ensemble, reached: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
@@ -94,6 +103,10 @@ BISECTED: Final = 1_000
 
 HALVINGS: Final = 60
 """Float32 numbers of one sign lie fewer halvings than this apart."""
+
+
+MARGIN: Final = np.float32(32)
+"""Steps from a threshold at which roundings of float32 decide no longer."""
 
 
 def around_thresholds(features: Callable[[Rows], Rows], ensemble: Ensemble, X: Rows) -> Rows:
@@ -115,6 +128,9 @@ def around_thresholds(features: Callable[[Rows], Rows], ensemble: Ensemble, X: R
         numbers = features(middle.astype(X.dtype))[np.arange(len(nodes)), feature]
         goes_left = (numbers.astype(threshold.dtype) <= threshold)[:, None]
         left, right = np.where(goes_left, middle, left), np.where(goes_left, right, middle)
+    if X.dtype == np.float32:  # scikit-learn's own arithmetic is float32, and off by some steps
+        step = MARGIN * (right - left)
+        left, right = left - step, right + step
     return np.concatenate([left, right]).astype(X.dtype)
 
 
