@@ -254,6 +254,32 @@ def interpolate(graph: Graph, x: str, places: NDArray[Any], values: NDArray[Any]
     return graph.op("Where", graph.op("GreaterOrEqual", x, f64(xs[-1])), f64(ys[-1]), low)
 
 
+def snapped(graph: Graph, x: str, marks: NDArray[Any]) -> str:
+    """Return ``x`` with the value of a mark where it is within some roundings of it.
+
+    Marks that were computed from training rows are met by such rows exactly; what a graph computes
+    of them may differ in the last digits of a power or a logarithm.
+
+    Args:
+        graph: the graph to write into.
+        x: float64 [N, 1].
+        marks: increasing, [k].
+    """
+    if not graph.faithful or len(marks) == 0:
+        return x
+    exact, slack = f64(marks), ROUNDINGS * np.abs(f64(marks))
+    place = graph.op("Sub", count_not_above(graph, x, exact - slack), 1)
+    below = graph.op("Max", place, 0)
+    mark = graph.op("Gather", exact, below)
+    near = graph.op("Abs", graph.op("Sub", x, mark))
+    close = graph.op("LessOrEqual", near, graph.op("Gather", slack, below))
+    return graph.op("Where", close, mark, x)
+
+
+ROUNDINGS: Final = 1e-12
+"""Relative error of a few float64 functions one after the other."""
+
+
 def count_not_above(graph: Graph, x: str, edges: NDArray[Any]) -> str:
     """Count the ``edges`` that are not above ``x``: a right-sided search, int64 [N, 1].
 

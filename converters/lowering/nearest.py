@@ -101,6 +101,6 @@ def _lower_labels(estimator: KNeighborsClassifier, graph: Graph, rows: Table) ->
 def _lower_values(estimator: KNeighborsRegressor, graph: Graph, rows: Table) -> str:
     near, index = _nearest(estimator, graph, rows)
     weights = graph.op("Unsqueeze", _weights(estimator, graph, near), np.array([2], np.int64))
-    targets = f64(estimator._y).reshape(len(estimator._fit_X), -1)
+    targets = f64(estimator._y).reshape(len(estimator._y), -1)
     sums = total(graph, graph.op("Mul", graph.op("Gather", targets, index), weights), 1, keep=False)
     return single(graph, graph.op("Div", sums, total(graph, weights, 1, keep=False)))

@@ -17,6 +17,7 @@ from converters.lowering.maths import (
     f64,
     interpolate,
     single,
+    snapped,
     total,
 )
 from converters.lowering.registry import as_float, lowers
@@ -140,7 +141,8 @@ def _lower_k_bins(estimator: KBinsDiscretizer, graph: Graph, rows: Table) -> Tab
     """Write bins; edges are compared in float64, so that no value near one changes its bin."""
     parts = _columns(graph, doubles(graph, rows), rows.width)
     bins = [
-        count_not_above(graph, x, e[1:-1]) for x, e in zip(parts, estimator.bin_edges_, strict=True)
+        count_not_above(graph, snapped(graph, x, e[1:-1]), e[1:-1])
+        for x, e in zip(parts, estimator.bin_edges_, strict=True)
     ]
     if estimator.encode == "ordinal":
         return small_integers(graph, as_float(graph, concat(graph, bins)), rows.width)
@@ -166,6 +168,7 @@ def _lower_quantile_transformer(estimator: QuantileTransformer, graph: Graph, ro
 def _share_below(estimator: Any, graph: Graph, x: str, i: int) -> str:
     """Return the share of training values below ``x`` [N, 1], those of column ``i``."""
     quantiles = estimator.quantiles_[:, i]
+    x = snapped(graph, x, quantiles)
     ahead = interpolate(graph, x, quantiles, estimator.references_)
     # The second one runs over the mirrored quantiles, so that repeats resolve the other way.
     turned = graph.op("Neg", x)

@@ -185,5 +185,6 @@ for _name in (
 ):
     lowers("decision_function", _name)(_lower_tree_decision)
 
+lowers("decision_function", "LGBMClassifier", library="lightgbm")(_lower_tree_decision)
 lowers("predict", "IsolationForest")(_lower_isolation_labels)
 lowers("decision_function", "IsolationForest")(_lower_isolation_decision)

@@ -128,10 +128,14 @@ def around_thresholds(features: Callable[[Rows], Rows], ensemble: Ensemble, X: R
         numbers = features(middle.astype(X.dtype))[np.arange(len(nodes)), feature]
         goes_left = (numbers.astype(threshold.dtype) <= threshold)[:, None]
         left, right = np.where(goes_left, middle, left), np.where(goes_left, right, middle)
-    if X.dtype == np.float32:  # scikit-learn's own arithmetic is float32, and off by some steps
-        step = MARGIN * (right - left)
-        left, right = left - step, right + step
-    return np.concatenate([left, right]).astype(X.dtype)
+    if X.dtype == np.float64:
+        return np.concatenate([left, right]).astype(np.float64)
+    # scikit-learn's own arithmetic is float32 then: some steps from a threshold it is sure.
+    step = MARGIN * (right - left)
+    rows = np.concatenate([left - step, right + step])
+    numbers = features(rows)[np.arange(len(rows)), np.tile(feature, 2)]
+    away = np.abs(numbers - np.tile(threshold, 2))
+    return rows[away > MARGIN * np.finfo(np.float32).eps * np.abs(numbers)]
 
 
 def at_members(ensemble: Ensemble, X: Rows) -> Rows:
