@@ -7,6 +7,7 @@ is computed in the type and order in which scikit-learn computes it, so both see
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -25,7 +26,7 @@ _SHARP: Final = ("Tree", "Forest", "Boost", "LGBM", "XGB", "CatBoost", "Neighbor
 
 _TAKES_FLOAT32: Final = (
     "Tree", "Forest", "Boost", "LGBM", "XGB", "CatBoost", "Pipeline", "ColumnTransformer",
-    "FeatureUnion", "Encoder", "SimpleImputer", "Select", "VarianceThreshold", "Voting", "Bagging",
+    "FeatureUnion", "Encoder", "Select", "VarianceThreshold", "Voting", "Bagging",
     "Calibrated", "OneVs", "MultiOutput", "SearchCV", "Frozen", "DummyClassifier", "Constant",
 )  # fmt: skip
 """Parts of names of estimators that compare their rows as they are, or hand them on.
@@ -35,23 +36,37 @@ are (:mod:`converters.trees.floats`).
 """
 
 
-def needs_own_digits(names: list[str]) -> bool:
-    """Return True if a model made of these may answer otherwise once its rows are float32.
+def is_sharp(names: Sequence[str]) -> bool:
+    """Return True if a model made of these estimators needs its inputs bit by bit."""
+    return any(part in name for name in names for part in _SHARP)
+
+
+def needs_own_digits(parts: Sequence[Any]) -> bool:
+    """Return True if a model may answer otherwise once its rows are float32.
 
     It computes with them what then falls on a side of a threshold.
+
+    Args:
+        parts: the fitted estimators that it is made of.
     """
-    rounds = all(any(part in name for part in _TAKES_FLOAT32) for name in names)
-    # Boosting in float64 is behind an imputer no longer asked about the rows themselves.
-    filled = "SimpleImputer" in names and any(part in n for part in _IN_FLOAT64 for n in names)
-    return is_sharp(names) and (filled or not rounds)
+    names = [type(part).__name__ for part in parts]
+    boosts = any(part in name for name in names for part in _IN_FLOAT64)
+    return is_sharp(names) and any(_computes(part, boosts=boosts) for part in parts)
 
 
 _IN_FLOAT64: Final = ("HistGradientBoosting", "LGBM")
+"""Parts of names of trees that compare in float64."""
 
 
-def is_sharp(names: list[str]) -> bool:
-    """Return True if a model made of these estimators needs its inputs bit by bit."""
-    return any(part in name for name in names for part in _SHARP)
+def _computes(part: Any, *, boosts: bool) -> bool:
+    name = type(part).__name__
+    if name == "FunctionTransformer":
+        return part.func is not None
+    if name == "SimpleImputer":
+        # What is filled in is float64, and so is the whole column: such trees take it as it is.
+        numeric = np.asarray(part.statistics_).dtype.kind == "f"
+        return boosts and numeric
+    return not any(known in name for known in _TAKES_FLOAT32)
 
 
 @lowers("transform", "StandardScaler")

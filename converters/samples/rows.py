@@ -105,8 +105,13 @@ class Rows:
     def for_device(self) -> Any:
         """Return the rows as :class:`edge_sdk.model.schema.InputSchema` takes a batch."""
         if self.framed or self.table.ndim == 1:
-            return {c.name: self.column(i) for i, c in enumerate(self.columns)}
+            return {c.name: self._as_sent(i) for i, c in enumerate(self.columns)}
         return self.table
+
+    def _as_sent(self, index: int) -> NDArray[Any]:
+        """Return one feature as an app sends it: numbers in the user's own type."""
+        is_text = self.columns[index].dtype == "string"
+        return self.column(index) if is_text else self.own_column(index)
 
     def with_values(self, table: NDArray[Any]) -> Rows:
         """Return dense rows with other values, [N, columns]."""

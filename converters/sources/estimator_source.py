@@ -118,8 +118,8 @@ class EstimatorSource:
         numbers that stand at a threshold or cancel, it is computed as the model computes it, and
         takes float64 if the rows need that.
         """
-        names = [type(part).__name__ for part in parts_of(self._model.estimator)]
-        proto, rows = self._export(exact=False, wide=needs_own_digits(names))
+        parts = list(parts_of(self._model.estimator))
+        proto, rows = self._export(exact=False, wide=needs_own_digits(parts))
         gate = self._gate_on(rows)
         if gate.agrees(lambda asked: _run(proto, self._signature_of(proto, rows), asked)):
             return proto, rows, gate

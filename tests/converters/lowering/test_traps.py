@@ -31,10 +31,10 @@ from sklearn.svm import LinearSVC
 
 from converters import convert
 from converters.errors import UnsupportedModel
-from converters.lowering.graph import DOUBLE, FLOAT, Graph
-from converters.lowering.table import Table, floored
+from converters.lowering.graph import DOUBLE, FLOAT, ML, Graph
 from converters.lowering.text import LOCALE
-from converters.trees.floats import floor_float32
+from converters.trees import classic
+from converters.trees.ensemble import Ensemble
 from edge_sdk import EdgeDevice
 from tests.converters import builders
 from tests.waiting import PATIENCE
@@ -232,11 +232,16 @@ numbers = arrays.arrays(np.float64, 20, elements=st.floats(-1e30, 1e30, allow_su
 
 
 @given(numbers)
-def test_rounding_down_in_the_graph_is_rounding_down(values):
-    values = np.where(np.abs(values) < 1e-30, 0.0, values)
+def test_trees_over_float64_rows_split_where_float64_does(values):
+    """Each threshold is a row, with the float64 numbers next to it as other rows."""
+    ensemble = Ensemble(
+        np.zeros(20, np.int64), values, np.zeros(20, bool), -np.arange(1, 40, 2), -np.arange(2, 41, 2),
+        np.arange(40.0)[:, None], np.arange(20), 1,
+    )  # fmt: skip
     graph = Graph()
-    made = floored(graph, Table.of("x", 1, DOUBLE))
+    made = graph.op(classic.NAME, "x", domain=ML, **classic.attributes(ensemble))
     proto = graph.model([("x", DOUBLE, 1)], {"y": (made, FLOAT, [1])})
     session = onnxruntime.InferenceSession(proto.SerializeToString())
-    (found,) = session.run(None, {"x": values[:, None]})
-    np.testing.assert_array_equal(found[:, 0], floor_float32(values))
+    rows = np.concatenate([np.nextafter(values, -np.inf), values, np.nextafter(values, np.inf)])
+    (found,) = session.run(None, {"x": rows[:, None]})
+    np.testing.assert_array_equal(found, ensemble.sums(rows[:, None]))
