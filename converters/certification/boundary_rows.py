@@ -59,35 +59,33 @@ def behind_transforms(rows: Rows, original: FittedEstimator) -> Iterator[tuple[s
     found = probing.behind(original.estimator) if rows.dense else None
     if found is None:
         return
-    table = rows.numbers()
     transform, trees = found
-
-    def features(values: NDArray[Any]) -> NDArray[Any]:
-        return transform(rows.with_values(values).table)
-
+    table = rows.numbers()
     try:
-        pairs = probing.around_thresholds(features, trees, table)
+        pairs = probing.around_thresholds(
+            lambda values: transform(rows.with_values(values).table), trees, table
+        )
     except ValueError:  # transformers that refuse what lies between two rows
         return
-    probes = rows.with_values(pairs)
-    if table.dtype == np.float32:
-        narrow, wide = (
-            original.answers_if_any(each)
-            for each in (probes, rows.with_values(pairs.astype(float)))
-        )
-        if narrow is None or wide is None:
-            return
-        steady = np.ones(len(pairs), dtype=bool)
-        for name, answer in narrow.items():
-            same = (
-                np.isclose(answer, wide[name], 1e-4, 1e-5)
-                if answer.dtype.kind == "f"
-                else (answer == wide[name])
-            )
-            steady &= same.reshape(len(pairs), -1).all(axis=1)
-        probes = rows.with_values(pairs[steady])
-    if len(probes):
-        yield "rows at thresholds behind transformers", probes
+    if table.dtype == np.float32 and len(pairs):
+        pairs = pairs[_steady(rows, original, pairs)]
+    if len(pairs):
+        yield "rows at thresholds behind transformers", rows.with_values(pairs)
+
+
+def _steady(rows: Rows, original: FittedEstimator, values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return where the model answers the same to float32 numbers as to them in float64."""
+    narrow, wide = (
+        original.answers_if_any(rows.with_values(values.astype(dtype)))
+        for dtype in (np.float32, np.float64)
+    )
+    steady = np.full(len(values), narrow is not None and wide is not None)
+    for name, answer in (narrow or {}).items():
+        other = (wide or narrow or {})[name]
+        is_number = answer.dtype.kind == "f"
+        same = np.isclose(answer, other, 1e-4, 1e-5) if is_number else answer == other
+        steady &= same.reshape(len(values), -1).all(axis=1)
+    return steady
 
 
 def with_holes(rows: Rows) -> Rows | None:

@@ -210,7 +210,8 @@ def _refuse_ties(estimator: Any) -> None:
 def _distances_with_holes(rows: Any, points: Any) -> NDArray[np.float64]:
     from sklearn.metrics.pairwise import nan_euclidean_distances
 
-    return np.nan_to_num(nan_euclidean_distances(rows, points), nan=np.inf)
+    far: NDArray[np.float64] = nan_euclidean_distances(rows, points)
+    return np.nan_to_num(far, nan=np.inf)
 
 
 def _are_ties(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.bool_]:

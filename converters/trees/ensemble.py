@@ -135,11 +135,12 @@ class Ensemble:
             yield inner, node, row, np.where(left, self.left[node], self.right[node])
 
     def _goes_left(self, node: Ints, x: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-        left = x <= self.threshold[node]  # False for NaN
+        left: NDArray[np.bool_] = x <= self.threshold[node]  # False for NaN
         for member in set(self.members).intersection(np.unique(node).tolist()):
             here = node == member
             left[here] = np.isin(x[here], np.array(self.members[member], x.dtype))
-        return left | (np.isnan(x) & self.missing_left[node])
+        left |= np.isnan(x) & self.missing_left[node]
+        return left
 
     def sums(self, X: NDArray[np.floating[Any]]) -> Floats:
         """Return the reference: sums of the trees for rows [N, width], float64 [N, targets]."""

@@ -29,7 +29,7 @@ def ensemble_of(model: Any, dtype: Any = np.float32) -> Ensemble | None:
     return _trees(steps[0], dtype) if len(steps) == 1 else None
 
 
-def behind(model: Any) -> tuple[Callable[[Any], Any], Ensemble] | None:
+def behind(model: Any) -> tuple[Callable[[Any], NDArray[Any]], Ensemble] | None:
     """Return the transformers of a Pipeline as a function of rows, and the trees behind them.
 
     ``None`` of other models.
@@ -94,7 +94,7 @@ def _short_decimals(threshold: NDArray[Any]) -> NDArray[Any]:
 
 def _chosen(ensemble: Ensemble, reached: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
     """Return nodes that compare with a threshold, ``most`` of them, spread evenly."""
-    nodes = np.setdiff1d(np.flatnonzero(reached), list(ensemble.members))
+    nodes: NDArray[np.int64] = np.setdiff1d(np.flatnonzero(reached), list(ensemble.members))
     return nodes[np.linspace(0, len(nodes) - 1, min(most, len(nodes))).astype(int)]
 
 
@@ -132,7 +132,7 @@ def around_thresholds(features: Callable[[Rows], Rows], ensemble: Ensemble, X: R
         return np.concatenate([left, right]).astype(np.float64)
     # scikit-learn's own arithmetic is float32 then: some steps from a threshold it is sure.
     step = MARGIN * (right - left)
-    rows = np.concatenate([left - step, right + step])
+    rows: Rows = np.concatenate([left - step, right + step])
     numbers = features(rows)[np.arange(len(rows)), np.tile(feature, 2)]
     away = np.abs(numbers - np.tile(threshold, 2))
     return rows[away > MARGIN * np.finfo(np.float32).eps * np.abs(numbers)]
