@@ -95,7 +95,12 @@ def _short_decimals(threshold: NDArray[Any]) -> NDArray[Any]:
 def _chosen(ensemble: Ensemble, reached: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
     """Return nodes that compare with a threshold, ``most`` of them, spread evenly."""
     nodes: NDArray[np.int64] = np.setdiff1d(np.flatnonzero(reached), list(ensemble.members))
-    return nodes[np.linspace(0, len(nodes) - 1, min(most, len(nodes))).astype(int)]
+    chosen: NDArray[np.int64] = nodes[_spread(len(nodes), most)]
+    return chosen
+
+
+def _spread(count: int, most: int) -> NDArray[np.int64]:
+    return np.linspace(0, count - 1, min(most, count)).astype(np.int64)
 
 
 BISECTED: Final = 1_000
@@ -135,7 +140,8 @@ def around_thresholds(features: Callable[[Rows], Rows], ensemble: Ensemble, X: R
     rows: Rows = np.concatenate([left - step, right + step])
     numbers = features(rows)[np.arange(len(rows)), np.tile(feature, 2)]
     away = np.abs(numbers - np.tile(threshold, 2))
-    return rows[away > MARGIN * np.finfo(np.float32).eps * np.abs(numbers)]
+    sure: Rows = rows[away > MARGIN * np.finfo(np.float32).eps * np.abs(numbers)]
+    return sure
 
 
 def at_members(ensemble: Ensemble, X: Rows) -> Rows:
