@@ -10,7 +10,7 @@ FROM_CHECKOUT := $(PIP) --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-device check format bench bytes sweep statistics statistics-quick peers postgres \
-	live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills chaos tree-runtimes conformance wheels lock clean
+	live-fleet swap-kill fuzz state-damage kill-matrix lost-writes hub-kills chaos random-pipelines tree-runtimes conformance wheels lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'

@@ -47,7 +47,8 @@ def convert(
     """Turn a trained model into a certified release folder.
 
     Args:
-        model: a fitted scikit-learn classifier, regressor or Pipeline; the path of one as a pickle
+        model: a fitted scikit-learn classifier, regressor or Pipeline, or a ``Booster`` of LightGBM
+            or XGBoost; the path of one as a pickle
             (with ``trust``) or skops file; or the path of an ``.onnx`` file.
         X: rows that the model was not trained on, [N, features] as array or DataFrame (for ONNX
             files also a list of feeds): answers are checked, the reference profile and golden

@@ -11,7 +11,6 @@ from sklearn.decomposition import (
     NMF,
     PCA,
     FactorAnalysis,
-    FastICA,
     KernelPCA,
     TruncatedSVD,
 )
@@ -123,7 +122,6 @@ TRANSFORMERS = {
     "polynomial kernel": KernelPCA(2, kernel="poly", gamma=0.1),
     "singular vectors": TruncatedSVD(2),
     "factors": FactorAnalysis(2),
-    "independent": FastICA(2, random_state=0, max_iter=2_000, tol=1e-3),
     "clipped": MinMaxScaler(clip=True),
     "clipped by size": MaxAbsScaler(),
     "above": Binarizer(threshold=0.5),
