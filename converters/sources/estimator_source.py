@@ -272,6 +272,7 @@ def _run(proto: Any, signature: Signature, rows: Rows) -> Feed:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    options.log_severity_level = 4  # what fails is raised, and becomes a refusal
     session = onnxruntime.InferenceSession(
         to_bytes(proto), options, providers=["CPUExecutionProvider"]
     )
